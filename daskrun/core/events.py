@@ -1,0 +1,127 @@
+"""All that happens in a run, as values: what the ledger handles and what observers are shown.
+
+Every event carries ``now``: seconds on the driver's monotonic clock, read by whoever makes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from daskrun.core.outcome import Outcome, ProcessInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """More of the plan is known."""
+
+    known: int
+    """Mini-batches found so far."""
+    complete: bool
+    """Whether that is all of them."""
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReady:
+    """A node's keeper runs and takes bundles."""
+
+    node: str
+    slots: int
+    """Script processes it has; each is a slot."""
+    now: float
+    where: str = ""
+    """Address of the Dask worker, or ``inline``."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeLost:
+    """A node is gone; what it had in flight comes back as ``BundleLost``."""
+
+    node: str
+    reason: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessReady:
+    """A script process has finished ``init()``."""
+
+    process: ProcessInfo
+    init_seconds: float
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class InitFailed:
+    """A script process could not import the script or finish ``init()``."""
+
+    process: ProcessInfo
+    error: dict[str, Any]
+    """As :attr:`Outcome.error`."""
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFor:
+    """A slot can take a bundle of up to ``limit`` mini-batches."""
+
+    node: str
+    limit: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReturned:
+    """A bundle came back, wholly or partly done. What has no outcome was not started."""
+
+    number: int
+    process: ProcessInfo | None
+    """None when no script process was free and it came back untouched."""
+    outcomes: tuple[Outcome, ...]
+    """Already journalled when the ledger sees them."""
+    seconds: float
+    """Wall time in the script process."""
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class BundleLost:
+    """A bundle's node is gone, nothing is known of it: it goes elsewhere, uncharged."""
+
+    number: int
+    reason: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """The run shall end now: somebody canceled it, or something outside the mini-batches failed."""
+
+    reason: str
+    canceled: bool
+    """True: status Canceled; False: Failed."""
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The run is over and its output, if any, published."""
+
+    report: Any
+    """The :class:`daskrun.core.report.Report`."""
+    now: float
+
+
+Event = (
+    Planned
+    | NodeReady
+    | NodeLost
+    | ProcessReady
+    | InitFailed
+    | RoomFor
+    | BundleReturned
+    | BundleLost
+    | StopAsked
+    | RunEnded
+)

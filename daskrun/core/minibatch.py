@@ -1,0 +1,101 @@
+"""What a run is made of: mini-batches, what each one loads, and the plan that lists them."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class FilePaths:
+    """Whole files; ``run()`` gets their local paths."""
+
+    names: tuple[str, ...]
+    """Paths relative to the input's root, with ``/``."""
+
+    kind = "files"
+
+    def plain(self) -> tuple[Any, ...]:
+        """Give the fields as a tuple of builtins, the first of them the kind."""
+        return ("files", *self.names)
+
+
+Load = FilePaths
+"""What a mini-batch loads. Byte ranges, row groups and frames join this union with tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class MiniBatch:
+    """What one call of ``run()`` gets: small, plain, and the unit of retry and accounting."""
+
+    index: int
+    """Position in the plan, from 0, over all inputs."""
+
+    input: int
+    """Which of the run's inputs it is cut from, from 0."""
+
+    load: Load
+    """What to read."""
+
+    items: int | None
+    """How many items it holds; None where only reading tells."""
+
+    nbytes: int
+    """Bytes to read, -1 where the source does not say."""
+
+    def encode(self) -> bytes:
+        """Give the descriptor as bytes of builtins: what travels, and what the digest is of."""
+        return pickle.dumps((self.index, self.input, self.load.plain(), self.items), 5)
+
+
+def digest(descriptor: bytes) -> str:
+    """Digest an encoded descriptor (16 hex digits), to know on resume that the plan is the same."""
+    return hashlib.blake2b(descriptor, digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanInput:
+    """One input of a run, as the script processes need to know it."""
+
+    name: str
+    """Name the user gave, else ``input_<n>``."""
+
+    root: str
+    """Folder (absolute path) or URL that the names of its mini-batches are relative to."""
+
+    remote: bool
+    """True: its files are brought to local paths by the fetcher."""
+
+    storage_options: dict[str, Any]
+    """fsspec options for a remote root. May hold secrets: never logged, never journalled."""
+
+    kind: str = "files"
+    """``files`` or ``tabular``."""
+
+
+class Plan(Protocol):
+    """The mini-batches of a run, found lazily, in an order that is the same every time.
+
+    Indices run on over all inputs. ``plan[i]`` is cheap and may be asked again, for a retry.
+    """
+
+    inputs: tuple[PlanInput, ...]
+
+    @property
+    def known(self) -> int:
+        """How many mini-batches have been found so far."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether ``known`` is all there are."""
+
+    def extend(self, upto: int) -> None:
+        """Look on until ``upto`` mini-batches are known or the data ends."""
+
+    def __getitem__(self, index: int) -> MiniBatch:
+        """Give mini-batch ``index``, ``0 <= index < known``."""
+
+    def fingerprint(self) -> str:
+        """Digest what the plan was made from: paths, sizes, times, mini-batch size."""

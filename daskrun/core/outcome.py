@@ -1,0 +1,94 @@
+"""What became of one attempt at one mini-batch: a plain value that travels from script process to ledger."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+
+class Status(IntEnum):
+    """How an attempt ended. Exactly one of these; all but SUCCEEDED are failures that are retried."""
+
+    SUCCEEDED = 0
+    RAISED = 1
+    """``run()`` raised."""
+    WRONG_TYPE = 2
+    """``run()`` returned something that is not a list, tuple, DataFrame, ndarray or Series."""
+    TIMED_OUT = 3
+    """``run()`` or loading took longer than its limit; the process was killed."""
+    DIED = 4
+    """The process ended by itself: an exit, a signal."""
+    OUT_OF_MEMORY = 5
+    """The process was killed at ``process_memory_limit``."""
+    NOT_LOADED = 6
+    """The mini-batch could not be read."""
+    NOT_WRITTEN = 7
+    """What ``run()`` returned could not be encoded or written."""
+
+
+CATEGORY = {
+    Status.SUCCEEDED: "",
+    Status.RAISED: "User error",
+    Status.WRONG_TYPE: "Wrong return type",
+    Status.TIMED_OUT: "Time-out",
+    Status.DIED: "Process died",
+    Status.OUT_OF_MEMORY: "Memory limit",
+    Status.NOT_LOADED: "Input error",
+    Status.NOT_WRITTEN: "Output error",
+}
+"""The words reports use for a status."""
+
+
+class Outcome(NamedTuple):
+    """One attempt at one mini-batch. Field order is the wire's.
+
+    Made in the script process, or by its keeper when the process did not live to make it.
+    """
+
+    index: int
+    """Which mini-batch."""
+    attempt: int
+    """Which try, from 1."""
+    status: int
+    """A :class:`Status`."""
+    items: int
+    """How many items the mini-batch held (1 where that could not be found out)."""
+    results: int
+    """How many elements ``run()`` returned; 0 for a failure."""
+    offset: int
+    """Where its bytes begin in the part; -1 when it wrote none."""
+    length: int
+    """How many bytes it wrote, header included."""
+    head: int
+    """How many of them, at the front, are the header line of a table."""
+    crc: int
+    """CRC-32 of those bytes."""
+    started: float
+    """When the attempt began, seconds since the epoch, by the script process's clock."""
+    elapsed: float
+    """Seconds from then to the outcome: load, run, write."""
+    run_seconds: float
+    """Seconds inside ``run()``."""
+    error: dict[str, Any] | None
+    """None for success, else ``message`` (one line, with type), ``where`` (file and line), ``text``
+    (the traceback or what else is known), and for a dead process ``exit_code``, ``signal``,
+    ``peak_memory`` (bytes), ``stderr`` (its end)."""
+
+    @property
+    def succeeded_items(self) -> int:
+        """``min(len(result), items)`` for a success, 0 for a failure."""
+        return min(self.results, self.items) if self.status == 0 else 0
+
+
+class ProcessInfo(NamedTuple):
+    """Which script process returned a bundle."""
+
+    node: str
+    """Name of the node, such as ``node000``."""
+    name: str
+    """Name of the process on its node, such as ``process000``."""
+    pid: int
+    started: float
+    """When the process was started, seconds since the epoch."""
+    part: str
+    """File name of the part it writes to, ``""`` when it writes none."""

@@ -1,0 +1,99 @@
+"""How a run stands and how it ended: counts, words, exit code, all from the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class RunStatus(str, Enum):
+    """How a run can stand. The last three are ends."""
+
+    NOT_STARTED = "NotStarted"
+    RUNNING = "Running"
+    FINALIZING = "Finalizing"
+    COMPLETED = "Completed"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing can change it any more."""
+        return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that ran it exits with."""
+        return {RunStatus.COMPLETED: 0, RunStatus.CANCELED: 130}.get(self, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a run is, at one moment."""
+
+    total: int | None
+    """Mini-batches in all; None while the plan is incomplete."""
+    handed_out: int
+    """Mini-batches given to a script process at least once."""
+    succeeded: int
+    """Mini-batches done."""
+    failed: int
+    """Mini-batches that used up their tries."""
+    in_flight: int
+    """Mini-batches handed out and not yet back."""
+    retried: int
+    """Attempts that failed and were, or will be, followed by another."""
+    items: int
+    """Items of the mini-batches that are done or failed."""
+    items_failed: int
+    """Items that failed."""
+    elapsed: float
+    """Seconds since the first bundle was handed out."""
+    eta: float | None
+    """Seconds left at the pace so far; None while unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """One distinct error, however often it happened."""
+
+    message: str
+    """One line: type and text."""
+    where: str
+    """File and line in the user's code, ``""`` when there is none."""
+    count: int
+    """How many attempts ended with it."""
+    index: int
+    """The first mini-batch that did, -1 for ``init()``."""
+    attempt: int
+    """Which try of it."""
+    process: str
+    """Node and process of that try."""
+    text: str
+    """The traceback, or what else is known: signal, peak memory, the end of stderr."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run ended. Every mini-batch is in exactly one of succeeded, failed, unfinished."""
+
+    status: RunStatus
+    sentence: str
+    """What happened, and where to look."""
+    total: int | None
+    """Mini-batches in all; None when the run ended before the plan was complete."""
+    succeeded: int
+    failed: int
+    unfinished: int
+    """Mini-batches known but neither done nor failed."""
+    items: int
+    items_succeeded: int
+    items_failed: int
+    attempts: int
+    """Attempts that came back, of any status."""
+    retried: int
+    errors: tuple[ErrorGroup, ...]
+    """Each distinct error once, the first first."""
+    warnings: tuple[str, ...]
+    seconds: float
+    """From the run's start to its end."""

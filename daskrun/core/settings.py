@@ -1,0 +1,59 @@
+"""Everything a run can be told, resolved and validated once; immutable after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings of one step run. Times in seconds. Made by :func:`daskrun.core.validation.resolve`."""
+
+    entry_script: str
+    """File with ``run``, relative to ``source_directory`` if that is given."""
+    source_directory: str | None = None
+    output_action: str = "append_row"
+    """``append_row`` or ``summary_only``."""
+    append_row_file_name: str = "parallel_run_step.txt"
+    mini_batch_size: int = 10
+    """Files for a file dataset, bytes for a tabular one."""
+    error_threshold: int = -1
+    """Failed items allowed over the whole input; -1: any number."""
+    allowed_failed_count: int | None = None
+    """Failed mini-batches allowed; None or -1: any number."""
+    allowed_failed_percent: float | None = None
+    """Percent of mini-batches allowed to fail, judged once all have been handed out."""
+    node_count: int = 1
+    process_count_per_node: int | None = None
+    """Script processes per node; None: one per core, or per GPU where there are GPUs."""
+    run_invocation_timeout: float = 60
+    run_max_try: int = 3
+    logging_level: str = "INFO"
+    environment_variables: dict[str, str] = field(default_factory=dict)
+    init_timeout: float = 600
+    load_timeout: float = 600
+    shutdown_timeout: float = 30
+    no_worker_timeout: float = 300
+    progress_update_timeout: float | None = None
+    """None: 3 × (run_invocation_timeout + 30)."""
+    process_memory_limit: int | None = None
+    """Bytes of resident memory at which a script process is killed; None: no limit, or in a
+    container 0.9 × its limit ÷ processes."""
+    retry_delay: float = 0.1
+    """Wait before a second try, doubled for each further one, at most 10 s."""
+    threads_per_process: int | None = None
+    """BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes."""
+    argv_compat: bool = False
+    """Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``."""
+    overwrite: bool = False
+    """Replace an existing output file instead of refusing."""
+    arguments: tuple[str, ...] = ()
+    """The user's arguments, as the script sees them in ``sys.argv[1:]``."""
+    append_row_settings: dict[str, Any] = field(default_factory=dict)
+    """What ``parallel_run_step.settings.json`` beside the script says for ``append_row``."""
+
+    @property
+    def appends(self) -> bool:
+        """Whether the run writes one appended output file."""
+        return self.output_action == "append_row"

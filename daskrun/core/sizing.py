@@ -1,0 +1,66 @@
+"""How many mini-batches travel as one bundle."""
+
+from __future__ import annotations
+
+from math import ceil
+
+ROUND_TRIP = 0.005
+"""Seconds one Dask task costs, here 2 to 11 ms: a bundle must outweigh one for each slot."""
+LEAST = 0.5
+"""Seconds of work a bundle aims at where slots are few."""
+GROWTH = 8
+"""A bundle is at most this many times as large as one that has been seen to work."""
+
+
+class BundleSizer:
+    """Finds, while the run goes on, the bundle that takes about ``aim`` seconds.
+
+    Starts at one mini-batch. Near the end bundles shrink so that no slot idles while another still
+    has a long one.
+
+    Examples
+    --------
+    >>> sizer = BundleSizer()
+    >>> sizer.size(remaining=1000, slots=2)
+    1
+    >>> sizer.observe(count=1, seconds=0.001)
+    >>> sizer.size(remaining=1000, slots=2)
+    8
+    """
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._largest = 0
+
+    def aim(self, slots: int) -> float:
+        """Seconds of work a bundle should hold."""
+        return max(LEAST, ROUND_TRIP * slots)
+
+    def budget(self, slots: int) -> float:
+        """Seconds after which a script process hands back what it has not started."""
+        return 2 * self.aim(slots)
+
+    def size(self, remaining: int | None, slots: int) -> int:
+        """Give the number of mini-batches for the next bundle, at least 1.
+
+        ``remaining`` is how many are left to hand out, None while the plan is incomplete.
+        """
+        if self._mean is None:
+            return 1
+        wanted = self.aim(slots) / max(self._mean, 1e-6)
+        size = min(wanted, GROWTH * max(1, self._largest))
+        if remaining is not None:
+            size = min(size, ceil(remaining / (2 * max(1, slots))))
+        return max(1, int(size))
+
+    def window(self, slots: int) -> int:
+        """Bundles a slot may owe at once: a second one waits only where it is short."""
+        return 2 if self._mean is not None and self._mean < self.aim(slots) / 2 else 1
+
+    def observe(self, count: int, seconds: float) -> None:
+        """Take in that ``count`` mini-batches took ``seconds``."""
+        if count <= 0:
+            return
+        mean = seconds / count
+        self._mean = mean if self._mean is None else (self._mean + mean) / 2
+        self._largest = max(self._largest, count)

@@ -1,0 +1,46 @@
+"""What the driver is asked to run: everything resolved, nothing left to look up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from daskrun.core.minibatch import Plan
+from daskrun.core.settings import RunSettings
+
+
+@dataclass(frozen=True)
+class ScriptSource:
+    """Where the entry script's code is."""
+
+    snapshot: Path
+    """Folder in the run folder that holds the code as it was at submit."""
+    file: str
+    """The entry script, relative to ``snapshot``."""
+    shown_as: str
+    """``__file__`` of the script and the path in its tracebacks: inside ``snapshot`` when a
+    ``source_directory`` was given, else the script's own path."""
+    extra_path: str | None = None
+    """Folder added to ``sys.path`` after the snapshot: the script's own, without ``source_directory``."""
+
+
+@dataclass(frozen=True)
+class StepRequest:
+    """One step run."""
+
+    run_id: str
+    step_name: str
+    run_folder: Path
+    """Absolute; holds ``logs/``, ``journal``, ``snapshot/``. Workers must reach it."""
+    output_folder: Path | None
+    """Absolute; the output file and, while running, ``_daskrun/<run>/`` are in it. None: summary_only
+    without an output."""
+    settings: RunSettings
+    plan: Plan
+    script: ScriptSource
+    target: object = None
+    """``"inline"``, None (Dask workers in this process), an address, a Client or a Cluster."""
+    context: dict[str, Any] = field(default_factory=dict)
+    """JSON for the script's processes: ``workspace`` (folder), ``experiment``, ``run_id``,
+    ``models`` (``{name: {version: path}}``), ``input_datasets`` (``{name: path}``)."""

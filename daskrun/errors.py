@@ -1,0 +1,119 @@
+"""Every error daskrun raises.
+
+::
+
+    DaskrunError
+    ├── SettingsError (ValueError)       what was asked for can't be run: all problems at once
+    ├── DatasetError (ValueError)        the data isn't there, or isn't what was said
+    ├── NameNotFoundError (KeyError)     no model, datastore, run, ... of that name
+    ├── WorkspaceError (RuntimeError)    the workspace folder can't be used
+    ├── StorageError (OSError)           a path or URL can't be read or written
+    ├── EntryScriptError (RuntimeError)  the entry script can't be used (outside a run)
+    └── RunFailedError (RuntimeError)    a run ended without its result
+        └── RunCanceledError             because somebody asked for it
+
+A message names the *argument=value* as typed, says what is wrong, and what to write instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class DaskrunError(Exception):
+    """Base of all errors that daskrun raises on purpose."""
+
+
+class SettingsError(DaskrunError, ValueError):
+    """What was asked for can't be run.
+
+    Parameters
+    ----------
+    subject
+        What was being checked, such as ``ParallelRunConfig``.
+    problems
+        One sentence for each thing that is wrong; all are shown at once.
+    """
+
+    def __init__(self, subject: str, problems: Sequence[str]) -> None:
+        super().__init__(subject, tuple(problems))
+        self.subject = subject
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        if len(self.problems) == 1:
+            return f"{self.subject}: {self.problems[0]}"
+        lines = "\n".join(f"  {n}. {text}" for n, text in enumerate(self.problems, 1))
+        return f"{self.subject} has {len(self.problems)} problems:\n{lines}"
+
+
+class DatasetError(DaskrunError, ValueError):
+    """The data isn't there, or isn't what was said of it."""
+
+
+class NameNotFoundError(DaskrunError, KeyError):
+    """Nothing of that kind has that name.
+
+    Parameters
+    ----------
+    kind
+        Such as ``model``.
+    name
+        The name that was looked for.
+    known
+        The names there are; the message lists the first ten.
+    """
+
+    def __init__(self, kind: str, name: str, known: Sequence[str] = ()) -> None:
+        super().__init__(kind, name, tuple(known))
+        self.kind = kind
+        self.name = name
+        self.known = tuple(known)
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(k) for k in self.known[:10])
+        more = f" and {len(self.known) - 10} more" if len(self.known) > 10 else ""
+        there = f"There are {shown}{more}." if self.known else f"There is no {self.kind} yet."
+        return f"no {self.kind} has the name {self.name!r}. {there}"
+
+
+class WorkspaceError(DaskrunError, RuntimeError):
+    """The workspace folder can't be used as one."""
+
+
+class StorageError(DaskrunError, OSError):
+    """A path or URL can't be read or written."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class EntryScriptError(DaskrunError, RuntimeError):
+    """The entry script can't be used."""
+
+
+class RunFailedError(DaskrunError, RuntimeError):
+    """A run ended without its result.
+
+    Parameters
+    ----------
+    run_id
+        The run.
+    reason
+        What ended it, with the first user error and where the rest is.
+    """
+
+    def __init__(self, run_id: str, reason: str) -> None:
+        super().__init__(run_id, reason)
+        self.run_id = run_id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} failed: {self.reason}"
+
+
+class RunCanceledError(RunFailedError):
+    """A run was canceled before its end; what it finished is kept."""
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} was canceled: {self.reason}"
