@@ -9,6 +9,7 @@
     ├── WorkspaceError (RuntimeError)    the workspace folder can't be used
     ├── StorageError (OSError)           a path or URL can't be read or written
     ├── EntryScriptError (RuntimeError)  the entry script can't be used (outside a run)
+    ├── WrongResultError (TypeError)     run() returned what can't be results
     └── RunFailedError (RuntimeError)    a run ended without its result
         └── RunCanceledError             because somebody asked for it
 
@@ -17,7 +18,10 @@ A message names the *argument=value* as typed, says what is wrong, and what to w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class DaskrunError(Exception):
@@ -90,6 +94,34 @@ class StorageError(DaskrunError, OSError):
 
 class EntryScriptError(DaskrunError, RuntimeError):
     """The entry script can't be used."""
+
+
+class WrongResultError(DaskrunError, TypeError):
+    """``run()`` returned something that can't be results.
+
+    Parameters
+    ----------
+    type_name
+        The type it returned, such as ``NoneType``.
+    """
+
+    def __init__(self, type_name: str) -> None:
+        super().__init__(type_name)
+        self.type_name = type_name
+
+    def __str__(self) -> str:
+        hint = {
+            "NoneType": " Is a return statement missing?",
+            "str": " Write return [text] for one result.",
+            "dict": " Write return list(results.items()) or a list of the values.",
+            "generator": " Write return list(results).",
+            "set": " Write return sorted(results): a set has no order.",
+        }.get(self.type_name, "")
+        got = "None" if self.type_name == "NoneType" else f"a value of type {self.type_name}"
+        return (
+            f"run() returned {got}. Return a list, tuple, pandas.DataFrame, pandas.Series or "
+            f"numpy.ndarray with one element for each item that succeeded.{hint}"
+        )
 
 
 class RunFailedError(DaskrunError, RuntimeError):

@@ -1,0 +1,1 @@
+"""What a folder can do: create once, publish whole, append, lock. Journal and records."""

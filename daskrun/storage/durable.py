@@ -1,0 +1,109 @@
+"""Files that are there whole or not at all, also after a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NO_HARD_LINKS = frozenset(
+    {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+)
+"""What ``link`` answers on a file system that has no hard links (exFAT, many FUSE mounts)."""
+
+
+def sync_data(descriptor: int) -> None:
+    """Wait until what was written to an open file is on the disk."""
+    # macOS has no fdatasync; fsync does the same and a little more.
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in ``folder`` are on the disk: fsync of a file leaves its name out."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and FUSE mounts can't sync a folder: their names are durable, or never are.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def pwrite_all(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of ``data`` at ``offset``: one ``pwrite`` may take less."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset += written
+
+
+def write_aside(folder: Path, data: bytes) -> Path:
+    """Write ``data`` to a new hidden file in ``folder``, on the disk when this returns."""
+    # A name of its own for each writer: one that was killed can't be in the way of the next.
+    path = folder / f".{os.getpid()}-{os.urandom(8).hex()}.tmp"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        pwrite_all(descriptor, data, 0)
+        os.fsync(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that a reader sees with its old content or all of the new, never in between.
+
+    An existing file is replaced. When this returns, content and name are on the disk.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "state.json"
+    >>> write_whole(file, b"{}")
+    >>> file.read_bytes()
+    b'{}'
+    """
+    temporary = write_aside(path.parent, data)
+    try:
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def publish_new(temporary: Path, path: Path) -> None:
+    """Give ``temporary`` the name ``path``, which nothing may have yet, and put that on the disk.
+
+    Both must be on one file system. Of several processes that do this at once, one succeeds.
+
+    Raises
+    ------
+    FileExistsError
+        There is a file of that name; ``temporary`` is left as it is.
+    """
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in NO_HARD_LINKS:
+            raise
+        # Claim the name with an empty file, then put the whole one in its place. In between, a
+        # reader can see the empty one: no better way is left without hard links.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        try:
+            temporary.replace(path)
+        except BaseException:
+            path.unlink()
+            raise
+    else:
+        temporary.unlink()
+    sync_folder(path.parent)

@@ -1,0 +1,164 @@
+"""The journal: what is committed. Append-only, each record guarded by a checksum."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+from daskrun.errors import StorageError
+from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import BufferedReader
+    from pathlib import Path
+
+# Only ASCII comes out, a lone surrogate as its escape: any text can be written and is read back as
+# it was. Records are trees: looking for circles would cost a sixth more.
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class Journal:
+    r"""An append-only file of records: ``crc32`` in 8 hex digits, a space, compact JSON, a newline.
+
+    A record counts once :meth:`sync` has returned. A process may be killed at any moment: a record
+    that is only partly on the disk fails its checksum and ends what is read. ``append`` and
+    ``sync`` may be called from different threads.
+
+    Parameters
+    ----------
+    path
+        A file that doesn't exist yet; :meth:`open` continues one that does.
+    continue_at
+        Bytes of an existing file that are whole records, as :meth:`open` finds them.
+
+    Raises
+    ------
+    StorageError
+        The file exists, or can't be created.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "journal"
+    >>> journal = Journal(file)
+    >>> journal.append({"index": 0})
+    >>> journal.sync()
+    >>> journal.close()
+    >>> list(Journal.read(file))
+    [{'index': 0}]
+    """
+
+    def __init__(self, path: Path, *, continue_at: int | None = None) -> None:
+        self.path = path
+        self._buffer: list[bytes] = []
+        self._lock = threading.Lock()
+        self._broken = ""
+        self._end = continue_at or 0
+        self._named = False
+        flags = os.O_CREAT | os.O_EXCL if continue_at is None else 0
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | flags, 0o666)
+            os.ftruncate(self._descriptor, self._end)
+        except FileExistsError as error:
+            raise StorageError(
+                f"the journal {path} exists already. Journal.open(path) continues it."
+            ) from error
+        except OSError as error:
+            raise StorageError(f"can't open the journal {path}: {error}") from error
+
+    @classmethod
+    def open(cls, path: Path) -> Journal:
+        """Continue an existing journal; what follows its last whole record is cut off first."""
+        end = 0
+        try:
+            with path.open("rb") as file:
+                for end, _ in _whole_lines(file):  # noqa: B007 - only where the last one ends
+                    pass
+        except OSError as error:
+            raise StorageError(f"can't read the journal {path}: {error}") from error
+        return cls(path, continue_at=end)
+
+    @staticmethod
+    def read(path: Path) -> Iterator[dict[str, Any]]:
+        """Give the records in order, up to the first that is torn or corrupt.
+
+        Raises
+        ------
+        StorageError
+            The file can't be read.
+        """
+        try:
+            with path.open("rb") as file:
+                for _, text in _whole_lines(file):
+                    yield json.loads(text)
+        except OSError as error:
+            raise StorageError(f"can't read the journal {path}: {error}") from error
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Take ``record`` (JSON values) to be written at the next :meth:`sync`."""
+        text = _encode(record).encode("ascii")
+        self._buffer.append(b"%08x %b\n" % (crc32(text), text))
+
+    def sync(self) -> None:
+        """Put everything appended so far on the disk; nothing happens when there is nothing.
+
+        Raises
+        ------
+        StorageError
+            It can't be written: what was appended stays and may be tried again. After the disk
+            itself failed, and when the journal is closed, every further call fails too.
+        """
+        with self._lock:
+            if not self._buffer:
+                return
+            if self._broken:
+                raise StorageError(f"can't write the journal {self.path}: {self._broken}")
+            lines = len(self._buffer)  # append may go on meanwhile
+            data = b"".join(self._buffer[:lines])
+            self._write(data)
+            # Nothing in between: a Ctrl-C there would write the same records twice.
+            self._end += len(data)
+            del self._buffer[:lines]
+
+    def close(self) -> None:
+        """Sync and close; may be called again."""
+        try:
+            self.sync()
+        finally:
+            with self._lock:
+                if self._descriptor >= 0:
+                    os.close(self._descriptor)
+                    self._descriptor = -1
+                self._broken = self._broken or "it is closed"
+
+    def _write(self, data: bytes) -> None:
+        """Write and wait for the disk."""
+        try:
+            # Not O_APPEND: after a partial write the next try begins where this one did.
+            pwrite_all(self._descriptor, data, self._end)
+        except OSError as error:
+            raise StorageError(f"can't write the journal {self.path}: {error}") from error
+        try:
+            sync_data(self._descriptor)
+            if not self._named:
+                sync_folder(self.path.parent)
+                self._named = True
+        except OSError as error:
+            # The kernel reports a lost page once and then calls it clean: a second try would lie.
+            self._broken = str(error)
+            raise StorageError(f"can't write the journal {self.path}: {error}") from error
+
+
+def _whole_lines(file: BufferedReader) -> Iterator[tuple[int, bytes]]:
+    """Give where each record ends and its JSON, up to the first that is not whole."""
+    end = 0
+    for line in file:
+        text = line[9:-1]
+        if line[-1:] != b"\n" or line[:9] != b"%08x " % crc32(text):
+            return
+        end += len(line)
+        yield end, text

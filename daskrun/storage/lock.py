@@ -1,0 +1,117 @@
+"""The lock of a run: one driver at a time."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from daskrun.errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+
+class RunLock:
+    """A lock that dies with its holder: ``flock`` on a file that says who holds it.
+
+    The file stays when the lock is released: removing it would let two processes lock two files of
+    one name. A process forked (not spawned) by the holder keeps the lock alive until
+    :meth:`close`, which frees it for all.
+
+    Parameters
+    ----------
+    path
+        The file; made when it isn't there.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "lock"
+    >>> with RunLock(file) as lock:
+    ...     lock.held
+    True
+    >>> lock.held
+    False
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor >= 0
+
+    def acquire(self) -> None:
+        """Take the lock, or fail at once.
+
+        Raises
+        ------
+        StorageError
+            Somebody holds it (the message says who), or the file system has no locks.
+        """
+        if self.held:
+            return
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise StorageError(f"can't open the lock {self.path}: {error}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _say_holder(descriptor)
+        except BaseException as error:
+            holder = _read_holder(descriptor)
+            os.close(descriptor)
+            if not isinstance(error, OSError):
+                raise
+            if error.errno in {errno.EWOULDBLOCK, errno.EAGAIN}:
+                raise StorageError(
+                    f"{self.path} is locked by {holder}. Wait for its end or stop it."
+                ) from error
+            raise StorageError(f"can't lock {self.path}: {error}") from error
+        self._descriptor = descriptor
+
+    def close(self) -> None:
+        """Release the lock; may be called again."""
+        if not self.held:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        try:
+            os.ftruncate(descriptor, 0)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        finally:
+            os.close(descriptor)
+
+    def __enter__(self) -> RunLock:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _say_holder(descriptor: int) -> None:
+    """Write who holds the lock into its file."""
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode(), 0)
+
+
+def _read_holder(descriptor: int) -> str:
+    """Say who holds the lock; it may not have written that yet."""
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {holder['pid']} on {holder['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
