@@ -7,6 +7,7 @@
     ├── DatasetError (ValueError)        the data isn't there, or isn't what was said
     ├── NameNotFoundError (KeyError)     no model, datastore, run, ... of that name
     ├── WorkspaceError (RuntimeError)    the workspace folder can't be used
+    ├── ComputeTargetException           no such compute target, or it doesn't answer
     ├── StorageError (OSError)           a path or URL can't be read or written
     ├── EntryScriptError (RuntimeError)  the entry script can't be used (outside a run)
     ├── WrongResultError (TypeError)     run() returned what can't be results
@@ -83,6 +84,10 @@ class NameNotFoundError(DaskrunError, KeyError):
 
 class WorkspaceError(DaskrunError, RuntimeError):
     """The workspace folder can't be used as one."""
+
+
+class ComputeTargetException(DaskrunError, RuntimeError):  # noqa: N818  (the original's name)
+    """There is no compute target of that name, or it can't be used."""
 
 
 class StorageError(DaskrunError, OSError):

@@ -1,0 +1,1 @@
+"""The workspace: a folder that remembers datastores, models, compute targets and runs."""

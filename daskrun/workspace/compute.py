@@ -1,0 +1,317 @@
+"""Compute targets: where the Dask workers of a run are, by name."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
+
+if TYPE_CHECKING:
+    from daskrun.workspace.workspace import Workspace
+
+KIND = "compute_targets"
+_attached: dict[tuple[str, str], object] = {}
+"""Cluster objects attached in this process, by workspace folder and name: no file can hold them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningConfiguration:
+    """What :meth:`AmlCompute.provisioning_configuration` gives."""
+
+    vm_size: str
+    """Recorded, and not used: nodes are Dask workers of this machine."""
+    min_nodes: int
+    max_nodes: int
+
+
+class ComputeTarget:
+    """A place to run on, by name; ``ComputeTarget(ws, name)`` gives the kind it was made as.
+
+    Raises
+    ------
+    ComputeTargetException
+        There is none of that name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskrun.workspace.workspace import Workspace
+    >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
+    >>> plan = AmlCompute.provisioning_configuration("STANDARD_D2_V2", min_nodes=0, max_nodes=4)
+    >>> target = ComputeTarget.create(ws, "cpucluster", plan)
+    >>> type(ws.compute_targets["cpucluster"]) is AmlCompute
+    True
+    """
+
+    name: str
+    workspace: Workspace
+    _record: dict[str, Any]
+
+    def __new__(cls, workspace: Workspace, name: str) -> ComputeTarget:
+        """Give the target of a name, of the class it was made as."""
+        found = workspace.records.latest(KIND, name)
+        if found is None:
+            known = workspace.records.names(KIND)
+            raise ComputeTargetException(str(NameNotFoundError("compute target", name, known)))
+        kind = AmlCompute if found[1]["type"] == "AmlCompute" else DaskCompute
+        target = object.__new__(kind)
+        target.name, target.workspace, target._record = name, workspace, found[1]
+        return target
+
+    @staticmethod
+    def create(
+        workspace: Workspace, name: str, provisioning_configuration: ProvisioningConfiguration
+    ) -> ComputeTarget:
+        """Remember nodes of this machine under a name; an older one of that name is superseded."""
+        if not isinstance(provisioning_configuration, ProvisioningConfiguration):
+            given = type(provisioning_configuration).__name__
+            problem = (
+                f"provisioning_configuration is a {given}. "
+                "Write AmlCompute.provisioning_configuration(vm_size=..., max_nodes=...)."
+            )
+            raise SettingsError("ComputeTarget.create", [problem])
+        value = {
+            "type": "AmlCompute",
+            "vm_size": provisioning_configuration.vm_size,
+            "min_nodes": provisioning_configuration.min_nodes,
+            "max_nodes": provisioning_configuration.max_nodes,
+            "created": time.time(),
+        }
+        workspace.records.create(KIND, name, value)
+        return ComputeTarget(workspace, name)
+
+    @staticmethod
+    def attach(
+        workspace: Workspace, name: str, address: str | None = None, cluster: object = None
+    ) -> ComputeTarget:
+        """Remember a Dask cluster that is there, under a name.
+
+        Parameters
+        ----------
+        workspace
+            Where it is remembered.
+        name
+            The name.
+        address
+            Of its scheduler, such as ``"tcp://10.0.0.5:8786"``.
+        cluster
+            Instead of ``address``: any Dask cluster or client object. Other processes can use the
+            target only if its scheduler has an address they can reach.
+        """
+        problem = _attach_problem(address, cluster)
+        if problem:
+            raise SettingsError("ComputeTarget.attach", [problem])
+        if cluster is not None:
+            reachable = _address_of(cluster)
+            address = reachable if reachable and not reachable.startswith("inproc") else None
+        value = {"type": "Dask", "address": address, "created": time.time()}
+        workspace.records.create(KIND, name, value)
+        _attached.pop((str(workspace.folder), name), None)
+        if cluster is not None:
+            _attached[str(workspace.folder), name] = cluster
+        return ComputeTarget(workspace, name)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
+    @property
+    def most_nodes(self) -> int | None:
+        """How many nodes a run may ask for; None: as many as there are workers."""
+        return None
+
+    @property
+    def dask_target(self) -> object:
+        """What the engine is given: None for workers in this process, an address, or an object."""
+        raise NotImplementedError
+
+    @property
+    def notes(self) -> list[str]:
+        """What was recorded and is not used, in words."""
+        return []
+
+    def wait_for_completion(
+        self,
+        show_output: bool = False,
+        min_node_count: int | None = None,
+        timeout_in_minutes: float | None = None,
+    ) -> None:
+        """Wait until the target can be used.
+
+        Raises
+        ------
+        ComputeTargetException
+            It can't, within ``timeout_in_minutes`` (None: 20).
+        """
+        most = self.most_nodes
+        if min_node_count is not None and most is not None and int(min_node_count) > most:
+            raise ComputeTargetException(
+                f"min_node_count={min_node_count} is more than {self.name!r} has "
+                f"(max_nodes={most}). Write {most} or less, or create it with more."
+            )
+        minutes = 20 if timeout_in_minutes is None else float(timeout_in_minutes)
+        self._wait(time.monotonic() + 60 * minutes)
+        if show_output:
+            sys.stdout.write(f"Succeeded: compute target {self.name!r} is ready.\n")
+
+    def _wait(self, deadline: float) -> None:
+        """Wait until something answers; nodes of this machine need no waiting."""
+
+    def get_status(self) -> ComputeStatus:
+        """Give what is known of it now."""
+        return ComputeStatus(dict(self._record))
+
+    def delete(self) -> None:
+        """Forget the target; the cluster itself is left alone."""
+        self.workspace.records.delete(KIND, self.name)
+        _attached.pop((str(self.workspace.folder), self.name), None)
+
+
+class AmlCompute(ComputeTarget):
+    """Nodes of this machine: each is a Dask worker in this process, started for a run."""
+
+    @staticmethod
+    def provisioning_configuration(
+        vm_size: str, min_nodes: int | str = 0, max_nodes: int | str = 4
+    ) -> ProvisioningConfiguration:
+        """Say how many nodes there may be. Counts may be text, as environment variables are.
+
+        Raises
+        ------
+        SettingsError
+            A count isn't one, or ``max_nodes`` is below 1 or ``min_nodes``.
+        """
+        counts, problems = {}, []
+        for name, value, least in (("min_nodes", min_nodes, 0), ("max_nodes", max_nodes, 1)):
+            try:
+                counts[name] = int(value)
+            except (TypeError, ValueError):
+                problems.append(f"{name}={value!r} is not a number of nodes. Write {name}=4.")
+                continue
+            if counts[name] < least:
+                problems.append(f"{name}={value!r} is too few. Write {least} or more.")
+        if not problems and counts["max_nodes"] < counts["min_nodes"]:
+            problems.append(
+                f"max_nodes={max_nodes!r} is less than min_nodes={min_nodes!r}. Write more."
+            )
+        if problems:
+            raise SettingsError("AmlCompute.provisioning_configuration", problems)
+        return ProvisioningConfiguration(str(vm_size), counts["min_nodes"], counts["max_nodes"])
+
+    @property
+    def most_nodes(self) -> int:
+        """How many nodes a run may ask for."""
+        return int(self._record["max_nodes"])
+
+    @property
+    def dask_target(self) -> None:
+        """None: workers in this process."""
+        return
+
+    @property
+    def vm_size(self) -> str:
+        """The recorded size, which is not used."""
+        return str(self._record["vm_size"])
+
+    @property
+    def notes(self) -> list[str]:
+        """What was recorded and is not used, in words."""
+        note = f"compute target {self.name!r}: vm_size={self.vm_size!r} is recorded and not used; "
+        return [f"{note}its nodes are Dask workers on this machine."]
+
+
+class DaskCompute(ComputeTarget):
+    """A Dask cluster somebody else started: an address, or an object of this process."""
+
+    @property
+    def dask_target(self) -> object:
+        """The address, Client or Cluster.
+
+        Raises
+        ------
+        ComputeTargetException
+            It was attached as an object, by another process, and has no address.
+        """
+        attached = _attached.get((str(self.workspace.folder), self.name))
+        target = attached if attached is not None else self._record["address"]
+        if target is None:
+            raise ComputeTargetException(
+                f"compute target {self.name!r} was attached as an object by another process. "
+                "Attach it again here: ComputeTarget.attach(ws, name, cluster=...) or address=..."
+            )
+        return target
+
+    def _wait(self, deadline: float) -> None:
+        address = self._record["address"]
+        if address is None or not str(address).startswith(("tcp://", "tls://")):
+            self.dask_target  # noqa: B018 - raises when nothing is known of it here
+            return
+        host, _, port = str(address).partition("://")[2].rpartition(":")
+        while True:
+            try:
+                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            except OSError as error:
+                if time.monotonic() >= deadline:
+                    raise ComputeTargetException(
+                        f"compute target {self.name!r}: nothing answers at {address} ({error}). "
+                        "Start the Dask scheduler, or attach the address it has."
+                    ) from error
+                time.sleep(min(1, max(0.05, deadline - time.monotonic())))
+            else:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeStatus:
+    """What is known of a compute target at one moment."""
+
+    record: dict[str, Any]
+
+    def serialize(self) -> dict[str, Any]:
+        """Give it as plain values, with the original's names."""
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.record["created"]))
+        status: dict[str, Any] = {
+            "allocationState": "Steady",
+            "provisioningState": "Succeeded",
+            "creationTime": created,
+            "errors": None,
+        }
+        if self.record["type"] == "AmlCompute":
+            status["vmSize"] = self.record["vm_size"]
+            status["currentNodeCount"] = self.record["min_nodes"]
+            status["targetNodeCount"] = self.record["min_nodes"]
+            status["scaleSettings"] = {
+                "minNodeCount": self.record["min_nodes"],
+                "maxNodeCount": self.record["max_nodes"],
+            }
+        else:
+            status["address"] = self.record["address"]
+        return status
+
+
+def _attach_problem(address: str | None, cluster: object) -> str | None:
+    if (address is None) == (cluster is None):
+        return (
+            f"address={address!r}, cluster={cluster!r}: exactly one must be given. "
+            "Write address='tcp://host:8786' or cluster=<a Dask cluster>."
+        )
+    if address is not None and ("://" not in address or not address.rpartition(":")[2].isdecimal()):
+        return f"address={address!r} is not a scheduler's. Write one like 'tcp://10.0.0.5:8786'."
+    if cluster is not None and not _address_of(cluster):
+        return (
+            f"cluster={cluster!r} is neither a Dask cluster nor a client that is connected. "
+            "Give one that runs, such as distributed.LocalCluster()."
+        )
+    return None
+
+
+def _address_of(cluster: object) -> str | None:
+    """Give the scheduler's address of a cluster or client, by duck: distributed isn't imported."""
+    address = getattr(cluster, "scheduler_address", None)  # a cluster's
+    if address is None:
+        scheduler = getattr(cluster, "scheduler", None)  # a client's
+        address = getattr(scheduler, "address", None)
+    return str(address) if address else None

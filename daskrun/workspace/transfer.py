@@ -1,0 +1,113 @@
+"""Copying files between a datastore and local folders."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ASIDE = "_daskrun"
+"""Beside an output, holds the parts of runs that are not finished: no result, never copied."""
+logger = logging.getLogger("daskrun")
+
+
+def put(pairs: Iterable[tuple[Path, str]], options: dict[str, Any], overwrite: bool) -> int:
+    """Copy local files to paths or URLs; give how many were copied."""
+    copied = kept = 0
+    for source, target in pairs:
+        if "://" in target:
+            fs, path = _remote(target, options)
+            if fs.exists(path) and not overwrite:
+                kept += 1
+                continue
+            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            fs.put_file(str(source), path)
+        elif not _copy(source, Path(target), overwrite):
+            kept += 1
+            continue
+        copied += 1
+    _say_kept(kept)
+    return copied
+
+
+def get(root: str, start: str, target: Path, options: dict[str, Any], overwrite: bool) -> int:
+    """Copy a file, or all files of a folder, to ``target``, with their paths below ``root``.
+
+    Raises
+    ------
+    StorageError
+        There is no file.
+    """
+    found = _remote_files(root, start, options) if "://" in root else _local_files(root, start)
+    copied = kept = 0
+    for relative, copy in found:
+        place = target / relative
+        if place.exists() and not overwrite:
+            kept += 1
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Beside first: a copy that is broken off must not look like a whole one.
+        aside = place.parent / f".{place.name}.{os.getpid()}.partial"
+        try:
+            copy(aside)
+            aside.replace(place)
+        finally:
+            aside.unlink(missing_ok=True)
+        copied += 1
+    if not copied and not kept:
+        raise StorageError(f"there is no file in {start}, so there is nothing to download.")
+    _say_kept(kept)
+    return copied
+
+
+def _local_files(root: str, start: str) -> Iterable[tuple[str, Any]]:
+    if Path(start).is_file():
+        yield Path(start).relative_to(root).as_posix(), lambda to: shutil.copyfile(start, to)
+        return
+    for folder, folders, files in os.walk(start):
+        folders[:] = sorted(name for name in folders if name != ASIDE)
+        for name in sorted(files):
+            path = Path(folder, name)
+            yield path.relative_to(root).as_posix(), lambda to, p=path: shutil.copyfile(p, to)
+
+
+def _remote_files(root: str, start: str, options: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    fs, path = _remote(start, options)
+    base = _remote(root, options)[1].rstrip("/") + "/"
+    for name in sorted(fs.find(path)):
+        relative = name.removeprefix(base)
+        if ASIDE not in relative.split("/"):
+            yield relative, lambda to, n=name: fs.get_file(n, str(to))
+
+
+def _remote(url: str, options: dict[str, Any]) -> tuple[Any, str]:
+    import fsspec  # 50 ms, and no local datastore needs it
+
+    fs, path = fsspec.url_to_fs(url, **options)
+    return fs, str(path)
+
+
+def _copy(source: Path, target: Path, overwrite: bool) -> bool:
+    """Copy one local file whole; False when it was there."""
+    if target.exists() and not overwrite:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f".{target.name}.{os.getpid()}.partial"
+    try:
+        shutil.copyfile(source, aside)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    return True
+
+
+def _say_kept(kept: int) -> None:
+    if kept:
+        logger.warning("%d files were there already and stay as they are (overwrite=False).", kept)
