@@ -105,6 +105,14 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something worth a line in the logs: a leftover cleared up, a process given up."""
+
+    text: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The run is over and its output, if any, published."""
 
@@ -123,5 +131,6 @@ Event = (
     | BundleReturned
     | BundleLost
     | StopAsked
+    | Note
     | RunEnded
 )

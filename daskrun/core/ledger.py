@@ -1,0 +1,362 @@
+"""Who owes what: events in, orders out. Pure: no I/O, no clock, no thread.
+
+Every mini-batch is in exactly one state: planned, out (in a bundle), waiting (for its next try),
+succeeded, failed. ``handle(event)`` moves them and says what to do next; the driver does it. The same
+events give the same orders and the same report, which is what makes a journal of outcomes enough to
+resume from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any
+
+from daskrun.core.events import (
+    BundleLost,
+    BundleReturned,
+    Event,
+    InitFailed,
+    NodeReady,
+    Planned,
+    ProcessReady,
+    RoomFor,
+    StopAsked,
+)
+from daskrun.core.outcome import Outcome
+from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.core.settings import RunSettings
+from daskrun.core.tally import Tally
+
+PLANNED, OUT, WAITING, SUCCEEDED, FAILED = range(5)
+LONGEST_DELAY = 10.0
+"""Seconds a mini-batch waits at most for its next try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Mini-batches that travel together."""
+
+    number: int
+    node: str
+    entries: tuple[tuple[int, int], ...]
+    """(index, attempt) of each, in order of index."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOut:
+    """Give this bundle to its node."""
+
+    bundle: Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """This mini-batch has failed for good: the output goes on without it."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The run ends before its data does: take back what is out, start nothing more."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing is owed any more: close the run with this status."""
+
+    status: RunStatus
+
+
+Order = HandOut | Skip | Stop | Finish
+
+
+class Ledger:
+    """The account of one run.
+
+    Parameters
+    ----------
+    settings
+        Tries, thresholds and delays are read from it.
+
+    Examples
+    --------
+    >>> ledger = Ledger(RunSettings(entry_script="score.py"))
+    >>> ledger.handle(Planned(known=3, complete=True, now=0.0))
+    []
+    >>> [order] = ledger.handle(RoomFor(node="node000", limit=2, now=0.0))
+    >>> order.bundle.entries
+    ((0, 1), (1, 1))
+    """
+
+    def __init__(self, settings: RunSettings) -> None:
+        self._settings = settings
+        self.tally = Tally()
+        self._states = bytearray()
+        self._next = 0
+        self._complete = False
+        self._out: dict[int, Bundle] = {}
+        self._bundles = 0
+        self._ready: list[tuple[int, int]] = []
+        """Heap of (index, attempt): came back not started, or their delay is over."""
+        self._waiting: list[tuple[float, int, int]] = []
+        """Heap of (due, index, attempt)."""
+        self._slots: dict[str, int] = {}
+        self._init_failed_in: set[tuple[str, str]] = set()
+        self._init_failures = 0
+        """Since the last success."""
+        self._init_succeeded = False
+        self._stopped: StopAsked | None = None
+        self._finished: RunStatus | None = None
+        self._began: float | None = None
+        self._handlers: Mapping[type, Callable[[Any], list[Order]]] = {
+            Planned: self._planned,
+            NodeReady: self._node_ready,
+            ProcessReady: self._process_ready,
+            InitFailed: self._init_failed,
+            RoomFor: self._room,
+            BundleReturned: self._returned,
+            BundleLost: self._lost,
+            StopAsked: self._stop_asked,
+        }
+
+    def handle(self, event: Event) -> list[Order]:
+        """Take in what happened and say what to do about it, in order."""
+        handler = self._handlers.get(type(event))
+        orders = handler(event) if handler else []
+        if self._finished is None and not self._out and (end := self._end()) is not None:
+            self._finished = end
+            orders.append(Finish(end))
+        return orders
+
+    # what the driver may ask
+
+    @property
+    def finished(self) -> RunStatus | None:
+        """The status the run ended with, None while it goes on."""
+        return self._finished
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the run is ending before its data."""
+        return self._stopped is not None
+
+    @property
+    def wants_plan(self) -> bool:
+        """Whether all that is planned has been handed out, and the plan may have more."""
+        return not self._complete and self._next >= len(self._states) and self._stopped is None
+
+    @property
+    def next_due(self) -> float | None:
+        """When the next waiting mini-batch may be tried again."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def remaining(self) -> int:
+        """Mini-batches known and not yet handed out."""
+        return len(self._states) - self._next + len(self._ready) + len(self._waiting)
+
+    def has_work(self, now: float) -> bool:
+        """Whether a slot that has room now would get a bundle."""
+        if self._stopped or self._finished:
+            return False
+        due = bool(self._waiting) and self._waiting[0][0] <= now
+        return bool(self._ready) or due or self._next < len(self._states)
+
+    def owes(self, node: str) -> int:
+        """How many bundles a node has in hand."""
+        return sum(1 for bundle in self._out.values() if bundle.node == node)
+
+    def bundle(self, number: int) -> Bundle | None:
+        """Give a bundle that is out, None when it is not (any more)."""
+        return self._out.get(number)
+
+    # events
+
+    def _planned(self, event: Planned) -> list[Order]:
+        self._states.extend(bytes(event.known - len(self._states)))
+        self._complete = event.complete
+        return []
+
+    def _node_ready(self, event: NodeReady) -> list[Order]:
+        self._slots[event.node] = event.slots
+        return []
+
+    def _process_ready(self, event: ProcessReady) -> list[Order]:
+        self._init_succeeded = True
+        self._init_failures = 0
+        return []
+
+    def _init_failed(self, event: InitFailed) -> list[Order]:
+        """End the run when ``init()`` can't succeed (CONTRACT, "Failure policy")."""
+        self.tally.init_failure(event.error, event.process)
+        self._init_failures += 1
+        self._init_failed_in.add((event.process.node, event.process.name))
+        processes = max(1, sum(self._slots.values()))
+        whole_wave = not self._init_succeeded and len(self._init_failed_in) >= processes
+        if whole_wave or self._init_failures >= 2 * processes:
+            return self._stop("init() failed in every process that tried", event.now)
+        return []
+
+    def _room(self, event: RoomFor) -> list[Order]:
+        if not self.has_work(event.now):
+            return []
+        while self._waiting and self._waiting[0][0] <= event.now:
+            _, index, attempt = heappop(self._waiting)
+            heappush(self._ready, (index, attempt))
+        entries = []
+        while self._ready and len(entries) < event.limit:
+            entries.append(heappop(self._ready))
+        fresh = min(event.limit - len(entries), len(self._states) - self._next)
+        entries += [(index, 1) for index in range(self._next, self._next + fresh)]
+        self._next += fresh
+        for index, _ in entries:
+            self._states[index] = OUT
+        bundle = Bundle(self._bundles, event.node, tuple(entries))
+        self._bundles += 1
+        self._out[bundle.number] = bundle
+        if self._began is None:
+            self._began = event.now
+        return [HandOut(bundle)]
+
+    def _returned(self, event: BundleReturned) -> list[Order]:
+        bundle = self._out.pop(event.number, None)
+        if bundle is None:
+            return []
+        owed = dict(bundle.entries)
+        orders: list[Order] = []
+        for outcome in event.outcomes:
+            if owed.pop(outcome.index, None) is not None:
+                self._settle(outcome, event, orders)
+        self._take_back(owed)
+        return orders + self._judge(event.now)
+
+    def _lost(self, event: BundleLost) -> list[Order]:
+        bundle = self._out.pop(event.number, None)
+        if bundle is not None:
+            self._take_back(dict(bundle.entries))
+        return []
+
+    def _stop_asked(self, event: StopAsked) -> list[Order]:
+        if self._stopped is not None or self._finished is not None:
+            return []
+        self._stopped = event
+        return [Stop(event.reason)]
+
+    # what follows from them
+
+    def _settle(self, outcome: Outcome, event: BundleReturned, orders: list[Order]) -> None:
+        if outcome.status == 0:
+            self._states[outcome.index] = SUCCEEDED
+            self.tally.success(outcome)
+            return
+        final = outcome.attempt >= self._settings.run_max_try
+        self.tally.failure(outcome, event.process, final=final)
+        if final:
+            self._states[outcome.index] = FAILED
+            orders.append(Skip(outcome.index))
+            return
+        self._states[outcome.index] = WAITING
+        delay = min(self._settings.retry_delay * 2 ** (outcome.attempt - 1), LONGEST_DELAY)
+        heappush(self._waiting, (event.now + delay, outcome.index, outcome.attempt + 1))
+
+    def _take_back(self, entries: Mapping[int, int]) -> None:
+        for index, attempt in entries.items():
+            self._states[index] = WAITING if attempt > 1 else PLANNED
+            heappush(self._ready, (index, attempt))
+
+    def _judge(self, now: float) -> list[Order]:
+        """Hold the counts against the three thresholds."""
+        if self._stopped is not None:
+            return []
+        settings, tally = self._settings, self.tally
+        items_failed = tally.items - tally.items_succeeded
+        over = None
+        if 0 <= settings.error_threshold < items_failed:
+            over = f"{items_failed} items failed, error_threshold={settings.error_threshold} allows"
+            over += f" {settings.error_threshold}"
+        allowed = settings.allowed_failed_count
+        if over is None and allowed is not None and 0 <= allowed < tally.failed:
+            over = f"{tally.failed} mini-batches failed, allowed_failed_count={allowed} allows {allowed}"
+        percent = settings.allowed_failed_percent
+        if over is None and percent is not None and self._complete and self.remaining() == 0:
+            share = 100 * tally.failed / max(1, len(self._states))
+            if share > percent:
+                over = f"{share:.3g} % of the mini-batches failed, allowed_failed_percent={percent:g}"
+                over += f" allows {percent:g} %"
+        return [] if over is None else self._stop(over, now)
+
+    def _stop(self, reason: str, now: float) -> list[Order]:
+        return self._stop_asked(StopAsked(reason, canceled=False, now=now))
+
+    def _end(self) -> RunStatus | None:
+        if self._stopped is not None:
+            return RunStatus.CANCELED if self._stopped.canceled else RunStatus.FAILED
+        if not self._complete or self.remaining():
+            return None
+        nothing = self._settings.appends and self.tally.succeeded == 0 and len(self._states) > 0
+        return RunStatus.FAILED if nothing else RunStatus.COMPLETED
+
+    # how it stands
+
+    def progress(self, now: float) -> Progress:
+        """Tell how far the run is."""
+        tally = self.tally
+        total = len(self._states) if self._complete else None
+        done = tally.succeeded + tally.failed
+        elapsed = now - self._began if self._began is not None else 0.0
+        eta = elapsed * (total - done) / done if total is not None and done else None
+        in_flight = sum(len(bundle.entries) for bundle in self._out.values())
+        return Progress(
+            total=total,
+            handed_out=self._next,
+            succeeded=tally.succeeded,
+            failed=tally.failed,
+            in_flight=in_flight,
+            retried=tally.retried,
+            items=tally.items,
+            items_failed=tally.items - tally.items_succeeded,
+            elapsed=elapsed,
+            eta=eta,
+        )
+
+    def sentence(self) -> str:
+        """Say in one sentence how the run ended, with the first user error where it failed."""
+        tally, total = self.tally, len(self._states)
+        if self._stopped is not None:
+            reason = self._stopped.reason
+        elif self._finished is RunStatus.FAILED:
+            reason = "not one mini-batch succeeded, so append_row has nothing to write"
+        else:
+            done = f"{tally.succeeded:,} of {total:,} mini-batches succeeded"
+            lost = tally.items - tally.items_succeeded
+            return f"{done}; {lost:,} of {tally.items:,} items failed." if lost else f"{done}."
+        first = tally.first_error()
+        if self._stopped is not None and self._stopped.canceled:
+            return f"{reason}; {tally.succeeded:,} of {total:,} mini-batches are done and kept."
+        return f"{reason}. First error: {first}" if first else f"{reason}."
+
+    def report(self, now: float, began: float) -> Report:
+        """Give the final account."""
+        tally = self.tally
+        status = self._finished or RunStatus.FAILED
+        return Report(
+            status=status,
+            sentence=self.sentence(),
+            total=len(self._states) if self._complete else None,
+            succeeded=tally.succeeded,
+            failed=tally.failed,
+            unfinished=len(self._states) - tally.succeeded - tally.failed,
+            items=tally.items,
+            items_succeeded=tally.items_succeeded,
+            items_failed=tally.items - tally.items_succeeded,
+            attempts=tally.attempts,
+            retried=tally.retried,
+            errors=tally.groups(),
+            warnings=tuple(tally.warnings),
+            seconds=now - began,
+        )
+

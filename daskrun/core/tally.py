@@ -1,0 +1,100 @@
+"""Counts of a run, and its distinct errors each once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daskrun.core.outcome import CATEGORY, Outcome, ProcessInfo, Status
+from daskrun.core.report import ErrorGroup
+
+MOST_GROUPS = 1000
+"""Distinct errors kept; what comes after is counted as one group of others."""
+ERROR_CAP = 64 * 1024
+"""Characters of an error's text kept."""
+
+
+class Tally:
+    """What the ledger has counted so far. Only the last attempt of a mini-batch counts its items."""
+
+    def __init__(self) -> None:
+        self.succeeded = 0
+        self.failed = 0
+        self.items = 0
+        self.items_succeeded = 0
+        self.attempts = 0
+        self.retried = 0
+        self.warnings: list[str] = []
+        self._warned: set[str] = set()
+        self._groups: dict[tuple[str, str], list[Any]] = {}
+
+    def success(self, outcome: Outcome) -> None:
+        """Count a mini-batch that is done."""
+        self.attempts += 1
+        self.succeeded += 1
+        self.items += outcome.items
+        if outcome.results == outcome.items:
+            self.items_succeeded += outcome.items
+            return
+        self.items_succeeded += outcome.succeeded_items
+        if outcome.results > outcome.items:
+            self._warn(
+                "more results than items",
+                f"run() returned more results than the mini-batch has items (mini-batch "
+                f"{outcome.index}: {outcome.results} for {outcome.items}); all were written.",
+            )
+        else:
+            self._warn(
+                "fewer results than items",
+                f"run() returned fewer results than the mini-batch has items (first in mini-batch "
+                f"{outcome.index}: {outcome.results} for {outcome.items}); each item without a "
+                "result counts as failed and is not retried.",
+            )
+
+    def failure(self, outcome: Outcome, process: ProcessInfo | None, *, final: bool) -> None:
+        """Count an attempt that failed; its items too if it was the last."""
+        self.attempts += 1
+        if final:
+            self.failed += 1
+            self.items += outcome.items
+        else:
+            self.retried += 1
+        label = f"{process.node}/{process.name}" if process is not None else ""
+        self._group(outcome.error or {}, outcome.index, outcome.attempt, label, outcome.status)
+
+    def init_failure(self, error: dict[str, Any], process: ProcessInfo) -> None:
+        """Note that ``init()`` failed."""
+        self._group(error, -1, 1, f"{process.node}/{process.name}", Status.RAISED)
+
+    def first_error(self) -> str:
+        """Say the first error: what, where, in which mini-batch; ``""`` when there was none."""
+        groups = self.groups()
+        if not groups:
+            return ""
+        first = groups[0]
+        where = f" ({first.where})" if first.where else ""
+        place = "init()" if first.index < 0 else f"mini-batch {first.index}, attempt {first.attempt}"
+        return f"{first.message}{where} in {place} on {first.process or 'no process'}"
+
+    def groups(self) -> tuple[ErrorGroup, ...]:
+        """Give each distinct error once, the first first."""
+        return tuple(ErrorGroup(*values) for values in self._groups.values())
+
+    def _group(
+        self, error: dict[str, Any], index: int, attempt: int, process: str, status: int
+    ) -> None:
+        message = str(error.get("message") or CATEGORY[Status(status)])[:ERROR_CAP]
+        key = (str(error.get("kind") or message), str(error.get("where", "")))
+        if key not in self._groups and len(self._groups) >= MOST_GROUPS:
+            key = ("other errors", "")
+            message = f"other errors, beyond the first {MOST_GROUPS} distinct ones"
+        group = self._groups.get(key)
+        if group is None:
+            text = str(error.get("text", ""))[:ERROR_CAP]
+            self._groups[key] = [message, key[1], 1, index, attempt, process, text]
+        else:
+            group[2] += 1
+
+    def _warn(self, kind: str, text: str) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            self.warnings.append(text)

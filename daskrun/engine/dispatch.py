@@ -1,0 +1,51 @@
+"""The seam between the driver and what runs bundles."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from daskrun.core.events import BundleLost, BundleReturned, Event
+from daskrun.core.ledger import Bundle
+from daskrun.core.outcome import Outcome, ProcessInfo
+from daskrun.script.wire import Unpacker
+
+
+class Dispatcher(Protocol):
+    """Runs bundles somewhere. Calls come from the driver's thread; events go to ``events``."""
+
+    events: queue.SimpleQueue[Event]
+    """What happened, from any thread: nodes, processes, bundles that came back."""
+
+    def start(self) -> None:
+        """Begin to make nodes. Returns soon; each announces itself by ``NodeReady``."""
+
+    def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:
+        """Run bundles. Each comes back exactly once, as ``BundleReturned`` or ``BundleLost``.
+
+        The bytes are a pickled list of (encoded descriptor, attempt).
+        """
+
+    def stop(self, grace: float) -> None:
+        """Have everything come back: what is in hand may end within ``grace`` seconds."""
+
+    def close(self) -> None:
+        """End every process and connection of the run."""
+
+
+def returned(result: dict[str, Any], now: float | None = None) -> Event:
+    """Turn what a node gives for a bundle into an event."""
+    now = time.monotonic() if now is None else now
+    if "lost" in result:
+        return BundleLost(result["number"], result["lost"], now)
+    process = result["process"]
+    frames = Unpacker().feed(result["tape"]) + result["charged"]
+    return BundleReturned(
+        number=result["number"],
+        process=ProcessInfo(*process) if process is not None else None,
+        outcomes=tuple(Outcome._make(frame) for frame in frames),
+        seconds=result["seconds"],
+        now=now,
+    )

@@ -1,0 +1,364 @@
+"""The driver: carries out the ledger's orders, one step run at a time, in the thread that calls it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Protocol
+
+from daskrun.core.events import (
+    BundleLost,
+    BundleReturned,
+    Event,
+    NodeLost,
+    NodeReady,
+    Planned,
+    RoomFor,
+    RunEnded,
+    StopAsked,
+)
+from daskrun.core.ledger import Bundle, HandOut, Ledger, Order, Skip, Stop
+from daskrun.core.minibatch import digest
+from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.core.sizing import BundleSizer
+from daskrun.engine.commit import record
+from daskrun.engine.dispatch import Dispatcher
+from daskrun.engine.nodes import aside_folder, parts_folder
+from daskrun.engine.request import StepRequest
+from daskrun.engine.target import make_dispatcher
+from daskrun.errors import DaskrunError
+from daskrun.output.finalize import Finalizer
+from daskrun.output.folder import sweep
+from daskrun.storage.journal import Journal
+
+logger = logging.getLogger(__name__)
+
+PLAN_AHEAD = 10_000
+"""Mini-batches looked for at once where the plan is lazy."""
+PROGRESS_INTERVAL = 0.25
+STOP_GRACE = 0.5
+"""Seconds that mini-batches in hand get to end when the run stops."""
+STOP_LIMIT = 6.0
+"""Seconds after which what has not come back by then is counted as unfinished."""
+
+
+class Observer(Protocol):
+    """Watches a run; see :mod:`daskrun.monitor.observer`."""
+
+    def notify(self, event: Event) -> None:
+        """Take in an event."""
+
+    def progress(self, progress: Progress) -> None:
+        """Take in how far the run is."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class RunControl:
+    """How other threads reach a running driver."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: queue.SimpleQueue[Event] | None = None
+        self._reason: str | None = None
+
+    def cancel(self, reason: str) -> None:
+        """End the run with status Canceled; what is finished is kept."""
+        with self._lock:
+            self._reason = self._reason or reason
+            if self._events is not None:
+                self._events.put(StopAsked(reason, canceled=True, now=time.monotonic()))
+
+    def connect(self, events: queue.SimpleQueue[Event]) -> None:
+        """Pass cancellations on to a driver, one that was asked for before too."""
+        with self._lock:
+            self._events = events
+            reason = self._reason
+        if reason is not None:
+            self.cancel(reason)
+
+
+def execute(request: StepRequest, observers: Sequence[Observer], control: RunControl) -> Report:
+    """Run one step to its end and give its report; never raises for a run that fails."""
+    return Driver(request, observers, control).run()
+
+
+class Driver:
+    """One step run."""
+
+    def __init__(
+        self,
+        request: StepRequest,
+        observers: Sequence[Observer],
+        control: RunControl,
+        dispatcher: Dispatcher | None = None,
+    ) -> None:
+        self._request = request
+        self._observers = list(observers)
+        self._control = control
+        self._settings = request.settings
+        self._plan = request.plan
+        self._ledger = Ledger(request.settings)
+        self._sizer = BundleSizer()
+        self._dispatcher = dispatcher or make_dispatcher(request)
+        self._slots: dict[str, int] = {}
+        self._owed: dict[str, int] = {}
+        self._digests: dict[int, dict[int, str]] = {}
+        self._began = time.monotonic()
+        self._nodeless_since: float | None = self._began
+        self._stopped_at: float | None = None
+        self._next_progress = 0.0
+        self._nodes_lost: list[str] = []
+        self._journal: Journal | None = None
+        self._finalizer: Finalizer | None = None
+
+    def run(self) -> Report:
+        """Run to the end."""
+        trouble = None
+        try:
+            self._journal = Journal.open(self._request.run_folder / "journal")
+            self._finalizer = self._make_finalizer()
+            self._control.connect(self._dispatcher.events)
+            self._note_start()
+            self._dispatcher.start()
+            self._loop()
+            self._publish()
+        except DaskrunError as error:
+            trouble = str(error)
+        except Exception as error:  # noqa: BLE001  (a run's end is always a report)
+            logger.exception("run %s: the driver failed", self._request.run_id)
+            trouble = f"daskrun itself failed: {type(error).__name__}: {error}"
+            trouble += f"\n{traceback.format_exc()}"
+        completed = trouble is None and self._ledger.finished is RunStatus.COMPLETED
+        self._close(completed)
+        return self._report(trouble)
+
+    def _make_finalizer(self) -> Finalizer | None:
+        parts = parts_folder(self._request)
+        if parts is None or self._request.output_folder is None:
+            return None
+        target = self._request.output_folder / self._settings.append_row_file_name
+        return Finalizer(parts, target)
+
+    def _note_start(self) -> None:
+        settings = asdict(self._settings)
+        settings["environment_variables"] = sorted(settings["environment_variables"])  # not values
+        self._note(
+            {
+                "kind": "run",
+                "run": self._request.run_id,
+                "plan": self._plan.fingerprint(),
+                "mini_batches": self._plan.known if self._plan.complete else None,
+                "settings": settings,
+            }
+        )
+
+    def _note(self, entry: dict[str, Any]) -> None:
+        """Have an entry in the journal before going on."""
+        assert self._journal is not None
+        self._journal.append(entry)
+        self._journal.sync()
+
+    # the loop
+
+    def _loop(self) -> None:
+        self._know_plan()
+        while self._ledger.finished is None:
+            self._fill()
+            events = list(self._events())
+            self._commit(events)
+            for event in events:
+                self._handle(event)
+            self._check_waits(time.monotonic())
+            if self._finalizer is not None:
+                self._finalizer.advance()
+            self._show_progress(time.monotonic())
+
+    def _know_plan(self) -> None:
+        plan = self._plan
+        if not plan.complete:
+            plan.extend(plan.known + PLAN_AHEAD)
+        self._handle(Planned(plan.known, plan.complete, time.monotonic()))
+
+    def _events(self) -> Iterator[Event]:
+        """Wait for something to happen, not past the next thing that is due."""
+        now = time.monotonic()
+        limit = PROGRESS_INTERVAL
+        if self._ledger.next_due is not None:
+            limit = min(limit, max(0.0, self._ledger.next_due - now))
+        source = self._dispatcher.events
+        with contextlib.suppress(queue.Empty):
+            yield source.get(timeout=limit) if limit > 0 else source.get_nowait()
+            while True:
+                yield source.get_nowait()
+
+    def _commit(self, events: list[Event]) -> None:
+        """Journal what came back, before anything counts as done."""
+        assert self._journal is not None
+        for event in events:
+            if isinstance(event, BundleReturned) and self._ledger.bundle(event.number) is not None:
+                digests = self._digests.pop(event.number, {})
+                if event.outcomes:
+                    self._journal.append(record(event, digests))
+        self._journal.sync()
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, (BundleReturned, BundleLost)):
+            bundle = self._ledger.bundle(event.number)
+            if bundle is None:
+                return  # given up before: another has it
+            self._owed[bundle.node] = self._owed.get(bundle.node, 1) - 1
+            self._settle(event)
+        elif isinstance(event, NodeReady):
+            self._slots[event.node] = event.slots
+            self._nodeless_since = None
+        elif isinstance(event, NodeLost):
+            self._slots.pop(event.node, None)
+            self._nodes_lost.append(event.reason)
+            if not self._slots:
+                self._nodeless_since = event.now
+        for order in self._ledger.handle(event):
+            self._carry_out(order)
+        self._notify(event)
+
+    def _settle(self, event: BundleReturned | BundleLost) -> None:
+        if isinstance(event, BundleLost):
+            self._digests.pop(event.number, None)
+            return
+        self._sizer.observe(len(event.outcomes), event.seconds)
+        if self._finalizer is None or event.process is None:
+            return
+        for outcome in event.outcomes:
+            if outcome.status == 0:
+                if outcome.length:
+                    self._finalizer.commit(
+                        outcome.index,
+                        event.process.part,
+                        outcome.offset,
+                        outcome.length,
+                        outcome.head,
+                    )
+                else:
+                    self._finalizer.skip(outcome.index)
+
+    def _carry_out(self, order: Order) -> None:
+        if isinstance(order, Skip) and self._finalizer is not None:
+            self._finalizer.skip(order.index)
+        elif isinstance(order, Stop):
+            self._stopped_at = time.monotonic()
+            self._dispatcher.stop(STOP_GRACE)
+
+    def _fill(self) -> None:
+        """Give every slot that has room a bundle, one round of nodes at a time."""
+        ledger, slots = self._ledger, sum(self._slots.values())
+        bundles: list[tuple[Bundle, bytes]] = []
+        given = True
+        while given:
+            given = False
+            for node, count in self._slots.items():
+                now = time.monotonic()
+                if ledger.wants_plan:
+                    self._know_plan()
+                room = count * self._sizer.window(slots) - self._owed.get(node, 0)
+                if room <= 0 or not ledger.has_work(now):
+                    continue
+                size = self._sizer.size(ledger.remaining(), slots)
+                for order in ledger.handle(RoomFor(node, size, now)):
+                    if isinstance(order, HandOut):
+                        self._owed[node] = self._owed.get(node, 0) + 1
+                        bundles.append((order.bundle, self._payload(order.bundle)))
+                        given = True
+        if bundles:
+            self._dispatcher.hand_out(bundles, self._sizer.budget(slots))
+
+    def _payload(self, bundle: Bundle) -> bytes:
+        entries = []
+        digests = self._digests[bundle.number] = {}
+        for index, attempt in bundle.entries:
+            descriptor = self._plan[index].encode()
+            digests[index] = digest(descriptor)
+            entries.append((descriptor, attempt))
+        return pickle.dumps(entries, 5)
+
+    # waits that must end
+
+    def _check_waits(self, now: float) -> None:
+        if self._stopped_at is not None and now > self._stopped_at + STOP_LIMIT:
+            for number in list(self._digests):
+                self._handle(BundleLost(number, "it did not come back after the run's stop", now))
+        if self._nodeless_since is None or self._ledger.stopped:
+            return
+        waited = now - self._nodeless_since
+        if waited > self._settings.no_worker_timeout:
+            reason = f"no Dask worker had a node of this run for {waited:.0f} s"
+            reason += f" (no_worker_timeout={self._settings.no_worker_timeout:g})"
+            if self._nodes_lost:
+                reason += f"; last: {self._nodes_lost[-1]}"
+            self._handle(StopAsked(reason, canceled=False, now=now))
+
+    # observers
+
+    def _show_progress(self, now: float) -> None:
+        if now >= self._next_progress:
+            self._next_progress = now + PROGRESS_INTERVAL
+            progress = self._ledger.progress(now)
+            self._tell_observers(lambda observer: observer.progress(progress))
+
+    def _notify(self, event: Event) -> None:
+        self._tell_observers(lambda observer: observer.notify(event))
+
+    def _tell_observers(self, tell: Any) -> None:
+        for observer in self._observers:
+            try:
+                tell(observer)
+            except Exception:  # noqa: BLE001  (a watcher that fails never ends the run)
+                logger.exception("run %s: an observer failed", self._request.run_id)
+
+    # the end
+
+    def _publish(self) -> None:
+        """Put the committed rows together as the one output, if the run is to have one."""
+        finalizer = self._finalizer
+        if finalizer is None or self._ledger.finished is not RunStatus.COMPLETED:
+            return
+        self._show_progress(float("inf"))
+        self._note({"kind": "finalizing"})
+        finalizer.advance()
+        finalizer.publish(self._settings.overwrite, self._plan.known)
+        self._note({"kind": "finalized"})
+
+    def _close(self, completed: bool) -> None:
+        """End every process; then the run's own folder beside the output, if nothing needs it."""
+        closing: list[Callable[[], object]] = [self._dispatcher.close]
+        if self._finalizer is not None and not completed:
+            closing.append(self._finalizer.abandon)
+        if self._journal is not None:
+            closing.append(self._journal.close)
+        folder = self._request.output_folder
+        if completed and folder is not None:
+            closing.append(lambda: sweep(aside_folder(folder, self._request.run_id)))
+        for close in closing:
+            try:
+                close()
+            except Exception:  # noqa: BLE001  (the report must come all the same)
+                logger.exception("run %s: closing failed", self._request.run_id)
+
+    def _report(self, trouble: str | None) -> Report:
+        now = time.monotonic()
+        report = self._ledger.report(now, self._began)
+        if self._finalizer is not None:
+            report = replace(report, warnings=(*report.warnings, *self._finalizer.warnings))
+        if trouble is not None:
+            report = replace(report, status=RunStatus.FAILED, sentence=trouble)
+        self._show_progress(float("inf"))
+        self._notify(RunEnded(report, now))
+        self._tell_observers(lambda observer: observer.close())
+        return report

@@ -1,0 +1,165 @@
+"""The inline target: the same plan, script contract, parts and ledger in this process, for a debugger.
+
+Nothing can be killed here: time-outs and memory limits do not apply, and what ends the script's
+process ends this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from daskrun.core.events import BundleReturned, Event, InitFailed, NodeReady, Note, ProcessReady
+from daskrun.core.ledger import Bundle
+from daskrun.core.outcome import Outcome, ProcessInfo
+from daskrun.data.remote import RemoteFolder
+from daskrun.engine.nodes import node_config
+from daskrun.engine.request import StepRequest
+from daskrun.output.encode import ResultEncoder
+from daskrun.output.part import PartWriter
+from daskrun.script import context
+from daskrun.script.entry import EntryModule, ScriptFile, error_of
+from daskrun.script.execute import Executor
+from daskrun.script.wire import Cell, loads, shared_memory
+
+NODE = "inline"
+
+
+class InlineDispatcher:
+    """Runs each bundle when it is handed out, in the driver's thread."""
+
+    def __init__(self, request: StepRequest) -> None:
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._config = node_config(request, NODE, 1)
+        self._script = ScriptFile(**self._config["script"])
+        self._stack = contextlib.ExitStack()
+        self._folder = Path(tempfile.mkdtemp(prefix="daskrun-inline-"))
+        self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._part: PartWriter | None = None
+        self._module: EntryModule | None = None
+        self._executor: Executor | None = None
+        self._stopped = False
+
+    def start(self) -> None:
+        """Load the script and call ``init()``."""
+        self.events.put(NodeReady(NODE, 1, time.monotonic(), where="inline"))
+        self._stack.enter_context(_surroundings(self._config, self._folder))
+        began = time.perf_counter()
+        try:
+            self._module = EntryModule(self._script)
+            self._module.init()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (an outcome, not a crash)
+            failed = error_of(error, self._script)
+            self.events.put(InitFailed(self._process(), failed, time.monotonic()))
+            return
+        config = self._config
+        if config["parts"]:
+            self._part = PartWriter(Path(config["parts"]), NODE)
+        cell_memory = shared_memory("daskrun-inline")
+        self._stack.callback(os.close, cell_memory)
+        self._executor = Executor(
+            self._module,
+            config["inputs"],
+            ResultEncoder(config["append_row"]),
+            self._part,
+            Cell(cell_memory, create=True),
+            self._fetched,
+            self._release,
+        )
+        seconds = time.perf_counter() - began
+        self.events.put(ProcessReady(self._process(), seconds, time.monotonic()))
+
+    def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:
+        """Run bundles, one after another."""
+        for bundle, payload in bundles:
+            outcomes, began = [], time.monotonic()
+            for descriptor, attempt in loads(payload):
+                if self._executor is None or self._stopped:
+                    break
+                made = self._executor.attempt(bundle.number, loads(descriptor), attempt)
+                outcomes.append(Outcome._make(made))
+                if time.monotonic() > began + budget:
+                    break
+            if self._part is not None:
+                self._part.sync()
+            now = time.monotonic()
+            process = self._process() if outcomes else None
+            self.events.put(
+                BundleReturned(bundle.number, process, tuple(outcomes), now - began, now)
+            )
+
+    def stop(self, grace: float) -> None:  # noqa: ARG002  (nothing runs while this is called)
+        """Start nothing more."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Call ``shutdown()`` and put this process back as it was."""
+        with self._stack:
+            if self._executor is not None and self._module is not None:
+                try:
+                    self._module.shutdown()
+                except (Exception, SystemExit) as error:  # noqa: BLE001  (told, never fatal)
+                    text = error_of(error, self._script)["text"]
+                    self.events.put(Note(f"shutdown() failed: {text}", time.monotonic()))
+            if self._part is not None:
+                self._part.close()
+
+    def _process(self) -> ProcessInfo:
+        part = self._part.name if self._part is not None else ""
+        return ProcessInfo(NODE, "process000", os.getpid(), 0.0, part)
+
+    def _fetched(
+        self, bundle: int, index: int, source: dict[str, Any], names: tuple[str, ...]
+    ) -> list[str]:
+        """Bring remote files to local paths, one mini-batch at a time."""
+        remote = RemoteFolder(source["root"], source["storage_options"])
+        folder = self._folder / "fetch" / str(index)
+        paths = []
+        for name in names:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remote.fetch(name, str(target))
+            paths.append(str(target))
+        return paths
+
+    def _release(self, bundle: int, index: int) -> None:  # noqa: ARG002  (the Executor's seam)
+        shutil.rmtree(self._folder / "fetch" / str(index), ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _surroundings(config: dict[str, Any], folder: Path) -> Iterator[None]:
+    """Give the script the path, arguments, variables and context it expects; put them back after."""
+    argv, path, environment = sys.argv[:], sys.path[:], dict(os.environ)
+    sys.argv[:] = config["argv"]
+    sys.path[:] = [*config["sys_path"], *sys.path]
+    output = config["context"]["output_dir"]
+    if output:
+        os.environ["AZUREML_BI_OUTPUT_PATH"] = os.environ["DASKRUN_OUTPUT_PATH"] = output
+    os.environ.update(config["environment"])
+    logs = Path(config["logs"]) / "user" / "entry_script_log" / NODE
+    logs.mkdir(parents=True, exist_ok=True)
+    context.enter(
+        {
+            **config["context"],
+            "agent_name": f"{NODE}/process000",
+            "log_file": str(logs / "process000.log.txt"),
+            "log_dir": str(logs),
+            "working_dir": str(folder),
+        }
+    )
+    try:
+        yield
+    finally:
+        context.enter(None)
+        sys.argv[:], sys.path[:] = argv, path
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)

@@ -1,0 +1,107 @@
+"""What a node is told: its configuration, builtins only, from the request."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from daskrun.engine.request import StepRequest
+from daskrun.output.folder import ASIDE
+
+LOG_LIMIT = 64 * 2**20
+"""Bytes a log file of a script process may reach before its middle is cut out."""
+FETCH_LIMIT = 2**30
+"""Bytes of remote files a node holds ahead of need."""
+
+
+def parts_folder(request: StepRequest) -> Path | None:
+    """Folder of the run's parts, beside its output; None when the run appends nothing."""
+    if not request.settings.appends or request.output_folder is None:
+        return None
+    return aside_folder(request.output_folder, request.run_id)
+
+
+def aside_folder(output_folder: Path, run_id: str) -> Path:
+    """Folder beside the output that is the run's own until it ends."""
+    return output_folder / ASIDE / run_id
+
+
+def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, Any]:
+    """Give what the keeper of ``node`` is told.
+
+    Parameters
+    ----------
+    nodes_here
+        Nodes of this run on one machine; they share its cores and memory.
+    """
+    settings, script = request.settings, request.script
+    folder = (script.snapshot / script.file).parent
+    parts = parts_folder(request)
+    progress = settings.progress_update_timeout or 3 * (settings.run_invocation_timeout + 30)
+    output = str(request.output_folder) if request.output_folder is not None else ""
+    return {
+        "run_id": request.run_id,
+        "node": node,
+        "nodes_here": nodes_here,
+        "processes": settings.process_count_per_node,
+        "python": sys.executable,
+        "logs": str(request.run_folder / "logs"),
+        "parts": str(parts) if parts is not None else "",
+        "append_row": settings.append_row_settings,
+        "inputs": [asdict(source) for source in request.plan.inputs],
+        "script": script_file(request),
+        "sys_path": [p for p in (str(script.snapshot), str(folder), script.extra_path) if p],
+        "argv": [script.shown_as, *settings.arguments, *compatible_arguments(request)],
+        "context": {
+            **request.context,
+            "run_id": request.run_id,
+            "step_name": request.step_name,
+            "output_dir": output,
+            "script_dir": str(Path(script.shown_as).parent),
+            "logging_level": settings.logging_level,
+        },
+        "limits": {
+            "init": settings.init_timeout,
+            "load": settings.load_timeout,
+            "run": settings.run_invocation_timeout,
+            "shutdown": settings.shutdown_timeout,
+            "progress": progress,
+            "memory": settings.process_memory_limit,
+        },
+        "environment": dict(settings.environment_variables),
+        "threads": settings.threads_per_process,
+        "log_limit": LOG_LIMIT,
+        "fetch_limit": FETCH_LIMIT,
+    }
+
+
+def script_file(request: StepRequest) -> dict[str, str]:
+    """Give the fields of ``ScriptFile``."""
+    script = request.script
+    shown = Path(script.shown_as)
+    inside = shown.is_relative_to(script.snapshot)
+    root = script.snapshot if inside else shown.parent
+    return {
+        "path": str(script.snapshot / script.file),
+        "shown_as": script.shown_as,
+        "root": str(root),
+    }
+
+
+def compatible_arguments(request: StepRequest) -> list[str]:
+    """Give the arguments the original added to every script, if ``argv_compat`` asks for them."""
+    settings = request.settings
+    if not settings.argv_compat:
+        return []
+    pairs = {
+        "--mini_batch_size": settings.mini_batch_size,
+        "--error_threshold": settings.error_threshold,
+        "--output_action": settings.output_action,
+        "--logging_level": settings.logging_level,
+        "--run_invocation_timeout": settings.run_invocation_timeout,
+        "--run_max_try": settings.run_max_try,
+        "--output": request.output_folder or "",
+    }
+    return [text for name, value in pairs.items() for text in (name, str(value))]

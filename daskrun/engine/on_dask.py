@@ -1,0 +1,288 @@
+"""Dispatch on Dask: nodes on workers, bundles as partitions of a bag, one worker named for each."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import queue
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from daskrun.core.events import (
+    BundleLost,
+    Event,
+    InitFailed,
+    NodeLost,
+    NodeReady,
+    Note,
+    ProcessReady,
+)
+from daskrun.core.ledger import Bundle
+from daskrun.core.outcome import ProcessInfo
+from daskrun.engine import worker as side
+from daskrun.engine.dispatch import returned
+from daskrun.engine.nodes import node_config
+from daskrun.engine.request import StepRequest
+from daskrun.script.wire import loads
+
+logger = logging.getLogger(__name__)
+
+REGISTER_LIMIT = 20.0
+"""Seconds the plugins' registration is waited for: one stopped worker answers never."""
+CLOSE_LIMIT = 40.0
+
+
+class DaskDispatcher:
+    """Runs bundles on a Dask cluster: one in this process, or one that is given.
+
+    The local target's nodes are started in ``__init__``, before anything of Dask is imported: the
+    user's ``init()`` runs while Dask is loading.
+    """
+
+    def __init__(self, request: StepRequest) -> None:
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._request = request
+        self._topic = f"daskrun-{request.run_id}-{uuid.uuid4().hex[:8]}"
+        self._local = request.target is None
+        self._count = request.settings.node_count
+        self._names = [f"node{n:03d}" for n in range(self._count)]
+        self._addresses: dict[str, str] = {}
+        """Node -> address of its worker."""
+        self._out: dict[int, tuple[str, Any]] = {}
+        """Bundle -> its node and its future."""
+        self._lock = threading.Lock()
+        self._close_with: list[Callable[[], object]] = []
+        self._client: Any = None
+        self._done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
+        self._made = 0
+        if self._local:
+            for name in self._names:
+                config = node_config(request, name, self._count)
+                side.EARLY[request.run_id, name] = side.EarlyNode(config)
+
+    # nodes
+
+    def start(self) -> None:
+        """Connect, register the plugins, ask for the nodes."""
+        from cloudpickle import register_pickle_by_value
+        from distributed import Client, get_client  # noqa: F401  (get_client: loaded with it)
+
+        from daskrun.engine import plugin
+
+        register_pickle_by_value(plugin)
+        self._task = plugin.make_task()
+        self._begin_node = plugin.begin_node
+        self._client = self._connect(Client)
+        self._collector = threading.Thread(
+            target=self._collect, name="daskrun-collector", daemon=True
+        )
+        self._collector.start()
+        client, run_id = self._client, self._request.run_id
+        client.subscribe_topic(self._topic, self._hear)
+        watcher = plugin.RunWatcher(run_id, self._topic, client.id)
+        self._register(watcher)
+        self._register(plugin.EntryScriptPlugin(run_id, self._topic))
+        self._ask_for_nodes()
+
+    def _connect(self, client_class: Any) -> Any:
+        target = self._request.target
+        if isinstance(target, client_class):
+            return target
+        if self._local:
+            from daskrun.engine.local import start_cluster
+
+            target = start_cluster(self._names)
+            self._close_with.append(target.close)
+        client = client_class(target, set_as_default=False, timeout="30s")
+        self._close_with.insert(0, client.close)
+        return client
+
+    def _register(self, plugin: Any) -> None:
+        from distributed import SchedulerPlugin
+
+        on_scheduler = isinstance(plugin, SchedulerPlugin)
+        client = self._client
+        register = (
+            client._register_scheduler_plugin if on_scheduler else client._register_worker_plugin  # noqa: SLF001
+        )
+        try:
+            client.sync(
+                register, plugin, plugin.name, False, callback_timeout=REGISTER_LIMIT
+            )
+        except TimeoutError:
+            text = f"not every worker had answered after {REGISTER_LIMIT:g} s; those that have are used"
+            self.events.put(Note(text, time.monotonic()))
+
+    def _ask_for_nodes(self) -> None:
+        """Have nodes started until there are ``node_count`` or no worker is left without one."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        with self._lock:
+            taken = set(self._addresses.values())
+            free = [a for a in sorted(workers) if a not in taken]
+            missing = [n for n in self._names if n not in self._addresses]
+            if self._local:
+                by_name = {str(workers[a]["name"]): a for a in free}
+                chosen = [(name, by_name[name]) for name in missing if name in by_name]
+            else:
+                chosen = list(zip(missing, free, strict=False))
+            self._addresses.update(chosen)
+        for name, address in chosen:
+            config = node_config(self._request, name, self._count if self._local else 1)
+            self._client.run(
+                self._begin_node, self._request.run_id, config, workers=[address], wait=False
+            )
+
+    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Take in what a worker or the scheduler tells (on the client's event loop)."""
+        message = event[1]
+        kind, address, value = message["kind"], message["address"], message["value"]
+        node, now = message.get("node", ""), time.monotonic()
+        if kind == "up":
+            self.events.put(NodeReady(node, value, now, where=address))
+        elif kind == "ready":
+            self.events.put(ProcessReady(ProcessInfo(*value[0]), value[1], now))
+        elif kind == "init_failed":
+            self.events.put(InitFailed(ProcessInfo(*value[0]), value[1], now))
+        elif kind == "note":
+            self.events.put(Note(f"{node}: {value}", now))
+        elif kind in ("down", "lost", "worker_went"):
+            self._lose(address, f"worker {address}: {value or 'left the cluster'}", kind)
+        elif kind == "worker_came":
+            threading.Thread(target=self._ask_quietly, daemon=True).start()
+        elif kind == "missing":
+            text = f"the Dask worker {address} has no daskrun: {value}. Install it there."
+            self._lose(address, text, kind)
+
+    def _ask_quietly(self) -> None:
+        with contextlib.suppress(Exception):  # the client may be closing
+            self._ask_for_nodes()
+
+    def _lose(self, address: str, reason: str, kind: str) -> None:
+        """Give back what a node had; ``down`` means that it is starting again."""
+        now = time.monotonic()
+        with self._lock:
+            nodes = [n for n, a in self._addresses.items() if a == address]
+            for node in nodes if kind != "down" else []:
+                del self._addresses[node]
+            numbers = [b for b, (node, _) in self._out.items() if node in nodes]
+            futures = [self._out.pop(number)[1] for number in numbers]
+        for future in futures:
+            future.cancel(reason=reason)
+        for node in nodes:
+            self.events.put(NodeLost(node, reason, now))
+        if kind == "missing" and not nodes:
+            self.events.put(Note(reason, now))
+        for number in numbers:
+            self.events.put(BundleLost(number, reason, now))
+
+    # bundles
+
+    def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:
+        """Submit bundles as the partitions of one bag for each node."""
+        by_node: dict[str, list[tuple[Bundle, bytes]]] = {}
+        for bundle, payload in bundles:
+            by_node.setdefault(bundle.node, []).append((bundle, payload))
+        for node, group in by_node.items():
+            address = self._addresses.get(node)
+            if address is None:
+                for bundle, _ in group:
+                    lost = BundleLost(bundle.number, f"{node} is gone", time.monotonic())
+                    self.events.put(lost)
+                continue
+            self._submit(node, address, group, budget)
+
+    def _submit(
+        self, node: str, address: str, group: list[tuple[Bundle, bytes]], budget: float
+    ) -> None:
+        from dask._task_spec import DataNode
+        from dask.bag import Bag
+        from distributed import futures_of
+
+        run_id = self._request.run_id
+        # a new name each time: a repeated key gives the old result without running
+        name = f"bundle-{self._topic}-{self._made}"
+        self._made += 1
+        graph = {}
+        for i, (bundle, payload) in enumerate(group):
+            message = {"run": run_id, "number": bundle.number, "payload": payload, "budget": budget}
+            graph[name, i] = DataNode((name, i), pickle.dumps(message, 5))
+        bag = Bag(graph, name, len(group)).map_partitions(self._task)
+        first = group[0][0].number
+        persisted = self._client.persist(
+            bag, workers=[address], allow_other_workers=False, priority=-first
+        )
+        futures = {future.key[1]: future for future in futures_of(persisted)}
+        with self._lock:
+            for i, (bundle, _) in enumerate(group):
+                self._out[bundle.number] = (node, futures[i])
+        for i, (bundle, _) in enumerate(group):
+            number = bundle.number
+            futures[i].add_done_callback(lambda future, n=number: self._done.put((n, future)))
+
+    def _collect(self) -> None:
+        """Fetch results as they come (in a thread of its own: fetching waits for the event loop)."""
+        while (item := self._done.get()) is not None:
+            number, future = item
+            with self._lock:
+                if self._out.pop(number, None) is None:
+                    continue  # its node was lost before
+            try:
+                [result] = future.result(timeout=60)
+                event = returned(loads(result))
+            except BaseException as error:  # noqa: BLE001  (also CancelledError: a lost bundle)
+                reason = f"{type(error).__name__}: {error}"
+                event = BundleLost(number, reason, time.monotonic())
+            future.release()
+            del future, item
+            self.events.put(event)
+
+    def stop(self, grace: float) -> None:
+        """Have every node give back what it has in hand."""
+        if self._client is None:
+            return
+        with self._lock:
+            addresses = list(self._addresses.values())
+        if addresses:
+            self._client.run(
+                _stop_here, self._request.run_id, grace, workers=addresses, wait=False
+            )
+
+    # the end
+
+    def close(self) -> None:
+        """Unregister the plugins, which ends every node, then leave the cluster."""
+        run_id = self._request.run_id
+        early = [side.EARLY.pop((run_id, name), None) for name in self._names]
+        if self._client is not None:
+            client, name = self._client, f"daskrun-{run_id}"
+            client.unsubscribe_topic(self._topic)
+            for remove in (client._unregister_worker_plugin, client._unregister_scheduler_plugin):  # noqa: SLF001
+                self._try(lambda r=remove: client.sync(r, name, callback_timeout=CLOSE_LIMIT))
+            self._done.put(None)
+            self._collector.join(5)
+        for waiting in early:
+            if waiting is not None:
+                self._try(waiting.node.close)
+        for close in self._close_with:
+            self._try(close)
+
+    def _try(self, close: Callable[[], object]) -> None:
+        try:
+            close()
+        except Exception:
+            logger.exception("run %s: closing", self._request.run_id)
+
+
+def _stop_here(run_id: str, grace: float) -> None:
+    """Stop a run's nodes in the process this is called in."""
+    side.stop(run_id, grace)
+
+
+def node_name_of(worker_name: object) -> str:
+    """Make a worker's name fit for a folder."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(worker_name))

@@ -1,0 +1,113 @@
+"""What travels to a Dask cluster: the worker plugin, the scheduler plugin and the task.
+
+This file imports the standard library and ``distributed`` only, and is pickled by value, ``import
+daskrun`` being tried where it runs: a worker or scheduler without daskrun must neither fail to start
+nor to unpickle. It is then reported as having no daskrun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+
+CLIENT_GRACE = 2.0
+"""Seconds after a run's client has left the scheduler until the run is cleared from the cluster. A
+killed driver's connection ends at once, and nothing may outlive it by 5 s."""
+
+
+class EntryScriptPlugin(WorkerPlugin):  # type: ignore[misc]  (distributed is untyped)
+    """Makes a worker ready for a run, and clears the run from it.
+
+    ``setup`` only notes the run: while it is awaited, a joining worker neither computes nor sends
+    heartbeats, for anyone. It never raises. The driver asks for the node's start by name.
+    """
+
+    def __init__(self, run_id: str, topic: str) -> None:
+        self.name = f"daskrun-{run_id}"
+        self.run_id = run_id
+        self.topic = topic
+
+    def setup(self, worker: Any) -> None:
+        """Note the run on this worker."""
+        try:
+            from daskrun.engine import worker as side
+        except ImportError as error:
+            report = {"kind": "missing", "address": worker.address, "value": str(error)}
+            worker.log_event(self.topic, report)
+            return
+        side.note(self.run_id, self.topic, worker)
+
+    async def teardown(self, worker: Any) -> None:
+        """End the run's node on this worker, off the event loop."""
+        try:
+            from daskrun.engine import worker as side
+        except ImportError:
+            return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, side.forget, self.run_id, worker.address)
+
+
+class RunWatcher(SchedulerPlugin):  # type: ignore[misc]
+    """Tells the driver of workers that come and go, and clears the run when the driver is gone."""
+
+    def __init__(self, run_id: str, topic: str, client: str) -> None:
+        self.name = f"daskrun-{run_id}"
+        self.topic = topic
+        self.client = client
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:
+        """Tell of a new worker."""
+        scheduler.log_event(self.topic, {"kind": "worker_came", "address": worker, "value": None})
+
+    def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:
+        """Tell of a lost worker."""
+        scheduler.log_event(self.topic, {"kind": "worker_went", "address": worker, "value": None})
+
+    def remove_client(self, scheduler: Any, client: str) -> None:
+        """Clear the run from the workers if its client does not come back."""
+        if client == self.client:
+            asyncio.get_running_loop().call_later(
+                CLIENT_GRACE, lambda: asyncio.ensure_future(self._clear(scheduler))
+            )
+
+    async def _clear(self, scheduler: Any) -> None:
+        if self.client in scheduler.clients:
+            return
+        try:
+            await scheduler.unregister_worker_plugin(None, name=self.name)
+        except ValueError:
+            pass  # the driver had unregistered it itself
+        if self.name in scheduler.plugins:
+            await scheduler.unregister_scheduler_plugin(self.name)
+
+
+def make_task() -> Callable[[bytes], list[bytes]]:
+    """Make the function that a bag's ``map_partitions`` calls.
+
+    A function made inside another can't be pickled by reference, so that it travels by value in
+    Dask's graph too.
+    """
+
+    def call_entry_script(payload: bytes) -> list[bytes]:
+        import distributed
+
+        distributed.secede()  # the work is in script processes: no thread of the worker is taken
+        try:
+            from daskrun.engine import worker as side
+        except ImportError as error:
+            message = pickle.loads(payload)  # noqa: S301  (made by our own driver)
+            return [pickle.dumps({"number": message["number"], "lost": f"no daskrun: {error}"}, 5)]
+        return [side.run_bundle(payload, distributed.get_worker().address)]
+
+    return call_entry_script
+
+
+def begin_node(run_id: str, config: dict[str, Any], dask_worker: Any) -> None:
+    """Start a node on a worker; called there by ``client.run``."""
+    from daskrun.engine import worker as side
+
+    side.begin(run_id, dask_worker.address, config)

@@ -1,0 +1,121 @@
+"""The worker's side of a run: the nodes in this process, by run and worker address.
+
+With the local target this process is also the driver's, and the nodes were started before Dask was
+imported: they wait in ``EARLY`` for their worker.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from daskrun.script.node import Node
+from daskrun.script.wire import loads
+
+START_LIMIT = 60.0
+"""Seconds a bundle waits for its node's keeper to be started."""
+
+
+class EarlyNode:
+    """A node that was started before it was known which worker it belongs to."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._lock = threading.Lock()
+        self._held: list[tuple[str, Any]] = []
+        self._sink: Any = None
+        self.node = Node(config, self._tell)
+
+    def _tell(self, kind: str, value: Any) -> None:
+        with self._lock:
+            if self._sink is None:
+                self._held.append((kind, value))
+                return
+        self._sink(kind, value)
+
+    def attach(self, sink: Any) -> None:
+        """Pass on what was said so far, and from now on."""
+        with self._lock:
+            held, self._held = self._held, []
+            for kind, value in held:
+                sink(kind, value)
+            self._sink = sink
+
+
+@dataclass
+class _Place:
+    """A run on one worker."""
+
+    worker: Any
+    topic: str
+    node: Node | None = None
+    name: str = ""
+    started: threading.Event = field(default_factory=threading.Event)
+    gone: bool = False
+
+    def tell(self, kind: str, value: Any) -> None:
+        """Send an event to the driver, from any thread."""
+        message = {"kind": kind, "address": self.worker.address, "node": self.name, "value": value}
+        self.worker.loop.add_callback(self.worker.log_event, self.topic, message)
+
+
+_places: dict[tuple[str, str], _Place] = {}
+EARLY: dict[tuple[str, str], EarlyNode] = {}
+"""(run, node name) -> node, for the local target."""
+
+
+def note(run_id: str, topic: str, worker: Any) -> None:
+    """Remember that a run may start a node on this worker."""
+    _places.setdefault((run_id, worker.address), _Place(worker, topic))
+
+
+def begin(run_id: str, address: str, config: dict[str, Any]) -> None:
+    """Start the run's node on a worker, in a thread: it takes longer than an event loop may wait."""
+    place = _places.get((run_id, address))
+    if place is not None and place.node is None and not place.name:
+        place.name = config["node"]
+        threading.Thread(target=_start, args=(run_id, place, config), daemon=True).start()
+
+
+def _start(run_id: str, place: _Place, config: dict[str, Any]) -> None:
+    try:
+        early = EARLY.pop((run_id, config["node"]), None)
+        node = early.node if early is not None else Node(config, place.tell)
+        if early is not None:
+            early.attach(place.tell)
+    except Exception as error:  # noqa: BLE001  (told to the driver: nothing else hears it here)
+        place.tell("lost", f"its keeper could not be started: {type(error).__name__}: {error}")
+        return
+    place.node = node
+    place.started.set()
+    if place.gone:
+        node.close()
+
+
+def forget(run_id: str, address: str) -> None:
+    """End the run's node on a worker."""
+    place = _places.pop((run_id, address), None)
+    if place is None:
+        return
+    place.gone = True
+    if place.node is not None:
+        place.node.close()
+    place.started.set()
+
+
+def stop(run_id: str, grace: float) -> None:
+    """Take back what every node of a run in this process has in hand."""
+    for (run, _), place in list(_places.items()):
+        if run == run_id and place.node is not None:
+            place.node.stop(grace)
+
+
+def run_bundle(payload: bytes, address: str) -> bytes:
+    """Run a bundle on this worker's node and give what became of it, as pickled builtins."""
+    message = loads(payload)
+    place = _places.get((message["run"], address))
+    if place is None or not place.started.wait(START_LIMIT) or place.node is None:
+        reason = "the run is not on this worker (any more)"
+        return pickle.dumps({"number": message["number"], "lost": reason}, 5)
+    return pickle.dumps(place.node.run_bundle(message), 5)

@@ -1,0 +1,131 @@
+"""The script process: imports the entry script, calls ``init()`` once, then runs bundles until told to stop.
+
+Started by the keeper with five inherited descriptors: the inbox's pipe and memory, messages out, the
+cell, and the *tape*, an anonymous file that every outcome is appended to the moment it exists. The keeper reads the
+tape when the bundle is done or the process dead, so that nothing finished is lost with the process
+and no mini-batch costs a round trip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from daskrun.output.encode import ResultEncoder
+from daskrun.output.part import PartWriter
+from daskrun.script import context
+from daskrun.script.entry import EntryModule, ScriptFile, error_of
+from daskrun.script.execute import Executor, Fetched
+from daskrun.script.remote import RemoteFiles
+from daskrun.script.wire import DUMP_SIGNAL, Cell, Inbox, Phase, loads, pack, write_all
+
+def main() -> None:
+    """Serve until the keeper says stop or goes away."""
+    bell, memory, out, cell, tape = (int(text) for text in sys.argv[-5:])
+    for fd in (bell, memory, out, cell, tape):
+        os.set_inheritable(fd, False)  # what user code starts must not hold them open
+    ScriptProcess(Inbox(memory, bell), out, Cell(cell, create=False), tape).serve()
+
+
+class ScriptProcess:
+    """The loop of one script process."""
+
+    def __init__(self, inbox: Inbox, fd_out: int, cell: Cell, fd_tape: int) -> None:
+        self._inbox = inbox
+        self._out = fd_out
+        self._cell = cell
+        self._tape = fd_tape
+        self._part_told = ""
+
+    def serve(self) -> None:
+        """Read the configuration, start the script, run bundles."""
+        config = self._inbox.get()
+        if config is None:
+            return
+        script = ScriptFile(**config["script"])
+        self._cell.enter(Phase.INIT, time.monotonic())
+        began = time.perf_counter()
+        try:
+            self._prepare(config)
+            module = EntryModule(script)
+            module.init()
+        except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)
+            self._send("init_failed", error_of(error, script))
+            return
+        self._send("ready", time.perf_counter() - began)
+        part = PartWriter(Path(config["parts"]), config["prefix"]) if config["parts"] else None
+        executor = self._executor(config, module, part)
+        self._cell.enter(Phase.IDLE, time.monotonic())
+        while (bundle := self._inbox.get()) is not None:
+            self._run_bundle(executor, part, bundle)
+        self._shut_down(module, script)
+
+    def _prepare(self, config: dict[str, Any]) -> None:
+        """Make the process what user code expects: path, argv, context, line-wise output."""
+        faulthandler.enable(file=2)
+        faulthandler.register(DUMP_SIGNAL, file=2, all_threads=True)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError):
+                stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
+        sys.path[:] = [*config["sys_path"], *(p for p in sys.path if p)]
+        sys.argv[:] = config["argv"]
+        context.enter(config["context"])
+
+    def _executor(
+        self, config: dict[str, Any], module: EntryModule, part: PartWriter | None
+    ) -> Executor:
+        fetched: Fetched | None = None
+        release: Callable[[int, int], None] | None = None
+        if config["fetch"]:
+            files = RemoteFiles(Path(config["fetch"]))
+            release = files.release
+
+            def fetched(
+                bundle: int, index: int, _: dict[str, Any], names: tuple[str, ...]
+            ) -> list[str]:
+                return files.wait(bundle, index, names)
+
+        encoder = ResultEncoder(config["append_row"])
+        inputs = config["inputs"]
+        return Executor(module, inputs, encoder, part, self._cell, fetched, release)
+
+    def _run_bundle(
+        self, executor: Executor, part: PartWriter | None, bundle: dict[str, Any]
+    ) -> None:
+        cell, number = self._cell, bundle["number"]
+        entries = loads(bundle["payload"])
+        os.lseek(self._tape, 0, os.SEEK_SET)
+        os.ftruncate(self._tape, 0)
+        began = time.monotonic()
+        cell.enter(Phase.WORKING, began)
+        deadline = began + bundle["budget"]
+        for descriptor, attempt in entries:
+            outcome = executor.attempt(number, loads(descriptor), attempt)
+            if part is not None and part.name != self._part_told:
+                self._part_told = part.name  # before an outcome on the tape speaks of it
+                self._send("part", part.name)
+            write_all(self._tape, pack(outcome))
+            if cell.ints[Cell.RECALL] or time.monotonic() > deadline:
+                break
+        if part is not None:
+            part.sync()
+        cell.enter(Phase.IDLE, time.monotonic())
+        self._send("done", (number, time.monotonic() - began))
+
+    def _shut_down(self, module: EntryModule, script: ScriptFile) -> None:
+        self._cell.enter(Phase.SHUTDOWN, time.monotonic())
+        try:
+            module.shutdown()
+        except BaseException as error:  # noqa: BLE001  (told, never fatal: the results are safe)
+            self._send("shutdown_failed", error_of(error, script))
+        self._send("bye", None)
+
+    def _send(self, kind: str, value: object) -> None:
+        with contextlib.suppress(BrokenPipeError):  # the keeper is gone, and this process with it
+            write_all(self._out, pack((kind, value)))

@@ -1,0 +1,177 @@
+"""The user's module: loading it, calling it, and turning its exceptions into plain values, once."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+TEXT_CAP = 64 * 1024
+"""Characters of an error's text that travel."""
+OWN_FOLDER = str(Path(__file__).resolve().parent.parent)
+
+
+@dataclass(frozen=True)
+class ScriptFile:
+    """Where the entry script is and how it names itself."""
+
+    path: str
+    """The file that is read: in the run's snapshot."""
+    shown_as: str
+    """Its ``__file__`` and the path in tracebacks."""
+    root: str
+    """Folder that reports name files relative to."""
+
+
+class EntryModule:
+    """A loaded entry script.
+
+    Parameters
+    ----------
+    script
+        The file.
+
+    Raises
+    ------
+    Exception
+        Whatever its import raises; ``AttributeError`` when it has no ``run``.
+    """
+
+    def __init__(self, script: ScriptFile) -> None:
+        self.script = script
+        self.module = _load(script)
+        run = getattr(self.module, "run", None)
+        if not callable(run):
+            raise AttributeError(
+                f"{Path(script.shown_as).name} has no function run(mini_batch). "
+                "Define `def run(mini_batch): ...` that returns one result per item."
+            )
+        self.run: Callable[..., Any] = run
+        self.wants_context = _takes_context(run)
+
+    def init(self) -> None:
+        """Call the script's ``init()``, if it has one."""
+        self._call("init")
+
+    def shutdown(self) -> None:
+        """Call the script's ``shutdown()``, if it has one."""
+        self._call("shutdown")
+
+    def _call(self, name: str) -> None:
+        function = getattr(self.module, name, None)
+        if callable(function):
+            function()
+
+
+class _FromSnapshot:
+    """A loader that names a module's file without reading it again."""
+
+    def __init__(self, code: CodeType) -> None:
+        self._code = code
+
+    def create_module(self, spec: object) -> None:  # noqa: ARG002  (the import system's signature)
+        """Take the default module."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module's code."""
+        exec(self._code, module.__dict__)  # noqa: S102  (running the user's script is the job)
+
+
+def _load(script: ScriptFile) -> ModuleType:
+    """Import the script under its own name, from the snapshot, as the file the user knows."""
+    code = compile(Path(script.path).read_bytes(), script.shown_as, "exec", dont_inherit=True)
+    name = Path(script.shown_as).stem
+    if name in sys.modules or name in sys.stdlib_module_names or not name.isidentifier():
+        name = "entry_script"  # a script called test.py must not hide a module of that name
+    spec = importlib.util.spec_from_loader(name, _FromSnapshot(code), origin=script.shown_as)  # type: ignore[arg-type]
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    module.__file__ = script.shown_as
+    sys.modules[name] = module
+    try:
+        _FromSnapshot(code).exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+def _takes_context(run: Callable[..., Any]) -> bool:
+    """Tell whether ``run`` has a second positional parameter, ``mini_batch_context``."""
+    with contextlib.suppress(TypeError, ValueError):
+        parameters = list(inspect.signature(run).parameters.values())
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return len([p for p in parameters if p.kind in kinds]) > 1
+    return False
+
+
+def error_of(error: BaseException, script: ScriptFile) -> dict[str, Any]:
+    """Turn an exception into plain values: ``message``, ``kind``, ``where``, ``text``.
+
+    Frames of daskrun itself are left out, so that the traceback is the user's own.
+    """
+    kind = type(error).__qualname__
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not _own(f.filename)]
+    shown = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    for part in _chain(shown):
+        kept = [f for f in part.stack if not _own(f.filename)]
+        part.stack = traceback.StackSummary.from_list(kept)
+    try:
+        text = "".join(shown.format())
+        message = f"{kind}: {error}" if str(error) else kind
+    except Exception as broken:  # noqa: BLE001  (an exception whose __str__ raises)
+        text = message = f"{kind} (its text can't be shown: {type(broken).__name__})"
+    return {
+        "message": _cap(message.strip(), 4096),
+        "kind": kind,
+        "where": _where(frames, error, script),
+        "text": _cap(text, TEXT_CAP),
+    }
+
+
+def _own(filename: str) -> bool:
+    return filename.startswith((OWN_FOLDER, "<frozen importlib"))
+
+
+def _chain(
+    shown: traceback.TracebackException | None, seen: int = 0
+) -> Iterator[traceback.TracebackException]:
+    """Walk an exception and those it came from."""
+    if shown is not None and seen < 20:
+        yield shown
+        yield from _chain(shown.__cause__, seen + 1)
+        yield from _chain(shown.__context__, seen + 1)
+
+
+def _where(
+    frames: list[traceback.FrameSummary], error: BaseException, script: ScriptFile
+) -> str:
+    """Name file and line of the innermost frame in the user's own code."""
+    if isinstance(error, SyntaxError) and error.filename and not frames:
+        return f"{_relative(error.filename, script)}:{error.lineno}"
+    if not frames:
+        return ""
+    folders = (script.root, str(Path(script.shown_as).parent))
+    mine = [frame for frame in frames if frame.filename.startswith(folders)]
+    frame = (mine or frames)[-1]
+    return f"{_relative(frame.filename, script)}:{frame.lineno}"
+
+
+def _relative(filename: str, script: ScriptFile) -> str:
+    with contextlib.suppress(ValueError):
+        return Path(filename).relative_to(script.root).as_posix()
+    return Path(filename).name
+
+
+def _cap(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n... {len(text) - limit} characters left out ...\n{text[-half:]}"

@@ -1,0 +1,81 @@
+"""``EntryScript``: an entry script's logger and folders, inside a run and outside."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from daskrun.script import context
+
+
+class EntryScript:
+    """The entry script's own logger and folders.
+
+    Outside a run, where a script is tried by hand, the folders are the current one and a temporary
+    one, and the logger writes to stderr.
+
+    Examples
+    --------
+    >>> EntryScript().logger.name
+    'daskrun.entry_script'
+    """
+
+    _outside: Path | None = None
+
+    @property
+    def _values(self) -> dict[str, Any]:
+        return context.current() or {}
+
+    @cached_property
+    def logger(self) -> logging.Logger:
+        """Logger that writes to ``logs/user/entry_script_log/`` at the run's ``logging_level``."""
+        logger = logging.getLogger("daskrun.entry_script")
+        if not logger.handlers:
+            file = self._values.get("log_file")
+            handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
+            handler.setFormatter(
+                logging.Formatter("%(asctime)s|%(levelname)s|%(process)d|%(funcName)s|%(message)s")
+            )
+            logger.addHandler(handler)
+            logger.setLevel(self._values.get("logging_level", "INFO"))
+            logger.propagate = False
+        return logger
+
+    @property
+    def log_dir(self) -> str:
+        """Folder for log files of the script's own; kept with the run's logs."""
+        return self._folder("log_dir")
+
+    @property
+    def output_dir(self) -> str:
+        """The step's output folder (``DASKRUN_OUTPUT_PATH``): where ``summary_only`` scripts write."""
+        return self._folder("output_dir")
+
+    @property
+    def working_dir(self) -> str:
+        """A folder of this process alone, removed at its end."""
+        return self._folder("working_dir")
+
+    @property
+    def dir(self) -> str:
+        """The folder the entry script is in."""
+        folder = self._values.get("script_dir")
+        return str(folder) if folder else str(Path.cwd())
+
+    @property
+    def agent_name(self) -> str:
+        """Name of this script process, such as ``node000/process000``; ``local`` outside a run."""
+        return str(self._values.get("agent_name", "local"))
+
+    def _folder(self, key: str) -> str:
+        folder = self._values.get(key)
+        if folder:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            return str(folder)
+        if EntryScript._outside is None:
+            EntryScript._outside = Path(tempfile.mkdtemp(prefix="daskrun-script-"))
+        return str(EntryScript._outside)

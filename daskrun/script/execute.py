@@ -1,0 +1,132 @@
+"""One attempt at one mini-batch: load, run, encode, write. The same in a script process and inline."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from daskrun.core.outcome import Status
+from daskrun.data.loading import MiniBatchPaths, load_files
+from daskrun.errors import WrongResultError
+from daskrun.output.encode import ResultEncoder
+from daskrun.output.part import PartWriter
+from daskrun.script.entry import EntryModule, error_of
+from daskrun.script.wire import Cell
+
+Fetched = Callable[[int, int, dict[str, Any], tuple[str, ...]], list[str]]
+"""(bundle, index, input, names) -> local paths of remote files, when they are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class MiniBatchContext:
+    """What ``run(mini_batch, mini_batch_context)`` is told."""
+
+    minibatch_index: int
+    """Position of the mini-batch in the run."""
+    dataset: str
+    """Name of the input it is cut from."""
+    partition_key_value: dict[str, str] | None = None
+    """Values of ``partition_keys``; None where the run has none."""
+    global_row_index_lower_bound: int | None = None
+    """Index of its first row in the whole input, where the source gives it."""
+
+
+class Executor:
+    """Runs attempts one after another in this process.
+
+    Parameters
+    ----------
+    module
+        The loaded entry script, after ``init()``.
+    inputs
+        The run's inputs, as ``PlanInput`` fields.
+    encoder, part
+        Where results go; None for ``summary_only``.
+    cell
+        Where to show what is in hand.
+    fetched, release
+        How to get local copies of remote files, and to let them go.
+    """
+
+    def __init__(
+        self,
+        module: EntryModule,
+        inputs: list[dict[str, Any]],
+        encoder: ResultEncoder,
+        part: PartWriter | None,
+        cell: Cell,
+        fetched: Fetched | None = None,
+        release: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._module = module
+        self._inputs = inputs
+        self._encoder = encoder
+        self._part = part
+        self._ints = cell.ints
+        self._times = cell.times
+        self._fetched = fetched
+        self._release = release
+
+    def attempt(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
+        """Run one attempt and give its outcome, as the fields of :class:`Outcome`."""
+        index, input_number, load, items, _ = descriptor
+        ints, times = self._ints, self._times
+        source = self._inputs[input_number]
+        started, begin = time.time(), time.monotonic()
+        ints[Cell.ITEMS], ints[Cell.ATTEMPT] = items or 0, number
+        times[Cell.STARTED_AT], times[Cell.LOADING_SINCE] = started, begin
+        ints[Cell.LOADING] = index
+        status, result, error, running = Status.NOT_LOADED, None, None, 0.0
+        try:
+            mini_batch = self._load(bundle, index, source, load[1:])
+            items = len(mini_batch)
+            ints[Cell.ITEMS] = items
+            ints[Cell.LOADING] = -1
+            status = Status.RAISED
+            if items:
+                times[Cell.RUNNING_SINCE] = run_began = time.monotonic()
+                ints[Cell.RUNNING] = index
+                try:
+                    result = self._run(index, source, mini_batch)
+                finally:
+                    times[Cell.RUNNING_SINCE] = ended = time.monotonic()
+                    running = ended - run_began
+            else:
+                result = []  # CONTRACT: an empty mini-batch doesn't call run()
+            status = Status.NOT_WRITTEN
+            results = self._encoder.check(result)
+            offset, length, head, crc = self._write(result)
+            outcome = (index, number, 0, items, results, offset, length, head, crc)
+        except BaseException as caught:  # noqa: BLE001  (also sys.exit() in user code is an outcome)
+            if isinstance(caught, WrongResultError):
+                status = Status.WRONG_TYPE
+            error = error_of(caught, self._module.script)
+            outcome = (index, number, int(status), items or 1, 0, -1, 0, 0, 0)
+        ints[Cell.LOADING] = ints[Cell.RUNNING] = -1
+        if source["remote"] and self._release is not None:
+            self._release(bundle, index)
+        return (*outcome, started, time.monotonic() - begin, running, error)
+
+    def _load(
+        self, bundle: int, index: int, source: dict[str, Any], names: tuple[str, ...]
+    ) -> list[str]:
+        if source["remote"] and self._fetched is not None:
+            return MiniBatchPaths(self._fetched(bundle, index, source, names), index)
+        return load_files(source["root"], names, index)
+
+    def _run(self, index: int, source: dict[str, Any], mini_batch: Any) -> Any:
+        if self._module.wants_context:
+            return self._module.run(mini_batch, MiniBatchContext(index, source["name"]))
+        return self._module.run(mini_batch)
+
+    def _write(self, result: Any) -> tuple[int, int, int, int]:
+        """Write the rows; give offset, length, header length and CRC."""
+        if self._part is None:
+            return -1, 0, 0, 0
+        data, head = self._encoder.encode(result)
+        if not data:
+            return -1, 0, 0, 0
+        return self._part.write(data), len(data), head, zlib.crc32(data)

@@ -1,0 +1,282 @@
+"""The keeper: one small process per node and run that owns its script processes.
+
+It is the parent of everything the run starts on the node, and the one place that kills. One thread,
+one loop, standard library only. Its link to the node (``node.py``) is also its lifeline: when the link
+or its parent ends, it kills every descendant, removes the run's folder on the node and exits.
+
+Messages in: ``("bundle", {...})``, ``("stop", grace)``, ``("close", None)``.
+Messages out: ``("up", n)``, ``("ready", ...)``, ``("init_failed", ...)``, ``("result", {...})``,
+``("note", text)``, ``("closed", None)``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from daskrun.script import reaper
+from daskrun.script.hardware import resident_memory
+from daskrun.script.logcap import cap_log
+from daskrun.script.process import Limits, ScriptProcess
+from daskrun.script.remote_node import Fetcher
+from daskrun.script.spawn import Spawner
+from daskrun.script.wire import Phase, Unpacker, pack
+
+MEMORY_INTERVAL = 0.1
+"""Seconds between two looks at memory, where there is a limit."""
+LONGEST_WAIT = 1.0
+LOG_INTERVAL = 2.0
+
+
+def main() -> None:
+    """Serve the node that started this process, over the descriptor it passed."""
+    link = socket.socket(fileno=int(sys.argv[-2]))
+    lock = int(sys.argv[-1])  # held while this process lives: see leftovers.py
+    for fd in (link.fileno(), lock):
+        os.set_inheritable(fd, False)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the driver decides; its end closes the link
+    reaper.become_subreaper()
+    Keeper(link).serve()
+
+
+class Keeper:
+    """The loop."""
+
+    def __init__(self, link: socket.socket) -> None:
+        self._link = link
+        self._unpacker = Unpacker()
+        self._selector = selectors.DefaultSelector()
+        self._processes: dict[str, ScriptProcess] = {}
+        self._queue: deque[dict[str, Any]] = deque()
+        self._closing = False
+        self._stop_at: float | None = None
+        self._gone = False
+        self._next_log_look = 0.0
+
+    def serve(self) -> None:
+        """Run until closed or cut off; leave nothing behind."""
+        config = self._first_message()
+        folder = Path(config["folder"])
+        try:
+            self._start(config)
+            while not self._done():
+                for key, _ in self._selector.select(self._wait_time(time.monotonic())):
+                    key.data()
+                self._step(time.monotonic())
+        finally:
+            reaper.kill_all(lambda: reaper.descendants(os.getpid()))
+            reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
+            shutil.rmtree(folder, ignore_errors=True)
+            self._say("closed", None)
+
+    def _first_message(self) -> dict[str, Any]:
+        while True:
+            data = self._link.recv(65536)
+            if not data:
+                sys.exit(0)
+            for _, config in self._unpacker.feed(data):
+                return dict(config)
+
+    def _start(self, config: dict[str, Any]) -> None:
+        self._spawner = Spawner(config)
+        limits = {**config["limits"], "memory": self._spawner.memory_limit()}
+        self._limits = Limits(**limits)
+        self._log_limit = config["log_limit"]
+        self._selector.register(self._link, selectors.EVENT_READ, self._hear_node)
+        with contextlib.suppress(AttributeError, OSError):  # no pidfd: the link's end has to do
+            parent = os.pidfd_open(config["parent"])
+            self._selector.register(parent, selectors.EVENT_READ, self._parent_died)
+        remote = any(source["remote"] for source in config["inputs"])
+        self._fetcher = Fetcher(config) if remote else None
+        for name in self._spawner.names:
+            self._spawn(name)
+        self._say("up", len(self._spawner.names))
+
+    def _done(self) -> bool:
+        return self._gone or (self._closing and not self._processes)
+
+    # what comes in
+
+    def _parent_died(self) -> None:
+        self._gone = True
+
+    def _hear_node(self) -> None:
+        data = b""
+        with contextlib.suppress(ConnectionError):
+            data = self._link.recv(1 << 20)
+        if not data:
+            self._gone = True
+        for kind, value in self._unpacker.feed(data):
+            if kind == "bundle":
+                self._accept(value)
+            elif kind == "stop":
+                self._stop(value)
+            elif kind == "close":
+                self._close()
+
+    def _accept(self, bundle: dict[str, Any]) -> None:
+        if self._closing or self._stop_at is not None:
+            self._hand_back(bundle)
+            return
+        if self._fetcher is not None:
+            self._fetcher.want(bundle)
+        self._queue.append(bundle)
+
+    def _stop(self, grace: float) -> None:
+        """Take everything back: finish what is in hand within ``grace`` seconds, start nothing."""
+        self._stop_at = time.monotonic() + grace
+        while self._queue:
+            self._hand_back(self._queue.popleft())
+        for process in self._processes.values():
+            process.recall()
+
+    def _close(self) -> None:
+        """End in good order: ``shutdown()`` in every process, then exit."""
+        self._closing = True
+        for process in self._processes.values():
+            process.hang_up()
+            if process.bundle is not None or process.phase in (Phase.STARTING, Phase.INIT):
+                process.condemn("the run ended")
+
+    def _hear_process(self, process: ScriptProcess) -> None:
+        messages = process.messages()
+        if process.silent:
+            self._forget(process.out)
+        for kind, value in messages:
+            if kind == "part":
+                process.part = value
+            elif kind == "done":
+                self._return(process, value[1], [])
+            elif kind == "ready":
+                self._say("ready", (self._spawner.info(process), value))
+            elif kind == "init_failed":
+                process.said_bye = True
+                self._say("init_failed", (self._spawner.info(process), value))
+            elif kind == "shutdown_failed":
+                self._say("note", f"shutdown() failed in {process.name}: {value['text']}")
+            elif kind == "bye":
+                process.said_bye = True
+
+    # what goes on
+
+    def _step(self, now: float) -> None:
+        for process in list(self._processes.values()):
+            if process.reap():
+                self._bury(process)
+                continue
+            self._watch(process, now)
+        if self._stop_at is not None and now > self._stop_at:
+            for process in self._processes.values():
+                if process.bundle is not None or process.phase in (Phase.STARTING, Phase.INIT):
+                    process.condemn("the run was stopped")
+        for process in self._processes.values():
+            if self._queue and process.idle:
+                process.give(self._queue.popleft())
+        if self._fetcher is not None:
+            self._fetcher.keep_alive()
+        if now > self._next_log_look:
+            self._next_log_look = now + LOG_INTERVAL
+            for process in self._processes.values():
+                for log in process.logs:
+                    cap_log(log, self._log_limit)
+
+    def _watch(self, process: ScriptProcess, now: float) -> None:
+        resident = resident_memory(process.pid) if self._limits.memory is not None else 0
+        process.check(now, self._limits, resident)
+        if process.execute_sentence(now):
+            self._say("note", f"pid {process.pid} ({process.name}) survived SIGKILL; given up")
+            self._bury(process)
+
+    def _wait_time(self, now: float) -> float:
+        deadlines = [p.deadline(self._limits) - now for p in self._processes.values()]
+        if self._stop_at is not None:
+            deadlines.append(max(self._stop_at - now, 0.05))
+        longest = LONGEST_WAIT if self._limits.memory is None else MEMORY_INTERVAL
+        return min(max(0.005, min(deadlines, default=longest)), longest)
+
+    def _spawn(self, name: str) -> None:
+        process = self._spawner.spawn(name)
+        self._processes[name] = process
+        hear = selectors.EVENT_READ, lambda: self._hear_process(process)
+        self._selector.register(process.out, *hear)
+        if process.pidfd is not None:  # its death wakes the loop; _step() reaps it
+            self._selector.register(process.pidfd, *hear)
+
+    def _forget(self, fd: int | None) -> None:
+        with contextlib.suppress(KeyError):
+            if fd is not None:
+                self._selector.unregister(fd)
+
+    def _bury(self, process: ScriptProcess) -> None:
+        """Read a dead process's last words, account for its bundle, put another in its place."""
+        self._hear_process(process)
+        if process.bundle is not None:
+            self._account_for_death(process)
+        starting = process.phase in (Phase.STARTING, Phase.INIT)
+        if starting and not process.said_bye and self._stop_at is None:
+            info = self._spawner.info(process)
+            self._say("init_failed", (info, process.error()))
+        self._forget(process.out)
+        self._forget(process.pidfd)
+        del self._processes[process.name]
+        process.close()
+        if not self._closing and self._stop_at is None:
+            self._spawn(process.name)
+
+    def _account_for_death(self, process: ScriptProcess) -> None:
+        finished = {frame[0] for frame in Unpacker().feed(process.tape())}
+        charged = process.died_with(finished)
+        if process.part:
+            self._sync(Path(self._spawner.parts) / process.part)
+        seconds = time.monotonic() - process.given
+        self._return(process, seconds, [] if charged is None else [charged])
+
+    def _sync(self, part: Path) -> None:
+        """Do for a dead process what it would have done at the end of its bundle."""
+        with contextlib.suppress(OSError):
+            fd = os.open(part, os.O_RDWR)
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+
+    def _return(
+        self, process: ScriptProcess, seconds: float, charged: list[tuple[Any, ...]]
+    ) -> None:
+        bundle = process.bundle
+        assert bundle is not None
+        tape = process.tape()
+        process.bundle = None
+        result = {
+            "number": bundle["number"],
+            "process": self._spawner.info(process),
+            "tape": tape,
+            "charged": charged,
+            "seconds": seconds,
+        }
+        self._finish(bundle, result)
+
+    def _hand_back(self, bundle: dict[str, Any]) -> None:
+        empty = {"process": None, "tape": b"", "charged": [], "seconds": 0.0}
+        self._finish(bundle, {"number": bundle["number"], **empty})
+
+    def _finish(self, bundle: dict[str, Any], result: dict[str, Any]) -> None:
+        if self._fetcher is not None:
+            self._fetcher.drop(bundle["number"])
+        self._say("result", result)
+
+    def _say(self, kind: str, value: object) -> None:
+        try:
+            self._link.sendall(pack((kind, value)))
+        except OSError:
+            self._gone = True

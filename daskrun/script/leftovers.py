@@ -1,0 +1,65 @@
+"""The runs' temporary folders on a node, and clearing up after a keeper that was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from daskrun.script import reaper
+
+
+def base_folder() -> Path:
+    """Folder on this node for the temporary folders of this user's runs."""
+    with contextlib.suppress(OSError, KeyError, ImportError):
+        return Path(tempfile.gettempdir()) / f"daskrun-{getpass.getuser()}"
+    return Path(tempfile.gettempdir()) / f"daskrun-{os.getuid()}"
+
+
+def claim(folder: Path) -> int:
+    """Make a node folder and hold its lock; the descriptor goes to the keeper, and the lock with it.
+
+    It is made under a hidden name and locked before it shows, so that nobody takes it for a leftover.
+    """
+    hidden = folder.with_name(f".{folder.name}")
+    hidden.mkdir(parents=True, mode=0o700)
+    fd = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    hidden.rename(folder)
+    return fd
+
+
+def clear_leftovers(base: Path) -> list[str]:
+    """Remove what runs left whose keeper is dead: processes, then folders. Gives the folders' names."""
+    cleared = []
+    with contextlib.suppress(OSError):
+        for folder in sorted(base.iterdir()):
+            if not folder.name.startswith(".") and _is_left(folder):
+                clear(folder)
+                cleared.append(folder.name)
+    return cleared
+
+
+def clear(folder: Path) -> None:
+    """End every process of a node folder and remove it."""
+    reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        fd = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False  # being made or being removed this moment
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)

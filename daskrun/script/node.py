@@ -1,0 +1,172 @@
+"""A node of a run, in the process that asks for work there: starts the keeper, talks with it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import secrets
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from daskrun.script.leftovers import base_folder, claim, clear, clear_leftovers
+from daskrun.script.process import PACKAGE_ROOT
+from daskrun.script.wire import Unpacker, pack
+
+logger = logging.getLogger(__name__)
+
+KEEPER = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from daskrun.script.keeper import main; main()"
+)
+KEEPER_RESTARTS = 3
+"""Times a keeper that was killed is replaced before the node counts as lost."""
+CLOSE_MARGIN = 5.0
+"""Seconds beyond ``shutdown_timeout`` that a keeper gets to end in good order."""
+
+Tell = Callable[[str, Any], None]
+"""Called from the node's thread: ``up`` slots, ``ready`` (process, seconds), ``init_failed``
+(process, error), ``note`` text, ``down`` reason, ``lost`` reason."""
+
+
+class Node:
+    """A running node.
+
+    Parameters
+    ----------
+    config
+        Builtins only; see :func:`daskrun.engine.nodes.node_config`.
+    tell
+        What happens on the node, other than results.
+    """
+
+    def __init__(self, config: dict[str, Any], tell: Tell) -> None:
+        self._config = config
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
+        self._closing = False
+        self._lost: str | None = None
+        self._restarts = 0
+        for name in clear_leftovers(base_folder()):
+            self._tell("note", f"cleared up after a run whose keeper had been killed: {name}")
+        self._start()
+        self._thread = threading.Thread(target=self._listen, name="daskrun-node", daemon=True)
+        self._thread.start()
+
+    def _start(self) -> None:
+        name = f"{self._config['run_id']}-{self._config['node']}-{secrets.token_hex(3)}"
+        self._folder = base_folder() / name
+        lock = claim(self._folder)
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            with contextlib.suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        # -I -S: the keeper needs the standard library only, and starts in a third of the time
+        fds = (theirs.fileno(), lock)
+        command = [sys.executable, "-I", "-S", "-c", KEEPER, PACKAGE_ROOT, *map(str, fds)]
+        self._popen = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            pass_fds=fds,
+            start_new_session=True,
+        )
+        os.close(lock)
+        theirs.close()
+        self._link = ours
+        config = {**self._config, "folder": str(self._folder), "parent": os.getpid()}
+        self._link.sendall(pack(("config", config)))
+
+    def run_bundle(self, bundle: dict[str, Any]) -> dict[str, Any]:
+        """Have a bundle run and wait for what became of it.
+
+        Parameters
+        ----------
+        bundle
+            ``number``, ``payload``, ``budget``.
+
+        Returns
+        -------
+        dict
+            ``number``, ``process`` (fields of ``ProcessInfo`` or None), ``tape`` (frames of
+            outcomes), ``charged`` (outcomes made by the keeper), ``seconds``; or ``number`` and
+            ``lost``, a reason, when the keeper is gone.
+        """
+        answer: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        with self._lock:
+            if self._lost is not None:
+                return {"number": bundle["number"], "lost": self._lost}
+            self._waiting[bundle["number"]] = answer
+            self._send("bundle", bundle)
+        return answer.get()
+
+    def stop(self, grace: float) -> None:
+        """Take everything back: what is in hand may end within ``grace`` seconds."""
+        with self._lock:
+            self._send("stop", grace)
+
+    def close(self) -> None:
+        """End in good order, then by force; leaves no process and no folder."""
+        with self._lock:
+            self._closing = True
+            self._send("close", None)
+        limit = self._config["limits"]["shutdown"] + CLOSE_MARGIN
+        try:
+            self._popen.wait(limit)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        self._thread.join(CLOSE_MARGIN)
+        self._link.close()
+        clear(self._folder)
+
+    def _send(self, kind: str, value: object) -> None:
+        with contextlib.suppress(OSError):  # its end is learnt from the link
+            self._link.sendall(pack((kind, value)))
+
+    def _listen(self) -> None:
+        unpacker = Unpacker()
+        while True:
+            data = b""
+            with contextlib.suppress(OSError):
+                data = self._link.recv(1 << 20)
+            if not data:
+                if self._keeper_gone():
+                    unpacker = Unpacker()
+                    continue
+                return
+            for kind, value in unpacker.feed(data):
+                self._hear(kind, value)
+
+    def _hear(self, kind: str, value: Any) -> None:
+        if kind == "result":
+            with self._lock:
+                answer = self._waiting.pop(value["number"], None)
+            if answer is not None:
+                answer.put(value)
+        elif kind != "closed":
+            self._tell(kind, value)
+
+    def _keeper_gone(self) -> bool:
+        """Give back what it had; start another unless the node is closing. True when started."""
+        with self._lock:
+            code = self._popen.wait()
+            reason = f"the keeper of {self._config['node']} ended with code {code}"
+            waiting, self._waiting = self._waiting, {}
+            again = not self._closing and self._restarts < KEEPER_RESTARTS
+            if not again:
+                self._lost = reason
+            else:
+                self._restarts += 1
+                self._link.close()
+                clear(self._folder)
+                self._start()
+        for number, answer in waiting.items():
+            answer.put({"number": number, "lost": reason})
+        if not self._closing:
+            self._tell("down" if again else "lost", reason)
+        return again

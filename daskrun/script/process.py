@@ -1,0 +1,360 @@
+"""One script process as its keeper sees it: start it, feed it, watch its limits, account for its death."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daskrun.core.outcome import Status
+from daskrun.script import reaper
+from daskrun.script.wire import (
+    DUMP_SIGNAL,
+    Blame,
+    Cell,
+    Inbox,
+    Phase,
+    Unpacker,
+    blame,
+    shared_memory,
+)
+
+BOOT = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; root = sys.argv[1]; "
+    "sys.path += [] if root in sys.path else [root]; "
+    "from daskrun.script.{module} import main; main()"
+)
+"""What a process of ours starts with; argv[1] is the folder that daskrun is in."""
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+STDERR_TAIL = 4096
+"""Bytes of a dead process's stderr that its error carries."""
+DUMP_TIME = 0.15
+"""Seconds between asking for the stacks and the kill."""
+ABANDON_AFTER = 10.0
+"""Seconds a process may survive SIGKILL (stuck in the kernel) before it is given up and named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a script process: seconds, and bytes of resident memory."""
+
+    init: float
+    load: float
+    run: float
+    shutdown: float
+    progress: float
+    memory: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A decision to kill, and why: made once, before the process can change its mind."""
+
+    status: Status
+    reason: str
+    blame: Blame | None
+    tape_end: int
+    """Bytes of tape that count: later outcomes are discarded."""
+    when: float
+
+
+class ScriptProcess:
+    """A running script process.
+
+    Parameters
+    ----------
+    name
+        Such as ``process000``: the slot, the same for a replacement.
+    config
+        What the process is told first (see ``child.py``).
+    environment
+        Its environment variables.
+    logs
+        Its ``stdout`` and ``stderr`` files.
+    folder
+        Its working directory, made here and removed with it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: dict[str, Any],
+        environment: dict[str, str],
+        logs: tuple[Path, Path],
+        folder: Path,
+        python: str,
+    ) -> None:
+        self.name = name
+        self.folder = folder
+        self.logs = logs
+        self.part = ""
+        self.bundle: dict[str, Any] | None = None
+        self.sentence: Sentence | None = None
+        self.exit: tuple[int, int] | None = None
+        """Wait status and peak memory in bytes, once it is dead."""
+        self.said_bye = False
+        self.silent = False
+        """Whether it has closed its end: it is dead, or user code has closed what it should not."""
+        self.started = time.time()
+        self._spawned = self.given = time.monotonic()
+        self._killed_at: float | None = None
+        self._unpacker = Unpacker()
+        folder.mkdir(parents=True, exist_ok=True)
+        for log in logs:
+            log.parent.mkdir(parents=True, exist_ok=True)
+        cell, self._tape = shared_memory("daskrun-cell"), shared_memory("daskrun-tape")
+        self.cell = Cell(cell, create=True)
+        child_in, self._bell = os.pipe()
+        self._memory = shared_memory("daskrun-inbox")
+        self._inbox = Inbox(self._memory, self._bell)
+        self.out, child_out = os.pipe()
+        os.set_blocking(self.out, False)
+        passed = (child_in, self._memory, child_out, cell, self._tape)
+        command = [python, "-c", BOOT.format(module="child"), PACKAGE_ROOT, *map(str, passed)]
+        with logs[0].open("ab") as stdout, logs[1].open("ab") as stderr:
+            self._stderr_start = stderr.tell()
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env={**environment, reaper.PROCESS_MARK: str(folder)},
+                cwd=folder,
+                pass_fds=passed,
+                start_new_session=True,
+                preexec_fn=reaper.dies_with_parent(),  # noqa: PLW1509  (the keeper has one thread)
+            )
+        self.pid = self._popen.pid
+        self.pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
+        for fd in (child_in, child_out, cell):
+            os.close(fd)
+        self._raise_oom_score()
+        self._tell(config)
+
+    def _raise_oom_score(self) -> None:
+        """Have the kernel take this process before keeper, worker or driver when memory is short."""
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{self.pid}/oom_score_adj").write_text("500")
+
+    @property
+    def phase(self) -> int:
+        """What it is at, from its cell."""
+        return self.cell.ints[Cell.PHASE]
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can take a bundle."""
+        free = self.bundle is None and self.sentence is None and self.exit is None
+        return free and self.phase == Phase.IDLE
+
+    def give(self, bundle: dict[str, Any]) -> None:
+        """Send it a bundle."""
+        self.bundle = bundle
+        self.cell.ints[Cell.RECALL] = 0
+        self.given = time.monotonic()
+        self._tell(bundle)
+
+    def recall(self) -> None:
+        """Ask it to stop after the mini-batch in hand."""
+        self.cell.ints[Cell.RECALL] = 1
+
+    def hang_up(self) -> None:
+        """Close its input: it calls ``shutdown()`` and exits."""
+        if self._bell >= 0:
+            os.close(self._bell)
+            self._bell = -1
+
+    def messages(self) -> list[tuple[str, Any]]:
+        """Read what it has said since the last time."""
+        found: list[tuple[str, Any]] = []
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.out, 65536):
+                found += self._unpacker.feed(data)
+            self.silent = True
+        return found
+
+    def tape(self) -> bytes:
+        """Read its outcomes of the bundle in hand, as frames."""
+        end = os.fstat(self._tape).st_size
+        if self.sentence is not None:
+            end = min(end, self.sentence.tape_end)
+        return os.pread(self._tape, end, 0)
+
+    # limits
+
+    def check(self, now: float, limits: Limits, resident: int) -> Sentence | None:
+        """Judge it by its limits; a sentence is carried out over the next calls."""
+        if self.sentence is not None or self.exit is not None:
+            return None
+        verdict = self._over_limit(now, limits, resident)
+        if verdict is None:
+            return None
+        status, reason = verdict
+        end = os.fstat(self._tape).st_size
+        self.sentence = Sentence(status, reason, blame(self.cell), end, now)
+        with contextlib.suppress(ProcessLookupError):
+            if status is Status.TIMED_OUT and self.phase != Phase.STARTING:
+                os.kill(self.pid, DUMP_SIGNAL)
+        return self.sentence
+
+    def _over_limit(
+        self, now: float, limits: Limits, resident: int
+    ) -> tuple[Status, str] | None:
+        if limits.memory is not None and resident > limits.memory:
+            words = f"used {_megabytes(resident)}, process_memory_limit is {_megabytes(limits.memory)}"
+            return Status.OUT_OF_MEMORY, words
+        phase = self.phase
+        if phase in (Phase.STARTING, Phase.INIT):
+            if now - self._spawned > limits.init:
+                return Status.TIMED_OUT, f"init() took longer than init_timeout={limits.init:g} s"
+        elif phase == Phase.SHUTDOWN:
+            if now - self.cell.times[Cell.PHASE_SINCE] > limits.shutdown:
+                name = f"shutdown_timeout={limits.shutdown:g} s"
+                return Status.TIMED_OUT, f"shutdown() took longer than {name}"
+        elif self.bundle is not None:
+            return self._over_time(now, limits)
+        return None
+
+    def _over_time(self, now: float, limits: Limits) -> tuple[Status, str] | None:
+        at = blame(self.cell)
+        since = at.since if at is not None else self._last_sign()
+        limit, name = limits.progress, "progress_update_timeout"
+        if at is not None and at.loading:
+            limit, name = min((limits.load, "load_timeout"), (limit, name))
+        elif at is not None:
+            limit, name = min((limits.run, "run_invocation_timeout"), (limit, name))
+        if now - since <= limit:
+            return None
+        what = "reading it" if at is not None and at.loading else "run()"
+        return Status.TIMED_OUT, f"{what} took longer than {name}={limit:g} s"
+
+    def _last_sign(self) -> float:
+        """Tell when it last moved on, while no mini-batch is in hand."""
+        return max(self.given, self.cell.times[Cell.RUNNING_SINCE])
+
+    def deadline(self, limits: Limits) -> float:
+        """Give the earliest time (monotonic) at which it could be over a limit of time."""
+        if self.sentence is not None:
+            return self.sentence.when + DUMP_TIME
+        phase = self.phase
+        if phase in (Phase.STARTING, Phase.INIT):
+            return self._spawned + limits.init
+        if phase == Phase.SHUTDOWN:
+            return self.cell.times[Cell.PHASE_SINCE] + limits.shutdown
+        if self.bundle is None:
+            return float("inf")
+        at = blame(self.cell)
+        shortest = min(limits.run, limits.load, limits.progress)
+        return (at.since if at is not None else self._last_sign()) + shortest
+
+    def execute_sentence(self, now: float) -> bool:
+        """Kill it when its stacks have had time to be written; True when it must be given up."""
+        if self.sentence is None or self.exit is not None:
+            return False
+        waits = DUMP_TIME if self.sentence.status is Status.TIMED_OUT else 0.0
+        if self._killed_at is None and now >= self.sentence.when + waits:
+            self.kill()
+        return self._killed_at is not None and now - self._killed_at > ABANDON_AFTER
+
+    def condemn(self, reason: str) -> None:
+        """Kill it now, charging no mini-batch."""
+        if self.sentence is None:
+            end = os.fstat(self._tape).st_size
+            self.sentence = Sentence(Status.DIED, reason, None, end, time.monotonic())
+        self.kill()
+
+    def kill(self) -> None:
+        """SIGKILL it and every process it has started, wherever those have moved to."""
+        self._killed_at = self._killed_at or time.monotonic()
+        below = reaper.descendants(self.pid)
+        reaper.kill([self.pid, *below])
+
+    # death
+
+    def reap(self) -> bool:
+        """Collect its exit, if it is dead."""
+        if self.exit is None:
+            with contextlib.suppress(ChildProcessError):
+                pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+                if pid == 0:
+                    return False
+                scale = 1024 if sys.platform == "linux" else 1
+                self.exit = (status, usage.ru_maxrss * scale)
+                self._popen.returncode = os.waitstatus_to_exitcode(status)
+        return True
+
+    def error(self) -> dict[str, Any]:
+        """Describe its death: exit code or signal, peak memory, end of stderr."""
+        status, peak = self.exit if self.exit is not None else (0, 0)
+        code = os.waitstatus_to_exitcode(status) if self.exit is not None else None
+        stderr = self._stderr_tail()
+        details: dict[str, Any] = {"exit_code": code, "peak_memory": peak, "stderr": stderr}
+        if self.sentence is not None:
+            message = self.sentence.reason
+        elif code is not None and code < 0:
+            details["signal"] = _signal_name(-code)
+            message = f"the script process was ended by {details['signal']}"
+        else:
+            message = f"the script process ended by itself with exit code {code}"
+        kind = self.sentence.status.name if self.sentence is not None else message
+        tail = f"\nend of its stderr:\n{stderr}" if stderr else ""
+        text = f"{message}; peak memory {_megabytes(peak)}; pid {self.pid}{tail}"
+        return {"message": message, "kind": kind, "where": "", "text": text, **details}
+
+    def died_with(self, finished: set[int]) -> tuple[Any, ...] | None:
+        """Give the outcome its death is charged as; None when no mini-batch is to blame.
+
+        ``finished`` are the mini-batches whose outcomes are on the tape.
+        """
+        if self.bundle is None:
+            return None
+        if self.sentence is not None:
+            at, status = self.sentence.blame, self.sentence.status
+        else:
+            at, status = blame(self.cell), Status.DIED
+        if at is None or at.index in finished:
+            return None
+        now = time.monotonic()
+        since = now - at.since
+        head = (at.index, at.attempt, int(status), at.items, 0, -1, 0, 0, 0)
+        return (*head, at.started_at, since, 0.0 if at.loading else since, self.error())
+
+    def close(self) -> None:
+        """Release descriptors and the working directory; end what it left running."""
+        reaper.kill_all(lambda: reaper.marked(reaper.PROCESS_MARK, str(self.folder)))
+        self.hang_up()
+        self.cell.close()
+        os.close(self.out)
+        os.close(self._tape)
+        os.close(self._memory)
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _stderr_tail(self) -> str:
+        with contextlib.suppress(OSError), self.logs[1].open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(self._stderr_start, end - STDERR_TAIL))
+            return file.read().decode("utf-8", "replace").strip()
+        return ""
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # its death is learnt from its exit
+            self._inbox.put(message)
+
+
+def _signal_name(number: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MB"

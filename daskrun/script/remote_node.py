@@ -1,0 +1,88 @@
+"""The keeper's hold on the fetcher: start it, tell it what is wanted, start it again if it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from daskrun.script import reaper
+from daskrun.script.process import BOOT, PACKAGE_ROOT
+from daskrun.script.wire import loads, pack, write_all
+
+
+class Fetcher:
+    """The process that brings the remote files of one node's bundles.
+
+    Parameters
+    ----------
+    config
+        The keeper's configuration.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        self._wanted: dict[int, bytes] = {}
+        self._start()
+
+    def _start(self) -> None:
+        config = self._config
+        folder = Path(config["folder"])
+        read_end, self._pipe = os.pipe()
+        log = Path(config["logs"]) / "sys" / "node" / config["node"] / "fetcher.txt"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    BOOT.format(module="fetcher"),
+                    PACKAGE_ROOT,
+                    str(read_end),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(read_end,),
+                env={**os.environ, reaper.MARK: str(folder)},
+                start_new_session=True,
+                preexec_fn=reaper.dies_with_parent(),  # noqa: PLW1509  (the keeper has one thread)
+            )
+        os.close(read_end)
+        first = {
+            "folder": str(folder / "fetch"),
+            "inputs": config["inputs"],
+            "limit": config["fetch_limit"],
+        }
+        self._tell(pack(first))
+        for message in self._wanted.values():
+            self._tell(message)
+
+    def want(self, bundle: dict[str, Any]) -> None:
+        """Have the files of a bundle brought."""
+        wanted = []
+        for descriptor, _ in loads(bundle["payload"]):
+            index, source, load, _, nbytes = loads(descriptor)
+            if self._config["inputs"][source]["remote"]:
+                wanted.append((index, source, load[1:], nbytes))
+        message = pack(("want", bundle["number"], wanted))
+        self._wanted[bundle["number"]] = message
+        self._tell(message)
+
+    def drop(self, number: int) -> None:
+        """Have what is left of a bundle removed."""
+        if self._wanted.pop(number, None) is not None:
+            self._tell(pack(("drop", number)))
+
+    def keep_alive(self) -> None:
+        """Start it again if it has died; it fetches what is still wanted."""
+        if self._popen.poll() is not None:
+            os.close(self._pipe)
+            self._start()
+
+    def _tell(self, message: bytes) -> None:
+        with contextlib.suppress(BrokenPipeError):  # keep_alive() notices
+            write_all(self._pipe, message)

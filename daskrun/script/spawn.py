@@ -1,0 +1,110 @@
+"""Making script processes for a node: names, environment, folders, what each is told first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from daskrun.script import hardware, reaper
+from daskrun.script.process import ScriptProcess
+
+CONTAINER_SHARE = 0.9
+"""Part of a container's memory that its script processes may use (CONTRACT, "Failure policy")."""
+
+
+class Spawner:
+    """Starts script processes as a node's configuration says.
+
+    Parameters
+    ----------
+    config
+        See :func:`daskrun.script.node.node_config`.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+        self._count = hardware.processes_per_node(config["processes"])
+        self._gpus = hardware.gpus()
+        self._folder = Path(config["folder"])
+        self._made = 0
+        self.names = [f"process{n:03d}" for n in range(self._count)]
+        self.parts: str = config["parts"]
+
+    def spawn(self, name: str) -> ScriptProcess:
+        """Start a process in the slot ``name``."""
+        self._made += 1
+        folder = self._folder / f"{name}-{self._made}"
+        user = Path(self._config["logs"]) / "user"
+        node = self._config["node"]
+        return ScriptProcess(
+            name,
+            config=self._first_message(name, folder),
+            environment=self._environment(name),
+            logs=(
+                user / "stdout" / node / f"{name}.stdout.txt",
+                user / "stderr" / node / f"{name}.stderr.txt",
+            ),
+            folder=folder,
+            python=self._config["python"],
+        )
+
+    def info(self, process: ScriptProcess) -> tuple[str, str, int, float, str]:
+        """Identify a process, as the fields of ``ProcessInfo``."""
+        return (self._config["node"], process.name, process.pid, process.started, process.part)
+
+    def memory_limit(self) -> int | None:
+        """Bytes at which a process is killed: as set, else its share of a container's limit."""
+        asked: int | None = self._config["limits"]["memory"]
+        container = hardware.container_memory()
+        if asked is not None or container is None:
+            return asked
+        share = self._count * self._config["nodes_here"]
+        return int(CONTAINER_SHARE * container / share)
+
+    def _first_message(self, name: str, folder: Path) -> dict[str, Any]:
+        config = self._config
+        node = config["node"]
+        logs = Path(config["logs"]) / "user"
+        script_log = logs / "entry_script_log" / node / f"{name}.log.txt"
+        script_log.parent.mkdir(parents=True, exist_ok=True)
+        context = {
+            **config["context"],
+            "agent_name": f"{node}/{name}",
+            "log_file": str(script_log),
+            "log_dir": str(logs / "entry_script_log" / node),
+            "working_dir": str(folder),
+        }
+        remote = any(source["remote"] for source in config["inputs"])
+        return {
+            "script": config["script"],
+            "sys_path": config["sys_path"],
+            "argv": config["argv"],
+            "context": context,
+            "append_row": config["append_row"],
+            "parts": config["parts"],
+            "prefix": f"{node}-{name}",
+            "inputs": config["inputs"],
+            "fetch": str(self._folder / "fetch") if remote else "",
+        }
+
+    def _environment(self, name: str) -> dict[str, str]:
+        config = self._config
+        asked: dict[str, str] = config["environment"]
+        environment = {k: v for k, v in os.environ.items() if k != reaper.PROCESS_MARK}
+        threads = config["threads"]
+        if threads is None:
+            threads = max(1, hardware.cores() // (self._count * config["nodes_here"]))
+        for variable in hardware.THREAD_VARIABLES:
+            # a limit the user has set for the whole machine is kept, unless the run asks for another
+            if config["threads"] is not None or variable not in environment:
+                environment[variable] = str(threads)
+        if self._gpus:
+            slot = self.names.index(name)
+            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
+        output = config["context"].get("output_dir")
+        if output:
+            environment["AZUREML_BI_OUTPUT_PATH"] = environment["DASKRUN_OUTPUT_PATH"] = output
+        environment.update(asked)
+        environment[reaper.MARK] = str(self._folder)
+        return environment
