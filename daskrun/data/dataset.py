@@ -1,0 +1,255 @@
+"""Datasets as users make them: lazy, immutable, the same on every machine."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.listing import Listing, check_files, list_files
+from daskrun.data.protocols import AnyPath, PathElement, as_elements, shown, shown_url
+from daskrun.data.selection import Selection, Share, Skip, Take
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    import os
+
+    from daskrun.data.consumption import DatasetConsumptionConfig
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FileDataset:
+    """Files, named by folders, globs or lists; listed anew each time they are asked for.
+
+    Made by :meth:`FileDatasetFactory.from_files`. Immutable; each method gives a new dataset.
+    """
+
+    elements: tuple[PathElement, ...]
+    """What ``path`` listed."""
+    folder: str
+    """What relative local paths are relative to: the working directory when it was made."""
+    selections: tuple[Selection, ...] = ()
+    """Steps applied to the files, in order."""
+
+    def __repr__(self) -> str:
+        if len(self.elements) == 1:
+            what = shown(self.elements[0])
+        else:
+            more = f", … {len(self.elements) - 3} more" if len(self.elements) > 3 else ""
+            what = f"[{', '.join(map(shown, self.elements[:3]))}{more}]"
+        return f"Dataset.File.from_files({what}){''.join(map(str, self.selections))}"
+
+    def listing(self) -> Listing:
+        """Find the files, in order.
+
+        Raises
+        ------
+        DatasetError
+            If the path means no file or can't be read. A selection may leave nothing; that is
+            an error only for a run.
+        """
+        found = list_files(self.elements, self.folder)
+        table = found.table
+        for position, selection in enumerate(self.selections):
+            table = selection.apply(table, position)
+        return replace(found, table=table)
+
+    def fingerprint(self) -> str:
+        """Digest root, names, sizes and times of the files (32 hex digits)."""
+        listing = self.listing()
+        digest = blake2b(shown_url(listing.root).encode("utf-8", "surrogateescape"), digest_size=16)
+        listing.table.update(digest)
+        return digest.hexdigest()
+
+    def to_path(self) -> list[str]:
+        """List the files: absolute paths, or URLs for a remote dataset.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (folder / "0.txt").write_text("zero")
+        >>> [pathlib.Path(p).name for p in Dataset.File.from_files(folder).to_path()]
+        ['0.txt']
+        """
+        listing = self.listing()
+        return list(listing.paths(listing.table))
+
+    def take(self, count: int) -> FileDataset:
+        """Take the first ``count`` files."""
+        return self._and(Take(_count("count", count)))
+
+    def skip(self, count: int) -> FileDataset:
+        """Leave the first ``count`` files out."""
+        return self._and(Skip(_count("count", count)))
+
+    def take_sample(self, probability: float, seed: int | None = None) -> FileDataset:
+        """Take each file with a probability, above 0 and up to 1.
+
+        Without a seed one is drawn now: the sample stays the same whenever it is looked at.
+        """
+        _fraction("probability", probability, upto_one=True)
+        seed = _seed(seed)
+        written = f".take_sample({probability}, seed={seed})"
+        return self._and(Share(0.0, float(probability), seed, written))
+
+    def random_split(
+        self, percentage: float, seed: int | None = None
+    ) -> tuple[FileDataset, FileDataset]:
+        """Split the files at random into two datasets, about ``percentage`` (0 to 1) in the first.
+
+        Each file is in exactly one. Without a seed one is drawn now.
+        """
+        _fraction("percentage", percentage, upto_one=False)
+        seed = _seed(seed)
+        written = f".random_split({percentage}, seed={seed})"
+        at = float(percentage)
+        return (
+            self._and(Share(0.0, at, seed, f"{written}[0]")),
+            self._and(Share(at, 1.0, seed, f"{written}[1]")),
+        )
+
+    def download(self, target_path: str | os.PathLike[str], overwrite: bool = False) -> list[str]:
+        """Copy the files into a local folder, below it as they are below the dataset's root.
+
+        Each copy appears whole or not at all. Remote files are fetched eight at a time.
+
+        Parameters
+        ----------
+        target_path
+            Folder; made if it isn't there.
+        overwrite
+            Replace files that exist. False: an error before anything is copied.
+
+        Returns
+        -------
+        list
+            Local paths, in the dataset's order.
+
+        Raises
+        ------
+        DatasetError
+            If a file exists, or can't be copied.
+        """
+        from daskrun.data.transfer import download
+
+        return download(self.listing(), target_path, overwrite)
+
+    def as_named_input(self, name: str) -> DatasetConsumptionConfig:
+        """Give it the name that the entry script knows it by."""
+        from daskrun.data.consumption import DatasetConsumptionConfig
+
+        return DatasetConsumptionConfig(name, self)
+
+    def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
+        """Use it as an input without a name; see :class:`DatasetConsumptionConfig`."""
+        from daskrun.data.consumption import DatasetConsumptionConfig
+
+        return DatasetConsumptionConfig(None, self, "mount", path)
+
+    def as_download(self, path: str | None = None) -> DatasetConsumptionConfig:
+        """Use it as an input without a name; see :class:`DatasetConsumptionConfig`."""
+        from daskrun.data.consumption import DatasetConsumptionConfig
+
+        return DatasetConsumptionConfig(None, self, "download", path)
+
+    def to_dask_bag(self, mini_batch_size: int = 10) -> Any:
+        """Give a :class:`dask.bag.Bag` of paths, or of URLs for a remote dataset.
+
+        Partition ``i`` holds what mini-batch ``i`` of a run with that size would. The whole graph
+        is made at once, one node per partition: a run over very many files does not use it.
+
+        Parameters
+        ----------
+        mini_batch_size
+            Files in a partition, at least 1.
+        """
+        from dask.bag import Bag
+        from dask.task_spec import DataNode
+
+        from daskrun.data.plan import FilePlan
+
+        listing = self.listing()
+        plan = FilePlan([("input_0", self)], mini_batch_size, listings=[listing])
+        # Named by what is in it: the same files are the same keys, other files never are.
+        name = f"daskrun-files-{plan.fingerprint()}"
+        graph: dict[Any, Any] = {
+            (name, i): DataNode((name, i), list(listing.paths(plan[i].load.names)))
+            for i in range(plan.known)
+        }
+        return Bag(graph, name, plan.known)
+
+    def _and(self, selection: Selection) -> FileDataset:
+        return replace(self, selections=(*self.selections, selection))
+
+
+class FileDatasetFactory:
+    """Makes file datasets; ``Dataset.File``."""
+
+    @staticmethod
+    def from_files(
+        path: AnyPath, validate: bool = True, partition_format: str | None = None
+    ) -> FileDataset:
+        """Make a dataset of files.
+
+        Parameters
+        ----------
+        path
+            A folder (all files below it), a file, a glob with ``*``, ``?``, ``[..]`` and ``**``,
+            each a local path, a URL of any file system fsspec knows, ``(datastore, 'relative')``
+            or ``datastore.path('relative')``; or a list of these. What exists under exactly that
+            name is meant before it is a glob. Files and folders whose name begins with ``.``
+            (``.DS_Store``, ``.ipynb_checkpoints/``, a ``.daskrun/`` workspace) are left out of
+            folders and globs, unless that part of the glob begins with ``.`` itself.
+        validate
+            Check now that each path means at least one file. False: when it is used.
+        partition_format
+            Not supported yet for file datasets.
+
+        Raises
+        ------
+        DatasetError
+            If ``path`` is of another kind, or nothing is there.
+
+        Examples
+        --------
+        >>> Dataset.File.from_files("images/**/*.png", validate=False).take(100)
+        Dataset.File.from_files('images/**/*.png').take(100)
+        """
+        if partition_format is not None:
+            raise DatasetError(
+                f"partition_format={partition_format!r} is not supported for file datasets yet. "
+                "Leave it out, and take the parts of the path from each file's name in run()."
+            )
+        dataset = FileDataset(as_elements(path), str(Path.cwd()))
+        if validate:
+            check_files(dataset.elements, dataset.folder)
+        return dataset
+
+
+class Dataset:
+    """Where datasets are made: ``Dataset.File.from_files(path)``."""
+
+    File = FileDatasetFactory
+
+
+def _count(argument: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DatasetError(f"{argument}={value!r} is not a number of files. Give an int from 0.")
+    return value
+
+
+def _fraction(argument: str, value: float, upto_one: bool) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and (0 < value < 1 or (upto_one and value == 1)):
+        return
+    most = "up to 1" if upto_one else "below 1"
+    raise DatasetError(
+        f"{argument}={value!r} is not a fraction. Give a number above 0 and {most}, such as 0.3."
+    )
+
+
+def _seed(seed: int | None) -> int:
+    return random.randrange(2**32) if seed is None else seed

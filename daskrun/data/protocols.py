@@ -1,0 +1,115 @@
+"""How a dataset is told where its files are, and the little it knows of a datastore."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@runtime_checkable
+class Place(Protocol):
+    """A datastore, or anything else that turns a relative path into a local path or URL."""
+
+    @property
+    def storage_options(self) -> Mapping[str, Any]:
+        """Fsspec options that open its URLs; may hold secrets."""
+
+    def url(self, relative: str) -> str:
+        """Give the local path or URL of a path in it; ``""`` is the place itself."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DataPath:
+    """A path in a datastore: what ``datastore.path('relative')`` gives."""
+
+    place: Place
+    relative: str = ""
+    """Folder, file or glob; it is looked up when the data is."""
+
+    def __repr__(self) -> str:
+        return f"<DataPath {shown_url(self.place.url(self.relative))}>"
+
+
+OnePath: TypeAlias = "str | os.PathLike[str] | DataPath | tuple[Place, str]"
+AnyPath: TypeAlias = "OnePath | Sequence[OnePath]"
+PathElement: TypeAlias = "str | DataPath"
+
+_USER = re.compile(r"(://)[^/@\s]+@")
+_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\")>]+")
+
+
+def shown_url(text: str) -> str:
+    """Hide what may be a secret in the URLs of a text: user and password, and the query.
+
+    Examples
+    --------
+    >>> shown_url("no https://me:secret@host/0.png?sig=abc")
+    'no https://***@host/0.png?***'
+    """
+    return _QUERY.sub(r"\1?***", _USER.sub(r"\1***@", text))
+
+
+def shown(element: PathElement) -> str:
+    """Give an element of ``path`` as messages show it."""
+    if isinstance(element, DataPath):
+        return repr(element)
+    return repr(shown_url(element))
+
+
+def as_elements(path: object) -> tuple[PathElement, ...]:
+    """Check the kind of ``path`` and give what it lists, texts and datastore paths.
+
+    Raises
+    ------
+    DatasetError
+        If it is, or holds, something else.
+    """
+    if isinstance(path, (list, tuple)) and not _is_pair(path):
+        if not path:
+            raise DatasetError(
+                "path=[] lists nothing. Give at least one folder, file, glob or URL."
+            )
+        if isinstance(path, tuple) and not all(isinstance(p, (str, os.PathLike)) for p in path):
+            raise DatasetError(
+                f"path={path!r} is not (datastore, 'relative/path'). Give a datastore and a text, "
+                "or put several paths in a list."
+            )
+        return tuple(_as_element(element) for element in path)
+    return (_as_element(path),)
+
+
+def _is_pair(path: Sequence[object]) -> bool:
+    return isinstance(path, tuple) and bool(path) and isinstance(path[0], Place)
+
+
+def _as_element(element: object) -> PathElement:
+    if isinstance(element, tuple) and len(element) == 2 and _is_pair(element):
+        element = DataPath(*element)
+    if isinstance(element, DataPath):
+        if not isinstance(element.relative, str):
+            raise DatasetError(
+                f"path=(datastore, {element.relative!r}): the second part is not a text. "
+                "Write (datastore, 'relative/path')."
+            )
+        return element
+    if isinstance(element, os.PathLike):
+        element = os.fsdecode(element)
+    if isinstance(element, Place):
+        raise DatasetError(
+            f"path={element!r} is a datastore. Write datastore.path('relative/path')."
+        )
+    if not isinstance(element, str):
+        raise DatasetError(
+            f"path={element!r} is of type {type(element).__name__}. Give a path or URL, "
+            "datastore.path('relative/path'), or a list of these."
+        )
+    if not element or "\0" in element:
+        raise DatasetError(f"path={element!r} names no file. Give a folder, file, glob or URL.")
+    return element

@@ -1,0 +1,73 @@
+"""What of a dataset's files is taken: lazy steps, applied when it is listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Protocol
+
+from daskrun.data.paths import PathTable
+
+
+class Selection(Protocol):
+    """One step."""
+
+    def apply(self, table: PathTable, position: int) -> PathTable:
+        """Give the files that are left; ``position`` is that of the step in its dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """The first ``count`` files."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f".take({self.count})"
+
+    def apply(self, table: PathTable, position: int) -> PathTable:  # noqa: ARG002
+        """Cut the table."""
+        return table.part(0, self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """All but the first ``count`` files."""
+
+    count: int
+
+    def __str__(self) -> str:
+        return f".skip({self.count})"
+
+    def apply(self, table: PathTable, position: int) -> PathTable:  # noqa: ARG002
+        """Cut the table."""
+        return table.part(self.count, len(table))
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The files whose draw, a number in 0..1, is at least ``low`` and below ``high``.
+
+    A file's draw depends on the seed, the step's position and its own relative path: it stays
+    the same when other files come or go, and a step is independent of an earlier one of its seed.
+    """
+
+    low: float
+    high: float
+    seed: int
+    written: str
+    """The call that made it, for ``repr``."""
+
+    def __str__(self) -> str:
+        return self.written
+
+    def apply(self, table: PathTable, position: int) -> PathTable:
+        """Draw for each file."""
+        start = blake2b(f"{self.seed}:{position}:".encode(), digest_size=8)
+
+        def drawn(name: str) -> bool:
+            draw = start.copy()
+            draw.update(name.encode("utf-8", "surrogateescape"))
+            return self.low <= int.from_bytes(draw.digest()) / 2**64 < self.high
+
+        return PathTable(row for row in table.rows() if drawn(row[0]))

@@ -1,0 +1,81 @@
+"""A script process's side of the fetcher: wait for a mini-batch's files, give their room back.
+
+They talk by names in a folder. For mini-batch ``<index>`` of a bundle: ``<bundle>/<index>/`` holds
+its files, all of them; ``<index>.error`` says why they could not be had; ``<index>.done`` that the
+script process needs them no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SHORTEST, _LONGEST = 0.001, 0.005
+"""Seconds between two looks: little beside the latency of what is waited for."""
+
+
+class RemoteFiles:
+    """The node-local folder that the fetcher fills.
+
+    Parameters
+    ----------
+    folder
+        As it was told to the fetcher.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self._folder = os.fspath(folder)
+
+    def wait(
+        self, bundle: int, index: int, names: Sequence[str], timeout: float | None = None
+    ) -> list[str]:
+        """Wait for the files of a mini-batch and give their local paths.
+
+        Parameters
+        ----------
+        bundle
+            Number of the bundle.
+        index
+            Of the mini-batch.
+        names
+            Paths relative to the input's root.
+        timeout
+            Seconds; None: until the keeper ends this process, at ``load_timeout``.
+
+        Raises
+        ------
+        DatasetError
+            If a file can't be had; names its URL.
+        """
+        home = f"{self._folder}/{bundle}/{index}"
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _SHORTEST
+        # os.access is the cheapest look there is; the folder appears by a rename, whole.
+        while not os.access(home, os.F_OK):
+            if os.access(f"{home}.error", os.F_OK):
+                raise DatasetError(json.loads(Path(f"{home}.error").read_bytes())["message"])
+            if deadline is not None and time.monotonic() > deadline:
+                raise DatasetError(
+                    f"the files of mini-batch {index} were not fetched within {timeout} s: "
+                    f"{', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, _LONGEST)
+        return [f"{home}/{name}" for name in names]
+
+    def release(self, bundle: int, index: int) -> None:
+        """Say that the files of a mini-batch are needed no more, and remove them."""
+        home = f"{self._folder}/{bundle}/{index}"
+        with contextlib.suppress(OSError):  # the bundle may have been dropped meanwhile
+            Path(f"{home}.done").touch()
+        shutil.rmtree(home, ignore_errors=True)
