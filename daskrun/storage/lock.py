@@ -6,7 +6,6 @@ import errno
 import fcntl
 import json
 import os
-import socket
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
@@ -103,7 +102,7 @@ class RunLock:
 
 def _say_holder(descriptor: int) -> None:
     """Write who holds the lock into its file."""
-    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+    text = json.dumps({"pid": os.getpid(), "host": os.uname().nodename})
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, text.encode(), 0)
 

@@ -1,6 +1,5 @@
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -36,7 +35,7 @@ def holder(tmp_path):
 
 def test_another_process_is_named(tmp_path, holder):
     lock = RunLock(tmp_path / "lock")
-    host = socket.gethostname()
+    host = os.uname().nodename
     with pytest.raises(StorageError, match=f"locked by process {holder.pid} on {host}"):
         lock.acquire()
     assert not lock.held

@@ -1,0 +1,129 @@
+"""The folder an output is written to: checked before a run, cleaned after."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from daskrun.errors import SettingsError, StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ASIDE = "_daskrun"
+"""Holds, beside the output, a folder of parts for each run that is not finished."""
+TRIES = 5
+"""How often a folder is removed in which a process that is being killed still writes."""
+
+
+def prepare_output(
+    output_folder: Path, run_id: str, file_name: str | None, overwrite: bool
+) -> Path:
+    """Check, before a run, that its output can be written, and make the folder for its parts.
+
+    Parameters
+    ----------
+    output_folder
+        Where the output goes; made when it isn't there.
+    run_id
+        The run.
+    file_name
+        ``append_row_file_name``; None when the script writes its own files.
+    overwrite
+        Whether an existing output file may be replaced.
+
+    Returns
+    -------
+    Path
+        ``<output_folder>/_daskrun/<run_id>``. It may exist already: the run is resumed.
+
+    Raises
+    ------
+    SettingsError
+        The output file exists, or the folder can't be written.
+    """
+    parts = output_folder / ASIDE / run_id
+    try:
+        if file_name is not None:
+            _check_file(output_folder / file_name, overwrite)
+        _make(parts)
+        probe = parts / f".probe-{os.getpid()}-{os.urandom(4).hex()}"
+        with probe.open("xb") as file:
+            file.write(b"x")
+        probe.unlink()
+    except OSError as error:
+        with suppress(OSError):
+            parts.rmdir()
+            parts.parent.rmdir()
+        problem = (
+            f"output={str(output_folder)!r} can't be written: {error}. "
+            "Give a folder in which this user may create files."
+        )
+        raise SettingsError("output", [problem]) from error
+    return parts
+
+
+def temporary_file(parts: Path, folder: Path) -> Path:
+    """Give where, in the output's ``folder``, a run gathers its output until that is published.
+
+    The same in every process that drives the run, another for every other run.
+    """
+    return folder / f".{parts.parent.name}-{parts.name}.tmp"
+
+
+def sweep(path: Path) -> None:
+    """Remove a run's parts folder as :func:`prepare_output` gave it, and an empty ``_daskrun``.
+
+    The temporary file that a killed driver left beside it goes too.
+
+    Raises
+    ------
+    StorageError
+        It can't be removed; the message says what is left.
+    """
+    if path.parent.name != ASIDE:
+        raise ValueError(f"{path} is not a folder of parts: it isn't in a folder named {ASIDE}")
+    for chance in range(TRIES):
+        try:
+            shutil.rmtree(path)
+        except FileNotFoundError:
+            if not path.exists():
+                break
+        except OSError as error:
+            if chance == TRIES - 1:
+                raise StorageError(f"can't remove {path}: {error}") from error
+            time.sleep(0.05 * 2**chance)
+        else:
+            break
+    temporary_file(path, path.parent.parent).unlink(missing_ok=True)
+    with suppress(OSError):  # not empty: another run's parts are there
+        path.parent.rmdir()
+
+
+def _check_file(target: Path, overwrite: bool) -> None:
+    """Refuse a target that is there, unless it is a file that may be replaced."""
+    name = f"append_row_file_name={target.name!r}"
+    try:
+        mode = target.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise SettingsError("output", [f"{name}: {target} is a folder. Give another name."])
+    if not overwrite:
+        raise SettingsError(
+            "output",
+            [f"{name}: {target} exists already. Pass overwrite=True or give another name."],
+        )
+
+
+def _make(parts: Path) -> None:
+    """Make the folder; a run that ends may remove an empty ``_daskrun`` at the same moment."""
+    for _ in range(TRIES):
+        with suppress(FileNotFoundError):
+            parts.mkdir(parents=True, exist_ok=True)
+            return
+    parts.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,379 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daskrun.errors import StorageError
+from daskrun.output import finalize as module
+from daskrun.output.finalize import Finalizer
+from daskrun.output.folder import prepare_output
+
+
+def folders(base):
+    output = base / "output"
+    return prepare_output(output, "run1", "out.txt", overwrite=True), output / "out.txt"
+
+
+def hidden(target):
+    return [name for name in os.listdir(target.parent) if name.startswith(".")]
+
+
+@st.composite
+def runs(draw):
+    """Mini-batches with a part and rows each (None: no rows), and an order to commit them in."""
+    size = st.sampled_from([1, 3, 50, module.SMALL - 1, module.SMALL, module.SMALL + 7, 40_000])
+    batch = st.none() | st.tuples(st.sampled_from("abc"), size, st.booleans())
+    batches = draw(st.lists(batch, max_size=25))
+    order = draw(st.permutations(range(len(batches))))
+    return batches, order
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    run=runs(),
+    every=st.integers(1, 7),
+    chunk=st.sampled_from([1, 2, 4096]),
+    most_open=st.sampled_from([1, 64]),
+    kernel=st.booleans(),
+    junk=st.integers(0, 5),
+)
+def test_any_order_gives_the_naive_join(
+    tmp_path_factory, run, every, chunk, most_open, kernel, junk
+):
+    batches, order = run
+    parts, target = folders(tmp_path_factory.mktemp("finalize"))
+    written = dict.fromkeys("abc", b"")
+    places, rows = {}, {}
+    for index in order:  # parts hold rows in the order they were made, and bytes no record names
+        if batches[index] is None:
+            continue
+        name, size, has_header = batches[index]
+        written[name] += b"?" * junk
+        header = b"x y\n" if has_header else b""
+        rows[index] = bytes([index % 250 + 1]) * size
+        places[index] = (name, len(written[name]), len(header) + size, len(header))
+        written[name] += header + rows[index]
+    for name, data in written.items():
+        (parts / name).write_bytes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "CHUNK", chunk)
+        patch.setattr(module, "MOST_OPEN", most_open)
+        if not kernel:
+            patch.setattr(module, "_copy_file_range", None)
+        finalizer = Finalizer(parts, target)
+        for n, index in enumerate(order):
+            finalizer.commit(index, *places[index]) if index in places else finalizer.skip(index)
+            if n % every == 0:
+                done = finalizer.advance()
+                assert done == next(
+                    (i for i in range(len(order)) if i not in order[: n + 1]), n + 1
+                )
+        assert not target.exists()
+        finalizer.publish(overwrite=False, total=len(batches))
+    first = next((i for i in sorted(places) if places[i][3]), None)
+    expected = b"".join((b"x y\n" if i == first else b"") + rows[i] for i in sorted(rows))
+    assert target.read_bytes() == expected
+    assert finalizer.warnings == ()
+    assert hidden(target) == []
+
+
+def test_ranges_that_follow_each_other_are_copied_as_one(tmp_path, monkeypatch):
+    parts, target = folders(tmp_path)
+    size = module.SMALL
+    (parts / "a").write_bytes(b"".join(bytes([65 + n]) * size for n in range(6)))
+    calls = []
+    real = os.copy_file_range
+
+    def counted(*args):
+        calls.append(args[2])
+        return real(*args)
+
+    monkeypatch.setattr(module, "_copy_file_range", counted)
+    finalizer = Finalizer(parts, target)
+    for n in range(6):
+        finalizer.commit(n, "a", n * size, size, 0)
+    finalizer.advance()
+    assert calls == [6 * size]
+    finalizer.publish(overwrite=False, total=6)
+    assert target.read_bytes() == (parts / "a").read_bytes()
+
+
+@pytest.mark.parametrize("code", [errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
+def test_where_the_kernel_can_not_copy_it_is_read_and_written(tmp_path, monkeypatch, code):
+    parts, target = folders(tmp_path)
+    data = os.urandom(3 * module.BLOCK + 5)
+    (parts / "a").write_bytes(data)
+    calls = []
+
+    def unable(*args):
+        calls.append(args)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(module, "_copy_file_range", unable)
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(0, "a", 0, len(data), 0)
+    finalizer.publish(overwrite=False, total=1)
+    assert target.read_bytes() == data
+    assert len(calls) == 1  # asked once
+
+
+def test_copies_that_stop_short_or_say_nothing_go_on(tmp_path, monkeypatch):
+    parts, target = folders(tmp_path)
+    data = os.urandom(2 * module.BLOCK)
+    (parts / "a").write_bytes(data)
+    real = os.copy_file_range
+    calls = []
+
+    def odd(source, output, size, start, end):
+        calls.append(size)
+        return 0 if len(calls) % 2 else real(source, output, min(size, 1000), start, end)
+
+    monkeypatch.setattr(module, "_copy_file_range", odd)
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(0, "a", 0, len(data), 0)
+    finalizer.publish(overwrite=False, total=1)
+    assert target.read_bytes() == data
+
+
+def test_a_run_without_rows_has_an_empty_output(tmp_path):
+    parts, target = folders(tmp_path)
+    finalizer = Finalizer(parts, target)
+    finalizer.skip(1)
+    finalizer.commit(0, "", -1, 0, 0)
+    finalizer.publish(overwrite=False, total=2)
+    assert target.read_bytes() == b""
+    parts, target = folders(tmp_path / "none")
+    Finalizer(parts, target).publish(overwrite=False, total=0)
+    assert target.read_bytes() == b""
+
+
+def test_what_is_missing_is_named(tmp_path):
+    parts, target = folders(tmp_path)
+    finalizer = Finalizer(parts, target)
+    finalizer.skip(0)
+    finalizer.skip(2)
+    assert finalizer.advance() == 1
+    with pytest.raises(StorageError, match="mini-batch 1 of 3 is not committed"):
+        finalizer.publish(overwrite=False, total=3)
+    finalizer.abandon()
+    assert hidden(target) == []
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_missing_or_short_part_is_named_and_can_be_put_back(tmp_path, size):
+    parts, target = folders(tmp_path)
+    (parts / "good").write_bytes(b"g" * size)
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(0, "good", 0, size, 0)
+    finalizer.commit(1, "bad", 0, size, 0)
+    with pytest.raises(StorageError, match=r"the part .*bad, which holds committed.*No such file"):
+        finalizer.advance()
+    (parts / "bad").write_bytes(b"b" * (size - 1))
+    with pytest.raises(StorageError, match=rf"bad is too short: .* to {size} .*ends at {size - 1}"):
+        finalizer.advance()
+    (parts / "bad").write_bytes(b"b" * size)
+    finalizer.publish(overwrite=False, total=2)
+    assert target.read_bytes() == b"g" * size + b"b" * size
+
+
+def test_a_full_disk_leaves_a_state_from_which_it_goes_on(tmp_path, monkeypatch):
+    parts, target = folders(tmp_path)
+    (parts / "a").write_bytes(b"h\n1\nk\n2\n" + b"x" * 100_000)
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(0, "a", 0, 4, 2)
+    finalizer.commit(1, "a", 4, 4, 2)
+    finalizer.commit(2, "a", 8, 100_000, 0)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_copy_file_range", full)
+        for _ in range(2):
+            with pytest.raises(StorageError, match=r"can't copy to .*No space left"):
+                finalizer.advance()
+            assert (finalizer.done, finalizer.nbytes, finalizer.warnings) == (0, 0, ())
+    finalizer.publish(overwrite=False, total=3)
+    assert target.read_bytes() == b"h\n1\n2\n" + b"x" * 100_000
+    assert len(finalizer.warnings) == 1
+
+
+def test_headers_are_written_once_and_compared(tmp_path):
+    parts, target = folders(tmp_path)
+    (parts / "a").write_bytes(b"a b\n1 2\n" + b"a b\n" + b"b a\n5 6\n" + b"7 8\n")
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(3, "a", 12, 8, 4)
+    finalizer.commit(4, "a", 20, 4, 0)  # a list among the tables
+    finalizer.commit(2, "a", 8, 4, 4)  # a table without rows
+    finalizer.commit(1, "a", 0, 8, 4)
+    finalizer.skip(0)
+    finalizer.publish(overwrite=False, total=5)
+    assert target.read_bytes() == b"a b\n1 2\n5 6\n7 8\n"
+    (warning,) = finalizer.warnings
+    assert "mini-batch 3 has the header 'b a', the output has 'a b'" in warning
+
+
+def test_many_differing_headers_are_counted_not_listed(tmp_path):
+    parts, target = folders(tmp_path)
+    (parts / "a").write_bytes(b"".join(b"h%03d\n" % n for n in range(100)))
+    finalizer = Finalizer(parts, target)
+    for n in range(100):
+        finalizer.commit(n, "a", 5 * n, 5, 5)
+    finalizer.publish(overwrite=False, total=100)
+    assert target.read_bytes() == b"h000\n"
+    assert len(finalizer.warnings) == module.MOST_WARNINGS + 1
+    assert finalizer.warnings[-1] == "89 more mini-batches have a header that differs"
+
+
+def test_an_output_that_appeared_meanwhile_is_not_replaced(tmp_path):
+    parts, target = folders(tmp_path)
+    (parts / "a").write_bytes(b"new\n")
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(0, "a", 0, 4, 0)
+    target.write_text("theirs")
+    with pytest.raises(StorageError, match=r"out\.txt: a file of that name appeared.*overwrite"):
+        finalizer.publish(overwrite=False, total=1)
+    assert target.read_text() == "theirs"
+    finalizer.publish(overwrite=True, total=1)
+    assert target.read_text() == "new\n"
+    assert hidden(target) == []
+    finalizer.abandon()  # after publish: nothing
+    assert target.read_text() == "new\n"
+
+
+def test_another_failure_to_publish_is_said(tmp_path):
+    parts, target = folders(tmp_path)
+    finalizer = Finalizer(parts, target)
+    target.mkdir()
+    with pytest.raises(StorageError, match=r"can't publish .*out\.txt: .*directory"):
+        finalizer.publish(overwrite=True, total=0)
+    finalizer.abandon()
+    assert hidden(target) == []
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_abandon_leaves_no_output(tmp_path, keep):
+    parts, target = folders(tmp_path)
+    (parts / "a").write_bytes(b"row\n")
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(0, "a", 0, 4, 0)
+    finalizer.advance()
+    finalizer.abandon(keep=keep)
+    finalizer.abandon()
+    assert not target.exists()
+    assert len(hidden(target)) == keep
+    if keep:
+        assert (target.parent / hidden(target)[0]).read_bytes() == b"row\n"
+
+
+def test_a_mini_batch_is_committed_once(tmp_path):
+    parts, target = folders(tmp_path)
+    (parts / "a").write_bytes(b"row\n")
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(0, "a", 0, 4, 0)
+    finalizer.commit(5, "a", 0, 4, 0)
+    for again in (0, 5):
+        with pytest.raises(ValueError, match=f"mini-batch {again} was committed before"):
+            finalizer.commit(again, "a", 0, 4, 0)
+        with pytest.raises(ValueError, match=f"mini-batch {again} was committed before"):
+            finalizer.skip(again)
+    finalizer.advance()
+    for wrong in (0, -1):
+        with pytest.raises(ValueError, match="committed before"):
+            finalizer.commit(wrong, "a", 0, 4, 0)
+    for offset, length, head in ((-1, 4, 0), (0, 4, 5), (0, 4, -1)):
+        with pytest.raises(ValueError, match="is no range"):
+            finalizer.commit(1, "a", offset, length, head)
+    finalizer.abandon()
+
+
+def test_few_parts_are_open_at_once(tmp_path):
+    parts, target = folders(tmp_path)
+    count = 3 * module.MOST_OPEN
+    for n in range(count):
+        (parts / f"p{n}").write_bytes(b"%d\n" % n)
+    before = len(os.listdir("/proc/self/fd"))
+    finalizer = Finalizer(parts, target)
+    for n in range(count):
+        finalizer.commit(n, f"p{n}", 0, len(b"%d\n" % n), 0)
+    finalizer.advance()
+    assert len(os.listdir("/proc/self/fd")) <= before + module.MOST_OPEN + 1
+    finalizer.publish(overwrite=False, total=count)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert target.read_bytes() == b"".join(b"%d\n" % n for n in range(count))
+
+
+def test_many_that_wait_for_the_first_take_little_memory(tmp_path):
+    parts, target = folders(tmp_path)
+    count = 200_000
+    (parts / "a").write_bytes(b"1234567\n" * count)
+    finalizer = Finalizer(parts, target)
+    tracemalloc.start()
+    try:
+        for n in range(1, count):
+            finalizer.commit(n, "a", 8 * n, 8, 0)
+        waiting, _ = tracemalloc.get_traced_memory()
+        finalizer.commit(0, "a", 0, 8, 0)
+        finalizer.advance()
+        after, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert finalizer.done == count
+    assert finalizer.nbytes == 8 * count
+    assert waiting < 40 * count
+    assert peak < 40 * count
+    assert after < 10 * count  # what is done is dropped
+    finalizer.abandon()
+
+
+def test_memory_stays_small_when_all_come_in_order(tmp_path):
+    parts, target = folders(tmp_path)
+    finalizer = Finalizer(parts, target)
+    tracemalloc.start()
+    try:
+        for n in range(100_000):
+            finalizer.skip(n)
+            if n % 100 == 0:
+                finalizer.advance()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_500_000
+    finalizer.abandon()
+
+
+def test_a_killed_driver_leaves_no_output_and_is_not_in_the_way(tmp_path):
+    parts, target = folders(tmp_path)
+    (parts / "a").write_bytes(b"one\ntwo\n")
+    code = (
+        "import sys, os, signal, pathlib\n"
+        "from daskrun.output.finalize import Finalizer\n"
+        "f = Finalizer(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
+        "f.commit(0, 'a', 4, 4, 0)\n"  # another order than the next driver's: nothing is kept of it
+        "f.commit(1, 'a', 0, 4, 0)\n"
+        "f.commit(2, 'a', 0, 4, 0)\n"
+        "f.advance()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    dead = subprocess.run([sys.executable, "-c", code, parts, target], check=False, timeout=60)
+    assert dead.returncode == -signal.SIGKILL
+    assert not target.exists()
+    assert len(hidden(target)) == 1
+    finalizer = Finalizer(parts, target)
+    finalizer.commit(0, "a", 0, 4, 0)
+    finalizer.commit(1, "a", 4, 4, 0)
+    finalizer.publish(overwrite=False, total=2)
+    assert target.read_bytes() == b"one\ntwo\n"
+    assert hidden(target) == []
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path):
+    with pytest.raises(StorageError, match=r"can't create .*gone"):
+        Finalizer(tmp_path, tmp_path / "gone" / "out.txt")
