@@ -1,0 +1,1 @@
+"""Watchers of a run: they are shown its events and never change it."""

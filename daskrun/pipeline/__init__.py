@@ -1,0 +1,1 @@
+"""What a user puts together: parameters, configuration, steps, pipelines; and the runs of them."""

@@ -1,0 +1,176 @@
+"""``ParallelRunConfig``: which entry script runs, over how much at once, and what may go wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.validation import resolve_settings
+from daskrun.errors import SettingsError
+from daskrun.pipeline.parameter import PipelineParameter, resolve_value
+from daskrun.workspace.compute import ComputeTarget
+from daskrun.workspace.environment import Environment
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from daskrun.core.settings import RunSettings
+
+MAY_BE_PARAMETERS = (
+    "mini_batch_size",
+    "node_count",
+    "process_count_per_node",
+    "logging_level",
+    "run_invocation_timeout",
+    "run_max_try",
+)
+"""The settings that the original lets a pipeline parameter set."""
+NOT_SETTINGS = ("environment", "compute_target", "partition_keys", "description")
+SUBJECT = "ParallelRunConfig"
+
+
+@dataclass(kw_only=True, eq=False, repr=False, slots=True)  # slots: no misspelt attribute passes
+class ParallelRunConfig:
+    """The settings of a step, all by keyword, checked at once; a misspelt one is a ``TypeError``.
+
+    Times are in seconds. The settings in ``MAY_BE_PARAMETERS`` may be a :class:`PipelineParameter`.
+    All are checked again, as they are then, at submit.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
+    Examples
+    --------
+    >>> config = ParallelRunConfig(
+    ...     entry_script="score.py", error_threshold=10, output_action="append_row",
+    ...     mini_batch_size=PipelineParameter("batch_size_param", "5"))
+    >>> config.append_row_file_name
+    'parallel_run_step.txt'
+    """
+
+    entry_script: str | os.PathLike[str]
+    """File with ``run(mini_batch)``; relative to ``source_directory`` if that is given."""
+    error_threshold: int
+    """Failed items allowed over the whole input; -1: any number."""
+    output_action: str
+    """``append_row``: all results in one file; ``summary_only``: the script writes its own."""
+    environment: Environment | None = None
+    """Recorded; script processes use the Python of their node."""
+    source_directory: str | os.PathLike[str] | None = None
+    """Folder whose files the script processes see as they were at submit."""
+    compute_target: ComputeTarget | str | None = None
+    """None: Dask workers in this process; ``"inline"``: this process itself, for a debugger; a
+    :class:`ComputeTarget` or the name of one."""
+    mini_batch_size: int | str | PipelineParameter = 10
+    """Files that one ``run()`` gets."""
+    partition_keys: list[str] | None = None
+    """Needs a tabular dataset; refused for files."""
+    append_row_file_name: str = "parallel_run_step.txt"
+    node_count: int | str | PipelineParameter = 1
+    """Dask workers."""
+    process_count_per_node: int | str | PipelineParameter | None = None
+    """Script processes on each; None: one per core, or per GPU where there are GPUs."""
+    run_invocation_timeout: float | str | PipelineParameter = 60
+    """For one ``run()``."""
+    run_max_try: int | str | PipelineParameter = 3
+    """Tries of a mini-batch in all."""
+    logging_level: str | PipelineParameter = "INFO"
+    allowed_failed_count: int | None = None
+    """Failed mini-batches allowed; None or -1: any number."""
+    allowed_failed_percent: float | None = None
+    """Percent of mini-batches allowed to fail, judged once all have been handed out."""
+    environment_variables: Mapping[str, str] | None = None
+    """Set in the script processes before the script is imported."""
+    description: str | None = None
+    """Kept with the run."""
+    init_timeout: float = 600
+    load_timeout: float = 600
+    shutdown_timeout: float = 30
+    no_worker_timeout: float = 300
+    """How long the run waits for a node when there is none."""
+    progress_update_timeout: float | None = None
+    """None: 3 × (run_invocation_timeout + 30)."""
+    process_memory_limit: int | str | None = None
+    """Size, such as ``"2GB"``, at which a script process is killed."""
+    retry_delay: float = 0.1
+    """Wait before a second try, doubled for each further one."""
+    threads_per_process: int | None = None
+    """BLAS, OMP, TensorFlow threads; None: cores ÷ processes."""
+    argv_compat: bool = False
+    """Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``."""
+    overwrite: bool = False
+    """Replace an existing output file instead of refusing."""
+
+    def __post_init__(self) -> None:
+        self.resolve({})
+
+    def __repr__(self) -> str:
+        return f"{SUBJECT}(entry_script={str(self.entry_script)!r})"
+
+    @property
+    def parameters(self) -> list[PipelineParameter]:
+        """The pipeline parameters it uses."""
+        return [value for value in self._values().values() if isinstance(value, PipelineParameter)]
+
+    def resolve(
+        self, given: Mapping[str, Any], extra: Mapping[str, Any] | None = None
+    ) -> RunSettings:
+        """Check everything with the values given for parameters, and give it as settings of a run.
+
+        Parameters
+        ----------
+        given
+            Values of pipeline parameters; the others have their defaults.
+        extra
+            Settings that come from elsewhere: the step's arguments, the settings file.
+
+        Raises
+        ------
+        SettingsError
+            With every problem there is.
+        """
+        problems = self._own_problems()
+        values = {
+            name: resolve_value(value, given)
+            for name, value in self._values().items()
+            if name not in NOT_SETTINGS
+        }
+        try:
+            settings = resolve_settings({**values, **(extra or {})}, SUBJECT)
+        except SettingsError as error:
+            raise SettingsError(SUBJECT, [*error.problems, *problems]) from None
+        if problems:
+            raise SettingsError(SUBJECT, problems)
+        return settings
+
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _own_problems(self) -> list[str]:
+        """Check what is no setting of the run itself."""
+        problems = [
+            f"{name}={value!r} can't be a PipelineParameter. Write its value; those "
+            f"that can be are {', '.join(MAY_BE_PARAMETERS)}."
+            for name, value in self._values().items()
+            if isinstance(value, PipelineParameter) and name not in MAY_BE_PARAMETERS
+        ]
+        checks = (
+            ("environment", Environment, "environment=Environment(name='batch_environment')"),
+            ("compute_target", (ComputeTarget, str), "compute_target=ws.compute_targets['cpu']"),
+            ("description", str, "description='some text'"),
+        )
+        for name, kind, example in checks:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                problems.append(
+                    f"{name}={value!r} is of type {type(value).__name__}. Write {example}."
+                )
+        if self.partition_keys is not None:
+            problems.append(
+                f"partition_keys={self.partition_keys!r} needs a tabular dataset that is "
+                "partitioned by them. Leave it out for files, and give mini_batch_size."
+            )
+        return problems

@@ -1,0 +1,47 @@
+"""``PipelineParameter``: a value that may be another at each submit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineParameter:
+    """A value of a pipeline that can be set when it is submitted.
+
+    Examples
+    --------
+    >>> size = PipelineParameter(name="batch_size_param", default_value="5")
+    >>> resolve_value(size, {"batch_size_param": "1"})
+    '1'
+    >>> resolve_value(size, {})
+    '5'
+    """
+
+    name: str
+    """Its key in ``pipeline_parameters``."""
+    default_value: Any
+    """Used where nothing else is given: text, a number, True or False, or a dataset."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise SettingsError(
+                "PipelineParameter",
+                [f"name={self.name!r} is not a name. Write name='batch_size_param'."],
+            )
+
+    def __repr__(self) -> str:
+        return f"PipelineParameter(name={self.name!r}, default_value={self.default_value!r})"
+
+
+def resolve_value(value: Any, given: Mapping[str, Any]) -> Any:
+    """Give what a parameter stands for; anything else is itself."""
+    if isinstance(value, PipelineParameter):
+        return given.get(value.name, value.default_value)
+    return value

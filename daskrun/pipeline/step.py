@@ -1,0 +1,175 @@
+"""``ParallelRunStep``: an entry script's configuration, its data and its output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.validation import step_name_problem
+from daskrun.data.consumption import DatasetConsumptionConfig
+from daskrun.data.dataset import FileDataset
+from daskrun.errors import SettingsError
+from daskrun.pipeline.config import ParallelRunConfig
+from daskrun.pipeline.data import PipelineData
+from daskrun.pipeline.parameter import PipelineParameter, resolve_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from daskrun.core.settings import RunSettings
+
+SUBJECT = "ParallelRunStep"
+
+
+class ParallelRunStep:
+    """A step of a pipeline.
+
+    Parameters
+    ----------
+    name
+        3 to 32 small letters, digits and ``-``; its runs are found by it.
+    parallel_run_config
+        What runs, and how.
+    inputs
+        Datasets, each split into mini-batches by itself.
+    output
+        Where results go; required for ``append_row``.
+    side_inputs
+        Reference data for every node: not possible yet.
+    arguments
+        What the entry script finds in ``sys.argv[1:]``; any text passes untouched. May hold
+        pipeline parameters.
+    allow_reuse
+        Whether an earlier run's output may be used; so far each run is made anew.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
+    Examples
+    --------
+    >>> from daskrun.data.dataset import Dataset
+    >>> config = ParallelRunConfig(
+    ...     entry_script="score.py", error_threshold=-1, output_action="append_row")
+    >>> images = Dataset.File.from_files("images", validate=False)
+    >>> step = ParallelRunStep("score-images", config, [images], PipelineData("scores"))
+    >>> step.name
+    'score-images'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parallel_run_config: ParallelRunConfig,
+        inputs: Sequence[FileDataset | DatasetConsumptionConfig],
+        output: PipelineData | None = None,
+        side_inputs: Sequence[object] | None = None,
+        arguments: Sequence[object] | None = None,
+        allow_reuse: bool = True,
+    ) -> None:
+        self.name = name
+        self.parallel_run_config = parallel_run_config
+        self.inputs = inputs
+        self.output = output
+        self.side_inputs = side_inputs
+        self.arguments = arguments
+        self.allow_reuse = allow_reuse
+        problems = self._problems()
+        if problems:
+            raise SettingsError(SUBJECT, problems)
+        self.inputs = [as_consumption(each) for each in inputs]
+        self.arguments = list(arguments or [])
+
+    def __repr__(self) -> str:
+        return f"{SUBJECT}(name={self.name!r})"
+
+    @property
+    def named_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
+        """The inputs with the name each has, ``input_<n>`` where none was given."""
+        inputs = [as_consumption(each) for each in self.inputs]
+        return [(each.name or f"input_{n}", each) for n, each in enumerate(inputs)]
+
+    @property
+    def parameters(self) -> list[PipelineParameter]:
+        """The pipeline parameters it uses, those of its configuration included."""
+        inputs = [each.dataset for _, each in self.named_inputs]
+        values = [*self.parallel_run_config.parameters, *inputs, *(self.arguments or [])]
+        return [value for value in values if isinstance(value, PipelineParameter)]
+
+    def resolve(
+        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any]
+    ) -> RunSettings:
+        """Give the settings of a run of this step, with the values given for parameters."""
+        arguments = tuple(str(resolve_value(each, given)) for each in self.arguments or [])
+        extra = {"arguments": arguments, "append_row_settings": append_row_settings}
+        return self.parallel_run_config.resolve(given, extra)
+
+    def _problems(self) -> list[str]:
+        problem = step_name_problem(self.name)
+        problems = [problem] if problem else []
+        if not isinstance(self.parallel_run_config, ParallelRunConfig):
+            problems.append(
+                f"parallel_run_config={self.parallel_run_config!r} is not a ParallelRunConfig. "
+                "Write parallel_run_config=ParallelRunConfig(...)."
+            )
+        problems += self._input_problems() + self._output_problems() + self._argument_problems()
+        if self.side_inputs:
+            problems.append(
+                f"side_inputs={list(self.side_inputs)!r}: side inputs are not possible yet. Leave "
+                "them out, and give paths that every node can read in arguments=[...]."
+            )
+        if not isinstance(self.allow_reuse, bool):
+            problems.append(f"allow_reuse={self.allow_reuse!r} is not one. Write True or False.")
+        return problems
+
+    def _input_problems(self) -> list[str]:
+        example = "Write inputs=[Dataset.File.from_files('images')]."
+        if not isinstance(self.inputs, list | tuple) or not self.inputs:
+            return [f"inputs={self.inputs!r} is not a list with at least one dataset. {example}"]
+        problems = []
+        for number, each in enumerate(self.inputs):
+            if not isinstance(each, FileDataset | DatasetConsumptionConfig):
+                problems.append(f"inputs[{number}]={each!r} is not a dataset. {example}")
+            elif isinstance(each, DatasetConsumptionConfig) and each.path_on_compute is not None:
+                problems.append(
+                    f"inputs[{number}] has path={each.path_on_compute!r}: files that mini-batches "
+                    "are cut from have paths of daskrun's choice. Write as_mount() without a path."
+                )
+        if not problems:
+            names = [name for name, _ in self.named_inputs]
+            problems += [
+                f"inputs: {names.count(name)} have the name {name!r}. Give each its own name."
+                for name in sorted(set(names))
+                if names.count(name) > 1
+            ]
+        return problems
+
+    def _output_problems(self) -> list[str]:
+        example = "Write output=PipelineData(name='inferences')."
+        if self.output is not None and not isinstance(self.output, PipelineData):
+            given = type(self.output).__name__
+            return [f"output={self.output!r} is of type {given}. {example}"]
+        action = getattr(self.parallel_run_config, "output_action", None)
+        if self.output is None and action == "append_row":
+            nowhere = "output=None with output_action='append_row': there is nowhere to write."
+            return [f"{nowhere} {example}"]
+        return []
+
+    def _argument_problems(self) -> list[str]:
+        if self.arguments is None:
+            return []
+        if isinstance(self.arguments, str) or not isinstance(self.arguments, list | tuple):
+            return [
+                f"arguments={self.arguments!r} is not a list. Write arguments=['--model', 'mnist']."
+            ]
+        return [
+            f"arguments[{number}]={each!r}: a dataset's path can't be an argument yet. Write a "
+            "path that every node can read."
+            for number, each in enumerate(self.arguments)
+            if isinstance(each, FileDataset | DatasetConsumptionConfig | PipelineData)
+        ]
+
+
+def as_consumption(each: FileDataset | DatasetConsumptionConfig) -> DatasetConsumptionConfig:
+    """Give an input as the way it is used."""
+    return DatasetConsumptionConfig(None, each) if isinstance(each, FileDataset) else each
