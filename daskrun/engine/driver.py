@@ -124,7 +124,7 @@ class Driver:
         """Run to the end."""
         trouble = None
         try:
-            self._journal = Journal.open(self._request.run_folder / "journal")
+            self._journal = Journal(self._request.run_folder / "journal")
             self._finalizer = self._make_finalizer()
             self._control.connect(self._dispatcher.events)
             self._note_start()

@@ -40,7 +40,11 @@ def start_cluster(names: list[str]) -> Any:
         return SpecCluster(
             scheduler={
                 "cls": Scheduler,
-                "options": {"host": "127.0.0.1", "protocol": "inproc", "dashboard": False},
+                "options": {
+                    "protocol": "inproc",
+                    "dashboard": False,
+                    "dashboard_address": "127.0.0.1:0",
+                },
             },
             workers={
                 name: {

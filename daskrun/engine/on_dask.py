@@ -6,7 +6,6 @@ import contextlib
 import logging
 import pickle
 import queue
-import re
 import threading
 import time
 import uuid
@@ -28,12 +27,14 @@ from daskrun.engine import worker as side
 from daskrun.engine.dispatch import returned
 from daskrun.engine.nodes import node_config
 from daskrun.engine.request import StepRequest
+from daskrun.errors import StorageError
 from daskrun.script.wire import loads
 
 logger = logging.getLogger(__name__)
 
 REGISTER_LIMIT = 20.0
 """Seconds the plugins' registration is waited for: one stopped worker answers never."""
+SUBSCRIBE_LIMIT = 20.0
 CLOSE_LIMIT = 40.0
 
 
@@ -56,6 +57,7 @@ class DaskDispatcher:
         self._out: dict[int, tuple[str, Any]] = {}
         """Bundle -> its node and its future."""
         self._lock = threading.Lock()
+        self._subscribed = threading.Event()
         self._close_with: list[Callable[[], object]] = []
         self._client: Any = None
         self._done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
@@ -70,7 +72,7 @@ class DaskDispatcher:
     def start(self) -> None:
         """Connect, register the plugins, ask for the nodes."""
         from cloudpickle import register_pickle_by_value
-        from distributed import Client, get_client  # noqa: F401  (get_client: loaded with it)
+        from distributed import Client
 
         from daskrun.engine import plugin
 
@@ -83,7 +85,7 @@ class DaskDispatcher:
         )
         self._collector.start()
         client, run_id = self._client, self._request.run_id
-        client.subscribe_topic(self._topic, self._hear)
+        self._subscribe()
         watcher = plugin.RunWatcher(run_id, self._topic, client.id)
         self._register(watcher)
         self._register(plugin.EntryScriptPlugin(run_id, self._topic))
@@ -101,6 +103,20 @@ class DaskDispatcher:
         client = client_class(target, set_as_default=False, timeout="30s")
         self._close_with.insert(0, client.close)
         return client
+
+    def _subscribe(self) -> None:
+        """Hear the run's events; what a node said before the subscription holds would be lost."""
+        client, deadline = self._client, time.monotonic() + SUBSCRIBE_LIMIT
+        client.subscribe_topic(self._topic, self._hear)
+        while True:
+            client.log_event(self._topic, {"kind": "subscribed", "address": "", "value": None})
+            if self._subscribed.wait(0.02):
+                return
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    f"the Dask scheduler {client.scheduler.addr} did not answer a subscription to "
+                    f"its events within {SUBSCRIBE_LIMIT:g} s. Is it overloaded or stopped?"
+                )
 
     def _register(self, plugin: Any) -> None:
         from distributed import SchedulerPlugin
@@ -133,16 +149,27 @@ class DaskDispatcher:
             self._addresses.update(chosen)
         for name, address in chosen:
             config = node_config(self._request, name, self._count if self._local else 1)
-            self._client.run(
-                self._begin_node, self._request.run_id, config, workers=[address], wait=False
-            )
+            self._call_on([address], self._begin_node, self._request.run_id, config)
+
+    def _call_on(self, addresses: list[str], function: Callable[..., None], *args: Any) -> None:
+        """Have a function called on workers; nobody waits: a stopped worker answers never."""
+
+        async def call() -> None:
+            try:
+                await self._client._run(function, *args, workers=addresses)  # noqa: SLF001
+            except Exception as error:  # noqa: BLE001  (a worker that is gone is learnt of elsewhere)
+                logger.info("run %s: %s on %s: %s", self._request.run_id, function, addresses, error)
+
+        self._client.loop.add_callback(call)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take in what a worker or the scheduler tells (on the client's event loop)."""
         message = event[1]
         kind, address, value = message["kind"], message["address"], message["value"]
         node, now = message.get("node", ""), time.monotonic()
-        if kind == "up":
+        if kind == "subscribed":
+            self._subscribed.set()
+        elif kind == "up":
             self.events.put(NodeReady(node, value, now, where=address))
         elif kind == "ready":
             self.events.put(ProcessReady(ProcessInfo(*value[0]), value[1], now))
@@ -248,9 +275,7 @@ class DaskDispatcher:
         with self._lock:
             addresses = list(self._addresses.values())
         if addresses:
-            self._client.run(
-                _stop_here, self._request.run_id, grace, workers=addresses, wait=False
-            )
+            self._call_on(addresses, side.stop, self._request.run_id, grace)
 
     # the end
 
@@ -261,8 +286,14 @@ class DaskDispatcher:
         if self._client is not None:
             client, name = self._client, f"daskrun-{run_id}"
             client.unsubscribe_topic(self._topic)
-            for remove in (client._unregister_worker_plugin, client._unregister_scheduler_plugin):  # noqa: SLF001
-                self._try(lambda r=remove: client.sync(r, name, callback_timeout=CLOSE_LIMIT))
+            scheduler = client.scheduler
+            for remove in (
+                scheduler.unregister_worker_plugin,
+                scheduler.unregister_scheduler_plugin,
+            ):
+                self._try(
+                    lambda r=remove: client.sync(r, name=name, callback_timeout=CLOSE_LIMIT)
+                )
             self._done.put(None)
             self._collector.join(5)
         for waiting in early:
@@ -276,13 +307,3 @@ class DaskDispatcher:
             close()
         except Exception:
             logger.exception("run %s: closing", self._request.run_id)
-
-
-def _stop_here(run_id: str, grace: float) -> None:
-    """Stop a run's nodes in the process this is called in."""
-    side.stop(run_id, grace)
-
-
-def node_name_of(worker_name: object) -> str:
-    """Make a worker's name fit for a folder."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", str(worker_name))

@@ -128,10 +128,11 @@ def error_of(error: BaseException, script: ScriptFile) -> dict[str, Any]:
         message = f"{kind}: {error}" if str(error) else kind
     except Exception as broken:  # noqa: BLE001  (an exception whose __str__ raises)
         text = message = f"{kind} (its text can't be shown: {type(broken).__name__})"
+    where = _where(frames, error, script)
     return {
         "message": _cap(message.strip(), 4096),
-        "kind": kind,
-        "where": _where(frames, error, script),
+        "kind": kind if where else message,  # one group for each line that raises, or each text
+        "where": where,
         "text": _cap(text, TEXT_CAP),
     }
 

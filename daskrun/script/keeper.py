@@ -155,7 +155,9 @@ class Keeper:
         for kind, value in messages:
             if kind == "part":
                 process.part = value
-            elif kind == "done":
+            elif kind == "done" and process.sentence is None:
+                # a sentenced process may wake from its hang when its stacks are asked for: what it
+                # says then comes too late
                 self._return(process, value[1], [])
             elif kind == "ready":
                 self._say("ready", (self._spawner.info(process), value))
