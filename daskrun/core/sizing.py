@@ -8,6 +8,8 @@ ROUND_TRIP = 0.005
 """Seconds one Dask task costs, here 2 to 11 ms: a bundle must outweigh one for each slot."""
 LEAST = 0.5
 """Seconds of work a bundle aims at where slots are few."""
+LEAST_TAIL = 0.02
+"""Seconds of work below which a bundle is not made smaller near the end: a round trip is 5 ms."""
 GROWTH = 8
 """A bundle is at most this many times as large as one that has been seen to work."""
 
@@ -50,7 +52,8 @@ class BundleSizer:
         wanted = self.aim(slots) / max(self._mean, 1e-6)
         size = min(wanted, GROWTH * max(1, self._largest))
         if remaining is not None:
-            size = min(size, ceil(remaining / (2 * max(1, slots))))
+            tail = LEAST_TAIL / max(self._mean, 1e-6)
+            size = min(size, max(tail, ceil(remaining / (2 * max(1, slots)))))
         return max(1, int(size))
 
     def window(self, slots: int) -> int:
