@@ -46,7 +46,8 @@ class FilePlan:
         *,
         listings: Sequence[Listing] | None = None,
     ) -> None:
-        if not isinstance(mini_batch_size, int) or mini_batch_size < 1:
+        whole = isinstance(mini_batch_size, int) and not isinstance(mini_batch_size, bool)
+        if not whole or mini_batch_size < 1:
             raise DatasetError(
                 f"mini_batch_size={mini_batch_size!r} is not a number of files. Give an int from "
                 "1, such as mini_batch_size=10."

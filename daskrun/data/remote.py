@@ -169,10 +169,12 @@ def _details(url: str, storage_options: Mapping[str, Any]) -> dict[str, Any] | N
     try:
         details: dict[str, Any] = system.info(path)
     except FileNotFoundError as error:
-        # The HTTP file system calls every refusal this; only a real one has no other cause.
-        status = getattr(error.__cause__, "status", 404)
-        if status not in (404, 410) and error.__cause__ is not None:
-            raise error.__cause__ from None
+        # The HTTP file system calls everything this, also a refusal or a server that is down.
+        cause = error.__cause__
+        http = type(cause).__module__.partition(".")[0] == "aiohttp"
+        told = http or isinstance(cause, (TimeoutError, ConnectionError))
+        if cause is not None and told and getattr(cause, "status", None) not in (404, 410):
+            raise cause from None
         return None
     return details
 
