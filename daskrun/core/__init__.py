@@ -1,1 +1,4 @@
-"""The pure heart: settings, mini-batches, outcomes, the ledger. No I/O, no clock, standard library only."""
+"""The pure heart: settings, mini-batches, outcomes, the ledger.
+
+No I/O, no clock, standard library only.
+"""

@@ -6,9 +6,10 @@ Every event carries ``now``: seconds on the driver's monotonic clock, read by wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daskrun.core.outcome import Outcome, ProcessInfo
+if TYPE_CHECKING:
+    from daskrun.core.outcome import Outcome, ProcessInfo
 
 
 @dataclass(frozen=True, slots=True)

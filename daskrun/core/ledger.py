@@ -1,17 +1,16 @@
 """Who owes what: events in, orders out. Pure: no I/O, no clock, no thread.
 
 Every mini-batch is in exactly one state: planned, out (in a bundle), waiting (for its next try),
-succeeded, failed. ``handle(event)`` moves them and says what to do next; the driver does it. The same
-events give the same orders and the same report, which is what makes a journal of outcomes enough to
-resume from.
+succeeded, failed. ``handle(event)`` moves them and says what to do next; the driver does it. The
+same events give the same orders and the same report, which is what makes a journal of outcomes
+enough to resume from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import (
     BundleLost,
@@ -24,10 +23,14 @@ from daskrun.core.events import (
     RoomFor,
     StopAsked,
 )
-from daskrun.core.outcome import Outcome
 from daskrun.core.report import Progress, Report, RunStatus
-from daskrun.core.settings import RunSettings
 from daskrun.core.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from daskrun.core.outcome import Outcome
+    from daskrun.core.settings import RunSettings
 
 PLANNED, OUT, WAITING, SUCCEEDED, FAILED = range(5)
 LONGEST_DELAY = 10.0
@@ -53,7 +56,7 @@ class HandOut:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    """This mini-batch has failed for good: the output goes on without it."""
+    """Go on without this mini-batch in the output: it has failed for good."""
 
     index: int
 
@@ -185,7 +188,7 @@ class Ledger:
         self._slots[event.node] = event.slots
         return []
 
-    def _process_ready(self, event: ProcessReady) -> list[Order]:
+    def _process_ready(self, _: ProcessReady) -> list[Order]:
         self._init_succeeded = True
         self._init_failures = 0
         return []
@@ -207,7 +210,7 @@ class Ledger:
         while self._waiting and self._waiting[0][0] <= event.now:
             _, index, attempt = heappop(self._waiting)
             heappush(self._ready, (index, attempt))
-        entries = []
+        entries: list[tuple[int, int]] = []
         while self._ready and len(entries) < event.limit:
             entries.append(heappop(self._ready))
         fresh = min(event.limit - len(entries), len(self._states) - self._next)
@@ -280,12 +283,15 @@ class Ledger:
             over += f" {settings.error_threshold}"
         allowed = settings.allowed_failed_count
         if over is None and allowed is not None and 0 <= allowed < tally.failed:
-            over = f"{tally.failed} mini-batches failed, allowed_failed_count={allowed} allows {allowed}"
+            over = f"{tally.failed} mini-batches failed, allowed_failed_count={allowed}"
+            over += f" allows {allowed}"
         percent = settings.allowed_failed_percent
         if over is None and percent is not None and self._complete and self.remaining() == 0:
             share = 100 * tally.failed / max(1, len(self._states))
             if share > percent:
-                over = f"{share:.3g} % of the mini-batches failed, allowed_failed_percent={percent:g}"
+                over = (
+                    f"{share:.3g} % of the mini-batches failed, allowed_failed_percent={percent:g}"
+                )
                 over += f" allows {percent:g} %"
         return [] if over is None else self._stop(over, now)
 
@@ -359,4 +365,3 @@ class Ledger:
             warnings=tuple(tally.warnings),
             seconds=now - began,
         )
-

@@ -47,9 +47,7 @@ class MiniBatch:
 
     def encode(self) -> bytes:
         """Give the descriptor as bytes of builtins: what travels, and what the digest is of."""
-        return pickle.dumps(
-            (self.index, self.input, self.load.plain(), self.items, self.nbytes), 5
-        )
+        return pickle.dumps((self.index, self.input, self.load.plain(), self.items, self.nbytes), 5)
 
 
 def digest(descriptor: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What became of one attempt at one mini-batch: a plain value that travels from script process to ledger."""
+"""What became of one attempt at one mini-batch: a plain value that goes from process to ledger."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Status(IntEnum):
-    """How an attempt ended. Exactly one of these; all but SUCCEEDED are failures that are retried."""
+    """How an attempt ended: exactly one of these. All but SUCCEEDED are failures, and retried."""
 
     SUCCEEDED = 0
     RAISED = 1
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     Made in the script process, or by its keeper when the process did not live to make it.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nothing here uses
     """Which mini-batch."""
     attempt: int
     """Which try, from 1."""

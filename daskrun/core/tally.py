@@ -14,7 +14,7 @@ ERROR_CAP = 64 * 1024
 
 
 class Tally:
-    """What the ledger has counted so far. Only the last attempt of a mini-batch counts its items."""
+    """What the ledger has counted. Only the last attempt of a mini-batch counts its items."""
 
     def __init__(self) -> None:
         self.succeeded = 0
@@ -72,7 +72,9 @@ class Tally:
             return ""
         first = groups[0]
         where = f" ({first.where})" if first.where else ""
-        place = "init()" if first.index < 0 else f"mini-batch {first.index}, attempt {first.attempt}"
+        place = (
+            "init()" if first.index < 0 else f"mini-batch {first.index}, attempt {first.attempt}"
+        )
         return f"{first.message}{where} in {place} on {first.process or 'no process'}"
 
     def groups(self) -> tuple[ErrorGroup, ...]:

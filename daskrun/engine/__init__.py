@@ -1,1 +1,1 @@
-"""Dispatch and accounting: the driver, the dispatchers it drives (inline, Dask), the worker plugin."""
+"""Dispatch and accounting: the driver, its dispatchers (inline, Dask), the worker plugin."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import BundleReturned
+if TYPE_CHECKING:
+    from daskrun.core.events import BundleReturned
 
 ERROR_CAP = 1000
 """Characters of a failed attempt's message in the journal; the whole is in the logs."""
@@ -13,8 +14,8 @@ ERROR_CAP = 1000
 def record(event: BundleReturned, digests: dict[int, str]) -> dict[str, Any]:
     """Give the journal's record of a bundle.
 
-    ``outcomes`` are ``[index, attempt, status, items, results, offset, length, head, crc, digest]``;
-    offsets are in ``part``. ``errors`` has the message of each that failed.
+    ``outcomes`` are ``[index, attempt, status, items, results, offset, length, head, crc,
+    digest]``; offsets are in ``part``. ``errors`` has the message of each that failed.
     """
     process = event.process
     errors = {

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import queue
 import time
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.events import BundleLost, BundleReturned, Event
-from daskrun.core.ledger import Bundle
 from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.script.wire import Unpacker
+
+if TYPE_CHECKING:
+    import queue
+    from collections.abc import Sequence
+
+    from daskrun.core.ledger import Bundle
 
 
 class Dispatcher(Protocol):

@@ -1,4 +1,4 @@
-"""The driver: carries out the ledger's orders, one step run at a time, in the thread that calls it."""
+"""The driver: carries out the ledger's orders for one step run, in the thread that calls it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.events import (
     BundleLost,
@@ -29,14 +28,18 @@ from daskrun.core.minibatch import digest
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.sizing import BundleSizer
 from daskrun.engine.commit import record
-from daskrun.engine.dispatch import Dispatcher
 from daskrun.engine.nodes import aside_folder, parts_folder
-from daskrun.engine.request import StepRequest
 from daskrun.engine.target import make_dispatcher
 from daskrun.errors import DaskrunError
 from daskrun.output.finalize import Finalizer
 from daskrun.output.folder import sweep
 from daskrun.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from daskrun.engine.dispatch import Dispatcher
+    from daskrun.engine.request import StepRequest
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ class Observer(Protocol):
         """Take in how far the run is."""
 
     def close(self) -> None:
-        """The run is over."""
+        """Take in that the run is over."""
 
 
 class RunControl:
@@ -133,7 +136,7 @@ class Driver:
             self._publish()
         except DaskrunError as error:
             trouble = str(error)
-        except Exception as error:  # noqa: BLE001  (a run's end is always a report)
+        except Exception as error:
             logger.exception("run %s: the driver failed", self._request.run_id)
             trouble = f"daskrun itself failed: {type(error).__name__}: {error}"
             trouble += f"\n{traceback.format_exc()}"
@@ -319,7 +322,7 @@ class Driver:
         for observer in self._observers:
             try:
                 tell(observer)
-            except Exception:  # noqa: BLE001  (a watcher that fails never ends the run)
+            except Exception:
                 logger.exception("run %s: an observer failed", self._request.run_id)
 
     # the end
@@ -348,7 +351,7 @@ class Driver:
         for close in closing:
             try:
                 close()
-            except Exception:  # noqa: BLE001  (the report must come all the same)
+            except Exception:
                 logger.exception("run %s: closing failed", self._request.run_id)
 
     def _report(self, trouble: str | None) -> Report:

@@ -1,7 +1,7 @@
-"""The inline target: the same plan, script contract, parts and ledger in this process, for a debugger.
+"""The inline target: the same plan, script contract, parts and ledger in this process.
 
-Nothing can be killed here: time-outs and memory limits do not apply, and what ends the script's
-process ends this one.
+For a debugger. Nothing can be killed here: time-outs and memory limits do not apply, and what ends
+the script's process ends this one.
 """
 
 from __future__ import annotations
@@ -13,22 +13,25 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleReturned, Event, InitFailed, NodeReady, Note, ProcessReady
-from daskrun.core.ledger import Bundle
 from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.data.remote import RemoteFolder
 from daskrun.engine.nodes import node_config
-from daskrun.engine.request import StepRequest
 from daskrun.output.encode import ResultEncoder
 from daskrun.output.part import PartWriter
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
 from daskrun.script.wire import Cell, loads, shared_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from daskrun.core.ledger import Bundle
+    from daskrun.engine.request import StepRequest
 
 NODE = "inline"
 
@@ -117,7 +120,7 @@ class InlineDispatcher:
         return ProcessInfo(NODE, "process000", os.getpid(), 0.0, part)
 
     def _fetched(
-        self, bundle: int, index: int, source: dict[str, Any], names: tuple[str, ...]
+        self, _: int, index: int, source: dict[str, Any], names: tuple[str, ...]
     ) -> list[str]:
         """Bring remote files to local paths, one mini-batch at a time."""
         remote = RemoteFolder(source["root"], source["storage_options"])
@@ -136,7 +139,7 @@ class InlineDispatcher:
 
 @contextlib.contextmanager
 def _surroundings(config: dict[str, Any], folder: Path) -> Iterator[None]:
-    """Give the script the path, arguments, variables and context it expects; put them back after."""
+    """Give the script the path, arguments, variables, context it expects; put them back after."""
     argv, path, environment = sys.argv[:], sys.path[:], dict(os.environ)
     sys.argv[:] = config["argv"]
     sys.path[:] = [*config["sys_path"], *sys.path]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daskrun.engine.request import StepRequest
 from daskrun.output.folder import ASIDE
+
+if TYPE_CHECKING:
+    from daskrun.engine.request import StepRequest
 
 LOG_LIMIT = 64 * 2**20
 """Bytes a log file of a script process may reach before its middle is cut out."""

@@ -9,8 +9,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import (
     BundleLost,
@@ -21,14 +20,18 @@ from daskrun.core.events import (
     Note,
     ProcessReady,
 )
-from daskrun.core.ledger import Bundle
 from daskrun.core.outcome import ProcessInfo
 from daskrun.engine import worker as side
 from daskrun.engine.dispatch import returned
 from daskrun.engine.nodes import node_config
-from daskrun.engine.request import StepRequest
 from daskrun.errors import StorageError
 from daskrun.script.wire import loads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from daskrun.core.ledger import Bundle
+    from daskrun.engine.request import StepRequest
 
 logger = logging.getLogger(__name__)
 
@@ -124,14 +127,12 @@ class DaskDispatcher:
         on_scheduler = isinstance(plugin, SchedulerPlugin)
         client = self._client
         register = (
-            client._register_scheduler_plugin if on_scheduler else client._register_worker_plugin  # noqa: SLF001
+            client._register_scheduler_plugin if on_scheduler else client._register_worker_plugin
         )
         try:
-            client.sync(
-                register, plugin, plugin.name, False, callback_timeout=REGISTER_LIMIT
-            )
+            client.sync(register, plugin, plugin.name, False, callback_timeout=REGISTER_LIMIT)
         except TimeoutError:
-            text = f"not every worker had answered after {REGISTER_LIMIT:g} s; those that have are used"
+            text = f"not every worker had answered after {REGISTER_LIMIT:g} s; the others are used"
             self.events.put(Note(text, time.monotonic()))
 
     def _ask_for_nodes(self) -> None:
@@ -156,9 +157,11 @@ class DaskDispatcher:
 
         async def call() -> None:
             try:
-                await self._client._run(function, *args, workers=addresses)  # noqa: SLF001
+                await self._client._run(function, *args, workers=addresses)
             except Exception as error:  # noqa: BLE001  (a worker that is gone is learnt of elsewhere)
-                logger.info("run %s: %s on %s: %s", self._request.run_id, function, addresses, error)
+                logger.info(
+                    "run %s: %s on %s: %s", self._request.run_id, function, addresses, error
+                )
 
         self._client.loop.add_callback(call)
 
@@ -234,7 +237,7 @@ class DaskDispatcher:
         # a new name each time: a repeated key gives the old result without running
         name = f"bundle-{self._topic}-{self._made}"
         self._made += 1
-        graph = {}
+        graph: dict[Any, Any] = {}
         for i, (bundle, payload) in enumerate(group):
             message = {"run": run_id, "number": bundle.number, "payload": payload, "budget": budget}
             graph[name, i] = DataNode((name, i), pickle.dumps(message, 5))
@@ -252,7 +255,7 @@ class DaskDispatcher:
             futures[i].add_done_callback(lambda future, n=number: self._done.put((n, future)))
 
     def _collect(self) -> None:
-        """Fetch results as they come (in a thread of its own: fetching waits for the event loop)."""
+        """Fetch results as they come, in a thread of its own: fetching waits for the event loop."""
         while (item := self._done.get()) is not None:
             number, future = item
             with self._lock:
@@ -286,14 +289,9 @@ class DaskDispatcher:
         if self._client is not None:
             client, name = self._client, f"daskrun-{run_id}"
             client.unsubscribe_topic(self._topic)
-            scheduler = client.scheduler
-            for remove in (
-                scheduler.unregister_worker_plugin,
-                scheduler.unregister_scheduler_plugin,
-            ):
-                self._try(
-                    lambda r=remove: client.sync(r, name=name, callback_timeout=CLOSE_LIMIT)
-                )
+            for kind in ("worker", "scheduler"):
+                remove = getattr(client.scheduler, f"unregister_{kind}_plugin")
+                self._try(client.sync, remove, name=name, callback_timeout=CLOSE_LIMIT)
             self._done.put(None)
             self._collector.join(5)
         for waiting in early:
@@ -302,8 +300,8 @@ class DaskDispatcher:
         for close in self._close_with:
             self._try(close)
 
-    def _try(self, close: Callable[[], object]) -> None:
+    def _try(self, close: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         try:
-            close()
+            close(*args, **kwargs)
         except Exception:
             logger.exception("run %s: closing", self._request.run_id)

@@ -1,25 +1,28 @@
 """What travels to a Dask cluster: the worker plugin, the scheduler plugin and the task.
 
 This file imports the standard library and ``distributed`` only, and is pickled by value, ``import
-daskrun`` being tried where it runs: a worker or scheduler without daskrun must neither fail to start
-nor to unpickle. It is then reported as having no daskrun.
+daskrun`` being tried where it runs: a worker or scheduler without daskrun must neither fail to
+start nor to unpickle. It is then reported as having no daskrun.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import pickle
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLIENT_GRACE = 2.0
 """Seconds after a run's client has left the scheduler until the run is cleared from the cluster. A
 killed driver's connection ends at once, and nothing may outlive it by 5 s."""
 
 
-class EntryScriptPlugin(WorkerPlugin):  # type: ignore[misc]  (distributed is untyped)
+class EntryScriptPlugin(WorkerPlugin):
     """Makes a worker ready for a run, and clears the run from it.
 
     ``setup`` only notes the run: while it is awaited, a joining worker neither computes nor sends
@@ -51,7 +54,7 @@ class EntryScriptPlugin(WorkerPlugin):  # type: ignore[misc]  (distributed is un
         await loop.run_in_executor(None, side.forget, self.run_id, worker.address)
 
 
-class RunWatcher(SchedulerPlugin):  # type: ignore[misc]
+class RunWatcher(SchedulerPlugin):
     """Tells the driver of workers that come and go, and clears the run when the driver is gone."""
 
     def __init__(self, run_id: str, topic: str, client: str) -> None:
@@ -77,10 +80,8 @@ class RunWatcher(SchedulerPlugin):  # type: ignore[misc]
     async def _clear(self, scheduler: Any) -> None:
         if self.client in scheduler.clients:
             return
-        try:
+        with contextlib.suppress(ValueError):  # the driver had unregistered it itself
             await scheduler.unregister_worker_plugin(None, name=self.name)
-        except ValueError:
-            pass  # the driver had unregistered it itself
         if self.name in scheduler.plugins:
             await scheduler.unregister_scheduler_plugin(self.name)
 
@@ -95,11 +96,12 @@ def make_task() -> Callable[[bytes], list[bytes]]:
     def call_entry_script(payload: bytes) -> list[bytes]:
         import distributed
 
-        distributed.secede()  # the work is in script processes: no thread of the worker is taken
+        # the work is in script processes: no thread of the worker is taken
+        distributed.secede()  # type: ignore[no-untyped-call]
         try:
             from daskrun.engine import worker as side
         except ImportError as error:
-            message = pickle.loads(payload)  # noqa: S301  (made by our own driver)
+            message = pickle.loads(payload)
             return [pickle.dumps({"number": message["number"], "lost": f"no daskrun: {error}"}, 5)]
         return [side.run_bundle(payload, distributed.get_worker().address)]
 

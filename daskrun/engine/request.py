@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from daskrun.core.minibatch import Plan
-from daskrun.core.settings import RunSettings
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class ScriptSource:
     """``__file__`` of the script and the path in its tracebacks: inside ``snapshot`` when a
     ``source_directory`` was given, else the script's own path."""
     extra_path: str | None = None
-    """Folder added to ``sys.path`` after the snapshot: the script's own, without ``source_directory``."""
+    """Folder added to ``sys.path`` after the snapshot: the script's own, where no
+    ``source_directory`` was given."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,8 @@ class StepRequest:
     run_folder: Path
     """Absolute; holds ``logs/``, ``journal``, ``snapshot/``. Workers must reach it."""
     output_folder: Path | None
-    """Absolute; the output file and, while running, ``_daskrun/<run>/`` are in it. None: summary_only
-    without an output."""
+    """Absolute; the output file and, while running, ``_daskrun/<run>/`` are in it. None:
+    ``summary_only`` without an output."""
     settings: RunSettings
     plan: Plan
     script: ScriptSource

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from daskrun.engine.dispatch import Dispatcher
-from daskrun.engine.request import StepRequest
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from daskrun.engine.dispatch import Dispatcher
+    from daskrun.engine.request import StepRequest
 
 INLINE = "inline"
 

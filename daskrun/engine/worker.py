@@ -71,7 +71,7 @@ def note(run_id: str, topic: str, worker: Any) -> None:
 
 
 def begin(run_id: str, address: str, config: dict[str, Any]) -> None:
-    """Start the run's node on a worker, in a thread: it takes longer than an event loop may wait."""
+    """Start the run's node on a worker, in a thread: an event loop may not wait that long."""
     place = _places.get((run_id, address))
     if place is not None and place.node is None and not place.name:
         place.name = config["node"]

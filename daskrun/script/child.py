@@ -1,9 +1,9 @@
-"""The script process: imports the entry script, calls ``init()`` once, then runs bundles until told to stop.
+"""The script process: imports the entry script, calls ``init()`` once, then runs bundles.
 
-Started by the keeper with five inherited descriptors: the inbox's pipe and memory, messages out, the
-cell, and the *tape*, an anonymous file that every outcome is appended to the moment it exists. The keeper reads the
-tape when the bundle is done or the process dead, so that nothing finished is lost with the process
-and no mini-batch costs a round trip.
+Started by the keeper with five inherited descriptors: the inbox's pipe and memory, messages out,
+the cell, and the *tape*, an anonymous file that every outcome is appended to the moment it exists.
+The keeper reads the tape when the bundle is done or the process dead, so that nothing finished is
+lost with the process and no mini-batch costs a round trip.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import faulthandler
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.output.encode import ResultEncoder
 from daskrun.output.part import PartWriter
@@ -24,6 +23,10 @@ from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor, Fetched
 from daskrun.script.remote import RemoteFiles
 from daskrun.script.wire import DUMP_SIGNAL, Cell, Inbox, Phase, loads, pack, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 def main() -> None:
     """Serve until the keeper says stop or goes away."""

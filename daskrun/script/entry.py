@@ -7,11 +7,13 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType, ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import CodeType, ModuleType
 
 TEXT_CAP = 64 * 1024
 """Characters of an error's text that travel."""
@@ -49,7 +51,7 @@ class EntryModule:
         self.module = _load(script)
         run = getattr(self.module, "run", None)
         if not callable(run):
-            raise AttributeError(
+            raise AttributeError(  # noqa: TRY004  (most often there is none at all)
                 f"{Path(script.shown_as).name} has no function run(mini_batch). "
                 "Define `def run(mini_batch): ...` that returns one result per item."
             )
@@ -76,12 +78,12 @@ class _FromSnapshot:
     def __init__(self, code: CodeType) -> None:
         self._code = code
 
-    def create_module(self, spec: object) -> None:  # noqa: ARG002  (the import system's signature)
+    def create_module(self, spec: object) -> None:
         """Take the default module."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's code."""
-        exec(self._code, module.__dict__)  # noqa: S102  (running the user's script is the job)
+        exec(self._code, module.__dict__)
 
 
 def _load(script: ScriptFile) -> ModuleType:
@@ -151,9 +153,7 @@ def _chain(
         yield from _chain(shown.__context__, seen + 1)
 
 
-def _where(
-    frames: list[traceback.FrameSummary], error: BaseException, script: ScriptFile
-) -> str:
+def _where(frames: list[traceback.FrameSummary], error: BaseException, script: ScriptFile) -> str:
     """Name file and line of the innermost frame in the user's own code."""
     if isinstance(error, SyntaxError) and error.filename and not frames:
         return f"{_relative(error.filename, script)}:{error.lineno}"

@@ -1,4 +1,4 @@
-"""One attempt at one mini-batch: load, run, encode, write. The same in a script process and inline."""
+"""One attempt at one mini-batch: load, run, encode, write; in a script process and inline."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Status
 from daskrun.data.loading import MiniBatchPaths, load_files
 from daskrun.errors import WrongResultError
-from daskrun.output.encode import ResultEncoder
-from daskrun.output.part import PartWriter
 from daskrun.script.entry import EntryModule, error_of
 from daskrun.script.wire import Cell
+
+if TYPE_CHECKING:
+    from daskrun.output.encode import ResultEncoder
+    from daskrun.output.part import PartWriter
 
 Fetched = Callable[[int, int, dict[str, Any], tuple[str, ...]], list[str]]
 """(bundle, index, input, names) -> local paths of remote files, when they are there."""

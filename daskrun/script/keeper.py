@@ -1,8 +1,8 @@
 """The keeper: one small process per node and run that owns its script processes.
 
 It is the parent of everything the run starts on the node, and the one place that kills. One thread,
-one loop, standard library only. Its link to the node (``node.py``) is also its lifeline: when the link
-or its parent ends, it kills every descendant, removes the run's folder on the node and exits.
+one loop, standard library only. Its link to the node (``node.py``) is also its lifeline: when the
+link or its parent ends, it kills every descendant, removes the run's folder on the node and exits.
 
 Messages in: ``("bundle", {...})``, ``("stop", grace)``, ``("close", None)``.
 Messages out: ``("up", n)``, ``("ready", ...)``, ``("init_failed", ...)``, ``("result", {...})``,
@@ -269,7 +269,7 @@ class Keeper:
         self._finish(bundle, result)
 
     def _hand_back(self, bundle: dict[str, Any]) -> None:
-        empty = {"process": None, "tape": b"", "charged": [], "seconds": 0.0}
+        empty: dict[str, Any] = {"process": None, "tape": b"", "charged": [], "seconds": 0.0}
         self._finish(bundle, {"number": bundle["number"], **empty})
 
     def _finish(self, bundle: dict[str, Any], result: dict[str, Any]) -> None:

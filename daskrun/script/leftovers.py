@@ -21,9 +21,9 @@ def base_folder() -> Path:
 
 
 def claim(folder: Path) -> int:
-    """Make a node folder and hold its lock; the descriptor goes to the keeper, and the lock with it.
+    """Make a node folder and hold its lock; the descriptor, and so the lock, goes to the keeper.
 
-    It is made under a hidden name and locked before it shows, so that nobody takes it for a leftover.
+    It is made under a hidden name and locked before it shows: nobody takes it for a leftover.
     """
     hidden = folder.with_name(f".{folder.name}")
     hidden.mkdir(parents=True, mode=0o700)
@@ -34,7 +34,7 @@ def claim(folder: Path) -> int:
 
 
 def clear_leftovers(base: Path) -> list[str]:
-    """Remove what runs left whose keeper is dead: processes, then folders. Gives the folders' names."""
+    """Remove what runs left whose keeper is dead: processes, then folders; give their names."""
     cleared = []
     with contextlib.suppress(OSError):
         for folder in sorted(base.iterdir()):

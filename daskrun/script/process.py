@@ -1,4 +1,4 @@
-"""One script process as its keeper sees it: start it, feed it, watch its limits, account for its death."""
+"""A script process as its keeper sees it: start, feed, watch its limits, account for its death."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class ScriptProcess:
                 cwd=folder,
                 pass_fds=passed,
                 start_new_session=True,
-                preexec_fn=reaper.dies_with_parent(),  # noqa: PLW1509  (the keeper has one thread)
+                preexec_fn=reaper.dies_with_parent(),
             )
         self.pid = self._popen.pid
         self.pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
@@ -139,7 +139,7 @@ class ScriptProcess:
         self._tell(config)
 
     def _raise_oom_score(self) -> None:
-        """Have the kernel take this process before keeper, worker or driver when memory is short."""
+        """Have the kernel take this process before keeper, worker, driver when memory is short."""
         with contextlib.suppress(OSError):
             Path(f"/proc/{self.pid}/oom_score_adj").write_text("500")
 
@@ -204,11 +204,11 @@ class ScriptProcess:
                 os.kill(self.pid, DUMP_SIGNAL)
         return self.sentence
 
-    def _over_limit(
-        self, now: float, limits: Limits, resident: int
-    ) -> tuple[Status, str] | None:
+    def _over_limit(self, now: float, limits: Limits, resident: int) -> tuple[Status, str] | None:
         if limits.memory is not None and resident > limits.memory:
-            words = f"used {_megabytes(resident)}, process_memory_limit is {_megabytes(limits.memory)}"
+            words = (
+                f"used {_megabytes(resident)}, process_memory_limit is {_megabytes(limits.memory)}"
+            )
             return Status.OUT_OF_MEMORY, words
         phase = self.phase
         if phase in (Phase.STARTING, Phase.INIT):

@@ -7,8 +7,11 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -74,7 +77,9 @@ def marked(name: str, value: str) -> list[int]:
     found = []
     for pid in processes():
         with contextlib.suppress(OSError):
-            if pid != os.getpid() and mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            if pid != os.getpid() and mark in Path(f"/proc/{pid}/environ").read_bytes().split(
+                b"\0"
+            ):
                 found.append(pid)
     return found
 

@@ -49,7 +49,7 @@ class Fetcher:
                 pass_fds=(read_end,),
                 env={**os.environ, reaper.MARK: str(folder)},
                 start_new_session=True,
-                preexec_fn=reaper.dies_with_parent(),  # noqa: PLW1509  (the keeper has one thread)
+                preexec_fn=reaper.dies_with_parent(),
             )
         os.close(read_end)
         first = {

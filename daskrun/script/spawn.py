@@ -96,7 +96,7 @@ class Spawner:
         if threads is None:
             threads = max(1, hardware.cores() // (self._count * config["nodes_here"]))
         for variable in hardware.THREAD_VARIABLES:
-            # a limit the user has set for the whole machine is kept, unless the run asks for another
+            # a limit set for the whole machine is kept, unless the run asks for another
             if config["threads"] is not None or variable not in environment:
                 environment[variable] = str(threads)
         if self._gpus:

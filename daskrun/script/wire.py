@@ -1,4 +1,4 @@
-"""How driver, node, keeper, script process and fetcher talk: frames of pickled builtins, and the cell.
+"""How node, keeper, script process and fetcher talk: frames of pickled builtins, and the cell.
 
 Only builtins travel. What comes from a process that runs user code is read by an unpickler that
 knows no class at all, so that nothing it sends can run code here.
@@ -160,7 +160,7 @@ class Phase:
 class Blame(NamedTuple):
     """The mini-batch a process's death is charged to."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nothing here uses
     attempt: int
     items: int
     since: float
