@@ -1,1 +1,132 @@
-"""Run a model, or any Python, over all your data: an entry script, a dataset, and Dask."""
+"""Run a model, or any Python, over all your data: an entry script, a dataset, and Dask.
+
+Each name below is loaded when it is first used, so that ``import daskrun`` costs next to nothing
+and a script process loads only what its script asks for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from daskrun.data.consumption import DatasetConsumptionConfig
+    from daskrun.data.dataset import Dataset, FileDataset
+    from daskrun.errors import (
+        ComputeTargetException,
+        DaskrunError,
+        DatasetError,
+        EntryScriptError,
+        NameNotFoundError,
+        RunCanceledError,
+        RunFailedError,
+        SettingsError,
+        StorageError,
+        WaitTimeoutError,
+        WorkspaceError,
+        WrongResultError,
+    )
+    from daskrun.pipeline.config import ParallelRunConfig
+    from daskrun.pipeline.data import PipelineData
+    from daskrun.pipeline.details import RunDetails
+    from daskrun.pipeline.experiment import Experiment
+    from daskrun.pipeline.parameter import PipelineParameter
+    from daskrun.pipeline.pipeline import Pipeline
+    from daskrun.pipeline.step import ParallelRunStep
+    from daskrun.script.entry_script import EntryScript
+    from daskrun.workspace.compute import AmlCompute, ComputeTarget
+    from daskrun.workspace.datastore import Datastore
+    from daskrun.workspace.environment import (
+        DEFAULT_CPU_IMAGE,
+        DEFAULT_GPU_IMAGE,
+        CondaDependencies,
+        Environment,
+    )
+    from daskrun.workspace.model import Model
+    from daskrun.workspace.workspace import Workspace
+
+__all__ = [
+    "DEFAULT_CPU_IMAGE",
+    "DEFAULT_GPU_IMAGE",
+    "AmlCompute",
+    "ComputeTarget",
+    "ComputeTargetException",
+    "CondaDependencies",
+    "DaskrunError",
+    "Dataset",
+    "DatasetConsumptionConfig",
+    "DatasetError",
+    "Datastore",
+    "EntryScript",
+    "EntryScriptError",
+    "Environment",
+    "Experiment",
+    "FileDataset",
+    "Model",
+    "NameNotFoundError",
+    "ParallelRunConfig",
+    "ParallelRunStep",
+    "Pipeline",
+    "PipelineData",
+    "PipelineParameter",
+    "RunCanceledError",
+    "RunDetails",
+    "RunFailedError",
+    "SettingsError",
+    "StorageError",
+    "WaitTimeoutError",
+    "Workspace",
+    "WorkspaceError",
+    "WrongResultError",
+]
+
+_HOMES = {
+    "data.consumption": ("DatasetConsumptionConfig",),
+    "data.dataset": ("Dataset", "FileDataset"),
+    "errors": (
+        "ComputeTargetException",
+        "DaskrunError",
+        "DatasetError",
+        "EntryScriptError",
+        "NameNotFoundError",
+        "RunCanceledError",
+        "RunFailedError",
+        "SettingsError",
+        "StorageError",
+        "WaitTimeoutError",
+        "WorkspaceError",
+        "WrongResultError",
+    ),
+    "pipeline.config": ("ParallelRunConfig",),
+    "pipeline.data": ("PipelineData",),
+    "pipeline.details": ("RunDetails",),
+    "pipeline.experiment": ("Experiment",),
+    "pipeline.parameter": ("PipelineParameter",),
+    "pipeline.pipeline": ("Pipeline",),
+    "pipeline.step": ("ParallelRunStep",),
+    "script.entry_script": ("EntryScript",),
+    "workspace.compute": ("AmlCompute", "ComputeTarget"),
+    "workspace.datastore": ("Datastore",),
+    "workspace.environment": (
+        "CondaDependencies",
+        "DEFAULT_CPU_IMAGE",
+        "DEFAULT_GPU_IMAGE",
+        "Environment",
+    ),
+    "workspace.model": ("Model",),
+    "workspace.workspace": ("Workspace",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load an exported name from its file."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value  # the next use finds it without coming here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,6 +11,7 @@
     ├── StorageError (OSError)           a path or URL can't be read or written
     ├── EntryScriptError (RuntimeError)  the entry script can't be used (outside a run)
     ├── WrongResultError (TypeError)     run() returned what can't be results
+    ├── WaitTimeoutError (TimeoutError)  a wait is over, what was waited for goes on
     └── RunFailedError (RuntimeError)    a run ended without its result
         └── RunCanceledError             because somebody asked for it
 
@@ -127,6 +128,13 @@ class WrongResultError(DaskrunError, TypeError):
             f"run() returned {got}. Return a list, tuple, pandas.DataFrame, pandas.Series or "
             f"numpy.ndarray with one element for each item that succeeded.{hint}"
         )
+
+
+class WaitTimeoutError(DaskrunError, TimeoutError):
+    """A wait has reached its limit; what was waited for goes on."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
 
 
 class RunFailedError(DaskrunError, RuntimeError):

@@ -119,14 +119,16 @@ class NotebookDisplay:
         if step in self._handles:
             self._handles[step].update(content, raw=True)
         else:
-            self._handles[step] = display(content, raw=True, display_id=True)
+            self._handles[step] = display(  # type: ignore[no-untyped-call]
+                content, raw=True, display_id=True
+            )
 
     def say(self, text: str) -> None:
         """Write a line."""
         sys.stdout.write(f"{text}\n")
 
     def close(self) -> None:
-        """The lines stay."""
+        """Nothing is held: the lines stay."""
 
 
 def _rich_bars(file: TextIO) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ def duration(seconds: float) -> str:
     >>> duration(0.42), duration(75), duration(3700)
     ('0.4 s', '1 min 15 s', '1 h 1 min')
     """
+    if not math.isfinite(seconds):
+        return "unknown time"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds), 60)

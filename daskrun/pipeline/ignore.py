@@ -27,8 +27,8 @@ class _Pattern:
 class IgnoreRules:
     """Tells what is left out, as git would: the last pattern that matches counts.
 
-    An ``.amlignore`` in the folder itself is taken alone. Else every ``.gitignore`` counts: those of
-    the folders above, up to the root of the repository, and those of the folders below.
+    An ``.amlignore`` in the folder itself is taken alone. Else every ``.gitignore`` counts: those
+    of the folders above, up to the root of the repository, and those of the folders below.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ class ParallelRunStep:
         self.side_inputs = side_inputs
         self.arguments = arguments
         self.allow_reuse = allow_reuse
-        problems = self._problems()
+        problems = self.problems()
         if problems:
             raise SettingsError(SUBJECT, problems)
         self.inputs = [as_consumption(each) for each in inputs]
@@ -104,7 +104,8 @@ class ParallelRunStep:
         extra = {"arguments": arguments, "append_row_settings": append_row_settings}
         return self.parallel_run_config.resolve(given, extra)
 
-    def _problems(self) -> list[str]:
+    def problems(self) -> list[str]:
+        """Say everything that is wrong with it as it is now."""
         problem = step_name_problem(self.name)
         problems = [problem] if problem else []
         if not isinstance(self.parallel_run_config, ParallelRunConfig):

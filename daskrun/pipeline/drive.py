@@ -1,0 +1,149 @@
+"""The thread of this process that drives a pipeline's run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from daskrun.core.report import ErrorGroup, Report, RunStatus
+from daskrun.pipeline.state import LiveState, ProgressKeeper
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daskrun.engine.driver import RunControl
+    from daskrun.engine.request import StepRequest
+    from daskrun.monitor.observer import Observer
+    from daskrun.workspace.run_folder import RunFolder
+
+logger = logging.getLogger("daskrun")
+
+
+@dataclass(frozen=True)
+class StepToRun:
+    """A step run that waits for its turn."""
+
+    request: StepRequest
+    state: LiveState
+
+
+class PipelineDriver:
+    """Runs steps one after another in a thread of its own, until one of them doesn't complete.
+
+    Parameters
+    ----------
+    folder
+        The pipeline run's.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.state = LiveState(folder, self.cancel)
+        self._lock = threading.Lock()
+        self._control: RunControl | None = None
+        self._canceled: str | None = None
+        self._steps: list[StepToRun] = []
+
+    def add(self, request: StepRequest, folder: RunFolder) -> LiveState:
+        """Take in a step; canceling it cancels the pipeline's run."""
+        state = LiveState(folder, self.cancel)
+        self._steps.append(StepToRun(request, state))
+        return state
+
+    def start(self) -> None:
+        """Start the thread and return at once."""
+        self.state.enter(RunStatus.RUNNING)
+        # Not a daemon: the process must not end under a run.
+        name = f"daskrun-{self.state.folder.id}"
+        threading.Thread(target=self._run, name=name, daemon=False).start()
+
+    def cancel(self, reason: str) -> None:
+        """End the step that runs and start no other."""
+        with self._lock:
+            self._canceled = self._canceled or reason
+            if self._control is not None:
+                self._control.cancel(reason)
+
+    def _run(self) -> None:
+        status, sentence = RunStatus.FAILED, "daskrun itself failed"
+        try:
+            with ExitStack() as locks:
+                locks.enter_context(self.state.folder.drive())
+                status, sentence = self._run_steps()
+                # While the lock is held: who sees it free must see the end too.
+                self.state.enter(status, sentence)
+        except Exception as error:
+            logger.exception("run %s: its driver failed", self.state.folder.id)
+            sentence = f"daskrun itself failed: {type(error).__name__}: {error}"
+        finally:
+            self._end_all(status, sentence)
+
+    def _run_steps(self) -> tuple[RunStatus, str]:
+        """Run the steps; give how the run ended and what there is to say."""
+        for step in self._steps:
+            if self._canceled is not None:
+                return RunStatus.CANCELED, self._canceled
+            step.state.enter(RunStatus.RUNNING)
+            with step.state.folder.drive():
+                report = self._run_step(step)
+                step.state.end(report)
+            if report.status is not RunStatus.COMPLETED:
+                return report.status, f"step {step.request.step_name!r}: {report.sentence}"
+        if len(self._steps) == 1:
+            return RunStatus.COMPLETED, self._steps[0].state.sentence
+        return RunStatus.COMPLETED, f"all {len(self._steps)} steps are done."
+
+    def _run_step(self, step: StepToRun) -> Report:
+        try:
+            # Here, in the thread: submit returns before the engine is imported.
+            from daskrun.engine.driver import RunControl, execute
+            from daskrun.monitor.logs import LogWriter
+
+            control = RunControl()
+            with self._lock:
+                self._control = control
+                if self._canceled is not None:
+                    control.cancel(self._canceled)
+            logs = LogWriter(step.state.folder.logs)
+            observers: Sequence[Observer] = [ProgressKeeper(step.state), logs]
+            return execute(step.request, observers, control)
+        except Exception as error:
+            logger.exception("run %s: its driver failed", step.request.run_id)
+            return _failed(error)
+        finally:
+            with self._lock:
+                self._control = None
+
+    def _end_all(self, status: RunStatus, sentence: str) -> None:
+        """Leave nothing without an end: who waits for it would wait for ever."""
+        for step in self._steps:
+            if not step.state.status.ended:
+                reason = f"not started: {sentence}"
+                step.state.enter(RunStatus.CANCELED, reason)
+        if not self.state.status.ended:
+            self.state.enter(status, sentence)
+
+
+def _failed(error: Exception) -> Report:
+    """Tell a failure of daskrun itself as a run's end."""
+    message = f"{type(error).__name__}: {error}"
+    group = ErrorGroup(message, "", 1, -1, 1, "", "".join(traceback.format_exception(error)))
+    return Report(
+        status=RunStatus.FAILED,
+        sentence=f"daskrun itself failed: {message}",
+        total=None,
+        succeeded=0,
+        failed=0,
+        unfinished=0,
+        items=0,
+        items_succeeded=0,
+        items_failed=0,
+        attempts=0,
+        retried=0,
+        errors=(group,),
+        warnings=(),
+        seconds=0.0,
+    )

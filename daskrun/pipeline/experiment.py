@@ -1,0 +1,216 @@
+"""``Experiment``: a name under which pipelines are submitted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import re
+import shutil
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import NameNotFoundError, SettingsError
+from daskrun.pipeline import lifetime
+from daskrun.pipeline.drive import PipelineDriver
+from daskrun.pipeline.pipeline import Pipeline
+from daskrun.pipeline.prepare import PreparedStep, prepare
+from daskrun.pipeline.run import PipelineRun, StepRun
+from daskrun.pipeline.state import StoredState
+from daskrun.workspace.run_folder import STORY, RunFolder
+from daskrun.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
+logger = logging.getLogger("daskrun")
+_live: dict[str, PipelineRun] = {}
+"""The runs that this process drives or drove, by id."""
+_said: set[str] = set()
+"""Notes that were said in this process: once is enough."""
+
+
+class Experiment:
+    """A name that runs are kept under.
+
+    Parameters
+    ----------
+    workspace
+        Where.
+    name
+        Letters, digits, ``_`` and ``-``.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+    """
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        problems = []
+        if not isinstance(workspace, Workspace):
+            problems.append(
+                f"workspace={workspace!r} is not a Workspace. Write Workspace.from_config()."
+            )
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            problems.append(
+                f"name={name!r} is not an experiment's. Write letters, digits, '_' and '-', a "
+                "letter or digit first, such as name='digits'."
+            )
+        if problems:
+            raise SettingsError("Experiment", problems)
+        self.workspace = workspace
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Experiment(name={self.name!r}, workspace={self.workspace.name!r})"
+
+    def submit(
+        self,
+        pipeline: Pipeline,
+        pipeline_parameters: Mapping[str, Any] | None = None,
+        regenerate_outputs: bool = False,
+    ) -> PipelineRun:
+        """Check everything, start a run of the pipeline, and return at once.
+
+        A thread of this process drives the run; the end of the script waits for it.
+
+        Parameters
+        ----------
+        pipeline
+            What to run.
+        pipeline_parameters
+            Values by the names of pipeline parameters; the others have their defaults.
+        regenerate_outputs
+            Whether to run also what could be reused; so far nothing is.
+
+        Raises
+        ------
+        SettingsError
+            With all problems of all steps; nothing was started.
+        DatasetError
+            An input holds nothing or can't be read; nothing was started.
+        """
+        given = dict(pipeline_parameters or {})
+        self._check(pipeline, regenerate_outputs)
+        prepared = prepare(pipeline, given)
+        for note in dict.fromkeys(note for step in prepared for note in step.notes):
+            if note not in _said:
+                _said.add(note)
+                logger.warning(note)
+        if not self.workspace.records.numbers("experiments", self.name):
+            self.workspace.records.create("experiments", self.name, {"created": time.time()})
+        run_id = new_run_id()
+        try:
+            driver, steps = self._set_up(run_id, prepared, given)
+        except BaseException:
+            self._undo(run_id, prepared)
+            raise
+        run = PipelineRun(self.workspace, driver.state, steps)
+        _live[run_id] = run
+        lifetime.watch(run)
+        driver.start()
+        return run
+
+    def get_run(self, run_id: str) -> PipelineRun:
+        """Give a run of this experiment, also one of another process.
+
+        Raises
+        ------
+        NameNotFoundError
+            There is none of that id.
+        """
+        if run_id in _live and _live[run_id].workspace == self.workspace:
+            return _live[run_id]
+        known = self._run_ids()
+        if run_id not in known:
+            raise NameNotFoundError("run", run_id, list(reversed(known)))
+        folder = RunFolder(self.workspace.runs_folder / run_id)
+        steps = [
+            StepRun(self.workspace, StoredState(RunFolder(self.workspace.runs_folder / name)))
+            for name in folder.story()["steps"]
+        ]
+        return PipelineRun(self.workspace, StoredState(folder), steps)
+
+    def get_runs(self) -> list[PipelineRun]:
+        """Give the runs of this experiment, the newest first."""
+        return [self.get_run(run_id) for run_id in reversed(self._run_ids())]
+
+    def _check(self, pipeline: Pipeline, regenerate_outputs: bool) -> None:
+        problems = []
+        if not isinstance(pipeline, Pipeline):
+            problems.append(f"pipeline={pipeline!r} is not one. Write Pipeline(ws, steps=[step]).")
+        elif pipeline.workspace != self.workspace:
+            problems.append(
+                f"the pipeline is of {pipeline.workspace!r}, the experiment of {self.workspace!r}. "
+                "Make both with the same workspace."
+            )
+        if not isinstance(regenerate_outputs, bool):
+            problems.append(f"regenerate_outputs={regenerate_outputs!r}: write True or False.")
+        if problems:
+            raise SettingsError("submit", problems)
+
+    def _set_up(
+        self, run_id: str, prepared: list[PreparedStep], given: Mapping[str, Any]
+    ) -> tuple[PipelineDriver, list[StepRun]]:
+        """Make the folders of the run and its steps, and the driver that knows them."""
+        runs = self.workspace.runs_folder
+        common = {
+            "experiment": self.name,
+            "workspace": str(self.workspace.folder),
+            "created": time.time(),
+            "python": platform.python_version(),
+            "host": socket.gethostname(),
+            "script": os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else None,  # noqa: PTH100
+        }
+        ids = [step_run_id(run_id, each) for each in prepared]
+        story = {
+            "kind": "pipeline",
+            "id": run_id,
+            **common,
+            "steps": ids,
+            "parameters": {name: repr(value) for name, value in given.items()},
+        }
+        driver = PipelineDriver(RunFolder.create(runs / run_id, story))
+        steps = []
+        for name, each in zip(ids, prepared, strict=True):
+            each.check_output(name)
+            own = {"id": name, "pipeline_run": run_id, **common, **each.story(name)}
+            folder = RunFolder.create(runs / name, own)
+            request = each.request(folder, run_id, self.workspace, self.name)
+            steps.append(StepRun(self.workspace, driver.add(request, folder)))
+        return driver, steps
+
+    def _undo(self, run_id: str, prepared: list[PreparedStep]) -> None:
+        """Remove what a submit that failed has made."""
+        shutil.rmtree(self.workspace.runs_folder / run_id, ignore_errors=True)
+        for each in prepared:
+            name = step_run_id(run_id, each)
+            shutil.rmtree(self.workspace.runs_folder / name, ignore_errors=True)
+            output = each.output_folder(name)
+            if output is not None:
+                shutil.rmtree(output.parent, ignore_errors=True)
+
+    def _run_ids(self) -> list[str]:
+        """Give the ids of this experiment's pipeline runs, the oldest first."""
+        found = []
+        for file in sorted(self.workspace.runs_folder.glob(f"*/{STORY}")):
+            story = RunFolder(file.parent).story()
+            if story["kind"] == "pipeline" and story["experiment"] == self.name:
+                found.append(file.parent.name)
+        return found
+
+
+def new_run_id() -> str:
+    """Make a run id: unique, and sorted by time."""
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{stamp}-{int(now % 1 * 1000):03d}-{os.urandom(3).hex()}"
+
+
+def step_run_id(run_id: str, prepared: PreparedStep) -> str:
+    """Give the id of a step's run, which sorts behind its pipeline's."""
+    return f"{run_id}-{prepared.step.name}"

@@ -1,0 +1,226 @@
+"""From what was put together to what the driver is asked: everything looked up, nothing started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.plan import FilePlan
+from daskrun.engine.request import StepRequest
+from daskrun.errors import ComputeTargetException, SettingsError
+from daskrun.output.encode import read_settings
+from daskrun.output.folder import prepare_output
+from daskrun.pipeline.parameter import resolve_value
+from daskrun.pipeline.snapshot import Snapshot, find_code
+from daskrun.workspace.compute import ComputeTarget
+from daskrun.workspace.model import model_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from daskrun.core.settings import RunSettings
+    from daskrun.pipeline.pipeline import Pipeline
+    from daskrun.pipeline.step import ParallelRunStep
+    from daskrun.workspace.datastore import Datastore
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+INLINE = "inline"
+
+
+@dataclass(frozen=True)
+class PreparedStep:
+    """A step whose every value is known and good."""
+
+    step: ParallelRunStep
+    settings: RunSettings
+    plan: FilePlan
+    code: Snapshot
+    target: object
+    """As :attr:`StepRequest.target`."""
+    output_store: Datastore | None
+    """None: the step has no output."""
+    notes: tuple[str, ...]
+    """What was asked for and is not used, in words."""
+
+    def output(self, step_run_id: str) -> dict[str, Any] | None:
+        """Say where the output of a run goes: datastore, path there, folder."""
+        if self.step.output is None or self.output_store is None:
+            return None
+        path = f"azureml/{step_run_id}/{self.step.output.name}"
+        return {
+            "name": self.step.output.name,
+            "datastore": self.output_store.name,
+            "path_on_datastore": path,
+            "folder": self.output_store.url(path),
+        }
+
+    def check_output(self, step_run_id: str) -> None:
+        """Make the output's folder, or say why that can't be.
+
+        Raises
+        ------
+        SettingsError
+            It can't be written, or the output is there.
+        """
+        folder = self.output_folder(step_run_id)
+        if folder is not None:
+            name = self.settings.append_row_file_name if self.settings.appends else None
+            prepare_output(folder, step_run_id, name, self.settings.overwrite)
+
+    def output_folder(self, step_run_id: str) -> Path | None:
+        """Give the folder that the output of a run goes to."""
+        output = self.output(step_run_id)
+        if output is None or self.output_store is None or self.output_store.folder is None:
+            return None
+        return self.output_store.folder / str(output["path_on_datastore"])
+
+    def story(self, step_run_id: str) -> dict[str, Any]:
+        """Tell what was asked, as JSON that holds no secret."""
+        settings = asdict(self.settings)
+        settings["environment_variables"] = sorted(settings["environment_variables"])
+        config = self.step.parallel_run_config
+        return {
+            "kind": "step",
+            "name": self.step.name,
+            "settings": settings,
+            "entry_script": str(self.code.root / self.code.entry_script),
+            "inputs": [
+                {"name": name, "dataset": repr(each.dataset), "root": planned.root}
+                for (name, each), planned in zip(
+                    self.step.named_inputs, self.plan.inputs, strict=True
+                )
+            ],
+            "mini_batches": self.plan.known,
+            "output": self.output(step_run_id),
+            "compute_target": repr(config.compute_target),
+            "environment": config.environment.as_record() if config.environment else None,
+            "description": config.description,
+        }
+
+    def request(
+        self, run: RunFolder, pipeline_run_id: str, workspace: Workspace, experiment: str
+    ) -> StepRequest:
+        """Copy the code into the run's folder and give what the driver is asked."""
+        context = {
+            "workspace": str(workspace.folder),
+            "experiment": experiment,
+            "run_id": run.id,
+            "pipeline_run_id": pipeline_run_id,
+            "step_name": self.step.name,
+            "models": model_paths(workspace),
+            "input_datasets": {planned.name: planned.root for planned in self.plan.inputs},
+        }
+        return StepRequest(
+            run_id=run.id,
+            step_name=self.step.name,
+            run_folder=run.path,
+            output_folder=self.output_folder(run.id),
+            settings=self.settings,
+            plan=self.plan,
+            script=self.code.copy(run.path / "snapshot"),
+            target=self.target,
+            context=context,
+        )
+
+
+def prepare(pipeline: Pipeline, given: Mapping[str, Any]) -> list[PreparedStep]:
+    """Look up and check everything of a pipeline.
+
+    Raises
+    ------
+    SettingsError
+        With all problems of all steps.
+    DatasetError
+        An input holds nothing, or can't be read.
+    """
+    if os.name == "nt":
+        problem = "daskrun runs on Linux and macOS. On Windows use it inside WSL: wsl --install"
+        raise SettingsError("submit", [problem])
+    pipeline.check_parameters(given)
+    problems: list[str] = []
+    checked = [_check_step(step, pipeline.workspace, given, problems) for step in pipeline.steps]
+    if problems:
+        raise SettingsError("submit", problems)
+    # Files are listed last: that may take long, and a mistake is better told at once.
+    return [_plan(step, found, given) for step, found in zip(pipeline.steps, checked, strict=True)]
+
+
+@dataclass(frozen=True)
+class _Checked:
+    settings: RunSettings
+    code: Snapshot
+    target: object
+    store: Datastore | None
+    notes: tuple[str, ...]
+
+
+def _check_step(
+    step: ParallelRunStep, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
+) -> _Checked:
+    """Check all of a step but its data; problems are added to the list."""
+    # A step may have been changed since it was made, as the original's samples do.
+    found = list(step.problems())
+    settings = code = store = None
+    target: object = None
+    notes: list[str] = []
+    try:
+        settings = step.resolve(given, {})
+        code = find_code(settings, workspace.folder)
+        settings = step.resolve(given, read_settings(code.script_folder))
+    except SettingsError as error:
+        found += error.problems
+    try:
+        target, notes = _find_target(step, workspace, given)
+    except (SettingsError, ComputeTargetException) as error:
+        found += error.problems if isinstance(error, SettingsError) else [str(error)]
+    if step.output is not None:
+        store = step.output.datastore or workspace.get_default_datastore()
+        if not store.is_local:
+            found.append(
+                f"output={step.output.name!r} is in datastore {store.name!r}, which is not a "
+                "folder; outputs go to folders so far. Write "
+                "PipelineData(name, datastore=ws.get_default_datastore())."
+            )
+    # The settings of a step tell a pipeline's first problem and its last alike: by the step's name.
+    problems += [f"step {step.name!r}: {text}" for text in dict.fromkeys(found)]
+    environment = step.parallel_run_config.environment
+    if environment is not None and environment.unused:
+        notes.append(
+            f"environment {environment.name!r}: {', '.join(environment.unused)} recorded and not "
+            "used; script processes use the Python of the node they are on."
+        )
+    return _Checked(settings, code, target, store, tuple(notes))  # type: ignore[arg-type]
+
+
+def _find_target(
+    step: ParallelRunStep, workspace: Workspace, given: Mapping[str, Any]
+) -> tuple[object, list[str]]:
+    """Give what the engine runs on, and what there is to say of it."""
+    config = step.parallel_run_config
+    target = config.compute_target
+    if target is None or target == INLINE:
+        return target, []
+    if isinstance(target, str):
+        if "://" in target:  # a scheduler's address
+            return target, []
+        target = ComputeTarget(workspace, target)
+    count = str(resolve_value(config.node_count, given))
+    most = target.most_nodes
+    if most is not None and count.isdecimal() and int(count) > most:
+        problem = (
+            f"node_count={count} is more than compute target {target.name!r} has "
+            f"(max_nodes={most}). Write {most} or less."
+        )
+        raise SettingsError("submit", [problem])
+    return target.dask_target, target.notes
+
+
+def _plan(step: ParallelRunStep, found: _Checked, given: Mapping[str, Any]) -> PreparedStep:
+    inputs = [(name, each.resolve(given)) for name, each in step.named_inputs]
+    plan = FilePlan(inputs, found.settings.mini_batch_size)
+    return PreparedStep(
+        step, found.settings, plan, found.code, found.target, found.store, found.notes
+    )

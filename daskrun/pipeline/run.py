@@ -1,0 +1,274 @@
+"""``PipelineRun`` and ``StepRun``: runs as their users hold them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.report import RunStatus
+from daskrun.errors import (
+    NameNotFoundError,
+    RunCanceledError,
+    RunFailedError,
+    SettingsError,
+    WaitTimeoutError,
+)
+from daskrun.monitor.console import make_display
+from daskrun.pipeline import lifetime
+from daskrun.pipeline.data import PortDataReference
+from daskrun.pipeline.state import LiveState
+from daskrun.workspace.datastore import Datastore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from daskrun.monitor.console import Display
+    from daskrun.pipeline.state import RunState
+    from daskrun.workspace.workspace import Workspace
+
+
+class Run:
+    """What runs of pipelines and of steps have in common.
+
+    Parameters
+    ----------
+    workspace
+        Where it is kept.
+    state
+        How it stands.
+    """
+
+    def __init__(self, workspace: Workspace, state: RunState) -> None:
+        self.workspace = workspace
+        self.id = state.folder.id
+        """Unique; ids sort by the time of submission."""
+        self._state = state
+        self._told = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r}, status={self.status.value!r})"
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in, as an enum."""
+        return self._state.status
+
+    @property
+    def sentence(self) -> str:
+        """What happened, once it has ended."""
+        return self._state.sentence
+
+    @property
+    def folder(self) -> Path:
+        """Where everything that is known of it is kept."""
+        return self._state.folder.path
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, if it did and nobody was told by a wait or a status."""
+        told = any(run._told for run in (self, *self._steps()))
+        return None if told or self.status is not RunStatus.FAILED else self._reason()
+
+    def get_status(self) -> str:
+        """Say which state it is in, such as ``Running``, ``Completed``, ``Failed``."""
+        status = self.status
+        self._told = self._told or status.ended
+        return status.value
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end, and tell whether it has come."""
+        return self._state.wait(seconds)
+
+    def cancel(self, reason: str = "cancel() was called") -> None:
+        """Ask the run to end with status Canceled; what it finished is kept. Doesn't wait."""
+        self._state.cancel(reason)
+
+    def wait_for_completion(
+        self,
+        show_output: bool = False,
+        timeout_seconds: float | None = None,
+        raise_on_error: bool = True,
+    ) -> str:
+        """Wait for the run's end and give its status.
+
+        Ctrl-C (and SIGTERM, SIGHUP) during the wait cancel the run.
+
+        Parameters
+        ----------
+        show_output
+            Show how far it is: a bar in a terminal, a line in a notebook, some lines in a log file.
+        timeout_seconds
+            How long to wait at most; None: as long as it takes.
+        raise_on_error
+            Whether a run that fails or is canceled raises.
+
+        Raises
+        ------
+        RunFailedError
+            With the first error of the user's code, its file and line, and where the rest is.
+        RunCanceledError
+            Somebody canceled it.
+        WaitTimeoutError
+            ``timeout_seconds`` are over. The run goes on.
+        """
+        if timeout_seconds is not None and not timeout_seconds >= 0:
+            problem = f"timeout_seconds={timeout_seconds!r} is not a time. Write 60, or None."
+            raise SettingsError("wait_for_completion", [problem])
+        display = make_display() if show_output else None
+        try:
+            with lifetime.signals_as_interrupts():
+                self._wait(display, timeout_seconds)
+        except KeyboardInterrupt as interrupt:
+            self._interrupted(interrupt)
+            raise
+        finally:
+            if display is not None:
+                display.close()
+        self._told = True
+        return self._conclude(raise_on_error)
+
+    def get_details(self) -> dict[str, Any]:
+        """Give what is known of the run as plain values: what was asked, states, report, logs."""
+        folder = self._state.folder
+        return {
+            "runId": self.id,
+            "status": self.status.value,
+            "sentence": self.sentence,
+            "story": folder.story(),
+            "states": folder.states(),
+            "report": folder.report(),
+            "logs": str(folder.logs),
+        }
+
+    def _steps(self) -> Sequence[StepRun]:
+        """Give what progress is shown of."""
+        raise NotImplementedError
+
+    def _reason(self) -> str:
+        """Say why it ended as it did, and where the rest is."""
+        raise NotImplementedError
+
+    def _wait(self, display: Display | None, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if display is not None:
+            for step in self._steps():
+                display.say(f"run {step.id}, logs in {step.folder / 'logs'}")
+        while True:
+            left = lifetime.POLL if deadline is None else deadline - time.monotonic()
+            ended = self.ended_within(max(0.0, min(lifetime.POLL, left)))
+            if display is not None:
+                self._show(display)
+            if ended:
+                break
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError(
+                    f"run {self.id} is still {self.status.value} after timeout_seconds="
+                    f"{timeout:g}. It goes on: wait again, or call cancel()."
+                )
+        if display is not None:
+            display.close()
+            display.say(f"run {self.id}: {self.status.value}. {self.sentence}")
+
+    def _show(self, display: Display) -> None:
+        for step in self._steps():
+            if step.progress is not None:
+                display.show(step.name, step.progress)
+
+    def _interrupted(self, interrupt: KeyboardInterrupt) -> None:
+        """Cancel the run and wait for its end; another Ctrl-C ends that wait."""
+        if isinstance(self._state, LiveState):
+            lifetime.cancel_and_wait([self], lifetime.describe(interrupt))
+            self._told = True
+        if isinstance(interrupt, lifetime.Terminated):
+            # What a shell reports of a process that a signal ended.
+            raise SystemExit(128 + interrupt.number) from None
+
+    def _conclude(self, raise_on_error: bool) -> str:
+        status = self.status
+        if raise_on_error and status is RunStatus.CANCELED:
+            raise RunCanceledError(self.id, self._reason())
+        if raise_on_error and status is RunStatus.FAILED:
+            raise RunFailedError(self.id, self._reason())
+        return status.value
+
+
+class StepRun(Run):
+    """One run of one step."""
+
+    def __init__(self, workspace: Workspace, state: RunState) -> None:
+        super().__init__(workspace, state)
+        self._story = state.folder.story()
+        self.name = str(self._story["name"])
+        """The step's name."""
+
+    @property
+    def progress(self) -> Any:
+        """How far it is: a :class:`~daskrun.core.report.Progress`, None where that isn't known."""
+        return self._state.progress
+
+    @property
+    def output_folder(self) -> str | None:
+        """Where its output goes; None when it has none."""
+        output = self._story["output"]
+        return str(output["folder"]) if output else None
+
+    def get_output_data(self, name: str) -> PortDataReference:
+        """Give the step's output, to download it.
+
+        Raises
+        ------
+        NameNotFoundError
+            The step has no output of that name.
+        """
+        output = self._story["output"]
+        if output is None or output["name"] != name:
+            raise NameNotFoundError("output", name, [output["name"]] if output else [])
+        store = Datastore(self.workspace, output["datastore"])
+        return PortDataReference(name, store, output["path_on_datastore"], self.status.value)
+
+    def _steps(self) -> list[StepRun]:
+        return [self]
+
+    def _reason(self) -> str:
+        reason = self.sentence.rstrip(".")
+        first = self._state.first_error()
+        # The report's own sentence mostly has it already.
+        if first and first.partition(" in ")[0] not in reason:
+            reason = f"{reason}. First error: {first}"
+        logs = self._state.folder.logs
+        return f"{reason}. Each error with its traceback: {logs / 'job_error.txt'}"
+
+
+class PipelineRun(Run):
+    """One run of a pipeline: of its steps, one after another."""
+
+    def __init__(self, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> None:
+        super().__init__(workspace, state)
+        self._step_runs = list(steps)
+
+    def get_steps(self) -> list[StepRun]:
+        """Give the runs of the steps, in their order."""
+        return list(self._step_runs)
+
+    def find_step_run(self, name: str) -> list[StepRun]:
+        """Give the runs of the step of a name, as a list of one.
+
+        Raises
+        ------
+        NameNotFoundError
+            The pipeline has no such step.
+        """
+        found = [step for step in self._step_runs if step.name == name]
+        if not found:
+            raise NameNotFoundError("step", name, [step.name for step in self._step_runs])
+        return found
+
+    def _steps(self) -> list[StepRun]:
+        return self._step_runs
+
+    def _reason(self) -> str:
+        for step in self._step_runs:
+            if step.status is self.status:
+                return f"step {step.name!r}: {step._reason()}"
+        return self.sentence

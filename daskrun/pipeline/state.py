@@ -1,0 +1,193 @@
+"""How a run stands: as the thread that drives it knows, or as its folder tells."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.errors import DaskrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daskrun.core.events import Event
+    from daskrun.workspace.run_folder import RunFolder
+
+logger = logging.getLogger("daskrun")
+POLL = 0.5
+"""Seconds between two looks at the folder of a run that another process drives."""
+
+
+class RunState(Protocol):
+    """How a run stands."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run is kept."""
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in."""
+
+    @property
+    def sentence(self) -> str:
+        """What happened, once it has ended."""
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it is; None while and where that isn't known."""
+
+    def first_error(self) -> str:
+        """Say the first error of the run, ``""`` when there was none."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, and tell whether it has come."""
+
+    def cancel(self, reason: str) -> None:
+        """Ask it to end."""
+
+
+class LiveState:
+    """A run that this process drives. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    folder
+        Where each state is noted.
+    on_cancel
+        Called, once at most, when the run shall end.
+    """
+
+    def __init__(self, folder: RunFolder, on_cancel: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.progress: Progress | None = None
+        self.report: Report | None = None
+        self._on_cancel = on_cancel
+        self._status = RunStatus.NOT_STARTED
+        self._sentence = ""
+        self._ended = threading.Event()
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in."""
+        return self._status
+
+    @property
+    def sentence(self) -> str:
+        """What happened, once it has ended."""
+        return self._sentence
+
+    def first_error(self) -> str:
+        """Say the first error of the run, ``""`` when there was none."""
+        if self.report is None or not self.report.errors:
+            return ""
+        return _error_text(asdict(self.report.errors[0]))
+
+    def enter(self, status: RunStatus, sentence: str = "") -> None:
+        """Go on to another state."""
+        self._status, self._sentence = status, sentence
+        try:
+            self.folder.add_state(status.value, sentence)
+        except (DaskrunError, OSError):
+            logger.exception("run %s: its state %s can't be noted", self.folder.id, status.value)
+        if status.ended:
+            self._ended.set()
+
+    def end(self, report: Report) -> None:
+        """Go on to the state a report tells."""
+        self.report = report
+        try:
+            self.folder.write_report(asdict(report))
+        except (DaskrunError, OSError):
+            logger.exception("run %s: its report can't be kept", self.folder.id)
+        self.enter(report.status, report.sentence)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, and tell whether it has come."""
+        return self._ended.wait(seconds)
+
+    def cancel(self, reason: str) -> None:
+        """Ask it to end; nothing happens when it has."""
+        if not self._ended.is_set():
+            self._on_cancel(reason)
+
+
+class ProgressKeeper:
+    """Keeps a step's progress where waits look for it; an observer."""
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+
+    def notify(self, event: Event) -> None:
+        """Events are others' concern."""
+
+    def progress(self, progress: Progress) -> None:
+        """Keep how far the run is."""
+        self._state.progress = progress
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class StoredState:
+    """A run that another process drives or drove, as its folder tells."""
+
+    progress: Progress | None = None
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in; Failed when its process is gone without having noted an end."""
+        return self._now()[0]
+
+    @property
+    def sentence(self) -> str:
+        """What happened, once it has ended."""
+        return self._now()[1]
+
+    def _now(self) -> tuple[RunStatus, str]:
+        # Looked at first: between the two looks the run may end and let go, never the reverse.
+        driven = self.folder.is_driven()
+        last = self.folder.last_state()
+        status = RunStatus(last["status"])
+        if not status.ended and status is not RunStatus.NOT_STARTED and not driven:
+            return (
+                RunStatus.FAILED,
+                "the process that drove the run is gone; it did not note an end",
+            )
+        return status, str(last["sentence"])
+
+    def first_error(self) -> str:
+        """Say the first error of the run, ``""`` when there was none."""
+        errors = (self.folder.report() or {}).get("errors") or []
+        return _error_text(errors[0]) if errors else ""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, and tell whether it has come."""
+        deadline = time.monotonic() + seconds
+        while not self.status.ended:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(POLL, left))
+        return True
+
+    def cancel(self, reason: str) -> None:
+        """Refuse: only the process that drives a run can end it."""
+        if not self.status.ended:
+            raise DaskrunError(
+                f"run {self.folder.id} is driven by another process, which alone can cancel it "
+                f"({reason}). Press Ctrl-C there, or send that process SIGTERM."
+            )
+
+
+def _error_text(error: dict[str, Any]) -> str:
+    where = f" ({error['where']})" if error["where"] else ""
+    place = "init()" if error["index"] < 0 else f"mini-batch {error['index']}"
+    return f"{error['message']}{where} in {place}, try {error['attempt']}"
