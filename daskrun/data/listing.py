@@ -129,7 +129,7 @@ def _find(
 ) -> Iterator[Found]:
     if options is None:
         for element in elements:
-            yield find_local(local_path(_location(element), folder), shown(element))
+            yield find_local(local_path(_location(element), folder), element)
         return
     if len(elements) == 1:
         yield find_remote(_location(elements[0]), options, shown(elements[0]))

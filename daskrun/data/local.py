@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from daskrun.data.patterns import EVERYTHING, Pattern, State, has_magic
+from daskrun.data.protocols import shown
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from daskrun.data.paths import FileRow
+    from daskrun.data.protocols import PathElement
 
 _Identity = tuple[int, int]
 _Level = tuple[str, State, tuple[_Identity, ...], Iterator[str]]
@@ -37,15 +39,15 @@ def local_path(text: str, folder: str) -> str:
     return f"{path}/" if text.endswith("/") and path != "/" else path
 
 
-def find_local(path: str, shown: str) -> tuple[str, Iterator[FileRow]]:
+def find_local(path: str, element: PathElement) -> tuple[str, Iterator[FileRow]]:
     """Find the files that an absolute path means: a file, a folder, or else a glob.
 
     Parameters
     ----------
     path
         As :func:`local_path` gives it.
-    shown
-        How the user wrote it, for messages.
+    element
+        What the user wrote, for messages.
 
     Returns
     -------
@@ -60,21 +62,21 @@ def find_local(path: str, shown: str) -> tuple[str, Iterator[FileRow]]:
     plain = path.rstrip("/") or "/"
     try:
         found = os.stat(plain)
+        if stat.S_ISREG(found.st_mode):
+            root, _, name = plain.rpartition("/")
+            return root or "/", iter([(name, found.st_size, found.st_mtime_ns)])
     except (FileNotFoundError, NotADirectoryError):
         if has_magic(plain):
             root, parts = _split(plain)
             pattern = Pattern([*parts, "**"] if path.endswith("/") else parts)
-            return root, _explained(root, pattern, shown)
-        raise DatasetError(_missing(plain, shown)) from None
+            return root, _explained(root, pattern, shown(element))
+        raise DatasetError(_missing(plain, shown(element))) from None
     except OSError as error:
-        raise DatasetError(f"path={shown} can't be read: {error}.") from error
+        raise DatasetError(f"path={shown(element)} can't be read: {error}.") from error
     if stat.S_ISDIR(found.st_mode):
-        return plain, _explained(plain, EVERYTHING, shown)
-    if stat.S_ISREG(found.st_mode):
-        root, name = os.path.split(plain)
-        return root, iter([(name, found.st_size, found.st_mtime_ns)])
+        return plain, _explained(plain, EVERYTHING, shown(element))
     raise DatasetError(
-        f"path={shown} is neither a file nor a folder. Give one of these, or a glob."
+        f"path={shown(element)} is neither a file nor a folder. Give one of these, or a glob."
     )
 
 
@@ -89,17 +91,17 @@ def _split(path: str) -> tuple[str, list[str]]:
     raise AssertionError(f"{path} exists")
 
 
-def _missing(path: str, shown: str) -> str:
+def _missing(path: str, typed: str) -> str:
     above = os.path.dirname(path)
     while above != "/" and not os.path.lexists(above):
         above = os.path.dirname(above)
     return (
-        f"path={shown} does not exist: looked for {path!r}, of which {above!r} is there. "
+        f"path={typed} does not exist: looked for {path!r}, of which {above!r} is there. "
         "Give a folder, a file, a glob such as 'images/*.png', or a URL."
     )
 
 
-def _explained(root: str, pattern: Pattern, shown: str) -> Iterator[FileRow]:
+def _explained(root: str, pattern: Pattern, typed: str) -> Iterator[FileRow]:
     """Walk; say in the user's words what goes wrong, and that nothing was found."""
     empty = True
     try:
@@ -108,18 +110,18 @@ def _explained(root: str, pattern: Pattern, shown: str) -> Iterator[FileRow]:
             yield row
     except OSError as error:
         raise DatasetError(
-            f"path={shown}: the folder {error.filename!r} can't be listed: {error.strerror}. "
+            f"path={typed}: the folder {error.filename!r} can't be listed: {error.strerror}. "
             "Give this user the right to list it, or a path that leaves it out."
         ) from error
     if not empty:
         return
     if pattern is EVERYTHING:
         raise DatasetError(
-            f"path={shown} is a folder without files (names that begin with '.' are left out). "
+            f"path={typed} is a folder without files (names that begin with '.' are left out). "
             "Give a folder that has files in it, or name a hidden file itself."
         )
     raise DatasetError(
-        f"path={shown} matches no file below {root!r}. A glob means files: write 'folder/*' for "
+        f"path={typed} matches no file below {root!r}. A glob means files: write 'folder/*' for "
         "those in a folder, 'folder/**' for all below it."
     )
 

@@ -90,6 +90,8 @@ def _is_pair(path: Sequence[object]) -> bool:
 
 
 def _as_element(element: object) -> PathElement:
+    if isinstance(element, str):  # first: a list may hold a million, and to ask for Place is slow
+        return _text(element)
     if isinstance(element, tuple) and len(element) == 2 and _is_pair(element):
         element = DataPath(*element)
     if isinstance(element, DataPath):
@@ -100,16 +102,18 @@ def _as_element(element: object) -> PathElement:
             )
         return element
     if isinstance(element, os.PathLike):
-        element = os.fsdecode(element)
+        return _text(os.fsdecode(element))
     if isinstance(element, Place):
         raise DatasetError(
             f"path={element!r} is a datastore. Write datastore.path('relative/path')."
         )
-    if not isinstance(element, str):
-        raise DatasetError(
-            f"path={element!r} is of type {type(element).__name__}. Give a path or URL, "
-            "datastore.path('relative/path'), or a list of these."
-        )
+    raise DatasetError(
+        f"path={element!r} is of type {type(element).__name__}. Give a path or URL, "
+        "datastore.path('relative/path'), or a list of these."
+    )
+
+
+def _text(element: str) -> str:
     if not element or "\0" in element:
         raise DatasetError(f"path={element!r} names no file. Give a folder, file, glob or URL.")
     return element

@@ -35,6 +35,10 @@ class Site(http.server.ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.padding = 0
 
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exception(), ConnectionError):  # a fetcher that ended hung up
+            super().handle_error(request, client_address)
+
     @property
     def url(self):
         return f"http://127.0.0.1:{self.server_port}"
@@ -48,7 +52,14 @@ class Answer(http.server.BaseHTTPRequestHandler):
             site.at_once += 1
             site.most_at_once = max(site.at_once, site.most_at_once)
             times = site.asked.count(self.path)
-        site.gate.wait(20)
+        try:
+            site.gate.wait(20)
+            self.answer(times)
+        finally:
+            with site.lock:
+                site.at_once -= 1
+
+    def answer(self, times):
         if "slow" in self.path:
             time.sleep(0.3)
         if "missing" in self.path:
@@ -56,11 +67,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         elif "broken" in self.path or ("flaky" in self.path and times < 3):
             self.send_error(500)
         else:
-            self.answer(self.path.encode() + b"." * site.padding)
-        with site.lock:
-            site.at_once -= 1
+            self.send(self.path.encode() + b"." * self.server.padding)
 
-    def answer(self, body):
+    def send(self, body):
         self.send_response(200)
         stalls = "stalls" in self.path
         self.send_header("Content-Length", str(len(body) + 100 * stalls))
