@@ -54,11 +54,13 @@ def start_cluster(names: list[str]) -> Any:
                         "memory_limit": 0,
                         "protocol": "inproc",
                         "dashboard": False,
+                        "dashboard_address": "127.0.0.1:0",
                         "name": name,
                     },
                 }
                 for name in names
             },
-            silence_logs=logging.ERROR,
+            # a worker whose heartbeat is under way while it is closed logs that as an error
+            silence_logs=logging.CRITICAL,
             name="daskrun-local",
         )

@@ -22,6 +22,7 @@ from daskrun.core.events import (
 )
 from daskrun.core.outcome import ProcessInfo
 from daskrun.engine import worker as side
+from daskrun.engine.dashboard import LateDashboard
 from daskrun.engine.dispatch import returned
 from daskrun.engine.nodes import node_config
 from daskrun.errors import StorageError
@@ -63,6 +64,7 @@ class DaskDispatcher:
         self._subscribed = threading.Event()
         self._close_with: list[Callable[[], object]] = []
         self._client: Any = None
+        self._dashboard: LateDashboard | None = None
         self._done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._made = 0
         if self._local:
@@ -102,10 +104,14 @@ class DaskDispatcher:
             from daskrun.engine.local import start_cluster
 
             target = start_cluster(self._names)
-            self._close_with.append(target.close)
+            self._dashboard = LateDashboard(target.scheduler, self._tell_dashboard)
+            self._close_with += [self._dashboard.close, target.close]
         client = client_class(target, set_as_default=False, timeout="30s")
         self._close_with.insert(0, client.close)
         return client
+
+    def _tell_dashboard(self, address: str) -> None:
+        self.events.put(Note(f"the Dask dashboard is at {address}", time.monotonic()))
 
     def _subscribe(self) -> None:
         """Hear the run's events; what a node said before the subscription holds would be lost."""
@@ -270,6 +276,8 @@ class DaskDispatcher:
             future.release()
             del future, item
             self.events.put(event)
+            if self._dashboard is not None:
+                self._dashboard.begin()
 
     def stop(self, grace: float) -> None:
         """Have every node give back what it has in hand."""

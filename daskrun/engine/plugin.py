@@ -97,7 +97,7 @@ def make_task() -> Callable[[bytes], list[bytes]]:
         import distributed
 
         # the work is in script processes: no thread of the worker is taken
-        distributed.secede()  # type: ignore[no-untyped-call]
+        distributed.secede()
         try:
             from daskrun.engine import worker as side
         except ImportError as error:

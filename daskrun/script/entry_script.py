@@ -52,7 +52,7 @@ class EntryScript:
 
     @property
     def output_dir(self) -> str:
-        """The step's output folder, ``DASKRUN_OUTPUT_PATH``: ``summary_only`` scripts write there."""
+        """The step's output folder (``DASKRUN_OUTPUT_PATH``), for ``summary_only`` scripts to write in."""
         return self._folder("output_dir")
 
     @property
