@@ -56,9 +56,16 @@ class BundleSizer:
             size = min(size, max(tail, ceil(remaining / (2 * max(1, slots)))))
         return max(1, int(size))
 
-    def window(self, slots: int) -> int:
-        """Bundles a slot may owe at once: a second one waits only where it is short."""
-        return 2 if self._mean is not None and self._mean < self.aim(slots) / 2 else 1
+    def window(self, slots: int, remaining: int | None) -> int:
+        """Bundles a slot may owe at once, a second one so that it need not wait for a round trip.
+
+        Near the end a second one is given only where bundles are short: a long one waiting on one
+        node would keep the run going while another node idles.
+        """
+        if self._mean is None:
+            return 1
+        far = remaining is None or remaining > 2 * slots
+        return 2 if far or self._mean < self.aim(slots) / 2 else 1
 
     def observe(self, count: int, seconds: float) -> None:
         """Take in that ``count`` mini-batches took ``seconds``."""
