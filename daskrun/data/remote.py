@@ -242,6 +242,11 @@ def _explained(shown: str) -> Iterator[None]:
         yield
     except DatasetError:
         raise
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"path={shown} means no file: there is no {shown_url(str(error))!r}. Give the URL of a "
+            "folder, a file or a glob that is there."
+        ) from error
     except Exception as error:  # each of fsspec's file systems has errors of its own
         text = shown_url(f"{type(error).__name__}: {error}").rstrip(".")
         if isinstance(error, ImportError):
