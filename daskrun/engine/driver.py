@@ -183,7 +183,7 @@ class Driver:
             self._check_waits(time.monotonic())
             if self._finalizer is not None:
                 self._finalizer.advance()
-            self._show_progress(time.monotonic())
+            self._show_progress()
 
     def _know_plan(self) -> None:
         plan = self._plan
@@ -309,8 +309,9 @@ class Driver:
 
     # observers
 
-    def _show_progress(self, now: float) -> None:
-        if now >= self._next_progress:
+    def _show_progress(self, *, in_any_case: bool = False) -> None:
+        now = time.monotonic()
+        if in_any_case or now >= self._next_progress:
             self._next_progress = now + PROGRESS_INTERVAL
             progress = self._ledger.progress(now)
             self._tell_observers(lambda observer: observer.progress(progress))
@@ -332,7 +333,7 @@ class Driver:
         finalizer = self._finalizer
         if finalizer is None or self._ledger.finished is not RunStatus.COMPLETED:
             return
-        self._show_progress(float("inf"))
+        self._show_progress(in_any_case=True)
         self._note({"kind": "finalizing"})
         finalizer.advance()
         finalizer.publish(self._settings.overwrite, self._plan.known)
@@ -361,7 +362,7 @@ class Driver:
             report = replace(report, warnings=(*report.warnings, *self._finalizer.warnings))
         if trouble is not None:
             report = replace(report, status=RunStatus.FAILED, sentence=trouble)
-        self._show_progress(float("inf"))
+        self._show_progress(in_any_case=True)
         self._notify(RunEnded(report, now))
         self._tell_observers(lambda observer: observer.close())
         return report
