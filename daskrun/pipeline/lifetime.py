@@ -76,7 +76,9 @@ def watch(run: WatchedRun) -> None:
     atexit.register(_exit_code)
     # Dask's workers in this process use executors of concurrent.futures, which refuse work as soon
     # as that module's own hook has run: before threads are joined and before atexit. Hooks run last
-    # registered first, so ours has to be registered after its.
+    # registered first, so ours has to be registered after its. Dask also imports the module of
+    # process pools, which registers a hook too, and can't any more when the script has ended.
+    import concurrent.futures.process
     import concurrent.futures.thread  # noqa: F401
 
     register = getattr(threading, "_register_atexit", None)
