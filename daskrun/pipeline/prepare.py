@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.plan import FilePlan
+from daskrun.data.protocols import shown_url
 from daskrun.engine.request import StepRequest
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.encode import read_settings
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.settings import RunSettings
+    from daskrun.data.dataset import FileDataset
     from daskrun.pipeline.pipeline import Pipeline
     from daskrun.pipeline.step import ParallelRunStep
     from daskrun.workspace.datastore import Datastore
@@ -42,6 +44,8 @@ class PreparedStep:
     """As :attr:`StepRequest.target`."""
     output_store: Datastore | None
     """None: the step has no output."""
+    datasets: tuple[FileDataset, ...]
+    """What the mini-batches are cut from, parameters resolved."""
     notes: tuple[str, ...]
     """What was asked for and is not used, in words."""
 
@@ -88,10 +92,8 @@ class PreparedStep:
             "settings": settings,
             "entry_script": str(self.code.root / self.code.entry_script),
             "inputs": [
-                {"name": name, "dataset": repr(each.dataset), "root": planned.root}
-                for (name, each), planned in zip(
-                    self.step.named_inputs, self.plan.inputs, strict=True
-                )
+                {"name": planned.name, "dataset": repr(dataset), "root": shown_url(planned.root)}
+                for planned, dataset in zip(self.plan.inputs, self.datasets, strict=True)
             ],
             "mini_batches": self.plan.known,
             "output": self.output(step_run_id),
@@ -184,7 +186,6 @@ def _check_step(
                 "folder; outputs go to folders so far. Write "
                 "PipelineData(name, datastore=ws.get_default_datastore())."
             )
-    # The settings of a step tell a pipeline's first problem and its last alike: by the step's name.
     problems += [f"step {step.name!r}: {text}" for text in dict.fromkeys(found)]
     environment = step.parallel_run_config.environment
     if environment is not None and environment.unused:
@@ -221,6 +222,7 @@ def _find_target(
 def _plan(step: ParallelRunStep, found: _Checked, given: Mapping[str, Any]) -> PreparedStep:
     inputs = [(name, each.resolve(given)) for name, each in step.named_inputs]
     plan = FilePlan(inputs, found.settings.mini_batch_size)
+    datasets = tuple(dataset for _, dataset in inputs)
     return PreparedStep(
-        step, found.settings, plan, found.code, found.target, found.store, found.notes
+        step, found.settings, plan, found.code, found.target, found.store, datasets, found.notes
     )

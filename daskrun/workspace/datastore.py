@@ -193,8 +193,6 @@ class Datastore:
         ------
         SettingsError
             ``relative`` leads out of the datastore.
-        StorageError
-            A package is missing that its protocol needs.
         """
         clean = posixpath.normpath(relative.lstrip("/")) if relative.strip("/") else ""
         if clean == ".." or clean.startswith("../"):
@@ -202,7 +200,6 @@ class Datastore:
                 "datastore path",
                 [f"path={relative!r} leads out of datastore {self.name!r}. Write one inside it."],
             )
-        self._check_package()
         if clean in ("", "."):
             return self._root
         # The slash at the end says that a folder is meant.
@@ -268,6 +265,7 @@ class Datastore:
                     "Write a folder that all files are in."
                 ) from None
             pairs.append((file, self.url(posixpath.join(target_path, name))))
+        self._check_package()
         transfer.put(pairs, self._options, overwrite)
         return self.path(target_path)
 
@@ -287,6 +285,7 @@ class Datastore:
         int
             How many files were copied.
         """
+        self._check_package()
         root = self.url("")
         return transfer.get(root, self.url(prefix), Path(target_path), self._options, overwrite)
 

@@ -1,0 +1,58 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import daskrun
+from daskrun import errors
+
+
+def test_all_is_sorted_and_complete():
+    constants = [name for name in daskrun.__all__ if name.isupper()]
+    classes = [name for name in daskrun.__all__ if not name.isupper()]
+    assert daskrun.__all__ == sorted(constants) + sorted(classes)
+    assert set(daskrun.__all__) == set(daskrun._HOME)
+    assert set(daskrun.__all__) <= set(dir(daskrun))
+
+
+@pytest.mark.parametrize("name", daskrun.__all__)
+def test_each_name_is_the_one_of_its_file(name):
+    home = importlib.import_module(f"daskrun.{daskrun._HOME[name]}")
+    assert getattr(daskrun, name) is getattr(home, name)
+
+
+def test_each_error_is_public_and_in_the_tree():
+    found = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, errors.DaskrunError)
+    }
+    assert found <= set(daskrun.__all__)
+    for name in found:
+        assert name in errors.__doc__
+
+
+def test_a_misspelt_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'Workspce'"):
+        daskrun.Workspce  # noqa: B018
+
+
+def _loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_import_loads_nothing_else():
+    loaded = _loaded_by("import daskrun")
+    assert {name for name in loaded if name.startswith("daskrun.")} == set()
+
+
+HEAVY = {"pandas", "numpy", "pyarrow", "fsspec", "dask", "distributed", "rich", "psutil", "bokeh"}
+
+
+def test_all_names_load_without_anything_heavy():
+    assert _loaded_by("from daskrun import *") & HEAVY == set()

@@ -1,0 +1,98 @@
+import socket
+
+import pytest
+
+from daskrun.errors import ComputeTargetException, SettingsError
+from daskrun.workspace import compute
+from daskrun.workspace.compute import AmlCompute, ComputeTarget, DaskCompute
+from daskrun.workspace.workspace import Workspace
+
+
+@pytest.fixture
+def ws(tmp_path):
+    return Workspace.create("trial", path=tmp_path)
+
+
+def test_the_tutorials_way(ws, capsys):
+    plan = AmlCompute.provisioning_configuration(
+        vm_size="STANDARD_D2_V2", min_nodes="0", max_nodes="4"
+    )
+    assert "cpucluster" not in ws.compute_targets
+    target = ComputeTarget.create(ws, "cpucluster", plan)
+    target.wait_for_completion(show_output=True, min_node_count=None, timeout_in_minutes=20)
+    assert "Succeeded" in capsys.readouterr().out
+    status = target.get_status().serialize()
+    assert status["scaleSettings"] == {"minNodeCount": 0, "maxNodeCount": 4}
+    assert status["vmSize"] == "STANDARD_D2_V2"
+    found = ws.compute_targets["cpucluster"]
+    assert type(found) is AmlCompute
+    assert (found.most_nodes, found.dask_target) == (4, None)
+    assert "vm_size='STANDARD_D2_V2' is recorded and not used" in found.notes[0]
+    with pytest.raises(ComputeTargetException, match="min_node_count=5 is more"):
+        found.wait_for_completion(min_node_count=5)
+    found.delete()
+    assert ws.compute_targets == {}
+
+
+def test_bad_counts_come_all_at_once(ws):
+    with pytest.raises(SettingsError) as caught:
+        AmlCompute.provisioning_configuration("x", min_nodes="few", max_nodes=0)
+    assert caught.value.problems == (
+        "min_nodes='few' is not a number of nodes. Write min_nodes=4.",
+        "max_nodes=0 is too few. Write 1 or more.",
+    )
+    with pytest.raises(SettingsError, match="max_nodes=1 is less than min_nodes='2'"):
+        AmlCompute.provisioning_configuration("x", min_nodes="2", max_nodes=1)
+    with pytest.raises(SettingsError, match="provisioning_configuration is a dict"):
+        ComputeTarget.create(ws, "x", {})
+
+
+def test_an_unknown_target(ws):
+    with pytest.raises(ComputeTargetException, match="no compute target has the name 'gpu'"):
+        ComputeTarget(ws, "gpu")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "exactly one must be given"),
+        ({"address": "tcp://a:1", "cluster": 1}, "exactly one must be given"),
+        ({"address": "host"}, "address='host' is not a scheduler's"),
+        ({"cluster": 3}, "cluster=3 is neither a Dask cluster nor a client"),
+    ],
+)
+def test_attach_wants_one_good_thing(ws, arguments, message):
+    with pytest.raises(SettingsError, match=message):
+        ComputeTarget.attach(ws, "x", **arguments)
+
+
+class FakeCluster:
+    def __init__(self, address):
+        self.scheduler_address = address
+
+
+def test_attach_an_object(ws, monkeypatch):
+    cluster = FakeCluster("tcp://127.0.0.1:8786")
+    target = ComputeTarget.attach(ws, "mine", cluster=cluster)
+    assert type(target) is DaskCompute
+    assert ws.compute_targets["mine"].dask_target is cluster
+    monkeypatch.setattr(compute, "_attached", {})  # as in another process
+    assert ws.compute_targets["mine"].dask_target == "tcp://127.0.0.1:8786"
+
+
+def test_an_object_without_an_address_is_of_its_process(ws, monkeypatch):
+    target = ComputeTarget.attach(ws, "mine", cluster=FakeCluster("inproc://1/2/3"))
+    target.wait_for_completion()
+    monkeypatch.setattr(compute, "_attached", {})
+    with pytest.raises(ComputeTargetException, match="by another process"):
+        target.dask_target  # noqa: B018
+
+
+def test_waiting_for_an_address(ws):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        target = ComputeTarget.attach(ws, "there", address=address)
+        target.wait_for_completion()
+        assert target.get_status().serialize()["address"] == address
+    with pytest.raises(ComputeTargetException, match="nothing answers at"):
+        target.wait_for_completion(timeout_in_minutes=0)

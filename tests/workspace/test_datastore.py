@@ -1,0 +1,161 @@
+import pickle
+
+import pytest
+
+from daskrun.data.dataset import Dataset
+from daskrun.data.protocols import DataPath, Place
+from daskrun.errors import NameNotFoundError, SettingsError, StorageError
+from daskrun.workspace import datastore as datastore_file
+from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.workspace import Workspace
+
+
+@pytest.fixture
+def ws(tmp_path):
+    return Workspace.create("trial", path=tmp_path)
+
+
+@pytest.fixture
+def images(ws, tmp_path):
+    folder = tmp_path / "images"
+    (folder / "mnist").mkdir(parents=True)
+    for number in range(3):
+        (folder / "mnist" / f"{number}.png").write_bytes(b"%d" % number)
+    return Datastore.register_local(ws, "images", folder)
+
+
+def test_it_is_a_place_for_datasets(images):
+    assert isinstance(images, Place)
+    path = images.path("mnist/")
+    assert path == DataPath(images, "mnist/")
+    found = Dataset.File.from_files(path=path).to_path()
+    assert [name.rpartition("/")[2] for name in found] == ["0.png", "1.png", "2.png"]
+    assert len(Dataset.File.from_files((images, "mnist/0.png")).to_path()) == 1
+
+
+def test_get_and_names(ws, images):
+    assert Datastore.get(ws, "images") == images
+    assert Datastore(ws, "images") == images
+    assert Datastore(ws).name == "workspaceblobstore"
+    with pytest.raises(NameNotFoundError, match="There are 'images', 'workspaceblobstore'"):
+        Datastore.get(ws, "image")
+    assert pickle.loads(pickle.dumps(images)) == images
+
+
+def test_a_taken_name_needs_overwrite(ws, images, tmp_path):
+    with pytest.raises(SettingsError, match="datastore_name='images' is taken"):
+        Datastore.register_local(ws, "images", tmp_path)
+    Datastore.register_local(ws, "images", tmp_path, overwrite=True)
+    assert Datastore.get(ws, "images").folder == tmp_path
+    with pytest.raises(SettingsError, match="is taken"):
+        Datastore.register_local(ws, "workspaceblobstore", tmp_path)
+
+
+def test_a_folder_has_to_be_there(ws, tmp_path):
+    with pytest.raises(SettingsError, match=r"folder='.*nowhere' is not a folder"):
+        Datastore.register_local(ws, "images", str(tmp_path / "nowhere"))
+
+
+def test_url(images):
+    root = images.folder
+    assert images.url() == str(root)
+    assert images.url("mnist/*.png") == f"{root}/mnist/*.png"
+    assert images.url("/mnist/") == f"{root}/mnist/"
+    with pytest.raises(SettingsError, match=r"path='a/../../x' leads out of datastore 'images'"):
+        images.url("a/../../x")
+
+
+def test_azure_says_what_to_install(ws, monkeypatch):
+    monkeypatch.setattr(datastore_file.importlib.util, "find_spec", lambda name: None)
+    store = Datastore.register_azure_blob_container(
+        ws, "blob", container_name="sampledata", account_name="pipelinedata", overwrite=True
+    )
+    with pytest.raises(StorageError, match="pip install adlfs"):
+        store.url("mnist/")
+    monkeypatch.setattr(datastore_file.importlib.util, "find_spec", lambda name: object())
+    assert store.url("mnist/") == "abfs://sampledata/mnist/"
+    assert store.storage_options == {"anon": True, "account_name": "pipelinedata"}
+
+
+def test_secrets_are_in_no_repr_and_in_a_private_folder(ws):
+    blob = Datastore.register_azure_blob_container(ws, "b", "box", "account", account_key="k3y")
+    s3 = Datastore.register_s3(ws, "s", "bucket/folder", key="id", secret="s3cret")
+    web = Datastore.register_url(ws, "w", "https://me:pa55@host/data", {"token": "t0ken"})
+    shown = (
+        repr([blob, s3, web, blob.path("x"), s3.path("x"), ws.datastores])
+        if _adlfs()
+        else (repr([blob, s3, web, s3.path("x"), ws.datastores]))
+    )
+    for secret in ("k3y", "s3cret", "pa55", "t0ken"):
+        assert secret not in shown
+    assert s3.storage_options == {"key": "id", "secret": "s3cret"}
+    for name in "bsw":
+        assert (ws.folder / "datastores" / name).stat().st_mode & 0o077 == 0
+
+
+def _adlfs():
+    import importlib.util
+
+    return importlib.util.find_spec("adlfs") is not None
+
+
+def test_register_url_wants_a_url(ws):
+    with pytest.raises(SettingsError, match="url='data/images' is not a URL"):
+        Datastore.register_url(ws, "u", "data/images")
+
+
+def test_upload_and_download(ws, images, tmp_path, caplog):
+    store = ws.get_default_datastore()
+    path = store.upload(images.folder, "copies")
+    assert path == store.path("copies")
+    assert (store.folder / "copies" / "mnist" / "2.png").read_bytes() == b"2"
+
+    file = tmp_path / "extra.txt"
+    file.write_text("new")
+    store.upload_files([file], target_path="copies")
+    store.upload_files([images.folder / "mnist" / "0.png"], images.folder / "mnist", "flat")
+    assert (store.folder / "flat" / "0.png").exists()
+
+    target = tmp_path / "down"
+    assert store.download(target, "copies") == 4
+    assert (target / "copies" / "mnist" / "1.png").read_bytes() == b"1"
+    assert store.download(tmp_path / "one", "copies/extra.txt") == 1
+
+    file.write_text("newer")
+    store.upload_files([file], target_path="copies")
+    assert (store.folder / "copies" / "extra.txt").read_text() == "new"
+    assert "1 files were there already" in caplog.text
+    store.upload_files([file], target_path="copies", overwrite=True)
+    assert store.download(target, "copies") == 0
+    assert (target / "copies" / "extra.txt").read_text() == "new"
+    assert store.download(target, "copies", overwrite=True) == 4
+    assert (target / "copies" / "extra.txt").read_text() == "newer"
+    assert not list(target.rglob("*.partial"))
+
+
+def test_what_cannot_be_copied_is_said(ws, images, tmp_path):
+    with pytest.raises(StorageError, match="is not a folder"):
+        images.upload(tmp_path / "nowhere")
+    with pytest.raises(StorageError, match="is not a file"):
+        images.upload_files([tmp_path])
+    with pytest.raises(StorageError, match="is not above"):
+        images.upload_files([images.folder / "mnist" / "0.png"], tmp_path / "other")
+    with pytest.raises(StorageError, match="there is no file in"):
+        images.download(tmp_path / "x", "nothing")
+
+
+def test_parts_of_unfinished_runs_are_not_downloaded(ws, tmp_path):
+    store = ws.get_default_datastore()
+    (store.folder / "out" / "_daskrun" / "run").mkdir(parents=True)
+    (store.folder / "out" / "_daskrun" / "run" / "part").write_text("half")
+    (store.folder / "out" / "result.txt").write_text("whole")
+    assert store.download(tmp_path / "d", "out") == 1
+
+
+def test_a_remote_datastore_is_copied_to_and_from(ws, tmp_path):
+    store = Datastore.register_url(ws, "memory", "memory://box")
+    (tmp_path / "a.txt").write_text("a")
+    store.upload_files([tmp_path / "a.txt"], target_path="sub")
+    assert store.folder is None
+    assert store.download(tmp_path / "d", "sub") == 1
+    assert (tmp_path / "d" / "sub" / "a.txt").read_text() == "a"

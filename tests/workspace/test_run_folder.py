@@ -1,0 +1,45 @@
+import shutil
+
+import pytest
+
+from daskrun.errors import StorageError
+from daskrun.workspace.run_folder import RunFolder
+
+
+def test_a_copied_folder_still_tells_its_story(tmp_path):
+    folder = RunFolder.create(tmp_path / "runs" / "r1", {"kind": "step", "name": "ä\udc80"})
+    folder.add_state("Running")
+    folder.add_state("Failed", "it broke")
+    folder.write_report({"errors": [], "status": "Failed"})
+    shutil.copytree(folder.path, tmp_path / "elsewhere" / "named-anew")
+
+    copy = RunFolder(tmp_path / "elsewhere" / "named-anew")
+    assert copy.story() == {"kind": "step", "name": "ä\udc80"}
+    assert [state["status"] for state in copy.states()] == ["NotStarted", "Running", "Failed"]
+    assert copy.last_state()["sentence"] == "it broke"
+    assert copy.report() == {"errors": [], "status": "Failed"}
+    assert not copy.is_driven()
+
+
+def test_a_run_is_made_once(tmp_path):
+    RunFolder.create(tmp_path / "r1", {})
+    with pytest.raises(StorageError, match="can't make the run's folder"):
+        RunFolder.create(tmp_path / "r1", {})
+
+
+def test_who_drives(tmp_path):
+    folder = RunFolder.create(tmp_path / "r1", {})
+    assert not folder.is_driven()
+    with folder.drive():
+        assert folder.is_driven()
+        assert folder.is_driven()
+    assert not folder.is_driven()
+
+
+def test_not_a_run(tmp_path):
+    with pytest.raises(StorageError, match=r"it has no run\.json"):
+        RunFolder(tmp_path).story()
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(StorageError, match="holds list"):
+        RunFolder(tmp_path).story()
+    assert RunFolder(tmp_path).report() is None
