@@ -1,10 +1,11 @@
 import pickle
+import sys
 
 import pytest
 
 from daskrun.data.dataset import Dataset
 from daskrun.data.protocols import DataPath, Place
-from daskrun.errors import NameNotFoundError, SettingsError, StorageError
+from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
 from daskrun.workspace import datastore as datastore_file
 from daskrun.workspace.datastore import Datastore
 from daskrun.workspace.workspace import Workspace
@@ -65,38 +66,30 @@ def test_url(images):
         images.url("a/../../x")
 
 
-def test_azure_says_what_to_install(ws, monkeypatch):
-    monkeypatch.setattr(datastore_file.importlib.util, "find_spec", lambda name: None)
+def test_azure_says_what_to_install(ws, tmp_path, monkeypatch):
     store = Datastore.register_azure_blob_container(
         ws, "blob", container_name="sampledata", account_name="pipelinedata", overwrite=True
     )
-    with pytest.raises(StorageError, match="pip install adlfs"):
-        store.url("mnist/")
-    monkeypatch.setattr(datastore_file.importlib.util, "find_spec", lambda name: object())
     assert store.url("mnist/") == "abfs://sampledata/mnist/"
     assert store.storage_options == {"anon": True, "account_name": "pipelinedata"}
+    monkeypatch.setattr(datastore_file.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(StorageError, match="pip install adlfs"):
+        store.download(tmp_path / "d")
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(DatasetError, match="Install adlfs"):
+        Dataset.File.from_files(store.path("mnist/")).to_path()
 
 
 def test_secrets_are_in_no_repr_and_in_a_private_folder(ws):
     blob = Datastore.register_azure_blob_container(ws, "b", "box", "account", account_key="k3y")
     s3 = Datastore.register_s3(ws, "s", "bucket/folder", key="id", secret="s3cret")
     web = Datastore.register_url(ws, "w", "https://me:pa55@host/data", {"token": "t0ken"})
-    shown = (
-        repr([blob, s3, web, blob.path("x"), s3.path("x"), ws.datastores])
-        if _adlfs()
-        else (repr([blob, s3, web, s3.path("x"), ws.datastores]))
-    )
+    shown = repr([blob, s3, web, blob.path("x"), s3.path("x"), ws.datastores])
     for secret in ("k3y", "s3cret", "pa55", "t0ken"):
         assert secret not in shown
     assert s3.storage_options == {"key": "id", "secret": "s3cret"}
     for name in "bsw":
         assert (ws.folder / "datastores" / name).stat().st_mode & 0o077 == 0
-
-
-def _adlfs():
-    import importlib.util
-
-    return importlib.util.find_spec("adlfs") is not None
 
 
 def test_register_url_wants_a_url(ws):
