@@ -42,6 +42,8 @@ from daskrun import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from daskrun.pipeline.run import PipelineRun
+
 STEP = "predict-digits-mnist"
 OUTPUT = "inferences"
 RESULT_FILE = "mnist_outputs.txt"

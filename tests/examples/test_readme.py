@@ -60,15 +60,14 @@ def test_results_and_logs_are_where_the_readme_says(folder):
     workspace = folder / ".daskrun"
     (output,) = workspace.glob("datastore/azureml/*/counts/parallel_run_step.txt")
     assert output.read_text().splitlines() == LINES
-    (logs,) = workspace.glob("runs/*/logs/job_result.txt")
+    (result,) = workspace.glob("runs/*/logs/job_result.txt")
     # Every path of the README's table, with its placeholders as patterns
-    named = re.findall(r"^\| `([\w/<>.*-]+)` \|", README, re.M)
-    assert "job_result.txt" in named
+    named = re.findall(r"^\| `(\S+\.(?:txt|csv))` \|", README, re.M)
     assert len(named) == 5
     for name in named:
         if name == "job_error.txt":
             continue  # there is one where there was an error
-        assert list(logs.parent.glob(re.sub(r"<\w+>", "*", name))), name
+        assert list(result.parent.glob(re.sub(r"<\w+>", "*", name))), name
 
 
 def test_a_failing_script_is_explained(folder):
