@@ -125,13 +125,15 @@ class Supply:
         """Forget a bundle and remove what is here of it."""
         with self._changed:
             self._pending.pop(bundle, None)
-            for order in self._held.pop(bundle, {}).values():
+            held = self._held.pop(bundle, {}).values()
+            for order in held:
                 order.dropped = True
-                self._bytes -= order.nbytes
             self._files = deque(t for t in self._files if not t.order.dropped)
-            self._changed.notify_all()
         # A thread that is fetching a file of it removes what it makes after this.
         shutil.rmtree(f"{self._folder}/{bundle}", ignore_errors=True)
+        with self._changed:  # only now is there room
+            self._bytes -= sum(order.nbytes for order in held)
+            self._changed.notify_all()
 
     def stop(self, patience: float) -> None:
         """Begin no more files, and wait some seconds for those under way."""

@@ -30,6 +30,7 @@ class Site(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Answer)
         self.asked = []
         self.gate = threading.Event()
+        self.ended = threading.Event()
         self.gate.set()
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
@@ -77,7 +78,7 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
         if stalls:
             self.wfile.flush()
-            time.sleep(20)
+            self.server.ended.wait(60)
 
     def log_message(self, *args):
         pass
@@ -90,6 +91,7 @@ def site():
         thread.start()
         yield site
         site.gate.set()
+        site.ended.set()
         site.shutdown()
         thread.join()
 
@@ -301,14 +303,14 @@ def test_a_bundle_that_is_dropped_while_it_comes(keeper, site):
 
 
 def test_a_file_that_stops_coming_is_given_up(keeper, site):
-    k = keeper(stall_timeout=1.0)
+    k = keeper(stall_timeout=3.0)
     k.want(1, *((n, [f"stalls{n}"], 10) for n in range(8)), (8, ["fine"], 4))
     with pytest.raises(
-        DatasetError, match=r"stalls0' can't be fetched: no byte of it arrived for 1 s"
+        DatasetError, match=r"stalls0' can't be fetched: no byte of it arrived for 3 s"
     ):
-        k.files.wait(1, 0, ("stalls0",), 15)
+        k.files.wait(1, 0, ("stalls0",), 30)
     # All eight threads hang, and yet the next comes.
-    assert Path(k.files.wait(1, 8, ("fine",), 10)[0]).read_text() == "/top/fine"
+    assert Path(k.files.wait(1, 8, ("fine",), 30)[0]).read_text() == "/top/fine"
 
 
 def test_the_end_of_the_pipe_removes_all(keeper, site):
