@@ -1,0 +1,199 @@
+import csv
+import time
+
+import pytest
+
+from daskrun.core.events import BundleReturned, InitFailed, RunEnded
+from daskrun.core.outcome import Outcome, ProcessInfo, Status
+from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
+from daskrun.monitor.attempts import COLUMNS
+from daskrun.monitor.logs import LogWriter, errors_text, overview, result_text
+from daskrun.monitor.text import bar_line, duration
+
+PROCESS = ProcessInfo("node000", "process001", 42, 0.0, "part")
+
+
+def success(index, items=5, results=5):
+    return Outcome(index, 1, 0, items, results, 0, 10, 0, 0, 1.0, 0.25, 0.125, None)
+
+
+def failure(index, attempt=1, message="ValueError: bad", where="score.py:7", status=Status.RAISED):
+    error = {
+        "message": message,
+        "where": where,
+        "text": f"Traceback\n{message}",
+        "kind": "ValueError",
+    }
+    return Outcome(index, attempt, status, 5, 0, -1, 0, 0, 0, 1.0, 0.5, 0.5, error)
+
+
+def bundle(*outcomes, process=PROCESS):
+    return BundleReturned(1, process, outcomes, 1.0, 1.0)
+
+
+def report(**changes):
+    values = {
+        "status": RunStatus.FAILED,
+        "sentence": "3 failed items, error_threshold=2.",
+        "total": 10,
+        "succeeded": 4,
+        "failed": 1,
+        "unfinished": 5,
+        "items": 25,
+        "items_succeeded": 20,
+        "items_failed": 5,
+        "attempts": 7,
+        "retried": 2,
+        "errors": (
+            ErrorGroup(
+                "ValueError: bad", "score.py:7", 3, 2, 1, "node000/process001", "Traceback\nx"
+            ),
+            ErrorGroup("OSError: gone", "", 1, -1, 1, "", ""),
+        ),
+        "warnings": ("fewer results than items",),
+        "seconds": 75.0,
+    }
+    return Report(**{**values, **changes})
+
+
+PROGRESS = Progress(10, 5, 4, 1, 0, 2, 25, 5, 60.0, 30.0)
+
+
+def rows(logs):
+    with (logs / "sys" / "job_report" / "processed_mini-batches.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_row_for_each_attempt(tmp_path):
+    writer = LogWriter(tmp_path)
+    writer.notify(bundle(success(0), success(1, items=5, results=3), success(2, 5, 7)))
+    awkward = 'KeyError: "a",\nb;\udc80'
+    writer.notify(bundle(failure(3, 2, awkward), failure(4, status=Status.TIMED_OUT), process=None))
+    writer.close()
+
+    found = rows(tmp_path)
+    assert tuple(found[0]) == COLUMNS
+    assert [row["Mini-batch Id"] for row in found] == ["0", "1", "2", "3", "4"]
+    assert [row["Succeeded"] for row in found] == ["5", "3", "5", "0", "0"]
+    assert [row["Failed"] for row in found] == ["0", "2", "0", "5", "5"]
+    assert found[0] == {
+        "Mini-batch Id": "0",
+        "Picked Count": "1",
+        "Process": "node000/process001",
+        "Process Start Time (UTC)": "1970-01-01 00:00:00",
+        "Total": "5",
+        "Succeeded": "5",
+        "Failed": "0",
+        "Elapsed Seconds": "0.250000",
+        "Process Seconds": "0.250000",
+        "Run Method Seconds": "0.125000",
+        "Status": "Succeeded",
+        "Error Category": "",
+        "Error Message": "",
+        "Mini-batch Detail": "mini-batch 0",
+    }
+    assert found[3]["Picked Count"] == "2"
+    assert found[3]["Process"] == ""
+    assert found[3]["Error Message"] == 'KeyError: "a",\nb;\\udc80'
+    assert found[3]["Error Category"] == "User error"
+    assert found[3]["Mini-batch Detail"] == "mini-batch 3, score.py:7"
+    assert found[4]["Error Category"] == "Time-out"
+
+
+def test_a_run_that_goes_on_keeps_the_rows(tmp_path):
+    for index in range(2):
+        writer = LogWriter(tmp_path)
+        writer.notify(bundle(success(index)))
+        writer.close()
+    assert [row["Mini-batch Id"] for row in rows(tmp_path)] == ["0", "1"]
+
+
+def test_files_are_true_while_the_run_goes_on(tmp_path):
+    writer = LogWriter(tmp_path)
+    writer.notify(bundle(success(0), failure(1)))
+    writer.notify(InitFailed(PROCESS, {"message": "ImportError: x", "text": "trace"}, 1.0))
+    writer.progress(PROGRESS)
+    assert len(rows(tmp_path)) == 2
+    assert "handed out         5" in (tmp_path / "job_progress_overview.txt").read_text()
+    errors = (tmp_path / "job_error.txt").read_text()
+    assert "1. ValueError: bad at score.py:7\nonce, first in mini-batch 1, try 1" in errors
+    assert "2. ImportError: x\nonce, first in init() on node000/process001" in errors
+    assert not (tmp_path / "job_result.txt").exists()
+    writer.close()
+
+
+def test_the_overview_is_not_written_more_than_once_a_second(tmp_path):
+    writer = LogWriter(tmp_path)
+    writer.progress(PROGRESS)
+    (tmp_path / "job_progress_overview.txt").unlink()
+    writer.progress(PROGRESS)
+    assert not (tmp_path / "job_progress_overview.txt").exists()
+    writer.notify(RunEnded(report(), 1.0))  # the end writes it all the same
+    assert (tmp_path / "job_progress_overview.txt").exists()
+    writer.close()
+
+
+def test_the_end(tmp_path):
+    writer = LogWriter(tmp_path)
+    writer.notify(RunEnded(report(), 1.0))
+    writer.close()
+    result = (tmp_path / "job_result.txt").read_text()
+    assert result.startswith("Failed: 3 failed items, error_threshold=2.\nWarning: fewer results")
+    assert "10: 4 succeeded, 1 failed, 5 unfinished" in result
+    assert "25: 20 succeeded, 5 failed" in result
+    assert "  3 × ValueError: bad\n" in result
+    assert str(tmp_path / "job_error.txt") in result
+    assert "1 min 15 s" in result
+    errors = (tmp_path / "job_error.txt").read_text()
+    assert "3 times, first in mini-batch 2, try 1 on node000/process001\n\nTraceback\nx\n" in errors
+
+
+def test_nothing_went_wrong(tmp_path):
+    assert errors_text(()) == "No errors.\n"
+    assert "Errors" not in result_text(report(errors=(), warnings=()), tmp_path)
+
+
+def test_many_errors_are_named_as_more(tmp_path):
+    groups = tuple(ErrorGroup(f"E{n}: x", "", 1, n, 1, "", "") for n in range(8))
+    text = result_text(report(errors=groups), tmp_path)
+    assert "E4: x" in text
+    assert "E5: x" not in text
+    assert "and 3 more" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (60, "1 min 0 s"),
+        (3725, "1 h 2 min"),
+        (float("inf"), "unknown time"),
+    ],
+)
+def test_durations(seconds, expected):
+    assert duration(seconds) == expected
+
+
+def test_bar():
+    assert bar_line(PROGRESS) == (
+        "[###############...............] 5/10 mini-batches (50 %), 1 failed, 2 tried again, "
+        "1 min 0 s, 30.0 s left"
+    )
+    unknown = Progress(None, 3, 3, 0, 0, 0, 3, 0, 1.0, None)
+    assert bar_line(unknown) == "3 mini-batches, 1.0 s"
+    assert "not known yet" in overview(unknown)
+    nearly = Progress(1000, 999, 999, 0, 0, 0, 3, 0, 1.0, None)
+    assert "(99 %)" in bar_line(nearly)
+
+
+def test_a_row_costs_microseconds(tmp_path):
+    writer = LogWriter(tmp_path)
+    event = bundle(*[success(n) for n in range(20_000)])
+    began = time.process_time()
+    writer.notify(event)
+    took = time.process_time() - began
+    writer.close()
+    assert len(rows(tmp_path)) == 20_000
+    # Measured: 2 µs. Ten times that would be a mistake, not a slow machine.
+    assert took < 20_000 * 20e-6
