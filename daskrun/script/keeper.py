@@ -191,6 +191,11 @@ class Keeper:
             for process in self._processes.values():
                 for log in process.logs:
                     cap_log(log, self._log_limit)
+            self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        own = [process.pid for process in self._processes.values()]
+        reaper.reap_orphans(own if self._fetcher is None else [*own, self._fetcher.pid])
 
     def _watch(self, process: ScriptProcess, now: float) -> None:
         resident = resident_memory(process.pid) if self._limits.memory is not None else 0

@@ -193,18 +193,23 @@ class ScriptProcess:
         """Judge it by its limits; a sentence is carried out over the next calls."""
         if self.sentence is not None or self.exit is not None:
             return None
-        verdict = self._over_limit(now, limits, resident)
+        # looked at once: what is judged is what is blamed, however the process moves on meanwhile
+        at = blame(self.cell)
+        verdict = self._over_limit(now, limits, resident, at)
         if verdict is None:
             return None
         status, reason = verdict
         end = os.fstat(self._tape).st_size
-        self.sentence = Sentence(status, reason, blame(self.cell), end, now)
+        self.sentence = Sentence(status, reason, at, end, now)
+        self.recall()  # the signal below may wake it: it must not begin another mini-batch
         with contextlib.suppress(ProcessLookupError):
             if status is Status.TIMED_OUT and self.phase != Phase.STARTING:
                 os.kill(self.pid, DUMP_SIGNAL)
         return self.sentence
 
-    def _over_limit(self, now: float, limits: Limits, resident: int) -> tuple[Status, str] | None:
+    def _over_limit(
+        self, now: float, limits: Limits, resident: int, at: Blame | None
+    ) -> tuple[Status, str] | None:
         if limits.memory is not None and resident > limits.memory:
             words = (
                 f"used {_megabytes(resident)}, process_memory_limit is {_megabytes(limits.memory)}"
@@ -219,11 +224,10 @@ class ScriptProcess:
                 name = f"shutdown_timeout={limits.shutdown:g} s"
                 return Status.TIMED_OUT, f"shutdown() took longer than {name}"
         elif self.bundle is not None:
-            return self._over_time(now, limits)
+            return self._over_time(now, limits, at)
         return None
 
-    def _over_time(self, now: float, limits: Limits) -> tuple[Status, str] | None:
-        at = blame(self.cell)
+    def _over_time(self, now: float, limits: Limits, at: Blame | None) -> tuple[Status, str] | None:
         since = at.since if at is not None else self._last_sign()
         limit, name = limits.progress, "progress_update_timeout"
         if at is not None and at.loading:

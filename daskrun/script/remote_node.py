@@ -61,6 +61,11 @@ class Fetcher:
         for message in self._wanted.values():
             self._tell(message)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
     def want(self, bundle: dict[str, Any]) -> None:
         """Have the files of a bundle brought."""
         wanted = []

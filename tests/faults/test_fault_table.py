@@ -1,0 +1,255 @@
+"""What each fault costs: the exact attempts, the exact rows, and what the report says of it.
+
+A script is given a table ``{mini-batch: [fault, fault, "ok"]}`` and notes each invocation in a file
+before it does what the table says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from running import alive, lines, run_script
+
+from daskrun.core.outcome import Status
+from daskrun.core.report import RunStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from running import Finished
+
+FILES, SIZE = 12, 2
+"""Six mini-batches of two items."""
+
+SCRIPT = """
+import ctypes, os, signal, sys, time
+
+LOG = {log!r}
+TABLE = {table!r}
+
+
+def init():
+    note(-1)
+
+
+def note(index):
+    fd = os.open(LOG, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+    os.write(fd, b"%d\\n" % index)
+    os.close(fd)
+    with open(LOG, "rb") as file:
+        return file.read().split().count(b"%d" % index)
+
+
+def run(mini_batch, context):
+    rows = [open(path).read() for path in mini_batch]
+    faults = TABLE.get(context.minibatch_index, [])
+    count = note(context.minibatch_index)
+    fault = faults[min(count, len(faults)) - 1] if faults else "ok"
+    print("about to", fault, file=sys.stderr)
+    if fault == "raise":
+        raise ValueError("a bad row")
+    if fault == "short":
+        return rows[1:]
+    if fault == "none":
+        return None
+    if fault == "str":
+        return "text"
+    if fault == "hang":
+        time.sleep(60)
+    if fault == "hang_in_c":
+        ctypes.PyDLL(None).sleep(60)  # holds the GIL
+    if fault == "exit":
+        os._exit(3)
+    if fault == "segfault":
+        ctypes.string_at(0)
+    if fault == "sigkill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "sigstop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if fault == "memory":
+        eaten = []
+        while True:
+            eaten.append(b"x" * 2**24)
+            time.sleep(0.002)
+    if fault == "sys_exit":
+        sys.exit(4)
+    return rows
+"""
+
+FAULTS = {
+    # fault: status, what its message says, whether it ends the process, settings
+    "raise": (Status.RAISED, "ValueError: a bad row", False, {}),
+    "none": (Status.WRONG_TYPE, "run() returned None", False, {}),
+    "str": (Status.WRONG_TYPE, "a value of type str", False, {}),
+    "sys_exit": (Status.RAISED, "SystemExit: 4", False, {}),
+    "hang": (Status.TIMED_OUT, "run_invocation_timeout=0.6", True, {"run_invocation_timeout": 0.6}),
+    "hang_in_c": (
+        Status.TIMED_OUT,
+        "run_invocation_timeout=0.6",
+        True,
+        {"run_invocation_timeout": 0.6},
+    ),
+    "sigstop": (
+        Status.TIMED_OUT,
+        "run_invocation_timeout=0.6",
+        True,
+        {"run_invocation_timeout": 0.6},
+    ),
+    "exit": (Status.DIED, "exit code 3", True, {}),
+    "segfault": (Status.DIED, "SIGSEGV", True, {}),
+    "sigkill": (Status.DIED, "SIGKILL", True, {}),
+    "memory": (
+        Status.OUT_OF_MEMORY,
+        "process_memory_limit is 300 MB",
+        True,
+        {"process_memory_limit": 300 * 2**20},
+    ),
+}
+
+
+def run_table(tmp: Path, table: dict[int, list[str]], **settings: object) -> Finished:
+    code = SCRIPT.format(log=str(tmp / "invocations"), table=table)
+    return run_script(tmp, code, files=FILES, size=SIZE, **settings)
+
+
+def invocations(tmp: Path) -> Counter[int]:
+    return Counter(int(n) for n in (tmp / "invocations").read_text().split())
+
+
+def rows_of(mini_batches: list[int]) -> bytes:
+    return lines([n * SIZE + k for n in mini_batches for k in range(SIZE)])
+
+
+@pytest.mark.parametrize("action", ["append_row", "summary_only"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_costs_one_attempt_of_its_own_mini_batch(
+    tmp_path: Path, fault: str, action: str
+) -> None:
+    status, message, ends_process, settings = FAULTS[fault]
+    run = run_table(tmp_path, {2: [fault, "ok"]}, output_action=action, **settings)
+
+    assert run.report.status is RunStatus.COMPLETED
+    assert run.report.succeeded == 6
+    assert (run.report.items, run.report.items_failed) == (12, 0)
+    assert run.report.retried == 1
+    # it ran twice, the others once: nobody else was charged, nobody else ran again
+    expected = Counter({n: 1 for n in range(6)}) + Counter({2: 1})
+    expected[-1] = 2 if ends_process else 1
+    assert invocations(tmp_path) == expected
+    assert run.output == (rows_of(list(range(6))) if action == "append_row" else None)
+
+    [failed] = [o for o in run.attempts if o.status]
+    assert (failed.index, failed.attempt, failed.status) == (2, 1, status)
+    assert failed.items == SIZE
+    assert message in failed.error["message"]
+    assert f"about to {fault}" in failed.error.get("stderr", f"about to {fault}")
+    [group] = run.report.errors
+    assert (group.index, group.attempt, group.count) == (2, 1, 1)
+    assert group.process == "node000/process000"
+    if ends_process:
+        assert failed.error["peak_memory"] > 2**20
+        assert f"about to {fault}" in group.text
+    elif fault not in ("none", "str"):
+        assert group.where.startswith("score.py:")
+
+
+@pytest.mark.parametrize("fault", ["raise", "none", "exit", "segfault"])
+def test_a_mini_batch_that_fails_every_time_loses_its_items_and_no_others(
+    tmp_path: Path, fault: str
+) -> None:
+    status, _, _, settings = FAULTS[fault]
+    run = run_table(tmp_path, {0: [fault], 3: [fault, fault, "ok"]}, **settings)
+
+    assert run.report.status is RunStatus.COMPLETED
+    assert (run.report.succeeded, run.report.failed) == (5, 1)
+    assert (run.report.items, run.report.items_failed) == (12, 2)
+    assert run.report.attempts == 3 + 3 + 4
+    counts = invocations(tmp_path)
+    assert [counts[n] for n in range(6)] == [3, 1, 1, 3, 1, 1]
+    assert run.output == rows_of([1, 2, 3, 4, 5])
+    failed = sorted((o.index, o.attempt) for o in run.attempts if o.status == status)
+    assert failed == [(0, 1), (0, 2), (0, 3), (3, 1), (3, 2)]
+
+
+@pytest.mark.parametrize("action", ["append_row", "summary_only"])
+def test_too_few_results_fail_their_items_and_are_not_retried(tmp_path: Path, action: str) -> None:
+    run = run_table(tmp_path, {1: ["short"]}, output_action=action)
+
+    assert run.report.status is RunStatus.COMPLETED
+    assert (run.report.succeeded, run.report.failed, run.report.retried) == (6, 0, 0)
+    assert (run.report.items, run.report.items_succeeded) == (12, 11)
+    assert "fewer results" in run.report.warnings[0]
+    assert invocations(tmp_path)[1] == 1
+    if action == "append_row":
+        assert run.output == lines([0, 1, 3, *range(4, 12)])
+
+
+def test_faults_of_every_kind_in_one_run_on_four_processes(tmp_path: Path) -> None:
+    table = {
+        0: ["segfault", "raise", "ok"],
+        1: ["exit", "hang_in_c", "ok"],
+        2: ["none", "sigkill", "str"],
+        4: ["hang", "sys_exit", "ok"],
+        5: ["raise", "exit", "segfault"],
+    }
+    run = run_table(
+        tmp_path, table, process_count_per_node=4, run_invocation_timeout=0.8, retry_delay=0.01
+    )
+
+    assert run.report.status is RunStatus.COMPLETED
+    assert (run.report.succeeded, run.report.failed) == (4, 2)
+    assert (run.report.items, run.report.items_failed) == (12, 4)
+    counts = invocations(tmp_path)
+    assert [counts[n] for n in range(6)] == [3, 3, 3, 1, 3, 3]
+    assert run.output == rows_of([0, 1, 3, 4])
+    assert sum(group.count for group in run.report.errors) == 5 * 2 + 2
+
+
+def test_a_process_that_dies_in_the_middle_of_a_bundle_keeps_what_it_had_finished(
+    tmp_path: Path,
+) -> None:
+    # tables of 200 mini-batches travel in bundles: a fault in their middle must not cost the rest
+    code = SCRIPT.format(log=str(tmp_path / "invocations"), table={77: ["segfault"], 150: ["exit"]})
+    run = run_script(tmp_path, code, files=200, size=1, run_max_try=2)
+
+    assert run.report.status is RunStatus.COMPLETED
+    counts = invocations(tmp_path)
+    assert {n: c for n, c in counts.items() if c != 1} == {77: 2, 150: 2, -1: 5}
+    assert run.output == lines([n for n in range(200) if n not in (77, 150)])
+    assert (run.report.failed, run.report.items_failed) == (2, 2)
+
+
+def test_the_message_of_a_dead_process_ends_with_its_own_stderr(tmp_path: Path) -> None:
+    code = """
+    import os, sys
+    def run(mini_batch):
+        print("x" * 100_000 + "the last words", file=sys.stderr)
+        os._exit(7)
+    """
+    run = run_script(tmp_path, code, files=1, run_max_try=1)
+    assert run.report.status is RunStatus.FAILED
+    [group] = run.report.errors
+    assert group.text.endswith("the last words")
+    assert len(group.text) < 2**16
+    assert "exit code 7" in run.report.sentence
+    assert "mini-batch 0, attempt 1 on node000/process000" in run.report.sentence
+
+
+def test_a_grandchild_in_a_session_of_its_own_ends_with_the_process_that_started_it(
+    tmp_path: Path,
+) -> None:
+    code = f"""
+    import os, subprocess
+    def run(mini_batch):
+        child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+        with open({str(tmp_path / "pids")!r}, "a") as file:
+            file.write(f"{{child.pid}}\\n")
+        os._exit(3)
+    """
+    run = run_script(tmp_path, code, files=1, run_max_try=2)
+    assert run.report.attempts == 2
+    pids = (tmp_path / "pids").read_text().split()
+    assert len(pids) == 2
+    assert not [pid for pid in pids if alive(int(pid))]
