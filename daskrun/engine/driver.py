@@ -270,7 +270,9 @@ class Driver:
                 now = time.monotonic()
                 if ledger.wants_plan:
                     self._know_plan()
-                room = count * self._sizer.window(slots, ledger.remaining()) - self._owed.get(node, 0)
+                room = count * self._sizer.window(slots, ledger.remaining()) - self._owed.get(
+                    node, 0
+                )
                 if room <= 0 or not ledger.has_work(now):
                     continue
                 size = self._sizer.size(ledger.remaining(), slots)

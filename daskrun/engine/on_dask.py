@@ -19,6 +19,7 @@ from daskrun.core.events import (
     NodeReady,
     Note,
     ProcessReady,
+    StopAsked,
 )
 from daskrun.core.outcome import ProcessInfo
 from daskrun.engine import worker as side
@@ -39,6 +40,7 @@ logger = logging.getLogger(__name__)
 REGISTER_LIMIT = 20.0
 """Seconds the plugins' registration is waited for: one stopped worker answers never."""
 SUBSCRIBE_LIMIT = 20.0
+CONNECT_LIMIT = 30.0
 CLOSE_LIMIT = 40.0
 
 
@@ -58,6 +60,8 @@ class DaskDispatcher:
         self._names = [f"node{n:03d}" for n in range(self._count)]
         self._addresses: dict[str, str] = {}
         """Node -> address of its worker."""
+        self._unfit: dict[str, str] = {}
+        """Address -> why that worker can't take part."""
         self._out: dict[int, tuple[str, Any]] = {}
         """Bundle -> its node and its future."""
         self._lock = threading.Lock()
@@ -106,7 +110,13 @@ class DaskDispatcher:
             target = start_cluster(self._names)
             self._dashboard = LateDashboard(target.scheduler, self._tell_dashboard)
             self._close_with += [self._dashboard.close, target.close]
-        client = client_class(target, set_as_default=False, timeout="30s")
+        try:
+            client = client_class(target, set_as_default=False, timeout=CONNECT_LIMIT)
+        except OSError as error:
+            raise StorageError(
+                f"no Dask scheduler answered at {target} within {CONNECT_LIMIT:g} s ({error}). "
+                "Is it running, and is the address the one it printed at its start?"
+            ) from error
         self._close_with.insert(0, client.close)
         return client
 
@@ -142,10 +152,10 @@ class DaskDispatcher:
             self.events.put(Note(text, time.monotonic()))
 
     def _ask_for_nodes(self) -> None:
-        """Have nodes started until there are ``node_count`` or no worker is left without one."""
+        """Have nodes begun until there are ``node_count`` or no worker is left without one."""
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         with self._lock:
-            taken = set(self._addresses.values())
+            taken = {*self._addresses.values(), *self._unfit}
             free = [a for a in sorted(workers) if a not in taken]
             missing = [n for n in self._names if n not in self._addresses]
             if self._local:
@@ -154,9 +164,14 @@ class DaskDispatcher:
             else:
                 chosen = list(zip(missing, free, strict=False))
             self._addresses.update(chosen)
+            useless = bool(self._unfit) and not self._addresses and not free
+        if useless:
+            reason = "no Dask worker can take part: " + "; ".join(sorted(self._unfit.values()))
+            self.events.put(StopAsked(reason, canceled=False, now=time.monotonic()))
+        run_id, here = self._request.run_id, self._count if self._local else 1
         for name, address in chosen:
-            config = node_config(self._request, name, self._count if self._local else 1)
-            self._call_on([address], self._begin_node, self._request.run_id, config)
+            config = node_config(self._request, name, here)
+            self._call_on([address], self._begin_node, run_id, self._topic, config)
 
     def _call_on(self, addresses: list[str], function: Callable[..., None], *args: Any) -> None:
         """Have a function called on workers; nobody waits: a stopped worker answers never."""
@@ -188,11 +203,14 @@ class DaskDispatcher:
             self.events.put(Note(f"{node}: {value}", now))
         elif kind in ("down", "lost", "worker_went"):
             self._lose(address, f"worker {address}: {value or 'left the cluster'}", kind)
-        elif kind == "worker_came":
-            threading.Thread(target=self._ask_quietly, daemon=True).start()
         elif kind == "missing":
-            text = f"the Dask worker {address} has no daskrun: {value}. Install it there."
+            text = f"worker {address} has no daskrun ({value}): install it there"
             self._lose(address, text, kind)
+        elif kind == "unreachable":
+            text = f"worker {address} can't reach {value}: it must have that path too"
+            self._lose(address, text, kind)
+        if kind in ("worker_came", "worker_went", "missing", "unreachable"):
+            threading.Thread(target=self._ask_quietly, daemon=True).start()
 
     def _ask_quietly(self) -> None:
         with contextlib.suppress(Exception):  # the client may be closing
@@ -202,6 +220,8 @@ class DaskDispatcher:
         """Give back what a node had; ``down`` means that it is starting again."""
         now = time.monotonic()
         with self._lock:
+            if kind in ("missing", "unreachable"):
+                self._unfit[address] = reason
             nodes = [n for n, a in self._addresses.items() if a == address]
             for node in nodes if kind != "down" else []:
                 del self._addresses[node]
@@ -211,7 +231,7 @@ class DaskDispatcher:
             future.cancel(reason=reason)
         for node in nodes:
             self.events.put(NodeLost(node, reason, now))
-        if kind == "missing" and not nodes:
+        if kind in ("missing", "unreachable"):
             self.events.put(Note(reason, now))
         for number in numbers:
             self.events.put(BundleLost(number, reason, now))

@@ -108,8 +108,9 @@ def make_task() -> Callable[[bytes], list[bytes]]:
     return call_entry_script
 
 
-def begin_node(run_id: str, config: dict[str, Any], dask_worker: Any) -> None:
+def begin_node(run_id: str, topic: str, config: dict[str, Any], dask_worker: Any) -> None:
     """Start a node on a worker; called there by ``client.run``."""
     from daskrun.engine import worker as side
 
+    side.note(run_id, topic, dask_worker)  # a worker that joins may be asked before its setup()
     side.begin(run_id, dask_worker.address, config)

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from daskrun.script.node import Node
 from daskrun.script.wire import loads
 
+REACH_LIMIT = 5.0
+"""Seconds a path may take to show up: a network file system tells of new folders late."""
 START_LIMIT = 60.0
 """Seconds a bundle waits for its node's keeper to be started."""
 
@@ -79,6 +83,9 @@ def begin(run_id: str, address: str, config: dict[str, Any]) -> None:
 
 
 def _start(run_id: str, place: _Place, config: dict[str, Any]) -> None:
+    if (path := unreachable(config)) is not None:
+        place.tell("unreachable", path)
+        return
     try:
         early = EARLY.pop((run_id, config["node"]), None)
         node = early.node if early is not None else Node(config, place.tell)
@@ -91,6 +98,20 @@ def _start(run_id: str, place: _Place, config: dict[str, Any]) -> None:
     place.started.set()
     if place.gone:
         node.close()
+
+
+def unreachable(config: dict[str, Any]) -> str | None:
+    """Give the first path of a run that can't be reached from here, None if all can."""
+    run_folder = str(Path(config["logs"]).parent)
+    paths = [run_folder, config["script"]["path"], config["parts"]]
+    paths += [source["root"] for source in config["inputs"] if not source["remote"]]
+    deadline = time.monotonic() + REACH_LIMIT
+    for path in paths:
+        while path and not Path(path).exists():
+            if time.monotonic() > deadline:
+                return str(path)
+            time.sleep(0.2)
+    return None
 
 
 def forget(run_id: str, address: str) -> None:
