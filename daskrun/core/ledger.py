@@ -201,7 +201,7 @@ class Ledger:
         processes = max(1, sum(self._slots.values()))
         whole_wave = not self._init_succeeded and len(self._init_failed_in) >= processes
         if whole_wave or self._init_failures >= 2 * processes:
-            return self._stop("init() failed in every process that tried", event.now)
+            return self._stop("no script process could import the entry script and finish init()", event.now)
         return []
 
     def _room(self, event: RoomFor) -> list[Order]:

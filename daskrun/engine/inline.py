@@ -44,8 +44,7 @@ class InlineDispatcher:
         self._config = node_config(request, NODE, 1)
         self._script = ScriptFile(**self._config["script"])
         self._stack = contextlib.ExitStack()
-        self._folder = Path(tempfile.mkdtemp(prefix="daskrun-inline-"))
-        self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._folder = Path()
         self._part: PartWriter | None = None
         self._module: EntryModule | None = None
         self._executor: Executor | None = None
@@ -53,6 +52,8 @@ class InlineDispatcher:
 
     def start(self) -> None:
         """Load the script and call ``init()``."""
+        self._folder = Path(tempfile.mkdtemp(prefix="daskrun-inline-"))
+        self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self.events.put(NodeReady(NODE, 1, time.monotonic(), where="inline"))
         self._stack.enter_context(_surroundings(self._config, self._folder))
         began = time.perf_counter()

@@ -47,8 +47,8 @@ CLOSE_LIMIT = 40.0
 class DaskDispatcher:
     """Runs bundles on a Dask cluster: one in this process, or one that is given.
 
-    The local target's nodes are started in ``__init__``, before anything of Dask is imported: the
-    user's ``init()`` runs while Dask is loading.
+    The local target's nodes are started before anything of Dask is imported: the user's ``init()``
+    runs while Dask is loading.
     """
 
     def __init__(self, request: StepRequest) -> None:
@@ -71,15 +71,15 @@ class DaskDispatcher:
         self._dashboard: LateDashboard | None = None
         self._done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._made = 0
-        if self._local:
-            for name in self._names:
-                config = node_config(request, name, self._count)
-                side.EARLY[request.run_id, name] = side.EarlyNode(config)
 
     # nodes
 
     def start(self) -> None:
         """Connect, register the plugins, ask for the nodes."""
+        if self._local:
+            for name in self._names:
+                config = node_config(self._request, name, self._count)
+                side.EARLY[self._request.run_id, name] = side.EarlyNode(config)
         from cloudpickle import register_pickle_by_value
         from distributed import Client
 
