@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
+import linecache
 import sys
 import traceback
 from dataclasses import dataclass
@@ -88,7 +89,9 @@ class _FromSnapshot:
 
 def _load(script: ScriptFile) -> ModuleType:
     """Import the script under its own name, from the snapshot, as the file the user knows."""
-    code = compile(Path(script.path).read_bytes(), script.shown_as, "exec", dont_inherit=True)
+    source = Path(script.path).read_bytes()
+    _remember(source, script.shown_as)
+    code = compile(source, script.shown_as, "exec", dont_inherit=True)
     name = Path(script.shown_as).stem
     if name in sys.modules or name in sys.stdlib_module_names or not name.isidentifier():
         name = "entry_script"  # a script called test.py must not hide a module of that name
@@ -103,6 +106,13 @@ def _load(script: ScriptFile) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def _remember(source: bytes, shown_as: str) -> None:
+    """Have tracebacks quote the snapshot: the user's own file may be edited, or not be on this node."""
+    with contextlib.suppress(SyntaxError, UnicodeDecodeError):  # compile() says it better
+        lines = importlib.util.decode_source(source).splitlines(keepends=True)
+        linecache.cache[shown_as] = (len(source), None, lines, shown_as)
 
 
 def _takes_context(run: Callable[..., Any]) -> bool:

@@ -135,7 +135,7 @@ def test_a_fault_costs_one_attempt_of_its_own_mini_batch(
     assert (run.report.items, run.report.items_failed) == (12, 0)
     assert run.report.retried == 1
     # it ran twice, the others once: nobody else was charged, nobody else ran again
-    expected = Counter({n: 1 for n in range(6)}) + Counter({2: 1})
+    expected = Counter(range(6)) + Counter({2: 1})
     expected[-1] = 2 if ends_process else 1
     assert invocations(tmp_path) == expected
     assert run.output == (rows_of(list(range(6))) if action == "append_row" else None)

@@ -1,0 +1,142 @@
+"""What crosses between processes: frames of plain values, the inbox, the cell and whom it blames."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from daskrun.core.outcome import Outcome
+from daskrun.script.wire import (
+    Blame,
+    Cell,
+    Inbox,
+    Unpacker,
+    blame,
+    loads,
+    pack,
+    shared_memory,
+    write_all,
+)
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+    max_leaves=10,
+)
+
+
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ("touch /tmp/never",)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Evil(), os.path.join, Outcome, ValueError("x"), [{"deep": (1, Evil())}]],
+    ids=["reduce", "function", "class", "exception", "nested"],
+)
+def test_no_class_and_no_function_comes_through(value: object) -> None:
+    with pytest.raises(pickle.UnpicklingError, match="only plain values travel here"):
+        loads(pickle.dumps(value, 5))
+
+
+@given(plain)
+def test_plain_values_come_through_as_they_were(value: object) -> None:
+    assert loads(pickle.dumps(value, 5)) == value
+
+
+@given(st.lists(plain, max_size=6), st.lists(st.integers(0, 10_000), max_size=12))
+def test_messages_are_found_however_the_stream_is_cut(
+    messages: list[object], cuts: list[int]
+) -> None:
+    stream = b"".join(map(pack, messages))
+    edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
+    unpacker, found = Unpacker(), []
+    for begin, end in zip(edges, edges[1:], strict=False):
+        found += unpacker.feed(stream[begin:end])
+    assert found == messages
+
+
+def test_a_torn_message_at_the_end_is_not_given() -> None:
+    stream = pack(1) + pack("second")
+    for end in range(len(pack(1)), len(stream)):
+        assert Unpacker().feed(stream[:end]) == [1]
+
+
+def test_write_all_writes_more_than_a_pipe_holds() -> None:
+    reader, writer = os.pipe()
+    data, found = os.urandom(300_000), bytearray()
+    if (child := os.fork()) == 0:
+        os.close(reader)
+        write_all(writer, data)
+        os._exit(0)
+    os.close(writer)
+    while chunk := os.read(reader, 65536):
+        found += chunk
+    assert os.waitpid(child, 0)[1] == 0
+    os.close(reader)
+    assert bytes(found) == data
+
+
+def test_the_inbox_gives_each_message_once_then_none_at_the_end() -> None:
+    memory = shared_memory("test-inbox")
+    ours, theirs = os.pipe()
+    sender, receiver = Inbox(memory, theirs), Inbox(memory, ours)
+    # more than a pipe holds, before anybody reads: the sender must not block
+    for message in ({"payload": os.urandom(1_000_000)}, {"small": 1}, None):
+        sender.put(message)
+        assert receiver.get() == message
+    os.close(theirs)
+    assert receiver.get() is None
+    os.close(ours)
+    os.close(memory)
+
+
+@pytest.fixture
+def cell() -> Cell:
+    fd = shared_memory("test-cell")
+    cell = Cell(fd, create=True)
+    os.close(fd)
+    return cell
+
+
+def test_a_cell_with_nothing_in_hand_blames_nobody(cell: Cell) -> None:
+    assert blame(cell) is None
+
+
+@pytest.mark.parametrize("loading", [True, False])
+def test_the_mini_batch_in_hand_is_blamed(cell: Cell, loading: bool) -> None:
+    cell.ints[Cell.ATTEMPT], cell.ints[Cell.ITEMS] = 2, 10
+    cell.times[Cell.STARTED_AT] = 1e9
+    cell.times[Cell.LOADING_SINCE], cell.times[Cell.RUNNING_SINCE] = 5.0, 6.0
+    cell.ints[Cell.LOADING if loading else Cell.RUNNING] = 7
+    assert blame(cell) == Blame(7, 2, 10, 5.0 if loading else 6.0, 1e9, loading)
+
+
+def test_items_not_yet_known_count_as_one(cell: Cell) -> None:
+    cell.ints[Cell.LOADING] = 0
+    found = blame(cell)
+    assert found is not None
+    assert found.items == 1
+
+
+def test_one_loading_and_one_running_charge_neither(cell: Cell) -> None:
+    cell.ints[Cell.LOADING], cell.ints[Cell.RUNNING] = 4, 3
+    assert blame(cell) is None
+
+
+def test_two_views_of_one_cell_show_the_same(cell: Cell) -> None:
+    fd = shared_memory("test-cell")
+    mine = Cell(fd, create=True)
+    theirs = Cell(fd, create=False)
+    theirs.ints[Cell.RUNNING] = 3
+    theirs.enter(2, 12.5)
+    assert (mine.ints[Cell.RUNNING], mine.ints[Cell.PHASE]) == (3, 2)
+    assert mine.times[Cell.PHASE_SINCE] == 12.5
+    for one in (mine, theirs, cell):
+        one.close()
+    os.close(fd)
