@@ -58,7 +58,8 @@ class AttemptTable:
         if process is not None:
             where, started = f"{process.node}/{process.name}", _utc(process.started)
         # A plain row needs no quoting, and by hand costs a third of what csv takes for it.
-        plain, rows = f",{where},{started},", []
+        plain = f",{where},{started},"
+        rows: list[str] = []
         for outcome in event.outcomes:
             index, attempt, status, items, results, _, _, _, _, _, elapsed, inside, _ = outcome
             if status:
