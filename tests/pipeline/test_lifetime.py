@@ -1,0 +1,157 @@
+"""Real scripts as users write them: no ``__main__`` guard, an end that comes before the run's."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAD = """
+import sys
+from daskrun import *
+
+ws = Workspace.create("trial")
+config = ParallelRunConfig(
+    entry_script="score.py", error_threshold=-1, output_action="append_row",
+    compute_target={target!r}, process_count_per_node=1, mini_batch_size=3, run_max_try=1)
+step = ParallelRunStep(
+    "score-files", config, [Dataset.File.from_files("files")], PipelineData("scores"))
+run = Experiment(ws, "trial").submit(Pipeline(ws, [step]))
+"""
+SLOW = "import time\ndef run(m):\n    time.sleep(0.5)\n    return list(m)\n"
+ENDLESS = "import time\ndef run(m):\n    time.sleep(100)\n    return list(m)\n"
+BAD = "def run(m):\n    raise ValueError('no good')\n"
+
+
+@pytest.fixture
+def script(work):
+    def start(code, entry=SLOW, target=None):
+        (work.path / "score.py").write_text(entry)
+        (work.path / "main.py").write_text(HEAD.format(target=target) + code)
+        return subprocess.Popen(
+            [sys.executable, "main.py"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    started = []
+
+    def run(*arguments, **more):
+        started.append(start(*arguments, **more))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def status_of(work):
+    from daskrun.workspace.run_folder import RunFolder
+
+    folders = sorted(work.ws.runs_folder.iterdir())
+    return RunFolder(folders[0]).last_state()["status"]
+
+
+def results(work):
+    return [path.read_text() for path in work.ws.folder.rglob("parallel_run_step.txt")]
+
+
+@pytest.mark.parametrize("target", [None, "inline"])
+def test_a_script_that_ends_without_waiting(work, script, target):
+    out, err = (process := script("print('end')", target=target)).communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out == "end\n"
+    assert "daskrun: the script has ended; waiting for run" in err
+    assert ": Completed" in err
+    assert "Traceback" not in err
+    assert len(results(work)[0].splitlines()) == 10
+
+
+def test_a_script_that_waits_hears_nothing_at_its_end(work, script):
+    process = script("run.wait_for_completion(show_output=True)\nprint('end')")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out.endswith("end\n")
+    assert "daskrun:" not in err
+
+
+def test_a_failure_nobody_waited_for_is_exit_code_1(work, script):
+    process = script("print('end')", entry=BAD)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out == "end\n"  # flushed before the process ends
+    assert "ValueError: no good" in err
+    assert "score.py:2" in err
+    assert "job_error.txt" in err
+
+
+def test_a_failure_that_was_caught_is_the_scripts_own_affair(work, script):
+    code = "try:\n    run.wait_for_completion()\nexcept RunFailedError:\n    print('caught')\n"
+    process = script(code, entry=BAD)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "caught\n"), err
+
+
+def test_an_error_of_the_script_itself_lets_the_run_end(work, script):
+    process = script("1 / 0")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "ZeroDivisionError" in err
+    assert status_of(work) == "Completed"
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signals_while_the_end_waits_cancel(work, script, number, code):
+    process = script("", entry=ENDLESS)
+    line = process.stderr.readline()
+    assert "the script has ended" in line
+    time.sleep(1.5)  # into the run
+    began = time.monotonic()
+    os.kill(process.pid, number)
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - began < 15
+    assert process.returncode == code, err
+    assert ": Canceled" in err
+    assert status_of(work) == "Canceled"
+
+
+def test_ctrl_c_inside_a_wait(work, script):
+    process = script("print('go', flush=True)\nrun.wait_for_completion()", entry=ENDLESS)
+    assert process.stdout.readline() == "go\n"
+    time.sleep(1.5)
+    os.kill(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert "KeyboardInterrupt" in err
+    assert process.returncode in (1, 130, -signal.SIGINT)
+    assert status_of(work) == "Canceled"
+
+
+def test_a_killed_driver_is_seen_as_a_failed_run(work, script):
+    from daskrun import Experiment
+
+    process = script("print(run.id, flush=True)\nrun.wait_for_completion()", entry=ENDLESS)
+    run_id = process.stdout.readline().strip()
+    run = Experiment(work.ws, "trial").get_run(run_id)
+    assert run.get_status() == "Running"
+    process.kill()
+    process.wait()
+    assert run.wait_for_completion(raise_on_error=False, timeout_seconds=10) == "Failed"
+    assert "the process that drove the run is gone" in run.sentence
+
+
+def test_submit_loads_nothing_heavy(work):
+    code = HEAD.format(target=None) + (
+        "heavy = {'pandas', 'pyarrow', 'fsspec', 'rich', 'psutil', 'pydantic', 'bokeh'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+        "run.wait_for_completion()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "[]\n"

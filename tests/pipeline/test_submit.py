@@ -1,0 +1,294 @@
+import json
+import logging
+import os
+from pathlib import Path
+
+import pytest
+
+from daskrun import (
+    AmlCompute,
+    ComputeTarget,
+    CondaDependencies,
+    Dataset,
+    DatasetError,
+    Datastore,
+    Environment,
+    Experiment,
+    Model,
+    NameNotFoundError,
+    Pipeline,
+    PipelineData,
+    RunDetails,
+    RunFailedError,
+    SettingsError,
+    StorageError,
+    Workspace,
+)
+from daskrun.pipeline import experiment as experiment_file
+from daskrun.pipeline import prepare as prepare_file
+
+EXPECTED = "".join(f"{n}.txt: {n}\n" for n in range(10))
+
+
+def result_of(run, folder, step="score-files", output="scores"):
+    reference = run.find_step_run(step)[0].get_output_data(output)
+    reference.download(local_path=folder)
+    return Path(folder, reference.path_on_datastore, "parallel_run_step.txt").read_text()
+
+
+def test_the_whole_way_and_again_with_other_values(work, capsys):
+    pipeline = Pipeline(work.ws, [work.make_step()])
+    experiment = Experiment(work.ws, "trial")
+    run = experiment.submit(pipeline)
+    assert run.wait_for_completion(show_output=True) == "Completed"
+    assert "10 of 10" not in capsys.readouterr().out  # 4 mini-batches of 3 files
+    assert result_of(run, "down") == EXPECTED
+    step = run.find_step_run("score-files")[0]
+    reference = step.get_output_data("scores")
+    assert reference.path_on_datastore == f"azureml/{step.id}/scores"
+
+    one = Dataset.File.from_files("files/7.txt")
+    again = experiment.submit(pipeline, pipeline_parameters={"files": one, "size": "1"})
+    again.wait_for_completion()
+    assert result_of(again, "down2") == "7.txt: 7\n"
+    assert again.id > run.id
+    assert work.ws.experiments == ["trial"]
+
+
+def test_what_the_run_folder_tells(work):
+    run = work.submit(description="a trial", environment_variables={"TOKEN": "s3cret"})
+    run.wait_for_completion()
+    step = run.get_steps()[0]
+    details = step.get_details()
+    assert [state["status"] for state in details["states"]] == [
+        "NotStarted",
+        "Running",
+        "Completed",
+    ]
+    assert details["report"]["succeeded"] == 4
+    story = details["story"]
+    assert story["pipeline_run"] == run.id
+    assert story["settings"]["mini_batch_size"] == 3
+    assert story["inputs"][0]["dataset"] == "Dataset.File.from_files('files')"
+    assert story["description"] == "a trial"
+    assert story["mini_batches"] == 4
+    assert run.get_details()["story"]["steps"] == [step.id]
+    everything = "".join(
+        path.read_text(errors="replace") for path in step.folder.rglob("*") if path.is_file()
+    )
+    assert "s3cret" not in everything
+    assert (step.folder / "snapshot" / "score.py").exists()
+
+
+def test_logs_and_details(work, capsys):
+    run = work.submit()
+    run.wait_for_completion()
+    logs = run.get_steps()[0].folder / "logs"
+    assert (logs / "job_result.txt").read_text().startswith("Completed: 4 of 4")
+    table = (logs / "sys" / "job_report" / "processed_mini-batches.csv").read_text()
+    assert len(table.splitlines()) == 5
+    RunDetails(run).show()
+    shown = capsys.readouterr().out
+    assert f"Run {run.id}: Completed" in shown
+    assert "Step score-files: Completed" in shown
+    assert str(logs) in shown
+    assert "output goes to" in shown
+    assert repr(RunDetails(run)) in shown
+
+
+def test_steps_run_in_order(work):
+    steps = [work.make_step("first-step"), work.make_step("second-step", output="other")]
+    run = work.submit(*steps, parameters={"size": 10})
+    run.wait_for_completion()
+    assert run.sentence == "all 2 steps are done."
+    assert result_of(run, "d", "second-step", "other") == EXPECTED
+    first, second = run.get_steps()
+    assert first.get_details()["states"][2]["time"] <= second.get_details()["states"][1]["time"]
+    with pytest.raises(NameNotFoundError, match="There are 'first-step', 'second-step'"):
+        run.find_step_run("third-step")
+    with pytest.raises(NameNotFoundError, match="no output has the name 'inferences'"):
+        second.get_output_data("inferences")
+
+
+def test_a_failed_step_ends_the_run(work):
+    (work.path / "bad.py").write_text("def run(mini_batch):\n    raise ValueError('no good')\n")
+    run = work.submit(
+        work.make_step("first-step", entry_script="bad.py", run_max_try=1),
+        work.make_step("second-step"),
+    )
+    with pytest.raises(RunFailedError) as caught:
+        run.wait_for_completion()
+    text = str(caught.value)
+    first, second = run.get_steps()
+    assert "step 'first-step'" in text
+    assert text.count("ValueError: no good") == 1
+    assert "bad.py:2" in text
+    assert str(first.folder / "logs" / "job_error.txt") in text
+    assert run.wait_for_completion(raise_on_error=False) == "Failed"
+    assert (first.get_status(), second.get_status()) == ("Failed", "Canceled")
+    assert "not started: step 'first-step'" in second.sentence
+    with pytest.raises(StorageError, match=r"output 'scores' \(run Canceled\): there is no file"):
+        second.get_output_data("scores").download("down")
+    assert "ValueError: no good" in (first.folder / "logs" / "job_error.txt").read_text()
+
+
+def no_trace(ws):
+    runs = list(ws.runs_folder.iterdir()) if ws.runs_folder.exists() else []
+    outputs = list((ws.folder / "datastore").rglob("*"))
+    return not runs and not [path for path in outputs if path.name != "azureml"]
+
+
+def test_all_problems_of_all_steps_come_before_anything_starts(work):
+    first = work.make_step("first-step", entry_script="none.py", compute_target="cloud")
+    second = work.make_step("second-step")
+    second.parallel_run_config.node_count = 0
+    with pytest.raises(SettingsError) as caught:
+        work.submit(first, second)
+    text = str(caught.value)
+    assert "step 'first-step': entry_script='none.py' is not there" in text
+    assert "step 'first-step': no compute target has the name 'cloud'" in text
+    assert "step 'second-step': node_count=0" in text
+    assert len(caught.value.problems) == 3
+    assert no_trace(work.ws)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"sizes": 1}, SettingsError, "There are 'files', 'size'"),
+        ({"size": "10MB"}, SettingsError, "mini_batch_size='10MB' is a size in bytes"),
+        ({"files": "files"}, DatasetError, "an input needs a dataset"),
+    ],
+)
+def test_wrong_parameters(work, parameters, error, message):
+    with pytest.raises(error, match=message):
+        work.submit(parameters=parameters)
+    assert no_trace(work.ws)
+
+
+def test_empty_data(work):
+    (work.path / "empty").mkdir()
+    empty = Dataset.File.from_files("empty", validate=False)
+    with pytest.raises(DatasetError, match="empty"):
+        work.submit(parameters={"files": empty})
+    none = Dataset.File.from_files("files/*.png", validate=False)
+    with pytest.raises(DatasetError, match=r"files/\*\.png"):
+        work.submit(parameters={"files": none})
+    assert no_trace(work.ws)
+
+
+def test_a_broken_settings_file(work):
+    (work.path / "parallel_run_step.settings.json").write_text('{"append_rows": {}}')
+    with pytest.raises(SettingsError, match="append_row"):
+        work.submit()
+
+
+def test_an_output_that_cannot_be_written(work):
+    blocked = work.path / "blocked"
+    blocked.mkdir()
+    (blocked / "azureml").write_text("a file is in the way")
+    store = Datastore.register_local(work.ws, "blocked", blocked)
+    with pytest.raises(SettingsError, match="can't be written"):
+        work.submit(output=PipelineData("scores", datastore=store))
+    assert no_trace(work.ws)
+
+
+def test_an_output_at_a_url_is_refused_for_now(work):
+    store = Datastore.register_url(work.ws, "box", "memory://box")
+    with pytest.raises(SettingsError, match="outputs go to folders so far"):
+        work.submit(output=PipelineData("scores", datastore=store))
+
+
+def test_node_count_is_bounded_by_the_target(work):
+    plan = AmlCompute.provisioning_configuration("x", max_nodes=2)
+    target = ComputeTarget.create(work.ws, "cpu", plan)
+    with pytest.raises(SettingsError, match=r"node_count=3 is more than .*max_nodes=2"):
+        work.submit(compute_target=target, node_count=3)
+    with pytest.raises(SettingsError, match="node_count=3 is more than"):
+        work.submit(compute_target="cpu", node_count=3)
+
+
+def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
+    monkeypatch.setattr(experiment_file, "_said", set())
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["x"])
+    with caplog.at_level(logging.WARNING, logger="daskrun"):
+        for _ in range(2):
+            work.submit(environment=environment).wait_for_completion()
+    assert caplog.text.count("python.conda_dependencies recorded and not used") == 1
+
+
+def test_the_script_is_told_its_run(work):
+    (work.path / "weights").write_text("w")
+    Model.register(work.ws, "weights", "mnist")
+    (work.path / "score.py").write_text(
+        "import sys\nfrom daskrun import Model\n"
+        "def run(mini_batch):\n"
+        "    text = open(Model.get_model_path('mnist')).read() + ' '.join(sys.argv[1:])\n"
+        "    return [text] * len(mini_batch)\n"
+    )
+    run = work.submit(arguments=["--a", 1])
+    run.wait_for_completion()
+    assert result_of(run, "down") == "w--a 1\n" * 10
+
+
+def test_source_directory(work):
+    code = work.path / "code"
+    code.mkdir()
+    (code / "lib.py").write_text("WORD = 'one'\n")
+    (code / "score.py").write_text("import lib\ndef run(m):\n    return [lib.WORD] * len(m)\n")
+    run = work.submit(source_directory="code")
+    run.wait_for_completion()
+    assert result_of(run, "down") == "one\n" * 10
+
+
+def test_runs_can_be_found_again(work, monkeypatch):
+    run = work.submit()
+    run.wait_for_completion()
+    other = Experiment(work.ws, "other")
+    experiment = Experiment(work.ws, "trial")
+    assert experiment.get_run(run.id) is run
+    monkeypatch.setattr(experiment_file, "_live", {})  # as another process sees it
+    found = experiment.get_runs()
+    assert [each.id for each in found] == [run.id]
+    assert found[0].wait_for_completion(show_output=True) == "Completed"
+    assert found[0].sentence == "4 of 4 mini-batches succeeded."
+    assert result_of(found[0], "down") == EXPECTED
+    assert "Completed" in RunDetails(found[0]).text()
+    found[0].cancel()  # it has ended: nothing to do
+    assert other.get_runs() == []
+    with pytest.raises(NameNotFoundError, match="no run has the name"):
+        other.get_run(run.id)
+
+
+def test_wrong_submits(work, tmp_path_factory):
+    elsewhere = Workspace.create("other", path=tmp_path_factory.mktemp("other"))
+    with pytest.raises(SettingsError, match="Make both with the same workspace"):
+        Experiment(elsewhere, "trial").submit(Pipeline(work.ws, [work.make_step()]))
+    with pytest.raises(SettingsError, match="is not one"):
+        Experiment(work.ws, "trial").submit(work.make_step())
+    with pytest.raises(SettingsError) as caught:
+        Experiment("ws", "a b")
+    assert len(caught.value.problems) == 2
+
+
+def test_windows_is_told_of_wsl(work, monkeypatch):
+    step = work.make_step()
+    pipeline = Pipeline(work.ws, [step])
+    monkeypatch.setattr(prepare_file.os, "name", "nt")
+    with pytest.raises(SettingsError, match="WSL"):
+        prepare_file.prepare(pipeline, {})
+    monkeypatch.undo()
+    assert os.name == "posix"
+
+
+def test_run_ids_are_unique_and_sort_by_time():
+    ids = [experiment_file.new_run_id() for _ in range(100)]
+    assert len(set(ids)) == 100
+    assert [each[:19] for each in ids] == sorted(each[:19] for each in ids)
+
+
+def test_run_json_is_whole(work):
+    run = work.submit()
+    run.wait_for_completion()
+    assert json.loads((run.folder / "run.json").read_text())["kind"] == "pipeline"

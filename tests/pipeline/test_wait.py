@@ -1,0 +1,244 @@
+import io
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from daskrun import (
+    DaskrunError,
+    Experiment,
+    RunCanceledError,
+    RunDetails,
+    RunFailedError,
+    SettingsError,
+    WaitTimeoutError,
+)
+from daskrun.core.events import RunEnded
+from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.engine import driver
+from daskrun.pipeline import experiment as experiment_file
+from daskrun.pipeline import lifetime
+
+DONE = Report(RunStatus.COMPLETED, "all done.", 1, 1, 0, 0, 1, 1, 0, 1, 0, (), (), 0.1)
+
+
+class Control:
+    """Stands for the driver's; an engine that ends when it is told to."""
+
+    def __init__(self):
+        self.asked = threading.Event()
+        self.reason = ""
+
+    def cancel(self, reason):
+        self.reason = reason
+        self.asked.set()
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """An engine that waits for ``.go`` or a cancellation."""
+
+    class Engine:
+        go = threading.Event()
+        report = DONE
+        deaf = False
+        started = threading.Event()
+
+        def execute(self, request, observers, control):
+            self.started.set()
+            for observer in observers:
+                observer.progress(Progress(2, 1, 1, 0, 0, 0, 1, 0, 1.0, None))
+            while not self.go.wait(0.01):
+                if control.asked.is_set() and not self.deaf:
+                    self.report = replace(DONE, status=RunStatus.CANCELED, sentence=control.reason)
+                    break
+            for observer in observers:
+                observer.notify(RunEnded(self.report, 0.0))
+                observer.close()
+            return self.report
+
+    made = Engine()
+    made.go, made.started = threading.Event(), threading.Event()
+    monkeypatch.setattr(driver, "execute", made.execute)
+    monkeypatch.setattr(driver, "RunControl", Control)
+    yield made
+    made.go.set()
+
+
+def test_submit_returns_at_once(work, engine):
+    run = work.submit()
+    assert run.get_status() == "Running"
+    assert engine.started.wait(10)
+    assert run.get_steps()[0].get_status() == "Running"
+    engine.go.set()
+    assert run.wait_for_completion() == "Completed"
+
+
+def test_a_wait_has_an_end(work, engine):
+    run = work.submit()
+    with pytest.raises(
+        WaitTimeoutError, match=r"still Running after timeout_seconds=0\.05"
+    ) as caught:
+        run.wait_for_completion(timeout_seconds=0.05)
+    assert isinstance(caught.value, TimeoutError)
+    with pytest.raises(SettingsError, match="timeout_seconds=-1"):
+        run.wait_for_completion(timeout_seconds=-1)
+
+
+def test_cancel(work, engine):
+    run = work.submit(work.make_step("first-step"), work.make_step("second-step"))
+    assert engine.started.wait(10)
+    run.cancel("enough")
+    with pytest.raises(RunCanceledError, match="enough"):
+        run.wait_for_completion()
+    first, second = run.get_steps()
+    assert (first.get_status(), second.get_status()) == ("Canceled", "Canceled")
+    run.cancel("again")
+    assert run.get_status() == "Canceled"
+
+
+def test_a_step_cancels_its_run(work, engine):
+    run = work.submit()
+    run.find_step_run("score-files")[0].cancel()
+    assert run.wait_for_completion(raise_on_error=False) == "Canceled"
+
+
+def test_cancel_before_the_engine_is_there(work, engine, monkeypatch):
+    import_began, let_it = threading.Event(), threading.Event()
+    real = experiment_file.PipelineDriver._run_step
+
+    def slow(self, step):
+        import_began.set()
+        let_it.wait(10)
+        return real(self, step)
+
+    monkeypatch.setattr(experiment_file.PipelineDriver, "_run_step", slow)
+    run = work.submit()
+    assert import_began.wait(10)
+    run.cancel("early")
+    let_it.set()
+    assert run.wait_for_completion(raise_on_error=False) == "Canceled"
+
+
+def test_ctrl_c_in_a_wait_cancels(work, engine):
+    run = work.submit()
+    assert engine.started.wait(10)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        run.wait_for_completion()
+    assert run.get_status() == "Canceled"
+    assert "Ctrl-C was pressed" in run.sentence
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_other_signals_act_as_ctrl_c(work, engine, name):
+    number = getattr(signal, name)
+    run = work.submit()
+    assert engine.started.wait(10)
+    threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
+    with pytest.raises(SystemExit) as caught:
+        run.wait_for_completion()
+    assert caught.value.code == 128 + number
+    assert run.get_status() == "Canceled"
+    assert name in run.sentence
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_users_own_handler_stays(work, engine):
+    mine = []
+    before = signal.signal(signal.SIGTERM, lambda *_: mine.append(1))
+    try:
+        run = work.submit()
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        threading.Timer(0.5, engine.go.set).start()
+        assert run.wait_for_completion() == "Completed"
+        assert mine == [1]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_wait_gives_up_on_a_run_that_does_not_end(work, engine, monkeypatch, capsys):
+    monkeypatch.setattr(lifetime, "CANCEL_LIMIT", 0.2)
+    engine.deaf = True
+    run = work.submit()
+    assert engine.started.wait(10)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run.wait_for_completion()
+    assert time.monotonic() - began < 10
+    assert f"run {run.id} has not ended" in capsys.readouterr().err
+
+
+def test_an_engine_that_breaks_is_a_failed_run(work, engine, monkeypatch):
+    def broken(request, observers, control):
+        raise RuntimeError("a mistake of ours")
+
+    monkeypatch.setattr(driver, "execute", broken)
+    run = work.submit()
+    with pytest.raises(
+        RunFailedError, match="daskrun itself failed: RuntimeError: a mistake of ours"
+    ):
+        run.wait_for_completion()
+    report = run.get_steps()[0].get_details()["report"]
+    assert "a mistake of ours" in report["errors"][0]["text"]
+
+
+def test_a_driver_that_breaks_leaves_nobody_waiting(work, engine, monkeypatch):
+    def broken(self):
+        raise RuntimeError("no lock")
+
+    monkeypatch.setattr(experiment_file.RunFolder, "drive", broken)
+    run = work.submit()
+    with pytest.raises(RunFailedError, match="no lock"):
+        run.wait_for_completion(timeout_seconds=30)
+    assert run.get_steps()[0].get_status() == "Canceled"
+
+
+def test_progress_is_shown(work, engine, capsys):
+    run = work.submit()
+    assert engine.started.wait(10)
+    threading.Timer(0.5, engine.go.set).start()
+    run.wait_for_completion(show_output=True)
+    shown = capsys.readouterr().out
+    assert "score-files: [###############...............] 1/2 mini-batches (50 %)" in shown
+    assert f"run {run.id}: Completed. all done." in shown
+    assert "1/2 mini-batches" in RunDetails(run).text()
+
+
+def test_what_another_process_sees(work, engine, monkeypatch):
+    run = work.submit()
+    assert engine.started.wait(10)
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment_file, "_live", {})
+        other = Experiment(work.ws, "trial").get_run(run.id)
+    assert other.get_status() == "Running"
+    with pytest.raises(DaskrunError, match="driven by another process"):
+        other.cancel()
+    with pytest.raises(WaitTimeoutError):
+        other.wait_for_completion(timeout_seconds=0.05)
+    engine.go.set()
+    assert other.wait_for_completion(timeout_seconds=30) == "Completed"
+
+
+def test_a_status_or_a_wait_tells_of_a_failure(work, engine):
+    engine.report = replace(DONE, status=RunStatus.FAILED, sentence="it broke")
+    engine.go.set()
+    run = work.submit()
+    assert run.ended_within(30)
+    assert "it broke" in run.failure
+    assert run.get_steps()[0].get_status() == "Failed"
+    assert run.failure is None
+    with pytest.raises(RunFailedError):
+        run.wait_for_completion()
+
+
+def test_nothing_is_drawn_without_show_output(work, engine, monkeypatch):
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    engine.go.set()
+    work.submit().wait_for_completion()
+    assert out.getvalue() == ""
