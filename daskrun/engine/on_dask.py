@@ -255,7 +255,7 @@ class DaskDispatcher:
     def _submit(
         self, node: str, address: str, group: list[tuple[Bundle, bytes]], budget: float
     ) -> None:
-        from dask._task_spec import DataNode
+        from dask.task_spec import DataNode
         from dask.bag import Bag
         from distributed import futures_of
 
