@@ -74,7 +74,7 @@ class PipelineDriver:
                 locks.enter_context(self.state.folder.drive())
                 status, sentence = self._run_steps()
                 # While the lock is held: who sees it free must see the end too.
-                self.state.enter(status, sentence)
+                self._end_all(status, sentence)
         except Exception as error:
             logger.exception("run %s: its driver failed", self.state.folder.id)
             sentence = f"daskrun itself failed: {type(error).__name__}: {error}"
@@ -118,7 +118,7 @@ class PipelineDriver:
                 self._control = None
 
     def _end_all(self, status: RunStatus, sentence: str) -> None:
-        """Leave nothing without an end: who waits for it would wait for ever."""
+        """Give an end to everything without one, to the steps before the whole of them."""
         for step in self._steps:
             if not step.state.status.ended:
                 reason = f"not started: {sentence}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import re
 import shutil
 import socket
@@ -162,7 +161,7 @@ class Experiment:
             "experiment": self.name,
             "workspace": str(self.workspace.folder),
             "created": time.time(),
-            "python": platform.python_version(),
+            "python": sys.version.split()[0],
             "host": socket.gethostname(),
             "script": os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else None,  # noqa: PTH100
         }
