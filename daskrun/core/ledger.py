@@ -116,6 +116,8 @@ class Ledger:
         self._stopped: StopAsked | None = None
         self._finished: RunStatus | None = None
         self._began: float | None = None
+        self._pace_from: tuple[float, int] | None = None
+        """When the first bundle came back, and the mini-batches ended by then: init() is over."""
         self._handlers: Mapping[type, Callable[[Any], list[Order]]] = {
             Planned: self._planned,
             NodeReady: self._node_ready,
@@ -201,7 +203,9 @@ class Ledger:
         processes = max(1, sum(self._slots.values()))
         whole_wave = not self._init_succeeded and len(self._init_failed_in) >= processes
         if whole_wave or self._init_failures >= 2 * processes:
-            return self._stop("no script process could import the entry script and finish init()", event.now)
+            return self._stop(
+                "no script process could import the entry script and finish init()", event.now
+            )
         return []
 
     def _room(self, event: RoomFor) -> list[Order]:
@@ -235,6 +239,8 @@ class Ledger:
             if owed.pop(outcome.index, None) is not None:
                 self._settle(outcome, event, orders)
         self._take_back(owed)
+        if self._pace_from is None:
+            self._pace_from = event.now, self.tally.succeeded + self.tally.failed
         return orders + self._judge(event.now)
 
     def _lost(self, event: BundleLost) -> list[Order]:
@@ -314,7 +320,10 @@ class Ledger:
         total = len(self._states) if self._complete else None
         done = tally.succeeded + tally.failed
         elapsed = now - self._began if self._began is not None else 0.0
-        eta = elapsed * (total - done) / done if total is not None and done else None
+        eta = None
+        if total is not None and self._pace_from is not None:
+            since, before = self._pace_from
+            eta = (now - since) * (total - done) / (done - before) if done > before else None
         in_flight = sum(len(bundle.entries) for bundle in self._out.values())
         return Progress(
             total=total,

@@ -255,8 +255,8 @@ class DaskDispatcher:
     def _submit(
         self, node: str, address: str, group: list[tuple[Bundle, bytes]], budget: float
     ) -> None:
-        from dask.task_spec import DataNode
         from dask.bag import Bag
+        from dask.task_spec import DataNode
         from distributed import futures_of
 
         run_id = self._request.run_id

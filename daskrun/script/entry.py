@@ -109,7 +109,7 @@ def _load(script: ScriptFile) -> ModuleType:
 
 
 def _remember(source: bytes, shown_as: str) -> None:
-    """Have tracebacks quote the snapshot: the user's own file may be edited, or not be on this node."""
+    """Have tracebacks quote the snapshot: the user's file may be edited, or not on this node."""
     with contextlib.suppress(SyntaxError, UnicodeDecodeError):  # compile() says it better
         lines = importlib.util.decode_source(source).splitlines(keepends=True)
         linecache.cache[shown_as] = (len(source), None, lines, shown_as)

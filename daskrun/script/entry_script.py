@@ -52,7 +52,7 @@ class EntryScript:
 
     @property
     def output_dir(self) -> str:
-        """The step's output folder (``DASKRUN_OUTPUT_PATH``), for ``summary_only`` scripts to write in."""
+        """The output folder of the step: what ``DASKRUN_OUTPUT_PATH`` says."""
         return self._folder("output_dir")
 
     @property
