@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
     from daskrun.monitor.observer import Observer
+    from daskrun.storage.lock import RunLock
     from daskrun.workspace.run_folder import RunFolder
 
 logger = logging.getLogger("daskrun")
@@ -55,10 +55,12 @@ class PipelineDriver:
 
     def start(self) -> None:
         """Start the thread and return at once."""
+        # Before the state is noted: a run that is Running and not locked has lost its process.
+        held = self.state.folder.drive()
         self.state.enter(RunStatus.RUNNING)
         # Not a daemon: the process must not end under a run.
         name = f"daskrun-{self.state.folder.id}"
-        threading.Thread(target=self._run, name=name, daemon=False).start()
+        threading.Thread(target=self._run, args=(held,), name=name, daemon=False).start()
 
     def cancel(self, reason: str) -> None:
         """End the step that runs and start no other."""
@@ -67,18 +69,15 @@ class PipelineDriver:
             if self._control is not None:
                 self._control.cancel(reason)
 
-    def _run(self) -> None:
-        status, sentence = RunStatus.FAILED, "daskrun itself failed"
-        try:
-            with ExitStack() as locks:
-                locks.enter_context(self.state.folder.drive())
+    def _run(self, held: RunLock) -> None:
+        # The lock goes last: who sees it free must see the end too.
+        with held:
+            try:
                 status, sentence = self._run_steps()
-                # While the lock is held: who sees it free must see the end too.
-                self._end_all(status, sentence)
-        except Exception as error:
-            logger.exception("run %s: its driver failed", self.state.folder.id)
-            sentence = f"daskrun itself failed: {type(error).__name__}: {error}"
-        finally:
+            except Exception as error:
+                logger.exception("run %s: its driver failed", self.state.folder.id)
+                status = RunStatus.FAILED
+                sentence = f"daskrun itself failed: {type(error).__name__}: {error}"
             self._end_all(status, sentence)
 
     def _run_steps(self) -> tuple[RunStatus, str]:
@@ -86,8 +85,8 @@ class PipelineDriver:
         for step in self._steps:
             if self._canceled is not None:
                 return RunStatus.CANCELED, self._canceled
-            step.state.enter(RunStatus.RUNNING)
             with step.state.folder.drive():
+                step.state.enter(RunStatus.RUNNING)
                 report = self._run_step(step)
                 step.state.end(report)
             if report.status is not RunStatus.COMPLETED:

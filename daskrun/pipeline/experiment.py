@@ -105,13 +105,13 @@ class Experiment:
         run_id = new_run_id()
         try:
             driver, steps = self._set_up(run_id, prepared, given)
+            driver.start()
         except BaseException:
             self._undo(run_id, prepared)
             raise
         run = PipelineRun(self.workspace, driver.state, steps)
         _live[run_id] = run
         lifetime.watch(run)
-        driver.start()
         return run
 
     def get_run(self, run_id: str) -> PipelineRun:

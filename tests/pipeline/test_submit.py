@@ -292,3 +292,13 @@ def test_run_json_is_whole(work):
     run = work.submit()
     run.wait_for_completion()
     assert json.loads((run.folder / "run.json").read_text())["kind"] == "pipeline"
+
+
+def test_a_run_that_cannot_be_locked_is_not_started(work, monkeypatch):
+    def broken(self):
+        raise StorageError("no locks here")
+
+    monkeypatch.setattr(experiment_file.RunFolder, "drive", broken)
+    with pytest.raises(StorageError, match="no locks here"):
+        work.submit()
+    assert no_trace(work.ws)

@@ -191,7 +191,7 @@ def test_a_driver_that_breaks_leaves_nobody_waiting(work, engine, monkeypatch):
     def broken(self):
         raise RuntimeError("no lock")
 
-    monkeypatch.setattr(experiment_file.RunFolder, "drive", broken)
+    monkeypatch.setattr(experiment_file.PipelineDriver, "_run_steps", broken)
     run = work.submit()
     with pytest.raises(RunFailedError, match="no lock"):
         run.wait_for_completion(timeout_seconds=30)
