@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 import tempfile
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +24,35 @@ class EntryScript:
     """
 
     _outside: Path | None = None
+    _handler: logging.Handler | None = None
+    _log_file: str | None = None
 
     @property
     def _values(self) -> dict[str, Any]:
         return context.current() or {}
 
-    @cached_property
+    @property
     def logger(self) -> logging.Logger:
         """Logger that writes to ``logs/user/entry_script_log/`` at the run's ``logging_level``."""
         logger = logging.getLogger("daskrun.entry_script")
-        if not logger.handlers:
-            file = self._values.get("log_file")
-            handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
-            handler.setFormatter(
-                logging.Formatter("%(asctime)s|%(levelname)s|%(process)d|%(funcName)s|%(message)s")
-            )
-            logger.addHandler(handler)
+        file = self._values.get("log_file")
+        if EntryScript._handler is None or EntryScript._log_file != file:
+            EntryScript._change_handler(logger, file)  # inline, one run may follow another
             logger.setLevel(self._values.get("logging_level", "INFO"))
             logger.propagate = False
         return logger
+
+    @classmethod
+    def _change_handler(cls, logger: logging.Logger, file: str | None) -> None:
+        if cls._handler is not None:
+            logger.removeHandler(cls._handler)
+            cls._handler.close()
+        handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s|%(levelname)s|%(process)d|%(funcName)s|%(message)s")
+        )
+        logger.addHandler(handler)
+        cls._handler, cls._log_file = handler, file
 
     @property
     def log_dir(self) -> str:

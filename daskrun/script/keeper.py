@@ -29,12 +29,15 @@ from daskrun.script.logcap import cap_log
 from daskrun.script.process import Limits, ScriptProcess
 from daskrun.script.remote_node import Fetcher
 from daskrun.script.spawn import Spawner
+from daskrun.script.tape import read_tape
 from daskrun.script.wire import Phase, Unpacker, pack
 
 MEMORY_INTERVAL = 0.1
 """Seconds between two looks at memory, where there is a limit."""
 LONGEST_WAIT = 1.0
 LOG_INTERVAL = 2.0
+BEAT_INTERVAL = 5.0
+"""Seconds between two signs of life to the node."""
 
 
 def main() -> None:
@@ -62,6 +65,7 @@ class Keeper:
         self._stop_at: float | None = None
         self._gone = False
         self._next_log_look = 0.0
+        self._next_beat = 0.0
 
     def serve(self) -> None:
         """Run until closed or cut off; leave nothing behind."""
@@ -184,8 +188,15 @@ class Keeper:
         for process in self._processes.values():
             if self._queue and process.idle:
                 process.give(self._queue.popleft())
-        if self._fetcher is not None:
-            self._fetcher.keep_alive()
+        self._look_around(now)
+
+    def _look_around(self, now: float) -> None:
+        """Do what need not be done at once: the fetcher, a sign of life, logs, orphans."""
+        if self._fetcher is not None and (words := self._fetcher.keep_alive(now)):
+            self._say("note", words)
+        if now > self._next_beat:
+            self._next_beat = now + BEAT_INTERVAL
+            self._say("beat", None)
         if now > self._next_log_look:
             self._next_log_look = now + LOG_INTERVAL
             for process in self._processes.values():
@@ -241,7 +252,7 @@ class Keeper:
             self._spawn(process.name)
 
     def _account_for_death(self, process: ScriptProcess) -> None:
-        finished = {frame[0] for frame in Unpacker().feed(process.tape())}
+        finished = {outcome[0] for outcome in read_tape(process.tape())}
         charged = process.died_with(finished)
         if process.part:
             self._sync(Path(self._spawner.parts) / process.part)

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,8 @@ KEEPER = (
 )
 KEEPER_RESTARTS = 3
 """Times a keeper that was killed is replaced before the node counts as lost."""
+BEAT_LIMIT = 60.0
+"""Seconds without a sign of life after which a keeper is killed and replaced."""
 CLOSE_MARGIN = 5.0
 """Seconds beyond ``shutdown_timeout`` that a keeper gets to end in good order."""
 
@@ -52,6 +55,7 @@ class Node:
         self._closing = False
         self._lost: str | None = None
         self._restarts = 0
+        self._heard = time.monotonic()
         for name in clear_leftovers(base_folder()):
             self._tell("note", f"cleared up after a run whose keeper had been killed: {name}")
         self._start()
@@ -102,7 +106,12 @@ class Node:
                 return {"number": bundle["number"], "lost": self._lost}
             self._waiting[bundle["number"]] = answer
             self._send("bundle", bundle)
-        return answer.get()
+        while True:
+            try:
+                return answer.get(timeout=BEAT_LIMIT / 4)
+            except queue.Empty:
+                if time.monotonic() > self._heard + BEAT_LIMIT:
+                    self._popen.kill()  # stopped or stuck: its end gives the bundle back
 
     def stop(self, grace: float) -> None:
         """Take everything back: what is in hand may end within ``grace`` seconds."""
@@ -139,6 +148,7 @@ class Node:
                     unpacker = Unpacker()
                     continue
                 return
+            self._heard = time.monotonic()
             for kind, value in unpacker.feed(data):
                 self._hear(kind, value)
 
@@ -148,7 +158,7 @@ class Node:
                 answer = self._waiting.pop(value["number"], None)
             if answer is not None:
                 answer.put(value)
-        elif kind != "closed":
+        elif kind not in ("closed", "beat"):
             self._tell(kind, value)
 
     def _keeper_gone(self) -> bool:
@@ -165,6 +175,7 @@ class Node:
                 self._link.close()
                 clear(self._folder)
                 self._start()
+                self._heard = time.monotonic()
         for number, answer in waiting.items():
             answer.put({"number": number, "lost": reason})
         if not self._closing:

@@ -13,6 +13,10 @@ from daskrun.script import reaper
 from daskrun.script.process import BOOT, PACKAGE_ROOT
 from daskrun.script.wire import loads, pack, write_all
 
+RESTART_DELAY = 0.1
+"""Seconds before a fetcher that died again is started again, doubled for each death."""
+LONGEST_RESTART_DELAY = 30.0
+
 
 class Fetcher:
     """The process that brings the remote files of one node's bundles.
@@ -26,15 +30,17 @@ class Fetcher:
     def __init__(self, config: dict[str, Any]) -> None:
         self._config = config
         self._wanted: dict[int, bytes] = {}
+        self._deaths = 0
+        self._next_start = 0.0
         self._start()
 
     def _start(self) -> None:
         config = self._config
         folder = Path(config["folder"])
         read_end, self._pipe = os.pipe()
-        log = Path(config["logs"]) / "sys" / "node" / config["node"] / "fetcher.txt"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        self._log = Path(config["logs"]) / "sys" / "node" / config["node"] / "fetcher.txt"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as output:
             self._popen = subprocess.Popen(
                 [
                     sys.executable,
@@ -82,11 +88,19 @@ class Fetcher:
         if self._wanted.pop(number, None) is not None:
             self._tell(pack(("drop", number)))
 
-    def keep_alive(self) -> None:
-        """Start it again if it has died; it fetches what is still wanted."""
-        if self._popen.poll() is not None:
-            os.close(self._pipe)
-            self._start()
+    def keep_alive(self, now: float) -> str:
+        """Start it again if it has died; it fetches what is still wanted; give what to say.
+
+        One that keeps dying is started less and less often; ``load_timeout`` ends the wait for it.
+        """
+        code = self._popen.poll()
+        if code is None or now < self._next_start:
+            return ""
+        self._deaths += 1
+        self._next_start = now + min(RESTART_DELAY * 2**self._deaths, LONGEST_RESTART_DELAY)
+        os.close(self._pipe)
+        self._start()
+        return f"the fetcher ended with code {code} and was started again; its log is {self._log}"
 
     def _tell(self, message: bytes) -> None:
         with contextlib.suppress(BrokenPipeError):  # keep_alive() notices
