@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.events import BundleLost, BundleReturned, Event
 from daskrun.core.outcome import Outcome, ProcessInfo
-from daskrun.script.wire import Unpacker
+from daskrun.script.tape import read_tape
 
 if TYPE_CHECKING:
     import queue
@@ -44,11 +44,11 @@ def returned(result: dict[str, Any], now: float | None = None) -> Event:
     if "lost" in result:
         return BundleLost(result["number"], result["lost"], now)
     process = result["process"]
-    frames = Unpacker().feed(result["tape"]) + result["charged"]
+    charged = [Outcome._make(frame) for frame in result["charged"]]
     return BundleReturned(
         number=result["number"],
         process=ProcessInfo(*process) if process is not None else None,
-        outcomes=tuple(Outcome._make(frame) for frame in frames),
+        outcomes=(*read_tape(result["tape"]), *charged),
         seconds=result["seconds"],
         now=now,
     )

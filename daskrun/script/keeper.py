@@ -64,6 +64,7 @@ class Keeper:
         self._closing = False
         self._stop_at: float | None = None
         self._gone = False
+        self._early: list[tuple[str, Any]] = []
         self._next_log_look = 0.0
         self._next_beat = 0.0
 
@@ -88,7 +89,8 @@ class Keeper:
             data = self._link.recv(65536)
             if not data:
                 sys.exit(0)
-            for _, config in self._unpacker.feed(data):
+            if messages := self._unpacker.feed(data):
+                (_, config), *self._early = messages  # a bundle may come with it
                 return dict(config)
 
     def _start(self, config: dict[str, Any]) -> None:
@@ -105,6 +107,8 @@ class Keeper:
         for name in self._spawner.names:
             self._spawn(name)
         self._say("up", len(self._spawner.names))
+        for kind, value in self._early:
+            self._obey(kind, value)
 
     def _done(self) -> bool:
         return self._gone or (self._closing and not self._processes)
@@ -121,12 +125,15 @@ class Keeper:
         if not data:
             self._gone = True
         for kind, value in self._unpacker.feed(data):
-            if kind == "bundle":
-                self._accept(value)
-            elif kind == "stop":
-                self._stop(value)
-            elif kind == "close":
-                self._close()
+            self._obey(kind, value)
+
+    def _obey(self, kind: str, value: Any) -> None:
+        if kind == "bundle":
+            self._accept(value)
+        elif kind == "stop":
+            self._stop(value)
+        elif kind == "close":
+            self._close()
 
     def _accept(self, bundle: dict[str, Any]) -> None:
         if self._closing or self._stop_at is not None:

@@ -1,0 +1,34 @@
+"""Outcomes on the tape: what is written is read, and nothing else ever comes out of it."""
+
+import pickle
+
+import pytest
+
+from daskrun.core.outcome import Outcome
+from daskrun.script.tape import pack_outcome, read_tape
+from daskrun.script.wire import pack
+
+SUCCESS = Outcome(7, 1, 0, 10, 9, 2**40, 300, 12, 2**32 - 1, 1.7e9 + 0.25, 0.5, 0.25, None)
+NOTHING_WRITTEN = SUCCESS._replace(index=2**40, offset=-1, length=0, head=0, crc=0)
+FAILURE = Outcome(8, 3, 1, 10, 0, -1, 0, 0, 0, 1.0, 2.0, 1.5, {"message": "ValueError: é", "n": 1})
+
+
+def test_outcomes_come_back_as_they_were():
+    outcomes = [SUCCESS, FAILURE, NOTHING_WRITTEN, FAILURE, SUCCESS]
+    read = read_tape(b"".join(pack_outcome(tuple(one)) for one in outcomes))
+    assert read == outcomes
+    assert all(type(one) is Outcome for one in read)
+    assert read_tape(b"") == []
+
+
+@pytest.mark.parametrize("last", [SUCCESS, FAILURE])
+def test_a_torn_frame_ends_the_tape(last):
+    whole, torn = pack_outcome(tuple(SUCCESS)), pack_outcome(tuple(last))
+    for cut in range(len(torn)):
+        assert read_tape(whole + torn[:cut]) == [SUCCESS], cut
+    assert read_tape(whole + torn) == [SUCCESS, last]
+
+
+def test_nothing_but_plain_values_is_made():
+    with pytest.raises(pickle.UnpicklingError, match="only plain values"):
+        read_tape(pack((*FAILURE[:-1], print)))
