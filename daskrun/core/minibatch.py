@@ -97,5 +97,8 @@ class Plan(Protocol):
     def __getitem__(self, index: int) -> MiniBatch:
         """Give mini-batch ``index``, ``0 <= index < known``."""
 
+    def encode(self, index: int) -> bytes:
+        """Give ``plan[index].encode()``, in half the time: the driver asks for each mini-batch."""
+
     def fingerprint(self) -> str:
         """Digest what the plan was made from: paths, sizes, times, mini-batch size."""

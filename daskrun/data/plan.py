@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from bisect import bisect_right
 from hashlib import blake2b
 from itertools import accumulate
@@ -88,14 +89,23 @@ class FilePlan:
 
     def __getitem__(self, index: int) -> MiniBatch:
         """Give mini-batch ``index``, ``0 <= index < known``; some microseconds."""
+        which, names, nbytes = self._look_up(index)
+        return MiniBatch(index, which, FilePaths(tuple(names)), len(names), nbytes)
+
+    def encode(self, index: int) -> bytes:
+        """Give ``plan[index].encode()`` without making the objects: 5 µs less of 11."""
+        which, names, nbytes = self._look_up(index)
+        return pickle.dumps((index, which, ("files", *names), len(names), nbytes), 5)
+
+    def _look_up(self, index: int) -> tuple[int, list[str], int]:
+        """Give the input, the names and the bytes of a mini-batch."""
         if not 0 <= index < self._starts[-1]:
             raise IndexError(f"index={index} is not below the number of mini-batches, {self.known}")
         which = bisect_right(self._starts, index) - 1
         table = self._tables[which]
         start = (index - self._starts[which]) * self.mini_batch_size
         stop = start + self.mini_batch_size
-        names = tuple(table[start:stop])
-        return MiniBatch(index, which, FilePaths(names), len(names), table.nbytes(start, stop))
+        return which, table[start:stop], table.nbytes(start, stop)
 
     def fingerprint(self) -> str:
         """Digest roots, names, sizes, times and mini-batch size (32 hex digits)."""

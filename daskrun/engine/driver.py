@@ -288,7 +288,7 @@ class Driver:
         entries = []
         digests = self._digests[bundle.number] = {}
         for index, attempt in bundle.entries:
-            descriptor = self._plan[index].encode()
+            descriptor = self._plan.encode(index)
             digests[index] = digest(descriptor)
             entries.append((descriptor, attempt))
         return pickle.dumps(entries, 5)
