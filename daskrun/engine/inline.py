@@ -66,7 +66,7 @@ class InlineDispatcher:
             return
         config = self._config
         if config["parts"]:
-            self._part = PartWriter(Path(config["parts"]), NODE)
+            self._part = PartWriter(Path(config["parts"]), f"{NODE}-")
         cell_memory = shared_memory("daskrun-inline")
         self._stack.callback(os.close, cell_memory)
         self._executor = Executor(

@@ -170,9 +170,10 @@ class Keeper:
                 # a sentenced process may wake from its hang when its stacks are asked for: what it
                 # says then comes too late
                 self._return(process, value[1], [])
-            elif kind == "ready":
+            elif kind == "ready" and process.sentence is None:
+                process.ready = True
                 self._say("ready", (self._spawner.info(process), value))
-            elif kind == "init_failed":
+            elif kind == "init_failed" and process.sentence is None:
                 process.said_bye = True
                 self._say("init_failed", (self._spawner.info(process), value))
             elif kind == "shutdown_failed":
@@ -247,8 +248,8 @@ class Keeper:
         self._hear_process(process)
         if process.bundle is not None:
             self._account_for_death(process)
-        starting = process.phase in (Phase.STARTING, Phase.INIT)
-        if starting and not process.said_bye and self._stop_at is None:
+        # not its phase: a sentenced init() may end when its stacks are asked for
+        if not process.ready and not process.said_bye and self._stop_at is None:
             info = self._spawner.info(process)
             self._say("init_failed", (info, process.error()))
         self._forget(process.out)

@@ -51,6 +51,8 @@ class Node:
         self._config = config
         self._tell = tell
         self._lock = threading.Lock()
+        self._sending = threading.Lock()
+        """Held to write to the link, never to read from it: else both ends could wait in a circle."""
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._closing = False
         self._lost: str | None = None
@@ -101,10 +103,11 @@ class Node:
             ``lost``, a reason, when the keeper is gone.
         """
         answer: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        with self._lock:
-            if self._lost is not None:
-                return {"number": bundle["number"], "lost": self._lost}
-            self._waiting[bundle["number"]] = answer
+        with self._sending:
+            with self._lock:
+                if self._lost is not None:
+                    return {"number": bundle["number"], "lost": self._lost}
+                self._waiting[bundle["number"]] = answer
             self._send("bundle", bundle)
         while True:
             try:
@@ -115,14 +118,15 @@ class Node:
 
     def stop(self, grace: float) -> None:
         """Take everything back: what is in hand may end within ``grace`` seconds."""
-        with self._lock:
+        with self._sending:
             self._send("stop", grace)
 
     def close(self) -> None:
         """End in good order, then by force; leaves no process and no folder."""
         with self._lock:
             self._closing = True
-            self._send("close", None)
+        if not self._ask_to_close():
+            self._popen.kill()  # it reads no more
         limit = self._config["limits"]["shutdown"] + CLOSE_MARGIN
         try:
             self._popen.wait(limit)
@@ -132,6 +136,20 @@ class Node:
         self._thread.join(CLOSE_MARGIN)
         self._link.close()
         clear(self._folder)
+
+    def _ask_to_close(self) -> bool:
+        """Tell the keeper without waiting for one that is stopped; False when it can't be told."""
+        if not self._sending.acquire(timeout=CLOSE_MARGIN):
+            return False
+        try:
+            self._link.send(pack(("close", None)), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # its end is learnt from the link
+        finally:
+            self._sending.release()
+        return True
 
     def _send(self, kind: str, value: object) -> None:
         with contextlib.suppress(OSError):  # its end is learnt from the link
@@ -163,8 +181,8 @@ class Node:
 
     def _keeper_gone(self) -> bool:
         """Give back what it had; start another unless the node is closing. True when started."""
-        with self._lock:
-            code = self._popen.wait()
+        code = self._popen.wait()
+        with self._sending, self._lock:
             reason = f"the keeper of {self._config['node']} ended with code {code}"
             waiting, self._waiting = self._waiting, {}
             again = not self._closing and self._restarts < KEEPER_RESTARTS

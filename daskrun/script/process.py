@@ -99,6 +99,8 @@ class ScriptProcess:
         self.sentence: Sentence | None = None
         self.exit: tuple[int, int] | None = None
         """Wait status and peak memory in bytes, once it is dead."""
+        self.ready = False
+        """Whether ``init()`` has ended well, in time."""
         self.said_bye = False
         self.silent = False
         """Whether it has closed its end: it is dead, or user code has closed what it should not."""

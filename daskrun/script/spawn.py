@@ -83,7 +83,7 @@ class Spawner:
             "context": context,
             "append_row": config["append_row"],
             "parts": config["parts"],
-            "prefix": f"{node}-{name}",
+            "prefix": f"{node}-{name}-",
             "inputs": config["inputs"],
             "fetch": str(self._folder / "fetch") if remote else "",
         }

@@ -37,12 +37,12 @@ def failure(script: ScriptFile, call: str = "run") -> dict[str, object]:
         module = EntryModule(script)
         module.init() if call == "init" else module.run(["a"])
     except BaseException as error:
-        assert error.__traceback__ is not None
         error.__traceback__ = error.__traceback__.tb_next  # without the frame of this function
         made = error_of(error, script)
-        assert loads(pickle.dumps(made)) == made  # builtins only: it travels
-        return made
-    raise AssertionError("nothing was raised")
+    else:
+        raise AssertionError("nothing was raised")
+    assert loads(pickle.dumps(made)) == made  # builtins only: it travels
+    return made
 
 
 def test_a_traceback_has_the_users_frames_and_no_others(tmp_path: Path) -> None:

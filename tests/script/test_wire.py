@@ -1,9 +1,10 @@
-"""What crosses between processes: frames of plain values, the inbox, the cell and whom it blames."""
+"""What crosses between processes: plain values in frames, the inbox, the cell and its blame."""
 
 from __future__ import annotations
 
 import os
 import pickle
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -56,7 +57,7 @@ def test_messages_are_found_however_the_stream_is_cut(
     stream = b"".join(map(pack, messages))
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
     unpacker, found = Unpacker(), []
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         found += unpacker.feed(stream[begin:end])
     assert found == messages
 

@@ -1,0 +1,508 @@
+"""One node: a real keeper and real script processes, their bundles, their limits and their ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from running import (
+    END,
+    SLACK,
+    OneNode,
+    alive,
+    keepers,
+    left_behind,
+    lines,
+    make_request,
+    marked_processes,
+    wait_for,
+    wait_until_nothing_is_left,
+)
+
+from daskrun.core.events import BundleLost, BundleReturned
+from daskrun.core.outcome import Status
+from daskrun.script.leftovers import base_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAULTY = """
+import ctypes, os, sys, time
+def run(mini_batch, context):
+    n = context.minibatch_index
+    if n == 3: time.sleep(60)
+    if n == 4: ctypes.PyDLL(None).sleep(60)
+    if n == 5: os._exit(9)
+    if n == 6: ctypes.string_at(0)
+    return [open(path).read() for path in mini_batch]
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    yield
+    assert wait_until_nothing_is_left() == []
+
+
+def rows(node: OneNode, event: BundleReturned) -> bytes:
+    """Read what the outcomes say was written."""
+    assert event.process is not None
+    path = Path(node.node._config["parts"]) / event.process.part
+    data = path.read_bytes()
+    return b"".join(data[o.offset : o.offset + o.length] for o in event.outcomes if not o.status)
+
+
+def test_a_bundle_is_done_in_order_and_written_to_one_part(tmp_path: Path) -> None:
+    with OneNode(make_request(tmp_path)) as node:
+        first, second = node.run(0, 1, 2), node.run(5, 4)
+        assert [(o.index, o.attempt, o.status) for o in first.outcomes] == [
+            (0, 1, 0),
+            (1, 1, 0),
+            (2, 1, 0),
+        ]
+        assert [o.offset for o in first.outcomes + second.outcomes] == [0, 2, 4, 6, 8]
+        assert rows(node, first) == lines(range(3))
+        assert rows(node, second) == b"5\n4\n"
+        assert first.process == second.process
+        assert first.process.name == "process000"
+        assert first.process.part.startswith("node000-process000-")
+        [up] = node.wait_for("up")
+        assert up == 1
+        [(info, seconds)] = node.wait_for("ready")
+        assert info[2] == first.process.pid
+        assert seconds >= 0
+
+
+def test_what_the_budget_leaves_comes_back_unstarted(tmp_path: Path) -> None:
+    code = "import time\ndef run(m):\n    time.sleep(0.2)\n    return m\n"
+    with OneNode(make_request(tmp_path, code)) as node:
+        event = node.run(0, 1, 2, 3, 4, 5, 6, 7, budget=0.3)
+        assert [o.index for o in event.outcomes] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("culprit", "status", "words"),
+    [
+        (3, Status.TIMED_OUT, "run() took longer than run_invocation_timeout=0.5 s"),
+        (4, Status.TIMED_OUT, "run() took longer than run_invocation_timeout=0.5 s"),
+        (5, Status.DIED, "ended by itself with exit code 9"),
+        (6, Status.DIED, "ended by SIGSEGV"),
+    ],
+)
+def test_the_one_that_was_running_is_blamed_and_what_was_done_counts(
+    tmp_path: Path, culprit: int, status: Status, words: str
+) -> None:
+    request = make_request(tmp_path, FAULTY, run_invocation_timeout=0.5)
+    with OneNode(request) as node:
+        event = node.run(0, 1, culprit, 7, 8, attempt=2)
+        assert [(o.index, o.attempt, o.status) for o in event.outcomes] == [
+            (0, 2, 0),
+            (1, 2, 0),
+            (culprit, 2, status),
+        ]
+        assert rows(node, event) == lines(range(2))
+        failed = event.outcomes[-1]
+        assert failed.items == 1
+        assert words in failed.error["message"]
+        assert failed.error["peak_memory"] > 2**20
+        assert f"pid {event.process.pid}" in failed.error["text"]
+        if status == Status.TIMED_OUT:  # where it hung: every thread's stack
+            assert "score.py" in failed.error["stderr"]
+            assert 0.5 <= failed.run_seconds < 0.5 + SLACK
+        after = node.run(7, 8)  # the replacement
+        assert [o.status for o in after.outcomes] == [0, 0]
+        assert after.process.pid != event.process.pid
+        assert after.process.name == event.process.name
+        assert after.process.part != event.process.part
+
+
+def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
+    request = make_request(
+        tmp_path, FAULTY, files=20, process_count_per_node=2, run_invocation_timeout=1
+    )
+    with OneNode(request) as node:
+        node.wait_for("ready", 2)
+        events: dict[int, BundleReturned] = {}
+
+        def send(culprit: int, *others: int) -> None:
+            events[culprit] = node.run(culprit, *others)
+
+        threads = [threading.Thread(target=send, args=(n, n + 10)) for n in (4, 6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SLACK)
+        assert {o.index for e in events.values() for o in e.outcomes} == {4, 6}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_process_that_is_killed_or_stopped_from_outside(tmp_path: Path, number: int) -> None:
+    code = "import time\ndef run(m):\n    time.sleep(0.6)\n    return m\n"
+    with OneNode(make_request(tmp_path, code, run_invocation_timeout=1.2)) as node:
+        [(info, _)] = node.wait_for("ready")
+        timer = threading.Timer(0.3, os.kill, (info[2], number))
+        timer.start()
+        event = node.run(0, 1)
+        [outcome] = event.outcomes
+        expected = Status.DIED if number == signal.SIGKILL else Status.TIMED_OUT
+        assert (outcome.index, outcome.status) == (0, expected)
+        assert [o.status for o in node.run(0, 1).outcomes] == [0, 0]
+
+
+def test_a_process_killed_while_idle_charges_nobody(tmp_path: Path) -> None:
+    with OneNode(make_request(tmp_path)) as node:
+        first = node.run(0)
+        os.kill(first.process.pid, signal.SIGKILL)
+        node.wait_for("ready", 2)
+        second = node.run(1, 2)
+        assert [o.status for o in second.outcomes] == [0, 0]
+        assert second.process.pid != first.process.pid
+
+
+def test_a_script_that_eats_memory_is_killed_at_its_limit(tmp_path: Path) -> None:
+    code = """
+    import time
+    def run(m):
+        eaten = []
+        while True:
+            eaten.append(b"x" * 2**24)
+            time.sleep(0.002)
+    """
+    with OneNode(make_request(tmp_path, code, process_memory_limit=200 * 2**20)) as node:
+        [outcome] = node.run(0, 1).outcomes
+        assert (outcome.index, outcome.status) == (0, Status.OUT_OF_MEMORY)
+        assert "process_memory_limit is 200 MB" in outcome.error["message"]
+        assert outcome.error["peak_memory"] > 200 * 2**20
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "where"),
+    [
+        (
+            "def init(): raise ValueError('no model')\ndef run(m): return m",
+            "no model",
+            "score.py:1",
+        ),
+        ("import no_such_module", "No module named 'no_such_module'", "score.py:1"),
+        ("def run(m:\n", "SyntaxError", "score.py:1"),
+        ("x = 1", "no function run(mini_batch)", ""),
+        ("import sys\nsys.exit(5)", "SystemExit: 5", "score.py:2"),
+        ("import os\nos._exit(5)", "ended by itself with exit code 5", ""),
+        ("import ctypes\nctypes.string_at(0)", "SIGSEGV", ""),
+    ],
+)
+def test_an_init_that_fails_is_told_with_the_users_error(
+    tmp_path: Path, code: str, message: str, where: str
+) -> None:
+    with OneNode(make_request(tmp_path, code)) as node:
+        (info, error), *_ = node.wait_for("init_failed")
+        assert info[:2] == ("node000", "process000")
+        assert message in error["message"]
+        assert error["where"] == where
+
+
+def test_an_init_that_hangs_is_killed_at_init_timeout(tmp_path: Path) -> None:
+    code = "import ctypes\ndef init(): ctypes.PyDLL(None).sleep(60)\ndef run(m): return m"
+    with OneNode(make_request(tmp_path, code, init_timeout=0.7)) as node:
+        (_, error), *_ = node.wait_for("init_failed")
+        assert error["message"] == "init() took longer than init_timeout=0.7 s"
+        assert "in init" in error["stderr"]
+
+
+def test_a_bundle_waits_for_init_and_its_time_is_not_the_mini_batchs(tmp_path: Path) -> None:
+    code = "import time\ndef init(): time.sleep(1)\ndef run(m): return m"
+    with OneNode(make_request(tmp_path, code, run_invocation_timeout=0.6)) as node:
+        [outcome] = node.run(0).outcomes
+        assert outcome.status == 0
+        assert outcome.elapsed < 0.6
+
+
+def test_a_killed_keeper_gives_its_bundle_back_uncharged_and_is_replaced(tmp_path: Path) -> None:
+    code = "import time\ndef run(m):\n    time.sleep(0.5)\n    return m\n"
+    with OneNode(make_request(tmp_path, code)) as node:
+        [(info, _)] = node.wait_for("ready")
+        keeper = node.keeper
+        timer = threading.Timer(0.2, os.kill, (keeper, signal.SIGKILL))
+        timer.start()
+        event = node.run(0, 1)
+        assert isinstance(event, BundleLost)
+        assert "keeper" in event.reason
+        [reason] = node.wait_for("down")
+        assert "ended with code -9" in reason
+        wait_for(lambda: not alive(info[2]), END)
+        node.wait_for("up", 2)
+        assert [o.status for o in node.run(0).outcomes] == [0]
+        assert len(list(base_folder().iterdir())) == 1
+
+
+def test_a_keeper_killed_again_and_again_ends_the_node(tmp_path: Path) -> None:
+    with OneNode(make_request(tmp_path)) as node:
+        for times in range(4):
+            node.wait_for("up", times + 1)
+            os.kill(node.keeper, signal.SIGKILL)
+            wait_for(lambda n=times: len(node._told("down", n + 1)) > n or node._told("lost", 1))
+        assert "keeper" in node.wait_for("lost")[0]
+        event = node.run(0)
+        assert isinstance(event, BundleLost)
+
+
+def test_stop_gives_back_what_is_waiting_and_ends_what_is_in_hand(tmp_path: Path) -> None:
+    code = (
+        "import time\ndef run(m):\n    time.sleep(0.3 if '000000' in m[0] else 60)\n    return m\n"
+    )
+    with OneNode(make_request(tmp_path, code)) as node:
+        node.wait_for("ready")
+        events: dict[int, BundleReturned] = {}
+
+        def send(index: int, *more: int) -> None:
+            events[index] = node.run(index, *more)
+
+        threads = [threading.Thread(target=send, args=numbers) for numbers in ((0, 5), (1,))]
+        threads[0].start()
+        time.sleep(0.1)
+        threads[1].start()
+        time.sleep(0.1)
+        node.node.stop(2.0)
+        for thread in threads:
+            thread.join(SLACK)
+        assert [(o.index, o.status) for o in events[0].outcomes] == [(0, 0)]
+        assert events[1].outcomes == ()
+        assert events[1].process is None
+
+
+def test_stop_kills_what_does_not_end_in_its_grace_and_charges_nobody(tmp_path: Path) -> None:
+    with OneNode(make_request(tmp_path, FAULTY)) as node:
+        node.wait_for("ready")
+        threading.Timer(0.3, node.node.stop, (0.3,)).start()
+        event = node.run(1, 4, 7)
+        assert [(o.index, o.status) for o in event.outcomes] == [(1, 0)]
+
+
+def test_shutdown_is_called_once_at_the_end(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    code = f"""
+    def run(m): return m
+    def shutdown():
+        print("bye from shutdown")
+        with open({str(note)!r}, "a") as file:
+            file.write("x")
+        raise ValueError("told, not fatal")
+    """
+    with OneNode(make_request(tmp_path, code)) as node:
+        node.run(0)
+        node.node.close()
+        assert note.read_text() == "x"
+        [text] = node.wait_for("note")
+        assert "shutdown() failed in process000" in text
+        assert "told, not fatal" in text
+        assert "bye from shutdown" in node.log("user/stdout/node000/*")
+
+
+def test_a_shutdown_that_hangs_is_killed_at_its_limit(tmp_path: Path) -> None:
+    code = "import time\ndef run(m): return m\ndef shutdown(): time.sleep(60)\n"
+    with OneNode(make_request(tmp_path, code, shutdown_timeout=0.5)) as node:
+        node.run(0)
+        began = time.monotonic()
+        node.node.close()
+        assert time.monotonic() - began < SLACK
+
+
+def test_a_thread_the_script_left_running_does_not_keep_the_node(tmp_path: Path) -> None:
+    code = """
+    import threading, time
+    def init(): threading.Thread(target=time.sleep, args=(60,)).start()
+    def run(m): return m
+    """
+    with OneNode(make_request(tmp_path, code, shutdown_timeout=0.5)) as node:
+        assert node.run(0).outcomes[0].status == 0
+        began = time.monotonic()
+        node.node.close()
+        assert time.monotonic() - began < SLACK
+
+
+def test_large_bundles_and_large_results_both_ways_at_once(tmp_path: Path) -> None:
+    # more than the link holds in each direction: nobody may wait for the other in a circle
+    code = "def run(m): raise ValueError('x' * 60_000)\n"
+    request = make_request(tmp_path, code, process_count_per_node=2)
+    with OneNode(request) as node:
+        node.wait_for("ready", 2)
+        entries = [
+            (pickle.dumps((n, 0, ("files", str(n) * 20_000), 1, -1), 5), 1)
+            for n in range(1000, 1080)
+        ]
+        payload = pickle.dumps(entries, 5)
+        results = []
+
+        def send(first: int) -> None:
+            for number in range(first, first + 6):
+                bundle = {"number": number, "payload": payload, "budget": 60.0}
+                results.append(node.node.run_bundle(bundle))
+
+        threads = [threading.Thread(target=send, args=(10 * n,), daemon=True) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        try:
+            assert len(results) == 36
+        finally:
+            if len(results) < 36:
+                os.kill(node.keeper, signal.SIGKILL)  # else close() would wait too
+
+
+LOOK = """
+import json, os, sys
+def init():
+    with open("here", "w") as file:
+        file.write("x")
+def run(m):
+    seen = {
+        "argv": sys.argv, "cwd": os.getcwd(), "here": os.listdir("."), "path": sys.path,
+        "environ": dict(os.environ), "modules": sorted(sys.modules), "file": __file__,
+        "oom": open("/proc/self/oom_score_adj").read(), "session": os.getsid(0), "pid": os.getpid(),
+        "fds": sorted(os.listdir("/proc/self/fd")), "stdin": sys.stdin.read(),
+    }
+    print("said on stdout")
+    print("said on stderr", file=sys.stderr)
+    from daskrun.script.entry_script import EntryScript
+    EntryScript().logger.warning("said to the logger")
+    return [json.dumps(seen)]
+"""
+
+
+def test_what_user_code_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    request = make_request(
+        tmp_path,
+        LOOK,
+        script="inner/score.py",
+        source_directory=True,
+        arguments=("--model", "mnist", "--error_threshold"),
+        environment_variables={"MINE": "yes", "DASKRUN_OUTPUT_PATH": "/elsewhere"},
+    )
+    with OneNode(request) as node:
+        event = node.run(0)
+        seen = json.loads(rows(node, event))
+        snapshot = request.script.snapshot
+        assert seen["argv"] == [str(snapshot / "inner/score.py"), *request.settings.arguments]
+        assert seen["file"] == seen["argv"][0]
+        assert seen["path"][:2] == [str(snapshot), str(snapshot / "inner")]
+        assert seen["here"] == ["here"]  # a folder of its own
+        assert Path(seen["cwd"]).is_relative_to(base_folder())
+        assert "" not in seen["path"]
+        assert seen["session"] == seen["pid"]
+        assert int(seen["oom"]) == 500
+        assert seen["stdin"] == ""
+        for absent in (
+            "distributed",
+            "dask",
+            "bokeh",
+            "pandas",
+            "daskrun.engine",
+            "daskrun.core.ledger",
+        ):
+            assert absent not in seen["modules"]
+        environ = seen["environ"]
+        assert environ["MINE"] == "yes"
+        assert environ["DASKRUN_OUTPUT_PATH"] == "/elsewhere"
+        assert environ["AZUREML_BI_OUTPUT_PATH"] == str(request.output_folder)
+        assert int(environ["OMP_NUM_THREADS"]) >= 1
+        assert environ["MKL_NUM_THREADS"] == "7"  # set for the machine: kept
+        logs = "user/{}/node000/process000*"
+        assert "said on stdout" in node.log(logs.format("stdout"))
+        assert "said on stderr" in node.log(logs.format("stderr"))
+        assert "said to the logger" in node.log(logs.format("entry_script_log"))
+        folder = Path(seen["cwd"])
+    assert not folder.exists()
+
+
+def test_threads_per_process_and_argv_compat(tmp_path: Path) -> None:
+    request = make_request(
+        tmp_path, LOOK, threads_per_process=3, argv_compat=True, process_count_per_node=2
+    )
+    with OneNode(request) as node:
+        seen = json.loads(rows(node, node.run(0)))
+        assert seen["environ"]["OMP_NUM_THREADS"] == "3"
+        assert seen["argv"][1:3] == ["--mini_batch_size", "1"]
+
+
+def test_what_user_code_starts_holds_nothing_of_ours_open(tmp_path: Path) -> None:
+    code = """
+    import subprocess
+    def run(m):
+        return [subprocess.run(["ls", "/proc/self/fd"], capture_output=True, close_fds=False,
+                               text=True).stdout.split()]
+    """
+    with OneNode(make_request(tmp_path, code)) as node:
+        held = eval(rows(node, node.run(0)))
+        assert len(held) <= 4  # three standard ones, and ls reading the folder
+
+
+DRIVER = """
+import sys, threading
+sys.path[:0] = sys.argv[1:2]
+from pathlib import Path
+from running import OneNode, make_request
+code = '''
+import ctypes, os, subprocess
+def run(m):
+    child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    print(child.pid, os.getpid(), os.getcwd(), flush=True)
+    ctypes.PyDLL(None).sleep(300)
+'''
+node = OneNode(make_request(Path(sys.argv[2]), code, process_count_per_node=2))
+print("up", flush=True)
+node.run(0)
+"""
+
+
+@pytest.mark.parametrize("victims", ["driver", "driver and keeper"])
+def test_a_driver_that_is_killed_takes_everything_with_it(tmp_path: Path, victims: str) -> None:
+    here = str(Path(__file__).parents[1])
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, here, str(tmp_path / "w")])
+    stdout = tmp_path / "w/run1/logs/user/stdout/node000"
+
+    def said() -> list[str]:
+        found = [p.read_text().split() for p in stdout.glob("*")] if stdout.exists() else []
+        return next((words for words in found if len(words) == 3), [])
+
+    grandchild, process, cwd = wait_for(said, 30)
+    [keeper] = keepers()
+    assert alive(int(grandchild))
+    assert len(marked_processes(base_folder())) >= 3
+    if victims == "driver and keeper":
+        os.kill(keeper, signal.SIGSTOP)
+    driver.kill()
+    driver.wait()
+    if victims == "driver and keeper":
+        os.kill(keeper, signal.SIGKILL)
+        wait_for(lambda: not alive(int(process)), END)
+        # nobody is there to clear up: the next run on this machine does, and says so
+        with OneNode(make_request(tmp_path / "next")) as node:
+            [note] = node.wait_for("note")
+            assert "cleared up after a run" in note
+    assert wait_until_nothing_is_left() == []
+    assert not alive(int(grandchild))
+    assert not alive(int(process))
+    wait_for(lambda: not alive(keeper), END)
+    assert not Path(cwd).exists()
+
+
+def test_the_folder_of_a_live_node_is_not_cleared_by_another(tmp_path: Path) -> None:
+    with OneNode(make_request(tmp_path / "a")) as first:
+        first.run(0)
+        with OneNode(make_request(tmp_path / "b", run_id="run2")) as second:
+            second.run(0)
+            assert second._told("note", 1) == []
+            assert [o.status for o in first.run(1).outcomes] == [0]
+    assert left_behind() == []
