@@ -1,0 +1,1 @@
+"""What daskrun costs, beside its targets and its peers: ``python -m benchmarks``."""

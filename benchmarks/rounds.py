@@ -1,0 +1,50 @@
+"""Rounds in fresh interpreters, and how figures are shown."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 600.0
+"""Seconds after which a round counts as hung."""
+
+
+def one_round(module: str, *arguments: str, environment: dict[str, str] | None = None) -> Any:
+    """Run ``python -m benchmarks.<module>`` and give what its last line says, as JSON.
+
+    An interpreter of its own for each round: what one contestant has imported, allocated or left
+    running can't slow the next one down.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", *arguments],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        timeout=LIMIT,
+        check=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def middle(rounds: list[dict[str, Any]], key: str) -> float:
+    """Give the median of one figure over all rounds."""
+    return float(median(one[key] for one in rounds))
+
+
+def show(what: str, value: float, unit: str, limit: float, digits: int = 1) -> bool:
+    """Print a figure beside its target, with their ratio; tell whether it is met."""
+    met = value <= limit
+    word = "met" if met else "MISSED"
+    figure = f"{value:,.{digits}f} {unit}"
+    print(f"  {what:<58}{figure:>14}   target {limit:g} {unit}: {value / limit:.2f} x, {word}")
+    return met
+
+
+def show_spread(what: str, rounds: list[dict[str, Any]], key: str, scale: float = 1.0) -> None:
+    """Print every round of a figure, so that a reader sees how far they are apart."""
+    print(f"  {what}, each round: {', '.join(f'{one[key] * scale:.1f}' for one in rounds)}")
