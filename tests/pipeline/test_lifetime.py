@@ -9,7 +9,8 @@ import time
 import pytest
 
 HEAD = """
-import sys
+import faulthandler, sys
+faulthandler.dump_traceback_later(40)  # where it hangs, if it does
 from daskrun import *
 
 ws = Workspace.create("trial")
@@ -49,6 +50,16 @@ def script(work):
         process.communicate()
 
 
+def finish(process):
+    """Wait for a script's end and give what it wrote; if there is none, fail with that."""
+    try:
+        return process.communicate(timeout=50)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+        return pytest.fail(f"the script did not end\n{out}\n{err}")
+
+
 def status_of(work):
     from daskrun.workspace.run_folder import RunFolder
 
@@ -62,7 +73,7 @@ def results(work):
 
 @pytest.mark.parametrize("target", [None, "inline"])
 def test_a_script_that_ends_without_waiting(work, script, target):
-    out, err = (process := script("print('end')", target=target)).communicate(timeout=60)
+    out, err = finish(process := script("print('end')", target=target))
     assert process.returncode == 0, err
     assert out == "end\n"
     assert "daskrun: the script has ended; waiting for run" in err
@@ -73,7 +84,7 @@ def test_a_script_that_ends_without_waiting(work, script, target):
 
 def test_a_script_that_waits_hears_nothing_at_its_end(work, script):
     process = script("run.wait_for_completion(show_output=True)\nprint('end')")
-    out, err = process.communicate(timeout=60)
+    out, err = finish(process)
     assert process.returncode == 0, err
     assert out.endswith("end\n")
     assert "daskrun:" not in err
@@ -81,7 +92,7 @@ def test_a_script_that_waits_hears_nothing_at_its_end(work, script):
 
 def test_a_failure_nobody_waited_for_is_exit_code_1(work, script):
     process = script("print('end')", entry=BAD)
-    out, err = process.communicate(timeout=60)
+    out, err = finish(process)
     assert process.returncode == 1
     assert out == "end\n"  # flushed before the process ends
     assert "ValueError: no good" in err
@@ -92,13 +103,13 @@ def test_a_failure_nobody_waited_for_is_exit_code_1(work, script):
 def test_a_failure_that_was_caught_is_the_scripts_own_affair(work, script):
     code = "try:\n    run.wait_for_completion()\nexcept RunFailedError:\n    print('caught')\n"
     process = script(code, entry=BAD)
-    out, err = process.communicate(timeout=60)
+    out, err = finish(process)
     assert (process.returncode, out) == (0, "caught\n"), err
 
 
 def test_an_error_of_the_script_itself_lets_the_run_end(work, script):
     process = script("1 / 0")
-    _, err = process.communicate(timeout=60)
+    _, err = finish(process)
     assert process.returncode == 1
     assert "ZeroDivisionError" in err
     assert status_of(work) == "Completed"
@@ -114,7 +125,7 @@ def test_signals_while_the_end_waits_cancel(work, script, number, code):
     time.sleep(1.5)  # into the run
     began = time.monotonic()
     os.kill(process.pid, number)
-    _, err = process.communicate(timeout=30)
+    _, err = finish(process)
     assert time.monotonic() - began < 15
     assert process.returncode == code, err
     assert ": Canceled" in err
@@ -126,7 +137,7 @@ def test_ctrl_c_inside_a_wait(work, script):
     assert process.stdout.readline() == "go\n"
     time.sleep(1.5)
     os.kill(process.pid, signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    _, err = finish(process)
     assert "KeyboardInterrupt" in err
     assert process.returncode in (1, 130, -signal.SIGINT)
     assert status_of(work) == "Canceled"
