@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -110,11 +111,12 @@ def kill_all(find: Callable[[], list[int]], rounds: int = 20) -> list[int]:
     A process may start another between two looks: hence the rounds.
     """
     left: list[int] = []
-    for _ in range(rounds):
+    for done in range(rounds):
         left = [pid for pid in find() if not _is_zombie(pid)]
         if not left:
             return []
         kill(left)
+        time.sleep(min(0.001 * 2**done, 0.05))  # a killed process takes a moment to be gone
     return left
 
 

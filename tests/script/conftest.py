@@ -1,4 +1,4 @@
-"""Each test's nodes keep their folders in the test's own temporary folder, so that leftovers show."""
+"""Each test's nodes keep their folders in its own temporary folder, so that leftovers show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading the user's file, and turning what it raises into values that show the user's code only."""
+"""Loading a script, and turning what it raises into values that show the user's code only."""
 
 from __future__ import annotations
 
