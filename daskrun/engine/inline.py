@@ -142,6 +142,7 @@ class InlineDispatcher:
 def _surroundings(config: dict[str, Any], folder: Path) -> Iterator[None]:
     """Give the script the path, arguments, variables, context it expects; put them back after."""
     argv, path, environment = sys.argv[:], sys.path[:], dict(os.environ)
+    modules = set(sys.modules)
     sys.argv[:] = config["argv"]
     sys.path[:] = [*config["sys_path"], *sys.path]
     output = config["context"]["output_dir"]
@@ -167,3 +168,12 @@ def _surroundings(config: dict[str, Any], folder: Path) -> Iterator[None]:
         for name in set(os.environ) - set(environment):
             del os.environ[name]
         os.environ.update(environment)
+        for name in set(sys.modules) - modules:
+            if _is_below(sys.modules[name], config["sys_path"]):
+                del sys.modules[name]  # the next run may bring another version of it
+
+
+def _is_below(module: Any, folders: list[str]) -> bool:
+    """Whether a module is the user's own: the script, or a file beside it."""
+    file = getattr(module, "__file__", None) or ""
+    return any(file.startswith(f"{folder}{os.sep}") for folder in folders)
