@@ -1,4 +1,4 @@
-"""The same runs inline and on Dask workers in this process: same bytes, same account, same journal."""
+"""The same runs inline and on Dask workers in this process: same bytes, account and journal."""
 
 from __future__ import annotations
 

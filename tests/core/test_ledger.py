@@ -1,0 +1,530 @@
+"""The ledger: tables for its rules, and a state machine that deals it any history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from daskrun.core.events import (
+    BundleLost,
+    BundleReturned,
+    Event,
+    InitFailed,
+    NodeReady,
+    Planned,
+    ProcessReady,
+    RoomFor,
+    StopAsked,
+)
+from daskrun.core.ledger import LONGEST_DELAY, Bundle, Finish, HandOut, Ledger, Order, Skip, Stop
+from daskrun.core.outcome import Outcome, ProcessInfo, Status
+from daskrun.core.report import RunStatus
+from daskrun.core.settings import RunSettings
+
+PROCESS = ProcessInfo("node000", "process000", 1, 0.0, "part")
+
+
+def outcome(
+    index: int,
+    attempt: int = 1,
+    *,
+    status: int = 0,
+    items: int = 2,
+    results: int = 2,
+    text: str = "x",
+) -> Outcome:
+    error = None if status == 0 else {"message": text, "kind": "E", "where": "s.py:1", "text": text}
+    made = results if status == 0 else 0
+    return Outcome(index, attempt, status, items, made, 0, 0, 0, 0, 0.0, 0.1, 0.1, error)
+
+
+class Desk:
+    """A ledger with a clock and short words for the events."""
+
+    def __init__(self, mini_batches: int = 4, *, complete: bool = True, **wanted: Any) -> None:
+        wanted.setdefault("retry_delay", 0.0)
+        self.ledger = Ledger(RunSettings(entry_script="score.py", **wanted))
+        self.now = 0.0
+        self.orders: list[Order] = []
+        self.handle(Planned(mini_batches, complete, self.now))
+
+    def handle(self, event: Event) -> list[Order]:
+        orders = self.ledger.handle(event)
+        self.orders += orders
+        return orders
+
+    def take(self, limit: int = 1) -> Bundle:
+        [order] = self.handle(RoomFor("node000", limit, self.now))
+        assert isinstance(order, HandOut)
+        return order.bundle
+
+    def give_back(self, bundle: Bundle, *outcomes: Outcome) -> list[Order]:
+        return self.handle(BundleReturned(bundle.number, PROCESS, outcomes, 0.1, self.now))
+
+    def run(self, *statuses: int) -> list[Order]:
+        """Run the next mini-batches one by one, with these ends."""
+        orders: list[Order] = []
+        for status in statuses:
+            bundle = self.take()
+            [(index, attempt)] = bundle.entries
+            orders += self.give_back(bundle, outcome(index, attempt, status=status))
+        return orders
+
+    @property
+    def status(self) -> RunStatus | None:
+        return self.ledger.finished
+
+
+# thresholds
+
+
+@pytest.mark.parametrize(
+    ("wanted", "failures", "stops"),
+    [
+        ({"error_threshold": -1}, 4, False),
+        ({"error_threshold": 0}, 1, True),
+        ({"error_threshold": 3}, 1, False),
+        ({"error_threshold": 3}, 2, True),
+        ({"error_threshold": 4}, 2, False),
+        ({"allowed_failed_count": None}, 4, False),
+        ({"allowed_failed_count": -1}, 4, False),
+        ({"allowed_failed_count": 0}, 1, True),
+        ({"allowed_failed_count": 2}, 2, False),
+        ({"allowed_failed_count": 2}, 3, True),
+        ({"allowed_failed_percent": 0.0}, 1, True),
+        ({"allowed_failed_percent": 49.9}, 2, True),
+        ({"allowed_failed_percent": 50.0}, 2, False),
+        ({"allowed_failed_percent": 100.0}, 4, False),
+    ],
+)
+def test_thresholds(wanted: dict[str, Any], failures: int, stops: bool) -> None:
+    desk = Desk(4, run_max_try=1, output_action="summary_only", **wanted)
+    desk.run(*[1] * failures)
+    for _ in range(4 - failures):
+        if not desk.status:
+            desk.run(0)
+    assert desk.status is (RunStatus.FAILED if stops else RunStatus.COMPLETED)
+    assert any(isinstance(order, Stop) for order in desk.orders) is stops
+    assert desk.orders[-1] == Finish(desk.status)
+    if stops:
+        [(name, value)] = wanted.items()
+        assert f"{name}={value:g}" in desk.ledger.sentence()
+        assert "First error: x (s.py:1) in mini-batch 0, attempt 1" in desk.ledger.sentence()
+
+
+def test_percent_is_judged_only_when_all_have_been_handed_out() -> None:
+    desk = Desk(4, run_max_try=1, allowed_failed_percent=30.0)
+    desk.run(1, 1, 0)
+    assert not desk.ledger.stopped  # 50 % of four, but the fourth is still to come
+    desk.run(0)
+    assert desk.status is RunStatus.FAILED
+    desk = Desk(4, complete=False, run_max_try=1, allowed_failed_percent=30.0)
+    desk.run(1, 1, 0, 0)
+    assert not desk.ledger.stopped  # more may be found
+    desk.handle(Planned(10, True, 0.0))
+    desk.run(0, 0, 0, 0, 0, 0)
+    assert desk.status is RunStatus.COMPLETED
+
+
+def test_an_attempt_that_will_be_tried_again_counts_for_no_threshold() -> None:
+    desk = Desk(1, run_max_try=3, error_threshold=0, allowed_failed_count=0)
+    assert desk.run(1, 1) == []
+    assert desk.run(0) == [Finish(RunStatus.COMPLETED)]
+    assert desk.ledger.tally.retried == 2
+
+
+def test_short_results_count_as_failed_items_at_once() -> None:
+    desk = Desk(2, error_threshold=0)
+    bundle = desk.take()
+    orders = desk.give_back(bundle, outcome(0, items=2, results=1))
+    assert isinstance(orders[0], Stop)
+    assert desk.status is RunStatus.FAILED
+
+
+def test_more_results_than_items_are_no_failure_and_warned_of_once() -> None:
+    desk = Desk(2, error_threshold=0)
+    for index in range(2):
+        desk.give_back(desk.take(), outcome(index, items=2, results=5))
+    report = desk.ledger.report(1.0, 0.0)
+    assert (report.status, report.items_failed) == (RunStatus.COMPLETED, 0)
+    assert len(report.warnings) == 1
+    assert "mini-batch 0: 5 for 2" in report.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("action", "end"), [("append_row", "FAILED"), ("summary_only", "COMPLETED")]
+)
+def test_not_one_success(action: str, end: str) -> None:
+    desk = Desk(2, run_max_try=1, output_action=action)
+    desk.run(1, 2)
+    assert desk.status is RunStatus[end]
+    if action == "append_row":
+        assert "not one mini-batch succeeded" in desk.ledger.sentence()
+        assert "First error: x (s.py:1) in mini-batch 0" in desk.ledger.sentence()
+
+
+def test_a_plan_without_mini_batches_is_complete() -> None:
+    assert Desk(0).status is RunStatus.COMPLETED
+
+
+# init
+
+
+def ready(name: str, node: str = "node000") -> ProcessReady:
+    return ProcessReady(ProcessInfo(node, name, 1, 0.0, ""), 0.1, 0.0)
+
+
+def failed(name: str, node: str = "node000") -> InitFailed:
+    error = {"message": "ValueError: no model", "where": "s.py:2", "text": "..."}
+    return InitFailed(ProcessInfo(node, name, 1, 0.0, ""), error, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("events", "stops_at"),
+    [
+        # every process of the first wave failed once
+        ([failed("a"), failed("b")], 2),
+        # one that fails again and again while the other is still at it
+        ([failed("a"), failed("a"), failed("a"), failed("a")], 4),
+        ([failed("a"), failed("a"), failed("b")], 3),
+        # a success: then it takes 2 × processes failures without another
+        ([ready("a"), failed("b"), failed("b"), failed("b")], None),
+        ([ready("a"), failed("b"), failed("b"), failed("b"), failed("b")], 5),
+        ([ready("a"), failed("a"), failed("b"), ready("b"), failed("a"), failed("b")], None),
+        ([failed("a"), ready("b"), failed("b")], None),
+    ],
+)
+def test_when_init_has_failed_for_good(events: list[Event], stops_at: int | None) -> None:
+    desk = Desk(4)
+    desk.handle(NodeReady("node000", 2, 0.0))
+    stopped = None
+    for number, event in enumerate(events, 1):
+        if any(isinstance(order, Stop) for order in desk.handle(event)):
+            stopped = number
+    assert stopped == stops_at
+    if stops_at:
+        assert desk.status is RunStatus.FAILED
+        assert "First error: ValueError: no model (s.py:2) in init()" in desk.ledger.sentence()
+
+
+def test_processes_of_all_nodes_are_the_first_wave() -> None:
+    desk = Desk(4)
+    for node in ("node000", "node001"):
+        desk.handle(NodeReady(node, 1, 0.0))
+    assert desk.handle(failed("process000", "node000")) == []
+    assert isinstance(desk.handle(failed("process000", "node001"))[0], Stop)
+
+
+# tries, delays, bundles
+
+
+def test_the_delay_doubles_up_to_its_limit() -> None:
+    desk = Desk(1, run_max_try=12, retry_delay=0.1)
+    seen = []
+    for _ in range(11):
+        desk.run(1)
+        due = desk.ledger.next_due
+        assert due is not None
+        seen.append(due - desk.now)
+        assert not desk.ledger.has_work(desk.now)
+        assert desk.handle(RoomFor("node000", 5, desk.now)) == []
+        desk.now = due
+        assert desk.ledger.has_work(desk.now)
+    expected = [min(0.1 * 2**n, LONGEST_DELAY) for n in range(11)]
+    assert seen == pytest.approx(expected)
+
+
+def test_what_was_not_started_goes_out_again_uncharged_and_first() -> None:
+    desk = Desk(6)
+    bundle = desk.take(3)
+    desk.give_back(bundle, outcome(0))
+    assert desk.take(4).entries == ((1, 1), (2, 1), (3, 1), (4, 1))
+
+
+def test_a_lost_bundle_goes_out_again_with_the_same_attempts() -> None:
+    desk = Desk(3, run_max_try=3)
+    desk.run(1)
+    bundle = desk.take(2)
+    assert bundle.entries == ((0, 2), (1, 1))
+    desk.handle(BundleLost(bundle.number, "node gone", 0.0))
+    assert desk.take(9).entries == ((0, 2), (1, 1), (2, 1))
+    assert desk.ledger.tally.attempts == 1
+
+
+def test_a_bundle_that_returns_twice_or_is_unknown_counts_once() -> None:
+    desk = Desk(2)
+    bundle = desk.take()
+    desk.give_back(bundle, outcome(0))
+    assert desk.give_back(bundle, outcome(0)) == []
+    assert desk.handle(BundleLost(bundle.number, "", 0.0)) == []
+    assert desk.handle(BundleReturned(99, PROCESS, (outcome(1),), 0.1, 0.0)) == []
+    assert desk.ledger.tally.succeeded == 1
+
+
+def test_an_outcome_for_what_was_not_in_the_bundle_is_not_counted() -> None:
+    desk = Desk(3)
+    bundle = desk.take()
+    desk.give_back(bundle, outcome(0), outcome(2), outcome(0))
+    assert desk.ledger.tally.attempts == 1
+
+
+def test_the_last_failure_says_that_the_output_goes_on_without_it() -> None:
+    desk = Desk(2, run_max_try=2)
+    assert desk.run(1) == []
+    assert desk.run(1) == [Skip(0)]
+
+
+def test_a_stop_waits_for_what_is_out_and_counts_it() -> None:
+    desk = Desk(4)
+    bundle = desk.take(2)
+    assert desk.handle(StopAsked("enough", canceled=True, now=0.0)) == [Stop("enough")]
+    assert desk.handle(StopAsked("again", canceled=False, now=0.0)) == []
+    assert desk.handle(RoomFor("node000", 1, 0.0)) == []
+    assert desk.give_back(bundle, outcome(0)) == [Finish(RunStatus.CANCELED)]
+    report = desk.ledger.report(1.0, 0.0)
+    assert (report.succeeded, report.unfinished) == (1, 3)
+    assert report.sentence == "enough; 1 of 4 mini-batches are done and kept."
+
+
+def test_a_finished_run_cannot_be_stopped() -> None:
+    desk = Desk(1)
+    desk.run(0)
+    assert desk.handle(StopAsked("late", canceled=True, now=0.0)) == []
+    assert desk.status is RunStatus.COMPLETED
+
+
+def test_the_plan_is_asked_for_when_it_runs_out() -> None:
+    desk = Desk(2, complete=False)
+    assert not desk.ledger.wants_plan
+    desk.run(0, 0)
+    assert desk.ledger.wants_plan
+    assert desk.status is None
+    desk.handle(Planned(3, True, 0.0))
+    assert not desk.ledger.wants_plan
+    desk.run(0)
+    assert desk.status is RunStatus.COMPLETED
+
+
+def test_progress_adds_up_on_the_way() -> None:
+    desk = Desk(6, run_max_try=2)
+    desk.run(0, 1)
+    desk.take(2)
+    progress = desk.ledger.progress(3.0)
+    assert (progress.total, progress.succeeded, progress.failed, progress.retried) == (6, 1, 0, 1)
+    assert progress.in_flight == 2
+    assert progress.handed_out == 3
+
+
+# any history
+
+
+class History(RuleBasedStateMachine):
+    """Deals the ledger what can happen, in any order, and keeps an account of its own."""
+
+    @initialize(
+        tries=st.integers(1, 3),
+        total=st.integers(0, 12),
+        lazy=st.booleans(),
+        error_threshold=st.sampled_from([-1, -1, 0, 3, 8]),
+        count=st.sampled_from([None, -1, 0, 2]),
+        percent=st.sampled_from([None, 0.0, 30.0]),
+        delay=st.sampled_from([0.0, 0.1, 5.0]),
+        action=st.sampled_from(["append_row", "summary_only"]),
+    )
+    def begin(self, tries, total, lazy, error_threshold, count, percent, delay, action) -> None:
+        self.wanted = RunSettings(
+            entry_script="score.py",
+            run_max_try=tries,
+            error_threshold=error_threshold,
+            allowed_failed_count=count,
+            allowed_failed_percent=percent,
+            retry_delay=delay,
+            output_action=action,
+        )
+        self.ledger = Ledger(self.wanted)
+        self.history: list[Event] = []
+        self.answers: list[list[Order]] = []
+        self.now, self.total, self.known = 0.0, total, 0
+        self.out: dict[int, Bundle] = {}
+        self.tried: Counter[int] = Counter()
+        self.state: dict[int, str] = {}
+        self.items = self.items_ok = 0
+        self.stopped = False
+        self.skipped: list[int] = []
+        self.deal(NodeReady("a", 2, 0.0))
+        self.plan(total // 2 if lazy else total)
+
+    def deal(self, event: Event) -> list[Order]:
+        was_stopped = self.stopped
+        orders = self.ledger.handle(event)
+        self.history.append(event)
+        self.answers.append(orders)
+        for order in orders:
+            if isinstance(order, HandOut):
+                assert not was_stopped, "handed out after an abort"
+                self.hand_out(order.bundle)
+            elif isinstance(order, Stop):
+                assert not was_stopped, "stopped twice"
+                self.stopped = True
+            elif isinstance(order, Skip):
+                self.skipped.append(order.index)
+            else:
+                assert order is orders[-1]
+                assert not self.out, "finished while bundles were out"
+        return orders
+
+    def hand_out(self, bundle: Bundle) -> None:
+        indices = [index for index, _ in bundle.entries]
+        assert indices == sorted(set(indices))
+        assert indices
+        for index, attempt in bundle.entries:
+            assert self.state.get(index, "planned") == "planned"
+            assert attempt == self.tried[index] + 1 <= self.wanted.run_max_try
+            self.state[index] = "out"
+        self.out[bundle.number] = bundle
+
+    def plan(self, known: int) -> None:
+        self.known = known
+        self.deal(Planned(known, known == self.total, self.now))
+
+    @precondition(lambda self: self.known < self.total)
+    @rule()
+    def find_more(self) -> None:
+        self.plan(self.total)
+
+    @rule(limit=st.integers(1, 5), node=st.sampled_from("ab"))
+    def room(self, limit: int, node: str) -> None:
+        has_work = self.ledger.has_work(self.now)
+        orders = self.deal(RoomFor(node, limit, self.now))
+        assert bool([o for o in orders if isinstance(o, HandOut)]) == has_work
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def comes_back(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.out)))
+        bundle = self.out.pop(number)
+        done = data.draw(st.integers(0, len(bundle.entries)))
+        outcomes = []
+        for index, attempt in bundle.entries[:done]:
+            status = data.draw(st.sampled_from([0, 0, *Status]))
+            items = data.draw(st.integers(0, 3))
+            results = data.draw(st.integers(0, 4))
+            made = outcome(index, attempt, status=int(status), items=items, results=results)
+            outcomes.append(made)
+            self.count(made)
+        for index, _ in bundle.entries[done:]:
+            self.state[index] = "planned"
+        self.deal(BundleReturned(number, PROCESS, tuple(outcomes), 0.1, self.now))
+
+    def count(self, made: Outcome) -> None:
+        self.tried[made.index] += 1
+        last = made.attempt == self.wanted.run_max_try
+        if made.status == 0 or last:
+            self.state[made.index] = "failed" if made.status else "succeeded"
+            self.items += made.items
+            self.items_ok += made.succeeded_items
+        else:
+            self.state[made.index] = "planned"
+
+    @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def is_lost(self, data: st.DataObject) -> None:
+        number = data.draw(st.sampled_from(sorted(self.out)))
+        for index, _ in self.out.pop(number).entries:
+            self.state[index] = "planned"
+        self.deal(BundleLost(number, "its node is gone", self.now))
+
+    @rule(number=st.integers(0, 40))
+    def an_echo(self, number: int) -> None:
+        if number not in self.out:
+            self.deal(BundleReturned(number, PROCESS, (outcome(0),), 0.1, self.now))
+
+    @rule(seconds=st.sampled_from([0.05, 0.2, 10.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(name=st.sampled_from("xy"), well=st.booleans())
+    def init_ends(self, name: str, well: bool) -> None:
+        self.deal(ready(name, "a") if well else failed(name, "a"))
+
+    @rule(canceled=st.booleans(), odds=st.integers(0, 15))
+    def somebody_stops_it(self, canceled: bool, odds: int) -> None:
+        if odds == 0:
+            self.deal(StopAsked("enough", canceled, self.now))
+
+    @invariant()
+    def the_account_adds_up(self) -> None:
+        report = self.ledger.report(self.now, 0.0)
+        states = Counter(self.state.values())
+        assert (report.succeeded, report.failed) == (states["succeeded"], states["failed"])
+        assert report.succeeded + report.failed + report.unfinished == self.known
+        assert report.attempts == sum(self.tried.values())
+        assert (report.items, report.items_succeeded) == (self.items, self.items_ok)
+        assert report.items_failed == self.items - self.items_ok >= 0
+        assert sorted(self.skipped) == sorted(i for i, s in self.state.items() if s == "failed")
+        assert max(self.tried.values(), default=0) <= self.wanted.run_max_try
+        progress = self.ledger.progress(self.now)
+        assert progress.in_flight == sum(len(b.entries) for b in self.out.values())
+        assert self.ledger.owes("a") + self.ledger.owes("b") == len(self.out)
+        if not self.stopped and not self.out:
+            assert self.ledger.remaining() == report.unfinished
+
+    @invariant()
+    def it_ends_when_nothing_is_owed(self) -> None:
+        owed = self.known < self.total or any(
+            self.state.get(n, "planned") not in ("succeeded", "failed") for n in range(self.known)
+        )
+        ended = self.ledger.finished is not None
+        assert ended == (not self.out and (self.stopped or not owed))
+        if ended and not self.stopped and self.known:
+            good = "succeeded" in self.state.values() or self.wanted.output_action != "append_row"
+            assert self.ledger.finished is (RunStatus.COMPLETED if good else RunStatus.FAILED)
+
+    def teardown(self) -> None:
+        """The same events, dealt to another ledger, give the same orders and the same report."""
+        if not hasattr(self, "ledger"):
+            return
+        again = Ledger(self.wanted)
+        assert [again.handle(event) for event in self.history] == self.answers
+        assert again.report(self.now, 0.0) == self.ledger.report(self.now, 0.0)
+
+
+History.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestHistory = History.TestCase
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 3),
+    st.lists(st.integers(0, 7), max_size=200),
+    st.integers(1, 7),
+)
+def test_a_run_that_nobody_stops_comes_to_its_end(
+    total: int, tries: int, fates: list[int], limit: int
+) -> None:
+    desk = Desk(total, run_max_try=tries, retry_delay=0.1, output_action="summary_only")
+    fate = iter(fates)
+    for _ in range(total * tries + 1):
+        if desk.status is not None:
+            break
+        due = desk.ledger.next_due
+        desk.now = max(desk.now, due if due is not None else 0.0)
+        bundle = desk.take(limit)
+        desk.give_back(
+            bundle, *[outcome(i, attempt, status=next(fate, 0)) for i, attempt in bundle.entries]
+        )
+    assert desk.status is RunStatus.COMPLETED
+    report = desk.ledger.report(1.0, 0.0)
+    assert report.succeeded + report.failed == total
+    assert report.unfinished == 0
