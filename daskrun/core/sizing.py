@@ -9,8 +9,8 @@ ROUND_TRIP = 0.005
 LEAST = 0.5
 """Seconds of work a bundle aims at where slots are few."""
 LEAST_TAIL = 0.05
-"""Seconds of work below which a bundle is not made smaller near the end: a bundle takes 10 ms of the
-driver's CPU, and 20,000 no-op mini-batches 10 % less time than with 0.02."""
+"""Seconds of work below which a bundle is not made smaller near the end: a bundle takes 10 ms
+of the driver's CPU, and 20,000 no-op mini-batches 10 % less time than with 0.02."""
 GROWTH = 8
 """A bundle is at most this many times as large as one that has been seen to work."""
 
