@@ -11,7 +11,6 @@ class RunStatus(StrEnum):
 
     NOT_STARTED = "NotStarted"
     RUNNING = "Running"
-    FINALIZING = "Finalizing"
     COMPLETED = "Completed"
     FAILED = "Failed"
     CANCELED = "Canceled"

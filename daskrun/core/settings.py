@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Settings of one step run, made by :mod:`daskrun.core.validation`. Times in seconds."""
+    """Settings of one step run; times in seconds.
+
+    Made by :func:`daskrun.core.validation.resolve_settings`.
+    """
 
     entry_script: str
     """File with ``run``, relative to ``source_directory`` if that is given."""

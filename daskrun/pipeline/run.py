@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.report import RunStatus
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 
-class Run:
+class Run(ABC):
     """What runs of pipelines and of steps have in common.
 
     Parameters
@@ -141,13 +142,13 @@ class Run:
             "logs": str(folder.logs),
         }
 
+    @abstractmethod
     def _steps(self) -> Sequence[StepRun]:
         """Give what progress is shown of."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _reason(self) -> str:
-        """Say why it ended as it did, and where the rest is."""
-        raise NotImplementedError
+        """Say why it ended as it did, where the rest is, and the first error's traceback."""
 
     def _wait(self, display: Display | None, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -233,11 +234,10 @@ class StepRun(Run):
     def _reason(self) -> str:
         reason = self.sentence.rstrip(".")
         first = self._state.first_error()
-        # The report's own sentence mostly has it already.
-        if first and first.partition(" in ")[0] not in reason:
-            reason = f"{reason}. First error: {first}"
         logs = self._state.folder.logs
-        return f"{reason}. Each error with its traceback: {logs / 'job_error.txt'}"
+        reason = f"{reason}. Each error with its traceback: {logs / 'job_error.txt'}"
+        text = first["text"].strip() if first is not None else ""
+        return f"{reason}\n\nThe first of them:\n{text}" if text else reason
 
 
 class PipelineRun(Run):

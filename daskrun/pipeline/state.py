@@ -41,8 +41,8 @@ class RunState(Protocol):
     def progress(self) -> Progress | None:
         """How far it is; None while and where that isn't known."""
 
-    def first_error(self) -> str:
-        """Say the first error of the run, ``""`` when there was none."""
+    def first_error(self) -> dict[str, Any] | None:
+        """Give the fields of the run's first ``ErrorGroup``, None when there was no error."""
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
@@ -81,11 +81,11 @@ class LiveState:
         """What happened, once it has ended."""
         return self._sentence
 
-    def first_error(self) -> str:
-        """Say the first error of the run, ``""`` when there was none."""
+    def first_error(self) -> dict[str, Any] | None:
+        """Give the fields of the run's first ``ErrorGroup``, None when there was no error."""
         if self.report is None or not self.report.errors:
-            return ""
-        return _error_text(asdict(self.report.errors[0]))
+            return None
+        return asdict(self.report.errors[0])
 
     def enter(self, status: RunStatus, sentence: str = "") -> None:
         """Go on to another state."""
@@ -163,10 +163,10 @@ class StoredState:
             )
         return status, str(last["sentence"])
 
-    def first_error(self) -> str:
-        """Say the first error of the run, ``""`` when there was none."""
+    def first_error(self) -> dict[str, Any] | None:
+        """Give the fields of the run's first ``ErrorGroup``, None when there was no error."""
         errors = (self.folder.report() or {}).get("errors") or []
-        return _error_text(errors[0]) if errors else ""
+        return dict(errors[0]) if errors else None
 
     def wait(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
@@ -185,9 +185,3 @@ class StoredState:
                 f"run {self.folder.id} is driven by another process, which alone can cancel it "
                 f"({reason}). Press Ctrl-C there, or send that process SIGTERM."
             )
-
-
-def _error_text(error: dict[str, Any]) -> str:
-    where = f" ({error['where']})" if error["where"] else ""
-    place = "init()" if error["index"] < 0 else f"mini-batch {error['index']}"
-    return f"{error['message']}{where} in {place}, try {error['attempt']}"

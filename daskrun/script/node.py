@@ -52,7 +52,7 @@ class Node:
         self._tell = tell
         self._lock = threading.Lock()
         self._sending = threading.Lock()
-        """Held to write to the link, never to read from it: else both ends could wait in a circle."""
+        """Held to write to the link, never to read it: else both ends could wait in a circle."""
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._closing = False
         self._lost: str | None = None
