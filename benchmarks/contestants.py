@@ -7,6 +7,7 @@ are ready until the last result is there; for daskrun that is the output on the 
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import sys
 import tempfile
@@ -131,7 +132,12 @@ def dask() -> dict[str, Any]:
 
     names = all_names()[:DASK_TASKS]
     with (
-        LocalCluster(n_workers=PROCESSES, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(
+            n_workers=PROCESSES,
+            threads_per_worker=1,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,  # a heartbeat cut off by the end is no news
+        ) as cluster,
         Client(cluster) as client,
     ):
         client.gather(client.map(call, names[:WARM], pure=False))

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT = 600.0
+LIMIT = 180.0
 """Seconds after which a round counts as hung."""
 
 
