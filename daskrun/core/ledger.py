@@ -88,6 +88,7 @@ class Ledger:
 
     Examples
     --------
+    >>> from daskrun.core.settings import RunSettings
     >>> ledger = Ledger(RunSettings(entry_script="score.py"))
     >>> ledger.handle(Planned(known=3, complete=True, now=0.0))
     []

@@ -11,7 +11,7 @@ LEAST = 0.5
 LEAST_TAIL = 0.05
 """Seconds of work below which a bundle is not made smaller near the end: a bundle takes 10 ms
 of the driver's CPU, and 20,000 no-op mini-batches 10 % less time than with 0.02."""
-GROWTH = 8
+GROWTH = 32
 """A bundle is at most this many times as large as one that has been seen to work."""
 
 
@@ -28,7 +28,7 @@ class BundleSizer:
     1
     >>> sizer.observe(count=1, seconds=0.001)
     >>> sizer.size(remaining=1000, slots=2)
-    8
+    32
     """
 
     def __init__(self) -> None:

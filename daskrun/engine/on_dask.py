@@ -267,10 +267,14 @@ class DaskDispatcher:
         for i, (bundle, payload) in enumerate(group):
             message = {"run": run_id, "number": bundle.number, "payload": payload, "budget": budget}
             graph[name, i] = DataNode((name, i), pickle.dumps(message, 5))
-        bag = Bag(graph, name, len(group)).map_partitions(self._task)
+        bag = _one_task_each(Bag(graph, name, len(group)).map_partitions(self._task), graph)
         first = group[0][0].number
         persisted = self._client.persist(
-            bag, workers=[address], allow_other_workers=False, priority=-first
+            bag,
+            workers=[address],
+            allow_other_workers=False,
+            priority=-first,
+            optimize_graph=False,
         )
         futures = {future.key[1]: future for future in futures_of(persisted)}
         with self._lock:
@@ -333,3 +337,15 @@ class DaskDispatcher:
             close(*args, **kwargs)
         except Exception:
             logger.exception("run %s: closing", self._request.run_id)
+
+
+def _one_task_each(bag: Any, payloads: dict[Any, Any]) -> Any:
+    """Put each payload into the task that takes it.
+
+    Dask's own optimization does nearly that, but leaves a second task to rename the first: 13 ms of
+    work for a bundle instead of 9.5.
+    """
+    from dask.bag import Bag
+
+    tasks = {key: task.substitute(payloads) for key, task in dict(bag.dask).items()}
+    return Bag({key: tasks[key] for key in bag.__dask_keys__()}, bag.name, bag.npartitions)
