@@ -42,6 +42,8 @@ REGISTER_LIMIT = 20.0
 SUBSCRIBE_LIMIT = 20.0
 CONNECT_LIMIT = 30.0
 CLOSE_LIMIT = 40.0
+SCHEDULER_LOOK, SCHEDULER_LIMIT = 1.0, 10.0
+"""Seconds between two looks at the connection, and for which it may be broken."""
 
 
 class DaskDispatcher:
@@ -89,6 +91,7 @@ class DaskDispatcher:
         self._task = plugin.make_task()
         self._begin_node = plugin.begin_node
         self._client = self._connect(Client)
+        self._scheduler, self._seen = self._client.scheduler.addr, time.monotonic()
         self._collector = threading.Thread(
             target=self._collect, name="daskrun-collector", daemon=True
         )
@@ -286,7 +289,14 @@ class DaskDispatcher:
 
     def _collect(self) -> None:
         """Fetch results as they come, in a thread of its own: fetching waits for the event loop."""
-        while (item := self._done.get()) is not None:
+        while True:
+            try:
+                item = self._done.get(timeout=SCHEDULER_LOOK)
+            except queue.Empty:
+                self._look_for_scheduler()
+                continue
+            if item is None:
+                return
             number, future = item
             with self._lock:
                 if self._out.pop(number, None) is None:
@@ -302,6 +312,21 @@ class DaskDispatcher:
             self.events.put(event)
             if self._dashboard is not None:
                 self._dashboard.begin()
+
+    def _look_for_scheduler(self) -> None:
+        """End the run when its scheduler is gone: nobody else would ever say so."""
+        now = time.monotonic()
+        if self._client.status == "running":
+            self._seen = now
+        elif now > self._seen + SCHEDULER_LIMIT:
+            reason = f"the Dask scheduler {self._scheduler} is gone (for {now - self._seen:.0f} s)"
+            with self._lock:
+                numbers = list(self._out)
+                self._out.clear()
+                self._addresses.clear()
+            self.events.put(StopAsked(reason, canceled=False, now=now))
+            for number in numbers:
+                self.events.put(BundleLost(number, reason, now))
 
     def stop(self, grace: float) -> None:
         """Have every node give back what it has in hand."""
@@ -320,8 +345,10 @@ class DaskDispatcher:
         early = [side.EARLY.pop((run_id, name), None) for name in self._names]
         if self._client is not None:
             client, name = self._client, f"daskrun-{run_id}"
-            client.unsubscribe_topic(self._topic)
-            for kind in ("worker", "scheduler"):
+            there = client.status == "running"
+            if there:
+                self._try(client.unsubscribe_topic, self._topic)
+            for kind in ("worker", "scheduler") if there else ():
                 remove = getattr(client.scheduler, f"unregister_{kind}_plugin")
                 self._try(client.sync, remove, name=name, callback_timeout=CLOSE_LIMIT)
             self._done.put(None)

@@ -1,0 +1,321 @@
+"""On a cluster of real processes that is given by its address: runs, losses, and what is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from running import (
+    END,
+    SLACK,
+    alive,
+    lines,
+    make_request,
+    marked_processes,
+    run_request,
+    run_script,
+    wait_for,
+    wait_until_nothing_is_left,
+)
+
+from daskrun.core.events import BundleReturned, NodeLost, NodeReady
+from daskrun.core.report import RunStatus
+from daskrun.script.leftovers import base_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from daskrun.core.events import Event
+
+HERE = str(Path(__file__).parents[1])
+ROOT = str(Path(__file__).parents[2])
+WITHOUT_DASKRUN = """
+import importlib.abc, sys
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "daskrun":
+            raise ImportError("no daskrun in this environment")
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+class Cluster:
+    """A scheduler and workers, each a process of its own, as a user would start them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._logs: list[Path] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        found = wait_for(lambda: re.search(r"Scheduler at:\s*(tcp://\S+)", self._text(0)), 30)
+        self.address = found.group(1)
+
+    def add_worker(self, *, daskrun: bool = True) -> subprocess.Popen[bytes]:
+        number = len(self.processes)
+        options = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--memory-limit", "0"]
+        if not daskrun:
+            preload = self._folder / "without_daskrun.py"
+            preload.write_text(WITHOUT_DASKRUN)
+            options += ["--preload", str(preload)]
+        worker = self._start("worker", self.address, *options)
+        wait_for(lambda: "Registered to" in self._text(number), 30)
+        return worker
+
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        log = self._folder / f"cluster-{len(self.processes)}.log"
+        code = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"
+        environment = {**os.environ, "PYTHONPATH": ROOT, "TMPDIR": str(base_folder().parent)}
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, *command],
+                stdout=file,
+                stderr=file,
+                cwd=self._folder,
+                env=environment,
+            )
+        self._logs.append(log)
+        self.processes.append(process)
+        return process
+
+    def _text(self, number: int) -> str:
+        return self._logs[number].read_text()
+
+    def plugins(self) -> list[str]:
+        """Name our plugins that are on the scheduler or any worker."""
+        from distributed import Client
+
+        def on_worker(dask_worker: object) -> list[str]:
+            return list(dask_worker.plugins)
+
+        def on_scheduler(dask_scheduler: object) -> list[str]:
+            return [*dask_scheduler.plugins, *dask_scheduler.worker_plugins]
+
+        with Client(self.address, set_as_default=False) as client:
+            found = client.run_on_scheduler(on_scheduler)
+            for names in client.run(on_worker).values():
+                found += names
+        return [name for name in found if name.startswith("daskrun")]
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    cluster = Cluster(folder)
+    yield cluster
+    cluster.close()
+    assert wait_until_nothing_is_left() == []
+
+
+SLOW = """
+import time
+def run(mini_batch):
+    time.sleep(0.05)
+    return [open(path).read() for path in mini_batch]
+"""
+
+
+def test_two_runs_one_after_the_other_leave_the_cluster_clean(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.add_worker()
+    cluster.add_worker()
+    for run_id in ("first", "second"):
+        run = run_script(
+            tmp_path,
+            files=300,
+            size=7,
+            target=cluster.address,
+            node_count=2,
+            run_id=run_id,
+            append_row_file_name=f"{run_id}.txt",
+        )
+        assert run.report.status is RunStatus.COMPLETED
+        assert run.output == lines(range(300))
+        assert {event.node for event in run.watch.of(NodeReady)} <= {"node000", "node001"}
+    assert cluster.plugins() == []
+
+
+def test_a_client_that_is_given_stays_open(tmp_path: Path, cluster: Cluster) -> None:
+    from distributed import Client
+
+    cluster.add_worker()
+    with Client(cluster.address, set_as_default=False) as client:
+        run = run_script(tmp_path, target=client)
+        assert run.output == lines(range(10))
+        assert client.submit(sum, [1, 2]).result(timeout=SLACK) == 3
+
+
+def test_a_worker_killed_in_the_middle_costs_nothing(tmp_path: Path, cluster: Cluster) -> None:
+    victim, other = cluster.add_worker(), cluster.add_worker()
+    seen = set()
+
+    def act(event: Event) -> None:
+        if isinstance(event, BundleReturned) and event.process is not None:
+            seen.add(event.process.node)
+            if len(seen) == 2 and victim.poll() is None:
+                victim.kill()
+                victim.wait()
+
+    run = run_script(tmp_path, SLOW, files=80, target=cluster.address, node_count=2, act=act)
+    assert victim.poll() is not None
+    assert other.poll() is None
+    assert run.report.status is RunStatus.COMPLETED
+    assert run.output == lines(range(80))
+    assert (run.report.succeeded, run.report.retried, run.report.attempts) == (80, 0, 80)
+    assert len(run.watch.of(NodeLost)) == 1
+    assert cluster.plugins() == []
+
+
+def test_a_worker_that_comes_later_takes_the_place_of_the_lost_one(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    victim = cluster.add_worker()
+
+    def replace(event: Event) -> None:
+        if isinstance(event, BundleReturned) and victim.poll() is None:
+            victim.kill()
+            victim.wait()
+            threading.Thread(target=cluster.add_worker).start()
+
+    run = run_script(tmp_path, SLOW, files=30, target=cluster.address, act=replace)
+    assert run.report.status is RunStatus.COMPLETED
+    assert run.output == lines(range(30))
+    assert (run.report.retried, len(run.watch.of(NodeLost))) == (0, 1)
+
+
+def test_the_last_worker_lost_ends_the_run_after_its_limit(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    victim = cluster.add_worker()
+
+    def act(event: Event) -> None:
+        if isinstance(event, BundleReturned):
+            victim.kill()
+
+    run = run_script(
+        tmp_path, SLOW, files=50, target=cluster.address, act=act, no_worker_timeout=1.0
+    )
+    assert run.report.status is RunStatus.FAILED
+    assert "no_worker_timeout=1" in run.report.sentence
+    assert "left the cluster" in run.report.sentence
+    assert run.report.unfinished > 0
+
+
+def test_a_scheduler_that_dies_ends_the_run_with_a_report(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskrun.engine.on_dask.SCHEDULER_LIMIT", 2.0)
+    cluster.add_worker()
+
+    def act(event: Event) -> None:
+        if isinstance(event, BundleReturned):
+            cluster.processes[0].kill()
+
+    began = time.monotonic()
+    run = run_script(tmp_path, SLOW, files=200, target=cluster.address, act=act)
+    assert run.report.status is RunStatus.FAILED
+    assert f"the Dask scheduler {cluster.address} is gone" in run.report.sentence
+    assert time.monotonic() - began < 40
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_worker_without_daskrun_is_named_and_another_used(
+    tmp_path: Path, cluster: Cluster, others: int
+) -> None:
+    cluster.add_worker(daskrun=False)
+    for _ in range(others):
+        cluster.add_worker()
+    run = run_script(tmp_path, target=cluster.address, no_worker_timeout=2.0, node_count=1 + others)
+    said = " ".join(e.reason for e in run.watch.of(NodeLost)) + str(run.watch.events)
+    assert "has no daskrun" in said
+    assert "no daskrun in this environment" in said
+    if others:
+        assert run.report.status is RunStatus.COMPLETED
+        assert run.output == lines(range(10))
+    else:
+        assert run.report.status is RunStatus.FAILED
+        assert "no daskrun" in run.report.sentence
+
+
+def test_a_canceled_run_leaves_the_cluster_clean(tmp_path: Path, cluster: Cluster) -> None:
+    from daskrun.engine.driver import RunControl
+
+    cluster.add_worker()
+    control = RunControl()
+
+    def act(event: Event) -> None:
+        if isinstance(event, BundleReturned):
+            control.cancel("enough")
+
+    request = make_request(tmp_path, SLOW, files=500, target=cluster.address)
+    run = run_request(request, act=act, control=control)
+    assert run.report.status is RunStatus.CANCELED
+    assert cluster.plugins() == []
+
+
+DRIVER = """
+import sys
+sys.path[:0] = sys.argv[1:2]
+from pathlib import Path
+from running import make_request
+from daskrun.engine.driver import RunControl, execute
+code = '''
+import ctypes, subprocess
+def run(m):
+    child = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    print(child.pid, flush=True)
+    ctypes.PyDLL(None).sleep(300)
+'''
+target = None if sys.argv[3] == "local" else sys.argv[3]
+execute(make_request(Path(sys.argv[2]), code, target=target), [], RunControl())
+"""
+
+
+def kill_a_driver(tmp_path: Path, target: str) -> None:
+    """SIGKILL a driver whose script hangs; see that all of the run is gone soon."""
+    folder = tmp_path / "driven"
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, HERE, str(folder), target])
+    stdout = folder / "run1/logs/user/stdout"
+
+    def grandchildren() -> list[int]:
+        return [int(word) for path in stdout.rglob("*.txt") for word in path.read_text().split()]
+
+    found = wait_for(grandchildren, 30)
+    ours = marked_processes(base_folder())
+    assert set(found) < set(ours)
+    driver.kill()
+    driver.wait()
+    killed = time.monotonic()
+    assert wait_until_nothing_is_left(limit=END + SLACK) == []
+    print(f"all was gone {time.monotonic() - killed:.2f} s after the driver")
+    assert not [pid for pid in (*ours, *found) if alive(pid)]
+
+
+def test_a_driver_killed_on_an_attached_cluster_is_cleared_away(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    worker = cluster.add_worker()
+    kill_a_driver(tmp_path, cluster.address)
+    assert wait_for(lambda: cluster.plugins() == [])
+    assert worker.poll() is None
+    run = run_script(tmp_path, target=cluster.address)  # the cluster is as good as before
+    assert run.output == lines(range(10))
+
+
+def test_a_driver_killed_on_the_local_target_is_cleared_away(tmp_path: Path) -> None:
+    kill_a_driver(tmp_path, "local")
