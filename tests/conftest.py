@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # A slow machine is not a failure; and in CI the same examples are tried each time.
 settings.register_profile("daskrun", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("daskrun")
+
+
+@pytest.fixture
+def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Have a test's nodes keep their folders in its own temporary folder, so that leftovers show."""
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder

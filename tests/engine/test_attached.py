@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from daskrun.core.events import Event
 
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
 HERE = str(Path(__file__).parents[1])
 ROOT = str(Path(__file__).parents[2])
 WITHOUT_DASKRUN = """
@@ -112,7 +114,7 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+def cluster(tmp_path: Path, own_temporary_folder: Path) -> Iterator[Cluster]:
     folder = tmp_path / "cluster"
     folder.mkdir()
     cluster = Cluster(folder)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from running import Finished
 
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
 FILES, SIZE = 12, 2
 """Six mini-batches of two items."""
 

@@ -9,6 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 from running import alive, wait_for
 
 from daskrun.script import reaper
@@ -17,6 +18,9 @@ from daskrun.script.logcap import cap_log
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
 
 def test_a_small_log_is_left_alone(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ from daskrun.script.leftovers import base_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
 FAULTY = """
 import ctypes, os, sys, time
 def run(mini_batch, context):
@@ -48,7 +50,7 @@ def run(mini_batch, context):
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
+def nothing_is_left(own_temporary_folder: Path) -> Iterator[None]:
     yield
     assert wait_until_nothing_is_left() == []
 
