@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import textwrap
 import threading
@@ -404,6 +405,75 @@ def test_inline_reads_a_changed_module_beside_the_script_anew(tmp_path: Path) ->
             extra={"beside.py": f"WORD = {word!r}\n"},
         )
         assert run.output == f"{word}\n".encode() * 10
+
+
+def test_inline_forgets_the_users_source_and_nothing_installed_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = tmp_path / "work"
+    files = {
+        ".venv/lib/python3/site-packages/installed_once.py": "",
+        "env/added_to_path.py": "",
+        "own_package/__init__.py": "",
+        "own_package/inner.py": "WORD = 1\n",
+        "own_namespace/inner.py": "",
+    }
+    for name, text in files.items():
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        (work / name).write_text(text)
+    monkeypatch.syspath_prepend(work / ".venv/lib/python3/site-packages")
+    monkeypatch.syspath_prepend(work / "env")
+    monkeypatch.syspath_prepend(work)  # as it is for a program beside the script
+    code = """
+    import added_to_path, installed_once, own_namespace.inner, own_package.inner, sys
+    sys.path.insert(0, added_to_path.__file__.removesuffix("added_to_path.py") + "late")
+    def run(mini_batch):
+        return [f"{id(installed_once)} {id(added_to_path)} {own_package.inner.WORD}"]
+    """
+    seen = []
+    for word in (1, 2):
+        (work / "own_package/inner.py").write_text(f"WORD = {'x' * word!r}\n")
+        options = {"run_id": f"run{word}", "append_row_file_name": f"{word}.txt"}
+        run = run_script(
+            tmp_path, code, files=1, target="inline", source_directory=False, **options
+        )
+        assert run.output is not None
+        seen.append(run.output.decode().split())
+        kept = {"added_to_path", "installed_once"}
+        own = {"own_package", "own_package.inner", "own_namespace", "own_namespace.inner", "score"}
+        assert set(sys.modules) & (own | kept) == kept
+    assert [words[2] for words in seen] == ["x", "xx"]
+    assert seen[0][:2] == seen[1][:2]
+    for name in kept:
+        del sys.modules[name]
+
+
+def test_inline_runs_twice_where_daskrun_lies_beside_the_script(tmp_path: Path) -> None:
+    import subprocess
+
+    copy = tmp_path / "work" / "daskrun"
+    shutil.copytree(Path(__file__).parents[2] / "daskrun", copy)
+    code = f"""
+    import sys
+    sys.path[:0] = [{str(tmp_path / "work")!r}, {str(Path(__file__).parents[1])!r}]
+    from pathlib import Path
+    from running import make_request
+    from daskrun.engine.driver import RunControl, execute
+    script = "import pandas, daskrun\\n" \\
+        "def run(m):\\n    return pandas.DataFrame({{'a': [daskrun.__file__] * len(m)}})\\n"
+    for number in "12":
+        request = make_request(
+            Path({str(tmp_path)!r}), script, target="inline", source_directory=False,
+            run_id="run" + number, append_row_file_name=number + ".txt")
+        before = {{name: module for name, module in sys.modules.items() if "daskrun" in name}}
+        report = execute(request, [], RunControl())
+        kept = all(sys.modules.get(name) is module for name, module in before.items())
+        print(report.sentence, kept, "daskrun.output.encode" in sys.modules)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "10 of 10 mini-batches succeeded. True True\n" * 2, done.stderr
 
 
 def test_inline_does_not_import_distributed(tmp_path: Path) -> None:
