@@ -19,7 +19,7 @@ settings.load_profile("daskrun")
 
 @pytest.fixture
 def own_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Have a test's nodes keep their folders in its own temporary folder, so that leftovers show."""
+    """Have a test's nodes keep their folders in its own temporary folder, so leftovers show."""
     folder = tmp_path / "tmp"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
