@@ -172,10 +172,6 @@ class Ledger:
         due = bool(self._waiting) and self._waiting[0][0] <= now
         return bool(self._ready) or due or self._next < len(self._states)
 
-    def owes(self, node: str) -> int:
-        """How many bundles a node has in hand."""
-        return sum(1 for bundle in self._out.values() if bundle.node == node)
-
     def bundle(self, number: int) -> Bundle | None:
         """Give a bundle that is out, None when it is not (any more)."""
         return self._out.get(number)
@@ -310,8 +306,13 @@ class Ledger:
             return RunStatus.CANCELED if self._stopped.canceled else RunStatus.FAILED
         if not self._complete or self.remaining():
             return None
-        nothing = self._settings.appends and self.tally.succeeded == 0 and len(self._states) > 0
-        return RunStatus.FAILED if nothing else RunStatus.COMPLETED
+        # Success is counted in items. Mini-batches without any (no rows) are none's failure.
+        nothing = self.tally.items > 0 and self.tally.items_succeeded == 0
+        failed = self._settings.appends and (nothing or self._none_succeeded())
+        return RunStatus.FAILED if failed else RunStatus.COMPLETED
+
+    def _none_succeeded(self) -> bool:
+        return self.tally.succeeded == 0 and len(self._states) > 0
 
     # how it stands
 
@@ -346,6 +347,13 @@ class Ledger:
             reason = self._stopped.reason
         elif self._finished is RunStatus.FAILED:
             reason = "not one mini-batch succeeded, so append_row has nothing to write"
+            if not self._none_succeeded():
+                reason = (
+                    f"not one of {tally.items:,} items succeeded: each run() that didn't fail "
+                    f"({tally.succeeded:,} of {total:,} mini-batches) returned no results, so "
+                    "append_row has nothing to write. Return one element for each item that "
+                    "succeeded"
+                )
         else:
             done = f"{tally.succeeded:,} of {total:,} mini-batches succeeded"
             lost = tally.items - tally.items_succeeded
