@@ -128,11 +128,14 @@ class Experiment:
         if run_id not in known:
             raise NameNotFoundError("run", run_id, list(reversed(known)))
         folder = RunFolder(self.workspace.runs_folder / run_id)
+        whole = StoredState(folder)
         steps = [
-            StepRun(self.workspace, StoredState(RunFolder(self.workspace.runs_folder / name)))
+            StepRun(
+                self.workspace, StoredState(RunFolder(self.workspace.runs_folder / name), whole)
+            )
             for name in folder.story()["steps"]
         ]
-        return PipelineRun(self.workspace, StoredState(folder), steps)
+        return PipelineRun(self.workspace, whole, steps)
 
     def get_runs(self) -> list[PipelineRun]:
         """Give the runs of this experiment, the newest first."""

@@ -134,12 +134,21 @@ class ProgressKeeper:
 
 
 class StoredState:
-    """A run that another process drives or drove, as its folder tells."""
+    """A run that another process drives or drove, as its folder tells.
+
+    Parameters
+    ----------
+    folder
+        Where it is kept.
+    whole
+        Of a step: how its pipeline's run stands. No step is started once that has ended.
+    """
 
     progress: Progress | None = None
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, whole: StoredState | None = None) -> None:
         self.folder = folder
+        self._whole = whole
 
     @property
     def status(self) -> RunStatus:
@@ -152,11 +161,15 @@ class StoredState:
         return self._now()[1]
 
     def _now(self) -> tuple[RunStatus, str]:
-        # Looked at first: between the two looks the run may end and let go, never the reverse.
+        # Looked at first: between the looks the run may end and let go, never the reverse.
+        whole = self._whole._now() if self._whole is not None else None
         driven = self.folder.is_driven()
         last = self.folder.last_state()
         status = RunStatus(last["status"])
-        if not status.ended and status is not RunStatus.NOT_STARTED and not driven:
+        if status is RunStatus.NOT_STARTED:
+            if whole is not None and whole[0].ended:
+                return RunStatus.CANCELED, f"not started: {whole[1]}"
+        elif not status.ended and not driven:
             return (
                 RunStatus.FAILED,
                 "the process that drove the run is gone; it did not note an end",

@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from running import wait_for
 
 HEAD = """
 import faulthandler, sys
@@ -154,6 +155,29 @@ def test_a_killed_driver_is_seen_as_a_failed_run(work, script):
     process.wait()
     assert run.wait_for_completion(raise_on_error=False, timeout_seconds=10) == "Failed"
     assert "the process that drove the run is gone" in run.sentence
+
+
+def test_a_step_that_a_killed_driver_never_started_has_an_end(work, script):
+    from daskrun import Experiment
+
+    code = (
+        "later = ParallelRunStep('later-step', config, [Dataset.File.from_files('files')],\n"
+        "    PipelineData('more'))\n"
+        "run.cancel()\n"
+        "both = Experiment(ws, 'trial').submit(Pipeline(ws, [step, later]))\n"
+        "print(both.id, flush=True)\nboth.wait_for_completion()"
+    )
+    process = script(code, entry=ENDLESS, target="inline")
+    run = Experiment(work.ws, "trial").get_run(process.stdout.readline().strip())
+    first, later = run.get_steps()
+    wait_for(lambda: first.get_status() == "Running")
+    assert later.get_status() == "NotStarted"
+    assert not later.ended_within(0)
+    process.kill()
+    process.wait()
+    assert later.wait_for_completion(raise_on_error=False, timeout_seconds=10) == "Canceled"
+    assert later.sentence.startswith("not started: the process that drove the run is gone")
+    assert (first.get_status(), run.get_status()) == ("Failed", "Failed")
 
 
 def test_submit_loads_nothing_heavy(work):
