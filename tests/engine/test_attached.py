@@ -218,10 +218,7 @@ def test_the_last_worker_lost_ends_the_run_after_its_limit(
     assert run.report.unfinished > 0
 
 
-def test_a_scheduler_that_dies_ends_the_run_with_a_report(
-    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daskrun.engine.on_dask.SCHEDULER_LIMIT", 2.0)
+def test_a_scheduler_that_dies_ends_the_run_with_a_report(tmp_path: Path, cluster: Cluster) -> None:
     cluster.add_worker()
 
     def act(event: Event) -> None:
