@@ -124,6 +124,8 @@ class PipelineDriver:
                 step.state.enter(RunStatus.CANCELED, reason)
         if not self.state.status.ended:
             self.state.enter(status, sentence)
+        # Users keep runs, runs reach their driver, and a request holds the names of all files.
+        self._steps.clear()
 
 
 def _failed(error: Exception) -> Report:

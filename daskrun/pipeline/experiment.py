@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import NameNotFoundError, SettingsError
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 logger = logging.getLogger("daskrun")
-_live: dict[str, PipelineRun] = {}
-"""The runs that this process drives or drove, by id."""
+_live: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDictionary()
+"""The runs of this process that go on or that somebody holds, by id; of others the folder tells."""
 _said: set[str] = set()
 """Notes that were said in this process: once is enough."""
 
@@ -122,8 +123,9 @@ class Experiment:
         NameNotFoundError
             There is none of that id.
         """
-        if run_id in _live and _live[run_id].workspace == self.workspace:
-            return _live[run_id]
+        live = _live.get(run_id)
+        if live is not None and live.workspace == self.workspace:
+            return live
         known = self._run_ids()
         if run_id not in known:
             raise NameNotFoundError("run", run_id, list(reversed(known)))

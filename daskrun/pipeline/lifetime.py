@@ -61,6 +61,8 @@ class Terminated(KeyboardInterrupt):
 
 
 _runs: list[WatchedRun] = []
+"""Those that the end of the script may have to wait for or to tell of."""
+_changing = threading.Lock()
 _process: int | None = None
 _code = 0
 """What the process ends with when it was interrupted while it waited at its end."""
@@ -69,7 +71,9 @@ _code = 0
 def watch(run: WatchedRun) -> None:
     """Let the end of the script wait for a run."""
     global _process
-    _runs.append(run)
+    with _changing:  # a notebook may live for weeks and submit thousands
+        _runs[:] = [each for each in _runs if not each.ended_within(0) or each.failure is not None]
+        _runs.append(run)
     if _process == os.getpid():
         return
     _process = os.getpid()

@@ -124,7 +124,7 @@ def test_a_failed_step_ends_the_run(work):
     sentence, traceback = text.split("\n\nThe first of them:\n")
     assert sentence.count("ValueError: no good") == traceback.count("ValueError: no good") == 1
     assert "bad.py:2" in sentence
-    assert "bad.py\", line 2, in run" in traceback
+    assert 'bad.py", line 2, in run' in traceback
     assert str(first.folder / "logs" / "job_error.txt") in text
     assert run.wait_for_completion(raise_on_error=False) == "Failed"
     assert (first.get_status(), second.get_status()) == ("Failed", "Canceled")

@@ -1,8 +1,10 @@
+import gc
 import io
 import os
 import signal
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -242,3 +244,38 @@ def test_nothing_is_drawn_without_show_output(work, engine, monkeypatch):
     engine.go.set()
     work.submit().wait_for_completion()
     assert out.getvalue() == ""
+
+
+def test_a_process_that_submits_for_weeks_keeps_nothing_of_ended_runs(work, engine, monkeypatch):
+    plans = []
+
+    def execute(request, observers, control):
+        plans.append(weakref.ref(request.plan))
+        return engine.execute(request, observers, control)
+
+    monkeypatch.setattr(driver, "execute", execute)
+    monkeypatch.setattr(lifetime, "_runs", [])
+    engine.go.set()
+    held = work.submit()
+    held.wait_for_completion()
+    forgotten = work.submit().id
+    assert Experiment(work.ws, "trial").get_run(forgotten).wait_for_completion() == "Completed"
+    engine.report = replace(DONE, status=RunStatus.FAILED, sentence="it broke")
+    untold = work.submit().id
+    for thread in threading.enumerate():
+        if thread.name.startswith("daskrun-"):
+            thread.join(10)
+    engine.go.clear()
+    last = work.submit()  # what has ended is looked through when another is added
+    gc.collect()
+    assert [plan() is None for plan in plans[:3]] == [True, True, True]
+    assert [run.id for run in lifetime._runs] == [untold, last.id]
+    experiment = Experiment(work.ws, "trial")
+    assert experiment.get_run(held.id) is held
+    assert experiment.get_run(last.id) is last
+    assert forgotten not in experiment_file._live
+    assert experiment.get_run(forgotten).get_status() == "Completed"
+    engine.go.set()
+    assert last.ended_within(30)
+    assert last.get_status() == "Failed"
+    assert lifetime._runs[0].get_status() == "Failed"
