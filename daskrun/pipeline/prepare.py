@@ -6,9 +6,11 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.settings import RunSettings
 from daskrun.data.plan import FilePlan
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import StepRequest
+from daskrun.engine.target import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.encode import read_settings
 from daskrun.output.folder import prepare_output
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from daskrun.core.settings import RunSettings
     from daskrun.data.dataset import FileDataset
     from daskrun.pipeline.pipeline import Pipeline
     from daskrun.pipeline.step import ParallelRunStep
@@ -29,7 +30,19 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
-INLINE = "inline"
+NOT_INLINE = (
+    "node_count",
+    "process_count_per_node",
+    "run_invocation_timeout",
+    "init_timeout",
+    "load_timeout",
+    "shutdown_timeout",
+    "no_worker_timeout",
+    "progress_update_timeout",
+    "process_memory_limit",
+    "threads_per_process",
+)
+"""Settings of nodes and script processes; inline there are none."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +200,8 @@ def _check_step(
                 "PipelineData(name, datastore=ws.get_default_datastore())."
             )
     problems += [f"step {step.name!r}: {text}" for text in dict.fromkeys(found)]
+    if settings is not None and target == INLINE:
+        notes += _inline_notes(step, settings, given)
     environment = step.parallel_run_config.environment
     if environment is not None and environment.unused:
         notes.append(
@@ -194,6 +209,24 @@ def _check_step(
             "used; script processes use the Python of the node they are on."
         )
     return _Checked(settings, code, target, store, tuple(notes))  # type: ignore[arg-type]
+
+
+def _inline_notes(
+    step: ParallelRunStep, settings: RunSettings, given: Mapping[str, Any]
+) -> list[str]:
+    """Say which settings were given and mean nothing in this process."""
+    config = step.parallel_run_config
+    usual = RunSettings(entry_script="")
+    unused = [
+        f"{name}={resolve_value(getattr(config, name), given)!r}"
+        for name in NOT_INLINE
+        if getattr(settings, name) not in (getattr(usual, name), 1 if "count" in name else None)
+    ]
+    note = (
+        f"compute_target='inline': {', '.join(unused)} not used; run() runs in this process, one "
+        "mini-batch after the other, where nothing is limited and nothing can be killed."
+    )
+    return [note] if unused else []
 
 
 def _find_target(

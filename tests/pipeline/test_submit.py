@@ -18,6 +18,7 @@ from daskrun import (
     NameNotFoundError,
     Pipeline,
     PipelineData,
+    PipelineParameter,
     RunDetails,
     RunFailedError,
     SettingsError,
@@ -218,6 +219,35 @@ def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
         for _ in range(2):
             work.submit(environment=environment).wait_for_completion()
     assert caplog.text.count("python.conda_dependencies recorded and not used") == 1
+
+
+def test_inline_names_the_settings_it_has_no_use_for(work, caplog, monkeypatch):
+    monkeypatch.setattr(experiment_file, "_said", set())
+    limit = PipelineParameter("limit", "30")
+    with caplog.at_level(logging.WARNING, logger="daskrun"):
+        work.submit().wait_for_completion()
+        work.submit(node_count=1, process_count_per_node="1").wait_for_completion()
+        assert caplog.text == ""
+        work.submit(
+            run_invocation_timeout=limit,
+            process_memory_limit="2GB",
+            process_count_per_node=2,
+            **{f"{name}_timeout": 99 for name in ("init", "load", "shutdown", "no_worker")},
+            progress_update_timeout=500,
+            threads_per_process=1,
+            node_count=2,
+        ).wait_for_completion()
+    [record] = caplog.records
+    assert record.message == (
+        "compute_target='inline': node_count=2, process_count_per_node=2, "
+        "run_invocation_timeout='30', init_timeout=99, load_timeout=99, shutdown_timeout=99, "
+        "no_worker_timeout=99, progress_update_timeout=500, process_memory_limit='2GB', "
+        "threads_per_process=1 not used; run() runs in this process, one mini-batch after the "
+        "other, where nothing is limited and nothing can be killed."
+    )
+    local = work.make_step(compute_target=None, node_count=2, init_timeout=99)
+    [prepared] = prepare_file.prepare(Pipeline(work.ws, [local]), {})
+    assert prepared.notes == ()
 
 
 def test_the_script_is_told_its_run(work):
