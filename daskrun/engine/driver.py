@@ -176,7 +176,7 @@ class Driver:
         self._know_plan()
         while self._ledger.finished is None:
             self._fill()
-            events = list(self._events())
+            events = [self._checked(event) for event in self._events()]
             self._commit(events)
             for event in events:
                 self._handle(event)
@@ -202,6 +202,19 @@ class Driver:
             yield source.get(timeout=limit) if limit > 0 else source.get_nowait()
             while True:
                 yield source.get_nowait()
+
+    def _checked(self, event: Event) -> Event:
+        """Leave out outcomes nobody is owed: each mini-batch of a bundle counts once, as asked."""
+        if not isinstance(event, BundleReturned):
+            return event
+        bundle = self._ledger.bundle(event.number)
+        owed = dict(bundle.entries) if bundle is not None else {}
+        kept = tuple(o for o in event.outcomes if owed.pop(o.index, None) == o.attempt)
+        if len(kept) == len(event.outcomes):
+            return event
+        left = len(event.outcomes) - len(kept)
+        logger.warning("bundle %d: %d outcomes nobody asked for", event.number, left)
+        return replace(event, outcomes=kept)
 
     def _commit(self, events: list[Event]) -> None:
         """Journal what came back, before anything counts as done."""
@@ -248,6 +261,7 @@ class Driver:
                         outcome.offset,
                         outcome.length,
                         outcome.head,
+                        outcome.crc,
                     )
                 else:
                     self._finalizer.skip(outcome.index)

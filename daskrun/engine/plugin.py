@@ -108,9 +108,14 @@ def make_task() -> Callable[[bytes], list[bytes]]:
     return call_entry_script
 
 
-def begin_node(run_id: str, topic: str, config: dict[str, Any], dask_worker: Any) -> None:
+async def begin_node(run_id: str, topic: str, config: dict[str, Any], dask_worker: Any) -> None:
     """Start a node on a worker; called there by ``client.run``."""
     from daskrun.engine import worker as side
 
-    side.note(run_id, topic, dask_worker)  # a worker that joins may be asked before its setup()
-    side.begin(run_id, dask_worker.address, config)
+    # A worker that joins may be asked before its setup(). One that has no plugin any more belongs
+    # to a run that is over: a node begun there would never be ended.
+    for _ in range(100):
+        if f"daskrun-{run_id}" in dask_worker.plugins:
+            side.begin(run_id, topic, dask_worker, config)
+            return
+        await asyncio.sleep(0.05)

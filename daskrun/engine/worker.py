@@ -74,12 +74,15 @@ def note(run_id: str, topic: str, worker: Any) -> None:
     _places.setdefault((run_id, worker.address), _Place(worker, topic))
 
 
-def begin(run_id: str, address: str, config: dict[str, Any]) -> None:
+def begin(run_id: str, topic: str, worker: Any, config: dict[str, Any]) -> None:
     """Start the run's node on a worker, in a thread: an event loop may not wait that long."""
-    place = _places.get((run_id, address))
-    if place is not None and place.node is None and not place.name:
-        place.name = config["node"]
-        threading.Thread(target=_start, args=(run_id, place, config), daemon=True).start()
+    note(run_id, topic, worker)
+    place = _places[run_id, worker.address]
+    if place.name:
+        place.tell("lost", f"it had {place.name} of this run before, which has not ended well")
+        return
+    place.name = config["node"]
+    threading.Thread(target=_start, args=(run_id, place, config), daemon=True).start()
 
 
 def _start(run_id: str, place: _Place, config: dict[str, Any]) -> None:
@@ -137,6 +140,7 @@ def run_bundle(payload: bytes, address: str) -> bytes:
     message = loads(payload)
     place = _places.get((message["run"], address))
     if place is None or not place.started.wait(START_LIMIT) or place.node is None:
-        reason = "the run is not on this worker (any more)"
-        return pickle.dumps({"number": message["number"], "lost": reason}, 5)
+        reason = f"worker {address} has no node of this run (any more)"
+        lost = {"number": message["number"], "lost": reason, "cleared": True}
+        return pickle.dumps(lost, 5)
     return pickle.dumps(place.node.run_bundle(message), 5)

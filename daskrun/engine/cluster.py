@@ -1,0 +1,224 @@
+"""The driver's connection to a Dask cluster: made with a limit, watched, and given back whole."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+CONNECT_LIMIT = 30.0
+"""Seconds a scheduler has to answer; the client's own limit ends with the TCP connection."""
+SUBSCRIBE_LIMIT = 20.0
+REGISTER_LIMIT = 20.0
+"""Seconds the plugins' registration is waited for: one stopped worker answers never."""
+GONE_LIMIT = 10.0
+"""Seconds for which the connection to the scheduler may be broken."""
+QUICK_CLOSE = 6.0
+"""Seconds that unregistering may take when the run was stopped: a stopped worker answers never."""
+
+
+class Abandoned(Exception):  # noqa: N818  (not an error: the run ended while it was connecting)
+    """The connection was closed while it was being made."""
+
+
+class Connection:
+    """A client of a scheduler, the run's plugins there, and the topic its events come over.
+
+    Parameters
+    ----------
+    run_id, topic
+        Of the run.
+    close_limit
+        Seconds that ending the run's nodes may take.
+    """
+
+    def __init__(self, run_id: str, topic: str, close_limit: float) -> None:
+        self._run_id = run_id
+        self._topic = topic
+        self._close_limit = close_limit
+        self._lock = threading.Lock()
+        self._closed = False
+        self._undo: list[Callable[[], object]] = []
+        """How to take back what was made, in the order it was made."""
+        self._subscribed = threading.Event()
+        self._registered = False
+        self._seen = 0.0
+        self.client: Any = None
+        self.address = ""
+
+    def keep(self, undo: Callable[[], object]) -> None:
+        """Have ``undo`` called on close, or now where that has come already."""
+        with self._lock:
+            if not self._closed:
+                self._undo.append(undo)
+                return
+        self._try(undo)
+        raise Abandoned
+
+    def connect(self, target: Any) -> None:
+        """Connect to a scheduler; a Client that is given is used and left open.
+
+        Raises
+        ------
+        StorageError
+            Nobody answers there within the limit.
+        """
+        from distributed import Client
+
+        if isinstance(target, Client):
+            self.client = target
+        else:
+            self.client = self._new_client(Client, target)
+        self.address = str(self.client.scheduler.addr)
+        self._seen = time.monotonic()
+
+    def _new_client(self, client_class: Any, target: Any) -> Any:
+        """Make a client in a thread of its own, which a silent scheduler can keep for ever."""
+        made: list[Any] = []
+        done = threading.Event()
+
+        def make() -> None:
+            try:
+                client = client_class(target, set_as_default=False, timeout=CONNECT_LIMIT)
+                with contextlib.suppress(Abandoned):
+                    self.keep(client.close)
+                made.append(client)
+            except Exception as error:  # noqa: BLE001  (told by the thread that waits)
+                made.append(error)
+            done.set()
+
+        threading.Thread(target=make, name="daskrun-client", daemon=True).start()
+        deadline = time.monotonic() + CONNECT_LIMIT + 1
+        while not done.wait(0.1):
+            if self._closed:
+                raise Abandoned
+            if time.monotonic() > deadline:
+                break
+        if self._closed:
+            raise Abandoned
+        if not made or isinstance(made[0], Exception):
+            why = f" ({made[0]})" if made else ""
+            raise StorageError(
+                f"no Dask scheduler answered at {target} within {CONNECT_LIMIT:g} s{why}. "
+                "Is it running, and is the address the one it printed at its start?"
+            )
+        return made[0]
+
+    def subscribe(self, hear: Callable[[tuple[float, dict[str, Any]]], None]) -> None:
+        """Hear the run's events; what a node said before the subscription holds would be lost."""
+
+        def listen(event: tuple[float, dict[str, Any]]) -> None:
+            if event[1]["kind"] == "subscribed":
+                self._subscribed.set()
+            else:
+                hear(event)
+
+        client, deadline = self.client, time.monotonic() + SUBSCRIBE_LIMIT
+        client.subscribe_topic(self._topic, listen)
+        self.keep(lambda: self.there and client.unsubscribe_topic(self._topic))
+        while True:
+            mark = {"kind": "subscribed", "address": "", "value": None}
+            log = client.scheduler.log_event
+            with contextlib.suppress(TimeoutError):
+                client.sync(log, topic=self._topic, msg=mark, callback_timeout=SUBSCRIBE_LIMIT)
+            if self._subscribed.wait(0.02):
+                return
+            if self._closed:
+                raise Abandoned
+            if time.monotonic() > deadline:
+                raise StorageError(
+                    f"the Dask scheduler {self.address} did not answer a subscription to its "
+                    f"events within {SUBSCRIBE_LIMIT:g} s. Is it overloaded or stopped?"
+                )
+
+    def register(self, watcher: Any, plugin: Any) -> bool:
+        """Register the run's plugins; False when not every worker has answered in time."""
+        client = self.client
+        if not self._registered:
+            self._registered = True
+            self.keep(self._unregister)
+        whole = True
+        for name, register in (
+            (watcher, client._register_scheduler_plugin),
+            (plugin, client._register_worker_plugin),
+        ):
+            try:
+                client.sync(register, name, name.name, False, callback_timeout=REGISTER_LIMIT)
+            except TimeoutError:
+                whole = False
+        return whole
+
+    def _unregister(self) -> None:
+        """Unregister the plugins, which ends every node; one that is gone is no trouble."""
+        client, name = self.client, f"daskrun-{self._run_id}"
+        for kind in ("worker", "scheduler") if self.there else ():
+            remove = getattr(client.scheduler, f"unregister_{kind}_plugin")
+            try:
+                client.sync(remove, name=name, callback_timeout=self._close_limit)
+            except ValueError:
+                pass  # cleared by the watcher
+            except TimeoutError:
+                text = "run %s: not every worker has answered that the run is over"
+                logger.warning(text, self._run_id)
+
+    @property
+    def there(self) -> bool:
+        """Whether the client is connected."""
+        return self.client is not None and self.client.status == "running"
+
+    def gone_for(self, now: float) -> float:
+        """Seconds since the scheduler was last seen, 0 within :data:`GONE_LIMIT`. Ask often."""
+        if self.there:
+            self._seen = now
+        away = now - self._seen
+        return away if away > GONE_LIMIT else 0.0
+
+    def call_on(
+        self,
+        addresses: list[str],
+        function: Callable[..., object],
+        *args: Any,
+        failed: Callable[[str], None] | None = None,
+    ) -> None:
+        """Have a function called on workers; nobody waits: a stopped worker answers never."""
+
+        async def call() -> None:
+            try:
+                await self.client._run(function, *args, workers=addresses)
+            except Exception as error:  # noqa: BLE001  (told where somebody wants to know)
+                logger.info("run %s: calling %s: %s", self._run_id, addresses, error)
+                if failed is not None:
+                    failed(f"{type(error).__name__}: {error}")
+
+        self.client.loop.add_callback(call)
+
+    def cancel(self, futures: list[Any]) -> None:
+        """Cancel futures, from any thread: on the event loop ``Future.cancel`` does nothing."""
+        if futures:
+            self.client.loop.add_callback(self.client._cancel, futures)
+
+    def close(self, *, quick: bool) -> None:
+        """Take back everything, what was made last first; ``quick`` where the run was stopped."""
+        if quick:
+            self._close_limit = min(self._close_limit, QUICK_CLOSE)
+        with self._lock:
+            self._closed = True
+            undo, self._undo = self._undo, []
+        for one in reversed(undo):
+            self._try(one)
+
+    def _try(self, undo: Callable[[], object]) -> None:
+        try:
+            undo()
+        except Exception:
+            logger.exception("run %s: closing", self._run_id)
