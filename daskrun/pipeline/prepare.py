@@ -177,7 +177,7 @@ def _check_step(
 ) -> _Checked:
     """Check all of a step but its data; problems are added to the list."""
     # A step may have been changed since it was made, as the original's samples do.
-    found = list(step.problems())
+    found = step.problems(given)
     settings = code = store = None
     target: object = None
     notes: list[str] = []

@@ -104,8 +104,14 @@ class ParallelRunStep:
         extra = {"arguments": arguments, "append_row_settings": append_row_settings}
         return self.parallel_run_config.resolve(given, extra)
 
-    def problems(self) -> list[str]:
-        """Say everything that is wrong with it as it is now."""
+    def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
+        """Say everything that is wrong with it as it is now.
+
+        Parameters
+        ----------
+        given
+            Values of pipeline parameters, at submit; until then they are not looked at.
+        """
         problem = step_name_problem(self.name)
         problems = [problem] if problem else []
         if not isinstance(self.parallel_run_config, ParallelRunConfig):
@@ -113,7 +119,8 @@ class ParallelRunStep:
                 f"parallel_run_config={self.parallel_run_config!r} is not a ParallelRunConfig. "
                 "Write parallel_run_config=ParallelRunConfig(...)."
             )
-        problems += self._input_problems() + self._output_problems() + self._argument_problems()
+        problems += self._input_problems() + self._output_problems()
+        problems += self._argument_problems(given)
         if self.side_inputs:
             problems.append(
                 f"side_inputs={list(self.side_inputs)!r}: side inputs are not possible yet. Leave "
@@ -156,19 +163,23 @@ class ParallelRunStep:
             return [f"{nowhere} {example}"]
         return []
 
-    def _argument_problems(self) -> list[str]:
+    def _argument_problems(self, given: Mapping[str, Any] | None) -> list[str]:
         if self.arguments is None:
             return []
         if isinstance(self.arguments, str) or not isinstance(self.arguments, list | tuple):
             return [
                 f"arguments={self.arguments!r} is not a list. Write arguments=['--model', 'mnist']."
             ]
-        return [
-            f"arguments[{number}]={each!r}: a dataset's path can't be an argument yet. Write a "
-            "path that every node can read."
-            for number, each in enumerate(self.arguments)
-            if isinstance(each, FileDataset | DatasetConsumptionConfig | PipelineData)
-        ]
+        problems = []
+        for number, each in enumerate(self.arguments):
+            value = each if given is None else resolve_value(each, given)
+            if isinstance(value, FileDataset | DatasetConsumptionConfig | PipelineData):
+                of = f" (of parameter {each.name!r})" if isinstance(each, PipelineParameter) else ""
+                problems.append(
+                    f"arguments[{number}]={value!r}{of}: a dataset's path can't be an argument "
+                    "yet. Write a path that every node can read."
+                )
+        return problems
 
 
 def as_consumption(each: FileDataset | DatasetConsumptionConfig) -> DatasetConsumptionConfig:

@@ -169,6 +169,22 @@ def test_wrong_parameters(work, parameters, error, message):
     assert no_trace(work.ws)
 
 
+def test_a_dataset_is_no_argument_as_a_parameters_value_either(work):
+    images = PipelineParameter("images", Dataset.File.from_files("files"))
+    step = work.make_step(arguments=["--images", images])  # another value may be given
+    with pytest.raises(SettingsError) as caught:
+        work.submit(step)
+    [problem] = caught.value.problems
+    assert problem == (
+        "step 'score-files': arguments[1]=Dataset.File.from_files('files') (of parameter 'images')"
+        ": a dataset's path can't be an argument yet. Write a path that every node can read."
+    )
+    with pytest.raises(SettingsError, match=r"of parameter 'images'\): a dataset's path"):
+        work.submit(step, parameters={"images": Dataset.File.from_files("files/7.txt")})
+    assert no_trace(work.ws)
+    work.submit(step, parameters={"images": "/images"}).wait_for_completion()
+
+
 def test_empty_data(work):
     (work.path / "empty").mkdir()
     empty = Dataset.File.from_files("empty", validate=False)
