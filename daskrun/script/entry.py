@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.script.copies import OnlyHere
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType, ModuleType
@@ -49,7 +51,10 @@ class EntryModule:
 
     def __init__(self, script: ScriptFile) -> None:
         self.script = script
-        self.module = _load(script)
+        self.here = OnlyHere()
+        """What every call of user code is enclosed in."""
+        with self.here:
+            self.module = _load(script)
         run = getattr(self.module, "run", None)
         if not callable(run):
             raise AttributeError(  # noqa: TRY004  (most often there is none at all)
@@ -70,7 +75,8 @@ class EntryModule:
     def _call(self, name: str) -> None:
         function = getattr(self.module, name, None)
         if callable(function):
-            function()
+            with self.here:
+                function()
 
 
 class _FromSnapshot:

@@ -120,15 +120,17 @@ class Executor:
         return load_files(source["root"], names, index)
 
     def _run(self, index: int, source: dict[str, Any], mini_batch: Any) -> Any:
-        if self._module.wants_context:
-            return self._module.run(mini_batch, MiniBatchContext(index, source["name"]))
-        return self._module.run(mini_batch)
+        with self._module.here:
+            if self._module.wants_context:
+                return self._module.run(mini_batch, MiniBatchContext(index, source["name"]))
+            return self._module.run(mini_batch)
 
     def _write(self, result: Any) -> tuple[int, int, int, int]:
         """Write the rows; give offset, length, header length and CRC."""
         if self._part is None:
             return -1, 0, 0, 0
-        data, head = self._encoder.encode(result)
+        with self._module.here:  # str(element) is the user's code too
+            data, head = self._encoder.encode(result)
         if not data:
             return -1, 0, 0, 0
         return self._part.write(data), len(data), head, zlib.crc32(data)

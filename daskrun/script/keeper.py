@@ -169,7 +169,7 @@ class Keeper:
             elif kind == "done" and process.sentence is None:
                 # a sentenced process may wake from its hang when its stacks are asked for: what it
                 # says then comes too late
-                self._return(process, value[1], [])
+                self._done_with(process, *value)
             elif kind == "ready" and process.sentence is None:
                 process.ready = True
                 self._say("ready", (self._spawner.info(process), value))
@@ -180,6 +180,11 @@ class Keeper:
                 self._say("note", f"shutdown() failed in {process.name}: {value['text']}")
             elif kind == "bye":
                 process.said_bye = True
+
+    def _done_with(self, process: ScriptProcess, number: int, seconds: float) -> None:
+        """Take a bundle back from its process; what it says of any other is no answer."""
+        if process.bundle is not None and process.bundle["number"] == number:
+            self._return(process, seconds, [])
 
     # what goes on
 

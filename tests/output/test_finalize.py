@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,14 @@ from daskrun.output.folder import prepare_output
 def folders(base):
     output = base / "output"
     return prepare_output(output, "run1", "out.txt", overwrite=True), output / "out.txt"
+
+
+def commit(finalizer, index, part, offset, length, head, rows=None):
+    """Commit what is in a part now, or ``rows``."""
+    path = finalizer._parts / part
+    if rows is None:
+        rows = path.read_bytes()[offset : offset + length] if part else b""
+    finalizer.commit(index, part, offset, length, head, zlib.crc32(rows))
 
 
 def hidden(target):
@@ -68,7 +77,7 @@ def test_any_order_gives_the_naive_join(
             patch.setattr(module, "_copy_file_range", None)
         finalizer = Finalizer(parts, target)
         for n, index in enumerate(order):
-            finalizer.commit(index, *places[index]) if index in places else finalizer.skip(index)
+            commit(finalizer, index, *places[index]) if index in places else finalizer.skip(index)
             if n % every == 0:
                 done = finalizer.advance()
                 assert done == next(
@@ -83,25 +92,51 @@ def test_any_order_gives_the_naive_join(
     assert hidden(target) == []
 
 
-def test_ranges_that_follow_each_other_are_copied_as_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("size", "copied", "read"), [(module.SMALL, [module.SMALL] * 6, []), (500, [], [3000])]
+)
+def test_small_neighbours_are_read_at_once_and_large_ones_copied_by_the_kernel(
+    tmp_path, monkeypatch, size, copied, read
+):
     parts, target = folders(tmp_path)
-    size = module.SMALL
-    (parts / "a").write_bytes(b"".join(bytes([65 + n]) * size for n in range(6)))
-    calls = []
-    real = os.copy_file_range
-
-    def counted(*args):
-        calls.append(args[2])
-        return real(*args)
-
-    monkeypatch.setattr(module, "_copy_file_range", counted)
+    (parts / "a").write_bytes(os.urandom(6 * size))
     finalizer = Finalizer(parts, target)
     for n in range(6):
-        finalizer.commit(n, "a", n * size, size, 0)
+        commit(finalizer, n, "a", n * size, size, 0)
+    copies, reads = [], []
+    real_copy, real_read = os.copy_file_range, os.pread
+    monkeypatch.setattr(
+        module, "_copy_file_range", lambda *args: copies.append(args[2]) or real_copy(*args)
+    )
+    monkeypatch.setattr(os, "pread", lambda *args: reads.append(args[1]) or real_read(*args))
     finalizer.advance()
-    assert calls == [6 * size]
+    assert (copies, reads) == (copied, read)
     finalizer.publish(overwrite=False, total=6)
     assert target.read_bytes() == (parts / "a").read_bytes()
+
+
+@pytest.mark.parametrize("kernel", [True, False])
+@pytest.mark.parametrize("head", [0, 5])
+@pytest.mark.parametrize("size", [10, 40_000])
+def test_rows_that_are_not_those_written_are_named(tmp_path, monkeypatch, size, head, kernel):
+    if not kernel:
+        monkeypatch.setattr(module, "_copy_file_range", None)
+    parts, target = folders(tmp_path)
+    (parts / "a").write_bytes(b"0123456789" * (size // 5))
+    finalizer = Finalizer(parts, target)
+    commit(finalizer, 0, "a", 0, size, head)
+    commit(finalizer, 1, "a", size, size, head)
+    with (parts / "a").open("r+b") as part:
+        part.seek(2 * size - 1)
+        part.write(b"!")
+    if size > module.SMALL and kernel:  # copied unseen
+        assert finalizer.advance() == 2
+    else:
+        words = rf"the part .*a does not hold the rows that mini-batch 1 wrote: bytes {size} to"
+        with pytest.raises(StorageError, match=words):
+            finalizer.advance()
+        assert finalizer.done == 0
+    finalizer.abandon()
 
 
 @pytest.mark.parametrize("code", [errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
@@ -117,7 +152,7 @@ def test_where_the_kernel_can_not_copy_it_is_read_and_written(tmp_path, monkeypa
 
     monkeypatch.setattr(module, "_copy_file_range", unable)
     finalizer = Finalizer(parts, target)
-    finalizer.commit(0, "a", 0, len(data), 0)
+    commit(finalizer, 0, "a", 0, len(data), 0)
     finalizer.publish(overwrite=False, total=1)
     assert target.read_bytes() == data
     assert len(calls) == 1  # asked once
@@ -136,7 +171,7 @@ def test_copies_that_stop_short_or_say_nothing_go_on(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "_copy_file_range", odd)
     finalizer = Finalizer(parts, target)
-    finalizer.commit(0, "a", 0, len(data), 0)
+    commit(finalizer, 0, "a", 0, len(data), 0)
     finalizer.publish(overwrite=False, total=1)
     assert target.read_bytes() == data
 
@@ -145,7 +180,7 @@ def test_a_run_without_rows_has_an_empty_output(tmp_path):
     parts, target = folders(tmp_path)
     finalizer = Finalizer(parts, target)
     finalizer.skip(1)
-    finalizer.commit(0, "", -1, 0, 0)
+    commit(finalizer, 0, "", -1, 0, 0)
     finalizer.publish(overwrite=False, total=2)
     assert target.read_bytes() == b""
     parts, target = folders(tmp_path / "none")
@@ -171,8 +206,8 @@ def test_a_missing_or_short_part_is_named_and_can_be_put_back(tmp_path, size):
     parts, target = folders(tmp_path)
     (parts / "good").write_bytes(b"g" * size)
     finalizer = Finalizer(parts, target)
-    finalizer.commit(0, "good", 0, size, 0)
-    finalizer.commit(1, "bad", 0, size, 0)
+    commit(finalizer, 0, "good", 0, size, 0)
+    commit(finalizer, 1, "bad", 0, size, 0, b"b" * size)
     with pytest.raises(StorageError, match=r"the part .*bad, which holds committed.*No such file"):
         finalizer.advance()
     (parts / "bad").write_bytes(b"b" * (size - 1))
@@ -187,9 +222,9 @@ def test_a_full_disk_leaves_a_state_from_which_it_goes_on(tmp_path, monkeypatch)
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"h\n1\nk\n2\n" + b"x" * 100_000)
     finalizer = Finalizer(parts, target)
-    finalizer.commit(0, "a", 0, 4, 2)
-    finalizer.commit(1, "a", 4, 4, 2)
-    finalizer.commit(2, "a", 8, 100_000, 0)
+    commit(finalizer, 0, "a", 0, 4, 2)
+    commit(finalizer, 1, "a", 4, 4, 2)
+    commit(finalizer, 2, "a", 8, 100_000, 0)
 
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -209,10 +244,10 @@ def test_headers_are_written_once_and_compared(tmp_path):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"a b\n1 2\n" + b"a b\n" + b"b a\n5 6\n" + b"7 8\n")
     finalizer = Finalizer(parts, target)
-    finalizer.commit(3, "a", 12, 8, 4)
-    finalizer.commit(4, "a", 20, 4, 0)  # a list among the tables
-    finalizer.commit(2, "a", 8, 4, 4)  # a table without rows
-    finalizer.commit(1, "a", 0, 8, 4)
+    commit(finalizer, 3, "a", 12, 8, 4)
+    commit(finalizer, 4, "a", 20, 4, 0)  # a list among the tables
+    commit(finalizer, 2, "a", 8, 4, 4)  # a table without rows
+    commit(finalizer, 1, "a", 0, 8, 4)
     finalizer.skip(0)
     finalizer.publish(overwrite=False, total=5)
     assert target.read_bytes() == b"a b\n1 2\n5 6\n7 8\n"
@@ -225,7 +260,7 @@ def test_many_differing_headers_are_counted_not_listed(tmp_path):
     (parts / "a").write_bytes(b"".join(b"h%03d\n" % n for n in range(100)))
     finalizer = Finalizer(parts, target)
     for n in range(100):
-        finalizer.commit(n, "a", 5 * n, 5, 5)
+        commit(finalizer, n, "a", 5 * n, 5, 5)
     finalizer.publish(overwrite=False, total=100)
     assert target.read_bytes() == b"h000\n"
     assert len(finalizer.warnings) == module.MOST_WARNINGS + 1
@@ -236,7 +271,7 @@ def test_an_output_that_appeared_meanwhile_is_not_replaced(tmp_path):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"new\n")
     finalizer = Finalizer(parts, target)
-    finalizer.commit(0, "a", 0, 4, 0)
+    commit(finalizer, 0, "a", 0, 4, 0)
     target.write_text("theirs")
     with pytest.raises(StorageError, match=r"out\.txt: a file of that name appeared.*overwrite"):
         finalizer.publish(overwrite=False, total=1)
@@ -263,7 +298,7 @@ def test_abandon_leaves_no_output(tmp_path, keep):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"row\n")
     finalizer = Finalizer(parts, target)
-    finalizer.commit(0, "a", 0, 4, 0)
+    commit(finalizer, 0, "a", 0, 4, 0)
     finalizer.advance()
     finalizer.abandon(keep=keep)
     finalizer.abandon()
@@ -277,20 +312,20 @@ def test_a_mini_batch_is_committed_once(tmp_path):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"row\n")
     finalizer = Finalizer(parts, target)
-    finalizer.commit(0, "a", 0, 4, 0)
-    finalizer.commit(5, "a", 0, 4, 0)
+    commit(finalizer, 0, "a", 0, 4, 0)
+    commit(finalizer, 5, "a", 0, 4, 0)
     for again in (0, 5):
         with pytest.raises(ValueError, match=f"mini-batch {again} was committed before"):
-            finalizer.commit(again, "a", 0, 4, 0)
+            commit(finalizer, again, "a", 0, 4, 0)
         with pytest.raises(ValueError, match=f"mini-batch {again} was committed before"):
             finalizer.skip(again)
     finalizer.advance()
     for wrong in (0, -1):
         with pytest.raises(ValueError, match="committed before"):
-            finalizer.commit(wrong, "a", 0, 4, 0)
+            commit(finalizer, wrong, "a", 0, 4, 0)
     for offset, length, head in ((-1, 4, 0), (0, 4, 5), (0, 4, -1)):
         with pytest.raises(ValueError, match="is no range"):
-            finalizer.commit(1, "a", offset, length, head)
+            commit(finalizer, 1, "a", offset, length, head)
     finalizer.abandon()
 
 
@@ -302,7 +337,7 @@ def test_few_parts_are_open_at_once(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
     finalizer = Finalizer(parts, target)
     for n in range(count):
-        finalizer.commit(n, f"p{n}", 0, len(b"%d\n" % n), 0)
+        commit(finalizer, n, f"p{n}", 0, len(b"%d\n" % n), 0)
     finalizer.advance()
     assert len(os.listdir("/proc/self/fd")) <= before + module.MOST_OPEN + 1
     finalizer.publish(overwrite=False, total=count)
@@ -314,13 +349,14 @@ def test_many_that_wait_for_the_first_take_little_memory(tmp_path):
     parts, target = folders(tmp_path)
     count = 200_000
     (parts / "a").write_bytes(b"1234567\n" * count)
+    crc = zlib.crc32(b"1234567\n")
     finalizer = Finalizer(parts, target)
     tracemalloc.start()
     try:
         for n in range(1, count):
-            finalizer.commit(n, "a", 8 * n, 8, 0)
+            finalizer.commit(n, "a", 8 * n, 8, 0, crc)
         waiting, _ = tracemalloc.get_traced_memory()
-        finalizer.commit(0, "a", 0, 8, 0)
+        finalizer.commit(0, "a", 0, 8, 0, crc)
         finalizer.advance()
         after, peak = tracemalloc.get_traced_memory()
     finally:
@@ -354,11 +390,13 @@ def test_a_killed_driver_leaves_no_output_and_is_not_in_the_way(tmp_path):
     (parts / "a").write_bytes(b"one\ntwo\n")
     code = (
         "import sys, os, signal, pathlib\n"
+        "from zlib import crc32\n"
         "from daskrun.output.finalize import Finalizer\n"
         "f = Finalizer(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
-        "f.commit(0, 'a', 4, 4, 0)\n"  # another order than the next driver's: nothing is kept of it
-        "f.commit(1, 'a', 0, 4, 0)\n"
-        "f.commit(2, 'a', 0, 4, 0)\n"
+        # another order than the next driver's: nothing is kept of it
+        "f.commit(0, 'a', 4, 4, 0, crc32(b'two\\n'))\n"
+        "f.commit(1, 'a', 0, 4, 0, crc32(b'one\\n'))\n"
+        "f.commit(2, 'a', 0, 4, 0, crc32(b'one\\n'))\n"
         "f.advance()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -367,8 +405,8 @@ def test_a_killed_driver_leaves_no_output_and_is_not_in_the_way(tmp_path):
     assert not target.exists()
     assert len(hidden(target)) == 1
     finalizer = Finalizer(parts, target)
-    finalizer.commit(0, "a", 0, 4, 0)
-    finalizer.commit(1, "a", 4, 4, 0)
+    commit(finalizer, 0, "a", 0, 4, 0)
+    commit(finalizer, 1, "a", 4, 4, 0)
     finalizer.publish(overwrite=False, total=2)
     assert target.read_bytes() == b"one\ntwo\n"
     assert hidden(target) == []

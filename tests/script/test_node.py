@@ -127,6 +127,59 @@ def test_the_one_that_was_running_is_blamed_and_what_was_done_counts(
         assert after.process.part != event.process.part
 
 
+FORKS = {
+    "sys.exit": "sys.exit(0)",
+    "a text": "sys.exit('a copy ends')",
+    "an exception": "raise ValueError('a copy ends')",
+    "a return": "return ['a copy']",
+}
+
+
+@pytest.mark.parametrize("end", FORKS)
+def test_a_copy_that_run_forks_does_not_go_on_with_the_bundle(tmp_path: Path, end: str) -> None:
+    code = f"""
+    import os, sys
+    def run(m, context):
+        if context.minibatch_index == 1:
+            pid = os.fork()
+            if pid == 0:
+                {FORKS[end]}
+            print("ended with", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return [open(path).read() for path in m]
+    """
+    with OneNode(make_request(tmp_path, code)) as node:
+        for indices in ((0, 1, 2), (3, 4)):
+            event = node.run(*indices)
+            assert [(o.index, o.status) for o in event.outcomes] == [(n, 0) for n in indices]
+            assert rows(node, event) == b"".join(b"%d\n" % n for n in indices)
+        expected = "1" if end in ("a text", "an exception") else "0"
+        assert node.log("user/stdout/node000/*").split("ended with ")[1].strip() == expected
+        if expected == "1":
+            assert "a copy ends" in node.log("user/stderr/node000/*")
+
+
+def test_a_copy_that_init_or_shutdown_forks_ends_there(tmp_path: Path) -> None:
+    code = """
+    import os
+    def fork(name):
+        pid = os.fork()
+        if pid:
+            print(name, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    def init(): fork("init")
+    def run(m): return m
+    def shutdown(): fork("shutdown")
+    """
+    with OneNode(make_request(tmp_path, code)) as node:
+        assert [o.status for o in node.run(0, 1).outcomes] == [0, 0]
+        assert len(node.wait_for("ready")) == 1
+        node.node.close()
+        assert node.log("user/stdout/node000/*").split("\n")[:3] == [
+            "init 0",
+            "shutdown 0",
+            "",
+        ]
+
+
 def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
     request = make_request(
         tmp_path, FAULTY, files=20, process_count_per_node=2, run_invocation_timeout=1
