@@ -17,6 +17,7 @@ from daskrun.core.events import (
     BundleReturned,
     Event,
     InitFailed,
+    NodeLost,
     NodeReady,
     Planned,
     ProcessReady,
@@ -122,6 +123,7 @@ class Ledger:
         self._handlers: Mapping[type, Callable[[Any], list[Order]]] = {
             Planned: self._planned,
             NodeReady: self._node_ready,
+            NodeLost: self._node_lost,
             ProcessReady: self._process_ready,
             InitFailed: self._init_failed,
             RoomFor: self._room,
@@ -185,6 +187,10 @@ class Ledger:
 
     def _node_ready(self, event: NodeReady) -> list[Order]:
         self._slots[event.node] = event.slots
+        return []
+
+    def _node_lost(self, event: NodeLost) -> list[Order]:
+        self._slots.pop(event.node, None)
         return []
 
     def _process_ready(self, _: ProcessReady) -> list[Order]:

@@ -80,6 +80,7 @@ class DaskDispatcher:
         self._rejoins = 0
         self._rejoined = float("-inf")
         self._stopped = False
+        self._has_run = False
         self._dashboard: LateDashboard | None = None
         self._done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._made = 0
@@ -162,6 +163,9 @@ class DaskDispatcher:
             self._addresses.update(chosen)
             hosts = [workers[a]["host"] for a in self._addresses.values() if a in workers]
             useless = bool(self._unfit) and not self._addresses and not free
+            # a cluster may get another worker within no_worker_timeout; where not one could even
+            # begin, another of the same kind would be no better
+            useless = useless and (self._local or not self._has_run)
         if useless:
             reasons = "; ".join(sorted(self._unfit.values()))
             self._stop_run(f"no Dask worker can take part: {reasons}")
@@ -184,6 +188,7 @@ class DaskDispatcher:
         kind, address, value = message["kind"], message["address"], message["value"]
         node, now = message.get("node", ""), time.monotonic()
         if kind == "up":
+            self._has_run = True
             self.events.put(NodeReady(node, value, now, where=address))
         elif kind == "ready":
             self.events.put(ProcessReady(ProcessInfo(*value[0]), value[1], now))
