@@ -1,0 +1,159 @@
+"""The Dask dispatcher in moments that no cluster can be brought into, with stand-ins for Dask."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+import time
+from concurrent.futures import CancelledError
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from daskrun.core.events import BundleLost, Event, NodeLost, StopAsked
+from daskrun.core.ledger import Bundle
+from daskrun.core.report import RunStatus
+from daskrun.engine import worker as side
+from daskrun.engine.driver import RunControl
+from daskrun.engine.on_dask import MOST_FAILURES, MOST_REJOINS, DaskDispatcher
+from tests.running import make_request, run_request, run_script
+
+if TYPE_CHECKING:
+    import queue
+    from pathlib import Path
+
+SCRIPT = "def run(mini_batch):\n    return mini_batch\n"
+ADDRESS = "tcp://10.0.0.1:1"
+
+
+class StandInFuture:
+    """A future whose result is given."""
+
+    def __init__(self, result: Any = None) -> None:
+        self._result = result
+        self.callbacks: list[Any] = []
+
+    def result(self, timeout: float) -> Any:
+        assert timeout > 0
+        if isinstance(self._result, BaseException):
+            raise self._result
+        return [pickle.dumps(self._result, 5)]
+
+    def add_done_callback(self, callback: Any) -> None:
+        self.callbacks.append(callback)
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def dispatcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DaskDispatcher:
+    made = DaskDispatcher(make_request(tmp_path, SCRIPT, target=ADDRESS))
+    made._addresses["node000"] = ADDRESS
+    made.canceled = []
+    monkeypatch.setattr(made._cluster, "cancel", made.canceled.extend)
+    monkeypatch.setattr(made, "_ask_soon", lambda: None)
+    return made
+
+
+def drain(events: queue.SimpleQueue[Event]) -> list[Event]:
+    found = []
+    while not events.empty():
+        found.append(events.get())
+    return found
+
+
+def test_a_worker_lost_while_its_bundles_are_submitted_gives_them_back(dispatcher, monkeypatch):
+    future = StandInFuture()
+
+    def submit(address: str, group: Any, budget: float) -> dict[int, Any]:
+        dispatcher._lose(address, "it is gone")
+        return {7: future}
+
+    monkeypatch.setattr(dispatcher, "_submit", submit)
+    dispatcher.hand_out([(Bundle(7, "node000", ((0, 1),)), b"")], 1.0)
+    kinds = [type(event) for event in drain(dispatcher.events)]
+    assert kinds == [NodeLost, BundleLost]
+    assert dispatcher.canceled == [future]
+    assert not future.callbacks
+    assert not dispatcher._out
+
+
+def test_losing_a_worker_ends_the_wait_for_its_result_and_loses_the_bundle_once(dispatcher):
+    dispatcher._out[7] = ("node000", StandInFuture())
+
+    class LostMeanwhile(StandInFuture):
+        def result(self, timeout: float) -> Any:
+            dispatcher._lose(ADDRESS, "it is gone")
+            assert dispatcher.canceled  # which is what makes a real future's wait end
+            raise CancelledError
+
+    dispatcher._take(7, LostMeanwhile())
+    lost = [event for event in drain(dispatcher.events) if isinstance(event, BundleLost)]
+    assert [event.number for event in lost] == [7]
+
+
+def test_tasks_that_keep_failing_make_a_worker_unfit(dispatcher):
+    for number in range(MOST_FAILURES):
+        assert ADDRESS not in dispatcher._unfit
+        dispatcher._out[number] = ("node000", StandInFuture())
+        dispatcher._take(number, StandInFuture(MemoryError("no room")))
+    assert "MemoryError: no room" in dispatcher._unfit[ADDRESS]
+    assert any(isinstance(event, NodeLost) for event in drain(dispatcher.events))
+
+
+def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispatcher, monkeypatch):
+    joined = []
+    monkeypatch.setattr(dispatcher, "_join_again", lambda: joined.append(1))
+    monkeypatch.setattr("daskrun.engine.on_dask.REJOIN_INTERVAL", 0.0)
+    for number in range(MOST_REJOINS + 1):
+        dispatcher._addresses["node000"] = ADDRESS
+        dispatcher._out[number] = ("node000", StandInFuture())
+        cleared = {"number": number, "lost": "no node of this run", "cleared": True}
+        dispatcher._take(number, StandInFuture(cleared))
+    deadline = time.monotonic() + 5
+    while len(joined) < MOST_REJOINS and time.monotonic() < deadline:
+        time.sleep(0.01)
+    stops = [event for event in drain(dispatcher.events) if isinstance(event, StopAsked)]
+    assert len(joined) == MOST_REJOINS
+    assert len(stops) == 1
+    monkeypatch.setattr("daskrun.engine.on_dask.REJOIN_INTERVAL", 60.0)
+    dispatcher._rejoin(ADDRESS, "told by another worker")
+    assert len(joined) == MOST_REJOINS
+
+
+def test_a_scheduler_that_accepts_and_says_nothing_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("daskrun.engine.cluster.CONNECT_LIMIT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        run = run_script(tmp_path, target=address)
+    assert run.report.status is RunStatus.FAILED
+    assert f"no Dask scheduler answered at {address}" in run.report.sentence
+
+
+def test_a_run_can_be_canceled_while_it_connects(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        control = RunControl()
+        control.cancel("enough")
+        begun = time.monotonic()
+        request = make_request(tmp_path, SCRIPT, target=address)
+        run = run_request(request, control=control)
+    assert run.report.status is RunStatus.CANCELED
+    assert time.monotonic() - begun < 20  # not the 30 s that connecting may take
+
+
+def test_a_second_node_of_a_run_on_a_worker_is_told_as_lost(monkeypatch):
+    told = []
+    worker = SimpleNamespace(
+        address=ADDRESS,
+        log_event=lambda topic, message: told.append(message),
+        loop=SimpleNamespace(add_callback=lambda function, *args: function(*args)),
+    )
+    monkeypatch.setattr(side, "_places", {})
+    monkeypatch.setattr(side, "_start", lambda *args: None)
+    side.begin("run", "topic", worker, {"node": "node000"})
+    assert not told
+    side.begin("run", "topic", worker, {"node": "node001"})
+    assert [message["kind"] for message in told] == ["lost"]
