@@ -6,6 +6,7 @@ imported: they wait in ``EARLY`` for their worker.
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 import time
@@ -89,6 +90,7 @@ def _start(run_id: str, place: _Place, config: dict[str, Any]) -> None:
     if (path := unreachable(config)) is not None:
         place.tell("unreachable", path)
         return
+    config = {**config, "unset": _set_by_nanny()}
     try:
         early = EARLY.pop((run_id, config["node"]), None)
         node = early.node if early is not None else Node(config, place.tell)
@@ -101,6 +103,17 @@ def _start(run_id: str, place: _Place, config: dict[str, Any]) -> None:
     place.started.set()
     if place.gone:
         node.close()
+
+
+def _set_by_nanny() -> list[str]:
+    """Name the variables that a nanny gave this worker (``OMP_NUM_THREADS=1`` and the like).
+
+    They are meant for Dask's tasks. Script processes get thread limits of their own.
+    """
+    import dask.config
+
+    given = dask.config.get("distributed.nanny.pre-spawn-environ", {})
+    return [name for name, value in given.items() if os.environ.get(name) == str(value)]
 
 
 def unreachable(config: dict[str, Any]) -> str | None:

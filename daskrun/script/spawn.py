@@ -91,7 +91,8 @@ class Spawner:
     def _environment(self, name: str) -> dict[str, str]:
         config = self._config
         asked: dict[str, str] = config["environment"]
-        environment = {k: v for k, v in os.environ.items() if k != reaper.PROCESS_MARK}
+        left_out = {reaper.PROCESS_MARK, *config.get("unset", ())}
+        environment = {k: v for k, v in os.environ.items() if k not in left_out}
         threads = config["threads"]
         if threads is None:
             threads = max(1, hardware.cores() // (self._count * config["nodes_here"]))

@@ -157,3 +157,13 @@ def test_a_second_node_of_a_run_on_a_worker_is_told_as_lost(monkeypatch):
     assert not told
     side.begin("run", "topic", worker, {"node": "node001"})
     assert [message["kind"] for message in told] == ["lost"]
+
+
+def test_what_a_nanny_set_for_dask_tasks_is_not_passed_on(monkeypatch):
+    import dask
+
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("MKL_NUM_THREADS", "4")
+    given = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1}
+    with dask.config.set({"distributed.nanny.pre-spawn-environ": given}):
+        assert side._set_by_nanny() == ["OMP_NUM_THREADS"]
