@@ -6,14 +6,19 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from daskrun.workspace.workspace import Workspace
 
 KIND = "compute_targets"
+ANSWER_LIMIT = 10.0
+"""Seconds in which a scheduler says which workers it has."""
+N = TypeVar("N", int, float)
 _attached: dict[tuple[str, str], object] = {}
 """Cluster objects attached in this process, by workspace folder and name: no file can hold them."""
 
@@ -25,6 +30,7 @@ class ProvisioningConfiguration:
     vm_size: str
     """Recorded, and not used: nodes are Dask workers of this machine."""
     min_nodes: int
+    """Recorded, and not used: nodes are started for a run and end with it."""
     max_nodes: int
 
 
@@ -141,23 +147,37 @@ class ComputeTarget:
     ) -> None:
         """Wait until the target can be used.
 
+        Parameters
+        ----------
+        show_output
+            Say so, once it can.
+        min_node_count
+            Workers that an attached cluster must have by then; None: any number. Nodes of this
+            machine are started for a run, and need no waiting.
+        timeout_in_minutes
+            How long to wait; None: 20.
+
         Raises
         ------
         ComputeTargetException
-            It can't, within ``timeout_in_minutes`` (None: 20).
+            It can't be used by then.
+        SettingsError
+            An argument isn't a number, or below 0.
         """
+        count = _number("min_node_count", 0 if min_node_count is None else min_node_count, int)
+        minutes = 20 if timeout_in_minutes is None else timeout_in_minutes
+        minutes = _number("timeout_in_minutes", minutes, float)
         most = self.most_nodes
-        if min_node_count is not None and most is not None and int(min_node_count) > most:
+        if most is not None and count > most:
             raise ComputeTargetException(
                 f"min_node_count={min_node_count} is more than {self.name!r} has "
                 f"(max_nodes={most}). Write {most} or less, or create it with more."
             )
-        minutes = 20 if timeout_in_minutes is None else float(timeout_in_minutes)
-        self._wait(time.monotonic() + 60 * minutes)
+        self._wait(time.monotonic() + 60 * minutes, count)
         if show_output:
             sys.stdout.write(f"Succeeded: compute target {self.name!r} is ready.\n")
 
-    def _wait(self, deadline: float) -> None:
+    def _wait(self, deadline: float, count: int) -> None:
         """Wait until something answers; nodes of this machine need no waiting."""
 
     def get_status(self) -> ComputeStatus:
@@ -219,8 +239,9 @@ class AmlCompute(ComputeTarget):
     @property
     def notes(self) -> list[str]:
         """What was recorded and is not used, in words."""
-        note = f"compute target {self.name!r}: vm_size={self.vm_size!r} is recorded and not used; "
-        return [f"{note}its nodes are Dask workers on this machine."]
+        unused = f"vm_size={self.vm_size!r} and min_nodes={self._record['min_nodes']}"
+        note = f"compute target {self.name!r}: {unused} are recorded and not used; "
+        return [f"{note}its nodes are Dask workers on this machine, started for each run."]
 
 
 class DaskCompute(ComputeTarget):
@@ -244,11 +265,16 @@ class DaskCompute(ComputeTarget):
             )
         return target
 
-    def _wait(self, deadline: float) -> None:
+    def _wait(self, deadline: float, count: int) -> None:
         address = self._record["address"]
         if address is None or not str(address).startswith(("tcp://", "tls://")):
             self.dask_target  # noqa: B018 - raises when nothing is known of it here
-            return
+        else:
+            self._wait_for_scheduler(address, deadline)
+        if count:
+            self._wait_for_workers(deadline, count)
+
+    def _wait_for_scheduler(self, address: str, deadline: float) -> None:
         host, _, port = str(address).partition("://")[2].rpartition(":")
         while True:
             try:
@@ -262,6 +288,25 @@ class DaskCompute(ComputeTarget):
                 time.sleep(min(1, max(0.05, deadline - time.monotonic())))
             else:
                 return
+
+    def _wait_for_workers(self, deadline: float, count: int) -> None:
+        from daskrun.engine.cluster import Connection  # distributed takes long to import
+
+        connection = Connection(self.name, "", ANSWER_LIMIT)
+        try:
+            connection.connect(self.dask_target)
+            while (there := _workers_of(connection.client)) < count:
+                if time.monotonic() >= deadline:
+                    raise ComputeTargetException(
+                        f"compute target {self.name!r} has {there} workers at the end of the wait, "
+                        f"less than min_node_count={count}. Start more: dask worker "
+                        f"{connection.address}"
+                    )
+                time.sleep(min(0.5, max(0.05, deadline - time.monotonic())))
+        except OSError as error:  # also: the scheduler has gone, or answers too late
+            raise ComputeTargetException(f"compute target {self.name!r}: {error}") from error
+        finally:
+            connection.close(quick=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +335,30 @@ class ComputeStatus:
         else:
             status["address"] = self.record["address"]
         return status
+
+
+def _number(name: str, value: object, kind: Callable[[Any], N]) -> N:
+    """Give an argument as a number; it may be text, as environment variables are."""
+    try:
+        number = kind(value)
+    except (TypeError, ValueError):
+        number = kind(-1)
+    if not number >= kind(0):
+        problem = f"{name}={value!r} is not a number from 0 on. Write {name}=4, or leave it out."
+        raise SettingsError("wait_for_completion", [problem])
+    return number
+
+
+def _workers_of(client: Any) -> int:
+    """Count the workers of a scheduler.
+
+    Raises
+    ------
+    TimeoutError
+        It doesn't answer.
+    """
+    ncores = client.scheduler.ncores
+    return len(client.sync(ncores, workers=None, callback_timeout=ANSWER_LIMIT))
 
 
 def _attach_problem(address: str | None, cluster: object) -> str | None:

@@ -1,4 +1,5 @@
 import socket
+import threading
 
 import pytest
 
@@ -27,7 +28,8 @@ def test_the_tutorials_way(ws, capsys):
     found = ws.compute_targets["cpucluster"]
     assert type(found) is AmlCompute
     assert (found.most_nodes, found.dask_target) == (4, None)
-    assert "vm_size='STANDARD_D2_V2' is recorded and not used" in found.notes[0]
+    unused = "vm_size='STANDARD_D2_V2' and min_nodes=0 are recorded and not used"
+    assert unused in found.notes[0]
     with pytest.raises(ComputeTargetException, match="min_node_count=5 is more"):
         found.wait_for_completion(min_node_count=5)
     found.delete()
@@ -96,3 +98,52 @@ def test_waiting_for_an_address(ws):
         assert target.get_status().serialize()["address"] == address
     with pytest.raises(ComputeTargetException, match="nothing answers at"):
         target.wait_for_completion(timeout_in_minutes=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"min_node_count": "few"}, "min_node_count='few' is not a number from 0 on"),
+        ({"min_node_count": -1}, "min_node_count=-1 is not a number from 0 on"),
+        ({"timeout_in_minutes": float("nan")}, "timeout_in_minutes=nan is not a number"),
+    ],
+)
+def test_a_wait_wants_numbers(ws, arguments, message):
+    target = ComputeTarget.attach(ws, "there", address="tcp://127.0.0.1:1")
+    with pytest.raises(SettingsError, match=message):
+        target.wait_for_completion(**arguments)
+
+
+@pytest.mark.parametrize("given", ["cluster", "client", "address"])
+def test_waiting_for_workers(ws, given):
+    from distributed import Client, LocalCluster
+
+    options = {"protocol": "tcp", "dashboard_address": ":0", "threads_per_worker": 1}
+    with (
+        LocalCluster(n_workers=1, processes=False, **options) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        by = {"cluster": cluster, "client": client, "address": cluster.scheduler_address}[given]
+        target = ComputeTarget.attach(
+            ws, "there", **{"address" if given == "address" else "cluster": by}
+        )
+        target.wait_for_completion(min_node_count="1")
+        with pytest.raises(ComputeTargetException) as caught:
+            target.wait_for_completion(min_node_count=2, timeout_in_minutes=0.005)
+        assert str(caught.value) == (
+            "compute target 'there' has 1 workers at the end of the wait, less than "
+            f"min_node_count=2. Start more: dask worker {cluster.scheduler_address}"
+        )
+        threading.Timer(0.7, cluster.scale, (2,)).start()
+        target.wait_for_completion(min_node_count=2, timeout_in_minutes=1)
+        assert len(client.ncores()) == 2
+        assert client.status == "running"  # what was given stays open
+
+
+def test_a_scheduler_that_says_nothing_ends_the_wait(ws, monkeypatch):
+    monkeypatch.setattr("daskrun.engine.cluster.CONNECT_LIMIT", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        target = ComputeTarget.attach(ws, "silent", address=address)
+        with pytest.raises(ComputeTargetException, match=r"'silent': no Dask scheduler answered"):
+            target.wait_for_completion(min_node_count=1, timeout_in_minutes=0.05)
