@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import (
     BundleLost,
@@ -25,7 +25,7 @@ from daskrun.core.events import (
 )
 from daskrun.core.ledger import Bundle, HandOut, Ledger, Order, Skip, Stop
 from daskrun.core.minibatch import digest
-from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.core.report import Report, RunStatus
 from daskrun.core.sizing import BundleSizer
 from daskrun.engine.commit import record
 from daskrun.engine.nodes import aside_folder, parts_folder
@@ -38,6 +38,7 @@ from daskrun.storage.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from daskrun.core.observer import Observer
     from daskrun.engine.dispatch import Dispatcher
     from daskrun.engine.request import StepRequest
 
@@ -50,19 +51,6 @@ STOP_GRACE = 0.5
 """Seconds that mini-batches in hand get to end when the run stops."""
 STOP_LIMIT = 6.0
 """Seconds after which what has not come back by then is counted as unfinished."""
-
-
-class Observer(Protocol):
-    """Watches a run; see :mod:`daskrun.monitor.observer`."""
-
-    def notify(self, event: Event) -> None:
-        """Take in an event."""
-
-    def progress(self, progress: Progress) -> None:
-        """Take in how far the run is."""
-
-    def close(self) -> None:
-        """Take in that the run is over."""
 
 
 class RunControl:

@@ -23,7 +23,7 @@ INTERVAL = 1.0
 
 
 class LogWriter:
-    """Keeps the log files of a step run; an :class:`~daskrun.monitor.observer.Observer`.
+    """Keeps the log files of a step run; an :class:`~daskrun.core.observer.Observer`.
 
     ``job_progress_overview.txt`` and ``job_error.txt`` are true within a second while the run goes
     on, ``job_result.txt`` comes with its end. Each is replaced whole.

@@ -14,9 +14,9 @@ from daskrun.pipeline.state import LiveState, ProgressKeeper
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from daskrun.core.observer import Observer
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
-    from daskrun.monitor.observer import Observer
     from daskrun.storage.lock import RunLock
     from daskrun.workspace.run_folder import RunFolder
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError
+from daskrun.output.folder import ASIDE  # parts of unfinished runs: no result, never copied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-ASIDE = "_daskrun"
-"""Beside an output, holds the parts of runs that are not finished: no result, never copied."""
 logger = logging.getLogger("daskrun")
 
 
