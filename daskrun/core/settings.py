@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+ASIDE = "_daskrun"
+"""Folder beside an output that holds a folder of parts for each run that is not finished."""
+
 
 @dataclass(frozen=True)
 class RunSettings:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from daskrun.core.settings import RunSettings
+from daskrun.core.settings import ASIDE, RunSettings
 from daskrun.errors import SettingsError
 
 SIZE = re.compile(r"(\d+)(?:([kmg])b)?", re.ASCII | re.IGNORECASE)
@@ -92,6 +93,15 @@ def step_name_problem(name: object) -> str | None:
         f"name={_shown(name)} is not a step's. Write 3 to 32 small letters, digits and '-', "
         "a letter first and no '-' at the end, such as name='predict-digits'."
     )
+
+
+def same_name_problems(argument: str, names: Sequence[str]) -> list[str]:
+    """Say which names of a list stand in it more than once."""
+    return [
+        f"{argument}: {count} have the name {name!r}. Give each its own name."
+        for name, count in sorted(Counter(names).items())
+        if count > 1
+    ]
 
 
 def _shown(value: object) -> str:
@@ -190,9 +200,9 @@ def _file_name(value: Any) -> str:
             f"has {' '.join(map(ascii, bad))}. Leave out control characters and "
             f"{' '.join(FORBIDDEN_IN_FILE_NAMES)}, such as {example}."
         )
-    if value in (".", "..", "_daskrun") or len(value.encode()) > 200:
+    if value in (".", "..", ASIDE) or len(value.encode()) > 200:
         raise ValueError(
-            "can't be the output's name: '.', '..' and '_daskrun' are taken, and 200 bytes are the "
+            f"can't be the output's name: '.', '..' and '{ASIDE}' are taken, and 200 bytes are the "
             f"most. Write {example}."
         )
     return value

@@ -9,13 +9,12 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from daskrun.core.settings import ASIDE
 from daskrun.errors import SettingsError, StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ASIDE = "_daskrun"
-"""Holds, beside the output, a folder of parts for each run that is not finished."""
 TRIES = 5
 """How often a folder is removed in which a process that is being killed still writes."""
 

@@ -34,8 +34,69 @@ SUBJECT = "ParallelRunConfig"
 class ParallelRunConfig:
     """The settings of a step, all by keyword, checked at once; a misspelt one is a ``TypeError``.
 
-    Times are in seconds. The settings in ``MAY_BE_PARAMETERS`` may be a :class:`PipelineParameter`.
-    All are checked again, as they are then, at submit.
+    Times are in seconds. ``mini_batch_size``, ``node_count``, ``process_count_per_node``,
+    ``logging_level``, ``run_invocation_timeout`` and ``run_max_try`` may be a
+    :class:`PipelineParameter`. All are checked again, as they are then, at submit.
+
+    Parameters
+    ----------
+    entry_script
+        File with ``run(mini_batch)``; relative to ``source_directory`` if that is given.
+    error_threshold
+        Failed items (files) allowed over the whole input, -1 for any number. Every item of a
+        mini-batch that fails counts, and every item that ``run()`` returned no result for.
+    output_action
+        ``append_row``: all results in one file; ``summary_only``: the script writes its own files,
+        and ``run()`` returns one element for each item that succeeded.
+    environment
+        Recorded; script processes use the Python of their node.
+    source_directory
+        Folder whose files the script processes see as they were at submit.
+    compute_target
+        None: Dask workers in this process; ``"inline"``: this process itself, for a debugger; a
+        :class:`ComputeTarget` or the name of one.
+    mini_batch_size
+        Files that one ``run()`` gets.
+    partition_keys
+        Needs a tabular dataset; refused for files.
+    append_row_file_name
+        Name of the output file of ``append_row``.
+    node_count
+        Dask workers that take part.
+    process_count_per_node
+        Script processes on each; None: one per core, or per GPU where there are GPUs.
+    run_invocation_timeout
+        For one ``run()``; then its process is killed and another takes its place.
+    run_max_try
+        Tries of a mini-batch in all.
+    logging_level
+        Of ``EntryScript().logger``: ``WARNING``, ``INFO`` or ``DEBUG``.
+    allowed_failed_count
+        Failed mini-batches allowed; None or -1: any number.
+    allowed_failed_percent
+        Percent of mini-batches allowed to fail, judged once all have been handed out.
+    environment_variables
+        Set in the script processes before the script is imported.
+    description
+        Kept with the run.
+    init_timeout, load_timeout, shutdown_timeout
+        For importing the script and ``init()``; for reading a mini-batch; for ``shutdown()``.
+    no_worker_timeout
+        How long the run waits for a node when there is none.
+    progress_update_timeout
+        How long a script process with work may show no progress at all; None: 3 ×
+        (``run_invocation_timeout`` + 30).
+    process_memory_limit
+        Size, such as ``"2GB"``, at which a script process is killed; None: no limit, in a container
+        0.9 × its limit ÷ processes.
+    retry_delay
+        Wait before a second try, doubled for each further one, at most 10 s.
+    threads_per_process
+        BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes.
+    argv_compat
+        Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``.
+    overwrite
+        Replace an existing output file instead of refusing.
 
     Raises
     ------
@@ -52,57 +113,33 @@ class ParallelRunConfig:
     """
 
     entry_script: str | os.PathLike[str]
-    """File with ``run(mini_batch)``; relative to ``source_directory`` if that is given."""
     error_threshold: int
-    """Failed items allowed over the whole input; -1: any number."""
     output_action: str
-    """``append_row``: all results in one file; ``summary_only``: the script writes its own."""
     environment: Environment | None = None
-    """Recorded; script processes use the Python of their node."""
     source_directory: str | os.PathLike[str] | None = None
-    """Folder whose files the script processes see as they were at submit."""
     compute_target: ComputeTarget | str | None = None
-    """None: Dask workers in this process; ``"inline"``: this process itself, for a debugger; a
-    :class:`ComputeTarget` or the name of one."""
     mini_batch_size: int | str | PipelineParameter = 10
-    """Files that one ``run()`` gets."""
     partition_keys: list[str] | None = None
-    """Needs a tabular dataset; refused for files."""
     append_row_file_name: str = "parallel_run_step.txt"
     node_count: int | str | PipelineParameter = 1
-    """Dask workers."""
     process_count_per_node: int | str | PipelineParameter | None = None
-    """Script processes on each; None: one per core, or per GPU where there are GPUs."""
     run_invocation_timeout: float | str | PipelineParameter = 60
-    """For one ``run()``."""
     run_max_try: int | str | PipelineParameter = 3
-    """Tries of a mini-batch in all."""
     logging_level: str | PipelineParameter = "INFO"
     allowed_failed_count: int | None = None
-    """Failed mini-batches allowed; None or -1: any number."""
     allowed_failed_percent: float | None = None
-    """Percent of mini-batches allowed to fail, judged once all have been handed out."""
     environment_variables: Mapping[str, str] | None = None
-    """Set in the script processes before the script is imported."""
     description: str | None = None
-    """Kept with the run."""
     init_timeout: float = 600
     load_timeout: float = 600
     shutdown_timeout: float = 30
     no_worker_timeout: float = 300
-    """How long the run waits for a node when there is none."""
     progress_update_timeout: float | None = None
-    """None: 3 × (run_invocation_timeout + 30)."""
     process_memory_limit: int | str | None = None
-    """Size, such as ``"2GB"``, at which a script process is killed."""
     retry_delay: float = 0.1
-    """Wait before a second try, doubled for each further one."""
     threads_per_process: int | None = None
-    """BLAS, OMP, TensorFlow threads; None: cores ÷ processes."""
     argv_compat: bool = False
-    """Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``."""
     overwrite: bool = False
-    """Replace an existing output file instead of refusing."""
 
     def __post_init__(self) -> None:
         self.resolve({})

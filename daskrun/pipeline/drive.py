@@ -106,7 +106,9 @@ class PipelineDriver:
                 self._control = control
                 if self._canceled is not None:
                     control.cancel(self._canceled)
-            logs = LogWriter(step.state.folder.logs)
+            request = step.request
+            tries = request.settings.run_max_try
+            logs = LogWriter(step.state.folder.logs, request.plan, tries)
             observers: Sequence[Observer] = [ProgressKeeper(step.state), logs]
             return execute(step.request, observers, control)
         except Exception as error:

@@ -20,10 +20,12 @@ from daskrun.pipeline.prepare import PreparedStep, prepare
 from daskrun.pipeline.run import PipelineRun, StepRun
 from daskrun.pipeline.state import StoredState
 from daskrun.workspace.run_folder import STORY, RunFolder
-from daskrun.workspace.workspace import Workspace
+from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from daskrun.workspace.workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 logger = logging.getLogger("daskrun")
@@ -50,11 +52,7 @@ class Experiment:
     """
 
     def __init__(self, workspace: Workspace, name: str) -> None:
-        problems = []
-        if not isinstance(workspace, Workspace):
-            problems.append(
-                f"workspace={workspace!r} is not a Workspace. Write Workspace.from_config()."
-            )
+        problems = workspace_problems(workspace)
         if not isinstance(name, str) or not NAME.fullmatch(name):
             problems.append(
                 f"name={name!r} is not an experiment's. Write letters, digits, '_' and '-', a "

@@ -124,7 +124,7 @@ def cancel_and_wait(runs: list[WatchedRun], reason: str) -> None:
         run.cancel(reason)
     for run in runs:
         if not run.ended_within(max(0.0, deadline - time.monotonic())):
-            _say(f"run {run.id} has not ended {CANCEL_LIMIT:.0f} s after it was canceled")
+            say(f"run {run.id} has not ended {CANCEL_LIMIT:.0f} s after it was canceled")
 
 
 def _wait_at_end() -> None:
@@ -134,7 +134,7 @@ def _wait_at_end() -> None:
     if not active or _process != os.getpid():
         return
     names = ", ".join(run.id for run in active)
-    _say(f"the script has ended; waiting for run {names} (Ctrl-C cancels)")
+    say(f"the script has ended; waiting for run {names} (Ctrl-C cancels)")
     try:
         with signals_as_interrupts():
             for run in active:
@@ -144,7 +144,7 @@ def _wait_at_end() -> None:
         _code = 128 + interrupt.number if isinstance(interrupt, Terminated) else 130
         cancel_and_wait(active, describe(interrupt))
     for run in active:
-        _say(f"run {run.id}: {run.status.value}")
+        say(f"run {run.id}: {run.status.value}")
 
 
 def _exit_code() -> None:
@@ -154,7 +154,7 @@ def _exit_code() -> None:
     if not code or _process != os.getpid():
         return
     for name, reason in failed:
-        _say(f"run {name} failed: {reason}")
+        say(f"run {name} failed: {reason}")
     # At exit there is no other way to change the code; what is buffered is written before.
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
@@ -170,7 +170,7 @@ def describe(interrupt: KeyboardInterrupt) -> str:
     return "Ctrl-C was pressed during a wait"
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     with contextlib.suppress(Exception):
         sys.stderr.write(f"daskrun: {text}\n")
         sys.stderr.flush()

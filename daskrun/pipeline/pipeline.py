@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.validation import same_name_problems
 from daskrun.errors import SettingsError
 from daskrun.pipeline.step import ParallelRunStep
-from daskrun.workspace.workspace import Workspace
+from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from daskrun.pipeline.parameter import PipelineParameter
+    from daskrun.workspace.workspace import Workspace
 
 
 class Pipeline:
@@ -31,11 +33,7 @@ class Pipeline:
     """
 
     def __init__(self, workspace: Workspace, steps: Sequence[ParallelRunStep]) -> None:
-        problems = []
-        if not isinstance(workspace, Workspace):
-            problems.append(
-                f"workspace={workspace!r} is not a Workspace. Write Workspace.from_config()."
-            )
+        problems = workspace_problems(workspace)
         if not isinstance(steps, list | tuple) or not steps:
             problems.append(f"steps={steps!r} is not a list with at least one step. Write [step].")
             steps = []
@@ -45,12 +43,7 @@ class Pipeline:
             if not isinstance(step, ParallelRunStep)
         ]
         if not problems:
-            names = [step.name for step in steps]
-            problems += [
-                f"steps: {names.count(name)} have the name {name!r}. Give each its own name."
-                for name in sorted(set(names))
-                if names.count(name) > 1
-            ]
+            problems += same_name_problems("steps", [step.name for step in steps])
         if problems:
             raise SettingsError("Pipeline", problems)
         self.workspace = workspace

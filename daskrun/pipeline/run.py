@@ -180,6 +180,7 @@ class Run(ABC):
         """Cancel the run and wait for its end; another Ctrl-C ends that wait."""
         if isinstance(self._state, LiveState):
             lifetime.cancel_and_wait([self], lifetime.describe(interrupt))
+            lifetime.say(f"run {self.id}: {self.status.value}. {self.sentence}")
             self._told = True
         if isinstance(interrupt, lifetime.Terminated):
             # What a shell reports of a process that a signal ended.
@@ -232,10 +233,11 @@ class StepRun(Run):
         return [self]
 
     def _reason(self) -> str:
-        reason = self.sentence.rstrip(".")
+        reason = self.sentence.rstrip()
         first = self._state.first_error()
         logs = self._state.folder.logs
-        reason = f"{reason}. Each error with its traceback: {logs / 'job_error.txt'}"
+        stop = "" if reason.endswith((".", "?", "!")) else "."
+        reason = f"{reason}{stop} Each error with its traceback: {logs / 'job_error.txt'}"
         text = first["text"].strip() if first is not None else ""
         return f"{reason}\n\nThe first of them:\n{text}" if text else reason
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.validation import step_name_problem
+from daskrun.core.validation import same_name_problems, step_name_problem
 from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset import FileDataset
 from daskrun.errors import SettingsError
@@ -144,12 +144,7 @@ class ParallelRunStep:
                     "are cut from have paths of daskrun's choice. Write as_mount() without a path."
                 )
         if not problems:
-            names = [name for name, _ in self.named_inputs]
-            problems += [
-                f"inputs: {names.count(name)} have the name {name!r}. Give each its own name."
-                for name in sorted(set(names))
-                if names.count(name) > 1
-            ]
+            problems += same_name_problems("inputs", [name for name, _ in self.named_inputs])
         return problems
 
     def _output_problems(self) -> list[str]:

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
 from daskrun.errors import StorageError
-from daskrun.output.folder import ASIDE  # parts of unfinished runs: no result, never copied
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -182,6 +182,13 @@ class Workspace:
         return self.records.names("experiments")
 
 
+def workspace_problems(value: object) -> list[str]:
+    """Say so if an argument ``workspace`` isn't one."""
+    if isinstance(value, Workspace):
+        return []
+    return [f"workspace={value!r} is not a Workspace. Write Workspace.from_config()."]
+
+
 def _local(path: str | os.PathLike[str] | None) -> Path:
     """Give the absolute folder that ``path`` means."""
     if isinstance(path, str) and "://" in path:
