@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.output.folder import ASIDE
+from daskrun.core.settings import ASIDE
 
 if TYPE_CHECKING:
     from daskrun.engine.request import StepRequest
