@@ -55,7 +55,7 @@ class ProcessReady:
 
 @dataclass(frozen=True, slots=True)
 class InitFailed:
-    """A script process could not import the script or finish ``init()``."""
+    """A script process could not import the script or finish ``init()``, or ended right after."""
 
     process: ProcessInfo
     error: dict[str, Any]

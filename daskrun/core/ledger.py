@@ -115,6 +115,8 @@ class Ledger:
         self._init_failures = 0
         """Since the last success."""
         self._init_succeeded = False
+        self._unproven: dict[tuple[object, ...], int] = {}
+        """Ready processes that have returned nothing yet: failures that each has made forgotten."""
         self._stopped: StopAsked | None = None
         self._finished: RunStatus | None = None
         self._began: float | None = None
@@ -193,22 +195,25 @@ class Ledger:
         self._slots.pop(event.node, None)
         return []
 
-    def _process_ready(self, _: ProcessReady) -> list[Order]:
+    def _process_ready(self, event: ProcessReady) -> list[Order]:
         self._init_succeeded = True
+        self._unproven[event.process[:3]] = self._init_failures
         self._init_failures = 0
         return []
 
     def _init_failed(self, event: InitFailed) -> list[Order]:
         """End the run when ``init()`` can't succeed (CONTRACT, "Failure policy")."""
         self.tally.init_failure(event.error, event.process)
-        self._init_failures += 1
+        was_ready = self._unproven.pop(event.process[:3], None)  # then it was no success after all
+        self._init_failures += 1 + (was_ready or 0)
         self._init_failed_in.add((event.process.node, event.process.name))
         processes = max(1, sum(self._slots.values()))
         whole_wave = not self._init_succeeded and len(self._init_failed_in) >= processes
         if whole_wave or self._init_failures >= 2 * processes:
-            return self._stop(
-                "no script process could import the entry script and finish init()", event.now
-            )
+            reason = "no script process could import the entry script and finish init()"
+            if was_ready is not None:
+                reason = "script processes end right after init(), before they return anything"
+            return self._stop(reason, event.now)
         return []
 
     def _room(self, event: RoomFor) -> list[Order]:
@@ -236,6 +241,8 @@ class Ledger:
         bundle = self._out.pop(event.number, None)
         if bundle is None:
             return []
+        if event.process is not None and event.outcomes:
+            self._unproven.pop(event.process[:3], None)
         owed = dict(bundle.entries)
         orders: list[Order] = []
         for outcome in event.outcomes:
@@ -263,7 +270,7 @@ class Ledger:
     def _settle(self, outcome: Outcome, event: BundleReturned, orders: list[Order]) -> None:
         if outcome.status == 0:
             self._states[outcome.index] = SUCCEEDED
-            self.tally.success(outcome)
+            self.tally.success(outcome, event.process)
             return
         final = outcome.attempt >= self._settings.run_max_try
         self.tally.failure(outcome, event.process, final=final)
@@ -366,7 +373,7 @@ class Ledger:
             return f"{done}; {lost:,} of {tally.items:,} items failed." if lost else f"{done}."
         first = tally.first_error()
         if self._stopped is not None and self._stopped.canceled:
-            return f"{reason}; {tally.succeeded:,} of {total:,} mini-batches are done and kept."
+            return f"{reason}; {tally.succeeded:,} of {total:,} mini-batches are done."
         return f"{reason}. First error: {first}" if first else f"{reason}."
 
     def report(self, now: float, began: float) -> Report:

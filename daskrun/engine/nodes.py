@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +47,6 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "node": node,
         "nodes_here": nodes_here,
         "processes": settings.process_count_per_node,
-        "python": sys.executable,
         "logs": str(request.run_folder / "logs"),
         "parts": str(parts) if parts is not None else "",
         "append_row": settings.append_row_settings,

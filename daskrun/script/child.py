@@ -23,7 +23,7 @@ from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor, Fetched
 from daskrun.script.remote import RemoteFiles
-from daskrun.script.tape import pack_outcome
+from daskrun.script.tape import pack_outcome, without_rows
 from daskrun.script.wire import DUMP_SIGNAL, Cell, Inbox, Phase, loads, pack, write_all
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ class ScriptProcess:
         executor = self._executor(config, module, part)
         self._cell.enter(Phase.IDLE, time.monotonic())
         while (bundle := self._inbox.get()) is not None:
-            self._run_bundle(executor, part, bundle)
+            if not self._run_bundle(executor, part, bundle):
+                break
         self._shut_down(module, script)
 
     def _prepare(self, config: dict[str, Any]) -> None:
@@ -102,11 +103,10 @@ class ScriptProcess:
 
     def _run_bundle(
         self, executor: Executor, part: PartWriter | None, bundle: dict[str, Any]
-    ) -> None:
+    ) -> bool:
+        """Run a bundle on the tape that the keeper has emptied; False: this process must end."""
         cell, number = self._cell, bundle["number"]
         entries = loads(bundle["payload"])
-        os.lseek(self._tape, 0, os.SEEK_SET)
-        os.ftruncate(self._tape, 0)
         began = time.monotonic()
         cell.enter(Phase.WORKING, began)
         deadline = began + bundle["budget"]
@@ -119,10 +119,23 @@ class ScriptProcess:
             write_all(self._tape, pack_outcome(outcome))
             if cell.ints[Cell.RECALL] or time.monotonic() > deadline:
                 break
-        if part is not None:
-            part.sync()
-        cell.enter(Phase.IDLE, time.monotonic())
+        safe = part is None or self._sync(part, executor.script)
+        cell.enter(Phase.IDLE if safe else Phase.SHUTDOWN, time.monotonic())
         self._send("done", (number, time.monotonic() - began))
+        return safe
+
+    def _sync(self, part: PartWriter, script: ScriptFile) -> bool:
+        """Put the bundle's rows on the disk; where that fails, its successes are none."""
+        self._cell.enter(Phase.SYNCING, time.monotonic())
+        try:
+            part.sync()
+        except OSError as error:
+            tape = os.pread(self._tape, os.fstat(self._tape).st_size, 0)
+            os.ftruncate(self._tape, 0)  # dying between here and the end costs nobody an attempt
+            os.lseek(self._tape, 0, os.SEEK_SET)
+            write_all(self._tape, without_rows(tape, error_of(error, script)))
+            return False
+        return True
 
     def _shut_down(self, module: EntryModule, script: ScriptFile) -> None:
         self._cell.enter(Phase.SHUTDOWN, time.monotonic())

@@ -17,6 +17,7 @@ from daskrun.script.wire import Cell
 if TYPE_CHECKING:
     from daskrun.output.encode import ResultEncoder
     from daskrun.output.part import PartWriter
+    from daskrun.script.entry import ScriptFile
 
 Fetched = Callable[[int, int, dict[str, Any], tuple[str, ...]], list[str]]
 """(bundle, index, input, names) -> local paths of remote files, when they are there."""
@@ -71,6 +72,11 @@ class Executor:
         self._times = cell.times
         self._fetched = fetched
         self._release = release
+
+    @property
+    def script(self) -> ScriptFile:
+        """The entry script."""
+        return self._module.script
 
     def attempt(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
         """Run one attempt and give its outcome, as the fields of :class:`Outcome`."""

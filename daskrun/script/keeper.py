@@ -6,7 +6,7 @@ link or its parent ends, it kills every descendant, removes the run's folder on 
 
 Messages in: ``("bundle", {...})``, ``("stop", grace)``, ``("close", None)``.
 Messages out: ``("up", n)``, ``("ready", ...)``, ``("init_failed", ...)``, ``("result", {...})``,
-``("note", text)``, ``("closed", None)``.
+``("note", text)``, ``("failed", text)``, ``("beat", None)``, ``("closed", None)``.
 """
 
 from __future__ import annotations
@@ -19,18 +19,22 @@ import signal
 import socket
 import sys
 import time
+import traceback
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from daskrun.core.outcome import Status
 from daskrun.script import reaper
 from daskrun.script.hardware import resident_memory
 from daskrun.script.logcap import cap_log
-from daskrun.script.process import Limits, ScriptProcess
+from daskrun.script.process import STOPPED_SHUTDOWN, Limits, ScriptProcess
 from daskrun.script.remote_node import Fetcher
 from daskrun.script.spawn import Spawner
-from daskrun.script.tape import read_tape
+from daskrun.script.tape import read_tape, without_rows
 from daskrun.script.wire import Phase, Unpacker, pack
+from daskrun.storage.durable import sync_data, sync_folder
 
 MEMORY_INTERVAL = 0.1
 """Seconds between two looks at memory, where there is a limit."""
@@ -38,6 +42,9 @@ LONGEST_WAIT = 1.0
 LOG_INTERVAL = 2.0
 BEAT_INTERVAL = 5.0
 """Seconds between two signs of life to the node."""
+RESPAWN_DELAY = 0.1
+"""Seconds before a process is replaced that died without an outcome, doubled for each in a row."""
+LONGEST_RESPAWN_DELAY = 10.0
 
 
 def main() -> None:
@@ -61,6 +68,10 @@ class Keeper:
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, ScriptProcess] = {}
         self._queue: deque[dict[str, Any]] = deque()
+        self._deaths: dict[str, int] = {}
+        """Processes in a row, by name, that died without an outcome."""
+        self._respawn: dict[str, float] = {}
+        """When a name gets its next process."""
         self._closing = False
         self._stop_at: float | None = None
         self._gone = False
@@ -78,6 +89,9 @@ class Keeper:
                 for key, _ in self._selector.select(self._wait_time(time.monotonic())):
                     key.data()
                 self._step(time.monotonic())
+        except Exception as error:
+            self._say("failed", traceback.format_exception_only(error)[-1].strip())
+            raise
         finally:
             reaper.kill_all(lambda: reaper.descendants(os.getpid()))
             reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
@@ -146,6 +160,7 @@ class Keeper:
     def _stop(self, grace: float) -> None:
         """Take everything back: finish what is in hand within ``grace`` seconds, start nothing."""
         self._stop_at = time.monotonic() + grace
+        self._limits = replace(self._limits, shutdown=min(self._limits.shutdown, STOPPED_SHUTDOWN))
         while self._queue:
             self._hand_back(self._queue.popleft())
         for process in self._processes.values():
@@ -184,7 +199,7 @@ class Keeper:
     def _done_with(self, process: ScriptProcess, number: int, seconds: float) -> None:
         """Take a bundle back from its process; what it says of any other is no answer."""
         if process.bundle is not None and process.bundle["number"] == number:
-            self._return(process, seconds, [])
+            self._return(process, seconds, process.tape(), [])
 
     # what goes on
 
@@ -198,6 +213,10 @@ class Keeper:
             for process in self._processes.values():
                 if process.bundle is not None or process.phase in (Phase.STARTING, Phase.INIT):
                     process.condemn("the run was stopped")
+        for name in [name for name, due in self._respawn.items() if due <= now]:
+            del self._respawn[name]
+            if not self._closing and self._stop_at is None:
+                self._spawn(name)
         for process in self._processes.values():
             if self._queue and process.idle:
                 process.give(self._queue.popleft())
@@ -232,6 +251,7 @@ class Keeper:
         deadlines = [p.deadline(self._limits) - now for p in self._processes.values()]
         if self._stop_at is not None:
             deadlines.append(max(self._stop_at - now, 0.05))
+        deadlines += [due - now for due in self._respawn.values()]
         longest = LONGEST_WAIT if self._limits.memory is None else MEMORY_INTERVAL
         return min(max(0.005, min(deadlines, default=longest)), longest)
 
@@ -251,43 +271,72 @@ class Keeper:
     def _bury(self, process: ScriptProcess) -> None:
         """Read a dead process's last words, account for its bundle, put another in its place."""
         self._hear_process(process)
-        if process.bundle is not None:
-            self._account_for_death(process)
-        # not its phase: a sentenced init() may end when its stacks are asked for
-        if not process.ready and not process.said_bye and self._stop_at is None:
-            info = self._spawner.info(process)
-            self._say("init_failed", (info, process.error()))
+        told = process.bundle is not None and self._account_for_death(process)
+        ending = self._closing or self._stop_at is not None
+        if not (ending or process.said_bye or process.proven):
+            told = True  # also after init(): else one that dies then would be replaced for ever
+            self._say("init_failed", (self._spawner.info(process), process.error()))
+        sentence = process.sentence
+        if sentence is not None and sentence.status is not Status.DIED and not told:
+            self._say("note", f"{process.name} was killed: {sentence.reason}")
         self._forget(process.out)
         self._forget(process.pidfd)
         del self._processes[process.name]
         process.close()
-        if not self._closing and self._stop_at is None:
-            self._spawn(process.name)
+        self._replace_later(process)
 
-    def _account_for_death(self, process: ScriptProcess) -> None:
-        finished = {outcome[0] for outcome in read_tape(process.tape())}
-        charged = process.died_with(finished)
-        if process.part:
-            self._sync(Path(self._spawner.parts) / process.part)
+    def _replace_later(self, process: ScriptProcess) -> None:
+        """Have another in its place: at once, unless such processes die without an outcome."""
+        name, delay = process.name, 0.0
+        if process.proven:
+            self._deaths[name] = 0
+        else:
+            times = self._deaths[name] = self._deaths.get(name, 0) + 1
+            delay = min(RESPAWN_DELAY * 2 ** min(times - 1, 10), LONGEST_RESPAWN_DELAY)
+        self._respawn[name] = time.monotonic() + delay
+
+    def _account_for_death(self, process: ScriptProcess) -> bool:
+        """Return its bundle; True when a mini-batch is charged, and says why it died."""
+        tape = process.tape()
+        charged = process.died_with({outcome.index for outcome in read_tape(tape)})
+        if process.part and tape:
+            trouble = self._sync(process)
+            if trouble:
+                tape = without_rows(tape)
+                words = f"the rows that {process.name} had finished when it died may not be on the"
+                self._say("note", f"{words} disk, and are made again: {trouble}")
         seconds = time.monotonic() - process.given
-        self._return(process, seconds, [] if charged is None else [charged])
+        self._return(process, seconds, tape, [] if charged is None else [charged])
+        return charged is not None
 
-    def _sync(self, part: Path) -> None:
-        """Do for a dead process what it would have done at the end of its bundle."""
-        with contextlib.suppress(OSError):
-            fd = os.open(part, os.O_RDWR)
+    def _sync(self, process: ScriptProcess) -> str:
+        """Do for a dead process what it would have done at the end of its bundle; give trouble."""
+        if process.phase == Phase.SYNCING:
+            # a failure is told once, to whoever asks first: that may have been the process
+            return "it died while the disk was asked to keep them"
+        parts = Path(self._spawner.parts)
+        try:
+            fd = os.open(parts / process.part, os.O_RDWR)
             try:
-                os.fdatasync(fd)
+                sync_data(fd)
             finally:
                 os.close(fd)
+            sync_folder(parts)
+        except OSError as error:
+            return str(error)
+        return ""
 
     def _return(
-        self, process: ScriptProcess, seconds: float, charged: list[tuple[Any, ...]]
+        self,
+        process: ScriptProcess,
+        seconds: float,
+        tape: bytes,
+        charged: list[tuple[Any, ...]],
     ) -> None:
-        bundle = process.bundle
-        assert bundle is not None
-        tape = process.tape()
-        process.bundle = None
+        bundle, process.bundle = process.bundle, None
+        if bundle is None:
+            return
+        process.proven = process.proven or bool(tape or charged)
         result = {
             "number": bundle["number"],
             "process": self._spawner.info(process),

@@ -16,14 +16,13 @@ from collections.abc import Callable
 from typing import Any
 
 from daskrun.script.leftovers import base_folder, claim, clear, clear_leftovers
-from daskrun.script.process import PACKAGE_ROOT
+from daskrun.script.process import PACKAGE_ROOT, STOPPED_SHUTDOWN
 from daskrun.script.wire import Unpacker, pack
 
 logger = logging.getLogger(__name__)
 
-KEEPER = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from daskrun.script.keeper import main; main()"
-)
+KEEPER = "import sys; sys.path.append(sys.argv[1]); from daskrun.script.keeper import main; main()"
+"""``append``: what else is installed there must not hide the standard library."""
 KEEPER_RESTARTS = 3
 """Times a keeper that was killed is replaced before the node counts as lost."""
 BEAT_LIMIT = 60.0
@@ -55,6 +54,9 @@ class Node:
         """Held to write to the link, never to read it: else both ends could wait in a circle."""
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         self._closing = False
+        self._stopped = False
+        self._trouble = ""
+        """What the keeper said of its own failure."""
         self._lost: str | None = None
         self._restarts = 0
         self._heard = time.monotonic()
@@ -85,6 +87,7 @@ class Node:
         theirs.close()
         self._link = ours
         config = {**self._config, "folder": str(self._folder), "parent": os.getpid()}
+        config["python"] = sys.executable  # this worker's own: the driver's may not be here
         self._link.sendall(pack(("config", config)))
 
     def run_bundle(self, bundle: dict[str, Any]) -> dict[str, Any]:
@@ -118,6 +121,7 @@ class Node:
 
     def stop(self, grace: float) -> None:
         """Take everything back: what is in hand may end within ``grace`` seconds."""
+        self._stopped = True
         with self._sending:
             self._send("stop", grace)
 
@@ -127,9 +131,11 @@ class Node:
             self._closing = True
         if not self._ask_to_close():
             self._popen.kill()  # it reads no more
-        limit = self._config["limits"]["shutdown"] + CLOSE_MARGIN
+        limit = self._config["limits"]["shutdown"]
+        if self._stopped:
+            limit = min(limit, STOPPED_SHUTDOWN)
         try:
-            self._popen.wait(limit)
+            self._popen.wait(limit + CLOSE_MARGIN)
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
@@ -176,6 +182,8 @@ class Node:
                 answer = self._waiting.pop(value["number"], None)
             if answer is not None:
                 answer.put(value)
+        elif kind == "failed":
+            self._trouble = f": {value}"
         elif kind not in ("closed", "beat"):
             self._tell(kind, value)
 
@@ -183,7 +191,8 @@ class Node:
         """Give back what it had; start another unless the node is closing. True when started."""
         code = self._popen.wait()
         with self._sending, self._lock:
-            reason = f"the keeper of {self._config['node']} ended with code {code}"
+            reason = f"the keeper of {self._config['node']} ended with code {code}{self._trouble}"
+            self._trouble = ""
             waiting, self._waiting = self._waiting, {}
             again = not self._closing and self._restarts < KEEPER_RESTARTS
             if not again:

@@ -37,6 +37,10 @@ STDERR_TAIL = 4096
 """Bytes of a dead process's stderr that its error carries."""
 DUMP_TIME = 0.15
 """Seconds between asking for the stacks and the kill."""
+LEAVE_LIMIT = 2.0
+"""Seconds in which an idle process must begin its ``shutdown()`` once it is asked to."""
+STOPPED_SHUTDOWN = 2.0
+"""Seconds that ``shutdown()`` gets at most in a run that was stopped: its user waits."""
 ABANDON_AFTER = 10.0
 """Seconds a process may survive SIGKILL (stuck in the kernel) before it is given up and named."""
 
@@ -102,6 +106,9 @@ class ScriptProcess:
         self.ready = False
         """Whether ``init()`` has ended well, in time."""
         self.said_bye = False
+        self.proven = False
+        """Whether it has returned an outcome, or been charged one."""
+        self._hung_up: float | None = None
         self.silent = False
         """Whether it has closed its end: it is dead, or user code has closed what it should not."""
         self.started = time.time()
@@ -159,6 +166,10 @@ class ScriptProcess:
     def give(self, bundle: dict[str, Any]) -> None:
         """Send it a bundle."""
         self.bundle = bundle
+        # it is idle, so nobody writes: were the tape left to it, a process that dies before it has
+        # begun would have done what is on it from the bundle before
+        os.ftruncate(self._tape, 0)
+        os.lseek(self._tape, 0, os.SEEK_SET)  # the process's own place too: they share it
         self.cell.ints[Cell.RECALL] = 0
         self.given = time.monotonic()
         self._tell(bundle)
@@ -172,6 +183,7 @@ class ScriptProcess:
         if self._bell >= 0:
             os.close(self._bell)
             self._bell = -1
+            self._hung_up = time.monotonic()
 
     def messages(self) -> list[tuple[str, Any]]:
         """Read what it has said since the last time."""
@@ -227,6 +239,9 @@ class ScriptProcess:
                 return Status.TIMED_OUT, f"shutdown() took longer than {name}"
         elif self.bundle is not None:
             return self._over_time(now, limits, at)
+        elif self._hung_up is not None and now - self._hung_up > LEAVE_LIMIT:
+            words = f"it did not go on to shutdown() within {LEAVE_LIMIT:g} s"
+            return Status.TIMED_OUT, words
         return None
 
     def _over_time(self, now: float, limits: Limits, at: Blame | None) -> tuple[Status, str] | None:
@@ -238,8 +253,11 @@ class ScriptProcess:
             limit, name = min((limits.run, "run_invocation_timeout"), (limit, name))
         if now - since <= limit:
             return None
-        what = "reading it" if at is not None and at.loading else "run()"
-        return Status.TIMED_OUT, f"{what} took longer than {name}={limit:g} s"
+        if at is None:
+            words = "it showed no progress between two mini-batches for longer than"
+        else:
+            words = f"{'reading it' if at.loading else 'run()'} took longer than"
+        return Status.TIMED_OUT, f"{words} {name}={limit:g} s"
 
     def _last_sign(self) -> float:
         """Tell when it last moved on, while no mini-batch is in hand."""
@@ -255,7 +273,7 @@ class ScriptProcess:
         if phase == Phase.SHUTDOWN:
             return self.cell.times[Cell.PHASE_SINCE] + limits.shutdown
         if self.bundle is None:
-            return float("inf")
+            return float("inf") if self._hung_up is None else self._hung_up + LEAVE_LIMIT
         at = blame(self.cell)
         shortest = min(limits.run, limits.load, limits.progress)
         return (at.since if at is not None else self._last_sign()) + shortest
@@ -309,6 +327,8 @@ class ScriptProcess:
             message = f"the script process was ended by {details['signal']}"
         else:
             message = f"the script process ended by itself with exit code {code}"
+        if self.ready and not self.proven and self.bundle is None:
+            message += " right after init(), before it had returned anything"
         kind = self.sentence.status.name if self.sentence is not None else message
         tail = f"\nend of its stderr:\n{stderr}" if stderr else ""
         text = f"{message}; peak memory {_megabytes(peak)}; pid {self.pid}{tail}"

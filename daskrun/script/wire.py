@@ -155,6 +155,8 @@ class Phase:
     IDLE = 2
     WORKING = 3
     SHUTDOWN = 4
+    SYNCING = 5
+    """Putting a bundle's rows on the disk: whoever dies here leaves it open whether they are."""
 
 
 class Blame(NamedTuple):

@@ -191,10 +191,10 @@ def test_success_is_counted_in_items(
         desk.give_back(desk.take(), outcome(index, items=items, results=count))
     assert desk.status is RunStatus[end]
     if end == "FAILED":
-        assert desk.ledger.sentence() == (
+        assert desk.ledger.sentence().startswith(
             "not one of 4 items succeeded: each run() that didn't fail (2 of 2 mini-batches) "
             "returned no results, so append_row has nothing to write. Return one element for each "
-            "item that succeeded."
+            "item that succeeded. First error: run() returned 0 results for 2 items"
         )
 
 
@@ -214,13 +214,18 @@ def test_a_plan_without_mini_batches_is_complete() -> None:
 # init
 
 
-def ready(name: str, node: str = "node000") -> ProcessReady:
-    return ProcessReady(ProcessInfo(node, name, 1, 0.0, ""), 0.1, 0.0)
+def ready(name: str, node: str = "node000", pid: int = 1) -> ProcessReady:
+    return ProcessReady(ProcessInfo(node, name, pid, 0.0, ""), 0.1, 0.0)
 
 
-def failed(name: str, node: str = "node000") -> InitFailed:
+def failed(name: str, node: str = "node000", pid: int = 2) -> InitFailed:
     error = {"message": "ValueError: no model", "where": "s.py:2", "text": "..."}
-    return InitFailed(ProcessInfo(node, name, 1, 0.0, ""), error, 0.0)
+    return InitFailed(ProcessInfo(node, name, pid, 0.0, ""), error, 0.0)
+
+
+def died_ready(name: str, pid: int) -> list[Event]:
+    """A process that is ready and dies before it has returned anything."""
+    return [ready(name, pid=pid), failed(name, pid=pid)]
 
 
 @pytest.mark.parametrize(
@@ -236,6 +241,11 @@ def failed(name: str, node: str = "node000") -> InitFailed:
         ([ready("a"), failed("b"), failed("b"), failed("b"), failed("b")], 5),
         ([ready("a"), failed("a"), failed("b"), ready("b"), failed("a"), failed("b")], None),
         ([failed("a"), ready("b"), failed("b")], None),
+        # being ready is no success if the process then dies without an outcome
+        ([e for n in range(5) for e in died_ready("a", 10 + n)], 8),
+        ([ready("b"), *(e for n in range(5) for e in died_ready("a", 10 + n))], 9),
+        ([ready("a"), ready("b"), *(failed(n, pid=1) for n in "ab")], None),
+        ([failed("b"), failed("b"), *died_ready("a", 3), failed("b")], 5),
     ],
 )
 def test_when_init_has_failed_for_good(events: list[Event], stops_at: int | None) -> None:
@@ -249,6 +259,21 @@ def test_when_init_has_failed_for_good(events: list[Event], stops_at: int | None
     if stops_at:
         assert desk.status is RunStatus.FAILED
         assert "First error: ValueError: no model (s.py:2) in init()" in desk.ledger.sentence()
+
+
+def test_a_ready_process_that_has_returned_something_has_succeeded() -> None:
+    desk = Desk(8)
+    desk.handle(NodeReady("node000", 1, 0.0))
+    for pid in range(1, 6):
+        process = ProcessInfo("node000", "a", pid, 0.0, "")
+        desk.handle(ready("a", pid=pid))
+        [order] = desk.handle(RoomFor("node000", 1, 0.0))
+        done = BundleReturned(order.bundle.number, process, (outcome(pid - 1),), 0.1, 0.0)
+        assert desk.handle(done) == []
+        assert desk.handle(failed("a", pid=99)) == []
+    [stop, *_] = [desk.handle(e) for e in died_ready("a", 50)][1]
+    assert isinstance(stop, Stop)
+    assert stop.reason == "script processes end right after init(), before they return anything"
 
 
 def test_processes_of_all_nodes_are_the_first_wave() -> None:
@@ -327,7 +352,7 @@ def test_a_stop_waits_for_what_is_out_and_counts_it() -> None:
     assert desk.give_back(bundle, outcome(0)) == [Finish(RunStatus.CANCELED)]
     report = desk.ledger.report(1.0, 0.0)
     assert (report.succeeded, report.unfinished) == (1, 3)
-    assert report.sentence == "enough; 1 of 4 mini-batches are done and kept."
+    assert report.sentence == "enough; 1 of 4 mini-batches are done."
 
 
 def test_a_finished_run_cannot_be_stopped() -> None:

@@ -30,6 +30,8 @@ from running import (
 
 from daskrun.core.events import BundleLost, BundleReturned
 from daskrun.core.outcome import Status
+from daskrun.engine.nodes import node_config
+from daskrun.script import node as node_module
 from daskrun.script.leftovers import base_folder
 
 if TYPE_CHECKING:
@@ -223,6 +225,130 @@ def test_a_process_killed_while_idle_charges_nobody(tmp_path: Path) -> None:
         assert second.process.pid != first.process.pid
 
 
+def test_a_process_that_dies_before_it_begins_returns_nothing_of_the_bundle_before(
+    tmp_path: Path,
+) -> None:
+    request = make_request(tmp_path, progress_update_timeout=0.5)
+    with OneNode(request) as node:
+        first = node.run(0, 1)
+        os.kill(first.process.pid, signal.SIGSTOP)  # it never takes the next one
+        second = node.run(2, 3)
+        assert second.process.pid == first.process.pid
+        assert second.outcomes == ()
+        [note] = node.wait_for("note")
+        assert note == (
+            "process000 was killed: it showed no progress between two mini-batches for longer than "
+            "progress_update_timeout=0.5 s"
+        )
+        third = node.run(2, 3)
+        assert [(o.index, o.status) for o in third.outcomes] == [(2, 0), (3, 0)]
+        assert rows(node, third) == b"2\n3\n"
+
+
+NO_SYNC = """
+import errno, os
+real = os.fdatasync
+def init():
+    def bad(fd):
+        os.fdatasync = real
+        {how}
+    if {when}:
+        os.fdatasync = bad
+def run(m, context):
+    return [] if context.minibatch_index == 2 else [open(path).read() for path in m]
+"""
+
+
+def test_rows_that_can_not_be_put_on_the_disk_are_failures(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    code = NO_SYNC.format(
+        how="raise OSError(errno.EDQUOT, 'Disk quota exceeded')",  # as NFS tells: once
+        when=f"not os.path.exists({str(seen)!r}) and not open({str(seen)!r}, 'w').close()",
+    )
+    with OneNode(make_request(tmp_path, code)) as node:
+        event = node.run(0, 1, 2)
+        expected = [(0, Status.NOT_WRITTEN), (1, Status.NOT_WRITTEN), (2, 0)]
+        assert [(o.index, o.status) for o in event.outcomes] == expected
+        failed = event.outcomes[0]
+        assert "Disk quota exceeded" in failed.error["message"]
+        assert (failed.items, failed.results, failed.offset, failed.length) == (1, 0, -1, 0)
+        again = node.run(0, 1, attempt=2)  # by another: the part is not written to again
+        assert [o.status for o in again.outcomes] == [0, 0]
+        assert again.process.pid != event.process.pid
+        assert again.process.part != event.process.part
+        assert rows(node, again) == lines(range(2))
+        assert node._told("init_failed", 1) == []
+
+
+def test_rows_of_a_process_that_died_while_they_were_synced_are_made_again(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    code = NO_SYNC.format(
+        how="os._exit(7)",
+        when=f"not os.path.exists({str(seen)!r}) and not open({str(seen)!r}, 'w').close()",
+    )
+    with OneNode(make_request(tmp_path, code)) as node:
+        assert [(o.index, o.status) for o in node.run(0, 2, 1).outcomes] == [(2, 0)]
+        [note] = node.wait_for("note")
+        assert "died while the disk was asked to keep them" in note
+        assert rows(node, node.run(0, 1)) == lines(range(2))
+
+
+def test_rows_of_a_dead_process_that_the_keeper_can_not_sync_are_made_again(
+    tmp_path: Path,
+) -> None:
+    code = """
+    import glob, os
+    def run(m, context):
+        if context.minibatch_index == 1:
+            [part] = glob.glob(os.environ["DASKRUN_OUTPUT_PATH"] + "/_daskrun/run1/*")
+            os.unlink(part)
+            os._exit(7)
+        return m
+    """
+    with OneNode(make_request(tmp_path, code)) as node:
+        event = node.run(0, 1)
+        assert [(o.index, o.status) for o in event.outcomes] == [(1, Status.DIED)]
+        [note] = node.wait_for("note")
+        assert "may not be on the disk, and are made again: [Errno 2]" in note
+
+
+@pytest.mark.parametrize("limit", [None, 150 * 2**20])
+def test_processes_that_die_right_after_init_are_failures_of_init_and_come_slower(
+    tmp_path: Path, limit: int | None
+) -> None:
+    end = "os._exit(7)" if limit is None else "eaten.append(b'x' * 2**28)"
+    code = f"""
+    import os, threading, time
+    eaten = []
+    def end():
+        time.sleep(0.1)
+        {end}
+    def init(): threading.Thread(target=end, daemon=True).start()
+    def run(m): return m
+    """
+    with OneNode(make_request(tmp_path, code, process_memory_limit=limit)) as node:
+        began = time.monotonic()
+        told = node.wait_for("init_failed", 4)
+        assert time.monotonic() - began >= 0.1 + 0.2 + 0.4
+        assert len({info[2] for info, _ in told}) == len(told)
+        words = "ended by itself with exit code 7" if limit is None else "process_memory_limit is"
+        for _, error in told:
+            assert words in error["message"]
+            assert "right after init(), before it had returned anything" in error["message"]
+
+
+def test_a_process_that_dies_after_it_has_returned_something_is_replaced_at_once(
+    tmp_path: Path,
+) -> None:
+    with OneNode(make_request(tmp_path)) as node:
+        for times in range(1, 4):
+            node.wait_for("ready", times)
+            os.kill(node.run(0).process.pid, signal.SIGKILL)
+        node.wait_for("ready", 4)
+        assert [o.status for o in node.run(0).outcomes] == [0]
+        assert node._told("init_failed", 1) == []
+
+
 def test_a_script_that_eats_memory_is_killed_at_its_limit(tmp_path: Path) -> None:
     code = """
     import time
@@ -369,6 +495,70 @@ def test_a_shutdown_that_hangs_is_killed_at_its_limit(tmp_path: Path) -> None:
         began = time.monotonic()
         node.node.close()
         assert time.monotonic() - began < SLACK
+
+
+@pytest.mark.parametrize("hangs", ["shutdown", "idle"])
+def test_after_a_stop_no_process_gets_long_to_end(tmp_path: Path, hangs: str) -> None:
+    code = "import time\ndef run(m): return m\ndef shutdown(): time.sleep(60)\n"
+    with OneNode(make_request(tmp_path, code, shutdown_timeout=600)) as node:
+        pid = node.run(0).process.pid
+        if hangs == "idle":
+            os.kill(pid, signal.SIGSTOP)
+        node.node.stop(0.5)
+        began = time.monotonic()
+        node.node.close()
+        assert 2 <= time.monotonic() - began < 4.5
+        [note] = node.wait_for("note")
+        expected = {
+            "shutdown": "shutdown() took longer than shutdown_timeout=2 s",
+            "idle": "it did not go on to shutdown() within 2 s",
+        }
+        assert f"process000 was killed: {expected[hangs]}" in note
+
+
+def test_an_idle_process_that_does_not_answer_does_not_get_the_shutdown_timeout(
+    tmp_path: Path,
+) -> None:
+    with OneNode(make_request(tmp_path, shutdown_timeout=600)) as node:
+        os.kill(node.run(0).process.pid, signal.SIGSTOP)
+        began = time.monotonic()
+        node.node.close()
+        assert time.monotonic() - began < 4.5
+
+
+def test_script_processes_have_the_workers_own_python(tmp_path: Path) -> None:
+    # the driver's may be of another machine: it sends none
+    request = make_request(tmp_path, "import sys\ndef run(m): return [sys.executable]\n")
+    assert "python" not in node_config(request, "node000", 1)
+    with OneNode(request) as node:
+        assert rows(node, node.run(0)).decode().strip() == sys.executable
+
+
+def test_a_keeper_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = node_module.pack
+
+    def other_python(message: object) -> bytes:
+        message[1]["python"] = "/no/such/python"  # type: ignore[index]
+        return real(message)
+
+    monkeypatch.setattr(node_module, "pack", other_python)
+    with OneNode(make_request(tmp_path)) as node:
+        [reason] = node.wait_for("lost")
+        assert "ended with code 1: FileNotFoundError" in reason
+        assert "/no/such/python" in reason
+        monkeypatch.undo()
+
+
+def test_what_is_installed_beside_daskrun_does_not_hide_the_standard_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "daskrun").symlink_to(Path(node_module.PACKAGE_ROOT) / "daskrun")
+    (site / "selectors.py").write_text("raise ImportError('a back-port')\n")
+    monkeypatch.setattr(node_module, "PACKAGE_ROOT", str(site))
+    with OneNode(make_request(tmp_path)) as node:
+        assert [o.status for o in node.run(0).outcomes] == [0]
 
 
 def test_a_thread_the_script_left_running_does_not_keep_the_node(tmp_path: Path) -> None:
