@@ -27,8 +27,8 @@ class Tally:
         self._warned: set[str] = set()
         self._groups: dict[tuple[str, str], list[Any]] = {}
 
-    def success(self, outcome: Outcome) -> None:
-        """Count a mini-batch that is done."""
+    def success(self, outcome: Outcome, process: ProcessInfo | None) -> None:
+        """Count a mini-batch that is done; what it has too few results for is an error."""
         self.attempts += 1
         self.succeeded += 1
         self.items += outcome.items
@@ -43,12 +43,17 @@ class Tally:
                 f"{outcome.index}: {outcome.results} for {outcome.items}); all were written.",
             )
         else:
-            self._warn(
-                "fewer results than items",
-                f"run() returned fewer results than the mini-batch has items (first in mini-batch "
-                f"{outcome.index}: {outcome.results} for {outcome.items}); each item without a "
-                "result counts as failed and is not retried.",
-            )
+            self.short(outcome, process)
+
+    def short(self, outcome: Outcome, process: ProcessInfo | None) -> None:
+        """Note a mini-batch with fewer results than items."""
+        message = (
+            f"run() returned {outcome.results} results for {outcome.items} items: an item without "
+            "a result counts as failed and is not retried"
+        )
+        error = {"message": message, "kind": "fewer results than items"}
+        label = f"{process.node}/{process.name}" if process is not None else ""
+        self._group(error, outcome.index, outcome.attempt, label, Status.SUCCEEDED)
 
     def failure(self, outcome: Outcome, process: ProcessInfo | None, *, final: bool) -> None:
         """Count an attempt that failed; its items too if it was the last."""

@@ -7,11 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 from daskrun.core.outcome import CATEGORY, Status
+from daskrun.data.protocols import shown_url
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.events import BundleReturned
+    from daskrun.core.minibatch import Plan
     from daskrun.core.outcome import Outcome
 
 COLUMNS = (
@@ -41,9 +43,12 @@ class AttemptTable:
     ----------
     path
         The file; its folder is made.
+    plan
+        Where the names of a failed attempt's items are found.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, plan: Plan | None = None) -> None:
+        self._plan = plan
         path.parent.mkdir(parents=True, exist_ok=True)
         # Rows gather here until flush(): a write for each bundle would cost more than the row.
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="")
@@ -65,7 +70,7 @@ class AttemptTable:
             if status:
                 self._file.write("".join(rows))
                 rows.clear()
-                self._writer.writerow(_failed_row(outcome, where, started))
+                self._writer.writerow(_failed_row(outcome, where, started, self._plan))
                 continue
             done = results if results < items else items
             seconds = f"{elapsed:.6f}"
@@ -84,9 +89,21 @@ class AttemptTable:
         self._file.close()
 
 
-def _failed_row(outcome: Outcome, where: str, started: str) -> tuple[object, ...]:
+def item_paths(plan: Plan, index: int) -> list[str]:
+    """Give the path or URL of each item of a mini-batch."""
+    mini_batch = plan[index]
+    root = shown_url(plan.inputs[mini_batch.input].root).rstrip("/")
+    return [f"{root}/{name}" for name in mini_batch.load.names]
+
+
+def _failed_row(
+    outcome: Outcome, where: str, started: str, plan: Plan | None
+) -> tuple[object, ...]:
     error = outcome.error or {}
     place = f", {error['where']}" if error.get("where") else ""
+    items = item_paths(plan, outcome.index) if plan is not None else []
+    if items:
+        place += f", {items[0]}" + (f" ... {items[-1]}" if len(items) > 1 else "")
     return (
         outcome.index,
         outcome.attempt,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.events import BundleReturned, InitFailed, RunEnded
 from daskrun.core.tally import Tally
-from daskrun.monitor.attempts import AttemptTable
+from daskrun.monitor.attempts import AttemptTable, item_paths
 from daskrun.monitor.text import bar_line, duration
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.events import Event
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.outcome import Outcome
     from daskrun.core.report import ErrorGroup, Progress, Report
 
 INTERVAL = 1.0
@@ -26,18 +28,25 @@ class LogWriter:
     """Keeps the log files of a step run; an :class:`~daskrun.core.observer.Observer`.
 
     ``job_progress_overview.txt`` and ``job_error.txt`` are true within a second while the run goes
-    on, ``job_result.txt`` comes with its end. Each is replaced whole.
+    on, ``job_result.txt`` comes with its end. Each is replaced whole. ``failed_items.txt``, there
+    only if something failed, has the path of each item whose mini-batch used up its tries.
 
     Parameters
     ----------
     logs
         The run's folder ``logs``.
+    plan, tries
+        Where the names of failed items are found, and how many tries a mini-batch has; without a
+        plan they are not listed.
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, plan: Plan | None = None, tries: int = 1) -> None:
         self._logs = logs
+        self._plan = plan
+        self._tries = tries
         logs.mkdir(parents=True, exist_ok=True)
-        self._table = AttemptTable(logs / "sys" / "job_report" / "processed_mini-batches.csv")
+        table = logs / "sys" / "job_report" / "processed_mini-batches.csv"
+        self._table = AttemptTable(table, plan)
         self._errors = Tally()
         self._errors_changed = False
         self._next = 0.0
@@ -50,12 +59,24 @@ class LogWriter:
             for outcome in event.outcomes:
                 if outcome.status:
                     self._errors.failure(outcome, event.process, final=False)
+                    self._note_failed(outcome)
+                    self._errors_changed = True
+                elif outcome.results < outcome.items:
+                    self._errors.short(outcome, event.process)
                     self._errors_changed = True
         elif isinstance(event, InitFailed):
             self._errors.init_failure(event.error, event.process)
             self._errors_changed = True
         elif isinstance(event, RunEnded):
             self._end(event.report)
+
+    def _note_failed(self, outcome: Outcome) -> None:
+        """List the items of a mini-batch that has used up its tries, as paths to run again."""
+        if self._plan is None or outcome.attempt < self._tries:
+            return
+        listed = self._logs / "failed_items.txt"
+        with listed.open("a", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(f"{path}\n" for path in item_paths(self._plan, outcome.index))
 
     def progress(self, progress: Progress) -> None:
         """Take in how far the run is."""
@@ -114,13 +135,21 @@ def errors_text(groups: Iterable[ErrorGroup]) -> str:
     """Tell each distinct error once, with its count and first example."""
     parts = []
     for number, group in enumerate(groups, 1):
-        place = "init()" if group.index < 0 else f"mini-batch {group.index}, try {group.attempt}"
-        where = f" at {group.where}" if group.where else ""
+        init = group.index < 0
+        place = "init()" if init else f"mini-batch {group.index}, attempt {group.attempt}"
         on = f" on {group.process}" if group.process else ""
-        times = "once" if group.count == 1 else f"{group.count:,} times"
         text = f"\n{group.text.rstrip()}\n" if group.text.strip() else ""
-        parts.append(f"{number}. {group.message}{where}\n{times}, first in {place}{on}\n{text}")
+        parts.append(f"{number}. {_headline(group)}\nfirst in {place}{on}\n{text}")
     return "\n".join(parts) or "No errors.\n"
+
+
+def _headline(group: ErrorGroup) -> str:
+    """Say what went wrong, where and how often; messages of one line of code may differ."""
+    where = f"{group.where}: " if group.where else ""
+    if group.count == 1:
+        return f"{where}{group.message}"
+    such = " such as" if group.where else ""
+    return f"{where}{group.count:,} times{such} {group.message}"
 
 
 def result_text(report: Report, logs: Path) -> str:
@@ -128,10 +157,12 @@ def result_text(report: Report, logs: Path) -> str:
     total = "not all known" if report.total is None else f"{report.total:,}"
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
     errors = ""
+    listed = logs / "failed_items.txt"
+    failed = f"Items that failed, a path each  {listed}\n" if listed.exists() else ""
     if report.errors:
-        shown = "".join(f"  {group.count:,} × {group.message}\n" for group in report.errors[:5])
+        shown = "".join(f"  {_headline(group)}\n" for group in report.errors[:5])
         more = f"  and {len(report.errors) - 5:,} more\n" if len(report.errors) > 5 else ""
-        errors = f"\nErrors, each once:\n{shown}{more}"
+        errors = f"\nErrors:\n{shown}{more}"
     return (
         f"{report.status.value}: {report.sentence}\n"
         f"{warnings}"
@@ -145,6 +176,7 @@ def result_text(report: Report, logs: Path) -> str:
         f"{errors}"
         f"\n"
         f"Each error with its traceback   {logs / 'job_error.txt'}\n"
+        f"{failed}"
         f"Each attempt                    "
         f"{logs / 'sys' / 'job_report' / 'processed_mini-batches.csv'}\n"
         f"What the script wrote           {logs / 'user'}\n"

@@ -171,6 +171,7 @@ def describe(interrupt: KeyboardInterrupt) -> str:
 
 
 def say(text: str) -> None:
+    """Tell on stderr, if that can still be written to."""
     with contextlib.suppress(Exception):
         sys.stderr.write(f"daskrun: {text}\n")
         sys.stderr.flush()

@@ -182,7 +182,7 @@ def test_too_few_results_fail_their_items_and_are_not_retried(tmp_path: Path, ac
     assert run.report.status is RunStatus.COMPLETED
     assert (run.report.succeeded, run.report.failed, run.report.retried) == (6, 0, 0)
     assert (run.report.items, run.report.items_succeeded) == (12, 11)
-    assert "fewer results" in run.report.warnings[0]
+    assert "run() returned 1 results for 2 items" in run.report.errors[0].message
     assert invocations(tmp_path)[1] == 1
     if action == "append_row":
         assert run.output == lines([0, 1, 3, *range(4, 12)])

@@ -4,6 +4,7 @@ import time
 import pytest
 
 from daskrun.core.events import BundleReturned, InitFailed, RunEnded
+from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
 from daskrun.core.outcome import Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
 from daskrun.monitor.attempts import COLUMNS
@@ -116,8 +117,8 @@ def test_files_are_true_while_the_run_goes_on(tmp_path):
     assert len(rows(tmp_path)) == 2
     assert "handed out         5" in (tmp_path / "job_progress_overview.txt").read_text()
     errors = (tmp_path / "job_error.txt").read_text()
-    assert "1. ValueError: bad at score.py:7\nonce, first in mini-batch 1, try 1" in errors
-    assert "2. ImportError: x\nonce, first in init() on node000/process001" in errors
+    assert "1. score.py:7: ValueError: bad\nfirst in mini-batch 1, attempt 1" in errors
+    assert "2. ImportError: x\nfirst in init() on node000/process001" in errors
     assert not (tmp_path / "job_result.txt").exists()
     writer.close()
 
@@ -141,11 +142,11 @@ def test_the_end(tmp_path):
     assert result.startswith("Failed: 3 failed items, error_threshold=2.\nWarning: fewer results")
     assert "10: 4 succeeded, 1 failed, 5 unfinished" in result
     assert "25: 20 succeeded, 5 failed" in result
-    assert "  3 × ValueError: bad\n" in result
+    assert "score.py:7: 3 times such as ValueError: bad\n" in result
     assert str(tmp_path / "job_error.txt") in result
     assert "1 min 15 s" in result
     errors = (tmp_path / "job_error.txt").read_text()
-    assert "3 times, first in mini-batch 2, try 1 on node000/process001\n\nTraceback\nx\n" in errors
+    assert "first in mini-batch 2, attempt 1 on node000/process001\n\nTraceback\nx\n" in errors
 
 
 def test_nothing_went_wrong(tmp_path):
@@ -197,3 +198,32 @@ def test_a_row_costs_microseconds(tmp_path):
     assert len(rows(tmp_path)) == 20_000
     # Measured: 2 µs. Ten times that would be a mistake, not a slow machine.
     assert took < 20_000 * 20e-6
+
+
+class ThreeFiles:
+    """A plan of three mini-batches of two files."""
+
+    inputs = (PlanInput("in", "/data", remote=False, storage_options={}),)
+
+    def __getitem__(self, index):
+        names = (f"a{index}.txt", f"b{index}.txt")
+        return MiniBatch(index, 0, FilePaths(names), 2, 10)
+
+
+def test_the_items_that_failed_can_be_found_and_run_again(tmp_path):
+    writer = LogWriter(tmp_path, ThreeFiles(), tries=1)
+    writer.notify(bundle(success(0), failure(1), failure(2)))
+    writer.notify(RunEnded(report(), 1.0))
+    writer.close()
+    listed = tmp_path / "failed_items.txt"
+    paths = ["/data/a1.txt", "/data/b1.txt", "/data/a2.txt", "/data/b2.txt"]
+    assert listed.read_text().splitlines() == paths
+    assert rows(tmp_path)[1]["Mini-batch Detail"].endswith("/data/a1.txt ... /data/b1.txt")
+    assert str(listed) in (tmp_path / "job_result.txt").read_text()
+
+
+def test_a_mini_batch_that_will_be_tried_again_has_not_failed(tmp_path):
+    writer = LogWriter(tmp_path, ThreeFiles(), tries=2)
+    writer.notify(bundle(failure(1)))
+    writer.close()
+    assert not (tmp_path / "failed_items.txt").exists()
