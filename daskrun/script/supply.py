@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import threading
 import time
+import traceback
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -165,7 +167,16 @@ class Supply:
     # -- threads ----------------------------------------------------------------------------
 
     def _start_thread(self) -> None:
-        threading.Thread(target=self._serve, name="daskrun-fetch", daemon=True).start()
+        threading.Thread(target=self._work, name="daskrun-fetch", daemon=True).start()
+
+    def _work(self) -> None:
+        """Serve; a thread that can't go on ends the process, which its keeper starts again."""
+        try:
+            self._serve()
+        except BaseException:  # noqa: BLE001  (a thread less is noticed by nobody)
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
 
     def _serve(self) -> None:
         while (transfer := self._next()) is not None:
@@ -315,14 +326,19 @@ class Supply:
 
     def _settle(self, order: Order) -> None:
         """Show a mini-batch to the script process: its files, or why there are none."""
+        partial = Path(f"{order.home}.partial")
+        if not order.error:
+            try:
+                partial.mkdir(parents=True, exist_ok=True)  # a mini-batch may have no file
+                partial.rename(order.home)
+            except OSError as error:
+                text = f"its files can't be kept on this node: {type(error).__name__}: {error}"
+                order.error = text[:_MOST_TEXT]
         if order.error:
             _write_whole(f"{order.home}.error", {"message": order.error})
-            shutil.rmtree(f"{order.home}.partial", ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
             self._let_go(order)
             return
-        partial = Path(f"{order.home}.partial")
-        partial.mkdir(parents=True, exist_ok=True)  # a mini-batch may have no file
-        partial.rename(order.home)
         order.ready = True
         self._bytes += order.found - order.nbytes
         order.nbytes = order.found

@@ -4,6 +4,7 @@ import http.server
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -384,6 +385,42 @@ def test_a_fetcher_that_is_started_again_goes_on(keeper, site):
         assert Path(path).read_text().startswith(f"/top/a{n}")
         k.files.release(1, n)
     assert site.asked.count("/top/a0") == 1
+
+
+def test_files_that_can_not_be_kept_are_that_mini_batchs_error(keeper, site):
+    k = keeper()
+    site.gate.clear()
+    k.want(1, (0, ["a"], 5), (1, ["b"], 5))
+    until(lambda: len(site.asked) == 2)
+    (k.folder / "1/0").mkdir()  # where its files are to be
+    (k.folder / "1/0/in the way").touch()
+    site.gate.set()
+    error = k.folder / "1/0.error"
+    until(error.exists)
+    assert "its files can't be kept on this node: OSError:" in error.read_text()
+    assert Path(k.files.wait(1, 1, ("b",), 10)[0]).read_text() == "/top/b"
+    k.want(2, *((n, [f"c{n}"], 5) for n in range(20)))  # no thread was lost
+    for n in range(20):
+        k.files.wait(2, n, (f"c{n}",), 10)
+
+
+def test_a_thread_that_can_not_go_on_ends_the_fetcher_with_its_traceback(keeper, site, capfd):
+    k = keeper()
+    site.gate.clear()
+    k.want(1, (0, ["missing"], 5))
+    until(lambda: site.asked)
+    shutil.rmtree(k.folder / "1")
+    (k.folder / "1").touch()  # not even the error can be told
+    site.gate.set()
+    assert k.process.wait(10) == 1
+    said = capfd.readouterr().err
+    assert "Traceback" in said
+    assert "Error: [Errno" in said.splitlines()[-1]
+    (k.folder / "1").unlink()
+    os.close(k.pipe)
+    k.start()  # as its keeper does
+    k.want(2, (1, ["b"], 5))
+    assert Path(k.files.wait(2, 1, ("b",), 10)[0]).read_text() == "/top/b"
 
 
 def test_waiting_has_an_end(keeper):
