@@ -56,3 +56,13 @@ HEAVY = {"pandas", "numpy", "pyarrow", "fsspec", "dask", "distributed", "rich", 
 
 def test_all_names_load_without_anything_heavy():
     assert _loaded_by("from daskrun import *") & HEAVY == set()
+
+
+def test_the_version_is_the_installed_one():
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        installed = version("daskrun")
+    except PackageNotFoundError:
+        pytest.skip("daskrun is on the path here, not installed")
+    assert daskrun.__version__ == installed

@@ -184,7 +184,7 @@ def _check_step(
     try:
         settings = step.resolve(given, {})
         code = find_code(settings, workspace.folder)
-        settings = step.resolve(given, read_settings(code.script_folder))
+        settings = step.resolve(given, _read_settings(code.script_folder))
     except SettingsError as error:
         found += error.problems
     try:
@@ -227,6 +227,15 @@ def _inline_notes(
         "mini-batch after the other, where nothing is limited and nothing can be killed."
     )
     return [note] if unused else []
+
+
+def _read_settings(script_folder: Path) -> dict[str, Any]:
+    """Read the settings file beside the script; each problem names it."""
+    try:
+        return read_settings(script_folder)
+    except SettingsError as error:
+        named = [f"{error.subject}: {problem}" for problem in error.problems]
+        raise SettingsError(error.subject, named) from error
 
 
 def _find_target(
