@@ -255,3 +255,89 @@ def test_a_grandchild_in_a_session_of_its_own_ends_with_the_process_that_started
     pids = (tmp_path / "pids").read_text().split()
     assert len(pids) == 2
     assert not [pid for pid in pids if alive(int(pid))]
+
+
+def test_copies_that_run_forks_cost_nothing(tmp_path: Path) -> None:
+    code = """
+    import os, sys
+    def run(mini_batch, context):
+        n = context.minibatch_index
+        if n % 7 == 3:
+            pid = os.fork()
+            if pid == 0:
+                if n % 2:
+                    sys.exit(0)
+                raise ValueError("in a copy")
+            if n % 3:  # else it runs on beside us
+                os.waitpid(pid, 0)
+        return [open(path).read() for path in mini_batch]
+    """
+    run = run_script(tmp_path, code, files=200, process_count_per_node=2)
+    assert run.report.status is RunStatus.COMPLETED
+    assert run.report.attempts == run.report.succeeded == 200
+    assert run.output == lines(range(200))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("delay", [0, 0.1])
+def test_processes_that_die_right_after_init_end_the_run(
+    tmp_path: Path, delay: float, processes: int
+) -> None:
+    # they get bundles in hand, or die idle: nobody is charged, and it must not go on for ever
+    code = f"""
+    import os, threading, time
+    def end():
+        time.sleep({delay})
+        os._exit(7)
+    def init(): threading.Thread(target=end, daemon=True).start()
+    def run(mini_batch): time.sleep(60)
+    """
+    run = run_script(tmp_path, code, process_count_per_node=processes, run_max_try=10)
+    assert run.report.status is RunStatus.FAILED
+    assert "exit code 7" in run.report.sentence
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_rows_that_the_disk_refuses_are_made_again_or_failed(tmp_path: Path, always: bool) -> None:
+    seen = tmp_path / "seen"
+    code = f"""
+    import errno, os
+    def bad(fd):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+    def init():
+        if {always} or not os.path.exists({str(seen)!r}):
+            open({str(seen)!r}, "w").close()
+            os.fdatasync = bad
+    def run(mini_batch): return [open(path).read() for path in mini_batch]
+    """
+    run = run_script(tmp_path, code, files=4, run_max_try=2)
+    assert "Disk quota exceeded" in run.report.errors[0].message
+    assert {o.status for o in run.attempts if o.status} == {Status.NOT_WRITTEN}
+    if always:
+        assert run.report.status is RunStatus.FAILED
+        assert (run.report.succeeded, run.report.failed, run.output) == (0, 4, None)
+    else:
+        assert run.report.status is RunStatus.COMPLETED
+        assert run.output == lines(range(4))
+
+
+def test_rows_that_were_changed_before_they_are_joined_end_the_run(tmp_path: Path) -> None:
+    # mini-batch 0 holds up the joining until the row of mini-batch 1 has been changed
+    code = f"""
+    import glob, os, time
+    FLAG = {str(tmp_path / "flag")!r}
+    def run(mini_batch, context):
+        n = context.minibatch_index
+        while n == 0 and not os.path.exists(FLAG):
+            time.sleep(0.01)
+        if n == 2:
+            [part] = glob.glob(os.environ["DASKRUN_OUTPUT_PATH"] + "/_daskrun/run1/node*")
+            with open(part, "r+b") as file:
+                file.write(b"?")
+            open(FLAG, "w").close()
+        return ["row %d" % n]
+    """
+    run = run_script(tmp_path, code, files=3, process_count_per_node=2)
+    assert run.report.status is RunStatus.FAILED
+    assert "does not hold the rows that mini-batch 1 wrote" in run.report.sentence
+    assert run.output is None

@@ -4,8 +4,8 @@ import pickle
 
 import pytest
 
-from daskrun.core.outcome import Outcome
-from daskrun.script.tape import pack_outcome, read_tape
+from daskrun.core.outcome import Outcome, Status
+from daskrun.script.tape import pack_outcome, read_tape, without_rows
 from daskrun.script.wire import pack
 
 SUCCESS = Outcome(7, 1, 0, 10, 9, 2**40, 300, 12, 2**32 - 1, 1.7e9 + 0.25, 0.5, 0.25, None)
@@ -32,3 +32,13 @@ def test_a_torn_frame_ends_the_tape(last):
 def test_nothing_but_plain_values_is_made():
     with pytest.raises(pickle.UnpicklingError, match="only plain values"):
         read_tape(pack((*FAILURE[:-1], print)))
+
+
+def test_without_rows_a_success_is_a_failure_or_was_never_begun():
+    tape = b"".join(pack_outcome(tuple(one)) for one in (SUCCESS, FAILURE, NOTHING_WRITTEN))
+    assert read_tape(without_rows(tape)) == [FAILURE, NOTHING_WRITTEN]
+    error = {"message": "OSError: full"}
+    lost, *others = read_tape(without_rows(tape, error))
+    assert others == [FAILURE, NOTHING_WRITTEN]
+    assert lost[:9] == (7, 1, Status.NOT_WRITTEN, 10, 0, -1, 0, 0, 0)
+    assert lost[9:] == (*SUCCESS[9:12], error)
