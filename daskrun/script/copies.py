@@ -18,17 +18,6 @@ class OnlyHere:
     A copy that user code forks there, and that returns, raises or calls ``sys.exit()``, would
     otherwise go on with the bundle: the same tape, the same part, every row twice. It ends instead
     as it would have with nothing around it: a traceback on stderr, the exit code it asked for.
-
-    Examples
-    --------
-    >>> import os
-    >>> here = OnlyHere()
-    >>> with here:
-    ...     pid = os.fork()
-    ...     if pid == 0:
-    ...         raise SystemExit(3)
-    >>> os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    3
     """
 
     def __init__(self) -> None:
