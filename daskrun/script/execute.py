@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Status
-from daskrun.data.loading import MiniBatchPaths, load_files
+from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
 from daskrun.errors import WrongResultError
 from daskrun.script.entry import EntryModule, error_of
 from daskrun.script.wire import Cell
@@ -112,6 +112,9 @@ class Executor:
             if isinstance(caught, WrongResultError):
                 status = Status.WRONG_TYPE
             error = error_of(caught, self._module.script)
+            if status == Status.RAISED and (why := unreadable(mini_batch)) is not None:
+                status = Status.NOT_LOADED  # the script's error is what follows from it
+                error["message"] = f"{why} The script said: {error['message']}"
             outcome = (index, number, int(status), items or 1, 0, -1, 0, 0, 0)
         ints[Cell.LOADING] = ints[Cell.RUNNING] = -1
         if source["remote"] and self._release is not None:
