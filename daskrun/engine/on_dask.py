@@ -82,6 +82,7 @@ class DaskDispatcher:
         self._rejoined = float("-inf")
         self._stopped = False
         self._has_run = False
+        self._told_short = False
         self._dashboard: LateDashboard | None = None
         self._done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._made = 0
@@ -167,6 +168,11 @@ class DaskDispatcher:
             # a cluster may get another worker within no_worker_timeout; where not one could even
             # begin, another of the same kind would be no better
             useless = useless and (self._local or not self._has_run)
+            short = self._count - len(self._addresses)
+        if short and not self._told_short:
+            self._told_short = True
+            there = f"{len(self._addresses)} of the node_count={self._count} nodes asked for"
+            self._note(f"{there} have a Dask worker; the others join when there are more workers")
         if useless:
             reasons = "; ".join(sorted(self._unfit.values()))
             self._stop_run(f"no Dask worker can take part: {reasons}")

@@ -6,7 +6,16 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from daskrun.core.events import BundleReturned, InitFailed, RunEnded
+from daskrun.core.events import (
+    BundleReturned,
+    InitFailed,
+    NodeLost,
+    NodeReady,
+    Note,
+    ProcessReady,
+    RunEnded,
+    StopAsked,
+)
 from daskrun.core.tally import Tally
 from daskrun.monitor.attempts import AttemptTable, item_paths
 from daskrun.monitor.text import bar_line, duration
@@ -30,6 +39,7 @@ class LogWriter:
     ``job_progress_overview.txt`` and ``job_error.txt`` are true within a second while the run goes
     on, ``job_result.txt`` comes with its end. Each is replaced whole. ``failed_items.txt``, there
     only if something failed, has the path of each item whose mini-batch used up its tries.
+    ``sys/happenings.txt`` has a line for each node and process that came or went.
 
     Parameters
     ----------
@@ -69,6 +79,11 @@ class LogWriter:
             self._errors_changed = True
         elif isinstance(event, RunEnded):
             self._end(event.report)
+        words = happening(event)
+        if words:
+            with (self._logs / "sys" / "happenings.txt").open("a", encoding="utf-8") as file:
+                stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+                file.write(f"{stamp} UTC  {words}\n")
 
     def _note_failed(self, outcome: Outcome) -> None:
         """List the items of a mini-batch that has used up its tries, as paths to run again."""
@@ -108,6 +123,25 @@ class LogWriter:
         aside = path.with_name(f".{name}.{os.getpid()}")
         aside.write_text(text, encoding="utf-8", errors="backslashreplace")
         aside.replace(path)
+
+
+def happening(event: Event) -> str:
+    """Say what happened to nodes, processes or the whole run; ``""`` for the rest."""
+    if isinstance(event, NodeReady):
+        return f"{event.node} is ready on {event.where} with {event.slots} script processes"
+    if isinstance(event, NodeLost):
+        return f"{event.node} is lost: {event.reason}"
+    if isinstance(event, ProcessReady):
+        name = f"{event.process.node}/{event.process.name}"
+        return f"{name} (pid {event.process.pid}) is past init() after {event.init_seconds:.3f} s"
+    if isinstance(event, InitFailed):
+        name = f"{event.process.node}/{event.process.name}"
+        return f"{name} (pid {event.process.pid}) failed: {event.error.get('message', '')}"
+    if isinstance(event, StopAsked):
+        return f"the run stops: {event.reason}"
+    if isinstance(event, Note):
+        return event.text
+    return ""
 
 
 def overview(progress: Progress) -> str:

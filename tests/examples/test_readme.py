@@ -63,7 +63,7 @@ def test_results_and_logs_are_where_the_readme_says(folder):
     (result,) = workspace.glob("runs/*/logs/job_result.txt")
     # Every path of the README's table, with its placeholders as patterns
     named = re.findall(r"^\| `(\S+\.(?:txt|csv))` \|", README, re.M)
-    assert len(named) == 6
+    assert len(named) == 7
     for name in named:
         if name in ("job_error.txt", "failed_items.txt"):
             continue  # there where there was an error

@@ -3,7 +3,14 @@ import time
 
 import pytest
 
-from daskrun.core.events import BundleReturned, InitFailed, RunEnded
+from daskrun.core.events import (
+    BundleReturned,
+    InitFailed,
+    NodeLost,
+    NodeReady,
+    Note,
+    RunEnded,
+)
 from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
 from daskrun.core.outcome import Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
@@ -227,3 +234,18 @@ def test_a_mini_batch_that_will_be_tried_again_has_not_failed(tmp_path):
     writer.notify(bundle(failure(1)))
     writer.close()
     assert not (tmp_path / "failed_items.txt").exists()
+
+
+def test_what_happened_to_nodes_is_told_line_by_line(tmp_path):
+    writer = LogWriter(tmp_path)
+    writer.notify(NodeReady("node000", 2, 0.0, where="tcp://10.0.0.1:1"))
+    writer.notify(bundle(success(0)))
+    writer.notify(Note("the Dask dashboard is at http://127.0.0.1:1/status", 1.0))
+    writer.notify(NodeLost("node000", "it left the cluster", 2.0))
+    writer.close()
+    lines = (tmp_path / "sys" / "happenings.txt").read_text().splitlines()
+    assert [line.split(" UTC  ")[1] for line in lines] == [
+        "node000 is ready on tcp://10.0.0.1:1 with 2 script processes",
+        "the Dask dashboard is at http://127.0.0.1:1/status",
+        "node000 is lost: it left the cluster",
+    ]
