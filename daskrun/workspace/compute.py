@@ -132,7 +132,7 @@ class ComputeTarget:
     @property
     def dask_target(self) -> object:
         """What the engine is given: None for workers in this process, an address, or an object."""
-        raise NotImplementedError
+        return None
 
     @property
     def notes(self) -> list[str]:
@@ -225,11 +225,6 @@ class AmlCompute(ComputeTarget):
     def most_nodes(self) -> int:
         """How many nodes a run may ask for."""
         return int(self._record["max_nodes"])
-
-    @property
-    def dask_target(self) -> None:
-        """None: workers in this process."""
-        return
 
     @property
     def vm_size(self) -> str:

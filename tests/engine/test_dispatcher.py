@@ -167,3 +167,19 @@ def test_what_a_nanny_set_for_dask_tasks_is_not_passed_on(monkeypatch):
     given = {"OMP_NUM_THREADS": 1, "MKL_NUM_THREADS": 1}
     with dask.config.set({"distributed.nanny.pre-spawn-environ": given}):
         assert side._set_by_nanny() == ["OMP_NUM_THREADS"]
+
+
+def test_fewer_workers_than_nodes_asked_for_is_told_once(tmp_path, monkeypatch):
+    made = DaskDispatcher(make_request(tmp_path, SCRIPT, target=ADDRESS, node_count=3))
+    workers = {ADDRESS: {"name": "w", "host": "10.0.0.1"}}
+    made._cluster.client = SimpleNamespace(scheduler_info=lambda n_workers: {"workers": workers})
+    made._plugins = SimpleNamespace(begin_node=None)
+    begun = []
+    monkeypatch.setattr(
+        made._cluster, "call_on", lambda addresses, *_, **__: begun.append(addresses)
+    )
+    made._ask_for_nodes()
+    made._ask_for_nodes()
+    assert begun == [[ADDRESS]]
+    [note] = drain(made.events)
+    assert note.text.startswith("1 of the node_count=3 nodes asked for have a Dask worker")
