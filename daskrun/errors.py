@@ -5,6 +5,7 @@
     DaskrunError
     ├── SettingsError (ValueError)       what was asked for can't be run: all problems at once
     ├── DatasetError (ValueError)        the data isn't there, or isn't what was said
+    │   └── TableError                   a part of a table can't be read as its schema says
     ├── NameNotFoundError (KeyError)     no model, datastore, run, ... of that name
     ├── WorkspaceError (RuntimeError)    the workspace folder can't be used
     ├── ComputeTargetException           no such compute target, or it doesn't answer
@@ -55,6 +56,26 @@ class SettingsError(DaskrunError, ValueError):
 
 class DatasetError(DaskrunError, ValueError):
     """The data isn't there, or isn't what was said of it."""
+
+
+class TableError(DatasetError):
+    """A part of a table can't be read as its schema says.
+
+    Parameters
+    ----------
+    message
+        File, line or row, column and value; what is wrong, what to write instead.
+    items
+        How many records the part holds, as far as that could be counted; 0 where it could not.
+    ends_run
+        True: what is wrong puts other parts in doubt (a cut inside a quoted field), so that a run
+        must not go on as if only this part were lost.
+    """
+
+    def __init__(self, message: str, items: int = 0, *, ends_run: bool = False) -> None:
+        super().__init__(message)
+        self.items = items
+        self.ends_run = ends_run
 
 
 class NameNotFoundError(DaskrunError, KeyError):
