@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from s3 import bucket, public_bucket, s3_endpoint  # noqa: F401  (fixtures)
 
 if TYPE_CHECKING:
     from pathlib import Path
