@@ -6,34 +6,20 @@ import errno
 import os
 import zlib
 from collections import OrderedDict
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
+from daskrun.output.entries import SKIPPED, SMALL, Committed, Entry, Headers, changed
 from daskrun.output.folder import temporary_file
 from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-# One mini-batch: whether it is known, part, offset, length, length of the header, CRC-32. 29 bytes:
-# a million wait in 29 MB.
-ENTRY = Struct("<?iqqiI")
-Entry = tuple[bool, int, int, int, int, int]
-SIZE = ENTRY.size
-SKIPPED = -1
-"""Instead of a part: no rows."""
-
-CHUNK = 4096
-"""Mini-batches copied at a time: what a failure makes to be copied again."""
-SMALL = 16 * 1024
-"""Bytes below which rows are read, held against their CRC and joined with their neighbours; more
-are copied inside the kernel, unseen."""
 BLOCK = 1024 * 1024
 """Bytes read and written at once."""
 MOST_OPEN = 64
 """Parts kept open; a process may have only 256 files on macOS."""
-MOST_WARNINGS = 10
 
 _copy_file_range = getattr(os, "copy_file_range", None)  # Linux only
 _NOT_HERE = frozenset(
@@ -67,18 +53,12 @@ class Finalizer:
         self._parts = parts
         self._target = target
         self._temporary = temporary_file(parts, target.parent)
-        self._table = bytearray()
-        self._first = 0  # the mini-batch whose entry is first in the table
-        self._done = 0  # mini-batches copied or passed over
+        self._committed = Committed()
         self._end = 0  # bytes of the output
-        self._numbers: dict[str, int] = {}
-        self._names: list[str] = []
         self._open: OrderedDict[int, int] = OrderedDict()
         self._joined: list[bytes] = []  # small ranges, not yet written
         self._joined_size = 0
-        self._header: bytes | None = None
-        self._differing: list[str] = []
-        self._differing_count = 0
+        self._headers = Headers()
         self._kernel_copies = _copy_file_range is not None
         try:
             self._output = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -88,7 +68,7 @@ class Finalizer:
     @property
     def done(self) -> int:
         """How many mini-batches, from the first on, are copied or passed over."""
-        return self._done
+        return self._committed.done
 
     @property
     def nbytes(self) -> int:
@@ -98,10 +78,7 @@ class Finalizer:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the output: headers that differ from its own."""
-        more = self._differing_count - len(self._differing)
-        if not more:
-            return tuple(self._differing)
-        return (*self._differing, f"{more} more mini-batches have a header that differs")
+        return self._headers.warnings
 
     def commit(self, index: int, part: str, offset: int, length: int, head: int, crc: int) -> None:
         """Take in which bytes of a part are the rows of a mini-batch, ``head`` of them a header.
@@ -109,20 +86,11 @@ class Finalizer:
         ``crc`` is the CRC-32 of those bytes; :meth:`advance` holds what it reads against it. A
         mini-batch that wrote nothing (``part=""`` or ``length=0``) is skipped.
         """
-        if not part or length <= 0:
-            self.skip(index)
-            return
-        if offset < 0 or not 0 <= head <= length:
-            raise ValueError(f"mini-batch {index}: {offset=}, {length=}, {head=} is no range")
-        number = self._numbers.get(part)
-        if number is None:
-            number = self._numbers[part] = len(self._names)
-            self._names.append(part)
-        ENTRY.pack_into(self._table, self._place(index), True, number, offset, length, head, crc)
+        self._committed.commit(index, part, offset, length, head, crc)
 
     def skip(self, index: int) -> None:
         """Take in that a mini-batch has no rows: it failed, or it wrote nothing."""
-        ENTRY.pack_into(self._table, self._place(index), True, SKIPPED, 0, 0, 0, 0)
+        self._committed.skip(index)
 
     def advance(self) -> int:
         """Copy what is next in order, as far as it is committed; give :attr:`done`.
@@ -133,22 +101,20 @@ class Finalizer:
             A part is missing, too short or not what was written, or the output can't be written.
             What the failing chunk had copied is copied again at the next call.
         """
-        while entries := self._next_entries():
-            before = self._end, self._header, len(self._differing)
-            count = self._differing_count
+        while entries := self._committed.ready():
+            before, mark = self._end, self._headers.mark()
             try:
                 self._copy_entries(entries)
             except BaseException as error:
-                self._end, self._header, kept = before
-                del self._differing[kept:]
-                self._differing_count = count
+                self._end = before
+                self._headers.rewind(mark)
                 self._joined.clear()
                 self._joined_size = 0
                 if isinstance(error, OSError) and not isinstance(error, StorageError):
                     raise StorageError(f"can't copy to {self._temporary}: {error}") from error
                 raise
-        self._forget()
-        return self._done
+        self._committed.forget()
+        return self.done
 
     def publish(self, overwrite: bool, total: int) -> None:
         """Give the output its name, whole, on the disk when this returns; and close.
@@ -168,7 +134,7 @@ class Finalizer:
         """
         if self.advance() != total:
             raise StorageError(
-                f"can't publish {self._target}: mini-batch {self._done} of {total} is not committed"
+                f"can't publish {self._target}: mini-batch {self.done} of {total} is not committed"
             )
         try:
             os.ftruncate(self._output, self._end)  # a failed copy may have gone further
@@ -201,34 +167,11 @@ class Finalizer:
         if not keep:
             self._temporary.unlink(missing_ok=True)
 
-    def _place(self, index: int) -> int:
-        """Give where in the table a mini-batch is entered, which must not be there yet."""
-        place = (index - self._first) * SIZE
-        if place >= len(self._table):
-            # An eighth more each time: memory stays near what is used.
-            size = place + SIZE * (CHUNK + place // (8 * SIZE))
-            self._table.extend(bytes(size - len(self._table)))
-        if index < self._done or self._table[place]:
-            raise ValueError(f"mini-batch {index} was committed before")
-        return place
-
-    def _next_entries(self) -> list[Entry]:
-        """Give the entries to copy next, at most a chunk, none of them pending."""
-        start = (self._done - self._first) * SIZE
-        if not any(self._table[start : start + 1]):  # most calls: the next one isn't done yet
-            return []
-        found = list(ENTRY.iter_unpack(self._table[start : start + CHUNK * SIZE]))
-        for n, entry in enumerate(found):
-            if not entry[0]:
-                del found[n:]
-                break
-        return found
-
     def _copy_entries(self, entries: list[Entry]) -> None:
         """Copy one chunk; small ranges that follow each other in a part are read as one."""
         run: list[tuple[int, Entry]] = []
         part, end, size = SKIPPED, 0, 0
-        for numbered in enumerate(entries, self._done):
+        for numbered in enumerate(entries, self.done):
             _, this, offset, length, _, _ = numbered[1]
             if this == SKIPPED:
                 continue
@@ -243,7 +186,7 @@ class Finalizer:
                 size += length
         self._copy_run(run)
         self._write_joined()
-        self._done += len(entries)
+        self._committed.take(len(entries))
 
     def _copy_run(self, run: list[tuple[int, Entry]]) -> None:
         """Read the rows of small mini-batches that lie side by side, and join them."""
@@ -291,26 +234,15 @@ class Finalizer:
 
     def _take_header(self, index: int, header: bytes) -> None:
         """Keep the first header there is; compare each other one with it."""
-        if self._header is None:
-            self._header = header
+        if self._headers.take(index, header):
             self._join(header)
-        elif header != self._header:
-            self._differing_count += 1
-            if len(self._differing) < MOST_WARNINGS:
-                self._differing.append(
-                    f"mini-batch {index} has the header {_shown(header)}, "
-                    f"the output has {_shown(self._header)}: its columns may be mixed up"
-                )
 
     def _changed(self, index: int, entry: Entry, found: int) -> StorageError:
         """Say that a part does not hold what a mini-batch wrote."""
-        _, part, offset, length, _, crc = entry
-        return StorageError(
-            f"the part {self._parts / self._names[part]} does not hold the rows that mini-batch "
-            f"{index} wrote: bytes {offset} to {offset + length} have CRC {found:08x}, committed "
-            f"were {crc:08x}. Something else has written to it, or the disk has changed it; "
-            "submit the run again."
-        )
+        return StorageError(changed(str(self._path(entry[1])), index, entry, found))
+
+    def _path(self, part: int) -> Path:
+        return self._parts / self._committed.names[part]
 
     def _copy_inside(self, source: int, start: int, size: int) -> int:
         """Have the kernel copy up to ``size`` bytes; 0 where it can't."""
@@ -345,7 +277,7 @@ class Finalizer:
         while len(data) < size:
             more = os.pread(source, size - len(data), offset + len(data))
             if not more:
-                path = self._parts / self._names[part]
+                path = self._path(part)
                 raise StorageError(
                     f"the part {path} is too short: rows from byte {offset} to {offset + size} "
                     f"are committed, it ends at {os.fstat(source).st_size}"
@@ -359,7 +291,7 @@ class Finalizer:
         if source is not None:
             self._open.move_to_end(part)
             return source
-        path = self._parts / self._names[part]
+        path = self._path(part)
         try:
             source = os.open(path, os.O_RDONLY)
         except OSError as error:
@@ -371,21 +303,8 @@ class Finalizer:
             os.close(self._open.popitem(last=False)[1])
         return source
 
-    def _forget(self) -> None:
-        """Drop the entries that are done, once they are the greater part."""
-        gone = self._done - self._first
-        if gone > CHUNK and gone * SIZE * 2 > len(self._table):
-            del self._table[: gone * SIZE]
-            self._first = self._done
-
     def _close(self) -> None:
         for descriptor in (*self._open.values(), self._output):
             os.close(descriptor)
         self._open.clear()
         self._output = -1
-
-
-def _shown(header: bytes) -> str:
-    """Show a header in a warning, not all of a long one."""
-    text = header.decode("utf-8", "replace").rstrip("\r\n")
-    return repr(text if len(text) <= 200 else text[:200] + "…")

@@ -1,15 +1,77 @@
-"""Parts: the files that script processes write finished rows to."""
+"""Parts: what script processes write finished rows to, a file or objects behind a URL."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
+from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
+    from typing import Any
+
+    from daskrun.storage.url_folder import UrlFolder
+
+IN_MEMORY = 8 * 2**20
+"""Bytes of rows that wait in memory to be put to a URL; more wait in a local file."""
+
+
+class Part(Protocol):
+    """Where a script process writes its rows."""
+
+    @property
+    def name(self) -> str:
+        """What the rows written last are in, ``""`` until there are some.
+
+        It may change at the first write after a :meth:`sync`.
+        """
+
+    def write(self, data: bytes) -> int:
+        """Append ``data``; give the offset where it begins.
+
+        Raises
+        ------
+        OSError
+            It could not be written.
+        """
+
+    def sync(self) -> None:
+        """Return when everything written would survive this machine's end.
+
+        Raises
+        ------
+        OSError
+            It would not.
+        """
+
+    def close(self) -> None:
+        """Release what is open; may be called again."""
+
+
+def open_part(parts: str, options: Mapping[str, Any], prefix: str, spool: str) -> Part | None:
+    """Give the part of this process; None where a run appends nothing.
+
+    Parameters
+    ----------
+    parts
+        The run's parts folder, a path or URL; ``""`` for none.
+    options
+        For fsspec; may hold secrets.
+    prefix
+        Begins the names, such as ``node000-process000-``.
+    spool
+        Folder of this node, where rows wait that go to a URL.
+    """
+    if not parts:
+        return None
+    if is_url(parts):
+        return ObjectPart(parts, options, prefix, Path(spool))
+    return PartWriter(Path(parts), prefix)
 
 
 class PartWriter:
@@ -115,3 +177,76 @@ class PartWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         self._descriptor = os.open(self._folder / name, flags, 0o666)
         self._name = name
+
+
+class ObjectPart:
+    """Writes the rows of one script process to objects behind a URL, one for each bundle.
+
+    Nothing can be appended to an object: rows wait on this machine until :meth:`sync` puts them as
+    a new object, whole. What a process had not put when it died is made again.
+
+    Parameters
+    ----------
+    url
+        The run's parts folder.
+    options
+        For fsspec; may hold secrets.
+    prefix
+        Begins the names.
+    spool
+        Folder of this node, where rows wait when there are many.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any], prefix: str, spool: Path) -> None:
+        self._url = url
+        self._options = options
+        self._prefix = prefix
+        self._spool = spool
+        self._folder: UrlFolder | None = None
+        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self._name = ""
+        self._end = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the object that the rows written last are in, or go to."""
+        return self._name
+
+    def write(self, data: bytes) -> int:
+        """Append ``data`` to the object in the making; give the offset where it begins."""
+        if not data:
+            return self._end
+        if self._file is None:
+            self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(self._spool))  # noqa: SIM115
+        offset = self._end
+        self._file.seek(offset)  # over what a write that failed has left
+        self._file.write(data)
+        if not offset:
+            # Names are never used again: the object of one that failed may appear late.
+            self._name = f"{self._prefix}{os.getpid()}-{os.urandom(8).hex()}"
+        self._end = offset + len(data)
+        return offset
+
+    def sync(self) -> None:
+        """Put what was written since the last time, as one object."""
+        if not self._end or self._file is None:
+            return
+        if self._folder is None:
+            # Here, not at the start: fsspec takes tenths of a second, and init() comes first.
+            from daskrun.storage.url_folder import open_url_folder
+
+            self._folder = open_url_folder(self._url, self._options)
+        self._folder.put_file(self._name, self._file, self._end)
+        self._end = 0
+        self._file.seek(0)
+        self._file.truncate()
+
+    def close(self) -> None:
+        """Put what is left, and forget the local copy."""
+        try:
+            self.sync()
+        finally:
+            self._end = 0
+            if self._file is not None:
+                self._file.close()
+                self._file = None

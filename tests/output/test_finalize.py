@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskrun.errors import StorageError
+from daskrun.output import entries
 from daskrun.output import finalize as module
 from daskrun.output.finalize import Finalizer
 from daskrun.output.folder import prepare_output
@@ -36,7 +37,7 @@ def hidden(target):
 @st.composite
 def runs(draw):
     """Mini-batches with a part and rows each (None: no rows), and an order to commit them in."""
-    size = st.sampled_from([1, 3, 50, module.SMALL - 1, module.SMALL, module.SMALL + 7, 40_000])
+    size = st.sampled_from([1, 3, 50, entries.SMALL - 1, entries.SMALL, entries.SMALL + 7, 40_000])
     batch = st.none() | st.tuples(st.sampled_from("abc"), size, st.booleans())
     batches = draw(st.lists(batch, max_size=25))
     order = draw(st.permutations(range(len(batches))))
@@ -71,7 +72,7 @@ def test_any_order_gives_the_naive_join(
     for name, data in written.items():
         (parts / name).write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "CHUNK", chunk)
+        patch.setattr(entries, "CHUNK", chunk)
         patch.setattr(module, "MOST_OPEN", most_open)
         if not kernel:
             patch.setattr(module, "_copy_file_range", None)
@@ -93,7 +94,7 @@ def test_any_order_gives_the_naive_join(
 
 
 @pytest.mark.parametrize(
-    ("size", "copied", "read"), [(module.SMALL, [module.SMALL] * 6, []), (500, [], [3000])]
+    ("size", "copied", "read"), [(entries.SMALL, [entries.SMALL] * 6, []), (500, [], [3000])]
 )
 def test_small_neighbours_are_read_at_once_and_large_ones_copied_by_the_kernel(
     tmp_path, monkeypatch, size, copied, read
@@ -129,7 +130,7 @@ def test_rows_that_are_not_those_written_are_named(tmp_path, monkeypatch, size, 
     with (parts / "a").open("r+b") as part:
         part.seek(2 * size - 1)
         part.write(b"!")
-    if size > module.SMALL and kernel:  # copied unseen
+    if size > entries.SMALL and kernel:  # copied unseen
         assert finalizer.advance() == 2
     else:
         words = rf"the part .*a does not hold the rows that mini-batch 1 wrote: bytes {size} to"
@@ -263,7 +264,7 @@ def test_many_differing_headers_are_counted_not_listed(tmp_path):
         commit(finalizer, n, "a", 5 * n, 5, 5)
     finalizer.publish(overwrite=False, total=100)
     assert target.read_bytes() == b"h000\n"
-    assert len(finalizer.warnings) == module.MOST_WARNINGS + 1
+    assert len(finalizer.warnings) == entries.MOST_WARNINGS + 1
     assert finalizer.warnings[-1] == "89 more mini-batches have a header that differs"
 
 

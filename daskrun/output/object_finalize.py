@@ -1,0 +1,309 @@
+"""Finalize behind a URL: committed ranges of objects, in mini-batch order, into one object."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import zlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from daskrun.errors import StorageError
+from daskrun.output.entries import ENTRY, Committed, Entry, Headers, changed
+from daskrun.output.pieces import Piece, PieceCutter, Rows, Slice
+from daskrun.storage.s3 import piece_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from daskrun.storage.url_folder import Publication, Range, UrlFolder
+
+
+AT_ONCE = 4
+"""Pieces that are read and written at once."""
+MOST_BYTES = 64 * 2**20
+"""Bytes of pieces in memory at once, where one alone isn't larger."""
+GAP = 64 * 1024
+"""Bytes that nobody wants and that are read all the same, to save a request."""
+ABANDON_LIMIT = 30.0
+"""Seconds for what is on its way when a run ends without an output."""
+
+
+class ObjectFinalizer:
+    """Puts committed rows together as one object; :class:`Finalizer` for a URL.
+
+    The driver's thread enters what is committed. A thread of its own cuts what is next in order
+    into pieces, which a few others read and upload, so that the driver never waits for the network
+    and little is left when the last mini-batch is done. Memory: a few pieces.
+
+    Parameters
+    ----------
+    folder
+        The output's folder.
+    parts
+        Path of the run's parts in it.
+    name
+        The output.
+    """
+
+    def __init__(self, folder: UrlFolder, parts: str, name: str) -> None:
+        self._folder = folder
+        self._parts = parts
+        self._name = name
+        self._committed = Committed()
+        self._headers = Headers()
+        self._header_lock = threading.Lock()
+        self._publication: Publication = folder.publication(name)
+        self._taken: queue.SimpleQueue[tuple[int, bytes] | bool | None] = queue.SimpleQueue()
+        """Entries with the index of the first; at the end ``overwrite``, or None to give up."""
+        self._thread: threading.Thread | None = None
+        self._trouble: Exception | None = None
+        self._stopped = False
+
+    @property
+    def done(self) -> int:
+        """How many mini-batches, from the first on, are on their way to the output."""
+        return self._committed.done
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the output: headers that differ from its own."""
+        return self._headers.warnings
+
+    def commit(self, index: int, part: str, offset: int, length: int, head: int, crc: int) -> None:
+        """Take in which bytes of a part are the rows of a mini-batch; as :class:`Finalizer`."""
+        self._committed.commit(index, part, offset, length, head, crc)
+
+    def skip(self, index: int) -> None:
+        """Take in that a mini-batch has no rows."""
+        self._committed.skip(index)
+
+    def advance(self) -> int:
+        """Pass on what is next in order, as far as it is committed; give :attr:`done`.
+
+        Raises
+        ------
+        StorageError
+            What was passed on before could not be put together.
+        """
+        self._raise_trouble()
+        committed = self._committed
+        while entries := committed.ready():
+            index = committed.done
+            self._pass_on((index, committed.take(len(entries))))
+        committed.forget()
+        return committed.done
+
+    def publish(self, overwrite: bool, total: int) -> None:
+        """Let the output appear, whole; returns when it is there.
+
+        Raises
+        ------
+        StorageError
+            Some mini-batch isn't committed, or there is an object of that name, or it can't be
+            written. :meth:`abandon` is still to be called then.
+        """
+        if self.advance() != total:
+            raise StorageError(
+                f"can't publish {self._shown}: mini-batch {self.done} of {total} is not committed"
+            )
+        self._pass_on(overwrite)
+        assert self._thread is not None
+        self._thread.join()  # each request of it has its limit
+        self._thread = None
+        self._raise_trouble()
+
+    def abandon(self) -> None:
+        """Give up without publishing; may be called again, and after :meth:`publish`."""
+        self._stopped = True
+        if self._thread is not None:
+            self._taken.put(None)
+            self._thread.join(ABANDON_LIMIT)
+            self._thread = None
+        self._publication.abort()
+
+    @property
+    def _shown(self) -> str:
+        return self._folder.shown(self._name)
+
+    def _pass_on(self, what: tuple[int, bytes] | bool) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._assemble, name="daskrun-finalize", daemon=True
+            )
+            self._thread.start()
+        self._taken.put(what)
+
+    def _raise_trouble(self) -> None:
+        if self._trouble is None:
+            return
+        if isinstance(self._trouble, StorageError):
+            raise StorageError(str(self._trouble)) from self._trouble
+        if isinstance(self._trouble, FileExistsError):
+            raise StorageError(
+                f"can't publish {self._shown}: an object of that name appeared during the run. "
+                "Pass overwrite=True or give another append_row_file_name."
+            ) from self._trouble
+        raise self._trouble
+
+    # the thread that puts it together
+
+    def _assemble(self) -> None:
+        try:
+            with ThreadPoolExecutor(AT_ONCE, "daskrun-finalize") as pool:
+                overwrite = _Pipe(pool, self._make, self._put, self._publication.ordered).run(
+                    self._pieces()
+                )
+            if overwrite is not None and not self._stopped:
+                self._publication.commit(overwrite)
+        except Exception as error:  # noqa: BLE001  (raised where the driver asks next)
+            self._trouble = error
+            with suppress(StorageError):
+                self._publication.abort()
+
+    def _pieces(self) -> Iterator[Piece | bool | None]:
+        """Cut what is passed on into pieces; last comes ``overwrite``, or None to give up."""
+        publication = self._publication
+        cutter = PieceCutter(publication.smallest, piece_size, publication.copies, self._header)
+        while True:
+            taken = self._taken.get()
+            if taken is None or self._stopped:
+                yield None
+                return
+            if isinstance(taken, bool):
+                yield from cutter.finish()
+                yield taken
+                return
+            for index, entry in enumerate(ENTRY.iter_unpack(taken[1]), taken[0]):
+                yield from cutter.add(index, entry)
+
+    def _header(self, index: int, entry: Entry) -> tuple[bytes, bool]:
+        """Read and take the header of a mini-batch; tell whether it is the first."""
+        _, part, offset, _, head, _ = entry
+        (header,) = self._read([Slice(part, offset, offset + head)])
+        with self._header_lock:
+            return header, self._headers.take(index, header)
+
+    # the threads that read and upload
+
+    def _make(self, piece: Piece) -> bytes:
+        """Give the bytes of a piece, ``b""`` where the store has made it itself."""
+        if piece.copied:
+            (source,) = piece.segments
+            assert isinstance(source, Slice)
+            self._publication.copy(piece.number, self._range(source))
+            return b""
+        wanted = [_slice(s) for s in piece.segments if not isinstance(s, bytes)]
+        found = iter(self._read(wanted))
+        made: list[bytes] = []
+        for segment in piece.segments:
+            if isinstance(segment, bytes):
+                made.append(segment)
+            elif isinstance(segment, Rows):
+                made.append(self._checked(segment, next(found)))
+            else:
+                made.append(next(found))
+        return b"".join(made)
+
+    def _put(self, piece: Piece, data: bytes) -> None:
+        # The last piece may be empty: headers that were left out.
+        if not piece.copied and (data or piece.number == 0):
+            self._publication.write(piece.number, data)
+
+    def _checked(self, rows: Rows, data: bytes) -> bytes:
+        """Hold rows against their CRC; give them without a header that is not the first."""
+        index, entry, keep = rows
+        crc = zlib.crc32(data)
+        if crc != entry[5]:
+            raise StorageError(changed(self._part(entry[1]), index, entry, crc))
+        if keep or not entry[4]:
+            return data
+        with self._header_lock:
+            self._headers.take(index, data[: entry[4]])
+        return data[entry[4] :]
+
+    def _read(self, wanted: list[Slice]) -> list[bytes]:
+        """Read slices; those that are near each other in a part are one request."""
+        joined: list[list[int]] = []  # part, start, stop
+        places: list[tuple[int, int]] = []  # which of the joined, and where in it
+        for part, start, stop in wanted:
+            last = joined[-1] if joined else None
+            if last is not None and last[0] == part and 0 <= start - last[2] <= GAP:
+                last[2] = stop
+            else:
+                joined.append([part, start, stop])
+            places.append((len(joined) - 1, start - joined[-1][1]))
+        try:
+            found = self._folder.read([self._range(Slice(*one)) for one in joined])
+        except StorageError as error:
+            raise StorageError(f"committed rows can't be read: {error}") from error
+        return [
+            found[n][at : at + stop - start]
+            for (n, at), (_, start, stop) in zip(places, wanted, strict=True)
+        ]
+
+    def _range(self, source: Slice) -> Range:
+        return f"{self._parts}/{self._committed.names[source.part]}", source.start, source.stop
+
+    def _part(self, part: int) -> str:
+        return self._folder.shown(f"{self._parts}/{self._committed.names[part]}")
+
+
+class _Pipe:
+    """A few pieces at a time through threads, in order where the output needs that."""
+
+    def __init__(
+        self,
+        pool: ThreadPoolExecutor,
+        make: Callable[[Piece], bytes],
+        put: Callable[[Piece, bytes], None],
+        ordered: bool,
+    ) -> None:
+        self._pool = pool
+        self._make = make
+        self._put = put
+        self._ordered = ordered
+        self._going: deque[tuple[Piece, Future[bytes]]] = deque()
+
+    def run(self, pieces: Iterator[Piece | bool | None]) -> bool | None:
+        """Bring all pieces through; give what comes after the last."""
+        try:
+            for piece in pieces:
+                if not isinstance(piece, Piece):
+                    while self._going:
+                        self._end_first()
+                    return piece
+                self._going.append((piece, self._pool.submit(self._work, piece)))
+                while self._full():
+                    self._end_first()
+        except BaseException:
+            for _, going in self._going:
+                going.cancel()
+            raise
+        raise AssertionError
+
+    def _full(self) -> bool:
+        size = sum(piece.size for piece, _ in self._going if not piece.copied)
+        return len(self._going) > 1 and (len(self._going) > 2 * AT_ONCE or size > MOST_BYTES)
+
+    def _work(self, piece: Piece) -> bytes:
+        data = self._make(piece)
+        if self._ordered:
+            return data
+        self._put(piece, data)
+        return b""
+
+    def _end_first(self) -> None:
+        piece, going = self._going.popleft()
+        data = going.result()
+        if self._ordered:
+            self._put(piece, data)
+
+
+def _slice(segment: Rows | Slice) -> Slice:
+    if isinstance(segment, Slice):
+        return segment
+    _, part, offset, length, _, _ = segment.entry
+    return Slice(part, offset, offset + length)

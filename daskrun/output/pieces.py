@@ -1,0 +1,181 @@
+"""Cutting an output that is put together behind a URL into pieces; decides, reads nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from daskrun.output.entries import SKIPPED, SMALL, Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COPY_LIMIT = 256 * 2**20
+"""Bytes of one copy on the store's side, so that several can go on at a time."""
+READ_LIMIT = 8 * 2**20
+"""Bytes from which rows are taken in slices, where nothing can be copied."""
+
+
+class Rows(NamedTuple):
+    """All rows of a mini-batch: read, held against their CRC, a header but the first left out."""
+
+    mini_batch: int
+    entry: Entry
+    keep: bool
+    """Its header is the output's."""
+
+
+class Slice(NamedTuple):
+    """Bytes of a part, as they are."""
+
+    part: int
+    start: int
+    stop: int
+
+
+Segment = bytes | Rows | Slice
+
+
+@dataclass
+class Piece:
+    """A piece of the output: what it is made of, in order."""
+
+    number: int
+    segments: list[Segment] = field(default_factory=list)
+    size: int = 0
+    copied: bool = False
+    """It is one slice, which the store copies on its side."""
+
+
+class PieceCutter:
+    """Cuts entries, in mini-batch order, into pieces.
+
+    Parameters
+    ----------
+    smallest
+        Bytes a piece must have, the last excepted; what alone has as many is copied.
+    size
+        How many bytes a piece should have, by its number.
+    copies
+        Whether a piece may be a copy.
+    header
+        Reads the header of a mini-batch (index, entry) and tells whether it is the first. Called
+        in mini-batch order, not for all: the first, and those of large mini-batches.
+    """
+
+    def __init__(
+        self,
+        smallest: int,
+        size: Callable[[int], int],
+        copies: bool,
+        header: Callable[[int, Entry], tuple[bytes, bool]],
+    ) -> None:
+        self._smallest = smallest
+        self._large = smallest if copies else READ_LIMIT
+        self._size = size
+        self._copies = copies
+        self._header = header
+        self._headed = False
+        self._piece = Piece(0)
+        self._run: list[Rows] = []  # side by side in one part, none small, none with a header
+        self._ready: list[Piece] = []
+
+    def add(self, index: int, entry: Entry) -> list[Piece]:
+        """Take the next entry; give the pieces that are whole now."""
+        _, part, offset, length, head, _ = entry
+        if part == SKIPPED:
+            return []
+        alone = head > 0 or length < SMALL or not self._copies
+        if self._run and (alone or not self._follows(part, offset)):
+            self._end_run()
+        if not alone:
+            self._run.append(Rows(index, entry, keep=False))
+        elif head:
+            self._add_headed(index, entry)
+        elif length < self._large:
+            self._append(Rows(index, entry, keep=False), length)
+        else:
+            self._add_range(part, offset, offset + length)
+        return self._whole()
+
+    def finish(self) -> list[Piece]:
+        """Give what is left."""
+        self._end_run()
+        if self._piece.segments:
+            self._close()
+        return self._whole()
+
+    def _follows(self, part: int, offset: int) -> bool:
+        last = self._run[-1].entry
+        return last[1] == part and last[2] + last[3] == offset
+
+    def _add_headed(self, index: int, entry: Entry) -> None:
+        """Add a mini-batch whose rows begin with a header."""
+        _, part, offset, length, head, _ = entry
+        large = length - head >= self._large
+        text, first = b"", False
+        if large or not self._headed:
+            self._headed = True
+            text, first = self._header(index, entry)
+        if not large:
+            self._append(Rows(index, entry, first), length if first else length - head)
+            return
+        if first:
+            self._append(text, head)
+        self._add_range(part, offset + head, offset + length)
+
+    def _end_run(self) -> None:
+        """Add what lies side by side: as one range where that can be copied."""
+        run, self._run = self._run, []
+        if not run:
+            return
+        first, last = run[0].entry, run[-1].entry
+        start, stop = first[2], last[2] + last[3]
+        if stop - start >= self._large:
+            self._add_range(first[1], start, stop)
+            return
+        for rows in run:
+            self._append(rows, rows.entry[3])
+
+    def _add_range(self, part: int, start: int, stop: int) -> None:
+        """Add bytes of a part: what can be is copied, the edges are read."""
+        if self._copies:
+            start = self._fill(part, start, stop)
+            while stop - start >= self._smallest and not self._piece.segments:
+                taken = min(stop - start, COPY_LIMIT)
+                piece = Piece(self._piece.number, [Slice(part, start, start + taken)], taken, True)
+                self._ready.append(piece)
+                self._piece = Piece(piece.number + 1)
+                start += taken
+        while start < stop:
+            taken = min(stop - start, READ_LIMIT)
+            self._append(Slice(part, start, start + taken), taken)
+            start += taken
+
+    def _fill(self, part: int, start: int, stop: int) -> int:
+        """Bring the piece in hand to the size it must have and close it; give the new start."""
+        if not self._piece.segments:
+            return start
+        missing = max(0, self._smallest - self._piece.size)
+        if stop - start < missing + self._smallest:
+            return start  # nothing would be left to copy
+        if missing:
+            self._piece.segments.append(Slice(part, start, start + missing))
+            self._piece.size += missing
+        self._close()
+        return start + missing
+
+    def _append(self, segment: Segment, size: int) -> None:
+        """Add to the piece in hand, and close it when it is large enough."""
+        self._piece.segments.append(segment)
+        self._piece.size += size
+        if self._piece.size >= max(self._smallest, self._size(self._piece.number)):
+            self._close()
+
+    def _close(self) -> None:
+        self._ready.append(self._piece)
+        self._piece = Piece(self._piece.number + 1)
+
+    def _whole(self) -> list[Piece]:
+        ready, self._ready = self._ready, []
+        return ready

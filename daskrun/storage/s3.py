@@ -1,0 +1,236 @@
+"""What S3 can do beyond any store: multipart uploads, copies on its side, create-once."""
+
+from __future__ import annotations
+
+import errno
+import random
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import StorageError
+from daskrun.storage.url_folder import BLOCK, READS, UrlFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from daskrun.storage.url_folder import Publication, Range
+
+SMALLEST_PIECE = 5 * 2**20
+"""Bytes that each piece of a multipart upload must have, but for the last (S3's rule)."""
+MOST_PIECES = 10_000
+"""Pieces a multipart upload may have (S3's rule)."""
+MOST_DELETED = 1000
+"""Objects that one request may delete (S3's rule)."""
+MARK = "daskrun-publication"
+"""Metadata by which an object is known as this publication's, where an answer was lost."""
+
+
+def piece_size(number: int) -> int:
+    """Give how many bytes piece ``number`` should have at least.
+
+    They grow, since how large the whole will be is not known when it begins: 8 MiB, doubled every
+    1,000 pieces up to 1 GiB, so that 10,000 pieces hold 4 TB.
+    """
+    return BLOCK << min(number // 1000, 7)
+
+
+class S3Folder(UrlFolder):
+    """A folder in a bucket."""
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        super().__init__(url, options)
+        if not hasattr(self.system, "call_s3"):
+            raise StorageError(f"can't open {self.shown()}: its file system is not s3fs")
+
+    def call(self, method: str, name: str, **arguments: Any) -> dict[str, Any]:
+        """Send one request for an object."""
+        bucket, key = self.address(name)
+        answer: dict[str, Any] = self.system.call_s3(method, Bucket=bucket, Key=key, **arguments)
+        return answer
+
+    def address(self, name: str) -> tuple[str, str]:
+        """Give the bucket and key of a name."""
+        bucket, key, _ = self.system.split_path(self.path(name))
+        return str(bucket), str(key)
+
+    def publication(self, name: str) -> Publication:
+        """Begin an object that appears whole."""
+        return Multipart(self, name)
+
+    def _put(self, name: str, data: bytes) -> None:
+        self.call("put_object", name, Body=data)
+
+    def _read(self, ranges: Sequence[Range]) -> list[Any]:
+        names, starts, stops = zip(*ranges, strict=True)
+        paths = [self.path(name) for name in names]
+        found = self.system.cat_ranges(
+            paths, list(starts), list(stops), batch_size=READS, on_error="return"
+        )
+        return list(found)
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self.call("head_object", name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _delete(self, names: Sequence[str]) -> None:
+        for start in range(0, len(names), MOST_DELETED):
+            addresses = [self.address(name) for name in names[start : start + MOST_DELETED]]
+            gone = {"Objects": [{"Key": key} for _, key in addresses], "Quiet": True}
+            answer = self.system.call_s3("delete_objects", Bucket=addresses[0][0], Delete=gone)
+            for error in answer.get("Errors", ()):
+                raise OSError(f"{error.get('Key')}: {error.get('Code')} {error.get('Message')}")
+        self.system.invalidate_cache()
+
+
+class Multipart:
+    """A multipart upload; an object of one small piece is put in one request."""
+
+    ordered = False
+    copies = True
+    smallest = SMALLEST_PIECE
+
+    def __init__(self, folder: S3Folder, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._what = f"write {folder.shown(name)}"
+        self._mark = {MARK: f"{random.getrandbits(128):032x}"}
+        self._lock = threading.Lock()
+        self._upload = ""
+        self._first: bytes | None = None
+        """Piece 0, until it is known that there are more."""
+        self._tags: dict[int, str] = {}
+
+    def write(self, number: int, data: bytes) -> None:
+        """Upload a piece; the first waits for another, lest one request would do."""
+        if number == 0 and len(data) <= 2 * BLOCK:
+            with self._lock:
+                if not self._upload:
+                    self._first = data
+                    return
+        self._put(number, data)
+
+    def copy(self, number: int, source: Range) -> None:
+        """Have S3 make a piece of a range of an object."""
+        folder = self._folder
+        name, start, stop = source
+        bucket, key = folder.address(name)
+        arguments = {
+            **self._piece(number),
+            "CopySource": {"Bucket": bucket, "Key": key},
+            "CopySourceRange": f"bytes={start}-{stop - 1}",
+        }
+        what = f"copy {folder.shown(name)} to {folder.shown(self._name)}"
+
+        def ask() -> str:
+            try:
+                answer = folder.call("upload_part_copy", self._name, **arguments)
+            except OSError as error:
+                if error.errno != errno.ENOSYS:
+                    raise
+                return ""
+            return str(answer["CopyPartResult"]["ETag"])
+
+        tag = folder.patiently(what, ask)
+        if tag:
+            self._tags[number] = tag
+        else:  # some stores that speak S3 have no copies of ranges
+            self._put(number, folder.read([source])[0])
+
+    def commit(self, overwrite: bool) -> None:
+        """Complete the upload."""
+        folder, name = self._folder, self._name
+        if not overwrite and folder.exists(name):
+            raise FileExistsError(folder.shown(name))
+        # Without `overwrite` S3 holds against the name at the last moment too.
+        guard = {} if overwrite else {"IfNoneMatch": "*"}
+        if not self._upload:
+            self._conclude("put_object", guard, Body=self._first or b"", Metadata=self._mark)
+            self._first = None
+            return
+        pieces = [{"PartNumber": n + 1, "ETag": self._tags[n]} for n in sorted(self._tags)]
+        if len(pieces) > MOST_PIECES:
+            raise StorageError(
+                f"can't {self._what}: it has {len(pieces):,} pieces, S3 allows {MOST_PIECES:,}"
+            )
+        self._conclude(
+            "complete_multipart_upload",
+            guard,
+            UploadId=self._upload,
+            MultipartUpload={"Parts": pieces},
+        )
+        self._upload = ""
+
+    def abort(self) -> None:
+        """Have S3 forget the upload."""
+        self._first = None
+        if not self._upload:
+            return
+        upload, self._upload = self._upload, ""
+        folder = self._folder
+        # FileNotFoundError: it is completed or forgotten already
+        with suppress(FileNotFoundError):
+            call = folder.call
+            what = f"abort the upload of {folder.shown(self._name)}"
+            folder.patiently(
+                what,
+                lambda: call("abort_multipart_upload", self._name, UploadId=upload),
+                plain=True,
+            )
+
+    def _put(self, number: int, data: bytes) -> None:
+        arguments = self._piece(number)
+        call: Callable[..., dict[str, Any]] = self._folder.call
+        answer = self._folder.patiently(
+            self._what, lambda: call("upload_part", self._name, Body=data, **arguments)
+        )
+        self._tags[number] = answer["ETag"]
+
+    def _piece(self, number: int) -> dict[str, Any]:
+        """Name a piece, of an upload that is begun when the first is needed."""
+        with self._lock:
+            first = None
+            if not self._upload:
+                self._upload = self._begin()
+                first, self._first = self._first, None
+        if first is not None:
+            self._put(0, first)
+        return {"UploadId": self._upload, "PartNumber": number + 1}
+
+    def _begin(self) -> str:
+        folder = self._folder
+        begun = folder.patiently(
+            self._what,
+            lambda: folder.call("create_multipart_upload", self._name, Metadata=self._mark),
+        )
+        return str(begun["UploadId"])
+
+    def _conclude(self, method: str, guard: dict[str, str], **arguments: Any) -> None:
+        """Send what makes the object appear; an answer that was lost is looked up."""
+        folder, name = self._folder, self._name
+
+        def send() -> None:
+            try:
+                folder.call(method, name, **arguments, **guard)
+            except Exception as error:
+                if guard and isinstance(error, OSError) and error.errno == errno.ENOSYS:
+                    # a store without create-once: whether the name is free was looked at before
+                    folder.call(method, name, **arguments)
+                elif not self._is_mine():
+                    raise
+
+        try:
+            folder.patiently(self._what, send, plain=True)
+        except FileNotFoundError as error:
+            raise StorageError(f"can't {self._what}: its upload is gone") from error
+        folder.system.invalidate_cache()
+
+    def _is_mine(self) -> bool:
+        """Whether the object is there after all: S3 may have done it and not been heard."""
+        with suppress(Exception):
+            found = self._folder.call("head_object", self._name)
+            return bool(found.get("Metadata", {}).get(MARK) == self._mark[MARK])
+        return False
