@@ -29,6 +29,7 @@ SECRET = "wJalrXUtnFEMI-the-secret-of-the-tests"
 SIGNED = f"AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request, Signature=x"
 """What moto needs to see; it holds nothing against it."""
 DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+MISSING = b"<?xml version='1.0'?><Error><Code>NotImplemented</Code><Message>x</Message></Error>"
 SLOW = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>less!</Message></Error>"
 
 
@@ -106,12 +107,20 @@ class Bucket:
         mine = [a for a in map(Asked._make, told) if a.path.startswith(f"/{self.name}")]
         return [a for a in mine if method in ("", a.method) and part in f"{a.path}?{a.query}"]
 
-    def fail(self, method: str, part: str, count: int = 1, seconds: float = 0.0) -> None:
-        """Have the next ``count`` requests of a method answered 503, or late.
+    def fail(
+        self, method: str, part: str, count: int = 1, seconds: float = 0.0, status: int = 503
+    ) -> None:
+        """Have the next ``count`` requests of a method answered with ``status``, or late.
 
         ``part`` is in their path or query. With ``seconds`` they are answered well, but so late.
         """
-        rule = {"method": method, "part": part, "count": count, "seconds": seconds}
+        rule = {
+            "method": method,
+            "part": part,
+            "count": count,
+            "seconds": seconds,
+            "status": status,
+        }
         path = f"/_fail?{urlencode({**rule, 'bucket': self.name})}"
         _call(self.endpoint, "POST", path)
 
@@ -203,7 +212,8 @@ class Account:
         if rule is not None and float(rule["seconds"]):
             time.sleep(float(rule["seconds"]))
         elif rule is not None:
-            status, body = 503, SLOW
+            status = int(rule["status"])
+            body = SLOW if status == 503 else MISSING
         if f"Credential={KEY}/" not in signed:
             reads = environ["REQUEST_METHOD"] in ("GET", "HEAD") and path.startswith("/public-")
             if signed or not reads:
@@ -213,7 +223,8 @@ class Account:
         if status:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             self._note(environ, path, query, signed, status)
-            return self._answer(start_response, status, body)
+            head = environ["REQUEST_METHOD"] == "HEAD"
+            return self._answer(start_response, status, b"" if head else body)
 
         def started(line: str, headers: Any, problem: Any = None) -> Any:
             self._note(environ, path, query, signed, int(line.split()[0]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +12,7 @@ from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from tempfile import SpooledTemporaryFile
     from typing import Any
 
     from daskrun.storage.url_folder import UrlFolder
@@ -203,7 +203,7 @@ class ObjectPart:
         self._prefix = prefix
         self._spool = spool
         self._folder: UrlFolder | None = None
-        self._file: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self._file: SpooledTemporaryFile[bytes] | None = None
         self._name = ""
         self._end = 0
 
@@ -217,6 +217,8 @@ class ObjectPart:
         if not data:
             return self._end
         if self._file is None:
+            import tempfile  # not at the top: most script processes write to a folder
+
             self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(self._spool))  # noqa: SIM115
         offset = self._end
         self._file.seek(offset)  # over what a write that failed has left

@@ -48,8 +48,6 @@ FINAL = (
 FINAL_NUMBERS = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOSPC, errno.EROFS})
 FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError")
 """Those of botocore, which is not imported for their sake."""
-OWN_MEMORY = frozenset({"memory"})
-"""File systems of fsspec that other processes can't see."""
 _FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"})
 """Stores that need no folder before there is a file in it."""
 _PACKAGES = {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "gs": "gcsfs", "gcs": "gcsfs"}

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 _USER = re.compile(r"(://)[^/@\s]+@")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\")>]+")
+OWN_MEMORY = frozenset({"memory"})
+"""File systems of fsspec that other processes can't see."""
 _OPEN = frozenset({"endpoint_url", "account_name", "region_name", "profile", "project", "host"})
 """Options whose values messages may show: where a place is, not who may enter."""
 _SHORTEST = 4

@@ -1,0 +1,349 @@
+import os
+import threading
+import zlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daskrun.errors import StorageError
+from daskrun.output import entries
+from daskrun.output.object_finalize import ObjectFinalizer
+from daskrun.output.part import ObjectPart
+from daskrun.output.pieces import PieceCutter, Slice
+from daskrun.output.place import output_place
+from daskrun.storage.s3 import MOST_PIECES, SMALLEST_PIECE, piece_size
+from daskrun.storage.url_folder import open_url_folder
+
+PARTS = "_daskrun/run1"
+MEGA = 2**20
+
+
+@st.composite
+def committed(draw):
+    """Entries in order, each with a header or not, in parts that hold them in any order."""
+    batch = st.tuples(
+        st.sampled_from([0, 1]),  # part
+        st.sampled_from([1, 20, 60, 150, 400, 1000]),  # bytes of rows
+        st.booleans(),  # whether with a header
+        st.integers(0, 2),  # bytes before it that no record names
+    )
+    return draw(st.lists(st.none() | batch, max_size=30))
+
+
+@settings(max_examples=100)
+@given(batches=committed(), copies=st.booleans(), smallest=st.sampled_from([1, 100, 300]))
+def test_pieces_hold_every_row_once_and_keep_the_stores_rules(batches, copies, smallest):
+    ends, parts, rows = [0, 0], [b"", b""], []
+    packed = []
+    for index, batch in enumerate(batches):
+        if batch is None:
+            packed.append((True, entries.SKIPPED, 0, 0, 0, 0))
+            continue
+        part, size, headed, junk = batch
+        header = b"hd\n" if headed else b""
+        body = bytes([index + 65]) * size
+        parts[part] += b"?" * junk + header + body
+        start = ends[part] + junk
+        ends[part] = start + len(header) + size
+        crc = zlib.crc32(header + body)
+        packed.append((True, part, start, ends[part] - start, len(header), crc))
+        rows.append((header, body))
+    seen = []
+
+    def header(index, entry):
+        seen.append(index)
+        return parts[entry[1]][entry[2] : entry[2] + entry[4]], len(seen) == 1
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("daskrun.output.pieces.SMALL", 50)
+        patch.setattr("daskrun.output.pieces.READ_LIMIT", 350)
+        patch.setattr("daskrun.output.pieces.COPY_LIMIT", 700)
+        cutter = PieceCutter(smallest, lambda n: 320, copies, header)
+        pieces = [p for i, entry in enumerate(packed) for p in cutter.add(i, entry)]
+        pieces += cutter.finish()
+    assert [p.number for p in pieces] == list(range(len(pieces)))
+    made = []
+    for piece in pieces:
+        data = b""
+        for segment in piece.segments:
+            if isinstance(segment, bytes):
+                data += segment
+            elif isinstance(segment, Slice):
+                data += parts[segment.part][segment.start : segment.stop]
+            else:
+                _, part, offset, length, head, crc = segment.entry
+                text = parts[part][offset : offset + length]
+                assert zlib.crc32(text) == crc
+                data += text if segment.keep else text[head:]
+        assert len(data) == piece.size
+        if piece.copied:
+            assert copies
+            assert len(piece.segments) == 1
+            assert isinstance(piece.segments[0], Slice)
+            assert piece.size <= 700
+        made.append(data)
+    assert all(len(data) >= smallest for data in made[:-1])
+    first = next((n for n, (head, _) in enumerate(rows) if head), None)
+    expected = b"".join((head if n == first else b"") + body for n, (head, body) in enumerate(rows))
+    assert b"".join(made) == expected
+    assert seen == sorted(seen)
+
+
+def test_ten_thousand_pieces_hold_terabytes():
+    assert sum(piece_size(n) for n in range(MOST_PIECES)) > 4 * 10**12
+    assert min(piece_size(n) for n in range(MOST_PIECES)) >= SMALLEST_PIECE
+
+
+class Run:
+    """Parts as script processes write them, and the finalizer, on a store."""
+
+    def __init__(self, url, options, spool):
+        self.folder = open_url_folder(f"{url}/out", options)
+        self.finalizer = ObjectFinalizer(self.folder, PARTS, "rows.txt")
+        self.part = ObjectPart(f"{url}/out/{PARTS}", options, "p-", spool)
+
+    def add(self, index, rows, head=0, crc=None, sync=True):
+        offset = self.part.write(rows)
+        crc = zlib.crc32(rows) if crc is None else crc
+        self.finalizer.commit(index, self.part.name, offset, len(rows), head, crc)
+        if sync:
+            self.part.sync()
+
+    def output(self):
+        size = self.folder.system.info(self.folder.path("rows.txt"))["size"]
+        return self.folder.read([("rows.txt", 0, size)])[0] if size else b""
+
+
+@pytest.fixture(params=["s3", "file"])
+def run(request, tmp_path):
+    """Give a run on S3, and on a store that can do nothing but write, read and move."""
+    if request.param == "file":
+        return Run(f"file://{tmp_path}", {}, tmp_path)
+    bucket = request.getfixturevalue("bucket")
+    return Run(bucket.url, bucket.options, tmp_path)
+
+
+@pytest.fixture
+def s3_run(bucket, tmp_path):
+    return Run(bucket.url, bucket.options, tmp_path)
+
+
+def test_a_small_output_is_one_request_and_in_order(s3_run, bucket):
+    s3_run.add(1, b"b c\n3\n4\n", head=4)
+    s3_run.add(0, b"b c\n1\n", head=4, sync=False)
+    s3_run.add(3, b"5\n")
+    s3_run.finalizer.skip(2)
+    s3_run.finalizer.publish(overwrite=False, total=4)
+    assert bucket.get("out/rows.txt") == b"b c\n1\n3\n4\n5\n"
+    assert [a.method for a in bucket.asked(part="rows.txt")] == ["HEAD", "PUT"]
+    assert bucket.uploads() == 0
+    assert s3_run.finalizer.warnings == ()
+    s3_run.finalizer.abandon()  # after publish: nothing
+    assert len(bucket.keys()) == 3
+
+
+def test_any_store_joins_in_order_with_one_header_and_tells_of_others(run):
+    rows = [b"h %d\n" % (n % 2) + b"%d\n" % n * 3 for n in range(30)]
+    for n in reversed(range(30)):
+        run.add(n, rows[n], head=4, sync=n % 4 == 0)
+        run.finalizer.advance()
+    run.finalizer.publish(overwrite=False, total=30)
+    assert run.output() == b"h 0\n" + b"".join(row[4:] for row in rows)
+    told = run.finalizer.warnings
+    assert [f"mini-batch {n} has" in text for n, text in zip(range(1, 21, 2), told, strict=False)]
+    assert told[-1] == "5 more mini-batches have a header that differs"
+
+
+def test_a_run_without_rows_has_an_empty_output(run):
+    run.finalizer.skip(0)
+    run.finalizer.publish(overwrite=False, total=1)
+    assert run.output() == b""
+
+
+def test_an_output_that_appeared_meanwhile_is_replaced_only_when_asked(run):
+    run.add(0, b"new\n")
+    run.folder.put("rows.txt", b"theirs")
+    with pytest.raises(StorageError, match=r"rows\.txt: an object of that name appeared.*overwr"):
+        run.finalizer.publish(overwrite=False, total=1)
+    run.finalizer.abandon()
+    assert run.output() == b"theirs"
+    again = ObjectFinalizer(run.folder, PARTS, "rows.txt")
+    again.commit(0, run.part.name, 0, 4, 0, zlib.crc32(b"new\n"))
+    again.publish(overwrite=True, total=1)
+    assert run.output() == b"new\n"
+
+
+def test_ranges_of_five_megabytes_are_copied_by_the_store_and_none_is_read_whole(s3_run, bucket):
+    large = os.urandom(6 * MEGA)
+    neighbours = [os.urandom(2 * MEGA) for _ in range(3)]
+    small = [b"%d\n" % n for n in range(100)]
+    index, expected = 0, b""
+    for rows in [*small[:50], large, *small[50:]]:  # 0..100: small ones share an object
+        s3_run.add(index, rows, sync=len(rows) > 10)
+        index, expected = index + 1, expected + rows
+    for rows in neighbours:  # side by side in one object: one copy
+        s3_run.add(index, rows, sync=False)
+        index, expected = index + 1, expected + rows
+    s3_run.part.sync()
+    s3_run.finalizer.publish(overwrite=False, total=index)
+    assert bucket.get("out/rows.txt") == expected
+    copies = [a for a in bucket.asked("PUT", "rows.txt") if a.copied]
+    assert len(copies) >= 1
+    assert all("bytes=" in a.copied for a in copies)
+    moved = sum(a.received for a in bucket.asked("PUT", "rows.txt"))
+    assert moved < 12 * MEGA  # of 12 MB and 200 bytes; what is copied doesn't come by here
+    gets = bucket.asked("GET", PARTS)
+    assert gets
+    assert all(a.range.startswith("bytes=") for a in gets)
+    assert bucket.uploads() == 0
+
+
+def test_many_small_rows_become_several_pieces_and_joined_requests(s3_run, bucket):
+    rows = [bytes([65 + n % 26]) * 8191 + b"\n" for n in range(2500)]  # 20 MB, none copied
+    for n, row in enumerate(rows):
+        s3_run.add(n, row, sync=n % 250 == 249)
+    threading.Thread(target=s3_run.finalizer.advance).run()
+    s3_run.finalizer.publish(overwrite=False, total=len(rows))
+    assert bucket.get("out/rows.txt") == b"".join(rows)
+    puts = [a for a in bucket.asked("PUT", "rows.txt") if "partNumber" in a.query]
+    assert len(puts) == 3
+    assert len(bucket.asked("GET", PARTS)) <= 10 + 3
+
+
+def test_a_store_without_copies_of_ranges_is_read(s3_run, bucket):
+    bucket.fail("PUT", "rows.txt", status=501)
+    rows = [os.urandom(6 * MEGA), b"last\n"]
+    for n, row in enumerate(rows):
+        s3_run.add(n, row)
+    s3_run.finalizer.publish(overwrite=True, total=2)
+    assert bucket.get("out/rows.txt") == b"".join(rows)
+
+
+def test_a_store_that_is_slow_for_a_while_is_waited_for(s3_run, bucket):
+    bucket.fail("PUT", PARTS)
+    bucket.fail("GET", PARTS)
+    bucket.fail("PUT", "rows.txt")
+    s3_run.add(0, b"row\n")
+    s3_run.finalizer.publish(overwrite=False, total=1)
+    assert bucket.get("out/rows.txt") == b"row\n"
+
+
+def test_an_answer_that_was_lost_is_no_second_output(s3_run, bucket, monkeypatch):
+    s3_run.add(0, b"row\n")
+    call = type(s3_run.folder).call
+
+    def deaf(folder, method, name, **arguments):
+        answer = call(folder, method, name, **arguments)
+        if method == "put_object" and name == "rows.txt":
+            raise ConnectionError("the answer never came")
+        return answer
+
+    monkeypatch.setattr(type(s3_run.folder), "call", deaf)
+    s3_run.finalizer.publish(overwrite=False, total=1)
+    assert bucket.get("out/rows.txt") == b"row\n"
+
+
+@pytest.mark.parametrize("size", [10, 6 * MEGA])
+def test_a_part_that_is_missing_is_named_and_nothing_appears(run, size):
+    run.add(0, b"x" * size)
+    run.finalizer.commit(1, "gone", 0, size, 0, 0)
+    run.finalizer.skip(2)
+    with pytest.raises(StorageError, match=f"{PARTS}/gone"):
+        run.finalizer.publish(overwrite=False, total=3)
+    run.finalizer.abandon()
+    assert run.folder.names() == [f"{PARTS}/{run.part.name}"]
+
+
+def test_rows_that_are_not_those_written_are_named(run):
+    run.add(0, b"row\n")
+    run.add(1, b"raw\n", crc=7)
+    with pytest.raises(StorageError, match=r"does not hold the rows that mini-batch 1 wrote"):
+        run.finalizer.publish(overwrite=False, total=2)
+    assert not run.folder.exists("rows.txt")
+
+
+def test_an_upload_that_is_given_up_leaves_nothing(s3_run, bucket):
+    s3_run.add(0, os.urandom(12 * MEGA))
+    s3_run.add(1, b"end\n")
+    s3_run.finalizer.advance()
+    s3_run.finalizer.abandon()
+    s3_run.finalizer.abandon()
+    assert bucket.uploads() == 0
+    found = bucket.keys()
+    assert all(PARTS in key for key in found)
+
+
+def test_what_is_not_committed_is_named(s3_run):
+    s3_run.finalizer.skip(1)
+    with pytest.raises(StorageError, match="mini-batch 0 of 2 is not committed"):
+        s3_run.finalizer.publish(overwrite=False, total=2)
+    s3_run.finalizer.abandon()
+
+
+def test_the_place_is_checked_and_swept(bucket):
+    place = output_place(f"{bucket.url}/out", bucket.options, "run1")
+    place.prepare("rows.txt", overwrite=False)
+    assert bucket.keys() == []  # the probe is gone
+    bucket.put("out/rows.txt", b"old")
+    bucket.put(f"out/{PARTS}0/other", b"of another run")
+    for n in range(3):
+        bucket.put(f"out/{PARTS}/{n}", b"x")
+    with pytest.raises(ValueError, match=r"append_row_file_name='rows\.txt'.*overwrite=True"):
+        place.prepare("rows.txt", overwrite=False)
+    place.prepare("rows.txt", overwrite=True)
+    place.sweep()
+    assert bucket.keys() == [f"out/{PARTS}0/other", "out/rows.txt"]
+    place.sweep()  # again: nothing to do
+
+
+@pytest.mark.parametrize("wrong", ["anon", "key", "bucket"])
+def test_a_place_that_can_not_be_written_is_said_without_secrets(bucket, wrong):
+    options, url = bucket.options, f"{bucket.url}/out"
+    if wrong == "anon":
+        options = bucket.anonymous
+    elif wrong == "key":
+        options = {**options, "key": "AKIAWRONG", "secret": "a-very-secret-secret"}
+    else:
+        url = "s3://no-such-bucket-anywhere/out"
+    with pytest.raises(ValueError, match=r"output='s3://.*/out' can't be written: .*") as caught:
+        output_place(url, options, "run1").prepare("rows.txt", overwrite=False)
+    assert "AKIA" not in str(caught.value)
+    assert "secret-secret" not in str(caught.value)
+
+
+def test_rows_of_the_bundle_wait_here_and_are_put_once(bucket, tmp_path):
+    part = ObjectPart(f"{bucket.url}/parts", bucket.options, "p-", tmp_path)
+    assert part.name == ""
+    part.sync()
+    assert part.write(b"") == 0
+    assert (part.write(b"one\n"), part.write(b"two\n")) == (0, 4)
+    first = part.name
+    assert bucket.keys() == []
+    part.sync()
+    part.sync()
+    assert bucket.keys() == [f"parts/{first}"]
+    assert part.write(b"three\n") == 0
+    second = part.name
+    part.close()
+    part.close()
+    assert bucket.get(f"parts/{first}") == b"one\ntwo\n"
+    assert bucket.get(f"parts/{second}") == b"three\n"
+    assert len(bucket.asked("PUT")) == 2
+
+
+def test_a_large_bundle_waits_in_a_file_and_goes_in_pieces(bucket, tmp_path):
+    part = ObjectPart(f"{bucket.url}/parts", bucket.options, "p-", tmp_path)
+    data = os.urandom(9 * MEGA)
+    for n in range(9):
+        assert part.write(data[n * MEGA : (n + 1) * MEGA]) == n * MEGA
+    part.close()
+    assert bucket.get(f"parts/{part.name}") == data
+    assert [a.received for a in bucket.asked("PUT")] == [8 * MEGA, MEGA]
+
+
+def test_a_bundle_that_can_not_be_put_is_an_os_error(bucket, tmp_path):
+    part = ObjectPart("s3://no-such-bucket-anywhere/parts", bucket.options, "p-", tmp_path)
+    part.write(b"row\n")
+    with pytest.raises(OSError, match=r"can't write s3://no-such-bucket-anywhere/parts/p-"):
+        part.sync()
