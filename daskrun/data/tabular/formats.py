@@ -14,6 +14,7 @@ FORMATS = {
     "json_lines": "json_lines",
     "parquet": "parquet",
     "sql": "sql",
+    "frame": "frames",
 }
 """Module of this package that has the format's ``make_reader`` and ``bring``."""
 
