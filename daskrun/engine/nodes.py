@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import ASIDE
+from daskrun.output.place import output_place
+from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
     from daskrun.engine.request import StepRequest
+    from daskrun.output.place import OutputPlace
 
 LOG_LIMIT = 64 * 2**20
 """Bytes a log file of a script process may reach before its middle is cut out."""
@@ -17,8 +20,16 @@ FETCH_LIMIT = 2**30
 """Bytes of remote files a node holds ahead of need."""
 
 
+def output_of(request: StepRequest) -> OutputPlace | None:
+    """Give the place of the run's output; None when it has none."""
+    location = request.output_url or request.output_folder
+    if not location:
+        return None
+    return output_place(location, request.output_options, request.run_id)
+
+
 def parts_folder(request: StepRequest) -> Path | None:
-    """Folder of the run's parts, beside its output; None when the run appends nothing."""
+    """Folder of the run's parts, beside its output; None when it appends nothing, or to a URL."""
     if not request.settings.appends or request.output_folder is None:
         return None
     return aside_folder(request.output_folder, request.run_id)
@@ -39,16 +50,17 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
     """
     settings, script = request.settings, request.script
     folder = (script.snapshot / script.file).parent
-    parts = parts_folder(request)
+    place = output_of(request) if settings.appends else None
     progress = settings.progress_update_timeout or 3 * (settings.run_invocation_timeout + 30)
-    output = str(request.output_folder) if request.output_folder is not None else ""
+    output = shown_url(request.output_url) or str(request.output_folder or "")
     return {
         "run_id": request.run_id,
         "node": node,
         "nodes_here": nodes_here,
         "processes": settings.process_count_per_node,
         "logs": str(request.run_folder / "logs"),
-        "parts": str(parts) if parts is not None else "",
+        "parts": place.parts if place is not None else "",
+        "parts_options": request.output_options,
         "append_row": settings.append_row_settings,
         "inputs": [asdict(source) for source in request.plan.inputs],
         "script": script_file(request),
@@ -102,6 +114,6 @@ def compatible_arguments(request: StepRequest) -> list[str]:
         "--logging_level": settings.logging_level,
         "--run_invocation_timeout": settings.run_invocation_timeout,
         "--run_max_try": settings.run_max_try,
-        "--output": request.output_folder or "",
+        "--output": shown_url(request.output_url) or request.output_folder or "",
     }
     return [text for name, value in pairs.items() for text in (name, str(value))]

@@ -37,8 +37,8 @@ class StepRequest:
     run_folder: Path
     """Absolute; holds ``logs/``, ``journal``, ``snapshot/``. Workers must reach it."""
     output_folder: Path | None
-    """Absolute; the output file and, while running, ``_daskrun/<run>/`` are in it. None:
-    ``summary_only`` without an output."""
+    """Absolute; the output file and, while running, ``_daskrun/<run>/`` are in it. None: the output
+    goes to a URL, or it is ``summary_only`` without an output."""
     settings: RunSettings
     plan: Plan
     script: ScriptSource
@@ -47,3 +47,7 @@ class StepRequest:
     context: dict[str, Any] = field(default_factory=dict)
     """JSON for the script's processes: ``workspace`` (folder), ``experiment``, ``run_id``,
     ``models`` (``{name: {version: path}}``), ``input_datasets`` (``{name: path}``)."""
+    output_url: str = field(default="", repr=False)
+    """Where the output goes when that is no folder; a URL may hold a password."""
+    output_options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What fsspec needs to open ``output_url``; may hold secrets."""

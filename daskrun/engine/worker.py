@@ -16,6 +16,7 @@ from typing import Any
 
 from daskrun.script.node import Node
 from daskrun.script.wire import loads
+from daskrun.storage.urls import is_url
 
 REACH_LIMIT = 5.0
 """Seconds a path may take to show up: a network file system tells of new folders late."""
@@ -119,7 +120,8 @@ def _set_by_nanny() -> list[str]:
 def unreachable(config: dict[str, Any]) -> str | None:
     """Give the first path of a run that can't be reached from here, None if all can."""
     run_folder = str(Path(config["logs"]).parent)
-    paths = [run_folder, config["script"]["path"], config["parts"]]
+    paths = [run_folder, config["script"]["path"]]
+    paths += [] if is_url(config["parts"]) else [config["parts"]]
     paths += [source["root"] for source in config["inputs"] if not source["remote"]]
     deadline = time.monotonic() + REACH_LIMIT
     for path in paths:
