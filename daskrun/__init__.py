@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from daskrun.data.consumption import DatasetConsumptionConfig
     from daskrun.data.dataset import Dataset, FileDataset
+    from daskrun.data.tabular.dataset import TabularDataset
+    from daskrun.data.tabular.types import DataType
     from daskrun.errors import (
         ComputeTargetException,
         DaskrunError,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         RunFailedError,
         SettingsError,
         StorageError,
+        TableError,
         WaitTimeoutError,
         WorkspaceError,
         WrongResultError,
@@ -53,6 +56,7 @@ __all__ = [
     "ComputeTargetException",
     "CondaDependencies",
     "DaskrunError",
+    "DataType",
     "Dataset",
     "DatasetConsumptionConfig",
     "DatasetError",
@@ -74,6 +78,8 @@ __all__ = [
     "RunFailedError",
     "SettingsError",
     "StorageError",
+    "TableError",
+    "TabularDataset",
     "WaitTimeoutError",
     "Workspace",
     "WorkspaceError",
@@ -83,6 +89,8 @@ __all__ = [
 _HOMES = {
     "data.consumption": ("DatasetConsumptionConfig",),
     "data.dataset": ("Dataset", "FileDataset"),
+    "data.tabular.dataset": ("TabularDataset",),
+    "data.tabular.types": ("DataType",),
     "errors": (
         "ComputeTargetException",
         "DaskrunError",
@@ -93,6 +101,7 @@ _HOMES = {
         "RunFailedError",
         "SettingsError",
         "StorageError",
+        "TableError",
         "WaitTimeoutError",
         "WorkspaceError",
         "WrongResultError",

@@ -13,14 +13,25 @@ if TYPE_CHECKING:
     from daskrun.data.consumption import DatasetConsumptionConfig
     from daskrun.data.dataset import Dataset, FileDataset
     from daskrun.data.protocols import DataPath
+    from daskrun.data.tabular.dataset import TabularDataset
+    from daskrun.data.tabular.types import DataType
 
-__all__ = ["DataPath", "Dataset", "DatasetConsumptionConfig", "FileDataset"]
+__all__ = [
+    "DataPath",
+    "DataType",
+    "Dataset",
+    "DatasetConsumptionConfig",
+    "FileDataset",
+    "TabularDataset",
+]
 
 _HOME = {
     "DataPath": "protocols",
+    "DataType": "tabular.types",
     "Dataset": "dataset",
     "DatasetConsumptionConfig": "consumption",
     "FileDataset": "dataset",
+    "TabularDataset": "tabular.dataset",
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from daskrun.data.dataset import FileDataset
+from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class DatasetConsumptionConfig:
     name: str | None
     """Name the entry script knows it by; None: by its position among the inputs, ``input_<n>``."""
 
-    dataset: FileDataset | DatasetParameter
+    dataset: FileDataset | TabularDataset | DatasetParameter
     """The dataset, or a pipeline parameter that stands for one until the run is submitted."""
 
     mode: str = "mount"
@@ -62,10 +63,11 @@ class DatasetConsumptionConfig:
                 f"name={self.name!r} is not a name for an input. Use letters, digits and _, not "
                 "beginning with a digit, such as name='images'."
             )
-        if not isinstance(self.dataset, (FileDataset, DatasetParameter)):
+        if not isinstance(self.dataset, (FileDataset, TabularDataset, DatasetParameter)):
             raise DatasetError(
                 f"dataset={self.dataset!r} is of type {type(self.dataset).__name__}. Give a "
-                "dataset, such as Dataset.File.from_files(path), or a PipelineParameter."
+                "dataset, such as Dataset.File.from_files(path) or "
+                "Dataset.Tabular.from_delimited_files(path), or a PipelineParameter."
             )
         if self.mode not in _MODES:
             raise DatasetError(f"mode={self.mode!r} is unknown. Write 'mount' or 'download'.")
@@ -78,7 +80,7 @@ class DatasetConsumptionConfig:
         """Copy the files to the node, into ``path``."""
         return replace(self, mode="download", path_on_compute=path)
 
-    def resolve(self, values: Mapping[str, object]) -> FileDataset:
+    def resolve(self, values: Mapping[str, object]) -> FileDataset | TabularDataset:
         """Give the dataset, from the values of the pipeline's parameters where it is one.
 
         Parameters
@@ -91,13 +93,14 @@ class DatasetConsumptionConfig:
         DatasetError
             If the parameter's value is not a dataset.
         """
-        if isinstance(self.dataset, FileDataset):
+        if isinstance(self.dataset, (FileDataset, TabularDataset)):
             return self.dataset
         parameter = self.dataset.name
         value = values.get(parameter, self.dataset.default_value)
-        if isinstance(value, FileDataset):
+        if isinstance(value, (FileDataset, TabularDataset)):
             return value
         raise DatasetError(
             f"pipeline_parameters={{{parameter!r}: {value!r}}}: an input needs a dataset, this is "
-            f"of type {type(value).__name__}. Give Dataset.File.from_files(path)."
+            f"of type {type(value).__name__}. Give a dataset, such as "
+            "Dataset.File.from_files(path)."
         )

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from daskrun.data.listing import Listing, check_files, list_files
 from daskrun.data.protocols import AnyPath, PathElement, as_elements, shown, shown_url
-from daskrun.data.selection import Selection, Share, Skip, Take
+from daskrun.data.selection import Selection, Share, Skip, Take, as_count, as_fraction, as_seed
+from daskrun.data.tabular.partition_format import PartitionFormat
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
+    from daskrun.core.minibatch import FilePaths
     from daskrun.data.consumption import DatasetConsumptionConfig
+    from daskrun.data.tabular.factory import TabularDatasetFactory
+    from daskrun.data.tabular.partition_format import Value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,12 +30,16 @@ class FileDataset:
     Made by :meth:`FileDatasetFactory.from_files`. Immutable; each method gives a new dataset.
     """
 
+    kind: ClassVar = "files"
+
     elements: tuple[PathElement, ...]
     """What ``path`` listed."""
     folder: str
     """What relative local paths are relative to: the working directory when it was made."""
     selections: tuple[Selection, ...] = ()
     """Steps applied to the files, in order."""
+    partition_format: str | None = None
+    """How values are read from the end of each path."""
 
     def __repr__(self) -> str:
         if len(self.elements) == 1:
@@ -39,6 +47,8 @@ class FileDataset:
         else:
             more = f", … {len(self.elements) - 3} more" if len(self.elements) > 3 else ""
             what = f"[{', '.join(map(shown, self.elements[:3]))}{more}]"
+        if self.partition_format is not None:
+            what += f", partition_format={self.partition_format!r}"
         return f"Dataset.File.from_files({what}){''.join(map(str, self.selections))}"
 
     def listing(self) -> Listing:
@@ -77,21 +87,52 @@ class FileDataset:
         listing = self.listing()
         return list(listing.paths(listing.table))
 
+    @property
+    def partition_keys(self) -> list[str]:
+        """Names of the values that come from the path, as ``partition_format`` has them."""
+        form = self.partition_format
+        return [] if form is None else list(PartitionFormat(form).columns)
+
+    def get_partition_key_values(
+        self, partition_keys: Sequence[str] | None = None
+    ) -> list[dict[str, Value]]:
+        """List the combinations of values that exist, in the files' order.
+
+        Parameters
+        ----------
+        partition_keys
+            Some of :attr:`partition_keys`; None: all of them.
+
+        Raises
+        ------
+        DatasetError
+            If the dataset has no ``partition_format``, a key is not in it, or a path does not fit.
+        """
+        if self.partition_format is None:
+            raise DatasetError(
+                f"{self!r} has no partitions. Give partition_format='{{name}}/*.png' where it is "
+                "made."
+            )
+        form = PartitionFormat(self.partition_format)
+        form.check_keys(partition_keys)
+        listing = self.listing()
+        return form.combinations(listing.root, listing.table, partition_keys)
+
     def take(self, count: int) -> FileDataset:
         """Take the first ``count`` files."""
-        return self._and(Take(_count("count", count)))
+        return self._and(Take(as_count("count", count, "files")))
 
     def skip(self, count: int) -> FileDataset:
         """Leave the first ``count`` files out."""
-        return self._and(Skip(_count("count", count)))
+        return self._and(Skip(as_count("count", count, "files")))
 
     def take_sample(self, probability: float, seed: int | None = None) -> FileDataset:
         """Take each file with a probability, above 0 and up to 1.
 
         Without a seed one is drawn now: the sample stays the same whenever it is looked at.
         """
-        _fraction("probability", probability, upto_one=True)
-        seed = _seed(seed)
+        as_fraction("probability", probability, upto_one=True)
+        seed = as_seed(seed)
         written = f".take_sample({probability}, seed={seed})"
         return self._and(Share(0.0, float(probability), seed, written))
 
@@ -102,8 +143,8 @@ class FileDataset:
 
         Each file is in exactly one. Without a seed one is drawn now.
         """
-        _fraction("percentage", percentage, upto_one=False)
-        seed = _seed(seed)
+        as_fraction("percentage", percentage, upto_one=False)
+        seed = as_seed(seed)
         written = f".random_split({percentage}, seed={seed})"
         at = float(percentage)
         return (
@@ -176,7 +217,9 @@ class FileDataset:
         # Named by what is in it: the same files are the same keys, other files never are.
         name = f"daskrun-files-{plan.fingerprint()}"
         graph: dict[Any, Any] = {
-            (name, i): DataNode((name, i), list(listing.paths(plan[i].load.names)))
+            (name, i): DataNode(
+                (name, i), list(listing.paths(cast("FilePaths", plan[i].load).names))
+            )
             for i in range(plan.known)
         }
         return Bag(graph, name, plan.known)
@@ -206,7 +249,9 @@ class FileDatasetFactory:
         validate
             Check now that each path means at least one file. False: when it is used.
         partition_format
-            Not supported yet for file datasets.
+            How the end of each path is read: ``'{label}/{name}.png'`` gives every file a label
+            and a name, for ``partition_keys`` of a run;
+            ``'{user}/{day:yyyy/MM/dd}/*.png'`` a date too. ``*`` is any text within a name.
 
         Raises
         ------
@@ -219,37 +264,24 @@ class FileDatasetFactory:
         Dataset.File.from_files('images/**/*.png').take(100)
         """
         if partition_format is not None:
-            raise DatasetError(
-                f"partition_format={partition_format!r} is not supported for file datasets yet. "
-                "Leave it out, and take the parts of the path from each file's name in run()."
-            )
-        dataset = FileDataset(as_elements(path), str(Path.cwd()))
+            PartitionFormat(partition_format)  # a wrong one is said now
+        dataset = FileDataset(as_elements(path), str(Path.cwd()), partition_format=partition_format)
         if validate:
             check_files(dataset.elements, dataset.folder)
         return dataset
 
 
+class _TabularFactory:
+    """Loads what makes tables when it is asked for: most of it is for readers of files."""
+
+    def __get__(self, instance: object, owner: type) -> type[TabularDatasetFactory]:
+        from daskrun.data.tabular.factory import TabularDatasetFactory
+
+        return TabularDatasetFactory
+
+
 class Dataset:
-    """Where datasets are made: ``Dataset.File.from_files(path)``."""
+    """Where datasets are made: ``Dataset.File.from_files``, ``Dataset.Tabular.from_...``."""
 
     File = FileDatasetFactory
-
-
-def _count(argument: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DatasetError(f"{argument}={value!r} is not a number of files. Give an int from 0.")
-    return value
-
-
-def _fraction(argument: str, value: float, upto_one: bool) -> None:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and (0 < value < 1 or (upto_one and value == 1)):
-        return
-    most = "up to 1" if upto_one else "below 1"
-    raise DatasetError(
-        f"{argument}={value!r} is not a fraction. Give a number above 0 and {most}, such as 0.3."
-    )
-
-
-def _seed(seed: int | None) -> int:
-    return random.randrange(2**32) if seed is None else seed
+    Tabular = _TabularFactory()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
 from daskrun.data.paths import PathTable
+from daskrun.errors import DatasetError
 
 
 class Selection(Protocol):
@@ -71,3 +73,26 @@ class Share:
             return self.low <= int.from_bytes(draw.digest()) / 2**64 < self.high
 
         return PathTable(row for row in table.rows() if drawn(row[0]))
+
+
+def as_count(argument: str, value: object, what: str) -> int:
+    """Check how many files or rows (``what``) are to be taken or left out."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise DatasetError(f"{argument}={value!r} is not a number of {what}. Give an int from 0.")
+    return value
+
+
+def as_fraction(argument: str, value: float, *, upto_one: bool) -> None:
+    """Check a probability or percentage: above 0, and below 1 or up to it."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if number and (0 < value < 1 or (upto_one and value == 1)):
+        return
+    most = "up to 1" if upto_one else "below 1"
+    raise DatasetError(
+        f"{argument}={value!r} is not a fraction. Give a number above 0 and {most}, such as 0.3."
+    )
+
+
+def as_seed(seed: int | None) -> int:
+    """Draw a seed where none is given."""
+    return random.randrange(2**32) if seed is None else seed

@@ -106,9 +106,24 @@ def test_validate_looks_now_or_later(images):
     assert base(later.to_path()) == ["x"]
 
 
-def test_partition_format_is_refused():
-    with pytest.raises(DatasetError, match=r"partition_format='\{x\}' is not supported"):
-        Dataset.File.from_files("images", partition_format="{x}")
+def test_partition_keys_and_their_values(images):
+    dataset = Dataset.File.from_files("images", partition_format="{label}/{number}.png").skip(8)
+    assert dataset.partition_keys == ["label", "number"]
+    assert dataset.get_partition_key_values(["label"]) == [{"label": "0"}, {"label": "1"}]
+    assert dataset.get_partition_key_values()[0] == {"label": "0", "number": "16"}
+    assert "partition_format='{label}/{number}.png').skip(8)" in repr(dataset)
+
+
+def test_wrong_partition_formats(images):
+    with pytest.raises(DatasetError, match=r"partition_format='x' names no column"):
+        Dataset.File.from_files("images", partition_format="x")
+    with pytest.raises(DatasetError, match=r"partition_keys=\['user'\]: 'user' is not in"):
+        Dataset.File.from_files(
+            "images", partition_format="{label}/*.png"
+        ).get_partition_key_values(["user"])
+    with pytest.raises(DatasetError, match=r"from_files\('images'\) has no partitions"):
+        Dataset.File.from_files("images").get_partition_key_values()
+    assert Dataset.File.from_files("images").partition_keys == []
 
 
 class Store:

@@ -1,0 +1,116 @@
+"""A Dask dataframe whose partitions are the mini-batches of a run, and tables written by Dask.
+
+Dask is imported inside functions: script processes and runs never need this file's imports.
+"""
+
+from __future__ import annotations
+
+import atexit
+import pickle
+import shutil
+import sys
+import tempfile
+import threading
+from dataclasses import asdict
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.tabular.resolve import narrowed
+from daskrun.data.tabular.whole import PieceLoader, empty, plan_of, warn_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from daskrun.data.tabular.dataset import TabularDataset
+    from daskrun.data.tabular.plan import TablePlan
+
+_KEPT = 8
+"""Datasets whose open files and readers a thread keeps."""
+
+_here = threading.local()
+_folder_lock = threading.Lock()
+_folders: dict[str, str] = {}
+
+
+def to_dask(dataset: TabularDataset, mini_batch_size: int | str) -> Any:
+    """Make the dataframe; see ``TabularDataset.to_dask_dataframe``."""
+    import dask
+
+    dataframe: Any = import_module("dask.dataframe")  # partly typed
+
+    plan = plan_of(dataset, mini_batch_size)
+    warn_of(plan)
+    meta = empty(plan)
+    # With it on, Dask turns pandas' str into string[pyarrow]: not what run() gets.
+    with dask.config.set({"dataframe.convert-string": False}):
+        if not plan.known:
+            return dataframe.from_pandas(meta, npartitions=1)
+        return dataframe.from_map(
+            ReadMiniBatch(plan), loads(plan), meta=meta, label="daskrun-table"
+        )
+
+
+def loads(plan: TablePlan) -> list[bytes]:
+    """Encode what each mini-batch loads: bytes, which Dask neither traverses nor takes for keys."""
+    return [pickle.dumps(plan[index].load.plain(), 5) for index in range(plan.known)]
+
+
+class ReadMiniBatch:
+    """Loads a mini-batch in whatever process Dask calls it.
+
+    It holds the secrets of a remote input: they are in no ``repr`` and no key.
+
+    Parameters
+    ----------
+    plan
+        Over one input.
+    """
+
+    def __init__(self, plan: TablePlan) -> None:
+        self.token = plan.fingerprint()
+        self._source = asdict(plan.inputs[0])
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.token}>"
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__name__, self.token
+
+    def __call__(self, load: bytes, columns: list[str] | None = None) -> pd.DataFrame:
+        """Load one; ``columns``: only these, which Dask asks for where no others are needed."""
+        return self.loader(columns).frame(pickle.loads(load))
+
+    def loader(self, columns: list[str] | None = None) -> PieceLoader:
+        """Give this thread's loader, which keeps files open from one mini-batch to the next."""
+        kept: dict[Any, PieceLoader] = _here.__dict__.setdefault("loaders", {})
+        key = self.token, None if columns is None else tuple(columns)
+        if key not in kept:
+            while len(kept) >= _KEPT:
+                kept.pop(next(iter(kept)))
+            source = self._source
+            if columns is not None:
+                source = {**source, "table": narrowed(source["table"], columns)}
+            kept[key] = PieceLoader(source, tempfile.mkdtemp(dir=_folder()))
+        return kept[key]
+
+
+def _folder() -> str:
+    """Give the folder for what this process brings: a Dask worker's own, else one for the day."""
+    base = _worker_folder()
+    with _folder_lock:
+        if base not in _folders:
+            made = tempfile.mkdtemp(prefix="daskrun-dask-", dir=base or None)
+            atexit.register(shutil.rmtree, made, ignore_errors=True)
+            _folders[base] = made
+        return _folders[base]
+
+
+def _worker_folder() -> str:
+    if "distributed" in sys.modules:
+        from distributed import get_worker
+
+        try:
+            return str(get_worker().local_directory)  # cleared when the worker ends, or died
+        except ValueError:  # this is no worker
+            pass
+    return ""

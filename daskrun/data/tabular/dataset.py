@@ -1,0 +1,408 @@
+"""Tables as users make them: lazy, immutable, the same through every way of looking at them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from daskrun.data.protocols import shown_url
+from daskrun.data.selection import as_count, as_fraction, as_seed
+from daskrun.data.tabular.expression import Column, Condition, as_condition
+from daskrun.data.tabular.resolve import Step, format_of, resolve, with_window
+from daskrun.data.tabular.timestamps import Times, as_delta, as_time
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import timedelta
+    from pathlib import Path
+
+    import pandas as pd
+
+    from daskrun.data.consumption import DatasetConsumptionConfig
+    from daskrun.data.dataset import FileDataset
+    from daskrun.data.protocols import OnePath
+    from daskrun.data.tabular.contracts import Source, TableInput
+    from daskrun.data.tabular.partition_format import Value
+
+_SIZE = 1024 * 1024
+"""Bytes of a mini-batch where a Dask dataframe must be written only to learn of its rows."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TabularDataset:
+    """Rows of files, of a query or of a dataframe, looked up anew each time they are asked for.
+
+    Made by ``Dataset.Tabular.from_*``. Immutable; each method gives a new dataset. The steps are
+    applied in order, and see rows in the order of the source.
+    """
+
+    kind: ClassVar = "tabular"
+
+    source: Source
+    """Where the rows are."""
+    steps: tuple[Step, ...] = ()
+    """As :mod:`daskrun.data.tabular.steps` says."""
+    written: tuple[str, ...] = ()
+    """The calls that made the steps, for ``repr``."""
+    times: Times = field(default_factory=Times)
+    """Columns that tell the time."""
+
+    def __repr__(self) -> str:
+        return f"{self.source!r}{''.join(self.written)}"
+
+    def __getitem__(self, name: str) -> Column:
+        """Give a column to make conditions with: ``dataset['age'] > 3``."""
+        if not isinstance(name, str):
+            raise DatasetError(
+                f"dataset[{name!r}]: give the name of one column, such as dataset['age'], for a "
+                "condition. Columns are chosen with keep_columns([...])."
+            )
+        return Column(name)
+
+    def __iter__(self) -> Any:
+        raise DatasetError(
+            f"{self!r} is not a list. Look at its rows with to_pandas_dataframe(), or at those of "
+            "each mini-batch with to_dask_dataframe()."
+        )
+
+    def take(self, count: int) -> TabularDataset:
+        """Take the first ``count`` rows."""
+        count = as_count("count", count, "rows")
+        return self._with(with_window(self.steps, 0, count), f".take({count})")
+
+    def skip(self, count: int) -> TabularDataset:
+        """Leave the first ``count`` rows out."""
+        count = as_count("count", count, "rows")
+        return self._with(with_window(self.steps, count, None), f".skip({count})")
+
+    def take_sample(self, probability: float, seed: int | None = None) -> TabularDataset:
+        """Take each row with a probability, above 0 and up to 1.
+
+        Without a seed one is drawn now: the sample stays the same whenever it is looked at, for
+        every ``mini_batch_size``. A row's draw depends on its file and its place in it.
+        """
+        as_fraction("probability", probability, upto_one=True)
+        seed = as_seed(seed)
+        return self._sample(0.0, probability, seed, f".take_sample({probability}, seed={seed})")
+
+    def random_split(
+        self, percentage: float, seed: int | None = None
+    ) -> tuple[TabularDataset, TabularDataset]:
+        """Split the rows at random into two datasets, about ``percentage`` (0 to 1) in the first.
+
+        Each row is in exactly one. Without a seed one is drawn now.
+        """
+        as_fraction("percentage", percentage, upto_one=False)
+        seed = as_seed(seed)
+        text = f".random_split({percentage}, seed={seed})"
+        return (
+            self._sample(0.0, percentage, seed, f"{text}[0]"),
+            self._sample(percentage, 1.0, seed, f"{text}[1]"),
+        )
+
+    def filter(self, expression: Condition | Column) -> TabularDataset:
+        """Keep the rows that a condition is true of.
+
+        Parameters
+        ----------
+        expression
+            Made of the columns of a dataset: ``(dataset['a'] > 3) & dataset['b'].isin(['x'])``.
+            Conditions on columns of the path (``partition_format``) leave whole files out.
+
+        Examples
+        --------
+        >>> from daskrun.data import Dataset
+        >>> people = Dataset.Tabular.from_delimited_files("people.csv", validate=False)
+        >>> people.filter((people["age"] >= 18) & ~people["name"].is_null())
+        Dataset.Tabular.from_delimited_files('people.csv').filter((dataset['age'] >= 18) & \
+~dataset['name'].is_null())
+        """
+        condition = as_condition(expression, "filter()")
+        return self._and(("filter", condition.plain), f".filter({condition!r})")
+
+    def keep_columns(self, columns: str | Sequence[str], validate: bool = False) -> TabularDataset:
+        """Keep these columns, in this order; the others are not read.
+
+        Parameters
+        ----------
+        columns
+            A name or a list of names.
+        validate
+            Check now that they are there. False: when the dataset is used.
+        """
+        names = _names("columns", columns)
+        kept = self._and(("keep", names), f".keep_columns({list(names)!r})")
+        return replace(kept, times=self.times.among(names))._validated(validate)
+
+    def drop_columns(self, columns: str | Sequence[str]) -> TabularDataset:
+        """Leave these columns out; they are not read."""
+        names = _names("columns", columns)
+        dropped = self._and(("drop", names), f".drop_columns({list(names)!r})")
+        return replace(dropped, times=self.times.without(names))
+
+    def with_timestamp_columns(
+        self,
+        timestamp: str | None = None,
+        partition_timestamp: str | None = None,
+        validate: bool = False,
+    ) -> TabularDataset:
+        """Say which columns tell the time, for ``time_before``, ``time_after`` and the others.
+
+        Parameters
+        ----------
+        timestamp
+            Column with each row's time.
+        partition_timestamp
+            Date column of ``partition_format``: files of other times are not read. Given alone,
+            files are kept whole.
+        validate
+            Check now that the columns are there. False: when the dataset is used.
+        """
+        times = Times.of(timestamp, partition_timestamp, format_of(self.source))
+        made = replace(self, times=times, written=(*self.written, str(times)))
+        if validate:
+            made.time_after(datetime(2000, 1, 1), validate=True)  # noqa: DTZ001  (any time would do)
+        return made
+
+    def time_before(
+        self, end_time: datetime, include_boundary: bool = True, validate: bool = False
+    ) -> TabularDataset:
+        """Keep the rows up to a time; one with a zone is compared in UTC with columns without."""
+        end = as_time("end_time", end_time)
+        return self._between(None, end, include_boundary, "time_before")._validated(validate)
+
+    def time_after(
+        self, start_time: datetime, include_boundary: bool = True, validate: bool = False
+    ) -> TabularDataset:
+        """Keep the rows from a time on; one with a zone is compared in UTC, as above."""
+        start = as_time("start_time", start_time)
+        return self._between(start, None, include_boundary, "time_after")._validated(validate)
+
+    def time_between(
+        self,
+        start_time: datetime,
+        end_time: datetime,
+        include_boundary: bool = True,
+        validate: bool = False,
+    ) -> TabularDataset:
+        """Keep the rows between two times, both of which are kept with ``include_boundary``."""
+        start, end = as_time("start_time", start_time), as_time("end_time", end_time)
+        return self._between(start, end, include_boundary, "time_between")._validated(validate)
+
+    def time_recent(
+        self, time_delta: timedelta, include_boundary: bool = True, validate: bool = False
+    ) -> TabularDataset:
+        """Keep the rows of the last ``time_delta`` before now, which is the time of this call.
+
+        A column without a time zone is taken to be in UTC.
+        """
+        start = datetime.now(UTC) - as_delta(time_delta)
+        return self._between(start, None, include_boundary, "time_recent")._validated(validate)
+
+    @property
+    def partition_keys(self) -> list[str]:
+        """Columns that come from the path, as ``partition_format`` names them."""
+        form = format_of(self.source)
+        return list(form.columns) if form else []
+
+    def get_partition_key_values(
+        self, partition_keys: Sequence[str] | None = None
+    ) -> list[dict[str, Value]]:
+        """List the combinations of values that exist, in the files' order; reads no file's rows.
+
+        Parameters
+        ----------
+        partition_keys
+            Some of :attr:`partition_keys`; None: all of them.
+
+        Raises
+        ------
+        DatasetError
+            If the dataset has no ``partition_format``, or a key is not in it.
+        """
+        form = format_of(self.source)
+        if form is None:
+            raise DatasetError(
+                f"{self!r} has no partitions. Give partition_format='{{name}}/*.csv' where it is "
+                "made, or make partitions with partition_by([...], target)."
+            )
+        form.check_keys(partition_keys)
+        listing = self.resolve().listing
+        return form.combinations(listing.root, listing.table, partition_keys)
+
+    def partition_by(
+        self,
+        partition_keys: Sequence[str],
+        target: OnePath,
+        name: str | None = None,
+        *,
+        mini_batch_size: int | str = "64MB",
+    ) -> TabularDataset:
+        """Write the rows as Parquet files, a folder for each combination of values of the keys.
+
+        Parameters
+        ----------
+        partition_keys
+            Columns; their values become the names of folders, and the columns come back from
+            these as text, or as dates.
+        target
+            An empty or new folder, ``(datastore, 'relative')`` or URL.
+        name
+            Registering a dataset is not supported; leave it out.
+        mini_batch_size
+            About how much of the source is read at a time.
+
+        Returns
+        -------
+        TabularDataset
+            Of these files, with the ``partition_format``.
+        """
+        from daskrun.data.tabular.write import partition_by
+
+        if name is not None:
+            raise DatasetError(
+                f"name={name!r}: a dataset can't be registered yet. Leave name out, and keep the "
+                "dataset that is returned, or its target."
+            )
+        return partition_by(self, _names("partition_keys", partition_keys), target, mini_batch_size)
+
+    def to_pandas_dataframe(self) -> pd.DataFrame:
+        """Read all rows into memory, with index 0..n-1.
+
+        Raises
+        ------
+        TableError
+            Something can't be read as the schema says; file, line, column and value are named.
+        """
+        from daskrun.data.tabular.whole import to_pandas
+
+        return to_pandas(self)
+
+    def to_dask_dataframe(self, mini_batch_size: int | str = "1MB") -> Any:
+        """Give a Dask dataframe: partition ``i`` is mini-batch ``i`` of a run with that size.
+
+        Where the files must be looked at to be cut, that is done now. The whole graph is made at
+        once, one node per partition: a run over very much data does not use it.
+
+        Parameters
+        ----------
+        mini_batch_size
+            About how many bytes of a file a partition holds.
+        """
+        from daskrun.data.tabular.dask import to_dask
+
+        return to_dask(self, mini_batch_size)
+
+    def to_csv_files(
+        self,
+        separator: str = ",",
+        *,
+        target: OnePath | None = None,
+        mini_batch_size: int | str = "64MB",
+    ) -> FileDataset:
+        """Write the rows as CSV files with a header, one for each mini-batch, by Dask.
+
+        Parameters
+        ----------
+        separator
+            One character.
+        target
+            An empty or new folder, ``(datastore, 'relative')`` or URL. None: a folder on this
+            machine that is removed when Python ends.
+        mini_batch_size
+            About how many bytes of the source's files become one file.
+        """
+        from daskrun.data.tabular.write import to_csv_files
+
+        return to_csv_files(self, separator, target, mini_batch_size)
+
+    def to_parquet_files(
+        self, *, target: OnePath | None = None, mini_batch_size: int | str = "64MB"
+    ) -> FileDataset:
+        """Write the rows as Parquet files, one for each mini-batch, by Dask.
+
+        Parameters
+        ----------
+        target, mini_batch_size
+            See :meth:`to_csv_files`.
+        """
+        from daskrun.data.tabular.write import to_parquet_files
+
+        return to_parquet_files(self, target, mini_batch_size)
+
+    def as_named_input(self, name: str) -> DatasetConsumptionConfig:
+        """Give it the name that the entry script knows it by."""
+        from daskrun.data.consumption import DatasetConsumptionConfig
+
+        return DatasetConsumptionConfig(name, self)
+
+    def resolve(self) -> TableInput:
+        """Find out all that can be known before rows are read: files, schema, what to read.
+
+        Raises
+        ------
+        DatasetError
+            Nothing can be read, or a step does not fit the schema.
+        """
+        return resolve(self.readable(_SIZE).source, self.steps)
+
+    def fingerprint(self) -> str:
+        """Digest files (names, sizes, times), schema and steps (32 hex digits)."""
+        table = self.resolve()
+        spec = json.dumps(table.spec, sort_keys=True, default=str)
+        text = f"{shown_url(table.listing.root)}\0{spec}"
+        digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16)
+        table.listing.table.update(digest)
+        return digest.hexdigest()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is a dataframe, which a run needs :meth:`stored` in a folder first."""
+        return hasattr(self.source, "write")
+
+    def stored(self, folder: str | Path, mini_batch_size: int) -> TabularDataset:
+        """Give the same dataset with its dataframe written to Parquet files in a folder."""
+        return replace(self, source=cast("Any", self.source).write(str(folder), mini_batch_size))
+
+    def readable(self, mini_batch_size: int) -> TabularDataset:
+        """Give the same dataset, a dataframe in a form that can be read and cut to this size."""
+        if not self.in_memory:
+            return self
+        return replace(self, source=cast("Any", self.source).as_source(mini_batch_size))
+
+    def _with(self, steps: tuple[Step, ...], text: str) -> TabularDataset:
+        return replace(self, steps=steps, written=(*self.written, text))
+
+    def _and(self, step: Step, text: str) -> TabularDataset:
+        return self._with((*self.steps, step), text)
+
+    def _sample(self, low: float, high: float, seed: int, text: str) -> TabularDataset:
+        return self._and(("sample", float(low), float(high), seed), text)
+
+    def _between(
+        self, start: datetime | None, end: datetime | None, include_boundary: bool, call: str
+    ) -> TabularDataset:
+        condition = self.times.condition(start, end, include_boundary, call)
+        times = [repr(each) for each in (start, end) if each is not None]
+        text = ", ".join([*times, *([] if include_boundary else ["include_boundary=False"])])
+        return self._and(("filter", condition.plain), f".{call}({text})")
+
+    def _validated(self, validate: bool) -> TabularDataset:
+        if validate:
+            self.resolve()
+        return self
+
+
+def _names(argument: str, value: str | Sequence[str]) -> tuple[str, ...]:
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
+        raise DatasetError(f"{argument}={value!r} is not a list of names. Write {argument}=['a'].")
+    if not names:
+        raise DatasetError(f"{argument}=[] names no column. Give at least one.")
+    if len(set(names)) < len(names):
+        raise DatasetError(f"{argument}={list(names)!r} names a column twice.")
+    return tuple(names)

@@ -1,0 +1,323 @@
+"""Where tabular datasets are made: ``Dataset.Tabular``.
+
+Each format is imported by the method that needs it: a script process makes no datasets.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from daskrun.data.protocols import as_elements
+from daskrun.data.tabular.dataset import TabularDataset
+from daskrun.data.tabular.partition_format import PartitionFormat
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from daskrun.data.protocols import AnyPath, DataPath, Place
+    from daskrun.data.tabular.contracts import Source
+    from daskrun.data.tabular.types import DataType
+
+
+class TabularDatasetFactory:
+    """Makes tabular datasets; ``Dataset.Tabular``.
+
+    ``path`` is everywhere a folder, a file, a glob with ``*`` and ``**``, a URL of any file system
+    fsspec knows, ``(datastore, 'relative')`` or ``datastore.path('relative')``, or a list of
+    these. A list has its own order, a folder or glob that of the relative paths.
+    """
+
+    @staticmethod
+    def from_delimited_files(
+        path: AnyPath,
+        validate: bool = True,
+        include_path: bool = False,
+        infer_column_types: bool = True,
+        set_column_types: Mapping[str, DataType] | None = None,
+        separator: str = ",",
+        header: bool | str = True,
+        partition_format: str | None = None,
+        support_multi_line: bool | None = None,
+        empty_as_string: bool = False,
+        encoding: str = "utf8",
+        *,
+        strict_types: bool = False,
+        count_rows: bool = False,
+    ) -> TabularDataset:
+        """Make a dataset of CSV, TSV and the like.
+
+        Parameters
+        ----------
+        path
+            See :class:`TabularDatasetFactory`. ``.gz``, ``.zst``, ``.bz2`` and ``.xz`` files are
+            decompressed.
+        validate
+            Check now that files are there and their first rows can be read. False: when used.
+        include_path
+            Add a first column ``Path``: ``/`` and the path below the dataset's root.
+        infer_column_types
+            Find each column's type from the first 200 rows and samples of the files. False: text.
+        set_column_types
+            Types of some columns, such as ``{'id': DataType.to_string()}``; the rest is inferred.
+        separator
+            Any one character.
+        header
+            True or ``'ALL_FILES_HAVE_SAME_HEADERS'``; False or ``'NO_HEADERS'``;
+            ``'ONLY_FIRST_FILE_HAS_HEADERS'``; ``'COMBINE_ALL_FILES_HEADERS'``: the columns of
+            all files, missing where a file has none of that name.
+        partition_format
+            How the end of each path is read: ``'{Department}/{Date:yyyy/MM/dd}/*.csv'`` adds the
+            columns ``Department``, a text, and ``Date``.
+        support_multi_line
+            True: fields in quotes may hold line breaks. False: they don't, so that no file has to
+            be looked at to be cut; one that does is an error. None: files larger than
+            ``mini_batch_size`` are looked at once.
+        empty_as_string
+            Empty fields of text columns are empty texts. False: missing values.
+        encoding
+            ``utf8``, ``utf8bom``, ``latin1``, ``ascii``, ``utf16``, ``utf32``, ``windows1252``.
+        strict_types
+            A missing or decimal value in an integer column is an error. False: that mini-batch
+            has ``float64``, with one warning.
+        count_rows
+            Count the rows of all files first, so that each mini-batch knows its
+            ``global_row_index_lower_bound``.
+
+        Raises
+        ------
+        DatasetError
+            If an argument is wrong, or, with ``validate``, nothing can be read.
+
+        Examples
+        --------
+        >>> from daskrun.data import Dataset
+        >>> Dataset.Tabular.from_delimited_files("*.csv", validate=False).take(10)
+        Dataset.Tabular.from_delimited_files('*.csv').take(10)
+        """
+        from daskrun.data.tabular.delimited import DelimitedSource
+
+        source = DelimitedSource(
+            as_elements(path),
+            str(Path.cwd()),
+            include_path=include_path,
+            infer_column_types=infer_column_types,
+            set_column_types=_types(set_column_types),
+            separator=separator,
+            header=header,
+            partition_format=_format(partition_format),
+            support_multi_line=support_multi_line,
+            empty_as_string=empty_as_string,
+            encoding=encoding,
+            strict_types=strict_types,
+            count_rows=count_rows,
+        )
+        return _made(source, validate)
+
+    @staticmethod
+    def from_json_lines_files(
+        path: AnyPath,
+        validate: bool = True,
+        include_path: bool = False,
+        set_column_types: Mapping[str, DataType] | None = None,
+        partition_format: str | None = None,
+        invalid_lines: str = "error",
+        encoding: str = "utf8",
+        *,
+        strict_types: bool = False,
+        count_rows: bool = False,
+    ) -> TabularDataset:
+        """Make a dataset of files with one JSON object in each line.
+
+        Parameters
+        ----------
+        path, validate, include_path, set_column_types, partition_format, encoding
+            See :meth:`from_delimited_files`.
+        invalid_lines
+            ``'error'``: a line that is no JSON object fails its mini-batch. ``'drop'``: it is left
+            out, with a warning that says how many were.
+        strict_types, count_rows
+            See :meth:`from_delimited_files`.
+
+        Examples
+        --------
+        >>> from daskrun.data import Dataset
+        >>> events = Dataset.Tabular.from_json_lines_files("events/*.jsonl", validate=False)
+        >>> events.keep_columns(["user"])
+        Dataset.Tabular.from_json_lines_files('events/*.jsonl').keep_columns(['user'])
+        """
+        from daskrun.data.tabular.json_lines import JsonLinesSource
+
+        source = JsonLinesSource(
+            as_elements(path),
+            str(Path.cwd()),
+            include_path=include_path,
+            set_column_types=_types(set_column_types),
+            partition_format=_format(partition_format),
+            invalid_lines=invalid_lines,
+            encoding=encoding,
+            strict_types=strict_types,
+            count_rows=count_rows,
+        )
+        return _made(source, validate)
+
+    @staticmethod
+    def from_parquet_files(
+        path: AnyPath,
+        validate: bool = True,
+        include_path: bool = False,
+        set_column_types: Mapping[str, DataType] | None = None,
+        partition_format: str | None = None,
+        *,
+        strict_types: bool = False,
+    ) -> TabularDataset:
+        """Make a dataset of Parquet files; row groups are joined or cut to ``mini_batch_size``.
+
+        Parameters
+        ----------
+        path, validate, include_path, set_column_types, partition_format, strict_types
+            See :meth:`from_delimited_files`.
+
+        Examples
+        --------
+        >>> from daskrun.data import Dataset
+        >>> Dataset.Tabular.from_parquet_files("rides", validate=False, include_path=True)
+        Dataset.Tabular.from_parquet_files('rides', include_path=True)
+        """
+        from daskrun.data.tabular.parquet_source import ParquetSource
+
+        source = ParquetSource(
+            as_elements(path),
+            str(Path.cwd()),
+            include_path=include_path,
+            set_column_types=_types(set_column_types),
+            partition_format=_format(partition_format),
+            strict_types=strict_types,
+        )
+        return _made(source, validate)
+
+    @staticmethod
+    def from_sql_query(
+        query: str | DataPath | tuple[Place, str],
+        validate: bool = True,
+        set_column_types: Mapping[str, DataType] | None = None,
+        query_timeout: int = 30,
+        *,
+        connection: Any = None,
+        index_column: str | None = None,
+        strict_types: bool = False,
+    ) -> TabularDataset:
+        """Make a dataset of what a query gives, cut by ranges of a column's values.
+
+        Parameters
+        ----------
+        query
+            A ``SELECT``, with ``connection``; or ``(datastore, 'SELECT ...')`` for a datastore
+            that has a connection.
+        validate
+            Check now that the database answers the query. False: when used.
+        set_column_types
+            See :meth:`from_delimited_files`.
+        query_timeout
+            Seconds for each query that reads a mini-batch or looks for cuts.
+        connection
+            A SQLAlchemy URL, or an engine whose URL is used. Its password is never shown.
+        index_column
+            Column whose values order and cut the rows; best one with an index. None: all columns
+            that can be ordered.
+        strict_types
+            See :meth:`from_delimited_files`.
+
+        Examples
+        --------
+        >>> from daskrun.data import Dataset
+        >>> Dataset.Tabular.from_sql_query(
+        ...     "SELECT * FROM rides", validate=False, connection="sqlite:///rides.db"
+        ... ).take(5)
+        Dataset.Tabular.from_sql_query('SELECT * FROM rides', \
+connection='sqlite:///rides.db').take(5)
+        """
+        from daskrun.data.tabular.sql import SqlSource
+
+        source = SqlSource(
+            query,
+            set_column_types=_types(set_column_types),
+            query_timeout=query_timeout,
+            connection=connection,
+            index_column=index_column,
+            strict_types=strict_types,
+        )
+        return _made(source, validate)
+
+    @staticmethod
+    def from_pandas_dataframe(frame: pd.DataFrame) -> TabularDataset:
+        """Make a dataset of a pandas DataFrame; a run writes it once, beside its output.
+
+        Parameters
+        ----------
+        frame
+            Its index is left out: write ``frame.reset_index()`` to keep it. It must not be
+            changed as long as the dataset is used.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from daskrun.data import Dataset
+        >>> dataset = Dataset.Tabular.from_pandas_dataframe(pd.DataFrame({"a": [1, 2, 3]}))
+        >>> dataset.skip(1).to_pandas_dataframe()
+           a
+        0  2
+        1  3
+        """
+        from daskrun.data.tabular.frames import PandasSource
+
+        return _made(PandasSource.of(frame), True)
+
+    @staticmethod
+    def from_dask_dataframe(frame: Any) -> TabularDataset:
+        """Make a dataset of a Dask dataframe; a run has its workers write it, beside its output.
+
+        Parameters
+        ----------
+        frame
+            Its index is left out.
+        """
+        from daskrun.data.tabular.frames import DaskSource
+
+        source = DaskSource.of(frame)
+        source.check()
+        return TabularDataset(cast("Source", source))
+
+
+def _made(source: Source, validate: bool) -> TabularDataset:
+    if validate:
+        source.check()
+    return TabularDataset(source)
+
+
+def _types(value: Mapping[str, DataType] | None) -> Mapping[str, DataType] | None:
+    from daskrun.data.tabular.types import DataType
+
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise DatasetError(
+            f"set_column_types={value!r} is not a dict of names and types. Write "
+            "set_column_types={'id': DataType.to_string()}."
+        )
+    for name, kind in value.items():
+        if not isinstance(kind, DataType):
+            raise DatasetError(
+                f"set_column_types={{{name!r}: {kind!r}}}: that is no type. Write "
+                "DataType.to_string(), to_long(), to_float(), to_bool() or to_datetime()."
+            )
+    return dict(value)
+
+
+def _format(text: str | None) -> str | None:
+    if text is not None:
+        PartitionFormat(text)  # a wrong one is said now
+    return text

@@ -1,0 +1,277 @@
+"""Tables written to files by Dask, one for each mini-batch, and given back as datasets.
+
+Dask and pandas are imported inside functions, as everywhere in this package.
+"""
+
+from __future__ import annotations
+
+import atexit
+import pickle
+import re
+import shutil
+import tempfile
+from datetime import UTC
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.tabular.dask import ReadMiniBatch, loads
+from daskrun.data.tabular.target import Target
+from daskrun.data.tabular.whole import empty, plan_of, schema, warn_of
+from daskrun.errors import DatasetError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from daskrun.data.dataset import FileDataset
+    from daskrun.data.protocols import OnePath
+    from daskrun.data.tabular.dataset import TabularDataset
+    from daskrun.data.tabular.plan import TablePlan
+
+_MOST_NAME = 255
+"""Bytes in the name of a folder: what Linux's file systems can hold."""
+
+
+def to_csv_files(
+    dataset: TabularDataset, separator: str, target: OnePath | None, mini_batch_size: int | str
+) -> FileDataset:
+    """Write CSV files; see ``TabularDataset.to_csv_files``."""
+    if not isinstance(separator, str) or len(separator) != 1:
+        raise DatasetError(f"separator={separator!r} is not one character. Write ',' or '\\t'.")
+    return _one_file_each(dataset, WriteCsv, target, mini_batch_size, separator)
+
+
+def to_parquet_files(
+    dataset: TabularDataset, target: OnePath | None, mini_batch_size: int | str
+) -> FileDataset:
+    """Write Parquet files; see ``TabularDataset.to_parquet_files``."""
+    return _one_file_each(dataset, WriteParquet, target, mini_batch_size)
+
+
+def partition_by(
+    dataset: TabularDataset,
+    keys: tuple[str, ...],
+    target: OnePath,
+    mini_batch_size: int | str,
+) -> TabularDataset:
+    """Write Parquet files into a folder for each combination; see ``TabularDataset``."""
+    from daskrun.data.dataset import Dataset
+
+    for key in keys:
+        if re.search(r"[{}:/*]", key):
+            raise DatasetError(
+                f"partition_keys: the name {key!r} has one of {{}}:/* in it, which mean something "
+                "else in a partition_format. Give the column another name."
+            )
+    there = Target(target)
+    there.check_empty()
+    plan = plan_of(dataset, mini_batch_size)
+    warn_of(plan)
+    types = schema(plan)
+    _check_keys(keys, types.names)
+    kinds = {key: types.field(key).type for key in keys}
+    written = _write(plan, WritePartitions(plan, there, kinds))
+    if not sum(written):
+        raise DatasetError(f"{dataset!r} has no rows: there is nothing to partition.")
+    form = "/".join([*(_format_of(key, kinds[key]) for key in keys), "*.parquet"])
+    return Dataset.Tabular.from_parquet_files(target, partition_format=form)
+
+
+def _one_file_each(
+    dataset: TabularDataset,
+    writer: Callable[..., WriteMiniBatch],
+    target: OnePath | None,
+    mini_batch_size: int | str,
+    *options: Any,
+) -> FileDataset:
+    from daskrun.data.dataset import Dataset
+
+    if target is None:
+        target = tempfile.mkdtemp(prefix="daskrun-files-")
+        atexit.register(shutil.rmtree, target, ignore_errors=True)
+    there = Target(target)
+    there.check_empty()
+    plan = plan_of(dataset, mini_batch_size)
+    warn_of(plan)
+    write = writer(plan, there, *options)
+    if plan.known:
+        _write(plan, write)
+    else:  # a dataset without rows has columns all the same
+        write.write(empty(plan), 0)
+    return Dataset.File.from_files(target)
+
+
+def _write(plan: TablePlan, writer: WriteMiniBatch) -> list[int]:
+    """Have Dask write all mini-batches: on the cluster of the current client, else in threads."""
+    dask: Any = import_module("dask")  # partly typed
+    one = dask.delayed(writer)
+    return list(dask.compute(*(one(load, n) for n, load in enumerate(loads(plan)))))
+
+
+class WriteMiniBatch(ReadMiniBatch):
+    """Writes a mini-batch; Dask may call it again, the file is then the same.
+
+    Parameters
+    ----------
+    plan
+        Over one input.
+    target
+        Where the file goes.
+    """
+
+    def __init__(self, plan: TablePlan, target: Target) -> None:
+        super().__init__(plan)
+        self._target = target
+        self._schema = schema(plan)
+        self._width = max(5, len(str(plan.known)))
+
+    def __call__(self, load: bytes, number: int) -> int:  # type: ignore[override]
+        """Load and write mini-batch ``number``; gives how many files were written."""
+        return self.write(self.loader().frame(pickle.loads(load)), number)
+
+    def write(self, frame: pd.DataFrame, number: int) -> int:
+        """Write the rows of mini-batch ``number``."""
+        raise NotImplementedError
+
+    def _name(self, number: int, suffix: str) -> str:
+        # As many digits as needed for code-point order to be that of the mini-batches.
+        return f"part-{number:0{self._width}d}.{suffix}"
+
+
+class WriteCsv(WriteMiniBatch):
+    """Writes CSV with a header.
+
+    Parameters
+    ----------
+    plan, target
+        Of :class:`WriteMiniBatch`.
+    separator
+        One character.
+    """
+
+    def __init__(self, plan: TablePlan, target: Target, separator: str) -> None:
+        super().__init__(plan, target)
+        self._separator = separator
+
+    def write(self, frame: pd.DataFrame, number: int) -> int:
+        """Write one file."""
+        with self._target.writing(self._name(number, "csv")) as path:
+            frame.to_csv(path, sep=self._separator, index=False, encoding="utf-8")
+        return 1
+
+
+class WriteParquet(WriteMiniBatch):
+    """Writes Parquet with the dataset's one schema."""
+
+    def write(self, frame: pd.DataFrame, number: int) -> int:
+        """Write one file."""
+        self._write_table(_as_table(frame, self._schema), self._name(number, "parquet"))
+        return 1
+
+    def _write_table(self, table: pa.Table, name: str) -> None:
+        from pyarrow import parquet
+
+        with self._target.writing(name) as path:
+            parquet.write_table(table, path)
+
+
+class WritePartitions(WriteParquet):
+    """Writes a file for each combination of values of the keys that a mini-batch holds.
+
+    Parameters
+    ----------
+    plan, target
+        Of :class:`WriteMiniBatch`.
+    kinds
+        The keys, and their Arrow types.
+    """
+
+    def __init__(self, plan: TablePlan, target: Target, kinds: dict[str, pa.DataType]) -> None:
+        super().__init__(plan, target)
+        self._kinds = kinds
+
+    def write(self, frame: pd.DataFrame, number: int) -> int:
+        """Write the files."""
+        import pyarrow as pa
+
+        schema = pa.schema([field for field in self._schema if field.name not in self._kinds])
+        files = 0
+        for folder, rows in self._folders(frame):
+            table = _as_table(rows.drop(columns=list(self._kinds)), schema)
+            self._write_table(table, f"{folder}/{self._name(number, 'parquet')}")
+            files += 1
+        return files
+
+    def _folders(self, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Give the folders that rows belong in, with their rows in order."""
+        keys = list(self._kinds)
+        for values, rows in frame.groupby(keys, sort=False, dropna=False, observed=True):
+            pairs = zip(keys, values, strict=True)
+            yield "/".join(_folder_name(k, v, self._kinds[k]) for k, v in pairs), rows
+
+
+def _as_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Give rows the dataset's types; a column that does not fit keeps its own."""
+    import pyarrow as pa
+
+    try:
+        return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+    except pa.ArrowInvalid:  # such as decimals in a column that was thought to hold integers
+        return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _check_keys(keys: Sequence[str], names: Sequence[str]) -> None:
+    for key in keys:
+        if key not in names:
+            raise DatasetError(
+                f"partition_keys={list(keys)!r}: there is no column {key!r}. There are "
+                f"{', '.join(map(repr, names))}."
+            )
+    if set(keys) == set(names):
+        raise DatasetError(
+            f"partition_keys={list(keys)!r} are all columns there are: no column would be left in "
+            "the files. Leave one out."
+        )
+
+
+def _format_of(key: str, kind: pa.DataType) -> str:
+    """Write a key for the ``partition_format`` that reads the folders."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind):
+        return f"{{{key}:yyyy-MM-dd-HH-mm-ss}}"
+    return f"{{{key}:yyyy-MM-dd}}" if pa.types.is_date(kind) else f"{{{key}}}"
+
+
+def _folder_name(key: str, value: Any, kind: pa.DataType) -> str:
+    """Write a value as the name of a folder from which it can be read again."""
+    import pandas as pd
+    import pyarrow as pa
+
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        raise TableError(
+            f"partition_keys: the column {key!r} has a missing value, which no folder can be "
+            f"named by. Leave these rows out: dataset.filter(dataset[{key!r}].not_null())."
+        )
+    if pa.types.is_timestamp(kind):
+        time = value.tz_convert(UTC) if value.tzinfo else value
+        if time.microsecond or time.nanosecond:
+            raise TableError(
+                f"partition_keys: the column {key!r} has the time {value}, and a folder's name "
+                "tells whole seconds. Partition by another column."
+            )
+        return str(time.strftime("%Y-%m-%d-%H-%M-%S"))
+    # Where integers met missing values they are float64: 5.0 belongs with 5.
+    text = str(int(value)) if pa.types.is_integer(kind) and value == int(value) else str(value)
+    if not text or text.startswith(".") or "/" in text or "\0" in text or _long(text):
+        raise TableError(
+            f"partition_keys: the column {key!r} has the value {text[:80]!r}, which can't be the "
+            "name of a folder that is read again. Partition by another column."
+        )
+    return text
+
+
+def _long(text: str) -> bool:
+    return len(text.encode("utf-8", "surrogateescape")) > _MOST_NAME
