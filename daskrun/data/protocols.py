@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 from daskrun.errors import DatasetError
+from daskrun.storage.urls import shown_url as shown_url  # what speaks of places shows them so
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,20 +40,6 @@ class DataPath:
 OnePath: TypeAlias = "str | os.PathLike[str] | DataPath | tuple[Place, str]"
 AnyPath: TypeAlias = "OnePath | Sequence[OnePath]"
 PathElement: TypeAlias = "str | DataPath"
-
-_USER = re.compile(r"(://)[^/@\s]+@")
-_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\")>]+")
-
-
-def shown_url(text: str) -> str:
-    """Hide what may be a secret in the URLs of a text: user and password, and the query.
-
-    Examples
-    --------
-    >>> shown_url("no https://me:secret@host/0.png?sig=abc")
-    'no https://***@host/0.png?***'
-    """
-    return _QUERY.sub(r"\1?***", _USER.sub(r"\1***@", text))
 
 
 def shown(element: PathElement) -> str:

@@ -18,7 +18,8 @@ from daskrun.storage.s3 import piece_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from daskrun.storage.url_folder import Publication, Range, UrlFolder
+    from daskrun.storage.publication import Publication
+    from daskrun.storage.url_folder import Range, UrlFolder
 
 
 AT_ONCE = 4
@@ -55,7 +56,7 @@ class ObjectFinalizer:
         self._committed = Committed()
         self._headers = Headers()
         self._header_lock = threading.Lock()
-        self._publication: Publication = folder.publication(name)
+        self._publication: Publication = folder.publication(name, f"{parts}/upload")
         self._taken: queue.SimpleQueue[tuple[int, bytes] | bool | None] = queue.SimpleQueue()
         """Entries with the index of the first; at the end ``overwrite``, or None to give up."""
         self._thread: threading.Thread | None = None

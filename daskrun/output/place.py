@@ -132,9 +132,7 @@ class UrlPlace:
 
     def sweep(self) -> None:
         """Delete the run's parts."""
-        prefix = f"{self._aside}/"
-        folder = self._folder
-        folder.delete([name for name in folder.names(self._aside) if name.startswith(prefix)])
+        self._folder.forget(self._aside)
 
     @property
     def _folder(self) -> UrlFolder:

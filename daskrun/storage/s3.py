@@ -14,7 +14,8 @@ from daskrun.storage.url_folder import BLOCK, READS, UrlFolder
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from daskrun.storage.url_folder import Publication, Range
+    from daskrun.storage.publication import Publication
+    from daskrun.storage.url_folder import Range
 
 SMALLEST_PIECE = 5 * 2**20
 """Bytes that each piece of a multipart upload must have, but for the last (S3's rule)."""
@@ -54,9 +55,22 @@ class S3Folder(UrlFolder):
         bucket, key, _ = self.system.split_path(self.path(name))
         return str(bucket), str(key)
 
-    def publication(self, name: str) -> Publication:
+    def publication(self, name: str, note: str = "") -> Publication:
         """Begin an object that appears whole."""
-        return Multipart(self, name)
+        return Multipart(self, name, note)
+
+    def forget(self, below: str) -> None:
+        """Delete what is below, and have S3 forget uploads of processes that were killed."""
+        super().forget(below)
+        bucket, key = self.address(f"{below}/")
+        # Not all who may write may list these; S3 can be told to drop them after some days.
+        with suppress(Exception):
+            found = self.system.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=key)
+            for upload in found.get("Uploads", ()):
+                name, number = upload["Key"], upload["UploadId"]
+                self.system.call_s3(
+                    "abort_multipart_upload", Bucket=bucket, Key=name, UploadId=number
+                )
 
     def _put(self, name: str, data: bytes) -> None:
         self.call("put_object", name, Body=data)
@@ -87,15 +101,25 @@ class S3Folder(UrlFolder):
 
 
 class Multipart:
-    """A multipart upload; an object of one small piece is put in one request."""
+    """A multipart upload; an object of one small piece is put in one request.
+
+    Parameters
+    ----------
+    folder, name
+        What is made.
+    note
+        Object that the upload's id is kept in while it goes on, ``""`` for none. An upload that is
+        noted there was left by a driver that was killed, and is aborted first.
+    """
 
     ordered = False
     copies = True
     smallest = SMALLEST_PIECE
 
-    def __init__(self, folder: S3Folder, name: str) -> None:
+    def __init__(self, folder: S3Folder, name: str, note: str = "") -> None:
         self._folder = folder
         self._name = name
+        self._note = note
         self._what = f"write {folder.shown(name)}"
         self._mark = {MARK: f"{random.getrandbits(128):032x}"}
         self._lock = threading.Lock()
@@ -170,6 +194,11 @@ class Multipart:
         if not self._upload:
             return
         upload, self._upload = self._upload, ""
+        self._abort(upload)
+        if self._note:
+            self._folder.delete([self._note])
+
+    def _abort(self, upload: str) -> None:
         folder = self._folder
         # FileNotFoundError: it is completed or forgotten already
         with suppress(FileNotFoundError):
@@ -202,10 +231,15 @@ class Multipart:
 
     def _begin(self) -> str:
         folder = self._folder
+        if self._note and folder.exists(self._note):
+            size = int(folder.call("head_object", self._note)["ContentLength"])
+            self._abort(folder.read([(self._note, 0, size)])[0].decode())
         begun = folder.patiently(
             self._what,
             lambda: folder.call("create_multipart_upload", self._name, Metadata=self._mark),
         )
+        if self._note:
+            folder.put(self._note, str(begun["UploadId"]).encode())
         return str(begun["UploadId"])
 
     def _conclude(self, method: str, guard: dict[str, str], **arguments: Any) -> None:

@@ -7,16 +7,14 @@ or replaced, whole.
 
 from __future__ import annotations
 
-import errno
 import functools
-import random
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.errors import StorageError
-from daskrun.storage.urls import shown_url, without_secrets
+from daskrun.storage.patience import explained, harmless, patiently
+from daskrun.storage.publication import Publication, Staged
+from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,61 +24,13 @@ Result = TypeVar("Result")
 Range = tuple[str, int, int]
 """Name of an object, first byte, one past the last."""
 
-TRIES = 5
-FIRST_DELAY = 0.2
-"""Seconds before something is tried again, doubled each time: 3 s in all, on top of the patience of
-the file system itself."""
 READS = 16
 """Ranges asked for at once: round trips of tens of milliseconds are hidden, few sockets used."""
 BLOCK = 8 * 2**20
 """Bytes of a large object that are on their way at once."""
-FINAL = (
-    FileNotFoundError,
-    FileExistsError,
-    PermissionError,
-    IsADirectoryError,
-    NotImplementedError,
-    ImportError,
-    TypeError,
-    ValueError,
-)
-"""Errors that another try would only repeat."""
-FINAL_NUMBERS = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOSPC, errno.EROFS})
-FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError")
-"""Those of botocore, which is not imported for their sake."""
 _FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"})
 """Stores that need no folder before there is a file in it."""
 _PACKAGES = {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "gs": "gcsfs", "gcs": "gcsfs"}
-
-
-class Publication(Protocol):
-    """An object in the making: readers see nothing of it until :meth:`commit`, then all."""
-
-    ordered: bool
-    """Whether pieces must be written in their order, one at a time; else any thread may write any
-    piece at any time."""
-    copies: bool
-    """Whether :meth:`copy` can be asked."""
-    smallest: int
-    """Bytes that a piece must have, the last one excepted."""
-
-    def write(self, number: int, data: bytes) -> None:
-        """Write piece ``number`` (0, 1, 2, …)."""
-
-    def copy(self, number: int, source: Range) -> None:
-        """Have the store itself make piece ``number`` of a range of an object in the folder."""
-
-    def commit(self, overwrite: bool) -> None:
-        """Let the object appear, whole.
-
-        Raises
-        ------
-        FileExistsError
-            There is one of that name, and ``overwrite`` is False.
-        """
-
-    def abort(self) -> None:
-        """Leave no trace; may be called again, and after anything."""
 
 
 class UrlFolder:
@@ -158,12 +108,12 @@ class UrlFolder:
         return self.patiently(f"look at {self.shown(name)}", lambda: self._exists(name))
 
     def names(self, below: str = "") -> list[str]:
-        """List all objects of the folder, or of one in it, sorted."""
+        """List all objects of the folder, or of one in it, relative to that, sorted."""
+        base = self.path(below) if below else self._base
 
         def find() -> list[str]:
             self.system.invalidate_cache()
-            found = self.system.find(self.path(below) if below else self._base)
-            return sorted(path[len(self._base) + 1 :] for path in found)
+            return sorted(path[len(base) + 1 :] for path in self.system.find(base))
 
         try:
             return self.patiently(f"list {self.shown(below)}", find, plain=True)
@@ -175,9 +125,20 @@ class UrlFolder:
         if names:
             self.patiently(f"delete in {self.shown()}", lambda: self._delete(names))
 
-    def publication(self, name: str) -> Publication:
-        """Begin an object that appears whole."""
+    def publication(self, name: str, note: str = "") -> Publication:  # noqa: ARG002  (S3's)
+        """Begin an object that appears whole.
+
+        Parameters
+        ----------
+        note
+            Where to note what this leaves when its process is killed, for the next one that
+            begins the same object.
+        """
         return Staged(self, name)
+
+    def forget(self, below: str) -> None:
+        """Delete all objects of a folder in it, and what was begun there and never ended."""
+        self.delete([f"{below}/{name}" for name in self.names(below)])
 
     def patiently(self, what: str, call: Callable[[], Result], *, plain: bool = False) -> Result:
         """Do something, again with growing pauses where that may help.
@@ -194,27 +155,11 @@ class UrlFolder:
         StorageError
             It fails for good; the text holds no secret.
         """
-        delay = FIRST_DELAY
-        for chance in range(TRIES):
-            try:
-                return call()
-            except Exception as error:  # each of fsspec's file systems has errors of its own
-                if plain and isinstance(error, (FileNotFoundError, FileExistsError)):
-                    raise
-                if _is_final(error) or chance == TRIES - 1:
-                    raise self._explained(what, error) from error
-                time.sleep(delay * random.uniform(0.5, 1.5))
-                delay *= 2
-        raise AssertionError
+        return patiently(what, call, self._options, plain=plain)
 
     def try_once(self, what: str, call: Callable[[], Result]) -> Result:
         """Do something; what fails is a :class:`StorageError` without secrets."""
-        try:
-            return call()
-        except StorageError:
-            raise
-        except Exception as error:  # each of fsspec's file systems has errors of its own
-            raise self._explained(what, error) from error
+        return patiently(what, call, self._options, tries=1)
 
     # what subclasses know better
 
@@ -261,76 +206,6 @@ class UrlFolder:
             except FileNotFoundError:
                 continue
 
-    def _explained(self, what: str, error: Exception) -> StorageError:
-        text = without_secrets(f"{type(error).__name__}: {error}", self._options).rstrip(".")
-        return StorageError(f"can't {what}: {text}")
-
-
-class Staged:
-    """A publication where a store has no multipart upload: written aside, then moved."""
-
-    ordered = True
-    copies = False
-    smallest = 1
-
-    def __init__(self, folder: UrlFolder, name: str) -> None:
-        self._folder = folder
-        self._name = name
-        self._aside = f"{name}.{random.getrandbits(64):016x}.tmp"
-        self._file: Any = None
-
-    def write(self, number: int, data: bytes) -> None:
-        """Write the next piece."""
-        folder = self._folder
-
-        def write() -> None:
-            if self._file is None:
-                folder.make_room(self._aside)
-                self._file = folder.system.open(folder.path(self._aside), "wb")
-            self._file.write(data)
-
-        # once: a stream that failed on the way can't be taken up again
-        folder.try_once(f"write piece {number} of {folder.shown(self._name)}", write)
-
-    def copy(self, number: int, source: Range) -> None:
-        """Never asked: ``copies`` is False."""
-        raise NotImplementedError
-
-    def commit(self, overwrite: bool) -> None:
-        """Close what was written aside and move it to its name."""
-        folder, name = self._folder, self._name
-        if self._file is None:
-            self.write(0, b"")
-        folder.try_once(f"write {folder.shown(name)}", self._file.close)
-        there = folder.exists(name)
-        if there and not overwrite:
-            raise FileExistsError(folder.shown(name))
-
-        def move() -> None:
-            if there:
-                folder.system.rm_file(folder.path(name))
-            folder.system.mv(folder.path(self._aside), folder.path(name))
-
-        folder.try_once(f"publish {folder.shown(name)}", move)
-        folder.system.invalidate_cache()
-        self._file = None
-
-    def abort(self) -> None:
-        """Remove what was written aside."""
-        if self._file is None:
-            return
-        file, self._file = self._file, None
-        with suppress(Exception):  # it is thrown away
-            file.close()
-        self._folder.delete([self._aside])
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether another try would only repeat it."""
-    if isinstance(error, FINAL) or type(error).__name__ in FINAL_NAMES:
-        return True
-    return isinstance(error, OSError) and error.errno in FINAL_NUMBERS
-
 
 def open_url_folder(url: str, options: Mapping[str, Any]) -> UrlFolder:
     """Open a folder behind a URL; one on S3 can do more.
@@ -353,12 +228,11 @@ def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
         system, path = url_to_fs(url, **options)
-    except Exception as error:  # each of fsspec's file systems has errors of its own
-        text = without_secrets(f"{type(error).__name__}: {error}", options).rstrip(".")
+    except Exception as error:  # noqa: BLE001  (each of fsspec's file systems has its own)
         protocol = url.partition("://")[0]
         package = {"s3": "s3fs", "s3a": "s3fs", **_PACKAGES}.get(protocol)
-        fix = ""
+        what = f"can't open {shown_url(url)}"
         if isinstance(error, ImportError) and package:
-            fix = f" Install the package it needs: pip install {package}"
-        raise StorageError(f"can't open {shown_url(url)}: {text}.{fix}") from error
+            what += f", which needs the package {package} (pip install {package})"
+        raise explained(what, error, options) from harmless(error, options)
     return system, str(path).rstrip("/")

@@ -1,5 +1,6 @@
 import os
 import threading
+import traceback
 import zlib
 
 import pytest
@@ -347,3 +348,42 @@ def test_a_bundle_that_can_not_be_put_is_an_os_error(bucket, tmp_path):
     part.write(b"row\n")
     with pytest.raises(OSError, match=r"can't write s3://no-such-bucket-anywhere/parts/p-"):
         part.sync()
+
+
+def test_uploads_of_processes_that_were_killed_are_forgotten(s3_run, bucket, tmp_path):
+    rows = os.urandom(12 * MEGA)
+    s3_run.add(0, rows)
+    s3_run.add(1, b"end\n")
+    publication = s3_run.folder.publication(f"{PARTS}/amid a bundle")
+    publication.write(0, rows[: 9 * MEGA])
+    publication.write(1, rows[: 9 * MEGA])
+    killed = s3_run.folder.publication("rows.txt", f"{PARTS}/upload")
+    killed.write(0, rows[: 6 * MEGA])
+    killed.write(1, rows[: 6 * MEGA])
+    assert bucket.uploads() == 2
+    s3_run.finalizer.publish(overwrite=False, total=2)
+    output_place(f"{bucket.url}/out", bucket.options, "run1").sweep()
+    assert bucket.uploads() == 0
+    assert bucket.keys() == ["out/rows.txt"]
+    assert bucket.get("out/rows.txt") == rows + b"end\n"
+
+
+@pytest.mark.parametrize("hidden", ["of the error", "of its cause"])
+def test_no_traceback_shows_a_secret(tmp_path, hidden):
+    secret = "a-secret-of-mine"
+    folder = open_url_folder(f"file://{tmp_path}", {"auto_mkdir": True, "word": secret})
+
+    def fails():
+        if hidden == "of the error":
+            raise PermissionError(f"no {secret}")
+        try:
+            raise KeyError(secret)
+        except KeyError as error:
+            raise PermissionError("no") from error
+
+    with pytest.raises(StorageError, match=r"can't try: PermissionError: no") as caught:
+        folder.patiently("try", fails)
+    assert secret not in "".join(traceback.format_exception(caught.value))
+    with pytest.raises(StorageError, match="can't try: TypeError: 3") as caught:
+        folder.patiently("try", lambda: (_ for _ in ()).throw(TypeError(3)))
+    assert isinstance(caught.value.__cause__, TypeError)
