@@ -84,6 +84,8 @@ class BundleReturned:
     seconds: float
     """Wall time in the script process."""
     now: float
+    warnings: tuple[str, ...] = ()
+    """What readers changed to make data fit, in words; each process says each text once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,55 @@ class FilePaths:
         return ("files", *self.names)
 
 
-Load = FilePaths
-"""What a mini-batch loads. Byte ranges, row groups and frames join this union with tables."""
+@dataclass(frozen=True, slots=True)
+class TablePieces:
+    """Rows of a table; ``run()`` gets them as one ``pandas.DataFrame`` with index 0..n-1."""
+
+    pieces: tuple[tuple[Any, ...], ...]
+    """What to read, in order: each the fields of :class:`daskrun.data.tabular.contracts.Piece`.
+    One, unless the run has ``partition_keys``: then all files of a combination of values."""
+
+    slices: tuple[tuple[int, int], ...] = ()
+    """For each ``take`` or ``skip`` of the dataset the rows, of those that reach it here, that it
+    keeps: first and one past the last."""
+
+    first_row: int | None = None
+    """Index of its first row in the whole input; None where the source does not give it."""
+
+    def plain(self) -> tuple[Any, ...]:
+        """Give the fields as a tuple of builtins, the first of them the kind."""
+        return ("table", self.pieces, self.slices, self.first_row)
+
+
+Load = FilePaths | TablePieces
+"""What a mini-batch loads."""
+
+
+class Survey(NamedTuple):
+    """A look at the data that later mini-batches wait for, made where mini-batches are run.
+
+    It travels like a mini-batch, with an encoded descriptor of the same fields, and its load
+    begins with ``"survey"``; it calls no user code and is not counted.
+    """
+
+    number: int
+    """From 0, in the order in which they were begun."""
+    descriptor: bytes
+    key: tuple[Any, ...]
+    """What it looks at, as JSON can hold it: the same in every run over the same data."""
+
+
+class Surveyor(Protocol):
+    """The part of a lazy plan that needs the data itself to be looked at. One thread calls it."""
+
+    def begin(self, most: int) -> list[Survey]:
+        """Give up to ``most`` surveys to be made now; they may end in any order."""
+
+    def learn(self, number: int, found: Any) -> None:
+        """Take what a survey found; :attr:`Plan.known` may grow."""
+
+    def give_up(self, number: int, trouble: str) -> None:
+        """Take it that a survey can't be made: what depends on it can't be read, and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +121,9 @@ class PlanInput:
     kind: str = "files"
     """``files`` or ``tabular``."""
 
+    table: dict[str, Any] | None = None
+    """How script processes read it: ``TableInput.spec``; None for files."""
+
 
 class Plan(Protocol):
     """The mini-batches of a run, found lazily, in an order that is the same every time.
@@ -84,6 +134,10 @@ class Plan(Protocol):
     inputs: tuple[PlanInput, ...]
 
     @property
+    def surveyor(self) -> Surveyor | None:
+        """What has the data looked at; None where names and sizes are enough."""
+
+    @property
     def known(self) -> int:
         """How many mini-batches have been found so far."""
 
@@ -92,7 +146,7 @@ class Plan(Protocol):
         """Whether ``known`` is all there are."""
 
     def extend(self, upto: int) -> None:
-        """Look on until ``upto`` mini-batches are known or the data ends."""
+        """Look on until ``upto`` mini-batches are known, the data ends, or a survey is needed."""
 
     def __getitem__(self, index: int) -> MiniBatch:
         """Give mini-batch ``index``, ``0 <= index < known``."""

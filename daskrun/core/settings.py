@@ -22,8 +22,10 @@ class RunSettings:
     output_action: str = "append_row"
     """``append_row`` or ``summary_only``."""
     append_row_file_name: str = "parallel_run_step.txt"
-    mini_batch_size: int = 10
-    """Files for a file dataset, bytes for a tabular one."""
+    mini_batch_size: int | None = None
+    """Files for a file dataset, bytes for a tabular one; None: 10 files or 1 MB."""
+    partition_keys: tuple[str, ...] | None = None
+    """One mini-batch per existing combination of the values of these columns."""
     error_threshold: int = -1
     """Failed items allowed over the whole input; -1: any number."""
     allowed_failed_count: int | None = None

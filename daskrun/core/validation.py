@@ -208,19 +208,29 @@ def _file_name(value: Any) -> str:
     return value
 
 
-def _file_count(value: Any) -> int:
+def _mini_batch_size(value: Any) -> int:
+    """Take a number of files or of bytes: which of them it is, the step's inputs say."""
     written = "Give a number of files for a file dataset (mini_batch_size=10)"
+    written += " or bytes for a tabular one (mini_batch_size='10MB')."
     try:
         number = parse_size(value)
     except ValueError as error:
-        raise ValueError(
-            f"{error}. {written} or bytes for a tabular one (mini_batch_size='10MB')."
-        ) from None
-    if isinstance(value, str) and not value.isdecimal():
-        raise ValueError(f"is a size in bytes, and the inputs are files. {written}.")
-    if not 1 <= number <= LARGEST_INT:
-        raise ValueError(f"is out of range: it must be 1 or more. {written}.")
+        raise ValueError(f"{error}. {written}") from None
+    if number < 1:
+        raise ValueError(f"is out of range: it must be 1 or more. {written}")
     return number
+
+
+def _keys(value: Any) -> tuple[str, ...]:
+    example = "partition_keys=['Department']"
+    if isinstance(value, str) or not isinstance(value, list | tuple) or not value:
+        raise ValueError(f"is not a list of names. Write {example}.")
+    for key in value:
+        if not isinstance(key, str) or not key:
+            raise ValueError(f"has {key!r}, which is not a column's name. Write {example}.")
+    if len(set(value)) < len(value):
+        raise ValueError(f"names a column twice. Write {example}.")
+    return tuple(value)
 
 
 def _memory(value: Any) -> int:
@@ -281,7 +291,8 @@ RULES: dict[str, Rule] = {
     "source_directory": _optional(_path("source_directory='src', or leave it out")),
     "output_action": _choice("output_action", OUTPUT_ACTIONS),
     "append_row_file_name": _file_name,
-    "mini_batch_size": _file_count,
+    "mini_batch_size": _optional(_mini_batch_size),
+    "partition_keys": _optional(_keys),
     "error_threshold": _integer(-1, "error_threshold=10, or -1 to ignore failed items"),
     "allowed_failed_count": _optional(
         _integer(-1, "allowed_failed_count=10, or -1 to ignore them")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from array import array
 from bisect import bisect_right
 from hashlib import blake2b
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
+from daskrun.data.paths import PathTable
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
 
@@ -33,11 +35,14 @@ class FilePlan:
         Files in a mini-batch, at least 1.
     listings
         What the datasets hold, if they were listed before; None: they are listed now.
+    partition_keys
+        Columns of the datasets' ``partition_format``: a mini-batch is then all files of one
+        existing combination of their values, in the order in which the combinations come.
 
     Raises
     ------
     DatasetError
-        If an input holds no file or can't be read.
+        If an input holds no file, can't be read, or is not partitioned by the keys.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class FilePlan:
         mini_batch_size: int,
         *,
         listings: Sequence[Listing] | None = None,
+        partition_keys: Sequence[str] | None = None,
     ) -> None:
         whole = isinstance(mini_batch_size, int) and not isinstance(mini_batch_size, bool)
         if not whole or mini_batch_size < 1:
@@ -61,13 +67,53 @@ class FilePlan:
             if not len(listing.table):
                 raise DatasetError(f"input {name!r}: no file is left of {dataset!r}.")
         self.mini_batch_size = mini_batch_size
-        self.inputs = tuple(
-            PlanInput(name, listing.root, listing.remote, listing.storage_options)
-            for (name, _), listing in zip(inputs, listings, strict=True)
-        )
+        self.partition_keys = tuple(partition_keys or ())
         self._tables = [listing.table for listing in listings]
-        counts = (-(-len(table) // mini_batch_size) for table in self._tables)
+        self._bounds: list[array[int] | None] = [None] * len(listings)
+        """With keys: where each mini-batch begins in its table, whose files are put together."""
+        partitions = [
+            self._group(number, name, dataset, listing)
+            for number, ((name, dataset), listing) in enumerate(zip(inputs, listings, strict=True))
+        ]
+        self.inputs = tuple(
+            PlanInput(name, listing.root, listing.remote, listing.storage_options, table=partition)
+            for (name, _), listing, partition in zip(inputs, listings, partitions, strict=True)
+        )
+        counts = (
+            -(-len(table) // mini_batch_size) if bounds is None else len(bounds) - 1
+            for table, bounds in zip(self._tables, self._bounds, strict=True)
+        )
         self._starts = list(accumulate(counts, initial=0))
+
+    def _group(
+        self, number: int, name: str, dataset: FileDataset, listing: Listing
+    ) -> dict[str, Any] | None:
+        """Put the files of each combination of values together; say how values are read."""
+        if not self.partition_keys:
+            return None
+        # Here: few runs have keys.
+        from daskrun.data.tabular.partition_format import PartitionFormat, grouped
+
+        text = dataset.partition_format
+        if text is None:
+            raise DatasetError(
+                f"input {name!r} is not partitioned, and "
+                f"partition_keys={list(self.partition_keys)} asks for its parts. Give "
+                "partition_format='{key}/*.png' where the dataset is made, "
+                "or leave partition_keys out."
+            )
+        form = PartitionFormat(text)
+        groups = grouped(form, listing.root, listing.table, self.partition_keys)
+        rows = list(listing.table.rows())
+        self._tables[number] = PathTable(rows[file] for files in groups for file in files)
+        self._bounds[number] = array("q", accumulate(map(len, groups), initial=0))
+        partition = {"format": text, "columns": list(form.columns)}
+        return {"partition": partition, "partition_keys": list(self.partition_keys)}
+
+    @property
+    def surveyor(self) -> None:
+        """None: names are enough."""
+        return None
 
     @property
     def known(self) -> int:
@@ -102,14 +148,19 @@ class FilePlan:
         if not 0 <= index < self._starts[-1]:
             raise IndexError(f"index={index} is not below the number of mini-batches, {self.known}")
         which = bisect_right(self._starts, index) - 1
-        table = self._tables[which]
-        start = (index - self._starts[which]) * self.mini_batch_size
-        stop = start + self.mini_batch_size
+        table, bounds = self._tables[which], self._bounds[which]
+        number = index - self._starts[which]
+        if bounds is None:
+            start = number * self.mini_batch_size
+            stop = start + self.mini_batch_size
+        else:
+            start, stop = bounds[number : number + 2]
         return which, table[start:stop], table.nbytes(start, stop)
 
     def fingerprint(self) -> str:
         """Digest roots, names, sizes, times and mini-batch size (32 hex digits)."""
-        digest = blake2b(f"files:{self.mini_batch_size}".encode(), digest_size=16)
+        head = f"files:{self.mini_batch_size}:{','.join(self.partition_keys)}"
+        digest = blake2b(head.encode(), digest_size=16)
         for source, table in zip(self.inputs, self._tables, strict=True):
             # Without the user and password a URL may hold: a new password is not new data.
             root = shown_url(source.root).encode("utf-8", "surrogateescape")

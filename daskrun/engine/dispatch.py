@@ -51,4 +51,5 @@ def returned(result: dict[str, Any], now: float | None = None) -> Event:
         outcomes=(*read_tape(result["tape"]), *charged),
         seconds=result["seconds"],
         now=now,
+        warnings=tuple(result.get("warnings", ())),
     )

@@ -28,11 +28,10 @@ from daskrun.core.minibatch import digest
 from daskrun.core.report import Report, RunStatus
 from daskrun.core.sizing import BundleSizer
 from daskrun.engine.commit import record
-from daskrun.engine.nodes import aside_folder, parts_folder
+from daskrun.engine.nodes import output_of
+from daskrun.engine.surveys import Surveys
 from daskrun.engine.target import make_dispatcher
-from daskrun.errors import DaskrunError
-from daskrun.output.finalize import Finalizer
-from daskrun.output.folder import sweep
+from daskrun.errors import DaskrunError, DatasetError
 from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from daskrun.core.observer import Observer
     from daskrun.engine.dispatch import Dispatcher
     from daskrun.engine.request import StepRequest
+    from daskrun.output.place import Joining
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +98,9 @@ class Driver:
         self._settings = request.settings
         self._plan = request.plan
         self._ledger = Ledger(request.settings)
+        self._surveys = Surveys(request.plan, request.settings.run_max_try, self._note_later)
+        self._planned: tuple[int, bool] | None = None
+        self._warnings: dict[str, None] = {}
         self._sizer = BundleSizer()
         self._dispatcher = dispatcher or make_dispatcher(request)
         self._slots: dict[str, int] = {}
@@ -109,7 +112,8 @@ class Driver:
         self._next_progress = 0.0
         self._nodes_lost: list[str] = []
         self._journal: Journal | None = None
-        self._finalizer: Finalizer | None = None
+        self._output = output_of(request)
+        self._finalizer: Joining | None = None
 
     def run(self) -> Report:
         """Run to the end."""
@@ -132,12 +136,10 @@ class Driver:
         self._close(completed)
         return self._report(trouble)
 
-    def _make_finalizer(self) -> Finalizer | None:
-        parts = parts_folder(self._request)
-        if parts is None or self._request.output_folder is None:
+    def _make_finalizer(self) -> Joining | None:
+        if self._output is None or not self._settings.appends:
             return None
-        target = self._request.output_folder / self._settings.append_row_file_name
-        return Finalizer(parts, target)
+        return self._output.joining(self._settings.append_row_file_name)
 
     def _note_start(self) -> None:
         settings = asdict(self._settings)
@@ -158,6 +160,11 @@ class Driver:
         self._journal.append(entry)
         self._journal.sync()
 
+    def _note_later(self, entry: dict[str, Any]) -> None:
+        """Have an entry in the journal before anything that comes after it."""
+        assert self._journal is not None
+        self._journal.append(entry)
+
     # the loop
 
     def _loop(self) -> None:
@@ -177,7 +184,9 @@ class Driver:
         plan = self._plan
         if not plan.complete:
             plan.extend(plan.known + PLAN_AHEAD)
-        self._handle(Planned(plan.known, plan.complete, time.monotonic()))
+        if (plan.known, plan.complete) != self._planned:
+            self._planned = plan.known, plan.complete
+            self._handle(Planned(*self._planned, time.monotonic()))
 
     def _events(self) -> Iterator[Event]:
         """Wait for something to happen, not past the next thing that is due."""
@@ -193,7 +202,7 @@ class Driver:
 
     def _checked(self, event: Event) -> Event:
         """Leave out outcomes nobody is owed: each mini-batch of a bundle counts once, as asked."""
-        if not isinstance(event, BundleReturned):
+        if not isinstance(event, BundleReturned) or event.number < 0:
             return event
         bundle = self._ledger.bundle(event.number)
         owed = dict(bundle.entries) if bundle is not None else {}
@@ -216,6 +225,9 @@ class Driver:
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, (BundleReturned, BundleLost)):
+            if event.number < 0:
+                self._learn(event)
+                return
             bundle = self._ledger.bundle(event.number)
             if bundle is None:
                 return  # given up before: another has it
@@ -238,6 +250,8 @@ class Driver:
             self._digests.pop(event.number, None)
             return
         self._sizer.observe(len(event.outcomes), event.seconds)
+        self._warnings.update(dict.fromkeys(event.warnings))
+        self._end_on_doubt(event)
         if self._finalizer is None or event.process is None:
             return
         for outcome in event.outcomes:
@@ -253,6 +267,25 @@ class Driver:
                     )
                 else:
                     self._finalizer.skip(outcome.index)
+
+    def _end_on_doubt(self, event: BundleReturned) -> None:
+        """End the run where a mini-batch failed by what makes others wrong too."""
+        for outcome in event.outcomes:
+            if outcome.error is not None and outcome.error.get("ends_run"):
+                reason = f"mini-batch {outcome.index}: {outcome.error['message']}"
+                self._dispatcher.events.put(StopAsked(reason, canceled=False, now=event.now))
+
+    def _learn(self, event: BundleReturned | BundleLost) -> None:
+        """Take a survey back, and plan on with what it found."""
+        if isinstance(event, BundleReturned):
+            self._warnings.update(dict.fromkeys(event.warnings))
+        if self._ledger.stopped:
+            return
+        try:
+            if self._surveys.returned(event):
+                self._know_plan()
+        except DatasetError as error:
+            self._handle(StopAsked(str(error), canceled=False, now=event.now))
 
     def _carry_out(self, order: Order) -> None:
         if isinstance(order, Skip) and self._finalizer is not None:
@@ -283,6 +316,8 @@ class Driver:
                         self._owed[node] = self._owed.get(node, 0) + 1
                         bundles.append((order.bundle, self._payload(order.bundle)))
                         given = True
+        if not ledger.stopped:
+            bundles = [*self._surveys.hand_out(self._slots), *bundles]
         if bundles:
             self._dispatcher.hand_out(bundles, self._sizer.budget(slots))
 
@@ -350,9 +385,8 @@ class Driver:
             closing.append(self._finalizer.abandon)
         if self._journal is not None:
             closing.append(self._journal.close)
-        folder = self._request.output_folder
-        if completed and folder is not None:
-            closing.append(lambda: sweep(aside_folder(folder, self._request.run_id)))
+        if completed and self._output is not None:
+            closing.append(self._output.sweep)
         for close in closing:
             try:
                 close()
@@ -362,8 +396,10 @@ class Driver:
     def _report(self, trouble: str | None) -> Report:
         now = time.monotonic()
         report = self._ledger.report(now, self._began)
+        warnings = (*report.warnings, *self._warnings)
         if self._finalizer is not None:
-            report = replace(report, warnings=(*report.warnings, *self._finalizer.warnings))
+            warnings += tuple(self._finalizer.warnings)
+        report = replace(report, warnings=warnings)
         if trouble is not None:
             report = replace(report, status=RunStatus.FAILED, sentence=trouble)
         self._show_progress(in_any_case=True)

@@ -22,7 +22,7 @@ from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.data.remote import RemoteFolder
 from daskrun.engine.nodes import node_config
 from daskrun.output.encode import ResultEncoder
-from daskrun.output.part import PartWriter
+from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
@@ -46,7 +46,7 @@ class InlineDispatcher:
         self._script = ScriptFile(**self._config["script"])
         self._stack = contextlib.ExitStack()
         self._folder = Path()
-        self._part: PartWriter | None = None
+        self._part: Part | None = None
         self._module: EntryModule | None = None
         self._executor: Executor | None = None
         self._stopped = False
@@ -66,8 +66,8 @@ class InlineDispatcher:
             self.events.put(InitFailed(self._process(), failed, time.monotonic()))
             return
         config = self._config
-        if config["parts"]:
-            self._part = PartWriter(Path(config["parts"]), f"{NODE}-")
+        parts, options = config["parts"], config["parts_options"]
+        self._part = open_part(parts, options, f"{NODE}-", str(self._folder))
         cell_memory = shared_memory("daskrun-inline")
         self._stack.callback(os.close, cell_memory)
         self._executor = Executor(
@@ -78,6 +78,7 @@ class InlineDispatcher:
             Cell(cell_memory, create=True),
             self._fetched,
             self._release,
+            str(self._folder / "cache"),
         )
         seconds = time.perf_counter() - began
         self.events.put(ProcessReady(self._process(), seconds, time.monotonic()))
@@ -97,9 +98,12 @@ class InlineDispatcher:
                 self._part.sync()
             now = time.monotonic()
             process = self._process() if outcomes else None
-            self.events.put(
-                BundleReturned(bundle.number, process, tuple(outcomes), now - began, now)
+            warnings = self._executor.new_warnings() if self._executor is not None else ()
+            took = now - began
+            back = BundleReturned(
+                bundle.number, process, tuple(outcomes), took, now, tuple(warnings)
             )
+            self.events.put(back)
 
     def stop(self, grace: float) -> None:  # noqa: ARG002  (nothing runs while this is called)
         """Start nothing more."""
@@ -122,13 +126,19 @@ class InlineDispatcher:
         return ProcessInfo(NODE, "process000", os.getpid(), 0.0, part)
 
     def _fetched(
-        self, _: int, index: int, source: dict[str, Any], names: tuple[str, ...]
+        self, _: int, index: int, source: dict[str, Any], load: tuple[Any, ...]
     ) -> list[str]:
         """Bring remote files to local paths, one mini-batch at a time."""
-        remote = RemoteFolder(source["root"], source["storage_options"])
         folder = self._folder / "fetch" / str(index)
+        if load[0] != "files":
+            from daskrun.data.tabular.cache import NodeCache
+            from daskrun.data.tabular.here import BroughtHere
+
+            files = BroughtHere(folder, NodeCache(str(self._folder / "cache"))).bring(source, load)
+            return [file.path for file in files or []]
+        remote = RemoteFolder(source["root"], source["storage_options"])
         paths = []
-        for name in names:
+        for name in load[1:]:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             remote.fetch(name, str(target))

@@ -6,6 +6,7 @@ import csv
 import time
 from typing import TYPE_CHECKING
 
+from daskrun.core.minibatch import FilePaths
 from daskrun.core.outcome import CATEGORY, Status
 from daskrun.data.protocols import shown_url
 
@@ -90,10 +91,19 @@ class AttemptTable:
 
 
 def item_paths(plan: Plan, index: int) -> list[str]:
-    """Give the path or URL of each item of a mini-batch."""
+    """Give the path or URL of each file of a mini-batch; of a part, also from where to where.
+
+    The bounds are those of :class:`daskrun.data.tabular.contracts.Piece`.
+    """
     mini_batch = plan[index]
     root = shown_url(plan.inputs[mini_batch.input].root).rstrip("/")
-    return [f"{root}/{name}" for name in mini_batch.load.names]
+    load = mini_batch.load
+    if isinstance(load, FilePaths):
+        return [f"{root}/{name}" for name in load.names]
+    return [
+        f"{root}/{name}" + ("" if stop is None else f" [{start}:{stop}]")
+        for name, start, stop, _ in load.pieces
+    ]
 
 
 def _failed_row(

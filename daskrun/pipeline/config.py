@@ -13,7 +13,7 @@ from daskrun.workspace.environment import Environment
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
 
@@ -26,7 +26,7 @@ MAY_BE_PARAMETERS = (
     "run_max_try",
 )
 """The settings that the original lets a pipeline parameter set."""
-NOT_SETTINGS = ("environment", "compute_target", "partition_keys", "description")
+NOT_SETTINGS = ("environment", "compute_target", "description")
 SUBJECT = "ParallelRunConfig"
 
 
@@ -56,9 +56,12 @@ class ParallelRunConfig:
         None: Dask workers in this process; ``"inline"``: this process itself, for a debugger; a
         :class:`ComputeTarget` or the name of one.
     mini_batch_size
-        Files that one ``run()`` gets.
+        What one ``run()`` gets: a number of files, 10 if nothing is said; of tables about so many
+        bytes of the file, such as ``"10MB"``, ``"1MB"`` if nothing is said.
     partition_keys
-        Needs a tabular dataset; refused for files.
+        Columns that come from the files' paths (``partition_format``): one ``run()`` then gets all
+        files, or all rows, of one existing combination of their values. Not together with
+        ``mini_batch_size``.
     append_row_file_name
         Name of the output file of ``append_row``.
     node_count
@@ -118,8 +121,8 @@ class ParallelRunConfig:
     environment: Environment | None = None
     source_directory: str | os.PathLike[str] | None = None
     compute_target: ComputeTarget | str | None = None
-    mini_batch_size: int | str | PipelineParameter = 10
-    partition_keys: list[str] | None = None
+    mini_batch_size: int | str | PipelineParameter | None = None
+    partition_keys: Sequence[str] | None = None
     append_row_file_name: str = "parallel_run_step.txt"
     node_count: int | str | PipelineParameter = 1
     process_count_per_node: int | str | PipelineParameter | None = None
@@ -205,9 +208,10 @@ class ParallelRunConfig:
                 problems.append(
                     f"{name}={value!r} is of type {type(value).__name__}. Write {example}."
                 )
-        if self.partition_keys is not None:
+        if self.partition_keys is not None and self.mini_batch_size is not None:
             problems.append(
-                f"partition_keys={self.partition_keys!r} needs a tabular dataset that is "
-                "partitioned by them. Leave it out for files, and give mini_batch_size."
+                f"partition_keys={self.partition_keys!r} and "
+                f"mini_batch_size={self.mini_batch_size!r} both say what a mini-batch is. Give one "
+                "of them."
             )
         return problems

@@ -182,7 +182,8 @@ class Experiment:
             each.check_output(name)
             own = {"id": name, "pipeline_run": run_id, **common, **each.story(name)}
             folder = RunFolder.create(runs / name, own)
-            request = each.request(folder, run_id, self.workspace, self.name)
+            ready = each.with_stored_inputs(folder.path)
+            request = ready.request(folder, run_id, self.workspace, self.name)
             steps.append(StepRun(self.workspace, driver.add(request, folder)))
         return driver, steps
 
@@ -192,9 +193,7 @@ class Experiment:
         for each in prepared:
             name = step_run_id(run_id, each)
             shutil.rmtree(self.workspace.runs_folder / name, ignore_errors=True)
-            output = each.output_folder(name)
-            if output is not None:
-                shutil.rmtree(output.parent, ignore_errors=True)
+            each.undo_output(name)
 
     def _run_ids(self) -> list[str]:
         """Give the ids of this experiment's pipeline runs, the oldest first."""

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+import shutil
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.settings import RunSettings
-from daskrun.data.plan import FilePlan
+from daskrun.core.settings import ASIDE, RunSettings
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import StepRequest
 from daskrun.engine.target import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.encode import read_settings
-from daskrun.output.folder import prepare_output
+from daskrun.output.place import output_place
+from daskrun.pipeline.inputs import make_plan, stored, with_size
 from daskrun.pipeline.parameter import resolve_value
 from daskrun.pipeline.snapshot import Snapshot, find_code
+from daskrun.storage.urls import OWN_MEMORY
 from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.model import model_paths
 
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from daskrun.data.dataset import FileDataset
+    from daskrun.core.minibatch import Plan
+    from daskrun.output.place import OutputPlace
+    from daskrun.pipeline.inputs import AnyDataset
     from daskrun.pipeline.pipeline import Pipeline
     from daskrun.pipeline.step import ParallelRunStep
     from daskrun.workspace.datastore import Datastore
@@ -51,14 +55,14 @@ class PreparedStep:
 
     step: ParallelRunStep
     settings: RunSettings
-    plan: FilePlan
+    plan: Plan
     code: Snapshot
     target: object
     """As :attr:`StepRequest.target`."""
     output_store: Datastore | None
     """None: the step has no output."""
-    datasets: tuple[FileDataset, ...]
-    """What the mini-batches are cut from, parameters resolved."""
+    inputs: tuple[tuple[str, AnyDataset], ...]
+    """Name and dataset of what the mini-batches are cut from, parameters resolved."""
     notes: tuple[str, ...]
     """What was asked for and is not used, in words."""
 
@@ -71,28 +75,74 @@ class PreparedStep:
             "name": self.step.output.name,
             "datastore": self.output_store.name,
             "path_on_datastore": path,
-            "folder": self.output_store.url(path),
+            "folder": shown_url(self.output_store.url(path)),
         }
 
     def check_output(self, step_run_id: str) -> None:
-        """Make the output's folder, or say why that can't be.
+        """See that the output can be written, or say why that can't be.
 
         Raises
         ------
         SettingsError
             It can't be written, or the output is there.
         """
+        place = self._output_place(step_run_id)
+        if place is not None:
+            name = self.settings.append_row_file_name if self.settings.appends else None
+            place.prepare(name, self.settings.overwrite)
+
+    def undo_output(self, step_run_id: str) -> None:
+        """Remove what :meth:`check_output` and :meth:`with_stored_inputs` have made."""
         folder = self.output_folder(step_run_id)
         if folder is not None:
-            name = self.settings.append_row_file_name if self.settings.appends else None
-            prepare_output(folder, step_run_id, name, self.settings.overwrite)
+            shutil.rmtree(folder.parent, ignore_errors=True)
 
     def output_folder(self, step_run_id: str) -> Path | None:
-        """Give the folder that the output of a run goes to."""
+        """Give the folder that the output of a run goes to; None where that is a URL."""
         output = self.output(step_run_id)
         if output is None or self.output_store is None or self.output_store.folder is None:
             return None
         return self.output_store.folder / str(output["path_on_datastore"])
+
+    def output_url(self, step_run_id: str) -> str:
+        """Give the URL that the output of a run goes to, ``""`` where that is a folder."""
+        output = self.output(step_run_id)
+        if output is None or self.output_store is None or self.output_store.is_local:
+            return ""
+        return self.output_store.url(str(output["path_on_datastore"]))
+
+    def _output_place(self, step_run_id: str) -> OutputPlace | None:
+        location = self.output_url(step_run_id) or self.output_folder(step_run_id)
+        if not location or self.output_store is None:
+            return None
+        return output_place(location, self._output_options, step_run_id)
+
+    def with_stored_inputs(self, run_folder: Path) -> PreparedStep:
+        """Write dataframes among the inputs to files, and plan over these from then on.
+
+        They lie beside the output, as parts do, and go with them when the run has completed; where
+        that is no folder, in the run's own.
+
+        Parameters
+        ----------
+        run_folder
+            The step run's.
+
+        Raises
+        ------
+        DatasetError
+            They can't be computed or written.
+        """
+        output = self.output_folder(run_folder.name)
+        aside = run_folder if output is None else output / ASIDE / run_folder.name
+        written = stored(self.inputs, aside / "inputs", self.settings)
+        if written is None:
+            return self
+        return replace(self, plan=make_plan(written, self.settings))
+
+    @property
+    def _output_options(self) -> dict[str, Any]:
+        return dict(self.output_store.storage_options) if self.output_store is not None else {}
 
     def story(self, step_run_id: str) -> dict[str, Any]:
         """Tell what was asked, as JSON that holds no secret."""
@@ -105,10 +155,10 @@ class PreparedStep:
             "settings": settings,
             "entry_script": str(self.code.root / self.code.entry_script),
             "inputs": [
-                {"name": planned.name, "dataset": repr(dataset), "root": shown_url(planned.root)}
-                for planned, dataset in zip(self.plan.inputs, self.datasets, strict=True)
+                {"name": name, "dataset": repr(dataset), "root": shown_url(planned.root)}
+                for planned, (name, dataset) in zip(self.plan.inputs, self.inputs, strict=True)
             ],
-            "mini_batches": self.plan.known,
+            "mini_batches": self.plan.known if self.plan.complete else None,
             "output": self.output(step_run_id),
             "compute_target": repr(config.compute_target),
             "environment": config.environment.as_record() if config.environment else None,
@@ -138,6 +188,8 @@ class PreparedStep:
             script=self.code.copy(run.path / "snapshot"),
             target=self.target,
             context=context,
+            output_url=self.output_url(run.id),
+            output_options=self._output_options,
         )
 
 
@@ -193,12 +245,7 @@ def _check_step(
         found += error.problems if isinstance(error, SettingsError) else [str(error)]
     if step.output is not None:
         store = step.output.datastore or workspace.get_default_datastore()
-        if not store.is_local:
-            found.append(
-                f"output={step.output.name!r} is in datastore {store.name!r}, which is not a "
-                "folder; outputs go to folders so far. Write "
-                "PipelineData(name, datastore=ws.get_default_datastore())."
-            )
+        found += _output_problems(step.output.name, store, settings, target)
     problems += [f"step {step.name!r}: {text}" for text in dict.fromkeys(found)]
     if settings is not None and target == INLINE:
         notes += _inline_notes(step, settings, given)
@@ -209,6 +256,29 @@ def _check_step(
             "used; script processes use the Python of the node they are on."
         )
     return _Checked(settings, code, target, store, tuple(notes))  # type: ignore[arg-type]
+
+
+def _output_problems(
+    name: str, store: Datastore, settings: RunSettings | None, target: object
+) -> list[str]:
+    """Say why an output can't go to a datastore that is a URL."""
+    if store.is_local or settings is None:
+        return []
+    shown = f"output={name!r} is in datastore {store.name!r} at {shown_url(store.url())}"
+    if not settings.appends:
+        problem = (
+            f"{shown}, and output_action='summary_only' has the script write files of its own, "
+            "which needs a folder. Write output_action='append_row', or "
+            "PipelineData(name, datastore=ws.get_default_datastore())."
+        )
+        return [problem]
+    if store.url().partition("://")[0] in OWN_MEMORY and target != INLINE:
+        problem = (
+            f"{shown}, which is this process's own memory: script processes can't write there. "
+            "Write compute_target='inline', or give another datastore."
+        )
+        return [problem]
+    return []
 
 
 def _inline_notes(
@@ -262,9 +332,9 @@ def _find_target(
 
 
 def _plan(step: ParallelRunStep, found: _Checked, given: Mapping[str, Any]) -> PreparedStep:
-    inputs = [(name, each.resolve(given)) for name, each in step.named_inputs]
-    plan = FilePlan(inputs, found.settings.mini_batch_size)
-    datasets = tuple(dataset for _, dataset in inputs)
+    inputs = tuple((name, each.resolve(given)) for name, each in step.named_inputs)
+    settings = with_size(found.settings, inputs[0][1].kind)
+    plan = make_plan(inputs, settings)
     return PreparedStep(
-        step, found.settings, plan, found.code, found.target, found.store, datasets, found.notes
+        step, settings, plan, found.code, found.target, found.store, inputs, found.notes
     )

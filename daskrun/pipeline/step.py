@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.validation import same_name_problems, step_name_problem
 from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset import FileDataset
+from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.errors import SettingsError
 from daskrun.pipeline.config import ParallelRunConfig
 from daskrun.pipeline.data import PipelineData
+from daskrun.pipeline.inputs import AnyDataset, kind_problems
 from daskrun.pipeline.parameter import PipelineParameter, resolve_value
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class ParallelRunStep:
     parallel_run_config
         What runs, and how.
     inputs
-        Datasets, each split into mini-batches by itself.
+        Datasets of one kind, all of files or all tabular, each split into mini-batches by itself.
     output
         Where results go; required for ``append_row``.
     side_inputs
@@ -61,7 +63,7 @@ class ParallelRunStep:
         self,
         name: str,
         parallel_run_config: ParallelRunConfig,
-        inputs: Sequence[FileDataset | DatasetConsumptionConfig],
+        inputs: Sequence[AnyDataset | DatasetConsumptionConfig],
         output: PipelineData | None = None,
         side_inputs: Sequence[object] | None = None,
         arguments: Sequence[object] | None = None,
@@ -119,7 +121,7 @@ class ParallelRunStep:
                 f"parallel_run_config={self.parallel_run_config!r} is not a ParallelRunConfig. "
                 "Write parallel_run_config=ParallelRunConfig(...)."
             )
-        problems += self._input_problems() + self._output_problems()
+        problems += self._input_problems(given) + self._output_problems()
         problems += self._argument_problems(given)
         if self.side_inputs:
             problems.append(
@@ -130,13 +132,13 @@ class ParallelRunStep:
             problems.append(f"allow_reuse={self.allow_reuse!r} is not one. Write True or False.")
         return problems
 
-    def _input_problems(self) -> list[str]:
+    def _input_problems(self, given: Mapping[str, Any] | None) -> list[str]:
         example = "Write inputs=[Dataset.File.from_files('images')]."
         if not isinstance(self.inputs, list | tuple) or not self.inputs:
             return [f"inputs={self.inputs!r} is not a list with at least one dataset. {example}"]
         problems = []
         for number, each in enumerate(self.inputs):
-            if not isinstance(each, FileDataset | DatasetConsumptionConfig):
+            if not isinstance(each, FileDataset | TabularDataset | DatasetConsumptionConfig):
                 problems.append(f"inputs[{number}]={each!r} is not a dataset. {example}")
             elif isinstance(each, DatasetConsumptionConfig) and each.path_on_compute is not None:
                 problems.append(
@@ -145,7 +147,18 @@ class ParallelRunStep:
                 )
         if not problems:
             problems += same_name_problems("inputs", [name for name, _ in self.named_inputs])
+            problems += self._kind_problems(given)
         return problems
+
+    def _kind_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+        """Check the kinds of the inputs; those that are parameters only when they are given."""
+        datasets = [each.dataset for _, each in self.named_inputs]
+        size = getattr(self.parallel_run_config, "mini_batch_size", None)
+        if given is not None:
+            datasets = [each.resolve(given) for _, each in self.named_inputs]
+            size = resolve_value(size, given)
+        known = [each for each in datasets if isinstance(each, FileDataset | TabularDataset)]
+        return kind_problems(known, size)
 
     def _output_problems(self) -> list[str]:
         example = "Write output=PipelineData(name='inferences')."
@@ -168,7 +181,8 @@ class ParallelRunStep:
         problems = []
         for number, each in enumerate(self.arguments):
             value = each if given is None else resolve_value(each, given)
-            if isinstance(value, FileDataset | DatasetConsumptionConfig | PipelineData):
+            kinds = FileDataset | TabularDataset | DatasetConsumptionConfig | PipelineData
+            if isinstance(value, kinds):
                 of = f" (of parameter {each.name!r})" if isinstance(each, PipelineParameter) else ""
                 problems.append(
                     f"arguments[{number}]={value!r}{of}: a dataset's path can't be an argument "
@@ -177,6 +191,8 @@ class ParallelRunStep:
         return problems
 
 
-def as_consumption(each: FileDataset | DatasetConsumptionConfig) -> DatasetConsumptionConfig:
+def as_consumption(each: AnyDataset | DatasetConsumptionConfig) -> DatasetConsumptionConfig:
     """Give an input as the way it is used."""
-    return DatasetConsumptionConfig(None, each) if isinstance(each, FileDataset) else each
+    if isinstance(each, DatasetConsumptionConfig):
+        return each
+    return DatasetConsumptionConfig(None, each)

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.output.encode import ResultEncoder
-from daskrun.output.part import PartWriter
+from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor, Fetched
-from daskrun.script.remote import RemoteFiles
+from daskrun.script.remote import RemoteFiles, labels
 from daskrun.script.tape import pack_outcome, without_rows
 from daskrun.script.wire import DUMP_SIGNAL, Cell, Inbox, Phase, loads, pack, write_all
 
@@ -64,7 +64,9 @@ class ScriptProcess:
             self._send("init_failed", error_of(error, script))
             return
         self._send("ready", time.perf_counter() - began)
-        part = PartWriter(Path(config["parts"]), config["prefix"]) if config["parts"] else None
+        part = open_part(
+            config["parts"], config["parts_options"], config["prefix"], config["spool"]
+        )
         executor = self._executor(config, module, part)
         self._cell.enter(Phase.IDLE, time.monotonic())
         while (bundle := self._inbox.get()) is not None:
@@ -83,9 +85,7 @@ class ScriptProcess:
         sys.argv[:] = config["argv"]
         context.enter(config["context"])
 
-    def _executor(
-        self, config: dict[str, Any], module: EntryModule, part: PartWriter | None
-    ) -> Executor:
+    def _executor(self, config: dict[str, Any], module: EntryModule, part: Part | None) -> Executor:
         fetched: Fetched | None = None
         release: Callable[[int, int], None] | None = None
         if config["fetch"]:
@@ -93,17 +93,16 @@ class ScriptProcess:
             release = files.release
 
             def fetched(
-                bundle: int, index: int, _: dict[str, Any], names: tuple[str, ...]
+                bundle: int, index: int, _: dict[str, Any], load: tuple[Any, ...]
             ) -> list[str]:
-                return files.wait(bundle, index, names)
+                return files.wait(bundle, index, labels(load))
 
         encoder = ResultEncoder(config["append_row"])
         inputs = config["inputs"]
-        return Executor(module, inputs, encoder, part, self._cell, fetched, release)
+        cache = config["cache"]
+        return Executor(module, inputs, encoder, part, self._cell, fetched, release, cache)
 
-    def _run_bundle(
-        self, executor: Executor, part: PartWriter | None, bundle: dict[str, Any]
-    ) -> bool:
+    def _run_bundle(self, executor: Executor, part: Part | None, bundle: dict[str, Any]) -> bool:
         """Run a bundle on the tape that the keeper has emptied; False: this process must end."""
         cell, number = self._cell, bundle["number"]
         entries = loads(bundle["payload"])
@@ -119,12 +118,14 @@ class ScriptProcess:
             write_all(self._tape, pack_outcome(outcome))
             if cell.ints[Cell.RECALL] or time.monotonic() > deadline:
                 break
+        for text in executor.new_warnings():
+            self._send("warning", text)
         safe = part is None or self._sync(part, executor.script)
         cell.enter(Phase.IDLE if safe else Phase.SHUTDOWN, time.monotonic())
         self._send("done", (number, time.monotonic() - began))
         return safe
 
-    def _sync(self, part: PartWriter, script: ScriptFile) -> bool:
+    def _sync(self, part: Part, script: ScriptFile) -> bool:
         """Put the bundle's rows on the disk; where that fails, its successes are none."""
         self._cell.enter(Phase.SYNCING, time.monotonic())
         try:

@@ -12,15 +12,16 @@ from daskrun.core.outcome import Status
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
 from daskrun.errors import WrongResultError
 from daskrun.script.entry import EntryModule, error_of
+from daskrun.script.tables import Tables, known_of
 from daskrun.script.wire import Cell
 
 if TYPE_CHECKING:
     from daskrun.output.encode import ResultEncoder
-    from daskrun.output.part import PartWriter
+    from daskrun.output.part import Part
     from daskrun.script.entry import ScriptFile
 
-Fetched = Callable[[int, int, dict[str, Any], tuple[str, ...]], list[str]]
-"""(bundle, index, input, names) -> local paths of remote files, when they are there."""
+Fetched = Callable[[int, int, dict[str, Any], tuple[Any, ...]], list[str]]
+"""(bundle, index, input, load) -> local paths of what a load needs of remote files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ class MiniBatchContext:
     """Position of the mini-batch in the run."""
     dataset: str
     """Name of the input it is cut from."""
-    partition_key_value: dict[str, str] | None = None
-    """Values of ``partition_keys``; None where the run has none."""
+    partition_key_value: dict[str, Any] | None = None
+    """Values of ``partition_keys``, texts or dates; None where the run has none."""
     global_row_index_lower_bound: int | None = None
     """Index of its first row in the whole input, where the source gives it."""
 
@@ -52,6 +53,8 @@ class Executor:
         Where to show what is in hand.
     fetched, release
         How to get local copies of remote files, and to let them go.
+    cache
+        Folder of what this node keeps of files that are read in parts.
     """
 
     def __init__(
@@ -59,10 +62,11 @@ class Executor:
         module: EntryModule,
         inputs: list[dict[str, Any]],
         encoder: ResultEncoder,
-        part: PartWriter | None,
+        part: Part | None,
         cell: Cell,
         fetched: Fetched | None = None,
         release: Callable[[int, int], None] | None = None,
+        cache: str = "",
     ) -> None:
         self._module = module
         self._inputs = inputs
@@ -72,6 +76,7 @@ class Executor:
         self._times = cell.times
         self._fetched = fetched
         self._release = release
+        self._tables = Tables(inputs, cache)
 
     @property
     def script(self) -> ScriptFile:
@@ -81,6 +86,8 @@ class Executor:
     def attempt(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
         """Run one attempt and give its outcome, as the fields of :class:`Outcome`."""
         index, input_number, load, items, _ = descriptor
+        if load[0] == "survey":
+            return self._survey(bundle, descriptor, number)
         ints, times = self._ints, self._times
         source = self._inputs[input_number]
         started, begin = time.time(), time.monotonic()
@@ -89,7 +96,7 @@ class Executor:
         ints[Cell.LOADING] = index
         status, result, error, running = Status.NOT_LOADED, None, None, 0.0
         try:
-            mini_batch = self._load(bundle, index, source, load[1:])
+            mini_batch = self._load(bundle, index, input_number, load)
             items = len(mini_batch)
             ints[Cell.ITEMS] = items
             ints[Cell.LOADING] = -1
@@ -98,7 +105,7 @@ class Executor:
                 times[Cell.RUNNING_SINCE] = run_began = time.monotonic()
                 ints[Cell.RUNNING] = index
                 try:
-                    result = self._run(index, source, mini_batch)
+                    result = self._run(index, source, load, mini_batch)
                 finally:
                     times[Cell.RUNNING_SINCE] = ended = time.monotonic()
                     running = ended - run_began
@@ -112,7 +119,11 @@ class Executor:
             if isinstance(caught, WrongResultError):
                 status = Status.WRONG_TYPE
             error = error_of(caught, self._module.script)
-            if status == Status.RAISED and (why := unreadable(mini_batch)) is not None:
+            items = items or getattr(caught, "items", 0)
+            if getattr(caught, "ends_run", False):
+                error["ends_run"] = True
+            files = load[0] == "files" and status == Status.RAISED
+            if files and (why := unreadable(mini_batch)) is not None:
                 status = Status.NOT_LOADED  # the script's error is what follows from it
                 error["message"] = f"{why} The script said: {error['message']}"
             outcome = (index, number, int(status), items or 1, 0, -1, 0, 0, 0)
@@ -121,17 +132,51 @@ class Executor:
             self._release(bundle, index)
         return (*outcome, started, time.monotonic() - begin, running, error)
 
-    def _load(
-        self, bundle: int, index: int, source: dict[str, Any], names: tuple[str, ...]
-    ) -> list[str]:
-        if source["remote"] and self._fetched is not None:
-            return MiniBatchPaths(self._fetched(bundle, index, source, names), index)
-        return load_files(source["root"], names, index)
+    def new_warnings(self) -> list[str]:
+        """Give what readers have warned of and was not given before."""
+        return self._tables.new_warnings()
 
-    def _run(self, index: int, source: dict[str, Any], mini_batch: Any) -> Any:
+    def _load(self, bundle: int, index: int, input_number: int, load: tuple[Any, ...]) -> Any:
+        source = self._inputs[input_number]
+        fetched = None
+        if source["remote"] and self._fetched is not None:
+            fetched = self._fetched(bundle, index, source, load)
+        if load[0] == "table":
+            return self._tables.load(input_number, load, fetched)
+        if fetched is not None:
+            return MiniBatchPaths(fetched, index)
+        return load_files(source["root"], load[1:], index)
+
+    def _survey(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
+        """Look at data for the plan; an attempt like any other, that calls no user code."""
+        index, input_number, load, _, _ = descriptor
+        ints, times = self._ints, self._times
+        source = self._inputs[input_number]
+        started, begin = time.time(), time.monotonic()
+        ints[Cell.ITEMS], ints[Cell.ATTEMPT] = 0, number
+        times[Cell.STARTED_AT], times[Cell.LOADING_SINCE] = started, begin
+        ints[Cell.LOADING] = index
+        status = Status.SUCCEEDED
+        try:
+            fetched = None
+            if source["remote"] and self._fetched is not None:
+                fetched = self._fetched(bundle, index, source, load)
+            told = {"found": self._tables.look(input_number, load, fetched)}
+        except BaseException as caught:  # noqa: BLE001  (as in attempt())
+            status, told = Status.NOT_LOADED, error_of(caught, self._module.script)
+        ints[Cell.LOADING] = -1
+        if source["remote"] and self._release is not None:
+            self._release(bundle, index)
+        outcome = (index, number, int(status), 0, 0, -1, 0, 0, 0)
+        return (*outcome, started, time.monotonic() - begin, 0.0, told)
+
+    def _run(
+        self, index: int, source: dict[str, Any], load: tuple[Any, ...], mini_batch: Any
+    ) -> Any:
         with self._module.here:
             if self._module.wants_context:
-                return self._module.run(mini_batch, MiniBatchContext(index, source["name"]))
+                context = MiniBatchContext(index, source["name"], *known_of(source, load))
+                return self._module.run(mini_batch, context)
             return self._module.run(mini_batch)
 
     def _write(self, result: Any) -> tuple[int, int, int, int]:

@@ -38,7 +38,8 @@ def main() -> None:
     folder = Path(first["folder"])
     folder.mkdir(parents=True, exist_ok=True)
     limit = min(first["limit"], shutil.disk_usage(folder).free // 2)
-    supply = Supply(str(folder), first["inputs"], limit, first.get("stall_timeout", 120.0))
+    stall = first.get("stall_timeout", 120.0)
+    supply = Supply(str(folder), first["inputs"], limit, stall, first["cache"])
     for message in messages:
         if message is None:
             supply.end_stalls()

@@ -35,6 +35,7 @@ from daskrun.script.spawn import Spawner
 from daskrun.script.tape import read_tape, without_rows
 from daskrun.script.wire import Phase, Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
+from daskrun.storage.urls import is_url
 
 MEMORY_INTERVAL = 0.1
 """Seconds between two looks at memory, where there is a limit."""
@@ -193,6 +194,8 @@ class Keeper:
                 self._say("init_failed", (self._spawner.info(process), value))
             elif kind == "shutdown_failed":
                 self._say("note", f"shutdown() failed in {process.name}: {value['text']}")
+            elif kind == "warning":
+                process.warnings.append(value)
             elif kind == "bye":
                 process.said_bye = True
 
@@ -314,6 +317,8 @@ class Keeper:
         if process.phase == Phase.SYNCING:
             # a failure is told once, to whoever asks first: that may have been the process
             return "it died while the disk was asked to keep them"
+        if is_url(self._spawner.parts):
+            return "it had not yet put them to the output's URL"
         parts = Path(self._spawner.parts)
         try:
             fd = os.open(parts / process.part, os.O_RDWR)
@@ -343,7 +348,9 @@ class Keeper:
             "tape": tape,
             "charged": charged,
             "seconds": seconds,
+            "warnings": process.warnings,
         }
+        process.warnings = []
         self._finish(bundle, result)
 
     def _hand_back(self, bundle: dict[str, Any]) -> None:

@@ -106,6 +106,7 @@ class ScriptProcess:
         self.ready = False
         """Whether ``init()`` has ended well, in time."""
         self.said_bye = False
+        self.warnings: list[str] = []
         self.proven = False
         """Whether it has returned an outcome, or been charged one."""
         self._hung_up: float | None = None

@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import DatasetError
 
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 _SHORTEST, _LONGEST = 0.001, 0.005
 """Seconds between two looks: little beside the latency of what is waited for."""
+
+
+def labels(load: tuple[Any, ...]) -> tuple[str, ...]:
+    """Name what is brought for a plain load: a file as it is called, parts of tables by number."""
+    if load[0] == "files":
+        return load[1:]
+    if load[0] == "table":
+        return tuple(str(number) for number in range(len(load[1])))
+    return tuple(str(number) for number in range(len(load[2]))) if load[1] == "count" else ("0",)
 
 
 class RemoteFiles:

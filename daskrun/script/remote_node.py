@@ -62,6 +62,7 @@ class Fetcher:
             "folder": str(folder / "fetch"),
             "inputs": config["inputs"],
             "limit": config["fetch_limit"],
+            "cache": str(folder / "cache"),
         }
         self._tell(pack(first))
         for message in self._wanted.values():
@@ -78,7 +79,7 @@ class Fetcher:
         for descriptor, _ in loads(bundle["payload"]):
             index, source, load, _, nbytes = loads(descriptor)
             if self._config["inputs"][source]["remote"]:
-                wanted.append((index, source, load[1:], nbytes))
+                wanted.append((index, source, load, nbytes))
         message = pack(("want", bundle["number"], wanted))
         self._wanted[bundle["number"]] = message
         self._tell(message)

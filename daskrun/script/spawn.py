@@ -83,9 +83,12 @@ class Spawner:
             "context": context,
             "append_row": config["append_row"],
             "parts": config["parts"],
+            "parts_options": config["parts_options"],
+            "spool": str(self._folder),
             "prefix": f"{node}-{name}-",
             "inputs": config["inputs"],
             "fetch": str(self._folder / "fetch") if remote else "",
+            "cache": str(self._folder / "cache"),
         }
 
     def _environment(self, name: str) -> dict[str, str]:

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 from daskrun.data.paths import local_copies
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
+from daskrun.script.remote import labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from daskrun.data.remote import RemoteFolder
 
-Wanted = tuple[int, int, tuple[str, ...], int]
-"""Index of a mini-batch, number of its input, names of its files, bytes in all (-1 unknown)."""
+Wanted = tuple[int, int, tuple[Any, ...], int]
+"""Index of a mini-batch, number of its input, its plain load, bytes in all (-1 unknown)."""
 
 THREADS = 8
 """Files on their way at a time: enough to hide round trips of tens of milliseconds."""
@@ -46,7 +47,7 @@ class Order:
     bundle: int
     index: int
     input: int
-    names: tuple[str, ...]
+    load: tuple[Any, ...]
     nbytes: int
     """Bytes it counts as: expected, then found."""
     home: str
@@ -68,6 +69,8 @@ class Transfer:
     order: Order
     name: str
     path: str
+    part: Any = None
+    """What is wanted of it, where it is read in parts; None: all of it."""
     size: int = -1
     """Bytes here when last looked at."""
     since: float = field(default_factory=time.monotonic)
@@ -92,11 +95,19 @@ class Supply:
         Bytes, here or on their way, up to which more is brought.
     stall_timeout
         Seconds without a byte after which a file is given up.
+    cache
+        Folder for what this node keeps of files that are read in parts.
     """
 
     def __init__(
-        self, folder: str, inputs: Sequence[dict[str, Any]], limit: int, stall_timeout: float
+        self,
+        folder: str,
+        inputs: Sequence[dict[str, Any]],
+        limit: int,
+        stall_timeout: float,
+        cache: str = "",
     ) -> None:
+        self._cache = cache
         self._folder = folder
         self._inputs = inputs
         self._limit = limit
@@ -147,7 +158,10 @@ class Supply:
                 self._changed.wait(left)
 
     def end_stalls(self) -> None:
-        """Give up files that have not grown for too long; their threads are replaced."""
+        """Give up files that have not grown for too long; their threads are replaced.
+
+        A part of a table is written when it is here: only ``load_timeout`` ends the wait for it.
+        """
         now = time.monotonic()
         with self._changed:
             active = list(self._active)
@@ -155,7 +169,7 @@ class Supply:
             size = _size(transfer.path)
             if size != transfer.size:
                 transfer.size, transfer.since = size, now
-            elif now - transfer.since > self._stall_timeout:
+            elif transfer.part is None and now - transfer.since > self._stall_timeout:
                 with self._changed:
                     if transfer not in self._active:
                         continue
@@ -220,7 +234,7 @@ class Supply:
             tried += 1
             try:
                 Path(transfer.path).parent.mkdir(parents=True, exist_ok=True)
-                self._root(order.input).fetch(transfer.name, transfer.path)
+                self._bring(transfer)
             except Exception as error:  # noqa: BLE001  (each file system has errors of its own)
                 if tried == TRIES or isinstance(error, _NO_RETRY):
                     times = f" (tried {tried} times)" if tried > 1 else ""
@@ -229,6 +243,18 @@ class Supply:
             else:
                 return ""
         return ""
+
+    def _bring(self, transfer: Transfer) -> None:
+        number = transfer.order.input
+        root = self._root(number)
+        if transfer.part is None:
+            root.fetch(transfer.name, transfer.path)
+            return
+        from daskrun.data.tabular.cache import NodeCache
+        from daskrun.data.tabular.here import bring
+
+        want = transfer.name, transfer.part
+        bring(root, self._inputs[number]["table"], want, transfer.path, NodeCache(self._cache))
 
     def _root(self, number: int) -> RemoteFolder:
         from daskrun.data.remote import RemoteFolder
@@ -254,15 +280,15 @@ class Supply:
             if not wanted:
                 del self._pending[bundle]
                 continue
-            index, source, names, nbytes = wanted[0]
-            expected = nbytes if nbytes >= 0 else self._guess(len(names))
+            index, source, load, nbytes = wanted[0]
+            expected = nbytes if nbytes >= 0 else self._guess(len(labels(load)))
             if self._held[bundle] and self._bytes + expected > self._limit:
                 continue
             wanted.popleft()
             self._pending[bundle] = self._pending.pop(bundle)  # to the end of the round
             home = f"{self._folder}/{bundle}/{index}"
             if not _is_over(home):
-                self._begin(Order(bundle, index, source, names, expected, home))
+                self._begin(Order(bundle, index, source, load, expected, home))
             return True
         return False
 
@@ -274,13 +300,13 @@ class Supply:
         self._held[order.bundle][order.index] = order
         self._bytes += order.nbytes
         try:
-            copies = local_copies(f"{order.home}.partial", order.names)
+            transfers = _transfers(order)
         except DatasetError as error:
             order.error = str(error)[:_MOST_TEXT]
-            copies = {}
-        order.left = len(copies)
-        self._files.extend(Transfer(order, name, path) for name, path in copies.items())
-        if not copies:
+            transfers = []
+        order.left = len(transfers)
+        self._files.extend(transfers)
+        if not transfers:
             self._settle(order)
 
     def _look_for_room(self) -> None:
@@ -350,6 +376,18 @@ class Supply:
         """Remove what was made for a bundle after it had been dropped."""
         if order.dropped:
             shutil.rmtree(f"{self._folder}/{order.bundle}", ignore_errors=True)
+
+
+def _transfers(order: Order) -> list[Transfer]:
+    """Say what must be fetched for a mini-batch, and where to."""
+    folder, load = f"{order.home}.partial", order.load
+    if load[0] == "files":
+        copies = local_copies(folder, load[1:])
+        return [Transfer(order, name, path) for name, path in copies.items()]
+    from daskrun.data.tabular.here import wants
+
+    parts = zip(labels(load), wants(load), strict=True)
+    return [Transfer(order, name, f"{folder}/{label}", part) for label, (name, part) in parts]
 
 
 def _is_over(home: str) -> bool:

@@ -30,7 +30,7 @@ def ws(tmp_path):
 
 def test_config_defaults_are_the_contracts():
     config = make_config()
-    assert config.mini_batch_size == 10
+    assert config.mini_batch_size is None  # 10 files or 1 MB: the inputs decide
     assert config.append_row_file_name == "parallel_run_step.txt"
     assert (config.node_count, config.process_count_per_node) == (1, None)
     assert (config.run_invocation_timeout, config.run_max_try) == (60, 3)
@@ -60,11 +60,11 @@ def test_all_problems_of_a_config_at_once():
     text = str(caught.value)
     for expected in (
         "error_threshold=-2",
-        "mini_batch_size='10 files'",
+        "mini_batch_size='10 files' is not a size",
         "environment='tensorflow' is of type str",
         "compute_target=3 is of type int",
         "description=4 is of type int",
-        "partition_keys=['a'] needs a tabular dataset",
+        "partition_keys=['a'] and mini_batch_size='10 files' both say",
         "can't be a PipelineParameter",
     ):
         assert text.count(expected) == 1

@@ -42,7 +42,8 @@ class Trial:
         parts.mkdir()
         self.part = PartWriter(parts, "p-") if writes else None
         self.parts = parts
-        source = {"root": str(tmp), "remote": options.pop("remote", False), "name": "numbers"}
+        source = {"root": str(tmp), "name": "numbers", "table": None}
+        source["remote"] = options.pop("remote", False)
         encoder = ResultEncoder({})
         self._executor = Executor(module, [source], encoder, self.part, self.cell, **options)
 
@@ -161,14 +162,14 @@ def test_the_cell_shows_the_mini_batch_as_running_while_its_rows_are_made(trial:
 def test_remote_files_are_asked_for_and_let_go_also_after_a_failure(trial: Make, code: str) -> None:
     said: list[tuple[object, ...]] = []
 
-    def fetched(bundle: int, index: int, source: dict[str, Any], names: Any) -> list[str]:
-        said.append(("fetch", bundle, index, names))
+    def fetched(bundle: int, index: int, source: dict[str, Any], load: Any) -> list[str]:
+        said.append(("fetch", bundle, index, load))
         assert t.cell.ints[Cell.LOADING] == index
-        return [f"/copy/{name}" for name in names]
+        return [f"/copy/{name}" for name in load[1:]]
 
     t = trial(code, remote=True, fetched=fetched, release=lambda b, i: said.append(("done", b, i)))
     t.attempt("0.txt")
-    assert said == [("fetch", 1, 5, ("0.txt",)), ("done", 1, 5)]
+    assert said == [("fetch", 1, 5, ("files", "0.txt")), ("done", 1, 5)]
 
 
 def test_a_fetch_that_fails_is_an_input_error(trial: Make) -> None:

@@ -110,6 +110,7 @@ class Keeper:
                 {"root": f"{site.url}/top", "storage_options": {}, "remote": True},
             ],
             "limit": limit,
+            "cache": str(folder / "cache"),
             **more,
         }
         self.start()
@@ -127,7 +128,8 @@ class Keeper:
         write_all(self.pipe, pack(message))
 
     def want(self, bundle, *batches):
-        self.tell(("want", bundle, [(i, 1, tuple(names), nbytes) for i, names, nbytes in batches]))
+        wanted = [(i, 1, ("files", *names), nbytes) for i, names, nbytes in batches]
+        self.tell(("want", bundle, wanted))
 
     def hang_up(self):
         os.close(self.pipe)

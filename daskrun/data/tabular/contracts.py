@@ -153,7 +153,7 @@ class Source(Protocol):
     """Key of :data:`daskrun.data.tabular.formats.FORMATS`."""
 
     def __repr__(self) -> str:
-        """Give the call that makes it, such as ``Dataset.Tabular.from_delimited_files('x.csv')``."""
+        """Give the call that makes it: ``Dataset.Tabular.from_delimited_files('x.csv')``."""
 
     def check(self) -> None:
         """Check now what ``validate=True`` promises: something is there, and can be read."""
@@ -196,4 +196,4 @@ class TableInput:
     partition_columns: tuple[str, ...] = ()
     """Columns that come from the path."""
     secrets: dict[str, Any] = field(default_factory=dict, repr=False)
-    """``storage_options`` of the listing; for SQL the connection. Never logged, never journalled."""
+    """``storage_options`` of the listing; for SQL the connection. Never logged or journalled."""

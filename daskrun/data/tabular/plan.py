@@ -1,0 +1,361 @@
+"""The plan of a run over tables: pieces of files, found lazily, cut by what the dataset takes."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from array import array
+from bisect import bisect_right
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.minibatch import MiniBatch, PlanInput, Survey, TablePieces
+from daskrun.data.protocols import shown_url
+from daskrun.data.tabular.cutting import Cutting
+from daskrun.data.tabular.partition_format import PartitionFormat, grouped
+from daskrun.data.tabular.steps import Steps
+from daskrun.data.tabular.windows import Arrival, Slices, Windows
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daskrun.data.tabular.contracts import TableInput
+
+WHOLE = 1 << 62
+"""A ``mini_batch_size`` that no file reaches: with ``partition_keys`` files are not cut."""
+
+COUNTED_AHEAD = 32
+"""Pieces that wait for their rows to be counted: a ``take`` of a few rows is not to cut it all."""
+
+
+class InputPlan:
+    """The mini-batches of one input, in order.
+
+    Parameters
+    ----------
+    number
+        Which of the run's inputs.
+    table
+        The input.
+    mini_batch_size
+        Bytes.
+    groups
+        With ``partition_keys``: for each mini-batch the numbers of its files; else None.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        table: TableInput,
+        mini_batch_size: int,
+        groups: list[list[int]] | None = None,
+    ) -> None:
+        self._number = number
+        self._groups = groups
+        size = mini_batch_size if groups is None else WHOLE
+        self._cutting = Cutting(table.listing.table, table.splitter(size))
+        self._members: list[list[int]] = []
+        """With groups: the pieces of each mini-batch."""
+        steps = Steps(table.spec["steps"])
+        bounds = steps.windows
+        self._keeps_rows = steps.counts_known(len(bounds))
+        known = [steps.counts_known(n) for n in range(len(bounds))]
+        self._windows = Windows(bounds, known) if bounds else None
+        self._entered = 0
+        self._kept = array("q")
+        """With windows: which mini-batches are left."""
+        self._slices = array("q")
+        self._first_rows = array("q")
+        """For each mini-batch the index of its first row, as far as that is known."""
+        self._rows = 0
+        self._counting: dict[int, Arrival] = {}
+
+    @property
+    def known(self) -> int:
+        """How many mini-batches have been found."""
+        return len(self._first_rows)
+
+    @property
+    def complete(self) -> bool:
+        """Whether that is all."""
+        windows = self._windows
+        if windows is not None and windows.full:
+            return not len(windows)
+        return self._cutting.complete and (windows is None or not len(windows))
+
+    def extend(self, upto: int) -> None:
+        """Look on until ``upto`` are known, or a survey must be waited for."""
+        while self.known < upto and not self.complete:
+            before = self.known, len(self._cutting.cuts)
+            if self._windows is None:
+                self._cutting.extend(before[1] + upto - before[0])
+            elif not self._full and len(self._windows) < COUNTED_AHEAD:
+                self._cutting.extend(before[1] + COUNTED_AHEAD)
+            self._advance()
+            if (self.known, len(self._cutting.cuts)) == before:
+                return
+
+    def begin(self, number: int) -> tuple[tuple[Any, ...], tuple[Any, ...], int] | None:
+        """Give the next survey: load, key, bytes; None when there is none to begin now."""
+        if self._windows is not None:
+            for window, arrival in self._windows.uncounted():
+                arrival.asked = True
+                self._counting[number] = arrival
+                index = arrival.index
+                load = ("survey", "count", self._pieces(index), arrival.slices, window)
+                return load, (self._number, "count", index, window), self._nbytes(index)
+        if self._full:
+            return None
+        what = self._cutting.begin(number)
+        if what is None:
+            return None
+        return ("survey", "look", *what), (self._number, "look", *what), -1
+
+    def learn(self, number: int, found: Any) -> None:
+        """Take what a survey found."""
+        arrival = self._counting.pop(number, None)
+        if arrival is None:
+            self._cutting.learn(number, found)
+        elif self._windows is not None:
+            self._windows.count(arrival, int(found))
+        self._advance()
+
+    def give_up(self, number: int, trouble: str) -> None:
+        """Take it that a survey can't be made."""
+        if number in self._counting:
+            # How many rows are before a row is not known any more: no take can be right.
+            raise DatasetError(f"take() and skip() count rows, and some can't be read: {trouble}")
+        self._cutting.give_up(number, trouble)
+        self._advance()
+
+    def load(self, index: int) -> tuple[TablePieces, int | None, int]:
+        """Give what a mini-batch loads, its rows where they are known, its bytes."""
+        at, slices = self._place(index)
+        rows = self._rows_of(at)
+        if slices:
+            rows = slices[-1][1] - slices[-1][0]
+        first = self._first_rows[index]
+        items = rows if self._keeps_rows and rows >= 0 else None
+        load = TablePieces(self._pieces(at), slices, None if first < 0 else first)
+        return load, items, self._nbytes(at)
+
+    @property
+    def _full(self) -> bool:
+        return self._windows is not None and self._windows.full
+
+    def _place(self, index: int) -> tuple[int, Slices]:
+        """Give which piece or group a mini-batch is, and what is kept of it."""
+        windows = self._windows
+        if windows is None:
+            return index, ()
+        width = 2 * windows.width
+        values = self._slices[index * width : (index + 1) * width]
+        return self._kept[index], tuple(zip(values[::2], values[1::2], strict=True))
+
+    def _members_of(self, at: int) -> Sequence[int]:
+        return (at,) if self._groups is None else self._members[at]
+
+    def _pieces(self, at: int) -> tuple[tuple[Any, ...], ...]:
+        return self._cutting.pieces(self._members_of(at))
+
+    def _rows_of(self, at: int) -> int:
+        rows = [self._cutting.cuts[n][1].rows for n in self._members_of(at)]
+        return -1 if min(rows) < 0 else sum(rows)
+
+    def _nbytes(self, at: int) -> int:
+        sizes = [self._cutting.cuts[n][1].nbytes for n in self._members_of(at)]
+        return -1 if min(sizes) < 0 else sum(sizes)
+
+    def _advance(self) -> None:
+        """Let what has been cut become mini-batches."""
+        found = self._found()
+        if self._windows is None:
+            while self._entered < found:
+                self._add(self._rows_of(self._entered))
+                self._entered += 1
+            return
+        while self._entered < found:
+            self._windows.enter(self._entered, self._rows_of(self._entered))
+            self._entered += 1
+        for arrival in self._windows.kept():
+            self._kept.append(arrival.index)
+            for bounds in arrival.slices:
+                self._slices.extend(bounds)
+            self._add(arrival.rows)
+
+    def _found(self) -> int:
+        """Count the pieces, or the groups, that have been cut."""
+        if self._groups is None:
+            return len(self._cutting.cuts)
+        if self._cutting.complete and not self._members:
+            group_of = {file: n for n, files in enumerate(self._groups) for file in files}
+            members: list[list[int]] = [[] for _ in self._groups]
+            for piece in range(len(self._cutting.cuts)):
+                members[group_of[self._cutting.file(piece)]].append(piece)
+            self._members = [each for each in members if each]
+        return len(self._members)
+
+    def _add(self, rows: int) -> None:
+        self._first_rows.append(self._rows)
+        counted = self._keeps_rows and rows >= 0 and self._rows >= 0
+        self._rows = self._rows + rows if counted else -1
+
+
+class TablePlan:
+    """Mini-batches of tables; a :class:`daskrun.core.minibatch.Plan`, known as it is asked for.
+
+    Parameters
+    ----------
+    inputs
+        Name and table of each input, in order.
+    mini_batch_size
+        About how many bytes of a file, at least 1.
+    partition_keys
+        One mini-batch per existing combination of these columns' values; they come from the path.
+
+    Raises
+    ------
+    DatasetError
+        The size is no number of bytes, or an input is not partitioned by the keys.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[tuple[str, TableInput]],
+        mini_batch_size: int,
+        partition_keys: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(mini_batch_size, int) or mini_batch_size < 1:
+            raise DatasetError(
+                f"mini_batch_size={mini_batch_size!r} is not a number of bytes. Give an int from "
+                "1, or a size such as mini_batch_size='1MB'."
+            )
+        self.mini_batch_size = mini_batch_size
+        self.partition_keys = tuple(partition_keys or ())
+        self._tables = [table for _, table in inputs]
+        self.inputs = tuple(
+            PlanInput(
+                name,
+                table.listing.root,
+                table.listing.remote,
+                table.secrets,
+                "tabular",
+                {**table.spec, "partition_keys": list(self.partition_keys)},
+            )
+            for name, table in inputs
+        )
+        self._plans = [
+            InputPlan(number, table, mini_batch_size, self._groups(name, table))
+            for number, (name, table) in enumerate(inputs)
+        ]
+        self._starts = [0]
+        """Index of the first mini-batch of each input whose predecessors are complete."""
+        self._surveys = 0
+        self._asked: dict[int, InputPlan] = {}
+
+    @property
+    def surveyor(self) -> TablePlan:
+        """Itself."""
+        return self
+
+    @property
+    def known(self) -> int:
+        """How many mini-batches have been found so far."""
+        return self._starts[-1] + self._plans[len(self._starts) - 1].known
+
+    @property
+    def complete(self) -> bool:
+        """Whether that is all there are."""
+        return len(self._starts) == len(self._plans) and self._plans[-1].complete
+
+    def extend(self, upto: int) -> None:
+        """Look on until ``upto`` are known, the data ends, or a survey must be waited for."""
+        while not self.complete:
+            current = self._plans[len(self._starts) - 1]
+            current.extend(upto - self._starts[-1])
+            if not current.complete or self.known >= upto:
+                return
+            self._go_on()
+
+    def begin(self, most: int) -> list[Survey]:
+        """Give up to ``most`` surveys to be made now."""
+        surveys: list[Survey] = []
+        for number, plan in enumerate(self._plans[len(self._starts) - 1 :], len(self._starts) - 1):
+            while len(surveys) < most and (found := plan.begin(self._surveys)) is not None:
+                load, key, nbytes = found
+                descriptor = _encode(self._surveys, number, load, None, nbytes)
+                surveys.append(Survey(self._surveys, descriptor, key))
+                self._asked[self._surveys] = plan
+                self._surveys += 1
+        return surveys
+
+    def learn(self, number: int, found: Any) -> None:
+        """Take what a survey found."""
+        self._asked.pop(number).learn(number, found)
+        self._go_on()
+
+    def give_up(self, number: int, trouble: str) -> None:
+        """Take it that a survey can't be made.
+
+        Raises
+        ------
+        DatasetError
+            No mini-batch after it can be known.
+        """
+        self._asked.pop(number).give_up(number, trouble)
+        self._go_on()
+
+    def __getitem__(self, index: int) -> MiniBatch:
+        """Give mini-batch ``index``, ``0 <= index < known``."""
+        which, load, items, nbytes = self._look_up(index)
+        return MiniBatch(index, which, load, items, nbytes)
+
+    def encode(self, index: int) -> bytes:
+        """Give ``plan[index].encode()``."""
+        return self[index].encode()
+
+    def fingerprint(self) -> str:
+        """Digest the files, the schema, the steps and the size (32 hex digits)."""
+        head = json.dumps([self.mini_batch_size, self.partition_keys])
+        digest = blake2b(head.encode(), digest_size=16)
+        for table in self._tables:
+            listing = table.listing
+            spec = json.dumps(table.spec, sort_keys=True, default=str)
+            digest.update(f"\0{shown_url(listing.root)}\0{spec}\0".encode("utf-8", "replace"))
+            listing.table.update(digest)
+        return digest.hexdigest()
+
+    def _look_up(self, index: int) -> tuple[int, TablePieces, int | None, int]:
+        if not 0 <= index < self.known:
+            raise IndexError(f"index={index} is not below the number of mini-batches, {self.known}")
+        which = bisect_right(self._starts, index) - 1
+        return which, *self._plans[which].load(index - self._starts[which])
+
+    def _go_on(self) -> None:
+        """Count the inputs that are complete."""
+        while len(self._starts) < len(self._plans) and self._plans[len(self._starts) - 1].complete:
+            self._starts.append(self.known)
+
+    def _groups(self, name: str, table: TableInput) -> list[list[int]] | None:
+        """Give the files of each existing combination of ``partition_keys``, in order."""
+        if not self.partition_keys:
+            return None
+        partition = table.spec["partition"]
+        if partition is None:
+            raise DatasetError(
+                f"input {name!r} is not partitioned, and "
+                f"partition_keys={list(self.partition_keys)} asks for its parts. Give "
+                "partition_format='{key}/*.csv' where the dataset is made, "
+                "or leave partition_keys out."
+            )
+        listing = table.listing
+        return grouped(
+            PartitionFormat(partition["format"]), listing.root, listing.table, self.partition_keys
+        )
+
+
+def _encode(
+    number: int, which: int, load: tuple[Any, ...], items: int | None, nbytes: int
+) -> bytes:
+    return pickle.dumps((number, which, load, items, nbytes), 5)

@@ -1,0 +1,104 @@
+"""Surveys on their way: looks at the data that travel as bundles of their own, outside the ledger.
+
+The ledger counts mini-batches, and how many there are is what surveys find out.
+"""
+
+from __future__ import annotations
+
+import base64
+import pickle
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.events import BundleLost, BundleReturned
+from daskrun.core.ledger import Bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from daskrun.core.minibatch import Plan, Survey
+
+EACH_SLOT = 2
+"""Surveys a slot owes at a time: one in hand, one to go on with."""
+
+
+class Surveys:
+    """Has the surveys of a plan made by whatever runs mini-batches.
+
+    A bundle of a survey has a negative number, which no bundle of the ledger has.
+
+    Parameters
+    ----------
+    plan
+        The run's.
+    tries
+        How often one is tried before the plan has to do without it.
+    note
+        Puts a record in the journal.
+    """
+
+    def __init__(self, plan: Plan, tries: int, note: Callable[[dict[str, Any]], None]) -> None:
+        self._plan = plan
+        self._tries = tries
+        self._note = note
+        self._out: dict[int, tuple[Survey, int, str]] = {}
+        """By bundle number: the survey, which try, the node."""
+        self._again: deque[tuple[Survey, int]] = deque()
+        self._made = 0
+
+    def hand_out(self, slots: Mapping[str, int]) -> list[tuple[Bundle, bytes]]:
+        """Give every slot that has room a survey, while the plan has any to be made."""
+        surveyor = self._plan.surveyor
+        if surveyor is None or self._plan.complete:
+            return []
+        owed = dict.fromkeys(slots, 0)
+        for _, _, node in self._out.values():
+            if node in owed:
+                owed[node] += 1
+        room = {node: EACH_SLOT * count - owed[node] for node, count in slots.items()}
+        room = {node: free for node, free in room.items() if free > 0}
+        total = sum(room.values())
+        due = [self._again.popleft() for _ in range(min(total, len(self._again)))]
+        due += [(survey, 1) for survey in surveyor.begin(total - len(due))]
+        bundles = []
+        for survey, attempt in due:
+            node = max(room, key=lambda name: room[name])
+            room[node] -= 1
+            self._made += 1
+            number = -self._made
+            self._out[number] = survey, attempt, node
+            payload = pickle.dumps([(survey.descriptor, attempt)], 5)
+            bundles.append((Bundle(number, node, ((survey.number, attempt),)), payload))
+        return bundles
+
+    def returned(self, event: BundleReturned | BundleLost) -> bool:
+        """Take a survey back; True when the plan may know more now.
+
+        Raises
+        ------
+        DatasetError
+            It can't be made, and the plan can't go on without.
+        """
+        survey, attempt, _ = self._out.pop(event.number, (None, 0, ""))
+        surveyor = self._plan.surveyor
+        if survey is None or surveyor is None:
+            return False
+        outcomes = event.outcomes if isinstance(event, BundleReturned) else ()
+        if not outcomes:  # not started, or its node is gone
+            self._again.append((survey, attempt))
+            return False
+        told = outcomes[0].error or {}
+        if outcomes[0].status == 0:
+            self._note({"kind": "survey", "key": survey.key, "found": as_text(told["found"])})
+            surveyor.learn(survey.number, told["found"])
+            return True
+        if attempt < self._tries:
+            self._again.append((survey, attempt + 1))
+            return False
+        surveyor.give_up(survey.number, str(told.get("message", "it can't be read")))
+        return True
+
+
+def as_text(found: Any) -> str:
+    """Write what a survey found, builtins, as text that JSON can hold."""
+    return base64.b64encode(pickle.dumps(found, 5)).decode("ascii")

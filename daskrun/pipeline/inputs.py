@@ -1,0 +1,101 @@
+"""The data of a step run: which kind it is, what a mini-batch of it is, and the plan of all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from daskrun.data.dataset import FileDataset
+from daskrun.data.plan import FilePlan
+from daskrun.data.tabular.dataset import TabularDataset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.settings import RunSettings
+
+AnyDataset = FileDataset | TabularDataset
+
+FILES = 10
+"""Files of a mini-batch where nothing is said."""
+BYTES = 1 << 20
+"""Bytes of a table's mini-batch where nothing is said."""
+
+
+def kind_problems(datasets: Iterable[AnyDataset], size: object) -> list[str]:
+    """Say what is wrong with the kinds of a step's inputs, and a size that does not suit them.
+
+    Parameters
+    ----------
+    datasets
+        All inputs, or those that are known.
+    size
+        ``mini_batch_size`` as it was given.
+    """
+    kinds = {dataset.kind for dataset in datasets}
+    if len(kinds) > 1:
+        problem = "inputs has file datasets and tabular ones, and one run() can't take both. Make "
+        return [f"{problem}two steps, or give all inputs as one kind."]
+    if kinds == {"files"} and isinstance(size, str) and not size.strip().isdecimal():
+        problem = f"mini_batch_size={size!r} is a size in bytes, and the inputs are files. Give a "
+        return [f"{problem}number of files, such as mini_batch_size=10."]
+    return []
+
+
+def with_size(settings: RunSettings, kind: str) -> RunSettings:
+    """Give settings whose ``mini_batch_size`` is a number: what was given, or the kind's own."""
+    if settings.mini_batch_size is not None:
+        return settings
+    return replace(settings, mini_batch_size=FILES if kind == "files" else BYTES)
+
+
+def make_plan(inputs: Sequence[tuple[str, AnyDataset]], settings: RunSettings) -> Plan:
+    """Make the plan of a run.
+
+    Parameters
+    ----------
+    inputs
+        Name and dataset of each, of one kind.
+    settings
+        From :func:`with_size`.
+
+    Raises
+    ------
+    DatasetError
+        An input holds nothing, can't be read, or is not partitioned by ``partition_keys``.
+    """
+    size, keys = settings.mini_batch_size, settings.partition_keys
+    assert size is not None
+    files = [(name, each) for name, each in inputs if isinstance(each, FileDataset)]
+    if files:
+        return FilePlan(files, size, partition_keys=keys)
+    # Here: runs over files have no use for it.
+    from daskrun.data.tabular.plan import TablePlan
+
+    tables = [(name, each) for name, each in inputs if isinstance(each, TabularDataset)]
+    return TablePlan([(name, each.resolve()) for name, each in tables], size, keys)
+
+
+def stored(
+    inputs: Sequence[tuple[str, AnyDataset]], folder: Path, settings: RunSettings
+) -> list[tuple[str, AnyDataset]] | None:
+    """Write dataframes among the inputs to Parquet files; None when there is none.
+
+    Parameters
+    ----------
+    folder
+        Where to, a folder of the run's own that its workers can read.
+    """
+    size = settings.mini_batch_size
+    assert size is not None
+    found = False
+    written: list[tuple[str, AnyDataset]] = []
+    for number, (name, dataset) in enumerate(inputs):
+        if isinstance(dataset, TabularDataset) and dataset.in_memory:
+            found = True
+            written.append((name, dataset.stored(folder / str(number), size)))
+        else:
+            written.append((name, dataset))
+    return written if found else None

@@ -1,0 +1,76 @@
+"""Mini-batches of tables in the process that runs them; pandas is loaded for the first of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from daskrun.data.tabular.contracts import PieceFile
+    from daskrun.data.tabular.load import TableLoader
+
+
+class Tables:
+    """A loader for each tabular input of a run, made when it is first needed.
+
+    Parameters
+    ----------
+    inputs
+        The run's inputs, as ``PlanInput`` fields.
+    cache
+        Folder that this node's processes share.
+    """
+
+    def __init__(self, inputs: list[dict[str, Any]], cache: str) -> None:
+        self._inputs = inputs
+        self._cache = cache
+        self._loaders: dict[int, TableLoader] = {}
+        self._told: set[str] = set()
+
+    def load(self, number: int, load: tuple[Any, ...], fetched: list[str] | None) -> Any:
+        """Give the DataFrame of a mini-batch; ``fetched`` are the local files of a remote input."""
+        return self._loader(number).load(load[1], self._files(number, load, fetched), load[2])
+
+    def look(self, number: int, load: tuple[Any, ...], fetched: list[str] | None) -> Any:
+        """Make a survey."""
+        return self._loader(number).look(load, self._files(number, load, fetched))
+
+    def new_warnings(self) -> list[str]:
+        """Give what was warned of and was not given before."""
+        texts = (text for loader in self._loaders.values() for text in loader.warnings)
+        fresh = [text for text in dict.fromkeys(texts) if text not in self._told]
+        self._told.update(fresh)
+        return fresh
+
+    def _loader(self, number: int) -> TableLoader:
+        if number not in self._loaders:
+            # Here: pandas and pyarrow take half a second, which runs over files need not wait.
+            from daskrun.data.tabular.cache import NodeCache
+            from daskrun.data.tabular.load import TableLoader
+
+            self._loaders[number] = TableLoader(self._inputs[number], NodeCache(self._cache))
+        return self._loaders[number]
+
+    def _files(
+        self, number: int, load: tuple[Any, ...], fetched: list[str] | None
+    ) -> list[PieceFile] | None:
+        if fetched is None:
+            return None
+        from daskrun.data.tabular.here import piece_files
+
+        return piece_files(self._inputs[number]["root"], load, fetched)
+
+
+def known_of(
+    source: dict[str, Any], load: tuple[Any, ...]
+) -> tuple[dict[str, Any] | None, int | None]:
+    """Give what a mini-batch's context tells beside its number: partition values, first row."""
+    first_row = load[3] if load[0] == "table" else None
+    table = source["table"]
+    if not table or not table["partition_keys"]:
+        return None, first_row
+    from daskrun.data.tabular.partition_format import PartitionFormat
+
+    name = load[1][0][0] if load[0] == "table" else load[1]
+    form = PartitionFormat(table["partition"]["format"])
+    values = dict(zip(form.columns, form.values(source["root"], name), strict=True))
+    return {key: values[key] for key in table["partition_keys"]}, first_row
