@@ -1,0 +1,216 @@
+"""Where records begin in a stretch of a delimited file, whatever its quotes do.
+
+The grammar is that of pandas' C parser and of pyarrow: a quote opens a field only at the field's
+start; inside, a doubled quote is a literal one; what follows the closing quote up to the separator
+or the line's end is plain text, quotes too. Outside quotes LF, CR and CRLF end a record, and a line
+with nothing in it is none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from daskrun.data.tabular.quotes import QUOTE, chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from daskrun.data.tabular.quotes import Chunk
+
+    Positions = NDArray[np.int64]
+
+_NONE = np.empty(0, np.int64)
+
+
+class Trace(NamedTuple):
+    """What a block holds when it is entered in one of the two states; builtins only."""
+
+    inside: bool
+    """Whether it ends inside a quoted field."""
+    rows: int
+    """Records that begin in it, blank lines left out."""
+    first: int
+    """Offset of the first of them, -1: none."""
+    last: int
+    """Offset of the last of them, -1: none."""
+    opened: int
+    """Offset of the quote that opens the field it ends in; -1: not inside, or opened before it."""
+    pending: bool
+    """Whether the last target has no record start after it in this block."""
+    cuts: bytes
+    """Offsets (int64) where targets are cut: first record start at or after each; none twice."""
+    before: bytes
+    """For each cut how many records of this block begin before it (int64)."""
+
+
+class BlockScan(NamedTuple):
+    """What a block holds under both states in which it may be entered."""
+
+    outside: Trace
+    """It begins where a record begins."""
+    inside: Trace
+    """It begins inside a quoted field."""
+
+
+class Scan:
+    r"""Scans blocks one after another from one entry state; offsets are the file's.
+
+    Parameters
+    ----------
+    inside
+        Whether the first block begins inside a quoted field.
+
+    Examples
+    --------
+    >>> scan = Scan(False)
+    >>> scan_into([scan], b'a,"1\n2"\nb,3\n', b",", 0, 4)
+    >>> trace = scan.trace()
+    >>> trace.rows, trace.last, np.frombuffer(trace.cuts, np.int64).tolist()
+    (2, 8, [0, 8])
+    """
+
+    def __init__(self, inside: bool) -> None:
+        self.inside = inside
+        self.rows = 0
+        self.first = self.last = self.opened = -1
+        self._pending = False
+        self._cuts: list[Positions] = []
+        self._before: list[Positions] = []
+
+    def take(self, chunk: Chunk, offset: int, targets: Positions) -> None:
+        """Go through the next chunk; ``offset`` is its block's, targets count from there."""
+        if self.inside and not chunk.quoted:
+            self._pending |= bool(targets.size)
+            return
+        entered = chunk.entered(self.inside)
+        if targets.size or self._pending:
+            self._cut(entered.starts, offset, targets)
+        if entered.rows:
+            self.rows += entered.rows
+            self.last = offset + entered.last
+            self.first = offset + entered.first if self.first < 0 else self.first
+        self.inside = entered.leaves
+        if self.inside and chunk.opened >= 0:
+            self.opened = offset + chunk.opened
+
+    def trace(self) -> Trace:
+        """Give what was found."""
+        cuts = np.concatenate([_NONE, *self._cuts]).tobytes()
+        before = np.concatenate([_NONE, *self._before]).tobytes()
+        found = (self.first, self.last, self.opened if self.inside else -1, self._pending)
+        return Trace(self.inside, self.rows, *found, cuts, before)
+
+    def _cut(self, starts: Positions, offset: int, targets: Positions) -> None:
+        if not starts.size:
+            self._pending |= bool(targets.size)
+            return
+        at = np.unique(np.searchsorted(starts, targets))
+        if self._pending and not (at.size and at[0] == 0):
+            at = np.concatenate([np.zeros(1, np.int64), at])
+        self._pending = bool(at.size) and int(at[-1]) == starts.size
+        at = at[:-1] if self._pending else at
+        self._cuts.append(starts[at] + offset)
+        self._before.append(at + self.rows)
+
+
+def scan_into(scans: Sequence[Scan], data: bytes, separator: bytes, offset: int, step: int) -> None:
+    """Go through a block with each of the scans.
+
+    Parameters
+    ----------
+    scans
+        Each with its own state.
+    data
+        Whole physical lines: it begins where a line begins.
+    separator
+        The bytes of one character; ``b""``: quotes mean nothing, each line break ends a record.
+    offset
+        Where in the file the block begins.
+    step
+        Targets are the multiples of this that lie in the block, by the file's offsets; 0: none.
+    """
+    for chunk in chunks(data, separator):
+        targets = _NONE
+        if step:
+            low, high = offset + chunk.start, offset + chunk.stop
+            targets = np.arange(-(-low // step) * step, high, step, dtype=np.int64) - offset
+        for scan in scans:
+            scan.take(chunk, offset, targets)
+
+
+def scan_block(data: bytes, separator: bytes, offset: int, step: int) -> BlockScan:
+    r"""Scan a block under both entry states; for what is given see :func:`scan_into`.
+
+    Examples
+    --------
+    >>> found = scan_block(b'x"\ny,"z\n', b",", 100, 0)
+    >>> found.outside.rows, found.outside.inside, found.outside.opened
+    (2, True, 105)
+    >>> found.inside.rows, found.inside.inside
+    (1, True)
+    """
+    scans = Scan(False), Scan(True)
+    scan_into(scans, data, separator, offset, step)
+    return BlockScan(scans[0].trace(), scans[1].trace())
+
+
+def record_starts(data: bytes, separator: bytes, inside: bool = False) -> Positions:
+    r"""Find where the records begin that begin in ``data``, blank lines left out.
+
+    ``inside``: the data begins inside a quoted field.
+
+    Examples
+    --------
+    >>> record_starts(b'a,b\n\n"x\ny",1\r\nz,2', b",").tolist()
+    [0, 5, 14]
+    """
+    found = [_NONE]
+    for chunk in chunks(data, separator):
+        entered = chunk.entered(inside)
+        found.append(entered.starts)
+        inside = entered.leaves
+    return np.concatenate(found)
+
+
+def quoted_line_break(data: bytes, separator: bytes) -> int:
+    r"""Find the first line break inside a quoted field; -1: there is none.
+
+    Examples
+    --------
+    >>> quoted_line_break(b'a,"b"\nc,"d\ne"', b","), quoted_line_break(b'5" x\n6" y\n', b",")
+    (10, -1)
+    """
+    if QUOTE not in data:
+        return -1
+    inside = False
+    for chunk in chunks(data, separator):
+        entered = chunk.entered(inside)
+        if chunk.quoted or inside:
+            breaks = chunk.breaks()
+            within = breaks[entered.within(breaks)]
+            if within.size:
+                return int(within[0])
+        inside = entered.leaves
+    return -1
+
+
+def unclosed_quote(data: bytes, separator: bytes) -> int:
+    r"""Find the quote that opens a field which is not closed in ``data``; -1: there is none.
+
+    Examples
+    --------
+    >>> unclosed_quote(b'a,"b"\nc,"d\n', b","), unclosed_quote(b'a,"b""\n"\n', b",")
+    (8, -1)
+    """
+    if QUOTE not in data:
+        return -1
+    inside, opened = False, -1
+    for chunk in chunks(data, separator):
+        inside = chunk.entered(inside).leaves
+        if inside:
+            opened = max(opened, chunk.opened)
+    return opened if inside else -1
