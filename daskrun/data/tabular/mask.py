@@ -78,9 +78,9 @@ def _compared(frame: pd.DataFrame, plain: Plain) -> NDArray[np.bool_]:
         raise _misfit(plain, str(error)) from error
     result = _bools(found)
     if op == "!=":  # pandas calls NaN and NaT unequal to everything
-        result &= series.notna().to_numpy(dtype=bool)
+        result = result & series.notna().to_numpy(dtype=bool)
         if right[0] == "column":
-            result &= other.notna().to_numpy(dtype=bool)
+            result = result & other.notna().to_numpy(dtype=bool)
     return result
 
 
