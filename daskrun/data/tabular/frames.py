@@ -68,23 +68,17 @@ class PandasSource:
 
     format = "frame"
 
-    @classmethod
-    def of(cls, frame: object) -> PandasSource:
-        """Make it of what the user gave; lazily copied where pandas copies on write.
-
-        Raises
-        ------
-        DatasetError
-            If it is no DataFrame.
-        """
+    def __post_init__(self) -> None:
         import pandas as pd
 
-        if not isinstance(frame, pd.DataFrame):
+        if not isinstance(self.frame, pd.DataFrame):
             raise DatasetError(
-                f"dataframe= is of type {type(frame).__name__}. Give a pandas.DataFrame; for a "
+                f"frame= is of type {type(self.frame).__name__}. Give a pandas.DataFrame; for a "
                 "Dask dataframe use from_dask_dataframe(), for a Series write series.to_frame()."
             )
-        return cls(frame.copy(deep=int(pd.__version__.partition(".")[0]) < 3))
+        # pandas 3 copies on write, so that this costs nothing until the user's own is changed
+        copy = self.frame.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
+        object.__setattr__(self, "frame", copy)
 
     def __repr__(self) -> str:
         rows, columns = self.frame.shape
@@ -167,25 +161,16 @@ class DaskSource:
     scheduler: Any = None
     """What computes it: a name that Dask knows or a client; None: the current client, else
     Dask's own threads."""
-    _looked_at: dict[int, ParquetSource] = field(default_factory=dict)
+    _looked_at: dict[int, ParquetSource] = field(default_factory=dict, init=False)
 
-    @classmethod
-    def of(cls, frame: object, scheduler: Any = None) -> DaskSource:
-        """Make it of what the user gave.
-
-        Raises
-        ------
-        DatasetError
-            If it is no Dask dataframe.
-        """
+    def __post_init__(self) -> None:
         import dask.dataframe as dd
 
-        if not isinstance(frame, dd.DataFrame):
+        if not isinstance(self.frame, dd.DataFrame):
             raise DatasetError(
-                f"dataframe= is of type {type(frame).__name__}. Give a dask.dataframe.DataFrame; "
+                f"frame= is of type {type(self.frame).__name__}. Give a dask.dataframe.DataFrame; "
                 "for one of pandas use from_pandas_dataframe()."
             )
-        return cls(frame, scheduler)
 
     def __repr__(self) -> str:
         return (

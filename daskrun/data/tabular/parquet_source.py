@@ -93,7 +93,7 @@ class ParquetSource:
         else:
             schemas = _schemas(footers, Footers(listing).shown(listing.table[0]))
             columns = _columns(schemas, footers)
-        reader["columns"] = [list(c) for c in _with_types(columns, self.set_column_types)]
+        reader["columns"] = [list(c) for c in with_types(columns, self.set_column_types)]
         reader["warnings"] = []
         return reader
 
@@ -192,7 +192,7 @@ def _has_missing(footer: Any, name: str) -> bool:
     return False
 
 
-def _with_types(
+def with_types(
     columns: list[tuple[str, str]], types: Mapping[str, DataType] | None
 ) -> list[tuple[str, str]]:
     """Give columns the types asked for."""
