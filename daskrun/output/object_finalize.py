@@ -183,7 +183,7 @@ class ObjectFinalizer:
     def _header(self, index: int, entry: Entry) -> tuple[bytes, bool]:
         """Read and take the header of a mini-batch; tell whether it is the first."""
         _, part, offset, _, head, _ = entry
-        (header,) = self._read([Slice(part, offset, offset + head)])
+        header = bytes(self._read([Slice(part, offset, offset + head)])[0])
         with self._header_lock:
             return header, self._headers.take(index, header)
 
@@ -198,7 +198,7 @@ class ObjectFinalizer:
             return b""
         wanted = [_slice(s) for s in piece.segments if not isinstance(s, bytes)]
         found = iter(self._read(wanted))
-        made: list[bytes] = []
+        made: list[bytes | memoryview] = []
         for segment in piece.segments:
             if isinstance(segment, bytes):
                 made.append(segment)
@@ -213,7 +213,7 @@ class ObjectFinalizer:
         if not piece.copied and (data or piece.number == 0):
             self._publication.write(piece.number, data)
 
-    def _checked(self, rows: Rows, data: bytes) -> bytes:
+    def _checked(self, rows: Rows, data: memoryview) -> memoryview:
         """Hold rows against their CRC; give them without a header that is not the first."""
         index, entry, keep = rows
         crc = zlib.crc32(data)
@@ -222,10 +222,10 @@ class ObjectFinalizer:
         if keep or not entry[4]:
             return data
         with self._header_lock:
-            self._headers.take(index, data[: entry[4]])
+            self._headers.take(index, bytes(data[: entry[4]]))
         return data[entry[4] :]
 
-    def _read(self, wanted: list[Slice]) -> list[bytes]:
+    def _read(self, wanted: list[Slice]) -> list[memoryview]:
         """Read slices; those that are near each other in a part are one request."""
         joined: list[list[int]] = []  # part, start, stop
         places: list[tuple[int, int]] = []  # which of the joined, and where in it
@@ -237,9 +237,10 @@ class ObjectFinalizer:
                 joined.append([part, start, stop])
             places.append((len(joined) - 1, start - joined[-1][1]))
         try:
-            found = self._folder.read([self._range(Slice(*one)) for one in joined])
+            read = self._folder.read([self._range(Slice(*one)) for one in joined])
         except StorageError as error:
             raise StorageError(f"committed rows can't be read: {error}") from error
+        found = [memoryview(data) for data in read]
         return [
             found[n][at : at + stop - start]
             for (n, at), (_, start, stop) in zip(places, wanted, strict=True)

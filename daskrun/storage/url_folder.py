@@ -173,9 +173,7 @@ class UrlFolder:
 
     def make_room(self, name: str) -> None:
         """Make the folder of a name, where the store has such things."""
-        protocol = self.system.protocol
-        protocols = {protocol} if isinstance(protocol, str) else set(protocol)
-        if protocols.isdisjoint(_FLAT):
+        if not is_flat(self.system):
             self.system.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
 
     def _read(self, ranges: Sequence[Range]) -> list[Any]:
@@ -205,6 +203,12 @@ class UrlFolder:
                 self.system.rm_file(self.path(name))
             except FileNotFoundError:
                 continue
+
+
+def is_flat(system: Any) -> bool:
+    """Whether a file system of fsspec has no folders that must be made."""
+    protocol = system.protocol
+    return not _FLAT.isdisjoint({protocol} if isinstance(protocol, str) else set(protocol))
 
 
 def open_url_folder(url: str, options: Mapping[str, Any]) -> UrlFolder:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
 from daskrun.errors import StorageError
+from daskrun.storage.patience import patiently
+from daskrun.storage.url_folder import is_flat
+from daskrun.storage.urls import is_url, shown_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+Result = TypeVar("Result")
 logger = logging.getLogger("daskrun")
 
 
@@ -21,13 +26,10 @@ def put(pairs: Iterable[tuple[Path, str]], options: dict[str, Any], overwrite: b
     """Copy local files to paths or URLs; give how many were copied."""
     copied = kept = 0
     for source, target in pairs:
-        if "://" in target:
-            fs, path = _remote(target, options)
-            if fs.exists(path) and not overwrite:
+        if is_url(target):
+            if not _upload(source, target, options, overwrite):
                 kept += 1
                 continue
-            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            fs.put_file(str(source), path)
         elif not _copy(source, Path(target), overwrite):
             kept += 1
             continue
@@ -44,7 +46,7 @@ def get(root: str, start: str, target: Path, options: dict[str, Any], overwrite:
     StorageError
         There is no file.
     """
-    found = _remote_files(root, start, options) if "://" in root else _local_files(root, start)
+    found = _remote_files(root, start, options) if is_url(root) else _local_files(root, start)
     copied = kept = 0
     for relative, copy in found:
         place = target / relative
@@ -55,13 +57,15 @@ def get(root: str, start: str, target: Path, options: dict[str, Any], overwrite:
         # Beside first: a copy that is broken off must not look like a whole one.
         aside = place.parent / f".{place.name}.{os.getpid()}.partial"
         try:
-            copy(aside)
+            _explained(f"copy {shown_url(start)} to {place}", partial(copy, aside), options)
             aside.replace(place)
         finally:
             aside.unlink(missing_ok=True)
         copied += 1
     if not copied and not kept:
-        raise StorageError(f"there is no file in {start}, so there is nothing to download.")
+        raise StorageError(
+            f"there is no file in {shown_url(start)}, so there is nothing to download."
+        )
     _say_kept(kept)
     return copied
 
@@ -78,9 +82,12 @@ def _local_files(root: str, start: str) -> Iterable[tuple[str, Any]]:
 
 
 def _remote_files(root: str, start: str, options: dict[str, Any]) -> Iterable[tuple[str, Any]]:
-    fs, path = _remote(start, options)
-    base = _remote(root, options)[1].rstrip("/") + "/"
-    for name in sorted(fs.find(path)):
+    def find() -> tuple[Any, str, list[str]]:
+        fs, path = _remote(start, options)
+        return fs, _remote(root, options)[1].rstrip("/") + "/", sorted(fs.find(path))
+
+    fs, base, names = _explained(f"list {shown_url(start)}", find, options)
+    for name in names:
         relative = name.removeprefix(base)
         if ASIDE not in relative.split("/"):
             yield relative, lambda to, n=name: fs.get_file(n, str(to))
@@ -90,7 +97,28 @@ def _remote(url: str, options: dict[str, Any]) -> tuple[Any, str]:
     import fsspec  # 50 ms, and no local datastore needs it
 
     fs, path = fsspec.url_to_fs(url, **options)
+    fs.invalidate_cache()  # what was listed before may have changed
     return fs, str(path)
+
+
+def _upload(source: Path, target: str, options: dict[str, Any], overwrite: bool) -> bool:
+    """Copy a local file to a URL; False when there was one."""
+
+    def put() -> bool:
+        fs, path = _remote(target, options)
+        if fs.exists(path) and not overwrite:
+            return False
+        if not is_flat(fs):
+            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        fs.put_file(str(source), path)
+        return True
+
+    return _explained(f"copy {source} to {shown_url(target)}", put, options)
+
+
+def _explained(what: str, call: Callable[[], Result], options: dict[str, Any]) -> Result:
+    """Do something with a store; what fails is one error of ours, without secrets."""
+    return patiently(what, call, options, tries=1)  # stores' own clients try again
 
 
 def _copy(source: Path, target: Path, overwrite: bool) -> bool:

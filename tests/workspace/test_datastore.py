@@ -2,6 +2,7 @@ import pickle
 import sys
 
 import pytest
+from s3 import KEY, SECRET
 
 from daskrun.data.dataset import Dataset
 from daskrun.data.protocols import DataPath, Place
@@ -152,3 +153,29 @@ def test_a_remote_datastore_is_copied_to_and_from(ws, tmp_path):
     assert store.folder is None
     assert store.download(tmp_path / "d", "sub") == 1
     assert (tmp_path / "d" / "sub" / "a.txt").read_text() == "a"
+
+
+def test_files_go_to_s3_and_come_back_as_they_are_there_now(ws, images, bucket, tmp_path):
+    cloud = Datastore.register_s3(
+        ws, "cloud", f"{bucket.name}/store", KEY, SECRET, endpoint_url=bucket.endpoint
+    )
+    with pytest.raises(StorageError, match=r"there is no file in s3://.*/store/in"):
+        cloud.download(tmp_path / "back", "in")
+    cloud.upload(images.folder / "mnist", "in")
+    cloud.upload(images.folder / "mnist", "in")  # there already: they stay
+    assert bucket.keys() == [f"store/in/{n}.png" for n in range(3)]
+    assert len(bucket.asked("PUT")) == 3  # no attempt to make the bucket
+    bucket.put("store/in/_daskrun/run/part", b"of a run that is not finished")
+    assert cloud.download(tmp_path / "back", "in") == 3
+    assert (tmp_path / "back" / "in" / "2.png").read_bytes() == b"2"
+    closed = Datastore.register_s3(
+        ws, "closed", bucket.name, "AKIAOTHER", SECRET, endpoint_url=bucket.endpoint
+    )
+    for act in (
+        lambda: closed.upload(images.folder / "mnist", "in"),
+        lambda: closed.download(tmp_path / "none"),
+    ):
+        with pytest.raises(StorageError, match=r"can't .* s3://.*PermissionError") as caught:
+            act()
+        assert SECRET not in str(caught.value)
+    assert not (tmp_path / "none").exists()
