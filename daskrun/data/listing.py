@@ -76,16 +76,22 @@ def list_files(elements: Sequence[PathElement], folder: str) -> Listing:
     return Listing(root, table, options is not None, options or {})
 
 
-def check_files(elements: Sequence[PathElement], folder: str) -> None:
+def check_files(elements: Sequence[PathElement], folder: str) -> Listing:
     """Check that each element means at least one file, without listing more than that needs.
+
+    Returns
+    -------
+    Listing
+        The first file of the first element.
 
     Raises
     ------
     DatasetError
-        If one does not.
+        If one means none.
     """
-    for _, rows in _find(elements, folder, _one_place(elements)):
-        next(rows)
+    options = _one_place(elements)
+    first = [(root, next(rows)) for root, rows in _find(elements, folder, options)][0]
+    return Listing(first[0], PathTable([first[1]]), options is not None, options or {})
 
 
 def _location(element: PathElement) -> str:

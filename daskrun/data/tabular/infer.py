@@ -68,7 +68,11 @@ def infer(name: str, column: pa.ChunkedArray, missing: bool = False) -> Inferred
         return Inferred("float")
     if pc.all(pc.is_in(present, value_set=pa.array(_WORDS, pa.string()))).as_py():
         return Inferred("boolean" if missing else "bool")
-    first = present[0].as_py()
+    return infer_dates(name, column, present[0].as_py())
+
+
+def infer_dates(name: str, column: pa.ChunkedArray, first: str) -> Inferred:
+    """Infer whether a column of text is dates; ``first`` is a value that isn't missing."""
     if _ISO.fullmatch(first):
         return _iso(column)
     if _DATE.fullmatch(first):

@@ -1,0 +1,132 @@
+"""The bytes of pieces of delimited and JSON-lines files, and where in the file they are."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.tabular.contracts import Piece
+from daskrun.data.tabular.lines import bring_bytes, line_number, pack_piece, unpack_piece
+from daskrun.data.tabular.source import MemoryBytes, open_bytes
+from daskrun.data.tabular.split import (
+    bring_survey,
+    fits_memory,
+    survey_bytes,
+    survey_file,
+)
+
+if TYPE_CHECKING:
+    from daskrun.data.remote import RemoteFolder
+    from daskrun.data.tabular.cache import NodeCache
+    from daskrun.data.tabular.contracts import PieceFile
+    from daskrun.data.tabular.delimited_text import Dialect
+    from daskrun.data.tabular.source import ByteSource
+
+_OPEN_FILES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RawPiece:
+    """The bytes of a piece."""
+
+    shown: str
+    offset: int
+    """Of ``data`` in the file's plain bytes."""
+    header: bytes
+    """The file's first record where that is a header; of the file's encoding."""
+    data: bytes
+    last: bool
+    """False: the file goes on behind it for certain."""
+    source: ByteSource | None
+    """What it was read from; None where only these bytes are here."""
+
+    def at(self, position: int) -> str:
+        """Say where a position in ``data`` is, by its line where lines can be counted."""
+        offset = self.offset + position
+        if self.source is None:
+            return f"{self.shown}, byte {offset}"
+        return f"{self.shown}, line {line_number(self.source, offset)}"
+
+
+class ByteReader:
+    """Reads bytes of pieces and keeps a few files open.
+
+    Parameters
+    ----------
+    dialect
+        How the files are written.
+    cache
+        Where large compressed files are kept plain.
+    exact
+        Whether pieces begin and end where records do.
+    """
+
+    def __init__(self, dialect: Dialect, cache: NodeCache, *, exact: bool) -> None:
+        self._dialect = dialect
+        self._cache = cache
+        self._exact = exact
+        self._open: OrderedDict[str, ByteSource] = OrderedDict()
+
+    def read(self, piece: Piece, file: PieceFile, *, header: bool) -> RawPiece:
+        """Read a piece; ``header``: the file's first record is one."""
+        if file.brought:
+            offset, head, data = unpack_piece(Path(file.path).read_bytes())
+            return RawPiece(file.shown, offset, head, data, True, None)
+        source = self._source(file, piece)
+        bounds = (piece.start, piece.stop)
+        separator = self._dialect.separator_bytes
+        found = bring_bytes(source, bounds, self._exact, header, separator)
+        last = piece.stop is None or piece.stop >= source.size
+        return RawPiece(file.shown, *found, last, source)
+
+    def survey(self, request: tuple[Any, ...], file: PieceFile) -> Any:
+        """Find where records begin in a block."""
+        separator = self._dialect.separator_bytes
+        if file.brought:
+            return survey_file(file.path, request, separator)
+        return survey_bytes(self._source(file, ("", *request)), request, separator)
+
+    def _source(self, file: PieceFile, what: Piece | tuple[Any, ...]) -> ByteSource:
+        source = self._open.get(file.path)
+        if source is None:
+            source = _open(file.path, file.path, self._dialect, self._cache, what)
+            if isinstance(source, MemoryBytes):
+                return source  # is looked at once, and would cost its size while it is kept
+            self._open[file.path] = source
+            if len(self._open) > _OPEN_FILES:
+                self._open.popitem(last=False)[1].close()
+        else:
+            self._open.move_to_end(file.path)
+        return source
+
+
+def bring_piece(
+    folder: RemoteFolder,
+    what: Piece | tuple[Any, ...],
+    target: str,
+    cache: NodeCache,
+    dialect: Dialect,
+    *,
+    exact: bool,
+    header: bool,
+) -> None:
+    """Write the bytes of a remote piece, or of a survey's block, to a local file."""
+    source = _open(what[0], folder, dialect, cache, what)
+    if isinstance(what, Piece):
+        found = bring_bytes(source, what, exact, header, dialect.separator_bytes)
+        Path(target).write_bytes(pack_piece(found))
+    else:
+        bring_survey(source, what[1:], target)
+
+
+def _open(
+    name: str,
+    where: str | RemoteFolder,
+    dialect: Dialect,
+    cache: NodeCache,
+    what: Piece | tuple[Any, ...],
+) -> ByteSource:
+    """Open a file's plain bytes; those of a small one that isn't plain are made in memory."""
+    return open_bytes(name, where, dialect.encoding, cache, in_memory=fits_memory(what))
