@@ -212,12 +212,6 @@ def test_an_output_that_cannot_be_written(work):
     assert no_trace(work.ws)
 
 
-def test_an_output_at_a_url_is_refused_for_now(work):
-    store = Datastore.register_url(work.ws, "box", "memory://box")
-    with pytest.raises(SettingsError, match="outputs go to folders so far"):
-        work.submit(output=PipelineData("scores", datastore=store))
-
-
 def test_node_count_is_bounded_by_the_target(work):
     plan = AmlCompute.provisioning_configuration("x", max_nodes=2)
     target = ComputeTarget.create(work.ws, "cpu", plan)

@@ -1,0 +1,227 @@
+"""Runs whose data and output are on S3, end to end."""
+
+import json
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from running import OneNode, make_request, run_request
+from s3 import KEY, SECRET
+
+from daskrun import Dataset, DatasetConsumptionConfig, Datastore, PipelineData
+from daskrun.core.outcome import Status
+from daskrun.engine.nodes import output_of
+from daskrun.errors import SettingsError
+
+SPY = """
+import os
+
+def init():
+    for pid in (os.getpid(), os.getppid()):
+        for name in ("environ", "cmdline"):
+            print(open(f"/proc/{pid}/{name}", "rb").read())
+
+def run(mini_batch):
+    print(mini_batch)
+    return [open(path).read() for path in mini_batch]
+"""
+
+
+def register(ws, bucket, name="cloud", **options):
+    return Datastore.register_s3(
+        ws, name, f"{bucket.name}/store", endpoint_url=bucket.endpoint, **options
+    )
+
+
+@pytest.fixture
+def cloud(work, bucket):
+    """Give a datastore that may be written."""
+    return register(work.ws, bucket, key=KEY, secret=SECRET)
+
+
+def test_inputs_and_output_on_s3_and_no_secret_anywhere(work, bucket, cloud, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    (work.path / "score.py").write_text(SPY)
+    for n in range(20):
+        bucket.put(f"store/in/{n:02d}.txt", b"row %d" % n)
+    data = Dataset.File.from_files(cloud.path("in/"))
+    step = work.make_step(
+        inputs=[DatasetConsumptionConfig("files", data)],
+        output=PipelineData("scores", datastore=cloud),
+        compute_target=None,
+        process_count_per_node=2,
+        append_row_file_name="rows.txt",
+    )
+    run = work.submit(step)
+    assert run.wait_for_completion(show_output=True) == "Completed"
+    (step_run,) = run.find_step_run("score-files")
+    output = step_run.get_output_data("scores")
+    expected = b"".join(b"row %d\n" % n for n in range(20))
+    assert bucket.get(f"store/{output.path_on_datastore}/rows.txt") == expected
+    assert [k for k in bucket.keys() if "/in/" not in k] == [  # noqa: SIM118
+        f"store/{output.path_on_datastore}/rows.txt"
+    ]
+    assert step_run.output_folder == f"{bucket.url}/store/{output.path_on_datastore}"
+    assert output.download("here") == 1
+    assert Path("here", output.path_on_datastore, "rows.txt").read_bytes() == expected
+    told = capfd.readouterr()
+    shown = f"{told.out}{told.err}{caplog.text}{run!r}{step_run!r}{output!r}{cloud!r}{data!r}"
+    shown += json.dumps(step_run.get_details(), default=str)
+    assert SECRET not in shown
+    record = work.ws.folder / "datastores"
+    files = [p for p in work.path.rglob("*") if p.is_file() and record not in p.parents]
+    assert len(files) > 20
+    assert any(b"cmdline" not in p.read_bytes() and "stdout" in p.name for p in files)
+    assert [p for p in files if SECRET.encode() in p.read_bytes()] == []
+
+
+def test_anonymous_access_reads_what_is_public_and_nothing_else(work, bucket, public_bucket):
+    for each in (bucket, public_bucket):
+        each.put("store/in/a.txt", b"12345")
+    public = register(work.ws, public_bucket, "public", anon=True)
+    data = Dataset.File.from_files(public.path("in/*.txt"))
+    run = work.submit(work.make_step(inputs=[DatasetConsumptionConfig("files", data)]))
+    run.wait_for_completion()
+    assert not any(asked.signed for asked in public_bucket.asked())
+    closed = register(work.ws, bucket, "closed", anon=True)
+    with pytest.raises(ValueError, match=r"can't be reached: PermissionError"):
+        Dataset.File.from_files(closed.path("in/"))
+
+
+@pytest.mark.parametrize("access", ["anonymous", "wrong key"])
+def test_an_output_that_can_not_be_written_is_said_before_anything_starts(
+    work, public_bucket, access
+):
+    keys = {"anon": True} if access == "anonymous" else {"key": "AKIAOTHER", "secret": SECRET}
+    store = register(work.ws, public_bucket, **keys)
+    with pytest.raises(SettingsError, match=r"output='s3://.*' can't be written: ") as caught:
+        work.submit(output=PipelineData("scores", datastore=store))
+    assert SECRET not in str(caught.value)
+    assert list(work.ws.runs_folder.iterdir()) == []
+    assert public_bucket.keys() == []
+
+
+def test_what_a_url_can_not_be_is_refused(work, cloud):
+    output = PipelineData("scores", datastore=cloud)
+    with pytest.raises(SettingsError, match=r"'scores' is in datastore 'cloud' at s3://.*append_"):
+        work.submit(output=output, output_action="summary_only")
+    memory = Datastore.register_url(work.ws, "memory", f"memory://{os.getpid()}")
+    output = PipelineData("scores", datastore=memory)
+    with pytest.raises(SettingsError, match=r"this process's own memory.*'inline'"):
+        work.submit(output=output, compute_target=None)
+    run = work.submit(output=output)
+    run.wait_for_completion()
+    (step,) = run.get_steps()
+    assert step.get_output_data("scores").download("here") == 1
+    (found,) = Path("here").rglob("parallel_run_step.txt")
+    assert found.read_text().splitlines() == [f"{n}.txt: {n}" for n in range(10)]
+
+
+# the engine, with faults
+
+
+def remote(request, bucket):
+    """Send a request's output to S3."""
+    url, options = f"{bucket.url}/out", bucket.options
+    request = replace(request, output_folder=None, output_url=url, output_options=options)
+    output_of(request).prepare(request.settings.append_row_file_name, overwrite=False)
+    return request
+
+
+def rows(bucket):
+    return bucket.get("out/parallel_run_step.txt")
+
+
+DIES = """
+import os, pathlib
+
+def run(mini_batch):
+    text = open(mini_batch[0]).read()
+    seen = pathlib.Path({folder!r}, text)
+    times = len(seen.read_text()) if seen.exists() else 0
+    seen.write_text("x" * (times + 1))
+    if text == "17" and times == 0:
+        os.kill(os.getpid(), 9)
+    return [text]
+"""
+
+
+def test_a_process_killed_amid_a_bundle_costs_no_row_and_doubles_none(tmp_path, bucket):
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    code = DIES.format(folder=str(seen))
+    request = remote(make_request(tmp_path, code, files=30, process_count_per_node=2), bucket)
+    done = run_request(request)
+    assert done.report.status.value == "Completed"
+    assert done.report.retried == 1
+    assert rows(bucket) == b"".join(b"%d\n" % n for n in range(30))
+    assert bucket.keys() == ["out/parallel_run_step.txt"]
+    failed = [o.index for o in done.attempts if o.status]
+    assert failed == [17]  # who was finished before it is made again, and charged nothing
+
+
+def test_a_run_that_fails_leaves_no_output_but_its_parts(tmp_path, bucket):
+    code = """
+    def run(mini_batch):
+        text = open(mini_batch[0]).read()
+        if text == "9":
+            raise ValueError("nine")
+        return [text]
+    """
+    request = make_request(tmp_path, code, error_threshold=0, run_max_try=1)
+    done = run_request(remote(request, bucket))
+    assert done.report.status.value == "Failed"
+    keys = bucket.keys()
+    assert keys
+    assert all(key.startswith("out/_daskrun/run1/") for key in keys)
+    committed = {r["part"] for r in done.journal if any(o[6] for o in r.get("outcomes", ()))}
+    assert committed <= {key.rpartition("/")[2] for key in keys}
+    assert bucket.uploads() == 0
+
+
+def test_rows_that_can_not_be_put_are_tried_again_by_another_process(tmp_path, bucket):
+    request = remote(make_request(tmp_path, run_max_try=3), bucket)
+    bucket.fail("PUT", "_daskrun/run1", status=403)
+    done = run_request(request)
+    assert done.report.status.value == "Completed"
+    assert rows(bucket) == b"".join(b"%d\n" % n for n in range(10))
+    (error,) = {o.error["message"] for o in done.attempts if o.status}
+    assert "can't write s3://" in error
+
+
+def test_large_output_is_copied_by_the_store(tmp_path, bucket):
+    code = """
+    def run(mini_batch):
+        return [open(mini_batch[0]).read() * 6_000_000]
+    """
+    done = run_request(remote(make_request(tmp_path, code, files=4), bucket))
+    assert done.report.status.value == "Completed"
+    assert rows(bucket) == b"".join(b"%d" % n * 6_000_000 + b"\n" for n in range(4))
+    assert any(asked.copied for asked in bucket.asked("PUT", "out/parallel_run_step.txt"))
+    assert bucket.uploads() == 0
+
+
+def test_rows_that_were_not_put_when_their_process_died_are_handed_back(tmp_path, bucket):
+    code = """
+    import os
+
+    def run(mini_batch):
+        text = open(mini_batch[0]).read()
+        if text == "3":
+            os.kill(os.getpid(), 9)
+        return [text] if text != "1" else []
+    """
+    request = remote(make_request(tmp_path, code), bucket)
+    with OneNode(request) as node:
+        before = node.run(5, 6)
+        assert [o.index for o in before.outcomes] == [5, 6]
+        assert bucket.get(f"out/_daskrun/run1/{before.process.part}") == b"5\n6\n"
+        amid = node.run(0, 1, 2, 3, 4)
+        # 1 had no rows to lose; 0 and 2 are made again and charged nothing
+        assert [(o.index, o.status) for o in amid.outcomes] == [(1, 0), (3, Status.DIED)]
+        (note,) = node.wait_for("note")
+        assert "process000 had finished when it died" in note
+        assert "had not yet put them to the output's URL" in note
+    assert len(bucket.keys()) == 1
