@@ -10,22 +10,19 @@ import threading
 import time
 import traceback
 from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.paths import local_copies
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
 from daskrun.script.remote import labels
+from daskrun.script.transfers import Order, Transfer, transfers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from daskrun.data.remote import RemoteFolder
-
-Wanted = tuple[int, int, tuple[Any, ...], int]
-"""Index of a mini-batch, number of its input, its plain load, bytes in all (-1 unknown)."""
+    from daskrun.script.transfers import Wanted
 
 THREADS = 8
 """Files on their way at a time: enough to hide round trips of tens of milliseconds."""
@@ -38,45 +35,6 @@ _FIRST_GUESS = 1 << 20
 _SHORTEST_LOOK = 0.01
 """Seconds between two looks for room given back, while there is none; more where a look is slow."""
 _MOST_TEXT = 4096
-
-
-@dataclass(slots=True, eq=False)
-class Order:
-    """A mini-batch whose files are brought."""
-
-    bundle: int
-    index: int
-    input: int
-    load: tuple[Any, ...]
-    nbytes: int
-    """Bytes it counts as: expected, then found."""
-    home: str
-    """Where its files will be."""
-    left: int = 0
-    """Files neither here nor given up."""
-    found: int = 0
-    """Bytes brought so far."""
-    error: str = ""
-    """The first reason why it can't be had."""
-    ready: bool = False
-    dropped: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Transfer:
-    """A file on its way, in one thread."""
-
-    order: Order
-    name: str
-    path: str
-    part: Any = None
-    """What is wanted of it, where it is read in parts; None: all of it."""
-    size: int = -1
-    """Bytes here when last looked at."""
-    since: float = field(default_factory=time.monotonic)
-    """When that changed."""
-    given_up: bool = False
-    """The thread hangs: another has taken its place, and it ends when it comes back."""
 
 
 class Supply:
@@ -300,7 +258,7 @@ class Supply:
         self._held[order.bundle][order.index] = order
         self._bytes += order.nbytes
         try:
-            transfers = _transfers(order)
+            transfers = transfers_of(order)
         except DatasetError as error:
             order.error = str(error)[:_MOST_TEXT]
             transfers = []
@@ -376,18 +334,6 @@ class Supply:
         """Remove what was made for a bundle after it had been dropped."""
         if order.dropped:
             shutil.rmtree(f"{self._folder}/{order.bundle}", ignore_errors=True)
-
-
-def _transfers(order: Order) -> list[Transfer]:
-    """Say what must be fetched for a mini-batch, and where to."""
-    folder, load = f"{order.home}.partial", order.load
-    if load[0] == "files":
-        copies = local_copies(folder, load[1:])
-        return [Transfer(order, name, path) for name, path in copies.items()]
-    from daskrun.data.tabular.here import wants
-
-    parts = zip(labels(load), wants(load), strict=True)
-    return [Transfer(order, name, f"{folder}/{label}", part) for label, (name, part) in parts]
 
 
 def _is_over(home: str) -> bool:

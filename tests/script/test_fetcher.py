@@ -346,6 +346,7 @@ def test_its_keepers_death_ends_it(tmp_path, site):
         "folder": str(folder),
         "inputs": [{"root": f"{site.url}/top", "storage_options": {}, "remote": True}],
         "limit": 1000,
+        "cache": str(tmp_path / "cache"),
     }
     code = f"""
 import os, subprocess, sys, time
