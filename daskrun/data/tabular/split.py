@@ -35,11 +35,11 @@ _READ = 4 << 20
 
 
 def fits_memory(what: Piece | tuple[Any, ...]) -> bool:
-    """Whether what a piece or a survey's request needs of a file that isn't plain is small.
+    """Whether what a piece or a survey (its request) needs of a file that isn't plain is small.
 
     It is then made plain in memory: ``open_bytes(..., in_memory=fits_memory(piece))``.
     """
-    return what.stop is None if isinstance(what, Piece) else what[2] == 0
+    return what.stop is None if isinstance(what, Piece) else what[-1] == 0
 
 
 class ByteSplitter:

@@ -1,0 +1,274 @@
+"""Cuts: whatever the sizes, the pieces' records are those of the whole file, each once."""
+
+import bz2
+import gzip
+import lzma
+
+import fsspec
+import pyarrow as pa
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from daskrun.data.remote import RemoteFolder
+from daskrun.data.tabular.cache import NodeCache
+from daskrun.data.tabular.contracts import Piece
+from daskrun.data.tabular.lines import bring_bytes, pack_piece, unpack_piece
+from daskrun.data.tabular.scan import record_starts, unclosed_quote
+from daskrun.data.tabular.source import MemoryBytes, RemoteBytes, is_plain, open_bytes
+from daskrun.data.tabular.split import (
+    ByteSplitter,
+    bring_survey,
+    fits_memory,
+    survey_bytes,
+    survey_file,
+)
+from daskrun.errors import TableError
+from tests.data.tabular.test_scan import files, pandas_reads_it, raw, read
+
+
+def splitter(size, *, exact=True, count_rows=False, header=False, block=1 << 20, plain=True):
+    return ByteSplitter(
+        size,
+        exact=exact,
+        count_rows=count_rows,
+        plain=lambda name: plain,
+        header=lambda name: header,
+        block=block,
+    )
+
+
+def cuts_of(found, source, separator=b","):
+    """Do the surveys that a splitter asks for."""
+    if isinstance(found, list):
+        return found
+    cuts = []
+    for number in range(found.surveys):
+        cuts += found.feed(survey_bytes(source, found.request(number), separator))
+    return cuts
+
+
+def split(data, size, separator=b",", **options):
+    found = splitter(size, **options).begin("a.csv", len(data))
+    return cuts_of(found, MemoryBytes(data, "a.csv"), separator)
+
+
+def pieces(data, cuts, exact=True, header=False, separator=b","):
+    source = MemoryBytes(data, "a.csv")
+    return [
+        bring_bytes(source, Piece("a.csv", *cut[:2], cut.trouble), exact, header, separator)
+        for cut in cuts
+    ]
+
+
+@given(
+    st.sampled_from([b",", b";", b"\t"]).flatmap(lambda s: st.tuples(raw(s), st.just(s))),
+    st.sampled_from([1, 2, 5, 13, 50, 400]),
+    st.sampled_from([1, 7, 64, 1000]),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_pieces_hold_what_pandas_reads_from_the_whole(file, size, block):
+    data, separator = file
+    assume(pandas_reads_it(data, separator))
+    cuts = split(data, size, separator, block=block)
+    whole = read(data, separator)
+    rows = [read(piece.data, separator) for piece in pieces(data, cuts, separator=separator)]
+    assert [row for part in rows for row in part] == whole
+    if len(data) > size:
+        assert [cut.rows for cut in cuts] == [len(part) for part in rows]
+        assert all(rows)
+    assert [cut.start for cut in cuts] == [0, *[cut.stop for cut in cuts[:-1]]][: len(cuts)]
+    assert not cuts or cuts[-1].stop == len(data)
+
+
+@given(files(), st.sampled_from([1, 4, 9, 33]), st.sampled_from([1, 5, 64, 1000]), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_cuts_are_the_first_record_starts_behind_the_multiples(file, size, block, header):
+    data, separator = file
+    assume(unclosed_quote(data, separator) < 0 and len(data) > size)
+    starts = record_starts(data, separator).tolist()
+    places = {next((s for s in starts if s >= at), None) for at in range(size, len(data), size)}
+    no_rows = starts[: 1 + header]  # a piece that ends there would have no row
+    wanted = sorted(places - {None} - set(no_rows))
+    cuts = split(data, size, separator, block=block, header=header)
+    assert [cut.start for cut in cuts[1:]] == wanted
+    assert sum(cut.rows for cut in cuts) == max(len(starts) - header, 0)
+    again = split(data, size, separator, block=len(data), header=header)
+    assert cuts == again
+    assert cuts == split(data, size, separator, plain=False, header=header)
+
+
+@given(files(), st.sampled_from([1, 4, 9, 1000]), st.sampled_from([1, 5, 64]))
+@settings(max_examples=80, deadline=None)
+def test_a_quote_without_an_end_is_trouble_for_its_record_only(file, size, block):
+    data, separator = file
+    at = unclosed_quote(data, separator)
+    assume(at >= 0)
+    *before, last = split(data, size, separator, block=block, count_rows=True)
+    starts = record_starts(data, separator).tolist()
+    assert not any(cut.trouble for cut in before)
+    assert f"the quote at byte {at} " in last.trouble
+    assert f"byte {starts[-1]} " in last.trouble
+    assert last.stop == len(data)
+    assert last.rows == 1
+    assert last.start == (starts[-1] if len(starts) > 1 else 0)
+    assert sum(cut.rows for cut in before) == len(starts) - 1
+
+
+@given(raw(b",").map(lambda data: data.replace(b'"', b"")), st.sampled_from([1, 3, 10, 50]))
+@settings(max_examples=80, deadline=None)
+def test_nominal_pieces_are_the_lines_that_begin_in_them(data, size):
+    assume(len(data) > size)
+    cuts = split(data, size, exact=False)
+    assert [cut[:3] for cut in cuts] == [
+        (at, min(at + size, len(data)), -1) for at in range(0, len(data), size)
+    ]
+    for header in (False, True):
+        parts = pieces(data, cuts, exact=False, header=header)
+        found = [part.offset + at for part in parts for at in record_starts(part.data, b",")]
+        assert found == record_starts(data, b",").tolist()[header:]
+
+
+@pytest.mark.parametrize("header", [False, True])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_header_and_mark_are_in_no_piece(header, mark):
+    data = mark + b'\n"a\nb",c\r\n' + b"".join(b'%d,"x\ny"\n' % n for n in range(20))
+    for size in (1, 7, 60, 10_000):
+        cuts = split(data, size, block=16, header=header)
+        parts = pieces(data, cuts, header=header)
+        rows = [row for part in parts for row in read(part.data, columns=2)]
+        assert rows == read(data[len(mark) :], columns=2)[header:]
+        assert {part.header for part in parts} == {b'"a\nb",c' if header else b""}
+        assert parts == [unpack_piece(pack_piece(part)) for part in parts]
+
+
+def test_a_header_with_line_breaks_is_refused_where_pieces_are_cut_by_lines():
+    data = b'"a\nb",c\n' + b"1,2\n" * 20
+    cuts = split(data, 10, exact=False)
+    with pytest.raises(TableError, match="header has a line break inside quotes") as failed:
+        pieces(data, cuts, exact=False, header=True)
+    assert failed.value.ends_run
+    (whole,) = pieces(data, split(data, 1000, exact=False), exact=False, header=True)
+    assert (whole.header, whole.offset) == (b'"a\nb",c', 8)
+
+
+def test_a_header_that_is_never_closed_is_named():
+    with pytest.raises(TableError, match=r"a\.csv: the header opens a quote that is not closed"):
+        pieces(b'a,"b\n1,2\n', split(b'a,"b\n1,2\n', 100), header=True)
+
+
+@pytest.mark.parametrize("header", [False, True])
+def test_a_file_without_rows_has_no_piece(header):
+    for data in (b"", b"\n\r\n\n", b"a,b\n" if header else b"\n", b"\xef\xbb\xbf"):
+        assert split(data, 1, header=header, count_rows=True) == []
+        assert split(data, 100, header=header, count_rows=True) == []
+
+
+def test_rows_of_small_files_are_counted_when_asked_for():
+    data = b'a,b\n1,"\n"\n2,3'
+    assert split(data, 100) == [(0, len(data), -1, len(data), "")]
+    assert split(data, 100, count_rows=True, header=True) == [(0, len(data), 2, len(data), "")]
+
+
+def test_giving_up_leaves_one_piece_for_the_rest():
+    data = b"1,2\n" * 10
+    found = splitter(8, block=16).begin("a.csv", len(data))
+    first = found.feed(survey_bytes(MemoryBytes(data, "a.csv"), found.request(0), b","))
+    assert [cut[:2] for cut in first] == [(0, 8)]
+    assert found.give_up("lost") == [(8, len(data), -1, -1, "lost")]
+
+
+PACK = {
+    "gz": gzip.compress,
+    "GZIP": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "csv": bytes,
+}
+
+
+def zstd(data):
+    sink = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(sink, "zstd") as stream:
+        stream.write(data)
+    return sink.getvalue().to_pybytes()
+
+
+PACK["zst"] = zstd
+
+
+@pytest.mark.parametrize("end", sorted(PACK))
+@pytest.mark.parametrize("encoding", ["utf8", "utf16", "utf-32"])
+@pytest.mark.parametrize("where", ["local", "memory"])
+def test_what_is_not_plain_is_made_so_and_cut(tmp_path, end, encoding, where):
+    text = "".join(f'{n},"é\n{n}"\r\n' for n in range(300))
+    packed, name = PACK[end](text.encode(encoding)), f"a.{end}"
+    (tmp_path / name).write_bytes(packed)
+    fsspec.filesystem("memory").pipe_file(f"/split/{name}", packed)
+    place = str(tmp_path / name) if where == "local" else RemoteFolder("memory://split", {})
+    cache = NodeCache(str(tmp_path / "cache"))
+    for size in (200, len(packed)):
+        found = ByteSplitter(
+            size,
+            exact=True,
+            count_rows=False,
+            plain=lambda name: is_plain(name, encoding),
+        ).begin(name, len(packed))
+
+        def opened(what):
+            return open_bytes(name, place, encoding, cache, in_memory=fits_memory(what))
+
+        cuts = found
+        if not isinstance(found, list):
+            source, target = opened(found.request(0)), str(tmp_path / f"brought-{size}")
+            bring_survey(source, found.request(0), target)
+            cuts = cuts_of(found, source)
+            if not is_plain(name, encoding):  # one survey; brought, it finds the same
+                other = ByteSplitter(size, exact=True, count_rows=False, plain=lambda name: False)
+                other = other.begin(name, len(packed))
+                assert other.feed(survey_file(target, other.request(0), b",")) == cuts
+        else:
+            assert cuts == [(0, len(packed) if is_plain(name, encoding) else None, -1, size, "")]
+        parts = [bring_bytes(opened(p := Piece(name, *c[:2])), p, True, False, b",") for c in cuts]
+        assert b"".join(part.data for part in parts).decode() == text
+        assert len(cuts) > 10 or size > 200
+
+
+@pytest.mark.parametrize("end", ["gz", "bz2", "xz", "zst"])
+@pytest.mark.parametrize("in_memory", [False, True])
+def test_a_truncated_or_foreign_file_is_named(tmp_path, end, in_memory):
+    path, cache = tmp_path / f"a.{end}", NodeCache(str(tmp_path / "cache"))
+    whole = PACK[end](b"".join(b"%d,x\n" % n for n in range(1000)))
+    for broken in (whole[:-9], b"a,b\n1,2\n" * 100):
+        path.write_bytes(broken)
+        with pytest.raises(TableError, match=rf"a\.{end} can't be decompressed as "):
+            open_bytes(path.name, str(path), "utf8", cache, in_memory=in_memory)
+    assert not list((tmp_path / "cache").glob("*.part")) or in_memory
+
+
+def test_bytes_that_are_no_utf16_are_named(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("a,b\n1,2\n".encode("utf-16")[:-1])
+    with pytest.raises(TableError, match="the file is not utf16: truncated data"):
+        open_bytes("a.csv", str(path), "utf16", NodeCache(str(tmp_path)), in_memory=True)
+
+
+def test_a_remote_file_is_read_by_ranges(monkeypatch):
+    data = b"".join(b'%d,"a\nb"\n' % n for n in range(20_000))
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/ranges/a.csv", data)
+    asked = []
+    plain = type(system).cat_file
+
+    def cat_file(self, path, start=None, end=None, **more):
+        asked.append((start, end))
+        return plain(self, path, start=start, end=end, **more)
+
+    monkeypatch.setattr(type(system), "cat_file", cat_file)
+    source = RemoteBytes(RemoteFolder("memory://ranges", {}), "a.csv")
+    found = splitter(30_000, block=50_000).begin("a.csv", len(data))
+    cuts = cuts_of(found, source)
+    assert len(asked) == found.surveys  # one request each, though blocks end inside lines
+    parts = [bring_bytes(source, Piece("a.csv", *cut[:2]), True, False, b",") for cut in cuts]
+    assert b"".join(part.data for part in parts) == data
+    assert all(start is not None and end - start < 60_000 for start, end in asked)
