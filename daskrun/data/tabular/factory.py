@@ -128,7 +128,6 @@ class TabularDatasetFactory:
         encoding: str = "utf8",
         *,
         strict_types: bool = False,
-        count_rows: bool = False,
     ) -> TabularDataset:
         """Make a dataset of files with one JSON object in each line.
 
@@ -139,7 +138,7 @@ class TabularDatasetFactory:
         invalid_lines
             ``'error'``: a line that is no JSON object fails its mini-batch. ``'drop'``: it is left
             out, with a warning that says how many were.
-        strict_types, count_rows
+        strict_types
             See :meth:`from_delimited_files`.
 
         Examples
@@ -160,7 +159,6 @@ class TabularDatasetFactory:
             invalid_lines=invalid_lines,
             encoding=encoding,
             strict_types=strict_types,
-            count_rows=count_rows,
         )
         return _made(source, validate)
 
@@ -204,7 +202,7 @@ class TabularDatasetFactory:
         query: str | DataPath | tuple[Place, str],
         validate: bool = True,
         set_column_types: Mapping[str, DataType] | None = None,
-        query_timeout: int = 30,
+        query_timeout: float = 30,
         *,
         connection: Any = None,
         index_column: str | None = None,
@@ -274,7 +272,7 @@ connection='sqlite:///rides.db').take(5)
         """
         from daskrun.data.tabular.frames import PandasSource
 
-        return _made(PandasSource.of(frame), True)
+        return _made(PandasSource(frame), True)
 
     @staticmethod
     def from_dask_dataframe(frame: Any) -> TabularDataset:
@@ -287,7 +285,7 @@ connection='sqlite:///rides.db').take(5)
         """
         from daskrun.data.tabular.frames import DaskSource
 
-        source = DaskSource.of(frame)
+        source = DaskSource(frame)
         source.check()
         return TabularDataset(cast("Source", source))
 
