@@ -1,14 +1,14 @@
-"""``python -m benchmarks [overhead] [startup] [idle] [million] [--rounds N]``."""
+"""``python -m benchmarks [overhead] [startup] [idle] [million] [scan] [--rounds N]``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from benchmarks import idle, million, overhead, startup
+from benchmarks import idle, million, overhead, scan, startup
 
 BENCHMARKS = {"overhead": (overhead, 5), "startup": (startup, 5), "idle": (idle, 2),
-              "million": (million, 3)}  # fmt: skip
+              "million": (million, 3), "scan": (scan, 5)}  # fmt: skip
 """Each with its usual number of rounds."""
 
 

@@ -45,6 +45,15 @@ def show(what: str, value: float, unit: str, limit: float, digits: int = 1) -> b
     return met
 
 
+def show_least(what: str, value: float, unit: str, least: float) -> bool:
+    """Print a figure that must not be below its target; tell whether it is met."""
+    met = value >= least
+    word = "met" if met else "MISSED"
+    figure = f"{value:,.2f} {unit}"
+    print(f"  {what:<58}{figure:>14}   target {least:g} {unit}: {value / least:.2f} x, {word}")
+    return met
+
+
 def show_spread(what: str, rounds: list[dict[str, Any]], key: str, scale: float = 1.0) -> None:
     """Print every round of a figure, so that a reader sees how far they are apart."""
     print(f"  {what}, each round: {', '.join(f'{one[key] * scale:.1f}' for one in rounds)}")
