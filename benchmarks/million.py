@@ -148,7 +148,7 @@ def measure() -> dict[str, Any]:
     from daskrun.data.paths import PathTable
     from daskrun.data.plan import FilePlan
     from daskrun.engine.driver import Driver, RunControl
-    from daskrun.engine.nodes import parts_folder
+    from daskrun.engine.nodes import output_of as place_of
 
     with tempfile.TemporaryDirectory() as place:
         peak = Peak()
@@ -158,9 +158,9 @@ def measure() -> dict[str, Any]:
         plan = FilePlan([("files", dataset)], 1, listings=[listing])
         planned, plan_memory = time.monotonic() - began, peak.now() - peak.before
         request = make_request(Path(place), plan, SCRIPT, mini_batch_size=1)
-        parts = parts_folder(request)
-        assert parts is not None
-        pretender = Pretender(parts)
+        place_of_output = place_of(request)
+        assert place_of_output is not None
+        pretender = Pretender(Path(place_of_output.parts))
         report = Driver(request, [], RunControl(), dispatcher=pretender).run()
         seconds = time.monotonic() - began
         assert report.succeeded == COUNT, report

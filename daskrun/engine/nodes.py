@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.settings import ASIDE
 from daskrun.output.place import output_place
 from daskrun.storage.urls import shown_url
 
@@ -26,18 +25,6 @@ def output_of(request: StepRequest) -> OutputPlace | None:
     if not location:
         return None
     return output_place(location, request.output_options, request.run_id)
-
-
-def parts_folder(request: StepRequest) -> Path | None:
-    """Folder of the run's parts, beside its output; None when it appends nothing, or to a URL."""
-    if not request.settings.appends or request.output_folder is None:
-        return None
-    return aside_folder(request.output_folder, request.run_id)
-
-
-def aside_folder(output_folder: Path, run_id: str) -> Path:
-    """Folder beside the output that is the run's own until it ends."""
-    return output_folder / ASIDE / run_id
 
 
 def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, Any]:
