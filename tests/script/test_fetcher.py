@@ -354,7 +354,7 @@ from daskrun.script.wire import pack
 r, w = os.pipe()
 p = subprocess.Popen([sys.executable, "-c", {START!r}, str(r)], pass_fds=(r,))
 os.close(r)
-os.write(w, pack({first!r}) + pack(("want", 1, [(0, 0, ("a",), 5)])))
+os.write(w, pack({first!r}) + pack(("want", 1, [(0, 0, ("files", "a"), 5)])))
 print(p.pid, flush=True)
 time.sleep(60)
 """

@@ -57,11 +57,14 @@ def finish(plan, sizes, seed=0, most=3):
     chance = random.Random(seed)
     out = {}
     while not plan.complete:
-        plan.extend(plan.known + 5)
+        before = plan.known
+        plan.extend(before + 5)
         for survey in plan.surveyor.begin(most - len(out)):
             out[survey.number] = survey.key
-        if plan.complete or not out:
+        if plan.complete or (not out and plan.known == before):
             break
+        if not out:
+            continue
         number = chance.choice(sorted(out))
         which, kind, *what = out.pop(number)
         if kind == "look":
