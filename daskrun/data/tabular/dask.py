@@ -12,11 +12,12 @@ import sys
 import tempfile
 import threading
 from dataclasses import asdict
+from hashlib import blake2b
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.tabular.resolve import narrowed
-from daskrun.data.tabular.whole import PieceLoader, empty, plan_of, warn_of
+from daskrun.data.tabular.whole import PieceLoader, empty, loader_of, plan_of, warn_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +46,9 @@ def to_dask(dataset: TabularDataset, mini_batch_size: int | str) -> Any:
     with dask.config.set({"dataframe.convert-string": False}):
         if not plan.known:
             return dataframe.from_pandas(meta, npartitions=1)
+        if held_here(plan):
+            frames = _frames(plan)
+            return dataframe.from_map(_itself, frames, meta=meta, label="daskrun-table")
         return dataframe.from_map(
             ReadMiniBatch(plan), loads(plan), meta=meta, label="daskrun-table"
         )
@@ -53,6 +57,20 @@ def to_dask(dataset: TabularDataset, mini_batch_size: int | str) -> Any:
 def loads(plan: TablePlan) -> list[bytes]:
     """Encode what each mini-batch loads: bytes, which Dask neither traverses nor takes for keys."""
     return [pickle.dumps(plan[index].load.plain(), 5) for index in range(plan.known)]
+
+
+def held_here(plan: TablePlan) -> bool:
+    """Whether the rows are in this process: each task would carry all of them to its worker."""
+    return bool((plan.inputs[0].table or {})["reader"]["format"] == "frame")
+
+
+def _frames(plan: TablePlan) -> list[pd.DataFrame]:
+    with loader_of(plan) as loader:
+        return [loader.frame(plan[index].load.plain()) for index in range(plan.known)]
+
+
+def _itself(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame
 
 
 class ReadMiniBatch:
@@ -69,6 +87,9 @@ class ReadMiniBatch:
     def __init__(self, plan: TablePlan) -> None:
         self.token = plan.fingerprint()
         self._source = asdict(plan.inputs[0])
+        # A new password is the same data, and yet not for a loader that has the old one.
+        secret = repr(self._source["storage_options"]).encode("utf-8", "surrogateescape")
+        self._secret = blake2b(secret, digest_size=16).digest()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.token}>"
@@ -82,16 +103,18 @@ class ReadMiniBatch:
 
     def loader(self, columns: list[str] | None = None) -> PieceLoader:
         """Give this thread's loader, which keeps files open from one mini-batch to the next."""
-        kept: dict[Any, PieceLoader] = _here.__dict__.setdefault("loaders", {})
-        key = self.token, None if columns is None else tuple(columns)
+        kept: dict[Any, tuple[PieceLoader, str]] = _here.__dict__.setdefault("loaders", {})
+        key = self.token, self._secret, None if columns is None else tuple(columns)
         if key not in kept:
             while len(kept) >= _KEPT:
-                kept.pop(next(iter(kept)))
+                _, folder = kept.pop(next(iter(kept)))
+                shutil.rmtree(folder, ignore_errors=True)
             source = self._source
             if columns is not None:
                 source = {**source, "table": narrowed(source["table"], columns)}
-            kept[key] = PieceLoader(source, tempfile.mkdtemp(dir=_folder()))
-        return kept[key]
+            folder = tempfile.mkdtemp(dir=_folder())
+            kept[key] = PieceLoader(source, folder), folder
+        return kept[key][0]
 
 
 def _folder() -> str:

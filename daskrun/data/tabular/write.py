@@ -14,7 +14,7 @@ from datetime import UTC
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.dask import ReadMiniBatch, loads
+from daskrun.data.tabular.dask import ReadMiniBatch, held_here, loads
 from daskrun.data.tabular.target import Target
 from daskrun.data.tabular.whole import empty, plan_of, schema, warn_of
 from daskrun.errors import DatasetError, TableError
@@ -107,7 +107,8 @@ def _write(plan: TablePlan, writer: WriteMiniBatch) -> list[int]:
     """Have Dask write all mini-batches: on the cluster of the current client, else in threads."""
     dask: Any = import_module("dask")  # partly typed
     one = dask.delayed(writer)
-    return list(dask.compute(*(one(load, n) for n, load in enumerate(loads(plan)))))
+    chosen = {"scheduler": "threads"} if held_here(plan) else {}
+    return list(dask.compute(*(one(load, n) for n, load in enumerate(loads(plan))), **chosen))
 
 
 class WriteMiniBatch(ReadMiniBatch):

@@ -129,3 +129,23 @@ def test_remote_files_and_their_secrets(remote):
     reader = ReadMiniBatch(plan_of(remote, 400))
     assert "hunter2" not in repr(reader) + str(reader.__dask_tokenize__())
     assert pickle.loads(pickle.dumps(reader)).token == reader.token
+
+
+def test_a_dataframe_here_is_sent_in_parts_never_whole_with_each_task():
+    frame = pd.DataFrame({"n": range(20_000)})
+    dataset = Dataset.Tabular.from_pandas_dataframe(frame)
+    parts = dataset.to_dask_dataframe("10KB")
+    assert parts.npartitions > 10
+    sizes = [len(pickle.dumps(task)) for task in parts.optimize().dask.values()]
+    assert max(sizes) < 20_000 < sum(sizes)
+    got = parts.compute(scheduler="synchronous").reset_index(drop=True)
+    pd.testing.assert_frame_equal(got, frame)
+
+
+def test_a_reader_that_is_not_kept_leaves_nothing(files):
+    made = [
+        ReadMiniBatch(plan_of(Dataset.Tabular.from_delimited_files(files).skip(n), 500)).loader()
+        for n in range(10)
+    ]
+    folders = [loader._here._folder.parent for loader in made]
+    assert [folder.exists() for folder in folders] == [False] * 2 + [True] * 8
