@@ -51,8 +51,8 @@ def below(keys: Sequence[str], key: Sequence[Any]) -> Any:
         if value is None:
             condition = and_(this.is_(None), condition)
         else:
-            equal = and_(this.is_not(None), this == value, condition)
-            condition = or_(this.is_(None), this < value, equal)
+            equal = and_(this.is_not(None), this == _bound(value), condition)
+            condition = or_(this.is_(None), this < _bound(value), equal)
     return condition
 
 
@@ -66,7 +66,7 @@ def from_on(keys: Sequence[str], key: Sequence[Any]) -> Any:
         if value is None:
             condition = or_(this.is_not(None), condition)
         else:
-            condition = or_(this > value, and_(this == value, condition))
+            condition = or_(this > _bound(value), and_(this == _bound(value), condition))
     return condition
 
 
@@ -78,12 +78,19 @@ def between(keys: Sequence[str], low: Sequence[Any] | None, high: Sequence[Any] 
     if low is not None:
         conditions.append(from_on(keys, low))
         if low[0] is not None:  # said once more in the form that an index is used for
-            conditions.append(column(keys[0]) >= low[0])
+            conditions.append(column(keys[0]) >= _bound(low[0]))
             if high is not None and high[0] is not None:
-                conditions.append(column(keys[0]) <= high[0])
+                conditions.append(column(keys[0]) <= _bound(high[0]))
     if high is not None:
         conditions.append(below(keys, high))
     return and_(*conditions)
+
+
+def _bound(value: Any) -> Any:
+    """Give a parameter: SQLAlchemy makes constants of True and False, which can't be compared."""
+    from sqlalchemy import bindparam
+
+    return bindparam(None, value, unique=True)
 
 
 class SqlSplitter:
