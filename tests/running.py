@@ -29,6 +29,7 @@ from daskrun.storage.journal import Journal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from daskrun.core.minibatch import Plan
     from daskrun.core.report import Report
 
 ECHO = "def run(mini_batch):\n    return [open(path).read() for path in mini_batch]\n"
@@ -55,11 +56,15 @@ def make_request(
     source_directory: bool = True,
     extra: dict[str, str] | None = None,
     script: str = "score.py",
+    plan: Plan | None = None,
     **settings: Any,
 ) -> StepRequest:
-    """Lay out files, a script and a run folder below ``tmp``, and say what is to be run."""
+    """Lay out files, a script and a run folder below ``tmp``, and say what is to be run.
+
+    With a ``plan`` of other data no files are made.
+    """
     data, run, out = tmp / f"data{files}", tmp / run_id, tmp / "out"
-    if not data.exists():
+    if plan is None and not data.exists():
         data.mkdir(parents=True)
         for n in range(files):
             (data / f"{n:06d}.txt").write_text(str(n))
@@ -79,7 +84,8 @@ def make_request(
     wanted = RunSettings(entry_script=script, mini_batch_size=size, **settings)
     name = wanted.append_row_file_name if wanted.appends else None
     prepare_output(out, run_id, name, wanted.overwrite)
-    plan = FilePlan([("numbers", Dataset.File.from_files(str(data)))], size)
+    if plan is None:
+        plan = FilePlan([("numbers", Dataset.File.from_files(str(data)))], size)
     source = ScriptSource(
         snapshot, script, str(shown), None if source_directory else str(shown.parent)
     )
