@@ -146,7 +146,7 @@ def parse(
 
     if not data:
         return pa.schema(list(types.items())).empty_table()
-    plain = separator
+    plain, quoted = separator, b'"' in data
     if not "\0" < separator < "\x80":
         data, plain = _with_stand_in(data, separator)
     table = csv.read_csv(
@@ -154,11 +154,12 @@ def parse(
         csv.ReadOptions(
             use_threads=False, column_names=names, block_size=min(len(data) + 1, _MOST)
         ),
-        csv.ParseOptions(delimiter=plain, newlines_in_values=True, invalid_row_handler=on_ragged),
+        # To look for line breaks in quotes is a pass over all of the data.
+        csv.ParseOptions(delimiter=plain, newlines_in_values=quoted, invalid_row_handler=on_ragged),
         # Without a column nothing would say how many rows there are.
         csv.ConvertOptions(column_types=types, include_columns=list(types) or names[:1]),
     )
-    if plain != separator and b'"' in data:
+    if plain != separator and quoted:
         table = _without_stand_in(table, plain, separator)
     return table
 

@@ -22,6 +22,7 @@ from daskrun.data.tabular.fitting import (
 )
 from daskrun.data.tabular.json_values import (
     Line,
+    as_text,
     count_lines,
     lines_of,
     parse_line,
@@ -225,7 +226,8 @@ class JsonLinesReader:
                 fitted = self._column(values, self._types[name])
                 if fitted.change and self._reader["strict_types"]:
                     row = first_change(text_column(values), fitted.change)
-                    raise strict_misfit(row, str(values[row]), fitted.change)
+                    shown = as_text(values[row]) or "null"
+                    raise strict_misfit(row, shown, fitted.change)
             except Misfit as misfit:
                 where = self._line(raw, data, kept[misfit.row])
                 text = misfit_text(where, name, self._types[name], misfit)

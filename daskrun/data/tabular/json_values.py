@@ -123,16 +123,28 @@ def typed_column(values: Sequence[Any], arrow: pa.DataType) -> pa.ChunkedArray:
     """
     import pyarrow as pa
 
-    try:
-        return pa.chunked_array([pa.array(values, arrow)])
-    except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError):
-        for row, value in enumerate(values):
-            try:
-                pa.array([value], arrow)
-            except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError):
-                why = f"can't be held as {arrow}"
-                raise Misfit(row, as_text(value) or "null", why) from None
-        raise
+    why = f"can't be held as {arrow}"
+    parts = []
+    for row, value in enumerate(values):
+        try:
+            part = pa.array([value], arrow)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError):
+            raise Misfit(row, as_text(value) or "null", why) from None
+        if not _same(value, part[0].as_py()):  # pyarrow makes 1 of 1.5 without a word
+            raise Misfit(row, as_text(value) or "null", why)
+        parts.append(part)
+    return pa.chunked_array([pa.concat_arrays(parts)] if parts else [], arrow)
+
+
+def _same(value: Any, held: Any) -> bool:
+    """Whether nothing of a value was changed; keys that the type lacks are told elsewhere."""
+    if isinstance(value, dict) and isinstance(held, dict):
+        return all(_same(value.get(key), inner) for key, inner in held.items())
+    if isinstance(value, list) and isinstance(held, list):
+        return len(value) == len(held) and all(map(_same, value, held))
+    if isinstance(value, bool) or isinstance(held, bool):
+        return value is held
+    return bool(value == held) or value != value
 
 
 def unknown_keys(value: Any, arrow: pa.DataType, path: str) -> Iterator[str]:
