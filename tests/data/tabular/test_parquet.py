@@ -216,7 +216,8 @@ def test_set_column_types(tmp_path):
     types = {"a": DataType.to_long(), "b": DataType.to_string(),
              "c": DataType.to_datetime("%d/%m/%Y")}  # fmt: skip
     assert Opened(tmp_path, set_column_types=types).all(100).to_pydict() == {
-        "a": [1, 2], "b": ["1", "2"], "c": [datetime.fromisoformat(day) for day in ("2024-12-31", "2025-02-01")],
+        "a": [1, 2], "b": ["1", "2"],
+        "c": [datetime.fromisoformat(day) for day in ("2024-12-31", "2025-02-01")],
     }  # fmt: skip
     with pytest.raises(TableError, match=r"row 0, column 'c': '31/12/2024' .*DataType.to_float"):
         Opened(tmp_path, set_column_types={"c": DataType.to_float()}).all(100)
@@ -328,6 +329,24 @@ def test_of_remote_files_only_footer_and_needed_chunks_are_fetched(folder, tmp_p
     monkeypatch.setattr(os, "link", lambda *a: (_ for _ in ()).throw(OSError(18, "other device")))
     bring(remote, reader, piece, str(tmp_path / "copied"), cache)
     assert Path(tmp_path / "copied").read_bytes() == Path(target).read_bytes()
+
+
+def test_linked_pieces_of_a_group_go_on_though_the_cache_sets_the_time(folder, monkeypatch):
+    opened = Opened(folder / "c.parquet")
+    begun = []
+    iterate = pq.ParquetFile.iter_batches
+    monkeypatch.setattr(
+        pq.ParquetFile, "iter_batches", lambda *a, **k: begun.append(a) or iterate(*a, **k)
+    )
+    for number, (_, cut) in enumerate(opened.cuts(3000)[:4]):
+        link = folder / f"piece{number}"
+        link.hardlink_to(folder / "c.parquet")
+        os.utime(link)
+        piece = Piece("c.parquet", cut.start, cut.stop)
+        rows = opened.made.read(piece, PieceFile(str(link), True, "c"), ["n"], False)
+        assert rows.table.column("n")[0].as_py() == 1000 + cut.start
+        link.unlink()
+    assert len(begun) == 1
 
 
 def test_all_columns_are_fetched_without_a_choice(folder, tmp_path):
