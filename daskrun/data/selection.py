@@ -96,3 +96,15 @@ def as_fraction(argument: str, value: float, *, upto_one: bool) -> None:
 def as_seed(seed: int | None) -> int:
     """Draw a seed where none is given."""
     return random.randrange(2**32) if seed is None else seed
+
+
+def as_names(argument: str, value: object) -> tuple[str, ...]:
+    """Check a name, or a list of different names."""
+    names = (value,) if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
+        raise DatasetError(f"{argument}={value!r} is not a list of names. Write {argument}=['a'].")
+    if not names:
+        raise DatasetError(f"{argument}=[] names no column. Give at least one.")
+    if len(set(names)) < len(names):
+        raise DatasetError(f"{argument}={list(names)!r} names a column twice.")
+    return tuple(names)

@@ -33,6 +33,12 @@ _folder_lock = threading.Lock()
 _folders: dict[str, str] = {}
 
 
+@atexit.register
+def _forget() -> None:
+    """Close what the main thread holds while Python can still do so."""
+    _here.__dict__.clear()
+
+
 def to_dask(dataset: TabularDataset, mini_batch_size: int | str) -> Any:
     """Make the dataframe; see ``TabularDataset.to_dask_dataframe``."""
     import dask

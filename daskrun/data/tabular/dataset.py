@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from daskrun.data.protocols import shown_url
-from daskrun.data.selection import as_count, as_fraction, as_seed
+from daskrun.data.selection import as_count, as_fraction, as_names, as_seed
 from daskrun.data.tabular.expression import Column, Condition, as_condition
 from daskrun.data.tabular.resolve import Step, format_of, resolve, with_window
 from daskrun.data.tabular.timestamps import Times, as_delta, as_time
@@ -134,13 +134,13 @@ class TabularDataset:
         validate
             Check now that they are there. False: when the dataset is used.
         """
-        names = _names("columns", columns)
+        names = as_names("columns", columns)
         kept = self._and(("keep", names), f".keep_columns({list(names)!r})")
         return replace(kept, times=self.times.among(names))._validated(validate)
 
     def drop_columns(self, columns: str | Sequence[str]) -> TabularDataset:
         """Leave these columns out; they are not read."""
-        names = _names("columns", columns)
+        names = as_names("columns", columns)
         dropped = self._and(("drop", names), f".drop_columns({list(names)!r})")
         return replace(dropped, times=self.times.without(names))
 
@@ -268,7 +268,9 @@ class TabularDataset:
                 f"name={name!r}: a dataset can't be registered yet. Leave name out, and keep the "
                 "dataset that is returned, or its target."
             )
-        return partition_by(self, _names("partition_keys", partition_keys), target, mini_batch_size)
+        return partition_by(
+            self, as_names("partition_keys", partition_keys), target, mini_batch_size
+        )
 
     def to_pandas_dataframe(self) -> pd.DataFrame:
         """Read all rows into memory, with index 0..n-1.
@@ -395,14 +397,3 @@ class TabularDataset:
         if validate:
             self.resolve()
         return self
-
-
-def _names(argument: str, value: str | Sequence[str]) -> tuple[str, ...]:
-    names = (value,) if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)) or not all(isinstance(each, str) for each in names):
-        raise DatasetError(f"{argument}={value!r} is not a list of names. Write {argument}=['a'].")
-    if not names:
-        raise DatasetError(f"{argument}=[] names no column. Give at least one.")
-    if len(set(names)) < len(names):
-        raise DatasetError(f"{argument}={list(names)!r} names a column twice.")
-    return tuple(names)
