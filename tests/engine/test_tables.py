@@ -110,6 +110,23 @@ def test_tables_on_s3_are_read_by_ranges(tmp_path, bucket, kind, target):
         assert [ask for ask in gets if not ask.range] == []
 
 
+def test_of_parquet_on_s3_only_the_columns_that_are_kept_are_fetched(tmp_path, bucket):
+    frame = a_frame(5000).assign(wide=[f"{n:01000d}" for n in range(5000)])
+    size = put(bucket, frame, "parquet")
+    place = SimpleNamespace(storage_options=bucket.options, url=lambda path: f"{bucket.url}/{path}")
+    kept = ["number", "text", "value"]
+    dataset = Dataset.Tabular.from_parquet_files((place, "in/x.parquet")).keep_columns(kept)
+    plan = plan_of(dataset, size=100_000)
+    before = len(bucket.asked("GET"))
+    done = run_plan(tmp_path, plan, target="inline")
+    assert done.output == expected(frame[kept])
+    fetched = 0
+    for ask in bucket.asked("GET")[before:]:
+        first, last = ask.range.removeprefix("bytes=").split("-")
+        fetched += int(last) - int(first) + 1
+    assert 0 < fetched < size / 2, f"{fetched} of {size} bytes"
+
+
 def test_context_tells_rows_before_and_partition_values(tmp_path):
     frame = a_frame(50)
     for key in ("blue", "red"):

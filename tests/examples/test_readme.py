@@ -25,7 +25,7 @@ def marked_blocks(kind: str) -> dict[str, str]:
 def folder(tmp_path):
     """Do what a reader does: put the README's files and some texts into a folder."""
     files = marked_blocks("file")
-    assert set(files) == {"count_words.py", "count.py"}
+    assert set(files) == {"count_words.py", "count.py", "add_total.py", "totals.py"}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "texts").mkdir()
@@ -34,8 +34,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def run_count(folder: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "count.py"]
+def run_count(folder: Path, program: str = "count.py") -> subprocess.CompletedProcess:
+    command = [sys.executable, program]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
 
 
@@ -53,6 +53,17 @@ def test_the_example_runs_inline(folder):
     done = run_count(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n".join(LINES) in done.stdout
+
+
+def test_the_example_of_tables_adds_a_column(folder):
+    (folder / "orders").mkdir()
+    for n in (0, 1):
+        rows = f'"nut, {n}",0.5,4,x\nbolt,1.25,0,y\n"two\nlines",2,3,z\n'
+        (folder / "orders" / f"{n}.csv").write_text("item,price,count,note\n" + rows)
+    done = run_count(folder, "totals.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = [f'"nut, {n}" 0.5 4 2.0\n"two\nlines" 2.0 3 6.0' for n in (0, 1)]
+    assert "\n".join(expected) in done.stdout
 
 
 def test_results_and_logs_are_where_the_readme_says(folder):

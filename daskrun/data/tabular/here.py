@@ -42,7 +42,9 @@ def bring(
     if isinstance(what, Piece) and what.trouble:
         Path(target).touch()
         return
-    bring_function(table["reader"])(root, table["reader"], what, target, cache)
+    # With the columns that are kept: of Parquet no others are fetched.
+    reader = {**table["reader"], "fetch": table["columns"]}
+    bring_function(reader)(root, reader, what, target, cache)
 
 
 def piece_files(root: str, load: tuple[Any, ...], paths: Sequence[str]) -> list[PieceFile]:
