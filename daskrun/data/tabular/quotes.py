@@ -33,7 +33,7 @@ CHUNK = 1 << 18
 cost per call is small beside them. Of 64 KiB to 1 MiB the fastest with and without quotes."""
 
 QUOTE = b'"'
-_LF, _CR = 10, 13
+_LF, _CR = 10, b"\r"
 _WORD = np.dtype("<u8")
 _TOP = np.uint64(63)
 
@@ -41,28 +41,34 @@ _TOP = np.uint64(63)
 def chunks(data: bytes, separator: bytes) -> Iterator[Chunk]:
     """Cut a block so that no run of quotes is in two chunks."""
     view = np.frombuffer(data, np.uint8)
+    scratch = np.empty(min(CHUNK, len(data)), np.bool_)
     start = 0
     while start < len(data):
         stop = min(start + CHUNK, len(data))
         while data[stop : stop + 1] == QUOTE:
             ahead = data[stop : stop + CHUNK]
             stop += len(ahead) - len(ahead.lstrip(QUOTE))
-        yield Chunk(data, view, start, stop, separator)
+        if stop - start > scratch.size:
+            scratch = np.empty(stop - start, np.bool_)
+        yield Chunk(data, view[start:stop], start, separator, scratch)
         start = stop
 
 
 class Chunk:
     """A stretch of a block; no run of quotes crosses its ends. Positions are the block's.
 
-    What is needed is worked out when it is asked for, and once.
+    What is needed is worked out when it is asked for, and once; so it must be asked before the next
+    chunk is looked at, which uses the same ``scratch``. (Masks of this size come from the system
+    and go back to it at once: the page faults of new ones took five times as long as the scan.)
     """
 
     def __init__(
-        self, data: bytes, view: NDArray[np.uint8], start: int, stop: int, separator: bytes
+        self, data: bytes, view: NDArray[np.uint8], start: int, separator: bytes, scratch: Flags
     ) -> None:
         self._data, self._view, self._separator = data, view, separator
-        self.start, self.stop = start, stop
-        self.quoted = bool(separator) and data.find(QUOTE, start, stop) >= 0
+        self._scratch = scratch[: view.size]
+        self.start, self.stop = start, start + view.size
+        self.quoted = bool(separator) and data.find(QUOTE, start, self.stop) >= 0
         self._entered: dict[bool, Entered] = {}
 
     def entered(self, inside: bool) -> Entered:
@@ -71,9 +77,9 @@ class Chunk:
             self._entered[inside] = Entered(self, inside)
         return self._entered[inside]
 
-    def breaks(self) -> Positions:
+    def break_positions(self) -> Positions:
         """Find all bytes of line breaks."""
-        return np.flatnonzero(self._breaks[1:]) + self.start
+        return _positions(self.breaks) + self.start
 
     @cached_property
     def opened(self) -> int:
@@ -83,25 +89,34 @@ class Chunk:
             return -1
         if at == self.start or self._data[at - 1] != QUOTE[0]:
             return at
-        runs = _odd_runs(self._view, self.start, self.stop)
-        return int(runs[-1]) if runs.size else -1
+        runs = _odd_runs(self._view)
+        return self.start + int(runs[-1]) if runs.size else -1
+
+    @cached_property
+    def breaks(self) -> Words:
+        """Bytes of line breaks."""
+        breaks = self._mask(_LF)
+        if self._data.find(_CR, self.start, self.stop) >= 0:
+            breaks |= self._mask(_CR[0])
+        return breaks
 
     @cached_property
     def marks(self) -> Words:
         """Bytes that are no line break after one that is: record starts, if outside quotes."""
-        return _packed(np.greater(self._breaks[:-1], self._breaks[1:]))
+        marks = _shifted(self.breaks, self._after_break) & ~self.breaks
+        if self._view.size % 64:  # no byte is where the last word goes on
+            marks[-1] &= np.uint64((1 << self._view.size % 64) - 1)
+        return marks
 
     @cached_property
     def quotes(self) -> Words:
         """All quotes."""
-        return _packed(self._view[self.start : self.stop] == QUOTE[0])
+        return self._mask(QUOTE[0])
 
     @cached_property
     def elsewhere(self) -> Words:
         """Quotes that neither stand at a field's start nor follow another."""
-        starts = self._ends_before(self._separator)
-        starts |= self._breaks[:-1]
-        return self.quotes & ~(_packed(starts) | _shifted(self.quotes))
+        return self.quotes & ~(self._field_starts | _shifted(self.quotes, False))
 
     @cached_property
     def parity(self) -> Words:
@@ -111,39 +126,35 @@ class Chunk:
     @cached_property
     def runs(self) -> tuple[Positions, Flags]:
         """Odd runs of quotes, and which of them stand at a field's start."""
-        runs = _odd_runs(self._view, self.start, self.stop)
-        starts = self._ends_before(self._separator)
-        starts |= self._breaks[:-1]
-        return runs, starts[runs - self.start]
+        runs = _odd_runs(self._view)
+        words = self._field_starts[runs >> 6]
+        starts = words >> (runs & 63).astype(_WORD) & np.uint64(1)
+        return runs + self.start, starts.astype(np.bool_)
+
+    @property
+    def _after_break(self) -> bool:
+        """Whether a line break comes before it; one comes before each block."""
+        return self.start == 0 or self._data[self.start - 1] in (_LF, _CR[0])
 
     @cached_property
-    def _breaks(self) -> Flags:
-        """Bytes of line breaks, from the byte before the chunk on; a block follows one."""
-        if self.start:
-            view = self._view[self.start - 1 : self.stop]
-        else:
-            view = np.concatenate([np.array([_LF], np.uint8), self._view[: self.stop]])
-        breaks: Flags = view == _LF
-        if self._data.find(b"\r", max(self.start - 1, 0), self.stop) >= 0:
-            breaks |= view == _CR
-        return breaks
+    def _field_starts(self) -> Words:
+        """Bytes right after a separator or a line break."""
+        text = self._separator
+        ends = self.breaks | (self._mask(text[0]) if len(text) == 1 else self._text_ends(text))
+        before = self._data[max(self.start - len(text), 0) : self.start]
+        return _shifted(ends, self._after_break or before == text)
 
-    def _ends_before(self, text: bytes) -> Flags:
-        """Say for each byte whether this text ends right before it."""
-        found: Flags = self._before(1, text[-1])
-        for n in range(1, len(text)):
-            found &= self._before(1 + n, text[-1 - n])
-        return found
+    def _mask(self, byte: int) -> Words:
+        return _packed(np.equal(self._view, byte, out=self._scratch))
 
-    def _before(self, places: int, byte: int) -> Flags:
-        """Say for each byte whether the one so many places before it is this byte."""
-        missing = max(places - self.start, 0)
-        view = self._view[max(self.start - places, 0) : max(self.stop - places, 0)]
-        found: Flags = view == byte
-        if not missing:
-            return found
-        head = np.zeros(min(missing, self.stop - self.start), np.bool_)
-        return np.concatenate([head, found])
+    def _text_ends(self, text: bytes) -> Words:
+        """Mark the last bytes of where this text is, also if it begins before the chunk."""
+        found = np.zeros(self._view.size, np.bool_)
+        at = self._data.find(text, max(self.start - len(text) + 1, 0), self.stop)
+        while at >= 0:
+            found[at + len(text) - 1 - self.start] = True
+            at = self._data.find(text, at + len(text), self.stop)
+        return _packed(found)
 
 
 class Entered:
@@ -183,6 +194,22 @@ class Entered:
         """Where the last begins; there is one."""
         at = self._marks.size - 1 - int(self._marks[::-1].astype(np.bool_).argmax())
         return self._chunk.start + 64 * at + int(self._marks[at]).bit_length() - 1
+
+    def find(self, position: int) -> tuple[int, int]:
+        """Find the first start at or after a position, -1: none; and how many begin before it."""
+        marks = self._marks
+        at, bit = divmod(position - self._chunk.start, 64)
+        word = int(marks[at]) >> bit << bit
+        if not word:
+            later = marks[at + 1 :].astype(np.bool_)
+            at += 1 + int(later.argmax()) if later.any() else marks.size
+            if at >= marks.size:
+                return -1, self.rows
+            word = int(marks[at])
+        bit = (word & -word).bit_length() - 1
+        before = int(np.bitwise_count(marks[:at]).sum())
+        before += (int(marks[at]) & ((1 << bit) - 1)).bit_count()
+        return self._chunk.start + 64 * at + bit, before
 
     def within(self, positions: Positions) -> Flags:
         """Say for positions right after or on a line break whether they are in a quoted field."""
@@ -236,10 +263,11 @@ def _positions(words: Words) -> Positions:
     return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_))
 
 
-def _shifted(words: Words) -> Words:
-    """Move each bit to the next byte's."""
+def _shifted(words: Words, first: bool) -> Words:
+    """Move each bit to the next byte's; ``first``: what becomes the first byte's."""
     moved = words << np.uint64(1)
     moved[1:] |= words[:-1] >> _TOP
+    moved[0] |= np.uint64(first)
     return moved
 
 
@@ -256,10 +284,10 @@ def _parity(words: Words) -> Words:
     return parity
 
 
-def _odd_runs(view: NDArray[np.uint8], start: int, stop: int) -> Positions:
+def _odd_runs(view: NDArray[np.uint8]) -> Positions:
     """Find where runs of an odd number of adjacent quotes begin."""
-    marks = view[start:stop] == QUOTE[0]
-    quotes = np.flatnonzero(marks) + start
+    marks = view == QUOTE[0]
+    quotes = np.flatnonzero(marks)
     if not (marks[1:] & marks[:-1]).any():
         return quotes
     first = np.flatnonzero(np.concatenate([np.array([True]), np.diff(quotes) != 1]))
