@@ -202,16 +202,41 @@ def _drawn(
     sample: DelimitedSample, heads: Sequence[Head], columns: Sequence[str]
 ) -> dict[str, pa.ChunkedArray]:
     """Join the columns of all samples by name; files of other columns than these say nothing."""
+    first = sample.header_of(heads[0])
+
+    def found(head: Head) -> dict[str, pa.ChunkedArray]:
+        names = sample.header_of(head) if head.header else first
+        return (sample.columns(head, names) if set(names) <= set(columns) else None) or {}
+
+    parts = [found(head) for head in heads]
+    sure = _joined(parts, columns)
+    multi_line = sample.multi_line(heads)
+    for head in sample.spread():
+        part = found(head)
+        if not (multi_line and head.inner) or _alike(part, sure):
+            parts.append(part)
+    return _joined(parts, columns)
+
+
+def _joined(
+    parts: Sequence[Mapping[str, pa.ChunkedArray]], columns: Sequence[str]
+) -> dict[str, pa.ChunkedArray]:
     import pyarrow as pa
 
-    chunks: dict[str, list[pa.Array]] = {name: [] for name in columns}
-    first = sample.header_of(heads[0])
-    for head in (*heads, *sample.spread()):
-        names = sample.header_of(head) if head.header else first
-        found = sample.columns(head, names) if set(names) <= set(columns) else None
-        for name, column in (found or {}).items():
-            chunks[name] += column.chunks
-    return {name: pa.chunked_array(parts, pa.string()) for name, parts in chunks.items()}
+    return {
+        name: pa.chunked_array(
+            [chunk for part in parts if name in part for chunk in part[name].chunks], pa.string()
+        )
+        for name in columns
+    }
+
+
+def _alike(part: Mapping[str, pa.ChunkedArray], sure: Mapping[str, pa.ChunkedArray]) -> bool:
+    """Whether a sample may be rows: the inside of a long text is none, but can look like some."""
+    return all(
+        infer(name, column).type != "text" or infer(name, sure[name]).type == "text"
+        for name, column in part.items()
+    )
 
 
 def _union(headers: Sequence[Sequence[str]]) -> tuple[list[str], frozenset[str]]:

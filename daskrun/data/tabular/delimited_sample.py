@@ -14,7 +14,7 @@ from daskrun.data.tabular.delimited_text import (
 from daskrun.data.tabular.fitting import cut
 from daskrun.data.tabular.lines import read_header
 from daskrun.data.tabular.sample import ROWS, SAMPLE_BYTES, Place, SampleFiles, at_once
-from daskrun.data.tabular.scan import record_starts
+from daskrun.data.tabular.scan import quoted_line_break, record_starts
 from daskrun.data.tabular.source import MemoryBytes
 from daskrun.errors import DatasetError
 
@@ -52,8 +52,10 @@ class Head(NamedTuple):
     """Its first record, UTF-8, without line end; ``b""`` where the file has none."""
     data: bytes
     """Whole records behind it, of the file's encoding, the first 200 at most."""
+    inner: bool = False
+    """Whether it is from inside a file instead, where nobody knows if a quoted field is open."""
     inside: bytes = b""
-    """What are the records if the stretch begins in a quoted field, where that may be."""
+    """What are the records of an inner one if it begins in a quoted field."""
 
 
 class DelimitedSample:
@@ -193,6 +195,11 @@ class DelimitedSample:
 
         return [head for head in at_once(one, self._files.spread()) if head is not None]
 
+    def multi_line(self, heads: Sequence[Head]) -> bool:
+        """Whether a quoted field of the first rows has a line break in it."""
+        separator = self._dialect.separator_bytes
+        return any(quoted_line_break(head.data, separator) >= 0 for head in heads)
+
     def columns(self, head: Head, names: Sequence[str]) -> dict[str, pa.ChunkedArray] | None:
         """Give the text of a head's columns; rows with other numbers of fields are left out.
 
@@ -227,7 +234,7 @@ class DelimitedSample:
     def _inside(self, name: str, header: bytes, data: bytes) -> Head:
         """Keep both readings of lines that may begin in a quoted field."""
         if b'"' not in data:
-            return Head(name, header, data)
+            return Head(name, header, data, True)
         outside = self._starts(data)
         inside = record_starts(data, self._dialect.separator_bytes, inside=True)
         # The last record of either may go on behind the sample.
@@ -235,6 +242,7 @@ class DelimitedSample:
             name,
             header,
             data[: int(outside[-1])] if len(outside) else b"",
+            True,
             data[int(inside[0]) : int(inside[-1])] if len(inside) else b"",
         )
 

@@ -126,20 +126,13 @@ def parse(
 ) -> pa.Table:
     """Parse records of UTF-8 text without a header; of its columns, those that have types.
 
-    Empty fields are ``""`` in text columns and missing in others.
-
-    Parameters
-    ----------
-    names
-        Of all fields of a record.
-    on_ragged
-        Called for a record with another number of fields; gives ``"skip"`` or ``"error"``.
+    Empty fields are ``""`` in text columns and missing in others. ``names`` are those of all
+    fields; ``on_ragged`` is called for a record with another number of them, and gives ``"skip"``.
 
     Raises
     ------
     pyarrow.ArrowInvalid
-        If a record has another number of fields, a value isn't of its type, or bytes of no
-        character.
+        If a value isn't of its type, or a record has another number of fields.
     """
     import pyarrow as pa
     from pyarrow import csv

@@ -1,0 +1,366 @@
+import gzip
+import io
+import uuid
+
+import fsspec
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reading import Opened, read_all
+
+from daskrun.data.tabular.contracts import Piece
+from daskrun.data.tabular.delimited import DelimitedSource
+from daskrun.data.tabular.types import DataType, to_frame
+from daskrun.errors import DatasetError, TableError
+
+SIZES = (1, 7, 64, 1 << 20)
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Write files and give a source of them, in the order they are given."""
+
+    def make(files, **options):
+        paths = []
+        for name, data in ({"a.csv": files} if isinstance(files, (str, bytes)) else files).items():
+            path = tmp_path / "data" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(data.encode() if isinstance(data, str) else data)
+            paths.append(str(path))
+        return DelimitedSource(tuple(paths), str(tmp_path), **options)
+
+    return make
+
+
+def filled(middle, rows=40_000, row="1,2.5,true,2024-05-31,x\n"):
+    """A file whose middle no sample sees."""
+    part = row * rows
+    return "n,f,b,d,t\n" + part + middle + part
+
+
+def middle_of(source, tmp_path, middle):
+    """Read only the middle of such a file."""
+    opened = Opened(source, tmp_path)
+    at = 10 + len("1,2.5,true,2024-05-31,x\n") * 40_000
+    piece = Piece("a.csv", at, at + len(middle.encode()))
+    wanted = [name for name, _ in opened.spec["columns"]]
+    rows = opened.reader.read(piece, opened.file(piece), wanted, False)
+    return to_frame(rows.table), opened.reader.warnings
+
+
+CSV = 'a,b,c\n1,"x\ny",2.5\n2,"q""q",\n\n3,,-1\r\n4,"é,",0\r5,end,9'
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_row_once_as_pandas_reads_it(made, tmp_path, size):
+    read = read_all(made(CSV), tmp_path, size)
+    pd.testing.assert_frame_equal(read.rows, pd.read_csv(io.StringIO(CSV)), check_dtype=True)
+    assert read.ids == sorted(set(read.ids))
+    assert read.ids == read_all(made(CSV), tmp_path, 1 << 20).ids
+    assert {str(d) for f in read.frames for d in f.dtypes} == {"int64", "str", "float64"}
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    ["utf8", "utf-8", "utf8bom", "latin1", "ISO-8859-1", "windows1252", "utf16", "utf32"],
+)
+@pytest.mark.parametrize("separator", [",", "\t", "|", "§"])
+@pytest.mark.parametrize("size", [3, 1 << 20])
+def test_encodings_and_separators(made, tmp_path, encoding, separator, size):
+    text = 'ö,b\n"é,1",2\nñ,3\n'.replace(",", separator)
+    codec = {"utf8bom": "utf-8-sig", "windows1252": "cp1252"}.get(encoding, encoding)
+    read = read_all(
+        made(text.encode(codec), encoding=encoding, separator=separator), tmp_path, size
+    )
+    assert read.rows.to_dict("list") == {"ö": [f"é{separator}1", "ñ"], "b": [2, 3]}
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.CSV.GZIP"])
+@pytest.mark.parametrize("size", [20, 1 << 20])
+@pytest.mark.parametrize("multi_line", [None, False])
+def test_compressed_files(made, tmp_path, name, size, multi_line):
+    text = "a,b\n" + "".join(f"{n},x{n}\n" for n in range(500))
+    source = made({name: gzip.compress(text.encode())}, support_multi_line=multi_line)
+    read = read_all(source, tmp_path, size)
+    assert read.rows["a"].tolist() == list(range(500))
+    assert (len(read.frames) > 1) == (size == 20)
+
+
+@pytest.mark.parametrize("size", [5, 1 << 20])
+@pytest.mark.parametrize("multi_line", [None, False])
+def test_remote_files(made, tmp_path, size, multi_line):
+    folder = f"memory://{uuid.uuid4().hex}"
+    for name, text in {"a.csv": "a,b\n1,x\n2,y\n", "b.csv": "b,a\nz,3\n"}.items():
+        with fsspec.open(f"{folder}/{name}", "wb") as file:
+            file.write(text.encode())
+    source = DelimitedSource((folder,), "", support_multi_line=multi_line)
+    source.check()
+    read = read_all(source, tmp_path, size)
+    assert read.rows.to_dict("list") == {"a": [1, 2, 3], "b": ["x", "y", "z"]}
+    with fsspec.open(f"{folder}/b.csv", "wb") as file:
+        file.write(b"b,a\nz,3\ny\n")
+    bad = read_all(source, tmp_path, 1 << 20)
+    assert "b.csv, byte 8: 1 fields were found, 2 expected: 'y'" in str(bad.errors[0])
+
+
+FILES = {"1.csv": "a,b\n1,2\n", "2.csv": "", "3.csv": "b,a\n3,4\n", "4.csv": "a,c\n5,6\n"}
+
+
+def test_headers_the_same_in_any_order(made, tmp_path):
+    read = read_all(made(FILES), tmp_path)
+    assert [f.to_dict("list") for f in read.frames] == [{"a": [1], "b": [2]}, {"a": [4], "b": [3]}]
+    (error,) = read.errors
+    assert "4.csv: its header lacks 'b' and has 'c'" in str(error)
+    assert "COMBINE_ALL_FILES_HEADERS" in str(error)
+    assert error.items == 1
+
+
+def test_headers_combined(made, tmp_path):
+    rows = read_all(made(FILES, header="COMBINE_ALL_FILES_HEADERS"), tmp_path).rows
+    assert rows["a"].tolist() == [1, 4, 5]
+    assert rows.fillna(-1).to_dict("list") == {"a": [1, 4, 5], "b": [2, 3, -1], "c": [-1, -1, 6]}
+    assert rows.dtypes.astype(str).tolist() == ["int64", "float64", "float64"]
+
+
+def test_headers_in_the_first_file_only_or_in_none(made, tmp_path):
+    two = {"1.csv": "a,b\n1,2\n", "2.csv": "3,4\n"}
+    first = read_all(made(two, header="ONLY_FIRST_FILE_HAS_HEADERS"), tmp_path).rows
+    assert first.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
+    none = read_all(made(two, header=False), tmp_path).rows
+    assert none.to_dict("list") == {"Column1": ["a", "1", "3"], "Column2": ["b", "2", "4"]}
+
+
+def test_names_that_come_twice_or_are_empty(made, tmp_path):
+    rows = read_all(made('a,a,,"b\nc"\n1,2,3,4\n'), tmp_path).rows
+    assert list(rows) == ["a", "a.1", "Column3", "b\nc"]
+
+
+def test_files_without_rows(made, tmp_path):
+    read = read_all(made({"1.csv": "", "2.csv": "a,b\n", "3.csv": "a,b\n1,x\n"}), tmp_path)
+    assert read.rows.to_dict("list") == {"a": [1], "b": ["x"]}
+    with pytest.raises(DatasetError, match="its files are empty"):
+        read_all(made({"1.csv": ""}), tmp_path)
+
+
+def test_columns_pushed_down_and_empty_tables(made, tmp_path):
+    read = read_all(made("a,b,c\n1,x,true\n2,y,\n"), tmp_path, columns=["c", "a"])
+    assert list(read.rows) == ["c", "a"]
+    empty = Opened(made("a,b,c\n1,x,true\n2,y,\n"), tmp_path).reader.empty(["c", "a"])
+    assert (empty.column_names, empty.num_rows) == (["c", "a"], 0)
+
+
+def test_missing_values(made, tmp_path):
+    text = 'n,t\nNA,NA\n,\n1.5,""\n'
+    rows = read_all(made(text), tmp_path).rows
+    assert rows["t"].isna().tolist() == [False, True, True]
+    assert rows["n"].isna().tolist() == [True, True, False]
+    rows = read_all(made(text, empty_as_string=True), tmp_path).rows
+    assert rows["t"].tolist() == ["NA", "", ""]
+
+
+def test_types_are_those_asked_for(made, tmp_path):
+    types = {"a": DataType.to_string(), "d": DataType.to_datetime("%d/%m/%Y")}
+    rows = read_all(made("a,d,e\n007,01/02/2024,1\n", set_column_types=types), tmp_path).rows
+    assert rows.to_dict("list") == {"a": ["007"], "d": [pd.Timestamp("2024-02-01")], "e": [1]}
+    rows = read_all(made("a,e\n007,1\n", infer_column_types=False), tmp_path).rows
+    assert rows.to_dict("list") == {"a": ["007"], "e": ["1"]}
+    with pytest.raises(DatasetError, match=r"no column 'aa'\. There is 'a'"):
+        read_all(made("a,e\n", set_column_types={"aa": types["a"]}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("middle", "column", "dtype", "values", "warned"),
+    [
+        (
+            "1,1,true,2024-05-31,x\n,2,true,,y\n",
+            "n",
+            "float64",
+            [1, None],
+            "'n' has missing values",
+        ),
+        (
+            "1,1,true,2024-05-31,x\n2.5,2,true,,y\n",
+            "n",
+            "float64",
+            [1, 2.5],
+            "'n' has decimal values",
+        ),
+        (
+            "1,1,true,2024-05-31,x\n3,2,,,y\n",
+            "b",
+            "boolean",
+            [True, None],
+            "'b' has missing values",
+        ),
+        (" 1,1,true,2024-05-31,x\n+2,2,true,,y\n", "n", "int64", [1, 2], ""),
+        ("1,1, true,2024-05-31,x\n2,2,FALSE,,y\n", "b", "bool", [True, False], ""),
+    ],
+)
+def test_what_changes_a_dtype_in_its_mini_batch_is_told(
+    made, tmp_path, middle, column, dtype, values, warned
+):
+    frame, warnings = middle_of(made(filled(middle)), tmp_path, middle)
+    assert str(frame[column].dtype) == dtype
+    assert [None if pd.isna(v) else v for v in frame[column]] == values
+    assert any(warned in text for text in warnings) if warned else not warnings
+    strict = made(filled(middle), strict_types=True)
+    if warned:
+        with pytest.raises(TableError, match=f"line 400.*column '{column}'.*strict_types=True"):
+            middle_of(strict, tmp_path, middle)
+
+
+@pytest.mark.parametrize(
+    ("middle", "told"),
+    [
+        (
+            "1,1,true,2024-05-31,x\nx,1,true,2024-05-31,x\n",
+            "line 40003, column 'n' .*: 'x' is no number",
+        ),
+        ("9007199254740993,1,,,\n,1,,,\n", "line 40002, column 'n' .*9007199254740993.*float64"),
+        ("1,1;5,true,2024-05-31,x\n", "line 40002, column 'f' .*'1;5' is no number"),
+        ("1,1,maybe,2024-05-31,x\n", "column 'b' .*'maybe' is neither true nor false"),
+        ("1,1,true,31.5.2024,x\n", "column 'd' .*'31.5.2024' is no date"),
+        (
+            "1,1,true,2024-05-31\n",
+            "line 40002: 4 fields were found, 5 expected: '1,1,true,2024-05-31'",
+        ),
+        ("1,1,true,2024-05-31,x,y\n", "line 40002: 6 fields were found, 5 expected"),
+        ('1,1,true,2024-05-31,"a\nb"\n1\n', "line 40004: 1 fields were found, 5 expected: '1'"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_line(made, tmp_path, middle, told):
+    with pytest.raises(TableError, match=told) as caught:
+        middle_of(made(filled(middle)), tmp_path, middle)
+    assert "a.csv" in str(caught.value)
+    assert caught.value.items > 0
+    assert not caught.value.ends_run
+
+
+def test_line_breaks_in_quotes_where_there_should_be_none_end_the_run(made, tmp_path):
+    text = "a,b\n" + "1,x\n" * 10 + '2,"y\nz"\n' + "1,x\n" * 10
+    for size in SIZES:
+        read = read_all(made(text, support_multi_line=False), tmp_path, size)
+        ending = [error for error in read.errors if error.ends_run]
+        assert ending, size
+        assert "line 12" in str(ending[0])
+        assert "support_multi_line=True" in str(ending[0])
+    for size in SIZES:
+        clean = 'a,b\n1,"x,"\n2,y\r\n\n3,z'
+        rows = read_all(made(clean, support_multi_line=False), tmp_path, size).rows
+        assert rows.to_dict("list") == {"a": [1, 2, 3], "b": ["x,", "y", "z"]}
+
+
+@pytest.mark.parametrize("multi_line", [None, True, False])
+@pytest.mark.parametrize("size", [8, 1 << 20])
+def test_a_quote_that_is_never_closed_is_no_row(made, tmp_path, multi_line, size):
+    text = 'a,b\n1,x\n2,y\n3,"z'
+    read = read_all(made(text, support_multi_line=multi_line), tmp_path, size)
+    assert len(read.errors) == 1
+    assert "not closed" in str(read.errors[0])
+
+
+def test_bytes_of_another_encoding_are_named(made, tmp_path):
+    middle = "1,1,true,2024-05-31,é\n".encode("latin1").decode("latin1")
+    data = filled("\0").encode().replace(b"\0", middle.encode("latin1"))
+    source = made(data)
+    with pytest.raises(TableError, match=r"line 40002: the bytes are not utf8.*encoding='latin1'"):
+        middle_of(source, tmp_path, middle[:-1])
+    for text, options in (("é,b\n1,2\n", {}), ("a,b\né,2\n", {"encoding": "ascii"})):
+        with pytest.raises(DatasetError, match=r"is not (utf8|ascii)\. Write the encoding"):
+            made(text.encode("latin1"), **options).check()
+
+
+def test_a_file_that_is_gone_is_named(made, tmp_path):
+    source = made("a,b\n1,2\n")
+    opened = Opened(source, tmp_path)
+    (piece,) = opened.pieces(1 << 20)
+    (tmp_path / "data" / "a.csv").unlink()
+    with pytest.raises(TableError, match=r"a\.csv can't be read: No such file"):
+        opened.reader.read(piece, opened.file(piece), ["a"], False)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"encoding": "utf7"}, "encoding='utf7' is not known. Write one of utf8"),
+        ({"separator": "ab"}, "separator='ab' is not one character"),
+        ({"separator": "\\t"}, "For a tab write"),
+        ({"separator": '"'}, "is a quote or a line end"),
+        ({"separator": "§", "encoding": "ascii"}, "is not a character of encoding='ascii'"),
+        ({"header": "SOME"}, "header='SOME' is not known"),
+        ({"support_multi_line": "yes"}, "support_multi_line='yes' is not known"),
+        ({"set_column_types": {"a": "int"}}, "'int' of column 'a' is no type"),
+        ({"set_column_types": "a"}, "is no dictionary"),
+    ],
+)
+def test_arguments_that_can_not_be(made, options, told):
+    with pytest.raises(DatasetError, match=told.replace("\\", "\\\\")):
+        made("a\n", **options)
+
+
+def test_validation_looks_at_the_first_rows(made, tmp_path):
+    made(CSV).check()
+    with pytest.raises(
+        DatasetError, match="has 2 columns by its first record, and then a record with 1"
+    ):
+        made("a,b\n1\n").check()
+    with pytest.raises(DatasetError, match="does not exist"):
+        DelimitedSource((str(tmp_path / "no.csv"),), "").check()
+
+
+def test_the_wrong_separator_is_suspected(made, tmp_path):
+    (warning,) = read_all(made("a;b\n1;2\n"), tmp_path).reader["warnings"]
+    assert "separator=';'" in warning
+
+
+def test_it_is_shown_as_the_call_that_makes_it():
+    source = DelimitedSource(
+        ("x.csv",), "", separator=";", set_column_types={"a": DataType.to_long()}
+    )
+    assert repr(source) == (
+        "Dataset.Tabular.from_delimited_files('x.csv', "
+        "set_column_types={'a': DataType.to_long()}, separator=';')"
+    )
+
+
+def test_types_come_from_all_over_the_files(made, tmp_path):
+    rows = [f"{n},{n}\n" for n in range(200_000)]
+    rows[100_000:] = [f"{n}.5,\n" for n in range(100_000)]
+    reader = Opened(made("a,b\n" + "".join(rows)), tmp_path).spec
+    assert reader["columns"] == [["a", "float"], ["b", "int_as_float"]]
+
+
+def test_a_sample_that_begins_in_quotes_does_not_make_numbers_text(made, tmp_path):
+    row = '1,"' + "lorem, ipsum\n" * 9000 + '"\n'
+    reader = Opened(made("a,b\n" + row * 12), tmp_path).spec
+    assert reader["columns"] == [["a", "int"], ["b", "text"]]
+
+
+field = st.text(st.sampled_from("ab \"'é1.-"), max_size=4)
+quoted = st.text(st.sampled_from('ab "\n\r,é1'), max_size=5).map(
+    lambda text: '"' + text.replace('"', '""') + '"'
+)
+end = st.sampled_from(["\n", "\r\n", "\n\n"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(field | quoted, quoted, end), min_size=1, max_size=8), st.integers(1, 40))
+def test_rows_are_those_of_pandas_whatever_the_quotes(tmp_path_factory, records, size):
+    lines = [f"{n},{one},{two}{end}" for n, (one, two, end) in enumerate(records)]
+    # A quote opens a field only where it begins: one without an end makes no table.
+    if any((one.startswith('"') and not one.endswith('"')) or one == '"' for one, _, _ in records):
+        return
+    text = "n,one,two\n" + "".join(lines)
+    folder = tmp_path_factory.mktemp("rows")
+    (folder / "a.csv").write_bytes(text.encode())
+    expected = pd.read_csv(folder / "a.csv", dtype=str, keep_default_na=False, na_values=[""])
+    if len(expected) != len(records):
+        return
+    types = {name: DataType.to_string() for name in ("n", "one", "two")}
+    source = DelimitedSource((str(folder / "a.csv"),), "", set_column_types=types)
+    read = read_all(source, folder, size)
+    found = read.rows
+    assert np.array_equal(found.isna(), expected.isna())
+    assert found.fillna("").to_dict("list") == expected.fillna("").to_dict("list")
