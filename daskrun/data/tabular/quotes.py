@@ -116,7 +116,8 @@ class Chunk:
     @cached_property
     def elsewhere(self) -> Words:
         """Quotes that neither stand at a field's start nor follow another."""
-        return self.quotes & ~(self._field_starts | _shifted(self.quotes, False))
+        ends, first = self._field_ends  # no run of quotes comes before the first byte
+        return self.quotes & ~_shifted(ends | self.quotes, first)
 
     @cached_property
     def parity(self) -> Words:
@@ -127,7 +128,7 @@ class Chunk:
     def runs(self) -> tuple[Positions, Flags]:
         """Odd runs of quotes, and which of them stand at a field's start."""
         runs = _odd_runs(self._view)
-        words = self._field_starts[runs >> 6]
+        words = _shifted(*self._field_ends)[runs >> 6]
         starts = words >> (runs & 63).astype(_WORD) & np.uint64(1)
         return runs + self.start, starts.astype(np.bool_)
 
@@ -137,12 +138,12 @@ class Chunk:
         return self.start == 0 or self._data[self.start - 1] in (_LF, _CR[0])
 
     @cached_property
-    def _field_starts(self) -> Words:
-        """Bytes right after a separator or a line break."""
+    def _field_ends(self) -> tuple[Words, bool]:
+        """Last bytes of separators and line breaks; whether the byte before the chunk is one."""
         text = self._separator
         ends = self.breaks | (self._mask(text[0]) if len(text) == 1 else self._text_ends(text))
         before = self._data[max(self.start - len(text), 0) : self.start]
-        return _shifted(ends, self._after_break or before == text)
+        return ends, self._after_break or before == text
 
     def _mask(self, byte: int) -> Words:
         return _packed(np.equal(self._view, byte, out=self._scratch))
@@ -273,9 +274,10 @@ def _shifted(words: Words, first: bool) -> Words:
 
 def _parity(words: Words) -> Words:
     """Say for each bit whether the number of bits up to and with it is odd."""
-    parity = words.copy()
+    parity = words << np.uint64(1)
+    parity ^= words
     moved = np.empty_like(parity)
-    for places in (1, 2, 4, 8, 16, 32):
+    for places in (2, 4, 8, 16, 32):
         np.left_shift(parity, np.uint64(places), out=moved)
         parity ^= moved
     carry = np.zeros_like(parity)
