@@ -144,8 +144,8 @@ def test_context_tells_rows_before_and_partition_values(tmp_path):
         append_row_file_name="two.txt",
     )  # fmt: skip
     assert done.output.decode().splitlines() == [
-        "0 t0 0 {'color': 'blue'}",
-        "1 t0 57 {'color': 'red'}",
+        "0 t0 None {'color': 'blue'}",
+        "1 t0 None {'color': 'red'}",
     ]
 
 

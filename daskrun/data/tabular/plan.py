@@ -56,7 +56,7 @@ class InputPlan:
         size = mini_batch_size if groups is None else WHOLE
         self._cutting = Cutting(table.listing.table, table.splitter(size))
         self._members: list[list[int]] = []
-        """With groups: the pieces of each mini-batch."""
+        """With groups: the pieces of each mini-batch, found when all pieces are."""
         steps = Steps(table.spec["steps"])
         bounds = steps.windows
         self._keeps_rows = steps.counts_known(len(bounds))
@@ -64,7 +64,7 @@ class InputPlan:
         self._windows = Windows(bounds, known) if bounds else None
         self._entered = 0
         self._kept = array("q")
-        """With windows: which mini-batches are left."""
+        """With windows: which pieces are left."""
         self._slices = array("q")
         self._first_rows = array("q")
         """For each mini-batch the index of its first row, as far as that is known."""
@@ -94,7 +94,7 @@ class InputPlan:
                 self._cutting.extend(before[1] + COUNTED_AHEAD)
             self._advance()
             if (self.known, len(self._cutting.cuts)) == before:
-                return
+                return  # a survey is waited for, or nothing is left
 
     def begin(self, number: int) -> tuple[tuple[Any, ...], tuple[Any, ...], int] | None:
         """Give the next survey: load, key, bytes; None when there is none to begin now."""
@@ -103,8 +103,8 @@ class InputPlan:
                 arrival.asked = True
                 self._counting[number] = arrival
                 index = arrival.index
-                load = ("survey", "count", self._pieces(index), arrival.slices, window)
-                return load, (self._number, "count", index, window), self._nbytes(index)
+                load = ("survey", "count", self._cutting.pieces([index]), arrival.slices, window)
+                return load, (self._number, "count", index, window), self._nbytes([index])
         if self._full:
             return None
         what = self._cutting.begin(number)
@@ -131,72 +131,89 @@ class InputPlan:
 
     def load(self, index: int) -> tuple[TablePieces, int | None, int]:
         """Give what a mini-batch loads, its rows where they are known, its bytes."""
-        at, slices = self._place(index)
-        rows = self._rows_of(at)
-        if slices:
-            rows = slices[-1][1] - slices[-1][0]
+        members, slices = self._place(index)
+        rows = slices[-1][1] - slices[-1][0] if slices else self._rows_of(members)
         first = self._first_rows[index]
         items = rows if self._keeps_rows and rows >= 0 else None
-        load = TablePieces(self._pieces(at), slices, None if first < 0 else first)
-        return load, items, self._nbytes(at)
+        load = TablePieces(self._cutting.pieces(members), slices, None if first < 0 else first)
+        return load, items, self._nbytes(members)
 
     @property
     def _full(self) -> bool:
         return self._windows is not None and self._windows.full
 
-    def _place(self, index: int) -> tuple[int, Slices]:
-        """Give which piece or group a mini-batch is, and what is kept of it."""
-        windows = self._windows
-        if windows is None:
-            return index, ()
-        width = 2 * windows.width
-        values = self._slices[index * width : (index + 1) * width]
-        return self._kept[index], tuple(zip(values[::2], values[1::2], strict=True))
+    def _place(self, index: int) -> tuple[Sequence[int], Slices]:
+        """Give which pieces a mini-batch is, and what is kept of their rows."""
+        if self._groups is not None:
+            members = self._members[index]
+            return [self._piece(at) for at in members], self._joined_slices(members)
+        return [self._piece(index)], self._slices_at(index)
 
-    def _members_of(self, at: int) -> Sequence[int]:
-        return (at,) if self._groups is None else self._members[at]
+    def _piece(self, at: int) -> int:
+        return at if self._windows is None else self._kept[at]
 
-    def _pieces(self, at: int) -> tuple[tuple[Any, ...], ...]:
-        return self._cutting.pieces(self._members_of(at))
+    def _slices_at(self, at: int) -> Slices:
+        if self._windows is None:
+            return ()
+        width = 2 * self._windows.width
+        values = self._slices[at * width : (at + 1) * width]
+        return tuple(zip(values[::2], values[1::2], strict=True))
 
-    def _rows_of(self, at: int) -> int:
-        rows = [self._cutting.cuts[n][1].rows for n in self._members_of(at)]
+    def _joined_slices(self, members: Sequence[int]) -> Slices:
+        """Give what windows keep of pieces put together.
+
+        A window keeps rows that follow one another, and so it does of the pieces in between: all
+        it leaves out is before its first row here and behind its last.
+        """
+        slices = [self._slices_at(at) for at in members]
+        return tuple(
+            (each[0][0], each[0][0] + sum(high - low for low, high in each))
+            for each in zip(*slices, strict=True)
+        )
+
+    def _rows_of(self, pieces: Sequence[int]) -> int:
+        rows = [self._cutting.cuts[n][1].rows for n in pieces]
         return -1 if min(rows) < 0 else sum(rows)
 
-    def _nbytes(self, at: int) -> int:
-        sizes = [self._cutting.cuts[n][1].nbytes for n in self._members_of(at)]
+    def _nbytes(self, pieces: Sequence[int]) -> int:
+        sizes = [self._cutting.cuts[n][1].nbytes for n in pieces]
         return -1 if min(sizes) < 0 else sum(sizes)
 
     def _advance(self) -> None:
         """Let what has been cut become mini-batches."""
-        found = self._found()
-        if self._windows is None:
-            while self._entered < found:
-                self._add(self._rows_of(self._entered))
-                self._entered += 1
-            return
-        while self._entered < found:
-            self._windows.enter(self._entered, self._rows_of(self._entered))
-            self._entered += 1
-        for arrival in self._windows.kept():
-            self._kept.append(arrival.index)
-            for bounds in arrival.slices:
-                self._slices.extend(bounds)
-            self._add(arrival.rows)
+        found = len(self._cutting.cuts)
+        rows = (self._rows_of([piece]) for piece in range(self._entered, found))
+        windows = self._windows
+        if windows is None:
+            for each in rows:
+                self._add(each)
+        else:
+            for piece, each in enumerate(rows, self._entered):
+                windows.enter(piece, each)
+            for arrival in windows.kept():
+                self._kept.append(arrival.index)
+                for bounds in arrival.slices:
+                    self._slices.extend(bounds)
+                self._add(arrival.rows)
+        self._entered = found
+        if self._groups is not None and self.complete and not self._first_rows:
+            self._group(self._groups)
 
-    def _found(self) -> int:
-        """Count the pieces, or the groups, that have been cut."""
-        if self._groups is None:
-            return len(self._cutting.cuts)
-        if self._cutting.complete and not self._members:
-            group_of = {file: n for n, files in enumerate(self._groups) for file in files}
-            members: list[list[int]] = [[] for _ in self._groups]
-            for piece in range(len(self._cutting.cuts)):
-                members[group_of[self._cutting.file(piece)]].append(piece)
-            self._members = [each for each in members if each]
-        return len(self._members)
+    def _group(self, groups: list[list[int]]) -> None:
+        """Put the pieces that are left together, each to the others of its group."""
+        group_of = {file: n for n, files in enumerate(groups) for file in files}
+        members: list[list[int]] = [[] for _ in groups]
+        left = self._entered if self._windows is None else len(self._kept)
+        for at in range(left):
+            members[group_of[self._cutting.file(self._piece(at))]].append(at)
+        self._members = [each for each in members if each]
+        # The rows of a group do not follow one another: none is the first of those behind it.
+        self._first_rows.extend([-1] * len(self._members))
 
     def _add(self, rows: int) -> None:
+        """Have one more mini-batch; with groups they are made at the end."""
+        if self._groups is not None:
+            return
         self._first_rows.append(self._rows)
         counted = self._keeps_rows and rows >= 0 and self._rows >= 0
         self._rows = self._rows + rows if counted else -1

@@ -199,6 +199,28 @@ def test_groups_are_the_combinations_in_the_order_of_the_files():
         TablePlan([("t", table([1]))], 1, ["key"])
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    files=st.lists(st.integers(0, 9), min_size=1, max_size=8),
+    windows=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30) | st.none()), max_size=3),
+    known=st.booleans(),
+)
+def test_windows_keep_the_same_rows_where_files_are_put_together(files, windows, known):
+    bounds = [(low, None if more is None else low + more) for low, more in windows]
+    partition = {"format": "{key}/{n}.csv", "columns": ["key", "n"]}
+    steps = [("window", *b) for b in bounds]
+    plan = TablePlan([("t", table(files, steps, known, partition))], 1, ["key"])
+    finish(plan, [files])
+    expected = whole([files])
+    for low, high in bounds:
+        expected = expected[low:high]
+    found = rows_of(plan)
+    assert sorted(row for rows in found for row in rows) == sorted(expected)
+    assert [{name[0] for _, name, _ in rows} for rows in found] == [
+        {key} for key in "ab" if any(name[0] == key for _, name, _ in expected)
+    ]
+
+
 def test_the_fingerprint_is_of_data_schema_and_size():
     made = [
         TablePlan([("t", table([3]))], 1).fingerprint(),
