@@ -223,10 +223,16 @@ def bring_bytes(
     Raises
     ------
     TableError
-        If the header is never closed, or has line breaks where pieces are cut by lines.
+        If the header is never closed, or has line breaks where pieces are cut by lines; if the
+        file has become shorter than its pieces.
     """
     start, stop = (piece.start, piece.stop) if isinstance(piece, Piece) else piece
     stop = source.size if stop is None else stop
+    if stop > source.size:
+        raise TableError(
+            f"{source.shown} has {source.size} bytes and had {stop} or more when it was looked at "
+            "for the run: it has been changed. Submit the run again."
+        )
     whole = start == 0 and stop >= source.size
     first, begin = b"", start
     if header:

@@ -12,7 +12,7 @@ from daskrun.data.tabular.contracts import Piece, PieceFile
 from daskrun.data.tabular.formats import make_reader
 from daskrun.data.tabular.partition_format import PartitionFormat
 from daskrun.data.tabular.steps import Steps, row_keys
-from daskrun.data.tabular.types import to_frame
+from daskrun.data.tabular.types import exact_floats, to_frame
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -223,4 +223,9 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     """Join pieces whose types may differ: an int column that met a missing value is float64."""
     import pyarrow as pa
 
+    for at, name in enumerate(tables[0].column_names):
+        kinds = {table.field(at).type for table in tables}
+        if len(kinds) > 1 and pa.float64() in kinds:
+            field = pa.field(name, pa.float64())
+            tables = [t.set_column(at, field, exact_floats(name, t.column(at))) for t in tables]
     return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()

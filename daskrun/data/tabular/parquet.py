@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.data.tabular.casts import UnfitError, fit
 from daskrun.data.tabular.contracts import Rows
+from daskrun.data.tabular.fitting import listed
 from daskrun.data.tabular.frame_table import unpack_values
 from daskrun.data.tabular.parquet_bring import bring
 from daskrun.data.tabular.parquet_split import reason, unreadable
@@ -67,6 +68,7 @@ class ParquetReader:
             self._schema = self._schema.with_metadata({b"pandas": self._pandas.encode()})
         self._open: OrderedDict[tuple[int, ...], _OpenFile] = OrderedDict()
         self._warnings: list[str] = []
+        self._others_told = False
 
     @property
     def warnings(self) -> list[str]:
@@ -82,6 +84,7 @@ class ParquetReader:
         stop = opened.starts[-1] if piece.stop is None else int(piece.stop)
         wanted = [(name, text) for name, text in self._columns if name in set(columns)]
         opened.check([name for name, _ in wanted], stop, stop - start)
+        self._tell_others(opened)
         table = self._fitted(opened.rows(start, stop, [n for n, _ in wanted]), wanted, file, start)
         numbers = np.arange(start, stop, dtype=np.uint64) if ids else None
         return Rows(table, numbers)
@@ -170,6 +173,17 @@ class ParquetReader:
             [pa.DictionaryArray.from_arrays(c, values, ordered=kind.ordered) for c in chunks]
         )
 
+    def _tell_others(self, opened: _OpenFile) -> None:
+        """Say, for the first such file, that it has columns which the first of all has not."""
+        if self._others_told or not (others := opened.names - set(self._schema.names)):
+            return
+        self._others_told = True
+        self._warnings.append(
+            f"{opened.shown} has {listed(sorted(others))}, which the first file has not: columns "
+            "that it lacks are left out. To have them give a list of paths in which a file with "
+            "all columns is first."
+        )
+
     def _warn(self, name: str) -> None:
         text = (
             f"column {name!r} holds whole numbers; where values are missing or decimal it is "
@@ -193,7 +207,7 @@ class _OpenFile:
         metadata = self._file.metadata
         for n in range(metadata.num_row_groups):
             self.starts.append(self.starts[-1] + metadata.row_group(n).num_rows)
-        self._names = set(self._file.schema_arrow.names)
+        self.names = set(self._file.schema_arrow.names)
         self._stream: _Stream | None = None
 
     def close(self) -> None:
@@ -210,7 +224,7 @@ class _OpenFile:
                 items,
             )
         for name in columns:
-            if name not in self._names:
+            if name not in self.names:
                 raise TableError(
                     f"{self.shown} has no column {name!r}, which other files have; it has "
                     f"{', '.join(map(repr, self._file.schema_arrow.names[:20]))}. Write the file "

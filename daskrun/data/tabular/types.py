@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
     import pyarrow as pa
@@ -227,9 +227,14 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         if not kind:
             continue
         column, dtype = table.column(position), frame.dtypes.iloc[position]
-        if kind == "int":
+        if kind == "nested":
+            if _would_round(column):
+                # As Python's own integers: pandas would make rounded floats of them.
+                whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
+                frame[field.name] = whole
+        elif kind == "int":
             if column.null_count and dtype == "float64":
-                _check_floats(field.name, column)
+                exact_floats(field.name, column)
         elif dtype != "boolean" and (column.null_count or _NULLABLE in (field.metadata or ())):
             frame[field.name] = frame[field.name].astype("boolean")
     return frame
@@ -241,23 +246,70 @@ def _kind(arrow: pa.DataType) -> str:
 
     if kinds.is_boolean(arrow):
         return "bool"
+    if kinds.is_nested(arrow):
+        return "nested"
     return "int" if kinds.is_int64(arrow) or kinds.is_uint64(arrow) else ""
 
 
-def _check_floats(name: str, column: pa.ChunkedArray) -> None:
-    """Fail where pandas would round whole numbers without a word."""
+def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Give whole numbers as float64, as pandas does, and fail where it would round them.
+
+    Raises
+    ------
+    TableError
+        The first value that float64 can't hold.
+    """
     import pyarrow as pa
 
     try:
-        column.cast(pa.float64())
-    except pa.ArrowInvalid:
-        value = next(v for v in column.to_pylist() if v is not None and abs(v) > 2**53)
-        raise TableError(
-            f"column {name!r}: {value} is a whole number that float64 can't hold, and float64 it "
-            "must be beside missing values. Read it as text: "
-            f"set_column_types={{{name!r}: DataType.to_string()}}.",
-            len(column),
-        ) from None
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid:  # also for 2**54, which float64 holds
+        values = (v for v in column.to_pylist() if v is not None and int(float(v)) != v)
+        value = next(values, None)
+    if value is None:
+        return column.cast(pa.float64(), safe=False)
+    raise TableError(
+        f"column {name!r}: {value} is a whole number that float64 can't hold, and float64 it "
+        "must be beside missing or decimal values. Read it as text: "
+        f"set_column_types={{{name!r}: DataType.to_string()}}.",
+        len(column),
+    )
+
+
+def _would_round(column: pa.ChunkedArray) -> bool:
+    """Whether nested whole numbers are beside missing ones, and too large for float64."""
+    import pyarrow.compute as pc
+    import pyarrow.types as kinds
+
+    if _kind(column.type) == "int":
+        if not column.null_count:
+            return False
+        low, high = pc.min_max(column).as_py().values()
+        return low is not None and max(-low, high) > 2**53
+    if kinds.is_struct(column.type) or _is_list(column.type):
+        return any(map(_would_round, _inner(column)))
+    return False
+
+
+def _is_list(arrow: pa.DataType) -> bool:
+    import pyarrow.types as kinds
+
+    lists = kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list, kinds.is_map
+    return any(check(arrow) for check in lists)
+
+
+def _inner(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
+    """Give what is inside nested values."""
+    import pyarrow as pa
+    import pyarrow.types as kinds
+
+    for chunk in column.chunks:
+        if kinds.is_map(chunk.type):
+            parts = [chunk.keys, chunk.items]
+        else:
+            flat = chunk.flatten()
+            parts = flat if isinstance(flat, list) else [flat]
+        yield from (pa.chunked_array([part]) for part in parts)
 
 
 def _without_index(table: pa.Table) -> pa.Table:

@@ -14,6 +14,7 @@ from daskrun.data.tabular.cache import NodeCache
 from daskrun.data.tabular.here import BroughtHere, complete_here
 from daskrun.data.tabular.load import TableLoader
 from daskrun.data.tabular.plan import TablePlan
+from daskrun.data.tabular.types import exact_floats
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
     if len(frames) == 1:
         return frames[0]
+    _check_exact(frames)
     for name, dtype in frames[0].dtypes.items():
         if str(dtype) != "category" or all(frame[name].dtype == dtype for frame in frames):
             continue
@@ -130,3 +132,15 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
         whole = union_categoricals([frame[name] for frame in frames]).categories
         frames = [f.assign(**{str(name): f[name].cat.set_categories(whole)}) for f in frames]
     return pd.concat(frames, ignore_index=True)
+
+
+def _check_exact(frames: list[pd.DataFrame]) -> None:
+    """Fail where whole numbers would be rounded since other mini-batches have float64."""
+    import pyarrow as pa
+
+    for at, name in enumerate(frames[0].columns):
+        kinds = {frame.dtypes.iloc[at].kind for frame in frames}
+        if "f" in kinds and kinds & {"i", "u"}:
+            for frame in frames:
+                if frame.dtypes.iloc[at].kind in "iu":
+                    exact_floats(str(name), pa.chunked_array([pa.array(frame.iloc[:, at])]))

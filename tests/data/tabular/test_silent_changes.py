@@ -1,0 +1,122 @@
+"""Values and rows that would be changed or lost without a word: each is said, or kept."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import warnings
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from daskrun.data import Dataset
+from daskrun.data.tabular.whole import loader_of, plan_of
+from daskrun.errors import TableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BIG = 2**53 + 1
+"""The smallest whole number that float64 can't hold."""
+MANY = "".join(f"{n},x{n}\n" for n in range(300))
+"""More rows than a sample looks at."""
+
+
+@pytest.mark.parametrize("value", ["0x1F", "0X1f", "-0x1F", '"0x10"'])
+@pytest.mark.parametrize("column", ["k", "gap"])
+def test_text_that_pyarrow_takes_for_hexadecimal_is_no_whole_number(
+    tmp_path: Path, value: str, column: str
+) -> None:
+    rows = "".join(f"{n},{n if n % 2 else ''},0xabc\n" for n in range(300))
+    bad = f"{value},1,x" if column == "k" else f"1,{value},x"
+    (tmp_path / "a.csv").write_text(f"k,gap,t\n{rows}{bad}\n")
+    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path))
+    with pytest.raises(TableError, match=f"line 302, column '{column}'.*is no number"):
+        dataset.to_pandas_dataframe()
+    assert len(dataset.keep_columns("t").to_pandas_dataframe()) == 301
+
+
+def test_rows_are_not_joined_where_that_would_round_them(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"k,t\n{MANY}{BIG},x\n")
+    (tmp_path / "b.csv").write_text(f"k,t\n{MANY},x\n")
+    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path))
+    with (
+        pytest.warns(UserWarning, match="'k' has missing values"),
+        pytest.raises(TableError, match=f"'k': {BIG} is a whole number that float64 can't hold"),
+    ):
+        dataset.to_pandas_dataframe()
+
+
+@pytest.mark.parametrize(("number", "fits"), [(BIG, False), (2**54, True)])
+def test_pieces_of_a_partition_are_not_joined_where_that_would_round_them(
+    tmp_path: Path, number: int, fits: bool
+) -> None:
+    from daskrun.data.tabular.load import _joined
+
+    tables = [pa.table({"k": [1, number]}), pa.table({"k": [1.5]})]
+    if fits:
+        assert _joined(tables).column("k").to_pylist() == [1.0, float(number), 1.5]
+        return
+    with pytest.raises(TableError, match=f"'k': {number} is a whole number"):
+        _joined(tables)
+
+
+@pytest.mark.parametrize(
+    ("values", "arrow"),
+    [
+        ([{"y": BIG}, {"y": None}], pa.struct([("y", pa.int64())])),
+        ([[BIG, None]], pa.list_(pa.int64())),
+        ([[{"y": BIG}, {"y": None}]], pa.list_(pa.struct([("y", pa.int64())]))),
+        ([[("a", BIG), ("b", None)]], pa.map_(pa.string(), pa.int64())),
+    ],
+)
+def test_nested_whole_numbers_beside_missing_ones_are_what_they_were(
+    tmp_path: Path, values: list[object], arrow: pa.DataType
+) -> None:
+    pq.write_table(pa.table({"a": pa.array(values, arrow)}), tmp_path / "a.parquet")
+    found = Dataset.Tabular.from_parquet_files(str(tmp_path)).to_pandas_dataframe()
+    assert str(BIG) in str(found["a"].tolist())
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [(kind, size) for kind in ("csv", "lines", "json") for size in (1000, 1 << 20)]
+    + [("gz", 1000)],
+)
+def test_a_file_that_has_become_shorter_is_said_to_be_changed(
+    tmp_path: Path, kind: str, size: int
+) -> None:
+    def write(rows: int) -> None:
+        if kind == "json":
+            text = "".join(f"{json.dumps({'k': n})}\n" for n in range(rows))
+            (tmp_path / "a.jsonl").write_text(text)
+            return
+        data = "k,v\n" + "".join(f"{n},{n * 2}\n" for n in range(rows))
+        if kind == "gz":
+            (tmp_path / "a.csv.gz").write_bytes(gzip.compress(data.encode()))
+        else:
+            (tmp_path / "a.csv").write_text(data)
+
+    write(3000)
+    if kind == "json":
+        dataset = Dataset.Tabular.from_json_lines_files(str(tmp_path))
+    else:
+        lines = False if kind == "lines" else None
+        dataset = Dataset.Tabular.from_delimited_files(str(tmp_path), support_multi_line=lines)
+    plan = plan_of(dataset, size)
+    write(1000)
+    with loader_of(plan) as loader, pytest.raises(TableError, match="it has been changed"):
+        _ = [loader.frame(plan[index].load.plain()) for index in range(plan.known)]
+
+
+def test_columns_of_later_parquet_files_are_not_left_out_in_silence(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"k": [1]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"k": [2], "z": ["a"]}), tmp_path / "2.parquet")
+    dataset = Dataset.Tabular.from_parquet_files(str(tmp_path))
+    with pytest.warns(UserWarning, match="2.parquet has 'z', which the first file has not"):
+        assert dataset.to_pandas_dataframe()["k"].tolist() == [1, 2]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(Dataset.Tabular.from_parquet_files(str(tmp_path / "2*")).to_pandas_dataframe())
