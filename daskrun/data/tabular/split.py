@@ -22,7 +22,7 @@ from daskrun.data.tabular.scan import Scan, Trace, scan_into
 from daskrun.data.tabular.source import LocalBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from daskrun.data.tabular.contracts import FileSplit
     from daskrun.data.tabular.source import ByteSource
@@ -32,6 +32,7 @@ BLOCK = 32 << 20
 not grow with ``mini_batch_size``."""
 
 _READ = 4 << 20
+"""Bytes of a survey that are in memory at a time."""
 
 
 def fits_memory(what: Piece | tuple[Any, ...]) -> bool:
@@ -205,19 +206,20 @@ def survey_bytes(source: ByteSource, request: tuple[Any, ...], separator: bytes)
     """
     start, stop, step = request
     if stop >= 0:
-        return survey_piece(_block(source, start, stop), request, separator)
-    scan = Scan(False)
-    for start in range(0, source.size, _READ):
-        block = _block(source, start, start + _READ)
-        scan_into([scan], block.data, separator, block.offset, step)
-    return source.size, tuple(scan.trace()), ()
+        return _traced((Scan(False), Scan(True)), _blocks(source, start, stop), step, separator)
+    end, trace = _traced((Scan(False),), _blocks(source, 0, source.size), step, separator)
+    return end, trace, ()
 
 
-def survey_piece(piece: BytePiece, request: tuple[Any, ...], separator: bytes) -> tuple[Any, ...]:
-    """Look at a block that has been read; for the rest see :func:`survey_bytes`."""
-    scans = Scan(False), Scan(True)
-    scan_into(scans, piece.data, separator, piece.offset, request[2])
-    return piece.offset + len(piece.data), *(tuple(scan.trace()) for scan in scans)
+def _traced(
+    scans: Sequence[Scan], blocks: Iterator[BytePiece], step: int, separator: bytes
+) -> tuple[Any, ...]:
+    """Go through blocks that follow one another; give where they end, and each scan's trace."""
+    end = 0
+    for block in blocks:
+        scan_into(scans, block.data, separator, block.offset, step)
+        end = max(end, block.offset + len(block.data))
+    return end, *(tuple(scan.trace()) for scan in scans)
 
 
 def bring_survey(source: ByteSource, request: tuple[Any, ...], target: str) -> None:
@@ -227,7 +229,10 @@ def bring_survey(source: ByteSource, request: tuple[Any, ...], target: str) -> N
     """
     start, stop, _ = request
     if stop >= 0:
-        Path(target).write_bytes(pack_piece(_block(source, start, stop)))
+        with Path(target).open("wb") as file:
+            for block in _blocks(source, start, stop):
+                prefix = b"" if file.tell() else pack_piece(BytePiece(block.offset, b"", b""))
+                file.write(prefix + block.data)
     elif isinstance(source, LocalBytes):
         try:
             os.link(source.path, target)  # keeps it, should the cache make room
@@ -241,19 +246,54 @@ def bring_survey(source: ByteSource, request: tuple[Any, ...], target: str) -> N
 
 def survey_file(path: str, request: tuple[Any, ...], separator: bytes) -> tuple[Any, ...]:
     """Look at what :func:`bring_survey` has brought."""
-    if request[1] >= 0:
-        return survey_piece(unpack_piece(Path(path).read_bytes()), request, separator)
     source = LocalBytes(path, path)
     try:
-        return survey_bytes(source, request, separator)
+        if request[1] < 0:
+            return survey_bytes(source, request, separator)
+        packed = _Packed(source)
+        scans = Scan(False), Scan(True)
+        blocks = (
+            block._replace(offset=packed.offset + block.offset)
+            for block in _lines(packed, 0, packed.size)
+        )
+        return _traced(scans, blocks, request[2], separator)
     finally:
         source.close()
 
 
-def _block(source: ByteSource, start: int, stop: int) -> BytePiece:
-    """Read the lines that begin in a block; the first block's mark is none of its bytes."""
-    offset, data = read_lines(source, start, stop)
-    if start == 0 and data.startswith(codecs.BOM_UTF8):
-        mark = len(codecs.BOM_UTF8)
-        return BytePiece(mark, b"", data[mark:])
-    return BytePiece(offset, b"", data)
+class _Packed:
+    """The bytes of a block in the file that :func:`bring_survey` made; a ``ByteSource``."""
+
+    near = True
+
+    def __init__(self, file: LocalBytes) -> None:
+        empty = len(pack_piece(BytePiece(0, b"", b"")))
+        self._file, self._skip = file, empty
+        self.shown = file.shown
+        self.size = file.size - empty
+        self.offset = unpack_piece(file.read(0, empty)).offset
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Give the bytes of a range."""
+        return self._file.read(start + self._skip, stop + self._skip)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _lines(source: ByteSource, start: int, stop: int) -> Iterator[BytePiece]:
+    """Read the lines that begin in a range, some megabytes at a time."""
+    for at in range(start, max(stop, start + 1), _READ):
+        offset, data = read_lines(source, at, min(at + _READ, stop))
+        yield BytePiece(offset, b"", data)
+
+
+def _blocks(source: ByteSource, start: int, stop: int) -> Iterator[BytePiece]:
+    """Read the lines that begin in a block; the file's mark is none of its bytes."""
+    for block in _lines(source, start, stop):
+        if block.offset == 0 and block.data.startswith(codecs.BOM_UTF8):
+            mark = len(codecs.BOM_UTF8)
+            yield BytePiece(mark, b"", block.data[mark:])
+        else:
+            yield block

@@ -3,6 +3,9 @@
 import bz2
 import gzip
 import lzma
+import os
+import tempfile
+from unittest import mock
 
 import fsspec
 import pyarrow as pa
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import daskrun.data.tabular.split as split_module
 from daskrun.data.remote import RemoteFolder
 from daskrun.data.tabular.cache import NodeCache
 from daskrun.data.tabular.contracts import Piece
@@ -96,6 +100,24 @@ def test_cuts_are_the_first_record_starts_behind_the_multiples(file, size, block
     again = split(data, size, separator, block=len(data), header=header)
     assert cuts == again
     assert cuts == split(data, size, separator, plain=False, header=header)
+
+
+@given(files(), st.sampled_from([1, 9, 33]), st.sampled_from([9, 64, 1000]), st.integers(1, 40))
+@settings(max_examples=80, deadline=None)
+def test_what_is_in_memory_at_a_time_and_where_a_survey_runs_are_the_same(file, size, block, read):
+    data, separator = file
+    assume(len(data) > size)
+    wanted = split(data, size, separator, block=block)
+    source = MemoryBytes(data, "a.csv")
+    target = os.path.join(tempfile.gettempdir(), f"daskrun-test-{os.getpid()}")
+    with mock.patch.object(split_module, "_READ", read):
+        assert split(data, size, separator, block=block) == wanted
+        found, cuts = splitter(size, block=block).begin("a.csv", len(data)), []
+        for number in range(found.surveys):
+            bring_survey(source, found.request(number), target)
+            cuts += found.feed(survey_file(target, found.request(number), separator))
+            os.unlink(target)
+    assert cuts == wanted
 
 
 @given(files(), st.sampled_from([1, 4, 9, 1000]), st.sampled_from([1, 5, 64]))
