@@ -1,63 +1,66 @@
-"""Dask's own dashboard for the local target, once a run turns out to be worth watching."""
+"""Dask's own dashboard for the local target, there as soon as somebody looks at it.
+
+Importing bokeh takes a second or two of a core that script processes could use, so nobody pays for
+it who does not look: the scheduler's HTTP server listens on loopback anyway, and the first request
+has the dashboard connected to it.
+"""
 
 from __future__ import annotations
 
-import logging
-import threading
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-logger = logging.getLogger(__name__)
-
-DELAY = 3.0
-"""Seconds after the first outcome: importing bokeh takes 1 s of a core, as long as a short run."""
+import asyncio
+from typing import Any
 
 
-class LateDashboard:
-    """Connects the dashboard to a scheduler that was started without, in a thread of its own.
+def connect_when_asked(scheduler: Any) -> str:
+    """Have a scheduler that was started without its dashboard connect it at the first request.
 
-    Parameters
-    ----------
-    scheduler
-        The local target's scheduler, whose HTTP server listens on loopback already.
-    tell
-        Called with the address when it is there.
+    Called in any thread; the event loop does the rest.
+
+    Returns
+    -------
+    str
+        The dashboard's address.
     """
+    scheduler.loop.add_callback(_add_door, scheduler)
+    return f"http://127.0.0.1:{scheduler.http_server.port}/status"
 
-    def __init__(self, scheduler: Any, tell: Callable[[str], None]) -> None:
-        self._scheduler = scheduler
-        self._tell = tell
-        self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
 
-    def begin(self) -> None:
-        """Begin the wait for it, if it has not begun."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._connect, name="daskrun-dashboard", daemon=True
-            )
-            self._thread.start()
+def _add_door(scheduler: Any) -> None:
+    from tornado import web
 
-    def close(self) -> None:
-        """Give it up, if it is not connected yet."""
-        self._closed.set()
-        if self._thread is not None:
-            self._thread.join()
+    opening = asyncio.Lock()
 
-    def _connect(self) -> None:
-        if self._closed.wait(DELAY):
-            return
-        try:
-            from distributed.dashboard.scheduler import connect
-        except ImportError:
-            logger.info("no Dask dashboard: bokeh is not installed")
-            return
-        scheduler = self._scheduler
-        if self._closed.is_set():
-            return
-        scheduler.loop.add_callback(
-            connect, scheduler.http_application, scheduler.http_server, scheduler, prefix=""
-        )
-        self._tell(f"http://127.0.0.1:{scheduler.http_server.port}/status")
+    class Door(web.RequestHandler):
+        async def get(self) -> None:
+            async with opening:
+                if not rooms.open:
+                    try:
+                        await asyncio.get_running_loop().run_in_executor(None, _import_dashboard)
+                    except ImportError as error:
+                        self.set_status(501)
+                        self.finish(f"There is no Dask dashboard: {error}. pip install bokeh")
+                        return
+                    _connect(scheduler)
+                    rooms.open = True
+            self.redirect(self.request.uri or "/status")
+
+    class Rooms(web.Application):
+        """Takes every page until the dashboard is there, and none after."""
+
+        open = False
+
+        def find_handler(self, request: Any, **options: Any) -> Any:
+            return None if self.open else super().find_handler(request, **options)
+
+    rooms = Rooms([(r".*", Door)])
+    scheduler.http_application.add_application(rooms)
+
+
+def _import_dashboard() -> None:
+    import distributed.dashboard.scheduler  # noqa: F401
+
+
+def _connect(scheduler: Any) -> None:
+    from distributed.dashboard.scheduler import connect
+
+    connect(scheduler.http_application, scheduler.http_server, scheduler, prefix="")

@@ -26,6 +26,7 @@ from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
+from daskrun.script.tables import Tables
 from daskrun.script.wire import Cell, loads, shared_memory
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class InlineDispatcher:
             Cell(cell_memory, create=True),
             self._fetched,
             self._release,
-            str(self._folder / "cache"),
+            Tables(config["inputs"], str(self._folder / "cache")),
         )
         seconds = time.perf_counter() - began
         self.events.put(ProcessReady(self._process(), seconds, time.monotonic()))

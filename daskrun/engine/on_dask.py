@@ -26,7 +26,7 @@ from daskrun.core.outcome import ProcessInfo
 from daskrun.engine import worker as side
 from daskrun.engine.bag import bundle_bag
 from daskrun.engine.cluster import Abandoned, Connection
-from daskrun.engine.dashboard import LateDashboard
+from daskrun.engine.dashboard import connect_when_asked
 from daskrun.engine.dispatch import returned
 from daskrun.engine.nodes import node_config
 from daskrun.errors import DaskrunError
@@ -83,7 +83,6 @@ class DaskDispatcher:
         self._stopped = False
         self._has_run = False
         self._told_short = False
-        self._dashboard: LateDashboard | None = None
         self._done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
         self._made = 0
         self._threads: list[threading.Thread] = []
@@ -128,8 +127,7 @@ class DaskDispatcher:
 
             target = start_cluster(self._names)
             self._cluster.keep(target.close)
-            self._dashboard = LateDashboard(target.scheduler, self._tell_dashboard)
-            self._cluster.keep(self._dashboard.close)
+            self._note(f"the Dask dashboard is at {connect_when_asked(target.scheduler)}")
         self._cluster.connect(target)
         self._cluster.subscribe(self._hear)
 
@@ -140,9 +138,6 @@ class DaskDispatcher:
             watcher, self._plugins.EntryScriptPlugin(run_id, self._topic)
         ):
             self._note("not every Dask worker answered in time; the others are used")
-
-    def _tell_dashboard(self, address: str) -> None:
-        self._note(f"the Dask dashboard is at {address}")
 
     def _note(self, text: str) -> None:
         self.events.put(Note(text, time.monotonic()))
@@ -328,8 +323,6 @@ class DaskDispatcher:
                 self._look_for_scheduler()
             if item is not None:
                 self._take(*item)
-                if self._dashboard is not None:
-                    self._dashboard.begin()
 
     def _take(self, number: int, future: Any) -> None:
         """Fetch a bundle's result. Only then is it no longer out: losing its node ends the wait."""

@@ -23,6 +23,7 @@ from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor, Fetched
 from daskrun.script.remote import RemoteFiles, labels
+from daskrun.script.tables import Tables
 from daskrun.script.tape import pack_outcome, without_rows
 from daskrun.script.wire import DUMP_SIGNAL, Cell, Inbox, Phase, loads, pack, write_all
 
@@ -58,6 +59,8 @@ class ScriptProcess:
         began = time.perf_counter()
         try:
             self._prepare(config)
+            tables = Tables(config["inputs"], config["cache"])
+            tables.prepare()
             module = EntryModule(script)
             module.init()
         except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)
@@ -67,7 +70,7 @@ class ScriptProcess:
         part = open_part(
             config["parts"], config["parts_options"], config["prefix"], config["spool"]
         )
-        executor = self._executor(config, module, part)
+        executor = self._executor(config, module, part, tables)
         self._cell.enter(Phase.IDLE, time.monotonic())
         while (bundle := self._inbox.get()) is not None:
             if not self._run_bundle(executor, part, bundle):
@@ -85,7 +88,9 @@ class ScriptProcess:
         sys.argv[:] = config["argv"]
         context.enter(config["context"])
 
-    def _executor(self, config: dict[str, Any], module: EntryModule, part: Part | None) -> Executor:
+    def _executor(
+        self, config: dict[str, Any], module: EntryModule, part: Part | None, tables: Tables
+    ) -> Executor:
         fetched: Fetched | None = None
         release: Callable[[int, int], None] | None = None
         if config["fetch"]:
@@ -99,8 +104,7 @@ class ScriptProcess:
 
         encoder = ResultEncoder(config["append_row"])
         inputs = config["inputs"]
-        cache = config["cache"]
-        return Executor(module, inputs, encoder, part, self._cell, fetched, release, cache)
+        return Executor(module, inputs, encoder, part, self._cell, fetched, release, tables)
 
     def _run_bundle(self, executor: Executor, part: Part | None, bundle: dict[str, Any]) -> bool:
         """Run a bundle on the tape that the keeper has emptied; False: this process must end."""

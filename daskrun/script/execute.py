@@ -53,8 +53,8 @@ class Executor:
         Where to show what is in hand.
     fetched, release
         How to get local copies of remote files, and to let them go.
-    cache
-        Folder of what this node keeps of files that are read in parts.
+    tables
+        What loads mini-batches of tables.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Executor:
         cell: Cell,
         fetched: Fetched | None = None,
         release: Callable[[int, int], None] | None = None,
-        cache: str = "",
+        tables: Tables | None = None,
     ) -> None:
         self._module = module
         self._inputs = inputs
@@ -76,7 +76,7 @@ class Executor:
         self._times = cell.times
         self._fetched = fetched
         self._release = release
-        self._tables = Tables(inputs, cache)
+        self._tables = tables or Tables(inputs, "")
 
     @property
     def script(self) -> ScriptFile:

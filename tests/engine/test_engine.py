@@ -10,11 +10,19 @@ import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 from running import SLACK, Watch, alive, lines, make_request, run_request, run_script
 
-from daskrun.core.events import BundleReturned, InitFailed, NodeReady, ProcessReady, RunEnded
+from daskrun.core.events import (
+    BundleReturned,
+    InitFailed,
+    NodeReady,
+    Note,
+    ProcessReady,
+    RunEnded,
+)
 from daskrun.core.minibatch import digest
 from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
@@ -502,3 +510,29 @@ def test_a_script_without_source_directory_keeps_its_own_name_and_neighbours(
     code = "import neighbour\ndef run(mini_batch):\n    return [f'{neighbour.WORD} {__file__}']\n"
     run = run_script(tmp_path, code, files=1, source_directory=False)
     assert run.output == f"found {tmp_path}/work/score.py\n".encode()
+
+
+def test_the_dashboard_is_there_for_whoever_looks(tmp_path):
+    found = {}
+
+    def look(url):
+        with urlopen(url, timeout=30) as page:
+            found["page"] = page.read().decode()
+        with urlopen(url.replace("status", ""), timeout=30) as page:
+            found["root"] = page.url
+        with urlopen(url.replace("status", "health"), timeout=30) as page:
+            found["health"] = page.read()
+
+    def act(event):
+        if isinstance(event, Note) and "dashboard is at" in event.text and not found:
+            found["url"] = event.text.split()[-1]
+            found["thread"] = threading.Thread(target=look, args=(found["url"],))
+            found["thread"].start()
+        elif isinstance(event, BundleReturned) and "thread" in found:
+            found["thread"].join(30)  # the run goes on while somebody looks
+
+    done = run_script(tmp_path, files=4, act=act)
+    assert done.output == lines(range(4))
+    assert "bokeh" in found["page"].lower()
+    assert found["root"] == found["url"]
+    assert found["health"] == b"ok"

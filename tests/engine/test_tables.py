@@ -19,6 +19,8 @@ from daskrun.data.plan import FilePlan
 from daskrun.data.tabular.plan import TablePlan
 from daskrun.engine.surveys import Surveys
 
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
 ROWS = """
 def run(frame):
     assert list(frame.index) == list(range(len(frame)))
