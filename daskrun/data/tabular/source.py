@@ -15,6 +15,7 @@ import lzma
 import os
 import zlib
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -337,9 +338,10 @@ def _reader(raw: BinaryIO, compression: str | None) -> Callable[[int], bytes]:
 
 
 def _compression(name: str) -> str | None:
-    return COMPRESSED.get(os.path.splitext(name)[1].lower())  # noqa: PTH122  (a URL's path, too)
+    return COMPRESSED.get(name[name.rfind(".") :].lower())  # asked of each of a million names
 
 
+@lru_cache
 def _wide(encoding: str) -> bool:
     plain = encoding.lower().replace("-", "").replace("_", "")
     return plain.startswith(("utf16", "utf32"))
