@@ -374,7 +374,9 @@ class Ledger:
         first = tally.first_error()
         if self._stopped is not None and self._stopped.canceled:
             return f"{reason}; {tally.succeeded:,} of {total:,} mini-batches are done."
-        return f"{reason}. First error: {first}" if first else f"{reason}."
+        if not first or tally.groups()[0].message in reason:
+            return f"{reason.removesuffix('.')}."
+        return f"{reason}. First error: {first}"
 
     def report(self, now: float, began: float) -> Report:
         """Give the final account."""

@@ -124,6 +124,11 @@ class PlanInput:
     table: dict[str, Any] | None = None
     """How script processes read it: ``TableInput.spec``; None for files."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What was found when its schema was inferred, such as dates that stay text."""
+        return tuple((self.table or {}).get("reader", {}).get("warnings", ()))
+
 
 class Plan(Protocol):
     """The mini-batches of a run, found lazily, in an order that is the same every time.

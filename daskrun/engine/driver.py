@@ -100,7 +100,9 @@ class Driver:
         self._ledger = Ledger(request.settings)
         self._surveys = Surveys(request.plan, request.settings.run_max_try, self._note_later)
         self._planned: tuple[int, bool] | None = None
-        self._warnings: dict[str, None] = {}
+        self._warnings: dict[str, None] = dict.fromkeys(
+            text for each in request.plan.inputs for text in each.warnings
+        )
         self._sizer = BundleSizer()
         self._dispatcher = dispatcher or make_dispatcher(request)
         self._slots: dict[str, int] = {}

@@ -192,7 +192,7 @@ def result_text(report: Report, logs: Path) -> str:
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
     errors = ""
     listed = logs / "failed_items.txt"
-    failed = f"Items that failed, a path each  {listed}\n" if listed.exists() else ""
+    failed = f"Items that failed, a line each  {listed}\n" if listed.exists() else ""
     if report.errors:
         shown = "".join(f"  {_headline(group)}\n" for group in report.errors[:5])
         more = f"  and {len(report.errors) - 5:,} more\n" if len(report.errors) > 5 else ""

@@ -48,7 +48,9 @@ def bar_line(progress: Progress) -> str:
     """
     done = progress.succeeded + progress.failed
     part = share(progress)
-    if part is None:
+    if progress.total is None and not done:
+        head = "finding mini-batches"
+    elif part is None:
         head = f"{done:,} mini-batches"
     else:
         filled = int(WIDTH * part)

@@ -335,6 +335,5 @@ def _plan(step: ParallelRunStep, found: _Checked, given: Mapping[str, Any]) -> P
     inputs = tuple((name, each.resolve(given)) for name, each in step.named_inputs)
     settings = with_size(found.settings, inputs[0][1].kind)
     plan = make_plan(inputs, settings)
-    return PreparedStep(
-        step, settings, plan, found.code, found.target, found.store, inputs, found.notes
-    )
+    notes = (*found.notes, *(text for each in plan.inputs for text in each.warnings))
+    return PreparedStep(step, settings, plan, found.code, found.target, found.store, inputs, notes)

@@ -133,13 +133,18 @@ class ParallelRunStep:
         return problems
 
     def _input_problems(self, given: Mapping[str, Any] | None) -> list[str]:
-        example = "Write inputs=[Dataset.File.from_files('images')]."
+        example = (
+            "Write inputs=[Dataset.File.from_files('images')] for files, or [Dataset.Tabular."
+            "from_delimited_files('*.csv')] for tables, [Dataset.Tabular.from_pandas_dataframe("
+            "frame)] for a dataframe."
+        )
         if not isinstance(self.inputs, list | tuple) or not self.inputs:
-            return [f"inputs={self.inputs!r} is not a list with at least one dataset. {example}"]
+            shown = _shown(self.inputs)
+            return [f"inputs={shown} is not a list with at least one dataset. {example}"]
         problems = []
         for number, each in enumerate(self.inputs):
             if not isinstance(each, FileDataset | TabularDataset | DatasetConsumptionConfig):
-                problems.append(f"inputs[{number}]={each!r} is not a dataset. {example}")
+                problems.append(f"inputs[{number}]={_shown(each)} is not a dataset. {example}")
             elif isinstance(each, DatasetConsumptionConfig) and each.path_on_compute is not None:
                 problems.append(
                     f"inputs[{number}] has path={each.path_on_compute!r}: files that mini-batches "
@@ -189,6 +194,12 @@ class ParallelRunStep:
                     "yet. Write a path that every node can read."
                 )
         return problems
+
+
+def _shown(value: object) -> str:
+    """Give what was typed, in one line: a dataframe's rows say nothing here."""
+    text = repr(value)
+    return text if "\n" not in text else f"<{type(value).__module__}.{type(value).__name__}>"
 
 
 def as_consumption(each: AnyDataset | DatasetConsumptionConfig) -> DatasetConsumptionConfig:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.errors import TableError
 from daskrun.script.copies import OnlyHere
 
 if TYPE_CHECKING:
@@ -138,6 +139,9 @@ def error_of(error: BaseException, script: ScriptFile) -> dict[str, Any]:
     kind = type(error).__qualname__
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not _own(f.filename)]
     shown = traceback.TracebackException(type(error), error, error.__traceback__, compact=True)
+    if isinstance(error, TableError) and not frames:
+        # It says itself what is wrong with the data; what the reader below raised adds nothing.
+        shown.__cause__ = shown.__context__ = None
     for part in _chain(shown):
         kept = [f for f in part.stack if not _own(f.filename)]
         part.stack = traceback.StackSummary.from_list(kept)

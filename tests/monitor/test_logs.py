@@ -188,6 +188,7 @@ def test_bar():
         "[###############...............] 5/10 mini-batches (50 %), 1 failed, 2 tried again, "
         "1 min 0 s, 30.0 s left"
     )
+    assert bar_line(Progress(None, 0, 0, 0, 0, 0, 0, 0, 1.0, None)) == "finding mini-batches, 1.0 s"
     unknown = Progress(None, 3, 3, 0, 0, 0, 3, 0, 1.0, None)
     assert bar_line(unknown) == "3 mini-batches, 1.0 s"
     assert "not known yet" in overview(unknown)

@@ -183,9 +183,12 @@ def as_condition(value: object, where: str) -> Condition:
         return value
     if isinstance(value, Column):
         return value == True  # noqa: E712  (makes a condition)
+    fix = "Put each comparison in parentheses:"
+    if where == "filter()":
+        fix = "Make them of the dataset's columns, each comparison in parentheses:"
     raise DatasetError(
-        f"{value!r} is of type {type(value).__name__}, and {where} takes conditions. Put each "
-        "comparison in parentheses: (dataset['a'] > 1) & (dataset['b'] == 'x')."
+        f"{value!r} is of type {type(value).__name__}, and {where} takes conditions. {fix} "
+        "(dataset['a'] > 1) & (dataset['b'] == 'x')."
     )
 
 

@@ -16,6 +16,10 @@ _SHOWN = 100
 """Characters of a value that a message shows."""
 
 
+_STRICT = "and with strict_types=True no dtype is changed to hold it"
+"""How a finding ends that only ``strict_types=True`` makes an error."""
+
+
 class Unfit(Exception):  # noqa: N818  (never seen outside a reader)
     """The quick way won't do: what is the matter is found out column by column."""
 
@@ -120,17 +124,17 @@ def _change_text(name: str, kind: str, change: str) -> str:
 def strict_misfit(row: int, value: str, change: str) -> Misfit:
     """Give the finding for a value that changes a dtype where ``strict_types=True``."""
     what = "a missing value" if change.endswith("missing values") else "no whole number"
-    return Misfit(
-        row, value, f"is {what}, and with strict_types=True no dtype is changed to hold it"
-    )
+    return Misfit(row, value, f"is {what}, {_STRICT}")
 
 
 def misfit_text(where: str, name: str, kind: str, misfit: Misfit) -> str:
     """Say what is wrong with a value and what to do."""
+    ways = f"have the column as text: set_column_types={{{name!r}: DataType.to_string()}}"
+    if kind != "bool" and misfit.why.endswith(_STRICT):
+        ways = f"have float64 everywhere: set_column_types={{{name!r}: DataType.to_float()}}"
     return (
         f"{where}, column {name!r} ({shown_type(kind)}): {cut(misfit.value)!r} {misfit.why}. Mend "
-        "the value, or have the column as text: "
-        f"set_column_types={{{name!r}: DataType.to_string()}}."
+        f"the value, or {ways}."
     )
 
 

@@ -22,6 +22,14 @@ _EXACT = 2**53
 """The largest distance from 0 up to which float64 holds every whole number."""
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_COMMAS = r"^[+-]?[0-9]{1,3}(\.?[0-9]{3})*,[0-9]+$"
+_MOSTLY = 0.9
+"""Share of the sample from which a column of text is one of numbers with a few other values."""
+_ENOUGH = 10
+"""Fewer values than these are no share to speak of."""
+_SHOWN = 40
+"""Characters of a value that a warning shows."""
 _DATE = re.compile(r"(\d|[A-Za-z]{3,9} \d).{4,36}\d( ?[AaPp][Mm])?")
 _DAYS = (
     *("%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%m.%d.%Y", "%d-%m-%Y", "%m-%d-%Y"),
@@ -68,7 +76,10 @@ def infer(name: str, column: pa.ChunkedArray, missing: bool = False) -> Inferred
         return Inferred("float")
     if pc.all(pc.is_in(present, value_set=pa.array(_WORDS, pa.string()))).as_py():
         return Inferred("boolean" if missing else "bool")
-    return infer_dates(name, column, present[0].as_py())
+    found = infer_dates(name, column, present[0].as_py())
+    if found.type == "text" and not found.warning:
+        return Inferred("text", _almost_numbers(name, present))
+    return found
 
 
 def infer_dates(name: str, column: pa.ChunkedArray, first: str) -> Inferred:
@@ -115,14 +126,43 @@ def _all(values: pa.ChunkedArray, pattern: str) -> bool:
     return bool(pc.all(pc.match_substring_regex(values, pattern), min_count=0).as_py())
 
 
+def _almost_numbers(name: str, present: pa.ChunkedArray) -> str:
+    """Say why a column of numbers, but for few values or the way they are written, is text."""
+    import pyarrow.compute as pc
+
+    if _all(present, _COMMAS):
+        return (
+            f"column {name!r}: numbers with commas, such as {present[0].as_py()!r}, are left as "
+            "text. Make numbers of them in run(): for decimal commas with "
+            "column.str.replace('.', '').str.replace(',', '.').astype(float)."
+        )
+    numbers = pc.match_substring_regex(present, _NUMBER)
+    count = pc.sum(numbers).as_py()
+    if len(present) < _ENOUGH or count < _MOSTLY * len(present):
+        return ""
+    odd = present.filter(pc.invert(numbers))[0].as_py()
+    return (
+        f"column {name!r}: {count:,} of {len(present):,} sampled values are numbers, but "
+        f"{odd[:_SHOWN]!r} is not, so all are text. Write set_column_types={{{name!r}: "
+        "DataType.to_float()} to have such values fail, or DataType.to_string() if it is text."
+    )
+
+
 def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
     # As Python's own numbers: only they can be as large as these may be.
-    numbers = [int(text) for text in present.to_pylist()]
+    texts = present.to_pylist()
+    numbers = [int(text) for text in texts]
     low, high = min(numbers), max(numbers)
+    zero = next((text for text in texts if len(text) > 1 and text[0] == "0"), "")
+    told = zero and (
+        f"column {name!r}: the zeros before numbers such as {zero[:_SHOWN]!r} are lost, as it is "
+        f"read as whole numbers. To keep them write set_column_types={{{name!r}: "
+        "DataType.to_string()}."
+    )
     if missing and low >= -_EXACT and high <= _EXACT:
-        return Inferred("int_as_float")
+        return Inferred("int_as_float", told)
     if not missing and low >= -(2**63) and high < 2**63:
-        return Inferred("int")
+        return Inferred("int", told)
     largest = max(low, high, key=abs)
     what = "beside missing values fit no number type" if missing else "don't fit 64 bits"
     return Inferred(

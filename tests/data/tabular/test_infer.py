@@ -1,3 +1,5 @@
+import re
+
 import pyarrow as pa
 import pytest
 
@@ -24,7 +26,6 @@ def column(*values: str) -> pa.ChunkedArray:
         (("True", "FALSE"), "bool"),
         (("true", ""), "boolean"),
         (("true", "1"), "text"),
-        (("1,5", "2,5"), "text"),
         (("0x1F",), "text"),
         (("1", "x"), "text"),
         (("", ""), "text"),
@@ -64,6 +65,28 @@ def test_whole_numbers_that_would_be_rounded_stay_text_and_are_told(values):
     assert inferred.type == "text"
     assert values[0] in inferred.warning
     assert "'id'" in inferred.warning
+
+
+@pytest.mark.parametrize(
+    ("values", "type_", "told"),
+    [
+        (("1,5", "2,5"), "text", r"numbers with commas, such as '1,5', are left as text"),
+        (("1.234,50", "-2,5"), "text", r"column\.str\.replace\('\.', ''\)"),
+        ((*("7",) * 19, "n/v"), "text", r"19 of 20 sampled values are numbers, but 'n/v' is not"),
+        (("01234", "123"), "int", r"zeros before numbers such as '01234' are lost.*to_string\(\)"),
+        (("00", ""), "int_as_float", r"'00'"),
+    ],
+)
+def test_numbers_that_are_written_unlike_others_are_told(values, type_, told):
+    inferred = infer("a", column(*values))
+    assert inferred.type == type_
+    assert re.search(told, inferred.warning)
+    assert "'a'" in inferred.warning
+
+
+@pytest.mark.parametrize("values", [("0", "0.5", "10"), ("x", *("1",) * 8), ("a1", "7", "b2") * 9])
+def test_ordinary_numbers_and_texts_are_not_told(values):
+    assert infer("a", column(*values)).warning == ""
 
 
 def test_a_column_that_some_files_lack_has_missing_values():
