@@ -20,7 +20,7 @@ MOST_AHEAD = 256
 
 
 class CutStore:
-    """Cuts in order, 40 bytes each where they are plain numbers; a trouble costs its text."""
+    """Cuts in order, 41 bytes each where they are plain numbers; a trouble costs its text."""
 
     def __init__(self) -> None:
         self._files = array("q")
@@ -29,6 +29,9 @@ class CutStore:
         self._bounds: dict[int, tuple[Any, Any]] = {}
         """Bounds that are no numbers: the keys of a query."""
         self._troubles: dict[int, str] = {}
+        self._goes_on = bytearray()
+        self.any_goes_on = False
+        """Whether a cut costs less behind the one before it."""
 
     def __len__(self) -> int:
         return len(self._files)
@@ -46,13 +49,19 @@ class CutStore:
         self._rows.append(cut.rows)
         self._nbytes.append(cut.nbytes)
         self._files.append(file)
+        self._goes_on.append(cut.goes_on)
+        self.any_goes_on = self.any_goes_on or cut.goes_on
 
     def __getitem__(self, index: int) -> tuple[int, Cut]:
         stop = self._stops[index]
         bounds = self._bounds.get(index, (self._starts[index], None if stop < 0 else stop))
         trouble = self._troubles.get(index, "")
-        cut = Cut(*bounds, self._rows[index], self._nbytes[index], trouble)
-        return self._files[index], cut
+        rows, nbytes = self._rows[index], self._nbytes[index]
+        return self._files[index], Cut(*bounds, rows, nbytes, trouble, bool(self._goes_on[index]))
+
+    def goes_on(self, index: int) -> bool:
+        """Say whether a cut costs less behind the one before it."""
+        return bool(self._goes_on[index])
 
 
 @dataclass(slots=True)
@@ -131,6 +140,9 @@ class Cutting:
         """Take it that a survey can't be made: what is left of its file is one bad piece."""
         work, _ = self._begun.pop(number)
         if work.split is not None:
+            name = self._names[work.file]
+            if name not in trouble:  # such as that of a process which died, or took too long
+                trouble = f"{name} can't be cut into mini-batches: {trouble}"
             work.cuts += work.split.give_up(trouble)
             work.split = None
             work.found.clear()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 120
 """Characters of a query that messages show."""
+_SECRET = re.compile(r"pass|pwd|secret|token|credential|key|odbc_connect", re.IGNORECASE)
+"""Parameters of a URL that hold secrets; ODBC's is a text with the password in it."""
 _CANCELED = ("57014",)
 """SQLSTATE of PostgreSQL for a statement that was canceled, as by its own timeout."""
 
@@ -56,6 +58,19 @@ def parse_url(text: str) -> Any:
         ) from None
 
 
+def shown_connection(url: Any) -> str:
+    """Give a ``sqlalchemy.URL`` as messages show it: ``***`` for the password, also in its query.
+
+    Examples
+    --------
+    >>> shown_connection(parse_url("postgresql://host/db?user=me&password=secret&sslmode=require"))
+    'postgresql://host/db?password=***&sslmode=require&user=me'
+    """
+    asked = {name: "***" if _SECRET.search(name) else value for name, value in url.query.items()}
+    shown = url.set(query=asked).render_as_string(hide_password=True)
+    return str(shown).replace("%2A%2A%2A", "***")
+
+
 class Database:
     """A database that queries are sent to, one at a time; connected when it is first needed.
 
@@ -75,7 +90,7 @@ class Database:
     @property
     def shown(self) -> str:
         """The URL with ``***`` for the password."""
-        return self._hidden(str(self._url.render_as_string(hide_password=True)))
+        return self._hidden(shown_connection(self._url))
 
     def close(self) -> None:
         """Close the connection; the next query opens another."""
@@ -192,10 +207,15 @@ class Database:
         return f"{what} failed at {self.shown}: {type(cause).__name__}: {text}. Correct the query."
 
     def _hidden(self, text: str) -> str:
-        password = self._url.password
-        for secret in {str(password or ""), quote(password or ""), quote_plus(password or "")}:
-            if secret:
-                text = re.sub(re.escape(secret), "***", text)
+        asked = self._url.query
+        values = [asked[name] for name in asked if _SECRET.search(name)]
+        secrets = [str(self._url.password or "")]
+        secrets += [
+            text for value in values for text in ([value] if isinstance(value, str) else value)
+        ]
+        for secret in secrets:
+            for written in {secret, quote(secret), quote_plus(secret)} - {""}:
+                text = text.replace(written, "***")
         return text
 
 

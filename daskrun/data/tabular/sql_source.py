@@ -12,7 +12,7 @@ from daskrun.data.paths import PathTable
 from daskrun.data.protocols import DataPath, Place
 from daskrun.data.tabular.casts import UnfitError
 from daskrun.data.tabular.parquet_source import with_types
-from daskrun.data.tabular.sql_database import Database, parse_url, shown_query
+from daskrun.data.tabular.sql_database import Database, parse_url, shown_connection, shown_query
 from daskrun.data.tabular.sql_split import SqlSplitter, below, rows_of
 from daskrun.data.tabular.sql_values import ORDERED, infer, to_arrow
 from daskrun.errors import DatasetError
@@ -164,7 +164,7 @@ class SqlSource:
     def _shown_connection(self) -> str:
         url = getattr(self.connection, "url", self.connection)
         try:
-            return str(parse_url(url).render_as_string(hide_password=True))
+            return shown_connection(parse_url(url))
         except DatasetError:
             return "***"
 

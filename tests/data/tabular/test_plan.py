@@ -169,13 +169,14 @@ def test_what_can_not_be_surveyed_is_one_bad_piece():
     plan.extend(10)
     surveys = plan.begin(10)
     plan.learn(surveys[0].number, 4)
+    trouble = "b/001.csv can't be cut into mini-batches: no such page"
     plan.give_up(surveys[1].number, "no such page")
     plan.learn(surveys[2].number, 1)  # comes too late, and is not wanted
     plan.extend(10)
     assert plan.complete
     pieces = [plan[n].load.pieces[0] for n in range(plan.known)]
     assert [piece[1:] for piece in pieces] == [
-        (0, 3, ""), (0, 4, ""), (4, None, "no such page"), (0, 3, "")
+        (0, 3, ""), (0, 4, ""), (4, None, trouble), (0, 3, "")
     ]  # fmt: skip
 
 
@@ -219,6 +220,26 @@ def test_windows_keep_the_same_rows_where_files_are_put_together(files, windows,
     assert [{name[0] for _, name, _ in rows} for rows in found] == [
         {key} for key in "ab" if any(name[0] == key for _, name, _ in expected)
     ]
+
+
+def test_bundles_end_where_a_large_row_group_does():
+    class Grouped:
+        def __init__(self, size):
+            pass
+
+        def begin(self, name, size):
+            return [Cut(row, row + 1, 1, 1, goes_on=row % 8 > 0) for row in range(size)]
+
+    listing = Listing("/data", PathTable([("a", 24, 0), ("b", 5, 0)]), False)
+    spec = {"reader": {}, "steps": [], "partition": None, "columns": ["x"]}
+    plan = TablePlan([("t", TableInput(listing, Grouped, spec))], 1)
+    plan.extend(100)
+    assert plan.known == 29
+    sizes = [plan.bundle_size(0, count) for count in (1, 3, 4, 6, 8, 11, 13, 20, 100)]
+    assert sizes == [1, 3, 8, 8, 8, 8, 16, 24, 100]
+    assert [plan.bundle_size(5, count) for count in (1, 3, 7, 8)] == [1, 3, 11, 11]
+    assert plan.bundle_size(20, 5) == 4
+    assert plan.bundle_size(24, 6) == 5
 
 
 def test_the_fingerprint_is_of_data_schema_and_size():

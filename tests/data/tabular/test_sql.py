@@ -12,6 +12,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from daskrun.data import Dataset
 from daskrun.data.tabular.contracts import Piece, PieceFile
 from daskrun.data.tabular.formats import make_reader
 from daskrun.data.tabular.sql_source import SqlSource
@@ -163,6 +164,19 @@ def test_types_of_postgres(server):
         query + " WHERE id = 1", connection=server, set_column_types={"d": DataType.to_string()}
     )
     assert Read(exact, 100).column("d") == ["0.142857"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["password=hun%2Fter2", "odbc_connect=DRIVER%3Dx%3BPWD%3Dhun%2Fter2", "sslpassword=hun/ter2"],
+)
+def test_a_password_among_the_parameters_of_a_url_is_never_shown(tmp_path, asked):
+    url = f"sqlite:///{tmp_path}/none.db?{asked}&mode=ro"
+    dataset = Dataset.Tabular.from_sql_query("SELECT 1", connection=url, validate=False)
+    assert "mode=ro" in repr(dataset)
+    with pytest.raises(DatasetError, match="there is no file") as caught:
+        dataset.resolve()
+    assert "ter2" not in f"{dataset!r}{caught.value}"
 
 
 def test_a_password_is_never_shown(server):
