@@ -161,6 +161,11 @@ class Ledger:
         return not self._complete and self._next >= len(self._states) and self._stopped is None
 
     @property
+    def next_fresh(self) -> int:
+        """The first mini-batch that was never handed out."""
+        return self._next
+
+    @property
     def next_due(self) -> float | None:
         """When the next waiting mini-batch may be tried again."""
         return self._waiting[0][0] if self._waiting else None

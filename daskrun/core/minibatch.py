@@ -159,5 +159,8 @@ class Plan(Protocol):
     def encode(self, index: int) -> bytes:
         """Give ``plan[index].encode()``, in half the time: the driver asks for each mini-batch."""
 
+    def bundle_size(self, start: int, count: int) -> int:
+        """Give how many mini-batches from ``start`` on go well together, about ``count``."""
+
     def fingerprint(self) -> str:
         """Digest what the plan was made from: paths, sizes, times, mini-batch size."""

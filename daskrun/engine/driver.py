@@ -313,6 +313,7 @@ class Driver:
                 if room <= 0 or not ledger.has_work(now):
                     continue
                 size = self._sizer.size(ledger.remaining(), slots)
+                size = self._plan.bundle_size(ledger.next_fresh, size)
                 for order in ledger.handle(RoomFor(node, size, now)):
                     if isinstance(order, HandOut):
                         self._owed[node] = self._owed.get(node, 0) + 1

@@ -50,6 +50,9 @@ class Cut(NamedTuple):
     nbytes: int
     """Bytes to read, -1 where that is unknown."""
     trouble: str = ""
+    goes_on: bool = False
+    """Whether what is before it in the file must be gone through to read it, so that it costs less
+    behind the cut before it (a part of a large row group)."""
 
 
 class FileSplit(Protocol):

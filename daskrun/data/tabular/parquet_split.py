@@ -209,7 +209,7 @@ def _by_rows(first: int, rows: int, size: int, mini_batch_size: int) -> list[Cut
     count = min(rows, -(-size // max(1, mini_batch_size)))
     bounds = [rows * n // count for n in range(count + 1)]
     return [
-        Cut(first + low, first + high, high - low, size * (high - low) // rows)
+        Cut(first + low, first + high, high - low, size * (high - low) // rows, goes_on=low > 0)
         for low, high in pairwise(bounds)
     ]
 

@@ -138,6 +138,20 @@ class InputPlan:
         load = TablePieces(self._cutting.pieces(members), slices, None if first < 0 else first)
         return load, items, self._nbytes(members)
 
+    def bundle_size(self, index: int, count: int) -> int:
+        """Give how many to put together from ``index`` on; see :meth:`TablePlan.bundle_size`."""
+        cuts = self._cutting.cuts
+        if not cuts.any_goes_on or self._groups is not None:
+            return count
+        for off in range(count + 1):
+            for size in (count - off, count + off):
+                end = index + size
+                if size < (count + 1) // 2 or end > self.known:
+                    continue
+                if end == self.known or not cuts.goes_on(self._piece(end)):
+                    return size
+        return count
+
     @property
     def _full(self) -> bool:
         return self._windows is not None and self._windows.full
@@ -331,6 +345,15 @@ class TablePlan:
     def encode(self, index: int) -> bytes:
         """Give ``plan[index].encode()``."""
         return self[index].encode()
+
+    def bundle_size(self, start: int, count: int) -> int:
+        """Give about ``count``: half to twice as many, where a bundle had better end there.
+
+        What is cut within a large row group has to be gone through from the group's beginning by
+        every script process that gets a part of it.
+        """
+        which = bisect_right(self._starts, start) - 1
+        return self._plans[which].bundle_size(start - self._starts[which], count)
 
     def fingerprint(self) -> str:
         """Digest the files, the schema, the steps and the size (32 hex digits)."""

@@ -236,7 +236,7 @@ def test_bundles_end_where_a_large_row_group_does():
     plan.extend(100)
     assert plan.known == 29
     sizes = [plan.bundle_size(0, count) for count in (1, 3, 4, 6, 8, 11, 13, 20, 100)]
-    assert sizes == [1, 3, 8, 8, 8, 8, 16, 24, 100]
+    assert sizes == [1, 3, 8, 8, 8, 8, 16, 16, 100]
     assert [plan.bundle_size(5, count) for count in (1, 3, 7, 8)] == [1, 3, 11, 11]
     assert plan.bundle_size(20, 5) == 4
     assert plan.bundle_size(24, 6) == 5
