@@ -273,3 +273,21 @@ def test_surveys_come_back_are_tried_again_and_given_up():
     assert surveys.returned(BundleReturned(third.number, None, failed, 0.0, 0.0))
     assert surveyor.lost == {1: "torn"}
     assert not surveys.returned(BundleLost(-99, "unknown", 0.0))
+
+
+def test_what_the_schema_could_not_settle_is_in_the_report(tmp_path):
+    (tmp_path / "x.csv").write_text("day,n\n01/02/2024,1\n03/04/2024,2\n")
+    done = run_plan(
+        tmp_path, plan_of(Dataset.Tabular.from_delimited_files(str(tmp_path / "x.csv")))
+    )
+    (warning,) = done.report.warnings
+    assert "column 'day'" in warning
+
+
+def test_an_error_in_the_data_is_told_without_what_the_reader_met(tmp_path):
+    lines = "".join(f"{n},x\n" for n in range(500)) + "oops\n"
+    (tmp_path / "x.csv").write_text(f"a,b\n{lines}")
+    plan = plan_of(Dataset.Tabular.from_delimited_files(str(tmp_path / "x.csv"), validate=False))
+    (error,) = run_plan(tmp_path, plan, run_max_try=1).report.errors
+    assert error.text.strip() == f"daskrun.errors.{error.message}"
+    assert "line 502" in error.message

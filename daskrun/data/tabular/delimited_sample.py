@@ -39,8 +39,10 @@ _HEAD = 256 << 10
 """Bytes of the first files that 200 rows are looked for in; more where a row is longer."""
 _MOST = 64 << 20
 _FIRST_FILES = 8
-_FIX_ENCODING = (
-    "Write the encoding the file has, such as encoding='latin1' or encoding='windows1252'."
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf32"),  # first: it begins with that of utf16
+    (codecs.BOM_UTF16_LE, "utf16"),
+    (codecs.BOM_UTF16_BE, "utf16"),
 )
 
 
@@ -149,7 +151,7 @@ class DelimitedSample:
         except UnicodeDecodeError as error:
             raise DatasetError(
                 f"{self.shown(head.name)}: {head.data[error.start : error.start + 1]!r} in its "
-                f"first rows is not {self._dialect.encoding}. {_FIX_ENCODING}"
+                f"first rows is not {self._dialect.encoding}. {_fix_encoding(head.data)}"
             ) from None
 
     def _header_utf8(self, name: str, header: bytes) -> bytes:
@@ -158,7 +160,7 @@ class DelimitedSample:
         except UnicodeDecodeError as error:
             raise DatasetError(
                 f"{self.shown(name)}: byte {error.start} of the header is not "
-                f"{self._dialect.encoding}. {_FIX_ENCODING}"
+                f"{self._dialect.encoding}. {_fix_encoding(header)}"
             ) from None
 
     def headers(self) -> list[tuple[str, ...]]:
@@ -266,3 +268,13 @@ def _rows(data: bytes, starts: NDArray[np.int64], whole: bool) -> bytes:
     if whole or not len(starts):
         return data
     return data[: int(starts[-1])] if len(starts) > 1 else data
+
+
+def _fix_encoding(data: bytes) -> str:
+    """Say what to write for a file that begins with these bytes, which are not as was said."""
+    if data.startswith(b"PAR1"):
+        return "It is a Parquet file: use from_parquet_files()."
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return f"It begins as files in {encoding} do: write encoding={encoding!r}."
+    return "Write the encoding the file has, such as encoding='latin1' or encoding='windows1252'."

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import Opened, read_all
 
+from daskrun.data import Dataset
 from daskrun.data.tabular.contracts import Piece
 from daskrun.data.tabular.delimited import DelimitedSource
 from daskrun.data.tabular.types import DataType, to_frame
@@ -364,3 +365,18 @@ def test_rows_are_those_of_pandas_whatever_the_quotes(tmp_path_factory, records,
     found = read.rows
     assert np.array_equal(found.isna(), expected.isna())
     assert found.fillna("").to_dict("list") == expected.fillna("").to_dict("list")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("a,b\n1,é\n".encode("utf-16"), "begins as files in utf16 do: write encoding='utf16'"),
+        ("a,b\n1,é\n".encode("utf-32"), "begins as files in utf32 do: write encoding='utf32'"),
+        (b"PAR1\xff\x00", r"is a Parquet file: use from_parquet_files\(\)"),
+        (b"a,b\n1,\xe9\n", "such as encoding='latin1'"),
+    ],
+)
+def test_what_is_not_of_the_encoding_says_what_it_looks_like(tmp_path, data, told):
+    (tmp_path / "a.csv").write_bytes(data)
+    with pytest.raises(DatasetError, match=told):
+        Dataset.Tabular.from_delimited_files(str(tmp_path / "a.csv"))
