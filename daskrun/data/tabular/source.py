@@ -301,10 +301,13 @@ class _Wrapped:
             ) from error
 
     def _transcoded(self, parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
-        decode = codecs.getincrementaldecoder(encoding)().decode
+        decode: Callable[..., str] = codecs.getincrementaldecoder(encoding)().decode
         done, first = 0, True
         try:
             for part in parts:
+                if not done:
+                    encoding = _ordered(encoding, part[:4])
+                    decode = codecs.getincrementaldecoder(encoding)().decode
                 text = decode(part)
                 done += len(part)
                 if first and text:
@@ -320,6 +323,23 @@ class _Wrapped:
                 f" Write the encoding it has instead of encoding={encoding!r}, or make it again if "
                 "it is truncated."
             ) from error
+
+
+def _ordered(encoding: str, first: bytes) -> str:
+    r"""Name the order of bytes where no mark does: the zeros of ASCII characters tell it.
+
+    Examples
+    --------
+    >>> _ordered("utf16", b"a\0,\0"), _ordered("utf-32", b"\0\0\0a")
+    ('utf-16-le', 'utf-32-be')
+    """
+    width = {"utf16": 2, "utf32": 4}.get(encoding.lower().replace("-", "").replace("_", ""), 0)
+    for order, at in (("le", 0), ("be", width - 1)):
+        letters = first[at::width] if width else b""
+        zeros = len(first) - len(letters)
+        if letters.isascii() and first.count(0) == zeros and 0 not in letters and letters:
+            return f"utf-{8 * width}-{order}"
+    return encoding
 
 
 def _reader(raw: BinaryIO, compression: str | None) -> Callable[[int], bytes]:

@@ -120,3 +120,23 @@ def test_columns_of_later_parquet_files_are_not_left_out_in_silence(tmp_path: Pa
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(Dataset.Tabular.from_parquet_files(str(tmp_path / "2*")).to_pandas_dataframe())
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("size", [8, 1 << 20])
+def test_wide_characters_need_no_mark_where_the_first_are_ascii(
+    tmp_path: Path, codec: str, size: int
+) -> None:
+    (tmp_path / "a.csv").write_bytes("k,v\n1,é\n2,ö\n".encode(codec))
+    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path), encoding=codec[:6])
+    plan = plan_of(dataset, size)
+    with loader_of(plan) as loader:
+        frames = [loader.frame(plan[index].load.plain()) for index in range(plan.known)]
+    assert [value for frame in frames for value in frame["v"]] == ["é", "ö"]
+    assert len(frames) == (2 if size == 8 else 1)
+
+
+def test_wide_characters_without_a_mark_that_tell_no_order_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("é,v\n1,2\n".encode("utf-16-le"))
+    with pytest.raises(TableError, match="not utf16: UTF-16 stream does not start with BOM"):
+        Dataset.Tabular.from_delimited_files(str(tmp_path), encoding="utf16")
