@@ -52,6 +52,8 @@ def to_dask(dataset: TabularDataset, mini_batch_size: int | str) -> Any:
     with dask.config.set({"dataframe.convert-string": False}):
         if not plan.known:
             return dataframe.from_pandas(meta, npartitions=1)
+        # Categories are those of the rows read together: Dask must not take any for all there are.
+        meta = import_module("dask.dataframe.utils").clear_known_categories(meta)
         if held_here(plan):
             frames = _frames(plan)
             return dataframe.from_map(_itself, frames, meta=meta, label="daskrun-table")
