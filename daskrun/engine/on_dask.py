@@ -173,7 +173,7 @@ class DaskDispatcher:
             self._stop_run(f"no Dask worker can take part: {reasons}")
         for name, address in chosen:
             config = node_config(self._request, name, hosts.count(workers[address]["host"]))
-            arguments = (self._request.run_id, self._topic, config)
+            arguments = (self._request.run_id, self._topic, self._plugins.packed(config))
             self._cluster.call_on(
                 [address],
                 self._plugins.begin_node,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import pickle
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
@@ -108,14 +109,19 @@ def make_task() -> Callable[[bytes], list[bytes]]:
     return call_entry_script
 
 
-async def begin_node(run_id: str, topic: str, config: dict[str, Any], dask_worker: Any) -> None:
-    """Start a node on a worker; called there by ``client.run``."""
+def packed(config: dict[str, Any]) -> bytes:
+    """Pack a node's configuration: Dask logs the arguments of a call that fails, and no secret."""
+    return zlib.compress(pickle.dumps(config, 5), 1)
+
+
+async def begin_node(run_id: str, topic: str, config: bytes, dask_worker: Any) -> None:
+    """Start a node on a worker, from what :func:`packed` gave; called there by ``client.run``."""
     from daskrun.engine import worker as side
 
     # A worker that joins may be asked before its setup(). One that has no plugin any more belongs
     # to a run that is over: a node begun there would never be ended.
     for _ in range(100):
         if f"daskrun-{run_id}" in dask_worker.plugins:
-            side.begin(run_id, topic, dask_worker, config)
+            side.begin(run_id, topic, dask_worker, pickle.loads(zlib.decompress(config)))
             return
         await asyncio.sleep(0.05)

@@ -16,6 +16,7 @@ from daskrun.core.ledger import Bundle
 from daskrun.core.report import RunStatus
 from daskrun.engine import worker as side
 from daskrun.engine.driver import RunControl
+from daskrun.engine import plugin
 from daskrun.engine.on_dask import MOST_FAILURES, MOST_REJOINS, DaskDispatcher
 from tests.running import make_request, run_request, run_script
 
@@ -173,7 +174,7 @@ def test_fewer_workers_than_nodes_asked_for_is_told_once(tmp_path, monkeypatch):
     made = DaskDispatcher(make_request(tmp_path, SCRIPT, target=ADDRESS, node_count=3))
     workers = {ADDRESS: {"name": "w", "host": "10.0.0.1"}}
     made._cluster.client = SimpleNamespace(scheduler_info=lambda n_workers: {"workers": workers})
-    made._plugins = SimpleNamespace(begin_node=None)
+    made._plugins = plugin
     begun = []
     monkeypatch.setattr(
         made._cluster, "call_on", lambda addresses, *_, **__: begun.append(addresses)
@@ -183,3 +184,8 @@ def test_fewer_workers_than_nodes_asked_for_is_told_once(tmp_path, monkeypatch):
     assert begun == [[ADDRESS]]
     [note] = drain(made.events)
     assert note.text.startswith("1 of the node_count=3 nodes asked for have a Dask worker")
+
+
+def test_what_dask_may_log_of_a_node_shows_no_secret():
+    told = plugin.packed({"inputs": [{"storage_options": {"secret": "the-secret-of-it"}}]})
+    assert b"secret" not in told
