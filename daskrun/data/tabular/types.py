@@ -219,9 +219,10 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     Raises
     ------
     TableError
-        If an integer beside missing values is one that float64 can't hold.
+        If an integer beside missing values is one that float64 can't hold, or pandas has nothing
+        for a value, such as a time of day with nanoseconds.
     """
-    frame: pd.DataFrame = _without_index(table).to_pandas(use_threads=False)
+    frame = _plain_frame(table)
     for position, field in enumerate(table.schema):
         kind = _kind(field.type)
         if not kind:
@@ -237,6 +238,26 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
                 exact_floats(field.name, column)
         elif dtype != "boolean" and (column.null_count or _NULLABLE in (field.metadata or ())):
             frame[field.name] = frame[field.name].astype("boolean")
+    return frame
+
+
+def _plain_frame(table: pa.Table) -> pd.DataFrame:
+    """Give what pyarrow makes of a table; name the column that it makes nothing of."""
+    import pyarrow as pa
+
+    try:
+        frame: pd.DataFrame = _without_index(table).to_pandas(use_threads=False)
+    except pa.ArrowException as error:
+        for field, column in zip(table.schema, table.columns, strict=True):
+            try:
+                column.to_pandas(use_threads=False)
+            except pa.ArrowException:
+                raise TableError(
+                    f"column {field.name!r}: pandas can't hold its values, which are {field.type}: "
+                    f"{error}. Leave it out: .drop_columns({field.name!r}).",
+                    len(table),
+                ) from None
+        raise TableError(f"pandas can't hold the rows: {error}.", len(table)) from None
     return frame
 
 

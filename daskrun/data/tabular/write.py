@@ -6,6 +6,7 @@ Dask and pandas are imported inside functions, as everywhere in this package.
 from __future__ import annotations
 
 import atexit
+import csv
 import pickle
 import re
 import shutil
@@ -159,8 +160,18 @@ class WriteCsv(WriteMiniBatch):
     def write(self, frame: pd.DataFrame, number: int) -> int:
         """Write one file."""
         with self._target.writing(self._name(number, "csv")) as path:
-            frame.to_csv(path, sep=self._separator, index=False, encoding="utf-8")
+            # csv quotes the line ends that it writes, LF, and no other: CR would begin a row.
+            how: Any = csv.QUOTE_NONNUMERIC if _has_cr(frame) else csv.QUOTE_MINIMAL
+            frame.to_csv(path, sep=self._separator, index=False, encoding="utf-8", quoting=how)
         return 1
+
+
+def _has_cr(frame: pd.DataFrame) -> bool:
+    """Whether a name or a value has a carriage return in it."""
+    texts = [frame[name] for name, dtype in frame.dtypes.items() if dtype.kind == "O"]
+    return any("\r" in name for name in frame.columns) or any(
+        bool(text.astype("str").str.contains("\r", regex=False, na=False).any()) for text in texts
+    )
 
 
 class WriteParquet(WriteMiniBatch):

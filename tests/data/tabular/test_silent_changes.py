@@ -7,6 +7,7 @@ import json
 import warnings
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -140,3 +141,24 @@ def test_wide_characters_without_a_mark_that_tell_no_order_are_an_error(tmp_path
     (tmp_path / "a.csv").write_bytes("é,v\n1,2\n".encode("utf-16-le"))
     with pytest.raises(TableError, match="not utf16: UTF-16 stream does not start with BOM"):
         Dataset.Tabular.from_delimited_files(str(tmp_path), encoding="utf16")
+
+
+@pytest.mark.parametrize("bad", ["x\ry", "x\r\ny", "\r"])
+def test_carriage_returns_in_texts_are_written_so_that_they_come_back(
+    tmp_path: Path, bad: str
+) -> None:
+    frame = pd.DataFrame({"t": ["plain", bad, None], "n": [1, 2, 3]})
+    Dataset.Tabular.from_pandas_dataframe(frame).to_csv_files(target=str(tmp_path / "out"))
+    found = Dataset.Tabular.from_delimited_files(str(tmp_path / "out")).to_pandas_dataframe()
+    pd.testing.assert_frame_equal(found, frame)
+    found = pd.concat([pd.read_csv(path) for path in sorted((tmp_path / "out").iterdir())])
+    assert found["t"].tolist()[:2] == ["plain", bad]
+
+
+def test_what_pandas_can_not_hold_is_named_and_told_how_to_leave_out(tmp_path: Path) -> None:
+    times = pa.array([1, 2], pa.time64("ns"))
+    pq.write_table(pa.table({"k": [1, 2], "t": times}), tmp_path / "a.parquet")
+    dataset = Dataset.Tabular.from_parquet_files(str(tmp_path))
+    with pytest.raises(TableError, match=r"'t': pandas can't hold .*\.drop_columns\('t'\)"):
+        dataset.to_pandas_dataframe()
+    assert dataset.drop_columns("t").to_pandas_dataframe()["k"].tolist() == [1, 2]
