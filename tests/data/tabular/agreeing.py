@@ -43,8 +43,14 @@ def parts_of(dataset, size):
     return frames, empty(plan)
 
 
-def agree(dataset, whole, size):
-    """See that all ways agree with ``whole``; gives the number of mini-batches."""
+def agree(dataset, whole, *sizes):
+    """See that all ways agree with ``whole``; gives the numbers of mini-batches."""
+    same(dataset.to_pandas_dataframe(), whole)
+    return [agree_in_parts(dataset, whole, size) for size in sizes]
+
+
+def agree_in_parts(dataset, whole, size):
+    """See that mini-batches and partitions of one size agree."""
     frames, none = parts_of(dataset, size)
     lazy = dataset.to_dask_dataframe(size)
     partitions = dask.compute(*lazy.to_delayed(), scheduler="synchronous")
@@ -59,7 +65,6 @@ def agree(dataset, whole, size):
     # One comparison of all rows costs less than thousands; the lengths say where each lies.
     same(joined(frames, whole), whole)
     same(joined(partitions, whole), whole)
-    same(dataset.to_pandas_dataframe(), whole)
     return len(frames)
 
 

@@ -106,14 +106,18 @@ DIALECTS = {
 }  # fmt: skip
 
 
+AT_1_BYTE = {"as pandas writes it", "CR", "utf16", "gzip"}
+"""The others differ in nothing that has to do with sizes; each mini-batch costs milliseconds."""
+
+
 @pytest.mark.parametrize("name", DIALECTS)
 def test_delimited_files(tmp_path, name):
     dialect, options = DIALECTS[name]
     dataset, whole = delimited(tmp_path, dialect, **options)
     assert len(whole) == ROWS
-    counts = [agree(dataset, whole, size) for size in SIZES]
-    assert counts[0] == ROWS, "a byte is less than any record"
-    assert 2 < counts[1] < ROWS
+    counts = agree(dataset, whole, *(SIZES if name in AT_1_BYTE else SIZES[1:]))
+    assert 2 < counts.pop() < ROWS
+    assert counts in ([], [ROWS]), "a byte is less than any record"
 
 
 @pytest.mark.parametrize(("rows", "size"), [(3, 1), (60, 1000)])
@@ -147,8 +151,7 @@ def test_header_modes(tmp_path, mode):
     if mode == "none":
         whole = whole.set_axis([f"Column{n}" for n in range(1, 8)], axis=1)
     dataset = Tabular.from_delimited_files(str(tmp_path), header=wanted)
-    for size in (1, 900):
-        agree(dataset, whole, size)
+    agree(dataset, whole, 900)
 
 
 def test_pyarrow_reads_the_same(tmp_path):
@@ -166,11 +169,9 @@ def test_pyarrow_reads_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("packed", [bytes, gzip.compress, zstd], ids=["plain", "gz", "zst"])
-@pytest.mark.parametrize(
-    ("rows", "size", "end"), [(2, 1, "\r\n"), (80, 300, "\n"), (80, "1MB", "\r\n")]
-)
+@pytest.mark.parametrize(("rows", "size", "end"), [(1, 1, "\n"), (40, 700, "\r\n")])
 def test_json_lines(tmp_path, packed, rows, size, end):
-    rows = table_of(rows).drop(columns=[*"tsuxn"] if rows == 2 else "t")
+    rows = table_of(rows).drop(columns=[*"tsuxn"] if rows == 1 else "t")
     rows["deep"] = [{"a": n, "b": [str(n)] * (n % 3)} for n in range(len(rows))]
     lines = [json.dumps({k: None if v != v else v for k, v in row.items()})
              for row in rows.to_dict("records")]  # fmt: skip
@@ -182,7 +183,7 @@ def test_json_lines(tmp_path, packed, rows, size, end):
     agree(dataset, whole, size)
 
 
-@pytest.mark.parametrize("groups", [[26], [1] * 9 + [17], [10, 0, 16], [3, 20, 3]])
+@pytest.mark.parametrize("groups", [[26], [1] * 5 + [21], [10, 0, 16]])
 def test_parquet(tmp_path, groups):
     table = pa.Table.from_pandas(table_of(26), preserve_index=False)
     number = np.arange(26)
@@ -202,8 +203,7 @@ def test_parquet(tmp_path, groups):
     read = [pq.read_table(tmp_path / f"{name}.parquet") for name in "abc"]
     whole = pa.concat_tables(read).to_pandas().astype({"maybe": "boolean"})
     dataset = Tabular.from_parquet_files(str(tmp_path))
-    for size in (1, 3000):
-        agree(dataset, whole, size)
+    agree(dataset, whole, 1 if len(groups) == 1 else 700, 3000)
 
 
 @pytest.mark.parametrize("index", ["id", "n", None])
@@ -238,7 +238,7 @@ def frame_with_all():
     return whole
 
 
-@pytest.mark.parametrize("size", [1, 700, 1 << 20])
+@pytest.mark.parametrize("size", [1, 700])
 def test_pandas_frames(size, tmp_path):
     whole = frame_with_all()
     dataset = Tabular.from_pandas_dataframe(whole)
@@ -246,7 +246,7 @@ def test_pandas_frames(size, tmp_path):
     agree(dataset.stored(tmp_path, size), whole, size)
 
 
-@pytest.mark.parametrize("size", [1, 700, 1 << 20])
+@pytest.mark.parametrize("size", [1, 700])
 def test_dask_frames(size):
     whole = frame_with_all()
     with dask.config.set({"dataframe.convert-string": False}):
@@ -312,13 +312,13 @@ def test_steps_agree(tmp_path, kind):
     whole["x"] = whole["x"].round(3)
     dataset = written(kind, tmp_path, whole)
     for made, expected in STEPS.values():
-        agree(made(dataset), expected(whole), 150)
+        agree(made(dataset), expected(whole), 250)
     sample, rest = dataset.random_split(0.5, seed=3)
     chosen, other = sample.to_pandas_dataframe(), rest.to_pandas_dataframe()
     same(pd.concat([chosen, other]).sort_values("id", ignore_index=True), whole)
     assert 5 < len(chosen) < 25
-    agree(sample, chosen, 100)
-    agree(rest.skip(2), other[2:], 250)
+    agree(sample, chosen, 150)
+    agree(rest.skip(2), other[2:], 400)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -371,7 +371,7 @@ def shapes(draw):
     return header, records, separator, encoding
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(shapes(), st.integers(1, 60), st.sampled_from([None, True]))
 def test_files_of_all_shapes_are_cut_where_pandas_sees_records(tmp_path_factory, shape, size, many):
     header, records, separator, encoding = shape
