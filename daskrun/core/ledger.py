@@ -374,6 +374,8 @@ class Ledger:
                 )
         else:
             done = f"{tally.succeeded:,} of {total:,} mini-batches succeeded"
+            if not tally.items:
+                return f"{done}; there was nothing in them: the inputs have no items."
             lost = tally.items - tally.items_succeeded
             return f"{done}; {lost:,} of {tally.items:,} items failed." if lost else f"{done}."
         first = tally.first_error()

@@ -90,7 +90,8 @@ def check_files(elements: Sequence[PathElement], folder: str) -> Listing:
         If one means none.
     """
     options = _one_place(elements)
-    first = [(root, next(rows)) for root, rows in _find(elements, folder, options)][0]
+    found = [(root, next(rows)) for root, rows in _find(elements, folder, options)]  # of each
+    first = found[0]
     return Listing(first[0], PathTable([first[1]]), options is not None, options or {})
 
 

@@ -403,6 +403,9 @@ class Driver:
         if self._finalizer is not None:
             warnings += tuple(self._finalizer.warnings)
         report = replace(report, warnings=warnings)
+        if self._warnings:
+            count = f"{len(self._warnings)} warning{'s' if len(self._warnings) > 1 else ''}"
+            report = replace(report, sentence=f"{report.sentence} {count}: see job_result.txt.")
         if trouble is not None:
             report = replace(report, status=RunStatus.FAILED, sentence=trouble)
         self._show_progress(in_any_case=True)

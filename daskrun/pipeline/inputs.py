@@ -22,6 +22,8 @@ FILES = 10
 """Files of a mini-batch where nothing is said."""
 BYTES = 1 << 20
 """Bytes of a table's mini-batch where nothing is said."""
+SMALL = 1024
+"""Bytes below which a bare number is likely to be meant as a number of something else."""
 
 
 def kind_problems(datasets: Iterable[AnyDataset], size: object) -> list[str]:
@@ -42,6 +44,24 @@ def kind_problems(datasets: Iterable[AnyDataset], size: object) -> list[str]:
         problem = f"mini_batch_size={size!r} is a size in bytes, and the inputs are files. Give a "
         return [f"{problem}number of files, such as mini_batch_size=10."]
     return []
+
+
+def size_notes(settings: RunSettings, kind: str, given: object) -> list[str]:
+    """Say so where a number of files seems to be meant for a table: its size is in bytes.
+
+    Parameters
+    ----------
+    given
+        ``mini_batch_size`` as it was written.
+    """
+    number = not isinstance(given, str) or given.strip().isdecimal()
+    size = settings.mini_batch_size
+    if kind == "files" or not number or size is None or size >= SMALL:
+        return []
+    note = (
+        f"mini_batch_size={given!r} means {size} bytes of a table, one row or a few. Write a size, "
+    )
+    return [f"{note}such as mini_batch_size='1MB', unless that is what you want."]
 
 
 def with_size(settings: RunSettings, kind: str) -> RunSettings:

@@ -14,7 +14,7 @@ from daskrun.engine.target import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.encode import read_settings
 from daskrun.output.place import output_place
-from daskrun.pipeline.inputs import make_plan, stored, with_size
+from daskrun.pipeline.inputs import make_plan, size_notes, stored, with_size
 from daskrun.pipeline.parameter import resolve_value
 from daskrun.pipeline.snapshot import Snapshot, find_code
 from daskrun.storage.urls import OWN_MEMORY
@@ -335,5 +335,7 @@ def _plan(step: ParallelRunStep, found: _Checked, given: Mapping[str, Any]) -> P
     inputs = tuple((name, each.resolve(given)) for name, each in step.named_inputs)
     settings = with_size(found.settings, inputs[0][1].kind)
     plan = make_plan(inputs, settings)
-    notes = (*found.notes, *(text for each in plan.inputs for text in each.warnings))
+    size = resolve_value(step.parallel_run_config.mini_batch_size, given)
+    small = size_notes(found.settings, inputs[0][1].kind, size)
+    notes = (*found.notes, *small, *(text for each in plan.inputs for text in each.warnings))
     return PreparedStep(step, settings, plan, found.code, found.target, found.store, inputs, notes)

@@ -119,7 +119,7 @@ class Executor:
             if isinstance(caught, WrongResultError):
                 status = Status.WRONG_TYPE
             error = error_of(caught, self._module.script)
-            items = items or getattr(caught, "items", 0)
+            items = getattr(caught, "items", 0) or items
             if getattr(caught, "ends_run", False):
                 error["ends_run"] = True
             files = load[0] == "files" and status == Status.RAISED

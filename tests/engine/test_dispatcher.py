@@ -14,9 +14,9 @@ import pytest
 from daskrun.core.events import BundleLost, Event, NodeLost, StopAsked
 from daskrun.core.ledger import Bundle
 from daskrun.core.report import RunStatus
+from daskrun.engine import plugin
 from daskrun.engine import worker as side
 from daskrun.engine.driver import RunControl
-from daskrun.engine import plugin
 from daskrun.engine.on_dask import MOST_FAILURES, MOST_REJOINS, DaskDispatcher
 from tests.running import make_request, run_request, run_script
 

@@ -189,6 +189,32 @@ def test_bad_rows_cost_their_mini_batch_and_are_named(tmp_path, target):
     assert 0 < done.report.items_failed < 200
 
 
+@pytest.mark.parametrize("target", ["inline", None])
+def test_what_a_quote_without_an_end_swallows_is_counted_by_its_lines(tmp_path, target):
+    lines = [f"{n},text" for n in range(3000)]
+    lines[1700] = '1700,"text'
+    (tmp_path / "x.csv").write_text("a,b\n" + "\n".join(lines) + "\n")
+    plan = plan_of(Dataset.Tabular.from_delimited_files(str(tmp_path / "x.csv")), size=5000)
+    done = run_plan(tmp_path, plan, target=target, run_max_try=1, error_threshold=1300)
+    assert done.report.status is RunStatus.COMPLETED
+    assert (done.report.items_failed, done.report.items_succeeded) == (1300, 1700)
+    assert done.output.count(b"\n") == 1700
+    done = run_plan(tmp_path, plan_of(Dataset.Tabular.from_delimited_files(
+        str(tmp_path / "x.csv")), size=5000), target=target, run_max_try=1, error_threshold=1299,
+        run_id="run2", append_row_file_name="two.txt")  # fmt: skip
+    assert done.report.status is RunStatus.FAILED
+
+
+def test_a_run_without_rows_says_so(tmp_path):
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path / "x.csv"))
+    for number, none in enumerate((dataset.filter(dataset["a"] > 5), dataset.take(0))):
+        done = run_plan(tmp_path, plan_of(none), target="inline", run_id=f"run{number}",
+                        append_row_file_name=f"{number}.txt")  # fmt: skip
+        assert done.report.status is RunStatus.COMPLETED
+        assert "the inputs have no items" in done.report.sentence
+
+
 def test_an_integer_that_is_missing_later_is_said_once(tmp_path):
     lines = [str(n) for n in range(2000)]
     lines[1500] = ""
@@ -199,6 +225,7 @@ def test_an_integer_that_is_missing_later_is_said_once(tmp_path):
     assert done.report.failed == 0
     (warning,) = done.report.warnings
     assert "'a'" in warning
+    assert done.report.sentence.endswith("1 warning: see job_result.txt.")
     strict = Dataset.Tabular.from_delimited_files(str(tmp_path / "x.csv"), strict_types=True)
     done = run_plan(tmp_path, plan_of(strict, size=1000), run_id="run2", run_max_try=1,
                     append_row_file_name="two.txt")  # fmt: skip

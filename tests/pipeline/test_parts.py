@@ -5,6 +5,7 @@ from daskrun.data.dataset import Dataset
 from daskrun.errors import SettingsError
 from daskrun.pipeline.config import ParallelRunConfig
 from daskrun.pipeline.data import PipelineData
+from daskrun.pipeline.inputs import size_notes
 from daskrun.pipeline.parameter import PipelineParameter
 from daskrun.pipeline.pipeline import Pipeline
 from daskrun.pipeline.step import ParallelRunStep
@@ -180,3 +181,21 @@ def test_wrong_pipelines(ws):
         Pipeline(ws, [3])
     with pytest.raises(SettingsError, match="2 have the name 'score-files'"):
         Pipeline(ws, [make_step(), make_step()])
+
+
+def test_a_number_of_files_given_for_a_table_is_noticed():
+    few = make_config(mini_batch_size=10).resolve({})
+    assert "means 10 bytes of a table" in size_notes(few, "tabular", 10)[0]
+    assert size_notes(few, "files", 10) == []
+    assert size_notes(make_config(mini_batch_size="1KB").resolve({}), "tabular", "1KB") == []
+    assert size_notes(make_config().resolve({}), "tabular", None) == []
+
+
+def test_inputs_are_of_one_kind(tmp_path):
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    table = Dataset.Tabular.from_delimited_files(str(tmp_path / "a.csv"))
+    with pytest.raises(SettingsError, match="inputs has file datasets and tabular ones"):
+        make_step(inputs=[FILES, table])
+    with pytest.raises(SettingsError, match="mini_batch_size='1MB' is a size in bytes"):
+        make_step(config=make_config(mini_batch_size="1MB"))
+    make_step(inputs=[table], config=make_config(mini_batch_size="1MB"))

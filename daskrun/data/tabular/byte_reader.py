@@ -13,6 +13,7 @@ from daskrun.data.tabular.lines import (
     BytePiece,
     bring_bytes,
     line_number,
+    lines_between,
     pack_piece,
     read_header,
     unpack_piece,
@@ -106,6 +107,16 @@ class ByteReader:
         if file.brought:
             return survey_file(file.path, request, separator)
         return survey_bytes(self._opened(file, ("", *request)).source, request, separator)
+
+    def lines(self, piece: Piece, file: PieceFile) -> int:
+        """Count the lines of a piece; 0 where it can't be read here."""
+        if file.brought:
+            return 0  # of a piece with trouble nothing is brought
+        try:
+            source = self._opened(file, piece).source
+        except (OSError, TableError):
+            return 0
+        return lines_between(source, piece.start, piece.stop)
 
     def _bytes(self, opened: _OpenFile, piece: Piece, header: bool) -> BytePiece:
         separator = self._dialect.separator_bytes

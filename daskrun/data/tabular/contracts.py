@@ -130,6 +130,9 @@ class Reader(Protocol):
     def survey(self, request: tuple[Any, ...], file: PieceFile) -> Any:
         """Look at what a :class:`FileSplit` asked for; builtins, small."""
 
+    def lines(self, piece: Piece, file: PieceFile) -> int:
+        """Count what may be records in a piece with trouble; 0 where nothing tells."""
+
     @property
     def warnings(self) -> list[str]:
         """What was changed to make data fit, in words that name the column; each text once."""

@@ -88,10 +88,12 @@ class DelimitedReader:
         """Scan a block for record ends."""
         return self._bytes.survey(request, file)
 
+    def lines(self, piece: Piece, file: PieceFile) -> int:
+        """Count the line ends of a piece that can't be read."""
+        return self._bytes.lines(piece, file)
+
     def read(self, piece: Piece, file: PieceFile, columns: list[str], ids: bool) -> Rows:
         """Read the rows of a piece."""
-        if piece.trouble:
-            raise TableError(piece.trouble)
         header = has_header(self._reader["header"], piece.name, self._reader["first"])
         raw = self._bytes.read(piece, file, header=header)
         if b'"' in raw.data:

@@ -294,6 +294,10 @@ class FrameReader:
         """Give a table of these columns without rows."""
         return self._select(columns).slice(0, 0)
 
+    def lines(self, piece: Piece, file: PieceFile) -> int:  # noqa: ARG002  (of the seam)
+        """Give 0: nothing tells how many rows a piece holds that can't be read."""
+        return 0
+
     def survey(self, request: tuple[Any, ...], file: PieceFile) -> NoReturn:
         """Look at nothing: all is known of a table in memory."""
         raise DatasetError(f"{file.shown}: a dataframe is not surveyed, but was: {request!r}.")

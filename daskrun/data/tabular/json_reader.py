@@ -104,12 +104,14 @@ class JsonLinesReader:
         """Find line ends in a file that has to be decompressed."""
         return self._bytes.survey(request, file)
 
+    def lines(self, piece: Piece, file: PieceFile) -> int:
+        """Count the line ends of a piece that can't be read."""
+        return self._bytes.lines(piece, file)
+
     def read(self, piece: Piece, file: PieceFile, columns: list[str], ids: bool) -> Rows:
         """Read the rows of a piece."""
         import pyarrow as pa
 
-        if piece.trouble:
-            raise TableError(piece.trouble)
         raw = self._bytes.read(piece, file, header=False)
         data = self._text(raw)
         kept: list[Line] | None = None

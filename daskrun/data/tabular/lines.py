@@ -181,18 +181,37 @@ def line_number(source: ByteSource, offset: int) -> int:
     >>> [line_number(source, offset) for offset in range(8)]
     [1, 1, 1, 2, 2, 3, 3, 4]
     """
-    ends = position = 0
-    after_cr = False
-    while position < offset:
-        data = source.read(position, min(position + _COUNTED, offset))
+    ends, after_cr = _line_ends(source, 0, offset)
+    # At the LF of a CRLF the line hasn't ended yet.
+    return 1 + ends - (after_cr and source.read(offset, offset + 1) == b"\n")
+
+
+def lines_between(source: ByteSource, start: int, stop: int | None) -> int:
+    r"""Count the physical lines of a range that begins where one does.
+
+    Examples
+    --------
+    >>> from daskrun.data.tabular.source import MemoryBytes
+    >>> lines_between(MemoryBytes(b"a\r\nb\rc", "x"), 0, None)
+    3
+    """
+    stop = source.size if stop is None else min(stop, source.size)
+    ends, _ = _line_ends(source, start, stop)
+    return ends + (stop > start and source.read(stop - 1, stop) not in (b"\n", b"\r"))
+
+
+def _line_ends(source: ByteSource, start: int, stop: int) -> tuple[int, bool]:
+    """Count the line ends of a range; and say whether it ends with a CR."""
+    ends, position, after_cr = 0, start, False
+    while position < stop:
+        data = source.read(position, min(position + _COUNTED, stop))
         if not data:
             break
         ends += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
         ends -= after_cr and data.startswith(b"\n")  # its CR was counted with the block before
         after_cr = data.endswith(b"\r")
         position += len(data)
-    # At the LF of a CRLF the line hasn't ended yet.
-    return 1 + ends - (after_cr and source.read(offset, offset + 1) == b"\n")
+    return ends, after_cr
 
 
 def bring_bytes(

@@ -143,9 +143,9 @@ class TableLoader:
         for number, fields in enumerate(pieces):
             piece = Piece(*fields)
             try:
-                if piece.trouble:
-                    raise TableError(piece.trouble)
                 file = self._in_place(piece.name) if files is None else files[number]
+                if piece.trouble:
+                    raise TableError(piece.trouble, self._reader.lines(piece, file))
                 rows = self._reader.read(piece, file, columns, ids)
             except TableError as error:
                 before = sum(len(table) for table in tables)

@@ -184,7 +184,8 @@ class _SurveyedFile:
             f"before the end of the file, so the record that begins at byte {self._last} has no "
             'end. Close the quote, or write the field as """..." if the quote belongs to its text.'
         )
-        yield Cut(self._begin, stop, 1 if self._rows > 0 else -1, end - self._begin, trouble)
+        # One record, if that quote is right: how many rows are lost if it is not, its lines tell.
+        yield Cut(self._begin, stop, -1, end - self._begin, trouble)
 
 
 def survey_bytes(source: ByteSource, request: tuple[Any, ...], separator: bytes) -> tuple[Any, ...]:

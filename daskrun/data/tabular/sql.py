@@ -92,6 +92,10 @@ class SqlReader:
         """Give a table of these columns without rows."""
         return self._joined([], [name for name in self._types if name in set(columns)])
 
+    def lines(self, piece: Piece, file: PieceFile) -> int:  # noqa: ARG002  (of the seam)
+        """Give 0: nothing tells how many rows a piece holds that can't be read."""
+        return 0
+
     def survey(self, request: tuple[Any, ...], file: PieceFile) -> NoReturn:
         """Look at nothing: a query is cut where the run is driven."""
         raise TableError(f"{file.shown}: a query is not surveyed, but was: {request!r}.")
