@@ -189,7 +189,7 @@ def test_a_file_without_rows_has_no_piece(header):
 def test_rows_of_small_files_are_counted_when_asked_for():
     data = b'a,b\n1,"\n"\n2,3'
     assert split(data, 100) == [Cut(0, len(data), -1, len(data))]
-    assert split(data, 100, count_rows=True, header=True) == [(0, len(data), 2, len(data), "")]
+    assert split(data, 100, count_rows=True, header=True) == [Cut(0, len(data), 2, len(data))]
 
 
 def test_giving_up_leaves_one_piece_for_the_rest():
