@@ -215,6 +215,16 @@ def test_a_run_without_rows_says_so(tmp_path):
         assert "the inputs have no items" in done.report.sentence
 
 
+def test_what_is_small_only_as_it_is_packed_is_cut_all_the_same(tmp_path):
+    frame = pd.DataFrame({"number": range(20_000), "text": "the same text in all of the rows"})
+    packed = gzip.compress(frame.to_csv(index=False).encode())
+    (tmp_path / "x.csv.gz").write_bytes(packed)
+    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path / "x.csv.gz"))
+    done = run_plan(tmp_path, plan_of(dataset, size=len(packed) + 1), target="inline")
+    assert done.report.succeeded > 8
+    assert done.output == expected(frame)
+
+
 def test_an_integer_that_is_missing_later_is_said_once(tmp_path):
     lines = [str(n) for n in range(2000)]
     lines[1500] = ""

@@ -31,6 +31,10 @@ BLOCK = 32 << 20
 """Bytes that a survey looks at: 10 to 60 ms of work, one request to a store, and a memory that does
 not grow with ``mini_batch_size``."""
 
+EXPANSION = 20
+"""How many times larger a compressed file is taken to be when it is plain, at most: tables grow to
+3 to 10 times. What may be larger than a mini-batch then is looked at before it is cut."""
+
 _READ = 4 << 20
 """Bytes of a survey that are in memory at a time."""
 
@@ -46,8 +50,8 @@ def fits_memory(what: Piece | tuple[Any, ...]) -> bool:
 class ByteSplitter:
     """Cuts files whose pieces are ranges of bytes; a :class:`~.contracts.Splitter`.
 
-    A file that is not plain has pieces of the bytes made plain, or, where it is no larger than
-    ``mini_batch_size`` as it is, one piece without an end.
+    A file that is not plain has pieces of the bytes made plain, or, where these are no more than
+    ``mini_batch_size`` for certain, one piece without an end.
 
     Parameters
     ----------
@@ -91,7 +95,7 @@ class ByteSplitter:
         if size == 0:
             return []
         plain = self._plain(name) and size > 0
-        small = 0 < size <= self._size
+        small = 0 < size <= (self._size if plain else self._size // EXPANSION)
         if small and not self._count_rows:
             return [Cut(0, size if plain else None, -1, size)]
         if plain and not self._exact and not self._count_rows:
