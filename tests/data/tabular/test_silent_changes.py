@@ -162,3 +162,15 @@ def test_what_pandas_can_not_hold_is_named_and_told_how_to_leave_out(tmp_path: P
     with pytest.raises(TableError, match=r"'t': pandas can't hold .*\.drop_columns\('t'\)"):
         dataset.to_pandas_dataframe()
     assert dataset.drop_columns("t").to_pandas_dataframe()["k"].tolist() == [1, 2]
+
+
+def test_times_with_and_without_a_zone_are_not_taken_for_one_another(tmp_path):
+    times = pd.to_datetime(["2024-01-01 10:00", "2024-01-02 11:00"])
+    pd.DataFrame({"t": times.tz_localize("UTC")}).to_parquet(tmp_path / "a.parquet")
+    pd.DataFrame({"t": times}).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(TableError, match="b.parquet, row 0, column 't'"):
+        Dataset.Tabular.from_parquet_files(str(tmp_path)).to_pandas_dataframe()
+    berlin = times.tz_localize("Europe/Berlin")
+    pd.DataFrame({"t": berlin}).to_parquet(tmp_path / "b.parquet")
+    read = Dataset.Tabular.from_parquet_files(str(tmp_path)).to_pandas_dataframe()
+    assert list(read["t"][2:]) == list(berlin)
