@@ -168,7 +168,7 @@ def test_times_with_and_without_a_zone_are_not_taken_for_one_another(tmp_path):
     times = pd.to_datetime(["2024-01-01 10:00", "2024-01-02 11:00"])
     pd.DataFrame({"t": times.tz_localize("UTC")}).to_parquet(tmp_path / "a.parquet")
     pd.DataFrame({"t": times}).to_parquet(tmp_path / "b.parquet")
-    with pytest.raises(TableError, match="b.parquet, row 0, column 't'"):
+    with pytest.raises(TableError, match=r"b\.parquet, row 0, column 't'"):
         Dataset.Tabular.from_parquet_files(str(tmp_path)).to_pandas_dataframe()
     berlin = times.tz_localize("Europe/Berlin")
     pd.DataFrame({"t": berlin}).to_parquet(tmp_path / "b.parquet")
