@@ -141,10 +141,10 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
         pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
     ):
         raise pa.ArrowInvalid("a number is no date: of what unit, since when?")
-    if pa.types.is_timestamp(target) and pa.types.is_timestamp(column.type):
-        if (target.tz is None) != (column.type.tz is None):
-            here, there = (column.type.tz or "no zone"), (target.tz or "no zone")
-            raise pa.ArrowInvalid(f"times of {here} are no times of {there}: which are meant?")
+    times = pa.types.is_timestamp(target) and pa.types.is_timestamp(column.type)
+    if times and (target.tz is None) != (column.type.tz is None):
+        here, there = (column.type.tz or "no zone"), (target.tz or "no zone")
+        raise pa.ArrowInvalid(f"times of {here} are no times of {there}: which are meant?")
     if pa.types.is_dictionary(target) and not pa.types.is_dictionary(column.type):
         column = column.cast(target.value_type).dictionary_encode()
     return column.cast(target)

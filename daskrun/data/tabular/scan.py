@@ -8,11 +8,12 @@ with nothing in it is none.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from daskrun.data.tabular.quotes import QUOTE, chunks
+from daskrun.data.tabular.quotes import CHUNK, QUOTE, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _NONE = np.empty(0, np.int64)
 _FEW = 4
 """Targets in a chunk: finding one takes 10 to 20 us, finding all record starts 100."""
+
+_FEW_A_BLOCK = 64
+"""Targets in a block of plain lines: counting the lines between two takes 5 us at least."""
 
 
 class Trace(NamedTuple):
@@ -103,6 +107,23 @@ class Scan:
         if self.inside and chunk.opened >= 0:
             self.opened = offset + chunk.opened
 
+    def take_lines(
+        self, offset: int, places: list[int], before: dict[int, int], last: int, end: int
+    ) -> None:
+        """Go through a block of plain lines: where to cut it, and the records before each place."""
+        if self.inside:
+            self._pending |= bool(places)
+            return
+        if end:
+            found = dict.fromkeys([*([0] if self._pending else []), *places])
+            self._pending = found.pop(end, 0) is None
+            self._cuts.append(np.array(list(found), np.int64) + offset)
+            counted = [before[place] for place in found]
+            self._before.append(np.array(counted, np.int64) + self.rows)
+            self.rows += before[end]
+            self.first = offset if self.first < 0 else self.first
+            self.last = offset + last
+
     def trace(self) -> Trace:
         """Give what was found."""
         cuts = np.concatenate([_NONE, *self._cuts]).tobytes()
@@ -152,6 +173,8 @@ def scan_into(scans: Sequence[Scan], data: bytes, separator: bytes, offset: int,
     step
         Targets are the multiples of this that lie in the block, by the file's offsets; 0: none.
     """
+    if _take_lines(scans, data, separator, offset, step):
+        return
     for chunk in chunks(data, separator):
         targets = _NONE
         if step:
@@ -159,6 +182,52 @@ def scan_into(scans: Sequence[Scan], data: bytes, separator: bytes, offset: int,
             targets = np.arange(-(-low // step) * step, high, step, dtype=np.int64) - offset
         for scan in scans:
             scan.take(chunk, offset, targets)
+
+
+def _take_lines(
+    scans: Sequence[Scan], data: bytes, separator: bytes, offset: int, step: int
+) -> bool:
+    """Go through a block of plain lines, as most are: three times as fast as what can have quotes.
+
+    False where it has quotes that mean something, CRs, blank lines or many targets: nothing done.
+    """
+    if (separator and QUOTE in data) or b"\r" in data or data.startswith(b"\n"):
+        return False
+    first = -(-offset // step) * step - offset if step else len(data)
+    targets = range(first, len(data), step or 1)
+    if len(targets) > _FEW_A_BLOCK:
+        return False
+    # Where the line begins that begins at a target or next behind it; none does: the end.
+    places = [data.find(b"\n", t - 1) + 1 or len(data) if t else 0 for t in targets]
+    bounds = sorted({0, *places, len(data)})
+    view, records, before = np.frombuffer(data, np.uint8), 0, {0: 0}
+    for low, high in pairwise(bounds):
+        lines = _lines(view[low:high])
+        if lines < 0:
+            return False
+        records += lines
+        before[high] = records
+    last = data.rfind(b"\n", 0, len(data) - 1) + 1
+    for scan in scans:
+        scan.take_lines(offset, places, before, last, len(data))
+    return True
+
+
+def _lines(view: NDArray[np.uint8]) -> int:
+    """Count the lines of bytes that begin with one; -1 where one is blank."""
+    found, after = 0, True
+    scratch = np.empty(min(CHUNK, view.size) + 1, np.bool_)
+    both = np.empty(scratch.size - 1, np.bool_)
+    for at in range(0, view.size, CHUNK):
+        part = view[at : at + CHUNK]
+        ends = scratch[: part.size + 1]
+        ends[0] = after
+        np.equal(part, 10, out=ends[1:])
+        if np.logical_and(ends[1:], ends[:-1], out=both[: part.size]).any():
+            return -1
+        after = bool(ends[-1])
+        found += int(np.count_nonzero(ends[1:]))
+    return found + (not after)
 
 
 def scan_block(data: bytes, separator: bytes, offset: int, step: int) -> BlockScan:
