@@ -36,8 +36,8 @@ EXPANSION = 20
 3 to 10 times. What may be larger than a mini-batch then is looked at before it is cut."""
 
 _READ = 1 << 20
-"""Bytes of a survey that are in memory at a time: few enough to stay in the processor's cache, which
-makes a survey twice as fast as 4 MiB do."""
+"""Bytes of a survey that are in memory at a time: few enough to stay in the processor's cache. With
+4 MiB a survey takes twice as long."""
 _FETCHED = 8 << 20
 """The same where each read is a request."""
 
