@@ -271,11 +271,14 @@ class Driver:
                     self._finalizer.skip(outcome.index)
 
     def _end_on_doubt(self, event: BundleReturned) -> None:
-        """End the run where a mini-batch failed by what makes others wrong too."""
+        """End the run where a mini-batch failed by what makes others wrong too.
+
+        At once: where it is the last one, the ledger is about to say that the run is complete.
+        """
         for outcome in event.outcomes:
             if outcome.error is not None and outcome.error.get("ends_run"):
                 reason = f"mini-batch {outcome.index}: {outcome.error['message']}"
-                self._dispatcher.events.put(StopAsked(reason, canceled=False, now=event.now))
+                self._handle(StopAsked(reason, canceled=False, now=event.now))
 
     def _learn(self, event: BundleReturned | BundleLost) -> None:
         """Take a survey back, and plan on with what it found."""

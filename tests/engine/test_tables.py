@@ -256,6 +256,17 @@ def test_a_line_break_in_quotes_ends_a_run_that_was_told_there_is_none(tmp_path,
     assert done.output is None
 
 
+def test_a_line_break_in_quotes_ends_the_run_also_in_its_last_mini_batch(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text("a,b\n1,x\n2,y\n")
+    (tmp_path / "in" / "b.csv").write_text('a,b\n3,"two\nlines"\n')
+    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path / "in"), support_multi_line=False)
+    done = run_plan(tmp_path, plan_of(dataset), target="inline", run_max_try=1)
+    assert (done.report.succeeded, done.report.failed) == (1, 1)
+    assert done.report.status is RunStatus.FAILED
+    assert done.output is None
+
+
 def test_a_file_that_can_not_be_surveyed_is_one_failed_mini_batch(tmp_path):
     frame = a_frame(2000)
     (tmp_path / "in").mkdir()
