@@ -51,3 +51,7 @@ class StepRequest:
     """Where the output goes when that is no folder; a URL may hold a password."""
     output_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """What fsspec needs to open ``output_url``; may hold secrets."""
+    resumed: bool = False
+    """Whether an earlier driver's journal is in ``run_folder``, to go on from."""
+    retry_failed: bool = False
+    """Where resumed: whether what had used up its tries gets new ones."""
