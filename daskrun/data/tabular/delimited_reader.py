@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.tabular.byte_reader import ByteReader, bring_piece
 from daskrun.data.tabular.contracts import Rows
 from daskrun.data.tabular.convert import Misfit, convert, first_change
 from daskrun.data.tabular.delimited_sample import COMBINE, SAME, has_header
-from daskrun.data.tabular.delimited_text import Dialect, header_names, parse
+from daskrun.data.tabular.delimited_text import Dialect, Missing, header_names, parse
 from daskrun.data.tabular.fitting import (
     Fitted,
     Unfit,
@@ -74,6 +75,7 @@ class DelimitedReader:
         self._types: dict[str, str] = dict(reader["columns"])
         self._bytes = ByteReader(self._dialect, cache, exact=reader["exact"])
         self._warnings = Warnings()
+        self._words = False
 
     @property
     def warnings(self) -> list[str]:
@@ -182,19 +184,37 @@ class DelimitedReader:
         """Parse and convert in one go, as almost every piece can be."""
         types = {name: parsed_as(self._types[name]) for name in columns}
         data = self._dialect.utf8(raw.data)
-        table = parse(data, self._dialect.separator, names, types)
+        table = self._parse(data, names, types)
         whole = [name for name in columns if self._types[name] in ("int", "int_as_float")]
         if whole and has_hex(data) and self._hex_in(data, names, whole):
             raise Unfit
         found = {}
         for name in columns:
-            column, kind = table.column(name), self._types[name]
-            if kind == "text" and not self._reader["empty_as_string"]:
-                column = without_empty(column)
-            found[name] = finish(column, kind)
+            found[name] = finish(table.column(name), self._types[name])
         if self._reader["strict_types"] and any(change for _, change in found.values()):
             raise Unfit
         return table.num_rows, found
+
+    def _parse(self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
+        """Parse data; where words such as ``NA`` were met, with those from then on.
+
+        Which of the two it is can't be seen in the values: a float column's ``nan`` is one anyway.
+        """
+        import pyarrow as pa
+
+        separator, as_string = self._dialect.separator, self._reader["empty_as_string"]
+        if not self._words:
+            missing = Missing.EMPTY_NOT_TEXT if as_string else Missing.EMPTY
+            with suppress(pa.ArrowInvalid):
+                return parse(data, separator, names, types, missing=missing)
+        table = parse(data, separator, names, types)
+        self._words = True  # only for what has such words: others can't be parsed either way
+        for name in types:
+            if not as_string and self._types[name] == "text":
+                position = table.schema.get_field_index(name)
+                column = without_empty(table.column(position))
+                table = table.set_column(position, name, column)
+        return table
 
     def _hex_in(self, data: bytes, names: Sequence[str], columns: Sequence[str]) -> bool:
         """Whether columns of whole numbers have a text such as ``0x1F``: pyarrow makes 31 of it."""

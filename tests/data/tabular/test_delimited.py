@@ -12,6 +12,7 @@ from reading import Opened, read_all
 
 from daskrun.data import Dataset
 from daskrun.data.tabular.contracts import Piece
+from daskrun.data.tabular.convert import NULLS
 from daskrun.data.tabular.delimited import DelimitedSource
 from daskrun.data.tabular.types import DataType, to_frame
 from daskrun.errors import DatasetError, TableError
@@ -159,6 +160,43 @@ def test_missing_values(made, tmp_path):
     assert rows["n"].isna().tolist() == [True, True, False]
     rows = read_all(made(text, empty_as_string=True), tmp_path).rows
     assert rows["t"].tolist() == ["NA", "", ""]
+
+
+WORDS = st.sampled_from([*NULLS, "-NAN", "inf", "1", "2.5", "0", "x", "2024-05-31"])
+TYPES = {
+    "i": DataType.to_long(),
+    "f": DataType.to_float(),
+    "b": DataType.to_bool(),
+    "d": DataType.to_datetime(),
+    "o": DataType.to_datetime("%Y-%m-%d"),
+    "t": DataType.to_string(),
+}
+
+
+@pytest.mark.parametrize("as_string", [False, True])
+@given(cells=st.lists(st.tuples(*[WORDS] * len(TYPES)), min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_words_for_missing_are_the_same_after_any_piece(tmp_path_factory, as_string, cells):
+    """Pieces without such words are parsed in another way until one has some."""
+    folder = tmp_path_factory.mktemp("words")
+    lines = [",".join([*TYPES, "end"]), *[",".join([*row, "0"]) for row in cells]]
+    (folder / "a.csv").write_text("\n".join(lines))
+    (folder / "worded.csv").write_text(f"{lines[0]}\n1,NA,1,NA,NA,NA,0\n")
+    paths = (str(folder / "a.csv"), str(folder / "worded.csv"))
+    source = DelimitedSource(paths, str(folder), set_column_types=TYPES, empty_as_string=as_string)
+    fresh, worded = Opened(source, folder), Opened(source, folder)
+    *pieces, last = fresh.pieces(1)
+    worded.reader.read(last, worded.file(last), list(TYPES), False)
+    for piece in pieces:
+        found = []
+        for opened in (fresh, worded):
+            opened.reader._words &= opened is worded
+            try:
+                rows = opened.reader.read(piece, opened.file(piece), list(TYPES), False)
+                found.append(to_frame(rows.table).to_dict("list"))
+            except TableError as error:
+                found.append(str(error))
+        assert repr(found[0]) == repr(found[1])
 
 
 def test_types_are_those_asked_for(made, tmp_path):
