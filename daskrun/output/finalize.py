@@ -80,6 +80,11 @@ class Finalizer:
         """What is odd about the output: headers that differ from its own."""
         return self._headers.warnings
 
+    @property
+    def mark(self) -> str:
+        """What the output is known by, hidden or published, once all is copied."""
+        return _mark(os.fstat(self._output), self._end)
+
     def commit(self, index: int, part: str, offset: int, length: int, head: int, crc: int) -> None:
         """Take in which bytes of a part are the rows of a mini-batch, ``head`` of them a header.
 
@@ -308,3 +313,17 @@ class Finalizer:
             os.close(descriptor)
         self._open.clear()
         self._output = -1
+
+
+def file_mark(path: Path) -> str:
+    """Give the mark of a file, ``""`` where there is none; see :attr:`Finalizer.mark`."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return _mark(found, found.st_size)
+
+
+def _mark(found: os.stat_result, size: int) -> str:
+    # The time is not in it: renaming and linking keep it, copies on their way do not.
+    return f"{found.st_dev}:{found.st_ino}:{size}"

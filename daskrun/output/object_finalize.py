@@ -73,6 +73,11 @@ class ObjectFinalizer:
         """What is odd about the output: headers that differ from its own."""
         return self._headers.warnings
 
+    @property
+    def mark(self) -> str:
+        """What the object is known by once it is there."""
+        return self._publication.mark
+
     def commit(self, index: int, part: str, offset: int, length: int, head: int, crc: int) -> None:
         """Take in which bytes of a part are the rows of a mini-batch; as :class:`Finalizer`."""
         self._committed.commit(index, part, offset, length, head, crc)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.settings import ASIDE
 from daskrun.errors import SettingsError, StorageError
-from daskrun.output.finalize import Finalizer
+from daskrun.output.finalize import Finalizer, file_mark
 from daskrun.output.folder import prepare_output, sweep
 from daskrun.storage.urls import is_url, shown_url, without_secrets
 
@@ -42,6 +42,10 @@ class Joining(Protocol):
     def abandon(self) -> None:
         """Give up without publishing."""
 
+    @property
+    def mark(self) -> str:
+        """What :meth:`OutputPlace.published` knows the output by; asked when all is committed."""
+
 
 class OutputPlace(Protocol):
     """The folder of one run's output."""
@@ -60,6 +64,12 @@ class OutputPlace(Protocol):
 
     def joining(self, name: str) -> Joining:
         """Begin to put the output ``name`` together."""
+
+    def parts_there(self) -> dict[str, int]:
+        """Give name and size of each of the run's parts."""
+
+    def published(self, name: str, mark: str) -> bool:
+        """Tell whether what a driver that died had marked so is the output ``name`` already."""
 
     def sweep(self) -> None:
         """Remove the run's parts, and what else it left beside its output."""
@@ -87,6 +97,20 @@ class FolderPlace:
     def joining(self, name: str) -> Joining:
         """Begin a hidden file beside the output."""
         return Finalizer(Path(self.parts), self._folder / name)
+
+    def parts_there(self) -> dict[str, int]:
+        """Look at the files in the folder of parts."""
+        try:
+            with os.scandir(self.parts) as entries:
+                return {e.name: e.stat().st_size for e in entries if e.is_file()}
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise StorageError(f"can't list the parts in {self.parts}: {error}") from error
+
+    def published(self, name: str, mark: str) -> bool:
+        """Tell whether the file of that name is the one that was marked."""
+        return file_mark(self._folder / name) == mark
 
     def sweep(self) -> None:
         """Remove the folder of parts."""
@@ -129,6 +153,14 @@ class UrlPlace:
         from daskrun.output.object_finalize import ObjectFinalizer
 
         return ObjectFinalizer(self._folder, self._aside, name)
+
+    def parts_there(self) -> dict[str, int]:
+        """List the objects among the parts."""
+        return self._folder.sizes(self._aside)
+
+    def published(self, name: str, mark: str) -> bool:
+        """Tell whether the object of that name has the mark."""
+        return self._folder.published(name, mark)
 
     def sweep(self) -> None:
         """Delete the run's parts."""

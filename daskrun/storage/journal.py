@@ -83,18 +83,27 @@ class Journal:
         return cls(path, continue_at=end)
 
     @staticmethod
-    def read(path: Path) -> Iterator[dict[str, Any]]:
+    def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
         """Give the records in order, up to the first that is torn or corrupt.
+
+        Parameters
+        ----------
+        path
+            The file.
+        kinds
+            Only records whose first entry is ``kind``, one of these; the others are not parsed.
 
         Raises
         ------
         StorageError
             The file can't be read.
         """
+        begin = tuple(b'{"kind":"%b"' % kind.encode() for kind in kinds)
         try:
             with path.open("rb") as file:
                 for _, text in _whole_lines(file):
-                    yield json.loads(text)
+                    if not begin or text.startswith(begin):
+                        yield json.loads(text)
         except OSError as error:
             raise StorageError(f"can't read the journal {path}: {error}") from error
 

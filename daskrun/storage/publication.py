@@ -20,6 +20,8 @@ class Publication(Protocol):
     """Whether :meth:`copy` can be asked."""
     smallest: int
     """Bytes that a piece must have, the last one excepted."""
+    mark: str
+    """What :meth:`UrlFolder.published` knows the object by."""
 
     def write(self, number: int, data: bytes) -> None:
         """Write piece ``number`` (0, 1, 2, …)."""
@@ -50,7 +52,7 @@ class Staged:
     def __init__(self, folder: UrlFolder, name: str) -> None:
         self._folder = folder
         self._name = name
-        self._aside = f"{name}.{random.getrandbits(64):016x}.tmp"
+        self._aside = self.mark = f"{name}.{random.getrandbits(64):016x}.tmp"
         self._file: Any = None
 
     def write(self, number: int, data: bytes) -> None:

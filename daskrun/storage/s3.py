@@ -72,6 +72,19 @@ class S3Folder(UrlFolder):
                     "abort_multipart_upload", Bucket=bucket, Key=name, UploadId=number
                 )
 
+    def published(self, name: str, mark: str) -> bool:
+        """Tell whether the object of a name has the mark."""
+        what = f"look at {self.shown(name)}"
+        try:
+            return self.patiently(what, lambda: self.has_mark(name, mark), plain=True)
+        except FileNotFoundError:
+            return False
+
+    def has_mark(self, name: str, mark: str) -> bool:
+        """Ask once for the mark among an object's metadata."""
+        found = self.call("head_object", name).get("Metadata", {})
+        return bool(found.get(MARK) == mark)
+
     def _put(self, name: str, data: bytes) -> None:
         self.call("put_object", name, Body=data)
 
@@ -121,7 +134,8 @@ class Multipart:
         self._name = name
         self._note = note
         self._what = f"write {folder.shown(name)}"
-        self._mark = {MARK: f"{random.getrandbits(128):032x}"}
+        self.mark = f"{random.getrandbits(128):032x}"
+        self._metadata = {MARK: self.mark}
         self._lock = threading.Lock()
         self._upload = ""
         self._first: bytes | None = None
@@ -172,7 +186,8 @@ class Multipart:
         # Without `overwrite` S3 holds against the name at the last moment too.
         guard = {} if overwrite else {"IfNoneMatch": "*"}
         if not self._upload:
-            self._conclude("put_object", guard, Body=self._first or b"", Metadata=self._mark)
+            body = self._first or b""
+            self._conclude("put_object", guard, Body=body, Metadata=self._metadata)
             self._first = None
             return
         pieces = [{"PartNumber": n + 1, "ETag": self._tags[n]} for n in sorted(self._tags)]
@@ -236,7 +251,7 @@ class Multipart:
             self._abort(folder.read([(self._note, 0, size)])[0].decode())
         begun = folder.patiently(
             self._what,
-            lambda: folder.call("create_multipart_upload", self._name, Metadata=self._mark),
+            lambda: folder.call("create_multipart_upload", self._name, Metadata=self._metadata),
         )
         if self._note:
             folder.put(self._note, str(begun["UploadId"]).encode())
@@ -265,6 +280,5 @@ class Multipart:
     def _is_mine(self) -> bool:
         """Whether the object is there after all: S3 may have done it and not been heard."""
         with suppress(Exception):
-            found = self._folder.call("head_object", self._name)
-            return bool(found.get("Metadata", {}).get(MARK) == self._mark[MARK])
+            return self._folder.has_mark(self._name, self.mark)
         return False

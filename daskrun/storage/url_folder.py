@@ -109,16 +109,21 @@ class UrlFolder:
 
     def names(self, below: str = "") -> list[str]:
         """List all objects of the folder, or of one in it, relative to that, sorted."""
+        return list(self.sizes(below))
+
+    def sizes(self, below: str = "") -> dict[str, int]:
+        """List all objects of the folder, or of one in it, as :meth:`names` does, with sizes."""
         base = self.path(below) if below else self._base
 
-        def find() -> list[str]:
+        def find() -> dict[str, int]:
             self.system.invalidate_cache()
-            return sorted(path[len(base) + 1 :] for path in self.system.find(base))
+            found = self.system.find(base, detail=True)
+            return {path[len(base) + 1 :]: int(found[path]["size"]) for path in sorted(found)}
 
         try:
             return self.patiently(f"list {self.shown(below)}", find, plain=True)
         except FileNotFoundError:
-            return []
+            return {}
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete objects; one that isn't there is no error."""
@@ -135,6 +140,17 @@ class UrlFolder:
             begins the same object.
         """
         return Staged(self, name)
+
+    def published(self, name: str, mark: str) -> bool:
+        """Tell whether the object of a name is the publication that had this mark.
+
+        Its driver may have been killed while the object was moved to its name: then it is at both.
+        """
+        aside = self.sizes()
+        if name not in aside or aside.get(mark, aside[name]) != aside[name]:
+            return False
+        self.delete([mark] if mark in aside else [])
+        return True
 
     def forget(self, below: str) -> None:
         """Delete all objects of a folder in it, and what was begun there and never ended."""
