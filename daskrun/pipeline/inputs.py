@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.data.dataset import FileDataset
 from daskrun.data.plan import FilePlan
 from daskrun.data.tabular.dataset import TabularDataset
+from daskrun.engine.target import INLINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from daskrun.core.minibatch import Plan
@@ -22,6 +24,8 @@ FILES = 10
 """Files of a mini-batch where nothing is said."""
 BYTES = 1 << 20
 """Bytes of a table's mini-batch where nothing is said."""
+CLOSE_LIMIT = 5.0
+"""Seconds that giving back a connection may take."""
 SMALL = 1024
 """Bytes below which a bare number is likely to be meant as a number of something else."""
 
@@ -98,8 +102,13 @@ def make_plan(inputs: Sequence[tuple[str, AnyDataset]], settings: RunSettings) -
     return TablePlan([(name, each.resolve()) for name, each in tables], size, keys)
 
 
+def wait_for_rows(inputs: Sequence[tuple[str, AnyDataset]]) -> bool:
+    """Tell whether a plan can be made only of what :func:`stored` gives."""
+    return any(isinstance(each, TabularDataset) and each.is_lazy for _, each in inputs)
+
+
 def stored(
-    inputs: Sequence[tuple[str, AnyDataset]], folder: Path, settings: RunSettings
+    inputs: Sequence[tuple[str, AnyDataset]], folder: Path, settings: RunSettings, target: object
 ) -> list[tuple[str, AnyDataset]] | None:
     """Write dataframes among the inputs to Parquet files; None when there is none.
 
@@ -107,15 +116,48 @@ def stored(
     ----------
     folder
         Where to, a folder of the run's own that its workers can read.
+    target
+        Where the run's nodes are, as in ``StepRequest``. Dask dataframes are computed there unless
+        Dask has been told of another place, such as a default client.
+
+    Raises
+    ------
+    DatasetError
+        They can't be computed or written.
+    StorageError
+        No scheduler answers there.
     """
     size = settings.mini_batch_size
     assert size is not None
-    found = False
+    tables = [each for _, each in inputs if isinstance(each, TabularDataset)]
+    if not any(table.in_memory for table in tables):
+        return None
     written: list[tuple[str, AnyDataset]] = []
-    for number, (name, dataset) in enumerate(inputs):
-        if isinstance(dataset, TabularDataset) and dataset.in_memory:
-            found = True
-            written.append((name, dataset.stored(folder / str(number), size)))
-        else:
+    with _scheduler(target if wait_for_rows(inputs) else None) as scheduler:
+        for number, (name, dataset) in enumerate(inputs):
+            if isinstance(dataset, TabularDataset) and dataset.in_memory:
+                dataset = dataset.stored(folder / str(number), size, scheduler)
             written.append((name, dataset))
-    return written if found else None
+    return written
+
+
+@contextmanager
+def _scheduler(target: object) -> Iterator[Any]:
+    """Give a client of the run's cluster; None where there is none, or Dask has a choice made."""
+    if target is None or target == INLINE:
+        yield None
+        return
+    from dask.base import get_scheduler
+
+    from daskrun.engine.cluster import Connection
+
+    chosen: Any = get_scheduler  # without types
+    if chosen() is not None:
+        yield None
+        return
+    connection = Connection("", "", CLOSE_LIMIT)
+    try:
+        connection.connect(target)
+        yield connection.client
+    finally:
+        connection.close(quick=True)

@@ -14,7 +14,7 @@ from daskrun.engine.target import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.encode import read_settings
 from daskrun.output.place import output_place
-from daskrun.pipeline.inputs import make_plan, size_notes, stored, with_size
+from daskrun.pipeline.inputs import make_plan, size_notes, stored, wait_for_rows, with_size
 from daskrun.pipeline.parameter import resolve_value
 from daskrun.pipeline.snapshot import Snapshot, find_code
 from daskrun.storage.urls import OWN_MEMORY
@@ -55,7 +55,8 @@ class PreparedStep:
 
     step: ParallelRunStep
     settings: RunSettings
-    plan: Plan
+    plan: Plan | None
+    """None: it can be made only of :meth:`with_stored_inputs`."""
     code: Snapshot
     target: object
     """As :attr:`StepRequest.target`."""
@@ -132,13 +133,21 @@ class PreparedStep:
         ------
         DatasetError
             They can't be computed or written.
+        StorageError
+            The cluster that is to compute them doesn't answer.
         """
         output = self.output_folder(run_folder.name)
         aside = run_folder if output is None else output / ASIDE / run_folder.name
-        written = stored(self.inputs, aside / "inputs", self.settings)
+        written = stored(self.inputs, aside / "inputs", self.settings, self.target)
         if written is None:
             return self
         return replace(self, plan=make_plan(written, self.settings))
+
+    @property
+    def _roots(self) -> list[str]:
+        """Where each input is; ``""`` for a dataframe."""
+        planned = self.plan.inputs if self.plan is not None else ()
+        return [each.root for each in planned] or [""] * len(self.inputs)
 
     @property
     def _output_options(self) -> dict[str, Any]:
@@ -146,6 +155,7 @@ class PreparedStep:
 
     def story(self, step_run_id: str) -> dict[str, Any]:
         """Tell what was asked, as JSON that holds no secret."""
+        plan = self.plan
         settings = asdict(self.settings)
         settings["environment_variables"] = sorted(settings["environment_variables"])
         config = self.step.parallel_run_config
@@ -155,10 +165,10 @@ class PreparedStep:
             "settings": settings,
             "entry_script": str(self.code.root / self.code.entry_script),
             "inputs": [
-                {"name": name, "dataset": repr(dataset), "root": shown_url(planned.root)}
-                for planned, (name, dataset) in zip(self.plan.inputs, self.inputs, strict=True)
+                {"name": name, "dataset": repr(dataset), "root": shown_url(root)}
+                for root, (name, dataset) in zip(self._roots, self.inputs, strict=True)
             ],
-            "mini_batches": self.plan.known if self.plan.complete else None,
+            "mini_batches": plan.known if plan is not None and plan.complete else None,
             "output": self.output(step_run_id),
             "compute_target": repr(config.compute_target),
             "environment": config.environment.as_record() if config.environment else None,
@@ -169,6 +179,7 @@ class PreparedStep:
         self, run: RunFolder, pipeline_run_id: str, workspace: Workspace, experiment: str
     ) -> StepRequest:
         """Copy the code into the run's folder and give what the driver is asked."""
+        assert self.plan is not None
         context = {
             "workspace": str(workspace.folder),
             "experiment": experiment,
@@ -334,8 +345,9 @@ def _find_target(
 def _plan(step: ParallelRunStep, found: _Checked, given: Mapping[str, Any]) -> PreparedStep:
     inputs = tuple((name, each.resolve(given)) for name, each in step.named_inputs)
     settings = with_size(found.settings, inputs[0][1].kind)
-    plan = make_plan(inputs, settings)
+    plan = None if wait_for_rows(inputs) else make_plan(inputs, settings)
     size = resolve_value(step.parallel_run_config.mini_batch_size, given)
     small = size_notes(found.settings, inputs[0][1].kind, size)
-    notes = (*found.notes, *small, *(text for each in plan.inputs for text in each.warnings))
+    planned = plan.inputs if plan is not None else ()
+    notes = (*found.notes, *small, *(text for each in planned for text in each.warnings))
     return PreparedStep(step, settings, plan, found.code, found.target, found.store, inputs, notes)

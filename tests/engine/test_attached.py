@@ -71,6 +71,11 @@ class Cluster:
         wait_for(lambda: "Registered to" in self._text(number), 30)
         return worker
 
+    @property
+    def workers(self) -> list[int]:
+        """Process ids of the workers."""
+        return [process.pid for process in self.processes[1:]]
+
     def _start(self, *command: str) -> subprocess.Popen[bytes]:
         log = self._folder / f"cluster-{len(self.processes)}.log"
         code = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"

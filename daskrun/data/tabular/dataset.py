@@ -366,9 +366,22 @@ class TabularDataset:
         """Whether it is a dataframe, which a run needs :meth:`stored` in a folder first."""
         return hasattr(self.source, "write")
 
-    def stored(self, folder: str | Path, mini_batch_size: int) -> TabularDataset:
-        """Give the same dataset with its dataframe written to Parquet files in a folder."""
-        return replace(self, source=cast("Any", self.source).write(str(folder), mini_batch_size))
+    @property
+    def is_lazy(self) -> bool:
+        """Whether it is a dataframe whose rows are not known before it is :meth:`stored`."""
+        return not hasattr(self.source, "listing")
+
+    def stored(
+        self, folder: str | Path, mini_batch_size: int, scheduler: Any = None
+    ) -> TabularDataset:
+        """Give the same dataset with its dataframe written to Parquet files in a folder.
+
+        ``scheduler`` computes a Dask dataframe that is not persisted; None: what Dask chooses.
+        """
+        source = cast("Any", self.source)
+        if self.is_lazy and scheduler is not None:
+            source = source.computed_by(scheduler)
+        return replace(self, source=source.write(str(folder), mini_batch_size))
 
     def readable(self, mini_batch_size: int) -> TabularDataset:
         """Give the same dataset, a dataframe in a form that can be read and cut to this size."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import socket
+import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +81,23 @@ def _names(folder: str, options: Mapping[str, Any]) -> list[str]:
         return []
 
 
+def clear_folder(folder: str, options: Mapping[str, Any]) -> None:
+    """Remove a folder that was opened here and what was written there, as far as that goes.
+
+    Tasks that can't be stopped may still be writing: it is renamed before it is removed, and from
+    then on they find no folder.
+    """
+    with suppress(Exception):  # what ended the writing is what is told
+        if is_url(folder):
+            remote = RemoteFolder(folder, options)
+            for name in _names(folder, options):
+                remote.system.rm_file(remote.path(name))
+            return
+        away = Path(f"{folder}.{uuid4().hex[:12]}")
+        Path(folder).rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+
 def check_written(folder: str, names: Sequence[str], options: Mapping[str, Any]) -> None:
     """Check that all files are here: workers may have another folder under this name.
 
@@ -92,6 +113,20 @@ def check_written(folder: str, names: Sequence[str], options: Mapping[str, Any])
             f"not see them, such as {missing[0]!r} in {shown_url(folder)!r}: that folder is "
             "another one there. Give a folder that all share, or a URL."
         )
+
+
+def holder(frame: Any) -> Any:
+    """Give the client on whose cluster a Dask dataframe is persisted, None for none.
+
+    No other scheduler can compute it, whichever is the current one.
+    """
+    if "distributed" not in sys.modules:
+        return None
+    from distributed.client import futures_of
+
+    look: Any = futures_of  # without types
+    held = look(frame)
+    return held[0].client if held else None
 
 
 def parts(
@@ -133,9 +168,20 @@ def write_frame(
 def write_part(
     table: pa.Table, folder: str, name: str, mini_batch_size: int, options: Mapping[str, Any]
 ) -> None:
-    """Write a file, whole or not at all: it may be written again while it is read."""
+    """Write a file, whole or not at all: it may be written again while it is read.
+
+    Raises
+    ------
+    DatasetError
+        The folder, which :func:`open_folder` has made, is not seen here.
+    """
     if not is_url(folder):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        # Not made here: that would bring back the folder of a submit that has failed meanwhile.
+        if not Path(folder).is_dir():
+            raise DatasetError(
+                f"a dataframe can't be written to {folder!r} on {socket.gethostname()}: that "
+                "folder is not there. Give a folder that all workers share, or a URL."
+            )
         aside = Path(folder) / f".{name}-{uuid4().hex[:12]}"
         try:
             _write(table, str(aside), mini_batch_size)

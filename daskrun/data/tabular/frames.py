@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from daskrun.data.listing import Listing
 from daskrun.data.paths import PathTable
+from daskrun.data.protocols import shown_url
 from daskrun.data.tabular.contracts import Cut, Rows
 from daskrun.data.tabular.frame_table import (
     check_names,
@@ -20,7 +21,14 @@ from daskrun.data.tabular.frame_table import (
     to_table,
     whole_categories,
 )
-from daskrun.data.tabular.frame_write import check_written, open_folder, parts, write_part
+from daskrun.data.tabular.frame_write import (
+    check_written,
+    clear_folder,
+    holder,
+    open_folder,
+    parts,
+    write_part,
+)
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -143,8 +151,12 @@ class PandasSource:
         """
         options = dict(storage_options or {})
         source = open_folder(folder, options)
-        write_part(self.table, folder, _NAME, mini_batch_size, options)
-        check_written(folder, [_NAME], options)
+        try:
+            write_part(self.table, folder, _NAME, mini_batch_size, options)
+            check_written(folder, [_NAME], options)
+        except BaseException:
+            clear_folder(folder, options)
+            raise
         return source
 
 
@@ -159,8 +171,8 @@ class DaskSource:
     frame: Any
     """``dask.dataframe.DataFrame``."""
     scheduler: Any = None
-    """What computes it: a name that Dask knows or a client; None: the current client, else
-    Dask's own threads."""
+    """What computes it, unless it is persisted on a cluster: a name that Dask knows or a client.
+    None: the current client, else Dask's own threads."""
     _looked_at: dict[int, ParquetSource] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -181,6 +193,10 @@ class DaskSource:
     def check(self) -> None:
         """Check the names of the columns; values are looked at where they are written."""
         check_names(self.frame.columns, "from_dask_dataframe()")
+
+    def computed_by(self, scheduler: Any) -> DaskSource:
+        """Give the same dataframe with another scheduler."""
+        return DaskSource(self.frame, scheduler)
 
     def as_source(self, mini_batch_size: int) -> ParquetSource:
         """Write it to a temporary folder, kept until this process ends, and give that.
@@ -216,25 +232,34 @@ class DaskSource:
             If a partition can't be computed or can't be a table, or the folder can't be written
             or is not empty, or is another one for the workers.
         """
-        import dask.base
-
         self.check()
         options = dict(storage_options or {})
         source = open_folder(folder, options)
-        names, writes = parts(self.frame, folder, mini_batch_size, options)
-        compute: Any = dask.base.compute  # without types
-        chosen = {} if self.scheduler is None else {"scheduler": self.scheduler}
         try:
-            compute(*writes, **chosen)
+            self._compute(folder, mini_batch_size, options)
+        except BaseException:
+            clear_folder(folder, options)
+            raise
+        return source
+
+    def _compute(self, folder: str, mini_batch_size: int, options: Mapping[str, Any]) -> None:
+        """Have the partitions written, by Dask."""
+        import dask.base
+
+        compute: Any = dask.base.compute  # without types
+        try:
+            names, writes = parts(self.frame, folder, mini_batch_size, options)
+            scheduler = holder(self.frame) or self.scheduler
+            compute(*writes, **({} if scheduler is None else {"scheduler": scheduler}))
         except DatasetError:
             raise
         except Exception as error:  # whatever computing the user's dataframe raises
             raise DatasetError(
                 f"from_dask_dataframe(): the dataframe could not be computed and written to "
-                f"{folder!r}: {type(error).__name__}: {error}. Try dataframe.compute() on its own."
+                f"{shown_url(folder)!r}: {type(error).__name__}: {error}. Try dataframe.compute() "
+                "on its own."
             ) from error
         check_written(folder, names, options)
-        return source
 
 
 class FrameSplitter:
