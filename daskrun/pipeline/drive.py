@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from daskrun.core.report import ErrorGroup, Report, RunStatus
+from daskrun.pipeline.cancel import CancelWatch
 from daskrun.pipeline.state import LiveState, ProgressKeeper
 
 if TYPE_CHECKING:
@@ -57,6 +58,13 @@ class PipelineDriver:
         """Start the thread and return at once."""
         # Before the state is noted: a run that is Running and not locked has lost its process.
         held = self.state.folder.drive()
+        try:
+            if self.state.folder.last_state()["status"] != RunStatus.NOT_STARTED.value:
+                # It was asked of a driver that is gone, not of this one.
+                self.state.folder.forget_cancel()
+        except BaseException:
+            held.close()
+            raise
         self.state.enter(RunStatus.RUNNING)
         # Not a daemon: the process must not end under a run.
         name = f"daskrun-{self.state.folder.id}"
@@ -73,7 +81,8 @@ class PipelineDriver:
         # The lock goes last: who sees it free must see the end too.
         with held:
             try:
-                status, sentence = self._run_steps()
+                with CancelWatch(self.state.folder, self.cancel):
+                    status, sentence = self._run_steps()
             except Exception as error:
                 logger.exception("run %s: its driver failed", self.state.folder.id)
                 status = RunStatus.FAILED

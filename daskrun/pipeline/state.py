@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from dataclasses import asdict
@@ -192,9 +194,17 @@ class StoredState:
         return True
 
     def cancel(self, reason: str) -> None:
-        """Refuse: only the process that drives a run can end it."""
-        if not self.status.ended:
-            raise DaskrunError(
-                f"run {self.folder.id} is driven by another process, which alone can cancel it "
-                f"({reason}). Press Ctrl-C there, or send that process SIGTERM."
-            )
+        """Ask the process that drives it to end it; nothing happens when it has ended.
+
+        Raises
+        ------
+        StorageError
+            The run's folder can't be written.
+        """
+        if self.status.ended:
+            return
+        if self._whole is not None:
+            self._whole.cancel(reason)
+        else:
+            who = f"process {os.getpid()} on {socket.gethostname()}"
+            self.folder.ask_to_cancel(f"{reason} (in {who})")

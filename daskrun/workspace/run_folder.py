@@ -20,6 +20,8 @@ REPORT = "report.json"
 STATES = "states"
 ALIVE = "driver.lock"
 """Locked while a process drives the run."""
+CANCEL = "cancel.json"
+"""There while another process wants the one that drives the run to end it."""
 
 
 class RunFolder:
@@ -100,6 +102,31 @@ class RunFolder:
     def report(self) -> dict[str, Any] | None:
         """Give how the run ended, None when it has not."""
         return _read(self.path / REPORT)
+
+    def ask_to_cancel(self, reason: str) -> None:
+        """Ask the process that drives the run, whichever it is, to end it.
+
+        Raises
+        ------
+        StorageError
+            The folder can't be written.
+        """
+        try:
+            write_whole(self.path / CANCEL, _encode({"reason": reason, "time": time.time()}))
+        except OSError as error:
+            raise StorageError(
+                f"run {self.id} can't be asked to end: {error}. Press Ctrl-C in the process that "
+                "drives it."
+            ) from error
+
+    def asked_to_cancel(self) -> str | None:
+        """Give the reason for which the run is asked to end, None when it isn't."""
+        asked = _read(self.path / CANCEL)
+        return str(asked["reason"]) if asked is not None else None
+
+    def forget_cancel(self) -> None:
+        """Remove what :meth:`ask_to_cancel` has left."""
+        (self.path / CANCEL).unlink(missing_ok=True)
 
     def drive(self) -> RunLock:
         """Take the lock that says that this process drives the run."""

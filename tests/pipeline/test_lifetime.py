@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from running import wait_for
+from running import wait_for, wait_until_nothing_is_left
 
 HEAD = """
 import faulthandler, sys
@@ -142,6 +142,24 @@ def test_ctrl_c_inside_a_wait(work, script):
     assert "KeyboardInterrupt" in err
     assert process.returncode in (1, 130, -signal.SIGINT)
     assert status_of(work) == "Canceled"
+
+
+@pytest.mark.parametrize("target", [None, "inline", "tcp://127.0.0.1:9"])
+def test_another_process_cancels(work, script, target):
+    """At the last target nobody answers: the run is still connecting."""
+    from daskrun import Experiment
+
+    entry = SLOW.replace("0.5", "1.5") if target == "inline" else ENDLESS
+    code = "print(run.id, flush=True)\nprint(run.wait_for_completion(raise_on_error=False))"
+    process = script(code, entry=entry, target=target)
+    run = Experiment(work.ws, "trial").get_run(process.stdout.readline().strip())
+    wait_for(lambda: run.get_steps()[0].get_status() == "Running")
+    run.cancel("enough")
+    assert run.wait_for_completion(raise_on_error=False, timeout_seconds=30) == "Canceled"
+    assert f"enough (in process {os.getpid()} on " in run.sentence
+    out, err = finish(process)
+    assert (process.returncode, out.strip()) == (0, "Canceled"), err
+    assert wait_until_nothing_is_left() == []
 
 
 def test_a_killed_driver_is_seen_as_a_failed_run(work, script):

@@ -8,21 +8,23 @@ import weakref
 from dataclasses import replace
 
 import pytest
+from running import wait_for
 
 from daskrun import (
-    DaskrunError,
     Experiment,
     RunCanceledError,
     RunDetails,
     RunFailedError,
     SettingsError,
+    StorageError,
     WaitTimeoutError,
 )
 from daskrun.core.events import RunEnded
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.engine import driver
+from daskrun.pipeline import cancel, lifetime
 from daskrun.pipeline import experiment as experiment_file
-from daskrun.pipeline import lifetime
+from daskrun.workspace import run_folder
 
 DONE = Report(RunStatus.COMPLETED, "all done.", 1, 1, 0, 0, 1, 1, 0, 1, 0, (), (), 0.1)
 
@@ -218,12 +220,66 @@ def test_what_another_process_sees(work, engine, monkeypatch):
         patch.setattr(experiment_file, "_live", {})
         other = Experiment(work.ws, "trial").get_run(run.id)
     assert other.get_status() == "Running"
-    with pytest.raises(DaskrunError, match="driven by another process"):
-        other.cancel()
     with pytest.raises(WaitTimeoutError):
         other.wait_for_completion(timeout_seconds=0.05)
     engine.go.set()
     assert other.wait_for_completion(timeout_seconds=30) == "Completed"
+    other.cancel()
+    assert not (other.folder / "cancel.json").exists()
+
+
+def get_as_another(work, run, monkeypatch):
+    """Give a run as a process sees it that doesn't drive it."""
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment_file, "_live", {})
+        return Experiment(work.ws, "trial").get_run(run.id)
+
+
+@pytest.mark.parametrize("of_step", [False, True])
+def test_another_process_asks_the_run_to_end(work, engine, monkeypatch, of_step):
+    run = work.submit()
+    assert engine.started.wait(10)
+    other = get_as_another(work, run, monkeypatch)
+    asked = other.get_steps()[0] if of_step else other
+    asked.cancel("it is late")
+    with pytest.raises(RunCanceledError, match=f"it is late .in process {os.getpid()} on "):
+        other.wait_for_completion(timeout_seconds=30)
+    assert run.wait_for_completion(raise_on_error=False) == "Canceled"
+    assert wait_for(lambda: not (run.folder / "cancel.json").exists())
+    states = len(run.get_details()["states"])
+    other.cancel()
+    assert not (run.folder / "cancel.json").exists()
+    assert len(run.get_details()["states"]) == states
+
+
+def test_a_request_nobody_heard_is_not_for_the_next_driver(work, engine, monkeypatch):
+    def slow(self):
+        time.sleep(3 * cancel.LOOK)
+        return RunStatus.CANCELED if self._canceled else RunStatus.COMPLETED, ""
+
+    run = work.submit()
+    engine.go.set()
+    run.wait_for_completion()
+    run._state.folder.ask_to_cancel("too late")
+    monkeypatch.setattr(experiment_file.PipelineDriver, "_run_steps", slow)
+    again = experiment_file.PipelineDriver(run._state.folder)
+    again.start()
+    assert again.state.wait(30)
+    assert again.state.status is RunStatus.COMPLETED
+    assert run._state.folder.asked_to_cancel() is None
+
+
+def test_a_request_that_can_not_be_kept_says_so(work, engine, monkeypatch):
+    run = work.submit()
+    assert engine.started.wait(10)
+    other = get_as_another(work, run, monkeypatch)
+
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_folder, "write_whole", full)
+    with pytest.raises(StorageError, match=r"can't be asked to end: .*No space.*Press Ctrl-C"):
+        other.cancel()
 
 
 def test_a_status_or_a_wait_tells_of_a_failure(work, engine):

@@ -1,0 +1,60 @@
+"""Cancelling from another process: a small file in the run's folder, which its driver looks for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from daskrun.errors import DaskrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daskrun.workspace.run_folder import RunFolder
+
+logger = logging.getLogger("daskrun")
+LOOK = 0.5
+"""Seconds between two looks."""
+
+
+class CancelWatch:
+    """Looks for what other processes ask, while a run is driven; a context manager.
+
+    In a thread of its own, so that it is heard also while the driver connects, imports, or runs
+    the user's code inline.
+
+    Parameters
+    ----------
+    folder
+        The run's; this process holds its lock.
+    cancel
+        Called, once at most, with the reason.
+    """
+
+    def __init__(self, folder: RunFolder, cancel: Callable[[str], None]) -> None:
+        self._folder = folder
+        self._cancel = cancel
+        self._over = threading.Event()
+
+    def __enter__(self) -> CancelWatch:
+        name = f"daskrun-cancel-{self._folder.id}"
+        threading.Thread(target=self._look, name=name, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        try:
+            self._folder.forget_cancel()
+        except OSError:  # the next driver of the run does it
+            logger.warning("run %s: a request to cancel it stays", self._folder.id, exc_info=True)
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK):
+            try:
+                reason = self._folder.asked_to_cancel()
+            except DaskrunError:  # a network file system that stumbles: the next look tells
+                continue
+            if reason is not None:
+                self._cancel(reason)
+                return
