@@ -162,13 +162,13 @@ class DelimitedSource:
 
     def splitter(self, reader: dict[str, Any], listing: Listing, mini_batch_size: int) -> Splitter:
         """Give what cuts the files at record ends."""
-        del listing
         return ByteSplitter(
             mini_batch_size,
             exact=reader["exact"],
             count_rows=self.count_rows,
             plain=partial(is_plain, encoding=reader["encoding"]),
             header=partial(has_header, reader["header"], first=reader["first"]),
+            near=not listing.remote,
         )
 
     def _sample(self, listing: Listing) -> DelimitedSample:

@@ -31,6 +31,12 @@ BLOCK = 32 << 20
 """Bytes that a survey looks at: 10 to 60 ms of work, one request to a store, and a memory that does
 not grow with ``mini_batch_size``."""
 
+_FIRST = 4
+"""Blocks of a near file that are as large as all blocks of a far one: mini-batches can begin soon.
+Those behind are this many times as large, as a survey costs a driver 9 ms beside 18 of work."""
+_LEAST_STEP = 64 << 10
+"""Where mini-batches are smaller, blocks stay small, and so does what is found in one."""
+
 EXPANSION = 20
 """How many times larger a compressed file is taken to be when it is plain, at most: tables grow to
 3 to 10 times. What may be larger than a mini-batch then is looked at before it is cut."""
@@ -68,8 +74,10 @@ class ByteSplitter:
         Says of a name whether the file's bytes can be looked at as they are.
     header
         Says of a name whether the file's first record is a header: it is no row.
+    near
+        Whether reading is no request to a store, and a survey needs no copy of its block.
     block
-        Bytes that a survey looks at.
+        Bytes that a survey looks at, of a near file a few times as many.
 
     Examples
     --------
@@ -86,12 +94,14 @@ class ByteSplitter:
         count_rows: bool,
         plain: Callable[[str], bool],
         header: Callable[[str], bool] | None = None,
+        near: bool = False,
         block: int = BLOCK,
     ) -> None:
         self._size = mini_batch_size
         self._exact, self._count_rows = exact, count_rows
         self._plain, self._header = plain, header
         self._block = block
+        self._near = near
 
     def begin(self, name: str, size: int) -> list[Cut] | FileSplit:
         """Cut a file, or give what does when the workers have looked at it."""
@@ -106,7 +116,8 @@ class ByteSplitter:
             return [Cut(start, min(start + self._size, size), -1, self._size) for start in starts]
         header = self._header is not None and self._header(name)
         step = 0 if small else self._size
-        return _SurveyedFile(name, size, step, self._block if plain else 0, header)
+        grown = _FIRST if self._near and self._size >= _LEAST_STEP else 1
+        return _SurveyedFile(name, size, step, self._block if plain else 0, grown, header)
 
 
 class _SurveyedFile:
@@ -122,13 +133,20 @@ class _SurveyedFile:
         Cut at its multiples; 0: not at all, only count.
     block
         Bytes of a survey; 0: one survey for all of a file whose plain size is unknown.
+    grown
+        The first so many are that long, all behind them so many times as long.
     header
         Whether the first record is none of the rows.
     """
 
-    def __init__(self, name: str, size: int, step: int, block: int, header: bool) -> None:
-        self._name, self._size, self._step, self._block = name, size, step, block
-        self.surveys = -(-size // block) if block else 1
+    def __init__(
+        self, name: str, size: int, step: int, block: int, grown: int, header: bool
+    ) -> None:
+        self._name, self._size, self._step = name, size, step
+        self._block, self._grown = block, grown
+        self.surveys = 1
+        if block:
+            self.surveys = min(-(-size // block), grown - 1 - (-size // (grown * block)))
         self._fed = 0
         self._begin = 0  # of the piece that goes on
         self._rows = -1 if header else 0  # of that piece, so far
@@ -139,8 +157,12 @@ class _SurveyedFile:
         """Give the bounds of a block (stop -1: all of the file) and the step."""
         if not self._block:
             return (0, -1, self._step)
-        start = number * self._block
-        return (start, min(start + self._block, self._size), self._step)
+        return (self._start(number), min(self._start(number + 1), self._size), self._step)
+
+    def _start(self, number: int) -> int:
+        """Where a block begins; the first grown one where all before it end together."""
+        grown = self._grown
+        return self._block * (number if number < grown else (number - grown + 1) * grown)
 
     def feed(self, found: Any) -> list[Cut]:
         """Take what :func:`survey_bytes` found in the next block."""

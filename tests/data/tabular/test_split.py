@@ -31,13 +31,16 @@ from daskrun.errors import TableError
 from tests.data.tabular.test_scan import files, pandas_reads_it, raw, read
 
 
-def splitter(size, *, exact=True, count_rows=False, header=False, block=1 << 20, plain=True):
+def splitter(
+    size, *, exact=True, count_rows=False, header=False, block=1 << 20, plain=True, near=False
+):
     return ByteSplitter(
         size,
         exact=exact,
         count_rows=count_rows,
         plain=lambda name: plain,
         header=lambda name: header,
+        near=near,
         block=block,
     )
 
@@ -100,6 +103,22 @@ def test_cuts_are_the_first_record_starts_behind_the_multiples(file, size, block
     again = split(data, size, separator, block=len(data), header=header)
     assert cuts == again
     assert cuts == split(data, size, separator, plain=False, header=header)
+    with mock.patch.object(split_module, "_LEAST_STEP", 1):
+        assert cuts == split(data, size, separator, block=block, header=header, near=True)
+
+
+@pytest.mark.parametrize("size", [1 << 20, 127 << 20, 128 << 20, (128 << 20) + 1, 1000 << 20])
+def test_surveys_of_a_near_file_grow_after_the_first_ones(size):
+    def bounds(step, near):
+        found = splitter(step, near=near, block=32 << 20, count_rows=True).begin("a.csv", size)
+        return [found.request(number)[:2] for number in range(found.surveys)]
+
+    starts = [*range(0, 128 << 20, 32 << 20), *range(128 << 20, size, 128 << 20)]
+    starts = [start for start in starts if start < size]
+    assert bounds(1 << 20, near=True) == list(zip(starts, [*starts[1:], size], strict=True))
+    even = list(range(0, size, 32 << 20))
+    even = list(zip(even, [*even[1:], size], strict=True))
+    assert bounds(1 << 20, near=False) == bounds(1 << 10, near=True) == even
 
 
 @given(files(), st.sampled_from([1, 9, 33]), st.sampled_from([9, 64, 1000]), st.integers(1, 40))
