@@ -10,6 +10,7 @@
     ├── WorkspaceError (RuntimeError)    the workspace folder can't be used
     ├── ComputeTargetException           no such compute target, or it doesn't answer
     ├── StorageError (OSError)           a path or URL can't be read or written
+    │   └── PartError                    finished rows can't be kept: no mini-batch's fault
     ├── EntryScriptError (RuntimeError)  the entry script can't be used (outside a run)
     ├── WrongResultError (TypeError)     run() returned what can't be results
     ├── WaitTimeoutError (TimeoutError)  a wait is over, what was waited for goes on
@@ -117,6 +118,13 @@ class StorageError(DaskrunError, OSError):
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ""
+
+
+class PartError(StorageError):
+    """Rows that are finished can't be kept where they belong: the disk's fault, or the store's.
+
+    No mini-batch is charged for it: the run ends, to be resumed when there is room.
+    """
 
 
 class EntryScriptError(DaskrunError, RuntimeError):

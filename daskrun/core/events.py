@@ -86,6 +86,9 @@ class BundleReturned:
     now: float
     warnings: tuple[str, ...] = ()
     """What readers changed to make data fit, in words; each process says each text once."""
+    trouble: str = ""
+    """Why rows can't be kept where the run's parts are, and what to do about it: the run ends. The
+    mini-batches whose rows these were have no outcome."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from daskrun.errors import PartError, StorageError
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
+from daskrun.storage.remedy import RESUME, explained
 from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
@@ -36,8 +39,8 @@ class Part(Protocol):
 
         Raises
         ------
-        OSError
-            It could not be written.
+        PartError
+            It could not be written: the storage's fault, whatever the data is.
         """
 
     def sync(self) -> None:
@@ -45,7 +48,7 @@ class Part(Protocol):
 
         Raises
         ------
-        OSError
+        PartError
             It would not.
         """
 
@@ -106,7 +109,8 @@ class PartWriter:
         self._end = 0
         self._dirty = False
         self._named = False
-        self._broken: OSError | None = None
+        self._broken: PartError | None = None
+        self._links = 0
 
     @property
     def name(self) -> str:
@@ -118,7 +122,7 @@ class PartWriter:
 
         Raises
         ------
-        OSError
+        PartError
             It could not be written whole. What was written of it is cut off, and the next write
             begins at the same offset. After a failed :meth:`sync` every call fails.
         """
@@ -127,16 +131,16 @@ class PartWriter:
             return offset
         if self._broken is not None:
             raise self._broken
-        if self._descriptor < 0:
-            self._create()
-        self._dirty = True
         try:
+            if self._descriptor < 0:
+                self._create()
+            self._dirty = True
             pwrite_all(self._descriptor, data, offset)
-        except OSError:
+        except OSError as error:
             # Gives the space back; that it fails is no harm, the next write goes over it.
             with suppress(OSError):
                 os.ftruncate(self._descriptor, offset)
-            raise
+            raise self._explained("write", error) from error
         self._end = offset + len(data)
         return offset
 
@@ -147,14 +151,15 @@ class PartWriter:
         if self._broken is not None:
             raise self._broken
         try:
+            self._look_for_name()
             sync_data(self._descriptor)
             if not self._named:
                 sync_folder(self._folder)
                 self._named = True
         except OSError as error:
             # The kernel reports a lost page once and then calls it clean: a second try would lie.
-            self._broken = error
-            raise
+            self._broken = self._explained("keep", error)
+            raise self._broken from error
         self._dirty = False
 
     def close(self) -> None:
@@ -177,6 +182,17 @@ class PartWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         self._descriptor = os.open(self._folder / name, flags, 0o666)
         self._name = name
+        self._links = os.fstat(self._descriptor).st_nlink
+
+    def _look_for_name(self) -> None:
+        """See that the part still has its name: a file without one takes rows, and loses them."""
+        # Some file systems count no links, not even the first.
+        if self._links and not os.fstat(self._descriptor).st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "the part was removed")
+
+    def _explained(self, verb: str, error: OSError) -> PartError:
+        path = self._folder / self._name
+        return PartError(explained(f"can't {verb} rows in {path}", error))
 
 
 class ObjectPart:
@@ -216,13 +232,17 @@ class ObjectPart:
         """Append ``data`` to the object in the making; give the offset where it begins."""
         if not data:
             return self._end
-        if self._file is None:
-            import tempfile  # not at the top: most script processes write to a folder
-
-            self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(self._spool))  # noqa: SIM115
         offset = self._end
-        self._file.seek(offset)  # over what a write that failed has left
-        self._file.write(data)
+        try:
+            if self._file is None:
+                import tempfile  # not at the top: most script processes write to a folder
+
+                self._file = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=str(self._spool))  # noqa: SIM115
+            self._file.seek(offset)  # over what a write that failed has left
+            self._file.write(data)
+        except OSError as error:
+            what = f"can't hold rows in {self._spool} until they are put to the output's URL"
+            raise PartError(explained(what, error)) from error
         if not offset:
             # Names are never used again: the object of one that failed may appear late.
             self._name = f"{self._prefix}{os.getpid()}-{os.urandom(8).hex()}"
@@ -233,12 +253,17 @@ class ObjectPart:
         """Put what was written since the last time, as one object."""
         if not self._end or self._file is None:
             return
-        if self._folder is None:
-            # Here, not at the start: fsspec takes tenths of a second, and init() comes first.
-            from daskrun.storage.url_folder import open_url_folder
+        try:
+            if self._folder is None:
+                # Here, not at the start: fsspec takes tenths of a second, and init() comes first.
+                from daskrun.storage.url_folder import open_url_folder
 
-            self._folder = open_url_folder(self._url, self._options)
-        self._folder.put_file(self._name, self._file, self._end)
+                self._folder = open_url_folder(self._url, self._options)
+            self._folder.put_file(self._name, self._file, self._end)
+        except StorageError as error:
+            text = str(error).rstrip(".")
+            why = "See that the store can be reached and that there is room"
+            raise PartError(f"{text}. {why}, {RESUME}.") from error
         self._end = 0
         self._file.seek(0)
         self._file.truncate()

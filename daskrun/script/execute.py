@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Status
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
-from daskrun.errors import WrongResultError
+from daskrun.errors import PartError, WrongResultError
 from daskrun.script.entry import EntryModule, error_of
 from daskrun.script.tables import Tables, known_of
 from daskrun.script.wire import Cell
@@ -84,7 +84,13 @@ class Executor:
         return self._module.script
 
     def attempt(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
-        """Run one attempt and give its outcome, as the fields of :class:`Outcome`."""
+        """Run one attempt and give its outcome, as the fields of :class:`Outcome`.
+
+        Raises
+        ------
+        PartError
+            Its rows can't be kept, which is no fault of the mini-batch: it has no outcome.
+        """
         index, input_number, load, items, _ = descriptor
         if load[0] == "survey":
             return self._survey(bundle, descriptor, number)
@@ -115,6 +121,9 @@ class Executor:
             results = self._encoder.check(result)
             offset, length, head, crc = self._write(result)
             outcome = (index, number, 0, items, results, offset, length, head, crc)
+        except PartError:
+            ints[Cell.LOADING] = ints[Cell.RUNNING] = -1
+            raise
         except BaseException as caught:  # noqa: BLE001  (also sys.exit() in user code is an outcome)
             if isinstance(caught, WrongResultError):
                 status = Status.WRONG_TYPE

@@ -46,15 +46,24 @@ def read_tape(tape: bytes) -> list[Outcome]:
     return outcomes
 
 
-def without_rows(tape: bytes, error: dict[str, Any] | None = None) -> bytes:
+def rowless(outcomes: list[Outcome]) -> list[Outcome]:
+    """Leave out the outcomes that have rows, since these may not be on the disk.
+
+    Their mini-batches are as if they had not been started. Successes that wrote nothing stay.
+    """
+    return [outcome for outcome in outcomes if outcome.status or not outcome.length]
+
+
+def without_rows(tape: bytes, error: dict[str, Any] | None = None, *, files: bool = False) -> bytes:
     """Give a tape on which no outcome has rows, since they may not be on the disk.
 
     Those that had become failures with ``error``; without one they are left out, as if they had
-    not been started. Successes that wrote nothing stay.
+    not been started. Successes that wrote nothing stay, but with ``files``: then any may have
+    written files, and none is one.
     """
     kept = []
     for outcome in read_tape(tape):
-        if outcome.status or not outcome.length:
+        if outcome.status or not (outcome.length or files):
             kept.append(outcome)
         elif error is not None:
             head = (outcome.index, outcome.attempt, int(Status.NOT_WRITTEN), outcome.items)

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from daskrun.errors import PartError
 from daskrun.output import part as module
 from daskrun.output.part import PartWriter
 
@@ -145,5 +146,15 @@ def test_after_a_failed_sync_nothing_is_called_safe(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path):
-    with pytest.raises(FileNotFoundError, match="gone"):
+    with pytest.raises(PartError, match=r"gone: No such file.*was removed while the run went on"):
         PartWriter(tmp_path / "gone", "p-").write(b"x")
+
+
+def test_a_part_that_is_removed_takes_no_more_rows_for_kept(tmp_path):
+    part = PartWriter(tmp_path, "p-")
+    part.write(b"a")
+    part.sync()
+    (tmp_path / part.name).unlink()
+    part.write(b"b")
+    with pytest.raises(PartError, match=f"{part.name}: the part was removed"):
+        part.sync()
