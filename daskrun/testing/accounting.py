@@ -1,0 +1,270 @@
+"""``account``: every item of a run, from what is on the disk and not from what its driver says."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import SettingsError, StorageError
+from daskrun.pipeline.run import PipelineRun, Run, StepRun
+from daskrun.storage.journal import Journal
+from daskrun.storage.urls import is_url
+from daskrun.testing.joined import Difference, Rows, compare
+from daskrun.workspace.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+MOST_SHOWN = 10
+"""Mini-batches that a problem names."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of every mini-batch and item of a run."""
+
+    mini_batches: int | None
+    """In all; None where the run ended before all of its data had been looked at."""
+    succeeded: int
+    """Mini-batches whose rows are committed."""
+    failed: int
+    """Mini-batches that used up their tries."""
+    unfinished: int | None
+    """Mini-batches that are neither; None where ``mini_batches`` is."""
+    items: int
+    """Items of the mini-batches that have succeeded or failed."""
+    items_succeeded: int
+    items_failed: int
+    attempts: int
+    """Attempts that came back."""
+    lost: tuple[int, ...]
+    """Mini-batches that are committed and whose rows are not in the output, in their place."""
+    doubled: tuple[int, ...]
+    """Mini-batches that are committed twice, or whose rows are in the output twice."""
+    exact: bool | None
+    """Whether the output is the committed rows, in the order of the mini-batches, and nothing else;
+    None where there is no output to look at: ``summary_only``, or a run that isn't Completed."""
+    problems: tuple[str, ...] = field(repr=False)
+    """What is wrong, a sentence each."""
+
+    def check(self) -> None:
+        """Raise where something is wrong.
+
+        Raises
+        ------
+        AssertionError
+            With a line for each thing that is.
+        """
+        if self.problems:
+            lines = "".join(f"\n  {text}" for text in self.problems)
+            raise AssertionError(f"the run's account doesn't add up:{lines}")
+
+
+def account(
+    run: StepRun | PipelineRun | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+) -> Account:
+    """Account for every item of a step run.
+
+    Read are its journal, the output's bytes and the plan's size; ``report.json`` is held against
+    them, and nothing is taken from it but the plan's size where the journal has none.
+
+    Parameters
+    ----------
+    run
+        A step's run, a pipeline's that has one step, or the folder of a step's run.
+    output
+        Folder of its output, if it is not where the run's own record says.
+
+    Returns
+    -------
+    Account
+        Its ``check()`` raises where something is wrong.
+
+    Raises
+    ------
+    SettingsError
+        ``run`` is not one step's.
+    StorageError
+        It has no journal: it was never started.
+    """
+    step = _step_of(run)
+    folder = RunFolder(Path(run) if step is None else step.folder)  # type: ignore[arg-type]
+    seen = _Seen()
+    for entry in Journal.read(folder.path / "journal"):
+        seen.take(entry)
+    if not seen.settings:
+        raise StorageError(f"{folder.path} has a journal without a record: no run was begun there.")
+    report = folder.report() or {}
+    if seen.size is None:
+        seen.size = report.get("total")
+    difference = None
+    completed = report.get("status") == "Completed"
+    if seen.settings["output_action"] == "append_row" and completed:
+        difference = _difference(step, folder, output, seen)
+    return seen.account(report, difference)
+
+
+def _step_of(run: object) -> StepRun | None:
+    """Give the one step's run; None for a folder."""
+    if isinstance(run, PipelineRun):
+        steps = run.get_steps()
+        if len(steps) == 1:
+            return steps[0]
+        names = ", ".join(repr(step.name) for step in steps)
+        problem = (
+            f"run={run!r} has {len(steps)} steps. Write run.find_step_run(name)[0], the name one "
+            f"of {names}."
+        )
+        raise SettingsError("account", [problem])
+    if isinstance(run, Run):
+        return run  # type: ignore[return-value]  # there is no third kind
+    return None
+
+
+def _difference(
+    step: StepRun | None, folder: RunFolder, output: Any, seen: _Seen
+) -> Difference | None:
+    """Hold the output against what is committed, wherever it is."""
+    name = seen.settings["append_row_file_name"]
+    place = output if output is not None else (folder.story()["output"] or {}).get("folder")
+    if place is None:
+        return None
+    if not is_url(str(place)):
+        return seen.compare(Path(place) / name)
+    if step is None:
+        problem = f"the output is at a URL, {place}. Write account(run) with the run, not a folder."
+        raise SettingsError("account", [problem])
+    told = folder.story()["output"]
+    with tempfile.TemporaryDirectory(prefix="daskrun-account-") as copy:
+        step.get_output_data(told["name"]).download(copy)
+        return seen.compare(Path(copy) / told["path_on_datastore"] / name)
+
+
+class _Seen:
+    """What the records of a journal add up to."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, Any] = {}
+        self.size: int | None = None
+        self.problems: list[str] = []
+        self._done: dict[int, list[int]] = {}
+        """By mini-batch: the fields of the outcome that is its success."""
+        self._failed: dict[int, tuple[int, int]] = {}
+        """By mini-batch: attempt and items of its last failure."""
+        self._tried: set[tuple[int, int]] = set()
+        self._attempts = 0
+        self._again: Counter[int] = Counter()
+        """Mini-batches that had a success when another came."""
+
+    def take(self, entry: Mapping[str, Any]) -> None:
+        """Take in a record."""
+        kind = entry["kind"]
+        if kind == "run":
+            self.settings = entry["settings"]
+            self.size = entry["mini_batches"]
+        elif kind == "bundle":
+            for fields in entry["outcomes"]:
+                self._outcome(fields)
+        elif kind == "resumed":
+            for index in entry["lost"]:  # its rows were gone, so it is owed again
+                gone = self._done.pop(index)
+                self._attempts -= 1
+                self._tried.discard((index, gone[1]))
+            for index in entry["forgiven"]:
+                self._failed.pop(index, None)
+                self._tried = {tried for tried in self._tried if tried[0] != index}
+
+    def _outcome(self, fields: list[int]) -> None:
+        index, attempt, status, items = fields[:4]
+        self._attempts += 1
+        if (index, attempt) in self._tried:
+            self.problems.append(f"mini-batch {index} has two outcomes of its try {attempt}")
+        self._tried.add((index, attempt))
+        if self.size is not None and not 0 <= index < self.size:
+            self.problems.append(f"there is no mini-batch {index}: the plan has {self.size}")
+        if index in self._done:
+            self._again[index] += 1
+        elif status == 0:
+            self._done[index] = fields
+        else:
+            self._failed[index] = attempt, items
+
+    def compare(self, output: Path) -> Difference:
+        """Hold an output against what is committed."""
+        rows = [Rows(n, done[6], done[7], done[8]) for n, done in sorted(self._done.items())]
+        if output.is_file():
+            return compare(output, rows)
+        self.problems.append(f"the run is Completed, and there is no {output}")
+        return Difference(lost=[each.index for each in rows if each.length])
+
+    def account(self, report: Mapping[str, Any], difference: Difference | None) -> Account:
+        """Add up."""
+        tries = self.settings["run_max_try"]
+        failed = {
+            index: items
+            for index, (attempt, items) in self._failed.items()
+            if index not in self._done and attempt >= tries
+        }
+        items = sum(done[3] for done in self._done.values()) + sum(failed.values())
+        good = sum(min(done[4], done[3]) for done in self._done.values())
+        lost = tuple(difference.lost) if difference is not None else ()
+        twice = tuple(difference.doubled) if difference is not None else ()
+        unfinished = None if self.size is None else self.size - len(self._done) - len(failed)
+        found = Account(
+            mini_batches=self.size,
+            succeeded=len(self._done),
+            failed=len(failed),
+            unfinished=unfinished,
+            items=items,
+            items_succeeded=good,
+            items_failed=items - good,
+            attempts=self._attempts,
+            lost=lost,
+            doubled=tuple(sorted({*self._again, *twice})),
+            exact=None if difference is None else not difference,
+            problems=(),
+        )
+        problems = [*self.problems, *self._wrong(difference), *_contradictions(found, report)]
+        return Account(**{**vars(found), "problems": tuple(problems)})
+
+    def _wrong(self, difference: Difference | None) -> list[str]:
+        """Say which rows are lost or doubled."""
+        wrong = []
+        if self._again:
+            wrong.append(f"committed twice: {_named(self._again)}")
+        if difference is not None and difference.lost:
+            wrong.append(f"rows not in the output, in their place: {_named(difference.lost)}")
+        if difference is not None and difference.doubled:
+            wrong.append(f"rows in the output once more: {_named(difference.doubled)}")
+        if difference is not None and difference.strange:
+            wrong.append(f"the output ends with {difference.strange:,} bytes that nobody committed")
+        return wrong
+
+
+def _contradictions(found: Account, report: Mapping[str, Any]) -> list[str]:
+    """Say where the report differs from what was found, and what is owed at a run's end."""
+    if not report:
+        return []
+    names = ("succeeded", "failed", "items", "items_succeeded", "items_failed", "attempts")
+    pairs = [(name, report[name], getattr(found, name)) for name in names]
+    if report["total"] is not None:
+        pairs.append(("total", report["total"], found.mini_batches))
+        pairs.append(("unfinished", report["unfinished"], found.unfinished))
+    wrong = [
+        f"report.json says {n}={said}, the journal {is_}" for n, said, is_ in pairs if said != is_
+    ]
+    if report["status"] == "Completed" and found.unfinished:
+        wrong.append(f"the run is Completed, and {found.unfinished} mini-batches have no end")
+    return wrong
+
+
+def _named(indices: Any) -> str:
+    """Name mini-batches, not all of many."""
+    each = sorted(set(indices))
+    more = f" and {len(each) - MOST_SHOWN} more" if len(each) > MOST_SHOWN else ""
+    return f"mini-batches {', '.join(map(str, each[:MOST_SHOWN]))}{more}"

@@ -1,0 +1,105 @@
+"""Whether an output is what was committed: each mini-batch's rows in their place, and no others."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+MOST_WRONG = 50
+"""Mini-batches out of place before the comparison ends: each is looked for among all others."""
+
+
+class Rows(NamedTuple):
+    """What the journal says that a mini-batch has written."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nothing here uses
+    length: int
+    head: int
+    """How many of the bytes, at the front, are a table's header; the output has it once."""
+    crc: int
+    """Of all of them, header included."""
+
+
+@dataclass
+class Difference:
+    """How an output differs from what was committed."""
+
+    lost: list[int] = field(default_factory=list)
+    """Mini-batches whose rows are not where they should be."""
+    doubled: list[int] = field(default_factory=list)
+    """Mini-batches whose rows are there once more."""
+    strange: int = 0
+    """Bytes at the end that no mini-batch has written."""
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return bool(self.lost or self.doubled or self.strange)
+
+
+def compare(output: Path, committed: Sequence[Rows]) -> Difference:
+    """Hold an output against the rows that were committed, in the order of their mini-batches.
+
+    What has a header of another length than the output's own is only looked at for its length.
+    """
+    size = output.stat().st_size
+    if not size:
+        return Difference(lost=[rows.index for rows in committed if rows.length])
+    with output.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _Comparison(data, size, committed).result()
+
+
+class _Comparison:
+    """One walk through the bytes of an output."""
+
+    def __init__(self, data: mmap.mmap, size: int, committed: Sequence[Rows]) -> None:
+        self._data = data
+        self._size = size
+        self._head = next((rows.head for rows in committed if rows.head), 0)
+        self._head_crc = crc32(data[: self._head])
+        self._rows = [rows for rows in committed if rows.length > rows.head]
+
+    def result(self) -> Difference:
+        """Walk from the first to the last, and say where it went wrong."""
+        found, rows = Difference(), self._rows
+        place, n = self._head, 0
+        while n < len(rows):
+            if self._is_at(place, rows[n]):
+                place, n = self._behind(place, rows[n]), n + 1
+            elif len(found.lost) + len(found.doubled) >= MOST_WRONG:
+                found.lost += [each.index for each in rows[n:]]
+                return found
+            elif (again := self._first_at(place, rows[:n])) is not None:
+                found.doubled.append(again.index)
+                place = self._behind(place, again)
+            else:
+                here = self._first_at(place, rows[n + 1 :])
+                found.lost.append(rows[n].index)
+                if here is None:  # other bytes are in its place
+                    place = self._behind(place, rows[n])
+                n += 1
+        while place < self._size and (again := self._first_at(place, rows)) is not None:
+            found.doubled.append(again.index)
+            place = self._behind(place, again)
+        found.strange = max(0, self._size - place)
+        return found
+
+    def _is_at(self, place: int, rows: Rows) -> bool:
+        end = self._behind(place, rows)
+        if end > self._size:
+            return False
+        if rows.head not in (0, self._head):
+            return True
+        with memoryview(self._data) as view, view[place:end] as piece:
+            return crc32(piece, self._head_crc if rows.head else 0) == rows.crc
+
+    def _first_at(self, place: int, candidates: Iterable[Rows]) -> Rows | None:
+        return next((rows for rows in candidates if self._is_at(place, rows)), None)
+
+    def _behind(self, place: int, rows: Rows) -> int:
+        return place + rows.length - rows.head
