@@ -94,6 +94,26 @@ class PathTable(Sequence[str]):
         """Give path, size and time of each file."""
         return zip(self, self.sizes, self.times, strict=True)
 
+    def to_bytes(self) -> bytes:
+        """Give all of it as bytes, for :meth:`from_bytes` on a machine of the same byte order."""
+        count = len(self).to_bytes(8)
+        return b"".join((count, self.sizes.tobytes(), self.times.tobytes(), self._names))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PathTable:
+        """Make the table that :meth:`to_bytes` was asked for.
+
+        Examples
+        --------
+        >>> table = PathTable([("a/0.png", 10, 1), ("a/1.png", 20, 1)])
+        >>> list(PathTable.from_bytes(table.to_bytes()).rows()) == list(table.rows())
+        True
+        """
+        count = int.from_bytes(data[:8])
+        numbers, names = array("q", data[8 : 8 + 16 * count]), data[8 + 16 * count :]
+        texts = names[:-1].decode("utf-8", "surrogateescape").split("\0") if count else []
+        return cls(zip(texts, numbers[:count], numbers[count:], strict=True))
+
     def nbytes(self, start: int, stop: int) -> int:
         """Sum the sizes of files ``start`` to ``stop``; -1 if one of them is unknown."""
         sizes = self.sizes[start:stop]

@@ -126,6 +126,11 @@ class FilePlan:
         return True
 
     @property
+    def tables(self) -> list[PathTable]:
+        """The files of each input, in the order of its mini-batches."""
+        return list(self._tables)
+
+    @property
     def files(self) -> int:
         """How many files there are."""
         return sum(map(len, self._tables))

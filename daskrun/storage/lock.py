@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
@@ -13,6 +14,9 @@ from daskrun.errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+PATIENCE = 0.5
+"""Seconds in which the lock is tried for: who looks whether it is held has it for that moment."""
 
 
 class RunLock:
@@ -48,7 +52,7 @@ class RunLock:
         return self._descriptor >= 0
 
     def acquire(self) -> None:
-        """Take the lock, or fail at once.
+        """Take the lock, or fail within a moment.
 
         Raises
         ------
@@ -62,7 +66,7 @@ class RunLock:
         except OSError as error:
             raise StorageError(f"can't open the lock {self.path}: {error}") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
             _say_holder(descriptor)
         except BaseException as error:
             holder = _read_holder(descriptor)
@@ -98,6 +102,20 @@ class RunLock:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _lock(descriptor: int) -> None:
+    """Lock a file, past those who only look whether it is locked."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(PATIENCE / 100)
+        else:
+            return
 
 
 def _say_holder(descriptor: int) -> None:

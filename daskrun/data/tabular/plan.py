@@ -20,6 +20,7 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from daskrun.data.paths import PathTable
     from daskrun.data.tabular.contracts import TableInput
 
 WHOLE = 1 << 62
@@ -289,6 +290,11 @@ class TablePlan:
     def surveyor(self) -> TablePlan:
         """Itself."""
         return self
+
+    @property
+    def tables(self) -> list[PathTable]:
+        """The files of each input."""
+        return [table.listing.table for table in self._tables]
 
     @property
     def known(self) -> int:

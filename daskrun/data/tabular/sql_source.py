@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,6 +84,13 @@ class SqlSource:
         if self.strict_types:
             told.append("strict_types=True")
         return f"Dataset.Tabular.from_sql_query({', '.join(told)})"
+
+    def closed(self) -> SqlSource:
+        """Give the same query with the URL alone of its connection, as a text with its password."""
+        if self.connection is None:
+            return self
+        url = parse_url(getattr(self.connection, "url", self.connection))
+        return replace(self, connection=str(url.render_as_string(hide_password=False)))
 
     def check(self) -> None:
         """Check that the database answers the query and its rows can be read."""
