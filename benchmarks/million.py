@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daskrun.core.events import Event
-    from daskrun.core.ledger import Bundle
+    from daskrun.core.orders import Bundle
 
 COUNT = 1_000_000
 SECONDS = 60.0

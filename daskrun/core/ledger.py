@@ -8,8 +8,7 @@ enough to resume from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import (
@@ -24,59 +23,19 @@ from daskrun.core.events import (
     RoomFor,
     StopAsked,
 )
+from daskrun.core.orders import Bundle, Finish, HandOut, Order, Skip, Stop
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from daskrun.core.outcome import Outcome
+    from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.settings import RunSettings
 
 PLANNED, OUT, WAITING, SUCCEEDED, FAILED = range(5)
 LONGEST_DELAY = 10.0
 """Seconds a mini-batch waits at most for its next try."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bundle:
-    """Mini-batches that travel together."""
-
-    number: int
-    node: str
-    entries: tuple[tuple[int, int], ...]
-    """(index, attempt) of each, in order of index."""
-
-
-@dataclass(frozen=True, slots=True)
-class HandOut:
-    """Give this bundle to its node."""
-
-    bundle: Bundle
-
-
-@dataclass(frozen=True, slots=True)
-class Skip:
-    """Go on without this mini-batch in the output: it has failed for good."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """The run ends before its data does: take back what is out, start nothing more."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Nothing is owed any more: close the run with this status."""
-
-    status: RunStatus
-
-
-Order = HandOut | Skip | Stop | Finish
 
 
 class Ledger:
@@ -143,6 +102,48 @@ class Ledger:
             orders.append(Finish(end))
         return orders
 
+    def recall(self, past: Iterable[tuple[Outcome, ProcessInfo | None, bool]]) -> list[Order]:
+        """Take in what the journal of earlier drivers tells, before anything is handed out.
+
+        Nothing of it is done again: a success stays one, tries go on being counted where they were.
+
+        Parameters
+        ----------
+        past
+            Each outcome in the order in which it was journalled, who made it, and, of a failure,
+            whether it is forgiven: if nothing follows it, its mini-batch begins again at the first
+            try.
+        """
+        failed: dict[int, tuple[int, int]] = {}  # tries used up, items
+        touched = 0
+        for outcome, process, forgiven in past:
+            index = outcome.index
+            touched = max(touched, index + 1)
+            self._states.extend(bytes(max(0, touched - len(self._states))))
+            if outcome.status == 0:
+                failed.pop(index, None)
+                self._states[index] = SUCCEEDED
+                self.tally.success(outcome, process)
+            else:
+                self.tally.failure(outcome, process, final=False)
+                failed[index] = 0 if forgiven else outcome.attempt, outcome.items
+        orders: list[Order] = []
+        for index, (attempt, items) in failed.items():
+            if attempt >= self._settings.run_max_try:
+                self._states[index] = FAILED
+                self.tally.give_up(items)
+                orders.append(Skip(index))
+            else:
+                self._states[index] = WAITING
+                self._ready.append((index, attempt + 1))
+        self._next = max(self._next, touched)
+        index = self._states.find(PLANNED, 0, self._next)
+        while index >= 0:  # what was out when the driver ended
+            self._ready.append((index, 1))
+            index = self._states.find(PLANNED, index + 1, self._next)
+        heapify(self._ready)
+        return orders
+
     # what the driver may ask
 
     @property
@@ -188,9 +189,9 @@ class Ledger:
     # events
 
     def _planned(self, event: Planned) -> list[Order]:
-        self._states.extend(bytes(event.known - len(self._states)))
+        self._states.extend(bytes(max(0, event.known - len(self._states))))
         self._complete = event.complete
-        return []
+        return self._judge(event.now)  # what was recalled may be too much already
 
     def _node_ready(self, event: NodeReady) -> list[Order]:
         self._slots[event.node] = event.slots
@@ -385,6 +386,11 @@ class Ledger:
             return f"{reason.removesuffix('.')}."
         return f"{reason}. First error: {first}"
 
+    def _untried(self) -> int:
+        """Count the mini-batches that were to be tried again when the run ended before its data."""
+        left = [*self._ready, *(entry[1:] for entry in self._waiting)]
+        return sum(attempt > 1 for _, attempt in left) if self._stopped is not None else 0
+
     def report(self, now: float, began: float) -> Report:
         """Give the final account."""
         tally = self.tally
@@ -400,7 +406,7 @@ class Ledger:
             items_succeeded=tally.items_succeeded,
             items_failed=tally.items - tally.items_succeeded,
             attempts=tally.attempts,
-            retried=tally.retried,
+            retried=tally.retried - self._untried(),
             errors=tally.groups(),
             warnings=tuple(tally.warnings),
             seconds=now - began,

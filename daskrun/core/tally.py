@@ -66,6 +66,12 @@ class Tally:
         label = f"{process.node}/{process.name}" if process is not None else ""
         self._group(outcome.error or {}, outcome.index, outcome.attempt, label, outcome.status)
 
+    def give_up(self, items: int) -> None:
+        """Count a mini-batch, whose last failure is counted already, as failed for good."""
+        self.retried -= 1
+        self.failed += 1
+        self.items += items
+
     def init_failure(self, error: dict[str, Any], process: ProcessInfo) -> None:
         """Note that ``init()`` failed."""
         self._group(error, -1, 1, f"{process.node}/{process.name}", Status.RAISED)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import queue
     from collections.abc import Sequence
 
-    from daskrun.core.ledger import Bundle
+    from daskrun.core.orders import Bundle
 
 
 class Dispatcher(Protocol):
@@ -52,4 +52,5 @@ def returned(result: dict[str, Any], now: float | None = None) -> Event:
         seconds=result["seconds"],
         now=now,
         warnings=tuple(result.get("warnings", ())),
+        trouble=result.get("trouble", ""),
     )

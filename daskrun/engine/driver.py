@@ -23,12 +23,16 @@ from daskrun.core.events import (
     RunEnded,
     StopAsked,
 )
-from daskrun.core.ledger import Bundle, HandOut, Ledger, Order, Skip, Stop
+from daskrun.core.ledger import Ledger
 from daskrun.core.minibatch import digest
+from daskrun.core.orders import Bundle, HandOut, Order, Skip, Stop
 from daskrun.core.report import Report, RunStatus
 from daskrun.core.sizing import BundleSizer
-from daskrun.engine.commit import record
-from daskrun.engine.nodes import output_of
+from daskrun.engine.audience import PROGRESS_INTERVAL, Audience
+from daskrun.engine.checkpoints import Checkpoints
+from daskrun.engine.commit import Recorder
+from daskrun.engine.replay import Past, Replay, read_past
+from daskrun.engine.results import Results
 from daskrun.engine.surveys import Surveys
 from daskrun.engine.target import make_dispatcher
 from daskrun.errors import DaskrunError, DatasetError
@@ -38,15 +42,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from daskrun.core.observer import Observer
+    from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.engine.dispatch import Dispatcher
     from daskrun.engine.request import StepRequest
-    from daskrun.output.place import Joining
 
 logger = logging.getLogger(__name__)
 
 PLAN_AHEAD = 10_000
 """Mini-batches looked for at once where the plan is lazy."""
-PROGRESS_INTERVAL = 0.25
 STOP_GRACE = 0.5
 """Seconds that mini-batches in hand get to end when the run stops."""
 STOP_LIMIT = 6.0
@@ -93,7 +96,7 @@ class Driver:
         dispatcher: Dispatcher | None = None,
     ) -> None:
         self._request = request
-        self._observers = list(observers)
+        self._audience = Audience(observers, request.run_id)
         self._control = control
         self._settings = request.settings
         self._plan = request.plan
@@ -111,23 +114,25 @@ class Driver:
         self._began = time.monotonic()
         self._nodeless_since: float | None = self._began
         self._stopped_at: float | None = None
-        self._next_progress = 0.0
         self._nodes_lost: list[str] = []
         self._journal: Journal | None = None
-        self._output = output_of(request)
-        self._finalizer: Joining | None = None
+        self._recorder = Recorder()
+        self._checkpoints = Checkpoints()
+        self._results = Results(request, self._note, self._checkpoints)
 
     def run(self) -> Report:
         """Run to the end."""
         trouble = None
         try:
-            self._journal = Journal(self._request.run_folder / "journal")
-            self._finalizer = self._make_finalizer()
+            self._open()
             self._control.connect(self._dispatcher.events)
-            self._note_start()
-            self._dispatcher.start()
-            self._loop()
-            self._publish()
+            self._know_plan()
+            if self._ledger.finished is None:
+                self._dispatcher.start()
+                self._loop()
+            if self._ledger.finished is RunStatus.COMPLETED:
+                self._audience.show(self._ledger, in_any_case=True)
+                self._results.publish(self._plan.known)
         except DaskrunError as error:
             trouble = str(error)
         except Exception as error:
@@ -138,10 +143,48 @@ class Driver:
         self._close(completed)
         return self._report(trouble)
 
-    def _make_finalizer(self) -> Joining | None:
-        if self._output is None or not self._settings.appends:
-            return None
-        return self._output.joining(self._settings.append_row_file_name)
+    def _open(self) -> None:
+        """Begin the journal, or go on from that of an earlier driver."""
+        path = self._request.run_folder / "journal"
+        past = read_past(path) if self._request.resumed else None
+        if past is not None:
+            self._journal = Journal.open(path)
+            self._recall(past)
+            return
+        if self._request.resumed:
+            path.unlink(missing_ok=True)  # its driver was killed before it held a record
+        self._journal = Journal(path)
+        self._results.begin(None)
+        self._note_start()
+
+    def _recall(self, past: Past) -> None:
+        """Take in what is done already."""
+        self._surveys.remember(past.surveys)
+        replay = Replay(
+            past,
+            self._plan,
+            self._is_known,
+            self._results.begin(past),
+            tries=self._settings.run_max_try,
+            retry_failed=self._request.retry_failed,
+        )
+        for order in self._ledger.recall(self._committed(replay)):
+            self._carry_out(order)
+        self._note(replay.record())
+
+    def _committed(self, replay: Replay) -> Iterator[tuple[Outcome, ProcessInfo | None, bool]]:
+        for outcome, process, forgiven in replay:
+            self._results.commit(outcome, process)
+            yield outcome, process, forgiven
+
+    def _is_known(self, index: int) -> bool:
+        """Look on in the plan until a mini-batch is known; False when there is none."""
+        plan = self._plan
+        while plan.known <= index and not plan.complete:
+            plan.extend(index + 1)
+            if plan.known <= index and not plan.complete and not self._surveys.recall():
+                return False
+        return plan.known > index
 
     def _note_start(self) -> None:
         settings = asdict(self._settings)
@@ -170,17 +213,17 @@ class Driver:
     # the loop
 
     def _loop(self) -> None:
-        self._know_plan()
         while self._ledger.finished is None:
             self._fill()
             events = [self._checked(event) for event in self._events()]
             self._commit(events)
             for event in events:
                 self._handle(event)
+                if isinstance(event, BundleReturned):
+                    self._checkpoints.reach("counted")
             self._check_waits(time.monotonic())
-            if self._finalizer is not None:
-                self._finalizer.advance()
-            self._show_progress()
+            self._results.advance()
+            self._audience.show(self._ledger)
 
     def _know_plan(self) -> None:
         plan = self._plan
@@ -222,8 +265,12 @@ class Driver:
             if isinstance(event, BundleReturned) and self._ledger.bundle(event.number) is not None:
                 digests = self._digests.pop(event.number, {})
                 if event.outcomes:
-                    self._journal.append(record(event, digests))
+                    self._checkpoints.reach("written")
+                    self._journal.append(self._recorder.record(event, digests))
         self._journal.sync()
+        for event in events:
+            if isinstance(event, BundleReturned) and event.outcomes:
+                self._checkpoints.reach("journalled")
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, (BundleReturned, BundleLost)):
@@ -245,7 +292,7 @@ class Driver:
                 self._nodeless_since = event.now
         for order in self._ledger.handle(event):
             self._carry_out(order)
-        self._notify(event)
+        self._audience.notify(event)
 
     def _settle(self, event: BundleReturned | BundleLost) -> None:
         if isinstance(event, BundleLost):
@@ -254,27 +301,17 @@ class Driver:
         self._sizer.observe(len(event.outcomes), event.seconds)
         self._warnings.update(dict.fromkeys(event.warnings))
         self._end_on_doubt(event)
-        if self._finalizer is None or event.process is None:
-            return
         for outcome in event.outcomes:
-            if outcome.status == 0:
-                if outcome.length:
-                    self._finalizer.commit(
-                        outcome.index,
-                        event.process.part,
-                        outcome.offset,
-                        outcome.length,
-                        outcome.head,
-                        outcome.crc,
-                    )
-                else:
-                    self._finalizer.skip(outcome.index)
+            self._results.commit(outcome, event.process)
 
     def _end_on_doubt(self, event: BundleReturned) -> None:
         """End the run where a mini-batch failed by what makes others wrong too.
 
         At once: where it is the last one, the ledger is about to say that the run is complete.
+        So it is where rows can't be kept: the next ones couldn't be either.
         """
+        if event.trouble:
+            self._handle(StopAsked(event.trouble, canceled=False, now=event.now))
         for outcome in event.outcomes:
             if outcome.error is not None and outcome.error.get("ends_run"):
                 reason = f"mini-batch {outcome.index}: {outcome.error['message']}"
@@ -293,8 +330,8 @@ class Driver:
             self._handle(StopAsked(str(error), canceled=False, now=event.now))
 
     def _carry_out(self, order: Order) -> None:
-        if isinstance(order, Skip) and self._finalizer is not None:
-            self._finalizer.skip(order.index)
+        if isinstance(order, Skip):
+            self._results.skip(order.index)
         elif isinstance(order, Stop):
             self._stopped_at = time.monotonic()
             self._dispatcher.stop(STOP_GRACE)
@@ -323,6 +360,8 @@ class Driver:
                         bundles.append((order.bundle, self._payload(order.bundle)))
                         given = True
         if not ledger.stopped:
+            while self._surveys.recall():
+                self._know_plan()
             bundles = [*self._surveys.hand_out(self._slots), *bundles]
         if bundles:
             self._dispatcher.hand_out(bundles, self._sizer.budget(slots))
@@ -352,47 +391,16 @@ class Driver:
                 reason += f"; last: {self._nodes_lost[-1]}"
             self._handle(StopAsked(reason, canceled=False, now=now))
 
-    # observers
-
-    def _show_progress(self, *, in_any_case: bool = False) -> None:
-        now = time.monotonic()
-        if in_any_case or now >= self._next_progress:
-            self._next_progress = now + PROGRESS_INTERVAL
-            progress = self._ledger.progress(now)
-            self._tell_observers(lambda observer: observer.progress(progress))
-
-    def _notify(self, event: Event) -> None:
-        self._tell_observers(lambda observer: observer.notify(event))
-
-    def _tell_observers(self, tell: Any) -> None:
-        for observer in self._observers:
-            try:
-                tell(observer)
-            except Exception:
-                logger.exception("run %s: an observer failed", self._request.run_id)
-
     # the end
-
-    def _publish(self) -> None:
-        """Put the committed rows together as the one output, if the run is to have one."""
-        finalizer = self._finalizer
-        if finalizer is None or self._ledger.finished is not RunStatus.COMPLETED:
-            return
-        self._show_progress(in_any_case=True)
-        self._note({"kind": "finalizing"})
-        finalizer.advance()
-        finalizer.publish(self._settings.overwrite, self._plan.known)
-        self._note({"kind": "finalized"})
 
     def _close(self, completed: bool) -> None:
         """End every process; then the run's own folder beside the output, if nothing needs it."""
-        closing: list[Callable[[], object]] = [self._dispatcher.close]
-        if self._finalizer is not None and not completed:
-            closing.append(self._finalizer.abandon)
+        closing: list[Callable[[], object]] = [
+            self._dispatcher.close,
+            lambda: self._results.close(completed),
+        ]
         if self._journal is not None:
             closing.append(self._journal.close)
-        if completed and self._output is not None:
-            closing.append(self._output.sweep)
         for close in closing:
             try:
                 close()
@@ -402,16 +410,14 @@ class Driver:
     def _report(self, trouble: str | None) -> Report:
         now = time.monotonic()
         report = self._ledger.report(now, self._began)
-        warnings = (*report.warnings, *self._warnings)
-        if self._finalizer is not None:
-            warnings += tuple(self._finalizer.warnings)
+        warnings = (*report.warnings, *self._warnings, *self._results.warnings)
         report = replace(report, warnings=warnings)
         if self._warnings:
             count = f"{len(self._warnings)} warning{'s' if len(self._warnings) > 1 else ''}"
             report = replace(report, sentence=f"{report.sentence} {count}: see job_result.txt.")
         if trouble is not None:
             report = replace(report, status=RunStatus.FAILED, sentence=trouble)
-        self._show_progress(in_any_case=True)
-        self._notify(RunEnded(report, now))
-        self._tell_observers(lambda observer: observer.close())
+        self._audience.show(self._ledger, in_any_case=True)
+        self._audience.notify(RunEnded(report, now))
+        self._audience.close()
         return report

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import secrets
 import shutil
 import sys
-import tempfile
 import time
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -21,21 +21,25 @@ from daskrun.core.events import BundleReturned, Event, InitFailed, NodeReady, No
 from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.data.remote import RemoteFolder
 from daskrun.engine.nodes import node_config
+from daskrun.errors import PartError
 from daskrun.output.encode import ResultEncoder
+from daskrun.output.files import OutputFiles, open_files
 from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
+from daskrun.script.leftovers import INLINE, base_folder, claim
 from daskrun.script.tables import Tables
+from daskrun.script.tape import pack_outcome, read_tape, rowless, without_rows
 from daskrun.script.wire import Cell, loads, shared_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from daskrun.core.ledger import Bundle
+    from daskrun.core.orders import Bundle
     from daskrun.engine.request import StepRequest
 
-NODE = "inline"
+NODE = INLINE
 
 
 class InlineDispatcher:
@@ -48,14 +52,18 @@ class InlineDispatcher:
         self._stack = contextlib.ExitStack()
         self._folder = Path()
         self._part: Part | None = None
+        self._files: OutputFiles | None = None
         self._module: EntryModule | None = None
         self._executor: Executor | None = None
         self._stopped = False
 
     def start(self) -> None:
         """Load the script and call ``init()``."""
-        self._folder = Path(tempfile.mkdtemp(prefix="daskrun-inline-"))
+        name = f"{self._config['run_id']}-{NODE}-{secrets.token_hex(3)}"
+        self._folder = base_folder() / name
+        self._stack.callback(os.close, claim(self._folder))
         self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+        self._config = context.with_output(self._config, self._folder)
         self.events.put(NodeReady(NODE, 1, time.monotonic(), where="inline"))
         self._stack.enter_context(_surroundings(self._config, self._folder))
         began = time.perf_counter()
@@ -69,6 +77,9 @@ class InlineDispatcher:
         config = self._config
         parts, options = config["parts"], config["parts_options"]
         self._part = open_part(parts, options, f"{NODE}-", str(self._folder))
+        if config["files"]:
+            folder, record = config["context"]["output_dir"], self._folder / "output.put"
+            self._files = open_files(folder, config["files"], options, record)
         cell_memory = shared_memory("daskrun-inline")
         self._stack.callback(os.close, cell_memory)
         self._executor = Executor(
@@ -87,24 +98,51 @@ class InlineDispatcher:
     def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:
         """Run bundles, one after another."""
         for bundle, payload in bundles:
-            outcomes, began = [], time.monotonic()
-            for descriptor, attempt in loads(payload):
-                if self._executor is None or self._stopped:
-                    break
-                made = self._executor.attempt(bundle.number, loads(descriptor), attempt)
-                outcomes.append(Outcome._make(made))
-                if time.monotonic() > began + budget:
-                    break
-            if self._part is not None:
-                self._part.sync()
+            began = time.monotonic()
+            outcomes, trouble = self._run_bundle(bundle.number, payload, began + budget)
+            outcomes = self._with_files(outcomes)
             now = time.monotonic()
             process = self._process() if outcomes else None
             warnings = self._executor.new_warnings() if self._executor is not None else ()
             took = now - began
             back = BundleReturned(
-                bundle.number, process, tuple(outcomes), took, now, tuple(warnings)
+                bundle.number, process, tuple(outcomes), took, now, tuple(warnings), trouble
             )
             self.events.put(back)
+
+    def _run_bundle(
+        self, number: int, payload: bytes, deadline: float
+    ) -> tuple[list[Outcome], str]:
+        """Run a bundle and keep its rows; give its outcomes, and why rows can't be kept."""
+        outcomes: list[Outcome] = []
+        trouble = ""
+        try:
+            for descriptor, attempt in loads(payload):
+                if self._executor is None or self._stopped:
+                    break
+                made = self._executor.attempt(number, loads(descriptor), attempt)
+                outcomes.append(Outcome._make(made))
+                if time.monotonic() > deadline:
+                    break
+        except PartError as error:
+            trouble = str(error)
+        try:
+            if self._part is not None:
+                self._part.sync()
+        except PartError as error:
+            outcomes, trouble = rowless(outcomes), str(error)
+        return outcomes, trouble
+
+    def _with_files(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """Put the script's own files to the output's URL; where that fails, no success is one."""
+        if self._files is None:
+            return outcomes
+        try:
+            self._files.sync()
+        except OSError as error:
+            tape = b"".join(pack_outcome(tuple(outcome)) for outcome in outcomes)
+            return read_tape(without_rows(tape, error_of(error, self._script), files=True))
+        return outcomes
 
     def stop(self, grace: float) -> None:  # noqa: ARG002  (nothing runs while this is called)
         """Start nothing more."""
@@ -114,13 +152,18 @@ class InlineDispatcher:
         """Call ``shutdown()`` and put this process back as it was."""
         with self._stack:
             if self._executor is not None and self._module is not None:
-                try:
-                    self._module.shutdown()
-                except (Exception, SystemExit) as error:  # noqa: BLE001  (told, never fatal)
-                    text = error_of(error, self._script)["text"]
-                    self.events.put(Note(f"shutdown() failed: {text}", time.monotonic()))
+                self._at_end(self._module.shutdown)
+                if self._files is not None:
+                    self._at_end(self._files.sync)  # shutdown() may have written
             if self._part is not None:
                 self._part.close()
+
+    def _at_end(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except (Exception, SystemExit) as error:  # noqa: BLE001  (told, never fatal)
+            text = error_of(error, self._script)["text"]
+            self.events.put(Note(f"shutdown() failed: {text}", time.monotonic()))
 
     def _process(self) -> ProcessInfo:
         part = self._part.name if self._part is not None else ""

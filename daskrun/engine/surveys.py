@@ -6,12 +6,13 @@ The ledger counts mini-batches, and how many there are is what surveys find out.
 from __future__ import annotations
 
 import base64
+import json
 import pickle
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleLost, BundleReturned
-from daskrun.core.ledger import Bundle
+from daskrun.core.orders import Bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 EACH_SLOT = 2
 """Surveys a slot owes at a time: one in hand, one to go on with."""
+RECALLED = 64
+"""Surveys begun at a time to see whether an earlier driver had them made."""
 
 
 class Surveys:
@@ -45,6 +48,29 @@ class Surveys:
         """By bundle number: the survey, which try, the node."""
         self._again: deque[tuple[Survey, int]] = deque()
         self._made = 0
+        self._past: dict[str, dict[str, Any]] = {}
+
+    def remember(self, past: Mapping[str, dict[str, Any]]) -> None:
+        """Take the records that earlier drivers of the run have journalled, by their keys."""
+        self._past = dict(past)
+
+    def recall(self) -> bool:
+        """Have the plan learn what earlier drivers found out; True when it knows more now."""
+        surveyor = self._plan.surveyor
+        if not self._past or surveyor is None or len(self._again) >= RECALLED:
+            return False
+        learned = False
+        for survey in surveyor.begin(RECALLED):
+            entry = self._past.pop(json.dumps(survey.key), None)
+            if entry is None:
+                self._again.append((survey, 1))
+                continue
+            learned = True
+            if "found" in entry:
+                surveyor.learn(survey.number, from_text(entry["found"]))
+            else:
+                surveyor.give_up(survey.number, entry["trouble"])
+        return learned
 
     def hand_out(self, slots: Mapping[str, int]) -> list[tuple[Bundle, bytes]]:
         """Give every slot that has room a survey, while the plan has any to be made."""
@@ -59,7 +85,8 @@ class Surveys:
         room = {node: free for node, free in room.items() if free > 0}
         total = sum(room.values())
         due = [self._again.popleft() for _ in range(min(total, len(self._again)))]
-        due += [(survey, 1) for survey in surveyor.begin(total - len(due))]
+        if not self._past:
+            due += [(survey, 1) for survey in surveyor.begin(total - len(due))]
         bundles = []
         for survey, attempt in due:
             node = max(room, key=lambda name: room[name])
@@ -95,10 +122,17 @@ class Surveys:
         if attempt < self._tries:
             self._again.append((survey, attempt + 1))
             return False
-        surveyor.give_up(survey.number, str(told.get("message", "it can't be read")))
+        trouble = str(told.get("message", "it can't be read"))
+        self._note({"kind": "survey", "key": survey.key, "trouble": trouble})
+        surveyor.give_up(survey.number, trouble)
         return True
 
 
 def as_text(found: Any) -> str:
     """Write what a survey found, builtins, as text that JSON can hold."""
     return base64.b64encode(pickle.dumps(found, 5)).decode("ascii")
+
+
+def from_text(text: str) -> Any:
+    """Read what :func:`as_text` has written."""
+    return pickle.loads(base64.b64decode(text))

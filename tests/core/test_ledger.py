@@ -27,7 +27,8 @@ from daskrun.core.events import (
     RoomFor,
     StopAsked,
 )
-from daskrun.core.ledger import LONGEST_DELAY, Bundle, Finish, HandOut, Ledger, Order, Skip, Stop
+from daskrun.core.ledger import LONGEST_DELAY, Ledger
+from daskrun.core.orders import Bundle, Finish, HandOut, Order, Skip, Stop
 from daskrun.core.outcome import Outcome, ProcessInfo, Status
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from daskrun.core.events import BundleLost, Event, NodeLost, StopAsked
-from daskrun.core.ledger import Bundle
+from daskrun.core.orders import Bundle
 from daskrun.core.report import RunStatus
 from daskrun.engine import plugin
 from daskrun.engine import worker as side

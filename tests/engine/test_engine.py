@@ -303,7 +303,8 @@ def test_the_journal_tells_the_whole_run_before_it_is_counted(
     first, *bundles, finalizing, finalized = run.journal
     assert (first["kind"], first["run"], first["mini_batches"]) == ("run", "run1", 20)
     assert first["plan"] == request.plan.fingerprint()
-    assert (finalizing, finalized) == ({"kind": "finalizing"}, {"kind": "finalized"})
+    assert (finalizing["kind"], finalized) == ("finalizing", {"kind": "finalized"})
+    assert finalizing["mark"].endswith(f":{len(run.output or b'')}")
     last = {}
     for record in bundles:
         assert record["kind"] == "bundle"
@@ -311,7 +312,7 @@ def test_the_journal_tells_the_whole_run_before_it_is_counted(
             last[outcome[0]] = outcome
             assert outcome[9] == digest(request.plan[outcome[0]].encode())
             if outcome[2]:
-                assert "bad" in record["errors"][str(outcome[0])]
+                assert "bad" in record["errors"][str(outcome[0])]["message"]
     assert sorted(last) == list(range(20))
     assert sorted(n for n in last if last[n][2]) == [1, 5, 9, 13, 17]
 

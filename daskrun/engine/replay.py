@@ -1,0 +1,151 @@
+"""What earlier drivers of a run have left in its journal, told again to the one that goes on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.minibatch import digest
+from daskrun.engine.commit import told_again
+from daskrun.errors import StorageError
+from daskrun.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.outcome import Outcome, ProcessInfo
+
+
+@dataclass
+class Past:
+    """What is in the journal beside outcomes."""
+
+    path: Path
+    plan: str = ""
+    """Fingerprint of the plan."""
+    surveys: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By what they looked at, as JSON."""
+    mark: str | None = None
+    """Of an output that was about to be published; None where none was, or it was given up."""
+    finalized: bool = False
+    lost: dict[int, int] = field(default_factory=dict)
+    """By mini-batch: the last driver that found its rows gone, from 1."""
+    forgiven: dict[int, int] = field(default_factory=dict)
+    """By mini-batch: the last driver that gave it new tries."""
+
+
+def read_past(path: Path) -> Past | None:
+    """Read a journal; None where there is nothing to go on from.
+
+    Raises
+    ------
+    StorageError
+        It can't be read.
+    """
+    if not path.exists():
+        return None
+    past = None
+    resumed = 0
+    kinds = ("run", "survey", "resumed", "finalizing", "unfinished", "finalized")
+    for entry in Journal.read(path, *kinds):
+        kind = entry["kind"]
+        if past is None:
+            past = Past(path)
+        if kind == "run":
+            past.plan = entry["plan"]
+        elif kind == "survey":
+            past.surveys[json.dumps(entry["key"])] = entry
+        elif kind == "resumed":
+            resumed += 1
+            past.lost.update(dict.fromkeys(entry["lost"], resumed))
+            past.forgiven.update(dict.fromkeys(entry["forgiven"], resumed))
+        elif kind == "finalizing":
+            past.mark = entry["mark"]
+        elif kind == "unfinished":
+            past.mark = None
+        else:
+            past.finalized = True
+    return past
+
+
+class Replay:
+    """The outcomes of a journal, as far as they still hold.
+
+    Parameters
+    ----------
+    past
+        What else is in it.
+    plan
+        Of the run that goes on.
+    known
+        Has the plan looked on until a mini-batch is known; False: it ends before.
+    sizes
+        Parts that are there, with their sizes; None where rows are no longer needed.
+    tries
+        ``run_max_try``.
+    retry_failed
+        Whether what has used them up gets new ones.
+    """
+
+    def __init__(
+        self,
+        past: Past,
+        plan: Plan,
+        known: Callable[[int], bool],
+        sizes: Mapping[str, int] | None,
+        *,
+        tries: int,
+        retry_failed: bool,
+    ) -> None:
+        self._past = past
+        self._plan = plan
+        self._known = known
+        self._sizes = sizes
+        self._tries = tries
+        self._retry_failed = retry_failed
+        self._out_of_tries: set[int] = set()
+        self._lost: list[int] = []
+
+    def __iter__(self) -> Iterator[tuple[Outcome, ProcessInfo | None, bool]]:
+        """Give what :meth:`Ledger.recall` takes.
+
+        Raises
+        ------
+        StorageError
+            The plan is not the one the journal is of.
+        """
+        past = self._past
+        for driver, outcome, process, descriptor in told_again(past.path):
+            index = outcome.index
+            if not self._known(index) or digest(self._plan.encode(index)) != descriptor:
+                raise StorageError(
+                    f"mini-batch {index} is not what it was when the run began: its data, or how "
+                    "they are cut, were changed. Submit the pipeline as a new run."
+                )
+            forgiven = past.forgiven.get(index, 0) > driver
+            if outcome.status == 0:
+                if past.lost.get(index, 0) > driver:
+                    continue
+                if self._is_gone(outcome, process):
+                    self._lost.append(index)
+                    continue
+                self._out_of_tries.discard(index)
+            elif outcome.attempt >= self._tries and not forgiven:
+                self._out_of_tries.add(index)
+                forgiven = self._retry_failed
+            yield outcome, process, forgiven
+
+    def record(self) -> dict[str, Any]:
+        """Give the journal's record of it, to be asked for at its end."""
+        forgiven = sorted(self._out_of_tries) if self._retry_failed else []
+        return {"kind": "resumed", "lost": self._lost, "forgiven": forgiven}
+
+    def _is_gone(self, outcome: Outcome, process: ProcessInfo | None) -> bool:
+        """Whether the rows are in a part that is missing or too short."""
+        if self._sizes is None or not outcome.length:
+            return False
+        part = process.part if process is not None else ""
+        return self._sizes.get(part, -1) < outcome.offset + outcome.length

@@ -1,0 +1,122 @@
+"""The output of a run as its driver sees it: committed, put together, published, swept."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from daskrun.engine.nodes import output_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daskrun.core.outcome import Outcome, ProcessInfo
+    from daskrun.engine.checkpoints import Checkpoints
+    from daskrun.engine.replay import Past
+    from daskrun.engine.request import StepRequest
+    from daskrun.output.place import Joining
+
+logger = logging.getLogger(__name__)
+
+
+class Results:
+    """The one output of an ``append_row`` run; of other runs, only their place.
+
+    Parameters
+    ----------
+    request
+        The run's.
+    note
+        Has an entry in the journal before going on.
+    checkpoints
+        Where a test may stop the driver.
+    """
+
+    def __init__(
+        self,
+        request: StepRequest,
+        note: Callable[[dict[str, Any]], None],
+        checkpoints: Checkpoints,
+    ) -> None:
+        self._settings = request.settings
+        self._place = output_of(request)
+        self._note = note
+        self._reach = checkpoints.reach
+        self._joining: Joining | None = None
+        self._begun = False
+        """Whether the journal says that the output is being published."""
+        self._published = False
+        self._noted = False
+        """Whether it says that it is."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the output."""
+        return tuple(self._joining.warnings) if self._joining is not None else ()
+
+    def begin(self, past: Past | None) -> dict[str, int] | None:
+        """Begin to put the output together, unless an earlier driver has published it.
+
+        Returns
+        -------
+        dict or None
+            The parts that are there and their sizes; None where they don't matter.
+        """
+        if self._place is None or not self._settings.appends:
+            return None
+        name = self._settings.append_row_file_name
+        if past is not None:
+            self._noted = past.finalized
+            marked = past.mark is not None and self._place.published(name, past.mark)
+            self._published = past.finalized or marked
+        if self._published:
+            return None
+        self._joining = self._place.joining(name)
+        return self._place.parts_there() if past is not None else None
+
+    def commit(self, outcome: Outcome, process: ProcessInfo | None) -> None:
+        """Take in what became of a mini-batch, if it has succeeded."""
+        if self._joining is None or outcome.status:
+            return
+        if outcome.length and process is not None:
+            o = outcome
+            self._joining.commit(o.index, process.part, o.offset, o.length, o.head, o.crc)
+        else:
+            self._joining.skip(outcome.index)
+
+    def skip(self, index: int) -> None:
+        """Take in that a mini-batch has no rows."""
+        if self._joining is not None:
+            self._joining.skip(index)
+
+    def advance(self) -> None:
+        """Go on with what is next in order."""
+        if self._joining is not None:
+            self._joining.advance()
+
+    def publish(self, total: int) -> None:
+        """Let the output appear, whole."""
+        if self._joining is not None:
+            self._joining.advance()
+            self._begun = True
+            self._note({"kind": "finalizing", "mark": self._joining.mark})
+            self._reach("finalizing")
+            self._joining.publish(self._settings.overwrite, total)
+            self._published = True
+            self._reach("renamed")
+        if self._published and not self._noted:
+            self._note({"kind": "finalized"})
+            self._noted = True
+            self._reach("finalized")
+
+    def close(self, completed: bool) -> None:
+        """Remove what nothing needs any more: without an output its parts are kept, for resume."""
+        if self._joining is not None and not self._published:
+            self._joining.abandon()
+            if self._begun:
+                with contextlib.suppress(Exception):  # then the mark tells that it isn't there
+                    self._note({"kind": "unfinished"})
+        if completed and self._place is not None:
+            self._place.sweep()
+            self._reach("swept")
