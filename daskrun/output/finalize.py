@@ -12,6 +12,7 @@ from daskrun.errors import StorageError
 from daskrun.output.entries import SKIPPED, SMALL, Committed, Entry, Headers, changed
 from daskrun.output.folder import temporary_file
 from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
+from daskrun.storage.remedy import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +64,7 @@ class Finalizer:
         try:
             self._output = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
         except OSError as error:
-            raise StorageError(f"can't create {self._temporary}: {error}") from error
+            raise StorageError(explained(f"can't create {self._temporary}", error)) from error
 
     @property
     def done(self) -> int:
@@ -116,7 +117,8 @@ class Finalizer:
                 self._joined.clear()
                 self._joined_size = 0
                 if isinstance(error, OSError) and not isinstance(error, StorageError):
-                    raise StorageError(f"can't copy to {self._temporary}: {error}") from error
+                    what = f"can't copy to {self._temporary}"
+                    raise StorageError(explained(what, error)) from error
                 raise
         self._committed.forget()
         return self.done
@@ -155,7 +157,7 @@ class Finalizer:
                 "Pass overwrite=True or give another append_row_file_name."
             ) from error
         except OSError as error:
-            raise StorageError(f"can't publish {self._target}: {error}") from error
+            raise StorageError(explained(f"can't publish {self._target}", error)) from error
         self._close()
 
     def abandon(self, keep: bool = False) -> None:

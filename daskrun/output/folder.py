@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.settings import ASIDE
 from daskrun.errors import SettingsError, StorageError
+from daskrun.output.space import too_little
+from daskrun.storage.remedy import FULL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +45,7 @@ def prepare_output(
     Raises
     ------
     SettingsError
-        The output file exists, or the folder can't be written.
+        The output file exists, or the folder can't be written or has no room.
     """
     parts = output_folder / ASIDE / run_id
     try:
@@ -54,15 +56,20 @@ def prepare_output(
         with probe.open("xb") as file:
             file.write(b"x")
         probe.unlink()
+        problem = too_little(parts)
     except OSError as error:
-        with suppress(OSError):
-            parts.rmdir()
-            parts.parent.rmdir()
+        _unmake(parts)
         problem = (
             f"output={str(output_folder)!r} can't be written: {error}. "
             "Give a folder in which this user may create files."
         )
+        if error.errno in FULL:
+            problem += " Or free space there."
         raise SettingsError("output", [problem]) from error
+    if problem:
+        _unmake(parts)
+        remedy = "Free space there, or give a folder on another disk."
+        raise SettingsError("output", [f"output={str(output_folder)!r}: {problem}. {remedy}"])
     return parts
 
 
@@ -117,6 +124,13 @@ def _check_file(target: Path, overwrite: bool) -> None:
             "output",
             [f"{name}: {target} exists already. Pass overwrite=True or give another name."],
         )
+
+
+def _unmake(parts: Path) -> None:
+    """Remove what :func:`_make` has made, unless something is in it."""
+    with suppress(OSError):
+        parts.rmdir()
+        parts.parent.rmdir()
 
 
 def _make(parts: Path) -> None:

@@ -10,6 +10,7 @@ from zlib import crc32
 
 from daskrun.errors import StorageError
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
+from daskrun.storage.remedy import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +151,7 @@ class Journal:
             # Not O_APPEND: after a partial write the next try begins where this one did.
             pwrite_all(self._descriptor, data, self._end)
         except OSError as error:
-            raise StorageError(f"can't write the journal {self.path}: {error}") from error
+            raise StorageError(explained(f"can't write the journal {self.path}", error)) from error
         try:
             sync_data(self._descriptor)
             if not self._named:
@@ -159,7 +160,7 @@ class Journal:
         except OSError as error:
             # The kernel reports a lost page once and then calls it clean: a second try would lie.
             self._broken = str(error)
-            raise StorageError(f"can't write the journal {self.path}: {error}") from error
+            raise StorageError(explained(f"can't write the journal {self.path}", error)) from error
 
 
 def _whole_lines(file: BufferedReader) -> Iterator[tuple[int, bytes]]:
