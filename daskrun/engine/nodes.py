@@ -48,6 +48,7 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "logs": str(request.run_folder / "logs"),
         "parts": place.parts if place is not None else "",
         "parts_options": request.output_options,
+        "files": "" if settings.appends else request.output_url,
         "append_row": settings.append_row_settings,
         "inputs": [asdict(source) for source in request.plan.inputs],
         "script": script_file(request),

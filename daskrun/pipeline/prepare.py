@@ -16,9 +16,10 @@ from daskrun.output.encode import read_settings
 from daskrun.output.place import output_place
 from daskrun.pipeline.inputs import make_plan, size_notes, stored, wait_for_rows, with_size
 from daskrun.pipeline.parameter import resolve_value
+from daskrun.pipeline.recipe import Recipe
 from daskrun.pipeline.snapshot import Snapshot, find_code
+from daskrun.pipeline.target import NOT_INLINE, find_target, inline_note
 from daskrun.storage.urls import OWN_MEMORY
-from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.model import model_paths
 
 if TYPE_CHECKING:
@@ -33,20 +34,6 @@ if TYPE_CHECKING:
     from daskrun.workspace.datastore import Datastore
     from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
-
-NOT_INLINE = (
-    "node_count",
-    "process_count_per_node",
-    "run_invocation_timeout",
-    "init_timeout",
-    "load_timeout",
-    "shutdown_timeout",
-    "no_worker_timeout",
-    "progress_update_timeout",
-    "process_memory_limit",
-    "threads_per_process",
-)
-"""Settings of nodes and script processes; inline there are none."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +128,7 @@ class PreparedStep:
         written = stored(self.inputs, aside / "inputs", self.settings, self.target)
         if written is None:
             return self
-        return replace(self, plan=make_plan(written, self.settings))
+        return replace(self, inputs=tuple(written), plan=make_plan(written, self.settings))
 
     @property
     def _roots(self) -> list[str]:
@@ -203,6 +190,20 @@ class PreparedStep:
             output_options=self._output_options,
         )
 
+    def recipe(self, request: StepRequest) -> Recipe:
+        """Give what its run can be made of again by another process."""
+        output = self.output(request.run_id)
+        return Recipe(
+            step_name=self.step.name,
+            settings=self.settings,
+            inputs=self.inputs,
+            script=request.script,
+            store=self.output_store if output else None,
+            path=str(output["path_on_datastore"]) if output else "",
+            target=self.step.parallel_run_config.compute_target,
+            context=request.context,
+        )
+
 
 def prepare(pipeline: Pipeline, given: Mapping[str, Any]) -> list[PreparedStep]:
     """Look up and check everything of a pipeline.
@@ -251,7 +252,9 @@ def _check_step(
     except SettingsError as error:
         found += error.problems
     try:
-        target, notes = _find_target(step, workspace, given)
+        config = step.parallel_run_config
+        count = resolve_value(config.node_count, given)
+        target, notes = find_target(config.compute_target, count, workspace)
     except (SettingsError, ComputeTargetException) as error:
         found += error.problems if isinstance(error, SettingsError) else [str(error)]
     if step.output is not None:
@@ -276,13 +279,6 @@ def _output_problems(
     if store.is_local or settings is None:
         return []
     shown = f"output={name!r} is in datastore {store.name!r} at {shown_url(store.url())}"
-    if not settings.appends:
-        problem = (
-            f"{shown}, and output_action='summary_only' has the script write files of its own, "
-            "which needs a folder. Write output_action='append_row', or "
-            "PipelineData(name, datastore=ws.get_default_datastore())."
-        )
-        return [problem]
     if store.url().partition("://")[0] in OWN_MEMORY and target != INLINE:
         problem = (
             f"{shown}, which is this process's own memory: script processes can't write there. "
@@ -303,11 +299,7 @@ def _inline_notes(
         for name in NOT_INLINE
         if getattr(settings, name) not in (getattr(usual, name), 1 if "count" in name else None)
     ]
-    note = (
-        f"compute_target='inline': {', '.join(unused)} not used; run() runs in this process, one "
-        "mini-batch after the other, where nothing is limited and nothing can be killed."
-    )
-    return [note] if unused else []
+    return [inline_note(unused)] if unused else []
 
 
 def _read_settings(script_folder: Path) -> dict[str, Any]:
@@ -317,29 +309,6 @@ def _read_settings(script_folder: Path) -> dict[str, Any]:
     except SettingsError as error:
         named = [f"{error.subject}: {problem}" for problem in error.problems]
         raise SettingsError(error.subject, named) from error
-
-
-def _find_target(
-    step: ParallelRunStep, workspace: Workspace, given: Mapping[str, Any]
-) -> tuple[object, list[str]]:
-    """Give what the engine runs on, and what there is to say of it."""
-    config = step.parallel_run_config
-    target = config.compute_target
-    if target is None or target == INLINE:
-        return target, []
-    if isinstance(target, str):
-        if "://" in target:  # a scheduler's address
-            return target, []
-        target = ComputeTarget(workspace, target)
-    count = str(resolve_value(config.node_count, given))
-    most = target.most_nodes
-    if most is not None and count.isdecimal() and int(count) > most:
-        problem = (
-            f"node_count={count} is more than compute target {target.name!r} has "
-            f"(max_nodes={most}). Write {most} or less."
-        )
-        raise SettingsError("submit", [problem])
-    return target.dask_target, target.notes
 
 
 def _plan(step: ParallelRunStep, found: _Checked, given: Mapping[str, Any]) -> PreparedStep:

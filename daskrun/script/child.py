@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.errors import PartError
 from daskrun.output.encode import ResultEncoder
+from daskrun.output.files import OutputFiles, open_files
 from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
@@ -48,6 +50,7 @@ class ScriptProcess:
         self._cell = cell
         self._tape = fd_tape
         self._part_told = ""
+        self._files: OutputFiles | None = None
 
     def serve(self) -> None:
         """Read the configuration, start the script, run bundles."""
@@ -70,6 +73,10 @@ class ScriptProcess:
         part = open_part(
             config["parts"], config["parts_options"], config["prefix"], config["spool"]
         )
+        if config["files"]:
+            record = Path(config["spool"]) / "output.put"
+            folder, options = config["context"]["output_dir"], config["parts_options"]
+            self._files = open_files(folder, config["files"], options, record)
         executor = self._executor(config, module, part, tables)
         self._cell.enter(Phase.IDLE, time.monotonic())
         while (bundle := self._inbox.get()) is not None:
@@ -112,10 +119,14 @@ class ScriptProcess:
         entries = loads(bundle["payload"])
         began = time.monotonic()
         cell.enter(Phase.WORKING, began)
-        deadline = began + bundle["budget"]
+        deadline, trouble = began + bundle["budget"], ""
         for descriptor, attempt in entries:
-            # made by the driver: no need for the slower unpickler that distrusts
-            outcome = executor.attempt(number, pickle.loads(descriptor), attempt)
+            try:
+                # made by the driver: no need for the slower unpickler that distrusts
+                outcome = executor.attempt(number, pickle.loads(descriptor), attempt)
+            except PartError as error:
+                trouble = str(error)
+                break
             if part is not None and part.name != self._part_told:
                 self._part_told = part.name  # before an outcome on the tape speaks of it
                 self._send("part", part.name)
@@ -124,23 +135,41 @@ class ScriptProcess:
                 break
         for text in executor.new_warnings():
             self._send("warning", text)
-        safe = part is None or self._sync(part, executor.script)
-        cell.enter(Phase.IDLE if safe else Phase.SHUTDOWN, time.monotonic())
-        self._send("done", (number, time.monotonic() - began))
-        return safe
+        safe, lost = self._sync(part, executor.script)
+        trouble = lost or trouble
+        goes_on = safe and not trouble
+        cell.enter(Phase.IDLE if goes_on else Phase.SHUTDOWN, time.monotonic())
+        self._send("done", (number, time.monotonic() - began, trouble))
+        return goes_on
 
-    def _sync(self, part: Part, script: ScriptFile) -> bool:
-        """Put the bundle's rows on the disk; where that fails, its successes are none."""
+    def _sync(self, part: Part | None, script: ScriptFile) -> tuple[bool, str]:
+        """Have what the bundle wrote kept for good; where that fails, its successes are none.
+
+        Gives whether it is, and why not where that is the trouble of the run's parts.
+        """
+        if part is None and self._files is None:
+            return True, ""
         self._cell.enter(Phase.SYNCING, time.monotonic())
         try:
-            part.sync()
+            if part is not None:
+                part.sync()
+            if self._files is not None:
+                self._files.sync(self._show_progress)
         except OSError as error:
             tape = os.pread(self._tape, os.fstat(self._tape).st_size, 0)
             os.ftruncate(self._tape, 0)  # dying between here and the end costs nobody an attempt
             os.lseek(self._tape, 0, os.SEEK_SET)
-            write_all(self._tape, without_rows(tape, error_of(error, script)))
-            return False
-        return True
+            if isinstance(error, PartError):
+                write_all(self._tape, without_rows(tape))
+                return False, str(error)
+            files = self._files is not None
+            write_all(self._tape, without_rows(tape, error_of(error, script), files=files))
+            return False, ""
+        return True, ""
+
+    def _show_progress(self) -> None:
+        """Move what ``progress_update_timeout`` is counted from; no mini-batch is in hand."""
+        self._cell.times[Cell.RUNNING_SINCE] = time.monotonic()
 
     def _shut_down(self, module: EntryModule, script: ScriptFile) -> None:
         self._cell.enter(Phase.SHUTDOWN, time.monotonic())
@@ -148,6 +177,11 @@ class ScriptProcess:
             module.shutdown()
         except BaseException as error:  # noqa: BLE001  (told, never fatal: the results are safe)
             self._send("shutdown_failed", error_of(error, script))
+        if self._files is not None:
+            try:
+                self._files.sync()  # shutdown() may have written
+            except OSError as error:
+                self._send("shutdown_failed", error_of(error, script))
         self._send("bye", None)
 
     def _send(self, kind: str, value: object) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _current: dict[str, Any] | None = None
 
@@ -16,6 +19,26 @@ def current() -> dict[str, Any] | None:
     ``logging_level``.
     """
     return _current
+
+
+def with_output(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Have the script's own files go to a folder of the node, where the output is a URL.
+
+    Parameters
+    ----------
+    config
+        A node's, see :func:`daskrun.engine.nodes.node_config`.
+    folder
+        The node's.
+    """
+    if not config["files"]:
+        return config
+    output = folder / "output"
+    output.mkdir(parents=True, exist_ok=True)
+    argv, shown = config["argv"], config["context"]["output_dir"]
+    if argv[-2:] == ["--output", shown]:  # argv_compat
+        argv = [*argv[:-1], str(output)]
+    return {**config, "argv": argv, "context": {**config["context"], "output_dir": str(output)}}
 
 
 def enter(values: dict[str, Any] | None) -> None:

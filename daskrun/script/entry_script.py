@@ -61,7 +61,11 @@ class EntryScript:
 
     @property
     def output_dir(self) -> str:
-        """The output folder of the step: what ``DASKRUN_OUTPUT_PATH`` says."""
+        """The output folder of the step: what ``DASKRUN_OUTPUT_PATH`` says.
+
+        Where the output is a URL and ``summary_only``, a folder of this node's processes: what is
+        in it is put to the URL before its mini-batches count as done.
+        """
         return self._folder("output_dir")
 
     @property

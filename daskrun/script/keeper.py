@@ -35,6 +35,7 @@ from daskrun.script.spawn import Spawner
 from daskrun.script.tape import read_tape, without_rows
 from daskrun.script.wire import Phase, Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
+from daskrun.storage.remedy import explained
 from daskrun.storage.urls import is_url
 
 MEMORY_INTERVAL = 0.1
@@ -199,10 +200,10 @@ class Keeper:
             elif kind == "bye":
                 process.said_bye = True
 
-    def _done_with(self, process: ScriptProcess, number: int, seconds: float) -> None:
+    def _done_with(self, process: ScriptProcess, number: int, seconds: float, trouble: str) -> None:
         """Take a bundle back from its process; what it says of any other is no answer."""
         if process.bundle is not None and process.bundle["number"] == number:
-            self._return(process, seconds, process.tape(), [])
+            self._return(process, seconds, process.tape(), [], trouble)
 
     # what goes on
 
@@ -300,36 +301,41 @@ class Keeper:
 
     def _account_for_death(self, process: ScriptProcess) -> bool:
         """Return its bundle; True when a mini-batch is charged, and says why it died."""
-        tape = process.tape()
+        tape, trouble = process.tape(), ""
         charged = process.died_with({outcome.index for outcome in read_tape(tape)})
-        if process.part and tape:
-            trouble = self._sync(process)
-            if trouble:
-                tape = without_rows(tape)
-                words = f"the rows that {process.name} had finished when it died may not be on the"
-                self._say("note", f"{words} disk, and are made again: {trouble}")
+        files = bool(self._spawner.files)
+        if tape and (process.part or files):
+            doubt, trouble = self._sync(process)
+            if doubt:
+                tape = without_rows(tape, files=files)
+                words = f"what {process.name} had finished when it died may not have been kept"
+                self._say("note", f"{words}, and is made again: {doubt}")
         seconds = time.monotonic() - process.given
-        self._return(process, seconds, tape, [] if charged is None else [charged])
+        self._return(process, seconds, tape, [] if charged is None else [charged], trouble)
         return charged is not None
 
-    def _sync(self, process: ScriptProcess) -> str:
-        """Do for a dead process what it would have done at the end of its bundle; give trouble."""
+    def _sync(self, process: ScriptProcess) -> tuple[str, str]:
+        """Do for a dead process what it would have done at the end of its bundle.
+
+        Gives why what it had finished may be lost, and what of that is the disk's own trouble.
+        """
         if process.phase == Phase.SYNCING:
             # a failure is told once, to whoever asks first: that may have been the process
-            return "it died while the disk was asked to keep them"
-        if is_url(self._spawner.parts):
-            return "it had not yet put them to the output's URL"
+            return "it died while the disk or store was asked to keep it", ""
+        if self._spawner.files or is_url(self._spawner.parts):
+            return "it had not yet put that to the output's URL", ""
         parts = Path(self._spawner.parts)
+        path = parts / process.part
         try:
-            fd = os.open(parts / process.part, os.O_RDWR)
+            fd = os.open(path, os.O_RDWR)
             try:
                 sync_data(fd)
             finally:
                 os.close(fd)
             sync_folder(parts)
         except OSError as error:
-            return str(error)
-        return ""
+            return str(error), explained(f"can't keep rows in {path}", error)
+        return "", ""
 
     def _return(
         self,
@@ -337,6 +343,7 @@ class Keeper:
         seconds: float,
         tape: bytes,
         charged: list[tuple[Any, ...]],
+        trouble: str,
     ) -> None:
         bundle, process.bundle = process.bundle, None
         if bundle is None:
@@ -349,6 +356,7 @@ class Keeper:
             "charged": charged,
             "seconds": seconds,
             "warnings": process.warnings,
+            "trouble": trouble,
         }
         process.warnings = []
         self._finish(bundle, result)

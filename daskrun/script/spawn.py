@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from daskrun.script import hardware, reaper
+from daskrun.script.context import with_output
 from daskrun.script.process import ScriptProcess
 
 CONTAINER_SHARE = 0.9
@@ -23,13 +24,15 @@ class Spawner:
     """
 
     def __init__(self, config: dict[str, Any]) -> None:
-        self._config = config
+        self._folder = Path(config["folder"])
+        self._config = config = with_output(config, self._folder)
         self._count = hardware.processes_per_node(config["processes"])
         self._gpus = hardware.gpus()
-        self._folder = Path(config["folder"])
         self._made = 0
         self.names = [f"process{n:03d}" for n in range(self._count)]
         self.parts: str = config["parts"]
+        self.files: str = config["files"]
+        """URL that files of the script's own go to, ``""`` where it can write there itself."""
 
     def spawn(self, name: str) -> ScriptProcess:
         """Start a process in the slot ``name``."""
@@ -84,6 +87,7 @@ class Spawner:
             "append_row": config["append_row"],
             "parts": config["parts"],
             "parts_options": config["parts_options"],
+            "files": config["files"],
             "spool": str(self._folder),
             "prefix": f"{node}-{name}-",
             "inputs": config["inputs"],

@@ -104,9 +104,6 @@ def test_an_output_that_can_not_be_written_is_said_before_anything_starts(
 
 
 def test_what_a_url_can_not_be_is_refused(work, cloud):
-    output = PipelineData("scores", datastore=cloud)
-    with pytest.raises(SettingsError, match=r"'scores' is in datastore 'cloud' at s3://.*append_"):
-        work.submit(output=output, output_action="summary_only")
     memory = Datastore.register_url(work.ws, "memory", f"memory://{os.getpid()}")
     output = PipelineData("scores", datastore=memory)
     with pytest.raises(SettingsError, match=r"this process's own memory.*'inline'"):
@@ -223,5 +220,5 @@ def test_rows_that_were_not_put_when_their_process_died_are_handed_back(tmp_path
         assert [(o.index, o.status) for o in amid.outcomes] == [(1, 0), (3, Status.DIED)]
         (note,) = node.wait_for("note")
         assert "process000 had finished when it died" in note
-        assert "had not yet put them to the output's URL" in note
+        assert "had not yet put that to the output's URL" in note
     assert len(bucket.keys()) == 1

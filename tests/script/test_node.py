@@ -259,7 +259,7 @@ def run(m, context):
 """
 
 
-def test_rows_that_can_not_be_put_on_the_disk_are_failures(tmp_path: Path) -> None:
+def test_rows_that_can_not_be_put_on_the_disk_cost_no_attempt(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     code = NO_SYNC.format(
         how="raise OSError(errno.EDQUOT, 'Disk quota exceeded')",  # as NFS tells: once
@@ -267,16 +267,14 @@ def test_rows_that_can_not_be_put_on_the_disk_are_failures(tmp_path: Path) -> No
     )
     with OneNode(make_request(tmp_path, code)) as node:
         event = node.run(0, 1, 2)
-        expected = [(0, Status.NOT_WRITTEN), (1, Status.NOT_WRITTEN), (2, 0)]
-        assert [(o.index, o.status) for o in event.outcomes] == expected
-        failed = event.outcomes[0]
-        assert "Disk quota exceeded" in failed.error["message"]
-        assert (failed.items, failed.results, failed.offset, failed.length) == (1, 0, -1, 0)
-        again = node.run(0, 1, attempt=2)  # by another: the part is not written to again
+        assert [(o.index, o.status) for o in event.outcomes] == [(2, 0)]
+        assert f"{event.process.part}: Disk quota exceeded. The quota is used up" in event.trouble
+        again = node.run(0, 1)  # by another: the part is not written to again
         assert [o.status for o in again.outcomes] == [0, 0]
         assert again.process.pid != event.process.pid
         assert again.process.part != event.process.part
         assert rows(node, again) == lines(range(2))
+        assert again.trouble == ""
         assert node._told("init_failed", 1) == []
 
 
@@ -289,7 +287,7 @@ def test_rows_of_a_process_that_died_while_they_were_synced_are_made_again(tmp_p
     with OneNode(make_request(tmp_path, code)) as node:
         assert [(o.index, o.status) for o in node.run(0, 2, 1).outcomes] == [(2, 0)]
         [note] = node.wait_for("note")
-        assert "died while the disk was asked to keep them" in note
+        assert "died while the disk or store was asked to keep it" in note
         assert rows(node, node.run(0, 1)) == lines(range(2))
 
 
@@ -309,7 +307,7 @@ def test_rows_of_a_dead_process_that_the_keeper_can_not_sync_are_made_again(
         event = node.run(0, 1)
         assert [(o.index, o.status) for o in event.outcomes] == [(1, Status.DIED)]
         [note] = node.wait_for("note")
-        assert "may not be on the disk, and are made again: [Errno 2]" in note
+        assert "may not have been kept, and is made again: [Errno 2]" in note
 
 
 @pytest.mark.parametrize("limit", [None, 150 * 2**20])
