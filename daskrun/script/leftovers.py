@@ -5,12 +5,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import getpass
+import glob
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daskrun.script import reaper
+
+if TYPE_CHECKING:
+    from collections.abc import Set
+
+INLINE = "inline"
+"""The node of an inline run, in this process."""
 
 
 def base_folder() -> Path:
@@ -31,6 +39,13 @@ def claim(folder: Path) -> int:
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     hidden.rename(folder)
     return fd
+
+
+def clear_inline(run_ids: Set[str]) -> None:
+    """Remove what inline runs of this process have, which ends before it can do so itself."""
+    for run_id in run_ids:
+        for folder in base_folder().glob(f"{glob.escape(run_id)}-{INLINE}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def clear_leftovers(base: Path) -> list[str]:

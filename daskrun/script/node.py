@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Set
 from typing import Any
 
 from daskrun.script.leftovers import base_folder, claim, clear, clear_leftovers
@@ -29,6 +30,9 @@ BEAT_LIMIT = 60.0
 """Seconds without a sign of life after which a keeper is killed and replaced."""
 CLOSE_MARGIN = 5.0
 """Seconds beyond ``shutdown_timeout`` that a keeper gets to end in good order."""
+
+_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
+"""Those of this process."""
 
 Tell = Callable[[str, Any], None]
 """Called from the node's thread: ``up`` slots, ``ready`` (process, seconds), ``init_failed``
@@ -65,6 +69,7 @@ class Node:
         self._start()
         self._thread = threading.Thread(target=self._listen, name="daskrun-node", daemon=True)
         self._thread.start()
+        _nodes.add(self)
 
     def _start(self) -> None:
         name = f"{self._config['run_id']}-{self._config['node']}-{secrets.token_hex(3)}"
@@ -143,6 +148,19 @@ class Node:
         self._link.close()
         clear(self._folder)
 
+    @property
+    def run_id(self) -> str:
+        """The run it belongs to."""
+        return str(self._config["run_id"])
+
+    def kill(self) -> None:
+        """End every process of it at once; what it had in hand is given back."""
+        with self._lock:
+            self._closing = True  # else another keeper would be started
+        self._popen.kill()
+        self._popen.wait()
+        clear(self._folder)
+
     def _ask_to_close(self) -> bool:
         """Tell the keeper without waiting for one that is stopped; False when it can't be told."""
         if not self._sending.acquire(timeout=CLOSE_MARGIN):
@@ -208,3 +226,10 @@ class Node:
         if not self._closing:
             self._tell("down" if again else "lost", reason)
         return again
+
+
+def kill_nodes(run_ids: Set[str]) -> None:
+    """End the processes of every node of these runs in this process, at once."""
+    for node in list(_nodes):
+        if node.run_id in run_ids:
+            node.kill()
