@@ -13,6 +13,7 @@
     │   └── PartError                    finished rows can't be kept: no mini-batch's fault
     ├── EntryScriptError (RuntimeError)  the entry script can't be used (outside a run)
     ├── WrongResultError (TypeError)     run() returned what can't be results
+    ├── ResumeError (RuntimeError)       a run can't go on from where it ended
     ├── WaitTimeoutError (TimeoutError)  a wait is over, what was waited for goes on
     └── RunFailedError (RuntimeError)    a run ended without its result
         └── RunCanceledError             because somebody asked for it
@@ -157,6 +158,10 @@ class WrongResultError(DaskrunError, TypeError):
             f"run() returned {got}. Return a list, tuple, pandas.DataFrame, pandas.Series or "
             f"numpy.ndarray with one element for each item that succeeded.{hint}"
         )
+
+
+class ResumeError(DaskrunError, RuntimeError):
+    """A run can't go on from where it ended: it is done, driven, or its data has changed."""
 
 
 class WaitTimeoutError(DaskrunError, TimeoutError):

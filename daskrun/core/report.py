@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class RunStatus(StrEnum):
-    """How a run can stand. The last three are ends."""
+    """How a run can stand. The last three are ends; from the last two it can be resumed."""
 
     NOT_STARTED = "NotStarted"
     RUNNING = "Running"
@@ -17,7 +17,7 @@ class RunStatus(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing can change it any more."""
+        """Whether it is over; a run that is resumed is Running again."""
         return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
 
     @property

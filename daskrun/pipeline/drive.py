@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from daskrun.core.report import ErrorGroup, Report, RunStatus
+from daskrun.pipeline import changes, recipe
 from daskrun.pipeline.cancel import CancelWatch
 from daskrun.pipeline.state import LiveState, ProgressKeeper
 
@@ -39,10 +40,16 @@ class PipelineDriver:
     ----------
     folder
         The pipeline run's.
+    held
+        Its lock.
+    steps
+        How many steps the pipeline has; those that an earlier driver has done are not added.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, held: RunLock, steps: int) -> None:
         self.state = LiveState(folder, self.cancel)
+        self._held = held
+        self._steps_in_all = steps
         self._lock = threading.Lock()
         self._control: RunControl | None = None
         self._canceled: str | None = None
@@ -56,19 +63,13 @@ class PipelineDriver:
 
     def start(self) -> None:
         """Start the thread and return at once."""
-        # Before the state is noted: a run that is Running and not locked has lost its process.
-        held = self.state.folder.drive()
-        try:
-            if self.state.folder.last_state()["status"] != RunStatus.NOT_STARTED.value:
-                # It was asked of a driver that is gone, not of this one.
-                self.state.folder.forget_cancel()
-        except BaseException:
-            held.close()
-            raise
+        if self.state.folder.last_state()["status"] != RunStatus.NOT_STARTED.value:
+            # It was asked of a driver that is gone, not of this one.
+            self.state.folder.forget_cancel()
         self.state.enter(RunStatus.RUNNING)
         # Not a daemon: the process must not end under a run.
         name = f"daskrun-{self.state.folder.id}"
-        threading.Thread(target=self._run, args=(held,), name=name, daemon=False).start()
+        threading.Thread(target=self._run, name=name, daemon=False).start()
 
     def cancel(self, reason: str) -> None:
         """End the step that runs and start no other."""
@@ -77,9 +78,9 @@ class PipelineDriver:
             if self._control is not None:
                 self._control.cancel(reason)
 
-    def _run(self, held: RunLock) -> None:
+    def _run(self) -> None:
         # The lock goes last: who sees it free must see the end too.
-        with held:
+        with self._held:
             try:
                 with CancelWatch(self.state.folder, self.cancel):
                     status, sentence = self._run_steps()
@@ -94,15 +95,19 @@ class PipelineDriver:
         for step in self._steps:
             if self._canceled is not None:
                 return RunStatus.CANCELED, self._canceled
-            with step.state.folder.drive():
+            folder = step.state.folder
+            with folder.drive():
+                folder.forget_report()
                 step.state.enter(RunStatus.RUNNING)
                 report = self._run_step(step)
                 step.state.end(report)
             if report.status is not RunStatus.COMPLETED:
                 return report.status, f"step {step.request.step_name!r}: {report.sentence}"
-        if len(self._steps) == 1:
+            recipe.forget(folder)
+            changes.forget(folder)
+        if self._steps_in_all == 1 and self._steps:
             return RunStatus.COMPLETED, self._steps[0].state.sentence
-        return RunStatus.COMPLETED, f"all {len(self._steps)} steps are done."
+        return RunStatus.COMPLETED, f"all {self._steps_in_all} steps are done."
 
     def _run_step(self, step: StepToRun) -> Report:
         try:
@@ -116,8 +121,8 @@ class PipelineDriver:
                 if self._canceled is not None:
                     control.cancel(self._canceled)
             request = step.request
-            tries = request.settings.run_max_try
-            logs = LogWriter(step.state.folder.logs, request.plan, tries)
+            changes.keep_listings(request.run_folder, request.plan)
+            logs = LogWriter(step.state.folder.logs, request.plan, request.settings.run_max_try)
             observers: Sequence[Observer] = [ProgressKeeper(step.state), logs]
             return execute(step.request, observers, control)
         except Exception as error:

@@ -104,7 +104,6 @@ class Experiment:
         run_id = new_run_id()
         try:
             driver, steps = self._set_up(run_id, prepared, given)
-            driver.start()
         except BaseException:
             self._undo(run_id, prepared)
             raise
@@ -134,6 +133,7 @@ class Experiment:
                 self.workspace, StoredState(RunFolder(self.workspace.runs_folder / name), whole)
             )
             for name in folder.story()["steps"]
+            if (self.workspace.runs_folder / name / STORY).is_file()  # else: killed in submit
         ]
         return PipelineRun(self.workspace, whole, steps)
 
@@ -158,7 +158,7 @@ class Experiment:
     def _set_up(
         self, run_id: str, prepared: list[PreparedStep], given: Mapping[str, Any]
     ) -> tuple[PipelineDriver, list[StepRun]]:
-        """Make the folders of the run and its steps, and the driver that knows them."""
+        """Make the folders of the run and its steps, and start the driver that knows them."""
         runs = self.workspace.runs_folder
         common = {
             "experiment": self.name,
@@ -176,15 +176,22 @@ class Experiment:
             "steps": ids,
             "parameters": {name: repr(value) for name, value in given.items()},
         }
-        driver = PipelineDriver(RunFolder.create(runs / run_id, story))
-        steps = []
-        for name, each in zip(ids, prepared, strict=True):
-            each.check_output(name)
-            own = {"id": name, "pipeline_run": run_id, **common, **each.story(name)}
-            folder = RunFolder.create(runs / name, own)
-            ready = each.with_stored_inputs(folder.path)
-            request = ready.request(folder, run_id, self.workspace, self.name)
-            steps.append(StepRun(self.workspace, driver.add(request, folder)))
+        whole, held = RunFolder.create_driven(runs / run_id, story)
+        try:
+            driver = PipelineDriver(whole, held, len(ids))
+            steps = []
+            for name, each in zip(ids, prepared, strict=True):
+                each.check_output(name)
+                own = {"id": name, "pipeline_run": run_id, **common, **each.story(name)}
+                folder = RunFolder.create(runs / name, own)
+                ready = each.with_stored_inputs(folder.path)
+                request = ready.request(folder, run_id, self.workspace, self.name)
+                ready.recipe(request).keep(folder, self.workspace)
+                steps.append(StepRun(self.workspace, driver.add(request, folder)))
+            driver.start()
+        except BaseException:
+            held.close()
+            raise
         return driver, steps
 
     def _undo(self, run_id: str, prepared: list[PreparedStep]) -> None:

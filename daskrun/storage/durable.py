@@ -43,11 +43,14 @@ def pwrite_all(descriptor: int, data: bytes, offset: int) -> None:
         offset += written
 
 
-def write_aside(folder: Path, data: bytes) -> Path:
-    """Write ``data`` to a new hidden file in ``folder``, on the disk when this returns."""
+def write_aside(folder: Path, data: bytes, mode: int = 0o666) -> Path:
+    """Write ``data`` to a new hidden file in ``folder``, on the disk when this returns.
+
+    ``mode`` says who may read and write it, as far as the process's umask lets them.
+    """
     # A name of its own for each writer: one that was killed can't be in the way of the next.
     path = folder / f".{os.getpid()}-{os.urandom(8).hex()}.tmp"
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         pwrite_all(descriptor, data, 0)
         os.fsync(descriptor)
@@ -59,10 +62,11 @@ def write_aside(folder: Path, data: bytes) -> Path:
     return path
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Write a file that a reader sees with its old content or all of the new, never in between.
 
-    An existing file is replaced. When this returns, content and name are on the disk.
+    An existing file is replaced. When this returns, content and name are on the disk. ``mode`` is
+    that of :func:`write_aside`.
 
     Examples
     --------
@@ -72,7 +76,7 @@ def write_whole(path: Path, data: bytes) -> None:
     >>> file.read_bytes()
     b'{}'
     """
-    temporary = write_aside(path.parent, data)
+    temporary = write_aside(path.parent, data, mode)
     try:
         temporary.replace(path)
     except BaseException:

@@ -40,20 +40,37 @@ class RunFolder:
     def create(path: Path, story: dict[str, Any]) -> RunFolder:
         """Make the folder of a new run.
 
+        It is a run's for others once it has its ``run.json``, which comes last.
+
         Raises
         ------
         StorageError
             It can't be made, or is there already.
         """
+        folder, held = RunFolder.create_driven(path, story)
+        held.close()
+        return folder
+
+    @staticmethod
+    def create_driven(path: Path, story: dict[str, Any]) -> tuple[RunFolder, RunLock]:
+        """Make the folder of a new run, and give the lock that says that this process drives it.
+
+        There is no moment at which others see the run and not who drives it.
+        """
+        folder, held = RunFolder(path), None
         try:
             path.mkdir(parents=True)
-            (path / "logs").mkdir()
+            folder.logs.mkdir()
+            held = folder.drive()
+            folder.add_state("NotStarted")
             write_whole(path / STORY, _encode(story))
-        except OSError as error:
-            raise StorageError(f"can't make the run's folder {path}: {error}") from error
-        folder = RunFolder(path)
-        folder.add_state("NotStarted")
-        return folder
+        except BaseException as error:
+            if held is not None:
+                held.close()
+            if isinstance(error, OSError) and not isinstance(error, StorageError):
+                raise StorageError(f"can't make the run's folder {path}: {error}") from error
+            raise
+        return folder, held
 
     @property
     def id(self) -> str:
@@ -102,6 +119,10 @@ class RunFolder:
     def report(self) -> dict[str, Any] | None:
         """Give how the run ended, None when it has not."""
         return _read(self.path / REPORT)
+
+    def forget_report(self) -> None:
+        """Remove the report of an end that the run has been resumed from."""
+        (self.path / REPORT).unlink(missing_ok=True)
 
     def ask_to_cancel(self, reason: str) -> None:
         """Ask the process that drives the run, whichever it is, to end it.

@@ -1,0 +1,151 @@
+"""What a step run's data was at its beginning, kept so that what has changed since can be named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from daskrun.data.paths import PathTable
+from daskrun.data.protocols import shown_url
+from daskrun.errors import ResumeError, StorageError
+from daskrun.storage.durable import write_whole
+from daskrun.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from daskrun.core.minibatch import Plan, PlanInput
+    from daskrun.workspace.run_folder import RunFolder
+
+FOLDER = "listings"
+"""In the step run's folder, a file for each input, until the run is Completed."""
+LEVEL = 1
+"""Of compression: a million files take 0.56 s and 12 MB, where level 3 takes 0.82 s for 11.5 MB."""
+SHOWN = 3
+"""Files that are named of each kind of change."""
+
+
+class ListedPlan(Protocol):
+    """A plan of files or of tables."""
+
+    inputs: tuple[PlanInput, ...]
+
+    @property
+    def tables(self) -> Sequence[PathTable]:
+        """The files of each input."""
+
+    def fingerprint(self) -> str:
+        """Digest what the plan was made from."""
+
+
+def keep_listings(folder: Path, plan: Plan) -> None:
+    """Keep names, sizes and times of the files that a plan is of; those that are kept stay.
+
+    Parameters
+    ----------
+    folder
+        The step run's.
+
+    Raises
+    ------
+    StorageError
+        They can't be written.
+    """
+    listed = cast("ListedPlan", plan)
+    try:
+        (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
+        for number, (each, table) in enumerate(zip(listed.inputs, listed.tables, strict=True)):
+            path = folder / FOLDER / str(number)
+            if not path.exists():
+                head = json.dumps(_head(each)).encode() + b"\n"
+                write_whole(path, zlib.compress(head + table.to_bytes(), LEVEL), mode=0o600)
+    except OSError as error:
+        raise StorageError(f"can't keep what is in the inputs: {error}") from error
+
+
+def forget(folder: RunFolder) -> None:
+    """Remove what was kept: the run is Completed."""
+    shutil.rmtree(folder.path / FOLDER, ignore_errors=True)
+
+
+def check_unchanged(folder: RunFolder, plan: Plan) -> None:
+    """See that a plan made now is the one that the run has begun with.
+
+    Parameters
+    ----------
+    folder
+        The step run's.
+
+    Raises
+    ------
+    ResumeError
+        It is another; the message names what has changed.
+    """
+    journal = folder.path / "journal"
+    first = next(iter(Journal.read(journal)), None) if journal.exists() else None
+    if first is None or first["plan"] == plan.fingerprint():
+        return
+    found = list(_changes(folder.path, cast("ListedPlan", plan)))
+    what = "\n".join(f"  {text}" for text in found) or "  what it is isn't known: see the inputs"
+    raise ResumeError(
+        f"run {folder.id} can't go on: its data is not what it was at submit.\n{what}\n"
+        "A resumed run needs the same data, or its results would be of both. Put it back as it "
+        "was, or submit the pipeline again for a new run."
+    )
+
+
+def _head(each: PlanInput) -> dict[str, Any]:
+    return {"root": shown_url(each.root), "table": each.table}
+
+
+def _changes(folder: Path, plan: ListedPlan) -> Iterator[str]:
+    for number, (each, table) in enumerate(zip(plan.inputs, plan.tables, strict=True)):
+        try:
+            data = zlib.decompress((folder / FOLDER / str(number)).read_bytes())
+        except (OSError, zlib.error) as error:
+            yield f"input {each.name!r}: what it was can't be read: {error}"
+            continue
+        head, _, rest = data.partition(b"\n")
+        # Through JSON as the other: tuples are lists there.
+        before, now = json.loads(head), json.loads(json.dumps(_head(each)))
+        texts = [*_file_changes(PathTable.from_bytes(rest), table), *_table_changes(before, now)]
+        yield from (f"input {each.name!r}: {text}" for text in texts)
+
+
+def _table_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
+    if before["root"] != now["root"]:
+        yield f"its folder was {before['root']!r} and is {now['root']!r}"
+    if before["table"] == now["table"]:
+        return
+    columns = [dict(each["table"]["reader"]["columns"]) for each in (before, now)]
+    if columns[0] == columns[1]:
+        yield "what is read of its rows has changed (steps, schema, or the version of daskrun)"
+    for name in {**columns[0], **columns[1]}:
+        was, is_now = (each.get(name, "not there") for each in columns)
+        if was != is_now:
+            yield f"column {name!r} was {was} and is {is_now}"
+
+
+def _file_changes(before: PathTable, now: PathTable) -> Iterator[str]:
+    old = {name: (size, time) for name, size, time in before.rows()}
+    new = {name: (size, time) for name, size, time in now.rows()}
+    yield from _named("gone", [repr(name) for name in old if name not in new])
+    yield from _named("new", [repr(name) for name in new if name not in old])
+    both = [(name, old[name], new[name]) for name in old if name in new]
+    sizes = [(name, was[0], is_now[0]) for name, was, is_now in both if was[0] != is_now[0]]
+    yield from _named("of another size", [f"{n!r}: {a:,} → {b:,} bytes" for n, a, b in sizes])
+    times = [name for name, was, is_now in both if was[0] == is_now[0] and was != is_now]
+    yield from _named("written again, with the same size", [repr(name) for name in times])
+    if old == new and list(before) != list(now):
+        yield "its files are the same in another order"
+
+
+def _named(what: str, names: list[str]) -> Iterator[str]:
+    """Say how many files have changed so, and name the first."""
+    if names:
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        plural = "s are" if len(names) > 1 else " is"
+        yield f"{len(names):,} file{plural} {what}: {', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,222 @@
+"""What a step run is made of, kept in its folder: another process can drive it from there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.settings import RunSettings
+from daskrun.data.definition import from_plain, registered_name, to_plain
+from daskrun.engine.request import ScriptSource, StepRequest
+from daskrun.errors import DatasetError, ResumeError, StorageError
+from daskrun.output.place import output_place
+from daskrun.storage.durable import write_whole
+from daskrun.workspace.compute import ComputeTarget
+from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.data.protocols import Place
+    from daskrun.pipeline.inputs import AnyDataset
+    from daskrun.workspace.run_folder import RunFolder
+
+FILE = "resume.json"
+"""In the step run's folder, until it is Completed. For this user's eyes only: environment
+variables, URLs and connections may hold secrets."""
+LAYOUT = 1
+"""Raised when what was kept before can't be read any more."""
+AGAIN = "Submit the pipeline again for a new run."
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a request is made of, but the plan and what the engine runs on."""
+
+    step_name: str
+    settings: RunSettings
+    inputs: tuple[tuple[str, AnyDataset], ...]
+    """Dataframes as the files they were stored in."""
+    script: ScriptSource
+    store: Datastore | None
+    """Where the output goes; None: there is none."""
+    path: str
+    """The output's folder in ``store``."""
+    target: ComputeTarget | str | None
+    """As ``ParallelRunConfig.compute_target``."""
+    context: dict[str, Any]
+    """As in ``StepRequest``."""
+
+    def keep(self, folder: RunFolder, workspace: Workspace) -> None:
+        """Keep it in the folder of its run.
+
+        What only this process knows can't be kept; the file then says so.
+        """
+        try:
+            value = self._as_plain(workspace)
+        except DatasetError as error:
+            value = {"unkept": str(error)}
+        try:
+            data = json.dumps({"layout": LAYOUT, **value}).encode()
+            write_whole(folder.path / FILE, data, mode=0o600)
+        except OSError as error:
+            raise StorageError(f"can't write {folder.path / FILE}: {error}") from error
+
+    @classmethod
+    def load(cls, folder: RunFolder, workspace: Workspace) -> Recipe:
+        """Give what was kept in the folder of a run.
+
+        Raises
+        ------
+        ResumeError
+            It isn't there, or can't be used.
+        """
+        value = _read(folder)
+        try:
+            inputs = [
+                (each["name"], from_plain(each["dataset"], lambda ref: _store(ref, workspace)))
+                for each in value["inputs"]
+            ]
+        except DatasetError as error:
+            raise ResumeError(f"run {folder.id} can't go on here: {error}") from error
+        output, target = value["output"], value["target"]
+        if isinstance(target, dict):
+            target = ComputeTarget(_workspace(target, workspace), target["name"])
+        return cls(
+            step_name=value["step"],
+            settings=_settings(value["settings"]),
+            inputs=tuple(inputs),
+            script=_script(value["script"], folder.path / "snapshot"),
+            store=_store(output["datastore"], workspace) if output else None,
+            path=output["path"] if output else "",
+            target=target,
+            context={**value["context"], "workspace": str(workspace.folder)},
+        )
+
+    def prepare_output(self, run_id: str) -> None:
+        """See that the output can still be written.
+
+        Raises
+        ------
+        SettingsError
+            It can't.
+        """
+        if self.store is not None:
+            location = self._url or self._folder
+            assert location
+            # An output that is there may be this run's own: the driver finds that out.
+            output_place(location, self.store.storage_options, run_id).prepare(None, True)
+
+    def request(
+        self, folder: RunFolder, plan: Plan, target: object, *, retry_failed: bool
+    ) -> StepRequest:
+        """Give what the driver of the resumed run is asked."""
+        return StepRequest(
+            run_id=folder.id,
+            step_name=self.step_name,
+            run_folder=folder.path,
+            output_folder=self._folder,
+            settings=self.settings,
+            plan=plan,
+            script=self.script,
+            target=target,
+            context=self.context,
+            output_url=self._url,
+            output_options=dict(self.store.storage_options) if self.store is not None else {},
+            resumed=True,
+            retry_failed=retry_failed,
+        )
+
+    @property
+    def _folder(self) -> Path | None:
+        root = self.store.folder if self.store is not None else None
+        return root / self.path if root is not None else None
+
+    @property
+    def _url(self) -> str:
+        store = self.store
+        return "" if store is None or store.is_local else store.url(self.path)
+
+    def _as_plain(self, workspace: Workspace) -> dict[str, Any]:
+        target: Any = self.target
+        if isinstance(target, ComputeTarget):
+            target = _reference(target, workspace)
+
+        def name_of(place: Place) -> Any:
+            registered_name(place)
+            return _reference(place, workspace)
+
+        script = asdict(self.script)
+        script.pop("snapshot")
+        return {
+            "step": self.step_name,
+            "settings": asdict(self.settings),
+            "inputs": [
+                {"name": name, "dataset": to_plain(each, name_of)} for name, each in self.inputs
+            ],
+            "script": script,
+            "output": self.store and {"datastore": name_of(self.store), "path": self.path},
+            "target": target,
+            "context": self.context,
+        }
+
+
+def forget(folder: RunFolder) -> None:
+    """Remove what was kept: the run is Completed."""
+    (folder.path / FILE).unlink(missing_ok=True)
+
+
+def _read(folder: RunFolder) -> dict[str, Any]:
+    try:
+        value = json.loads((folder.path / FILE).read_bytes())
+    except FileNotFoundError:
+        raise ResumeError(
+            f"run {folder.id} can't go on: its folder has no {FILE}, so it was interrupted while "
+            f"it was being submitted, or an older daskrun made it. {AGAIN}"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ResumeError(f"run {folder.id}: {FILE} can't be read: {error}. {AGAIN}") from error
+    if value.get("layout") != LAYOUT:
+        raise ResumeError(
+            f"run {folder.id}: {FILE} has layout {value.get('layout')!r}, and this daskrun knows "
+            f"layout {LAYOUT}. Resume it with the version that has made it. {AGAIN}"
+        )
+    if "unkept" in value:
+        raise ResumeError(f"run {folder.id} can't go on: {value['unkept']} {AGAIN}")
+    return dict(value)
+
+
+def _reference(named: Any, workspace: Workspace) -> dict[str, str]:
+    """Give what a datastore or compute target is found by, also one of another workspace."""
+    home = getattr(named, "workspace", workspace)
+    other = {} if home == workspace else {"workspace": str(home.folder)}
+    return {"name": named.name, **other}
+
+
+def _workspace(reference: dict[str, str], own: Workspace) -> Workspace:
+    return Workspace(reference["workspace"]) if "workspace" in reference else own
+
+
+def _store(reference: dict[str, str], own: Workspace) -> Datastore:
+    return Datastore(_workspace(reference, own), reference["name"])
+
+
+def _settings(value: dict[str, Any]) -> RunSettings:
+    keys = value["partition_keys"]
+    return RunSettings(
+        **{
+            **value,
+            "partition_keys": tuple(keys) if keys is not None else None,
+            "arguments": tuple(value["arguments"]),
+        }
+    )
+
+
+def _script(value: dict[str, Any], snapshot: Path) -> ScriptSource:
+    # Where the workspace has been moved since, a script in the snapshot has moved with it.
+    inside = value["extra_path"] is None
+    shown_as = str(snapshot / value["file"]) if inside else value["shown_as"]
+    return ScriptSource(snapshot, value["file"], shown_as, value["extra_path"])
