@@ -15,6 +15,7 @@ from daskrun.core.outcome import Status
 from daskrun.errors import StorageError
 from daskrun.output.files import OutputFiles
 
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 WRITES = """
 import os
 from daskrun import EntryScript
