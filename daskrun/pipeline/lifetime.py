@@ -12,8 +12,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from daskrun.script.leftovers import clear_inline
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from daskrun.core.report import RunStatus
@@ -35,15 +37,33 @@ class WatchedRun(Protocol):
     def failure(self) -> str | None:
         """Why it failed, if it did and nobody was told."""
 
+    @property
+    def ids(self) -> set[str]:
+        """Its own id and those of its steps."""
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in."""
+
+    @property
+    def sentence(self) -> str:
+        """What happened, once it has ended."""
+
+    @property
+    def way_on(self) -> str:
+        """How it is resumed."""
+
     def ended_within(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
 
     def cancel(self, reason: str = ...) -> None:
         """Ask it to end."""
 
-    @property
-    def status(self) -> RunStatus:
-        """Which state it is in."""
+    def kill(self) -> None:
+        """End its script processes at once."""
+
+    def give_up(self, reason: str) -> None:
+        """Note its end: the process ends now."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -63,6 +83,8 @@ class Terminated(KeyboardInterrupt):
 _runs: list[WatchedRun] = []
 """Those that the end of the script may have to wait for or to tell of."""
 _changing = threading.Lock()
+_given_up: dict[str, KeyboardInterrupt] = {}
+"""What ended the wait, by the ids of runs, and of their steps, that nobody waits for any more."""
 _process: int | None = None
 _code = 0
 """What the process ends with when it was interrupted while it waited at its end."""
@@ -74,6 +96,8 @@ def watch(run: WatchedRun) -> None:
     with _changing:  # a notebook may live for weeks and submit thousands
         _runs[:] = [each for each in _runs if not each.ended_within(0) or each.failure is not None]
         _runs.append(run)
+        for name in run.ids:  # it may be resumed
+            _given_up.pop(name, None)
     if _process == os.getpid():
         return
     _process = os.getpid()
@@ -117,34 +141,108 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated(number)
 
 
-def cancel_and_wait(runs: list[WatchedRun], reason: str) -> None:
-    """Cancel runs and wait for their ends, ten seconds for all of them."""
+def cancel_and_wait(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) -> None:
+    """Cancel runs and wait for their ends, ten seconds for all of them.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Ctrl-C was pressed again. The script processes that this process has are killed.
+    SystemExit
+        SIGTERM or SIGHUP came again; the same.
+    """
     deadline = time.monotonic() + CANCEL_LIMIT
-    for run in runs:
-        run.cancel(reason)
-    for run in runs:
-        if not run.ended_within(max(0.0, deadline - time.monotonic())):
-            say(f"run {run.id} has not ended {CANCEL_LIMIT:.0f} s after it was canceled")
+    reason = describe(interrupt)
+    try:
+        say(f"{reason}: {_names(runs)} is being canceled (Ctrl-C again: at once)")
+        for run in runs:
+            run.cancel(reason)
+        for run in runs:
+            if run.ended_within(max(0.0, deadline - time.monotonic())):
+                _say_end(run)
+            else:
+                say(f"run {run.id} has not ended {CANCEL_LIMIT:.0f} s after it was canceled")
+                _give_up([run], interrupt)
+    except KeyboardInterrupt as again:
+        say(f"{describe(again)} once more: ending {_names(runs)} at once")
+        _give_up(runs, again)
+        leave_if_terminated(again)
+        raise
+
+
+def _give_up(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) -> None:
+    """End the processes of runs, and wait for them no more, also at the end of the script."""
+    left = [run for run in runs if not run.ended_within(0)]
+    _given_up.update({name: interrupt for run in left for name in run.ids})
+    for run in left:
+        run.kill()
+
+
+def leave_if_terminated(interrupt: KeyboardInterrupt) -> None:
+    """End as a shell expects of a process that a signal has ended, if it was no Ctrl-C."""
+    if isinstance(interrupt, Terminated):
+        raise SystemExit(_code_of(interrupt)) from None
+
+
+def _code_of(interrupt: KeyboardInterrupt) -> int:
+    number = interrupt.number if isinstance(interrupt, Terminated) else signal.SIGINT
+    return 128 + number
+
+
+def _names(runs: Sequence[WatchedRun]) -> str:
+    return "run " + ", ".join(run.id for run in runs)
 
 
 def _wait_at_end() -> None:
     """Wait for the runs that are still active when the script has reached its end."""
     global _code
-    active = [run for run in _runs if not run.ended_within(0)]
+    active = _active()
     if not active or _process != os.getpid():
         return
-    names = ", ".join(run.id for run in active)
-    say(f"the script has ended; waiting for run {names} (Ctrl-C cancels)")
     try:
         with signals_as_interrupts():
-            for run in active:
-                while not run.ended_within(POLL):
-                    pass
-    except KeyboardInterrupt as interrupt:
-        _code = 128 + interrupt.number if isinstance(interrupt, Terminated) else 130
-        cancel_and_wait(active, describe(interrupt))
-    for run in active:
+            waited = [run for run in active if run.ids.isdisjoint(_given_up)]
+            try:
+                _wait_for(waited)
+            except KeyboardInterrupt as interrupt:
+                _code = _code_of(interrupt)
+                cancel_and_wait([run for run in waited if not run.ended_within(0)], interrupt)
+    except (KeyboardInterrupt, SystemExit):
+        pass  # what is active yet was given up
+    if left := _active():
+        _end_now(left)
+
+
+def _wait_for(runs: Sequence[WatchedRun]) -> None:
+    if runs:
+        say(f"the script has ended; waiting for {_names(runs)} (Ctrl-C cancels)")
+    for run in runs:
+        while not run.ended_within(POLL):
+            pass
+    for run in runs:
         say(f"run {run.id}: {run.status.value}")
+
+
+def _say_end(run: WatchedRun) -> None:
+    way_on = f" {run.way_on}" if run.status.value == "Canceled" else ""
+    say(f"run {run.id}: {run.status.value}. {run.sentence.rstrip('.')}.{way_on}")
+
+
+def _active() -> list[WatchedRun]:
+    return [run for run in _runs if not run.ended_within(0)]
+
+
+def _end_now(runs: Sequence[WatchedRun]) -> None:
+    """End the process, and so the threads that drive these runs; what they had ends with it."""
+    interrupts = [_given_up[name] for run in runs for name in run.ids if name in _given_up]
+    interrupt = interrupts[0] if interrupts else KeyboardInterrupt()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked for already
+    for run in runs:
+        run.kill()
+        run.give_up(f"{describe(interrupt)}, and it was ended at once")
+        _say_end(run)
+        clear_inline(run.ids)
+    _leave(_code_of(interrupt))
 
 
 def _exit_code() -> None:
@@ -155,8 +253,12 @@ def _exit_code() -> None:
         return
     for name, reason in failed:
         say(f"run {name} failed: {reason}")
-    # At exit there is no other way to change the code; what is buffered is written before.
-    logging.shutdown()
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End the process when its script has ended: there is no other way to change its code."""
+    logging.shutdown()  # what is buffered is written before
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

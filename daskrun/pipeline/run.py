@@ -66,6 +66,16 @@ class Run(ABC):
         return self._state.folder.path
 
     @property
+    def way_on(self) -> str:
+        """How it is resumed, once it has failed or was canceled."""
+        story = self._state.folder.story()
+        whole = story.get("pipeline_run", self.id)
+        return (
+            "Go on from what is done with run.resume(), in another process with "
+            f"Experiment(ws, {story['experiment']!r}).get_run({whole!r}).resume()."
+        )
+
+    @property
     def failure(self) -> str | None:
         """Why it failed, if it did and nobody was told by a wait or a status."""
         told = any(run._told for run in (self, *self._steps()))
@@ -84,6 +94,23 @@ class Run(ABC):
     def cancel(self, reason: str = "cancel() was called") -> None:
         """Ask the run to end with status Canceled; what it finished is kept. Doesn't wait."""
         self._state.cancel(reason)
+
+    @property
+    def ids(self) -> set[str]:
+        """Its own id and those of its steps."""
+        return {self.id, *(step.id for step in self._steps())}
+
+    def kill(self) -> None:
+        """End the script processes that run in this process's nodes, at once."""
+        from daskrun.script.node import kill_nodes  # loaded already, where there is one
+
+        kill_nodes(self.ids)
+
+    def give_up(self, reason: str) -> None:
+        """Note the end of a run of this process, which ends now."""
+        for run in (*self._steps(), self):
+            if isinstance(run._state, LiveState):
+                run._state.give_up(reason)
 
     def wait_for_completion(
         self,
@@ -116,16 +143,12 @@ class Run(ABC):
         if timeout_seconds is not None and not timeout_seconds >= 0:
             problem = f"timeout_seconds={timeout_seconds!r} is not a time. Write 60, or None."
             raise SettingsError("wait_for_completion", [problem])
-        display = make_display() if show_output else None
-        try:
-            with lifetime.signals_as_interrupts():
-                self._wait(display, timeout_seconds)
-        except KeyboardInterrupt as interrupt:
-            self._interrupted(interrupt)
-            raise
-        finally:
-            if display is not None:
-                display.close()
+        with lifetime.signals_as_interrupts():
+            try:
+                self._watch(show_output, timeout_seconds)
+            except KeyboardInterrupt as interrupt:
+                self._interrupted(interrupt)
+                raise
         self._told = True
         return self._conclude(raise_on_error)
 
@@ -149,6 +172,14 @@ class Run(ABC):
     @abstractmethod
     def _reason(self) -> str:
         """Say why it ended as it did, where the rest is, and the first error's traceback."""
+
+    def _watch(self, show_output: bool, timeout: float | None) -> None:
+        display = make_display() if show_output else None
+        try:
+            self._wait(display, timeout)
+        finally:
+            if display is not None:
+                display.close()
 
     def _wait(self, display: Display | None, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -177,14 +208,13 @@ class Run(ABC):
                 display.show(step.name, step.progress)
 
     def _interrupted(self, interrupt: KeyboardInterrupt) -> None:
-        """Cancel the run and wait for its end; another Ctrl-C ends that wait."""
+        """Cancel the run and wait for its end; another Ctrl-C ends that wait and the processes."""
         if isinstance(self._state, LiveState):
-            lifetime.cancel_and_wait([self], lifetime.describe(interrupt))
-            lifetime.say(f"run {self.id}: {self.status.value}. {self.sentence}")
+            lifetime.cancel_and_wait([self], interrupt)
             self._told = True
-        if isinstance(interrupt, lifetime.Terminated):
-            # What a shell reports of a process that a signal ended.
-            raise SystemExit(128 + interrupt.number) from None
+        else:
+            lifetime.say(f"run {self.id} goes on in another process; cancel() ends it")
+        lifetime.leave_if_terminated(interrupt)
 
     def _conclude(self, raise_on_error: bool) -> str:
         status = self.status

@@ -108,6 +108,11 @@ class LiveState:
             logger.exception("run %s: its report can't be kept", self.folder.id)
         self.enter(report.status, report.sentence)
 
+    def give_up(self, sentence: str) -> None:
+        """Note an end in place of the thread that drives the run, which the process ends with."""
+        if not self._status.ended:
+            self.enter(RunStatus.CANCELED, sentence)
+
     def wait(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
         return self._ended.wait(seconds)

@@ -7,8 +7,11 @@ import sys
 import time
 
 import pytest
-from running import wait_for, wait_until_nothing_is_left
+from running import SLACK, wait_for, wait_until_nothing_is_left
 
+from daskrun.script.leftovers import base_folder, clear_leftovers
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 HEAD = """
 import faulthandler, sys
 faulthandler.dump_traceback_later(40)  # where it hangs, if it does
@@ -133,15 +136,80 @@ def test_signals_while_the_end_waits_cancel(work, script, number, code):
     assert status_of(work) == "Canceled"
 
 
+STUBBORN = """
+import pathlib, subprocess, sys, time
+def run(m):
+    if {elsewhere}:
+        sleep = [sys.executable, "-c", "import time; time.sleep(100)"]
+        subprocess.Popen(sleep, start_new_session=True)
+    pathlib.Path({begun!r}).touch()
+    while True:
+        try:
+            time.sleep(100)
+        except BaseException:
+            pass
+"""
+
+
+@pytest.mark.parametrize("target", [None, "inline"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("code", ["", "run.wait_for_completion()\n"], ids=["end", "wait"])
+def test_a_second_signal_ends_at_once(work, script, target, number, code):
+    begun = work.path / "begun"
+    entry = STUBBORN.format(elsewhere=target is None, begun=str(begun))
+    process = script("print('go', flush=True)\n" + code, entry=entry, target=target)
+    go = process.stdout.readline()
+    assert go == "go\n", process.stderr.read()
+    wait_for(begun.exists)
+    time.sleep(0.5)
+    os.kill(process.pid, number)
+    while "is being canceled" not in (line := process.stderr.readline()):
+        assert line, "it ended at the first"
+    os.kill(process.pid, number)
+    began = time.monotonic()
+    _, err = finish(process)
+    assert time.monotonic() - began < SLACK
+    assert "once more: ending run" in err
+    assert ("KeyboardInterrupt" in err) == (number == signal.SIGINT and bool(code))
+    assert process.returncode == 128 + number, err
+    assert "Exception ignored" not in err
+    assert status_of(work) == "Canceled"
+    assert wait_until_nothing_is_left() == []
+
+
 def test_ctrl_c_inside_a_wait(work, script):
     process = script("print('go', flush=True)\nrun.wait_for_completion()", entry=ENDLESS)
     assert process.stdout.readline() == "go\n"
     time.sleep(1.5)
     os.kill(process.pid, signal.SIGINT)
     _, err = finish(process)
+    assert "Ctrl-C was pressed during a wait: run " in err
+    assert ": Canceled. " in err
+    assert "Experiment(ws, 'trial').get_run('" in err
+    assert "').resume()" in err
     assert "KeyboardInterrupt" in err
     assert process.returncode in (1, 130, -signal.SIGINT)
     assert status_of(work) == "Canceled"
+    assert wait_until_nothing_is_left() == []
+
+
+@pytest.mark.parametrize("target", [None, "inline"])
+def test_sigterm_outside_a_wait_ends_the_script_and_all_it_had(work, script, target):
+    from daskrun import Experiment
+
+    entry = STUBBORN.format(elsewhere=target is None, begun=str(work.path / "begun"))
+    code = "import time\nprint(run.id, flush=True)\ntime.sleep(100)"
+    process = script(code, entry=entry, target=target)
+    run = Experiment(work.ws, "trial").get_run(process.stdout.readline().strip())
+    wait_for((work.path / "begun").exists)
+    os.kill(process.pid, signal.SIGTERM)
+    _, err = finish(process)
+    assert process.returncode == -signal.SIGTERM, err
+    assert run.get_status() == "Failed"
+    assert run.sentence.startswith("the process that drove the run is gone")
+    if target == "inline":  # nobody is left who could remove its folder: the next node does
+        clear_leftovers(base_folder())
+    assert wait_until_nothing_is_left() == []
 
 
 @pytest.mark.parametrize("target", [None, "inline", "tcp://127.0.0.1:9"])
