@@ -51,8 +51,12 @@ class Connection:
         self._undo: list[Callable[[], object]] = []
         """How to take back what was made, in the order it was made."""
         self._subscribed = threading.Event()
+        self._subscribing = False
         self._registered = False
-        self._seen = 0.0
+        self.seen = 0.0
+        """When the connection was last seen to be there."""
+        self._comm: Any = None
+        """The connection that the run's nodes and tasks were asked for over."""
         self.client: Any = None
         self.address = ""
 
@@ -75,12 +79,11 @@ class Connection:
         """
         from distributed import Client
 
-        if isinstance(target, Client):
-            self.client = target
-        else:
-            self.client = self._new_client(Client, target)
-        self.address = str(self.client.scheduler.addr)
-        self._seen = time.monotonic()
+        client: Any = target if isinstance(target, Client) else self._new_client(Client, target)
+        self.address = str(client.scheduler.addr)
+        self.seen = time.monotonic()
+        self._comm = client.scheduler_comm
+        self.client = client  # last: from now on the connection is looked at
 
     def _new_client(self, client_class: Any, target: Any) -> Any:
         """Make a client in a thread of its own, which a silent scheduler can keep for ever."""
@@ -124,8 +127,11 @@ class Connection:
                 hear(event)
 
         client, deadline = self.client, time.monotonic() + SUBSCRIBE_LIMIT
+        self._subscribed.clear()
         client.subscribe_topic(self._topic, listen)
-        self.keep(lambda: self.there and client.unsubscribe_topic(self._topic))
+        if not self._subscribing:
+            self._subscribing = True
+            self.keep(lambda: self.there and client.unsubscribe_topic(self._topic))
         while True:
             mark = {"kind": "subscribed", "address": "", "value": None}
             log = client.scheduler.log_event
@@ -154,7 +160,7 @@ class Connection:
         ):
             try:
                 client.sync(register, name, name.name, False, callback_timeout=REGISTER_LIMIT)
-            except TimeoutError:
+            except (TimeoutError, OSError):  # a worker that is stopped; that died meanwhile
                 whole = False
         return whole
 
@@ -176,12 +182,23 @@ class Connection:
         """Whether the client is connected."""
         return self.client is not None and self.client.status == "running"
 
-    def gone_for(self, now: float) -> float:
-        """Seconds since the scheduler was last seen, 0 within :data:`GONE_LIMIT`. Ask often."""
+    def look(self, now: float) -> str:
+        """Say how the connection is; ask often.
+
+        Returns
+        -------
+        str
+            ``fine``; ``broken``; ``back`` once, when it is there again, maybe to another scheduler
+            at the same address; ``gone`` when it was broken for :data:`GONE_LIMIT`, or the client
+            that was given has given up.
+        """
         if self.there:
-            self._seen = now
-        away = now - self._seen
-        return away if away > GONE_LIMIT else 0.0
+            self.seen = now
+            # a break that was over before anybody looked has canceled every future too
+            before, self._comm = self._comm, self.client.scheduler_comm
+            return "fine" if before is self._comm else "back"
+        closed = self.client.status in ("closing", "closed")
+        return "gone" if closed or now > self.seen + GONE_LIMIT else "broken"
 
     def call_on(
         self,

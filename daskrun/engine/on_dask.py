@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
 import queue
 import threading
 import time
 import uuid
+from concurrent.futures import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,11 @@ from daskrun.core.events import (
 )
 from daskrun.core.outcome import ProcessInfo
 from daskrun.engine import worker as side
-from daskrun.engine.bag import bundle_bag
+from daskrun.engine.bag import submit
 from daskrun.engine.cluster import Abandoned, Connection
 from daskrun.engine.dashboard import connect_when_asked
 from daskrun.engine.dispatch import returned
+from daskrun.engine.losses import Losses
 from daskrun.engine.nodes import node_config
 from daskrun.errors import DaskrunError
 from daskrun.script.wire import loads
@@ -35,7 +36,7 @@ from daskrun.script.wire import loads
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskrun.core.ledger import Bundle
+    from daskrun.core.orders import Bundle
     from daskrun.engine.request import StepRequest
 
 logger = logging.getLogger(__name__)
@@ -76,8 +77,10 @@ class DaskDispatcher:
         """Address -> why that worker can't take part."""
         self._failures: dict[str, int] = {}
         """Address -> tasks in a row that failed there."""
-        self._out: dict[int, tuple[str, Any]] = {}
-        """Bundle -> its node and its future."""
+        self._out: dict[int, tuple[Bundle, Any]] = {}
+        """Number -> bundle and its future."""
+        self._losses = Losses()
+        self._asking = threading.Lock()
         self._rejoins = 0
         self._rejoined = float("-inf")
         self._stopped = False
@@ -129,9 +132,9 @@ class DaskDispatcher:
             self._cluster.keep(target.close)
             self._note(f"the Dask dashboard is at {connect_when_asked(target.scheduler)}")
         self._cluster.connect(target)
-        self._cluster.subscribe(self._hear)
 
     def _register(self) -> None:
+        self._cluster.subscribe(self._hear)
         run_id, client = self._request.run_id, self._cluster.client
         watcher = self._plugins.RunWatcher(run_id, self._topic, client.id)
         if not self._cluster.register(
@@ -147,6 +150,20 @@ class DaskDispatcher:
 
     def _ask_for_nodes(self) -> None:
         """Have nodes begun until there are ``node_count`` or no worker is left without one."""
+        with self._asking:  # who asks later may not act on what was known before
+            chosen, workers, hosts = self._choose()
+        for name, address in chosen:
+            config = node_config(self._request, name, hosts.count(workers[address]["host"]))
+            arguments = (self._request.run_id, self._topic, self._plugins.packed(config))
+            self._cluster.call_on(
+                [address],
+                self._plugins.begin_node,
+                *arguments,
+                failed=partial(self._could_not_begin, address),
+            )
+
+    def _choose(self) -> tuple[list[tuple[str, str]], dict[str, Any], list[str]]:
+        """Give (node, address) of the nodes to begin, all workers, and each node's host."""
         workers = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
         with self._lock:
             taken = {*self._addresses.values(), *self._unfit}
@@ -171,15 +188,7 @@ class DaskDispatcher:
         if useless:
             reasons = "; ".join(sorted(self._unfit.values()))
             self._stop_run(f"no Dask worker can take part: {reasons}")
-        for name, address in chosen:
-            config = node_config(self._request, name, hosts.count(workers[address]["host"]))
-            arguments = (self._request.run_id, self._topic, self._plugins.packed(config))
-            self._cluster.call_on(
-                [address],
-                self._plugins.begin_node,
-                *arguments,
-                failed=partial(self._could_not_begin, address),
-            )
+        return chosen, workers, hosts
 
     def _could_not_begin(self, address: str, why: str) -> None:
         self._lose(address, f"worker {address}: its node can't be begun: {why}", unfit=True)
@@ -189,6 +198,9 @@ class DaskDispatcher:
         message = event[1]
         kind, address, value = message["kind"], message["address"], message["value"]
         node, now = message.get("node", ""), time.monotonic()
+        speaks = kind in ("up", "ready", "init_failed")
+        if speaks and self._addresses.get(node) != address:
+            return  # a worker that was given up still speaks, and another has its node
         if kind == "up":
             self._has_run = True
             self.events.put(NodeReady(node, value, now, where=address))
@@ -200,11 +212,12 @@ class DaskDispatcher:
             self._note(f"{node}: {value}")
         elif kind == "down":
             self._lose(address, f"worker {address}: {value}", starts_again=True)
-        elif kind == "worker_went":
+        elif kind in ("worker_went", "worker_came"):  # who comes to an address is a new worker
             self._lose(address, f"worker {address} left the cluster")
             self._unfit.pop(address, None)
-        elif kind == "worker_came":
-            self._ask_soon()
+            self._failures.pop(address, None)
+        elif kind == "cleared":
+            self._cleared(address, f"worker {address}: {value}")
         else:
             text = {
                 "missing": f"worker {address} has no daskrun ({value}): install it there",
@@ -223,46 +236,69 @@ class DaskDispatcher:
         self, address: str, reason: str, *, unfit: bool = False, starts_again: bool = False
     ) -> None:
         """Give back what a node had, and ask for another unless it starts again by itself."""
-        now = time.monotonic()
         with self._lock:
             if unfit:
                 self._unfit[address] = reason
             nodes = [n for n, a in self._addresses.items() if a == address]
             for node in nodes if not starts_again else []:
                 del self._addresses[node]
-            numbers = [b for b, (node, _) in self._out.items() if node in nodes]
-            futures = [self._out.pop(number)[1] for number in numbers]
-        self._cluster.cancel(futures)
-        for node in nodes:
-            self.events.put(NodeLost(node, reason, now))
+        self._count_losses(self._give_back(nodes, reason), reason)
         if unfit:
             self._note(reason)
-        for number in numbers:
-            self.events.put(BundleLost(number, reason, now))
         if not starts_again:
             self._ask_soon()
 
-    def _rejoin(self, address: str, reason: str) -> None:
-        """Register again: the connection was lost for a while, the cluster has cleared the run."""
-        self._lose(address, reason)
+    def _count_losses(self, bundles: Sequence[Bundle], reason: str) -> None:
+        if why := self._losses.lost(bundles, reason):
+            self._stop_run(why)
+
+    def _give_back(self, nodes: Sequence[str], reason: str) -> list[Bundle]:
+        """Tell of nodes as lost, and of all that is out on them."""
         now = time.monotonic()
-        if now < self._rejoined + REJOIN_INTERVAL:
-            return  # the same loss, told by another worker; registering anew would end new nodes
-        self._rejoined = now
+        with self._lock:
+            numbers = [n for n, (bundle, _) in self._out.items() if bundle.node in nodes]
+            out = [self._out.pop(number) for number in numbers]
+        self._cluster.cancel([future for _, future in out])
+        for node in nodes:
+            self.events.put(NodeLost(node, reason, now))
+        for number in numbers:
+            self.events.put(BundleLost(number, reason, now))
+        return [bundle for bundle, _ in out]
+
+    def _cleared(self, address: str, reason: str) -> None:
+        """Take it that the cluster has cleared the run, though the connection seemed to hold."""
+        self._lose(address, reason)
+        if time.monotonic() > self._rejoined + REJOIN_INTERVAL:
+            self._rejoin(reason)  # else it is the same loss, told by another worker
+
+    def _rejoin(self, reason: str) -> None:
+        """Register again, which ends every node that the cluster still has of the run."""
+        self._lose_all(reason)
+        self._rejoined = time.monotonic()
         self._rejoins += 1
         if self._rejoins > MOST_REJOINS:
             self._stop_run(f"the cluster lost the run {self._rejoins} times; last: {reason}")
             return
         threading.Thread(target=self._join_again, name="daskrun-rejoin", daemon=True).start()
 
+    def _lose_all(self, reason: str) -> None:
+        """Give back what every node had; what was known of the workers holds no more."""
+        with self._lock:
+            nodes = list(self._addresses)
+            for known in (self._addresses, self._unfit, self._failures):
+                known.clear()
+        self._give_back(nodes, reason)
+
     def _join_again(self) -> None:
+        connection = self._cluster.client.scheduler_comm
         try:
             self._register()
             self._ask_for_nodes()
         except Abandoned:
             return
         except Exception as error:  # noqa: BLE001  (told to the run)
-            self._stop_run(f"the run can't register again: {type(error).__name__}: {error}")
+            if self._cluster.client.scheduler_comm is connection:  # else it broke again
+                self._stop_run(f"the run can't register again: {type(error).__name__}: {error}")
 
     # bundles
 
@@ -278,7 +314,7 @@ class DaskDispatcher:
                 # a worker lost while its bundles were being submitted would never give them back
                 there = address is not None and self._addresses.get(node) == address
                 if there:
-                    self._out.update({number: (node, f) for number, f in futures.items()})
+                    self._out.update({b.number: (b, futures[b.number]) for b, _ in group})
             for number, future in futures.items() if there else ():
                 future.add_done_callback(lambda f, n=number: self._done.put((n, f)))
             if not there:
@@ -291,25 +327,15 @@ class DaskDispatcher:
         self, address: str, group: list[tuple[Bundle, bytes]], budget: float
     ) -> dict[int, Any]:
         """Submit bundles to one worker; give the future of each by the bundle's number."""
-        from distributed import futures_of
-
         run_id = self._request.run_id
-        payloads = [
-            pickle.dumps(
-                {"run": run_id, "number": bundle.number, "payload": payload, "budget": budget}, 5
-            )
+        messages = [
+            {"run": run_id, "number": bundle.number, "payload": payload, "budget": budget}
             for bundle, payload in group
         ]
         self._made += 1
-        bag = bundle_bag(self._task, f"bundle-{self._topic}-{self._made}", payloads)
-        persisted = self._cluster.client.persist(
-            bag,
-            workers=[address],
-            allow_other_workers=False,
-            priority=-group[0][0].number,
-            optimize_graph=False,
-        )
-        return {group[future.key[1]][0].number: future for future in futures_of(persisted)}
+        name = f"bundle-{self._topic}-{self._made}"
+        futures = submit(self._cluster.client, self._task, name, messages, address)
+        return {bundle.number: future for (bundle, _), future in zip(group, futures, strict=True)}
 
     def _collect(self) -> None:
         """Fetch results as they come, in a thread of its own: fetching waits for the event loop."""
@@ -319,30 +345,32 @@ class DaskDispatcher:
                 item = self._done.get(timeout=LOOK)
                 if item is None:
                     return
-            if self._cluster.client is not None:
-                self._look_for_scheduler()
+            self._look()
             if item is not None:
                 self._take(*item)
 
     def _take(self, number: int, future: Any) -> None:
         """Fetch a bundle's result. Only then is it no longer out: losing its node ends the wait."""
         result: dict[str, Any] = {}
-        reason = ""
+        reason, failed = "", True
         try:
             [data] = future.result(timeout=FETCH_LIMIT)
             result = loads(data)
             event = returned(result)
         except BaseException as error:  # noqa: BLE001  (also CancelledError: a lost bundle)
             reason = f"{type(error).__name__}: {error}"
+            failed = not isinstance(error, CancelledError)  # else by a break, or somebody else
             event = BundleLost(number, reason, time.monotonic())
         with self._lock:
-            node, _ = self._out.pop(number, ("", None))
-            address = self._addresses.get(node)
+            bundle, _ = self._out.pop(number, (None, None))
+            address = self._addresses.get(bundle.node) if bundle is not None else None
         future.release()
-        if not node:
+        if bundle is None:
             return  # its node was lost meanwhile, and the bundle given back
         self.events.put(event)
-        if address is None:
+        if isinstance(event, BundleLost):
+            self._count_losses([bundle], event.reason)
+        if address is None or not (result or failed):
             return
         if not result:
             self._failures[address] = self._failures.get(address, 0) + 1
@@ -352,22 +380,22 @@ class DaskDispatcher:
             return
         self._failures.pop(address, None)
         if result.get("cleared"):
-            self._rejoin(address, str(result["lost"]))
+            self._cleared(address, str(result["lost"]))
 
-    def _look_for_scheduler(self) -> None:
-        """End the run when its scheduler is gone: nobody else would ever say so."""
-        now = time.monotonic()
-        away = self._cluster.gone_for(now)
-        if not away:
+    def _look(self) -> None:
+        """Follow the connection: a break cancels all futures, and nobody tells when it is over."""
+        if self._cluster.client is None:
             return
-        reason = f"the Dask scheduler {self._cluster.address} is gone (for {away:.0f} s)"
-        with self._lock:
-            numbers = list(self._out)
-            self._out.clear()
-            self._addresses.clear()
-        self._stop_run(reason)
-        for number in numbers:
-            self.events.put(BundleLost(number, reason, now))
+        now = time.monotonic()
+        state, scheduler = self._cluster.look(now), f"the Dask scheduler {self._cluster.address}"
+        if state == "broken":
+            self._lose_all(f"the connection to {scheduler} is broken")
+        elif state == "back" and not self._stopped:
+            self._rejoin(f"the connection to {scheduler} was broken")
+        elif state == "gone":
+            reason = f"{scheduler} is gone (for {now - self._cluster.seen:.0f} s)"
+            self._stop_run(reason)
+            self._lose_all(reason)
 
     def stop(self, grace: float) -> None:
         """Have every node give back what it has in hand."""

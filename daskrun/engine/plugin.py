@@ -83,7 +83,7 @@ class RunWatcher(SchedulerPlugin):
             return
         with contextlib.suppress(ValueError):  # the driver had unregistered it itself
             await scheduler.unregister_worker_plugin(None, name=self.name)
-        if self.name in scheduler.plugins:
+        if scheduler.plugins.get(self.name) is self:  # and not of a run that came back meanwhile
             await scheduler.unregister_scheduler_plugin(self.name)
 
 
@@ -104,7 +104,8 @@ def make_task() -> Callable[[bytes], list[bytes]]:
         except ImportError as error:
             message = pickle.loads(payload)
             return [pickle.dumps({"number": message["number"], "lost": f"no daskrun: {error}"}, 5)]
-        return [side.run_bundle(payload, distributed.get_worker().address)]
+        worker = distributed.get_worker()
+        return [side.run_bundle(payload, worker.address, worker.status.name == "running")]
 
     return call_entry_script
 
@@ -125,3 +126,5 @@ async def begin_node(run_id: str, topic: str, config: bytes, dask_worker: Any) -
             side.begin(run_id, topic, dask_worker, pickle.loads(zlib.decompress(config)))
             return
         await asyncio.sleep(0.05)
+    report = {"kind": "cleared", "address": dask_worker.address, "value": "it has no plugin of it"}
+    dask_worker.log_event(topic, report)

@@ -150,12 +150,18 @@ def stop(run_id: str, grace: float) -> None:
             place.node.stop(grace)
 
 
-def run_bundle(payload: bytes, address: str) -> bytes:
-    """Run a bundle on this worker's node and give what became of it, as pickled builtins."""
+def run_bundle(payload: bytes, address: str, stays: bool = True) -> bytes:
+    """Run a bundle on this worker's node and give what became of it, as pickled builtins.
+
+    Parameters
+    ----------
+    stays
+        False where the worker is leaving, which ends its node: the run is not cleared elsewhere.
+    """
     message = loads(payload)
     place = _places.get((message["run"], address))
     if place is None or not place.started.wait(START_LIMIT) or place.node is None:
         reason = f"worker {address} has no node of this run (any more)"
-        lost = {"number": message["number"], "lost": reason, "cleared": True}
+        lost = {"number": message["number"], "lost": reason, "cleared": stays}
         return pickle.dumps(lost, 5)
     return pickle.dumps(place.node.run_bundle(message), 5)

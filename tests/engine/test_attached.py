@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from clusters import Cluster
 from running import (
     END,
     SLACK,
@@ -38,84 +36,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
 HERE = str(Path(__file__).parents[1])
-ROOT = str(Path(__file__).parents[2])
-WITHOUT_DASKRUN = """
-import importlib.abc, sys
-class Refuse(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "daskrun":
-            raise ImportError("no daskrun in this environment")
-sys.meta_path.insert(0, Refuse())
-"""
-
-
-class Cluster:
-    """A scheduler and workers, each a process of its own, as a user would start them."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._logs: list[Path] = []
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self._start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
-        found = wait_for(lambda: re.search(r"Scheduler at:\s*(tcp://\S+)", self._text(0)), 30)
-        self.address = found.group(1)
-
-    def add_worker(self, *, daskrun: bool = True) -> subprocess.Popen[bytes]:
-        number = len(self.processes)
-        options = ["--no-nanny", "--no-dashboard", "--nthreads", "1", "--memory-limit", "0"]
-        if not daskrun:
-            preload = self._folder / "without_daskrun.py"
-            preload.write_text(WITHOUT_DASKRUN)
-            options += ["--preload", str(preload)]
-        worker = self._start("worker", self.address, *options)
-        wait_for(lambda: "Registered to" in self._text(number), 30)
-        return worker
-
-    @property
-    def workers(self) -> list[int]:
-        """Process ids of the workers."""
-        return [process.pid for process in self.processes[1:]]
-
-    def _start(self, *command: str) -> subprocess.Popen[bytes]:
-        log = self._folder / f"cluster-{len(self.processes)}.log"
-        code = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"
-        environment = {**os.environ, "PYTHONPATH": ROOT, "TMPDIR": str(base_folder().parent)}
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-c", code, *command],
-                stdout=file,
-                stderr=file,
-                cwd=self._folder,
-                env=environment,
-            )
-        self._logs.append(log)
-        self.processes.append(process)
-        return process
-
-    def _text(self, number: int) -> str:
-        return self._logs[number].read_text()
-
-    def plugins(self) -> list[str]:
-        """Name our plugins that are on the scheduler or any worker."""
-        from distributed import Client
-
-        def on_worker(dask_worker: object) -> list[str]:
-            return list(dask_worker.plugins)
-
-        def on_scheduler(dask_scheduler: object) -> list[str]:
-            return [*dask_scheduler.plugins, *dask_scheduler.worker_plugins]
-
-        with Client(self.address, set_as_default=False) as client:
-            found = client.run_on_scheduler(on_scheduler)
-            for names in client.run(on_worker).values():
-                found += names
-        return [name for name in found if name.startswith("daskrun")]
-
-    def close(self) -> None:
-        for process in reversed(self.processes):
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait()
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import queue
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
 SCRIPT = "def run(mini_batch):\n    return mini_batch\n"
 ADDRESS = "tcp://10.0.0.1:1"
 
@@ -82,7 +84,7 @@ def test_a_worker_lost_while_its_bundles_are_submitted_gives_them_back(dispatche
 
 
 def test_losing_a_worker_ends_the_wait_for_its_result_and_loses_the_bundle_once(dispatcher):
-    dispatcher._out[7] = ("node000", StandInFuture())
+    dispatcher._out[7] = (Bundle(7, "node000", ((0, 1),)), StandInFuture())
 
     class LostMeanwhile(StandInFuture):
         def result(self, timeout: float) -> Any:
@@ -98,7 +100,7 @@ def test_losing_a_worker_ends_the_wait_for_its_result_and_loses_the_bundle_once(
 def test_tasks_that_keep_failing_make_a_worker_unfit(dispatcher):
     for number in range(MOST_FAILURES):
         assert ADDRESS not in dispatcher._unfit
-        dispatcher._out[number] = ("node000", StandInFuture())
+        dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
         dispatcher._take(number, StandInFuture(MemoryError("no room")))
     assert "MemoryError: no room" in dispatcher._unfit[ADDRESS]
     assert any(isinstance(event, NodeLost) for event in drain(dispatcher.events))
@@ -110,7 +112,7 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     monkeypatch.setattr("daskrun.engine.on_dask.REJOIN_INTERVAL", 0.0)
     for number in range(MOST_REJOINS + 1):
         dispatcher._addresses["node000"] = ADDRESS
-        dispatcher._out[number] = ("node000", StandInFuture())
+        dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
         cleared = {"number": number, "lost": "no node of this run", "cleared": True}
         dispatcher._take(number, StandInFuture(cleared))
     deadline = time.monotonic() + 5
@@ -120,7 +122,7 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     assert len(joined) == MOST_REJOINS
     assert len(stops) == 1
     monkeypatch.setattr("daskrun.engine.on_dask.REJOIN_INTERVAL", 60.0)
-    dispatcher._rejoin(ADDRESS, "told by another worker")
+    dispatcher._cleared(ADDRESS, "told by another worker")
     assert len(joined) == MOST_REJOINS
 
 

@@ -1,0 +1,48 @@
+"""How often mini-batches were out on nodes that were lost: what ends nodes may not go on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daskrun.core.orders import Bundle
+
+MOST_LOSSES = 10
+"""Nodes that may be lost with the same mini-batch out on them. A lost node charges nobody, so that
+nothing else ends a run whose entry script kills the worker, or the machine, that it runs on."""
+
+
+class Losses:
+    """The count of one run.
+
+    Examples
+    --------
+    >>> from daskrun.core.orders import Bundle
+    >>> losses, bundles = Losses(), [Bundle(7, "node000", ((3, 1), (4, 1)))]
+    >>> [losses.lost(bundles, "it left") for _ in range(MOST_LOSSES - 1)] == [""] * 9
+    True
+    >>> losses.lost(bundles, "it went")
+    'mini-batches 3, 4 were out on 10 nodes that were lost, and may end them; last: it went'
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[bool, int], int] = {}
+        """(whether it is a survey, its index) -> nodes lost."""
+
+    def lost(self, bundles: Sequence[Bundle], reason: str) -> str:
+        """Count what was out on a node that is lost; give why the run must end, or nothing."""
+        over: dict[bool, list[int]] = {}
+        for survey, index in [(b.number < 0, index) for b in bundles for index, _ in b.entries]:
+            count = self._counts[survey, index] = self._counts.get((survey, index), 0) + 1
+            if count >= MOST_LOSSES:
+                over.setdefault(survey, []).append(index)
+        for survey, found in over.items():
+            what = "looks at the data" if survey else "mini-batch"
+            what += "es" if len(found) > 1 and not survey else ""
+            named = f"{what} {', '.join(map(str, sorted(found)))}"
+            were = "was" if len(found) == 1 and not survey else "were"
+            words = f"{named} {were} out on {MOST_LOSSES} nodes that were lost, and may end"
+            return f"{words} them; last: {reason}"
+        return ""

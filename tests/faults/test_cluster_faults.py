@@ -1,0 +1,349 @@
+"""Faults of workers, schedulers, keepers and drivers on an attached cluster of real processes.
+
+Whatever dies, each row is there once, no mini-batch is charged for it, nothing of the run is left,
+and other people's work on the cluster goes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+from clusters import Cluster
+from running import (
+    SLACK,
+    alive,
+    keepers,
+    lines,
+    make_request,
+    run_request,
+    wait_for,
+    wait_until_nothing_is_left,
+)
+
+from daskrun.core.events import BundleReturned, NodeLost, NodeReady
+from daskrun.core.report import RunStatus
+from daskrun.data import Dataset
+from daskrun.data.tabular.plan import TablePlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from running import Finished
+
+    from daskrun.core.events import Event
+
+ROWS = 60
+SCRIPT = """
+import time
+def run(mini_batch):
+    time.sleep(0.02)
+    if isinstance(mini_batch, list):
+        return [open(path).read() for path in mini_batch]
+    return [str(n) for n in mini_batch.n]
+"""
+EACH_KIND = list(itertools.product(["files", "table"], ["append_row", "summary_only"]))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "tmp").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder / "tmp"))
+        patch.setenv("TMPDIR", str(folder / "tmp"))
+        cluster = Cluster(folder, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s"})
+        yield cluster
+        cluster.close()
+        assert wait_until_nothing_is_left() == []
+
+
+@pytest.fixture
+def cluster(shared: Cluster) -> Iterator[Cluster]:
+    shared.have_scheduler()
+    shared.give_up_silent_workers_after(300)
+    yield shared
+    assert wait_until_nothing_is_left() == []
+    if shared.processes[0].poll() is None:
+        assert shared.plugins() == []
+
+
+def run_rows(
+    tmp_path: Path, data: str, act: Callable[[Event], None], code: str = SCRIPT, **options: Any
+) -> Finished:
+    """Run SCRIPT over ROWS rows, each one item of a mini-batch of its own."""
+    plan = None
+    if data == "table":
+        frame = pd.DataFrame({"n": range(100, 100 + ROWS)})  # each line has the same length
+        frame.to_csv(tmp_path / "rows.csv", index=False)
+        table = Dataset.Tabular.from_delimited_files(str(tmp_path / "rows.csv"))
+        plan = TablePlan([("rows", table.resolve())], 4)
+    request = make_request(tmp_path, code, files=ROWS, plan=plan, **options)
+    return run_request(request, act=act)
+
+
+def check_all_rows(run: Finished, data: str = "files") -> None:
+    """See that each row was made once, and that nobody was charged for anything."""
+    report = run.report
+    assert report.status is RunStatus.COMPLETED, report.sentence
+    assert (report.items, report.items_succeeded, report.failed) == (ROWS, ROWS, 0)
+    check_nothing_was_charged(run)
+    first = 100 if data == "table" else 0
+    appends = run.request.settings.appends
+    assert run.output == (lines(range(first, first + ROWS)) if appends else None)
+
+
+def check_nothing_was_charged(run: Finished) -> None:
+    written = [outcome for entry in run.journal for outcome in entry.get("outcomes", ())]
+    assert [o[1:3] for o in written if list(o[1:3]) != [1, 0]] == []  # attempt 1, status 0
+    assert (run.report.retried, run.report.attempts) == (0, run.report.succeeded)
+
+
+class Once:
+    """Does something once ``count`` nodes have returned something, in the middle of the run."""
+
+    def __init__(self, count: int, do: Callable[[], object]) -> None:
+        self._count, self._do = count, do
+        self._seen: set[str] = set()
+        self.done = False
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, BundleReturned) and event.process is not None:
+            self._seen.add(event.process.node)
+            if len(self._seen) >= self._count and not self.done:
+                self.done = True
+                self._do()
+
+
+@pytest.mark.parametrize(("data", "action"), EACH_KIND)
+def test_a_worker_that_is_killed(tmp_path: Path, cluster: Cluster, data: str, action: str) -> None:
+    victim, other = cluster.have_workers(2)
+    act = Once(2, victim.kill)
+    with cluster.work_of_others():
+        run = run_rows(
+            tmp_path, data, act, target=cluster.address, node_count=2, output_action=action
+        )
+    check_all_rows(run, data)
+    assert act.done
+    assert victim.wait(SLACK)
+    assert other.poll() is None
+    assert len(run.watch.of(NodeLost)) == 1
+
+
+def test_a_worker_that_is_killed_and_started_again_by_its_nanny(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.have_workers(1, nanny=True)
+    [pid] = cluster.worker_pids().values()
+    act = Once(1, lambda: os.kill(pid, signal.SIGKILL))
+    with cluster.work_of_others():
+        run = run_rows(tmp_path, "files", act, target=cluster.address)
+    check_all_rows(run)
+    assert len(run.watch.of(NodeReady)) == 2
+    assert list(cluster.worker_pids().values()) != [pid]
+
+
+def test_all_workers_gone_at_once_and_back(tmp_path: Path, cluster: Cluster) -> None:
+    cluster.have_workers(2, nanny=True)
+
+    def kill() -> None:
+        for pid in cluster.worker_pids().values():
+            os.kill(pid, signal.SIGKILL)
+
+    act = Once(2, kill)
+    run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
+    check_all_rows(run)
+    assert act.done
+    assert len(run.watch.of(NodeLost)) == 2
+
+
+def test_a_restart_of_the_cluster_by_somebody_else(tmp_path: Path, cluster: Cluster) -> None:
+    cluster.have_workers(2, nanny=True)
+    restarts = []
+
+    def restart() -> None:
+        with cluster.client() as client:
+            client.restart()
+            restarts.append(1)
+
+    thread = threading.Thread(target=restart)
+    act = Once(2, thread.start)
+    # as many at a time as make three failures in a row on each worker
+    options = {"process_count_per_node": 2, "node_count": 2}
+    run = run_rows(tmp_path, "files", act, target=cluster.address, **options)
+    thread.join()
+    check_all_rows(run)
+    assert restarts == [1]
+    reasons = {event.reason for event in run.watch.of(NodeLost)}
+    assert all(reason.endswith("left the cluster") for reason in reasons), reasons
+
+
+@pytest.mark.parametrize("how", ["retire_workers", "lifetime"])
+def test_a_busy_worker_that_is_retired(tmp_path: Path, cluster: Cluster, how: str) -> None:
+    cluster.have_workers(2)
+    threads = []
+
+    def retire() -> None:
+        with cluster.client() as client:
+            address = sorted(client.scheduler_info(n_workers=-1)["workers"])[0]
+            if how == "retire_workers":
+                client.retire_workers([address], close_workers=True)
+            else:  # what a worker started with --lifetime does at its end
+                client.run(close_gracefully(), workers=[address])
+
+    def begin() -> None:
+        threads.append(threading.Thread(target=retire))
+        threads[0].start()
+
+    with cluster.work_of_others():
+        run = run_rows(tmp_path, "files", Once(2, begin), target=cluster.address, node_count=2)
+    threads[0].join()
+    check_all_rows(run)
+    assert len(cluster.worker_pids()) == 1
+    assert len(run.watch.of(NodeLost)) == 1
+
+
+def close_gracefully() -> Callable[..., None]:
+    def later(dask_worker: Any) -> None:
+        dask_worker.io_loop.call_later(0, dask_worker.close_gracefully, reason="lifetime")
+
+    return later
+
+
+def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.have_workers(3)
+    addresses = sorted(cluster.worker_pids().items())
+    victim = addresses[0][1]
+    stop = Once(2, lambda: os.kill(victim, signal.SIGSTOP))
+
+    def act(event: Event) -> None:
+        stop(event)
+        if isinstance(event, NodeLost):
+            os.kill(victim, signal.SIGCONT)
+
+    cluster.give_up_silent_workers_after(1)
+    try:
+        run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
+    finally:
+        os.kill(victim, signal.SIGCONT)
+        cluster.give_up_silent_workers_after(300)
+    check_all_rows(run)
+    assert stop.done
+    where = [(event.node, event.where) for event in run.watch.of(NodeReady)]
+    # its node is another's now: it was not asked for again, nor was it heard
+    assert [w for node, w in where if node == "node000"] == [addresses[0][0], addresses[2][0]]
+    wait_for(lambda: not alive(victim))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_keeper_that_is_killed_or_stopped(
+    tmp_path: Path, cluster: Cluster, number: signal.Signals
+) -> None:
+    workers = cluster.have_workers(1)
+
+    def patient(seconds: float) -> Callable[[], None]:
+        def set_limit() -> None:
+            import daskrun.script.node
+
+            daskrun.script.node.BEAT_LIMIT = seconds
+
+        return set_limit
+
+    with cluster.client() as client:
+        client.run(patient(2.0))
+
+    act = Once(1, lambda: os.kill(keepers()[0], number))
+    with cluster.work_of_others():
+        run = run_rows(tmp_path, "files", act, target=cluster.address)
+    with cluster.client() as client:
+        client.run(patient(60.0))
+    check_all_rows(run)
+    assert workers[0].poll() is None
+    assert [event.reason for event in run.watch.of(NodeLost)]
+    assert {event.node for event in run.watch.of(NodeReady)} == {"node000"}
+
+
+KILLS_ITS_WORKER = """
+import os, signal, time
+def run(mini_batch):
+    [text] = [open(path).read() for path in mini_batch]
+    if text == "5":
+        with open(f"/proc/{os.getppid()}/stat") as file:  # the keeper's parent is the worker
+            os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        time.sleep(60)
+    return [text]
+"""
+
+
+def test_a_script_that_kills_its_worker_ends_the_run_and_not_never(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskrun.engine.losses.MOST_LOSSES", 2)
+    cluster.have_workers(1, nanny=True)
+    run = run_rows(tmp_path, "files", lambda _: None, KILLS_ITS_WORKER, target=cluster.address)
+    assert run.report.status is RunStatus.FAILED
+    named = run.report.sentence.partition("out on 2 nodes that were lost")[0]
+    assert "5" in named
+    assert "left the cluster" in run.report.sentence
+    check_nothing_was_charged(run)
+    assert run.report.unfinished
+
+
+@pytest.mark.parametrize(("data", "action"), EACH_KIND)
+def test_a_scheduler_that_is_killed(
+    tmp_path: Path, cluster: Cluster, data: str, action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskrun.engine.cluster.GONE_LIMIT", 0.3)
+    cluster.have_workers(1)
+    act = Once(1, cluster.processes[0].kill)
+    run = run_rows(tmp_path, data, act, target=cluster.address, output_action=action)
+    assert run.report.status is RunStatus.FAILED
+    assert f"the Dask scheduler {cluster.address} is gone" in run.report.sentence
+    check_nothing_was_charged(run)
+    assert 0 < run.report.succeeded < ROWS
+    assert run.output is None
+    wait_for(lambda: cluster.processes[1].poll() is not None)  # a worker ends with its scheduler
+
+
+def test_another_scheduler_at_the_same_address_has_the_run_go_on(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.have_workers(2)
+    threads = []
+
+    def replace() -> None:
+        cluster.replace_scheduler()
+        cluster.have_workers(2)
+
+    def kill() -> None:
+        cluster.processes[0].kill()
+        cluster.processes[0].wait()
+        threads.append(threading.Thread(target=replace))
+        threads[0].start()
+
+    run = run_rows(tmp_path, "files", Once(2, kill), target=cluster.address, node_count=2)
+    threads[0].join()
+    check_all_rows(run)
+    assert len(run.watch.of(NodeReady)) >= 3
+
+
+def test_a_connection_that_breaks_for_a_moment(tmp_path: Path, cluster: Cluster) -> None:
+    cluster.have_workers(2)
+    with cluster.work_of_others(), cluster.client() as client:
+
+        def break_it() -> None:
+            client.loop.add_callback(client.scheduler_comm.abort)
+
+        run = run_rows(tmp_path, "files", Once(2, break_it), target=client, node_count=2)
+        check_all_rows(run)
+        assert client.submit(sum, [1, 2]).result(timeout=SLACK) == 3
+    assert any("broken" in event.reason for event in run.watch.of(NodeLost))
