@@ -18,6 +18,7 @@ from daskrun.core.events import (
     Event,
     NodeLost,
     NodeReady,
+    Note,
     Planned,
     RoomFor,
     RunEnded,
@@ -222,6 +223,7 @@ class Driver:
                 if isinstance(event, BundleReturned):
                     self._checkpoints.reach("counted")
             self._check_waits(time.monotonic())
+            self._check_room(time.monotonic())
             self._results.advance()
             self._audience.show(self._ledger)
 
@@ -390,6 +392,16 @@ class Driver:
             if self._nodes_lost:
                 reason += f"; last: {self._nodes_lost[-1]}"
             self._handle(StopAsked(reason, canceled=False, now=now))
+
+    def _check_room(self, now: float) -> None:
+        tally, plan = self._ledger.tally, self._plan
+        total = plan.known if plan.complete else None
+        look = self._results.look(now, tally.succeeded + tally.failed, total)
+        if look.warning:
+            self._warnings[look.warning] = None
+            self._audience.notify(Note(look.warning, now))
+        if look.trouble:
+            self._handle(StopAsked(look.trouble, canceled=False, now=now))
 
     # the end
 

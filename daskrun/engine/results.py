@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.engine.nodes import output_of
+from daskrun.output.finalize import Finalizer
+from daskrun.output.space import NOTHING, SpaceWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
     from daskrun.output.place import Joining
+    from daskrun.output.space import Look
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +53,12 @@ class Results:
         self._published = False
         self._noted = False
         """Whether it says that it is."""
+        self._committed = 0
+        """Bytes of rows that are in parts."""
+        self._watch: SpaceWatch | None = None
+        if self._place is not None and request.output_folder and not request.output_url:
+            parts = Path(self._place.parts)
+            self._watch = SpaceWatch(request.output_folder, parts, request.run_folder)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -81,6 +91,7 @@ class Results:
             return
         if outcome.length and process is not None:
             o = outcome
+            self._committed += o.length
             self._joining.commit(o.index, process.part, o.offset, o.length, o.head, o.crc)
         else:
             self._joining.skip(outcome.index)
@@ -94,6 +105,13 @@ class Results:
         """Go on with what is next in order."""
         if self._joining is not None:
             self._joining.advance()
+
+    def look(self, now: float, done: int, total: int | None) -> Look:
+        """See whether there is room for what is still to be written; as :class:`SpaceWatch`."""
+        if self._watch is None:
+            return NOTHING
+        joined = self._joining.nbytes if isinstance(self._joining, Finalizer) else 0
+        return self._watch.check(now, self._committed, joined, done, total)
 
     def publish(self, total: int) -> None:
         """Let the output appear, whole."""
