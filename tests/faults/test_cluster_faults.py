@@ -11,6 +11,7 @@ import os
 import signal
 import tempfile
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ import pytest
 from clusters import Cluster
 from running import (
     SLACK,
+    Watch,
     alive,
     keepers,
     lines,
@@ -31,6 +33,7 @@ from daskrun.core.events import BundleReturned, NodeLost, NodeReady
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
 from daskrun.data.tabular.plan import TablePlan
+from daskrun.engine.driver import RunControl, execute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -185,6 +188,32 @@ def test_a_restart_of_the_cluster_by_somebody_else(tmp_path: Path, cluster: Clus
     assert all(reason.endswith("left the cluster") for reason in reasons), reasons
 
 
+KILLS_ITS_WORKER = """
+import os, signal, time
+def run(mini_batch):
+    [text] = [open(path).read() for path in mini_batch]
+    if text == "5":
+        with open(f"/proc/{os.getppid()}/stat") as file:  # the keeper's parent is the worker
+            os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        time.sleep(60)
+    return [text]
+"""
+
+
+def test_a_script_that_kills_its_worker_ends_the_run_and_not_never(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskrun.engine.losses.MOST_LOSSES", 2)
+    cluster.have_workers(1, nanny=True)
+    run = run_rows(tmp_path, "files", lambda _: None, KILLS_ITS_WORKER, target=cluster.address)
+    assert run.report.status is RunStatus.FAILED
+    named = run.report.sentence.partition("out on 2 nodes that were lost")[0]
+    assert "5" in named
+    assert "left the cluster" in run.report.sentence
+    check_nothing_was_charged(run)
+    assert run.report.unfinished
+
+
 @pytest.mark.parametrize("how", ["retire_workers", "lifetime"])
 def test_a_busy_worker_that_is_retired(tmp_path: Path, cluster: Cluster, how: str) -> None:
     cluster.have_workers(2)
@@ -272,34 +301,8 @@ def test_a_keeper_that_is_killed_or_stopped(
     assert {event.node for event in run.watch.of(NodeReady)} == {"node000"}
 
 
-KILLS_ITS_WORKER = """
-import os, signal, time
-def run(mini_batch):
-    [text] = [open(path).read() for path in mini_batch]
-    if text == "5":
-        with open(f"/proc/{os.getppid()}/stat") as file:  # the keeper's parent is the worker
-            os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
-        time.sleep(60)
-    return [text]
-"""
-
-
-def test_a_script_that_kills_its_worker_ends_the_run_and_not_never(
-    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daskrun.engine.losses.MOST_LOSSES", 2)
-    cluster.have_workers(1, nanny=True)
-    run = run_rows(tmp_path, "files", lambda _: None, KILLS_ITS_WORKER, target=cluster.address)
-    assert run.report.status is RunStatus.FAILED
-    named = run.report.sentence.partition("out on 2 nodes that were lost")[0]
-    assert "5" in named
-    assert "left the cluster" in run.report.sentence
-    check_nothing_was_charged(run)
-    assert run.report.unfinished
-
-
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
-def test_a_scheduler_that_is_killed(
+def test_a_scheduler_that_is_killed_and_the_run_resumed(
     tmp_path: Path, cluster: Cluster, data: str, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daskrun.engine.cluster.GONE_LIMIT", 0.3)
@@ -312,6 +315,16 @@ def test_a_scheduler_that_is_killed(
     assert 0 < run.report.succeeded < ROWS
     assert run.output is None
     wait_for(lambda: cluster.processes[1].poll() is not None)  # a worker ends with its scheduler
+
+    cluster.have_scheduler()
+    cluster.have_workers(1)
+    watch = Watch()
+    resumed = execute(replace(run.request, resumed=True), [watch], RunControl())
+    assert wait_until_nothing_is_left() == []
+    check_all_rows(replace(run, report=resumed), data)
+    again = {outcome.index for outcome in watch.attempts}
+    assert len(watch.attempts) == len(again) == ROWS - run.report.succeeded
+    assert not again & {outcome.index for outcome in run.attempts}
 
 
 def test_another_scheduler_at_the_same_address_has_the_run_go_on(
