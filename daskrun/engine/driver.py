@@ -220,7 +220,7 @@ class Driver:
             self._commit(events)
             for event in events:
                 self._handle(event)
-                if isinstance(event, BundleReturned):
+                if isinstance(event, BundleReturned) and event.number >= 0 and event.outcomes:
                     self._checkpoints.reach("counted")
             self._check_waits(time.monotonic())
             self._check_room(time.monotonic())
@@ -271,7 +271,7 @@ class Driver:
                     self._journal.append(self._recorder.record(event, digests))
         self._journal.sync()
         for event in events:
-            if isinstance(event, BundleReturned) and event.outcomes:
+            if isinstance(event, BundleReturned) and event.number >= 0 and event.outcomes:
                 self._checkpoints.reach("journalled")
 
     def _handle(self, event: Event) -> None:

@@ -28,7 +28,7 @@ from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
-from daskrun.script.leftovers import INLINE, base_folder, claim
+from daskrun.script.leftovers import INLINE, base_folder, claim, clear_leftovers
 from daskrun.script.tables import Tables
 from daskrun.script.tape import pack_outcome, read_tape, rowless, without_rows
 from daskrun.script.wire import Cell, loads, shared_memory
@@ -59,6 +59,9 @@ class InlineDispatcher:
 
     def start(self) -> None:
         """Load the script and call ``init()``."""
+        for left in clear_leftovers(base_folder()):
+            text = f"cleared up after a run whose process had been killed: {left}"
+            self.events.put(Note(text, time.monotonic()))
         name = f"{self._config['run_id']}-{NODE}-{secrets.token_hex(3)}"
         self._folder = base_folder() / name
         self._stack.callback(os.close, claim(self._folder))

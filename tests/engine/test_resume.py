@@ -1,0 +1,298 @@
+"""A driver that goes on where an earlier one ended: what is kept, and what is done again."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from daskrun.core.events import BundleReturned, NodeReady
+from daskrun.core.report import RunStatus
+from daskrun.data import Dataset
+from daskrun.data.tabular.plan import TablePlan
+from daskrun.engine.checkpoints import KILL_AT
+from daskrun.engine.driver import RunControl, execute
+from daskrun.output.folder import temporary_file
+from daskrun.script.leftovers import base_folder, clear_leftovers
+from daskrun.storage.journal import Journal
+from tests.running import Watch, lines, make_request, wait_until_nothing_is_left
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daskrun.core.events import Event
+    from daskrun.core.report import Report
+    from daskrun.engine.request import StepRequest
+
+CALLS = """
+import os
+def run(mini_batch, context):
+    with open({calls!r}, "a") as file:
+        file.write(f"{{context.minibatch_index}}\\n")
+    {body}
+    return [open(path).read() for path in mini_batch]
+"""
+
+
+def script(tmp: Path, body: str = "pass") -> str:
+    return CALLS.format(calls=str(tmp / "calls"), body=body)
+
+
+def calls(tmp: Path) -> Counter[int]:
+    path = tmp / "calls"
+    return Counter(map(int, path.read_text().split())) if path.exists() else Counter()
+
+
+def output(request: StepRequest) -> bytes | None:
+    assert request.output_folder is not None
+    path = request.output_folder / request.settings.append_row_file_name
+    return path.read_bytes() if path.exists() else None
+
+
+def drive(request: StepRequest, watch: Watch | None = None) -> Report:
+    report = execute(request, [watch or Watch()], RunControl())
+    assert wait_until_nothing_is_left() == []
+    return report
+
+
+def killed(request: StepRequest, kill_at: str) -> None:
+    """Drive a run in a process of its own, which is killed at a point of the commit."""
+    context = multiprocessing.get_context("fork")
+
+    def go() -> None:
+        os.environ[KILL_AT] = kill_at
+        execute(request, [Watch()], RunControl())
+        os._exit(0)
+
+    process = context.Process(target=go)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    clear_leftovers(base_folder())  # as the next run would, if it had anything to run
+
+
+def resumed(request: StepRequest, **changes: Any) -> StepRequest:
+    return replace(request, resumed=True, **changes)
+
+
+def outcomes(request: StepRequest) -> list[list[Any]]:
+    return [
+        o for r in Journal.read(request.run_folder / "journal", "bundle") for o in r["outcomes"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("point", "again"),
+    [
+        ("written:1", True),
+        ("journalled:1", False),
+        ("counted:1", False),
+        ("finalizing", False),
+        ("renamed", False),
+        ("finalized", False),
+        ("swept", False),
+    ],
+)
+def test_a_driver_killed_at_any_step_of_the_commit(tmp_path: Path, point: str, again: bool) -> None:
+    request = make_request(tmp_path, script(tmp_path), files=40, target="inline")
+    killed(request, point)
+    before = calls(tmp_path)
+    committed = {o[0] for o in outcomes(request)}
+    late = point in ("finalizing", "renamed", "finalized", "swept")
+    assert (len(committed) == 40) is late
+
+    watch = Watch()
+    report = drive(resumed(request), watch)
+    assert report.status is RunStatus.COMPLETED
+    assert (report.succeeded, report.attempts, report.items) == (40, 40, 40)
+    assert output(request) == lines(range(40))
+    after = calls(tmp_path)
+    assert {n for n in after if after[n] > before[n]} == set(range(40)) - committed
+    assert any(count > 1 for count in after.values()) is again
+    assert request.output_folder is not None
+    assert [path.name for path in request.output_folder.iterdir()] == ["parallel_run_step.txt"]
+    if late:
+        assert not watch.of(NodeReady)  # nothing was left to be run
+
+
+def test_what_is_left_of_a_torn_record_is_dropped(tmp_path: Path) -> None:
+    request = make_request(tmp_path, script(tmp_path), files=60, target="inline")
+    killed(request, "counted:1")
+    journal = request.run_folder / "journal"
+    whole = outcomes(request)
+    data = journal.read_bytes()
+    journal.write_bytes(data[:-7])
+    assert len(outcomes(request)) < len(whole)
+    report = drive(resumed(request))
+    assert report.status is RunStatus.COMPLETED
+    assert (report.succeeded, report.attempts) == (60, 60)
+    assert output(request) == lines(range(60))
+
+
+@pytest.mark.parametrize("how", ["missing", "short"])
+def test_rows_whose_part_is_gone_are_made_again(tmp_path: Path, how: str) -> None:
+    request = make_request(tmp_path, script(tmp_path), files=60, target="inline")
+    killed(request, "counted:1")
+    assert request.output_folder is not None
+    [part] = [
+        p for p in (request.output_folder / "_daskrun" / "run1").iterdir() if p.stat().st_size
+    ]
+    committed = sorted(o[0] for o in outcomes(request))
+    gone = committed
+    if how == "missing":
+        part.unlink()
+    else:
+        os.truncate(part, 3)  # "0\n1"
+        gone = committed[1:]
+    killed(resumed(request), "finalizing")  # and once more: what was lost is not lost twice
+    report = drive(resumed(request))
+    assert report.status is RunStatus.COMPLETED
+    assert (report.succeeded, report.attempts, report.items) == (60, 60, 60)
+    assert output(request) == lines(range(60))
+    assert {n for n, count in calls(tmp_path).items() if count > 1} >= set(gone)
+    records = list(Journal.read(request.run_folder / "journal", "resumed"))
+    assert [r["lost"] for r in records] == [gone, []]
+
+
+def test_tries_are_counted_over_all_drivers(tmp_path: Path) -> None:
+    body = "assert context.minibatch_index % 10 != 5, 'five'"
+    request = make_request(
+        tmp_path, script(tmp_path, body), files=40, target="inline", run_max_try=3
+    )
+    killed(request, "counted:1")
+    killed(resumed(request), "journalled:1")
+    report = drive(resumed(request))
+    assert report.status is RunStatus.COMPLETED
+    assert (report.succeeded, report.failed, report.items_failed) == (36, 4, 4)
+    assert (report.attempts, report.retried) == (36 + 12, 8)
+    assert [(e.message, e.count) for e in report.errors] == [("AssertionError: five", 12)]
+    assert "assert context" in report.errors[0].text  # the traceback, from the journal
+    found = Counter((o[0], o[1]) for o in outcomes(request))
+    assert set(found.values()) == {1}
+    assert {o for o in found if o[0] % 10 == 5} == {
+        (n, t) for n in (5, 15, 25, 35) for t in (1, 2, 3)
+    }
+    assert output(request) == lines(n for n in range(40) if n % 10 != 5)
+
+
+def test_what_failed_is_tried_again_where_that_is_asked(tmp_path: Path) -> None:
+    good = tmp_path / "good"
+    body = f"assert context.minibatch_index % 10 != 5 or os.path.exists({str(good)!r}), 'five'"
+    request = make_request(
+        tmp_path,
+        script(tmp_path, body),
+        files=40,
+        target="inline",
+        run_max_try=2,
+        error_threshold=0,
+    )
+    first = drive(request)
+    assert first.status is RunStatus.FAILED
+    assert first.failed
+    again = drive(resumed(request))  # too many have failed already
+    assert (again.status, again.failed, again.attempts) == (
+        RunStatus.FAILED,
+        first.failed,
+        first.attempts,
+    )
+    assert again.sentence == first.sentence
+    good.touch()
+    watch = Watch()
+    report = drive(resumed(request, retry_failed=True), watch)
+    assert report.status is RunStatus.COMPLETED
+    assert (report.succeeded, report.failed, report.items_failed) == (40, 0, 0)
+    assert output(request) == lines(range(40))
+    assert min(o.attempt for o in watch.attempts if o.index == 5) == 1
+    assert sum(o.index == 5 for o in watch.attempts) == 1
+
+
+def test_a_canceled_run_goes_on_and_is_canceled_again(tmp_path: Path) -> None:
+    slow = "import time; time.sleep(0.02)"
+    request = make_request(tmp_path, script(tmp_path, slow), files=60, target="inline")
+    for turn in range(2):
+        control = RunControl()
+
+        def cancel(event: Event, control: RunControl = control) -> None:
+            if isinstance(event, BundleReturned):
+                control.cancel("enough")
+
+        report = execute(replace(request, resumed=turn > 0), [Watch(cancel)], control)
+        assert report.status is RunStatus.CANCELED
+        assert report.unfinished > 0
+    report = drive(resumed(request))
+    assert (report.status, report.succeeded) == (RunStatus.COMPLETED, 60)
+    assert set(calls(tmp_path).values()) == {1}
+    assert output(request) == lines(range(60))
+
+
+def test_a_driver_killed_before_its_first_record_has_the_run_begun_anew(tmp_path: Path) -> None:
+    request = make_request(tmp_path, script(tmp_path), files=5, target="inline")
+    (request.run_folder / "journal").write_bytes(b"0000")
+    assert drive(resumed(request)).status is RunStatus.COMPLETED
+    assert output(request) == lines(range(5))
+
+
+def test_another_file_of_the_outputs_name_is_not_taken_for_it(tmp_path: Path) -> None:
+    request = make_request(tmp_path, script(tmp_path), files=10, target="inline")
+    killed(request, "finalizing")
+    assert request.output_folder is not None
+    target = request.output_folder / "parallel_run_step.txt"
+    target.write_bytes(lines(range(10)))  # the same bytes, but not ours
+    report = drive(resumed(request))
+    assert report.status is RunStatus.FAILED
+    assert "a file of that name appeared" in report.sentence
+    target.unlink()
+    assert drive(resumed(request)).status is RunStatus.COMPLETED
+    assert output(request) == lines(range(10))
+    assert not temporary_file(request.output_folder / "_daskrun" / "run1", target.parent).exists()
+
+
+def test_a_plan_that_is_another_is_refused(tmp_path: Path) -> None:
+    request = make_request(tmp_path, script(tmp_path), files=60, target="inline")
+    killed(request, "counted:1")
+    other = make_request(tmp_path / "other", files=60, size=2)
+    report = drive(resumed(request, plan=other.plan))
+    assert report.status is RunStatus.FAILED
+    assert "mini-batch 0 is not what it was" in report.sentence
+    assert drive(resumed(request)).succeeded == 60
+
+
+def test_cuts_that_surveys_found_are_not_looked_for_again(tmp_path: Path) -> None:
+    data = tmp_path / "tables"
+    data.mkdir()
+    text = "a,b\n" + "".join(f'{n},"x\ny {n}"\n' for n in range(4000))
+    for name in ("one.csv", "two.csv"):
+        (data / name).write_text(text)
+    code = CALLS.format(calls=str(tmp_path / "calls"), body="return mini_batch[['a']]")
+
+    def plan() -> TablePlan:
+        dataset = Dataset.Tabular.from_delimited_files(str(data))
+        return TablePlan([("t", dataset.resolve())], 4096)
+
+    request = make_request(tmp_path, code, plan=plan(), size=4096, target="inline")
+    killed(request, "counted:1")
+    journal = request.run_folder / "journal"
+    assert len(list(Journal.read(journal, "survey"))) > 0
+    report = drive(resumed(request, plan=plan()))
+    assert report.status is RunStatus.COMPLETED
+    assert report.items == report.items_succeeded == 8000
+    assert output(request) == b"".join(b"%d\n" % n for n in range(4000)) * 2
+    keys = Counter(json.dumps(r["key"]) for r in Journal.read(journal, "survey"))
+    assert set(keys.values()) == {1}
+
+
+def test_real_processes_go_on_too(tmp_path: Path) -> None:
+    slow = "import time; time.sleep(0.002)"
+    request = make_request(tmp_path, script(tmp_path, slow), files=200, process_count_per_node=2)
+    killed(request, "counted:5")
+    done = {o[0] for o in outcomes(request)}
+    report = drive(resumed(request))
+    assert (report.status, report.succeeded) == (RunStatus.COMPLETED, 200)
+    assert output(request) == lines(range(200))
+    assert {calls(tmp_path)[n] for n in done} == {1}
