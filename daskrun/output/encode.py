@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import sys
+from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, WrongResultError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 SETTINGS_FILE = "parallel_run_step.settings.json"
 ACTION = "append_row"
 TO_CSV = "pandas.DataFrame.to_csv"
+BLOCK = 10_000
+"""Elements that are made text at a time: all of them at once would be in memory three times."""
+LINE_BREAKS = (
+    "run() returned elements whose text has line breaks. They are written as they are: the output "
+    "has more lines than rows."
+)
+NOT_UTF8 = (
+    "run() returned text that UTF-8 can't hold, such as a file name that is not text. Characters "
+    "that it can't hold are written as their escape, like \\udce9."
+)
 
 
 class ResultEncoder:
@@ -40,6 +52,8 @@ class ResultEncoder:
     def __init__(self, append_row_settings: dict[str, Any]) -> None:
         self._to_csv = {"sep": " ", "header": False, "index": False, "lineterminator": "\n"}
         self._to_csv |= append_row_settings.get(TO_CSV, {})
+        self._odd: dict[str, bool] = {}
+        """What was odd about results, and whether that was told."""
 
     def check(self, result: Any) -> int:
         """Give the number of results in what ``run()`` returned.
@@ -63,21 +77,51 @@ class ResultEncoder:
             As :meth:`check`.
         """
         if isinstance(result, (list, tuple)) or _is_series_or_array(result):
-            lines = "\n".join(map(str, result))
-            return (_utf8(lines) + b"\n" if len(result) else b""), 0
+            return self._encode_elements(result), 0
         if _is_frame(result):
             return self._encode_frame(result)
         raise WrongResultError(_type_name(result))
 
+    def new_warnings(self) -> list[str]:
+        """Give what was odd about results and was not given before."""
+        new = [text for text, told in self._odd.items() if not told]
+        self._odd.update(dict.fromkeys(new, True))
+        return new
+
+    def _encode_elements(self, result: Any) -> bytes:
+        """Encode elements; they are gone through once."""
+        count = len(result)
+        if count <= BLOCK:
+            return self._encode_block(result, count)
+        blocks, left = BytesIO(), iter(result)
+        for start in range(0, count, BLOCK):
+            blocks.write(self._encode_block(islice(left, BLOCK), min(BLOCK, count - start)))
+        return blocks.getvalue()
+
+    def _encode_block(self, elements: Iterable[Any], count: int) -> bytes:
+        if not count:
+            return b""
+        lines = "\n".join(map(str, elements))
+        if lines.count("\n") >= count:
+            self._odd.setdefault(LINE_BREAKS, False)
+        return self._utf8(lines) + b"\n"
+
+    def _utf8(self, text: str) -> bytes:
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            self._odd.setdefault(NOT_UTF8, False)
+            return text.encode("utf-8", "backslashreplace")
+
     def _encode_frame(self, frame: Any) -> tuple[bytes, int]:
         """Encode a DataFrame and measure its header, which may be several lines long."""
         text = frame.to_csv(**self._to_csv)
-        data = _utf8(text)
+        data = self._utf8(text)
         if self._to_csv["header"] is False:
             return data, 0
         # An empty frame of the same columns gives the header alone, however many lines it has.
         header = frame.iloc[:0].to_csv(**self._to_csv)
-        return data, len(_utf8(header)) if text.startswith(header) else 0
+        return data, len(self._utf8(header)) if text.startswith(header) else 0
 
 
 def read_settings(script_folder: Path) -> dict[str, Any]:
@@ -156,13 +200,6 @@ def _type_name(result: Any) -> str:
     if kind.__module__ != "builtins":
         shown = f"{kind.__module__}.{shown}"
     return f"0-d {shown}" if isinstance(result, _loaded("numpy", "ndarray")) else shown
-
-
-def _utf8(text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace")
 
 
 def _is_text(value: Any) -> bool:

@@ -142,8 +142,8 @@ class Executor:
         return (*outcome, started, time.monotonic() - begin, running, error)
 
     def new_warnings(self) -> list[str]:
-        """Give what readers have warned of and was not given before."""
-        return self._tables.new_warnings()
+        """Give what readers and results have to be warned of and was not given before."""
+        return [*self._tables.new_warnings(), *self._encoder.new_warnings()]
 
     def _load(self, bundle: int, index: int, input_number: int, load: tuple[Any, ...]) -> Any:
         source = self._inputs[input_number]

@@ -33,8 +33,8 @@ BOOT = (
 )
 """What a process of ours starts with; argv[1] is the folder that daskrun is in."""
 PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
-STDERR_TAIL = 4096
-"""Bytes of a dead process's stderr that its error carries."""
+STDERR_TAIL = 16 * 1024
+"""Bytes of a dead process's stderr that its error carries: the stacks of some thirty threads."""
 DUMP_TIME = 0.15
 """Seconds between asking for the stacks and the kill."""
 LEAVE_LIMIT = 2.0

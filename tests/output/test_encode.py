@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskrun.errors import DaskrunError, SettingsError, WrongResultError
-from daskrun.output.encode import SETTINGS_FILE, ResultEncoder, read_settings
+from daskrun.output import encode
+from daskrun.output.encode import (
+    LINE_BREAKS,
+    NOT_UTF8,
+    SETTINGS_FILE,
+    ResultEncoder,
+    read_settings,
+)
 
 CSV = "pandas.DataFrame.to_csv"
 
@@ -91,6 +98,42 @@ def test_arrays_and_series_are_the_naive_join(result):
 )
 def test_bytes_by_hand(result, data):
     assert ResultEncoder({}).encode(result) == (data, 0)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Series])
+def test_many_elements_are_made_text_a_block_at_a_time(monkeypatch, kind, count):
+    monkeypatch.setattr(encode, "BLOCK", 3)
+    result = kind([f"{n}\n!" * (n % 2) for n in range(count)])
+    encoder = ResultEncoder({})
+    assert encoder.encode(result) == (naive(result), 0)
+    assert encoder.new_warnings() == [LINE_BREAKS] * (count > 1)
+
+
+@pytest.mark.parametrize(
+    ("result", "warnings"),
+    [
+        ([], []),
+        ([""], []),
+        (["a", "b"], []),
+        (["a\r", "b"], []),
+        (["a\nb"], [LINE_BREAKS]),
+        (["a", "\n"], [LINE_BREAKS]),
+        (["caf\udce9"], [NOT_UTF8]),
+        (np.zeros((2, 100)), [LINE_BREAKS]),  # str() of a long row is several lines
+        (np.zeros((2, 3)), []),
+        (pd.DataFrame({"a": ["two\nlines"]}), []),  # a quoted field, as CSV has it
+        (pd.DataFrame({"a": ["caf\udce9"]}, dtype=object), [NOT_UTF8]),
+    ],
+)
+def test_what_is_odd_about_results_is_told_once(result, warnings):
+    encoder = ResultEncoder({})
+    encoder.encode(["plain", 1])
+    assert encoder.new_warnings() == []
+    encoder.encode(result)
+    assert encoder.new_warnings() == warnings
+    encoder.encode(result)
+    assert encoder.new_warnings() == []
 
 
 def frames():
