@@ -48,15 +48,25 @@ def clear_inline(run_ids: Set[str]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def left(base: Path) -> list[Path]:
+    """Give the folders of nodes whose keeper is dead."""
+    with contextlib.suppress(OSError):
+        return [f for f in sorted(base.iterdir()) if not f.name.startswith(".") and _is_left(f)]
+    return []
+
+
+def clear_left(folder: Path) -> None:
+    """Clear a node folder if it is one still whose keeper is dead."""
+    if _is_left(folder):
+        clear(folder)
+
+
 def clear_leftovers(base: Path) -> list[str]:
     """Remove what runs left whose keeper is dead: processes, then folders; give their names."""
-    cleared = []
-    with contextlib.suppress(OSError):
-        for folder in sorted(base.iterdir()):
-            if not folder.name.startswith(".") and _is_left(folder):
-                clear(folder)
-                cleared.append(folder.name)
-    return cleared
+    found = left(base)
+    for folder in found:
+        clear(folder)
+    return [folder.name for folder in found]
 
 
 def clear(folder: Path) -> None:

@@ -59,6 +59,12 @@ class S3Folder(UrlFolder):
         """Begin an object that appears whole."""
         return Multipart(self, name, note)
 
+    def forget_begun(self, name: str, note: str) -> None:
+        """Abort the multipart upload that is noted, if there is one."""
+        if self.exists(note):
+            Multipart(self, name, note).abort_noted()
+            self.delete([note])
+
     def forget(self, below: str) -> None:
         """Delete what is below, and have S3 forget uploads of processes that were killed."""
         super().forget(below)
@@ -213,6 +219,12 @@ class Multipart:
         if self._note:
             self._folder.delete([self._note])
 
+    def abort_noted(self) -> None:
+        """Have S3 forget the upload of a process that was killed."""
+        folder = self._folder
+        size = int(folder.call("head_object", self._note)["ContentLength"])
+        self._abort(folder.read([(self._note, 0, size)])[0].decode())
+
     def _abort(self, upload: str) -> None:
         folder = self._folder
         # FileNotFoundError: it is completed or forgotten already
@@ -247,8 +259,7 @@ class Multipart:
     def _begin(self) -> str:
         folder = self._folder
         if self._note and folder.exists(self._note):
-            size = int(folder.call("head_object", self._note)["ContentLength"])
-            self._abort(folder.read([(self._note, 0, size)])[0].decode())
+            self.abort_noted()
         begun = folder.patiently(
             self._what,
             lambda: folder.call("create_multipart_upload", self._name, Metadata=self._metadata),

@@ -8,6 +8,7 @@ or replaced, whole.
 from __future__ import annotations
 
 import functools
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -151,6 +152,11 @@ class UrlFolder:
             return False
         self.delete([mark] if mark in aside else [])
         return True
+
+    def forget_begun(self, name: str, note: str) -> None:  # noqa: ARG002  (S3's)
+        """Forget a publication of ``name`` whose process was killed; see :meth:`publication`."""
+        aside = re.compile(rf"{re.escape(name)}\.[0-9a-f]{{16}}\.tmp", re.ASCII)
+        self.delete([found for found in self.names() if aside.fullmatch(found)])
 
     def forget(self, below: str) -> None:
         """Delete all objects of a folder in it, and what was begun there and never ended."""

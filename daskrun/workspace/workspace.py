@@ -13,6 +13,7 @@ from daskrun.errors import WorkspaceError
 from daskrun.storage.records import Records
 
 if TYPE_CHECKING:
+    from daskrun.workspace.clean import Found
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.datastore import Datastore
     from daskrun.workspace.model import Model
@@ -175,6 +176,40 @@ class Workspace:
         from daskrun.workspace.model import Model
 
         return {name: Model(self, name) for name in self.records.names("models")}
+
+    def clean(self, older_than_days: float = 7, runs: bool = False) -> Found:
+        """Look for what old and dead runs have left; ``remove()`` of what this gives frees it.
+
+        That are the parts of runs that failed, were canceled or lost their process (kept for
+        :meth:`PipelineRun.resume`), hidden outputs and uploads they began, and on this machine the
+        node folders of killed runs and records half made. Outputs are never touched, nor runs that
+        are being driven.
+
+        Parameters
+        ----------
+        older_than_days
+            For how long nothing may have happened to a run; what no run can use is found at any
+            age.
+        runs
+            Whether whole run folders are found too, of completed runs as well: their code, states,
+            logs and reports.
+
+        Raises
+        ------
+        SettingsError
+            An argument can't be used.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
+        >>> found = ws.clean(older_than_days=30)
+        >>> sum(each.bytes for each in found if each.run == "none")
+        0
+        """
+        from daskrun.workspace.clean import find  # the two know each other
+
+        return find(self, older_than_days, runs)
 
     @property
     def experiments(self) -> list[str]:

@@ -1,0 +1,196 @@
+"""Runs that nobody drives: what they have beside their outputs, removed under their locks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.report import RunStatus
+from daskrun.core.settings import ASIDE
+from daskrun.errors import DaskrunError, StorageError
+from daskrun.output.folder import temporary_file
+from daskrun.output.place import output_place
+from daskrun.storage.urls import is_url, shown_url
+from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.run_folder import STORY, RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from daskrun.workspace.workspace import Workspace
+
+PARTS = "parts"
+"""How what a run has among its parts is called."""
+JOURNAL = "journal"
+INPUTS = "inputs"
+"""Folder among the parts that holds dataframes as they were stored."""
+
+
+class OldStep:
+    """A step's run, and its parts.
+
+    Parameters
+    ----------
+    workspace
+        Where it is kept.
+    folder
+        Its own.
+    story
+        What was asked.
+    """
+
+    def __init__(self, workspace: Workspace, folder: RunFolder, story: dict[str, Any]) -> None:
+        self.folder = folder
+        self.id = folder.id
+        self._workspace = workspace
+        self._output = story.get("output")
+        settings = story.get("settings") or {}
+        appends = settings.get("output_action") == "append_row"
+        self._file = str(settings.get("append_row_file_name")) if appends else ""
+        self.status = status_of(folder)
+
+    @property
+    def place(self) -> str:
+        """Where its parts are, as messages show it."""
+        return shown_url(f"{self._location()[0]}/{ASIDE}/{self.id}")
+
+    def size(self) -> tuple[int, str]:
+        """Give the bytes of its parts, and what they are; ``""`` where there are none.
+
+        Raises
+        ------
+        DaskrunError
+            It can't be looked at.
+        """
+        if self._output is None:
+            return 0, ""
+        location, options = self._location()
+        if is_url(location):
+            if self.status == RunStatus.COMPLETED.value:
+                return 0, ""  # it removed them; asking for each run of years would take minutes
+            from daskrun.storage.url_folder import open_url_folder
+
+            sizes = open_url_folder(location, options).sizes(f"{ASIDE}/{self.id}")
+            return sum(sizes.values()), PARTS if sizes else ""
+        parts = Path(location, ASIDE, self.id)
+        hidden = temporary_file(parts, Path(location))
+        if not parts.exists() and not hidden.exists():
+            return 0, ""
+        what = f"{PARTS}, stored dataframes" if (parts / INPUTS).exists() else PARTS
+        return size_of(parts) + size_of(hidden), what
+
+    def free(self) -> None:
+        """Remove its parts, and what was begun beside them and never published."""
+        if self._output is None:
+            return
+        location, options = self._location()
+        if is_url(location) and self._file:
+            from daskrun.storage.url_folder import open_url_folder
+
+            folder = open_url_folder(location, options)
+            folder.forget_begun(self._file, f"{ASIDE}/{self.id}/upload")
+        output_place(location, options, self.id).sweep()
+
+    def _location(self) -> tuple[str, dict[str, Any]]:
+        assert self._output is not None
+        store = Datastore(self._workspace, self._output["datastore"])
+        path = str(self._output["path_on_datastore"])
+        return store.url(path).rstrip("/"), dict(store.storage_options)
+
+
+class OldRun:
+    """A pipeline's run with those of its steps; ``whole`` is None where its folder is gone."""
+
+    def __init__(self, whole: RunFolder | None, steps: list[OldStep]) -> None:
+        self._whole = whole
+        self.steps = steps
+        self._folders = [each.folder for each in steps] + ([whole] if whole is not None else [])
+        self.id = (whole or self._folders[0]).id
+        self.path = (whole or self._folders[0]).path
+        self.status = status_of(whole or self._folders[0])
+        self._seen = self._states()
+        self.last = max(self._last_of(folder) for folder in self._folders)
+
+    def is_driven(self) -> bool:
+        """Tell whether a process has it."""
+        return any(folder.is_driven() for folder in self._folders)
+
+    def guarded(self, free: Callable[[], None]) -> Callable[[], None]:
+        """Do something under the run's locks, so that it can't be resumed meanwhile."""
+
+        def guarded() -> None:
+            # A run folder that was removed just before took the rest with it.
+            folders = [folder for folder in self._folders if folder.path.exists()]
+            with ExitStack() as stack:
+                for folder in reversed(folders):  # the whole run's first, as who resumes it does
+                    stack.enter_context(folder.drive())
+                if folders and self._states() != self._seen:
+                    raise StorageError("it has gone on since it was looked at. Look again.")
+                free()
+
+        return guarded
+
+    def folder_size(self) -> int:
+        """Give the bytes of its folders: story, states, code, journal, logs."""
+        return sum(size_of(folder.path) for folder in self._folders)
+
+    def free(self) -> None:
+        """Remove its parts and its folders; outputs stay."""
+        for step in self.steps:
+            step.free()
+        if self._whole is not None:
+            # Without it the folder is no run's: nobody sees a part of one.
+            (self._whole.path / STORY).unlink(missing_ok=True)
+        for folder in self._folders:
+            shutil.rmtree(folder.path)
+
+    def _states(self) -> list[float]:
+        return [float(folder.last_state()["time"]) for folder in self._folders]
+
+    def _last_of(self, folder: RunFolder) -> float:
+        last = float(folder.last_state()["time"])
+        with suppress(OSError):
+            last = max(last, (folder.path / JOURNAL).stat().st_mtime)
+        return last
+
+
+def all_runs(workspace: Workspace) -> Iterator[OldRun]:
+    """Give all runs, the oldest first; those whose folder can't be read are left out."""
+    wholes: dict[str, RunFolder | None] = {}
+    steps: dict[str, list[OldStep]] = {}
+    for file in sorted(workspace.runs_folder.glob(f"*/{STORY}")):
+        folder = RunFolder(file.parent)
+        with suppress(DaskrunError):
+            story = folder.story()
+            folder.last_state()
+            if story.get("kind") == "pipeline":
+                wholes[folder.id] = folder
+            else:
+                whole = str(story.get("pipeline_run", folder.id))
+                steps.setdefault(whole, []).append(OldStep(workspace, folder, story))
+                wholes.setdefault(whole, None)
+    for name, found in wholes.items():
+        yield OldRun(found, steps.get(name, []))
+
+
+def status_of(folder: RunFolder) -> str:
+    """Say how a run stands that nobody drives."""
+    status = str(folder.last_state()["status"])
+    return status if RunStatus(status).ended else "interrupted"
+
+
+def size_of(path: Path) -> int:
+    """Give the bytes of a file, or of all files in a folder; 0 where there is none."""
+    if not path.is_dir():
+        with suppress(OSError):
+            return path.lstat().st_size
+        return 0
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += Path(folder, name).lstat().st_size
+    return total
