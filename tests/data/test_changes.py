@@ -1,0 +1,53 @@
+"""Input files that change between the plan and the end of a run."""
+
+import os
+
+import pytest
+
+from daskrun.data import Dataset
+from daskrun.data.changes import changed_files
+from daskrun.data.plan import FilePlan
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for n in range(10):
+        (tmp_path / f"{n}.txt").write_text("text")
+    return tmp_path
+
+
+@pytest.fixture
+def plan(folder):
+    return FilePlan([("files", Dataset.File.from_files(str(folder)))], 2)
+
+
+def test_nothing_is_said_of_files_that_stay(plan):
+    assert changed_files(plan) == ""
+
+
+def test_what_has_changed_is_named(folder, plan):
+    (folder / "1.txt").write_text("longer")
+    (folder / "2.txt").unlink()
+    os.utime(folder / "3.txt", ns=(1, 1))
+    (folder / "new.txt").write_text("no part of the plan")
+    assert changed_files(plan) == (
+        f"3 input files were changed while the run went on: '{folder}/1.txt' had 4 bytes and has 6,"
+        f" '{folder}/2.txt' can't be found any more, '{folder}/3.txt' was written again. Rows of "
+        "such a file may be of either version."
+    )
+
+
+def test_of_many_the_first_are_named(folder, plan):
+    for n in range(1, 6):
+        (folder / f"{n}.txt").unlink()
+    assert changed_files(plan).startswith("5 input files were")
+    assert "'/5.txt'" not in changed_files(plan)
+    assert " and 2 more. Rows" in changed_files(plan)
+
+
+def test_of_too_many_some_are_looked_at(folder, plan):
+    (folder / "1.txt").unlink()
+    assert changed_files(plan, most=5) == ""  # the first, the third, ...
+    (folder / "4.txt").unlink()
+    told = "1 input file was changed while the run went on (5 of 10 were looked at):"
+    assert changed_files(plan, most=5).startswith(told)
