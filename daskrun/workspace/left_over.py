@@ -6,6 +6,7 @@ import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
@@ -38,15 +39,11 @@ def node_folders() -> list[Thing]:
     """Give the folders on this machine of nodes that were killed together with their keepers."""
     found = []
     for folder in leftovers.left(leftovers.base_folder()):
-
-        def free(folder: Path = folder) -> None:
-            leftovers.clear_left(folder)
-            if folder.exists():
-                raise StorageError("it can't be removed whole")
-
         with suppress(FileNotFoundError):
             run = folder.name.rsplit("-", 2)[0]
-            found.append(Thing("node folder", run, folder, folder.stat().st_mtime, free))
+            found.append(
+                Thing("node folder", run, folder, folder.stat().st_mtime, partial(_clear, folder))
+            )
     return found
 
 
@@ -57,12 +54,12 @@ def half_made(workspace: Path, now: float) -> list[Thing]:
         with suppress(FileNotFoundError):
             last = path.lstat().st_mtime
             if now - last > STALE:
-                found.append(Thing("half-made record", "", path, last, lambda p=path: _remove(p)))
+                found.append(Thing("half-made record", "", path, last, partial(_remove, path)))
     for path in sorted((workspace / "runs").glob("*/")):
         with suppress(FileNotFoundError):
             last = path.stat().st_mtime
             if now - last > STALE and _is_no_run(path):
-                free = lambda p=path: _remove_run(p)  # noqa: E731  (its path is bound)
+                free = partial(_remove_run, path)
                 found.append(Thing("half-made run", path.name, path, last, free))
     return found
 
@@ -81,6 +78,12 @@ def _places(workspace: Path) -> Iterator[Path]:
 
 def _is_no_run(path: Path) -> bool:
     return not (path / STORY).exists() and not RunFolder(path).is_driven()
+
+
+def _clear(folder: Path) -> None:
+    leftovers.clear_left(folder)
+    if folder.exists():
+        raise StorageError("it can't be removed whole")
 
 
 def _remove(path: Path) -> None:
