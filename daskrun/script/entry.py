@@ -194,5 +194,5 @@ def _relative(filename: str, script: ScriptFile) -> str:
 def _cap(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
-    half = limit // 2
-    return f"{text[:half]}\n... {len(text) - limit} characters left out ...\n{text[-half:]}"
+    half = limit // 2 - 50  # for what is said in between: with it the text is not cut again
+    return f"{text[:half]}\n... {len(text) - 2 * half:,} characters left out ...\n{text[-half:]}"
