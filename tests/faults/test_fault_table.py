@@ -297,30 +297,6 @@ def test_processes_that_die_right_after_init_end_the_run(
     assert "exit code 7" in run.report.sentence
 
 
-@pytest.mark.parametrize("always", [False, True])
-def test_rows_that_the_disk_refuses_are_made_again_or_failed(tmp_path: Path, always: bool) -> None:
-    seen = tmp_path / "seen"
-    code = f"""
-    import errno, os
-    def bad(fd):
-        raise OSError(errno.EDQUOT, "Disk quota exceeded")
-    def init():
-        if {always} or not os.path.exists({str(seen)!r}):
-            open({str(seen)!r}, "w").close()
-            os.fdatasync = bad
-    def run(mini_batch): return [open(path).read() for path in mini_batch]
-    """
-    run = run_script(tmp_path, code, files=4, run_max_try=2)
-    assert "Disk quota exceeded" in run.report.errors[0].message
-    assert {o.status for o in run.attempts if o.status} == {Status.NOT_WRITTEN}
-    if always:
-        assert run.report.status is RunStatus.FAILED
-        assert (run.report.succeeded, run.report.failed, run.output) == (0, 4, None)
-    else:
-        assert run.report.status is RunStatus.COMPLETED
-        assert run.output == lines(range(4))
-
-
 def test_rows_that_were_changed_before_they_are_joined_end_the_run(tmp_path: Path) -> None:
     # mini-batch 0 holds up the joining until the row of mini-batch 1 has been changed
     code = f"""
