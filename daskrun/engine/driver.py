@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from daskrun.core.events import (
     BundleLost,
@@ -29,6 +29,7 @@ from daskrun.core.minibatch import digest
 from daskrun.core.orders import Bundle, HandOut, Order, Skip, Stop
 from daskrun.core.report import Report, RunStatus
 from daskrun.core.sizing import BundleSizer
+from daskrun.data.changes import changed_files
 from daskrun.engine.audience import PROGRESS_INTERVAL, Audience
 from daskrun.engine.checkpoints import Checkpoints
 from daskrun.engine.commit import Recorder
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.observer import Observer
     from daskrun.core.outcome import Outcome, ProcessInfo
+    from daskrun.data.changes import ListedPlan
     from daskrun.engine.dispatch import Dispatcher
     from daskrun.engine.request import StepRequest
 
@@ -133,6 +135,8 @@ class Driver:
                 self._loop()
             if self._ledger.finished is RunStatus.COMPLETED:
                 self._audience.show(self._ledger, in_any_case=True)
+                if warning := changed_files(cast("ListedPlan", self._plan)):
+                    self._warnings[warning] = None
                 self._results.publish(self._plan.known)
         except DaskrunError as error:
             trouble = str(error)
