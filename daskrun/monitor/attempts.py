@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.core.outcome import Outcome
 
+LAST = 1 << 20
+"""Bytes at the end of a file in which its last whole line is looked for."""
 COLUMNS = (
     "Mini-batch Id",
     "Picked Count",
@@ -51,6 +54,8 @@ class AttemptTable:
     def __init__(self, path: Path, plan: Plan | None = None) -> None:
         self._plan = plan
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():  # an earlier driver of the run may have been killed within a row
+            cut_torn_line(path, b'"')
         # Rows gather here until flush(): a write for each bundle would cost more than the row.
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
@@ -88,6 +93,32 @@ class AttemptTable:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def cut_torn_line(path: Path, quote: bytes = b"") -> None:
+    """Cut off what follows a file's last whole line; in quotes a line break ends none.
+
+    Parameters
+    ----------
+    path
+        The file; nobody else writes to it.
+    quote
+        The character that quotes; none: every line break ends a line.
+    """
+    with path.open("rb+") as file:
+        quotes = 0
+        while quote and (block := file.read(LAST)):
+            quotes += block.count(quote)
+        size = file.seek(0, os.SEEK_END)
+        start = file.seek(max(0, size - LAST))
+        tail = file.read()
+        end = len(tail)
+        while end and (tail[end - 1 : end] != b"\n" or quotes % 2):
+            before = tail.rfind(b"\n", 0, end - 1) + 1
+            quotes -= tail.count(quote, before, end) if quote else 0
+            end = before
+        if end < len(tail):
+            file.truncate(start + end)
 
 
 def item_paths(plan: Plan, index: int) -> list[str]:

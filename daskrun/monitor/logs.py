@@ -16,8 +16,9 @@ from daskrun.core.events import (
     RunEnded,
     StopAsked,
 )
+from daskrun.core.report import RunStatus
 from daskrun.core.tally import Tally
-from daskrun.monitor.attempts import AttemptTable, item_paths
+from daskrun.monitor.attempts import AttemptTable, cut_torn_line, item_paths
 from daskrun.monitor.text import bar_line, duration
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.events import Event
     from daskrun.core.minibatch import Plan
-    from daskrun.core.outcome import Outcome
+    from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.report import ErrorGroup, Progress, Report
 
 INTERVAL = 1.0
@@ -48,12 +49,17 @@ class LogWriter:
     plan, tries
         Where the names of failed items are found, and how many tries a mini-batch has; without a
         plan they are not listed.
+    way_on
+        What to do after an early end, in words.
     """
 
-    def __init__(self, logs: Path, plan: Plan | None = None, tries: int = 1) -> None:
+    def __init__(
+        self, logs: Path, plan: Plan | None = None, tries: int = 1, way_on: str = ""
+    ) -> None:
         self._logs = logs
         self._plan = plan
         self._tries = tries
+        self._way_on = way_on
         logs.mkdir(parents=True, exist_ok=True)
         table = logs / "sys" / "job_report" / "processed_mini-batches.csv"
         self._table = AttemptTable(table, plan)
@@ -62,18 +68,33 @@ class LogWriter:
         self._next = 0.0
         self._last: Progress | None = None
 
+    def go_on(self, past: Iterable[tuple[Outcome, ProcessInfo | None]], retry_failed: bool) -> None:
+        """Continue the files of earlier drivers of the same run.
+
+        Parameters
+        ----------
+        past
+            What they had journalled of attempts.
+        retry_failed
+            Whether the items listed as failed are tried again.
+        """
+        for outcome, process in past:
+            self._count_error(outcome, process)
+        listed = self._logs / "failed_items.txt"
+        if retry_failed:
+            listed.unlink(missing_ok=True)
+        elif listed.exists():
+            cut_torn_line(listed)
+        self._happened(f"process {os.getpid()} goes on with the run")
+
     def notify(self, event: Event) -> None:
         """Take in an event."""
         if isinstance(event, BundleReturned):
             self._table.add(event)
             for outcome in event.outcomes:
+                self._count_error(outcome, event.process)
                 if outcome.status:
-                    self._errors.failure(outcome, event.process, final=False)
                     self._note_failed(outcome)
-                    self._errors_changed = True
-                elif outcome.results < outcome.items:
-                    self._errors.short(outcome, event.process)
-                    self._errors_changed = True
         elif isinstance(event, InitFailed):
             self._errors.init_failure(event.error, event.process)
             self._errors_changed = True
@@ -81,9 +102,20 @@ class LogWriter:
             self._end(event.report)
         words = happening(event)
         if words:
-            with (self._logs / "sys" / "happenings.txt").open("a", encoding="utf-8") as file:
-                stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-                file.write(f"{stamp} UTC  {words}\n")
+            self._happened(words)
+
+    def _happened(self, words: str) -> None:
+        with (self._logs / "sys" / "happenings.txt").open("a", encoding="utf-8") as file:
+            stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+            file.write(f"{stamp} UTC  {words}\n")
+
+    def _count_error(self, outcome: Outcome, process: ProcessInfo | None) -> None:
+        if outcome.status:
+            self._errors.failure(outcome, process, final=False)
+            self._errors_changed = True
+        elif outcome.results < outcome.items:
+            self._errors.short(outcome, process)
+            self._errors_changed = True
 
     def _note_failed(self, outcome: Outcome) -> None:
         """List the items of a mini-batch that has used up its tries, as paths to run again."""
@@ -115,7 +147,7 @@ class LogWriter:
         if self._last is not None:
             self._write("job_progress_overview.txt", overview(self._last))
         self._write("job_error.txt", errors_text(report.errors))
-        self._write("job_result.txt", result_text(report, self._logs))
+        self._write("job_result.txt", result_text(report, self._logs, self._way_on))
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file whole. Not synced: it only tells what the journal keeps."""
@@ -186,7 +218,7 @@ def _headline(group: ErrorGroup) -> str:
     return f"{where}{group.count:,} times{such} {group.message}"
 
 
-def result_text(report: Report, logs: Path) -> str:
+def result_text(report: Report, logs: Path, way_on: str = "") -> str:
     """Tell at one glance what happened and where to look."""
     total = "not all known" if report.total is None else f"{report.total:,}"
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
@@ -197,8 +229,11 @@ def result_text(report: Report, logs: Path) -> str:
         shown = "".join(f"  {_headline(group)}\n" for group in report.errors[:5])
         more = f"  and {len(report.errors) - 5:,} more\n" if len(report.errors) > 5 else ""
         errors = f"\nErrors:\n{shown}{more}"
+    completed = report.status is RunStatus.COMPLETED
+    next_step = f"{way_on}\n" if way_on and not completed else ""
     return (
         f"{report.status.value}: {report.sentence}\n"
+        f"{next_step}"
         f"{warnings}"
         f"\n"
         f"Mini-batches   {total}: {report.succeeded:,} succeeded, {report.failed:,} failed, "

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.report import ErrorGroup, Report, RunStatus
 from daskrun.pipeline import changes, recipe
 from daskrun.pipeline.cancel import CancelWatch
-from daskrun.pipeline.state import LiveState, ProgressKeeper
+from daskrun.pipeline.state import LiveState, ProgressKeeper, way_on
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,6 +60,11 @@ class PipelineDriver:
         state = LiveState(folder, self.cancel)
         self._steps.append(StepToRun(request, state))
         return state
+
+    @property
+    def states(self) -> dict[str, LiveState]:
+        """How the runs of the steps that were added stand, by id."""
+        return {step.state.folder.id: step.state for step in self._steps}
 
     def start(self) -> None:
         """Start the thread and return at once."""
@@ -112,6 +117,7 @@ class PipelineDriver:
     def _run_step(self, step: StepToRun) -> Report:
         try:
             # Here, in the thread: submit returns before the engine is imported.
+            from daskrun.engine.commit import told_again
             from daskrun.engine.driver import RunControl, execute
             from daskrun.monitor.logs import LogWriter
 
@@ -122,7 +128,12 @@ class PipelineDriver:
                     control.cancel(self._canceled)
             request = step.request
             changes.keep_listings(request.run_folder, request.plan)
-            logs = LogWriter(step.state.folder.logs, request.plan, request.settings.run_max_try)
+            folder, tries = step.state.folder, request.settings.run_max_try
+            logs = LogWriter(folder.logs, request.plan, tries, way_on(folder))
+            journal = folder.path / "journal"
+            if request.resumed and journal.exists():
+                past = ((outcome, process) for _, outcome, process, _ in told_again(journal))
+                logs.go_on(past, request.retry_failed)
             observers: Sequence[Observer] = [ProgressKeeper(step.state), logs]
             return execute(step.request, observers, control)
         except Exception as error:

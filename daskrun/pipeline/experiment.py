@@ -9,7 +9,6 @@ import shutil
 import socket
 import sys
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import NameNotFoundError, SettingsError
@@ -18,6 +17,7 @@ from daskrun.pipeline.drive import PipelineDriver
 from daskrun.pipeline.pipeline import Pipeline
 from daskrun.pipeline.prepare import PreparedStep, prepare
 from daskrun.pipeline.run import PipelineRun, StepRun
+from daskrun.pipeline.run import live_runs as _live
 from daskrun.pipeline.state import StoredState
 from daskrun.workspace.run_folder import STORY, RunFolder
 from daskrun.workspace.workspace import workspace_problems
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 logger = logging.getLogger("daskrun")
-_live: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDictionary()
-"""The runs of this process that go on or that somebody holds, by id; of others the folder tells."""
 _said: set[str] = set()
 """Notes that were said in this process: once is enough."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,22 @@ from daskrun.errors import (
     WaitTimeoutError,
 )
 from daskrun.monitor.console import make_display
-from daskrun.pipeline import lifetime
+from daskrun.pipeline import lifetime, resume
 from daskrun.pipeline.data import PortDataReference
-from daskrun.pipeline.state import LiveState
+from daskrun.pipeline.state import LiveState, way_on
 from daskrun.workspace.datastore import Datastore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from daskrun.monitor.console import Display
     from daskrun.pipeline.state import RunState
+    from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.workspace import Workspace
+
+live_runs: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDictionary()
+"""The runs of this process that go on or that somebody holds, by id; of others the folder tells."""
 
 
 class Run(ABC):
@@ -68,12 +73,7 @@ class Run(ABC):
     @property
     def way_on(self) -> str:
         """How it is resumed, once it has failed or was canceled."""
-        story = self._state.folder.story()
-        whole = story.get("pipeline_run", self.id)
-        return (
-            "Go on from what is done with run.resume(), in another process with "
-            f"Experiment(ws, {story['experiment']!r}).get_run({whole!r}).resume()."
-        )
+        return way_on(self._state.folder)
 
     @property
     def failure(self) -> str | None:
@@ -111,6 +111,44 @@ class Run(ABC):
         for run in (*self._steps(), self):
             if isinstance(run._state, LiveState):
                 run._state.give_up(reason)
+
+    @abstractmethod
+    def resume(
+        self,
+        retry_failed: bool = False,
+        compute_target: ComputeTarget | str | None = None,
+        **settings: Any,
+    ) -> Run:
+        """Go on with a run that failed, was canceled or lost its process; returns at once.
+
+        Steps that are done stay, the one that ended early goes on after what is committed, later
+        ones are started. The code is the snapshot of the run's submit: to run a script that was
+        changed since, submit again. The inputs must be what they were. Nothing is changed where
+        this raises.
+
+        Parameters
+        ----------
+        retry_failed
+            Whether mini-batches that had used up their tries get new ones.
+        compute_target
+            Where to run from now on; None: where the run was. A cluster that was given as an object
+            is known to the process alone that attached it.
+        settings
+            Settings of the steps that are not done: counts, time limits, thresholds and others that
+            no result depends on; refused are those that shape results.
+
+        Returns
+        -------
+        Run
+            The same object, Running again.
+
+        Raises
+        ------
+        ResumeError
+            The run is Completed, is being driven, or its data has changed: what is named.
+        SettingsError
+            With every problem of the arguments.
+        """
 
     def wait_for_completion(
         self,
@@ -233,6 +271,7 @@ class StepRun(Run):
         self._story = state.folder.story()
         self.name = str(self._story["name"])
         """The step's name."""
+        self._whole: PipelineRun | None = None
 
     @property
     def progress(self) -> Any:
@@ -259,6 +298,17 @@ class StepRun(Run):
         store = Datastore(self.workspace, output["datastore"])
         return PortDataReference(name, store, output["path_on_datastore"], self.status.value)
 
+    def resume(
+        self,
+        retry_failed: bool = False,
+        compute_target: ComputeTarget | str | None = None,
+        **settings: Any,
+    ) -> StepRun:
+        """Resume the pipeline's run that it is a step of; see :meth:`PipelineRun.resume`."""
+        assert self._whole is not None
+        self._whole.resume(retry_failed, compute_target, **settings)
+        return self
+
     def _steps(self) -> list[StepRun]:
         return [self]
 
@@ -268,6 +318,7 @@ class StepRun(Run):
         logs = self._state.folder.logs
         stop = "" if reason.endswith((".", "?", "!")) else "."
         reason = f"{reason}{stop} Each error with its traceback: {logs / 'job_error.txt'}"
+        reason = f"{reason}\n{self.way_on}"
         text = first["text"].strip() if first is not None else ""
         return f"{reason}\n\nThe first of them:\n{text}" if text else reason
 
@@ -278,6 +329,8 @@ class PipelineRun(Run):
     def __init__(self, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> None:
         super().__init__(workspace, state)
         self._step_runs = list(steps)
+        for step in self._step_runs:
+            step._whole = self
 
     def get_steps(self) -> list[StepRun]:
         """Give the runs of the steps, in their order."""
@@ -296,6 +349,49 @@ class PipelineRun(Run):
             raise NameNotFoundError("step", name, [step.name for step in self._step_runs])
         return found
 
+    def resume(
+        self,
+        retry_failed: bool = False,
+        compute_target: ComputeTarget | str | None = None,
+        **settings: Any,
+    ) -> PipelineRun:
+        """Go on with a run that failed, was canceled or lost its process; see :meth:`Run.resume`.
+
+        Examples
+        --------
+        >>> run = Experiment(ws, "digits").get_run(run_id)  # doctest: +SKIP
+        >>> run.resume(retry_failed=True).wait_for_completion()  # doctest: +SKIP
+        'Completed'
+        """
+        folder = self._state.folder
+        held = resume.hold(folder)
+        try:
+            driver = resume.make_driver(
+                folder,
+                held,
+                self.workspace,
+                retry_failed=retry_failed,
+                compute_target=compute_target,
+                changes=settings,
+            )
+            states = driver.states  # it forgets them at its end
+            driver.start()
+        except BaseException:
+            held.close()
+            raise
+        self._go_on(driver.state, states)
+        return self
+
+    def _go_on(self, state: RunState, steps: Mapping[str, RunState]) -> None:
+        """Stand for the run that a driver of this process goes on with."""
+        self._state = state
+        for step in self._step_runs:
+            step._state = steps.get(step.id, step._state)
+        for run in (self, *self._step_runs):
+            run._told = False
+        live_runs[self.id] = self
+        lifetime.watch(self)
+
     def _steps(self) -> list[StepRun]:
         return self._step_runs
 
@@ -303,4 +399,4 @@ class PipelineRun(Run):
         for step in self._step_runs:
             if step.status is self.status:
                 return f"step {step.name!r}: {step._reason()}"
-        return self.sentence
+        return f"{self.sentence}\n{self.way_on}"

@@ -24,6 +24,16 @@ POLL = 0.5
 """Seconds between two looks at the folder of a run that another process drives."""
 
 
+def way_on(folder: RunFolder) -> str:
+    """Say how a run that has ended early, a pipeline's or a step's, is resumed."""
+    story = folder.story()
+    whole = story.get("pipeline_run", folder.id)
+    return (
+        "Go on from what is done with run.resume(), in another process with "
+        f"Experiment(ws, {story['experiment']!r}).get_run({whole!r}).resume()."
+    )
+
+
 class RunState(Protocol):
     """How a run stands."""
 
@@ -176,6 +186,8 @@ class StoredState:
         if status is RunStatus.NOT_STARTED:
             if whole is not None and whole[0].ended:
                 return RunStatus.CANCELED, f"not started: {whole[1]}"
+            if whole is None and not driven:
+                return RunStatus.FAILED, "the process that submitted the run is gone"
         elif not status.ended and not driven:
             return (
                 RunStatus.FAILED,
