@@ -235,6 +235,19 @@ def get_as_another(work, run, monkeypatch):
         return Experiment(work.ws, "trial").get_run(run.id)
 
 
+def test_ctrl_c_in_a_wait_for_another_processs_run_ends_the_wait_alone(
+    work, engine, monkeypatch, capsys
+):
+    run = work.submit()
+    assert engine.started.wait(10)
+    other = get_as_another(work, run, monkeypatch)
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        other.wait_for_completion()
+    assert f"run {run.id} goes on in another process; cancel() ends it" in capsys.readouterr().err
+    assert run.get_status() == "Running"
+
+
 @pytest.mark.parametrize("of_step", [False, True])
 def test_another_process_asks_the_run_to_end(work, engine, monkeypatch, of_step):
     run = work.submit()

@@ -101,6 +101,14 @@ def test_parts_of_a_failed_run_are_freed_and_said(ws):
     assert repr(ws.clean(older_than_days=0)) == "nothing to remove"
 
 
+def test_a_run_without_its_parts_is_resumed_from_the_start(ws, tmp_path):
+    run = failed(ws)
+    assert len(ws.clean(0).remove().removed) == 1
+    assert run.resume(retry_failed=True, error_threshold=-1).wait_for_completion() == "Completed"
+    [output] = ws.folder.rglob("parallel_run_step.txt")
+    assert output.read_text().split() == [f"{n}.txt" for n in range(10) if n != 7]
+
+
 def test_what_is_young_or_completed_stays(ws):
     run = failed(ws)
     done = submit(ws, threshold=-1)
