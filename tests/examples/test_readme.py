@@ -25,7 +25,8 @@ def marked_blocks(kind: str) -> dict[str, str]:
 def folder(tmp_path):
     """Do what a reader does: put the README's files and some texts into a folder."""
     files = marked_blocks("file")
-    assert set(files) == {"count_words.py", "count.py", "add_total.py", "totals.py"}
+    programs = {"count.py", "totals.py", "try_faults.py"}
+    assert set(files) == {"count_words.py", "add_total.py", *programs}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "texts").mkdir()
@@ -64,6 +65,12 @@ def test_the_example_of_tables_adds_a_column(folder):
     assert done.returncode == 0, done.stdout + done.stderr
     expected = [f'"nut, {n}" 0.5 4 2.0\n"two\nlines" 2.0 3 6.0' for n in (0, 1)]
     assert "\n".join(expected) in done.stdout
+
+
+def test_the_example_of_faults_accounts_for_every_file(folder):
+    done = run_count(folder, "try_faults.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "15 files succeeded, 10 failed\nmini-batch 0 was run 3 times\n"
 
 
 def test_results_and_logs_are_where_the_readme_says(folder):
