@@ -189,16 +189,17 @@ class Connection:
         -------
         str
             ``fine``; ``broken``; ``back`` once, when it is there again, maybe to another scheduler
-            at the same address; ``gone`` when it was broken for :data:`GONE_LIMIT`, or the client
-            that was given has given up.
+            at the same address; ``gone`` when it was broken for :data:`GONE_LIMIT`; ``closed``
+            when the client that was given is, by somebody or as it has given up.
         """
         if self.there:
             self.seen = now
             # a break that was over before anybody looked has canceled every future too
             before, self._comm = self._comm, self.client.scheduler_comm
             return "fine" if before is self._comm else "back"
-        closed = self.client.status in ("closing", "closed")
-        return "gone" if closed or now > self.seen + GONE_LIMIT else "broken"
+        if self.client.status in ("closing", "closed"):
+            return "closed"
+        return "gone" if now > self.seen + GONE_LIMIT else "broken"
 
     def call_on(
         self,
@@ -221,8 +222,13 @@ class Connection:
 
     def cancel(self, futures: list[Any]) -> None:
         """Cancel futures, from any thread: on the event loop ``Future.cancel`` does nothing."""
+
+        async def cancel() -> None:
+            if self.client.status not in ("closing", "closed"):
+                await self.client._cancel(futures)
+
         if futures:
-            self.client.loop.add_callback(self.client._cancel, futures)
+            self.client.loop.add_callback(cancel)
 
     def close(self, *, quick: bool) -> None:
         """Take back everything, what was made last first; ``quick`` where the run was stopped."""

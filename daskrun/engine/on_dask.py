@@ -312,7 +312,7 @@ class DaskDispatcher:
             futures = self._submit(address, group, budget) if address is not None else {}
             with self._lock:
                 # a worker lost while its bundles were being submitted would never give them back
-                there = address is not None and self._addresses.get(node) == address
+                there = bool(futures) and self._addresses.get(node) == address
                 if there:
                     self._out.update({b.number: (b, futures[b.number]) for b, _ in group})
             for number, future in futures.items() if there else ():
@@ -334,7 +334,12 @@ class DaskDispatcher:
         ]
         self._made += 1
         name = f"bundle-{self._topic}-{self._made}"
-        futures = submit(self._cluster.client, self._task, name, messages, address)
+        try:
+            futures = submit(self._cluster.client, self._task, name, messages, address)
+        except Exception:
+            if self._cluster.there:
+                raise
+            return {}  # a client that is closed; its nodes are given up at the next look
         return {bundle.number: future for (bundle, _), future in zip(group, futures, strict=True)}
 
     def _collect(self) -> None:
@@ -392,8 +397,12 @@ class DaskDispatcher:
             self._lose_all(f"the connection to {scheduler} is broken")
         elif state == "back" and not self._stopped:
             self._rejoin(f"the connection to {scheduler} was broken")
-        elif state == "gone":
-            reason = f"{scheduler} is gone (for {now - self._cluster.seen:.0f} s)"
+        elif state in ("gone", "closed"):
+            away = f"{now - self._cluster.seen:.0f} s"
+            reason = f"{scheduler} is gone (for {away})"
+            if state == "closed":
+                reason = f"the Dask client given as the run's target is closed; {scheduler} was"
+                reason += f" last seen {away} before"
             self._stop_run(reason)
             self._lose_all(reason)
 

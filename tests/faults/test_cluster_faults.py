@@ -75,7 +75,8 @@ def cluster(shared: Cluster) -> Iterator[Cluster]:
     yield shared
     assert wait_until_nothing_is_left() == []
     if shared.processes[0].poll() is None:
-        assert shared.plugins() == []
+        # where the run could not unregister them itself, its watcher does
+        assert wait_for(lambda: shared.plugins() == [])
 
 
 def run_rows(
@@ -360,3 +361,14 @@ def test_a_connection_that_breaks_for_a_moment(tmp_path: Path, cluster: Cluster)
         check_all_rows(run)
         assert client.submit(sum, [1, 2]).result(timeout=SLACK) == 3
     assert any("broken" in event.reason for event in run.watch.of(NodeLost))
+
+
+def test_a_client_that_its_owner_closes_ends_the_run(tmp_path: Path, cluster: Cluster) -> None:
+    cluster.have_workers(1)
+    with cluster.client() as client:
+        act = Once(1, lambda: client.loop.add_callback(client._close))
+        run = run_rows(tmp_path, "files", act, target=client)
+    assert run.report.status is RunStatus.FAILED
+    assert "the Dask client given as the run's target is closed" in run.report.sentence
+    check_nothing_was_charged(run)
+    assert 0 < run.report.succeeded < ROWS
