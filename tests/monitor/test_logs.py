@@ -250,3 +250,48 @@ def test_what_happened_to_nodes_is_told_line_by_line(tmp_path):
         "the Dask dashboard is at http://127.0.0.1:1/status",
         "node000 is lost: it left the cluster",
     ]
+
+
+@pytest.mark.parametrize("torn", [b"", b"7,1,node000/pro", b'7,1,n,s,5,0,5,1,1,1,Failed,x,"half\n'])
+def test_a_later_driver_goes_on_with_the_same_files(tmp_path, torn):
+    first = LogWriter(tmp_path, tries=2)
+    first.notify(bundle(success(0), failure(1, message='a "quoted"\nmessage'), failure(2)))
+    first.close()
+    table = tmp_path / "sys" / "job_report" / "processed_mini-batches.csv"
+    whole = table.read_bytes()
+    table.write_bytes(whole + torn)
+    again = LogWriter(tmp_path, tries=2, way_on="Go on.")
+    again.go_on([(failure(1), PROCESS), (success(3, results=4), PROCESS)], retry_failed=False)
+    again.notify(bundle(failure(1, attempt=2), success(4)))
+    again.progress(Progress(5, 5, 3, 1, 0, 1, 25, 5, 1.0, None))
+    again.close()
+    assert table.read_bytes().startswith(whole)
+    with table.open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert [row[:2] for row in rows[1:]] == [
+        ["0", "1"],
+        ["1", "1"],
+        ["2", "1"],
+        ["1", "2"],
+        ["4", "1"],
+    ]
+    assert [row[0] for row in rows].count(COLUMNS[0]) == 1
+    told = (tmp_path / "job_error.txt").read_text()
+    assert "2 times such as ValueError: bad" in told
+    assert "run() returned 4 results for 5 items" in told
+    assert "goes on with the run" in (tmp_path / "sys" / "happenings.txt").read_text()
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_the_list_of_failed_items_goes_on(tmp_path, retry_failed):
+    (tmp_path / "failed_items.txt").write_bytes(b"/data/1.txt\n/data/2.t")
+    LogWriter(tmp_path).go_on([], retry_failed)
+    left = (tmp_path / "failed_items.txt").read_text() if not retry_failed else None
+    assert left == (None if retry_failed else "/data/1.txt\n")
+    assert (tmp_path / "failed_items.txt").exists() is not retry_failed
+
+
+def test_the_result_says_how_to_go_on(tmp_path):
+    assert "Go on." in result_text(report(), tmp_path, "Go on.")
+    completed = report(status=RunStatus.COMPLETED)
+    assert "Go on." not in result_text(completed, tmp_path, "Go on.")

@@ -10,12 +10,18 @@ import sys
 import pandas as pd
 import pytest
 from running import wait_for
+from s3 import KEY, SECRET
 
 from daskrun import (
+    AmlCompute,
+    ComputeTarget,
+    ComputeTargetException,
     Dataset,
     DatasetConsumptionConfig,
+    Datastore,
     Experiment,
     Pipeline,
+    PipelineData,
     ResumeError,
     RunCanceledError,
     RunFailedError,
@@ -411,4 +417,40 @@ def test_pipelines_of_other_experiments_are_untouched(work, flag):
     run = failed(work, fault_while(flag))
     other = Experiment(work.ws, "other").submit(Pipeline(work.ws, [work.make_step()]))
     assert other.wait_for_completion() == "Completed"
+    assert run.get_status() == "Failed"
+
+
+def test_an_output_on_s3_is_put_together_by_the_second_driver(work, flag, bucket, monkeypatch):
+    store = Datastore.register_s3(
+        work.ws, "cloud", bucket.name, endpoint_url=bucket.endpoint, key=KEY, secret=SECRET
+    )
+    write_script(work, fault_while(flag))
+    run = work.submit(
+        work.make_step(
+            output=PipelineData("scores", datastore=store),
+            mini_batch_size=1,
+            run_max_try=1,
+            error_threshold=0,
+        )
+    )
+    run.wait_for_completion(raise_on_error=False)
+    (step,) = run.get_steps()
+    assert SECRET not in (step.folder / "resume.json").read_text()
+    flag.unlink()
+    again = stored(work, monkeypatch)
+    assert again.resume(retry_failed=True).wait_for_completion() == "Completed"
+    path = step._story["output"]["path_on_datastore"]
+    assert bucket.get(f"{path}/parallel_run_step.txt") == EXPECTED
+    assert calls(work).count("3.txt") == 1
+    assert [key for key in bucket.keys() if "_daskrun" in key] == []  # noqa: SIM118
+
+
+def test_more_nodes_than_the_target_has_are_refused(work, flag):
+    run = failed(work, fault_while(flag))
+    plan = AmlCompute.provisioning_configuration("any", max_nodes=2)
+    target = ComputeTarget.create(work.ws, "small", plan)
+    with pytest.raises(SettingsError, match=r"node_count=3 is more than .*'small'"):
+        run.resume(node_count=3, compute_target=target)
+    with pytest.raises(ComputeTargetException, match=r"'gone'.*run\.resume\(compute_target="):
+        run.resume(compute_target="gone")
     assert run.get_status() == "Failed"
