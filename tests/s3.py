@@ -31,6 +31,7 @@ SIGNED = f"AWS4-HMAC-SHA256 Credential={KEY}/20260101/us-east-1/s3/aws4_request,
 DENIED = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>no</Message></Error>"
 MISSING = b"<?xml version='1.0'?><Error><Code>NotImplemented</Code><Message>x</Message></Error>"
 SLOW = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>less!</Message></Error>"
+BROKEN = b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>oh</Message></Error>"
 
 
 class Asked(NamedTuple):
@@ -213,7 +214,7 @@ class Account:
             time.sleep(float(rule["seconds"]))
         elif rule is not None:
             status = int(rule["status"])
-            body = SLOW if status == 503 else MISSING
+            body = {503: SLOW, 500: BROKEN}.get(status, MISSING)
         if f"Credential={KEY}/" not in signed:
             reads = environ["REQUEST_METHOD"] in ("GET", "HEAD") and path.startswith("/public-")
             if signed or not reads:

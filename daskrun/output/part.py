@@ -261,6 +261,7 @@ class ObjectPart:
                 self._folder = open_url_folder(self._url, self._options)
             self._folder.put_file(self._name, self._file, self._end)
         except StorageError as error:
+            self._end = 0  # all of it is made again: close() need not try once more
             text = str(error).rstrip(".")
             why = "See that the store can be reached and that there is room"
             raise PartError(f"{text}. {why}, {RESUME}.") from error

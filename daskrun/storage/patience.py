@@ -78,7 +78,19 @@ def patiently(
 def explained(what: str, error: Exception, options: Mapping[str, Any]) -> StorageError:
     """Give the error that says what could not be done, and why, without secrets."""
     text = without_secrets(f"{type(error).__name__}: {error}", options).rstrip(".")
-    return StorageError(f"{what}: {text}")
+    return StorageError(f"{what}: {text}{_answer(error)}")
+
+
+def _answer(error: BaseException | None) -> str:
+    """Give the code and status that a store answered with, which s3fs leaves to the cause."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            code = response.get("Error", {}).get("Code", "")
+            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
+            return f" ({code}, HTTP status {status})"
+        error = error.__cause__
+    return ""
 
 
 def harmless(error: Exception, options: Mapping[str, Any]) -> Exception | None:

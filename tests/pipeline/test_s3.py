@@ -12,6 +12,7 @@ from s3 import KEY, SECRET
 
 from daskrun import Dataset, DatasetConsumptionConfig, Datastore, PipelineData
 from daskrun.core.outcome import Status
+from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import output_of
 from daskrun.errors import SettingsError
 
@@ -178,14 +179,17 @@ def test_a_run_that_fails_leaves_no_output_but_its_parts(tmp_path, bucket):
     assert bucket.uploads() == 0
 
 
-def test_rows_that_can_not_be_put_are_tried_again_by_another_process(tmp_path, bucket):
-    request = remote(make_request(tmp_path, run_max_try=3), bucket)
+def test_rows_that_can_not_be_put_end_the_run_which_can_go_on(tmp_path, bucket):
+    request = remote(make_request(tmp_path), bucket)
     bucket.fail("PUT", "_daskrun/run1", status=403)
     done = run_request(request)
-    assert done.report.status.value == "Completed"
+    assert done.report.status.value == "Failed"
+    assert {o.status for o in done.attempts} <= {0}  # no mini-batch is charged
+    assert f"can't write {bucket.url}/out/_daskrun/run1/" in done.report.sentence
+    assert "run.resume()" in done.report.sentence
+    report = execute(replace(request, resumed=True), [], RunControl())
+    assert (report.status.value, report.failed) == ("Completed", 0)
     assert rows(bucket) == b"".join(b"%d\n" % n for n in range(10))
-    (error,) = {o.error["message"] for o in done.attempts if o.status}
-    assert "can't write s3://" in error
 
 
 def test_large_output_is_copied_by_the_store(tmp_path, bucket):
