@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.report import RunStatus
-from daskrun.core.validation import RULES, resolve_settings
+from daskrun.core.validation import resolve_settings
 from daskrun.engine.target import INLINE
 from daskrun.errors import (
     ComputeTargetException,
@@ -19,7 +19,7 @@ from daskrun.errors import (
 from daskrun.pipeline.changes import check_unchanged
 from daskrun.pipeline.drive import PipelineDriver
 from daskrun.pipeline.inputs import make_plan
-from daskrun.pipeline.recipe import AGAIN, FILE, Recipe
+from daskrun.pipeline.recipe import AGAIN, Recipe
 from daskrun.pipeline.target import NOT_INLINE, find_target, inline_note
 from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.run_folder import STORY, RunFolder
@@ -189,7 +189,7 @@ def _refusal(name: str, given: object, own: object) -> str:
     return (
         f"{shown}: the run has {was}, and its results depend on it: what is finished would not fit "
         f"what comes. Leave it out. {AGAIN} Those that may be changed: "
-        f"{', '.join(sorted(CHANGEABLE & RULES.keys()))}."
+        f"{', '.join(sorted(CHANGEABLE))}."
     )
 
 
@@ -204,6 +204,3 @@ def _request(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bo
         ) from error
     check_unchanged(folder, plan)
     return recipe.request(folder, plan, target, retry_failed=retry_failed)
-
-
-__all__ = ["CHANGEABLE", "FILE", "hold", "make_driver"]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import pandas as pd
 import pytest
@@ -454,3 +455,33 @@ def test_more_nodes_than_the_target_has_are_refused(work, flag):
     with pytest.raises(ComputeTargetException, match=r"'gone'.*run\.resume\(compute_target="):
         run.resume(compute_target="gone")
     assert run.get_status() == "Failed"
+
+
+def test_a_run_that_was_killed_before_it_was_started_is_resumed(work):
+    write_script(work)
+    kill = "import os\nfrom daskrun.pipeline.drive import PipelineDriver\n"
+    kill += "PipelineDriver.start = lambda self: os.kill(os.getpid(), 9)\n"
+    code = kill + MAIN.format(names=("first-step", "second-step"))
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL
+    run = stored(work)
+    assert [each["status"] for each in run.get_details()["states"]] == ["NotStarted"]
+    assert run.get_status() == "Failed"
+    assert run.resume().wait_for_completion() == "Completed"
+    assert [output_of(work, step) for step in run.get_steps()] == [EXPECTED, EXPECTED]
+
+
+def test_a_killed_driver_of_dask_workers_is_followed(work):
+    write_script(work)
+    main = MAIN.replace('compute_target="inline"', "process_count_per_node=1")
+    done = subprocess.run(
+        [sys.executable, "-c", main.format(names=("score-files",))],
+        env={**os.environ, KILL_AT: "counted:3"},
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+    run = stored(work)
+    assert run.resume().wait_for_completion() == "Completed"
+    assert output_of(work, run.get_steps()[0]) == EXPECTED
+    assert max(Counter(calls(work)).values()) <= 2
