@@ -253,16 +253,30 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
     cluster.have_workers(3)
     addresses = sorted(cluster.worker_pids().items())
     victim = addresses[0][1]
-    stop = Once(2, lambda: os.kill(victim, signal.SIGSTOP))
+    hold, ready = tmp_path / "hold", []
+
+    def begin() -> None:
+        hold.touch()  # no mini-batch ends until the third worker has the node
+        os.kill(victim, signal.SIGSTOP)
+
+    stop = Once(2, begin)
 
     def act(event: Event) -> None:
         stop(event)
         if isinstance(event, NodeLost):
             os.kill(victim, signal.SIGCONT)
+        if isinstance(event, NodeReady):
+            ready.append(event.where)
+            if len(ready) == 3:
+                hold.unlink()
+
+    code = SCRIPT.replace("import time", "import os, time")
+    waits = f"    while os.path.exists({str(hold)!r}): time.sleep(0.01)\n    time.sleep"
+    code = code.replace("    time.sleep", waits)
 
     cluster.give_up_silent_workers_after(1)
     try:
-        run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
+        run = run_rows(tmp_path, "files", act, code, target=cluster.address, node_count=2)
     finally:
         os.kill(victim, signal.SIGCONT)
         cluster.give_up_silent_workers_after(300)
