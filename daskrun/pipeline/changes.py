@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = "listings"
 """In the step run's folder, a file for each input, until the run is Completed."""
 LEVEL = 1
-"""Of compression: a million files take 0.56 s and 12 MB, where level 3 takes 0.82 s for 11.5 MB."""
+"""Of compression: a million files take 0.56 s and 12 MB; level 3 takes 0.82 s for 11.5 MB."""
 SHOWN = 3
 """Files that are named of each kind of change."""
 
@@ -130,17 +130,24 @@ def _table_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]
 
 
 def _file_changes(before: PathTable, now: PathTable) -> Iterator[str]:
-    old = {name: (size, time) for name, size, time in before.rows()}
-    new = {name: (size, time) for name, size, time in now.rows()}
+    old = {name: row for row, name in enumerate(before)}
+    new = {name: row for row, name in enumerate(now)}
     yield from _named("gone", [repr(name) for name in old if name not in new])
     yield from _named("new", [repr(name) for name in new if name not in old])
-    both = [(name, old[name], new[name]) for name in old if name in new]
-    sizes = [(name, was[0], is_now[0]) for name, was, is_now in both if was[0] != is_now[0]]
-    yield from _named("of another size", [f"{n!r}: {a:,} → {b:,} bytes" for n, a, b in sizes])
-    times = [name for name, was, is_now in both if was[0] == is_now[0] and was != is_now]
+    both = [(name, row, new[name]) for name, row in old.items() if name in new]
+    sizes = [each for each in both if before.sizes[each[1]] != now.sizes[each[2]]]
+    yield from _named(
+        "of another size",
+        [f"{name!r}: {before.sizes[a]:,} → {now.sizes[b]:,} bytes" for name, a, b in sizes],
+    )
+    times = [
+        name
+        for name, a, b in both
+        if before.sizes[a] == now.sizes[b] and before.times[a] != now.times[b]
+    ]
     yield from _named("written again, with the same size", [repr(name) for name in times])
-    if old == new and list(before) != list(now):
-        yield "its files are the same in another order"
+    if old.keys() == new.keys() and list(before) != list(now):
+        yield "its files are in another order"
 
 
 def _named(what: str, names: list[str]) -> Iterator[str]:
