@@ -157,6 +157,7 @@ class _Seen:
         self._failed: dict[int, tuple[int, int]] = {}
         """By mini-batch: attempt and items of its last failure."""
         self._tried: set[tuple[int, int]] = set()
+        self._tries = 0
         self._attempts = 0
         self._again: Counter[int] = Counter()
         """Mini-batches that had a success when another came."""
@@ -167,10 +168,12 @@ class _Seen:
         if kind == "run":
             self.settings = entry["settings"]
             self.size = entry["mini_batches"]
+            self._tries = self.settings["run_max_try"]
         elif kind == "bundle":
             for fields in entry["outcomes"]:
                 self._outcome(fields)
         elif kind == "resumed":
+            self._tries = entry.get("tries", self._tries)  # a run can be resumed with another
             for index in entry["lost"]:  # its rows were gone, so it is owed again
                 gone = self._done.pop(index)
                 self._attempts -= 1
@@ -204,11 +207,10 @@ class _Seen:
 
     def account(self, report: Mapping[str, Any], difference: Difference | None) -> Account:
         """Add up."""
-        tries = self.settings["run_max_try"]
         failed = {
             index: items
             for index, (attempt, items) in self._failed.items()
-            if index not in self._done and attempt >= tries
+            if index not in self._done and attempt >= self._tries
         }
         items = sum(done[3] for done in self._done.values()) + sum(failed.values())
         good = sum(min(done[4], done[3]) for done in self._done.values())

@@ -250,6 +250,19 @@ def test_a_mini_batch_that_is_committed_twice_is_told(run_one):
         found.check()
 
 
+def test_a_run_that_was_resumed_with_other_tries_is_held_to_those(tmp_path, run_one):
+    run = run_one(Faults({2: "raise"}).around(tmp_path / "score.py"), run_max_try=2)
+    account(run).check()
+    [step] = run.get_steps()
+    journal = Journal.open(step.folder / "journal")
+    journal.append({"kind": "resumed", "lost": [], "forgiven": [], "tries": 3})
+    journal.close()
+    found = account(run)
+    assert (found.failed, found.unfinished) == (0, 1)
+    with pytest.raises(AssertionError, match="Completed, and 1 mini-batches have no end"):
+        found.check()
+
+
 def test_it_takes_a_run_a_step_or_a_folder(run_one):
     run = run_one()
     [step] = run.get_steps()
