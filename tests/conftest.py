@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
 # A slow machine is not a failure; and in CI the same examples are tried each time.
 settings.register_profile("daskrun", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("daskrun")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests look for what runs leave behind: each process of them has a temporary folder of its own.
+    # A short name: sockets lie in it.
+    tempfile.tempdir = tempfile.mkdtemp(prefix=os.environ["PYTEST_XDIST_WORKER"])
+    os.environ["TMPDIR"] = tempfile.tempdir
+    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 
 
 @pytest.fixture
