@@ -1,9 +1,16 @@
-"""Input files that change while a run reads them: found at its end, and named."""
+"""Input files that change while a run reads them: found, and named.
+
+Local ones are looked at when the run ends, remote ones when they have been brought. Script
+processes load this.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Protocol
+
+from daskrun.data.protocols import shown_url
+from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,8 +37,7 @@ class ListedPlan(Protocol):
 def changed_files(plan: ListedPlan, most: int = MOST_LOOKS) -> str:
     """Say which local files are not any more what they were when the plan was made.
 
-    Remote files are not asked for again: they are held against their listed size when they are
-    brought.
+    Remote files are not asked for again: :func:`check_brought` has looked at them.
 
     Parameters
     ----------
@@ -61,6 +67,46 @@ def changed_files(plan: ListedPlan, most: int = MOST_LOOKS) -> str:
     return (
         f"{count} changed while the run went on{looked}: {', '.join(changes[:SHOWN])}{more}. "
         "Rows of such a file may be of either version."
+    )
+
+
+def check_brought(root: str, names: Sequence[str], paths: Sequence[str], listed: int) -> None:
+    """Check that the remote files of a mini-batch are as large as when the plan was made.
+
+    Parameters
+    ----------
+    root
+        URL of their input.
+    names
+        Their paths relative to it; one may come twice.
+    paths
+        Of their local copies.
+    listed
+        Bytes they had together, -1 where a store does not say. A plan keeps no more of each, so
+        that of several files the first are named, with the sizes they have now.
+
+    Raises
+    ------
+    DatasetError
+        They have another size.
+    """
+    if listed < 0:
+        return
+    sizes = [os.stat(path).st_size for path in paths]  # noqa: PTH116  (as in _changes)
+    if (found := sum(sizes)) == listed:
+        return
+    from daskrun.data.remote import join_url
+
+    several = len(names) > 1
+    files = [
+        repr(shown_url(join_url(root, name))) + (f" (now {size:,} bytes)" if several else "")
+        for name, size in zip(names[:SHOWN], sizes, strict=False)
+    ]
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    raise DatasetError(
+        f"{'one of the input files' if several else 'the input file'} {', '.join(files)}{more} was "
+        f"changed after the run was submitted: {listed:,} bytes were listed, {found:,} were "
+        "brought. Submit the run again."
     )
 
 

@@ -216,6 +216,8 @@ def _rows(
 
 def _row(name: str, details: Mapping[str, Any]) -> FileRow:
     size = details.get("size")
+    if details.get("contentEncoding") not in (None, "", "identity"):
+        size = None  # Google's store lists the bytes it keeps, and unpacks them while it sends
     return name, int(size) if isinstance(size, (int, float)) and size >= 0 else -1, _time(details)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Status
+from daskrun.data.changes import check_brought
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
 from daskrun.errors import PartError, WrongResultError
 from daskrun.script.entry import EntryModule, error_of
@@ -91,7 +92,7 @@ class Executor:
         PartError
             Its rows can't be kept, which is no fault of the mini-batch: it has no outcome.
         """
-        index, input_number, load, items, _ = descriptor
+        index, input_number, load, items, nbytes = descriptor
         if load[0] == "survey":
             return self._survey(bundle, descriptor, number)
         ints, times = self._ints, self._times
@@ -102,7 +103,7 @@ class Executor:
         ints[Cell.LOADING] = index
         status, result, error, running = Status.NOT_LOADED, None, None, 0.0
         try:
-            mini_batch = self._load(bundle, index, input_number, load)
+            mini_batch = self._load(bundle, index, input_number, load, nbytes)
             items = len(mini_batch)
             ints[Cell.ITEMS] = items
             ints[Cell.LOADING] = -1
@@ -145,7 +146,9 @@ class Executor:
         """Give what readers and results have to be warned of and was not given before."""
         return [*self._tables.new_warnings(), *self._encoder.new_warnings()]
 
-    def _load(self, bundle: int, index: int, input_number: int, load: tuple[Any, ...]) -> Any:
+    def _load(
+        self, bundle: int, index: int, input_number: int, load: tuple[Any, ...], nbytes: int
+    ) -> Any:
         source = self._inputs[input_number]
         fetched = None
         if source["remote"] and self._fetched is not None:
@@ -153,6 +156,7 @@ class Executor:
         if load[0] == "table":
             return self._tables.load(input_number, load, fetched)
         if fetched is not None:
+            check_brought(source["root"], load[1:], fetched, nbytes)
             return MiniBatchPaths(fetched, index)
         return load_files(source["root"], load[1:], index)
 

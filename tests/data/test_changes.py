@@ -5,8 +5,9 @@ import os
 import pytest
 
 from daskrun.data import Dataset
-from daskrun.data.changes import changed_files
+from daskrun.data.changes import changed_files, check_brought
 from daskrun.data.plan import FilePlan
+from daskrun.errors import DatasetError
 
 
 @pytest.fixture
@@ -51,3 +52,18 @@ def test_of_too_many_some_are_looked_at(folder, plan):
     (folder / "4.txt").unlink()
     told = "1 input file was changed while the run went on (5 of 10 were looked at):"
     assert changed_files(plan, most=5).startswith(told)
+
+
+def test_what_was_brought_is_held_against_what_was_listed(folder):
+    names = ["0.txt", "1.txt", "0.txt", "2.txt", "3.txt"]
+    paths = [f"{folder}/{name}" for name in names]
+    check_brought("s3://b/in", names, paths, 20)  # one that comes twice was listed twice
+    check_brought("s3://b/in", names, paths, -1)
+    (folder / "1.txt").write_text("longer")
+    with pytest.raises(DatasetError) as caught:
+        check_brought("s3://user:secret@b/in", names, paths, 20)
+    assert str(caught.value) == (
+        "one of the input files 's3://***@b/in/0.txt' (now 4 bytes), 's3://***@b/in/1.txt' (now 6 "
+        "bytes), 's3://***@b/in/0.txt' (now 4 bytes) and 2 more was changed after the run was "
+        "submitted: 20 bytes were listed, 22 were brought. Submit the run again."
+    )

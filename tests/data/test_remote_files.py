@@ -205,6 +205,7 @@ def test_names_of_a_bucket_are_kept_as_they_are(monkeypatch):
         "b/x/a//2": {"size": None, "updated": "2026-01-01T12:00:00+00:00"},
         "b/x/a/": {"size": 0},
         "b/x/3": {"mtime": time.mktime(noon.timetuple())},
+        "b/x/unpacked on its way": {"size": 9, "contentEncoding": "gzip"},
     }
     monkeypatch.setattr("fsspec.core.url_to_fs", lambda url, **_: (Bucket(details), "b/x"))
     root, rows = find_remote("s3://b/x", {}, "'s3://b/x'")
@@ -214,4 +215,5 @@ def test_names_of_a_bucket_are_kept_as_they_are(monkeypatch):
         ("/1", 1, nanoseconds),
         ("3", -1, int(time.mktime(noon.timetuple()) * 10**9)),
         ("a//2", -1, nanoseconds),
+        ("unpacked on its way", -1, -1),
     ]

@@ -12,6 +12,7 @@ from s3 import KEY, SECRET
 
 from daskrun import Dataset, DatasetConsumptionConfig, Datastore, PipelineData
 from daskrun.core.outcome import Status
+from daskrun.data.plan import FilePlan
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import output_of
 from daskrun.errors import SettingsError
@@ -158,6 +159,23 @@ def test_a_process_killed_amid_a_bundle_costs_no_row_and_doubles_none(tmp_path, 
     assert bucket.keys() == ["out/parallel_run_step.txt"]
     failed = [o.index for o in done.attempts if o.status]
     assert failed == [17]  # who was finished before it is made again, and charged nothing
+
+
+@pytest.mark.parametrize("target", ["inline", None])
+def test_an_object_that_is_not_the_one_listed_is_not_read(tmp_path, bucket, cloud, target):
+    for n in range(6):
+        bucket.put(f"store/in/{n}.txt", b"%d" % n)
+    plan = FilePlan([("files", Dataset.File.from_files(cloud.path("in/")))], 1)
+    bucket.put("store/in/3.txt", b"another")
+    settings = {"run_max_try": 2, "error_threshold": -1, "target": target}
+    done = run_request(make_request(tmp_path, plan=plan, **settings))
+    assert done.output == b"0\n1\n2\n4\n5\n"
+    failed = [o for o in done.attempts if o.status]
+    assert [(o.index, o.status) for o in failed] == [(3, Status.NOT_LOADED)] * 2
+    assert (
+        f"the input file '{bucket.url}/store/in/3.txt' was changed after the run was submitted: 1 "
+        "bytes were listed, 7 were brought. Submit the run again."
+    ) in failed[0].error["message"]
 
 
 def test_a_run_that_fails_leaves_no_output_but_its_parts(tmp_path, bucket):
