@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.data import PipelineData
     from daskrun.pipeline.details import RunDetails
     from daskrun.pipeline.experiment import Experiment
+    from daskrun.pipeline.metrics import Run
     from daskrun.pipeline.parameter import PipelineParameter
     from daskrun.pipeline.pipeline import Pipeline
     from daskrun.pipeline.step import ParallelRunStep
@@ -75,6 +76,7 @@ __all__ = [
     "PipelineData",
     "PipelineParameter",
     "ResumeError",
+    "Run",
     "RunCanceledError",
     "RunDetails",
     "RunFailedError",
@@ -113,6 +115,7 @@ _HOMES = {
     "pipeline.data": ("PipelineData",),
     "pipeline.details": ("RunDetails",),
     "pipeline.experiment": ("Experiment",),
+    "pipeline.metrics": ("Run",),
     "pipeline.parameter": ("PipelineParameter",),
     "pipeline.pipeline": ("Pipeline",),
     "pipeline.step": ("ParallelRunStep",),

@@ -57,6 +57,7 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "context": {
             **request.context,
             "run_id": request.run_id,
+            "run_folder": str(request.run_folder),
             "step_name": request.step_name,
             "output_dir": output,
             "script_dir": str(Path(script.shown_as).parent),

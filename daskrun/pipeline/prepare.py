@@ -174,7 +174,8 @@ class PreparedStep:
             "pipeline_run_id": pipeline_run_id,
             "step_name": self.step.name,
             "models": model_paths(workspace),
-            "input_datasets": {planned.name: planned.root for planned in self.plan.inputs},
+            "input_datasets": {each.name: shown_url(each.root) for each in self.plan.inputs},
+            "tables": [name for name, each in self.inputs if each.kind == "tabular"],
         }
         return StepRequest(
             run_id=run.id,

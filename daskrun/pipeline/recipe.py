@@ -76,10 +76,7 @@ class Recipe:
         """
         value = _read(folder)
         try:
-            inputs = [
-                (each["name"], from_plain(each["dataset"], lambda ref: _store(ref, workspace)))
-                for each in value["inputs"]
-            ]
+            inputs = _inputs(value, workspace)
         except DatasetError as error:
             raise ResumeError(f"run {folder.id} can't go on here: {error}") from error
         output, target = value["output"], value["target"]
@@ -167,6 +164,26 @@ class Recipe:
 def forget(folder: RunFolder) -> None:
     """Remove what was kept: the run is Completed."""
     (folder.path / FILE).unlink(missing_ok=True)
+
+
+def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset]:
+    """Give the inputs of a run that goes on, by name.
+
+    Raises
+    ------
+    ResumeError
+        They were not kept, as what only the process that submitted the run knows.
+    DatasetError
+        They can't be made again here.
+    """
+    return dict(_inputs(_read(folder), workspace))
+
+
+def _inputs(value: dict[str, Any], workspace: Workspace) -> list[tuple[str, AnyDataset]]:
+    return [
+        (each["name"], from_plain(each["dataset"], lambda ref: _store(ref, workspace)))
+        for each in value["inputs"]
+    ]
 
 
 def _read(folder: RunFolder) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.report import RunStatus
@@ -18,6 +18,7 @@ from daskrun.errors import (
 from daskrun.monitor.console import make_display
 from daskrun.pipeline import lifetime, resume
 from daskrun.pipeline.data import PortDataReference
+from daskrun.pipeline.metrics import FolderRun
 from daskrun.pipeline.state import LiveState, way_on
 from daskrun.workspace.datastore import Datastore
 
@@ -34,7 +35,7 @@ live_runs: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDict
 """The runs of this process that go on or that somebody holds, by id; of others the folder tells."""
 
 
-class Run(ABC):
+class SubmittedRun(FolderRun):
     """What runs of pipelines and of steps have in common.
 
     Parameters
@@ -48,7 +49,6 @@ class Run(ABC):
     def __init__(self, workspace: Workspace, state: RunState) -> None:
         self.workspace = workspace
         self.id = state.folder.id
-        """Unique; ids sort by the time of submission."""
         self._state = state
         self._told = False
 
@@ -118,7 +118,7 @@ class Run(ABC):
         retry_failed: bool = False,
         compute_target: ComputeTarget | str | None = None,
         **settings: Any,
-    ) -> Run:
+    ) -> SubmittedRun:
         """Go on with a run that failed, was canceled or lost its process; returns at once.
 
         Steps that are done stay, the one that ended early goes on after what is committed, later
@@ -139,7 +139,7 @@ class Run(ABC):
 
         Returns
         -------
-        Run
+        SubmittedRun
             The same object, Running again.
 
         Raises
@@ -263,7 +263,7 @@ class Run(ABC):
         return status.value
 
 
-class StepRun(Run):
+class StepRun(SubmittedRun):
     """One run of one step."""
 
     def __init__(self, workspace: Workspace, state: RunState) -> None:
@@ -323,7 +323,7 @@ class StepRun(Run):
         return f"{reason}\n\nThe first of them:\n{text}" if text else reason
 
 
-class PipelineRun(Run):
+class PipelineRun(SubmittedRun):
     """One run of a pipeline: of its steps, one after another."""
 
     def __init__(self, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> None:
@@ -355,7 +355,7 @@ class PipelineRun(Run):
         compute_target: ComputeTarget | str | None = None,
         **settings: Any,
     ) -> PipelineRun:
-        """Go on with a run that failed, was canceled or lost its process; see :meth:`Run.resume`.
+        """Go on with a run that has ended early; see :meth:`SubmittedRun.resume`.
 
         Examples
         --------

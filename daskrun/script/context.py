@@ -13,8 +13,9 @@ _current: dict[str, Any] | None = None
 def current() -> dict[str, Any] | None:
     """Give the run's context inside a script process, None outside.
 
-    Keys: ``run_id``, ``step_name``, ``experiment``, ``workspace`` (folder), ``models``
-    (``{name: {version: path}}``), ``input_datasets`` (``{name: path}``), ``output_dir``,
+    Keys: ``run_id``, ``run_folder``, ``pipeline_run_id``, ``step_name``, ``experiment``,
+    ``workspace`` (folder), ``models`` (``{name: {version: path}}``), ``input_datasets``
+    (``{name: path}``), ``tables`` (names of those that are no files), ``output_dir``,
     ``log_dir``, ``working_dir``, ``script_dir``, ``agent_name`` (``node000/process000``),
     ``logging_level``.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, StorageError
-from daskrun.pipeline.run import PipelineRun, Run, StepRun
+from daskrun.pipeline.run import PipelineRun, StepRun, SubmittedRun
 from daskrun.storage.journal import Journal
 from daskrun.storage.urls import is_url
 from daskrun.testing.joined import Difference, Rows, compare
@@ -121,7 +121,7 @@ def _step_of(run: object) -> StepRun | None:
             f"of {names}."
         )
         raise SettingsError("account", [problem])
-    if isinstance(run, Run):
+    if isinstance(run, SubmittedRun):
         return run  # type: ignore[return-value]  # there is no third kind
     return None
 

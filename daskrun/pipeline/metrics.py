@@ -1,0 +1,433 @@
+"""``Run``: what scripts and notebooks log to a run, and what it tells of that."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import (
+    DatasetError,
+    EntryScriptError,
+    NameNotFoundError,
+    ResumeError,
+    SettingsError,
+)
+from daskrun.script import context
+from daskrun.storage import metrics
+from daskrun.storage.metrics import MetricFolder, folded
+from daskrun.workspace.run_folder import RunFolder
+from daskrun.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daskrun.pipeline.experiment import Experiment
+
+
+class Run(ABC):
+    """A run that is logged to: the one a script is in, or one that was submitted.
+
+    What was logged is on the disk when the method returns: it stays when the process is killed,
+    and when the mini-batch fails or is tried again. Any number of threads and processes may log to
+    one run at once.
+
+    Examples
+    --------
+    >>> run = Run.get_context()  # here outside a run: it prints what is logged
+    >>> run.log("accuracy", 0.95)
+    accuracy: 0.95
+    >>> run.log_row("sizes", fruit="lemon", size=7)
+    sizes: {'fruit': 'lemon', 'size': 7}
+    >>> run.log_row("sizes", fruit="lime", size=3)
+    sizes: {'fruit': 'lime', 'size': 3}
+    >>> run.get_metrics()
+    {'accuracy': 0.95, 'sizes': {'fruit': ['lemon', 'lime'], 'size': [7, 3]}}
+    """
+
+    id: str
+    """Unique; ids sort by the time of submission."""
+
+    @staticmethod
+    def get_context(allow_offline: bool = True) -> ContextRun:
+        """Give the run that this process is a script process of.
+
+        Parameters
+        ----------
+        allow_offline
+            Whether a process that is none gets a run that prints what is logged.
+
+        Raises
+        ------
+        EntryScriptError
+            It is none, and that is not allowed.
+        """
+        values = context.current()
+        if values is not None and "run_folder" in values:
+            return ScriptRun(values)
+        if not allow_offline:
+            raise EntryScriptError(
+                "allow_offline=False: this process runs no entry script of a run. Submit the "
+                "script in a ParallelRunStep, or write Run.get_context() to try it by hand."
+            )
+        return _by_hand
+
+    def log(self, name: str, value: Any, description: str = "") -> None:
+        """Log a number, text or flag; more of one name make a list.
+
+        Parameters
+        ----------
+        name
+            Of the metric.
+        value
+            numpy's and other arrays of one element count as that.
+        description
+            Kept with it in the run's folder.
+
+        Raises
+        ------
+        SettingsError
+            That is no such value.
+        StorageError
+            The run's folder can't be written.
+        """
+        value = _checked("log", name, value, "write log(name, 0.95), log_list() for many")
+        self._add(metrics.VALUE, name, value, description)
+
+    def log_list(self, name: str, value: Sequence[Any], description: str = "") -> None:
+        """Log values, in their order; more of one name make one list.
+
+        See :meth:`log` for what is raised.
+        """
+        values = _many("log_list", name, "value", value)
+        self._add(metrics.LIST, name, values, description)
+
+    def log_row(self, name: str, description: str = "", **columns: Any) -> None:
+        """Log a row, a keyword for each column; more of one name make a table.
+
+        See :meth:`log` for what is raised.
+        """
+        if not columns:
+            raise SettingsError("log_row", [f"{name!r} has no column. Write log_row(name, x=1)."])
+        hint = "write one value for each column"
+        row = {key: _checked("log_row", key, value, hint) for key, value in columns.items()}
+        _check_name("log_row", name)
+        self._add(metrics.ROW, name, row, description)
+
+    def log_table(
+        self, name: str, value: Mapping[str, Sequence[Any]], description: str = ""
+    ) -> None:
+        """Log a table, ``{column: values}``; more of one name are put below each other.
+
+        See :meth:`log` for what is raised.
+        """
+        example = "Write log_table(name, {'x': [1, 2], 'y': [0.6, 0.7]})."
+        if not isinstance(value, Mapping) or not value:
+            raise SettingsError("log_table", [f"value={_shown(value)} has no columns. {example}"])
+        table = {
+            str(column): _many("log_table", name, str(column), values)
+            for column, values in value.items()
+        }
+        if len({len(values) for values in table.values()}) > 1:
+            lengths = ", ".join(f"{column!r} has {len(v)}" for column, v in table.items())
+            problem = f"the columns of {name!r} differ in length: {lengths}. {example}"
+            raise SettingsError("log_table", [problem])
+        self._add(metrics.TABLE, name, table, description)
+
+    def log_image(
+        self, name: str, path: Any = None, plot: Any = None, description: str = ""
+    ) -> None:
+        """Log an image: a file, which is copied, or a plot of matplotlib.
+
+        See :meth:`log` for what else is raised.
+
+        Raises
+        ------
+        SettingsError
+            There isn't one of them, or it can't be read.
+        """
+        _check_name("log_image", name)
+        image, ending = _image(path, plot)
+        self._add_image(name, image, ending, description)
+
+    def tag(self, key: str, value: str | None = None) -> None:
+        """Set a tag; one of that name is replaced."""
+        _check_name("tag", key)
+        self._add(metrics.TAG, key, None if value is None else str(value), "")
+
+    def get_metrics(self, name: str | None = None, recursive: bool = False) -> dict[str, Any]:
+        """Give what was logged so far, also while the run goes on.
+
+        What was logged once is its value, an image the path of its file; more are a list in the
+        order of time. A row is ``{column: value}``; more rows, and tables, are
+        ``{column: values}``.
+
+        Parameters
+        ----------
+        name
+            Of one metric; None: all there are.
+        recursive
+            Give ``{run id: {name: metric}}``, of this run and the steps it has.
+
+        Raises
+        ------
+        StorageError
+            The run's folder can't be read.
+
+        Examples
+        --------
+        >>> run = PipelineRun(...)  # doctest: +SKIP
+        >>> run.find_step_run("score")[0].get_metrics("rows")  # doctest: +SKIP
+        {'rows': [120, 80]}
+        """
+        if not recursive:
+            return self._metrics_of(self.id, name)
+        return {run_id: self._metrics_of(run_id, name) for run_id in self._ids_below()}
+
+    def get_tags(self) -> dict[str, str]:
+        """Give the tags that were set so far."""
+        return metrics.tags(self._records(self.id))
+
+    def _metrics_of(self, run_id: str, name: str | None) -> dict[str, Any]:
+        found = folded(self._records(run_id))
+        return found if name is None else {key: found[key] for key in (name,) if key in found}
+
+    @abstractmethod
+    def _add(self, kind: str, name: str, value: Any, description: str) -> None:
+        """Take in what was logged."""
+
+    @abstractmethod
+    def _add_image(self, name: str, image: bytes, ending: str, description: str) -> None:
+        """Take in an image."""
+
+    @abstractmethod
+    def _records(self, run_id: str) -> list[metrics.Record]:
+        """Give what was logged to this run or one below it."""
+
+    @abstractmethod
+    def _ids_below(self) -> list[str]:
+        """Give the ids of this run and its steps."""
+
+
+class FolderRun(Run):
+    """A run that has a folder."""
+
+    _writer = "driver"
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """Where everything that is known of it is kept."""
+
+    def _add(self, kind: str, name: str, value: Any, description: str) -> None:
+        MetricFolder(self.folder, self._writer).add(kind, name, value, description)
+
+    def _add_image(self, name: str, image: bytes, ending: str, description: str) -> None:
+        MetricFolder(self.folder, self._writer).add_image(name, image, ending, description)
+
+    def _records(self, run_id: str) -> list[metrics.Record]:
+        return MetricFolder(self.folder.parent / run_id).records()
+
+    def _ids_below(self) -> list[str]:
+        return [self.id, *RunFolder(self.folder).story().get("steps", ())]
+
+
+class ContextRun(Run):
+    """What :meth:`Run.get_context` gives: the run a script is in, or none."""
+
+    input_datasets: Mapping[str, Any]
+    """The inputs by name: of files the folder or URL they are in, of tables the dataset."""
+
+    @property
+    @abstractmethod
+    def experiment(self) -> Experiment:
+        """The experiment; its ``workspace`` has the models, datasets, datastores."""
+
+    @property
+    @abstractmethod
+    def parent(self) -> ContextRun | None:
+        """The pipeline's run that this is a step of."""
+
+
+class ScriptRun(ContextRun, FolderRun):
+    """The run of the step that this script process works for, or of its pipeline.
+
+    Parameters
+    ----------
+    values
+        As :func:`daskrun.script.context.current` gives them.
+    whole
+        Whether it is the pipeline's.
+    """
+
+    def __init__(self, values: Mapping[str, Any], whole: bool = False) -> None:
+        self._values = values
+        self._whole = whole
+        self.id = str(values["pipeline_run_id" if whole else "run_id"])
+        self._writer = str(values["agent_name"])
+        self.input_datasets = ScriptInputs({} if whole else values)
+
+    def __repr__(self) -> str:
+        return f"Run.get_context(){'.parent' if self._whole else ''}  # id={self.id!r}"
+
+    @property
+    def folder(self) -> Path:
+        """Where everything that is known of the run is kept."""
+        return Path(self._values["run_folder"]).parent / self.id
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment the run is of."""
+        from daskrun.pipeline.experiment import Experiment  # it brings the engine's names along
+
+        return Experiment(Workspace(self._values["workspace"]), self._values["experiment"])
+
+    @property
+    def parent(self) -> ScriptRun | None:
+        """The pipeline's run that this is a step of; None for that itself."""
+        return None if self._whole else ScriptRun(self._values, whole=True)
+
+
+class OfflineRun(ContextRun):
+    """Stands for a run where there is none: it prints what is logged, and remembers it."""
+
+    def __init__(self) -> None:
+        self.id = f"OfflineRun_{uuid.uuid4()}"
+        self.input_datasets = ScriptInputs({})
+        self._held: list[metrics.Record] = []
+
+    def __repr__(self) -> str:
+        return f"Run.get_context()  # outside a run, id={self.id!r}"
+
+    @property
+    def experiment(self) -> Experiment:
+        """Outside a run there is none.
+
+        Raises
+        ------
+        EntryScriptError
+            Always.
+        """
+        raise EntryScriptError(
+            "Run.get_context().experiment: this process runs no entry script of a run. Write "
+            "Experiment(Workspace.from_config(), 'name')."
+        )
+
+    @property
+    def parent(self) -> OfflineRun:
+        """Itself, so that a script that logs to its pipeline's run can be tried by hand."""
+        return self
+
+    def _add(self, kind: str, name: str, value: Any, description: str) -> None:
+        self._held.append(metrics.Record(0.0, kind, name, value, description))
+        about = f" ({description})" if description else ""
+        sys.stdout.write(f"{name}{about}: {value}\n")
+
+    def _add_image(self, name: str, image: bytes, ending: str, description: str) -> None:
+        self._add(metrics.IMAGE, name, f"{len(image)} bytes of {ending}", description)
+
+    def _records(self, run_id: str) -> list[metrics.Record]:  # noqa: ARG002  (there is one)
+        return list(self._held)
+
+    def _ids_below(self) -> list[str]:
+        return [self.id]
+
+
+class ScriptInputs(Mapping[str, Any]):
+    """The inputs of a step, in its script processes, by name.
+
+    Parameters
+    ----------
+    values
+        As :func:`daskrun.script.context.current` gives them; empty for no inputs.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self._roots: dict[str, str] = dict(values.get("input_datasets", {}))
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._roots:
+            raise NameNotFoundError("input dataset", name, list(self._roots))
+        if name not in self._values["tables"]:
+            return self._roots[name]
+        from daskrun.pipeline.recipe import kept_inputs  # loads much; few scripts ask
+
+        folder = RunFolder(Path(self._values["run_folder"]))
+        try:
+            return kept_inputs(folder, Workspace(self._values["workspace"]))[name]
+        except ResumeError as error:
+            raise DatasetError(
+                f"input_datasets[{name!r}] can't be had in a script process: {error}"
+            ) from error
+
+    def __iter__(self) -> Any:
+        return iter(self._roots)
+
+    def __len__(self) -> int:
+        return len(self._roots)
+
+
+_by_hand = OfflineRun()
+
+
+def _check_name(method: str, name: object) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise SettingsError(method, [f"name={_shown(name)} is not a name. Write name='loss'."])
+
+
+def _checked(method: str, name: object, value: Any, hint: str) -> Any:
+    """Give a value as JSON has it."""
+    _check_name(method, name)
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    for step in ("item", "numpy"):  # numpy's and most tensors' own way; TensorFlow's by numpy
+        if callable(getattr(value, step, None)):
+            try:
+                return _checked(method, name, getattr(value, step)(), hint)
+            except (ValueError, RuntimeError, TypeError, SettingsError):
+                break  # more than one element
+    kind = type(value).__name__
+    problem = f"{name}={_shown(value)} is of type {kind}, not a number, text or flag: {hint}."
+    raise SettingsError(method, [problem])
+
+
+def _many(method: str, name: str, argument: str, values: Any) -> list[Any]:
+    _check_name(method, name)
+    if hasattr(values, "tolist"):  # arrays, Series
+        values = values.tolist()
+    if isinstance(values, str | Mapping) or not hasattr(values, "__iter__"):
+        problem = f"{argument}={_shown(values)} is not a list. Write {argument}=[0.6, 0.7]."
+        raise SettingsError(method, [problem])
+    hint = "write a list of such values"
+    return [_checked(method, argument, value, hint) for value in values]
+
+
+def _image(path: Any, plot: Any) -> tuple[bytes, str]:
+    """Give the bytes of an image and what its file's name ends with."""
+    example = "Write log_image(name, path='roc.png') or log_image(name, plot=plt)."
+    if (path is None) == (plot is None):
+        given = "neither path nor plot" if path is None else "both path and plot"
+        raise SettingsError("log_image", [f"there is {given}. {example}"])
+    if plot is not None:
+        if not callable(getattr(plot, "savefig", None)):
+            problem = f"plot={_shown(plot)} is no figure: it has no savefig(). {example}"
+            raise SettingsError("log_image", [problem])
+        image = BytesIO()
+        plot.savefig(image, format="png")
+        return image.getvalue(), ".png"
+    try:
+        return Path(path).read_bytes(), Path(path).suffix
+    except (OSError, TypeError, ValueError) as error:
+        raise SettingsError(
+            "log_image", [f"path={path!r} can't be read: {error}. {example}"]
+        ) from error
+
+
+def _shown(value: object) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 100 else f"{text[:97]}..."
