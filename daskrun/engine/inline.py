@@ -21,7 +21,7 @@ from daskrun.core.events import BundleReturned, Event, InitFailed, NodeReady, No
 from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.data.remote import RemoteFolder
 from daskrun.engine.nodes import node_config
-from daskrun.errors import PartError
+from daskrun.errors import PartError, StorageError
 from daskrun.output.encode import ResultEncoder
 from daskrun.output.files import OutputFiles, open_files
 from daskrun.output.part import Part, open_part
@@ -30,8 +30,9 @@ from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
 from daskrun.script.leftovers import INLINE, base_folder, claim, clear_leftovers
 from daskrun.script.tables import Tables
-from daskrun.script.tape import pack_outcome, read_tape, rowless, without_rows
+from daskrun.script.tape import rowless
 from daskrun.script.wire import Cell, loads, shared_memory
+from daskrun.storage.remedy import store_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,13 +104,13 @@ class InlineDispatcher:
         for bundle, payload in bundles:
             began = time.monotonic()
             outcomes, trouble = self._run_bundle(bundle.number, payload, began + budget)
-            outcomes = self._with_files(outcomes)
+            outcomes, lost = self._with_files(outcomes)
             now = time.monotonic()
             process = self._process() if outcomes else None
             warnings = self._executor.new_warnings() if self._executor is not None else ()
             took = now - began
             back = BundleReturned(
-                bundle.number, process, tuple(outcomes), took, now, tuple(warnings), trouble
+                bundle.number, process, tuple(outcomes), took, now, tuple(warnings), lost or trouble
             )
             self.events.put(back)
 
@@ -136,16 +137,19 @@ class InlineDispatcher:
             outcomes, trouble = rowless(outcomes), str(error)
         return outcomes, trouble
 
-    def _with_files(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """Put the script's own files to the output's URL; where that fails, no success is one."""
-        if self._files is None:
-            return outcomes
+    def _with_files(self, outcomes: list[Outcome]) -> tuple[list[Outcome], str]:
+        """Put the script's own files to the output's URL; where that fails, no success is one.
+
+        Gives the outcomes, and why the store could not take the files.
+        """
         try:
-            self._files.sync()
+            if self._files is not None:
+                self._files.sync()
+        except StorageError as error:
+            return rowless(outcomes, files=True), store_remedy(error)
         except OSError as error:
-            tape = b"".join(pack_outcome(tuple(outcome)) for outcome in outcomes)
-            return read_tape(without_rows(tape, error_of(error, self._script), files=True))
-        return outcomes
+            return rowless(outcomes, error_of(error, self._script), files=True), ""
+        return outcomes, ""
 
     def stop(self, grace: float) -> None:  # noqa: ARG002  (nothing runs while this is called)
         """Start nothing more."""

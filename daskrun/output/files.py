@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -10,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +35,11 @@ class _Version(NamedTuple):
     size: int
     time: int
     """``mtime_ns``."""
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> _Version:
+        """Give the version that a file has."""
+        return cls(stat.st_size, stat.st_mtime_ns)
 
 
 def open_files(folder: str, url: str, options: Mapping[str, Any], record: Path) -> OutputFiles:
@@ -67,6 +75,8 @@ class OutputFiles:
         """Bytes of the record that are known here."""
         self._sent: dict[str, _Version] = {}
         self._opened: UrlFolder | None = None
+        self._since = time.time_ns() - int(SETTLED * 1e9)
+        """``ctime_ns`` from which on this process may have written what it was not told of."""
 
     def sync(self, alive: Callable[[], None] = lambda: None) -> None:
         """Return when everything in the folder is behind the URL.
@@ -78,57 +88,97 @@ class OutputFiles:
 
         Raises
         ------
+        StorageError
+            The store can't be reached, or refuses what it is asked; it says which.
         OSError
-            A file can't be read or put; it says which. The others are put.
+            Another error of a file's own, which no store would take as it is. It is raised by the
+            next sync of each process that may have written it, and not again, though that file is
+            tried again. The others are put.
         """
         with self._account(alive) as record:
-            found = self._changed()
+            found, failed = self._look()
             if any(_is_young(version) for version in found.values()):
                 time.sleep(SETTLED)  # else a write right after this look could leave no trace
-                found = self._changed()
+                found, failed = self._look()
+            since, self._since = self._since, time.time_ns() - int(SETTLED * 1e9)
             gone = [name for name in self._sent if not os.path.lexists(self._folder / name)]
             if gone:
                 self._remote.delete(gone)
                 for name in gone:
                     self._note(record, name, _Version(GONE, 0))
-            self._put_all(found, record, alive)
+            failed |= self._put_all(found, record, alive)
+        for name, error in failed.items():
+            if self._is_since(name, since):
+                raise error
 
     def _put_all(
         self, found: dict[str, _Version], record: IO[str], alive: Callable[[], None]
-    ) -> None:
+    ) -> dict[str, OSError]:
+        """Put files, all that can be; give what is wrong with which of the others."""
+        failed: dict[str, OSError] = {}
         if not found:
-            return
-        remote, failed = self._remote, None  # opened here: the threads would each
+            return failed
+        remote, trouble = self._remote, None  # opened here: the threads would each
         with ThreadPoolExecutor(min(UPLOADS, len(found)), "daskrun-put") as pool:
             puts = {name: pool.submit(_put, remote, self._folder, name) for name in found}
             for name, put in puts.items():
                 try:
                     version = put.result()
+                except StorageError as error:
+                    trouble = trouble or error
+                    continue
                 except OSError as error:
-                    failed = failed or error
+                    failed[name] = error
                     continue
                 alive()
                 if version is not None and not _is_young(version):
                     self._note(record, name, version)
-        if failed is not None:
-            raise failed
+        if trouble is not None:
+            raise trouble
+        return failed
 
-    def _changed(self) -> dict[str, _Version]:
-        """Give what is in the folder and was not put as it is now."""
+    def _look(self) -> tuple[dict[str, _Version], dict[str, OSError]]:
+        """Give what was not put as it is now, and the folders that can't be looked into."""
         found: dict[str, _Version] = {}
+        failed: dict[str, OSError] = {}
         folders = [""]
         while folders:
             below = folders.pop()
-            for entry in os.scandir(self._folder / below):
+            try:
+                entries = list(os.scandir(self._folder / below))
+            except OSError as error:
+                if not below:
+                    raise  # not even what is gone can be told
+                failed[below] = error
+                continue
+            for entry in entries:
                 name = f"{below}{entry.name}"
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(f"{name}/")
-                elif entry.is_file():
-                    stat = entry.stat()
-                    version = _Version(stat.st_size, stat.st_mtime_ns)
-                    if self._sent.get(name) != version:
-                        found[name] = version
-        return found
+                    continue
+                try:
+                    version = _Version.of(entry.stat()) if entry.is_file() else None
+                except OSError as error:
+                    failed[name] = error
+                    continue
+                if version is not None and self._sent.get(name) != version:
+                    found[name] = version
+        return found, failed
+
+    def _is_since(self, name: str, since: int) -> bool:
+        """Whether something was made or changed after a time; what is gone again was not.
+
+        The time of a change, unlike that of a write, is the kernel's own.
+        """
+        path = self._folder / name
+        while True:
+            try:
+                changed = path.lstat().st_ctime_ns
+                return max(changed, path.stat().st_ctime_ns if path.exists() else 0) >= since
+            except FileNotFoundError:
+                return False
+            except OSError:
+                path = path.parent  # which can't be looked into, and says since when
 
     @contextmanager
     def _account(self, alive: Callable[[], None]) -> Iterator[IO[str]]:
@@ -176,14 +226,21 @@ class OutputFiles:
 
 def _put(remote: UrlFolder, folder: Path, name: str) -> _Version | None:
     """Put a file and give which version that is; None when it has been removed meanwhile."""
+    if name.encode(errors="replace").decode() != name:
+        raise OSError(f"the file name {name!r} is not UTF-8, which every URL is: give it another")
     try:
         file = (folder / name).open("rb")
     except FileNotFoundError:
         return None
     with file:
         stat = os.fstat(file.fileno())
-        remote.put_file(name, file, stat.st_size)
-    return _Version(stat.st_size, stat.st_mtime_ns)
+        try:
+            remote.put_file(name, file, stat.st_size)
+        except StorageError as error:
+            if getattr(error.__cause__, "errno", None) == errno.ENAMETOOLONG:
+                raise OSError(f"{error}. Give the file a shorter name") from error
+            raise
+    return _Version.of(stat)
 
 
 def _is_young(version: _Version) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from daskrun.errors import PartError, StorageError
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
-from daskrun.storage.remedy import RESUME, explained
+from daskrun.storage.remedy import explained, store_remedy
 from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
@@ -262,9 +262,7 @@ class ObjectPart:
             self._folder.put_file(self._name, self._file, self._end)
         except StorageError as error:
             self._end = 0  # all of it is made again: close() need not try once more
-            text = str(error).rstrip(".")
-            why = "See that the store can be reached and that there is room"
-            raise PartError(f"{text}. {why}, {RESUME}.") from error
+            raise PartError(store_remedy(error)) from error
         self._end = 0
         self._file.seek(0)
         self._file.truncate()

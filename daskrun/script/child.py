@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.errors import PartError
+from daskrun.errors import PartError, StorageError
 from daskrun.output.encode import ResultEncoder
 from daskrun.output.files import OutputFiles, open_files
 from daskrun.output.part import Part, open_part
@@ -28,6 +28,7 @@ from daskrun.script.remote import RemoteFiles, labels
 from daskrun.script.tables import Tables
 from daskrun.script.tape import pack_outcome, without_rows
 from daskrun.script.wire import DUMP_SIGNAL, Cell, Inbox, Phase, loads, pack, write_all
+from daskrun.storage.remedy import store_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,20 +136,18 @@ class ScriptProcess:
                 break
         for text in executor.new_warnings():
             self._send("warning", text)
-        safe, lost = self._sync(part, executor.script)
-        trouble = lost or trouble
-        goes_on = safe and not trouble
-        cell.enter(Phase.IDLE if goes_on else Phase.SHUTDOWN, time.monotonic())
+        trouble = self._sync(part, executor.script) or trouble
+        cell.enter(Phase.SHUTDOWN if trouble else Phase.IDLE, time.monotonic())
         self._send("done", (number, time.monotonic() - began, trouble))
-        return goes_on
+        return not trouble
 
-    def _sync(self, part: Part | None, script: ScriptFile) -> tuple[bool, str]:
+    def _sync(self, part: Part | None, script: ScriptFile) -> str:
         """Have what the bundle wrote kept for good; where that fails, its successes are none.
 
-        Gives whether it is, and why not where that is the trouble of the run's parts.
+        Gives why not where no mini-batch is at fault: then this process must end.
         """
         if part is None and self._files is None:
-            return True, ""
+            return ""
         self._cell.enter(Phase.SYNCING, time.monotonic())
         try:
             if part is not None:
@@ -159,13 +158,12 @@ class ScriptProcess:
             tape = os.pread(self._tape, os.fstat(self._tape).st_size, 0)
             os.ftruncate(self._tape, 0)  # dying between here and the end costs nobody an attempt
             os.lseek(self._tape, 0, os.SEEK_SET)
-            if isinstance(error, PartError):
-                write_all(self._tape, without_rows(tape))
-                return False, str(error)
             files = self._files is not None
+            if isinstance(error, StorageError):
+                write_all(self._tape, without_rows(tape, files=files))
+                return str(error) if isinstance(error, PartError) else store_remedy(error)
             write_all(self._tape, without_rows(tape, error_of(error, script), files=files))
-            return False, ""
-        return True, ""
+        return ""
 
     def _show_progress(self) -> None:
         """Move what ``progress_update_timeout`` is counted from; no mini-batch is in hand."""

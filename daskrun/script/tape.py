@@ -46,27 +46,27 @@ def read_tape(tape: bytes) -> list[Outcome]:
     return outcomes
 
 
-def rowless(outcomes: list[Outcome]) -> list[Outcome]:
-    """Leave out the outcomes that have rows, since these may not be on the disk.
-
-    Their mini-batches are as if they had not been started. Successes that wrote nothing stay.
-    """
-    return [outcome for outcome in outcomes if outcome.status or not outcome.length]
-
-
-def without_rows(tape: bytes, error: dict[str, Any] | None = None, *, files: bool = False) -> bytes:
-    """Give a tape on which no outcome has rows, since they may not be on the disk.
+def rowless(
+    outcomes: list[Outcome], error: dict[str, Any] | None = None, *, files: bool = False
+) -> list[Outcome]:
+    """Give outcomes of which none has rows, since they may not be on the disk.
 
     Those that had become failures with ``error``; without one they are left out, as if they had
     not been started. Successes that wrote nothing stay, but with ``files``: then any may have
     written files, and none is one.
     """
     kept = []
-    for outcome in read_tape(tape):
+    for outcome in outcomes:
         if outcome.status or not (outcome.length or files):
             kept.append(outcome)
         elif error is not None:
             head = (outcome.index, outcome.attempt, int(Status.NOT_WRITTEN), outcome.items)
             times = (outcome.started, outcome.elapsed, outcome.run_seconds)
             kept.append(Outcome._make((*head, 0, -1, 0, 0, 0, *times, error)))
+    return kept
+
+
+def without_rows(tape: bytes, error: dict[str, Any] | None = None, *, files: bool = False) -> bytes:
+    """Give the tape of :func:`rowless` outcomes."""
+    kept = rowless(read_tape(tape), error, files=files)
     return b"".join(pack_outcome(tuple(outcome)) for outcome in kept)

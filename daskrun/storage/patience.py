@@ -30,7 +30,16 @@ FINAL = (
     ValueError,
 )
 """Errors that another try would only repeat."""
-FINAL_NUMBERS = frozenset({errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOSPC, errno.EROFS})
+FINAL_NUMBERS = frozenset(
+    {
+        errno.ENOSYS,
+        errno.EINVAL,
+        errno.EPERM,
+        errno.ENOSPC,
+        errno.EROFS,
+        errno.ENAMETOOLONG,
+    }
+)
 FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError")
 """Those of botocore, which is not imported for their sake."""
 

@@ -31,6 +31,18 @@ def remedy(error: OSError) -> str:
     return f"{_REMEDIES.get(error.errno or 0, _OTHERS)}, {RESUME}."
 
 
+def store_remedy(error: OSError) -> str:
+    """Say what a store answered that was asked in vain, and what to do so that the run can go on.
+
+    Examples
+    --------
+    >>> store_remedy(OSError("can't write s3://b/out/a: TimeoutError."))[:65]
+    "can't write s3://b/out/a: TimeoutError. See that the store can be"
+    """
+    text = str(error).rstrip(".")
+    return f"{text}. See that the store can be reached and that there is room, {RESUME}."
+
+
 def explained(what: str, error: OSError) -> str:
     """Say what can't be done, why, and what to do about it."""
     return f"{what}: {str(error.strerror or error).rstrip('.')}. {remedy(error)}"

@@ -1,5 +1,6 @@
 """Runs whose script writes files of its own, to an output on S3: ``summary_only``."""
 
+import errno
 import json
 import os
 import time
@@ -11,9 +12,12 @@ from running import OneNode, make_request, run_request
 from s3 import KEY, SECRET
 
 from daskrun import Datastore, PipelineData
+from daskrun.core.events import BundleReturned
 from daskrun.core.outcome import Status
+from daskrun.engine.driver import RunControl, execute
 from daskrun.errors import StorageError
-from daskrun.output.files import OutputFiles
+from daskrun.output.files import SETTLED, OutputFiles
+from daskrun.storage.s3 import S3Folder
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 WRITES = """
@@ -124,18 +128,43 @@ def run(mini_batch):
 
 
 @pytest.mark.parametrize("target", ["inline", None])
-def test_files_that_can_not_be_put_fail_their_mini_batches_and_are_named(tmp_path, bucket, target):
-    request = remote(
-        tmp_path, bucket, WRITES, files=10, target=target, run_max_try=1, error_threshold=-1
-    )
-    bucket.fail("PUT", "000000.txt", status=403)
+def test_a_store_that_takes_no_files_ends_the_run_which_can_go_on(tmp_path, bucket, target):
+    request = remote(tmp_path, bucket, WRITES, target=target, run_max_try=1)
+    bucket.fail("PUT", "000003.txt", status=403)
     done = run_request(request)
+    assert done.report.status.value == "Failed"
+    assert {o.status for o in done.attempts} <= {0}  # no mini-batch is charged
+    assert f"can't write s3://{bucket.name}/out/by/3/000003.txt: " in done.report.sentence
+    assert done.report.sentence.endswith("then go on with run.resume().")
+    report = execute(replace(request, resumed=True), [], RunControl())
+    assert (report.status.value, report.failed, report.items_succeeded) == ("Completed", 0, 10)
+    found = {key: bucket.get(key) for key in bucket.keys() if "/end-" not in key}  # noqa: SIM118
+    assert found == written(10)
+
+
+@pytest.mark.parametrize("target", ["inline", None])
+def test_a_file_that_no_store_would_take_fails_its_bundle_and_no_other(tmp_path, bucket, target):
+    code = f"""
+{WRITES}
+first = run
+
+def run(mini_batch):
+    if mini_batch[0].endswith("3.txt"):
+        open(os.fsencode(folder) + b"/\\xff", "w").close()
+    return first(mini_batch)
+"""
+    settings = {"run_max_try": 1, "error_threshold": -1, "files": 60, "target": target}
+    done = run_request(remote(tmp_path, bucket, code, **settings))
     assert done.report.status.value == "Completed"
-    failed = {o.index: o.error["message"] for o in done.attempts if o.status}
-    assert 0 in failed
-    assert all(o.status == Status.NOT_WRITTEN for o in done.attempts if o.status)
-    assert f"can't write s3://{bucket.name}/out/by/0/000000.txt: " in failed[0]
-    assert done.report.items_failed == len(failed)
+    failed = [o for o in done.attempts if o.status]
+    assert {o.status for o in failed} == {Status.NOT_WRITTEN}
+    assert {3, 13, 23, 33, 43, 53} <= {o.index for o in failed}
+    assert all("'\\udcff' is not UTF-8" in o.error["message"] for o in failed)
+    bundles = [event.outcomes for event in done.watch.of(BundleReturned)]
+    spared = [b for b in bundles if b and not any(o.index % 10 == 3 for o in b)]
+    assert sum(all(o.status == 0 for o in b) for b in spared) >= len(spared) / 2
+    put = {key for key in bucket.keys() if "/end-" not in key}  # noqa: SIM118
+    assert put == written(60).keys()
 
 
 def test_a_store_that_is_slow_for_a_while_costs_nothing(tmp_path, bucket):
@@ -211,6 +240,44 @@ def test_one_that_fails_keeps_no_other_and_is_put_the_next_time(tmp_path, bucket
     files.sync()
     make_files().sync()
     assert sorted(puts(bucket)) == ["a", "b", "b", "c"]
+
+
+def test_what_can_not_be_put_is_told_to_each_process_that_may_have_written_it_once(
+    tmp_path, bucket, make_files
+):
+    folder = tmp_path / "output"
+    one, other = make_files(), make_files()
+    (folder / "a").touch()
+    (folder / "ring").symlink_to("ring")
+    time.sleep(2 * SETTLED)
+    for files in (one, other):
+        with pytest.raises(OSError, match="ring"):
+            files.sync()
+        files.sync()
+    make_files().sync()
+    assert bucket.keys() == ["out/a"]
+    (folder / "ring").unlink()
+    (folder / "ring").touch()  # as it should have been
+    other.sync()
+    assert bucket.keys() == ["out/a", "out/ring"]
+
+
+def test_a_name_that_is_too_long_for_the_store_is_that_files_fault(
+    tmp_path, bucket, make_files, monkeypatch
+):
+    def put(self, name, data):
+        if name == "long":
+            raise OSError(errno.ENAMETOOLONG, "Your key is too long")
+        was(self, name, data)
+
+    was = S3Folder._put
+    monkeypatch.setattr(S3Folder, "_put", put)
+    for name in ("a", "long", "z"):
+        (tmp_path / "output" / name).touch()
+    with pytest.raises(OSError, match=r"/out/long: .*key is too long. Give .* name") as caught:
+        make_files().sync()
+    assert not isinstance(caught.value, StorageError)
+    assert bucket.keys() == ["out/a", "out/z"]
 
 
 def test_a_file_that_is_being_written_is_put_again(tmp_path, bucket, make_files, monkeypatch):
