@@ -102,7 +102,9 @@ class Ledger:
             orders.append(Finish(end))
         return orders
 
-    def recall(self, past: Iterable[tuple[Outcome, ProcessInfo | None, bool]]) -> list[Order]:
+    def recall(
+        self, past: Iterable[tuple[Outcome, ProcessInfo | None, bool]], *, over: bool = False
+    ) -> list[Order]:
         """Take in what the journal of earlier drivers tells, before anything is handed out.
 
         Nothing of it is done again: a success stays one, tries go on being counted where they were.
@@ -113,6 +115,8 @@ class Ledger:
             Each outcome in the order in which it was journalled, who made it, and, of a failure,
             whether it is forgiven: if nothing follows it, its mini-batch begins again at the first
             try.
+        over
+            Whether the output is there already: what has failed by then can't get into it any more.
         """
         failed: dict[int, tuple[int, int]] = {}  # tries used up, items
         touched = 0
@@ -129,7 +133,7 @@ class Ledger:
                 failed[index] = 0 if forgiven else outcome.attempt, outcome.items
         orders: list[Order] = []
         for index, (attempt, items) in failed.items():
-            if attempt >= self._settings.run_max_try:
+            if over or attempt >= self._settings.run_max_try:
                 self._states[index] = FAILED
                 self.tally.give_up(items)
                 orders.append(Skip(index))

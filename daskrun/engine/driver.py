@@ -165,15 +165,16 @@ class Driver:
     def _recall(self, past: Past) -> None:
         """Take in what is done already."""
         self._surveys.remember(past.surveys)
+        sizes, over = self._results.begin(past), self._results.published
         replay = Replay(
             past,
             self._plan,
             self._is_known,
-            self._results.begin(past),
+            sizes,
             tries=self._settings.run_max_try,
-            retry_failed=self._request.retry_failed,
+            retry_failed=self._request.retry_failed and not over,
         )
-        for order in self._ledger.recall(self._committed(replay)):
+        for order in self._ledger.recall(self._committed(replay), over=over):
             self._carry_out(order)
         self._note(replay.record())
 

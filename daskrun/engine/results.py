@@ -65,6 +65,11 @@ class Results:
         """What is odd about the output."""
         return tuple(self._joining.warnings) if self._joining is not None else ()
 
+    @property
+    def published(self) -> bool:
+        """Whether the output is there, whole."""
+        return self._published
+
     def begin(self, past: Past | None) -> dict[str, int] | None:
         """Begin to put the output together, unless an earlier driver has published it.
 

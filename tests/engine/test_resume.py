@@ -212,6 +212,26 @@ def test_what_failed_is_tried_again_where_that_is_asked(tmp_path: Path) -> None:
     assert sum(o.index == 5 for o in watch.attempts) == 1
 
 
+@pytest.mark.parametrize("point", ["renamed", "finalized", "swept"])
+@pytest.mark.parametrize("asked", ["retry_failed", "run_max_try"])
+def test_what_failed_stays_failed_once_the_output_is_there(
+    tmp_path: Path, point: str, asked: str
+) -> None:
+    good = tmp_path / "good"
+    body = f"assert context.minibatch_index != 7 or os.path.exists({str(good)!r}), 'seven'"
+    code = script(tmp_path, body)
+    request = make_request(tmp_path, code, files=20, target="inline", run_max_try=1)
+    killed(request, point)
+    good.touch()
+    changes: dict[str, Any] = {"retry_failed": True}
+    if asked == "run_max_try":
+        changes = {"settings": replace(request.settings, run_max_try=3)}
+    report = drive(resumed(request, **changes))
+    assert (report.status, report.succeeded, report.failed) == (RunStatus.COMPLETED, 19, 1)
+    assert output(request) == lines(n for n in range(20) if n != 7)
+    assert calls(tmp_path)[7] == 1
+
+
 def test_a_canceled_run_goes_on_and_is_canceled_again(tmp_path: Path) -> None:
     slow = "import time; time.sleep(0.02)"
     request = make_request(tmp_path, script(tmp_path, slow), files=60, target="inline")
