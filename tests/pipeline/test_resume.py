@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -209,6 +210,19 @@ def test_a_failed_run_gives_what_failed_new_tries(work, flag):
     assert {row["Mini-batch Id"] for row in rows} == {str(n) for n in range(10)}
     with pytest.raises(ResumeError, match=r"is Completed: there is nothing to do"):
         run.resume()
+
+
+@pytest.mark.parametrize("target", ["inline", None])
+def test_an_output_folder_that_was_removed_is_made_and_filled_again(work, flag, target):
+    run = failed(work, fault_while(flag), compute_target=target, process_count_per_node=1)
+    (step,) = run.get_steps()
+    before = calls(work)
+    shutil.rmtree(step.output_folder)
+    flag.unlink()
+    run.resume(retry_failed=True)
+    assert run.wait_for_completion() == "Completed"
+    assert output_of(work, step) == EXPECTED
+    assert sorted(calls(work)[len(before) :]) == sorted(f"{n}.txt" for n in range(10))
 
 
 def test_a_threshold_may_be_raised(work, flag):
