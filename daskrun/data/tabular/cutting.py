@@ -64,6 +64,13 @@ class CutStore:
         return bool(self._goes_on[index])
 
 
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """In place of what a survey found: why it can't be made."""
+
+    text: str
+
+
 @dataclass(slots=True)
 class _Work:
     """A file that was begun: its cuts, or what finds them."""
@@ -131,22 +138,16 @@ class Cutting:
         """Take what a survey found."""
         work, place = self._begun.pop(number)
         work.found[place] = found
-        while work.split is not None and work.fed in work.found:
-            work.cuts += work.split.feed(work.found.pop(work.fed))
-            work.fed += 1
-        self._drain()
+        self._feed(work)
 
     def give_up(self, number: int, trouble: str) -> None:
-        """Take it that a survey can't be made: what is left of its file is one bad piece."""
-        work, _ = self._begun.pop(number)
-        if work.split is not None:
-            name = self._names[work.file]
-            if name not in trouble:  # such as that of a process which died, or took too long
-                trouble = f"{name} can't be cut into mini-batches: {trouble}"
-            work.cuts += work.split.give_up(trouble)
-            work.split = None
-            work.found.clear()
-        self._drain()
+        """Take it that a survey can't be made: its file from there on is one bad piece."""
+        work, place = self._begun.pop(number)
+        name = self._names[work.file]
+        if name not in trouble:  # such as that of a process which died, or took too long
+            trouble = f"{name} can't be cut into mini-batches: {trouble}"
+        work.found[place] = _Trouble(trouble)
+        self._feed(work)
 
     def piece(self, index: int) -> tuple[Piece, Cut]:
         """Give a piece, and what is known of it."""
@@ -160,6 +161,20 @@ class Cutting:
     def file(self, index: int) -> int:
         """Say of which file a piece is."""
         return self.cuts[index][0]
+
+    def _feed(self, work: _Work) -> None:
+        """Take what was found in its order: the cuts are the same in whichever it came."""
+        while work.split is not None and work.fed in work.found:
+            found = work.found.pop(work.fed)
+            if isinstance(found, _Trouble):
+                work.cuts += work.split.give_up(found.text)
+                work.split = None
+            else:
+                work.cuts += work.split.feed(found)
+                work.fed += 1
+        if work.split is None:
+            work.found.clear()
+        self._drain()
 
     def _begin_file(self) -> bool:
         """Begin the next file; False when there is none or a survey must be waited for first."""

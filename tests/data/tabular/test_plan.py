@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from functools import partial
 
@@ -178,6 +179,24 @@ def test_what_can_not_be_surveyed_is_one_bad_piece():
     assert [piece[1:] for piece in pieces] == [
         (0, 3, ""), (0, 4, ""), (4, None, trouble), (0, 3, "")
     ]  # fmt: skip
+
+
+def test_what_can_not_be_surveyed_is_the_same_piece_in_whichever_order_that_is_found_out():
+    found = {0: 4, 1: 4, 2: "no such page", 3: "nor this one"}  # a resumed run hears of them anew
+    for order in itertools.permutations(found):
+        plan = TablePlan([("t", table([16, 3]))], 4)
+        plan.extend(10)
+        surveys = plan.begin(10)
+        for each in order:
+            number, told = surveys[each].number, found[each]
+            (plan.give_up if isinstance(told, str) else plan.learn)(number, told)
+        plan.extend(10)
+        assert plan.complete
+        pieces = [plan[n].load.pieces[0] for n in range(plan.known)]
+        trouble = "a/000.csv can't be cut into mini-batches: no such page"
+        assert [piece[1:] for piece in pieces] == [
+            (0, 4, ""), (4, 8, ""), (8, None, trouble), (0, 3, "")
+        ]  # fmt: skip
 
 
 def test_a_take_over_what_can_not_be_counted_ends_the_plan():
