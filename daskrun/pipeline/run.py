@@ -129,8 +129,8 @@ class SubmittedRun(FolderRun):
         Parameters
         ----------
         retry_failed
-            Whether mini-batches that had used up their tries get new ones. Once the output is there,
-            it is too late: its rows stay as they are.
+            Whether mini-batches that had used up their tries get new ones. Once the output is
+            there it is too late: its rows stay as they are.
         compute_target
             Where to run from now on; None: where the run was. A cluster that was given as an object
             is known to the process alone that attached it.
