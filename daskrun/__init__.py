@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         Environment,
     )
     from daskrun.workspace.model import Model
+    from daskrun.workspace.options import EnvironmentVariable
     from daskrun.workspace.workspace import Workspace
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "EntryScript",
     "EntryScriptError",
     "Environment",
+    "EnvironmentVariable",
     "Experiment",
     "FileDataset",
     "Model",
@@ -129,6 +131,7 @@ _HOMES = {
         "Environment",
     ),
     "workspace.model": ("Model",),
+    "workspace.options": ("EnvironmentVariable",),
     "workspace.workspace": ("Workspace",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from daskrun.data.listing import Listing, check_files, list_files
 from daskrun.data.protocols import AnyPath, PathElement, as_elements, shown, shown_url
+from daskrun.data.registration import LATEST, Registered, get_all, get_by_name
 from daskrun.data.selection import Selection, Share, Skip, Take, as_count, as_fraction, as_seed
 from daskrun.data.tabular.partition_format import PartitionFormat
 from daskrun.errors import DatasetError
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import FilePaths
     from daskrun.data.consumption import DatasetConsumptionConfig
+    from daskrun.data.protocols import Registry
+    from daskrun.data.tabular.dataset import TabularDataset
     from daskrun.data.tabular.factory import TabularDatasetFactory
     from daskrun.data.tabular.partition_format import Value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FileDataset:
+class FileDataset(Registered):
     """Files, named by folders, globs or lists; listed anew each time they are asked for.
 
     Made by :meth:`FileDatasetFactory.from_files`. Immutable; each method gives a new dataset.
@@ -281,7 +284,47 @@ class _TabularFactory:
 
 
 class Dataset:
-    """Where datasets are made: ``Dataset.File.from_files``, ``Dataset.Tabular.from_...``."""
+    """Where datasets are made and found: ``Dataset.File.from_files``, ``Dataset.get_by_name``."""
 
     File = FileDatasetFactory
     Tabular = _TabularFactory()
+
+    @staticmethod
+    def get_by_name(
+        workspace: Registry, name: str, version: int | str = LATEST
+    ) -> FileDataset | TabularDataset:
+        """Give a registered dataset.
+
+        Parameters
+        ----------
+        workspace
+            Where it is registered.
+        name
+            Under which name.
+        version
+            A number, or ``'latest'``.
+
+        Raises
+        ------
+        NameNotFoundError
+            There is none of that name or version.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from daskrun import Workspace
+        >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
+        >>> texts = Dataset.File.from_files("texts", validate=False)
+        >>> _ = texts.register(ws, "texts", description="all of them")
+        >>> _ = texts.take(3).register(ws, "texts", create_new_version=True)
+        >>> Dataset.get_by_name(ws, "texts", version=1).description
+        'all of them'
+        >>> Dataset.get_by_name(ws, "texts")
+        Dataset.File.from_files('texts').take(3)
+        """
+        return get_by_name(workspace, name, version)
+
+    @staticmethod
+    def get_all(workspace: Registry) -> dict[str, FileDataset | TabularDataset]:
+        """Give the newest version of each registered dataset by name."""
+        return get_all(workspace)

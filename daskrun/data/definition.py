@@ -158,7 +158,8 @@ class _Writer:
             )
         # Some hold what is open in this process, and can say the same without.
         value = value.closed() if hasattr(value, "closed") else value
-        values = {field.name: self.plain(getattr(value, field.name)) for field in fields(value)}
+        given = [field.name for field in fields(value) if field.init]
+        values = {name: self.plain(getattr(value, name)) for name in given}
         return {KIND: name, **values}
 
 
@@ -185,7 +186,7 @@ class _Reader:
         return self._object(kind, plain)
 
     def _object(self, kind: object, plain: dict[str, Any]) -> Any:
-        known = {field.name for field in fields(_class_of(kind))} if kind in HOMES else set()
+        known = {f.name for f in fields(_class_of(kind)) if f.init} if kind in HOMES else set()
         if not plain.keys() - {KIND} <= known:
             raise DatasetError(
                 f"a dataset was kept with {sorted(plain)!r} of a {kind!r}, which this daskrun "

@@ -1,4 +1,4 @@
-"""How a dataset is told where its files are, and the little it knows of a datastore."""
+"""How a dataset is told where its files are, and the little it knows of a workspace."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
-from daskrun.errors import DatasetError
+from daskrun.errors import DaskrunError, DatasetError
 from daskrun.storage.urls import shown_url as shown_url  # what speaks of places shows them so
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from daskrun.storage.records import Records
 
 
 @runtime_checkable
@@ -25,6 +28,28 @@ class Place(Protocol):
         """Give the local path or URL of a path in it; ``""`` is the place itself."""
 
 
+@runtime_checkable
+class Registry(Protocol):
+    """A workspace, as far as datasets know it: where they are registered."""
+
+    @property
+    def records(self) -> Records:
+        """What it remembers."""
+
+    @property
+    def private_folder(self) -> Path:
+        """Where it keeps what only this user may read."""
+
+    def sweep_private(self) -> None:
+        """Remove what killed processes left there."""
+
+    def reference_to(self, named: Any) -> Any:
+        """Give the JSON value that a datastore is found by again."""
+
+    def place_of(self, reference: Any) -> Place:
+        """Give the datastore of :meth:`reference_to`; one that is gone says so when it is used."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class DataPath:
     """A path in a datastore: what ``datastore.path('relative')`` gives."""
@@ -34,7 +59,10 @@ class DataPath:
     """Folder, file or glob; it is looked up when the data is."""
 
     def __repr__(self) -> str:
-        return f"<DataPath {shown_url(self.place.url(self.relative))}>"
+        try:
+            return f"<DataPath {shown_url(self.place.url(self.relative))}>"
+        except DaskrunError:  # an unregistered datastore
+            return f"<DataPath {self.relative!r} in {self.place!r}>"
 
 
 OnePath: TypeAlias = "str | os.PathLike[str] | DataPath | tuple[Place, str]"

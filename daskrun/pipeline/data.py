@@ -73,8 +73,15 @@ class PortDataReference:
     def __repr__(self) -> str:
         return f"PortDataReference(name={self.name!r}, path={self.path_on_datastore!r})"
 
-    def download(self, local_path: str | os.PathLike[str], overwrite: bool = False) -> int:
+    def download(
+        self,
+        local_path: str | os.PathLike[str],
+        overwrite: bool = False,
+        show_progress: bool = False,
+    ) -> int:
         """Copy the output to ``<local_path>/<path_on_datastore>/``.
+
+        With ``show_progress`` a line is printed every few seconds, and at the end.
 
         Returns
         -------
@@ -88,6 +95,7 @@ class PortDataReference:
         """
         folder = Path(local_path).expanduser()
         try:
-            return self.datastore.download(folder, self.path_on_datastore, overwrite)
+            path = self.path_on_datastore
+            return self.datastore.download(folder, path, overwrite, show_progress)
         except StorageError as error:
             raise StorageError(f"output {self.name!r} (run {self._status}): {error}") from error

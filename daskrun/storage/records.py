@@ -12,6 +12,7 @@ from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.storage.durable import publish_new, sync_folder, write_aside, write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 __all__ = ["Records", "write_whole"]
@@ -28,7 +29,8 @@ class Records:
 
     A record is the file ``<folder>/<kind>/<name>/<number>.json``. It is never changed: the next
     number supersedes it. There is no lock: two processes that create at once both try the same
-    number, the second create of it fails and takes the next.
+    number, the second create of it fails and takes the next. An empty file is a number that is
+    taken and holds nothing: its record has been deleted, or is about to appear.
 
     Parameters
     ----------
@@ -93,13 +95,24 @@ class Records:
         folder = self._place(kind, name)
         value = self._read(folder, number)
         if value is None:
-            known = [f"{name}:{n}" for n in self._numbers(folder)]
+            known = [f"{name}:{n}" for n in self.numbers(kind, name)]
             raise NameNotFoundError(kind, f"{name}:{number}", known)
         return value
 
     def numbers(self, kind: str, name: str) -> list[int]:
         """Give the numbers that ``name`` has, ascending; empty when it has none."""
-        return self._numbers(self._place(kind, name))
+        folder = self._place(kind, name)
+        return [number for number in self._numbers(folder) if _holds(folder, number)]
+
+    def values_of(self, kind: str, names: Iterable[str], key: str) -> list[str]:
+        """Give what all records of some names have under a key, where they have it."""
+        found = []
+        for name in names:
+            for number in self.numbers(kind, name):
+                value = self._read(self._place(kind, name), number)
+                if value is not None and key in value:
+                    found.append(str(value[key]))
+        return found
 
     def names(self, kind: str) -> list[str]:
         """Give the names that have a record, sorted."""
@@ -109,7 +122,24 @@ class Records:
                 found = [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
         except FileNotFoundError:
             return []
-        return sorted(name for name in found if self._numbers(folder / name))
+        return sorted(
+            name
+            for name in found
+            if any(_holds(folder / name, n) for n in reversed(self._numbers(folder / name)))
+        )
+
+    def delete_one(self, kind: str, name: str, number: int) -> bool:
+        """Remove one record, whose number is never given again; False when there is none."""
+        folder = self._place(kind, name)
+        if not _holds(folder, number):
+            return False
+        try:
+            write_whole(folder / f"{number}.json", b"")
+        except FileNotFoundError:  # all were deleted meanwhile
+            return False
+        except OSError as error:
+            raise StorageError(f"can't delete {kind} {name}:{number}: {error}") from error
+        return True
 
     def delete(self, kind: str, name: str) -> bool:
         """Remove all records of ``name``, at once for every reader; False when there were none."""
@@ -206,6 +236,14 @@ class Records:
         if problems:
             raise SettingsError(kind if _wrong_name(kind) is None else "record", problems)
         return self.folder / kind if name is None else self.folder / kind / name
+
+
+def _holds(folder: Path, number: int) -> bool:
+    """Tell whether a number holds a record."""
+    try:
+        return (folder / f"{number}.json").stat().st_size > 0
+    except OSError:
+        return False
 
 
 def _wrong_name(text: str) -> str | None:

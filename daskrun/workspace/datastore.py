@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from daskrun.data.protocols import DataPath, shown_url
+from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
+from daskrun.monitor.console import make_display
+from daskrun.storage.private import PrivateFiles
 from daskrun.workspace import transfer
+from daskrun.workspace.options import EnvironmentVariable, KeptOptions, keep
 from daskrun.workspace.workspace import DEFAULT_DATASTORE
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from daskrun.workspace.workspace import Workspace
 
 KIND = "datastores"
+Secret: TypeAlias = str | EnvironmentVariable
 PACKAGES = {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "s3": "s3fs", "gs": "gcsfs"}
 """What must be installed for a protocol, where the protocol's name doesn't say it."""
+
+logger = logging.getLogger("daskrun")
 
 
 class Datastore:
@@ -53,17 +60,23 @@ class Datastore:
         self.workspace = workspace
         record = workspace.records.latest(KIND, self.name)
         if record is not None:
-            self._root = str(record[1]["root"])
-            self._options = dict(record[1].get("storage_options", {}))
+            value = record[1]
         elif self.name == DEFAULT_DATASTORE:
-            self._root, self._options = str(workspace.folder / "datastore"), {}
+            value = {"root": str(workspace.folder / "datastore")}
         else:
-            raise NameNotFoundError("datastore", self.name, Datastore.names(workspace))
+            kind = "datastore" if name is not None else "default datastore"
+            raise NameNotFoundError(kind, self.name, Datastore.names(workspace))
+        self._kept = KeptOptions(self.name, value, PrivateFiles(workspace.private_folder))
 
     @staticmethod
     def get(workspace: Workspace, datastore_name: str) -> Datastore:
         """Give the datastore of a name."""
         return Datastore(workspace, datastore_name)
+
+    @staticmethod
+    def get_default(workspace: Workspace) -> Datastore:
+        """Give the datastore that outputs go to when nothing else is said."""
+        return Datastore(workspace)
 
     @staticmethod
     def names(workspace: Workspace) -> list[str]:
@@ -97,30 +110,43 @@ class Datastore:
         datastore_name: str,
         container_name: str,
         account_name: str,
-        sas_token: str | None = None,
-        account_key: str | None = None,
+        sas_token: Secret | None = None,
+        account_key: Secret | None = None,
         overwrite: bool = False,
     ) -> Datastore:
         """Remember a container of Azure Blob Storage; without token and key it is read as public.
 
-        Token and key are kept in the workspace, in a folder that only this user may read. Reading
-        the container needs the package ``adlfs``.
+        Its URLs are ``abfs://``, which need the package ``adlfs``: where that is missing, a warning
+        says so, and using the datastore is an error. For token and key see :meth:`register_url`.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from daskrun import EnvironmentVariable, Workspace
+        >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
+        >>> key = EnvironmentVariable("BLOB_KEY")
+        >>> Datastore.register_azure_blob_container(ws, "blob", "box", "me", account_key=key)
+        Datastore(name='blob', root='abfs://box')
         """
         secrets = {"sas_token": sas_token, "account_key": account_key}
         options: dict[str, Any] = {k: v for k, v in secrets.items() if v is not None}
         if not options:
             options["anon"] = True
         options["account_name"] = account_name
-        return _register(workspace, datastore_name, f"abfs://{container_name}", options, overwrite)
+        root = f"abfs://{container_name}"
+        store = _register(workspace, datastore_name, root, options, overwrite)
+        if missing := store.missing_package():
+            logger.warning(missing)
+        return store
 
     @staticmethod
     def register_s3(
         workspace: Workspace,
         datastore_name: str,
         bucket_name: str,
-        key: str | None = None,
-        secret: str | None = None,
-        token: str | None = None,
+        key: Secret | None = None,
+        secret: Secret | None = None,
+        token: Secret | None = None,
         endpoint_url: str | None = None,
         anon: bool = False,
         overwrite: bool = False,
@@ -128,7 +154,8 @@ class Datastore:
         """Remember an S3 bucket, or ``bucket/folder``.
 
         Without ``key`` the credentials are found where AWS tools look for them (environment,
-        profile, role). ``endpoint_url`` names another service that speaks S3.
+        profile, role), each time it is used. ``endpoint_url`` names another service that speaks S3.
+        For the secrets see :meth:`register_url`.
         """
         given = {"key": key, "secret": secret, "token": token, "endpoint_url": endpoint_url}
         options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
@@ -144,7 +171,12 @@ class Datastore:
         storage_options: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> Datastore:
-        """Remember any URL that fsspec knows, with the options its file system takes."""
+        """Remember any URL that fsspec knows, with the options its file system takes.
+
+        Options may be secrets: they are kept in a file of the workspace's private folder that only
+        this user may read, as is a URL with a password. An :class:`EnvironmentVariable` in the
+        place of one is kept as that name.
+        """
         if not isinstance(url, str) or "://" not in url:
             problem = (
                 f"url={url!r} is not a URL. Write one like 's3://bucket/folder', or use "
@@ -155,32 +187,40 @@ class Datastore:
 
     def __repr__(self) -> str:
         # Options may be secrets: none is shown.
-        return f"Datastore(name={self.name!r}, root={shown_url(self._root)!r})"
+        return f"Datastore(name={self.name!r}, root={self._kept.shown_root!r})"
 
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Datastore)
-            and (self.name, self._root) == (other.name, other._root)
+            and (self.name, self._kept.shown_root) == (other.name, other._kept.shown_root)
             and self.workspace == other.workspace
         )
 
     def __hash__(self) -> int:
-        return hash((self.name, self._root))
+        return hash((self.name, self._kept.shown_root))
 
     @property
     def is_local(self) -> bool:
         """Whether it is a folder."""
-        return "://" not in self._root
+        return "://" not in self._kept.shown_root
 
     @property
     def folder(self) -> Path | None:
         """The folder it is, None for a URL."""
-        return Path(self._root) if self.is_local else None
+        return Path(self._kept.root) if self.is_local else None
 
     @property
     def storage_options(self) -> Mapping[str, Any]:
-        """What fsspec needs to open its URLs; may hold secrets."""
-        return dict(self._options)
+        """What fsspec needs to open its URLs; may hold secrets.
+
+        Raises
+        ------
+        SettingsError
+            They are in an environment variable that is not set.
+        StorageError
+            They are in a file that this user can't read.
+        """
+        return self._kept.options
 
     def path(self, path: str = "") -> DataPath:
         """Name a folder, file or glob in it; nothing is looked up yet."""
@@ -200,19 +240,21 @@ class Datastore:
                 "datastore path",
                 [f"path={relative!r} leads out of datastore {self.name!r}. Write one inside it."],
             )
+        root = self._kept.root
         if clean in ("", "."):
-            return self._root
+            return root
         # The slash at the end says that a folder is meant.
         end = "/" if relative.endswith("/") else ""
         if self.is_local:
-            return str(Path(self._root, clean)) + end
-        return f"{self._root.rstrip('/')}/{clean}{end}"
+            return str(Path(root, clean)) + end
+        return f"{root.rstrip('/')}/{clean}{end}"
 
     def upload(
         self,
         src_dir: str | os.PathLike[str],
-        target_path: str = "",
+        target_path: str | None = None,
         overwrite: bool = False,
+        show_progress: bool = True,
     ) -> DataPath:
         """Copy the files of a folder into the datastore, their relative paths kept.
 
@@ -222,6 +264,20 @@ class Datastore:
         -------
         DataPath
             Where they are.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from daskrun.workspace.workspace import Workspace
+        >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
+        >>> texts = pathlib.Path(tempfile.mkdtemp())
+        >>> _ = (texts / "a.txt").write_text("a")
+        >>> store = ws.get_default_datastore()
+        >>> store.upload(texts, "texts", show_progress=False).relative
+        'texts'
+        >>> store.download(tempfile.mkdtemp(), "texts")
+        1 file copied
+        1
         """
         source = Path(src_dir).expanduser()
         if not source.is_dir():
@@ -229,14 +285,15 @@ class Datastore:
                 f"src_dir={str(src_dir)!r} is not a folder. Write one that is there."
             )
         files = sorted(path for path in source.rglob("*") if path.is_file())
-        return self.upload_files(files, str(source), target_path, overwrite)
+        return self.upload_files(files, str(source), target_path, overwrite, show_progress)
 
     def upload_files(
         self,
         files: Sequence[str | os.PathLike[str]],
         relative_root: str | os.PathLike[str] | None = None,
-        target_path: str = "",
+        target_path: str | None = None,
         overwrite: bool = False,
+        show_progress: bool = True,
     ) -> DataPath:
         """Copy files into the datastore.
 
@@ -247,10 +304,13 @@ class Datastore:
         relative_root
             Their paths below it are kept; None: only their names are.
         target_path
-            Folder of the datastore they go to.
+            Folder of the datastore they go to; None: its root.
         overwrite
             Whether a file that is there is replaced; else it stays as it is.
+        show_progress
+            Whether a line is printed every few seconds, and at the end.
         """
+        folder = target_path or ""
         pairs = []
         for file in map(Path, files):
             if not file.is_file():
@@ -264,21 +324,22 @@ class Datastore:
                     f"relative_root={str(relative_root)!r} is not above {str(file)!r}. "
                     "Write a folder that all files are in."
                 ) from None
-            pairs.append((file, self.url(posixpath.join(target_path, name))))
+            pairs.append((file, self.url(posixpath.join(folder, name))))
         self._check_package()
-        transfer.put(pairs, self._options, overwrite)
-        return self.path(target_path)
+        transfer.put(pairs, self._kept.options, overwrite, _say(show_progress))
+        return self.path(folder)
 
     def download(
         self,
         target_path: str | os.PathLike[str],
-        prefix: str = "",
+        prefix: str | None = None,
         overwrite: bool = False,
+        show_progress: bool = True,
     ) -> int:
         """Copy what is under ``prefix`` to ``<target_path>/<path in the datastore>``.
 
         Files that are there stay as they are unless ``overwrite``. Files of runs that are not
-        finished are left out.
+        finished are left out. ``show_progress`` is that of :meth:`upload_files`.
 
         Returns
         -------
@@ -286,17 +347,47 @@ class Datastore:
             How many files were copied.
         """
         self._check_package()
-        root = self.url("")
-        return transfer.get(root, self.url(prefix), Path(target_path), self._options, overwrite)
+        root, start, target = self.url(""), self.url(prefix or ""), Path(target_path)
+        options, say = self._kept.options, _say(show_progress)
+        return transfer.get(root, start, target, options, overwrite, say)
+
+    def unregister(self) -> None:
+        """Remove it from the workspace, with its secrets; the data in it stays.
+
+        What uses it says that it is gone when it is used: datasets in it, or, if it is the
+        workspace's default, outputs for which no other is named.
+
+        Raises
+        ------
+        SettingsError
+            It is the workspace's own folder, which every workspace has.
+        """
+        if not self.workspace.records.numbers(KIND, self.name) and self.name == DEFAULT_DATASTORE:
+            problem = f"{self.name!r} is a folder of the workspace itself and can't be unregistered"
+            raise SettingsError("unregister", [f"{problem}. Unregister one that was registered."])
+        files = self.workspace.records.values_of(KIND, [self.name], "private")
+        self.workspace.records.delete(KIND, self.name)
+        for file in files:
+            PrivateFiles(self.workspace.private_folder).remove(file)
+
+    def missing_package(self) -> str | None:
+        """Say what must be installed before it can be used, None where nothing is missing."""
+        package = PACKAGES.get(self._kept.shown_root.partition("://")[0])
+        if not package or importlib.util.find_spec(package) is not None:
+            return None
+        return (
+            f"datastore {self.name!r} is at {self._kept.shown_root}, which needs the package "
+            f"{package}. Install it: pip install {package}"
+        )
 
     def _check_package(self) -> None:
         """Say what to install before fsspec fails with less."""
-        package = PACKAGES.get(self._root.partition("://")[0])
-        if package and importlib.util.find_spec(package) is None:
-            raise StorageError(
-                f"datastore {self.name!r} is at {shown_url(self._root)}, which needs the package "
-                f"{package}. Install it: pip install {package}"
-            )
+        if missing := self.missing_package():
+            raise StorageError(missing)
+
+
+def _say(show_progress: bool) -> Callable[[str], None] | None:
+    return make_display().say if show_progress else None
 
 
 def _register(
@@ -310,10 +401,15 @@ def _register(
         )
         raise SettingsError("datastore", [problem])
     workspace.records.numbers(KIND, name)  # refuses a name that can't be one
-    if options:
-        # Made before the record is, so that nobody else could ever have read a secret in it.
-        folder = workspace.folder / KIND / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-    workspace.records.create(KIND, name, {"root": root, "storage_options": options})
+    files = PrivateFiles(workspace.private_folder)
+    before = workspace.records.values_of(KIND, [name], "private")
+    record = keep(root, options, files)
+    try:
+        workspace.records.create(KIND, name, record, None if overwrite else 1)
+    except BaseException:
+        files.remove(record.get("private", ""))
+        raise
+    for file in before:
+        files.remove(file)
+    workspace.sweep_private()
     return Datastore(workspace, name)

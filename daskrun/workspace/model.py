@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import shutil
 import time
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
+from daskrun.workspace.model_files import copy_in, copy_out, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from daskrun.core.tags import Wanted
     from daskrun.workspace.workspace import Workspace
 
 KIND = "models"
 FILES = "models_files"
-ABANDONED = 24 * 3600
-"""Seconds after which a copy that was never finished is taken for a killed process's."""
+ID = re.compile(r"(.+):([1-9][0-9]{0,17})", re.ASCII)
 
 
 class Model:
@@ -32,7 +38,11 @@ class Model:
     name
         Its name.
     version
-        Which version; None: the newest.
+        Which version; None: the newest, of those with the ``tags``.
+    id
+        Name and version in one, such as ``mnist:1``, instead of these.
+    tags
+        As those of :meth:`list`.
 
     Raises
     ------
@@ -50,21 +60,27 @@ class Model:
     >>> model = Model.register(ws, file, "mnist", tags={"trained": "today"})
     >>> model.id
     'mnist:1'
+    >>> pathlib.Path(model.download(tempfile.mkdtemp())).name
+    'weights.bin'
     """
 
-    def __init__(self, workspace: Workspace, name: str, version: int | None = None) -> None:
-        record = workspace.records.latest(KIND, name)
-        if record is None:
-            raise NameNotFoundError("model", name, workspace.records.names(KIND))
+    def __init__(
+        self,
+        workspace: Workspace,
+        name: str | None = None,
+        version: int | None = None,
+        *,
+        id: str | None = None,
+        tags: Wanted = None,
+    ) -> None:
         self.workspace = workspace
-        self.name = name
-        self.version = record[0] if version is None else version
-        value = record[1] if version is None else workspace.records.get(KIND, name, version)
+        self.name, wanted = _asked(name, version, id, tags)
+        self.version, value = _record(workspace, self.name, wanted, tags)
         self._path = workspace.folder / str(value["path"])
         self.tags: dict[str, str] = dict(value.get("tags", {}))
+        self.properties: dict[str, str] = dict(value.get("properties", {}))
         self.description: str | None = value.get("description")
-        self.created_time = float(value["created"])
-        """Seconds since the epoch."""
+        self.created_time = datetime.fromtimestamp(float(value["created"]), UTC)
 
     def __repr__(self) -> str:
         return f"Model(name={self.name!r}, version={self.version})"
@@ -86,39 +102,93 @@ class Model:
         model_name: str,
         tags: Mapping[str, str] | None = None,
         description: str | None = None,
+        properties: Mapping[str, str] | None = None,
     ) -> Model:
         """Copy a file or folder into the workspace as the next version of a model.
+
+        Any number of processes may do so at once. One that is killed on the way has registered all
+        of it or nothing.
 
         Raises
         ------
         SettingsError
             ``model_path`` isn't there, or the name or the tags can't be a model's.
+        StorageError
+            It can't be copied.
         """
         source = Path(model_path).expanduser().resolve()
-        _check(source, model_path, tags)
-        stored = _store(workspace, source, model_name)
+        problems = [*tag_problems("tags", tags), *tag_problems("properties", properties)]
+        if not source.exists():
+            problem = f"model_path={os.fspath(model_path)!r} is not there. Write a file or folder "
+            problems.append(f"{problem}that is.")
+        if problems:
+            raise SettingsError("Model.register", problems)
+        records = workspace.records
+        records.numbers(KIND, model_name)  # refuses a name that can't be one, before any copying
+        folder = workspace.folder / FILES / model_name
+        sweep(folder, lambda: _folders(records.values_of(KIND, [model_name], "path")))
+        stored = copy_in(source, folder, workspace.folder)
         value: dict[str, Any] = {
             "path": stored.relative_to(workspace.folder).as_posix(),
             "tags": dict(tags or {}),
+            "properties": dict(properties or {}),
             "description": description,
             "created": time.time(),
         }
         try:
-            version = workspace.records.create(KIND, model_name, value)
+            version = records.create(KIND, model_name, value)
         except BaseException:
             shutil.rmtree(stored.parent, ignore_errors=True)
             raise
         return Model(workspace, model_name, version)
 
     @staticmethod
-    def list(workspace: Workspace, name: str | None = None) -> list[Model]:
-        """Give every version of every model, or of one, the newest of each first."""
-        names = workspace.records.names(KIND) if name is None else [name]
-        return [
-            Model(workspace, each, version)
-            for each in names
-            for version in reversed(workspace.records.numbers(KIND, each))
-        ]
+    def list(
+        workspace: Workspace,
+        name: str | None = None,
+        tags: Wanted = None,
+        properties: Wanted = None,
+        latest: bool = False,
+    ) -> list[Model]:
+        """Give every version of every model, or of one, the newest of each first.
+
+        Parameters
+        ----------
+        workspace
+            Where they are registered.
+        name
+            Of this name only.
+        tags
+            With all of these only: names, ``['name', 'value']`` pairs, or a dict.
+        properties
+            Likewise.
+        latest
+            Only the newest of each name that has these.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> from daskrun.workspace.workspace import Workspace
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> ws = Workspace.create("trial", path=folder)
+        >>> for accuracy in ("0.9", "0.8"):
+        ...     _ = (folder / "weights").write_text(accuracy)
+        ...     _ = Model.register(ws, folder / "weights", "mnist", tags={"accuracy": accuracy})
+        >>> Model.list(ws, tags=[["accuracy", "0.9"]])
+        [Model(name='mnist', version=1)]
+        """
+        problems = wanted_problems("tags", tags) + wanted_problems("properties", properties)
+        if problems:
+            raise SettingsError("Model.list", problems)
+        found: list[Model] = []
+        for each in workspace.records.names(KIND) if name is None else [name]:
+            models = (
+                model
+                for model in _versions(workspace, each)
+                if has_tags(model.tags, tags) and has_tags(model.properties, properties)
+            )
+            found += itertools.islice(models, 1 if latest else None)
+        return found
 
     @staticmethod
     def get_model_path(model_name: str, version: int | None = None) -> str:
@@ -145,10 +215,31 @@ class Model:
             )
         return str(Model(workspace, model_name, version).path)
 
+    def download(self, target_dir: str | os.PathLike[str] = ".", exist_ok: bool = False) -> str:
+        """Copy the model's file or folder into a folder, and give the path of the copy.
+
+        Parameters
+        ----------
+        target_dir
+            Made if it isn't there.
+        exist_ok
+            Whether a copy that is there is replaced.
+
+        Raises
+        ------
+        SettingsError
+            There is a copy, and ``exist_ok`` isn't True.
+        StorageError
+            It can't be copied.
+        """
+        target = Path(target_dir).expanduser() / self._path.name
+        copy_out(self._path, target, exist_ok)
+        return str(target)
+
     def delete(self) -> None:
-        """Remove all versions of the model, with their files."""
-        if self.workspace.records.delete(KIND, self.name):
-            shutil.rmtree(self.workspace.folder / FILES / self.name, ignore_errors=True)
+        """Remove this version of the model, with its files; its number is not given again."""
+        if self.workspace.records.delete_one(KIND, self.name, self.version):
+            shutil.rmtree(self._path.parent, ignore_errors=True)
 
 
 def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
@@ -171,57 +262,53 @@ def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: in
     return versions[wanted]
 
 
-def _check(
-    source: Path, model_path: str | os.PathLike[str], tags: Mapping[str, str] | None
-) -> None:
-    problems = []
-    if not source.exists():
-        problems.append(
-            f"model_path={os.fspath(model_path)!r} is not there. Write a file or folder that is."
-        )
-    for key, text in dict(tags or {}).items():
-        if not isinstance(key, str) or not isinstance(text, str):
-            problems.append(f"tags: {key!r}: {text!r} is not text. Write tags={{'name': 'text'}}.")
-    if problems:
-        raise SettingsError("Model.register", problems)
-
-
-def _store(workspace: Workspace, source: Path, name: str) -> Path:
-    """Copy a model into the workspace, whole or not at all, and give its path there."""
-    workspace.records.numbers(KIND, name)  # refuses a name that can't be one, before any copying
-    folder = workspace.folder / FILES / name
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    unique = f"{time.time_ns():x}-{os.urandom(4).hex()}"
-    aside = folder / f".{unique}.partial"
-    aside.mkdir()
-    try:
-        target = aside / source.name
-        if source.is_dir():
-            # A workspace inside the folder is no part of the model, and would hold the copy itself.
-            shutil.copytree(source, target, ignore=_leave_out(workspace.folder))
+def _asked(name: object, version: object, given_id: object, tags: object) -> tuple[str, int | None]:
+    """Check what a model is looked for by, and give name and version."""
+    problems = wanted_problems("tags", tags)
+    if given_id is not None:
+        form = ID.fullmatch(given_id) if isinstance(given_id, str) else None
+        if form is None:
+            problems.append(f"id={given_id!r} is not a model's. Write id='mnist:1'.")
+        elif name is not None or version is not None:
+            problems.append(f"id={given_id!r} says name and version. Leave these two out.")
         else:
-            shutil.copy2(source, target)
-        aside.rename(folder / unique)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    return folder / unique / source.name
+            name, version = form[1], int(form[2])
+    if not isinstance(name, str) and not problems:
+        problems.append(f"name={name!r} is not a name. Write name='mnist'.")
+    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
+        problems.append(f"version={version!r} is not a version. Write version=1, or None.")
+    if problems:
+        raise SettingsError("Model", problems)
+    assert isinstance(name, str)
+    return name, version if isinstance(version, int) else None
 
 
-def _leave_out(workspace_folder: Path) -> Any:
-    def ignored(folder: str, names: list[str]) -> list[str]:
-        return [name for name in names if Path(folder, name) == workspace_folder]
-
-    return ignored
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed processes left of copies they never finished."""
-    for path in folder.glob(".*.partial"):
+def _record(
+    workspace: Workspace, name: str, version: int | None, tags: Wanted
+) -> tuple[int, dict[str, Any]]:
+    """Give the newest version that has the tags, or the one that is asked for."""
+    records = workspace.records
+    newest = records.latest(KIND, name)
+    if newest is None:
+        raise NameNotFoundError("model", name, records.names(KIND))
+    numbers = [version] if version is not None else reversed(records.numbers(KIND, name))
+    for number in numbers:
         try:
-            old = time.time() - path.stat().st_mtime > ABANDONED
-        except FileNotFoundError:
-            continue
-        if old:
-            shutil.rmtree(path, ignore_errors=True)
+            value = newest[1] if number == newest[0] else records.get(KIND, name, number)
+        except NameNotFoundError as error:
+            raise NameNotFoundError("model", error.name, error.known) from None
+        if has_tags(value.get("tags", {}), tags):
+            return number, value
+    raise NameNotFoundError("model", f"{name} with tags={tags!r}", records.names(KIND))
+
+
+def _versions(workspace: Workspace, name: str) -> Iterator[Model]:
+    """Give the versions of a model, the newest first."""
+    for version in reversed(workspace.records.numbers(KIND, name)):
+        with suppress(NameNotFoundError):  # deleted meanwhile
+            yield Model(workspace, name, version)
+
+
+def _folders(paths: Iterable[str]) -> set[str]:
+    """Give the names of the folders that hold the files at some paths."""
+    return {Path(path).parent.name for path in paths}

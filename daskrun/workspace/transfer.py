@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
 from daskrun.errors import StorageError
@@ -19,26 +20,61 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 Result = TypeVar("Result")
+Say: TypeAlias = "Callable[[str], None] | None"
+SAY_EVERY = 5.0
+"""Seconds between two lines that say how far copying is."""
 logger = logging.getLogger("daskrun")
 
 
-def put(pairs: Iterable[tuple[Path, str]], options: dict[str, Any], overwrite: bool) -> int:
+class Count:
+    """Counts what is copied, and says so every few seconds and at the end.
+
+    Parameters
+    ----------
+    say
+        Takes a line; None: nothing is said but a warning of what was not copied.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self.copied = self.kept = 0
+        self._say = say
+        self._next = time.monotonic() + SAY_EVERY
+
+    def add(self, copied: bool) -> None:
+        """Count a file, one that was there already as kept."""
+        self.copied += copied
+        self.kept += not copied
+        if self._say is not None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + SAY_EVERY
+            self._say(f"{_files(self.copied)} copied so far")
+
+    def close(self) -> None:
+        """Say how many there were."""
+        if self._say is not None:
+            self._say(f"{_files(self.copied)} copied")
+        if self.kept:
+            logger.warning(
+                "%s there already and kept as before (overwrite=False).", _files(self.kept)
+            )
+
+
+def put(
+    pairs: Iterable[tuple[Path, str]], options: dict[str, Any], overwrite: bool, say: Say = None
+) -> int:
     """Copy local files to paths or URLs; give how many were copied."""
-    copied = kept = 0
+    count = Count(say)
     for source, target in pairs:
         if is_url(target):
-            if not _upload(source, target, options, overwrite):
-                kept += 1
-                continue
-        elif not _copy(source, Path(target), overwrite):
-            kept += 1
-            continue
-        copied += 1
-    _say_kept(kept)
-    return copied
+            count.add(_upload(source, target, options, overwrite))
+        else:
+            count.add(_copy(source, Path(target), overwrite))
+    count.close()
+    return count.copied
 
 
-def get(root: str, start: str, target: Path, options: dict[str, Any], overwrite: bool) -> int:
+def get(
+    root: str, start: str, target: Path, options: dict[str, Any], overwrite: bool, say: Say = None
+) -> int:
     """Copy a file, or all files of a folder, to ``target``, with their paths below ``root``.
 
     Raises
@@ -47,11 +83,11 @@ def get(root: str, start: str, target: Path, options: dict[str, Any], overwrite:
         There is no file.
     """
     found = _remote_files(root, start, options) if is_url(root) else _local_files(root, start)
-    copied = kept = 0
+    count = Count(say)
     for relative, copy in found:
         place = target / relative
         if place.exists() and not overwrite:
-            kept += 1
+            count.add(False)
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         # Beside first: a copy that is broken off must not look like a whole one.
@@ -61,13 +97,13 @@ def get(root: str, start: str, target: Path, options: dict[str, Any], overwrite:
             aside.replace(place)
         finally:
             aside.unlink(missing_ok=True)
-        copied += 1
-    if not copied and not kept:
+        count.add(True)
+    if not count.copied and not count.kept:
         raise StorageError(
             f"there is no file in {shown_url(start)}, so there is nothing to download."
         )
-    _say_kept(kept)
-    return copied
+    count.close()
+    return count.copied
 
 
 def _local_files(root: str, start: str) -> Iterable[tuple[str, Any]]:
@@ -135,6 +171,5 @@ def _copy(source: Path, target: Path, overwrite: bool) -> bool:
     return True
 
 
-def _say_kept(kept: int) -> None:
-    if kept:
-        logger.warning("%d files were there already and stay as they are (overwrite=False).", kept)
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-import json
-import os
-import time
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from daskrun.errors import WorkspaceError
+from daskrun.data.registration import KIND as DATASETS
+from daskrun.data.registration import get_all
+from daskrun.errors import (
+    ComputeTargetException,
+    DaskrunError,
+    NameNotFoundError,
+    WorkspaceError,
+)
+from daskrun.storage.private import PrivateFiles
 from daskrun.storage.records import Records
+from daskrun.workspace.place import CONFIG, FOLDER, local, make, read_config, start_folder
 
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable
+
+    from daskrun.data.dataset import FileDataset
+    from daskrun.data.protocols import Place
+    from daskrun.data.tabular.dataset import TabularDataset
     from daskrun.workspace.clean import Found
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.datastore import Datastore
+    from daskrun.workspace.environment import Environment
     from daskrun.workspace.model import Model
 
-FOLDER = ".daskrun"
-"""Name of a workspace folder beside the work."""
-CONFIG = "config.json"
+Thing = TypeVar("Thing")
 DEFAULT_DATASTORE = "workspaceblobstore"
 """Name of the datastore every workspace has: its own folder ``datastore``. The original's name."""
+EXPERIMENT = "daskrun.pipeline.experiment"
+"""Where :class:`Experiment` is: a floor above this one, so it is loaded by name when asked for."""
 
 
 class Workspace:
@@ -44,7 +60,7 @@ class Workspace:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).resolve()
         """The workspace's own folder."""
-        self.name = _read_name(self.folder)
+        self.name = str(read_config(self.folder)["name"])
         """The name it was created with."""
         self.records = Records(self.folder)
         """What it remembers, as numbered records."""
@@ -68,13 +84,13 @@ class Workspace:
         found = Workspace.find(path)
         if found is not None:
             return found
-        start = _start(path)
+        start = start_folder(path)
         return Workspace.create(start.name or "workspace", path=start)
 
     @staticmethod
     def find(path: str | os.PathLike[str] | None = None) -> Workspace | None:
         """Find a workspace as :meth:`from_config` does, but create none: then give None."""
-        start = _start(path)
+        start = start_folder(path)
         if (start / CONFIG).is_file() and start.name == FOLDER:
             return Workspace(start)
         for folder in (start, *start.parents):
@@ -107,9 +123,9 @@ class Workspace:
             raise WorkspaceError(
                 f"name={name!r} is not a name. Write some text, such as name='ws'."
             )
-        folder = _local(path) / FOLDER
+        folder = local(path) / FOLDER
         if not (folder / CONFIG).is_file():
-            _make(folder, name)
+            make(folder, name)
         elif not exist_ok:
             raise WorkspaceError(
                 f"path={str(path)!r}: there is a workspace in {folder}. Open it with "
@@ -136,7 +152,7 @@ class Workspace:
         """The datastores by name."""
         from daskrun.workspace.datastore import Datastore  # the two know each other
 
-        return {name: Datastore(self, name) for name in Datastore.names(self)}
+        return _there(partial(Datastore, self), Datastore.names(self))
 
     def get_default_datastore(self) -> Datastore:
         """Give the datastore that outputs go to when nothing else is said."""
@@ -168,14 +184,14 @@ class Workspace:
         """The compute targets by name."""
         from daskrun.workspace.compute import ComputeTarget
 
-        return {name: ComputeTarget(self, name) for name in self.records.names("compute_targets")}
+        return _there(partial(ComputeTarget, self), self.records.names("compute_targets"))
 
     @property
     def models(self) -> dict[str, Model]:
         """The newest version of each model by name."""
         from daskrun.workspace.model import Model
 
-        return {name: Model(self, name) for name in self.records.names("models")}
+        return _there(partial(Model, self), self.records.names("models"))
 
     def clean(self, older_than_days: float = 7, runs: bool = False) -> Found:
         """Look for what old and dead runs have left; ``remove()`` of what this gives frees it.
@@ -212,9 +228,85 @@ class Workspace:
         return find(self, older_than_days, runs)
 
     @property
-    def experiments(self) -> list[str]:
-        """The names of the experiments that something was submitted to."""
-        return self.records.names("experiments")
+    def datasets(self) -> dict[str, FileDataset | TabularDataset]:
+        """The newest version of each registered dataset by name."""
+        return get_all(self)
+
+    @property
+    def environments(self) -> dict[str, Environment]:
+        """The newest version of each registered environment by name."""
+        from daskrun.workspace.environment import Environment
+
+        return Environment.list(self)
+
+    @property
+    def experiments(self) -> dict[str, Any]:
+        """The experiments that something was submitted to, by name."""
+        experiment = import_module(EXPERIMENT).Experiment
+        return {name: experiment(self, name) for name in self.records.names("experiments")}
+
+    def get_details(self) -> dict[str, Any]:
+        """Give what is known of the workspace as plain values.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> details = Workspace.create("trial", path=tempfile.mkdtemp()).get_details()
+        >>> details["name"], details["defaultDatastore"]
+        ('trial', 'workspaceblobstore')
+        """
+        created = float(read_config(self.folder)["created"])
+        return {
+            "id": str(self.folder),
+            "name": self.name,
+            "type": "daskrun",
+            "location": str(self.folder),
+            "creationTime": datetime.fromtimestamp(created, UTC).isoformat(),
+            "defaultDatastore": self.default_datastore_name,
+            "storageAccount": str(self.folder / "datastore"),
+        }
+
+    @property
+    def private_folder(self) -> Path:
+        """Where secrets are kept: only this user may read what is in it."""
+        return self.folder / "private"
+
+    def sweep_private(self) -> None:
+        """Remove what killed processes left in the private folder and no record names."""
+        from daskrun.workspace.datastore import KIND as DATASTORES
+
+        named = [
+            file
+            for kind in (DATASETS, DATASTORES)
+            for file in self.records.values_of(kind, self.records.names(kind), "private")
+        ]
+        PrivateFiles(self.private_folder).sweep(named)
+
+    def reference_to(self, named: Any) -> dict[str, str]:
+        """Give what a datastore or compute target is found by, also one of another workspace."""
+        home = getattr(named, "workspace", self)
+        other = {} if home == self else {"workspace": str(home.folder)}
+        return {"name": named.name, **other}
+
+    def place_of(self, reference: dict[str, str]) -> Place:
+        """Give the datastore of a reference; one that is gone says so when it is used."""
+        from daskrun.workspace.datastore import Datastore
+        from daskrun.workspace.gone import GoneDatastore
+
+        try:
+            home = Workspace(reference["workspace"]) if "workspace" in reference else self
+            return Datastore(home, reference["name"])
+        except DaskrunError as error:
+            return GoneDatastore(reference["name"], error)
+
+
+def _there(make: Callable[[str], Thing], names: Iterable[str]) -> dict[str, Thing]:
+    """Give what there is of each name; what others delete meanwhile is left out."""
+    found = {}
+    for name in names:
+        with suppress(NameNotFoundError, ComputeTargetException):
+            found[name] = make(name)
+    return found
 
 
 def workspace_problems(value: object) -> list[str]:
@@ -222,84 +314,3 @@ def workspace_problems(value: object) -> list[str]:
     if isinstance(value, Workspace):
         return []
     return [f"workspace={value!r} is not a Workspace. Write Workspace.from_config()."]
-
-
-def _local(path: str | os.PathLike[str] | None) -> Path:
-    """Give the absolute folder that ``path`` means."""
-    if isinstance(path, str) and "://" in path:
-        raise WorkspaceError(
-            f"path={path!r} is a URL. A workspace is a local folder: write its path."
-        )
-    return Path.cwd() if path is None else Path(path).expanduser().resolve()
-
-
-def _start(path: str | os.PathLike[str] | None) -> Path:
-    """Give the folder that a search begins in."""
-    start = _local(path)
-    if start.is_dir():
-        return start
-    if start.name == CONFIG and start.is_file():
-        return start.parent
-    raise WorkspaceError(
-        f"path={str(path)!r} is not a folder. Write an existing folder, or leave path out for the "
-        "current one."
-    )
-
-
-def _make(folder: Path, name: str) -> None:
-    """Make a workspace's folder; of two processes that do so at once, the first gives the name."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _check_exclusive(folder)
-        # Whatever version control the work is under, its results are not part of it.
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        text = json.dumps({"name": name, "created": time.time(), "layout": 1}, indent=1)
-        # Records have their own way of being whole; this one file is looked for by its path.
-        from daskrun.storage.durable import publish_new, write_aside
-
-        temporary = write_aside(folder, text.encode())
-        try:
-            publish_new(temporary, folder / CONFIG)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except FileExistsError:
-        if not (folder / CONFIG).is_file():
-            raise WorkspaceError(
-                f"{folder} is a file, so no workspace can be made there."
-            ) from None
-    except OSError as error:
-        raise WorkspaceError(
-            f"can't make a workspace in {folder}: {error}. Give a folder in which this user may "
-            "create files: Workspace.create(name, path=...)."
-        ) from error
-
-
-def _check_exclusive(folder: Path) -> None:
-    """Refuse a file system on which two processes can both create the same file."""
-    probe = folder / f".exclusive-{os.getpid()}-{os.urandom(4).hex()}"
-    try:
-        for _ in range(2):
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    except FileExistsError:
-        return
-    finally:
-        with suppress(OSError):
-            probe.unlink()
-    raise WorkspaceError(
-        f"{folder} is on a file system without exclusive create (a second O_EXCL create of one "
-        "file succeeded), so two processes could take the same version number. Put the workspace "
-        "elsewhere: Workspace.create(name, path=...)."
-    )
-
-
-def _read_name(folder: Path) -> str:
-    file = folder / CONFIG
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["name"])
-    except FileNotFoundError:
-        raise WorkspaceError(
-            f"{folder} is not a workspace: it has no {CONFIG}. Write Workspace.from_config() to "
-            "find or make one."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorkspaceError(f"{file} can't be read as a workspace's: {error!r}") from error

@@ -233,3 +233,31 @@ def test_publish_new_never_replaces(tmp_path, monkeypatch, fallback):
     durable.publish_new(tmp_path / "new", tmp_path / "free")
     assert (tmp_path / "free").read_text() == "new"
     assert sorted(os.listdir(tmp_path)) == ["free", "old"]
+
+
+def test_a_number_that_was_deleted_is_not_given_again(tmp_path):
+    records = Records(tmp_path)
+    for number in (1, 2):
+        records.create("models", "m", {"a": number})
+    assert records.delete_one("models", "m", 2)
+    assert not records.delete_one("models", "m", 2)
+    assert not records.delete_one("models", "m", 7)
+    assert records.latest("models", "m") == (1, {"a": 1})
+    assert records.numbers("models", "m") == [1]
+    with pytest.raises(NameNotFoundError, match=r"m:2.*'m:1'\.$"):
+        records.get("models", "m", 2)
+    with pytest.raises(StorageError, match="number=2 is taken"):
+        records.create("models", "m", {}, 2)
+    assert records.delete_one("models", "m", 1)
+    assert records.names("models") == []
+    assert records.latest("models", "m") is None
+    assert records.create("models", "m", {"a": 3}) == 3
+    assert records.names("models") == ["m"]
+
+
+def test_values_of_all_records(tmp_path):
+    records = Records(tmp_path)
+    records.create("models", "m", {"path": "1"})
+    records.create("models", "m", {})
+    records.create("models", "n", {"path": "2"})
+    assert records.values_of("models", ["m", "n", "none"], "path") == ["1", "2"]

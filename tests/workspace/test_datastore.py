@@ -1,3 +1,4 @@
+import os
 import pickle
 import sys
 
@@ -8,7 +9,9 @@ from daskrun.data.dataset import Dataset
 from daskrun.data.protocols import DataPath, Place
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
 from daskrun.workspace import datastore as datastore_file
+from daskrun.workspace import transfer
 from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.options import EnvironmentVariable
 from daskrun.workspace.workspace import Workspace
 
 
@@ -67,13 +70,16 @@ def test_url(images):
         images.url("a/../../x")
 
 
-def test_azure_says_what_to_install(ws, tmp_path, monkeypatch):
+def test_azure_says_what_to_install(ws, tmp_path, monkeypatch, caplog):
     store = Datastore.register_azure_blob_container(
         ws, "blob", container_name="sampledata", account_name="pipelinedata", overwrite=True
     )
     assert store.url("mnist/") == "abfs://sampledata/mnist/"
     assert store.storage_options == {"anon": True, "account_name": "pipelinedata"}
     monkeypatch.setattr(datastore_file.importlib.util, "find_spec", lambda name: None)
+    Datastore.register_azure_blob_container(ws, "other", "sampledata", "pipelinedata")
+    assert "datastore 'other' is at abfs://sampledata" in caplog.text
+    assert "pip install adlfs" in caplog.text
     with pytest.raises(StorageError, match="pip install adlfs"):
         store.download(tmp_path / "d")
     monkeypatch.setitem(sys.modules, "adlfs", None)
@@ -81,7 +87,7 @@ def test_azure_says_what_to_install(ws, tmp_path, monkeypatch):
         Dataset.File.from_files(store.path("mnist/")).to_path()
 
 
-def test_secrets_are_in_no_repr_and_in_a_private_folder(ws):
+def test_secrets_are_in_no_repr_and_no_record(ws):
     blob = Datastore.register_azure_blob_container(ws, "b", "box", "account", account_key="k3y")
     s3 = Datastore.register_s3(ws, "s", "bucket/folder", key="id", secret="s3cret")
     web = Datastore.register_url(ws, "w", "https://me:pa55@host/data", {"token": "t0ken"})
@@ -89,8 +95,120 @@ def test_secrets_are_in_no_repr_and_in_a_private_folder(ws):
     for secret in ("k3y", "s3cret", "pa55", "t0ken"):
         assert secret not in shown
     assert s3.storage_options == {"key": "id", "secret": "s3cret"}
-    for name in "bsw":
-        assert (ws.folder / "datastores" / name).stat().st_mode & 0o077 == 0
+    assert web.url("x") == "https://me:pa55@host/data/x"
+    assert web.storage_options == {"token": "t0ken"}
+    assert blob.storage_options == {"account_key": "k3y", "account_name": "account"}
+    with_secret = set()
+    for path in ws.folder.rglob("*"):
+        text = path.read_text() if path.is_file() else ""
+        if any(secret in text for secret in ("k3y", "s3cret", "pa55", "t0ken")):
+            with_secret.add(path.parent)
+            assert path.stat().st_mode & 0o777 == 0o600
+    assert with_secret == {ws.folder / "private"}
+    assert (ws.folder / "private").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_secret_in_an_environment_variable(ws, monkeypatch):
+    key = EnvironmentVariable("TRIAL_KEY")
+    Datastore.register_azure_blob_container(ws, "b", "box", "account", account_key=key)
+    options = {"client_kwargs": {"headers": [key]}, "key": key}
+    nested = Datastore.register_url(ws, "n", "s3://box", options)
+    store = Datastore.get(ws, "b")
+    with pytest.raises(SettingsError, match="environment variable TRIAL_KEY is not set"):
+        store.storage_options  # noqa: B018
+    assert "'b'" in repr(ws.datastores)
+    monkeypatch.setenv("TRIAL_KEY", "k3y")
+    assert store.storage_options == {"account_key": "k3y", "account_name": "account"}
+    assert nested.storage_options == {"client_kwargs": {"headers": ["k3y"]}, "key": "k3y"}
+    monkeypatch.setenv("TRIAL_KEY", "new")
+    assert store.storage_options["account_key"] == "new"
+    assert "k3y" not in "".join(p.read_text() for p in ws.folder.rglob("*") if p.is_file())
+    with pytest.raises(SettingsError, match="name='' is not a variable's"):
+        EnvironmentVariable("")
+
+
+def test_what_cannot_be_kept_is_said(ws):
+    with pytest.raises(SettingsError, match=r"client_kwargs\.session is of type object"):
+        Datastore.register_url(ws, "u", "s3://b", {"client_kwargs": {"session": object()}})
+    assert "u" not in ws.datastores
+
+
+def test_records_of_an_older_daskrun_are_read(ws):
+    record = {"root": "https://me:pa55@host/data", "storage_options": {"token": "t0ken"}}
+    ws.records.create("datastores", "old", record)
+    old = Datastore.get(ws, "old")
+    assert (old.url("x"), old.storage_options) == (
+        "https://me:pa55@host/data/x",
+        {"token": "t0ken"},
+    )
+    assert "pa55" not in repr(old)
+
+
+def test_secrets_go_with_the_datastore(ws):
+    def secrets():
+        return [path.read_text() for path in (ws.folder / "private").glob("*")]
+
+    first = Datastore.register_s3(ws, "s", "bucket", key="id", secret="first")
+    Datastore.register_s3(ws, "s", "bucket", key="id", secret="second", overwrite=True)
+    (kept,) = secrets()
+    assert "second" in kept
+    with pytest.raises(StorageError, match="registered anew or unregistered"):
+        first.storage_options  # noqa: B018
+    Datastore.get(ws, "s").unregister()
+    assert secrets() == []
+    assert "s" not in ws.datastores
+
+
+def test_what_a_killed_process_left_of_secrets_is_swept_a_day_later(ws):
+    store = Datastore.register_s3(ws, "s", "bucket", key="id", secret="s3cret")
+    left = ws.folder / "private" / f"{'0' * 32}.json"
+    left.write_text("{}")
+    Datastore.register_s3(ws, "t", "bucket")
+    assert left.exists()
+    for path in left.parent.iterdir():
+        os.utime(path, (0, 0))
+    Datastore.register_s3(ws, "u", "bucket")
+    assert not left.exists()
+    assert store.storage_options["secret"] == "s3cret"
+
+
+def test_unregister_asks_nothing_of_others(ws, images):
+    dataset = Dataset.File.from_files(images.path("mnist")).register(ws, "digits")
+    ws.set_default_datastore(images)
+    images.unregister()
+    with pytest.raises(NameNotFoundError, match="no default datastore has the name 'images'"):
+        ws.get_default_datastore()
+    assert list(ws.datastores) == ["workspaceblobstore"]
+    assert ws.get_details()["defaultDatastore"] == "images"
+    found = ws.datasets["digits"]
+    assert found.version == dataset.version
+    assert "'mnist' in <datastore 'images', which is gone>" in repr(found)
+    with pytest.raises(NameNotFoundError, match="no datastore has the name 'images'"):
+        found.to_path()
+    found.unregister_all_versions()
+    assert ws.datasets == {}
+    assert (images.folder / "mnist" / "0.png").exists()
+    with pytest.raises(SettingsError, match="can't be unregistered"):
+        Datastore.get(ws, "workspaceblobstore").unregister()
+
+
+def test_the_workspaces_own_place_can_be_replaced_and_had_back(ws, tmp_path):
+    Datastore.register_local(ws, "workspaceblobstore", tmp_path, overwrite=True)
+    assert Datastore.get_default(ws).folder == tmp_path
+    Datastore.get_default(ws).unregister()
+    assert Datastore.get_default(ws).folder == ws.folder / "datastore"
+
+
+def test_progress_is_told(ws, images, tmp_path, capsys, monkeypatch):
+    store = ws.get_default_datastore()
+    store.upload(images.folder, target_path=None, overwrite=True, show_progress=True)
+    assert capsys.readouterr().out == "3 files copied\n"
+    monkeypatch.setattr(transfer, "SAY_EVERY", 0.0)
+    store.download(tmp_path / "all", prefix=None)
+    expected = "".join(f"{n} copied so far\n" for n in ("1 file", "2 files", "3 files"))
+    assert capsys.readouterr().out == f"{expected}3 files copied\n"
+    store.download(tmp_path / "more", show_progress=False)
+    assert capsys.readouterr().out == ""
 
 
 def test_register_url_wants_a_url(ws):
@@ -118,7 +236,7 @@ def test_upload_and_download(ws, images, tmp_path, caplog):
     file.write_text("newer")
     store.upload_files([file], target_path="copies")
     assert (store.folder / "copies" / "extra.txt").read_text() == "new"
-    assert "1 files were there already" in caplog.text
+    assert "1 file there already and kept as before" in caplog.text
     store.upload_files([file], target_path="copies", overwrite=True)
     assert store.download(target, "copies") == 0
     assert (target / "copies" / "extra.txt").read_text() == "new"

@@ -6,7 +6,7 @@ import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
-from daskrun.workspace import model as model_file
+from daskrun.workspace import model_files
 from daskrun.workspace.model import Model, model_paths
 from daskrun.workspace.workspace import Workspace
 
@@ -67,12 +67,12 @@ def test_what_is_not_there_is_said(ws, folder):
 def test_a_copy_that_fails_leaves_the_old_state(ws, folder, monkeypatch):
     Model.register(ws, folder, "mnist")
 
-    def half(source, target, ignore):
+    def half(source, target, **options):
         target.mkdir()
         (target / "weights.bin").write_bytes(b"")
         raise OSError("disk full")
 
-    monkeypatch.setattr(model_file.shutil, "copytree", half)
+    monkeypatch.setattr(model_files.shutil, "copytree", half)
     with pytest.raises(OSError, match="disk full"):
         Model.register(ws, folder, "mnist")
     assert Model(ws, "mnist").version == 1

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
-from daskrun.workspace import workspace as workspace_file
+from daskrun.workspace import place
 from daskrun.workspace.datastore import Datastore
 from daskrun.workspace.workspace import Workspace
 
@@ -83,7 +83,7 @@ def test_a_file_system_without_exclusive_create_is_refused(tmp_path, monkeypatch
     def careless(path, flags, mode=0o777):
         return real(path, flags & ~os.O_EXCL, mode)
 
-    monkeypatch.setattr(workspace_file.os, "open", careless)
+    monkeypatch.setattr(place.os, "open", careless)
     with pytest.raises(WorkspaceError, match="without exclusive create"):
         Workspace.create("trial", path=tmp_path)
     assert not (tmp_path / ".daskrun" / "config.json").exists()

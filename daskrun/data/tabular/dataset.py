@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from daskrun.data.protocols import shown_url
+from daskrun.data.registration import Registered, registry_of
 from daskrun.data.selection import as_count, as_fraction, as_names, as_seed
 from daskrun.data.tabular.expression import Column, Condition, as_condition
 from daskrun.data.tabular.resolve import Step, format_of, resolve, with_window
@@ -33,7 +34,7 @@ _SIZE = 1024 * 1024
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TabularDataset:
+class TabularDataset(Registered):
     """Rows of files, of a query or of a dataframe, looked up anew each time they are asked for.
 
     Made by ``Dataset.Tabular.from_*``. Immutable; each method gives a new dataset. The steps are
@@ -252,7 +253,8 @@ class TabularDataset:
         target
             An empty or new folder, ``(datastore, 'relative')`` or URL.
         name
-            Registering a dataset is not supported; leave it out.
+            Under which the dataset is registered, as a new version, in the workspace of the
+            datastore that ``target`` is in. None: it isn't.
         mini_batch_size
             About how much of the source is read at a time.
 
@@ -263,14 +265,12 @@ class TabularDataset:
         """
         from daskrun.data.tabular.write import partition_by
 
-        if name is not None:
-            raise DatasetError(
-                f"name={name!r}: a dataset can't be registered yet. Leave name out, and keep the "
-                "dataset that is returned, or its target."
-            )
-        return partition_by(
-            self, as_names("partition_keys", partition_keys), target, mini_batch_size
-        )
+        keys = as_names("partition_keys", partition_keys)
+        registry = None if name is None else registry_of(name, target)
+        made = partition_by(self, keys, target, mini_batch_size)
+        if registry is None or name is None:
+            return made
+        return made.register(registry, name, create_new_version=True)
 
     def to_pandas_dataframe(self) -> pd.DataFrame:
         """Read all rows into memory, with index 0..n-1.

@@ -131,7 +131,7 @@ def test_values_that_are_no_folder(tmp_path, value, text):
         (lambda d, p: d.partition_by([], p), "partition_keys=[] names no column"),
         (
             lambda d, p: d.partition_by(["k"], p, name="x"),
-            "name='x': a dataset can't be registered",
+            "is in no datastore, whose workspace",
         ),
         (lambda d, p: d.keep_columns("k").partition_by("k", p), "no column would be left"),
         (lambda d, p: d.take(0).partition_by(["k"], p), "has no rows: there is nothing"),

@@ -1,0 +1,307 @@
+"""Datasets under a name: registered in a workspace in versions, and found there again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from daskrun.core.tags import tag_problems
+from daskrun.data.definition import NameOf, from_plain, registered_name, to_plain
+from daskrun.data.protocols import DataPath, Registry, as_elements, shown_url
+from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
+from daskrun.storage.private import PrivateFiles
+from daskrun.storage.urls import is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.data.dataset import FileDataset
+    from daskrun.data.protocols import OnePath, Place
+    from daskrun.data.tabular.dataset import TabularDataset
+
+KIND = "datasets"
+LATEST = "latest"
+"""What stands for the newest version."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What a workspace knows of a dataset beside its data."""
+
+    registry: Registry
+    name: str
+    version: int
+    description: str | None
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Registered:
+    """The part of a dataset that is about its name in a workspace.
+
+    What is made from a registered dataset, such as ``dataset.take(3)``, is another dataset and has
+    no name.
+    """
+
+    # Not given to the constructor, so that dataclasses.replace() makes an unregistered dataset.
+    registration: Registration | None = field(default=None, init=False)
+    """None: it is not registered."""
+
+    @property
+    def name(self) -> str | None:
+        """The name it is registered under; None if it isn't."""
+        return self.registration.name if self.registration else None
+
+    @property
+    def version(self) -> int | None:
+        """Its version under that name."""
+        return self.registration.version if self.registration else None
+
+    @property
+    def id(self) -> str | None:
+        """Name and version, such as ``images:1``."""
+        return f"{self.name}:{self.version}" if self.registration else None
+
+    @property
+    def description(self) -> str | None:
+        """What :meth:`register` was told."""
+        return self.registration.description if self.registration else None
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """What :meth:`register` was told; empty where it isn't registered."""
+        return dict(self.registration.tags) if self.registration else {}
+
+    def register(
+        self,
+        workspace: Registry,
+        name: str,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        create_new_version: bool = False,
+    ) -> Self:
+        """Keep the dataset's definition in a workspace under a name; its data stays where it is.
+
+        Parameters
+        ----------
+        workspace
+            Where.
+        name
+            Another process finds it by that: ``Dataset.get_by_name(workspace, name)``.
+        description
+            Any text.
+        tags
+            Texts by name.
+        create_new_version
+            Whether it becomes the next version where the name is taken. False: it is an error,
+            unless the newest version is the same dataset, which is then given.
+
+        Returns
+        -------
+        dataset
+            The same, with its name and version.
+
+        Raises
+        ------
+        SettingsError
+            With every problem of the arguments; also where the name is taken.
+        DatasetError
+            It is a dataframe, or in what only this process knows.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from daskrun import Dataset, Workspace
+        >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
+        >>> images = Dataset.File.from_files("images/*.png", validate=False)
+        >>> images.register(ws, "images", tags={"source": "camera"}).id
+        'images:1'
+        >>> Dataset.get_by_name(ws, "images")
+        Dataset.File.from_files('images/*.png')
+        """
+        _check(workspace, name, description, tags, create_new_version)
+        plain = to_plain(cast("Any", self), _reference_in(workspace))
+        asked = {"tags": dict(tags or {}), "description": description}
+        number = None if create_new_version else _newest_if_same(workspace, name, plain, asked)
+        if number is None:
+            number = _keep(workspace, name, plain, asked, first=not create_new_version)
+        registration = Registration(workspace, name, number, description, tags or {})
+        return cast("Self", _named(replace(self), registration))
+
+    def unregister_all_versions(self) -> None:
+        """Remove every version of its name from the workspace; the data stays.
+
+        Runs that use it are not disturbed: they have a definition of their own.
+
+        Raises
+        ------
+        DatasetError
+            It isn't registered.
+        """
+        if self.registration is None:
+            raise DatasetError(
+                f"{self!r} is not registered, so there is nothing to unregister. Get it with "
+                "Dataset.get_by_name(ws, name)."
+            )
+        registry, name = self.registration.registry, self.registration.name
+        files = registry.records.values_of(KIND, [name], "private")
+        registry.records.delete(KIND, name)
+        for file in files:
+            PrivateFiles(registry.private_folder).remove(file)
+
+
+def get_by_name(
+    workspace: Registry, name: str, version: int | str = LATEST
+) -> FileDataset | TabularDataset:
+    """Give a version of a registered dataset; see ``Dataset.get_by_name``."""
+    problems = _workspace_problems(workspace)
+    number = None if version == LATEST else version
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+        problems.append(f"version={version!r} is not a version. Write 1 or more, or 'latest'.")
+    if problems:
+        raise SettingsError("Dataset.get_by_name", problems)
+    found = workspace.records.latest(KIND, name)
+    if found is None:
+        raise NameNotFoundError("dataset", name, workspace.records.names(KIND))
+    if number is not None:
+        try:
+            found = int(number), workspace.records.get(KIND, name, int(number))
+        except NameNotFoundError as error:
+            raise NameNotFoundError("dataset", error.name, error.known) from None
+    return _made(workspace, name, *found)
+
+
+def get_all(workspace: Registry) -> dict[str, FileDataset | TabularDataset]:
+    """Give the newest version of each registered dataset; see ``Dataset.get_all``."""
+    if problems := _workspace_problems(workspace):
+        raise SettingsError("Dataset.get_all", problems)
+    found = ((name, workspace.records.latest(KIND, name)) for name in workspace.records.names(KIND))
+    # One that is unregistered meanwhile is left out.
+    return {name: _made(workspace, name, *record) for name, record in found if record is not None}
+
+
+def registry_of(name: str, target: OnePath) -> Registry:
+    """Give the workspace of the datastore that a new dataset is written to.
+
+    Raises
+    ------
+    DatasetError
+        It is written elsewhere.
+    """
+    (element,) = as_elements([target])
+    registry = getattr(element.place, "workspace", None) if isinstance(element, DataPath) else None
+    if not isinstance(registry, Registry):
+        raise DatasetError(
+            f"name={name!r}: target={target!r} is in no datastore, whose workspace the dataset "
+            "would be registered in. Write target=(datastore, 'folder'), or leave name out and "
+            "call register(ws, name) of the dataset that is returned."
+        )
+    return registry
+
+
+def _made(
+    workspace: Registry, name: str, number: int, record: Mapping[str, Any]
+) -> FileDataset | TabularDataset:
+    plain = _definition(workspace, record)
+    try:
+        dataset = from_plain(plain, workspace.place_of)
+    except DatasetError as error:
+        raise DatasetError(f"dataset {name}:{number}: {error}") from error
+    registration = Registration(
+        workspace, name, number, record["description"], dict(record["tags"])
+    )
+    return cast("FileDataset | TabularDataset", _named(dataset, registration))
+
+
+def _named(dataset: Any, registration: Registration) -> Any:
+    object.__setattr__(dataset, "registration", registration)  # a new one that nobody has seen
+    return dataset
+
+
+def _definition(workspace: Registry, record: Mapping[str, Any]) -> dict[str, Any]:
+    if "private" in record:
+        return PrivateFiles(workspace.private_folder).read(record["private"])
+    return dict(record["definition"])
+
+
+def _newest_if_same(
+    workspace: Registry, name: str, plain: dict[str, Any], asked: dict[str, Any]
+) -> int | None:
+    """Give the newest version if it is the same dataset, None where there is no version.
+
+    Raises
+    ------
+    SettingsError
+        It is another one.
+    """
+    found = workspace.records.latest(KIND, name)
+    if found is None:
+        return None
+    number, record = found
+    same = all(record[key] == value for key, value in asked.items())
+    if same and _definition(workspace, record) == plain:
+        return number
+    problem = (
+        f"name={name!r} is taken by another dataset, of version {number}. Pass "
+        "create_new_version=True to register this as the next version, or write another name."
+    )
+    raise SettingsError("register", [problem])
+
+
+def _keep(
+    workspace: Registry, name: str, plain: dict[str, Any], asked: dict[str, Any], *, first: bool
+) -> int:
+    """Write the record, with ``first`` as version 1 or not at all; what is secret goes aside."""
+    value: dict[str, Any] = {**asked, "created": time.time()}
+    files = PrivateFiles(workspace.private_folder)
+    if _has_secret(plain):
+        workspace.sweep_private()
+        value["private"] = files.keep(plain)
+    else:
+        value["definition"] = plain
+    try:
+        return workspace.records.create(KIND, name, value, 1 if first else None)
+    except StorageError:
+        files.remove(str(value.get("private", "")))
+        # Another process may have registered one in this moment.
+        same = _newest_if_same(workspace, name, plain, asked) if first else None
+        if same is None:
+            raise
+        return same
+
+
+def _reference_in(workspace: Registry) -> NameOf:
+    def reference(place: Place) -> Any:
+        registered_name(place)  # refuses one that only this process knows
+        return workspace.reference_to(place)
+
+    return reference
+
+
+def _workspace_problems(workspace: object) -> list[str]:
+    if isinstance(workspace, Registry):
+        return []
+    return [f"workspace={workspace!r} is not a Workspace. Write Workspace.from_config()."]
+
+
+def _check(
+    workspace: object, name: object, description: object, tags: object, create_new_version: object
+) -> None:
+    problems = [*_workspace_problems(workspace), *tag_problems("tags", tags)]
+    if not isinstance(name, str):
+        problems.append(f"name={name!r} is not a name. Write name='images'.")
+    if description is not None and not isinstance(description, str):
+        problems.append(f"description={description!r} is not a text. Write one, or None.")
+    if not isinstance(create_new_version, bool):
+        problems.append(f"create_new_version={create_new_version!r}: write True or False.")
+    if problems:
+        raise SettingsError("register", problems)
+
+
+def _has_secret(plain: Any) -> bool:
+    """Tell whether a URL in a definition may hold a password or token."""
+    if isinstance(plain, str):
+        return is_url(plain) and ("?" in plain or shown_url(plain) != plain)
+    values = plain.values() if isinstance(plain, dict) else plain
+    return isinstance(plain, dict | list) and any(_has_secret(each) for each in values)

@@ -1,0 +1,106 @@
+"""Secrets of a workspace: files that only their user may read, named by records that hold none."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import StorageError
+from daskrun.storage.durable import sync_folder, write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+NAME = re.compile(r"[0-9a-f]{32}\.json", re.ASCII)
+ABANDONED = 24 * 3600
+"""Seconds after which a file that no record names is taken for a killed process's."""
+
+
+class PrivateFiles:
+    """Values in files of mode 0600, in a folder of mode 0700.
+
+    Parameters
+    ----------
+    folder
+        Made when the first value is kept.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> files = PrivateFiles(pathlib.Path(tempfile.mkdtemp()) / "private")
+    >>> name = files.keep({"key": "k3y"})
+    >>> files.read(name)
+    {'key': 'k3y'}
+    >>> oct(files.folder.stat().st_mode & 0o777)
+    '0o700'
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, value: dict[str, Any]) -> str:
+        """Keep a value, and give the name of its file for a record that is written after it.
+
+        Raises
+        ------
+        StorageError
+            It can't be written.
+        """
+        name = f"{os.urandom(16).hex()}.json"
+        try:
+            if not self.folder.exists():
+                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                sync_folder(self.folder.parent)
+            write_whole(self.folder / name, json.dumps(value).encode(), mode=0o600)
+        except OSError as error:
+            raise StorageError(f"can't keep a secret in {self.folder}: {error}") from error
+        return name
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Give what was kept.
+
+        Raises
+        ------
+        StorageError
+            It is gone, or this user may not read it.
+        """
+        path = self.folder / name
+        try:
+            value = json.loads(path.read_bytes()) if NAME.fullmatch(name) else None
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"{path} is gone: what needs it was registered anew or unregistered. "
+                "Get it from the workspace again."
+            ) from error
+        except PermissionError as error:
+            raise StorageError(
+                f"{path} holds secrets that only the user who registered them may read. Register "
+                "it with your own, or with daskrun.EnvironmentVariable(name) in their place."
+            ) from error
+        except (OSError, ValueError) as error:
+            raise StorageError(f"{path} can't be read: {error}") from error
+        if not isinstance(value, dict):
+            raise StorageError(f"{path} is not what a workspace keeps there.")
+        return value
+
+    def remove(self, name: str) -> None:
+        """Remove a value, if it is there."""
+        if NAME.fullmatch(name):
+            with suppress(OSError):
+                (self.folder / name).unlink()
+
+    def sweep(self, named: Collection[str]) -> None:
+        """Remove what processes have left that were killed before they wrote the record."""
+        try:
+            files = [path for path in self.folder.iterdir() if NAME.fullmatch(path.name)]
+        except OSError:
+            return
+        for path in files:
+            with suppress(OSError):
+                if path.name not in named and time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()

@@ -1,0 +1,133 @@
+"""The files of models in a workspace: copied in whole or not at all, copied out, and swept."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import SettingsError, StorageError
+from daskrun.storage.durable import sync_data, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+ABANDONED = 24 * 3600
+"""Seconds after which what no record names is taken for a killed process's."""
+
+
+def copy_in(source: Path, folder: Path, leave_out: Path) -> Path:
+    """Copy a model into a folder of its own below ``folder``, and give its path there.
+
+    All of it is on the disk when this returns.
+
+    Parameters
+    ----------
+    source
+        A file or folder.
+    folder
+        Of all versions of the model.
+    leave_out
+        A folder that is no part of the model: a workspace inside it would hold the copy itself.
+
+    Raises
+    ------
+    StorageError
+        It can't be copied; nothing is left of it.
+    """
+    unique = f"{time.time_ns():x}-{os.urandom(4).hex()}"
+    aside = folder / f".{unique}.partial"
+    try:
+        aside.mkdir(parents=True)
+        _copy(source, aside / source.name, leave_out)
+        for made, _, _ in os.walk(aside):
+            sync_folder(Path(made))
+        aside.rename(folder / unique)
+        for above in (folder, folder.parent):
+            sync_folder(above)
+    except BaseException as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise StorageError(f"can't copy {source} to {folder}: {error}") from error
+        raise
+    return folder / unique / source.name
+
+
+def copy_out(source: Path, target: Path, exist_ok: bool) -> None:
+    """Copy a model's file or folder to ``target``, whole or not at all.
+
+    Raises
+    ------
+    SettingsError
+        ``target`` is there, and ``exist_ok`` isn't True.
+    StorageError
+        It can't be copied.
+    """
+    if target.exists() and not exist_ok:
+        problem = f"target_dir={str(target.parent)!r} holds {target.name!r} already. Pass "
+        raise SettingsError("download", [f"{problem}exist_ok=True to replace it."])
+    aside = target.parent / f".{target.name}.{os.urandom(4).hex()}.partial"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _copy(source, aside, None)
+        if target.is_dir() and not target.is_symlink():
+            shutil.rmtree(target)
+        aside.replace(target)
+    except OSError as error:
+        raise StorageError(f"can't copy {source} to {target}: {error}") from error
+    finally:
+        _remove(aside)
+
+
+def sweep(folder: Path, known: Callable[[], Collection[str]]) -> None:
+    """Remove what killed processes left of copies that were never finished or never registered.
+
+    Parameters
+    ----------
+    folder
+        Of all versions of a model.
+    known
+        Gives the names of folders in it that a record names; asked after they were listed.
+    """
+    old = []
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    old.append(path)
+    named = known() if old else ()
+    for path in old:
+        if path.name not in named:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _copy(source: Path, target: Path, leave_out: Path | None) -> None:
+    if not source.is_dir():
+        _copy_file(str(source), str(target))
+        return
+
+    def ignored(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if Path(folder, name) == leave_out]
+
+    shutil.copytree(source, target, ignore=ignored, copy_function=_copy_file)
+
+
+def _copy_file(source: str, target: str) -> Any:
+    shutil.copy2(source, target)
+    # Opened for reading: a file that nobody may write is copied with its mode.
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        sync_data(descriptor)
+    finally:
+        os.close(descriptor)
+    return target
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
