@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,17 @@ LIMIT = 180.0
 """Seconds after which a round counts as hung."""
 
 
-def one_round(module: str, *arguments: str, environment: dict[str, str] | None = None) -> Any:
+def asked_items(usual: int) -> int:
+    """Give how many items ``--items`` asked for, in this process or the one that started it."""
+    return int(os.environ.get("DASKRUN_BENCHMARK_ITEMS", "0")) or usual
+
+
+def one_round(
+    module: str,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    limit: float = LIMIT,
+) -> Any:
     """Run ``python -m benchmarks.<module>`` and give what its last line says, as JSON.
 
     An interpreter of its own for each round: what one contestant has imported, allocated or left
@@ -25,7 +36,7 @@ def one_round(module: str, *arguments: str, environment: dict[str, str] | None =
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
-        timeout=LIMIT,
+        timeout=limit,
         check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
