@@ -81,6 +81,8 @@ class RunWatcher(SchedulerPlugin):
     async def _clear(self, scheduler: Any) -> None:
         if self.client in scheduler.clients:
             return
+        if scheduler.plugins.get(self.name) is not self:
+            return  # unregistered by the driver, or the run was resumed: another's nodes by now
         with contextlib.suppress(ValueError):  # the driver had unregistered it itself
             await scheduler.unregister_worker_plugin(None, name=self.name)
         if scheduler.plugins.get(self.name) is self:  # and not of a run that came back meanwhile

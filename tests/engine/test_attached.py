@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from clusters import Cluster
 from running import (
     END,
     SLACK,
+    Finished,
+    Watch,
     alive,
     lines,
     make_request,
@@ -27,8 +31,11 @@ from running import (
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, RunEnded
 from daskrun.core.report import RunStatus
 from daskrun.engine.cluster import GONE_LIMIT
+from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.on_dask import LOOK
+from daskrun.engine.plugin import CLIENT_GRACE
 from daskrun.script.leftovers import base_folder
+from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,7 +189,6 @@ def test_a_worker_without_daskrun_is_named_and_another_used(
 
 
 def test_a_canceled_run_leaves_the_cluster_clean(tmp_path: Path, cluster: Cluster) -> None:
-    from daskrun.engine.driver import RunControl
 
     cluster.add_worker()
     control = RunControl()
@@ -249,3 +255,33 @@ def test_a_driver_killed_on_an_attached_cluster_is_cleared_away(
 
 def test_a_driver_killed_on_the_local_target_is_cleared_away(tmp_path: Path) -> None:
     kill_a_driver(tmp_path, "local")
+
+
+DRIVE = """
+import pickle, sys
+from daskrun.engine.driver import RunControl, execute
+execute(pickle.load(open(sys.argv[1], "rb")), [], RunControl())
+"""
+
+
+def test_what_is_left_of_a_killed_driver_does_not_end_the_nodes_of_the_one_that_goes_on(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.add_worker()
+    request = make_request(tmp_path, SLOW, files=120, target=cluster.address)
+    told = tmp_path / "request"
+    told.write_bytes(pickle.dumps(request))
+    driver = subprocess.Popen([sys.executable, "-c", DRIVE, str(told)])
+    journal = request.run_folder / "journal"
+    wait_for(lambda: journal.exists() and list(Journal.read(journal, "bundle")), 30)
+    driver.kill()
+    driver.wait()
+
+    watch = Watch()
+    began = time.monotonic()
+    report = execute(replace(request, resumed=True), [watch], RunControl())
+    assert time.monotonic() - began > CLIENT_GRACE  # else what was left would not have struck
+    assert report.status is RunStatus.COMPLETED
+    assert watch.of(NodeLost) == []
+    assert len(watch.of(NodeReady)) == 1
+    assert Finished(request, report, watch).output == lines(range(120))
