@@ -139,13 +139,18 @@ class WrongResultError(DaskrunError, TypeError):
     ----------
     type_name
         The type it returned, such as ``NoneType``.
+    problem
+        What in it can't be a result of the run's format; ``""`` where the type is what is wrong.
     """
 
-    def __init__(self, type_name: str) -> None:
-        super().__init__(type_name)
+    def __init__(self, type_name: str, problem: str = "") -> None:
+        super().__init__(type_name, problem)
         self.type_name = type_name
+        self.problem = problem
 
     def __str__(self) -> str:
+        if self.problem:
+            return f"run() returned {self.problem}."
         hint = {
             "NoneType": " Is a return statement missing?",
             "str": " Write return [text] for one result.",

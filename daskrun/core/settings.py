@@ -22,6 +22,8 @@ class RunSettings:
     output_action: str = "append_row"
     """``append_row`` or ``summary_only``."""
     append_row_file_name: str = "parallel_run_step.txt"
+    append_row_format: str = "text"
+    """``text``, ``csv`` or ``jsonl``."""
     mini_batch_size: int | None = None
     """Files for a file dataset, bytes for a tabular one; None: 10 files or 1 MB."""
     partition_keys: tuple[str, ...] | None = None

@@ -21,6 +21,7 @@ LONGEST_TIME = 259_200
 LARGEST_INT = 2**31 - 1
 """The original's ``int.max``."""
 OUTPUT_ACTIONS = ("append_row", "summary_only")
+APPEND_ROW_FORMATS = ("text", "csv", "jsonl")
 LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
 
 Rule = Callable[[Any], Any]
@@ -208,6 +209,15 @@ def _file_name(value: Any) -> str:
     return value
 
 
+def _append_row_format(value: Any) -> str:
+    if isinstance(value, str) and value.lower() == "parquet":
+        raise ValueError(
+            "is not possible yet. Write append_row_format='csv' or append_row_format='jsonl', or "
+            "output_action='summary_only' and have run() write a Parquet file for each mini-batch."
+        )
+    return str(_choice("append_row_format", APPEND_ROW_FORMATS)(value))
+
+
 def _mini_batch_size(value: Any) -> int:
     """Take a number of files or of bytes: which of them it is, the step's inputs say."""
     written = "Give a number of files for a file dataset (mini_batch_size=10)"
@@ -291,6 +301,7 @@ RULES: dict[str, Rule] = {
     "source_directory": _optional(_path("source_directory='src', or leave it out")),
     "output_action": _choice("output_action", OUTPUT_ACTIONS),
     "append_row_file_name": _file_name,
+    "append_row_format": _append_row_format,
     "mini_batch_size": _optional(_mini_batch_size),
     "partition_keys": _optional(_keys),
     "error_threshold": _integer(-1, "error_threshold=10, or -1 to ignore failed items"),

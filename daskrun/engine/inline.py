@@ -22,8 +22,8 @@ from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.data.remote import RemoteFolder
 from daskrun.engine.nodes import node_config
 from daskrun.errors import PartError, StorageError
-from daskrun.output.encode import ResultEncoder
 from daskrun.output.files import OutputFiles, open_files
+from daskrun.output.formats import encoder_of
 from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
@@ -89,7 +89,7 @@ class InlineDispatcher:
         self._executor = Executor(
             self._module,
             config["inputs"],
-            ResultEncoder(config["append_row"]),
+            encoder_of(config["append_row"]),
             self._part,
             Cell(cell_memory, create=True),
             self._fetched,

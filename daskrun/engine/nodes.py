@@ -49,7 +49,10 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "parts": place.parts if place is not None else "",
         "parts_options": request.output_options,
         "files": "" if settings.appends else request.output_url,
-        "append_row": settings.append_row_settings,
+        "append_row": {
+            "format": settings.append_row_format,
+            "settings": settings.append_row_settings,
+        },
         "inputs": [asdict(source) for source in request.plan.inputs],
         "script": script_file(request),
         "sys_path": [p for p in (str(script.snapshot), str(folder), script.extra_path) if p],

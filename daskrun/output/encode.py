@@ -77,7 +77,7 @@ class ResultEncoder:
             As :meth:`check`.
         """
         if isinstance(result, (list, tuple)) or _is_series_or_array(result):
-            return self._encode_elements(result), 0
+            return self._encode_elements(result)
         if _is_frame(result):
             return self._encode_frame(result)
         raise WrongResultError(_type_name(result))
@@ -88,15 +88,15 @@ class ResultEncoder:
         self._odd.update(dict.fromkeys(new, True))
         return new
 
-    def _encode_elements(self, result: Any) -> bytes:
-        """Encode elements; they are gone through once."""
+    def _encode_elements(self, result: Any) -> tuple[bytes, int]:
+        """Encode elements, which are gone through once, and measure their header."""
         count = len(result)
         if count <= BLOCK:
-            return self._encode_block(result, count)
+            return self._encode_block(result, count), 0
         blocks, left = BytesIO(), iter(result)
         for start in range(0, count, BLOCK):
             blocks.write(self._encode_block(islice(left, BLOCK), min(BLOCK, count - start)))
-        return blocks.getvalue()
+        return blocks.getvalue(), 0
 
     def _encode_block(self, elements: Iterable[Any], count: int) -> bytes:
         if not count:

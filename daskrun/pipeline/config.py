@@ -64,6 +64,9 @@ class ParallelRunConfig:
         ``mini_batch_size``.
     append_row_file_name
         Name of the output file of ``append_row``.
+    append_row_format
+        What that file is: ``text`` as the original has it, ``str(element)`` a line, and tables with
+        a space between fields; ``csv`` with one header; ``jsonl``, one JSON value a line.
     node_count
         Dask workers that take part.
     process_count_per_node
@@ -124,6 +127,7 @@ class ParallelRunConfig:
     mini_batch_size: int | str | PipelineParameter | None = None
     partition_keys: Sequence[str] | None = None
     append_row_file_name: str = "parallel_run_step.txt"
+    append_row_format: str = "text"
     node_count: int | str | PipelineParameter = 1
     process_count_per_node: int | str | PipelineParameter | None = None
     run_invocation_timeout: float | str | PipelineParameter = 60
@@ -213,5 +217,11 @@ class ParallelRunConfig:
                 f"partition_keys={self.partition_keys!r} and "
                 f"mini_batch_size={self.mini_batch_size!r} both say what a mini-batch is. Give one "
                 "of them."
+            )
+        if self.append_row_format != "text" and self.output_action == "summary_only":
+            problems.append(
+                f"append_row_format={self.append_row_format!r} with output_action='summary_only': "
+                "no rows are appended. Leave append_row_format out, or write "
+                "output_action='append_row'."
             )
         return problems

@@ -13,6 +13,7 @@ from daskrun.engine.request import StepRequest
 from daskrun.engine.target import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.encode import read_settings
+from daskrun.output.formats import contradictions
 from daskrun.output.place import output_place
 from daskrun.pipeline.inputs import make_plan, size_notes, stored, wait_for_rows, with_size
 from daskrun.pipeline.parameter import resolve_value
@@ -153,6 +154,7 @@ class PreparedStep:
             "entry_script": str(self.code.root / self.code.entry_script),
             "inputs": [
                 {"name": name, "dataset": repr(dataset), "root": shown_url(root)}
+                | ({"registered": dataset.id} if dataset.id else {})
                 for root, (name, dataset) in zip(self._roots, self.inputs, strict=True)
             ],
             "mini_batches": plan.known if plan is not None and plan.complete else None,
@@ -250,6 +252,7 @@ def _check_step(
         settings = step.resolve(given, {})
         code = find_code(settings, workspace.folder)
         settings = step.resolve(given, _read_settings(code.script_folder))
+        found += contradictions(settings.append_row_format, settings.append_row_settings)
     except SettingsError as error:
         found += error.problems
     try:

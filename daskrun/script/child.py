@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import PartError, StorageError
-from daskrun.output.encode import ResultEncoder
 from daskrun.output.files import OutputFiles, open_files
+from daskrun.output.formats import encoder_of
 from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
@@ -110,7 +110,7 @@ class ScriptProcess:
             ) -> list[str]:
                 return files.wait(bundle, index, labels(load))
 
-        encoder = ResultEncoder(config["append_row"])
+        encoder = encoder_of(config["append_row"])
         inputs = config["inputs"]
         return Executor(module, inputs, encoder, part, self._cell, fetched, release, tables)
 

@@ -102,6 +102,8 @@ BAD = [
     ("append_row_file_name", "", "is not a file name"),
     ("append_row_file_name", "..", "can't be the output's name"),
     ("append_row_file_name", "_daskrun", "can't be the output's name"),
+    ("append_row_format", "xml", "append_row_format='csv' or append_row_format='jsonl'."),
+    ("append_row_format", "parquet", "append_row_format='parquet' is not possible yet. Write "),
     ("append_row_file_name", "a\nb", r"has '\n'"),
     ("node_count", 0, "node_count=0 is out of range: it must be 1 or more. Write node_count=1."),
     ("node_count", "two", "node_count='two' is not a whole number"),

@@ -1,9 +1,11 @@
 """Runs whose data and output are on S3, end to end."""
 
+import csv
 import json
 import logging
 import os
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -244,3 +246,22 @@ def test_rows_that_were_not_put_when_their_process_died_are_handed_back(tmp_path
         assert "process000 had finished when it died" in note
         assert "had not yet put that to the output's URL" in note
     assert len(bucket.keys()) == 1
+
+
+@pytest.mark.parametrize("name", ["csv", "jsonl"])
+def test_formats_on_s3(work, bucket, cloud, name):
+    (work.path / "score.py").write_text(
+        "import os\n\ndef run(mini_batch):\n"
+        "    return [{'file': os.path.basename(p), 'text': 'x,' * 50000} for p in mini_batch]\n"
+    )
+    output = PipelineData("scores", datastore=cloud)
+    step = work.make_step(output=output, compute_target=None, append_row_format=name)
+    run = work.submit(step)
+    assert run.wait_for_completion() == "Completed"
+    path = run.get_steps()[0].get_output_data("scores").path_on_datastore
+    text = bucket.get(f"store/{path}/parallel_run_step.txt").decode()
+    if name == "csv":
+        found = list(csv.DictReader(StringIO(text, newline="")))
+    else:
+        found = [json.loads(line) for line in text.splitlines()]
+    assert found == [{"file": f"{n}.txt", "text": "x," * 50000} for n in range(10)]

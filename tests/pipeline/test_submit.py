@@ -53,7 +53,7 @@ def test_the_whole_way_and_again_with_other_values(work, capsys):
     again.wait_for_completion()
     assert result_of(again, "down2") == "7.txt: 7\n"
     assert again.id > run.id
-    assert work.ws.experiments == ["trial"]
+    assert list(work.ws.experiments) == ["trial"]
 
 
 def test_what_the_run_folder_tells(work):
@@ -202,6 +202,20 @@ def test_a_broken_settings_file(work):
         work.submit()
 
 
+def test_the_format_of_rows_is_said_once(work):
+    run = work.submit(append_row_format="csv")
+    run.wait_for_completion()
+    rows = "".join(f"{n}.txt: {n}\r\n" for n in range(10))
+    assert result_of(run, "csv") == f"result\n{rows}".replace("\r", "")  # as text is read
+    (work.path / "parallel_run_step.settings.json").write_text(
+        '{"append_row": {"pandas.DataFrame.to_csv": {"sep": ";"}}}'
+    )
+    with pytest.raises(SettingsError, match=r"append_row_format='csv' says .* says sep=\";\"\."):
+        work.submit(append_row_format="csv")
+    with pytest.raises(SettingsError, match="append_row_format='csv' with output_action='summ"):
+        work.make_step(append_row_format="csv", output_action="summary_only")
+
+
 def test_an_output_that_cannot_be_written(work):
     blocked = work.path / "blocked"
     blocked.mkdir()
@@ -291,14 +305,14 @@ def test_runs_can_be_found_again(work, monkeypatch):
     experiment = Experiment(work.ws, "trial")
     assert experiment.get_run(run.id) is run
     monkeypatch.setattr(experiment_file, "_live", {})  # as another process sees it
-    found = experiment.get_runs()
+    found = list(experiment.get_runs())
     assert [each.id for each in found] == [run.id]
     assert found[0].wait_for_completion(show_output=True) == "Completed"
     assert found[0].sentence == "4 of 4 mini-batches succeeded."
     assert result_of(found[0], "down") == EXPECTED
     assert "Completed" in RunDetails(found[0]).text()
     found[0].cancel()  # it has ended: nothing to do
-    assert other.get_runs() == []
+    assert list(other.get_runs()) == []
     with pytest.raises(NameNotFoundError, match="no run has the name"):
         other.get_run(run.id)
 

@@ -1,0 +1,131 @@
+"""Each output format: the same bytes for any number of processes, with faults and resumed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import multiprocessing
+import os
+import signal
+from dataclasses import replace
+from io import StringIO
+from typing import TYPE_CHECKING
+
+import pytest
+from running import Watch, make_request, run_request
+
+from daskrun.core.report import RunStatus
+from daskrun.engine.checkpoints import KILL_AT
+from daskrun.engine.driver import RunControl, execute
+from daskrun.script.leftovers import base_folder, clear_leftovers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
+FILES = 60
+LISTS = """
+import os, signal
+from pathlib import Path
+
+def rows(n):
+    return {"n": n, "text": 'say "%d",' % n * (n % 3), "none": None}
+
+def run(mini_batch):
+    numbers = [int(open(path).read()) for path in mini_batch]
+    again = Path("@tmp@", f"tried{numbers[0]}")
+    if "@kill@" and numbers[0] % 25 == 0 and not again.exists():
+        again.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [rows(n) for n in numbers]
+"""
+FRAMES = LISTS.replace(
+    "return [rows(n) for n in numbers]",
+    "import pandas\n    return pandas.DataFrame(map(rows, numbers))",
+)
+ROWS = [{"n": n, "text": f'say "{n}",' * (n % 3), "none": None} for n in range(FILES)]
+NAME = {"append_row_file_name": "rows.out"}
+
+
+def script(tmp_path: Path, code: str, kill: str = "") -> str:
+    return code.replace("@tmp@", str(tmp_path)).replace("@kill@", kill)
+
+
+def expected(name: str) -> bytes:
+    if name == "jsonl":
+        return b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
+    text = StringIO(newline="")
+    writer = csv.DictWriter(text, ["n", "text", "none"])  # of RFC 4180 as it comes
+    writer.writeheader()
+    writer.writerows(ROWS)
+    return text.getvalue().encode()
+
+
+@pytest.mark.parametrize("code", [LISTS, FRAMES], ids=["lists", "frames"])
+@pytest.mark.parametrize("name", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("target", "processes", "kill"),
+    [("inline", 1, ""), (None, 1, "yes"), (None, 4, "yes")],
+    ids=["inline", "one", "four"],
+)
+def test_the_same_bytes_wherever_it_runs(tmp_path, code, name, target, processes, kill):
+    code = script(tmp_path, code, kill)
+    values = {"process_count_per_node": processes, "append_row_format": name}
+    run = run_request(
+        make_request(tmp_path, code, files=FILES, size=5, target=target, **values, **NAME)
+    )
+    assert run.report.status is RunStatus.COMPLETED
+    assert (run.report.items_succeeded, run.report.retried > 0) == (FILES, bool(kill))
+    assert run.output == expected(name)
+    assert run.report.warnings == ()
+
+
+@pytest.mark.parametrize("point", ["journalled:2", "finalizing"])
+@pytest.mark.parametrize("name", ["csv", "jsonl"])
+def test_the_same_bytes_when_the_driver_was_killed(tmp_path, name, point):
+    code = script(tmp_path, LISTS)
+    request = make_request(
+        tmp_path, code, files=FILES, size=5, target="inline", append_row_format=name, **NAME
+    )
+
+    def go() -> None:
+        os.environ[KILL_AT] = point
+        execute(request, [Watch()], RunControl())
+        os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=go)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGKILL
+    clear_leftovers(base_folder())
+    report = execute(replace(request, resumed=True), [Watch()], RunControl())
+    assert report.status is RunStatus.COMPLETED
+    assert (request.output_folder / "rows.out").read_bytes() == expected(name)
+
+
+def test_columns_that_differ_are_warned_of(tmp_path):
+    code = """
+    def run(mini_batch):
+        n = int(open(mini_batch[0]).read())
+        return [{"a" if n < 3 else "b": n}]
+    """
+    run = run_request(
+        make_request(tmp_path, code, files=5, target="inline", append_row_format="csv")
+    )
+    assert run.output == b"a\r\n0\r\n1\r\n2\r\n3\r\n4\r\n"
+    assert len(run.report.warnings) == 2
+    assert "mini-batch 3 has the header 'b', the output has 'a'" in run.report.warnings[0]
+
+
+def test_a_result_that_the_format_cannot_hold_fails_its_mini_batch(tmp_path):
+    code = "def run(mini_batch):\n    return [float(open(mini_batch[0]).read()) / 0.5 or {1, 2}]\n"
+    run = run_request(
+        make_request(
+            tmp_path, code, files=3, target="inline", append_row_format="jsonl", run_max_try=1
+        )
+    )
+    assert (run.report.succeeded, run.report.failed) == (2, 1)
+    assert run.output == b"2.0\n4.0\n"
+    message = run.report.errors[0].message
+    assert "run() returned a value of type set, {1, 2}, which JSON can't hold" in message
