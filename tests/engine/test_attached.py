@@ -189,7 +189,6 @@ def test_a_worker_without_daskrun_is_named_and_another_used(
 
 
 def test_a_canceled_run_leaves_the_cluster_clean(tmp_path: Path, cluster: Cluster) -> None:
-
     cluster.add_worker()
     control = RunControl()
 
