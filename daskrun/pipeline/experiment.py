@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.tags import has_tags, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline import lifetime
 from daskrun.pipeline.drive import PipelineDriver
@@ -23,11 +24,15 @@ from daskrun.workspace.run_folder import STORY, RunFolder
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import builtins
+    from collections.abc import Iterator, Mapping
 
+    from daskrun.core.tags import Wanted
     from daskrun.workspace.workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
+RECORDS = "experiments"
+"""Kind of their records."""
 logger = logging.getLogger("daskrun")
 _said: set[str] = set()
 """Notes that were said in this process: once is enough."""
@@ -97,8 +102,8 @@ class Experiment:
             if note not in _said:
                 _said.add(note)
                 logger.warning(note)
-        if not self.workspace.records.numbers("experiments", self.name):
-            self.workspace.records.create("experiments", self.name, {"created": time.time()})
+        if not self.workspace.records.numbers(RECORDS, self.name):
+            self.workspace.records.create(RECORDS, self.name, {"created": time.time()})
         run_id = new_run_id()
         try:
             driver, steps = self._set_up(run_id, prepared, given)
@@ -135,9 +140,59 @@ class Experiment:
         ]
         return PipelineRun(self.workspace, whole, steps)
 
-    def get_runs(self) -> list[PipelineRun]:
-        """Give the runs of this experiment, the newest first."""
-        return [self.get_run(run_id) for run_id in reversed(self._run_ids())]
+    def get_runs(self, tags: Wanted = None, properties: Wanted = None) -> Iterator[PipelineRun]:
+        """Give the runs of this experiment one by one, the newest first.
+
+        Parameters
+        ----------
+        tags
+            Those with all of these only: names, ``['name', 'value']`` pairs, or a dict.
+        properties
+            Likewise; see :meth:`~daskrun.pipeline.metrics.FolderRun.get_properties`.
+
+        Examples
+        --------
+        >>> newest = next(Experiment(ws, "digits").get_runs())  # doctest: +SKIP
+        """
+        problems = wanted_problems("tags", tags) + wanted_problems("properties", properties)
+        if problems:
+            raise SettingsError("get_runs", problems)
+        return self._runs(tags, properties)
+
+    def _runs(self, tags: Wanted, properties: Wanted) -> Iterator[PipelineRun]:
+        for run_id in reversed(self._run_ids()):
+            try:
+                run = self.get_run(run_id)
+                wanted = (not tags or has_tags(run.tags, tags)) and (
+                    not properties or has_tags(run.properties, properties)
+                )
+            except NameNotFoundError:  # its folder was removed meanwhile
+                continue
+            if wanted:
+                yield run
+
+    @staticmethod
+    def list(workspace: Workspace, experiment_name: str | None = None) -> builtins.list[Experiment]:
+        """Give the experiments that something was submitted to, sorted by name.
+
+        Parameters
+        ----------
+        workspace
+            Where.
+        experiment_name
+            That one only, if there is one.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from daskrun import Workspace
+        >>> Experiment.list(Workspace.create("trial", path=tempfile.mkdtemp()))
+        []
+        """
+        if problems := workspace_problems(workspace):
+            raise SettingsError("Experiment.list", problems)
+        names = workspace.records.names(RECORDS)
+        return [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
 
     def _check(self, pipeline: Pipeline, regenerate_outputs: bool) -> None:
         problems = []
@@ -154,8 +209,8 @@ class Experiment:
             raise SettingsError("submit", problems)
 
     def _set_up(
-        self, run_id: str, prepared: list[PreparedStep], given: Mapping[str, Any]
-    ) -> tuple[PipelineDriver, list[StepRun]]:
+        self, run_id: str, prepared: builtins.list[PreparedStep], given: Mapping[str, Any]
+    ) -> tuple[PipelineDriver, builtins.list[StepRun]]:
         """Make the folders of the run and its steps, and start the driver that knows them."""
         runs = self.workspace.runs_folder
         common = {
@@ -192,7 +247,7 @@ class Experiment:
             raise
         return driver, steps
 
-    def _undo(self, run_id: str, prepared: list[PreparedStep]) -> None:
+    def _undo(self, run_id: str, prepared: builtins.list[PreparedStep]) -> None:
         """Remove what a submit that failed has made."""
         shutil.rmtree(self.workspace.runs_folder / run_id, ignore_errors=True)
         for each in prepared:
@@ -200,7 +255,7 @@ class Experiment:
             shutil.rmtree(self.workspace.runs_folder / name, ignore_errors=True)
             each.undo_output(name)
 
-    def _run_ids(self) -> list[str]:
+    def _run_ids(self) -> builtins.list[str]:
         """Give the ids of this experiment's pipeline runs, the oldest first."""
         found = []
         for file in sorted(self.workspace.runs_folder.glob(f"*/{STORY}")):

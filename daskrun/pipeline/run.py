@@ -61,6 +61,11 @@ class SubmittedRun(FolderRun):
         return self._state.status
 
     @property
+    @abstractmethod
+    def parent(self) -> PipelineRun | None:
+        """The pipeline's run that this is a step of; None for that itself."""
+
+    @property
     def sentence(self) -> str:
         """What happened, once it has ended."""
         return self._state.sentence
@@ -275,6 +280,11 @@ class StepRun(SubmittedRun):
         self._whole: PipelineRun | None = None
 
     @property
+    def parent(self) -> PipelineRun | None:
+        """The pipeline's run that this is a step of."""
+        return self._whole
+
+    @property
     def progress(self) -> Any:
         """How far it is: a :class:`~daskrun.core.report.Progress`, None where that isn't known."""
         return self._state.progress
@@ -332,6 +342,10 @@ class PipelineRun(SubmittedRun):
         self._step_runs = list(steps)
         for step in self._step_runs:
             step._whole = self
+
+    @property
+    def parent(self) -> None:
+        """None: it is a step of no other."""
 
     def get_steps(self) -> list[StepRun]:
         """Give the runs of the steps, in their order."""

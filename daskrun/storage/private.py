@@ -13,7 +13,7 @@ from daskrun.errors import StorageError
 from daskrun.storage.durable import sync_folder, write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
 NAME = re.compile(r"[0-9a-f]{32}\.json", re.ASCII)
@@ -94,13 +94,19 @@ class PrivateFiles:
             with suppress(OSError):
                 (self.folder / name).unlink()
 
-    def sweep(self, named: Collection[str]) -> None:
-        """Remove what processes have left that were killed before they wrote the record."""
-        try:
-            files = [path for path in self.folder.iterdir() if NAME.fullmatch(path.name)]
-        except OSError:
-            return
-        for path in files:
-            with suppress(OSError):
-                if path.name not in named and time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
+    def sweep(self, known: Callable[[], Collection[str]]) -> None:
+        """Remove what processes have left that were killed before they wrote the record.
+
+        ``known`` gives the names of the files that records need; it is asked only where old files
+        have been found.
+        """
+        old = []
+        with suppress(FileNotFoundError):
+            for path in self.folder.iterdir():
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > ABANDONED:
+                        old.append(path)
+        named = known() if old else ()
+        for path in old:
+            if path.name not in named:
+                self.remove(path.name)

@@ -402,14 +402,14 @@ def _register(
         raise SettingsError("datastore", [problem])
     workspace.records.numbers(KIND, name)  # refuses a name that can't be one
     files = PrivateFiles(workspace.private_folder)
-    before = workspace.records.values_of(KIND, [name], "private")
+    before = workspace.records.latest(KIND, name)
     record = keep(root, options, files)
     try:
         workspace.records.create(KIND, name, record, None if overwrite else 1)
     except BaseException:
         files.remove(record.get("private", ""))
         raise
-    for file in before:
-        files.remove(file)
+    if before is not None:
+        files.remove(before[1].get("private", ""))
     workspace.sweep_private()
     return Datastore(workspace, name)

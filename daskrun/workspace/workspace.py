@@ -273,14 +273,15 @@ class Workspace:
 
     def sweep_private(self) -> None:
         """Remove what killed processes left in the private folder and no record names."""
+        PrivateFiles(self.private_folder).sweep(self._needed_secrets)
+
+    def _needed_secrets(self) -> set[str]:
         from daskrun.workspace.datastore import KIND as DATASTORES
 
-        named = [
-            file
-            for kind in (DATASETS, DATASTORES)
-            for file in self.records.values_of(kind, self.records.names(kind), "private")
-        ]
-        PrivateFiles(self.private_folder).sweep(named)
+        records = self.records
+        newest = (records.latest(DATASTORES, name) for name in records.names(DATASTORES))
+        needed = {str(each[1]["private"]) for each in newest if each and "private" in each[1]}
+        return needed.union(records.values_of(DATASETS, records.names(DATASETS), "private"))
 
     def reference_to(self, named: Any) -> dict[str, str]:
         """Give what a datastore or compute target is found by, also one of another workspace."""

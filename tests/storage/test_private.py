@@ -45,6 +45,10 @@ def test_sweep_leaves_what_is_named_or_new(tmp_path):
     named, old, new = files.keep({}), files.keep({}), files.keep({})
     for name in (named, old):
         os.utime(tmp_path / name, (0, 0))
-    files.sweep([named])
+    files.sweep(lambda: [named])
     assert sorted(os.listdir(tmp_path)) == sorted([named, new])
-    PrivateFiles(tmp_path / "none").sweep([])
+    os.utime(tmp_path / new, (0, 0))
+    files.remove(named)
+    files.sweep(list)
+    assert os.listdir(tmp_path) == []
+    PrivateFiles(tmp_path / "none").sweep(lambda: pytest.fail("nothing is old"))

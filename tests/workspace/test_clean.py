@@ -188,7 +188,7 @@ def test_whole_runs_where_they_are_asked_for(ws):
     removed = found.remove()
     assert (len(removed.removed), removed.kept) == (3, ())
     assert list(ws.runs_folder.iterdir()) == []
-    assert Experiment(ws, "trial").get_runs() == []
+    assert list(Experiment(ws, "trial").get_runs()) == []
     [output] = ws.folder.rglob("parallel_run_step.txt")
     assert len(output.read_text().split()) == 9
 
