@@ -6,7 +6,6 @@ import sys
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from daskrun.errors import (
     ResumeError,
     SettingsError,
 )
+from daskrun.pipeline.loggable import check_name, checked, image, many, shown
 from daskrun.script import context
 from daskrun.storage import metrics
 from daskrun.storage.metrics import MetricFolder, folded
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daskrun.pipeline.experiment import Experiment
+
+NOTED = ("kind", "experiment", "script", "host", "python", "pipeline_run", "name", "entry_script")
+"""What of a run's story are its properties."""
 
 
 class Run(ABC):
@@ -95,7 +98,7 @@ class Run(ABC):
         StorageError
             The run's folder can't be written.
         """
-        value = _checked("log", name, value, "write log(name, 0.95), log_list() for many")
+        value = checked("log", name, value, "write log(name, 0.95), log_list() for many")
         self._add(metrics.VALUE, name, value, description)
 
     def log_list(self, name: str, value: Sequence[Any], description: str = "") -> None:
@@ -103,7 +106,7 @@ class Run(ABC):
 
         See :meth:`log` for what is raised.
         """
-        values = _many("log_list", name, "value", value)
+        values = many("log_list", name, "value", value)
         self._add(metrics.LIST, name, values, description)
 
     def log_row(self, name: str, description: str = "", **columns: Any) -> None:
@@ -114,8 +117,8 @@ class Run(ABC):
         if not columns:
             raise SettingsError("log_row", [f"{name!r} has no column. Write log_row(name, x=1)."])
         hint = "write one value for each column"
-        row = {key: _checked("log_row", key, value, hint) for key, value in columns.items()}
-        _check_name("log_row", name)
+        row = {key: checked("log_row", key, value, hint) for key, value in columns.items()}
+        check_name("log_row", name)
         self._add(metrics.ROW, name, row, description)
 
     def log_table(
@@ -127,9 +130,9 @@ class Run(ABC):
         """
         example = "Write log_table(name, {'x': [1, 2], 'y': [0.6, 0.7]})."
         if not isinstance(value, Mapping) or not value:
-            raise SettingsError("log_table", [f"value={_shown(value)} has no columns. {example}"])
+            raise SettingsError("log_table", [f"value={shown(value)} has no columns. {example}"])
         table = {
-            str(column): _many("log_table", name, str(column), values)
+            str(column): many("log_table", name, str(column), values)
             for column, values in value.items()
         }
         if len({len(values) for values in table.values()}) > 1:
@@ -150,13 +153,13 @@ class Run(ABC):
         SettingsError
             There isn't one of them, or it can't be read.
         """
-        _check_name("log_image", name)
-        image, ending = _image(path, plot)
-        self._add_image(name, image, ending, description)
+        check_name("log_image", name)
+        data, ending = image(path, plot)
+        self._add_image(name, data, ending, description)
 
     def tag(self, key: str, value: str | None = None) -> None:
         """Set a tag; one of that name is replaced."""
-        _check_name("tag", key)
+        check_name("tag", key)
         self._add(metrics.TAG, key, None if value is None else str(value), "")
 
     def get_metrics(self, name: str | None = None, recursive: bool = False) -> dict[str, Any]:
@@ -192,6 +195,11 @@ class Run(ABC):
         """Give the tags that were set so far."""
         return metrics.tags(self._records(self.id))
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags that were set so far."""
+        return self.get_tags()
+
     def _metrics_of(self, run_id: str, name: str | None) -> dict[str, Any]:
         found = folded(self._records(run_id))
         return found if name is None else {key: found[key] for key in (name,) if key in found}
@@ -222,6 +230,20 @@ class FolderRun(Run):
     @abstractmethod
     def folder(self) -> Path:
         """Where everything that is known of it is kept."""
+
+    def get_properties(self) -> dict[str, str]:
+        """Give what was noted of the run when it was submitted, as texts; it never changes.
+
+        That is what kind of run it is, its experiment, program, host and Python, and the entry
+        script of a step.
+        """
+        story = RunFolder(self.folder).story()
+        return {name: str(story[name]) for name in NOTED if story.get(name) is not None}
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """What :meth:`get_properties` gives."""
+        return self.get_properties()
 
     def _add(self, kind: str, name: str, value: Any, description: str) -> None:
         MetricFolder(self.folder, self._writer).add(kind, name, value, description)
@@ -373,61 +395,3 @@ class ScriptInputs(Mapping[str, Any]):
 
 
 _by_hand = OfflineRun()
-
-
-def _check_name(method: str, name: object) -> None:
-    if not isinstance(name, str) or not name.strip():
-        raise SettingsError(method, [f"name={_shown(name)} is not a name. Write name='loss'."])
-
-
-def _checked(method: str, name: object, value: Any, hint: str) -> Any:
-    """Give a value as JSON has it."""
-    _check_name(method, name)
-    if isinstance(value, bool | int | float | str) or value is None:
-        return value
-    for step in ("item", "numpy"):  # numpy's and most tensors' own way; TensorFlow's by numpy
-        if callable(getattr(value, step, None)):
-            try:
-                return _checked(method, name, getattr(value, step)(), hint)
-            except (ValueError, RuntimeError, TypeError, SettingsError):
-                break  # more than one element
-    kind = type(value).__name__
-    problem = f"{name}={_shown(value)} is of type {kind}, not a number, text or flag: {hint}."
-    raise SettingsError(method, [problem])
-
-
-def _many(method: str, name: str, argument: str, values: Any) -> list[Any]:
-    _check_name(method, name)
-    if hasattr(values, "tolist"):  # arrays, Series
-        values = values.tolist()
-    if isinstance(values, str | Mapping) or not hasattr(values, "__iter__"):
-        problem = f"{argument}={_shown(values)} is not a list. Write {argument}=[0.6, 0.7]."
-        raise SettingsError(method, [problem])
-    hint = "write a list of such values"
-    return [_checked(method, argument, value, hint) for value in values]
-
-
-def _image(path: Any, plot: Any) -> tuple[bytes, str]:
-    """Give the bytes of an image and what its file's name ends with."""
-    example = "Write log_image(name, path='roc.png') or log_image(name, plot=plt)."
-    if (path is None) == (plot is None):
-        given = "neither path nor plot" if path is None else "both path and plot"
-        raise SettingsError("log_image", [f"there is {given}. {example}"])
-    if plot is not None:
-        if not callable(getattr(plot, "savefig", None)):
-            problem = f"plot={_shown(plot)} is no figure: it has no savefig(). {example}"
-            raise SettingsError("log_image", [problem])
-        image = BytesIO()
-        plot.savefig(image, format="png")
-        return image.getvalue(), ".png"
-    try:
-        return Path(path).read_bytes(), Path(path).suffix
-    except (OSError, TypeError, ValueError) as error:
-        raise SettingsError(
-            "log_image", [f"path={path!r} can't be read: {error}. {example}"]
-        ) from error
-
-
-def _shown(value: object) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 100 else f"{text[:97]}..."
