@@ -131,7 +131,13 @@ def ray(place: Path, items: int, address: str) -> None:
     import ray as tool
 
     left, folder = _left(place, items)
-    tool.init(num_cpus=WORKERS, include_dashboard=False, object_store_memory=200 * 2**20)
+    for attempt in range(1, TRIES + 1):  # what is left of one whose driver was killed disturbs it
+        try:
+            tool.init(num_cpus=WORKERS, include_dashboard=False, object_store_memory=200 * 2**20)
+            break
+        except Exception:
+            if attempt == TRIES:
+                raise
     context = tool.data.DataContext.get_current()
     context.max_errored_blocks = -1
 
