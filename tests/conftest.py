@@ -23,6 +23,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests look for what runs leave behind: each process of them has a temporary folder of its own.
     # A short name: sockets lie in it.
     tempfile.tempdir = tempfile.mkdtemp(prefix=os.environ["PYTEST_XDIST_WORKER"])
+    os.chmod(tempfile.tempdir, 0o755)  # PostgreSQL's server is another user's
     os.environ["TMPDIR"] = tempfile.tempdir
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from daskrun.core.report import Report
     from daskrun.engine.request import StepRequest
 
+DRIVE = """
+import pickle, sys
+from daskrun.engine.driver import RunControl, execute
+execute(pickle.load(open(sys.argv[1], "rb")), [], RunControl())
+"""
 CALLS = """
 import os
 def run(mini_batch, context):
@@ -63,17 +70,17 @@ def drive(request: StepRequest, watch: Watch | None = None) -> Report:
 
 def killed(request: StepRequest, kill_at: str) -> None:
     """Drive a run in a process of its own, which is killed at a point of the commit."""
-    context = multiprocessing.get_context("fork")
-
-    def go() -> None:
-        os.environ[KILL_AT] = kill_at
-        execute(request, [Watch()], RunControl())
-        os._exit(0)
-
-    process = context.Process(target=go)
-    process.start()
-    process.join(30)
-    assert process.exitcode == -signal.SIGKILL
+    told = request.run_folder / "request"
+    told.write_bytes(pickle.dumps(request))
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVE, str(told)],
+        env={**os.environ, KILL_AT: kill_at},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    told.unlink()
     clear_leftovers(base_folder())  # as the next run would, if it had anything to run
 
 
@@ -305,6 +312,31 @@ def test_cuts_that_surveys_found_are_not_looked_for_again(tmp_path: Path) -> Non
     assert output(request) == b"".join(b"%d\n" % n for n in range(4000)) * 2
     keys = Counter(json.dumps(r["key"]) for r in Journal.read(journal, "survey"))
     assert set(keys.values()) == {1}
+
+
+def test_a_count_that_ended_the_run_is_made_again(tmp_path: Path) -> None:
+    data = tmp_path / "tables"
+    data.mkdir()
+    for name in ("one.csv", "two.csv", "three.csv"):
+        (data / name).write_text("a,b\n" + "".join(f'{n},"x"\n' for n in range(400)))
+
+    def plan() -> TablePlan:
+        dataset = Dataset.Tabular.from_delimited_files(str(data)).skip(500)
+        return TablePlan([("t", dataset.resolve())], 2048)
+
+    code = CALLS.format(calls=str(tmp_path / "calls"), body="return mini_batch[['a']]")
+    request = make_request(
+        tmp_path, code, plan=plan(), size=2048, target="inline", error_threshold=-1
+    )
+    (data / "two.csv").rename(tmp_path / "aside.csv")
+    report = drive(request)
+    assert report.status is RunStatus.FAILED
+    assert "some can't be read" in report.sentence
+    (tmp_path / "aside.csv").rename(data / "two.csv")
+    report = drive(resumed(request, plan=plan()))
+    assert report.status is RunStatus.COMPLETED, report.sentence
+    rows = [n for _ in range(3) for n in range(400)][500:]
+    assert output(request) == b"".join(b"%d\n" % n for n in rows)
 
 
 def test_real_processes_go_on_too(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -21,10 +22,17 @@ from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings
 from daskrun.engine.commit import Recorder
 from daskrun.engine.replay import Replay, read_past
+from daskrun.storage import journal
 from daskrun.storage.journal import Journal
 
 ROW = 10
 """Bytes of each mini-batch's rows."""
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "sync_data", lambda _: None)
+    monkeypatch.setattr(journal, "sync_folder", lambda _: None)
 
 
 class FakePlan:
@@ -151,9 +159,10 @@ class Drivers(RuleBasedStateMachine):
 
     def let_come_back(self, data: st.DataObject, *, crash: bool) -> None:
         number = data.draw(st.sampled_from(sorted(self.bundles)))
-        bundle = self.bundles.pop(number)
+        bundle = self.bundles[number]
         done = data.draw(st.integers(0, len(bundle.entries)))
         statuses = data.draw(st.lists(st.sampled_from([0, 0, 1]), min_size=done, max_size=done))
+        del self.bundles[number]  # not before: a draw may end the example
         self.give_back(bundle, statuses, crash=crash)
 
     def give_back(self, bundle: Bundle, statuses: list[int], *, crash: bool) -> None:
@@ -192,8 +201,14 @@ class Drivers(RuleBasedStateMachine):
             assert attempt <= self.tries
 
     def teardown(self) -> None:
-        if not hasattr(self, "ledger"):
-            return
+        if hasattr(self, "ledger"):
+            try:
+                self.come_to_an_end()
+            finally:
+                self.journal.close()
+                shutil.rmtree(self.folder)
+
+    def come_to_an_end(self) -> None:
         while self.ledger.finished is None:
             self.handle(RoomFor("n", 100, 0.0))
             for number in sorted(self.bundles):
@@ -221,8 +236,6 @@ class Drivers(RuleBasedStateMachine):
         self.resume(retry=False)
         assert (self.committed, self.skipped) == before
         assert not self.ledger.has_work(0.0)
-        self.journal.close()
-        shutil.rmtree(self.folder)
 
 
 TestDrivers = Drivers.TestCase
