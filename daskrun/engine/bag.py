@@ -36,8 +36,11 @@ def submit(
     name: str,
     messages: Sequence[dict[str, Any]],
     address: str,
-) -> list[Any]:
-    """Submit one bundle for each message to one worker, and none other; give their futures."""
+) -> dict[int, Any]:
+    """Submit one bundle for each message to one worker, and none other.
+
+    Gives the future of each by its ``number``.
+    """
     from distributed import futures_of
 
     persisted = client.persist(
@@ -48,4 +51,4 @@ def submit(
         optimize_graph=False,
     )
     futures = {future.key[1]: future for future in futures_of(persisted)}
-    return [futures[i] for i in range(len(messages))]
+    return {message["number"]: futures[i] for i, message in enumerate(messages)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
 import time
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError
@@ -182,43 +184,87 @@ class Connection:
         """Whether the client is connected."""
         return self.client is not None and self.client.status == "running"
 
-    def look(self, now: float) -> str:
+    def look(self, now: float) -> tuple[str, str]:
         """Say how the connection is; ask often.
 
         Returns
         -------
         str
             ``fine``; ``broken``; ``back`` once, when it is there again, maybe to another scheduler
-            at the same address; ``gone`` when it was broken for :data:`GONE_LIMIT`; ``closed``
-            when the client that was given is, by somebody or as it has given up.
+            at the same address; ``gone`` when it was broken for :data:`GONE_LIMIT`, or when the
+            client that was given is closed, by somebody or as it has given up.
+        str
+            The same in words.
         """
+        scheduler = f"the Dask scheduler {self.address}"
         if self.there:
             self.seen = now
             # a break that was over before anybody looked has canceled every future too
             before, self._comm = self._comm, self.client.scheduler_comm
-            return "fine" if before is self._comm else "back"
+            if before is self._comm:
+                return "fine", ""
+            return "back", f"the connection to {scheduler} was broken"
+        away = f"{now - self.seen:.0f} s"
         if self.client.status in ("closing", "closed"):
-            return "closed"
-        return "gone" if now > self.seen + GONE_LIMIT else "broken"
+            closed = "the Dask client given as the run's target is closed"
+            return "gone", f"{closed}; {scheduler} was last seen {away} before"
+        if now > self.seen + GONE_LIMIT:
+            return "gone", f"{scheduler} is gone (for {away})"
+        return "broken", f"the connection to {scheduler} is broken"
 
     def call_on(
         self,
         addresses: list[str],
         function: Callable[..., object],
         *args: Any,
-        failed: Callable[[str], None] | None = None,
+        limit: float | None = None,
+        failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Have a function called on workers; nobody waits: a stopped worker answers never."""
+        """Have a function called on workers; nobody waits: a stopped worker answers never.
+
+        Parameters
+        ----------
+        limit
+            Seconds after which that is taken for a failure, a TimeoutError.
+        failed
+            Told of one, on the event loop.
+        """
 
         async def call() -> None:
             try:
-                await self.client._run(function, *args, workers=addresses)
+                run = self.client._run(function, *args, workers=addresses)
+                await asyncio.wait_for(run, limit)
             except Exception as error:  # noqa: BLE001  (told where somebody wants to know)
                 logger.info("run %s: calling %s: %s", self._run_id, addresses, error)
                 if failed is not None:
-                    failed(f"{type(error).__name__}: {error}")
+                    failed(error)
 
         self.client.loop.add_callback(call)
+
+    def fetch(self, future: Any, limit: float, tell: Callable[[Any], None]) -> None:
+        """Fetch the result of a future that is done, and tell it or the error, on the event loop.
+
+        The client's own ``gather`` joins what is asked for at about the same time into one request,
+        so that a worker that does not answer would hold up the results of all others.
+        """
+
+        async def fetch() -> None:
+            try:
+                tell(await self._result(future, limit))
+            except asyncio.CancelledError:
+                tell(CancelledError("the client was closed"))
+            except Exception as error:  # noqa: BLE001  (told)
+                tell(error)
+
+        self.client.loop.add_callback(fetch)
+
+    async def _result(self, future: Any, limit: float) -> Any:
+        if future.status != "finished":
+            return await asyncio.wait_for(future._result(), limit)  # raises what it failed with
+        answer = await asyncio.wait_for(self.client.scheduler.gather(keys=[future.key]), limit)
+        if answer["status"] != "OK":
+            raise CancelledError(f"no worker has the result of {future.key} any more")
+        return answer["data"][future.key]
 
     def cancel(self, futures: list[Any]) -> None:
         """Cancel futures, from any thread: on the event loop ``Future.cancel`` does nothing."""

@@ -24,6 +24,7 @@ from daskrun.core.events import (
 )
 from daskrun.core.outcome import ProcessInfo
 from daskrun.engine import worker as side
+from daskrun.engine.assignment import MOST_FAILURES, Assignment
 from daskrun.engine.bag import submit
 from daskrun.engine.cluster import Abandoned, Connection
 from daskrun.engine.dashboard import connect_when_asked
@@ -47,8 +48,8 @@ LOOK = 1.0
 """Seconds between two looks at the connection while nothing comes back."""
 FETCH_LIMIT = 20.0
 """Seconds that fetching one bundle's result may take: kilobytes, from a worker that has it."""
-MOST_FAILURES = 3
-"""Dask tasks in a row that may fail on a worker before it is given up."""
+BEGIN_LIMIT = 30.0
+"""Seconds that a worker has to begin a node; then another that is free gets it."""
 REJOIN_INTERVAL = 15.0
 MOST_REJOINS = 5
 """Times the run may register with the cluster again after the connection was lost for a while."""
@@ -71,12 +72,7 @@ class DaskDispatcher:
         limit = request.settings.shutdown_timeout + CLOSE_MARGIN
         self._cluster = Connection(request.run_id, self._topic, limit)
         self._lock = threading.Lock()
-        self._addresses: dict[str, str] = {}
-        """Node -> address of its worker."""
-        self._unfit: dict[str, str] = {}
-        """Address -> why that worker can't take part."""
-        self._failures: dict[str, int] = {}
-        """Address -> tasks in a row that failed there."""
+        self._workers = Assignment(self._names, local=self._local)
         self._out: dict[int, tuple[Bundle, Any]] = {}
         """Number -> bundle and its future."""
         self._losses = Losses()
@@ -86,7 +82,8 @@ class DaskDispatcher:
         self._stopped = False
         self._has_run = False
         self._told_short = False
-        self._done: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
+        self._fetched: queue.SimpleQueue[tuple[int, Any, Any] | None] = queue.SimpleQueue()
+        """Number of a bundle, its future, and the result or why there is none."""
         self._made = 0
         self._threads: list[threading.Thread] = []
 
@@ -151,46 +148,38 @@ class DaskDispatcher:
     def _ask_for_nodes(self) -> None:
         """Have nodes begun until there are ``node_count`` or no worker is left without one."""
         with self._asking:  # who asks later may not act on what was known before
-            chosen, workers, hosts = self._choose()
+            workers = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
+            chosen = self._workers.choose(workers)
+            why = self._workers.why_none(workers)
+        self._tell_short()
+        # a cluster may get another worker within no_worker_timeout; where not one could even
+        # begin, another of the same kind would be no better
+        if why and (self._local or not self._has_run):
+            self._stop_run(f"no Dask worker can take part: {why}")
         for name, address in chosen:
-            config = node_config(self._request, name, hosts.count(workers[address]["host"]))
+            config = node_config(self._request, name, self._workers.neighbours(workers, address))
             arguments = (self._request.run_id, self._topic, self._plugins.packed(config))
             self._cluster.call_on(
                 [address],
                 self._plugins.begin_node,
                 *arguments,
+                limit=BEGIN_LIMIT,
                 failed=partial(self._could_not_begin, address),
             )
 
-    def _choose(self) -> tuple[list[tuple[str, str]], dict[str, Any], list[str]]:
-        """Give (node, address) of the nodes to begin, all workers, and each node's host."""
-        workers = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
-        with self._lock:
-            taken = {*self._addresses.values(), *self._unfit}
-            free = [a for a in sorted(workers) if a not in taken]
-            missing = [n for n in self._names if n not in self._addresses]
-            if self._local:
-                by_name = {str(workers[a]["name"]): a for a in free}
-                chosen = [(name, by_name[name]) for name in missing if name in by_name]
-            else:
-                chosen = list(zip(missing, free, strict=False))
-            self._addresses.update(chosen)
-            hosts = [workers[a]["host"] for a in self._addresses.values() if a in workers]
-            useless = bool(self._unfit) and not self._addresses and not free
-            # a cluster may get another worker within no_worker_timeout; where not one could even
-            # begin, another of the same kind would be no better
-            useless = useless and (self._local or not self._has_run)
-            short = self._count - len(self._addresses)
-        if short and not self._told_short:
+    def _tell_short(self) -> None:
+        if (short := self._workers.missing) and not self._told_short:
             self._told_short = True
-            there = f"{len(self._addresses)} of the node_count={self._count} nodes asked for"
+            there = f"{self._count - short} of the node_count={self._count} nodes asked for"
             self._note(f"{there} have a Dask worker; the others join when there are more workers")
-        if useless:
-            reasons = "; ".join(sorted(self._unfit.values()))
-            self._stop_run(f"no Dask worker can take part: {reasons}")
-        return chosen, workers, hosts
 
-    def _could_not_begin(self, address: str, why: str) -> None:
+    def _could_not_begin(self, address: str, error: Exception) -> None:
+        if isinstance(error, TimeoutError):
+            self._workers.silent(address)
+            self._note(f"worker {address} has not answered for {BEGIN_LIMIT:g} s")
+            self._ask_soon()
+            return
+        why = f"{type(error).__name__}: {error}"
         self._lose(address, f"worker {address}: its node can't be begun: {why}", unfit=True)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
@@ -199,10 +188,11 @@ class DaskDispatcher:
         kind, address, value = message["kind"], message["address"], message["value"]
         node, now = message.get("node", ""), time.monotonic()
         speaks = kind in ("up", "ready", "init_failed")
-        if speaks and self._addresses.get(node) != address:
+        if speaks and self._workers.address_of(node) != address:
             return  # a worker that was given up still speaks, and another has its node
         if kind == "up":
             self._has_run = True
+            self._workers.spoke(address)
             self.events.put(NodeReady(node, value, now, where=address))
         elif kind == "ready":
             self.events.put(ProcessReady(ProcessInfo(*value[0]), value[1], now))
@@ -214,8 +204,7 @@ class DaskDispatcher:
             self._lose(address, f"worker {address}: {value}", starts_again=True)
         elif kind in ("worker_went", "worker_came"):  # who comes to an address is a new worker
             self._lose(address, f"worker {address} left the cluster")
-            self._unfit.pop(address, None)
-            self._failures.pop(address, None)
+            self._workers.renew(address)
         elif kind == "cleared":
             self._cleared(address, f"worker {address}: {value}")
         else:
@@ -236,12 +225,7 @@ class DaskDispatcher:
         self, address: str, reason: str, *, unfit: bool = False, starts_again: bool = False
     ) -> None:
         """Give back what a node had, and ask for another unless it starts again by itself."""
-        with self._lock:
-            if unfit:
-                self._unfit[address] = reason
-            nodes = [n for n, a in self._addresses.items() if a == address]
-            for node in nodes if not starts_again else []:
-                del self._addresses[node]
+        nodes = self._workers.lose(address, reason if unfit else "", keep=starts_again)
         self._count_losses(self._give_back(nodes, reason), reason)
         if unfit:
             self._note(reason)
@@ -283,11 +267,7 @@ class DaskDispatcher:
 
     def _lose_all(self, reason: str) -> None:
         """Give back what every node had; what was known of the workers holds no more."""
-        with self._lock:
-            nodes = list(self._addresses)
-            for known in (self._addresses, self._unfit, self._failures):
-                known.clear()
-        self._give_back(nodes, reason)
+        self._give_back(self._workers.lose_all(), reason)
 
     def _join_again(self) -> None:
         connection = self._cluster.client.scheduler_comm
@@ -308,58 +288,60 @@ class DaskDispatcher:
         for bundle, payload in bundles:
             by_node.setdefault(bundle.node, []).append((bundle, payload))
         for node, group in by_node.items():
-            address = self._addresses.get(node)
+            address = self._workers.address_of(node)
             futures = self._submit(address, group, budget) if address is not None else {}
             with self._lock:
                 # a worker lost while its bundles were being submitted would never give them back
-                there = bool(futures) and self._addresses.get(node) == address
+                there = bool(futures) and self._workers.address_of(node) == address
                 if there:
                     self._out.update({b.number: (b, futures[b.number]) for b, _ in group})
-            for number, future in futures.items() if there else ():
-                future.add_done_callback(lambda f, n=number: self._done.put((n, f)))
-            if not there:
-                self._cluster.cancel(list(futures.values()))
-            for bundle, _ in group if not there else []:
-                lost = BundleLost(bundle.number, f"{node} is gone", time.monotonic())
-                self.events.put(lost)
+            if there:
+                for number, future in futures.items():
+                    future.add_done_callback(partial(self._fetch, number))
+                continue
+            self._cluster.cancel(list(futures.values()))
+            for bundle, _ in group:
+                self.events.put(BundleLost(bundle.number, f"{node} is gone", time.monotonic()))
 
     def _submit(
         self, address: str, group: list[tuple[Bundle, bytes]], budget: float
     ) -> dict[int, Any]:
         """Submit bundles to one worker; give the future of each by the bundle's number."""
-        run_id = self._request.run_id
-        messages = [
-            {"run": run_id, "number": bundle.number, "payload": payload, "budget": budget}
-            for bundle, payload in group
-        ]
+        fields = {"run": self._request.run_id, "budget": budget}
+        messages = [{**fields, "number": b.number, "payload": payload} for b, payload in group]
         self._made += 1
         name = f"bundle-{self._topic}-{self._made}"
         try:
-            futures = submit(self._cluster.client, self._task, name, messages, address)
+            return submit(self._cluster.client, self._task, name, messages, address)
         except Exception:
             if self._cluster.there:
                 raise
             return {}  # a client that is closed; its nodes are given up at the next look
-        return {bundle.number: future for (bundle, _), future in zip(group, futures, strict=True)}
+
+    def _fetch(self, number: int, future: Any) -> None:
+        """Fetch the result of a bundle that is done; nobody waits for that of another."""
+        put = self._fetched.put
+        self._cluster.fetch(future, FETCH_LIMIT, lambda found: put((number, future, found)))
 
     def _collect(self) -> None:
-        """Fetch results as they come, in a thread of its own: fetching waits for the event loop."""
+        """Take in results as they are fetched, in a thread of its own; follow the connection."""
         while True:
             item = None
             with contextlib.suppress(queue.Empty):
-                item = self._done.get(timeout=LOOK)
+                item = self._fetched.get(timeout=LOOK)
                 if item is None:
                     return
             self._look()
             if item is not None:
                 self._take(*item)
 
-    def _take(self, number: int, future: Any) -> None:
-        """Fetch a bundle's result. Only then is it no longer out: losing its node ends the wait."""
-        result: dict[str, Any] = {}
-        reason, failed = "", True
+    def _take(self, number: int, future: Any, found: Any) -> None:
+        """Take in a bundle's result. Until then it is out: losing its node gives it back."""
+        result, reason, failed = {}, "", True
         try:
-            [data] = future.result(timeout=FETCH_LIMIT)
+            if isinstance(found, BaseException):
+                raise found
+            [data] = found
             result = loads(data)
             event = returned(result)
         except BaseException as error:  # noqa: BLE001  (also CancelledError: a lost bundle)
@@ -368,7 +350,7 @@ class DaskDispatcher:
             event = BundleLost(number, reason, time.monotonic())
         with self._lock:
             bundle, _ = self._out.pop(number, (None, None))
-            address = self._addresses.get(bundle.node) if bundle is not None else None
+            address = self._workers.address_of(bundle.node) if bundle is not None else None
         future.release()
         if bundle is None:
             return  # its node was lost meanwhile, and the bundle given back
@@ -378,12 +360,11 @@ class DaskDispatcher:
         if address is None or not (result or failed):
             return
         if not result:
-            self._failures[address] = self._failures.get(address, 0) + 1
-            if self._failures[address] >= MOST_FAILURES:
+            if self._workers.failed(address):
                 words = f"{MOST_FAILURES} Dask tasks in a row failed there, the last with {reason}"
                 self._lose(address, f"worker {address}: {words}", unfit=True)
             return
-        self._failures.pop(address, None)
+        self._workers.worked(address)
         if result.get("cleared"):
             self._cleared(address, str(result["lost"]))
 
@@ -391,26 +372,19 @@ class DaskDispatcher:
         """Follow the connection: a break cancels all futures, and nobody tells when it is over."""
         if self._cluster.client is None:
             return
-        now = time.monotonic()
-        state, scheduler = self._cluster.look(now), f"the Dask scheduler {self._cluster.address}"
+        state, reason = self._cluster.look(time.monotonic())
         if state == "broken":
-            self._lose_all(f"the connection to {scheduler} is broken")
+            self._lose_all(reason)
         elif state == "back" and not self._stopped:
-            self._rejoin(f"the connection to {scheduler} was broken")
-        elif state in ("gone", "closed"):
-            away = f"{now - self._cluster.seen:.0f} s"
-            reason = f"{scheduler} is gone (for {away})"
-            if state == "closed":
-                reason = f"the Dask client given as the run's target is closed; {scheduler} was"
-                reason += f" last seen {away} before"
+            self._rejoin(reason)
+        elif state == "gone":
             self._stop_run(reason)
             self._lose_all(reason)
 
     def stop(self, grace: float) -> None:
         """Have every node give back what it has in hand."""
         self._stopped = True
-        with self._lock:
-            addresses = list(self._addresses.values())
+        addresses = self._workers.addresses
         if addresses and self._cluster.client is not None:
             self._cluster.call_on(addresses, side.stop, self._request.run_id, grace)
 
@@ -421,7 +395,7 @@ class DaskDispatcher:
         run_id = self._request.run_id
         early = [side.EARLY.pop((run_id, name), None) for name in self._names]
         self._cluster.close(quick=self._stopped)
-        self._done.put(None)
+        self._fetched.put(None)
         for thread in self._threads:
             thread.join(5)
         for waiting in early:

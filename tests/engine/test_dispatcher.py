@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daskrun.core.events import BundleLost, Event, NodeLost, StopAsked
+from daskrun.core.events import BundleLost, Event, NodeLost, NodeReady, Note, StopAsked
 from daskrun.core.orders import Bundle
 from daskrun.core.report import RunStatus
 from daskrun.engine import plugin
 from daskrun.engine import worker as side
+from daskrun.engine.assignment import MOST_FAILURES
 from daskrun.engine.driver import RunControl
-from daskrun.engine.on_dask import MOST_FAILURES, MOST_REJOINS, DaskDispatcher
+from daskrun.engine.on_dask import MOST_REJOINS, DaskDispatcher
 from tests.running import make_request, run_request, run_script
 
 if TYPE_CHECKING:
@@ -31,17 +32,10 @@ ADDRESS = "tcp://10.0.0.1:1"
 
 
 class StandInFuture:
-    """A future whose result is given."""
+    """A future that is out."""
 
-    def __init__(self, result: Any = None) -> None:
-        self._result = result
+    def __init__(self) -> None:
         self.callbacks: list[Any] = []
-
-    def result(self, timeout: float) -> Any:
-        assert timeout > 0
-        if isinstance(self._result, BaseException):
-            raise self._result
-        return [pickle.dumps(self._result, 5)]
 
     def add_done_callback(self, callback: Any) -> None:
         self.callbacks.append(callback)
@@ -53,7 +47,7 @@ class StandInFuture:
 @pytest.fixture
 def dispatcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DaskDispatcher:
     made = DaskDispatcher(make_request(tmp_path, SCRIPT, target=ADDRESS))
-    made._addresses["node000"] = ADDRESS
+    made._workers.choose({ADDRESS: {}})
     made.canceled = []
     monkeypatch.setattr(made._cluster, "cancel", made.canceled.extend)
     monkeypatch.setattr(made, "_ask_soon", lambda: None)
@@ -84,25 +78,21 @@ def test_a_worker_lost_while_its_bundles_are_submitted_gives_them_back(dispatche
 
 
 def test_losing_a_worker_ends_the_wait_for_its_result_and_loses_the_bundle_once(dispatcher):
-    dispatcher._out[7] = (Bundle(7, "node000", ((0, 1),)), StandInFuture())
-
-    class LostMeanwhile(StandInFuture):
-        def result(self, timeout: float) -> Any:
-            dispatcher._lose(ADDRESS, "it is gone")
-            assert dispatcher.canceled  # which is what makes a real future's wait end
-            raise CancelledError
-
-    dispatcher._take(7, LostMeanwhile())
+    future = StandInFuture()
+    dispatcher._out[7] = (Bundle(7, "node000", ((0, 1),)), future)
+    dispatcher._lose(ADDRESS, "it is gone")
+    assert dispatcher.canceled == [future]  # which is what makes a real future's wait end
+    dispatcher._take(7, future, CancelledError())
     lost = [event for event in drain(dispatcher.events) if isinstance(event, BundleLost)]
     assert [event.number for event in lost] == [7]
 
 
 def test_tasks_that_keep_failing_make_a_worker_unfit(dispatcher):
     for number in range(MOST_FAILURES):
-        assert ADDRESS not in dispatcher._unfit
+        assert dispatcher._workers.address_of("node000") == ADDRESS
         dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
-        dispatcher._take(number, StandInFuture(MemoryError("no room")))
-    assert "MemoryError: no room" in dispatcher._unfit[ADDRESS]
+        dispatcher._take(number, StandInFuture(), MemoryError("no room"))
+    assert "MemoryError: no room" in dispatcher._workers.why_none({ADDRESS: {}})
     assert any(isinstance(event, NodeLost) for event in drain(dispatcher.events))
 
 
@@ -111,10 +101,10 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     monkeypatch.setattr(dispatcher, "_join_again", lambda: joined.append(1))
     monkeypatch.setattr("daskrun.engine.on_dask.REJOIN_INTERVAL", 0.0)
     for number in range(MOST_REJOINS + 1):
-        dispatcher._addresses["node000"] = ADDRESS
+        dispatcher._workers.choose({ADDRESS: {}})
         dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
         cleared = {"number": number, "lost": "no node of this run", "cleared": True}
-        dispatcher._take(number, StandInFuture(cleared))
+        dispatcher._take(number, StandInFuture(), [pickle.dumps(cleared, 5)])
     deadline = time.monotonic() + 5
     while len(joined) < MOST_REJOINS and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -186,6 +176,34 @@ def test_fewer_workers_than_nodes_asked_for_is_told_once(tmp_path, monkeypatch):
     assert begun == [[ADDRESS]]
     [note] = drain(made.events)
     assert note.text.startswith("1 of the node_count=3 nodes asked for have a Dask worker")
+
+
+def test_a_worker_that_does_not_answer_keeps_its_node_only_until_another_is_free(
+    dispatcher, monkeypatch
+):
+    dispatcher._could_not_begin(ADDRESS, TimeoutError())
+    one, two = {ADDRESS: {"host": "a"}}, {ADDRESS: {"host": "a"}, "tcp://10.0.0.2:1": {"host": "b"}}
+    workers = dispatcher._workers
+    assert (workers.choose(one), workers.address_of("node000")) == ([], ADDRESS)
+    assert workers.why_none(one) == ""
+    assert workers.choose(two) == [("node000", "tcp://10.0.0.2:1")]
+    assert workers.neighbours(two, "tcp://10.0.0.2:1") == 1
+    late = {"kind": "up", "address": ADDRESS, "node": "node000", "value": 2}
+    drain(dispatcher.events)
+    dispatcher._hear((0.0, late))
+    assert drain(dispatcher.events) == []
+    dispatcher._lose("tcp://10.0.0.2:1", "it is gone")
+    assert workers.choose(one) == []
+    workers.renew(ADDRESS)  # another worker at that address
+    assert workers.choose(one) == [("node000", ADDRESS)]
+
+
+def test_a_worker_that_answers_late_has_its_node(dispatcher):
+    dispatcher._could_not_begin(ADDRESS, TimeoutError())
+    ready = {"kind": "up", "address": ADDRESS, "node": "node000", "value": 2}
+    dispatcher._hear((0.0, ready))
+    assert [type(event) for event in drain(dispatcher.events)] == [Note, NodeReady]
+    assert dispatcher._workers.choose({ADDRESS: {}, "tcp://10.0.0.2:1": {}}) == []
 
 
 def test_what_dask_may_log_of_a_node_shows_no_secret():

@@ -6,8 +6,10 @@ and other people's work on the cluster goes on.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
+import queue
 import signal
 import tempfile
 import threading
@@ -29,10 +31,11 @@ from running import (
     wait_until_nothing_is_left,
 )
 
-from daskrun.core.events import BundleReturned, NodeLost, NodeReady
+from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
 from daskrun.data.tabular.plan import TablePlan
+from daskrun.engine.cluster import Connection
 from daskrun.engine.driver import RunControl, execute
 
 if TYPE_CHECKING:
@@ -286,6 +289,47 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
     # its node is another's now: it was not asked for again, nor was it heard
     assert [w for node, w in where if node == "node000"] == [addresses[0][0], addresses[2][0]]
     wait_for(lambda: not alive(victim))
+
+
+def test_a_worker_that_is_stopped_before_it_has_begun_its_node(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for limit in ("cluster.REGISTER_LIMIT", "on_dask.BEGIN_LIMIT", "on_dask.CLOSE_MARGIN"):
+        monkeypatch.setattr(f"daskrun.engine.{limit}", 1.0)
+    cluster.have_workers(2)
+    (stopped, victim), (other, _) = sorted(cluster.worker_pids().items())
+    os.kill(victim, signal.SIGSTOP)
+    try:
+        run = run_rows(tmp_path, "files", lambda _: None, target=cluster.address)
+    finally:
+        os.kill(victim, signal.SIGCONT)
+    check_all_rows(run)
+    assert [event.where for event in run.watch.of(NodeReady)] == [other]
+    told = f"worker {stopped} has not answered for 1 s"
+    assert told in [event.text for event in run.watch.of(Note)]
+
+
+def test_the_result_of_a_stopped_worker_holds_up_no_other(cluster: Cluster) -> None:
+    cluster.have_workers(2)
+    pids = cluster.worker_pids()
+    stopped, other = sorted(pids)
+    connection = Connection("run", "topic", 1.0)
+    connection.connect(cluster.address)
+    told: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    try:
+        client = connection.client
+        submit = functools.partial(client.submit, str.upper, pure=False)
+        futures = [submit("x", workers=[worker]) for worker in (stopped, other) * 3]
+        wait_for(lambda: all(future.status == "finished" for future in futures))
+        os.kill(pids[stopped], signal.SIGSTOP)
+        for future, where in zip(futures, (stopped, other) * 3, strict=True):
+            connection.fetch(future, 2.0, lambda found, where=where: told.put((where, found)))
+        found = [told.get(timeout=30) for _ in futures]
+    finally:
+        os.kill(pids[stopped], signal.SIGCONT)
+        connection.close(quick=True)
+    assert found[:3] == [(other, "X")] * 3
+    assert [(where, type(error)) for where, error in found[3:]] == [(stopped, TimeoutError)] * 3
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

@@ -1,0 +1,139 @@
+"""Which worker has which node of a run, and which workers are to have none."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+MOST_FAILURES = 3
+"""Dask tasks in a row that may fail on a worker before it is given up."""
+
+
+class Assignment:
+    """The nodes of a run and the addresses of their workers. Any thread may call anything.
+
+    Parameters
+    ----------
+    names
+        Of the nodes.
+    local
+        Whether the workers are the run's own, each there for the node of its name.
+    """
+
+    def __init__(self, names: Iterable[str], *, local: bool) -> None:
+        self._names = tuple(names)
+        self._local = local
+        self._lock = threading.Lock()
+        self._addresses: dict[str, str] = {}
+        """Node -> address of its worker."""
+        self._unfit: dict[str, str] = {}
+        """Address -> why that worker can't take part."""
+        self._silent: set[str] = set()
+        """Addresses of workers that were asked to begin a node and have not answered."""
+        self._failures: dict[str, int] = {}
+        """Address -> tasks in a row that failed there."""
+
+    @property
+    def addresses(self) -> list[str]:
+        """Addresses of the workers that have a node."""
+        with self._lock:
+            return list(self._addresses.values())
+
+    @property
+    def missing(self) -> int:
+        """How many nodes have no worker."""
+        return len(self._names) - len(self._addresses)
+
+    def address_of(self, node: str) -> str | None:
+        """Give the address of a node's worker."""
+        return self._addresses.get(node)
+
+    def choose(self, workers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+        """Give workers to nodes that have none, then to those whose worker does not answer.
+
+        Parameters
+        ----------
+        workers
+            What the scheduler knows of each worker, by address.
+
+        Returns
+        -------
+        list
+            Node and address of each that is to be begun.
+        """
+        with self._lock:
+            free = self._free(workers)
+            missing = [n for n in self._names if n not in self._addresses]
+            if self._local:
+                by_name = {str(workers[a]["name"]): a for a in free}
+                chosen = [(name, by_name[name]) for name in missing if name in by_name]
+            else:
+                waiting = [n for n, a in self._addresses.items() if a in self._silent]
+                chosen = list(zip([*missing, *waiting], free, strict=False))
+            self._addresses.update(chosen)
+        return chosen
+
+    def neighbours(self, workers: Mapping[str, Mapping[str, Any]], address: str) -> int:
+        """Count the nodes on the machine of a worker, its own too."""
+        host = workers[address]["host"]
+        return sum(a in workers and workers[a]["host"] == host for a in self.addresses)
+
+    def why_none(self, workers: Mapping[str, Mapping[str, Any]]) -> str:
+        """Say why no worker can take part; nothing where one has a node or could have."""
+        with self._lock:
+            if self._addresses or self._free(workers):
+                return ""
+            return "; ".join(sorted(self._unfit.values()))
+
+    def _free(self, workers: Iterable[str]) -> list[str]:
+        taken = {*self._addresses.values(), *self._unfit, *self._silent}
+        return [address for address in sorted(workers) if address not in taken]
+
+    def lose(self, address: str, why_unfit: str = "", *, keep: bool = False) -> list[str]:
+        """Take it that a worker's nodes are gone; ``keep`` where they start again there."""
+        with self._lock:
+            if why_unfit:
+                self._unfit[address] = why_unfit
+            nodes = [n for n, a in self._addresses.items() if a == address]
+            for node in nodes if not keep else ():
+                del self._addresses[node]
+        return nodes
+
+    def lose_all(self) -> Sequence[str]:
+        """Take it that every node is gone; what was known of the workers holds no more."""
+        with self._lock:
+            nodes = list(self._addresses)
+            for known in (self._addresses, self._unfit, self._silent, self._failures):
+                known.clear()
+        return nodes
+
+    def renew(self, address: str) -> None:
+        """Take it that who is at an address, or comes there, is another worker."""
+        with self._lock:
+            self._unfit.pop(address, None)
+            self._failures.pop(address, None)
+            self._silent.discard(address)
+
+    def silent(self, address: str) -> None:
+        """Note that a worker does not answer: its node may go to another, or it is waited for."""
+        with self._lock:
+            self._silent.add(address)
+
+    def spoke(self, address: str) -> None:
+        """Note that the worker of a node has begun it."""
+        with self._lock:
+            self._silent.discard(address)
+
+    def failed(self, address: str) -> bool:
+        """Count a task that failed on a worker; True when these were too many in a row."""
+        with self._lock:
+            self._failures[address] = self._failures.get(address, 0) + 1
+            return self._failures[address] >= MOST_FAILURES
+
+    def worked(self, address: str) -> None:
+        """Note that a task on a worker has not failed."""
+        with self._lock:
+            self._failures.pop(address, None)
