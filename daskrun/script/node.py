@@ -117,11 +117,15 @@ class Node:
                     return {"number": bundle["number"], "lost": self._lost}
                 self._waiting[bundle["number"]] = answer
             self._send("bundle", bundle)
+        silent = False
         while True:
             try:
                 return answer.get(timeout=BEAT_LIMIT / 4)
             except queue.Empty:
-                if time.monotonic() > self._heard + BEAT_LIMIT:
+                # At the second look in a row: where this process itself was stopped, the first
+                # comes before what the keeper has said meanwhile is read.
+                was_silent, silent = silent, time.monotonic() > self._heard + BEAT_LIMIT
+                if was_silent and silent:
                     self._popen.kill()  # stopped or stuck: its end gives the bundle back
 
     def stop(self, grace: float) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from running import (
@@ -749,3 +752,31 @@ def test_the_folder_of_a_live_node_is_not_cleared_by_another(tmp_path: Path) -> 
             assert second._told("note", 1) == []
             assert [o.status for o in first.run(1).outcomes] == [0]
     assert left_behind() == []
+
+
+@pytest.mark.parametrize("keeper_speaks", [True, False])
+def test_a_worker_that_was_stopped_looks_twice_before_it_ends_its_keeper(
+    monkeypatch: pytest.MonkeyPatch, keeper_speaks: bool
+) -> None:
+    looks: list[float] = []
+    kills: list[int] = []
+    node: Any = node_module.Node.__new__(node_module.Node)
+    node._lock = node._sending = contextlib.nullcontext()
+    node._lost, node._waiting = None, {}
+    node._heard = time.monotonic() - 2 * node_module.BEAT_LIMIT  # as after a long stop
+    node._popen = SimpleNamespace(kill=lambda: kills.append(len(looks)))
+    node._send = lambda kind, value: None
+
+    class Answers:
+        def get(self, timeout: float) -> dict[str, str]:
+            looks.append(timeout)
+            if len(looks) == 4:
+                return {"lost": "the end"}
+            if len(looks) == 2 and keeper_speaks:
+                node._heard = time.monotonic()  # what it had said is read by another thread
+            raise queue.Empty
+
+    stand_in = SimpleNamespace(SimpleQueue=Answers, Empty=queue.Empty)
+    monkeypatch.setattr(node_module, "queue", stand_in)
+    assert node.run_bundle({"number": 1}) == {"lost": "the end"}
+    assert kills == ([] if keeper_speaks else [2, 3])
