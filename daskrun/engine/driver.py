@@ -185,10 +185,12 @@ class Driver:
 
     def _is_known(self, index: int) -> bool:
         """Look on in the plan until a mini-batch is known; False when there is none."""
-        plan = self._plan
+        plan, surveys = self._plan, self._surveys
         while plan.known <= index and not plan.complete:
             plan.extend(index + 1)
-            if plan.known <= index and not plan.complete and not self._surveys.recall():
+            if plan.known > index or plan.complete:
+                break
+            if not surveys.recall() and not surveys.recall_trouble():
                 return False
         return plan.known > index
 

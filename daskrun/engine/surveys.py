@@ -49,6 +49,8 @@ class Surveys:
         self._again: deque[tuple[Survey, int]] = deque()
         self._made = 0
         self._past: dict[str, dict[str, Any]] = {}
+        self._troubles: dict[int, str] = {}
+        """By survey: why an earlier driver has not had it made."""
 
     def remember(self, past: Mapping[str, dict[str, Any]]) -> None:
         """Take the records that earlier drivers of the run have journalled, by their keys."""
@@ -61,16 +63,28 @@ class Surveys:
             return False
         learned = False
         for survey in surveyor.begin(RECALLED):
-            entry = self._past.pop(json.dumps(survey.key), None)
-            if entry is None:
-                self._again.append((survey, 1))
-                continue
-            learned = True
+            entry = self._past.pop(json.dumps(survey.key), {})
             if "found" in entry:
                 surveyor.learn(survey.number, from_text(entry["found"]))
+                learned = True
             else:
-                surveyor.give_up(survey.number, entry["trouble"])
+                self._again.append((survey, 1))
+                self._troubles[survey.number] = entry.get("trouble", "")
         return learned
+
+    def recall_trouble(self) -> bool:
+        """Have the plan do without the next survey that an earlier driver did without.
+
+        Only where mini-batches that have ended are behind it: else it is made again, since what
+        was in its way may be gone.
+        """
+        surveyor = self._plan.surveyor
+        for each in self._again if surveyor is not None else ():
+            if trouble := self._troubles.pop(each[0].number, ""):
+                self._again.remove(each)
+                surveyor.give_up(each[0].number, trouble)
+                return True
+        return False
 
     def hand_out(self, slots: Mapping[str, int]) -> list[tuple[Bundle, bytes]]:
         """Give every slot that has room a survey, while the plan has any to be made."""
