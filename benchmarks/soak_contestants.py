@@ -133,7 +133,7 @@ def ray(place: Path, items: int, address: str) -> None:
     left, folder = _left(place, items)
     for attempt in range(1, TRIES + 1):  # what is left of one whose driver was killed disturbs it
         try:
-            tool.init(num_cpus=WORKERS, include_dashboard=False, object_store_memory=200 * 2**20)
+            tool.init("local", num_cpus=WORKERS, object_store_memory=200 * 2**20)
             break
         except Exception:
             if attempt == TRIES:
