@@ -34,6 +34,7 @@ RFC_4180 = {
 }
 """How ``csv`` has ``to_csv`` write."""
 _MISSING = ("NoneType", "NAType", "NaTType")
+_NEVER_MISSING = frozenset({str, int, bool})
 
 
 def encoder_of(append_row: Mapping[str, Any]) -> ResultEncoder:
@@ -182,18 +183,24 @@ def _field(value: Any) -> Any:
 
 
 def _is_missing(value: Any) -> bool:
-    if type(value).__name__ in _MISSING:
+    kind = type(value)
+    if kind in _NEVER_MISSING:  # these two first: they are nearly all
+        return False
+    if kind is float:
+        return bool(value != value)
+    if kind.__name__ in _MISSING:
         return True
-    return hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0 and bool(value != value)
+    number = hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0
+    return number and bool(value != value)
 
 
 def _json(value: Any) -> str:
     if hasattr(value, "_asdict"):  # a named tuple
         value = value._asdict()
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain_leaf)
+        return _ENCODER.encode(value)
     except ValueError:  # NaN somewhere, which is rare: only then is the value gone through
-        return json.dumps(_without_nan(value), ensure_ascii=False, allow_nan=False)
+        return _ENCODER.encode(_without_nan(value))
 
 
 def _plain_leaf(value: Any) -> Any:
@@ -214,6 +221,10 @@ def _plain_leaf(value: Any) -> Any:
         f"a value of type {kind.__qualname__}, {_cut(repr(value))}, which JSON can't hold.{hint} "
         "It can hold text, numbers, True, False, None, lists, dicts and dates",
     )
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_plain_leaf)
+"""Made once: ``json.dumps`` with these would make one for each line."""
 
 
 def _without_nan(value: Any) -> Any:

@@ -375,7 +375,7 @@ class ScriptInputs(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name not in self._roots:
             raise NameNotFoundError("input dataset", name, list(self._roots))
-        if name not in self._values["tables"]:
+        if name not in self._values.get("tables", ()):  # a run of an older daskrun goes on
             return self._roots[name]
         from daskrun.pipeline.recipe import kept_inputs  # loads much; few scripts ask
 
