@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
+from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.script import context
 from daskrun.workspace import model_files
 from daskrun.workspace.model import Model, model_paths
@@ -145,3 +145,91 @@ def test_delete(ws, folder):
     model.delete()
     assert ws.models == {}
     assert not model.path.exists()
+
+
+def test_a_version_is_deleted_and_its_number_not_given_again(ws, folder):
+    first, second = (Model.register(ws, folder, "mnist") for _ in range(2))
+    second.delete()
+    second.delete()
+    assert not second.path.exists()
+    assert Model(ws, "mnist").version == 1
+    assert (first.path / "weights.bin").exists()
+    with pytest.raises(NameNotFoundError, match="no model has the name 'mnist:2'"):
+        Model(ws, "mnist", 2)
+    assert Model.register(ws, folder, "mnist").version == 3
+
+
+def test_models_are_looked_for_by_id_and_tags(ws, folder):
+    for accuracy in ("0.9", "0.8", "0.8"):
+        Model.register(ws, folder, "mnist", tags={"accuracy": accuracy})
+    Model.register(ws, folder, "other", tags={"of": "me"}, properties={"size": "1"})
+    assert Model(ws, id="mnist:2").version == 2
+    assert Model(ws, "mnist", tags=["accuracy"]).version == 3
+    assert Model(ws, "mnist", tags={"accuracy": "0.9"}).version == 1
+    assert Model(ws, "other").properties == {"size": "1"}
+    for wanted, ids in (
+        ({"tags": ["accuracy"]}, ["mnist:3", "mnist:2", "mnist:1"]),
+        ({"tags": [["accuracy", "0.8"]]}, ["mnist:3", "mnist:2"]),
+        ({"tags": [["accuracy", "0.8"]], "latest": True}, ["mnist:3"]),
+        ({"latest": True}, ["mnist:3", "other:1"]),
+        ({"name": "other", "tags": ["accuracy"]}, []),
+        ({"properties": {"size": "1"}}, ["other:1"]),
+        ({"name": "none"}, []),
+    ):
+        assert [model.id for model in Model.list(ws, **wanted)] == ids
+    with pytest.raises(NameNotFoundError, match="mnist with tags="):
+        Model(ws, "mnist", tags={"accuracy": "1"})
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"id": "mnist"}, "id='mnist' is not a model's. Write id='mnist:1'."),
+        ({"id": "mnist:1", "version": 1}, "says name and version. Leave these two out."),
+        ({}, "name=None is not a name"),
+        ({"name": "mnist", "version": "1"}, "version='1' is not a version"),
+        ({"name": "mnist", "tags": "a"}, "tags='a' is not a list of tags"),
+        ({"name": "mnist", "tags": [("a", "b", "c")]}, "is not a list of tags"),
+    ],
+)
+def test_what_no_model_can_be_looked_for_by(ws, given, text):
+    with pytest.raises(SettingsError) as caught:
+        Model(ws, **given)
+    assert text in str(caught.value)
+
+
+def test_download(ws, folder, tmp_path):
+    model = Model.register(ws, folder, "mnist")
+    target = tmp_path / "down"
+    assert model.download(target) == str(target / "models")
+    assert (target / "models" / "sub" / "more.bin").read_bytes() == b"2"
+    with pytest.raises(SettingsError, match=r"holds 'models' already. Pass exist_ok=True"):
+        model.download(target)
+    (target / "models" / "old").touch()
+    model.download(target, exist_ok=True)
+    assert sorted(p.name for p in (target / "models").iterdir()) == ["sub", "weights.bin"]
+    one = Model.register(ws, folder / "weights.bin", "one")
+    assert one.download(target) == str(target / "weights.bin")
+    assert sorted(p.name for p in target.iterdir()) == ["models", "weights.bin"]
+    shutil.rmtree(one.path.parent)
+    with pytest.raises(StorageError, match="can't copy"):
+        one.download(target, exist_ok=True)
+    assert (target / "weights.bin").read_bytes() == b"1"
+
+
+def test_files_that_no_record_names_are_swept_a_day_later(ws, folder):
+    import os
+
+    kept = Model.register(ws, folder, "mnist")
+    left = kept.path.parent.parent / "1-2"
+    shutil.copytree(kept.path.parent, left)
+    for path in (left, kept.path.parent):
+        os.utime(path, (0, 0))
+    Model.register(ws, folder, "mnist")
+    assert not left.exists()
+    assert (kept.path / "weights.bin").exists()
+
+
+def test_a_file_nobody_may_write_is_a_model_too(ws, folder):
+    (folder / "weights.bin").chmod(0o400)
+    assert (Model.register(ws, folder, "mnist").path / "weights.bin").read_bytes() == b"1"

@@ -2,12 +2,14 @@ import json
 import multiprocessing
 import os
 import pickle
+from datetime import UTC, datetime
 
 import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.workspace import place
 from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.model import Model
 from daskrun.workspace.workspace import Workspace
 
 
@@ -120,3 +122,30 @@ def test_names_cannot_lead_out_of_the_workspace(tmp_path):
     with pytest.raises(SettingsError, match="begins with a dot"):
         Datastore.register_url(ws, "../../x", "s3://b", {"key": "1"})
     assert not (tmp_path.parent / "x").exists()
+
+
+def test_details(tmp_path):
+    ws = Workspace.create("trial", path=tmp_path)
+    details = ws.get_details()
+    assert (details["name"], details["id"]) == ("trial", str(ws.folder))
+    created = datetime.fromisoformat(details["creationTime"])
+    assert abs((datetime.now(UTC) - created).total_seconds()) < 3600
+    json.dumps(details)
+
+
+def test_what_there_is_by_name(tmp_path):
+    ws = Workspace.create("trial", path=tmp_path)
+    for names in (ws.models, ws.datasets, ws.environments, ws.experiments, ws.compute_targets):
+        assert names == {}
+    assert list(ws.datastores) == ["workspaceblobstore"]
+
+
+def test_what_is_deleted_while_it_is_listed_is_left_out(tmp_path, monkeypatch):
+    ws = Workspace.create("trial", path=tmp_path)
+    (tmp_path / "m").touch()
+    model = Model.register(ws, tmp_path / "m", "a")
+    Model.register(ws, tmp_path / "m", "b")
+    names = ws.records.names("models")
+    model.delete()
+    monkeypatch.setattr(ws.records, "names", lambda kind: names)
+    assert list(ws.models) == ["b"]
