@@ -87,6 +87,9 @@ class Results:
             self._published = past.finalized or marked
         if self._published:
             return None
+        if past is not None and past.mark is not None:
+            # What is marked is about to go, and another file may get its inode, and its mark.
+            self._note({"kind": "unfinished"})
         self._joining = self._place.joining(name)
         return self._place.parts_there() if past is not None else None
 

@@ -20,6 +20,7 @@ from daskrun.data import Dataset
 from daskrun.data.tabular.plan import TablePlan
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.driver import RunControl, execute
+from daskrun.engine.replay import read_past
 from daskrun.output.folder import temporary_file
 from daskrun.script.leftovers import base_folder, clear_leftovers
 from daskrun.storage.journal import Journal
@@ -278,6 +279,21 @@ def test_another_file_of_the_outputs_name_is_not_taken_for_it(tmp_path: Path) ->
     assert drive(resumed(request)).status is RunStatus.COMPLETED
     assert output(request) == lines(range(10))
     assert not temporary_file(request.output_folder / "_daskrun" / "run1", target.parent).exists()
+
+
+def test_a_mark_ends_with_the_hidden_file_that_it_is_of(tmp_path: Path) -> None:
+    request = make_request(tmp_path, script(tmp_path), files=10, target="inline")
+    killed(request, "finalizing")
+    journal = request.run_folder / "journal"
+    past = read_past(journal)
+    assert past is not None
+    assert past.mark
+    aside = request.run_folder.parent / "out" / "_daskrun" / "run1"
+    next(p for p in aside.iterdir() if p.stat().st_size).write_bytes(b"not what was written")
+    assert drive(resumed(request)).status is RunStatus.FAILED  # before it puts anything together
+    past = read_past(journal)
+    assert past is not None
+    assert past.mark is None  # another file may have its inode by now
 
 
 def test_a_plan_that_is_another_is_refused(tmp_path: Path) -> None:
