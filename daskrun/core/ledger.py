@@ -388,7 +388,7 @@ class Ledger:
             return f"{reason}; {tally.succeeded:,} of {total:,} mini-batches are done."
         if not first or tally.groups()[0].message in reason:
             return f"{reason.removesuffix('.')}."
-        return f"{reason}. First error: {first}"
+        return f"{reason.removesuffix('.')}. First error: {first}"
 
     def _untried(self) -> int:
         """Count the mini-batches that were to be tried again when the run ended before its data."""

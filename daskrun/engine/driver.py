@@ -145,7 +145,7 @@ class Driver:
             trouble = f"daskrun itself failed: {type(error).__name__}: {error}"
             trouble += f"\n{traceback.format_exc()}"
         completed = trouble is None and self._ledger.finished is RunStatus.COMPLETED
-        self._close(completed)
+        self._close(completed, trouble or "")
         return self._report(trouble)
 
     def _open(self) -> None:
@@ -412,8 +412,11 @@ class Driver:
 
     # the end
 
-    def _close(self, completed: bool) -> None:
-        """End every process; then the run's own folder beside the output, if nothing needs it."""
+    def _close(self, completed: bool, told: str) -> None:
+        """End every process; then the run's own folder beside the output, if nothing needs it.
+
+        What ended the run, and is ``told``, may well be met again.
+        """
         closing: list[Callable[[], object]] = [
             self._dispatcher.close,
             lambda: self._results.close(completed),
@@ -423,7 +426,9 @@ class Driver:
         for close in closing:
             try:
                 close()
-            except Exception:
+            except Exception as error:
+                if str(error) == told:
+                    continue
                 logger.exception("run %s: closing failed", self._request.run_id)
 
     def _report(self, trouble: str | None) -> Report:

@@ -126,7 +126,7 @@ class Journal:
             if not self._buffer:
                 return
             if self._broken:
-                raise StorageError(f"can't write the journal {self.path}: {self._broken}")
+                raise StorageError(self._broken)
             lines = len(self._buffer)  # append may go on meanwhile
             data = b"".join(self._buffer[:lines])
             self._write(data)
@@ -143,7 +143,7 @@ class Journal:
                 if self._descriptor >= 0:
                     os.close(self._descriptor)
                     self._descriptor = -1
-                self._broken = self._broken or "it is closed"
+                self._broken = self._broken or f"can't write the journal {self.path}: it is closed"
 
     def _write(self, data: bytes) -> None:
         """Write and wait for the disk."""
@@ -159,8 +159,8 @@ class Journal:
                 self._named = True
         except OSError as error:
             # The kernel reports a lost page once and then calls it clean: a second try would lie.
-            self._broken = str(error)
-            raise StorageError(explained(f"can't write the journal {self.path}", error)) from error
+            self._broken = explained(f"can't write the journal {self.path}", error)
+            raise StorageError(self._broken) from error
 
 
 def _whole_lines(file: BufferedReader) -> Iterator[tuple[int, bytes]]:

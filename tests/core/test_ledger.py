@@ -163,6 +163,13 @@ def test_more_results_than_items_are_no_failure_and_warned_of_once() -> None:
     assert "mini-batch 0: 5 for 2" in report.warnings[0]
 
 
+def test_a_reason_that_is_a_sentence_and_the_first_error_are_two_sentences() -> None:
+    desk = Desk(3)
+    desk.run(1)
+    desk.handle(StopAsked("The disk is full. Free space there.", canceled=False, now=desk.now))
+    assert "Free space there. First error: x (s.py:1)" in desk.ledger.sentence()
+
+
 @pytest.mark.parametrize(
     ("action", "end"), [("append_row", "FAILED"), ("summary_only", "COMPLETED")]
 )
