@@ -79,7 +79,9 @@ class Surveys:
         was in its way may be gone.
         """
         surveyor = self._plan.surveyor
-        for each in self._again if surveyor is not None else ():
+        if surveyor is None:
+            return False
+        for each in self._again:
             if trouble := self._troubles.pop(each[0].number, ""):
                 self._again.remove(each)
                 surveyor.give_up(each[0].number, trouble)
