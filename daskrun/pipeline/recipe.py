@@ -140,11 +140,11 @@ class Recipe:
     def _as_plain(self, workspace: Workspace) -> dict[str, Any]:
         target: Any = self.target
         if isinstance(target, ComputeTarget):
-            target = _reference(target, workspace)
+            target = workspace.reference_to(target)
 
         def name_of(place: Place) -> Any:
             registered_name(place)
-            return _reference(place, workspace)
+            return workspace.reference_to(place)
 
         script = asdict(self.script)
         script.pop("snapshot")
@@ -204,13 +204,6 @@ def _read(folder: RunFolder) -> dict[str, Any]:
     if "unkept" in value:
         raise ResumeError(f"run {folder.id} can't go on: {value['unkept']} {AGAIN}")
     return dict(value)
-
-
-def _reference(named: Any, workspace: Workspace) -> dict[str, str]:
-    """Give what a datastore or compute target is found by, also one of another workspace."""
-    home = getattr(named, "workspace", workspace)
-    other = {} if home == workspace else {"workspace": str(home.folder)}
-    return {"name": named.name, **other}
 
 
 def _workspace(reference: dict[str, str], own: Workspace) -> Workspace:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import posixpath
 from pathlib import Path
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 KIND = "datastores"
 Secret: TypeAlias = str | EnvironmentVariable
-PACKAGES = {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "s3": "s3fs", "gs": "gcsfs"}
-"""What must be installed for a protocol, where the protocol's name doesn't say it."""
 
 logger = logging.getLogger("daskrun")
 
@@ -372,13 +369,8 @@ class Datastore:
 
     def missing_package(self) -> str | None:
         """Say what must be installed before it can be used, None where nothing is missing."""
-        package = PACKAGES.get(self._kept.shown_root.partition("://")[0])
-        if not package or importlib.util.find_spec(package) is not None:
-            return None
-        return (
-            f"datastore {self.name!r} is at {self._kept.shown_root}, which needs the package "
-            f"{package}. Install it: pip install {package}"
-        )
+        missing = transfer.missing_package(self._kept.shown_root)
+        return f"datastore {self.name!r} is at {missing}" if missing else None
 
     def _check_package(self) -> None:
         """Say what to install before fsspec fails with less."""

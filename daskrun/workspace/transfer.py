@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import shutil
@@ -21,9 +22,24 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Say: TypeAlias = "Callable[[str], None] | None"
+PACKAGES = {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "s3": "s3fs", "gs": "gcsfs"}
+"""What must be installed for a protocol, where the protocol's name doesn't say it."""
 SAY_EVERY = 5.0
 """Seconds between two lines that say how far copying is."""
 logger = logging.getLogger("daskrun")
+
+
+def missing_package(root: str) -> str | None:
+    """Say what must be installed to use a URL, None where nothing is missing.
+
+    Examples
+    --------
+    >>> missing_package("/a/folder")
+    """
+    package = PACKAGES.get(root.partition("://")[0])
+    if not package or importlib.util.find_spec(package) is not None:
+        return None
+    return f"{root}, which needs the package {package}. Install it: pip install {package}"
 
 
 class Count:

@@ -8,7 +8,6 @@ from s3 import KEY, SECRET
 from daskrun.data.dataset import Dataset
 from daskrun.data.protocols import DataPath, Place
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
-from daskrun.workspace import datastore as datastore_file
 from daskrun.workspace import transfer
 from daskrun.workspace.datastore import Datastore
 from daskrun.workspace.options import EnvironmentVariable
@@ -76,7 +75,7 @@ def test_azure_says_what_to_install(ws, tmp_path, monkeypatch, caplog):
     )
     assert store.url("mnist/") == "abfs://sampledata/mnist/"
     assert store.storage_options == {"anon": True, "account_name": "pipelinedata"}
-    monkeypatch.setattr(datastore_file.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(transfer.importlib.util, "find_spec", lambda name: None)
     Datastore.register_azure_blob_container(ws, "other", "sampledata", "pipelinedata")
     assert "datastore 'other' is at abfs://sampledata" in caplog.text
     assert "pip install adlfs" in caplog.text
