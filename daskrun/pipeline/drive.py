@@ -12,6 +12,7 @@ from daskrun.core.report import ErrorGroup, Report, RunStatus
 from daskrun.pipeline import changes, recipe
 from daskrun.pipeline.cancel import CancelWatch
 from daskrun.pipeline.state import LiveState, ProgressKeeper, way_on
+from daskrun.workspace.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
     from daskrun.storage.lock import RunLock
-    from daskrun.workspace.run_folder import RunFolder
 
 logger = logging.getLogger("daskrun")
 
@@ -108,8 +108,9 @@ class PipelineDriver:
                 step.state.end(report)
             if report.status is not RunStatus.COMPLETED:
                 return report.status, f"step {step.request.step_name!r}: {report.sentence}"
-            recipe.forget(folder)
-            changes.forget(folder)
+            _forget(folder)
+        for name in self.state.folder.story()["steps"]:
+            _forget(RunFolder(self.state.folder.path.parent / name))  # a killed driver's too
         if self._steps_in_all == 1 and self._steps:
             return RunStatus.COMPLETED, self._steps[0].state.sentence
         return RunStatus.COMPLETED, f"all {self._steps_in_all} steps are done."
@@ -153,6 +154,13 @@ class PipelineDriver:
             self.state.enter(status, sentence)
         # Users keep runs, runs reach their driver, and a request holds the names of all files.
         self._steps.clear()
+
+
+def _forget(folder: RunFolder) -> None:
+    """Remove what only a resume needs, secrets among it, where it is noted that none will come."""
+    if folder.last_state()["status"] == RunStatus.COMPLETED.value:
+        recipe.forget(folder)
+        changes.forget(folder)
 
 
 def _failed(error: Exception) -> Report:

@@ -124,7 +124,7 @@ class Experiment:
             There is none of that id.
         """
         live = _live.get(run_id)
-        if live is not None and live.workspace == self.workspace:
+        if live is not None and live.workspace == self.workspace and not live.outdated:
             return live
         known = self._run_ids()
         if run_id not in known:

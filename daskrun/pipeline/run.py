@@ -71,6 +71,12 @@ class SubmittedRun(FolderRun):
         return self._state.sentence
 
     @property
+    def outdated(self) -> bool:
+        """Whether another process has gone on with it since it ended here."""
+        now = self._state.folder.last_state()["status"]
+        return self.status.ended and now != self.status.value
+
+    @property
     def folder(self) -> Path:
         """Where everything that is known of it is kept."""
         return self._state.folder.path

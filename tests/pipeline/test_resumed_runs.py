@@ -169,7 +169,10 @@ def test_steps_that_are_done_stay_and_later_ones_are_started(work):
     write_script(work, f"{fourteen} and {die}")
     run = killed(work, "", names=("first-step", "second-step"))
     assert [step.get_status() for step in run.get_steps()] == ["Completed", "Failed"]
+    left = run.get_steps()[0].folder / "resume.json"
+    left.write_text("{}")  # of a driver that was killed right after the step's end
     run.resume().wait_for_completion()
+    assert not left.exists()
     assert run.sentence == "all 2 steps are done."
     first, second = run.get_steps()
     assert output_of(work, first) == output_of(work, second) == EXPECTED
@@ -230,6 +233,20 @@ def test_a_threshold_may_be_raised(work, flag):
     run.resume(error_threshold="3").wait_for_completion()
     assert output_of(work, run.get_steps()[0]) == EXPECTED.replace(b"6.txt: 6\n", b"")
     assert calls(work).count("6.txt") == 1
+
+
+def test_what_another_process_has_made_of_a_run_is_seen(work, flag):
+    run = failed(work, fault_while(flag))
+    flag.unlink()
+    again = "retry_failed=True"
+    code = (
+        "from daskrun import *\n"
+        f"run = Experiment(Workspace.from_config(), 'trial').get_run({run.id!r})\n"
+        f"run.resume({again}).wait_for_completion()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    assert run.get_status() == "Failed"  # what this one came to
+    assert Experiment(work.ws, "trial").get_run(run.id).get_status() == "Completed"
 
 
 def test_a_canceled_run_goes_on_in_the_same_process(work):
