@@ -139,10 +139,18 @@ class Results:
     def close(self, completed: bool) -> None:
         """Remove what nothing needs any more: without an output its parts are kept, for resume."""
         if self._joining is not None and not self._published:
+            there = self._begun and self._is_there(self._joining.mark)
             self._joining.abandon()
-            if self._begun:
+            if self._begun and not there:
                 with contextlib.suppress(Exception):  # then the mark tells that it isn't there
                     self._note({"kind": "unfinished"})
         if completed and self._place is not None:
             self._place.sweep()
             self._reach("swept")
+
+    def _is_there(self, mark: str) -> bool:
+        """Whether the output has its name after all: what failed came after."""
+        assert self._place is not None
+        with contextlib.suppress(Exception):  # then a next driver looks
+            return self._place.published(self._settings.append_row_file_name, mark)
+        return False

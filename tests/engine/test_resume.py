@@ -21,6 +21,7 @@ from daskrun.data.tabular.plan import TablePlan
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.replay import read_past
+from daskrun.output import finalize
 from daskrun.output.folder import temporary_file
 from daskrun.script.leftovers import base_folder, clear_leftovers
 from daskrun.storage.journal import Journal
@@ -294,6 +295,22 @@ def test_a_mark_ends_with_the_hidden_file_that_it_is_of(tmp_path: Path) -> None:
     past = read_past(journal)
     assert past is not None
     assert past.mark is None  # another file may have its inode by now
+
+
+def test_an_output_that_was_there_when_publishing_failed_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    request = make_request(tmp_path, script(tmp_path), files=5, target="inline", overwrite=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(finalize, "sync_folder", refuse)
+        assert "Input/output error" in drive(request).sentence
+    assert output(request) == lines(range(5))
+    again = drive(resumed(request, settings=replace(request.settings, overwrite=False)))
+    assert (again.status, again.succeeded) == (RunStatus.COMPLETED, 5)
+    assert set(calls(tmp_path).values()) == {1}
 
 
 def test_a_plan_that_is_another_is_refused(tmp_path: Path) -> None:
