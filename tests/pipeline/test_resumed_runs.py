@@ -507,7 +507,7 @@ def test_a_killed_driver_of_dask_workers_is_followed(work):
     main = MAIN.replace('compute_target="inline"', "process_count_per_node=1")
     done = subprocess.run(
         [sys.executable, "-c", main.format(names=("score-files",))],
-        env={**os.environ, KILL_AT: "counted:3"},
+        env={**os.environ, KILL_AT: "counted:1"},
         timeout=60,
         check=False,
     )
