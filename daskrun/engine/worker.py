@@ -61,7 +61,9 @@ class _Place:
     gone: bool = False
 
     def tell(self, kind: str, value: Any) -> None:
-        """Send an event to the driver, from any thread."""
+        """Send an event to the driver, from any thread; what is gone says nothing more."""
+        if self.gone:
+            return
         message = {"kind": kind, "address": self.worker.address, "node": self.name, "value": value}
         self.worker.loop.add_callback(self.worker.log_event, self.topic, message)
 
@@ -77,17 +79,25 @@ def note(run_id: str, topic: str, worker: Any) -> None:
 
 
 def begin(run_id: str, topic: str, worker: Any, config: dict[str, Any]) -> None:
-    """Start the run's node on a worker, in a thread: an event loop may not wait that long."""
+    """Start the run's node on a worker, in a thread: an event loop may not wait that long.
+
+    Where it has one, the driver has given that up: it may hear that a worker came to the cluster
+    after it has asked that very worker.
+    """
     note(run_id, topic, worker)
     place = _places[run_id, worker.address]
+    before = None
     if place.name:
-        place.tell("lost", f"it had {place.name} of this run before, which has not ended well")
-        return
+        before = place
+        before.gone = True
+        place = _places[run_id, worker.address] = _Place(worker, topic)
     place.name = config["node"]
-    threading.Thread(target=_start, args=(run_id, place, config), daemon=True).start()
+    threading.Thread(target=_start, args=(run_id, place, config, before), daemon=True).start()
 
 
-def _start(run_id: str, place: _Place, config: dict[str, Any]) -> None:
+def _start(run_id: str, place: _Place, config: dict[str, Any], before: _Place | None) -> None:
+    if before is not None and before.node is not None:
+        before.node.close()
     if (path := unreachable(config)) is not None:
         place.tell("unreachable", path)
         return
