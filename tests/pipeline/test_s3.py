@@ -74,8 +74,9 @@ def test_inputs_and_output_on_s3_and_no_secret_anywhere(work, bucket, cloud, cap
     shown = f"{told.out}{told.err}{caplog.text}{run!r}{step_run!r}{output!r}{cloud!r}{data!r}"
     shown += json.dumps(step_run.get_details(), default=str)
     assert SECRET not in shown
-    record = work.ws.folder / "datastores"
-    files = [p for p in work.path.rglob("*") if p.is_file() and record not in p.parents]
+    private = work.ws.folder / "private"  # where the datastore's secrets are, for this user alone
+    assert all(p.stat().st_mode & 0o077 == 0 for p in private.iterdir())
+    files = [p for p in work.path.rglob("*") if p.is_file() and private not in p.parents]
     assert len(files) > 20
     assert any(b"cmdline" not in p.read_bytes() and "stdout" in p.name for p in files)
     assert [p for p in files if SECRET.encode() in p.read_bytes()] == []
