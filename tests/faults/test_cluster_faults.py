@@ -10,6 +10,7 @@ import functools
 import itertools
 import os
 import queue
+import re
 import signal
 import tempfile
 import threading
@@ -213,7 +214,8 @@ def test_a_script_that_kills_its_worker_ends_the_run_and_not_never(
     assert run.report.status is RunStatus.FAILED
     named = run.report.sentence.partition("out on 2 nodes that were lost")[0]
     assert "5" in named
-    assert "left the cluster" in run.report.sentence
+    # whichever is heard first: that the worker went, or that what it had is gone
+    assert re.search("left the cluster|no worker has the result", run.report.sentence)
     check_nothing_was_charged(run)
     assert run.report.unfinished
 

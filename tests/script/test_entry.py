@@ -193,7 +193,8 @@ def test_what_the_script_defines_can_be_pickled(tmp_path: Path) -> None:
     assert EntryModule(file_of(tmp_path, code)).run([]) == [3]
 
 
-def test_the_main_guard_is_not_entered(tmp_path: Path) -> None:
+def test_the_main_guard_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "score", raising=False)  # of another test
     code = "def run(m): return m\nif __name__ == '__main__':\n    raise SystemExit(1)\n"
     assert EntryModule(file_of(tmp_path, code)).module.__name__ == "score"
 
