@@ -302,7 +302,9 @@ def test_a_worker_that_is_stopped_before_it_has_begun_its_node(
     (stopped, victim), (other, _) = sorted(cluster.worker_pids().items())
     os.kill(victim, signal.SIGSTOP)
     try:
-        run = run_rows(tmp_path, "files", lambda _: None, target=cluster.address)
+        run = run_rows(
+            tmp_path, "files", lambda _: None, target=cluster.address, shutdown_timeout=1
+        )
     finally:
         os.kill(victim, signal.SIGCONT)
     check_all_rows(run)
