@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import textwrap
 import time
 from collections import Counter
@@ -15,6 +18,7 @@ from daskrun.core.events import BundleReturned, Event
 from daskrun.core.settings import RunSettings
 from daskrun.data import Dataset
 from daskrun.data.plan import FilePlan
+from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.dispatch import returned
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import node_config
@@ -34,6 +38,11 @@ if TYPE_CHECKING:
 
 ECHO = "def run(mini_batch):\n    return [open(path).read() for path in mini_batch]\n"
 """One row for each file: what is in it."""
+DRIVE = """
+import pickle, sys
+from daskrun.engine.driver import RunControl, execute
+execute(pickle.load(open(sys.argv[1], "rb")), [], RunControl())
+"""
 END = 5.0
 """Seconds within which nothing of a run may be left (DESIGN, promise 7)."""
 SLACK = 10.0
@@ -164,6 +173,21 @@ def run_request(
     assert watch.closed == 1
     check_account(finished)
     return finished
+
+
+def kill_driver_at(request: StepRequest, point: str) -> None:
+    """Drive a run in a process of its own, which is killed when it reaches a point."""
+    told = request.run_folder / "request"
+    told.write_bytes(pickle.dumps(request))
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVE, str(told)],
+        env={**os.environ, KILL_AT: point},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    told.unlink()
 
 
 def run_script(tmp: Path, code: str = ECHO, **options: Any) -> Finished:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
-import signal
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,14 +14,13 @@ from daskrun.core.events import BundleReturned, NodeReady
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
 from daskrun.data.tabular.plan import TablePlan
-from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.replay import read_past
 from daskrun.output import finalize
 from daskrun.output.folder import temporary_file
 from daskrun.script.leftovers import base_folder, clear_leftovers
 from daskrun.storage.journal import Journal
-from tests.running import Watch, lines, make_request, wait_until_nothing_is_left
+from tests.running import Watch, kill_driver_at, lines, make_request, wait_until_nothing_is_left
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,11 +29,6 @@ if TYPE_CHECKING:
     from daskrun.core.report import Report
     from daskrun.engine.request import StepRequest
 
-DRIVE = """
-import pickle, sys
-from daskrun.engine.driver import RunControl, execute
-execute(pickle.load(open(sys.argv[1], "rb")), [], RunControl())
-"""
 CALLS = """
 import os
 def run(mini_batch, context):
@@ -71,18 +61,8 @@ def drive(request: StepRequest, watch: Watch | None = None) -> Report:
 
 
 def killed(request: StepRequest, kill_at: str) -> None:
-    """Drive a run in a process of its own, which is killed at a point of the commit."""
-    told = request.run_folder / "request"
-    told.write_bytes(pickle.dumps(request))
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVE, str(told)],
-        env={**os.environ, KILL_AT: kill_at},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    told.unlink()
+    """Have a driver killed at a point of the commit."""
+    kill_driver_at(request, kill_at)
     clear_leftovers(base_folder())  # as the next run would, if it had anything to run
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import signal
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from running import run_request, wait_until_nothing_is_left
+from running import kill_driver_at, run_request, wait_until_nothing_is_left
 from scripted import EACH_KIND, ITEMS, MINI_BATCHES, audit, make_faulty, resume, rows_of
 
 from daskrun.core.report import RunStatus
 from daskrun.storage.journal import Journal
-from daskrun.testing import KILL_AT, POINTS, Faults
+from daskrun.testing import POINTS, Faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,11 +21,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
-DRIVE = """
-import pickle, sys
-from daskrun.engine.driver import RunControl, execute
-execute(pickle.load(open(sys.argv[1], "rb")), [], RunControl())
-"""
 OF_OUTPUT = ("finalizing", "renamed", "finalized")
 """Points that only a run with an output of its own gets to."""
 CASES = [
@@ -41,18 +31,9 @@ CASES = [
 ]
 
 
-def kill_at(tmp: Path, request: StepRequest, point: str) -> None:
-    """Drive a run in a process of its own, which is killed when it reaches a point."""
-    told = tmp / "request"
-    told.write_bytes(pickle.dumps(request))
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVE, str(told)],
-        env={**os.environ, KILL_AT: point},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+def kill_at(request: StepRequest, point: str) -> None:
+    """Have a driver killed at a point, and see that it has left nothing."""
+    kill_driver_at(request, point)
     assert wait_until_nothing_is_left() == []
 
 
@@ -69,7 +50,7 @@ def test_what_was_journalled_is_not_done_again_and_nothing_is_lost(
     late = point in (*OF_OUTPUT, "swept")
     faults = Faults({4: "raise"})
     request = make_faulty(tmp_path, data, action, faults, run_max_try=2)
-    kill_at(tmp_path, request, point if late else f"{point}:2")
+    kill_at(request, point if late else f"{point}:2")
     calls, before = faults.calls(), journalled(request)
     assert (sum(before.values()) == MINI_BATCHES + 1) == late
 
@@ -89,10 +70,10 @@ def test_what_was_journalled_is_not_done_again_and_nothing_is_lost(
 def test_a_driver_that_is_killed_again_and_again_gets_there(tmp_path: Path) -> None:
     faults = Faults({1: ["raise"], 3: ["segfault"]})
     request = make_faulty(tmp_path, "files", "append_row", faults, run_max_try=2)
-    kill_at(tmp_path, request, "written")
+    kill_at(request, "written")
     for point in ("journalled", "counted", "finalizing", "renamed"):
         request = replace(request, resumed=True)
-        kill_at(tmp_path, request, point)
+        kill_at(request, point)
     run, found = resume(request)
     assert run.report.status is RunStatus.COMPLETED
     assert (found.succeeded, found.items_failed) == (6, 0)
@@ -102,7 +83,7 @@ def test_a_driver_that_is_killed_again_and_again_gets_there(tmp_path: Path) -> N
 def test_rows_that_are_gone_are_made_again_and_no_others(tmp_path: Path) -> None:
     faults = Faults()
     request = make_faulty(tmp_path, "files", "append_row", faults)
-    kill_at(tmp_path, request, "finalizing")
+    kill_at(request, "finalizing")
     assert request.output_folder is not None
     [part] = (request.output_folder / "_daskrun" / "run1").glob("node*")
     with part.open("r+b") as file:
