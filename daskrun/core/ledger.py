@@ -11,6 +11,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.ending import Ending
 from daskrun.core.events import (
     BundleLost,
     BundleReturned,
@@ -24,13 +25,14 @@ from daskrun.core.events import (
     StopAsked,
 )
 from daskrun.core.orders import Bundle, Finish, HandOut, Order, Skip, Stop
-from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.core.report import Progress, RunStatus
 from daskrun.core.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from daskrun.core.outcome import Outcome, ProcessInfo
+    from daskrun.core.report import Report
     from daskrun.core.settings import RunSettings
 
 PLANNED, OUT, WAITING, SUCCEEDED, FAILED = range(5)
@@ -190,6 +192,11 @@ class Ledger:
         """Give a bundle that is out, None when it is not (any more)."""
         return self._out.get(number)
 
+    @property
+    def out(self) -> list[int]:
+        """Numbers of the bundles that are out."""
+        return list(self._out)
+
     # events
 
     def _planned(self, event: Planned) -> list[Order]:
@@ -331,11 +338,9 @@ class Ledger:
             return None
         # Success is counted in items. Mini-batches without any (no rows) are none's failure.
         nothing = self.tally.items > 0 and self.tally.items_succeeded == 0
-        failed = self._settings.appends and (nothing or self._none_succeeded())
+        none = self.tally.succeeded == 0 and len(self._states) > 0
+        failed = self._settings.appends and (nothing or none)
         return RunStatus.FAILED if failed else RunStatus.COMPLETED
-
-    def _none_succeeded(self) -> bool:
-        return self.tally.succeeded == 0 and len(self._states) > 0
 
     # how it stands
 
@@ -365,53 +370,18 @@ class Ledger:
 
     def sentence(self) -> str:
         """Say in one sentence how the run ended, with the first user error where it failed."""
-        tally, total = self.tally, len(self._states)
-        if self._stopped is not None:
-            reason = self._stopped.reason
-        elif self._finished is RunStatus.FAILED:
-            reason = "not one mini-batch succeeded, so append_row has nothing to write"
-            if not self._none_succeeded():
-                reason = (
-                    f"not one of {tally.items:,} items succeeded: each run() that didn't fail "
-                    f"({tally.succeeded:,} of {total:,} mini-batches) returned no results, so "
-                    "append_row has nothing to write. Return one element for each item that "
-                    "succeeded"
-                )
-        else:
-            done = f"{tally.succeeded:,} of {total:,} mini-batches succeeded"
-            if not tally.items:
-                return f"{done}; there was nothing in them: the inputs have no items."
-            lost = tally.items - tally.items_succeeded
-            return f"{done}; {lost:,} of {tally.items:,} items failed." if lost else f"{done}."
-        first = tally.first_error()
-        if self._stopped is not None and self._stopped.canceled:
-            return f"{reason}; {tally.succeeded:,} of {total:,} mini-batches are done."
-        if not first or tally.groups()[0].message in reason:
-            return f"{reason.removesuffix('.')}."
-        return f"{reason.removesuffix('.')}. First error: {first}"
+        return self._ending().sentence()
+
+    def report(self, now: float, began: float) -> Report:
+        """Give the final account."""
+        return self._ending().report(now - began)
+
+    def _ending(self) -> Ending:
+        known, untried = len(self._states), self._untried()
+        stopped, status = self._stopped, self._finished
+        return Ending(self.tally, known, self._complete, stopped, status, untried)
 
     def _untried(self) -> int:
         """Count the mini-batches that were to be tried again when the run ended before its data."""
         left = [*self._ready, *(entry[1:] for entry in self._waiting)]
         return sum(attempt > 1 for _, attempt in left) if self._stopped is not None else 0
-
-    def report(self, now: float, began: float) -> Report:
-        """Give the final account."""
-        tally = self.tally
-        status = self._finished or RunStatus.FAILED
-        return Report(
-            status=status,
-            sentence=self.sentence(),
-            total=len(self._states) if self._complete else None,
-            succeeded=tally.succeeded,
-            failed=tally.failed,
-            unfinished=len(self._states) - tally.succeeded - tally.failed,
-            items=tally.items,
-            items_succeeded=tally.items_succeeded,
-            items_failed=tally.items - tally.items_succeeded,
-            attempts=tally.attempts,
-            retried=tally.retried - self._untried(),
-            errors=tally.groups(),
-            warnings=tuple(tally.warnings),
-            seconds=now - began,
-        )
