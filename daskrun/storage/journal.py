@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from daskrun.errors import StorageError
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 # Only ASCII comes out, a lone surrogate as its escape: any text can be written and is read back as
 # it was. Records are trees: looking for circles would cost a sixth more.
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class PassedOver(NamedTuple):
+    """What is behind a damaged record, and so isn't read."""
+
+    at: int
+    """Where the damaged record begins."""
+    records: int
+    """Whole records behind it; 0: it is the last, torn when its process was killed."""
+    nbytes: int
+    """From ``at`` to the end of the file."""
 
 
 class Journal:
@@ -74,14 +85,27 @@ class Journal:
     @classmethod
     def open(cls, path: Path) -> Journal:
         """Continue an existing journal; what follows its last whole record is cut off first."""
+        return cls(path, continue_at=Journal.passed_over(path).at)
+
+    @staticmethod
+    def passed_over(path: Path) -> PassedOver:
+        """Tell what of a journal isn't read, and is cut off by :meth:`open`.
+
+        Raises
+        ------
+        StorageError
+            The file can't be read.
+        """
         end = 0
         try:
             with path.open("rb") as file:
                 for end, _ in _whole_lines(file):  # noqa: B007 - only where the last one ends
                     pass
+                file.seek(end)
+                records = sum(map(_is_whole, file))
+                return PassedOver(end, records, file.tell() - end)
         except OSError as error:
             raise StorageError(f"can't read the journal {path}: {error}") from error
-        return cls(path, continue_at=end)
 
     @staticmethod
     def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
@@ -167,8 +191,11 @@ def _whole_lines(file: BufferedReader) -> Iterator[tuple[int, bytes]]:
     """Give where each record ends and its JSON, up to the first that is not whole."""
     end = 0
     for line in file:
-        text = line[9:-1]
-        if line[-1:] != b"\n" or line[:9] != b"%08x " % crc32(text):
+        if not _is_whole(line):
             return
         end += len(line)
-        yield end, text
+        yield end, line[9:-1]
+
+
+def _is_whole(line: bytes) -> bool:
+    return line[-1:] == b"\n" and line[:9] == b"%08x " % crc32(line[9:-1])

@@ -82,6 +82,22 @@ def test_one_wrong_byte_ends_the_reading(tmp_path, place):
     assert list(Journal.read(path)) == [{"n": 0}]
 
 
+def test_what_is_behind_a_damaged_record_is_counted_and_a_torn_last_one_is_not(tmp_path):
+    path = tmp_path / "j"
+    write(path, [{"n": n} for n in range(6)])
+    assert Journal.passed_over(path) == (path.stat().st_size, 0, 0)
+    data = path.read_bytes()
+    length = len(data) // 6
+    path.write_bytes(data[:-3])  # the last record has not come to its end
+    assert Journal.passed_over(path) == (5 * length, 0, length - 3)
+    path.write_bytes(data[: 2 * length + 4] + b"?" + data[2 * length + 5 : -3])
+    assert Journal.passed_over(path) == (2 * length, 2, 4 * length - 3)
+    Journal.open(path).close()
+    assert path.read_bytes() == data[: 2 * length]
+    with pytest.raises(StorageError, match=r"can't read the journal .*none"):
+        Journal.passed_over(tmp_path / "none")
+
+
 def test_sync_without_records_does_nothing(tmp_path, monkeypatch):
     journal = Journal(tmp_path / "j")
     calls = []
