@@ -11,16 +11,14 @@ import os
 import queue
 import secrets
 import shutil
-import sys
 import time
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleReturned, Event, InitFailed, NodeReady, Note, ProcessReady
 from daskrun.core.outcome import Outcome, ProcessInfo
-from daskrun.data.remote import RemoteFolder
 from daskrun.engine.nodes import node_config
+from daskrun.engine.surroundings import surroundings
 from daskrun.errors import PartError, StorageError
 from daskrun.output.files import OutputFiles, open_files
 from daskrun.output.formats import encoder_of
@@ -29,13 +27,14 @@ from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
 from daskrun.script.leftovers import INLINE, base_folder, claim, clear_leftovers
+from daskrun.script.remote_here import MiniBatchFiles
 from daskrun.script.tables import Tables
 from daskrun.script.tape import rowless
 from daskrun.script.wire import Cell, loads, shared_memory
 from daskrun.storage.remedy import store_remedy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from daskrun.core.orders import Bundle
     from daskrun.engine.request import StepRequest
@@ -69,7 +68,7 @@ class InlineDispatcher:
         self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._config = context.with_output(self._config, self._folder)
         self.events.put(NodeReady(NODE, 1, time.monotonic(), where="inline"))
-        self._stack.enter_context(_surroundings(self._config, self._folder))
+        self._stack.enter_context(surroundings(self._config, self._context()))
         began = time.perf_counter()
         try:
             self._module = EntryModule(self._script)
@@ -84,6 +83,7 @@ class InlineDispatcher:
         if config["files"]:
             folder, record = config["context"]["output_dir"], self._folder / "output.put"
             self._files = open_files(folder, config["files"], options, record)
+        brought = MiniBatchFiles(self._folder)
         cell_memory = shared_memory("daskrun-inline")
         self._stack.callback(os.close, cell_memory)
         self._executor = Executor(
@@ -92,12 +92,24 @@ class InlineDispatcher:
             encoder_of(config["append_row"]),
             self._part,
             Cell(cell_memory, create=True),
-            self._fetched,
-            self._release,
+            brought.fetched,
+            brought.release,
             Tables(config["inputs"], str(self._folder / "cache")),
         )
         seconds = time.perf_counter() - began
         self.events.put(ProcessReady(self._process(), seconds, time.monotonic()))
+
+    def _context(self) -> dict[str, Any]:
+        """Give what the script can ask, and make the folder of its logs."""
+        logs = Path(self._config["logs"]) / "user" / "entry_script_log" / NODE
+        logs.mkdir(parents=True, exist_ok=True)
+        return {
+            **self._config["context"],
+            "agent_name": f"{NODE}/process000",
+            "log_file": str(logs / "process000.log.txt"),
+            "log_dir": str(logs),
+            "working_dir": str(self._folder),
+        }
 
     def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:
         """Run bundles, one after another."""
@@ -175,93 +187,3 @@ class InlineDispatcher:
     def _process(self) -> ProcessInfo:
         part = self._part.name if self._part is not None else ""
         return ProcessInfo(NODE, "process000", os.getpid(), 0.0, part)
-
-    def _fetched(
-        self, _: int, index: int, source: dict[str, Any], load: tuple[Any, ...]
-    ) -> list[str]:
-        """Bring remote files to local paths, one mini-batch at a time."""
-        folder = self._folder / "fetch" / str(index)
-        if load[0] != "files":
-            from daskrun.data.tabular.cache import NodeCache
-            from daskrun.data.tabular.here import BroughtHere
-
-            files = BroughtHere(folder, NodeCache(str(self._folder / "cache"))).bring(source, load)
-            return [file.path for file in files or []]
-        remote = RemoteFolder(source["root"], source["storage_options"])
-        paths = []
-        for name in load[1:]:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            remote.fetch(name, str(target))
-            paths.append(str(target))
-        return paths
-
-    def _release(self, bundle: int, index: int) -> None:  # noqa: ARG002  (the Executor's seam)
-        shutil.rmtree(self._folder / "fetch" / str(index), ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _surroundings(config: dict[str, Any], folder: Path) -> Iterator[None]:
-    """Give the script the path, arguments, variables, context it expects; put them back after."""
-    argv, path, environment = sys.argv[:], sys.path[:], dict(os.environ)
-    modules = set(sys.modules)
-    sys.argv[:] = config["argv"]
-    sys.path[:] = [*config["sys_path"], *sys.path]
-    output = config["context"]["output_dir"]
-    if output:
-        os.environ["AZUREML_BI_OUTPUT_PATH"] = os.environ["DASKRUN_OUTPUT_PATH"] = output
-    os.environ.update(config["environment"])
-    logs = Path(config["logs"]) / "user" / "entry_script_log" / NODE
-    logs.mkdir(parents=True, exist_ok=True)
-    context.enter(
-        {
-            **config["context"],
-            "agent_name": f"{NODE}/process000",
-            "log_file": str(logs / "process000.log.txt"),
-            "log_dir": str(logs),
-            "working_dir": str(folder),
-        }
-    )
-    try:
-        yield
-    finally:
-        context.enter(None)
-        sys.argv[:], sys.path[:] = argv, path
-        for name in set(os.environ) - set(environment):
-            del os.environ[name]
-        os.environ.update(environment)
-        for name in set(sys.modules) - modules:
-            if _is_users(sys.modules[name], config):
-                _forget(name)  # the next run may bring another version of it
-
-
-def _is_users(module: Any, config: dict[str, Any]) -> bool:
-    """Whether a module is the user's own source: the script, or a file that came with it.
-
-    An environment may lie in the script's folder. What is installed there is not forgotten: numpy
-    can't be loaded twice, and a second copy of daskrun's own modules would not know of the first.
-    """
-    known = getattr(module, "__dict__", {})  # an attribute would have a lazy module load itself
-    place = str(known.get("__file__") or next(iter(known.get("__path__") or ()), ""))
-    if place == config["script"]["shown_as"]:
-        return True
-    if place.endswith(tuple(EXTENSION_SUFFIXES)):
-        return False
-    if not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts):
-        return False
-    others = [*sys.path, sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])]
-    # Of folders inside one another the innermost says whose it is; the script's own comes first.
-    return _depth(place, config["sys_path"]) >= max(1, _depth(place, others))
-
-
-def _depth(place: str, folders: list[str]) -> int:
-    """Length of the innermost of ``folders`` that holds ``place``, 0 when none does."""
-    return max((len(f) for f in folders if f and place.startswith(f"{f}{os.sep}")), default=0)
-
-
-def _forget(name: str) -> None:
-    """Take a module out of this process, also as an attribute of its package."""
-    module = sys.modules.pop(name)
-    package, _, last = name.rpartition(".")
-    if getattr(sys.modules.get(package), last, None) is module:
-        delattr(sys.modules[package], last)

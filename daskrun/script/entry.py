@@ -69,6 +69,19 @@ class EntryModule:
         """Call the script's ``init()``, if it has one."""
         self._call("init")
 
+    def process(self, mini_batch: Any, context: Callable[[], object]) -> Any:
+        """Give what the script's ``run()`` returns.
+
+        Parameters
+        ----------
+        context
+            Makes the ``mini_batch_context``, for a script that takes one.
+        """
+        with self.here:
+            if self.wants_context:
+                return self.run(mini_batch, context())
+            return self.run(mini_batch)
+
     def shutdown(self) -> None:
         """Call the script's ``shutdown()``, if it has one."""
         self._call("shutdown")

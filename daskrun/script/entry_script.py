@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import logging
+import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -14,18 +18,23 @@ from daskrun.script import context
 class EntryScript:
     """The entry script's own logger and folders.
 
-    Outside a run, where a script is tried by hand, the folders are the current one and a temporary
-    one, and the logger writes to stderr.
+    Outside a run, where a script is tried by hand or its functions are tested, all of it works too:
+    the logger writes to stderr, and the folders are temporary ones that go when the process ends.
+    ``DASKRUN_OUTPUT_PATH``, where that is set, is the output folder.
+    :func:`daskrun.testing.run_script` calls a whole script so, on a mini-batch.
 
     Examples
     --------
-    >>> EntryScript().logger.name
-    'daskrun.entry_script'
+    >>> script = EntryScript()
+    >>> script.agent_name
+    'local'
+    >>> Path(script.output_dir).is_dir()
+    True
     """
 
-    _outside: Path | None = None
     _handler: logging.Handler | None = None
-    _log_file: str | None = None
+    _made_for: tuple[str | None, str] | None = None
+    """File and level that the logger was set up for."""
 
     @property
     def _values(self) -> dict[str, Any]:
@@ -33,13 +42,17 @@ class EntryScript:
 
     @property
     def logger(self) -> logging.Logger:
-        """Logger that writes to ``logs/user/entry_script_log/`` at the run's ``logging_level``."""
+        """Logger that writes to ``logs/user/entry_script_log/`` at the run's ``logging_level``.
+
+        Outside a run it writes to stderr, from ``INFO`` on.
+        """
         logger = logging.getLogger("daskrun.entry_script")
-        file = self._values.get("log_file")
-        if EntryScript._handler is None or EntryScript._log_file != file:
-            EntryScript._change_handler(logger, file)  # inline, one run may follow another
-            logger.setLevel(self._values.get("logging_level", "INFO"))
+        wanted = self._values.get("log_file"), self._values.get("logging_level", "INFO")
+        if EntryScript._made_for != wanted:  # inline, one run may follow another
+            EntryScript._change_handler(logger, wanted[0])
+            logger.setLevel(wanted[1])
             logger.propagate = False
+            EntryScript._made_for = wanted
         return logger
 
     @classmethod
@@ -47,17 +60,16 @@ class EntryScript:
         if cls._handler is not None:
             logger.removeHandler(cls._handler)
             cls._handler.close()
-        handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
-        handler.setFormatter(
+        cls._handler = logging.FileHandler(file) if file else _ToStderr()
+        cls._handler.setFormatter(
             logging.Formatter("%(asctime)s|%(levelname)s|%(process)d|%(funcName)s|%(message)s")
         )
-        logger.addHandler(handler)
-        cls._handler, cls._log_file = handler, file
+        logger.addHandler(cls._handler)
 
     @property
     def log_dir(self) -> str:
         """Folder for log files of the script's own; kept with the run's logs."""
-        return self._folder("log_dir")
+        return self._folder(self._values.get("log_dir"), "logs")
 
     @property
     def output_dir(self) -> str:
@@ -66,29 +78,60 @@ class EntryScript:
         Where the output is a URL and ``summary_only``, a folder of this node's processes: what is
         in it is put to the URL before its mini-batches count as done.
         """
-        return self._folder("output_dir")
+        folder = self._values.get("output_dir") or os.environ.get("DASKRUN_OUTPUT_PATH")
+        return self._folder(folder, "output")
 
     @property
     def working_dir(self) -> str:
         """A folder of this process alone, removed at its end."""
-        return self._folder("working_dir")
+        return self._folder(self._values.get("working_dir"), "work")
 
     @property
     def dir(self) -> str:
-        """The folder the entry script is in."""
-        folder = self._values.get("script_dir")
-        return str(folder) if folder else str(Path.cwd())
+        """The folder the entry script is in; outside a run, that of the file that asks."""
+        if folder := self._values.get("script_dir"):
+            return str(folder)
+        asks = sys._getframe(1).f_globals.get("__file__")
+        return str(Path(asks).resolve().parent if asks else Path.cwd())
 
     @property
     def agent_name(self) -> str:
         """Name of this script process, such as ``node000/process000``; ``local`` outside a run."""
         return str(self._values.get("agent_name", "local"))
 
-    def _folder(self, key: str) -> str:
-        folder = self._values.get(key)
+    def _folder(self, folder: object, name: str) -> str:
+        """Give a folder that is there: the one that is known, or a temporary one."""
         if folder:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            return str(folder)
-        if EntryScript._outside is None:
-            EntryScript._outside = Path(tempfile.mkdtemp(prefix="daskrun-script-"))
-        return str(EntryScript._outside)
+            path = Path(str(folder))
+        else:  # outside a run, and in the run of a step that has no output
+            path = Path(self._values.get("working_dir") or _temporary(), name)
+        path.mkdir(parents=True, exist_ok=True)
+        return str(path)
+
+
+class _ToStderr(logging.StreamHandler[Any]):
+    """Writes to what ``sys.stderr`` is at that moment: notebooks and tests exchange it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: object) -> None:
+        """Nothing else is written to."""
+
+
+@functools.cache
+def _temporary() -> str:
+    """Make the folder that stands for those of a run; it goes with the process that made it."""
+    folder, maker = tempfile.mkdtemp(prefix="daskrun-script-"), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == maker:  # not with a copy that was forked
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder

@@ -39,6 +39,57 @@ class MiniBatchContext:
     """Index of its first row in the whole input, where the source gives it."""
 
 
+def context_of(index: int, source: dict[str, Any], load: tuple[Any, ...]) -> MiniBatchContext:
+    """Give what ``run()`` is told of a mini-batch: its number, its input, what its load says."""
+    return MiniBatchContext(index, source["name"], *known_of(source, load))
+
+
+class Loader:
+    """Gives the data of mini-batches, as ``run()`` gets them.
+
+    Parameters
+    ----------
+    inputs
+        The run's inputs, as ``PlanInput`` fields.
+    tables
+        What loads mini-batches of tables.
+    fetched
+        How to get local copies of remote files.
+    """
+
+    def __init__(
+        self, inputs: list[dict[str, Any]], tables: Tables, fetched: Fetched | None = None
+    ) -> None:
+        self._inputs = inputs
+        self._tables = tables
+        self._fetched = fetched
+
+    def load(self, bundle: int, descriptor: tuple[Any, ...]) -> Any:
+        """Give a mini-batch's list of local paths or DataFrame."""
+        index, input_number, load, _, nbytes = descriptor
+        source = self._inputs[input_number]
+        fetched = self._local_copies(bundle, index, source, load)
+        if load[0] == "table":
+            return self._tables.load(input_number, load, fetched)
+        if fetched is not None:
+            check_brought(source["root"], load[1:], fetched, nbytes)
+            return MiniBatchPaths(fetched, index)
+        return load_files(source["root"], load[1:], index)
+
+    def look(self, bundle: int, descriptor: tuple[Any, ...]) -> Any:
+        """Make a survey."""
+        index, input_number, load, _, _ = descriptor
+        fetched = self._local_copies(bundle, index, self._inputs[input_number], load)
+        return self._tables.look(input_number, load, fetched)
+
+    def _local_copies(
+        self, bundle: int, index: int, source: dict[str, Any], load: tuple[Any, ...]
+    ) -> list[str] | None:
+        if not source["remote"] or self._fetched is None:
+            return None
+        return self._fetched(bundle, index, source, load)
+
+
 class Executor:
     """Runs attempts one after another in this process.
 
@@ -75,9 +126,9 @@ class Executor:
         self._part = part
         self._ints = cell.ints
         self._times = cell.times
-        self._fetched = fetched
         self._release = release
         self._tables = tables or Tables(inputs, "")
+        self._loader = Loader(inputs, self._tables, fetched)
 
     @property
     def script(self) -> ScriptFile:
@@ -92,7 +143,7 @@ class Executor:
         PartError
             Its rows can't be kept, which is no fault of the mini-batch: it has no outcome.
         """
-        index, input_number, load, items, nbytes = descriptor
+        index, input_number, load, items, _ = descriptor
         if load[0] == "survey":
             return self._survey(bundle, descriptor, number)
         ints, times = self._ints, self._times
@@ -103,7 +154,7 @@ class Executor:
         ints[Cell.LOADING] = index
         status, result, error, running = Status.NOT_LOADED, None, None, 0.0
         try:
-            mini_batch = self._load(bundle, index, input_number, load, nbytes)
+            mini_batch = self._loader.load(bundle, descriptor)
             items = len(mini_batch)
             ints[Cell.ITEMS] = items
             ints[Cell.LOADING] = -1
@@ -112,7 +163,9 @@ class Executor:
                 times[Cell.RUNNING_SINCE] = run_began = time.monotonic()
                 ints[Cell.RUNNING] = index
                 try:
-                    result = self._run(index, source, load, mini_batch)
+                    result = self._module.process(
+                        mini_batch, lambda: context_of(index, source, load)
+                    )
                 finally:
                     times[Cell.RUNNING_SINCE] = ended = time.monotonic()
                     running = ended - run_began
@@ -146,23 +199,9 @@ class Executor:
         """Give what readers and results have to be warned of and was not given before."""
         return [*self._tables.new_warnings(), *self._encoder.new_warnings()]
 
-    def _load(
-        self, bundle: int, index: int, input_number: int, load: tuple[Any, ...], nbytes: int
-    ) -> Any:
-        source = self._inputs[input_number]
-        fetched = None
-        if source["remote"] and self._fetched is not None:
-            fetched = self._fetched(bundle, index, source, load)
-        if load[0] == "table":
-            return self._tables.load(input_number, load, fetched)
-        if fetched is not None:
-            check_brought(source["root"], load[1:], fetched, nbytes)
-            return MiniBatchPaths(fetched, index)
-        return load_files(source["root"], load[1:], index)
-
     def _survey(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
         """Look at data for the plan; an attempt like any other, that calls no user code."""
-        index, input_number, load, _, _ = descriptor
+        index, input_number, _, _, _ = descriptor
         ints, times = self._ints, self._times
         source = self._inputs[input_number]
         started, begin = time.time(), time.monotonic()
@@ -171,10 +210,7 @@ class Executor:
         ints[Cell.LOADING] = index
         status = Status.SUCCEEDED
         try:
-            fetched = None
-            if source["remote"] and self._fetched is not None:
-                fetched = self._fetched(bundle, index, source, load)
-            told = {"found": self._tables.look(input_number, load, fetched)}
+            told = {"found": self._loader.look(bundle, descriptor)}
         except BaseException as caught:  # noqa: BLE001  (as in attempt())
             status, told = Status.NOT_LOADED, error_of(caught, self._module.script)
         ints[Cell.LOADING] = -1
@@ -182,15 +218,6 @@ class Executor:
             self._release(bundle, index)
         outcome = (index, number, int(status), 0, 0, -1, 0, 0, 0)
         return (*outcome, started, time.monotonic() - begin, 0.0, told)
-
-    def _run(
-        self, index: int, source: dict[str, Any], load: tuple[Any, ...], mini_batch: Any
-    ) -> Any:
-        with self._module.here:
-            if self._module.wants_context:
-                context = MiniBatchContext(index, source["name"], *known_of(source, load))
-                return self._module.run(mini_batch, context)
-            return self._module.run(mini_batch)
 
     def _write(self, result: Any) -> tuple[int, int, int, int]:
         """Write the rows; give offset, length, header length and CRC."""

@@ -69,11 +69,7 @@ class Inside:
             turn = self._place(line)
             fault = fault[turn - 1] if turn <= len(fault) else OK
         self._strike(fault, f"mini-batch {index}")
-        result = (
-            self._module.run(mini_batch, mini_batch_context)
-            if self._module.wants_context
-            else self._module.run(mini_batch)
-        )
+        result = self._module.process(mini_batch, lambda: mini_batch_context)
         return AFTER[fault](result) if fault in AFTER else result
 
     def shutdown(self) -> None:

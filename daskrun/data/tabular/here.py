@@ -95,8 +95,13 @@ class BroughtHere:
             file.unlink(missing_ok=True)
 
 
-def complete_here(plan: Plan) -> None:
+def complete_here(plan: Plan, upto: int | None = None) -> None:
     """Make in this process the surveys that a plan waits for, until it is complete.
+
+    Parameters
+    ----------
+    upto
+        How many mini-batches are enough; None: all.
 
     Raises
     ------
@@ -123,10 +128,13 @@ def complete_here(plan: Plan) -> None:
             finally:
                 here.clear()
 
-        while not plan.complete:
-            plan.extend(plan.known + (1 << 30))
+        def enough() -> bool:
+            return plan.complete or (upto is not None and plan.known >= upto)
+
+        while not enough():
+            plan.extend(plan.known + (1 << 30) if upto is None else upto)
             surveyor = plan.surveyor
-            if plan.complete or surveyor is None:
+            if enough() or surveyor is None:
                 return
             surveys = surveyor.begin(1)
             assert surveys, "a plan that is not complete waits for something"
