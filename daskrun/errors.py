@@ -12,6 +12,8 @@
     ├── StorageError (OSError)           a path or URL can't be read or written
     │   └── PartError                    finished rows can't be kept: no mini-batch's fault
     ├── EntryScriptError (RuntimeError)  the entry script can't be used (outside a run)
+    ├── OriginalNameError (AttributeError)          a name of the original daskrun doesn't have
+    ├── OriginalImportError (ModuleNotFoundError)   the same, in an import
     ├── WrongResultError (TypeError)     run() returned what can't be results
     ├── ResumeError (RuntimeError)       a run can't go on from where it ended
     ├── WaitTimeoutError (TimeoutError)  a wait is over, what was waited for goes on
@@ -130,6 +132,14 @@ class PartError(StorageError):
 
 class EntryScriptError(DaskrunError, RuntimeError):
     """The entry script can't be used."""
+
+
+class OriginalNameError(DaskrunError, AttributeError):
+    """daskrun has no such name of the original; the message says what there is instead."""
+
+
+class OriginalImportError(DaskrunError, ModuleNotFoundError):
+    """daskrun has nothing of the original that could be imported by that name."""
 
 
 class WrongResultError(DaskrunError, TypeError):

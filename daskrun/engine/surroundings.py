@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.script import context
+from daskrun.script.original import offered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def surroundings(config: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
-    """Give the script the path, arguments, variables, context it expects; put them back after.
+    """Give the script the path, arguments, variables, names, context it expects; put them back.
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ def surroundings(config: dict[str, Any], values: dict[str, Any]) -> Iterator[Non
     os.environ.update(config["environment"])
     context.enter(values)
     try:
-        yield
+        with offered():
+            yield
     finally:
         context.enter(outside)
         sys.argv[:], sys.path[:] = argv, path

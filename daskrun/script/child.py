@@ -24,6 +24,7 @@ from daskrun.output.part import Part, open_part
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor, Fetched
+from daskrun.script.original import offer
 from daskrun.script.remote import RemoteFiles, labels
 from daskrun.script.tables import Tables
 from daskrun.script.tape import pack_outcome, without_rows
@@ -86,7 +87,7 @@ class ScriptProcess:
         self._shut_down(module, script)
 
     def _prepare(self, config: dict[str, Any]) -> None:
-        """Make the process what user code expects: path, argv, context, line-wise output."""
+        """Make the process what user code expects: path, argv, names, context, line-wise output."""
         faulthandler.enable(file=2)
         faulthandler.register(DUMP_SIGNAL, file=2, all_threads=True)
         for stream in (sys.stdout, sys.stderr):
@@ -95,6 +96,7 @@ class ScriptProcess:
         sys.path[:] = [*config["sys_path"], *(p for p in sys.path if p)]
         sys.argv[:] = config["argv"]
         context.enter(config["context"])
+        offer()
 
     def _executor(
         self, config: dict[str, Any], module: EntryModule, part: Part | None, tables: Tables

@@ -1,0 +1,202 @@
+"""Python's ``import`` finds the original's modules: made when asked for, filled when used."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from importlib import import_module
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from daskrun.errors import OriginalImportError, OriginalNameError
+from daskrun.script.original.missing import sentence_of
+from daskrun.script.original.names import NAMES, ROOTS, SHARED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+CORE = "azureml.core"
+"""Where this is installed, the original is."""
+
+
+class StandIn(ModuleType):
+    """A module of the original: each of its names is daskrun's, loaded when it is first used."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, f"daskrun's stand-in for {name} of the Azure ML SDK.")
+        self.__all__ = sorted(NAMES[name])
+
+    def __getattr__(self, name: str) -> object:
+        """Load a name, or say what there is instead.
+
+        Raises
+        ------
+        OriginalNameError
+            daskrun has nothing of that name.
+        """
+        module = self.__name__
+        if name not in NAMES[module]:
+            raise OriginalNameError(_why_not(module, name))
+        home, _, origin = NAMES[module][name].partition(":")
+        value: object = getattr(import_module(home), origin)
+        setattr(self, name, value)  # the next use finds it without coming here
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *NAMES[self.__name__]})
+
+
+class OriginalFinder:
+    """Finds the stand-ins, and loads them.
+
+    Parameters
+    ----------
+    over_real
+        Whether they are found also where the original is installed.
+    """
+
+    def __init__(self, *, over_real: bool) -> None:
+        self._over_real = over_real
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module of the original; None for any other.
+
+        Raises
+        ------
+        OriginalImportError
+            Neither daskrun nor anything installed has that module of the original.
+        """
+        del target
+        if fullname.partition(".")[0] not in ROOTS or not self._stands_for(fullname):
+            return None
+        if fullname in NAMES and fullname not in SHARED:
+            return self._spec(fullname)
+        parent = fullname.rpartition(".")[0]
+        if parent and parent not in SHARED and not isinstance(sys.modules.get(parent), StandIn):
+            return None  # within a package that is installed
+        # What others have put into the same package stays importable.
+        installed = _find_installed(fullname, path)
+        if installed is not None:
+            return installed
+        if fullname in NAMES:
+            return self._spec(fullname)
+        raise OriginalImportError(_why_not(parent, fullname.rpartition(".")[2]))
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Make the stand-in."""
+        return StandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: names are loaded one by one."""
+
+    def _spec(self, fullname: str) -> ModuleSpec:
+        # A package even where the original's is none: so `from module import name` comes here for
+        # what the module doesn't have, and can be told why.
+        return ModuleSpec(fullname, self, origin="daskrun", is_package=True)  # type: ignore[arg-type]
+
+    def _stands_for(self, fullname: str) -> bool:
+        return self._over_real or fullname.startswith("azureml_user") or not _real_core()
+
+
+def put_first() -> None:
+    """Have the original's names be daskrun's in this process, also where the original is installed.
+
+    Raises
+    ------
+    OriginalImportError
+        The original has been imported already.
+    """
+    real = sys.modules.get(CORE)
+    if real is not None and not isinstance(real, StandIn):
+        where = getattr(real, "__file__", None) or "a namespace package"
+        raise OriginalImportError(
+            f"{CORE} has been imported already, from {where}. Write `import daskrun.azureml` "
+            "before anything of azureml is imported."
+        )
+    _take_out()
+    sys.meta_path.insert(0, OriginalFinder(over_real=True))
+
+
+def offer() -> None:
+    """Have the original's names be found here where nothing else has them."""
+    if not _finders():
+        sys.meta_path.append(OriginalFinder(over_real=False))
+
+
+@contextlib.contextmanager
+def offered() -> Iterator[None]:
+    """Offer the names as :func:`offer` does, and have them gone afterwards if they were not there.
+
+    What scripts that run in this process import must not be found by what runs after them.
+    """
+    if _finders():
+        yield
+        return
+    offer()
+    try:
+        yield
+    finally:
+        if not any(finder._over_real for finder in _finders()):  # else put first meanwhile
+            _take_out()
+            for name, module in list(sys.modules.items()):
+                if isinstance(module, StandIn):
+                    _forget(name)
+
+
+def _finders() -> list[OriginalFinder]:
+    return [finder for finder in sys.meta_path if isinstance(finder, OriginalFinder)]
+
+
+def _take_out() -> None:
+    for finder in _finders():
+        sys.meta_path.remove(finder)
+
+
+def _forget(name: str) -> None:
+    """Take a stand-in out of this process, also as an attribute of an installed package."""
+    module = sys.modules.pop(name)
+    package, _, last = name.rpartition(".")
+    if vars(sys.modules.get(package, module)).get(last) is module:
+        delattr(sys.modules[package], last)
+
+
+def _real_core() -> bool:
+    """Whether the original is installed, or imported."""
+    if CORE in sys.modules:
+        return not isinstance(sys.modules[CORE], StandIn)
+    package = _find_installed("azureml", None)
+    if package is None or package.submodule_search_locations is None:
+        return False
+    return _find_installed(CORE, list(package.submodule_search_locations)) is not None
+
+
+def _find_installed(fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    """Have the other finders of this process look for a module."""
+    for finder in sys.meta_path:
+        if not isinstance(finder, OriginalFinder):
+            spec = finder.find_spec(fullname, path)
+            if spec is not None:
+                return spec
+    return None
+
+
+def _why_not(module: str, name: str) -> str:
+    """Say why there is no such name in a module of the original, and what there is."""
+    full = f"{module}.{name}" if module else name
+    sentence = sentence_of(full)
+    if sentence is not None:
+        return f"daskrun has no {full}: {sentence}"
+    if module in SHARED or module not in NAMES:
+        known = ", ".join(each for each in NAMES if each not in SHARED)
+        return f"daskrun stands for azureml here and has no module {full}. It has {known}."
+    names = sorted({*NAMES[module], *(m[len(module) + 1 :] for m in _below(module))})
+    there = f"It has {', '.join(names)}." if names else "It has no names."
+    return f"daskrun stands for {module} here and has no {name!r} in it. {there}"
+
+
+def _below(module: str) -> list[str]:
+    """Give the modules that are right below one."""
+    return [each for each in NAMES if each.rpartition(".")[0] == module]
