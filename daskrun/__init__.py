@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         DatasetError,
         EntryScriptError,
         NameNotFoundError,
+        OriginalImportError,
+        OriginalNameError,
         PartError,
         ResumeError,
         RunCanceledError,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.details import RunDetails
     from daskrun.pipeline.experiment import Experiment
     from daskrun.pipeline.metrics import Run
+    from daskrun.pipeline.output_config import OutputFileDatasetConfig
     from daskrun.pipeline.parameter import PipelineParameter
     from daskrun.pipeline.pipeline import Pipeline
     from daskrun.pipeline.step import ParallelRunStep
@@ -73,6 +76,9 @@ __all__ = [
     "FileDataset",
     "Model",
     "NameNotFoundError",
+    "OriginalImportError",
+    "OriginalNameError",
+    "OutputFileDatasetConfig",
     "ParallelRunConfig",
     "ParallelRunStep",
     "PartError",
@@ -105,6 +111,8 @@ _HOMES = {
         "DatasetError",
         "EntryScriptError",
         "NameNotFoundError",
+        "OriginalImportError",
+        "OriginalNameError",
         "PartError",
         "ResumeError",
         "RunCanceledError",
@@ -121,6 +129,7 @@ _HOMES = {
     "pipeline.details": ("RunDetails",),
     "pipeline.experiment": ("Experiment",),
     "pipeline.metrics": ("Run",),
+    "pipeline.output_config": ("OutputFileDatasetConfig",),
     "pipeline.parameter": ("PipelineParameter",),
     "pipeline.pipeline": ("Pipeline",),
     "pipeline.step": ("ParallelRunStep",),

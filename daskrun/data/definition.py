@@ -117,6 +117,31 @@ def from_plain(value: Mapping[str, Any], find_datastore: Callable[[Any], Place])
     return cast("AnyDataset", made)
 
 
+def places_of(dataset: AnyDataset) -> list[Place]:
+    """Give every datastore, or other place, that a dataset has paths in."""
+    found: list[Place] = []
+    if not getattr(dataset, "in_memory", False):
+        to_plain(dataset, found.append)
+    return found
+
+
+def with_places(dataset: AnyDataset, exchange: Callable[[Place], Place]) -> AnyDataset:
+    """Give the same dataset with other places for those that it has paths in.
+
+    Parameters
+    ----------
+    exchange
+        Gives the place to have for one that there is.
+    """
+    found: list[Place] = []
+
+    def number_of(place: Place) -> int:
+        found.append(place)
+        return len(found) - 1
+
+    return from_plain(to_plain(dataset, number_of), lambda number: exchange(found[number]))
+
+
 class _Writer:
     """Turns the values of a dataset's fields into JSON values."""
 

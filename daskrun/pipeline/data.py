@@ -1,23 +1,152 @@
-"""What a step writes: ``PipelineData`` names it before, ``PortDataReference`` finds it after."""
+"""What a step writes: named before it has run, found after."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-from daskrun.errors import SettingsError, StorageError
+from daskrun.data.consumption import DatasetConsumptionConfig
+from daskrun.data.dataset import Dataset
+from daskrun.data.protocols import DataPath
+from daskrun.errors import DatasetError, SettingsError, StorageError
 from daskrun.workspace.datastore import Datastore
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
+
+    from daskrun.data.dataset import FileDataset
+    from daskrun.data.tabular.dataset import TabularDataset
+    from daskrun.pipeline.base import PipelineStep
+    from daskrun.workspace.workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
 
+@dataclass(eq=False)
+class Link:
+    """What joins an output, and others that differ from it in how it is kept, to their step."""
+
+    step: PipelineStep | None = None
+    """The step that writes it: the last one that was made with it."""
+
+
+class StepOutput(ABC):
+    """The output of a step, which a later step of the pipeline may have as its input.
+
+    What is written there is a dataset before the step has run: :meth:`as_dataset` of the files,
+    :meth:`read_delimited_files` and the like of the rows in them. These can be narrowed as other
+    datasets can (``take``, ``keep_columns``, ...), but hold nothing until the step has run.
+    """
+
+    name: str
+    """What ``get_output_data`` asks for."""
+    link: Link
+
+    @abstractmethod
+    def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
+        """Give where a run of the step writes it: a datastore and the path there.
+
+        Parameters
+        ----------
+        run_id
+            The step run's.
+        workspace
+            The pipeline's.
+        """
+
+    def as_dataset(self) -> FileDataset:
+        """Give the files that the step writes.
+
+        Examples
+        --------
+        >>> PipelineData("scores").as_dataset().kind
+        'files'
+        """
+        return Dataset.File.from_files(self._path(), validate=False)
+
+    def read_delimited_files(self, **options: Any) -> TabularDataset:
+        """Give the rows of the delimited files that the step writes.
+
+        Parameters
+        ----------
+        options
+            As of ``Dataset.Tabular.from_delimited_files``; ``path_glob`` says which of the files,
+            such as ``'*.csv'``.
+
+        Examples
+        --------
+        >>> PipelineData("scores").read_delimited_files(separator=" ", header=False).kind
+        'tabular'
+        """
+        path = self._path(options.pop("path_glob", ""))
+        return Dataset.Tabular.from_delimited_files(path, **options, validate=False)
+
+    def read_json_lines_files(self, **options: Any) -> TabularDataset:
+        """Give the rows of the JSON lines files that the step writes.
+
+        ``options`` are as of ``Dataset.Tabular.from_json_lines_files``, and ``path_glob``.
+        """
+        path = self._path(options.pop("path_glob", ""))
+        return Dataset.Tabular.from_json_lines_files(path, **options, validate=False)
+
+    def read_parquet_files(self, **options: Any) -> TabularDataset:
+        """Give the rows of the Parquet files that the step writes.
+
+        ``options`` are as of ``Dataset.Tabular.from_parquet_files``, and ``path_glob``.
+        """
+        path = self._path(options.pop("path_glob", ""))
+        return Dataset.Tabular.from_parquet_files(path, **options, validate=False)
+
+    parse_delimited_files = read_delimited_files
+    parse_parquet_files = read_parquet_files
+
+    def as_input(self, name: str | None = None) -> DatasetConsumptionConfig:
+        """Give the files as an input of a later step, under a name."""
+        known_by = self.name if name is None and self.name.isidentifier() else name
+        return DatasetConsumptionConfig(known_by, self.as_dataset())
+
+    as_named_input = as_input
+
+    def _path(self, inside: str = "") -> DataPath:
+        return DataPath(LaterPlace(self), inside)
+
+
 @dataclass(frozen=True, eq=False)
-class PipelineData:
+class LaterPlace:
+    """Where a step will write an output: no folder yet, since no run has been submitted."""
+
+    output: StepOutput
+
+    def __repr__(self) -> str:
+        return f"output {self.output.name!r}"
+
+    @property
+    def storage_options(self) -> Mapping[str, Any]:
+        """Nothing is known of it."""
+        return MappingProxyType({})
+
+    def url(self, relative: str) -> str:
+        """Say that there is none.
+
+        Raises
+        ------
+        DatasetError
+            Always.
+        """
+        raise DatasetError(
+            f"output {self.output.name!r} of a step holds nothing before the step has run"
+            f"{f' (asked for {relative!r})' if relative else ''}. Use it as an input of a later "
+            "step; what a run has written is run.find_step_run(step)[0].get_output_data(name)."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineData(StepOutput):
     """The output of a step, in a folder of its own in a datastore.
 
     Examples
@@ -30,14 +159,10 @@ class PipelineData:
     """What ``get_output_data`` asks for, and the last part of its path."""
     datastore: Datastore | None = None
     """Where it is written; None: the workspace's default datastore."""
+    link: Link = field(default_factory=Link, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        problems = []
-        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            problems.append(
-                f"name={self.name!r} is not an output's. Write letters, digits, '_', '-' and '.', "
-                "such as name='inferences'."
-            )
+        problems = name_problems(self.name, "inferences")
         if self.datastore is not None and not isinstance(self.datastore, Datastore):
             problems.append(
                 f"datastore={self.datastore!r} is of type {type(self.datastore).__name__}. "
@@ -45,6 +170,18 @@ class PipelineData:
             )
         if problems:
             raise SettingsError("PipelineData", problems)
+
+    def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
+        """Give ``azureml/<run>/<name>`` in its datastore."""
+        return self.datastore or workspace.get_default_datastore(), f"azureml/{run_id}/{self.name}"
+
+
+def name_problems(name: object, example: str) -> list[str]:
+    """Say what is wrong with the name of an output."""
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return []
+    rule = "Write letters, digits, '_', '-' and '.'"
+    return [f"name={name!r} is not an output's. {rule}, such as name={example!r}."]
 
 
 class PortDataReference:
@@ -57,7 +194,7 @@ class PortDataReference:
     datastore
         Where it is.
     path_on_datastore
-        Its folder there, ``azureml/<step run id>/<name>``.
+        Its folder there, such as ``azureml/<step run id>/<name>``.
     status
         How the run stands, for what is said when there is nothing yet.
     """

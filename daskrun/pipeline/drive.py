@@ -1,40 +1,88 @@
-"""The thread of this process that drives a pipeline's run."""
+"""The threads of this process that drive a pipeline's run."""
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 import traceback
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.report import ErrorGroup, Report, RunStatus
+from daskrun.engine.target import INLINE
+from daskrun.errors import DaskrunError
 from daskrun.pipeline import changes, recipe
 from daskrun.pipeline.cancel import CancelWatch
+from daskrun.pipeline.inputs import make_plan
+from daskrun.pipeline.run_output import register
 from daskrun.pipeline.state import LiveState, ProgressKeeper, way_on
+from daskrun.workspace.model import model_paths
 from daskrun.workspace.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from daskrun.core.minibatch import Plan
     from daskrun.core.observer import Observer
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
+    from daskrun.pipeline.recipe import Recipe
     from daskrun.storage.lock import RunLock
+    from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")
+POLL = 0.2
+"""Seconds between two looks at whether a wait for a turn was canceled."""
+_inline = threading.Lock()
+"""Held by the step that runs in this process itself: there is one ``sys.argv`` and one working
+directory."""
 
 
 @dataclass(frozen=True)
 class StepToRun:
     """A step run that waits for its turn."""
 
-    request: StepRequest
-    state: LiveState
+    folder: RunFolder
+    recipe: Recipe
+    target: object
+    """As :attr:`StepRequest.target`."""
+    plan: Plan | None
+    """None: it is made when its turn comes, since its inputs are others' outputs."""
+    resumed: bool = False
+    """Whether an earlier driver has had it."""
+    retry_failed: bool = False
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return self.recipe.step_name
+
+    def request(self, workspace: Workspace) -> StepRequest:
+        """Give what the driver is asked, now that the steps before are done.
+
+        Raises
+        ------
+        DatasetError
+            An input holds nothing, or can't be read.
+        """
+        begun = (self.folder.path / "journal").exists()
+        made = self.recipe
+        if made.after and not begun:
+            # The steps before it may have registered some.
+            made = replace(made, context={**made.context, "models": model_paths(workspace)})
+            made.keep(self.folder, workspace)
+        plan = self.plan or make_plan(made.inputs, made.settings)
+        if begun and self.plan is None:
+            changes.check_unchanged(self.folder, plan)
+        return made.request(
+            self.folder, plan, self.target, resumed=self.resumed, retry_failed=self.retry_failed
+        )
 
 
 class PipelineDriver:
-    """Runs steps one after another in a thread of its own, until one of them doesn't complete.
+    """Runs each step, in a thread of its own, as soon as those before it are done.
 
     Parameters
     ----------
@@ -42,29 +90,29 @@ class PipelineDriver:
         The pipeline run's.
     held
         Its lock.
+    workspace
+        Where it is kept.
     steps
-        How many steps the pipeline has; those that an earlier driver has done are not added.
+        The steps to run; those that an earlier driver has done are not among them.
     """
 
-    def __init__(self, folder: RunFolder, held: RunLock, steps: int) -> None:
+    def __init__(
+        self, folder: RunFolder, held: RunLock, workspace: Workspace, steps: Sequence[StepToRun]
+    ) -> None:
         self.state = LiveState(folder, self.cancel)
+        self.states = {step.folder.id: LiveState(step.folder, self.cancel) for step in steps}
+        """How the runs of the steps stand, by id; canceling one cancels the pipeline's run."""
+        story = folder.story()
         self._held = held
-        self._steps_in_all = steps
+        self._workspace = workspace
+        self._steps_in_all = len(story["steps"])
+        self._go_on = bool(story["continue_on_step_failure"])
+        self._waiting = list(steps)
+        self._running: set[str] = set()
+        self._ended: queue.SimpleQueue[StepToRun] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._control: RunControl | None = None
+        self._controls: dict[str, RunControl] = {}
         self._canceled: str | None = None
-        self._steps: list[StepToRun] = []
-
-    def add(self, request: StepRequest, folder: RunFolder) -> LiveState:
-        """Take in a step; canceling it cancels the pipeline's run."""
-        state = LiveState(folder, self.cancel)
-        self._steps.append(StepToRun(request, state))
-        return state
-
-    @property
-    def states(self) -> dict[str, LiveState]:
-        """How the runs of the steps that were added stand, by id."""
-        return {step.state.folder.id: step.state for step in self._steps}
 
     def start(self) -> None:
         """Start the thread and return at once."""
@@ -72,16 +120,14 @@ class PipelineDriver:
             # It was asked of a driver that is gone, not of this one.
             self.state.folder.forget_cancel()
         self.state.enter(RunStatus.RUNNING)
-        # Not a daemon: the process must not end under a run.
-        name = f"daskrun-{self.state.folder.id}"
-        threading.Thread(target=self._run, name=name, daemon=False).start()
+        _thread(self._run, self.state.folder.id).start()
 
     def cancel(self, reason: str) -> None:
-        """End the step that runs and start no other."""
+        """End the steps that run and start no other."""
         with self._lock:
             self._canceled = self._canceled or reason
-            if self._control is not None:
-                self._control.cancel(reason)
+            for control in self._controls.values():
+                control.cancel(reason)
 
     def _run(self) -> None:
         # The lock goes last: who sees it free must see the end too.
@@ -97,63 +143,139 @@ class PipelineDriver:
 
     def _run_steps(self) -> tuple[RunStatus, str]:
         """Run the steps; give how the run ended and what there is to say."""
-        for step in self._steps:
-            if self._canceled is not None:
-                return RunStatus.CANCELED, self._canceled
-            folder = step.state.folder
-            with folder.drive():
-                folder.forget_report()
-                step.state.enter(RunStatus.RUNNING)
-                report = self._run_step(step)
-                step.state.end(report)
-            if report.status is not RunStatus.COMPLETED:
-                return report.status, f"step {step.request.step_name!r}: {report.sentence}"
-            _forget(folder)
+        failed: list[StepToRun] = []
+        while self._start_ready() or self._running:
+            step = self._ended.get()
+            self._running.discard(step.folder.id)
+            state = self.states[step.folder.id]
+            if state.status is RunStatus.COMPLETED:
+                continue
+            failed.append(step)
+            if self._go_on and self._canceled is None:
+                self._leave_out(step)
+            else:
+                self._waiting.clear()
+                self.cancel(f"step {step.name!r} ended as {state.status.value}")
+        return self._conclusion(failed)
+
+    def _start_ready(self) -> bool:
+        """Start the steps that wait for none of these; tell whether there was one."""
+        if self._canceled is not None:
+            self._waiting.clear()
+        open_ids = self._running | {step.folder.id for step in self._waiting}
+        ready = [each for each in self._waiting if not open_ids.intersection(each.recipe.after)]
+        for step in ready:
+            self._waiting.remove(step)
+            self._running.add(step.folder.id)
+            _thread(self._run_and_tell, step.folder.id, step).start()
+        return bool(ready)
+
+    def _leave_out(self, failed: StepToRun) -> None:
+        """Start none of the steps that wait for one that failed, or for one of those."""
+        gone = {failed.folder.id}
+        for step in list(self._waiting):  # each is behind those it waits for
+            if gone.intersection(step.recipe.after):
+                gone.add(step.folder.id)
+                self._waiting.remove(step)
+                reason = f"not started: it needs step {failed.name!r}, which failed"
+                self.states[step.folder.id].enter(RunStatus.CANCELED, reason)
+
+    def _conclusion(self, failed: Sequence[StepToRun]) -> tuple[RunStatus, str]:
+        states = [(step.name, self.states[step.folder.id]) for step in failed]
+        bad = [each for each in states if each[1].status is RunStatus.FAILED] or states
+        if bad:
+            sentences = [f"step {name!r}: {state.sentence}" for name, state in bad]
+            return bad[0][1].status, " ".join(sentences)
+        done = all(each.status is RunStatus.COMPLETED for each in self.states.values())
+        if self._canceled is not None and not done:
+            return RunStatus.CANCELED, self._canceled
         for name in self.state.folder.story()["steps"]:
             _forget(RunFolder(self.state.folder.path.parent / name))  # a killed driver's too
-        if self._steps_in_all == 1 and self._steps:
-            return RunStatus.COMPLETED, self._steps[0].state.sentence
+        if self._steps_in_all == 1 and self.states:
+            return RunStatus.COMPLETED, next(iter(self.states.values())).sentence
         return RunStatus.COMPLETED, f"all {self._steps_in_all} steps are done."
+
+    def _run_and_tell(self, step: StepToRun) -> None:
+        try:
+            state = self.states[step.folder.id]
+            with step.folder.drive():
+                step.folder.forget_report()
+                state.enter(RunStatus.RUNNING)
+                report = self._run_step(step)
+                state.end(report)
+            if report.status is RunStatus.COMPLETED:
+                _forget(step.folder)
+        except Exception:
+            logger.exception("run %s: its driver failed", step.folder.id)
+            self.states[step.folder.id].enter(RunStatus.FAILED, "daskrun itself failed")
+        finally:
+            self._ended.put(step)
 
     def _run_step(self, step: StepToRun) -> Report:
         try:
             # Here, in the thread: submit returns before the engine is imported.
-            from daskrun.engine.commit import told_again
-            from daskrun.engine.driver import RunControl, execute
-            from daskrun.monitor.logs import LogWriter
+            from daskrun.engine.driver import RunControl
 
             control = RunControl()
             with self._lock:
-                self._control = control
+                self._controls[step.folder.id] = control
                 if self._canceled is not None:
                     control.cancel(self._canceled)
-            request = step.request
-            changes.keep_listings(request.run_folder, request.plan)
-            folder, tries = step.state.folder, request.settings.run_max_try
-            logs = LogWriter(folder.logs, request.plan, tries, way_on(folder))
-            journal = folder.path / "journal"
-            if request.resumed and journal.exists():
-                past = ((outcome, process) for _, outcome, process, _ in told_again(journal))
-                logs.go_on(past, request.retry_failed)
-            observers: Sequence[Observer] = [ProgressKeeper(step.state), logs]
-            return execute(step.request, observers, control)
+            return self._execute(step, step.request(self._workspace), control)
         except Exception as error:
-            logger.exception("run %s: its driver failed", step.request.run_id)
+            if not isinstance(error, DaskrunError):
+                logger.exception("run %s: its driver failed", step.folder.id)
             return _failed(error)
         finally:
             with self._lock:
-                self._control = None
+                self._controls.pop(step.folder.id, None)
+
+    def _execute(self, step: StepToRun, request: StepRequest, control: RunControl) -> Report:
+        from daskrun.engine.commit import told_again
+        from daskrun.engine.driver import execute
+        from daskrun.monitor.logs import LogWriter
+
+        folder = step.folder
+        changes.keep_listings(request.run_folder, request.plan)
+        logs = LogWriter(folder.logs, request.plan, request.settings.run_max_try, way_on(folder))
+        journal = folder.path / "journal"
+        if request.resumed and journal.exists():
+            past = ((outcome, process) for _, outcome, process, _ in told_again(journal))
+            logs.go_on(past, request.retry_failed)
+        observers: Sequence[Observer] = [ProgressKeeper(self.states[folder.id]), logs]
+        with self._turn() if request.target == INLINE else nullcontext():
+            report = execute(request, observers, control)
+        if report.status is RunStatus.COMPLETED:
+            register(self._workspace, folder, step.recipe.registrations)
+        return report
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until no other step runs in this process itself, or a cancel ends them all."""
+        held = False
+        while not held and self._canceled is None:
+            held = _inline.acquire(timeout=POLL)
+        try:
+            yield
+        finally:
+            if held:
+                _inline.release()
 
     def _end_all(self, status: RunStatus, sentence: str) -> None:
         """Give an end to everything without one, to the steps before the whole of them."""
-        for step in self._steps:
-            if not step.state.status.ended:
-                reason = f"not started: {sentence}"
-                step.state.enter(RunStatus.CANCELED, reason)
+        for state in self.states.values():
+            if not state.status.ended:
+                state.enter(RunStatus.CANCELED, f"not started: {sentence}")
         if not self.state.status.ended:
             self.state.enter(status, sentence)
         # Users keep runs, runs reach their driver, and a request holds the names of all files.
-        self._steps.clear()
+        self._waiting.clear()
+
+
+def _thread(target: object, run_id: str, *arguments: object) -> threading.Thread:
+    # Not a daemon: the process must not end under a run.
+    name = f"daskrun-{run_id}"
+    return threading.Thread(target=target, name=name, args=arguments, daemon=False)  # type: ignore[arg-type]
 
 
 def _forget(folder: RunFolder) -> None:
@@ -164,12 +286,13 @@ def _forget(folder: RunFolder) -> None:
 
 
 def _failed(error: Exception) -> Report:
-    """Tell a failure of daskrun itself as a run's end."""
+    """Tell what kept a step from running as the end of its run."""
     message = f"{type(error).__name__}: {error}"
+    known = isinstance(error, DaskrunError)
     group = ErrorGroup(message, "", 1, -1, 1, "", "".join(traceback.format_exception(error)))
     return Report(
         status=RunStatus.FAILED,
-        sentence=f"daskrun itself failed: {message}",
+        sentence=str(error) if known else f"daskrun itself failed: {message}",
         total=None,
         succeeded=0,
         failed=0,

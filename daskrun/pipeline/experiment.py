@@ -9,12 +9,13 @@ import shutil
 import socket
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.tags import has_tags, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline import lifetime
-from daskrun.pipeline.drive import PipelineDriver
+from daskrun.pipeline.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.pipeline import Pipeline
 from daskrun.pipeline.prepare import PreparedStep, prepare
 from daskrun.pipeline.run import PipelineRun, StepRun
@@ -25,7 +26,7 @@ from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.core.tags import Wanted
     from daskrun.workspace.workspace import Workspace
@@ -74,6 +75,7 @@ class Experiment:
         pipeline: Pipeline,
         pipeline_parameters: Mapping[str, Any] | None = None,
         regenerate_outputs: bool = False,
+        continue_on_step_failure: bool = False,
     ) -> PipelineRun:
         """Check everything, start a run of the pipeline, and return at once.
 
@@ -87,6 +89,9 @@ class Experiment:
             Values by the names of pipeline parameters; the others have their defaults.
         regenerate_outputs
             Whether to run also what could be reused; so far nothing is.
+        continue_on_step_failure
+            Whether steps that don't depend on one that failed are run all the same; the run fails
+            in any case. Else they end with it.
 
         Raises
         ------
@@ -96,7 +101,11 @@ class Experiment:
             An input holds nothing or can't be read; nothing was started.
         """
         given = dict(pipeline_parameters or {})
-        self._check(pipeline, regenerate_outputs)
+        switches = {
+            "regenerate_outputs": regenerate_outputs,
+            "continue_on_step_failure": continue_on_step_failure,
+        }
+        self._check(pipeline, switches)
         prepared = prepare(pipeline, given)
         for note in dict.fromkeys(note for step in prepared for note in step.notes):
             if note not in _said:
@@ -106,7 +115,7 @@ class Experiment:
             self.workspace.records.create(RECORDS, self.name, {"created": time.time()})
         run_id = new_run_id()
         try:
-            driver, steps = self._set_up(run_id, prepared, given)
+            driver, steps = self._set_up(run_id, pipeline, prepared, given, switches)
         except BaseException:
             self._undo(run_id, prepared)
             raise
@@ -194,7 +203,7 @@ class Experiment:
         names = workspace.records.names(RECORDS)
         return [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
 
-    def _check(self, pipeline: Pipeline, regenerate_outputs: bool) -> None:
+    def _check(self, pipeline: Pipeline, switches: Mapping[str, bool]) -> None:
         problems = []
         if not isinstance(pipeline, Pipeline):
             problems.append(f"pipeline={pipeline!r} is not one. Write Pipeline(ws, steps=[step]).")
@@ -203,13 +212,21 @@ class Experiment:
                 f"the pipeline is of {pipeline.workspace!r}, the experiment of {self.workspace!r}. "
                 "Make both with the same workspace."
             )
-        if not isinstance(regenerate_outputs, bool):
-            problems.append(f"regenerate_outputs={regenerate_outputs!r}: write True or False.")
+        problems += [
+            f"{name}={value!r}: write True or False."
+            for name, value in switches.items()
+            if not isinstance(value, bool)
+        ]
         if problems:
             raise SettingsError("submit", problems)
 
     def _set_up(
-        self, run_id: str, prepared: builtins.list[PreparedStep], given: Mapping[str, Any]
+        self,
+        run_id: str,
+        pipeline: Pipeline,
+        prepared: Sequence[PreparedStep],
+        given: Mapping[str, Any],
+        switches: Mapping[str, bool],
     ) -> tuple[PipelineDriver, builtins.list[StepRun]]:
         """Make the folders of the run and its steps, and start the driver that knows them."""
         runs = self.workspace.runs_folder
@@ -221,31 +238,44 @@ class Experiment:
             "host": socket.gethostname(),
             "script": os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else None,  # noqa: PTH100
         }
-        ids = [step_run_id(run_id, each) for each in prepared]
+        ids = {each.step: step_run_id(run_id, each) for each in prepared}
+        writers = {out.link: ids[each.step] for each in prepared for out in each.step.outputs}
+        dependencies = pipeline.dependencies
         story = {
             "kind": "pipeline",
             "id": run_id,
             **common,
-            "steps": ids,
+            "steps": list(ids.values()),
             "parameters": {name: repr(value) for name, value in given.items()},
+            **switches,
         }
         whole, held = RunFolder.create_driven(runs / run_id, story)
         try:
-            driver = PipelineDriver(whole, held, len(ids))
-            steps = []
-            for name, each in zip(ids, prepared, strict=True):
-                each.check_output(name)
-                own = {"id": name, "pipeline_run": run_id, **common, **each.story(name)}
-                folder = RunFolder.create(runs / name, own)
-                ready = each.with_stored_inputs(folder.path)
-                request = ready.request(folder, run_id, self.workspace, self.name)
-                ready.recipe(request).keep(folder, self.workspace)
-                steps.append(StepRun(self.workspace, driver.add(request, folder)))
+            ready = []
+            for each in prepared:
+                name, after = ids[each.step], [ids[step] for step in dependencies[each.step]]
+                own = {"pipeline_run": run_id, **common, "after": after}
+                ready.append(self._set_up_step(each.bound(writers), name, own))
+            driver = PipelineDriver(whole, held, self.workspace, ready)
+            steps = [StepRun(self.workspace, driver.states[each.folder.id]) for each in ready]
             driver.start()
         except BaseException:
             held.close()
             raise
         return driver, steps
+
+    def _set_up_step(
+        self, prepared: PreparedStep, run_id: str, own: Mapping[str, Any]
+    ) -> StepToRun:
+        """Make the folder of a step's run, with all that it takes to drive it in it."""
+        prepared.check_output(run_id)
+        story = {"id": run_id, **own, **prepared.story(run_id)}
+        folder = RunFolder.create(self.workspace.runs_folder / run_id, story)
+        recipe = prepared.recipe(folder, own["pipeline_run"], self.name, own["after"])
+        stored = prepared.with_stored_inputs(folder.path, recipe.waits)
+        recipe = replace(recipe, inputs=stored.inputs)
+        recipe.keep(folder, self.workspace)
+        return StepToRun(folder, recipe, prepared.target, stored.plan)
 
     def _undo(self, run_id: str, prepared: builtins.list[PreparedStep]) -> None:
         """Remove what a submit that failed has made."""

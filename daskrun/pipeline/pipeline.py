@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.validation import same_name_problems
 from daskrun.errors import SettingsError
-from daskrun.pipeline.step import ParallelRunStep
+from daskrun.pipeline.base import PipelineStep, in_order
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 
 class Pipeline:
-    """Steps, run one after another in the order of the list.
+    """Steps, each run when all it depends on has run; those that depend on none side by side.
+
+    A step depends on those whose outputs it uses, and on those it is told to ``run_after``.
 
     Parameters
     ----------
     workspace
         Where models, datastores and runs are kept.
     steps
-        At least one; no two have the same name.
+        At least one; no two have the same name. Steps that they depend on and that are not among
+        them are taken in.
 
     Raises
     ------
@@ -32,26 +35,32 @@ class Pipeline:
         With every problem there is.
     """
 
-    def __init__(self, workspace: Workspace, steps: Sequence[ParallelRunStep]) -> None:
+    def __init__(self, workspace: Workspace, steps: Sequence[PipelineStep]) -> None:
         problems = workspace_problems(workspace)
         if not isinstance(steps, list | tuple) or not steps:
             problems.append(f"steps={steps!r} is not a list with at least one step. Write [step].")
             steps = []
         problems += [
-            f"steps[{number}]={step!r} is not a ParallelRunStep. Write ParallelRunStep(...)."
+            f"steps[{number}]={step!r} is not a step. Write ParallelRunStep(...)."
             for number, step in enumerate(steps)
-            if not isinstance(step, ParallelRunStep)
+            if not isinstance(step, PipelineStep)
         ]
-        if not problems:
-            problems += same_name_problems("steps", [step.name for step in steps])
+        ordered = in_order(steps) if not problems else {}
+        problems += same_name_problems("steps", [step.name for step in ordered])
         if problems:
             raise SettingsError("Pipeline", problems)
         self.workspace = workspace
-        self.steps = list(steps)
+        self.steps = list(ordered)
+        """Each after those it depends on."""
         self.parameters  # noqa: B018 - raises where two parameters have one name
 
     def __repr__(self) -> str:
         return f"Pipeline(steps={[step.name for step in self.steps]!r})"
+
+    @property
+    def dependencies(self) -> dict[PipelineStep, list[PipelineStep]]:
+        """The steps, each with those that must have run before."""
+        return in_order(self.steps)
 
     @property
     def parameters(self) -> dict[str, PipelineParameter]:

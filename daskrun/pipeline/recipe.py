@@ -7,10 +7,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import RunSettings
-from daskrun.data.definition import from_plain, registered_name, to_plain
+from daskrun.data.definition import from_plain, places_of, registered_name, to_plain
+from daskrun.data.protocols import shown_url
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.output.place import output_place
+from daskrun.pipeline.run_output import RunOutputPlace
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.datastore import Datastore
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 FILE = "resume.json"
 """In the step run's folder, until it is Completed. For this user's eyes only: environment
 variables, URLs and connections may hold secrets."""
-LAYOUT = 1
+LAYOUT = 2
 """Raised when what was kept before can't be read any more."""
 AGAIN = "Submit the pipeline again for a new run."
 
@@ -48,7 +50,20 @@ class Recipe:
     target: ComputeTarget | str | None
     """As ``ParallelRunConfig.compute_target``."""
     context: dict[str, Any]
-    """As in ``StepRequest``."""
+    """As in ``StepRequest``, without what the plan tells."""
+    after: tuple[str, ...] = ()
+    """Ids of the step runs that come before it."""
+    registrations: tuple[dict[str, Any], ...] = ()
+    """What is registered as a dataset when it has completed; see :func:`run_output.register`."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether its plan can be made only when others have run."""
+        return any(isinstance(place, RunOutputPlace) for place in self._places)
+
+    @property
+    def _places(self) -> list[Place]:
+        return [place for _, each in self.inputs for place in places_of(each)]
 
     def keep(self, folder: RunFolder, workspace: Workspace) -> None:
         """Keep it in the folder of its run.
@@ -91,6 +106,8 @@ class Recipe:
             path=output["path"] if output else "",
             target=target,
             context={**value["context"], "workspace": str(workspace.folder)},
+            after=tuple(value["after"]),
+            registrations=tuple(value["registrations"]),
         )
 
     def prepare_output(self, run_id: str) -> None:
@@ -108,9 +125,27 @@ class Recipe:
             output_place(location, self.store.storage_options, run_id).prepare(None, True)
 
     def request(
-        self, folder: RunFolder, plan: Plan, target: object, *, retry_failed: bool
+        self,
+        folder: RunFolder,
+        plan: Plan,
+        target: object,
+        *,
+        resumed: bool = False,
+        retry_failed: bool = False,
     ) -> StepRequest:
-        """Give what the driver of the resumed run is asked."""
+        """Give what the driver is asked.
+
+        Parameters
+        ----------
+        folder
+            The step run's.
+        plan
+            Of ``inputs``.
+        target
+            What the engine makes of :attr:`target`.
+        resumed, retry_failed
+            As in ``StepRequest``.
+        """
         return StepRequest(
             run_id=folder.id,
             step_name=self.step_name,
@@ -120,10 +155,14 @@ class Recipe:
             plan=plan,
             script=self.script,
             target=target,
-            context=self.context,
+            context={
+                **self.context,
+                "input_datasets": {each.name: shown_url(each.root) for each in plan.inputs},
+                "tables": [name for name, each in self.inputs if each.kind == "tabular"],
+            },
             output_url=self._url,
             output_options=dict(self.store.storage_options) if self.store is not None else {},
-            resumed=True,
+            resumed=resumed,
             retry_failed=retry_failed,
         )
 
@@ -143,6 +182,8 @@ class Recipe:
             target = workspace.reference_to(target)
 
         def name_of(place: Place) -> Any:
+            if isinstance(place, RunOutputPlace):
+                return {"run": place.run_id, "output": place.name}
             registered_name(place)
             return workspace.reference_to(place)
 
@@ -158,6 +199,8 @@ class Recipe:
             "output": self.store and {"datastore": name_of(self.store), "path": self.path},
             "target": target,
             "context": self.context,
+            "after": self.after,
+            "registrations": self.registrations,
         }
 
 
@@ -181,7 +224,7 @@ def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset
 
 def _inputs(value: dict[str, Any], workspace: Workspace) -> list[tuple[str, AnyDataset]]:
     return [
-        (each["name"], from_plain(each["dataset"], lambda ref: _store(ref, workspace)))
+        (each["name"], from_plain(each["dataset"], lambda ref: _place(ref, workspace)))
         for each in value["inputs"]
     ]
 
@@ -208,6 +251,12 @@ def _read(folder: RunFolder) -> dict[str, Any]:
 
 def _workspace(reference: dict[str, str], own: Workspace) -> Workspace:
     return Workspace(reference["workspace"]) if "workspace" in reference else own
+
+
+def _place(reference: dict[str, str], own: Workspace) -> Place:
+    if "run" in reference:
+        return RunOutputPlace(own, reference["run"], reference["output"])
+    return _store(reference, own)
 
 
 def _store(reference: dict[str, str], own: Workspace) -> Datastore:

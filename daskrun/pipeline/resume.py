@@ -17,7 +17,7 @@ from daskrun.errors import (
     StorageError,
 )
 from daskrun.pipeline.changes import check_unchanged
-from daskrun.pipeline.drive import PipelineDriver
+from daskrun.pipeline.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.inputs import make_plan
 from daskrun.pipeline.recipe import AGAIN, Recipe
 from daskrun.pipeline.target import NOT_INLINE, find_target, inline_note
@@ -27,7 +27,6 @@ from daskrun.workspace.run_folder import STORY, RunFolder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from daskrun.engine.request import StepRequest
     from daskrun.storage.lock import RunLock
     from daskrun.workspace.workspace import Workspace
 
@@ -84,7 +83,7 @@ def make_driver(
     compute_target: ComputeTarget | str | None = None,
     changes: Mapping[str, Any] | None = None,
 ) -> PipelineDriver:
-    """Check that a run can go on, and give the driver that does it; nothing is changed yet.
+    """Check that a run can go on, and give the driver that does it; what is new is kept.
 
     Parameters
     ----------
@@ -115,11 +114,15 @@ def make_driver(
         raise SettingsError(SUBJECT, problems)
     unfinished = _unfinished_steps(folder)
     recipes = [Recipe.load(each, workspace) for each in unfinished]
-    driver = PipelineDriver(folder, held, len(folder.story()["steps"]))
     ready = [_changed(each, compute_target, changes or {}, workspace) for each in recipes]
-    for each, (recipe, target) in zip(unfinished, ready, strict=True):
-        driver.add(_request(each, recipe, target, retry_failed), each)
-    return driver
+    steps = [
+        _again(each, recipe, target, retry_failed)
+        for each, (recipe, target) in zip(unfinished, ready, strict=True)
+    ]
+    if changes or compute_target is not None:
+        for each in steps:
+            each.recipe.keep(each.folder, workspace)  # a later resume begins with it
+    return PipelineDriver(folder, held, workspace, steps)
 
 
 def _unfinished_steps(folder: RunFolder) -> list[RunFolder]:
@@ -180,7 +183,7 @@ def _changed(
     unused = [f"{name}={changes[name]!r}" for name in changes if name in NOT_INLINE]
     if target == INLINE and unused:
         logger.warning(inline_note(unused))
-    return replace(recipe, settings=settings), target
+    return replace(recipe, settings=settings, target=wanted), target
 
 
 def _refusal(name: str, given: object, own: object) -> str:
@@ -193,9 +196,13 @@ def _refusal(name: str, given: object, own: object) -> str:
     )
 
 
-def _request(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bool) -> StepRequest:
-    """Plan a step again, and see that the plan is what it was."""
+def _again(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bool) -> StepToRun:
+    """Plan a step again where that can be done, and see that the plan is what it was."""
     recipe.prepare_output(folder.id)
+    step = StepToRun(folder, recipe, target, None, resumed=True, retry_failed=retry_failed)
+    before = [RunFolder(folder.path.parent / name) for name in recipe.after]
+    if any(each.last_state()["status"] != RunStatus.COMPLETED.value for each in before):
+        return step
     try:
         plan = make_plan(recipe.inputs, recipe.settings)
     except DatasetError as error:
@@ -203,4 +210,4 @@ def _request(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bo
             f"run {folder.id} can't go on: its data can't be read as at submit: {error}"
         ) from error
     check_unchanged(folder, plan)
-    return recipe.request(folder, plan, target, retry_failed=retry_failed)
+    return replace(step, plan=plan)

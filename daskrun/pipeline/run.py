@@ -17,16 +17,16 @@ from daskrun.errors import (
 )
 from daskrun.monitor.console import make_display
 from daskrun.pipeline import lifetime, resume
-from daskrun.pipeline.data import PortDataReference
 from daskrun.pipeline.metrics import FolderRun
+from daskrun.pipeline.run_output import find_output, outputs_of
 from daskrun.pipeline.state import LiveState, way_on
-from daskrun.workspace.datastore import Datastore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from daskrun.monitor.console import Display
+    from daskrun.pipeline.data import PortDataReference
     from daskrun.pipeline.state import RunState
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.workspace import Workspace
@@ -297,23 +297,19 @@ class StepRun(SubmittedRun):
 
     @property
     def output_folder(self) -> str | None:
-        """Where its output goes; None when it has none."""
-        output = self._story["output"]
-        return str(output["folder"]) if output else None
+        """Where its output goes, its first if there are several; None when it has none."""
+        outputs = outputs_of(self._state.folder)
+        return str(outputs[0]["folder"]) if outputs else None
 
     def get_output_data(self, name: str) -> PortDataReference:
-        """Give the step's output, to download it.
+        """Give an output of the step, to download it.
 
         Raises
         ------
         NameNotFoundError
             The step has no output of that name.
         """
-        output = self._story["output"]
-        if output is None or output["name"] != name:
-            raise NameNotFoundError("output", name, [output["name"]] if output else [])
-        store = Datastore(self.workspace, output["datastore"])
-        return PortDataReference(name, store, output["path_on_datastore"], self.status.value)
+        return find_output(self.workspace, self._state.folder, name, self.status.value)
 
     def resume(
         self,
@@ -341,7 +337,7 @@ class StepRun(SubmittedRun):
 
 
 class PipelineRun(SubmittedRun):
-    """One run of a pipeline: of its steps, one after another."""
+    """One run of a pipeline: of its steps, each when those it depends on are done."""
 
     def __init__(self, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> None:
         super().__init__(workspace, state)
@@ -354,8 +350,12 @@ class PipelineRun(SubmittedRun):
         """None: it is a step of no other."""
 
     def get_steps(self) -> list[StepRun]:
-        """Give the runs of the steps, in their order."""
+        """Give the runs of the steps, each after those it depends on."""
         return list(self._step_runs)
+
+    def get_children(self) -> list[StepRun]:
+        """Give the runs of the steps; the same as :meth:`get_steps`."""
+        return self.get_steps()
 
     def find_step_run(self, name: str) -> list[StepRun]:
         """Give the runs of the step of a name, as a list of one.

@@ -9,8 +9,10 @@ from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset import FileDataset
 from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.errors import SettingsError
+from daskrun.pipeline.base import USABLE, PipelineStep, as_consumption, places_used
+from daskrun.pipeline.check import check_parallel_step
 from daskrun.pipeline.config import ParallelRunConfig
-from daskrun.pipeline.data import PipelineData
+from daskrun.pipeline.data import StepOutput
 from daskrun.pipeline.inputs import AnyDataset, kind_problems
 from daskrun.pipeline.parameter import PipelineParameter, resolve_value
 
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
+    from daskrun.pipeline.base import CheckedStep
+    from daskrun.workspace.workspace import Workspace
 
 SUBJECT = "ParallelRunStep"
 
 
-class ParallelRunStep:
-    """A step of a pipeline.
+class ParallelRunStep(PipelineStep):
+    """A step that runs an entry script over datasets, mini-batch by mini-batch.
 
     Parameters
     ----------
@@ -32,9 +36,11 @@ class ParallelRunStep:
     parallel_run_config
         What runs, and how.
     inputs
-        Datasets of one kind, all of files or all tabular, each split into mini-batches by itself.
+        Datasets of one kind, all of files or all tabular, each split into mini-batches by itself;
+        also outputs of other steps, which then run before.
     output
-        Where results go; required for ``append_row``.
+        Where results go, a :class:`PipelineData` or :class:`OutputFileDatasetConfig`; required for
+        ``append_row``.
     side_inputs
         Reference data for every node: not possible yet.
     arguments
@@ -63,12 +69,13 @@ class ParallelRunStep:
         self,
         name: str,
         parallel_run_config: ParallelRunConfig,
-        inputs: Sequence[AnyDataset | DatasetConsumptionConfig],
-        output: PipelineData | None = None,
+        inputs: Sequence[AnyDataset | DatasetConsumptionConfig | StepOutput],
+        output: StepOutput | None = None,
         side_inputs: Sequence[object] | None = None,
         arguments: Sequence[object] | None = None,
         allow_reuse: bool = True,
     ) -> None:
+        super().__init__()
         self.name = name
         self.parallel_run_config = parallel_run_config
         self.inputs = inputs
@@ -81,9 +88,13 @@ class ParallelRunStep:
             raise SettingsError(SUBJECT, problems)
         self.inputs = [as_consumption(each) for each in inputs]
         self.arguments = list(arguments or [])
+        if output is not None:
+            output.link.step = self
 
-    def __repr__(self) -> str:
-        return f"{SUBJECT}(name={self.name!r})"
+    @property
+    def outputs(self) -> list[StepOutput]:
+        """What it writes, one output or none."""
+        return [] if self.output is None else [self.output]
 
     @property
     def named_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
@@ -105,6 +116,15 @@ class ParallelRunStep:
         arguments = tuple(str(resolve_value(each, given)) for each in self.arguments or [])
         extra = {"arguments": arguments, "append_row_settings": append_row_settings}
         return self.parallel_run_config.resolve(given, extra)
+
+    def check(
+        self, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
+    ) -> CheckedStep:
+        """Look up all that it needs but its data; problems are added to the list."""
+        return check_parallel_step(self, workspace, given, problems)
+
+    def _used(self) -> list[object]:
+        return [*(each for _, each in self.named_inputs)]
 
     def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
         """Say everything that is wrong with it as it is now.
@@ -143,7 +163,7 @@ class ParallelRunStep:
             return [f"inputs={shown} is not a list with at least one dataset. {example}"]
         problems = []
         for number, each in enumerate(self.inputs):
-            if not isinstance(each, FileDataset | TabularDataset | DatasetConsumptionConfig):
+            if not isinstance(each, USABLE):
                 problems.append(f"inputs[{number}]={_shown(each)} is not a dataset. {example}")
             elif isinstance(each, DatasetConsumptionConfig) and each.path_on_compute is not None:
                 problems.append(
@@ -152,8 +172,16 @@ class ParallelRunStep:
                 )
         if not problems:
             problems += same_name_problems("inputs", [name for name, _ in self.named_inputs])
+            problems += self._circle_problems()
             problems += self._kind_problems(given)
         return problems
+
+    def _circle_problems(self) -> list[str]:
+        links = [place.output.link for place in places_used(self._used(), {})]
+        if isinstance(self.output, StepOutput) and self.output.link in links:
+            name = self.output.name
+            return [f"inputs has output {name!r} of the step itself. Give it another output."]
+        return []
 
     def _kind_problems(self, given: Mapping[str, Any] | None) -> list[str]:
         """Check the kinds of the inputs; those that are parameters only when they are given."""
@@ -167,7 +195,7 @@ class ParallelRunStep:
 
     def _output_problems(self) -> list[str]:
         example = "Write output=PipelineData(name='inferences')."
-        if self.output is not None and not isinstance(self.output, PipelineData):
+        if self.output is not None and not isinstance(self.output, StepOutput):
             given = type(self.output).__name__
             return [f"output={self.output!r} is of type {given}. {example}"]
         action = getattr(self.parallel_run_config, "output_action", None)
@@ -186,8 +214,7 @@ class ParallelRunStep:
         problems = []
         for number, each in enumerate(self.arguments):
             value = each if given is None else resolve_value(each, given)
-            kinds = FileDataset | TabularDataset | DatasetConsumptionConfig | PipelineData
-            if isinstance(value, kinds):
+            if isinstance(value, USABLE):
                 of = f" (of parameter {each.name!r})" if isinstance(each, PipelineParameter) else ""
                 problems.append(
                     f"arguments[{number}]={value!r}{of}: a dataset's path can't be an argument "
@@ -200,10 +227,3 @@ def _shown(value: object) -> str:
     """Give what was typed, in one line: a dataframe's rows say nothing here."""
     text = repr(value)
     return text if "\n" not in text else f"<{type(value).__module__}.{type(value).__name__}>"
-
-
-def as_consumption(each: AnyDataset | DatasetConsumptionConfig) -> DatasetConsumptionConfig:
-    """Give an input as the way it is used."""
-    if isinstance(each, DatasetConsumptionConfig):
-        return each
-    return DatasetConsumptionConfig(None, each)

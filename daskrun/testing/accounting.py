@@ -70,8 +70,8 @@ def account(
 ) -> Account:
     """Account for every item of a step run.
 
-    Read are its journal, the output's bytes and the plan's size; ``report.json`` is held against
-    them, and nothing is taken from it but the plan's size where the journal has none.
+    Read are its journal and the output's bytes; ``report.json`` is held against them, and nothing
+    is taken from it but the plan's size where the journal could not be told it any more.
 
     Parameters
     ----------
@@ -100,10 +100,10 @@ def account(
     if not seen.settings:
         raise StorageError(f"{folder.path} has a journal without a record: no run was begun there.")
     report = folder.report() or {}
-    if seen.size is None:
-        seen.size = report.get("total")
     difference = None
     completed = report.get("status") == "Completed"
+    if seen.size is None and not completed:
+        seen.size = report.get("total")
     if seen.settings["output_action"] == "append_row" and completed:
         difference = _difference(step, folder, output, seen)
     return seen.account(report, difference)
@@ -131,7 +131,7 @@ def _difference(
 ) -> Difference | None:
     """Hold the output against what is committed, wherever it is."""
     name = seen.settings["append_row_file_name"]
-    place = output if output is not None else (folder.story()["output"] or {}).get("folder")
+    place = output if output is not None else (folder.story()["outputs"] or [{}])[0].get("folder")
     if place is None:
         return None
     if not is_url(str(place)):
@@ -139,7 +139,7 @@ def _difference(
     if step is None:
         problem = f"the output is at a URL, {place}. Write account(run) with the run, not a folder."
         raise SettingsError("account", [problem])
-    told = folder.story()["output"]
+    told = folder.story()["outputs"][0]
     with tempfile.TemporaryDirectory(prefix="daskrun-account-") as copy:
         step.get_output_data(told["name"]).download(copy)
         return seen.compare(Path(copy) / told["path_on_datastore"] / name)
@@ -167,8 +167,10 @@ class _Seen:
         kind = entry["kind"]
         if kind == "run":
             self.settings = entry["settings"]
-            self.size = entry["mini_batches"]
             self._tries = self.settings["run_max_try"]
+            self._sized(entry["mini_batches"])
+        elif kind in ("planned", "finalizing"):
+            self._sized(entry["mini_batches"])
         elif kind == "bundle":
             for fields in entry["outcomes"]:
                 self._outcome(fields)
@@ -182,14 +184,20 @@ class _Seen:
                 self._failed.pop(index, None)
                 self._tried = {tried for tried in self._tried if tried[0] != index}
 
+    def _sized(self, count: int | None) -> None:
+        """Take in how many mini-batches there are; one that only looked so far knows None."""
+        if count is None:
+            return
+        if self.size not in (None, count):
+            self.problems.append(f"the plan had {self.size} mini-batches, and later {count}")
+        self.size = count
+
     def _outcome(self, fields: list[int]) -> None:
         index, attempt, status, items = fields[:4]
         self._attempts += 1
         if (index, attempt) in self._tried:
             self.problems.append(f"mini-batch {index} has two outcomes of its try {attempt}")
         self._tried.add((index, attempt))
-        if self.size is not None and not 0 <= index < self.size:
-            self.problems.append(f"there is no mini-batch {index}: the plan has {self.size}")
         if index in self._done:
             self._again[index] += 1
         elif status == 0:
@@ -235,8 +243,15 @@ class _Seen:
         return Account(**{**vars(found), "problems": tuple(problems)})
 
     def _wrong(self, difference: Difference | None) -> list[str]:
-        """Say which rows are lost or doubled."""
+        """Say which rows are lost or doubled, and what can't be."""
         wrong = []
+        size = self.size
+        beyond = [n for n in (*self._done, *self._failed) if size is not None and n >= size]
+        if beyond:
+            wrong.append(
+                f"the plan has {size} mini-batches, and there are outcomes of others: "
+                f"{_named(beyond)}"
+            )
         if self._again:
             wrong.append(f"committed twice: {_named(self._again)}")
         if difference is not None and difference.lost:
@@ -260,6 +275,8 @@ def _contradictions(found: Account, report: Mapping[str, Any]) -> list[str]:
     wrong = [
         f"report.json says {n}={said}, the journal {is_}" for n, said, is_ in pairs if said != is_
     ]
+    if report["status"] == "Completed" and found.mini_batches is None:
+        wrong.append("the run is Completed, and its journal names no number of mini-batches")
     if report["status"] == "Completed" and found.unfinished:
         wrong.append(f"the run is Completed, and {found.unfinished} mini-batches have no end")
     return wrong

@@ -250,6 +250,7 @@ def test_a_step_that_a_killed_driver_never_started_has_an_end(work, script):
         "later = ParallelRunStep('later-step', config, [Dataset.File.from_files('files')],\n"
         "    PipelineData('more'))\n"
         "run.cancel()\n"
+        "later.run_after(step)\n"
         "both = Experiment(ws, 'trial').submit(Pipeline(ws, [step, later]))\n"
         "print(both.id, flush=True)\nboth.wait_for_completion()"
     )

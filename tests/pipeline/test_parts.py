@@ -177,7 +177,7 @@ def test_wrong_pipelines(ws):
     with pytest.raises(SettingsError) as caught:
         Pipeline("ws", [])
     assert len(caught.value.problems) == 2
-    with pytest.raises(SettingsError, match=r"steps\[0\]=3 is not a ParallelRunStep"):
+    with pytest.raises(SettingsError, match=r"steps\[0\]=3 is not a step"):
         Pipeline(ws, [3])
     with pytest.raises(SettingsError, match="2 have the name 'score-files'"):
         Pipeline(ws, [make_step(), make_step()])

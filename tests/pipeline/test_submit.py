@@ -99,7 +99,8 @@ def test_logs_and_details(work, capsys):
 
 def test_steps_run_in_order(work):
     steps = [work.make_step("first-step"), work.make_step("second-step", output="other")]
-    run = work.submit(*steps, parameters={"size": 10})
+    steps[1].run_after(steps[0])
+    run = work.submit(*reversed(steps), parameters={"size": 10})
     run.wait_for_completion()
     assert run.sentence == "all 2 steps are done."
     assert result_of(run, "d", "second-step", "other") == EXPECTED
@@ -113,10 +114,10 @@ def test_steps_run_in_order(work):
 
 def test_a_failed_step_ends_the_run(work):
     (work.path / "bad.py").write_text("def run(mini_batch):\n    raise ValueError('no good')\n")
-    run = work.submit(
-        work.make_step("first-step", entry_script="bad.py", run_max_try=1),
-        work.make_step("second-step"),
-    )
+    failing = work.make_step("first-step", entry_script="bad.py", run_max_try=1)
+    later = work.make_step("second-step")
+    later.run_after(failing)
+    run = work.submit(failing, later)
     with pytest.raises(RunFailedError) as caught:
         run.wait_for_completion()
     text = str(caught.value)

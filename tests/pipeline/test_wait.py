@@ -276,7 +276,7 @@ def test_a_request_nobody_heard_is_not_for_the_next_driver(work, engine, monkeyp
     run._state.folder.ask_to_cancel("too late")
     monkeypatch.setattr(experiment_file.PipelineDriver, "_run_steps", slow)
     folder = run._state.folder
-    again = experiment_file.PipelineDriver(folder, wait_for(folder.drive), 1)
+    again = experiment_file.PipelineDriver(folder, wait_for(folder.drive), work.ws, [])
     again.start()
     assert again.state.wait(30)
     assert again.state.status is RunStatus.COMPLETED

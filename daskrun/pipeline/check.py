@@ -1,0 +1,154 @@
+"""What a ``ParallelRunStep`` needs but its data: looked up and checked, nothing listed yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.settings import RunSettings
+from daskrun.data.protocols import shown_url
+from daskrun.engine.target import INLINE
+from daskrun.errors import ComputeTargetException, SettingsError
+from daskrun.output.encode import read_settings
+from daskrun.output.formats import contradictions
+from daskrun.pipeline.base import CheckedStep, places_used
+from daskrun.pipeline.inputs import make_plan, size_notes, wait_for_rows, with_size
+from daskrun.pipeline.parameter import resolve_value
+from daskrun.pipeline.prepare import PreparedStep
+from daskrun.pipeline.snapshot import Snapshot, find_code
+from daskrun.pipeline.target import NOT_INLINE, find_target, inline_note
+from daskrun.storage.urls import OWN_MEMORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from daskrun.pipeline.data import StepOutput
+    from daskrun.pipeline.step import ParallelRunStep
+    from daskrun.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class CheckedParallelStep(CheckedStep):
+    """A ``ParallelRunStep`` whose data is to be listed."""
+
+    step: ParallelRunStep
+    workspace: Workspace
+    given: Mapping[str, Any]
+    settings: RunSettings
+    code: Snapshot
+    target: object
+    """As :attr:`StepRequest.target`."""
+    notes: tuple[str, ...]
+
+    def plan(self) -> PreparedStep:
+        """List its inputs; those that are outputs of other steps when these have run.
+
+        Raises
+        ------
+        DatasetError
+            An input holds nothing, or can't be read.
+        """
+        step = self.step
+        inputs = tuple((name, each.resolve(self.given)) for name, each in step.named_inputs)
+        kind = inputs[0][1].kind
+        settings = with_size(self.settings, kind)
+        later = wait_for_rows(inputs) or places_used([each for _, each in inputs], {})
+        plan = None if later else make_plan(inputs, settings)
+        config = step.parallel_run_config
+        size = resolve_value(config.mini_batch_size, self.given)
+        planned = plan.inputs if plan is not None else ()
+        notes = [*self.notes, *size_notes(self.settings, kind, size)]
+        return PreparedStep(
+            step=step,
+            workspace=self.workspace,
+            settings=settings,
+            code=self.code,
+            target=self.target,
+            wanted_target=config.compute_target,
+            inputs=inputs,
+            plan=plan,
+            result=step.output,
+            about={
+                "environment": config.environment.as_record() if config.environment else None,
+                "description": config.description,
+            },
+            notes=(*notes, *(text for each in planned for text in each.warnings)),
+        )
+
+
+def check_parallel_step(
+    step: ParallelRunStep, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
+) -> CheckedParallelStep:
+    """Check all of a step but its data; problems are added to the list."""
+    # A step may have been changed since it was made, as the original's samples do.
+    found = step.problems(given)
+    settings = code = None
+    target: object = None
+    notes: list[str] = []
+    try:
+        settings = step.resolve(given, {})
+        code = find_code(settings, workspace.folder)
+        settings = step.resolve(given, _read_settings(code.script_folder))
+        found += contradictions(settings.append_row_format, settings.append_row_settings)
+    except SettingsError as error:
+        found += error.problems
+    try:
+        config = step.parallel_run_config
+        count = resolve_value(config.node_count, given)
+        target, notes = find_target(config.compute_target, count, workspace)
+    except (SettingsError, ComputeTargetException) as error:
+        found += error.problems if isinstance(error, SettingsError) else [str(error)]
+    if step.output is not None:
+        found += _output_problems(step.output, workspace, target)
+        if settings is not None and getattr(step.output, "overwrite", False):
+            settings = replace(settings, overwrite=True)
+    problems += [f"step {step.name!r}: {text}" for text in dict.fromkeys(found)]
+    if settings is not None and target == INLINE:
+        notes += _inline_notes(step, settings, given)
+    environment = step.parallel_run_config.environment
+    if environment is not None and environment.unused:
+        notes.append(
+            f"environment {environment.name!r}: {', '.join(environment.unused)} recorded and not "
+            "used; script processes use the Python of the node they are on."
+        )
+    # Where there are problems nobody asks for more.
+    return CheckedParallelStep(step, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
+
+
+def _output_problems(output: StepOutput, workspace: Workspace, target: object) -> list[str]:
+    """Say why an output can't go to a datastore that is a URL."""
+    store, _ = output.place("", workspace)
+    if store.is_local:
+        return []
+    shown = f"output={output.name!r} is in datastore {store.name!r} at {shown_url(store.url())}"
+    if store.url().partition("://")[0] in OWN_MEMORY and target != INLINE:
+        problem = (
+            f"{shown}, which is this process's own memory: script processes can't write there. "
+            "Write compute_target='inline', or give another datastore."
+        )
+        return [problem]
+    return []
+
+
+def _inline_notes(
+    step: ParallelRunStep, settings: RunSettings, given: Mapping[str, Any]
+) -> list[str]:
+    """Say which settings were given and mean nothing in this process."""
+    config = step.parallel_run_config
+    usual = RunSettings(entry_script="")
+    unused = [
+        f"{name}={resolve_value(getattr(config, name), given)!r}"
+        for name in NOT_INLINE
+        if getattr(settings, name) not in (getattr(usual, name), 1 if "count" in name else None)
+    ]
+    return [inline_note(unused)] if unused else []
+
+
+def _read_settings(script_folder: Path) -> dict[str, Any]:
+    """Read the settings file beside the script; each problem names it."""
+    try:
+        return read_settings(script_folder)
+    except SettingsError as error:
+        named = [f"{error.subject}: {problem}" for problem in error.problems]
+        raise SettingsError(error.subject, named) from error
