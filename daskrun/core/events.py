@@ -24,6 +24,16 @@ class Planned:
 
 
 @dataclass(frozen=True, slots=True)
+class NodePreparing:
+    """A node makes ready what its script processes run in; told again and again until it has."""
+
+    node: str
+    text: str
+    """What it is at, for how long."""
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class NodeReady:
     """A node's keeper runs and takes bundles."""
 
@@ -119,6 +129,15 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The run goes on where an earlier driver ended; comes before anything else of it."""
+
+    failed: tuple[int, ...]
+    """Mini-batches that have used up their tries, and get no new ones."""
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The run is over and its output, if any, published."""
 
@@ -129,6 +148,7 @@ class RunEnded:
 
 Event = (
     Planned
+    | NodePreparing
     | NodeReady
     | NodeLost
     | ProcessReady
@@ -138,5 +158,6 @@ Event = (
     | BundleLost
     | StopAsked
     | Note
+    | Resumed
     | RunEnded
 )

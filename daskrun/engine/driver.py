@@ -4,59 +4,56 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import pickle
 import queue
 import threading
 import time
 import traceback
-from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 from daskrun.core.events import (
     BundleLost,
     BundleReturned,
     Event,
     NodeLost,
+    NodePreparing,
     NodeReady,
     Note,
     Planned,
-    RoomFor,
+    Resumed,
     RunEnded,
     StopAsked,
 )
 from daskrun.core.ledger import Ledger
-from daskrun.core.minibatch import digest
-from daskrun.core.orders import Bundle, HandOut, Order, Skip, Stop
+from daskrun.core.orders import Order, Skip, Stop
 from daskrun.core.report import Report, RunStatus
-from daskrun.core.sizing import BundleSizer
 from daskrun.data.changes import changed_files
 from daskrun.engine.audience import PROGRESS_INTERVAL, Audience
 from daskrun.engine.checkpoints import Checkpoints
-from daskrun.engine.commit import Recorder
-from daskrun.engine.replay import Past, Replay, read_past
+from daskrun.engine.history import History
+from daskrun.engine.replay import Replay
 from daskrun.engine.results import Results
+from daskrun.engine.slots import Slots
 from daskrun.engine.surveys import Surveys
 from daskrun.engine.target import make_dispatcher
+from daskrun.engine.waits import STOP_GRACE, Waits
 from daskrun.errors import DaskrunError, DatasetError
-from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from daskrun.core.observer import Observer
+    from daskrun.core.orders import Bundle
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.data.changes import ListedPlan
     from daskrun.engine.dispatch import Dispatcher
+    from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
 
 logger = logging.getLogger(__name__)
 
 PLAN_AHEAD = 10_000
 """Mini-batches looked for at once where the plan is lazy."""
-STOP_GRACE = 0.5
-"""Seconds that mini-batches in hand get to end when the run stops."""
-STOP_LIMIT = 6.0
-"""Seconds after which what has not come back by then is counted as unfinished."""
 
 
 class RunControl:
@@ -104,30 +101,25 @@ class Driver:
         self._settings = request.settings
         self._plan = request.plan
         self._ledger = Ledger(request.settings)
-        self._surveys = Surveys(request.plan, request.settings.run_max_try, self._note_later)
+        self._checkpoints = Checkpoints()
+        self._history = History(request, self._checkpoints)
+        tries = request.settings.run_max_try
+        self._surveys = Surveys(request.plan, tries, self._history.note_later)
         self._planned: tuple[int, bool] | None = None
         self._warnings: dict[str, None] = dict.fromkeys(
             text for each in request.plan.inputs for text in each.warnings
         )
-        self._sizer = BundleSizer()
         self._dispatcher = dispatcher or make_dispatcher(request)
-        self._slots: dict[str, int] = {}
-        self._owed: dict[str, int] = {}
-        self._digests: dict[int, dict[int, str]] = {}
+        self._slots = Slots(request.plan, self._ledger, self._know_plan)
         self._began = time.monotonic()
-        self._nodeless_since: float | None = self._began
-        self._stopped_at: float | None = None
-        self._nodes_lost: list[str] = []
-        self._journal: Journal | None = None
-        self._recorder = Recorder()
-        self._checkpoints = Checkpoints()
-        self._results = Results(request, self._note, self._checkpoints)
+        self._waits = Waits(request.settings.no_worker_timeout, self._began)
+        self._results = Results(request, self._history.note, self._checkpoints)
 
     def run(self) -> Report:
         """Run to the end."""
         trouble = None
         try:
-            self._open()
+            self._begin()
             self._control.connect(self._dispatcher.events)
             self._know_plan()
             if self._ledger.finished is None:
@@ -148,35 +140,34 @@ class Driver:
         self._close(completed, trouble or "")
         return self._report(trouble)
 
-    def _open(self) -> None:
-        """Begin the journal, or go on from that of an earlier driver."""
-        path = self._request.run_folder / "journal"
-        past = read_past(path) if self._request.resumed else None
-        if past is not None:
-            self._journal = Journal.open(path)
-            self._recall(past)
-            return
-        if self._request.resumed:
-            path.unlink(missing_ok=True)  # its driver was killed before it held a record
-        self._journal = Journal(path)
-        self._results.begin(None)
-        self._note_start()
+    def _begin(self) -> None:
+        """Begin the run, or go on where an earlier driver of it ended."""
+        past = self._history.open()
+        sizes = self._results.begin(past)
+        if past is None:
+            self._history.begin()
+        else:
+            self._recall(past, sizes)
 
-    def _recall(self, past: Past) -> None:
-        """Take in what is done already."""
+    def _recall(self, past: Past, sizes: dict[str, int] | None) -> None:
+        """Take in what is done already; ``sizes`` are those of the parts that are there."""
         self._surveys.remember(past.surveys)
-        sizes, over = self._results.begin(past), self._results.published
+        over = self._results.published
         replay = Replay(
             past,
             self._plan,
             self._is_known,
             sizes,
             tries=self._settings.run_max_try,
-            retry_failed=self._request.retry_failed and not over,
+            retry_failed=self._request.retry_failed,
+            over=over,
         )
-        for order in self._ledger.recall(self._committed(replay), over=over):
+        orders = self._ledger.recall(self._committed(replay), over=over)
+        for order in orders:
             self._carry_out(order)
-        self._note(replay.record())
+        self._history.note(replay.record())
+        failed = tuple(order.index for order in orders if isinstance(order, Skip))
+        self._audience.notify(Resumed(failed, time.monotonic()))
 
     def _committed(self, replay: Replay) -> Iterator[tuple[Outcome, ProcessInfo | None, bool]]:
         for outcome, process, forgiven in replay:
@@ -194,37 +185,14 @@ class Driver:
                 return False
         return plan.known > index
 
-    def _note_start(self) -> None:
-        settings = asdict(self._settings)
-        settings["environment_variables"] = sorted(settings["environment_variables"])  # not values
-        self._note(
-            {
-                "kind": "run",
-                "run": self._request.run_id,
-                "plan": self._plan.fingerprint(),
-                "mini_batches": self._plan.known if self._plan.complete else None,
-                "settings": settings,
-            }
-        )
-
-    def _note(self, entry: dict[str, Any]) -> None:
-        """Have an entry in the journal before going on."""
-        assert self._journal is not None
-        self._journal.append(entry)
-        self._journal.sync()
-
-    def _note_later(self, entry: dict[str, Any]) -> None:
-        """Have an entry in the journal before anything that comes after it."""
-        assert self._journal is not None
-        self._journal.append(entry)
-
     # the loop
 
     def _loop(self) -> None:
         while self._ledger.finished is None:
             self._fill()
             events = [self._checked(event) for event in self._events()]
-            self._commit(events)
+            returned = [each for each in events if isinstance(each, BundleReturned)]
+            self._history.commit([*filter(self._is_owed, returned)], self._slots.digests_of)
             for event in events:
                 self._handle(event)
                 if isinstance(event, BundleReturned) and event.number >= 0 and event.outcomes:
@@ -240,6 +208,7 @@ class Driver:
             plan.extend(plan.known + PLAN_AHEAD)
         if (plan.known, plan.complete) != self._planned:
             self._planned = plan.known, plan.complete
+            self._history.note_size()
             self._handle(Planned(*self._planned, time.monotonic()))
 
     def _events(self) -> Iterator[Event]:
@@ -267,19 +236,9 @@ class Driver:
         logger.warning("bundle %d: %d outcomes nobody asked for", event.number, left)
         return replace(event, outcomes=kept)
 
-    def _commit(self, events: list[Event]) -> None:
-        """Journal what came back, before anything counts as done."""
-        assert self._journal is not None
-        for event in events:
-            if isinstance(event, BundleReturned) and self._ledger.bundle(event.number) is not None:
-                digests = self._digests.pop(event.number, {})
-                if event.outcomes:
-                    self._checkpoints.reach("written")
-                    self._journal.append(self._recorder.record(event, digests))
-        self._journal.sync()
-        for event in events:
-            if isinstance(event, BundleReturned) and event.number >= 0 and event.outcomes:
-                self._checkpoints.reach("journalled")
+    def _is_owed(self, event: BundleReturned) -> bool:
+        """Whether what came back is still waited for; a survey always is."""
+        return event.number < 0 or self._ledger.bundle(event.number) is not None
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, (BundleReturned, BundleLost)):
@@ -289,26 +248,25 @@ class Driver:
             bundle = self._ledger.bundle(event.number)
             if bundle is None:
                 return  # given up before: another has it
-            self._owed[bundle.node] = self._owed.get(bundle.node, 1) - 1
-            self._settle(event)
+            self._settle(event, bundle)
+        elif isinstance(event, NodePreparing):
+            self._slots.came(event.node, 0)  # a node that is known, and waited for
+            self._waits.node_came()
         elif isinstance(event, NodeReady):
-            self._slots[event.node] = event.slots
-            self._nodeless_since = None
+            self._slots.came(event.node, event.slots)
+            self._waits.node_came()
         elif isinstance(event, NodeLost):
-            self._slots.pop(event.node, None)
-            self._nodes_lost.append(event.reason)
-            if not self._slots:
-                self._nodeless_since = event.now
+            self._slots.went(event.node)
+            self._waits.node_went(event.reason, event.now, len(self._slots.counts))
         for order in self._ledger.handle(event):
             self._carry_out(order)
         self._audience.notify(event)
 
-    def _settle(self, event: BundleReturned | BundleLost) -> None:
+    def _settle(self, event: BundleReturned | BundleLost, bundle: Bundle) -> None:
         if isinstance(event, BundleLost):
-            self._digests.pop(event.number, None)
+            self._slots.came_back(bundle, 0, 0.0)
             return
-        self._sizer.observe(len(event.outcomes), event.seconds)
-        self._warnings.update(dict.fromkeys(event.warnings))
+        self._slots.came_back(bundle, len(event.outcomes), event.seconds)
         self._end_on_doubt(event)
         for outcome in event.outcomes:
             self._results.commit(outcome, event.process)
@@ -328,8 +286,6 @@ class Driver:
 
     def _learn(self, event: BundleReturned | BundleLost) -> None:
         """Take a survey back, and plan on with what it found."""
-        if isinstance(event, BundleReturned):
-            self._warnings.update(dict.fromkeys(event.warnings))
         if self._ledger.stopped:
             return
         try:
@@ -342,62 +298,24 @@ class Driver:
         if isinstance(order, Skip):
             self._results.skip(order.index)
         elif isinstance(order, Stop):
-            self._stopped_at = time.monotonic()
+            self._waits.stopped(time.monotonic())
             self._dispatcher.stop(STOP_GRACE)
 
     def _fill(self) -> None:
-        """Give every slot that has room a bundle, one round of nodes at a time."""
-        ledger, slots = self._ledger, sum(self._slots.values())
-        bundles: list[tuple[Bundle, bytes]] = []
-        given = True
-        while given:
-            given = False
-            for node, count in self._slots.items():
-                now = time.monotonic()
-                if ledger.wants_plan:
-                    self._know_plan()
-                room = count * self._sizer.window(slots, ledger.remaining()) - self._owed.get(
-                    node, 0
-                )
-                if room <= 0 or not ledger.has_work(now):
-                    continue
-                size = self._sizer.size(ledger.remaining(), slots)
-                size = self._plan.bundle_size(ledger.next_fresh, size)
-                for order in ledger.handle(RoomFor(node, size, now)):
-                    if isinstance(order, HandOut):
-                        self._owed[node] = self._owed.get(node, 0) + 1
-                        bundles.append((order.bundle, self._payload(order.bundle)))
-                        given = True
-        if not ledger.stopped:
+        """Give every slot that has room a bundle; surveys first, as others wait for them."""
+        bundles = self._slots.fill()
+        if not self._ledger.stopped:
             while self._surveys.recall():
                 self._know_plan()
-            bundles = [*self._surveys.hand_out(self._slots), *bundles]
+            bundles = [*self._surveys.hand_out(self._slots.counts), *bundles]
         if bundles:
-            self._dispatcher.hand_out(bundles, self._sizer.budget(slots))
-
-    def _payload(self, bundle: Bundle) -> bytes:
-        entries = []
-        digests = self._digests[bundle.number] = {}
-        for index, attempt in bundle.entries:
-            descriptor = self._plan.encode(index)
-            digests[index] = digest(descriptor)
-            entries.append((descriptor, attempt))
-        return pickle.dumps(entries, 5)
-
-    # waits that must end
+            self._dispatcher.hand_out(bundles, self._slots.budget)
 
     def _check_waits(self, now: float) -> None:
-        if self._stopped_at is not None and now > self._stopped_at + STOP_LIMIT:
-            for number in list(self._digests):
+        if self._waits.too_long_stopped(now):
+            for number in self._ledger.out:
                 self._handle(BundleLost(number, "it did not come back after the run's stop", now))
-        if self._nodeless_since is None or self._ledger.stopped:
-            return
-        waited = now - self._nodeless_since
-        if waited > self._settings.no_worker_timeout:
-            reason = f"no Dask worker had a node of this run for {waited:.0f} s"
-            reason += f" (no_worker_timeout={self._settings.no_worker_timeout:g})"
-            if self._nodes_lost:
-                reason += f"; last: {self._nodes_lost[-1]}"
+        if reason := self._waits.too_long_nodeless(now):
             self._handle(StopAsked(reason, canceled=False, now=now))
 
     def _check_room(self, now: float) -> None:
@@ -417,12 +335,11 @@ class Driver:
 
         What ended the run, and is ``told``, may well be met again.
         """
-        closing: list[Callable[[], object]] = [
+        closing: tuple[Callable[[], object], ...] = (
             self._dispatcher.close,
             lambda: self._results.close(completed),
-        ]
-        if self._journal is not None:
-            closing.append(self._journal.close)
+            self._history.close,
+        )
         for close in closing:
             try:
                 close()
@@ -434,10 +351,10 @@ class Driver:
     def _report(self, trouble: str | None) -> Report:
         now = time.monotonic()
         report = self._ledger.report(now, self._began)
-        warnings = (*report.warnings, *self._warnings, *self._results.warnings)
-        report = replace(report, warnings=warnings)
-        if self._warnings:
-            count = f"{len(self._warnings)} warning{'s' if len(self._warnings) > 1 else ''}"
+        found = {**self._warnings, **self._history.warnings}
+        report = replace(report, warnings=(*report.warnings, *found, *self._results.warnings))
+        if found:
+            count = f"{len(found)} warning{'s' if len(found) > 1 else ''}"
             report = replace(report, sentence=f"{report.sentence} {count}: see job_result.txt.")
         if trouble is not None:
             report = replace(report, status=RunStatus.FAILED, sentence=trouble)

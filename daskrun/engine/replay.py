@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.core.outcome import Outcome, ProcessInfo
 
+KINDS = (
+    "run",
+    "planned",
+    "survey",
+    "warnings",
+    "resumed",
+    "finalizing",
+    "unfinished",
+    "finalized",
+)
+"""Of a journal's records, all but those of bundles."""
+
 
 @dataclass
 class Past:
@@ -35,6 +47,10 @@ class Past:
     """By mini-batch: the last driver that found its rows gone, from 1."""
     forgiven: dict[int, int] = field(default_factory=dict)
     """By mini-batch: the last driver that gave it new tries."""
+    mini_batches: int | None = None
+    """How many there are, where that was known."""
+    warnings: list[str] = field(default_factory=list)
+    """What was to be told at the end."""
 
 
 def read_past(path: Path) -> Past | None:
@@ -49,13 +65,16 @@ def read_past(path: Path) -> Past | None:
         return None
     past = None
     resumed = 0
-    kinds = ("run", "survey", "resumed", "finalizing", "unfinished", "finalized")
-    for entry in Journal.read(path, *kinds):
+    for entry in Journal.read(path, *KINDS):
         kind = entry["kind"]
         if past is None:
             past = Past(path)
         if kind == "run":
-            past.plan = entry["plan"]
+            past.plan, past.mini_batches = entry["plan"], entry["mini_batches"]
+        elif kind == "planned":
+            past.mini_batches = entry["mini_batches"]
+        elif kind == "warnings":
+            past.warnings += entry["texts"]
         elif kind == "survey":
             past.surveys[json.dumps(entry["key"])] = entry
         elif kind == "resumed":
@@ -88,6 +107,8 @@ class Replay:
         ``run_max_try``.
     retry_failed
         Whether what has used them up gets new ones.
+    over
+        Whether the output is there already: then nothing does.
     """
 
     def __init__(
@@ -99,13 +120,15 @@ class Replay:
         *,
         tries: int,
         retry_failed: bool,
+        over: bool = False,
     ) -> None:
         self._past = past
         self._plan = plan
         self._known = known
         self._sizes = sizes
         self._tries = tries
-        self._retry_failed = retry_failed
+        self._retry_failed = retry_failed and not over
+        self._over = over
         self._out_of_tries: set[int] = set()
         self._lost: list[int] = []
 
@@ -141,7 +164,8 @@ class Replay:
     def record(self) -> dict[str, Any]:
         """Give the journal's record of it, to be asked for at its end."""
         forgiven = sorted(self._out_of_tries) if self._retry_failed else []
-        return {"kind": "resumed", "lost": self._lost, "forgiven": forgiven}
+        tries = {} if self._over else {"tries": self._tries}
+        return {"kind": "resumed", "lost": self._lost, "forgiven": forgiven, **tries}
 
     def _is_gone(self, outcome: Outcome, process: ProcessInfo | None) -> bool:
         """Whether the rows are in a part that is missing or too short."""

@@ -10,15 +10,17 @@ from daskrun.core.events import (
     BundleReturned,
     InitFailed,
     NodeLost,
+    NodePreparing,
     NodeReady,
     Note,
     ProcessReady,
+    Resumed,
     RunEnded,
     StopAsked,
 )
 from daskrun.core.report import RunStatus
 from daskrun.core.tally import Tally
-from daskrun.monitor.attempts import AttemptTable, cut_torn_line, item_paths
+from daskrun.monitor.attempts import AttemptTable, item_paths
 from daskrun.monitor.text import bar_line, duration
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 1.0
 """Seconds between two writes of the overview."""
+FAILED_ITEMS = "failed_items.txt"
 
 
 class LogWriter:
@@ -68,23 +71,16 @@ class LogWriter:
         self._next = 0.0
         self._last: Progress | None = None
 
-    def go_on(self, past: Iterable[tuple[Outcome, ProcessInfo | None]], retry_failed: bool) -> None:
+    def go_on(self, past: Iterable[tuple[Outcome, ProcessInfo | None]]) -> None:
         """Continue the files of earlier drivers of the same run.
 
         Parameters
         ----------
         past
             What they had journalled of attempts.
-        retry_failed
-            Whether the items listed as failed are tried again.
         """
         for outcome, process in past:
             self._count_error(outcome, process)
-        listed = self._logs / "failed_items.txt"
-        if retry_failed:
-            listed.unlink(missing_ok=True)
-        elif listed.exists():
-            cut_torn_line(listed)
         self._happened(f"process {os.getpid()} goes on with the run")
 
     def notify(self, event: Event) -> None:
@@ -98,6 +94,8 @@ class LogWriter:
         elif isinstance(event, InitFailed):
             self._errors.init_failure(event.error, event.process)
             self._errors_changed = True
+        elif isinstance(event, Resumed):
+            self._list_failed(event.failed)
         elif isinstance(event, RunEnded):
             self._end(event.report)
         words = happening(event)
@@ -119,11 +117,21 @@ class LogWriter:
 
     def _note_failed(self, outcome: Outcome) -> None:
         """List the items of a mini-batch that has used up its tries, as paths to run again."""
-        if self._plan is None or outcome.attempt < self._tries:
+        if outcome.attempt >= self._tries:
+            self._add_failed([outcome.index])
+
+    def _list_failed(self, failed: Iterable[int]) -> None:
+        """List anew what has failed so far: some of it may be tried again, a line may be torn."""
+        (self._logs / FAILED_ITEMS).unlink(missing_ok=True)
+        self._add_failed(failed)
+
+    def _add_failed(self, failed: Iterable[int]) -> None:
+        if self._plan is None or not (indices := list(failed)):
             return
-        listed = self._logs / "failed_items.txt"
+        listed = self._logs / FAILED_ITEMS
         with listed.open("a", encoding="utf-8", errors="surrogateescape") as file:
-            file.writelines(f"{path}\n" for path in item_paths(self._plan, outcome.index))
+            for index in indices:
+                file.writelines(f"{path}\n" for path in item_paths(self._plan, index))
 
     def progress(self, progress: Progress) -> None:
         """Take in how far the run is."""
@@ -161,6 +169,8 @@ def happening(event: Event) -> str:
     """Say what happened to nodes, processes or the whole run; ``""`` for the rest."""
     if isinstance(event, NodeReady):
         return f"{event.node} is ready on {event.where} with {event.slots} script processes"
+    if isinstance(event, NodePreparing):
+        return f"{event.node}: {event.text}"
     if isinstance(event, NodeLost):
         return f"{event.node} is lost: {event.reason}"
     if isinstance(event, ProcessReady):
@@ -223,7 +233,7 @@ def result_text(report: Report, logs: Path, way_on: str = "") -> str:
     total = "not all known" if report.total is None else f"{report.total:,}"
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
     errors = ""
-    listed = logs / "failed_items.txt"
+    listed = logs / FAILED_ITEMS
     failed = f"Items that failed, a line each  {listed}\n" if listed.exists() else ""
     if report.errors:
         shown = "".join(f"  {_headline(group)}\n" for group in report.errors[:5])

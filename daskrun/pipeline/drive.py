@@ -241,7 +241,7 @@ class PipelineDriver:
         journal = folder.path / "journal"
         if request.resumed and journal.exists():
             past = ((outcome, process) for _, outcome, process, _ in told_again(journal))
-            logs.go_on(past, request.retry_failed)
+            logs.go_on(past)
         observers: Sequence[Observer] = [ProgressKeeper(self.states[folder.id]), logs]
         with self._turn() if request.target == INLINE else nullcontext():
             report = execute(request, observers, control)

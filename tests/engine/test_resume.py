@@ -124,6 +124,77 @@ def test_what_is_left_of_a_torn_record_is_dropped(tmp_path: Path) -> None:
     assert output(request) == lines(range(60))
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_behind_a_damaged_record_is_done_again_and_told(
+    tmp_path: Path, first: bool
+) -> None:
+    request = make_request(tmp_path, script(tmp_path), files=60, target="inline")
+    killed(request, "counted:3")
+    journal = request.run_folder / "journal"
+    records = journal.read_bytes().splitlines(keepends=True)
+    damaged = 0 if first else len(records) - 2
+    at = sum(map(len, records[:damaged]))
+    with journal.open("r+b") as file:
+        file.seek(at + 20)
+        file.write(b"?")
+    behind, nbytes = len(records) - damaged - 1, sum(map(len, records[damaged:]))
+    kept = {o[0] for o in outcomes(request)}
+    before = calls(tmp_path)
+
+    killed(resumed(request), "counted:1")  # and it is told again by whoever goes on
+    report = drive(resumed(request))
+    assert report.status is RunStatus.COMPLETED
+    assert (report.succeeded, report.attempts) == (60, 60)
+    assert output(request) == lines(range(60))
+    [warning] = report.warnings
+    assert f"damaged at byte {at:,}: the {behind} whole records behind it" in warning
+    assert f"({nbytes:,} bytes) were passed over" in warning
+    again = {n for n, count in calls(tmp_path).items() if count > before[n]}
+    assert again == set(range(60)) - kept
+
+
+def test_what_readers_warned_of_is_told_by_the_next_driver_once(tmp_path: Path) -> None:
+    rows = [*map(str, range(2000)), "", *map(str, range(2000))]  # the column was int
+    data = tmp_path / "rows.csv"
+    data.write_text("a,b\n" + "".join(f"{row},x\n" for row in rows))
+    code = CALLS.format(calls=str(tmp_path / "calls"), body="return mini_batch[['a']]")
+
+    def plan() -> TablePlan:
+        dataset = Dataset.Tabular.from_delimited_files(str(data))
+        return TablePlan([("t", dataset.resolve())], 1000)
+
+    request = make_request(tmp_path, code, plan=plan(), size=1000, target="inline")
+    killed(request, "finalizing")
+    [told] = Journal.read(request.run_folder / "journal", "warnings")
+    report = drive(resumed(request, plan=plan()))
+    assert report.status is RunStatus.COMPLETED
+    assert list(report.warnings) == told["texts"]
+    assert "'a'" in report.warnings[0]
+    assert report.sentence.endswith("1 warning: see job_result.txt.")
+    assert len(list(Journal.read(request.run_folder / "journal", "warnings"))) == 1
+
+
+def test_how_many_mini_batches_there_are_is_noted_once_that_is_known(tmp_path: Path) -> None:
+    data = tmp_path / "rows.csv"
+    data.write_text("a,b\n" + "".join(f'{n},"x"\n' for n in range(4000)))
+    code = CALLS.format(calls=str(tmp_path / "calls"), body="return mini_batch[['a']]")
+
+    def plan() -> TablePlan:
+        dataset = Dataset.Tabular.from_delimited_files(str(data))
+        return TablePlan([("t", dataset.resolve())], 1000)
+
+    request = make_request(tmp_path, code, plan=plan(), size=1000, target="inline")
+    assert not request.plan.complete
+    killed(request, "finalizing")
+    report = drive(resumed(request, plan=plan()))
+    sizes = [
+        (entry["kind"], entry["mini_batches"])
+        for entry in Journal.read(request.run_folder / "journal", "run", "planned", "finalizing")
+    ]
+    total = report.total
+    assert sizes == [("run", None), ("planned", total), *[("finalizing", total)] * 2]
+
+
 @pytest.mark.parametrize("how", ["missing", "short"])
 def test_rows_whose_part_is_gone_are_made_again(tmp_path: Path, how: str) -> None:
     request = make_request(tmp_path, script(tmp_path), files=60, target="inline")

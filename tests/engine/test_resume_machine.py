@@ -60,7 +60,7 @@ class Drivers(RuleBasedStateMachine):
         self.rounds: Counter[int] = Counter()
         """How often each mini-batch was given new tries."""
         self.journal = Journal(self.folder / "journal")
-        self.journal.append({"kind": "run", "plan": "p"})
+        self.journal.append({"kind": "run", "plan": "p", "mini_batches": count})
         self.journal.sync()
         self.new_driver()
         self.handle(Planned(count, True, 0.0))

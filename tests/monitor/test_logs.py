@@ -9,6 +9,7 @@ from daskrun.core.events import (
     NodeLost,
     NodeReady,
     Note,
+    Resumed,
     RunEnded,
 )
 from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
@@ -261,7 +262,7 @@ def test_a_later_driver_goes_on_with_the_same_files(tmp_path, torn):
     whole = table.read_bytes()
     table.write_bytes(whole + torn)
     again = LogWriter(tmp_path, tries=2, way_on="Go on.")
-    again.go_on([(failure(1), PROCESS), (success(3, results=4), PROCESS)], retry_failed=False)
+    again.go_on([(failure(1), PROCESS), (success(3, results=4), PROCESS)])
     again.notify(bundle(failure(1, attempt=2), success(4)))
     again.progress(Progress(5, 5, 3, 1, 0, 1, 25, 5, 1.0, None))
     again.close()
@@ -282,16 +283,16 @@ def test_a_later_driver_goes_on_with_the_same_files(tmp_path, torn):
     assert "goes on with the run" in (tmp_path / "sys" / "happenings.txt").read_text()
 
 
-@pytest.mark.parametrize("retry_failed", [False, True])
-def test_the_list_of_failed_items_goes_on(tmp_path, retry_failed):
-    (tmp_path / "failed_items.txt").write_bytes(b"/data/1.txt\n/data/2.t")
-    LogWriter(tmp_path).go_on([], retry_failed)
-    left = (tmp_path / "failed_items.txt").read_text() if not retry_failed else None
-    assert left == (None if retry_failed else "/data/1.txt\n")
-    assert (tmp_path / "failed_items.txt").exists() is not retry_failed
-
-
-def test_the_result_says_how_to_go_on(tmp_path):
-    assert "Go on." in result_text(report(), tmp_path, "Go on.")
-    completed = report(status=RunStatus.COMPLETED)
-    assert "Go on." not in result_text(completed, tmp_path, "Go on.")
+@pytest.mark.parametrize("failed", [(), (0, 2)])
+def test_a_later_driver_lists_the_items_that_have_failed_by_then(tmp_path, failed):
+    listed = tmp_path / "failed_items.txt"
+    listed.write_bytes(b"/data/a1.txt\n/data/b1.t")
+    writer = LogWriter(tmp_path, ThreeFiles(), tries=1)
+    writer.go_on([])
+    assert listed.exists()
+    writer.notify(Resumed(failed, 0.0))
+    assert listed.exists() is bool(failed)
+    writer.notify(bundle(failure(1)))
+    writer.close()
+    paths = [f"/data/{name}{n}.txt" for n in (*failed, 1) for name in "ab"]
+    assert listed.read_text().splitlines() == paths

@@ -250,6 +250,23 @@ def test_a_mini_batch_that_is_committed_twice_is_told(run_one):
         found.check()
 
 
+@pytest.mark.parametrize(
+    ("sizes", "says"),
+    [
+        ([5], "the plan had 4 mini-batches, and later 5"),
+        ([3], "the plan has 3 mini-batches, and there are outcomes of others: mini-batches 3"),
+    ],
+)
+def test_a_journal_that_contradicts_itself_on_the_plan_is_told(run_one, sizes, says):
+    [step] = run_one().get_steps()
+    journal = Journal.open(step.folder / "journal")
+    for size in sizes:
+        journal.append({"kind": "planned", "mini_batches": size})
+    journal.close()
+    with pytest.raises(AssertionError, match=says):
+        account(step).check()
+
+
 def test_a_run_that_was_resumed_with_other_tries_is_held_to_those(tmp_path, run_one):
     run = run_one(Faults({2: "raise"}).around(tmp_path / "score.py"), run_max_try=2)
     account(run).check()

@@ -1,0 +1,136 @@
+"""The journal of a run as its driver writes it: begun or gone on with, one record after another."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from daskrun.engine.commit import Recorder
+from daskrun.engine.replay import Past, read_past
+from daskrun.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from daskrun.core.events import BundleReturned
+    from daskrun.engine.checkpoints import Checkpoints
+    from daskrun.engine.request import StepRequest
+
+
+class History:
+    """What is committed, and what else a next driver has to know.
+
+    Parameters
+    ----------
+    request
+        The run's.
+    checkpoints
+        Where a test may stop the driver.
+    """
+
+    def __init__(self, request: StepRequest, checkpoints: Checkpoints) -> None:
+        self._request = request
+        self._reach = checkpoints.reach
+        self._journal: Journal | None = None
+        self._recorder = Recorder()
+        self._damage: list[str] = []
+        self._sized = False
+        """Whether the journal says how many mini-batches there are."""
+        self.warnings: dict[str, None] = {}
+        """What readers have changed, and what is lost of the journal: each told once."""
+
+    def open(self) -> Past | None:
+        """Begin the journal, or go on with that of an earlier driver and give what is in it.
+
+        Raises
+        ------
+        StorageError
+            It can't be read or written.
+        """
+        path = self._request.run_folder / "journal"
+        if not self._request.resumed or not path.exists():
+            self._journal = Journal(path)
+            return None
+        past, lost = read_past(path), Journal.passed_over(path)
+        self._journal = Journal.open(path)
+        if lost.records:
+            self._damage.append(
+                f"the journal {path} was damaged at byte {lost.at:,}: the {lost.records:,} whole "
+                f"records behind it ({lost.nbytes:,} bytes) were passed over, and what they told "
+                "of is done again"
+            )
+        if past is not None:
+            self._sized = past.mini_batches is not None
+            self.warnings.update(dict.fromkeys(past.warnings))
+            self._warn(self._damage)
+        return past
+
+    def begin(self) -> None:
+        """Note what the run is, which is its first record."""
+        settings, plan = asdict(self._request.settings), self._request.plan
+        settings["environment_variables"] = sorted(settings["environment_variables"])  # not values
+        self._sized = plan.complete
+        self.note(
+            {
+                "kind": "run",
+                "run": self._request.run_id,
+                "plan": plan.fingerprint(),
+                "mini_batches": plan.known if plan.complete else None,
+                "settings": settings,
+            }
+        )
+        self._warn(self._damage)
+
+    def note(self, entry: dict[str, Any]) -> None:
+        """Have an entry in the journal before going on."""
+        self.note_later(entry)
+        self.sync()
+
+    def note_later(self, entry: dict[str, Any]) -> None:
+        """Have an entry in the journal before anything that comes after it."""
+        assert self._journal is not None
+        self._journal.append(entry)
+
+    def note_size(self) -> None:
+        """Note how many mini-batches there are, once that is known."""
+        if self._request.plan.complete and not self._sized:
+            self._sized = True
+            self.note_later({"kind": "planned", "mini_batches": self._request.plan.known})
+
+    def sync(self) -> None:
+        """Have what was noted on the disk."""
+        assert self._journal is not None
+        self._journal.sync()
+
+    def commit(
+        self, returned: Sequence[BundleReturned], digests_of: Callable[[int], Mapping[int, str]]
+    ) -> None:
+        """Have what came back on the disk, before anything of it counts as done.
+
+        Parameters
+        ----------
+        returned
+            Bundles that are still owed, and surveys.
+        digests_of
+            Gives those of a bundle's descriptors.
+        """
+        with_outcomes = [each for each in returned if each.number >= 0 and each.outcomes]
+        for each in returned:
+            self._warn([text for text in each.warnings if text not in self.warnings])
+        for each in with_outcomes:
+            self._reach("written")
+            self.note_later(self._recorder.record(each, digests_of(each.number)))
+        self.sync()
+        for _ in with_outcomes:
+            self._reach("journalled")
+
+    def close(self) -> None:
+        """Close the journal; nothing happens where it was not opened."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def _warn(self, texts: list[str]) -> None:
+        """Keep warnings, also for a next driver: what was read with them isn't read again."""
+        if texts:
+            self.warnings.update(dict.fromkeys(texts))
+            self.note_later({"kind": "warnings", "texts": texts})

@@ -1,0 +1,104 @@
+"""Which nodes have room, and the bundles that fill it."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from typing import TYPE_CHECKING
+
+from daskrun.core.events import RoomFor
+from daskrun.core.minibatch import digest
+from daskrun.core.orders import Bundle, HandOut
+from daskrun.core.sizing import BundleSizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from daskrun.core.ledger import Ledger
+    from daskrun.core.minibatch import Plan
+
+Packed = tuple[Bundle, bytes]
+"""A bundle, and what travels: a pickled list of (encoded descriptor, attempt)."""
+
+
+class Slots:
+    """The slots of a run's nodes, and how many bundles each node owes.
+
+    Parameters
+    ----------
+    plan, ledger
+        The run's.
+    look_on
+        Has more of the plan found, and tells the ledger.
+    """
+
+    def __init__(self, plan: Plan, ledger: Ledger, look_on: Callable[[], None]) -> None:
+        self._plan = plan
+        self._ledger = ledger
+        self._look_on = look_on
+        self._sizer = BundleSizer()
+        self.counts: dict[str, int] = {}
+        """Slots of each node."""
+        self._owed: dict[str, int] = {}
+        self._digests: dict[int, dict[int, str]] = {}
+
+    @property
+    def budget(self) -> float:
+        """Seconds after which a bundle's script process hands back what it has not started."""
+        return self._sizer.budget(sum(self.counts.values()))
+
+    def came(self, node: str, slots: int) -> None:
+        """Take in a node."""
+        self.counts[node] = slots
+
+    def went(self, node: str) -> None:
+        """Take it that a node is lost."""
+        self.counts.pop(node, None)
+
+    def came_back(self, bundle: Bundle, count: int, seconds: float) -> None:
+        """Take it that a bundle is owed no more; ``count`` of it took ``seconds``, maybe none."""
+        self._owed[bundle.node] = self._owed.get(bundle.node, 1) - 1
+        self._digests.pop(bundle.number, None)
+        self._sizer.observe(count, seconds)
+
+    def fill(self) -> list[Packed]:
+        """Give every slot that has room a bundle, one round of nodes at a time."""
+        total = sum(self.counts.values())
+        bundles: list[Packed] = []
+        given = True
+        while given:
+            given = False
+            for node, count in self.counts.items():
+                if (bundle := self._bundle_for(node, count, total)) is not None:
+                    bundles.append((bundle, self._pack(bundle)))
+                    given = True
+        return bundles
+
+    def _bundle_for(self, node: str, count: int, total: int) -> Bundle | None:
+        """Give one node a bundle, if it has room and there is work."""
+        ledger, now = self._ledger, time.monotonic()
+        if ledger.wants_plan:
+            self._look_on()
+        window = self._sizer.window(total, ledger.remaining())
+        if count * window <= self._owed.get(node, 0) or not ledger.has_work(now):
+            return None
+        size = self._sizer.size(ledger.remaining(), total)
+        size = self._plan.bundle_size(ledger.next_fresh, size)
+        for order in ledger.handle(RoomFor(node, size, now)):
+            if isinstance(order, HandOut):
+                self._owed[node] = self._owed.get(node, 0) + 1
+                return order.bundle
+        return None
+
+    def _pack(self, bundle: Bundle) -> bytes:
+        entries = []
+        digests = self._digests[bundle.number] = {}
+        for index, attempt in bundle.entries:
+            descriptor = self._plan.encode(index)
+            digests[index] = digest(descriptor)
+            entries.append((descriptor, attempt))
+        return pickle.dumps(entries, 5)
+
+    def digests_of(self, number: int) -> Mapping[int, str]:
+        """Give the digests of the descriptors in a bundle that is owed."""
+        return self._digests.get(number, {})

@@ -1,0 +1,67 @@
+"""The waits of a run that have to end, and what is said when one has lasted too long."""
+
+from __future__ import annotations
+
+STOP_GRACE = 0.5
+"""Seconds that mini-batches in hand get to end when the run stops."""
+STOP_LIMIT = 6.0
+"""Seconds after which what has not come back by then is counted as unfinished."""
+
+
+class Waits:
+    """How long a run has had no node, and how long it has been ending; is told, and asked.
+
+    Parameters
+    ----------
+    no_worker_timeout
+        Seconds for which a run may have no node.
+    now
+        When it began, on the clock that all other times are of.
+
+    Examples
+    --------
+    >>> waits = Waits(no_worker_timeout=300, now=0.0)
+    >>> waits.too_long_nodeless(now=300.0)
+    ''
+    >>> waits.too_long_nodeless(now=301.0)
+    'no Dask worker had a node of this run for 301 s (no_worker_timeout=300)'
+    >>> waits.node_came()
+    >>> waits.too_long_nodeless(now=900.0)
+    ''
+    """
+
+    def __init__(self, no_worker_timeout: float, now: float) -> None:
+        self._timeout = no_worker_timeout
+        self._nodeless_since: float | None = now
+        self._lost = ""
+        """Why the last node was lost."""
+        self._stopped_at: float | None = None
+
+    def node_came(self) -> None:
+        """Take it that there is a node."""
+        self._nodeless_since = None
+
+    def node_went(self, reason: str, now: float, left: int) -> None:
+        """Take it that a node is lost, and so many are left."""
+        self._lost = reason
+        if not left and self._nodeless_since is None:
+            self._nodeless_since = now
+
+    def stopped(self, now: float) -> None:
+        """Take it that the run ends before its data."""
+        self._stopped_at = now
+
+    def too_long_stopped(self, now: float) -> bool:
+        """Whether what is still out since the run was stopped is waited for no longer."""
+        return self._stopped_at is not None and now > self._stopped_at + STOP_LIMIT
+
+    def too_long_nodeless(self, now: float) -> str:
+        """Say why the run has to end: it had no node for too long; empty while that is not so."""
+        if self._nodeless_since is None or self._stopped_at is not None:
+            return ""
+        waited = now - self._nodeless_since
+        if waited <= self._timeout:
+            return ""
+        reason = f"no Dask worker had a node of this run for {waited:.0f} s"
+        last = f"; last: {self._lost}" if self._lost else ""
+        return f"{reason} (no_worker_timeout={self._timeout:g}){last}"
