@@ -126,7 +126,8 @@ class Results:
         if self._joining is not None:
             self._joining.advance()
             self._begun = True
-            self._note({"kind": "finalizing", "mark": self._joining.mark})
+            mark = self._joining.mark
+            self._note({"kind": "finalizing", "mark": mark, "mini_batches": total})
             self._reach("finalizing")
             self._joining.publish(self._settings.overwrite, total)
             self._published = True
