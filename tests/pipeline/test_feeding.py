@@ -254,5 +254,5 @@ def test_the_story_tells_what_a_step_was_given(ws):
     first, second = run.get_steps()
     story = json.loads((second.folder / "run.json").read_text())
     assert story["after"] == [first.id]
-    assert "output 'sizes'" in story["inputs"][0]["dataset"]
+    assert first.id in story["inputs"][0]["dataset"]
     assert time.time() > story["created"]
