@@ -5,6 +5,6 @@
 they need it; ``import daskrun.azureml`` does the same for a user's program.
 """
 
-from daskrun.script.original.finder import offer, offered, put_first
+from daskrun.script.original.finder import offer, offered, put_first, take_out
 
-__all__ = ["offer", "offered", "put_first"]
+__all__ = ["offer", "offered", "put_first", "take_out"]

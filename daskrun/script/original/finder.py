@@ -57,7 +57,8 @@ class OriginalFinder:
     """
 
     def __init__(self, *, over_real: bool) -> None:
-        self._over_real = over_real
+        self.over_real = over_real
+        """Whether they are found also where the original is installed."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -98,7 +99,7 @@ class OriginalFinder:
         return ModuleSpec(fullname, self, origin="daskrun", is_package=True)  # type: ignore[arg-type]
 
     def _stands_for(self, fullname: str) -> bool:
-        return self._over_real or fullname.startswith("azureml_user") or not _real_core()
+        return self.over_real or fullname.startswith("azureml_user") or not _real_core()
 
 
 def put_first() -> None:
@@ -116,7 +117,8 @@ def put_first() -> None:
             f"{CORE} has been imported already, from {where}. Write `import daskrun.azureml` "
             "before anything of azureml is imported."
         )
-    _take_out()
+    for finder in _finders():
+        sys.meta_path.remove(finder)
     sys.meta_path.insert(0, OriginalFinder(over_real=True))
 
 
@@ -139,20 +141,21 @@ def offered() -> Iterator[None]:
     try:
         yield
     finally:
-        if not any(finder._over_real for finder in _finders()):  # else put first meanwhile
-            _take_out()
-            for name, module in list(sys.modules.items()):
-                if isinstance(module, StandIn):
-                    _forget(name)
+        if not any(finder.over_real for finder in _finders()):  # else put first meanwhile
+            take_out()
+
+
+def take_out() -> None:
+    """Have the original's names be found here no more; what was imported of them stays usable."""
+    for finder in _finders():
+        sys.meta_path.remove(finder)
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, StandIn):
+            _forget(name)
 
 
 def _finders() -> list[OriginalFinder]:
     return [finder for finder in sys.meta_path if isinstance(finder, OriginalFinder)]
-
-
-def _take_out() -> None:
-    for finder in _finders():
-        sys.meta_path.remove(finder)
 
 
 def _forget(name: str) -> None:

@@ -43,7 +43,7 @@ _SENTENCES = {
     "a compute target is this machine or a Dask cluster. Write "
     "AmlCompute.provisioning_configuration(...) for workers on this machine, or "
     "ComputeTarget.attach(ws, name, address='tcp://scheduler:8786').": (
-        "azureml.contrib.core.compute",
+        "azureml.contrib.core",
         "azureml.core.compute.AdlaCompute",
         "azureml.core.compute.AksCompute",
         "azureml.core.compute.BatchCompute",
@@ -184,7 +184,8 @@ _SENTENCES = {
         "azureml.pipeline.steps.HyperDriveStep",
         "azureml.pipeline.steps.HyperDriveStepRun",
         "azureml.exceptions.TrainingException",
-        "azureml.train",
+        "azureml.train.automl",
+        "azureml.train.hyperdrive",
     ),
     "it moves work to another service of the cloud. Copy data with datastore.upload() and "
     "download(), and run code in a PythonScriptStep or a ParallelRunStep.": (

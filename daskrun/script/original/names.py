@@ -52,6 +52,7 @@ _SAME = {
     "azureml.pipeline.steps.parallel_run_config": "ParallelRunConfig",
     "azureml.pipeline.steps.parallel_run_step": "ParallelRunStep",
     "azureml.pipeline.steps.python_script_step": "PythonScriptStep",
+    "azureml.train": "",
     "azureml.widgets": "RunDetails",
     "azureml_user": "",
     "azureml_user.parallel_run": "EntryScript",
