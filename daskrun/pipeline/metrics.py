@@ -77,7 +77,7 @@ class Run(ABC):
                 "allow_offline=False: this process runs no entry script of a run. Submit the "
                 "script in a ParallelRunStep, or write Run.get_context() to try it by hand."
             )
-        return _by_hand
+        return _by_hand if values is None else values.get("by_hand", _by_hand)
 
     def log(self, name: str, value: Any, description: str = "") -> None:
         """Log a number, text or flag; more of one name make a list.
@@ -315,11 +315,17 @@ class ScriptRun(ContextRun, FolderRun):
 
 
 class OfflineRun(ContextRun):
-    """Stands for a run where there is none: it prints what is logged, and remembers it."""
+    """Stands for a run where there is none: it prints what is logged, and remembers it.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    input_datasets
+        What a script tried by hand finds under that name.
+    """
+
+    def __init__(self, input_datasets: Mapping[str, Any] | None = None) -> None:
         self.id = f"OfflineRun_{uuid.uuid4()}"
-        self.input_datasets = ScriptInputs({})
+        self.input_datasets = ScriptInputs({"input_datasets": input_datasets or {}})
         self._held: list[metrics.Record] = []
 
     def __repr__(self) -> str:

@@ -17,7 +17,8 @@ def current() -> dict[str, Any] | None:
     ``workspace`` (folder), ``models`` (``{name: {version: path}}``), ``input_datasets``
     (``{name: path}``), ``tables`` (names of those that are no files), ``output_dir``,
     ``log_dir``, ``working_dir``, ``script_dir``, ``agent_name`` (``node000/process000``),
-    ``logging_level``.
+    ``logging_level``. A script that is run alone has ``by_hand`` instead of a run's folder: what
+    stands for the run.
     """
     return _current
 

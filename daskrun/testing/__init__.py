@@ -1,5 +1,6 @@
-"""What happens to your entry script when things go wrong, and whether every row is accounted for.
+"""Your entry script tested: on one mini-batch, with faults, and whether every row is accounted for.
 
+:func:`run_script` calls it on a mini-batch of yours, in this process, without a run.
 :class:`Faults` makes an entry script that behaves as yours does, but for the faults it is told to
 have; :func:`account` holds a run's journal, output and report against each other. Also here:
 ``KILL_AT`` and ``POINTS``, the environment variable that has a driver's process killed at one of
@@ -16,16 +17,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from daskrun.engine.checkpoints import KILL_AT, POINTS
     from daskrun.testing.accounting import Account, account
+    from daskrun.testing.alone import ScriptResult, run_script
     from daskrun.testing.faults import Faults
 
-__all__ = ["KILL_AT", "POINTS", "Account", "Faults", "account"]
+__all__ = [
+    "KILL_AT",
+    "POINTS",
+    "Account",
+    "Faults",
+    "ScriptResult",
+    "account",
+    "run_script",
+]
 
 _HOME = {
     "KILL_AT": "engine.checkpoints",
     "POINTS": "engine.checkpoints",
     "Account": "testing.accounting",
     "Faults": "testing.faults",
+    "ScriptResult": "testing.alone",
     "account": "testing.accounting",
+    "run_script": "testing.alone",
 }
 
 
