@@ -25,7 +25,7 @@ def marked_blocks(kind: str) -> dict[str, str]:
 def folder(tmp_path):
     """Do what a reader does: put the README's files and some texts into a folder."""
     files = marked_blocks("file")
-    programs = {"count.py", "totals.py", "try_faults.py"}
+    programs = {"count.py", "totals.py", "try_faults.py", "try_script.py"}
     assert set(files) == {"count_words.py", "add_total.py", *programs}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -65,6 +65,13 @@ def test_the_example_of_tables_adds_a_column(folder):
     assert done.returncode == 0, done.stdout + done.stderr
     expected = [f'"nut, {n}" 0.5 4 2.0\n"two\nlines" 2.0 3 6.0' for n in (0, 1)]
     assert "\n".join(expected) in done.stdout
+
+
+def test_the_example_of_a_script_tried_alone_shows_its_rows(folder):
+    done = run_count(folder, "try_script.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines() == [*LINES[10:20], ""]
+    assert not (folder / ".daskrun").exists()
 
 
 def test_the_example_of_faults_accounts_for_every_file(folder):
