@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data import protocols
@@ -11,8 +10,8 @@ if TYPE_CHECKING:
     from daskrun.data.protocols import Place
 
 
-class PromoteHeadersBehavior(StrEnum):
-    """Values of ``header=`` of :meth:`TabularDatasetFactory.from_delimited_files`.
+class PromoteHeadersBehavior:
+    """Values of ``header=`` of :meth:`TabularDatasetFactory.from_delimited_files`: plain texts.
 
     Examples
     --------
