@@ -45,12 +45,8 @@ if TYPE_CHECKING:
     from daskrun.script.entry_script import EntryScript
     from daskrun.workspace.compute import AmlCompute, ComputeTarget
     from daskrun.workspace.datastore import Datastore
-    from daskrun.workspace.environment import (
-        DEFAULT_CPU_IMAGE,
-        DEFAULT_GPU_IMAGE,
-        CondaDependencies,
-        Environment,
-    )
+    from daskrun.workspace.dependencies import CondaDependencies
+    from daskrun.workspace.environment import DEFAULT_CPU_IMAGE, DEFAULT_GPU_IMAGE, Environment
     from daskrun.workspace.model import Model
     from daskrun.workspace.options import EnvironmentVariable
     from daskrun.workspace.workspace import Workspace
@@ -136,12 +132,8 @@ _HOMES = {
     "script.entry_script": ("EntryScript",),
     "workspace.compute": ("AmlCompute", "ComputeTarget"),
     "workspace.datastore": ("Datastore",),
-    "workspace.environment": (
-        "CondaDependencies",
-        "DEFAULT_CPU_IMAGE",
-        "DEFAULT_GPU_IMAGE",
-        "Environment",
-    ),
+    "workspace.dependencies": ("CondaDependencies",),
+    "workspace.environment": ("DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE", "Environment"),
     "workspace.model": ("Model",),
     "workspace.options": ("EnvironmentVariable",),
     "workspace.workspace": ("Workspace",),

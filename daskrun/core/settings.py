@@ -23,7 +23,7 @@ class RunSettings:
     """``append_row`` or ``summary_only``."""
     append_row_file_name: str = "parallel_run_step.txt"
     append_row_format: str = "text"
-    """``text``, ``csv`` or ``jsonl``."""
+    """``text``, ``csv``, ``jsonl`` or ``parquet``."""
     mini_batch_size: int | None = None
     """Files for a file dataset, bytes for a tabular one; None: 10 files or 1 MB."""
     partition_keys: tuple[str, ...] | None = None
@@ -41,6 +41,13 @@ class RunSettings:
     run_max_try: int = 3
     logging_level: str = "INFO"
     environment_variables: dict[str, str] = field(default_factory=dict)
+    environment_name: str = ""
+    """Of the environment that the next two come from, for messages."""
+    requirements: tuple[str, ...] = ()
+    """Lines for pip: a node whose own Python lacks any of them has an environment built."""
+    python_executable: str | None = None
+    """Interpreter of the script processes; None: the node's own, or that of what is built."""
+    environment_timeout: float = 1800
     init_timeout: float = 600
     load_timeout: float = 600
     shutdown_timeout: float = 30

@@ -21,7 +21,7 @@ LONGEST_TIME = 259_200
 LARGEST_INT = 2**31 - 1
 """The original's ``int.max``."""
 OUTPUT_ACTIONS = ("append_row", "summary_only")
-APPEND_ROW_FORMATS = ("text", "csv", "jsonl")
+APPEND_ROW_FORMATS = ("text", "csv", "jsonl", "parquet")
 LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
 
 Rule = Callable[[Any], Any]
@@ -209,15 +209,6 @@ def _file_name(value: Any) -> str:
     return value
 
 
-def _append_row_format(value: Any) -> str:
-    if isinstance(value, str) and value.lower() == "parquet":
-        raise ValueError(
-            "is not possible yet. Write append_row_format='csv' or append_row_format='jsonl', or "
-            "output_action='summary_only' and have run() write a Parquet file for each mini-batch."
-        )
-    return str(_choice("append_row_format", APPEND_ROW_FORMATS)(value))
-
-
 def _mini_batch_size(value: Any) -> int:
     """Take a number of files or of bytes: which of them it is, the step's inputs say."""
     written = "Give a number of files for a file dataset (mini_batch_size=10)"
@@ -290,6 +281,15 @@ def _arguments(value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in value)
 
 
+def _lines(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, list | tuple):
+        raise ValueError("is not a list. Write requirements=['pillow>=10'].")  # noqa: TRY004
+    for line in value:
+        if not isinstance(line, str) or not line.strip() or not line.isprintable():
+            raise ValueError(f"has {line!r}, which is no line for pip. Write 'pillow>=10'.")
+    return tuple(value)
+
+
 def _table(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError('is not a dict. Write {"pandas.DataFrame.to_csv": {"sep": ","}}.')  # noqa: TRY004
@@ -301,7 +301,7 @@ RULES: dict[str, Rule] = {
     "source_directory": _optional(_path("source_directory='src', or leave it out")),
     "output_action": _choice("output_action", OUTPUT_ACTIONS),
     "append_row_file_name": _file_name,
-    "append_row_format": _append_row_format,
+    "append_row_format": _choice("append_row_format", APPEND_ROW_FORMATS),
     "mini_batch_size": _optional(_mini_batch_size),
     "partition_keys": _optional(_keys),
     "error_threshold": _integer(-1, "error_threshold=10, or -1 to ignore failed items"),
@@ -317,6 +317,12 @@ RULES: dict[str, Rule] = {
     "run_max_try": _integer(1, "run_max_try=3"),
     "logging_level": _choice("logging_level", LOGGING_LEVELS, any_case=True),
     "environment_variables": _variables,
+    "environment_name": str,
+    "requirements": _lines,
+    "python_executable": _optional(
+        _path("python_executable='/opt/env/bin/python', or None for the node's own")
+    ),
+    "environment_timeout": _seconds("environment_timeout=1800"),
     "init_timeout": _seconds("init_timeout=600"),
     "load_timeout": _seconds("load_timeout=600"),
     "shutdown_timeout": _seconds("shutdown_timeout=30"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.output.place import output_place
+from daskrun.script.packages import needs
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
@@ -75,9 +76,24 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
             "memory": settings.process_memory_limit,
         },
         "environment": dict(settings.environment_variables),
+        "packages": _packages(request, place.parts if place is not None else output),
         "threads": settings.threads_per_process,
         "log_limit": LOG_LIMIT,
         "fetch_limit": FETCH_LIMIT,
+    }
+
+
+def _packages(request: StepRequest, output: str) -> dict[str, Any]:
+    """Give what script processes are to run in; empty where that is the node's own Python."""
+    settings = request.settings
+    if not settings.requirements and settings.python_executable is None:
+        return {}
+    return {
+        "name": settings.environment_name,
+        "python": settings.python_executable,
+        "requirements": list(settings.requirements),
+        "needs": needs(request.plan.inputs, output, settings.append_row_format),
+        "timeout": settings.environment_timeout,
     }
 
 

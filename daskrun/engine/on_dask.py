@@ -17,6 +17,7 @@ from daskrun.core.events import (
     Event,
     InitFailed,
     NodeLost,
+    NodePreparing,
     NodeReady,
     Note,
     ProcessReady,
@@ -187,12 +188,16 @@ class DaskDispatcher:
         message = event[1]
         kind, address, value = message["kind"], message["address"], message["value"]
         node, now = message.get("node", ""), time.monotonic()
-        speaks = kind in ("up", "ready", "init_failed")
-        if speaks and self._workers.address_of(node) != address:
-            return  # a worker that was given up still speaks, and another has its node
-        if kind == "up":
+        if kind in ("preparing", "unprepared", "up", "ready", "init_failed"):
+            if self._workers.address_of(node) != address:
+                return  # a worker that was given up still speaks, and another has its node
             self._has_run = True
             self._workers.spoke(address)
+        if kind == "preparing":
+            self.events.put(NodePreparing(node, value, now))
+        elif kind == "unprepared":  # another node would have no more luck
+            self._stop_run(value)
+        elif kind == "up":
             self.events.put(NodeReady(node, value, now, where=address))
         elif kind == "ready":
             self.events.put(ProcessReady(ProcessInfo(*value[0]), value[1], now))

@@ -106,12 +106,8 @@ def check_parallel_step(
     problems += [f"step {step.name!r}: {text}" for text in dict.fromkeys(found)]
     if settings is not None and target == INLINE:
         notes += _inline_notes(step, settings, given)
-    environment = step.parallel_run_config.environment
-    if environment is not None and environment.unused:
-        notes.append(
-            f"environment {environment.name!r}: {', '.join(environment.unused)} recorded and not "
-            "used; script processes use the Python of the node they are on."
-        )
+    if not found:
+        notes += step.parallel_run_config.python_notes(inline=target == INLINE)
     # Where there are problems nobody asks for more.
     return CheckedParallelStep(step, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.validation import resolve_settings
 from daskrun.errors import SettingsError
 from daskrun.pipeline.parameter import PipelineParameter, resolve_value
+from daskrun.pipeline.target import inline_note
 from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.environment import Environment
 
@@ -49,7 +50,8 @@ class ParallelRunConfig:
         ``append_row``: all results in one file; ``summary_only``: the script writes its own files,
         and ``run()`` returns one element for each item that succeeded.
     environment
-        Recorded; script processes use the Python of their node.
+        Packages that the script needs: where the node's own Python lacks any of them, an
+        environment with them is built there, once.
     source_directory
         Folder whose files the script processes see as they were at submit.
     compute_target
@@ -66,7 +68,8 @@ class ParallelRunConfig:
         Name of the output file of ``append_row``.
     append_row_format
         What that file is: ``text`` as the original has it, ``str(element)`` a line, and tables with
-        a space between fields; ``csv`` with one header; ``jsonl``, one JSON value a line.
+        a space between fields; ``csv`` with one header; ``jsonl``, one JSON value a line;
+        ``parquet``, a row group for each mini-batch that returned rows.
     node_count
         Dask workers that take part.
     process_count_per_node
@@ -85,6 +88,11 @@ class ParallelRunConfig:
         Set in the script processes before the script is imported.
     description
         Kept with the run.
+    python_executable
+        Interpreter that script processes run in, with what they need installed; None: the node's
+        own, or what ``environment`` says.
+    environment_timeout
+        For building the environment on a node.
     init_timeout, load_timeout, shutdown_timeout
         For importing the script and ``init()``; for reading a mini-batch; for ``shutdown()``.
     no_worker_timeout
@@ -137,6 +145,8 @@ class ParallelRunConfig:
     allowed_failed_percent: float | None = None
     environment_variables: Mapping[str, str] | None = None
     description: str | None = None
+    python_executable: str | os.PathLike[str] | None = None
+    environment_timeout: float = 1800
     init_timeout: float = 600
     load_timeout: float = 600
     shutdown_timeout: float = 30
@@ -182,6 +192,8 @@ class ParallelRunConfig:
             for name, value in self._values().items()
             if name not in NOT_SETTINGS
         }
+        if self.environment is not None and not problems:
+            values |= self._packages(self.environment)
         try:
             settings = resolve_settings({**values, **(extra or {})}, SUBJECT)
         except SettingsError as error:
@@ -192,6 +204,27 @@ class ParallelRunConfig:
 
     def _values(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _packages(self, environment: Environment) -> dict[str, Any]:
+        """Give the settings that an environment says."""
+        return {
+            "environment_name": environment.name,
+            "requirements": environment.requirements,
+            "python_executable": environment.interpreter or self.python_executable,
+        }
+
+    def python_notes(self, *, inline: bool) -> list[str]:
+        """Say what was asked for of the script's Python and is not used.
+
+        Parameters
+        ----------
+        inline
+            Whether the script runs in this process.
+        """
+        found = self.environment.notes(inline=inline) if self.environment is not None else []
+        if inline and self.python_executable is not None:
+            found.append(inline_note([f"python_executable={str(self.python_executable)!r}"]))
+        return found
 
     def _own_problems(self) -> list[str]:
         """Check what is no setting of the run itself."""
@@ -212,6 +245,8 @@ class ParallelRunConfig:
                 problems.append(
                     f"{name}={value!r} is of type {type(value).__name__}. Write {example}."
                 )
+        if isinstance(self.environment, Environment):
+            problems += self._environment_problems(self.environment)
         if self.partition_keys is not None and self.mini_batch_size is not None:
             problems.append(
                 f"partition_keys={self.partition_keys!r} and "
@@ -225,3 +260,14 @@ class ParallelRunConfig:
                 "output_action='append_row'."
             )
         return problems
+
+    def _environment_problems(self, environment: Environment) -> list[str]:
+        found = environment.problems()
+        if not found and self.python_executable is not None:
+            says = environment.interpreter or ", ".join(environment.requirements)
+            if says:
+                found.append(
+                    f"python_executable={str(self.python_executable)!r} and environment "
+                    f"{environment.name!r} ({says}) both say which Python is used. Give one."
+                )
+        return found

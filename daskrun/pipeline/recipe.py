@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,8 @@ class Recipe:
     """Ids of the step runs that come before it."""
     registrations: tuple[dict[str, Any], ...] = ()
     """What is registered as a dataset when it has completed; see :func:`run_output.register`."""
+    no_reuse: str = ""
+    """Why no earlier run's output may be used, ``""`` where one may."""
 
     @property
     def waits(self) -> bool:
@@ -108,6 +111,7 @@ class Recipe:
             context={**value["context"], "workspace": str(workspace.folder)},
             after=tuple(value["after"]),
             registrations=tuple(value["registrations"]),
+            no_reuse=value["no_reuse"],
         )
 
     def prepare_output(self, run_id: str) -> None:
@@ -166,6 +170,14 @@ class Recipe:
             retry_failed=retry_failed,
         )
 
+    def leave_output(self, run_id: str) -> None:
+        """Remove the folder that was made for the output, which another run's is used for."""
+        folder = self._folder
+        with suppress(OSError):  # it is not empty
+            while folder is not None and run_id in folder.parts:
+                folder.rmdir()
+                folder = folder.parent
+
     @property
     def _folder(self) -> Path | None:
         root = self.store.folder if self.store is not None else None
@@ -201,6 +213,7 @@ class Recipe:
             "context": self.context,
             "after": self.after,
             "registrations": self.registrations,
+            "no_reuse": self.no_reuse,
         }
 
 
@@ -270,6 +283,7 @@ def _settings(value: dict[str, Any]) -> RunSettings:
             **value,
             "partition_keys": tuple(keys) if keys is not None else None,
             "arguments": tuple(value["arguments"]),
+            "requirements": tuple(value.get("requirements", ())),
         }
     )
 

@@ -17,6 +17,7 @@ NOT_INLINE = (
     "node_count",
     "process_count_per_node",
     "run_invocation_timeout",
+    "environment_timeout",
     "init_timeout",
     "load_timeout",
     "shutdown_timeout",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 TEXT_CAP = 64 * 1024
 """Characters of an error's text that travel."""
 OWN_FOLDER = str(Path(__file__).resolve().parent.parent)
+_LINKED_FOLDER = str(Path(__file__).parent.parent)
+"""The same, as another Python than the node's own has imported it."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,7 @@ def error_of(error: BaseException, script: ScriptFile) -> dict[str, Any]:
 
 
 def _own(filename: str) -> bool:
-    return filename.startswith((OWN_FOLDER, "<frozen importlib"))
+    return filename.startswith((OWN_FOLDER, _LINKED_FOLDER, "<frozen importlib"))
 
 
 def _chain(

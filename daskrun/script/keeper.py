@@ -5,8 +5,9 @@ one loop, standard library only. Its link to the node (``node.py``) is also its 
 link or its parent ends, it kills every descendant, removes the run's folder on the node and exits.
 
 Messages in: ``("bundle", {...})``, ``("stop", grace)``, ``("close", None)``.
-Messages out: ``("up", n)``, ``("ready", ...)``, ``("init_failed", ...)``, ``("result", {...})``,
-``("note", text)``, ``("failed", text)``, ``("beat", None)``, ``("closed", None)``.
+Messages out: ``("preparing", text)``, ``("unprepared", text)``, ``("up", n)``, ``("ready", ...)``,
+``("init_failed", ...)``, ``("result", {...})``, ``("note", text)``, ``("failed", text)``,
+``("beat", None)``, ``("closed", None)``.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import traceback
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Status
 from daskrun.script import reaper
@@ -37,6 +38,9 @@ from daskrun.script.wire import Phase, Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.remedy import explained
 from daskrun.storage.urls import is_url
+
+if TYPE_CHECKING:
+    from daskrun.script.build_node import Build
 
 MEMORY_INTERVAL = 0.1
 """Seconds between two looks at memory, where there is a limit."""
@@ -77,6 +81,8 @@ class Keeper:
         self._closing = False
         self._stop_at: float | None = None
         self._gone = False
+        self._build: Build | None = None
+        """While it is not known which Python the script processes run in."""
         self._early: list[tuple[str, Any]] = []
         self._next_log_look = 0.0
         self._next_beat = 0.0
@@ -95,6 +101,7 @@ class Keeper:
             self._say("failed", traceback.format_exception_only(error)[-1].strip())
             raise
         finally:
+            self._end_build()
             reaper.kill_all(lambda: reaper.descendants(os.getpid()))
             reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
             shutil.rmtree(folder, ignore_errors=True)
@@ -111,6 +118,10 @@ class Keeper:
 
     def _start(self, config: dict[str, Any]) -> None:
         self._spawner = Spawner(config)
+        if config["packages"]:
+            from daskrun.script.build_node import Build  # what it imports, other keepers are spared
+
+            self._build = Build(config)
         limits = {**config["limits"], "memory": self._spawner.memory_limit()}
         self._limits = Limits(**limits)
         self._log_limit = config["log_limit"]
@@ -120,11 +131,17 @@ class Keeper:
             self._selector.register(parent, selectors.EVENT_READ, self._parent_died)
         remote = any(source["remote"] for source in config["inputs"])
         self._fetcher = Fetcher(config) if remote else None
+        if self._build is None:
+            self._begin()
+        else:  # what it says, and its end, wake the loop
+            self._selector.register(self._build.out, selectors.EVENT_READ, lambda: None)
+        for kind, value in self._early:
+            self._obey(kind, value)
+
+    def _begin(self) -> None:
         for name in self._spawner.names:
             self._spawn(name)
         self._say("up", len(self._spawner.names))
-        for kind, value in self._early:
-            self._obey(kind, value)
 
     def _done(self) -> bool:
         return self._gone or (self._closing and not self._processes)
@@ -162,6 +179,7 @@ class Keeper:
     def _stop(self, grace: float) -> None:
         """Take everything back: finish what is in hand within ``grace`` seconds, start nothing."""
         self._stop_at = time.monotonic() + grace
+        self._end_build()
         self._limits = replace(self._limits, shutdown=min(self._limits.shutdown, STOPPED_SHUTDOWN))
         while self._queue:
             self._hand_back(self._queue.popleft())
@@ -171,6 +189,7 @@ class Keeper:
     def _close(self) -> None:
         """End in good order: ``shutdown()`` in every process, then exit."""
         self._closing = True
+        self._end_build()
         for process in self._processes.values():
             process.hang_up()
             if process.bundle is not None or process.phase in (Phase.STARTING, Phase.INIT):
@@ -205,9 +224,28 @@ class Keeper:
         if process.bundle is not None and process.bundle["number"] == number:
             self._return(process, seconds, process.tape(), [], trouble)
 
+    def _follow(self, build: Build, now: float) -> None:
+        """Begin the script processes once their Python is there; tell why it can't be."""
+        for kind, value in build.messages(now):
+            if kind != "python":
+                self._say(kind, value)
+            if kind in ("python", "unprepared"):
+                self._end_build()
+            if kind == "python":
+                self._spawner.use(value)
+                self._begin()
+
+    def _end_build(self) -> None:
+        build, self._build = self._build, None
+        if build is not None:
+            self._forget(build.out)
+            build.end()
+
     # what goes on
 
     def _step(self, now: float) -> None:
+        if self._build is not None:
+            self._follow(self._build, now)
         for process in list(self._processes.values()):
             if process.reap():
                 self._bury(process)
@@ -241,8 +279,8 @@ class Keeper:
             self._reap_orphans()
 
     def _reap_orphans(self) -> None:
-        own = [process.pid for process in self._processes.values()]
-        reaper.reap_orphans(own if self._fetcher is None else [*own, self._fetcher.pid])
+        beside = [each.pid for each in (self._fetcher, self._build) if each is not None]
+        reaper.reap_orphans([*beside, *(process.pid for process in self._processes.values())])
 
     def _watch(self, process: ScriptProcess, now: float) -> None:
         resident = resident_memory(process.pid) if self._limits.memory is not None else 0

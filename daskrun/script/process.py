@@ -84,6 +84,10 @@ class ScriptProcess:
         Its ``stdout`` and ``stderr`` files.
     folder
         Its working directory, made here and removed with it.
+    python
+        The interpreter it runs in.
+    root
+        The folder that daskrun is imported from there.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class ScriptProcess:
         logs: tuple[Path, Path],
         folder: Path,
         python: str,
+        root: str = PACKAGE_ROOT,
     ) -> None:
         self.name = name
         self.folder = folder
@@ -127,7 +132,7 @@ class ScriptProcess:
         self.out, child_out = os.pipe()
         os.set_blocking(self.out, False)
         passed = (child_in, self._memory, child_out, cell, self._tape)
-        command = [python, "-c", BOOT.format(module="child"), PACKAGE_ROOT, *map(str, passed)]
+        command = [python, "-c", BOOT.format(module="child"), root, *map(str, passed)]
         with logs[0].open("ab") as stdout, logs[1].open("ab") as stderr:
             self._stderr_start = stderr.tell()
             self._popen = subprocess.Popen(

@@ -8,7 +8,7 @@ from typing import Any
 
 from daskrun.script import hardware, reaper
 from daskrun.script.context import with_output
-from daskrun.script.process import ScriptProcess
+from daskrun.script.process import PACKAGE_ROOT, ScriptProcess
 
 CONTAINER_SHARE = 0.9
 """Part of a container's memory that its script processes may use (CONTRACT, "Failure policy")."""
@@ -29,6 +29,8 @@ class Spawner:
         self._count = hardware.processes_per_node(config["processes"])
         self._gpus = hardware.gpus()
         self._made = 0
+        self._python = str(config["python"])
+        self._root = PACKAGE_ROOT
         self.names = [f"process{n:03d}" for n in range(self._count)]
         self.parts: str = config["parts"]
         self.files: str = config["files"]
@@ -49,8 +51,22 @@ class Spawner:
                 user / "stderr" / node / f"{name}.stderr.txt",
             ),
             folder=folder,
-            python=self._config["python"],
+            python=self._python,
+            root=self._root,
         )
+
+    def use(self, python: str) -> None:
+        """Have script processes run in another Python.
+
+        Of what is installed for the node's own they see daskrun and nothing else: it is linked to
+        from a folder of its own.
+        """
+        if python == self._python:
+            return
+        package = self._folder / "package"
+        package.mkdir()
+        (package / "daskrun").symlink_to(Path(PACKAGE_ROOT) / "daskrun")
+        self._python, self._root = python, str(package)
 
     def info(self, process: ScriptProcess) -> tuple[str, str, int, float, str]:
         """Identify a process, as the fields of ``ProcessInfo``."""
@@ -114,5 +130,21 @@ class Spawner:
         if output:
             environment["AZUREML_BI_OUTPUT_PATH"] = environment["DASKRUN_OUTPUT_PATH"] = output
         environment.update(asked)
+        if self._root != PACKAGE_ROOT:
+            self._activate(environment, asked)
         environment[reaper.MARK] = str(self._folder)
         return environment
+
+    def _activate(self, environment: dict[str, str], asked: dict[str, str]) -> None:
+        """Change variables to what they are where the other Python is used."""
+        folder = Path(self._python).parent
+        for name in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"):
+            if name not in asked:
+                environment.pop(name, None)
+        if (folder.parent / "pyvenv.cfg").exists():
+            environment.setdefault("VIRTUAL_ENV", str(folder.parent))
+        if "PATH" not in asked:
+            programs = environment.get("PATH", os.defpath)
+            environment["PATH"] = os.pathsep.join([str(folder), programs])
+        paths = [self._root, environment.get("PYTHONPATH", "")]
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

@@ -1,20 +1,31 @@
-"""``Environment``: the original's, recorded; script processes use the Python of their node."""
+"""``Environment``: the Python that script processes run in, by name."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
+from daskrun.script.packages import lacking
+from daskrun.workspace.dependencies import (
+    CondaDependencies,
+    read_conda,
+    read_or_refuse,
+    read_requirements,
+)
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Mapping, Sequence
+    import os
+    from collections.abc import Mapping
 
     from daskrun.workspace.workspace import Workspace
 
 KIND = "environments"
+OWN_PYTHON = "python"
+"""``interpreter_path`` as the original has it where nothing is said."""
 
 DEFAULT_CPU_IMAGE = "mcr.microsoft.com/azureml/openmpi3.1.2-ubuntu18.04"
 """The original's image for CPU nodes: a name to record, nothing is pulled."""
@@ -23,58 +34,15 @@ DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi3.1.2-cuda10.1-cudnn7-ubun
 
 
 @dataclass(slots=True)
-class CondaDependencies:
-    """Packages an entry script needs.
-
-    Examples
-    --------
-    >>> CondaDependencies.create(pip_packages=["pillow"]).pip_packages
-    ['pillow']
-    """
-
-    pip_packages: list[str] = field(default_factory=list)
-    """As ``pip install`` takes them."""
-    conda_packages: list[str] = field(default_factory=list)
-    """As ``conda install`` takes them."""
-
-    @staticmethod
-    def create(
-        pip_packages: Sequence[str] | None = None, conda_packages: Sequence[str] | None = None
-    ) -> CondaDependencies:
-        """Name the packages.
-
-        Raises
-        ------
-        SettingsError
-            They aren't lists of names.
-        """
-        given = {"pip_packages": pip_packages, "conda_packages": conda_packages}
-        problems = [
-            f"{name}={value!r} is not a list of names. Write {name}=['pillow']."
-            for name, value in given.items()
-            if value is not None
-            and (isinstance(value, str) or not all(isinstance(each, str) for each in value))
-        ]
-        if problems:
-            raise SettingsError("CondaDependencies", problems)
-        return CondaDependencies(list(pip_packages or []), list(conda_packages or []))
-
-    def add_pip_package(self, pip_package: str) -> None:
-        """Name one more package for pip."""
-        self.pip_packages.append(pip_package)
-
-    def add_conda_package(self, conda_package: str) -> None:
-        """Name one more package for conda."""
-        self.conda_packages.append(conda_package)
-
-
-@dataclass(slots=True)
 class PythonSection:
     """What an environment says of Python."""
 
     conda_dependencies: CondaDependencies | None = None
     user_managed_dependencies: bool = False
-    """Whether the packages are there already."""
+    """Whether the packages are there already: nothing is installed."""
+    interpreter_path: str = OWN_PYTHON
+    """With ``user_managed_dependencies`` what script processes run in; ``python``: the node's own.
+    """
 
 
 @dataclass(slots=True)
@@ -83,21 +51,44 @@ class DockerSection:
 
     enabled: bool = False
     base_image: str | None = None
+    base_dockerfile: str | None = None
+    arguments: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SparkSection:
+    """What an environment says of Spark."""
+
+    repositories: list[str] = field(default_factory=list)
+    packages: list[Any] = field(default_factory=list)
+    precache_packages: bool = True
 
 
 class Environment:
     """The Python environment of the script processes, by name.
 
-    It is recorded with a run. Script processes use the Python of the node they are on: packages are
-    not installed and no image is started, and ``submit`` says so once.
+    Where a node's own Python has every package that is named for pip, in a version that will do,
+    script processes run in it. Else a virtual environment with them is built on that node, once:
+    it is kept in ``~/.cache/daskrun/environments`` (or where ``XDG_CACHE_HOME`` or
+    ``DASKRUN_ENVIRONMENTS`` say there), and used again for the same packages. Those called
+    ``azureml-*`` are left out, since daskrun stands for them. What is said of conda, Docker and
+    Spark is recorded and not used, and ``submit`` says so once.
 
     Examples
     --------
     >>> environment = Environment(name="batch_environment")
-    >>> environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["pillow"])
+    >>> environment.python.conda_dependencies = CondaDependencies.create(
+    ...     pip_packages=["pillow", "azureml-core"], conda_packages=["cudatoolkit"])
+    >>> environment.requirements
+    ['pillow']
     >>> environment.docker.enabled = True
     >>> environment.unused
-    ['python.conda_dependencies', 'docker']
+    ['python.conda_dependencies.conda_packages', 'docker']
+
+    One that is there, with what the script and daskrun need:
+
+    >>> Environment.from_existing_conda_environment("mine", "/opt/conda/envs/mine").interpreter
+    '/opt/conda/envs/mine/bin/python'
 
     Registered in a workspace, it is found there by its name:
 
@@ -106,7 +97,7 @@ class Environment:
     >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
     >>> environment.register(ws)
     Environment(name='batch_environment', version='1')
-    >>> Environment.get(ws, "batch_environment").python.conda_dependencies.pip_packages
+    >>> Environment.get(ws, "batch_environment").requirements
     ['pillow']
     """
 
@@ -114,6 +105,7 @@ class Environment:
         "docker",
         "name",
         "python",
+        "spark",
         "version",
     )
     # A misspelt attribute is an error, not ignored.
@@ -128,10 +120,62 @@ class Environment:
         """Of a registered one, as the original has it, a text."""
         self.python = PythonSection()
         self.docker = DockerSection()
+        self.spark = SparkSection()
 
     def __repr__(self) -> str:
         version = f", version={self.version!r}" if self.version else ""
         return f"Environment(name={self.name!r}{version})"
+
+    @staticmethod
+    def from_pip_requirements(name: str, file_path: str | os.PathLike[str]) -> Environment:
+        """Name the packages in a file such as ``requirements.txt``, and in those it names.
+
+        Raises
+        ------
+        SettingsError
+            It can't be read.
+        """
+        subject = "Environment.from_pip_requirements"
+        lines = read_or_refuse(subject, file_path, read_requirements)
+        return _made(name, conda_dependencies=CondaDependencies(lines))
+
+    @staticmethod
+    def from_conda_specification(name: str, file_path: str | os.PathLike[str]) -> Environment:
+        """Name the packages in a file such as ``environment.yml``; its ``pip`` part is installed.
+
+        Raises
+        ------
+        SettingsError
+            It can't be read, or is no such file.
+        """
+        subject = "Environment.from_conda_specification"
+        return _made(name, conda_dependencies=read_or_refuse(subject, file_path, read_conda))
+
+    @staticmethod
+    def from_existing_conda_environment(
+        name: str, conda_environment_name: str | os.PathLike[str]
+    ) -> Environment:
+        """Use an environment that is there, on every node, made by conda or otherwise.
+
+        Parameters
+        ----------
+        conda_environment_name
+            Its folder: ``bin/python`` is in it.
+
+        Raises
+        ------
+        SettingsError
+            That is no path, or there is no such folder.
+        """
+        folder = Path(conda_environment_name)
+        if not folder.is_absolute() and not (folder / "bin" / "python").exists():
+            problem = f"conda_environment_name={str(folder)!r} has no bin/python in it here."
+            advice = "Write the path of an environment's folder, as `conda env list` shows it."
+            raise SettingsError(
+                "Environment.from_existing_conda_environment", [f"{problem} {advice}"]
+            )
+        python = str(folder.absolute() / "bin" / "python")
+        return _made(name, user_managed_dependencies=True, interpreter_path=python)
 
     def register(self, workspace: Workspace) -> Environment:
         """Keep it in a workspace under its name, and give it with its version.
@@ -185,19 +229,79 @@ class Environment:
         return _from_record(new_name, None, {"environment": self._contents()})
 
     @property
+    def requirements(self) -> builtins.list[str]:
+        """What pip is asked for where a node's own Python lacks it; without what daskrun is."""
+        named = self.python.conda_dependencies
+        return [] if named is None or self.python.user_managed_dependencies else named.for_pip
+
+    @property
+    def interpreter(self) -> str | None:
+        """The interpreter that is named; None: one that has ``requirements``."""
+        python = self.python
+        named = python.user_managed_dependencies and python.interpreter_path != OWN_PYTHON
+        return python.interpreter_path if named else None
+
+    @property
     def unused(self) -> builtins.list[str]:
         """The sections that say something nothing is done with."""
-        return [
-            *(["python.conda_dependencies"] if self.python.conda_dependencies else []),
-            *(["docker"] if self.docker.enabled or self.docker.base_image else []),
-        ]
+        python, docker, spark = self.python, self.docker, self.spark
+        conda = python.conda_dependencies or CondaDependencies()
+        managed = python.user_managed_dependencies
+        said = {
+            "python.conda_dependencies.pip_packages": managed and conda.pip_packages,
+            "python.conda_dependencies.conda_packages": conda.conda_packages,
+            "python.interpreter_path": not managed and python.interpreter_path != OWN_PYTHON,
+            "docker": docker != DockerSection(),
+            "spark": spark != SparkSection(),
+        }
+        return [name for name, value in said.items() if value]
+
+    def problems(self) -> builtins.list[str]:
+        """Say what of it can't be had, in words that begin with its name."""
+        found = []
+        if self.python.conda_dependencies is not None:
+            found += self.python.conda_dependencies.problems()
+        path = self.python.interpreter_path
+        if not isinstance(path, str) or not path.strip():
+            found.append(f"interpreter_path={path!r} is not a path. Write '/opt/env/bin/python'.")
+        return [f"environment {self.name!r}: {text}" for text in found]
+
+    def notes(self, *, inline: bool) -> builtins.list[str]:
+        """Say what of it is not used.
+
+        Parameters
+        ----------
+        inline
+            Whether the script runs in this process, and so in its Python.
+        """
+        found = []
+        if self.unused:
+            found.append(f"{', '.join(self.unused)} recorded and not used")
+        named = self.python.conda_dependencies
+        if named is not None and named.left_out and not self.python.user_managed_dependencies:
+            found.append(f"{', '.join(named.left_out)} not installed, since daskrun stands for it")
+        if inline and self.interpreter is not None:
+            found.append(f"{self.interpreter} not used: run() runs in this process")
+        elif inline and (missing := lacking(self.requirements)):
+            found.append(
+                f"nothing is installed for compute_target='inline': run() runs in this process, "
+                f"whose Python lacks {', '.join(missing)}"
+            )
+        return [f"environment {self.name!r}: {text}." for text in found]
 
     def as_record(self) -> dict[str, Any]:
         """Give it as JSON, for the run's record."""
         return {"name": self.name, "version": self.version, **self._contents()}
 
     def _contents(self) -> dict[str, Any]:
-        return {"python": asdict(self.python), "docker": asdict(self.docker)}
+        spark = {} if self.spark == SparkSection() else {"spark": asdict(self.spark)}
+        return {"python": asdict(self.python), "docker": asdict(self.docker), **spark}
+
+
+def _made(name: str, **python: Any) -> Environment:
+    made = Environment(name)
+    made.python = replace(made.python, **python)
+    return made
 
 
 def _from_record(name: str, number: int | None, record: Mapping[str, Any]) -> Environment:
@@ -211,6 +315,7 @@ def _from_record(name: str, number: int | None, record: Mapping[str, Any]) -> En
             made.python.conda_dependencies = CondaDependencies(**conda)
         made.python = replace(made.python, **python)
         made.docker = DockerSection(**record["environment"]["docker"])
+        made.spark = SparkSection(**record["environment"].get("spark", {}))
     except TypeError as error:
         raise WorkspaceError(
             f"environment {name}:{number} was kept by another version of daskrun: {error}. "

@@ -239,11 +239,15 @@ def test_node_count_is_bounded_by_the_target(work):
 def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
     monkeypatch.setattr(experiment_file, "_said", set())
     environment = Environment("e")
-    environment.python.conda_dependencies = CondaDependencies.create(pip_packages=["x"])
+    environment.python.conda_dependencies = CondaDependencies.create(
+        pip_packages=["azureml-core", "nowhere-to-be-found"], conda_packages=["x"]
+    )
     with caplog.at_level(logging.WARNING, logger="daskrun"):
         for _ in range(2):
             work.submit(environment=environment).wait_for_completion()
-    assert caplog.text.count("python.conda_dependencies recorded and not used") == 1
+    assert caplog.text.count("dependencies.conda_packages recorded and not used") == 1
+    assert caplog.text.count("azureml-core not installed, since daskrun stands for it") == 1
+    assert caplog.text.count("whose Python lacks nowhere-to-be-found.") == 1
 
 
 def test_inline_names_the_settings_it_has_no_use_for(work, caplog, monkeypatch):

@@ -1,7 +1,9 @@
 import pytest
 
+from daskrun import ParallelRunConfig
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
-from daskrun.workspace.environment import DEFAULT_GPU_IMAGE, CondaDependencies, Environment
+from daskrun.workspace.dependencies import CondaDependencies
+from daskrun.workspace.environment import DEFAULT_GPU_IMAGE, Environment
 from daskrun.workspace.workspace import Workspace
 
 
@@ -14,13 +16,15 @@ def test_the_tutorials_environment():
     environment.docker.base_image = DEFAULT_GPU_IMAGE
     dependencies.add_pip_package("numpy")
     dependencies.add_conda_package("cudatoolkit")
-    assert environment.unused == ["python.conda_dependencies", "docker"]
+    assert environment.unused == ["python.conda_dependencies.conda_packages", "docker"]
+    assert environment.requirements == ["tensorflow", "pillow", "numpy"]
     record = environment.as_record()
     assert record["python"]["conda_dependencies"] == {
         "pip_packages": ["tensorflow", "pillow", "numpy"],
         "conda_packages": ["cudatoolkit"],
+        "channels": [],
     }
-    assert record["docker"] == {"enabled": True, "base_image": DEFAULT_GPU_IMAGE}
+    assert record["docker"]["base_image"] == DEFAULT_GPU_IMAGE
 
 
 def test_a_misspelt_attribute_is_an_error():
@@ -84,7 +88,173 @@ def test_environments_that_are_not_there(ws):
 
 
 def test_an_environment_of_another_daskrun(ws):
-    value = {**Environment("x").as_record(), "docker": {"enabled": True, "arguments": []}}
+    value = {**Environment("x").as_record(), "docker": {"enabled": True, "image": ""}}
     ws.records.create("environments", "x", {"environment": value, "created": 0})
     with pytest.raises(WorkspaceError, match="environment x:1 was kept by another version"):
         Environment.get(ws, "x")
+
+
+def test_packages_of_the_original_are_left_out():
+    dependencies = CondaDependencies.create(
+        pip_packages=["azureml-core>=1.2", "AzureML_Defaults", "daskrun", "pillow", "azure-core"]
+    )
+    environment = Environment("e")
+    environment.python.conda_dependencies = dependencies
+    assert environment.requirements == ["pillow", "azure-core"]
+    [note] = environment.notes(inline=False)
+    assert note == (
+        "environment 'e': azureml-core, azureml-defaults, daskrun not installed, since daskrun "
+        "stands for it."
+    )
+    dependencies.remove_pip_package("pillow")
+    dependencies.remove_pip_package("Azure_Core")
+    assert environment.requirements == []
+    dependencies.add_pip_package("azureml-dataset-runtime[fuse,pandas]")
+    assert environment.requirements == ["pandas", "pyarrow"]  # which it brought along
+
+
+def test_a_file_of_requirements(tmp_path, monkeypatch):
+    (tmp_path / "more" / "wheels").mkdir(parents=True)
+    (tmp_path / "more" / "tiny-1-py3-none-any.whl").touch()
+    (tmp_path / "requirements.txt").write_text(
+        "# what the script needs\n"
+        "pillow>=10   # pictures\n"
+        "\n"
+        "scikit-learn \\\n  >=1.5\n"
+        "-r more/other.txt\n"
+        "./more/tiny-1-py3-none-any.whl[all]\n"
+        "--find-links=more/wheels\n"
+        "-e ./nowhere\n"
+    )
+    (tmp_path / "more" / "other.txt").write_text("tiny#1\n-r ../requirements.txt\n-f wheels\n")
+    monkeypatch.chdir(tmp_path.parent)
+    environment = Environment.from_pip_requirements("e", tmp_path / "requirements.txt")
+    assert environment.requirements == [
+        "pillow>=10",
+        "scikit-learn >=1.5",
+        "tiny#1",
+        f"-f {tmp_path}/more/wheels",
+        f"{tmp_path}/more/tiny-1-py3-none-any.whl[all]",
+        f"--find-links={tmp_path}/more/wheels",
+        "-e ./nowhere",
+    ]
+    with pytest.raises(SettingsError, match=r"file_path='missing.txt' can't be read: No such file"):
+        Environment.from_pip_requirements("e", "missing.txt")
+
+
+def test_a_conda_specification(tmp_path):
+    file = tmp_path / "environment.yml"
+    file.write_text(
+        "name: trial\nchannels: [conda-forge]\n"
+        "dependencies:\n- python=3.8\n- pip:\n  - pillow\n  - -r more.txt\n- cudatoolkit\n"
+    )
+    (tmp_path / "more.txt").write_text("tiny\n")
+    environment = Environment.from_conda_specification("e", file)
+    assert environment.requirements == ["pillow", "tiny"]
+    named = environment.python.conda_dependencies
+    assert (named.conda_packages, named.channels) == (
+        ["python=3.8", "cudatoolkit"],
+        ["conda-forge"],
+    )
+    assert environment.unused == ["python.conda_dependencies.conda_packages"]
+    named.set_python_version("3.12")
+    assert named.conda_packages == ["cudatoolkit", "python=3.12"]
+    for text, problem in [
+        ("dependencies: 3", "has no list 'dependencies'"),
+        ("dependencies: [3]", "has something else than names"),
+        ("a: [", "is not YAML: "),
+    ]:
+        file.write_text(text)
+        with pytest.raises(SettingsError, match=problem):
+            Environment.from_conda_specification("e", file)
+
+
+def test_an_environment_that_is_there(tmp_path, monkeypatch):
+    (tmp_path / "mine" / "bin").mkdir(parents=True)
+    (tmp_path / "mine" / "bin" / "python").touch()
+    monkeypatch.chdir(tmp_path)
+    environment = Environment.from_existing_conda_environment("e", "mine")
+    assert environment.interpreter == f"{tmp_path}/mine/bin/python"
+    assert (environment.unused, environment.requirements) == ([], [])
+    with pytest.raises(SettingsError, match="conda_environment_name='base' has no bin/python"):
+        Environment.from_existing_conda_environment("e", "base")
+
+
+def test_an_interpreter_counts_where_the_user_manages_the_packages():
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies.create(["tiny"], python_version="3.8")
+    environment.python.interpreter_path = "/opt/mine/bin/python"
+    assert environment.interpreter is None
+    assert environment.unused == [
+        "python.conda_dependencies.conda_packages",
+        "python.interpreter_path",
+    ]
+    environment.python.user_managed_dependencies = True
+    assert environment.interpreter == "/opt/mine/bin/python"
+    assert environment.requirements == []
+    assert environment.unused[0] == "python.conda_dependencies.pip_packages"
+    environment.python.interpreter_path = "python"
+    assert environment.interpreter is None
+
+
+def test_all_of_it_is_kept_when_it_is_registered(ws):
+    environment = Environment.from_existing_conda_environment("e", "/opt/mine")
+    environment.python.conda_dependencies = CondaDependencies.create(["tiny"])
+    environment.python.conda_dependencies.add_channel("conda-forge")
+    environment.spark.packages.append({"group": "x"})
+    environment.docker.base_dockerfile = "FROM x"
+    environment.register(ws)
+    found = ws.environments["e"]
+    assert found.as_record() == {**environment.as_record(), "version": "1"}
+    assert found.interpreter == "/opt/mine/bin/python"
+    assert found.unused == ["python.conda_dependencies.pip_packages", "docker", "spark"]
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("", "names no package"),
+        ("a\nb", "names no package"),
+        (
+            "git+https://me:secret@host/x",
+            r"has 'git\+https://\*\*\*@host/x' with a name or password",
+        ),
+        ("--extra-index-url https://token@host/simple", "Write .{NAME} in their place"),
+    ],
+)
+def test_lines_that_pip_can_not_be_asked_for(line, problem):
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies([line])
+    with pytest.raises(SettingsError, match=problem) as caught:
+        ParallelRunConfig(
+            entry_script="x.py",
+            error_threshold=0,
+            output_action="append_row",
+            environment=environment,
+        )
+    assert "secret" not in str(caught.value)
+    assert "token" not in str(caught.value)
+
+
+def test_what_a_config_says_of_python():
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies(["git+https://${TOKEN}@host/x"])
+    common = {"entry_script": "x.py", "error_threshold": 0, "output_action": "append_row"}
+    settings = ParallelRunConfig(environment=environment, **common).resolve({})
+    assert settings.requirements == ("git+https://${TOKEN}@host/x",)
+    assert (settings.environment_name, settings.python_executable) == ("e", None)
+    with pytest.raises(SettingsError, match=r"python_executable='/p' and environment 'e' \(git"):
+        ParallelRunConfig(environment=environment, python_executable="/p", **common)
+    with pytest.raises(SettingsError, match="environment_timeout=0 must be more than 0"):
+        ParallelRunConfig(environment_timeout=0, **common)
+    environment.python.conda_dependencies = None
+    config = ParallelRunConfig(environment=environment, python_executable="/p", **common)
+    assert config.resolve({}).python_executable == "/p"
+    [note] = config.python_notes(inline=True)
+    assert "python_executable='/p' not used" in note
+    environment.python.user_managed_dependencies = True
+    environment.python.interpreter_path = "/q"
+    with pytest.raises(SettingsError, match="both say which Python is used"):
+        config.resolve({})
+    config.python_executable = None
+    assert config.resolve({}).python_executable == "/q"
