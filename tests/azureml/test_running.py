@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from daskrun import Dataset, Experiment, ParallelRunConfig, ParallelRunStep
-from daskrun import Pipeline, PipelineData, Workspace
+from daskrun import (
+    Dataset,
+    Experiment,
+    ParallelRunConfig,
+    ParallelRunStep,
+    Pipeline,
+    PipelineData,
+    Workspace,
+)
 
 SCRIPT = """
 from azureml.core import VERSION

@@ -89,8 +89,8 @@ assert isinstance(Dataset.get_by_name(ws, name="iris_data"), TabularDataset)
 model = Model.register(workspace=ws, model_path="bounds.npy", model_name="iris-bounds",
                        tags={"kind": "bounds"})
 
-deps = CondaDependencies.create(pip_packages=["numpy", "pandas",
-                                              "azureml-core", "azureml-dataset-runtime[pandas, fuse]"])
+deps = CondaDependencies.create(pip_packages=["numpy", "pandas", "azureml-core",
+                                              "azureml-dataset-runtime[pandas, fuse]"])
 environment = Environment(name="tables")
 environment.python.conda_dependencies = deps
 environment.docker.base_image = DEFAULT_CPU_IMAGE

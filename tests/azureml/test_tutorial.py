@@ -35,7 +35,9 @@ REPLACED = {
     "mnist_blob = Datastore.register_azure_blob_container(ws, ": (
         "mnist_blob = Datastore.register_local(ws, "
     ),
-    '                      container_name="sampledata", ': '                      folder="sampledata",',
+    '                      container_name="sampledata", ': (
+        '                      folder="sampledata",'
+    ),
     '                      account_name="pipelinedata",': "",
     # The model is downloaded from this folder
     'url="https://pipelinedata.blob.core.windows.net/mnist-model/mnist-tf.tar.gz"': (
@@ -135,9 +137,7 @@ def tutorial(tmp_path_factory):
 
 
 def printed(notebook) -> str:
-    return "".join(
-        output.get("text", "") for cell in notebook.cells for output in cell["outputs"]
-    )
+    return "".join(output.get("text", "") for cell in notebook.cells for output in cell["outputs"])
 
 
 def outputs(folder: Path) -> dict[int, list[str]]:

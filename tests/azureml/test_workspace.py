@@ -32,7 +32,9 @@ def test_one_that_is_made_has_the_name_of_the_original_file(folder):
     assert Workspace.from_config(path="config.json") == ws
 
 
-@pytest.mark.parametrize("file", ["ws_config.json", ".azureml/config.json", "aml_config/config.json"])
+@pytest.mark.parametrize(
+    "file", ["ws_config.json", ".azureml/config.json", "aml_config/config.json"]
+)
 def test_the_original_file_is_found_where_the_original_finds_it(folder, file):
     (folder / file).parent.mkdir(exist_ok=True)
     (folder / file).write_text(json.dumps({**AZURE, "workspace_name": "team"}))
@@ -63,14 +65,18 @@ def test_get_and_the_constructor_open_it_by_name(folder):
 
 def test_another_name_than_its_own_is_an_error(folder):
     daskrun.Workspace.create("mine")
-    with pytest.raises(WorkspaceError, match="name='team': the one here, in .*, is 'mine'. Write Wo"):
+    with pytest.raises(
+        WorkspaceError, match=r"name='team': the one here, in .*, is 'mine'\. Write Wo"
+    ):
         Workspace.get("team")
     with pytest.raises(WorkspaceError, match=r"workspace_name=None: the one here"):
         Workspace("1234", "people")
 
 
 def test_without_a_name_none_is_made(folder):
-    with pytest.raises(WorkspaceError, match="workspace_name=None: there is none. Write Workspace.f"):
+    with pytest.raises(
+        WorkspaceError, match=r"workspace_name=None: there is none\. Write Workspace.f"
+    ):
         Workspace(subscription_id="1234")
     assert not list(folder.iterdir())
 
