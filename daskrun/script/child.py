@@ -71,7 +71,7 @@ class ScriptProcess:
         except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)
             self._send("init_failed", error_of(error, script))
             return
-        self._send("ready", time.perf_counter() - began)
+        seconds = time.perf_counter() - began
         part = open_part(
             config["parts"], config["parts_options"], config["prefix"], config["spool"]
         )
@@ -81,6 +81,9 @@ class ScriptProcess:
             self._files = open_files(folder, config["files"], options, record)
         executor = self._executor(config, module, part, tables)
         self._cell.enter(Phase.IDLE, time.monotonic())
+        # last: the keeper looks when it hears this whether a bundle can be given, and may not look
+        # again for a second
+        self._send("ready", seconds)
         while (bundle := self._inbox.get()) is not None:
             if not self._run_bundle(executor, part, bundle):
                 break

@@ -408,6 +408,25 @@ def test_a_bundle_waits_for_init_and_its_time_is_not_the_mini_batchs(tmp_path: P
         assert outcome.elapsed < 0.6
 
 
+def test_a_process_that_says_it_is_ready_can_be_given_a_bundle(tmp_path: Path) -> None:
+    # the keeper looks when it hears that; were the process not idle yet, the bundle would wait
+    code = """
+    from daskrun.script.child import ScriptProcess
+    from daskrun.script.wire import Cell, Phase
+    def init():
+        send = ScriptProcess._send
+        def tell(self, kind, value):
+            if kind == "ready":
+                print("idle" if self._cell.ints[Cell.PHASE] == Phase.IDLE else "not idle")
+            send(self, kind, value)
+        ScriptProcess._send = tell
+    def run(mini_batch): return mini_batch
+    """
+    with OneNode(make_request(tmp_path, code)) as node:
+        assert len(node.run(0).outcomes) == 1
+        assert node.log("user/stdout/*/*.txt") == "idle\n"
+
+
 def test_a_killed_keeper_gives_its_bundle_back_uncharged_and_is_replaced(tmp_path: Path) -> None:
     code = "import time\ndef run(m):\n    time.sleep(0.5)\n    return m\n"
     with OneNode(make_request(tmp_path, code)) as node:
