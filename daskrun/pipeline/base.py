@@ -32,6 +32,8 @@ class PipelineStep(ABC):
 
     name: str
     """Its runs are found by it."""
+    allow_reuse: bool
+    """Whether the output of an earlier run is used where nothing it depends on has changed."""
 
     def __init__(self) -> None:
         self._after: list[PipelineStep] = []

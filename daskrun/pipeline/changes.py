@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import zlib
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from daskrun.data.paths import PathTable
@@ -15,7 +17,6 @@ from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from daskrun.core.minibatch import Plan, PlanInput
     from daskrun.workspace.run_folder import RunFolder
@@ -95,6 +96,23 @@ def check_unchanged(folder: RunFolder, plan: Plan) -> None:
         "A resumed run needs the same data, or its results would be of both. Put it back as it "
         "was, or submit the pipeline again for a new run."
     )
+
+
+def input_digests(plan: Plan, without: Path) -> dict[str, str]:
+    """Digest what each input of a plan is: root, files with sizes and times, what is read of them.
+
+    Parameters
+    ----------
+    without
+        What lies in that folder is left out.
+    """
+    listed, found = cast("ListedPlan", plan), {}
+    for each, table in zip(listed.inputs, listed.tables, strict=True):
+        if not Path(each.root).is_relative_to(without):
+            digest = blake2b(json.dumps(_head(each), sort_keys=True).encode(), digest_size=16)
+            table.update(digest)
+            found[each.name] = digest.hexdigest()
+    return found
 
 
 def _head(each: PlanInput) -> dict[str, Any]:

@@ -59,6 +59,10 @@ class StepOutput(ABC):
             The pipeline's.
         """
 
+    @abstractmethod
+    def destination_text(self, workspace: Workspace) -> str:
+        """Say where it is to go, the same for each run."""
+
     def as_dataset(self) -> FileDataset:
         """Give the files that the step writes.
 
@@ -174,6 +178,10 @@ class PipelineData(StepOutput):
     def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
         """Give ``azureml/<run>/<name>`` in its datastore."""
         return self.datastore or workspace.get_default_datastore(), f"azureml/{run_id}/{self.name}"
+
+    def destination_text(self, workspace: Workspace) -> str:
+        """Give the name of its datastore."""
+        return self.place("", workspace)[0].name
 
 
 def name_problems(name: object, example: str) -> list[str]:

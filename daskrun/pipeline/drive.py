@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 import traceback
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from daskrun.core.events import RunEnded
 from daskrun.core.report import ErrorGroup, Report, RunStatus
 from daskrun.engine.target import INLINE
 from daskrun.errors import DaskrunError
 from daskrun.pipeline import changes, recipe
 from daskrun.pipeline.cancel import CancelWatch
 from daskrun.pipeline.inputs import make_plan
+from daskrun.pipeline.reuse import decide, note_completed, reused_report
 from daskrun.pipeline.run_output import register
 from daskrun.pipeline.state import LiveState, ProgressKeeper, way_on
 from daskrun.workspace.model import model_paths
@@ -59,6 +62,11 @@ class StepToRun:
         """The step's name."""
         return self.recipe.step_name
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything of it may be done already."""
+        return (self.folder.path / "journal").exists()
+
     def request(self, workspace: Workspace) -> StepRequest:
         """Give what the driver is asked, now that the steps before are done.
 
@@ -67,14 +75,13 @@ class StepToRun:
         DatasetError
             An input holds nothing, or can't be read.
         """
-        begun = (self.folder.path / "journal").exists()
         made = self.recipe
-        if made.after and not begun:
+        if made.after and not self.begun:
             # The steps before it may have registered some.
             made = replace(made, context={**made.context, "models": model_paths(workspace)})
             made.keep(self.folder, workspace)
         plan = self.plan or make_plan(made.inputs, made.settings)
-        if begun and self.plan is None:
+        if self.begun and self.plan is None:
             changes.check_unchanged(self.folder, plan)
         return made.request(
             self.folder, plan, self.target, resumed=self.resumed, retry_failed=self.retry_failed
@@ -221,7 +228,12 @@ class PipelineDriver:
                 self._controls[step.folder.id] = control
                 if self._canceled is not None:
                     control.cancel(self._canceled)
-            return self._execute(step, step.request(self._workspace), control)
+            request = step.request(self._workspace)
+            if not step.begun:
+                found = decide(self._workspace, step.folder, step.recipe, request)
+                if found.run_id is not None:
+                    return self._reuse(step, found.run_id)
+            return self._execute(step, request, control)
         except Exception as error:
             if not isinstance(error, DaskrunError):
                 logger.exception("run %s: its driver failed", step.folder.id)
@@ -229,6 +241,18 @@ class PipelineDriver:
         finally:
             with self._lock:
                 self._controls.pop(step.folder.id, None)
+
+    def _reuse(self, step: StepToRun, run_id: str) -> Report:
+        """Tell what an earlier run has made as what this one has."""
+        from daskrun.monitor.logs import LogWriter
+
+        report = reused_report(self._workspace, run_id)
+        step.recipe.leave_output(step.folder.id)
+        register(self._workspace, step.folder, step.recipe.registrations)
+        logs = LogWriter(step.folder.logs)
+        logs.notify(RunEnded(report, time.monotonic()))
+        logs.close()
+        return report
 
     def _execute(self, step: StepToRun, request: StepRequest, control: RunControl) -> Report:
         from daskrun.engine.commit import told_again
@@ -247,6 +271,7 @@ class PipelineDriver:
             report = execute(request, observers, control)
         if report.status is RunStatus.COMPLETED:
             register(self._workspace, folder, step.recipe.registrations)
+            note_completed(self._workspace, folder)
         return report
 
     @contextmanager

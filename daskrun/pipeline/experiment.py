@@ -88,7 +88,7 @@ class Experiment:
         pipeline_parameters
             Values by the names of pipeline parameters; the others have their defaults.
         regenerate_outputs
-            Whether to run also what could be reused; so far nothing is.
+            Whether to run also steps for which an earlier run's output could be used.
         continue_on_step_failure
             Whether steps that don't depend on one that failed are run all the same; the run fails
             in any case. Else they end with it.
@@ -255,7 +255,8 @@ class Experiment:
             for each in prepared:
                 name, after = ids[each.step], [ids[step] for step in dependencies[each.step]]
                 own = {"pipeline_run": run_id, **common, "after": after}
-                ready.append(self._set_up_step(each.bound(writers), name, own))
+                no_reuse = "regenerate_outputs=True" if switches["regenerate_outputs"] else ""
+                ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
             driver = PipelineDriver(whole, held, self.workspace, ready)
             steps = [StepRun(self.workspace, driver.states[each.folder.id]) for each in ready]
             driver.start()
@@ -265,7 +266,7 @@ class Experiment:
         return driver, steps
 
     def _set_up_step(
-        self, prepared: PreparedStep, run_id: str, own: Mapping[str, Any]
+        self, prepared: PreparedStep, run_id: str, own: Mapping[str, Any], no_reuse: str
     ) -> StepToRun:
         """Make the folder of a step's run, with all that it takes to drive it in it."""
         prepared.check_output(run_id)
@@ -273,7 +274,8 @@ class Experiment:
         folder = RunFolder.create(self.workspace.runs_folder / run_id, story)
         recipe = prepared.recipe(folder, own["pipeline_run"], self.name, own["after"])
         stored = prepared.with_stored_inputs(folder.path, recipe.waits)
-        recipe = replace(recipe, inputs=stored.inputs)
+        no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")
+        recipe = replace(recipe, inputs=stored.inputs, no_reuse=no_reuse)
         recipe.keep(folder, self.workspace)
         return StepToRun(folder, recipe, prepared.target, stored.plan)
 

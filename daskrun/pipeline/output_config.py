@@ -73,6 +73,11 @@ class OutputFileDatasetConfig(StepOutput):
         path = path.replace(RUN_ID, run_id).replace(OUTPUT_NAME, self.name)
         return store or workspace.get_default_datastore(), path.strip("/")
 
+    def destination_text(self, workspace: Workspace) -> str:
+        """Give datastore and path, before a run's id and its own name are put in."""
+        path = self.destination[1] if isinstance(self.destination, tuple) else USUAL
+        return f"{self.place('', workspace)[0].name}: {path}"
+
     def register_on_complete(
         self,
         name: str,

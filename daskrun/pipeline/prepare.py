@@ -170,6 +170,9 @@ class PreparedStep:
             "outputs": [
                 output_record(each, step_run_id, self.workspace) for each in self.step.outputs
             ],
+            "destinations": {
+                each.name: each.destination_text(self.workspace) for each in self.step.outputs
+            },
             "compute_target": repr(self.wanted_target),
             **self.about,
         }

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.settings import RunSettings
+from daskrun.core.settings import ASIDE, RunSettings
 from daskrun.data.definition import from_plain, places_of, registered_name, to_plain
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import ScriptSource, StepRequest
@@ -54,6 +54,10 @@ class Recipe:
     """As in ``StepRequest``, without what the plan tells."""
     after: tuple[str, ...] = ()
     """Ids of the step runs that come before it."""
+    side_inputs: tuple[SideInput, ...] = ()
+    """What is whole on each node."""
+    outputs: tuple[tuple[str, Datastore, str], ...] = ()
+    """Name, datastore and folder there of all that the step writes."""
     registrations: tuple[dict[str, Any], ...] = ()
     """What is registered as a dataset when it has completed; see :func:`run_output.register`."""
     no_reuse: str = ""
@@ -94,7 +98,7 @@ class Recipe:
         """
         value = _read(folder)
         try:
-            inputs = _inputs(value, workspace)
+            inputs, side_inputs = _inputs(value, workspace), _side_inputs(value, workspace)
         except DatasetError as error:
             raise ResumeError(f"run {folder.id} can't go on here: {error}") from error
         output, target = value["output"], value["target"]
@@ -110,6 +114,11 @@ class Recipe:
             target=target,
             context={**value["context"], "workspace": str(workspace.folder)},
             after=tuple(value["after"]),
+            side_inputs=tuple(side_inputs),
+            outputs=tuple(
+                (each["name"], _store(each["datastore"], workspace), each["path"])
+                for each in value.get("outputs", ())
+            ),
             registrations=tuple(value["registrations"]),
             no_reuse=value["no_reuse"],
         )
@@ -149,7 +158,14 @@ class Recipe:
             What the engine makes of :attr:`target`.
         resumed, retry_failed
             As in ``StepRequest``.
+
+        Raises
+        ------
+        DatasetError
+            A side input holds nothing, or can't be read.
         """
+        asked = paths_asked(self.settings)
+        check_whole(asked, plan.inputs)
         return StepRequest(
             run_id=folder.id,
             step_name=self.step_name,
@@ -162,8 +178,14 @@ class Recipe:
             context={
                 **self.context,
                 "input_datasets": {each.name: shown_url(each.root) for each in plan.inputs},
-                "tables": [name for name, each in self.inputs if each.kind == "tabular"],
+                "tables": [
+                    name
+                    for name, each in (*self.inputs, *by_name(self.side_inputs).items())
+                    if each.kind == "tabular"
+                ],
             },
+            side_inputs=described(self.side_inputs, asked),
+            outputs={name: _where(store, path) for name, store, path in self.outputs},
             output_url=self._url,
             output_options=dict(self.store.storage_options) if self.store is not None else {},
             resumed=resumed,
@@ -171,10 +193,12 @@ class Recipe:
         )
 
     def leave_output(self, run_id: str) -> None:
-        """Remove the folder that was made for the output, which another run's is used for."""
-        folder = self._folder
-        with suppress(OSError):  # it is not empty
-            while folder is not None and run_id in folder.parts:
+        """Remove the folders that were made for the output, which another run's is used for."""
+        if self._folder is None:
+            return
+        folder = self._folder / ASIDE / run_id
+        with suppress(OSError):  # others use it too
+            while folder.name == ASIDE or run_id in folder.parts:
                 folder.rmdir()
                 folder = folder.parent
 
@@ -207,6 +231,19 @@ class Recipe:
             "inputs": [
                 {"name": name, "dataset": to_plain(each, name_of)} for name, each in self.inputs
             ],
+            "side_inputs": [
+                {
+                    "name": each.name,
+                    "dataset": to_plain(each.dataset, name_of),
+                    "mode": each.mode,
+                    "path_on_compute": each.path_on_compute,
+                }
+                for each in self.side_inputs
+            ],
+            "outputs": [
+                {"name": name, "datastore": name_of(store), "path": path}
+                for name, store, path in self.outputs
+            ],
             "script": script,
             "output": self.store and {"datastore": name_of(self.store), "path": self.path},
             "target": target,
@@ -223,7 +260,7 @@ def forget(folder: RunFolder) -> None:
 
 
 def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset]:
-    """Give the inputs of a run that goes on, by name.
+    """Give the inputs and side inputs of a run that goes on, by name.
 
     Raises
     ------
@@ -232,13 +269,26 @@ def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset
     DatasetError
         They can't be made again here.
     """
-    return dict(_inputs(_read(folder), workspace))
+    value = _read(folder)
+    return {**dict(_inputs(value, workspace)), **by_name(_side_inputs(value, workspace))}
 
 
 def _inputs(value: dict[str, Any], workspace: Workspace) -> list[tuple[str, AnyDataset]]:
     return [
         (each["name"], from_plain(each["dataset"], lambda ref: _place(ref, workspace)))
         for each in value["inputs"]
+    ]
+
+
+def _side_inputs(value: dict[str, Any], workspace: Workspace) -> list[SideInput]:
+    return [
+        SideInput(
+            each["name"],
+            from_plain(each["dataset"], lambda ref: _place(ref, workspace)),
+            each["mode"],
+            each["path_on_compute"],
+        )
+        for each in value.get("side_inputs", ())
     ]
 
 
@@ -282,7 +332,9 @@ def _settings(value: dict[str, Any]) -> RunSettings:
         **{
             **value,
             "partition_keys": tuple(keys) if keys is not None else None,
-            "arguments": tuple(value["arguments"]),
+            "arguments": tuple(
+                NodePath(**each) if isinstance(each, dict) else each for each in value["arguments"]
+            ),
             "requirements": tuple(value.get("requirements", ())),
         }
     )

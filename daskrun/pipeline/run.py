@@ -18,6 +18,7 @@ from daskrun.errors import (
 from daskrun.monitor.console import make_display
 from daskrun.pipeline import lifetime, resume
 from daskrun.pipeline.metrics import FolderRun
+from daskrun.pipeline.reuse import explain
 from daskrun.pipeline.run_output import find_output, outputs_of
 from daskrun.pipeline.state import LiveState, way_on
 
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     from daskrun.monitor.console import Display
     from daskrun.pipeline.data import PortDataReference
+    from daskrun.pipeline.reuse import Reuse
     from daskrun.pipeline.state import RunState
+    from daskrun.storage.metrics import Record
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.workspace import Workspace
 
@@ -311,6 +314,22 @@ class StepRun(SubmittedRun):
         """
         return find_output(self.workspace, self._state.folder, name, self.status.value)
 
+    @property
+    def reused_run_id(self) -> str | None:
+        """The step run whose output this one uses; None: it ran itself."""
+        return self.explain_reuse().run_id
+
+    def explain_reuse(self) -> Reuse:
+        """Say whether it used an earlier run's output, and if not what has changed since.
+
+        Examples
+        --------
+        >>> print(run.find_step_run("score")[0].explain_reuse())  # doctest: +SKIP
+        It ran. What has changed since 20261104-093012-410-9be1c2-score:
+          snapshot: score.py has changed
+        """
+        return explain(self._state.folder)
+
     def resume(
         self,
         retry_failed: bool = False,
@@ -324,6 +343,10 @@ class StepRun(SubmittedRun):
 
     def _steps(self) -> list[StepRun]:
         return [self]
+
+    def _records(self, run_id: str) -> list[Record]:
+        used = self.reused_run_id if run_id == self.id else None
+        return super()._records(used or run_id)
 
     def _reason(self) -> str:
         reason = self.sentence.rstrip()
@@ -369,6 +392,10 @@ class PipelineRun(SubmittedRun):
         if not found:
             raise NameNotFoundError("step", name, [step.name for step in self._step_runs])
         return found
+
+    def explain_reuse(self) -> dict[str, Reuse]:
+        """Say of each step by name what :meth:`StepRun.explain_reuse` does."""
+        return {step.name: step.explain_reuse() for step in self._step_runs}
 
     def resume(
         self,

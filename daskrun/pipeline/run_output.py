@@ -64,8 +64,12 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[Mapping[s
 
 
 def outputs_of(folder: RunFolder) -> list[dict[str, Any]]:
-    """Give the records of a step run's outputs; see :func:`output_record`."""
-    return list(folder.story()["outputs"])
+    """Give the records of a step run's outputs, or of those it uses instead.
+
+    See :func:`output_record`.
+    """
+    used = (folder.reuse() or {}).get("outputs")
+    return list(used or folder.story()["outputs"])
 
 
 def find_output(

@@ -47,7 +47,8 @@ class ParallelRunStep(PipelineStep):
         What the entry script finds in ``sys.argv[1:]``; any text passes untouched. May hold
         pipeline parameters.
     allow_reuse
-        Whether an earlier run's output may be used; so far each run is made anew.
+        Whether the output of an earlier run is used, at once, where nothing that it depends on has
+        changed; ``explain_reuse()`` of the run says what has.
 
     Raises
     ------

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 KIND = "models"
+USED = "models_used"
+"""In a run's folder: an empty file for each model that its scripts used as the newest."""
 FILES = "models_files"
 ID = re.compile(r"(.+):([1-9][0-9]{0,17})", re.ASCII)
 
@@ -204,7 +206,10 @@ class Model:
         """
         values = context.current()
         if values is not None and "models" in values:
-            return _path_in_run(values["models"], model_name, version)
+            path = _path_in_run(values["models"], model_name, version)
+            if version is None and "run_folder" in values:
+                _note_used(Path(values["run_folder"]), model_name, values["models"][model_name])
+            return path
         from daskrun.workspace.workspace import Workspace  # not needed in a script process
 
         workspace = Workspace.find()
@@ -248,6 +253,21 @@ def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
     for model in Model.list(workspace):
         found.setdefault(model.name, {})[str(model.version)] = str(model.path)
     return found
+
+
+def used_models(run_folder: Path) -> list[tuple[str, int]]:
+    """Give name and version of each model that scripts of a run used as the newest there was."""
+    folder = run_folder / USED
+    names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    pairs = [name.rpartition(":") for name in names]
+    return [(name, int(version)) for name, _, version in pairs]
+
+
+def _note_used(run_folder: Path, name: str, versions: Mapping[Any, str]) -> None:
+    """Note that a run depends on which version of a model is the newest."""
+    folder = run_folder / USED
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}:{max(map(int, versions))}").touch()
 
 
 def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: int | None) -> str:

@@ -20,6 +20,8 @@ REPORT = "report.json"
 STATES = "states"
 ALIVE = "driver.lock"
 """Locked while a process drives the run."""
+REUSE = "reuse.json"
+"""Of a step's run: whose output it uses, or why none."""
 CANCEL = "cancel.json"
 """There while another process wants the one that drives the run to end it."""
 
@@ -123,6 +125,10 @@ class RunFolder:
     def forget_report(self) -> None:
         """Remove the report of an end that the run has been resumed from."""
         (self.path / REPORT).unlink(missing_ok=True)
+
+    def reuse(self) -> dict[str, Any] | None:
+        """Give what was found when an earlier run's output was looked for; None before."""
+        return _read(self.path / REUSE)
 
     def ask_to_cancel(self, reason: str) -> None:
         """Ask the process that drives the run, whichever it is, to end it.

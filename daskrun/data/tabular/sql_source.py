@@ -52,6 +52,8 @@ class SqlSource:
     """What a relative path of an SQLite file is relative to."""
 
     format = "sql"
+    changes_unseen = True
+    """Other rows in the tables don't change what a plan is known by."""
 
     def __post_init__(self) -> None:
         seconds = self.query_timeout

@@ -1,0 +1,312 @@
+"""Using the output of an earlier run of the same step, or saying why not.
+
+What a step's results come from is written down in parts (:func:`identity_of`). Two runs whose
+parts are equal have the same results, so the second need not run. Left out are settings that no
+result depends on, and where the run takes place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.report import Report, RunStatus
+from daskrun.data.dataset import Dataset
+from daskrun.errors import DaskrunError, DatasetError
+from daskrun.pipeline.changes import input_digests
+from daskrun.pipeline.run_output import find_output, outputs_of
+from daskrun.storage.durable import write_whole
+from daskrun.workspace.model import used_models
+from daskrun.workspace.run_folder import REUSE, STORY, RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.engine.request import StepRequest
+    from daskrun.pipeline.recipe import Recipe
+    from daskrun.workspace.workspace import Workspace
+
+IDENTITY = "identity.json"
+"""In a step run's folder: what its results come from. For this user alone: values may be secret."""
+RECORDS = "results"
+"""Kind of the records that find a completed run by the digest of its identity."""
+NO_RESULT = frozenset(
+    {
+        "entry_script",  # where the file lies; its contents are the snapshot's
+        "source_directory",
+        "environment_name",
+        "environment_timeout",
+        "environment_variables",
+        "requirements",
+        "python_executable",
+        "arguments",
+        "node_count",
+        "process_count_per_node",
+        "logging_level",
+        "shutdown_timeout",
+        "no_worker_timeout",
+        "progress_update_timeout",
+        "retry_delay",
+        "overwrite",
+    }
+)
+"""Settings that no result depends on, or that are a part of their own."""
+SHOWN = 5
+"""Differences that are told of each part."""
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Whether a step run used the output of an earlier one, and why not."""
+
+    run_id: str | None
+    """The step run whose output is used; None: it ran itself."""
+    nearest: str | None = None
+    """The newest completed run of the step that it was held against; None: there is none."""
+    differences: dict[str, list[str]] = field(default_factory=dict)
+    """What differs from that, by part: ``snapshot``, ``script``, ``settings``, ``arguments``,
+    ``inputs``, ``side_inputs``, ``environment``, ``outputs``, ``models``."""
+    sentence: str = ""
+    """In words."""
+
+    def __str__(self) -> str:
+        lines = [f"  {part}: {text}" for part, each in self.differences.items() for text in each]
+        return "\n".join([self.sentence, *lines])
+
+
+def identity_of(folder: RunFolder, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """Write down what the results of a step run come from, in parts.
+
+    Parameters
+    ----------
+    folder
+        The step run's, with its code.
+    recipe
+        What it is made of.
+    plan
+        Of its inputs.
+    """
+    settings, story = asdict(recipe.settings), folder.story()
+    snapshot = folder.path / "snapshot"
+    return {
+        "snapshot": dict(_files(snapshot)),
+        "script": {"entry_script": recipe.script.file},
+        "settings": {
+            name: value for name, value in sorted(settings.items()) if name not in NO_RESULT
+        },
+        "arguments": {str(n): each for n, each in enumerate(settings["arguments"])},
+        "inputs": input_digests(plan, without=snapshot),
+        "side_inputs": {
+            each.name: each.fingerprint() for each in getattr(recipe, "side_inputs", ())
+        },
+        "environment": {
+            "python": story["python"],
+            "variables": _digest(settings["environment_variables"]),
+            "requirements": list(settings["requirements"]),
+            "python_executable": settings["python_executable"],
+        },
+        "outputs": story["destinations"],
+    }
+
+
+def decide(workspace: Workspace, folder: RunFolder, recipe: Recipe, request: StepRequest) -> Reuse:
+    """Look for a run whose output can be used, and note in the run's folder what was found.
+
+    Parameters
+    ----------
+    workspace
+        Where runs are looked for.
+    folder
+        Of the step run that is about to begin.
+    recipe, request
+        Its own.
+    """
+    identity = identity_of(folder, recipe, request.plan)
+    write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
+    models = request.context["models"]
+    found = _decision(workspace, folder, recipe, identity, models)
+    noted = asdict(found)
+    if found.run_id is not None:
+        noted["outputs"] = outputs_of(RunFolder(workspace.runs_folder / found.run_id))
+    write_whole(folder.path / REUSE, json.dumps(noted).encode())
+    return found
+
+
+def explain(folder: RunFolder) -> Reuse:
+    """Give what :func:`decide` noted of a step run."""
+    noted = folder.reuse()
+    if noted is None:
+        return Reuse(None, sentence="Nothing was looked for: the step has not begun.")
+    noted.pop("outputs", None)
+    return Reuse(**noted)
+
+
+def note_completed(workspace: Workspace, folder: RunFolder) -> None:
+    """Have a step run that has completed found by later ones."""
+    try:
+        identity = json.loads((folder.path / IDENTITY).read_bytes())
+    except FileNotFoundError:  # of an earlier daskrun
+        return
+    record = {"run": folder.id, "outputs": _output_digests(workspace, folder)}
+    workspace.records.create(RECORDS, _digest(identity), record)
+
+
+def reused_report(workspace: Workspace, run_id: str) -> Report:
+    """Tell the report of an earlier run as that of one that uses its output."""
+    earlier = RunFolder(workspace.runs_folder / run_id).report() or {}
+    counts = {
+        name: earlier.get(name, 0) for name in ("succeeded", "items", "items_succeeded", "failed")
+    }
+    failed = earlier.get("items_failed", 0)
+    more = f" {failed} items had failed there." if failed else ""
+    return Report(
+        **counts,
+        status=RunStatus.COMPLETED,
+        sentence=f"used the output of {run_id}: nothing it depends on has changed.{more}",
+        total=earlier.get("total"),
+        unfinished=0,
+        items_failed=failed,
+        attempts=0,
+        retried=0,
+        errors=(),
+        warnings=tuple(earlier.get("warnings", ())),
+        seconds=0.0,
+    )
+
+
+def _decision(
+    workspace: Workspace,
+    folder: RunFolder,
+    recipe: Recipe,
+    identity: Mapping[str, Any],
+    models: Mapping[str, Mapping[str, str]],
+) -> Reuse:
+    refused = recipe.no_reuse or _unsure(folder, recipe)
+    if refused:
+        return Reuse(None, sentence=f"It ran, whatever there was: {refused}.")
+    newest: Reuse | None = None
+    for run_id, noted in _completed(workspace, identity):
+        stale = _stale(workspace, run_id, noted, models)
+        if not stale:
+            sentence = f"It uses the output of {run_id}: nothing it depends on has changed."
+            return Reuse(run_id, run_id, sentence=sentence)
+        sentence = f"It ran. What has changed since {run_id}:"
+        newest = newest or Reuse(None, run_id, stale, sentence)
+    if newest is not None:
+        return newest
+    nearest = _nearest(workspace, folder, recipe.step_name)
+    if nearest is None:
+        return Reuse(None, sentence="It ran: no run of the step has completed before.")
+    before = json.loads((nearest.path / IDENTITY).read_bytes())
+    found = {part: list(_differences(before.get(part, {}), now)) for part, now in identity.items()}
+    differences = {part: _first(texts) for part, texts in found.items() if texts}
+    if not differences:  # it was not noted when it completed, or its folder is a copy
+        return Reuse(None, nearest.id, sentence=f"It ran: {nearest.id} is not known to be whole.")
+    return Reuse(None, nearest.id, differences, f"It ran. What has changed since {nearest.id}:")
+
+
+def _unsure(folder: RunFolder, recipe: Recipe) -> str:
+    """Say why it can't be known whether results would be the same, ``""`` where it can."""
+    if not folder.story()["outputs"]:
+        return "the step has no output that could be used"
+    used = [
+        *recipe.inputs,
+        *((each.name, each.dataset) for each in getattr(recipe, "side_inputs", ())),
+    ]
+    for name, each in used:
+        source = getattr(each, "source", None)
+        if getattr(source, "changes_unseen", False):
+            return f"input {name!r} is a query, whose rows may be others now"
+    return ""
+
+
+def _completed(
+    workspace: Workspace, identity: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Give the completed runs of an identity, the newest first, with digests of their outputs."""
+    name, records = _digest(identity), workspace.records
+    for number in reversed(records.numbers(RECORDS, name)):
+        record = records.get(RECORDS, name, number)
+        if (workspace.runs_folder / record["run"] / STORY).is_file():
+            yield record["run"], record["outputs"]
+
+
+def _stale(
+    workspace: Workspace,
+    run_id: str,
+    outputs: Mapping[str, str],
+    models: Mapping[str, Mapping[str, str]],
+) -> dict[str, list[str]]:
+    """Say what has changed since a run of the same identity: its output, or models it used."""
+    folder = RunFolder(workspace.runs_folder / run_id)
+    found = {}
+    try:
+        same = _output_digests(workspace, folder) == outputs
+        wrong = [] if same else ["what it wrote has been changed since"]
+    except DaskrunError as error:
+        wrong = [f"what it wrote can't be read: {error}"]
+    if wrong:
+        found["outputs"] = wrong
+    newest = {name: max(map(int, versions), default=0) for name, versions in models.items()}
+    later = [
+        f"{name!r}: version {version} was the newest, now it is {newest.get(name) or 'gone'}"
+        for name, version in used_models(folder.path)
+        if newest.get(name) != version
+    ]
+    return {**found, **({"models": later} if later else {})}
+
+
+def _output_digests(workspace: Workspace, folder: RunFolder) -> dict[str, str]:
+    found = {}
+    for each in outputs_of(folder):
+        reference = find_output(workspace, folder, each["name"], "")
+        path = reference.datastore.path(reference.path_on_datastore)
+        try:
+            found[each["name"]] = Dataset.File.from_files(path, validate=False).fingerprint()
+        except DatasetError:
+            found[each["name"]] = ""  # nothing was written
+    return found
+
+
+def _nearest(workspace: Workspace, folder: RunFolder, step: str) -> RunFolder | None:
+    """Give the newest completed run of a step of that name."""
+    files = workspace.runs_folder.glob(f"*-{step}/{IDENTITY}")
+    for file in sorted(files, reverse=True):
+        each = RunFolder(file.parent)
+        others = each.id != folder.id and each.story()["name"] == step
+        if others and each.last_state()["status"] == RunStatus.COMPLETED.value:
+            return each
+    return None
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name in {**before, **now}:
+        if name not in now:
+            yield f"{name} is gone"
+        elif name not in before:
+            yield f"{name} is new"
+        elif before[name] != now[name]:
+            was, is_now = (json.dumps(each[name]) for each in (before, now))
+            digests = all(len(text) >= 34 and " " not in text for text in (was, is_now))
+            yield f"{name} has changed" if digests else f"{name} was {was} and is {is_now}"
+
+
+def _first(texts: list[str]) -> list[str]:
+    more = len(texts) - SHOWN
+    return texts if more <= 0 else [*texts[:SHOWN], f"and {more} more"]
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str]]:
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            with file.open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            yield str(file.relative_to(folder)), digest
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,233 @@
+"""Using an earlier run's output: when, when not, and what is said of it."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+from daskrun import (
+    Dataset,
+    Experiment,
+    Model,
+    OutputFileDatasetConfig,
+    ParallelRunConfig,
+    ParallelRunStep,
+    Pipeline,
+    PipelineData,
+    Workspace,
+)
+
+SCRIPT = """
+import os, sys
+from pathlib import Path
+from daskrun import Model, Run
+def init():
+    if "--model" in sys.argv:
+        Model.get_model_path("scores")
+def run(mini_batch):
+    with open({calls!r}, "a") as file:
+        file.write("x")
+    Run.get_context().log("calls", 1)
+    return [f"{{Path(file).name}} {{os.environ.get('MARK', '')}}" for file in mini_batch]
+"""
+
+
+@pytest.fixture
+def work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "files").mkdir()
+    for n in range(3):
+        (tmp_path / "files" / f"{n}.txt").write_text("x" * n)
+    (tmp_path / "score.py").write_text(SCRIPT.format(calls=str(tmp_path / "calls")))
+    return Workspace.create("trial", path=tmp_path)
+
+
+def config(**settings):
+    usual = {
+        "entry_script": "score.py",
+        "error_threshold": 0,
+        "output_action": "append_row",
+        "compute_target": "inline",
+    }
+    return ParallelRunConfig(**{**usual, **settings})
+
+
+def run_of(ws, *, arguments=None, inputs=None, output=None, options=None, reuse=True, **settings):
+    inputs = inputs or [Dataset.File.from_files("files").as_named_input("texts")]
+    output = output or PipelineData("out")
+    step = ParallelRunStep(
+        "score-files", config(**settings), inputs, output, arguments=arguments, allow_reuse=reuse
+    )
+    run = Experiment(ws, "reuse").submit(Pipeline(ws, [step]), **(options or {}))
+    run.wait_for_completion(timeout_seconds=60)
+    return run.get_steps()[0]
+
+
+def rows(step, name="out"):
+    reference = step.get_output_data(name)
+    folder = reference.datastore.folder / reference.path_on_datastore
+    return (folder / "parallel_run_step.txt").read_text()
+
+
+def calls(ws):
+    return len((ws.folder.parent / "calls").read_text())
+
+
+def test_a_run_of_the_same_is_not_made_again(work):
+    first = run_of(work)
+    assert str(first.explain_reuse()) == "It ran: no run of the step has completed before."
+    again = run_of(work)
+    assert calls(work) == 1
+    assert again.get_status() == "Completed"
+    assert again.reused_run_id == first.id
+    assert first.reused_run_id is None
+    assert again.sentence.startswith(f"used the output of {first.id}")
+    assert rows(again) == rows(first) == "0.txt \n1.txt \n2.txt \n"
+    assert again.get_metrics() == first.get_metrics() == {"calls": 1}
+    report = again.get_details()["report"]
+    assert (report["items"], report["items_succeeded"], report["attempts"]) == (3, 3, 0)
+    assert first.id in (again.folder / "logs" / "job_result.txt").read_text()
+    assert not (work.get_default_datastore().folder / "azureml" / again.id).exists()
+    third = run_of(work)  # of the one that ran, not of the one that used it
+    assert third.reused_run_id == first.id
+    found = Experiment(work, "reuse").get_run(third.parent.id)
+    assert found.explain_reuse()["score-files"].run_id == first.id
+
+
+@pytest.mark.parametrize(
+    ("settings", "part", "told"),
+    [
+        ({"mini_batch_size": 2}, "settings", "mini_batch_size was 10 and is 2"),
+        ({"error_threshold": 5}, "settings", "error_threshold was 0 and is 5"),
+        ({"arguments": ["--x"]}, "arguments", "0 is new"),
+        ({"environment_variables": {"MARK": "m"}}, "environment", "variables has changed"),
+        ({"entry_script": "other.py"}, "snapshot", "other.py is new"),
+        ({"output": PipelineData("other")}, "outputs", "other is new"),
+    ],
+)
+def test_what_differs_is_named(work, settings, part, told):
+    shutil.copy("score.py", "other.py")
+    first = run_of(work)
+    again = run_of(work, **settings)
+    found = again.explain_reuse()
+    assert found.run_id is None
+    assert found.nearest == first.id
+    assert told in found.differences[part]
+    assert f"  {part}: " in str(found)
+    assert calls(work) > 1
+
+
+def test_settings_that_no_result_depends_on_make_no_difference(work):
+    first = run_of(work)
+    again = run_of(work, node_count=2, process_count_per_node=2, logging_level="DEBUG")
+    assert again.reused_run_id == first.id
+
+
+def test_changed_code_and_data_are_run(work, tmp_path):
+    run_of(work)
+    with (tmp_path / "score.py").open("a") as file:
+        file.write("# more\n")
+    found = run_of(work).explain_reuse()
+    assert found.differences == {"snapshot": ["score.py has changed"]}
+    (tmp_path / "files" / "1.txt").write_text("longer than before")
+    found = run_of(work).explain_reuse()
+    assert found.differences == {"inputs": ["texts has changed"]}
+    (tmp_path / "files" / "3.txt").touch()
+    assert run_of(work).explain_reuse().differences == {"inputs": ["texts has changed"]}
+    assert calls(work) == 4
+
+
+def test_what_may_not_be_used_is_not(work):
+    run_of(work)
+    assert "allow_reuse=False" in run_of(work, reuse=False).explain_reuse().sentence
+    refused = run_of(work, options={"regenerate_outputs": True}).explain_reuse()
+    assert "regenerate_outputs=True" in refused.sentence
+    assert calls(work) == 3
+
+
+def test_a_newer_model_is_a_difference_only_where_one_was_used(work, tmp_path):
+    (tmp_path / "weights").write_text("1")
+    Model.register(work, "weights", "scores")
+    with_model = {"arguments": ["--model"]}
+    first = run_of(work, **with_model)
+    without = run_of(work)
+    assert run_of(work, **with_model).reused_run_id == first.id
+    Model.register(work, "weights", "scores")
+    found = run_of(work, **with_model).explain_reuse()
+    assert found.differences == {"models": ["'scores': version 1 was the newest, now it is 2"]}
+    assert run_of(work).reused_run_id == without.id
+
+
+def test_an_output_that_is_gone_or_changed_is_made_again(work):
+    first = run_of(work)
+    reference = first.get_output_data("out")
+    folder = reference.datastore.folder / reference.path_on_datastore
+    (folder / "parallel_run_step.txt").write_text("something else\n")
+    again = run_of(work)
+    assert again.explain_reuse().differences == {
+        "outputs": ["what it wrote has been changed since"]
+    }
+    shutil.rmtree(folder)
+    third = run_of(work)
+    assert third.reused_run_id == again.id
+    assert calls(work) == 2
+
+
+def test_a_run_that_failed_or_was_removed_is_not_used(work, tmp_path):
+    (tmp_path / "bad.py").write_text("def run(mini_batch):\n    return []\n")
+    for _ in range(2):
+        with pytest.raises(Exception, match="failed"):
+            run_of(work, entry_script="bad.py")
+    first = run_of(work)
+    shutil.rmtree(first.folder)
+    assert run_of(work).reused_run_id is None
+
+
+def test_a_query_is_always_run(work, tmp_path):
+    with sqlite3.connect(tmp_path / "rows.db") as base:
+        base.execute("create table t (a int)")
+        base.execute("insert into t values (1)")
+    (tmp_path / "table.py").write_text("def run(mini_batch):\n    return mini_batch\n")
+    table = Dataset.Tabular.from_sql_query("select * from t", connection="sqlite:///rows.db")
+    for _ in range(2):
+        found = run_of(work, inputs=[table.as_named_input("t")], entry_script="table.py")
+    assert "input 't' is a query" in found.explain_reuse().sentence
+
+
+def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_path):
+    (tmp_path / "second.py").write_text("def run(mini_batch):\n    return mini_batch.iloc[:, :1]\n")
+
+    def submit():
+        out = OutputFileDatasetConfig("names").register_on_complete("names")
+        table = out.read_delimited_files(separator=" ", header=False).as_named_input("names")
+        first = ParallelRunStep("first-step", config(), [Dataset.File.from_files("files")], out)
+        second = ParallelRunStep(
+            "second-step", config(entry_script="second.py"), [table], PipelineData("out")
+        )
+        run = Experiment(work, "reuse").submit(Pipeline(work, [first, second]))
+        run.wait_for_completion(timeout_seconds=60)
+        return run.get_steps()
+
+    before, again = submit(), submit()
+    assert [each.reused_run_id for each in again] == [each.id for each in before]
+    assert Dataset.get_by_name(work, "names").version == 2
+    with (tmp_path / "second.py").open("a") as file:
+        file.write("# more\n")
+    third = submit()
+    assert [each.reused_run_id for each in third] == [before[0].id, None]
+    assert rows(third[1]) == rows(before[1])
+
+
+def test_secrets_are_not_in_what_others_can_read(work):
+    step = run_of(work, environment_variables={"KEY": "hidden-value"})
+    for file in step.folder.rglob("*.json"):
+        assert "hidden-value" not in file.read_text(), file
+    assert (step.folder / "identity.json").stat().st_mode & 0o077 == 0
+    assert "KEY" not in json.loads((step.folder / "reuse.json").read_text())
+
+
+def test_nothing_was_looked_for_before_a_step_has_begun(work):
+    step = run_of(work)
+    (step.folder / "reuse.json").unlink()
+    assert "has not begun" in step.explain_reuse().sentence
