@@ -60,9 +60,10 @@ class Outcome(NamedTuple):
     length: int
     """How many bytes it wrote, header included."""
     head: int
-    """How many of them, at the front, are the header line of a table."""
+    """How many of them, at the front, are no rows: the header line of a table, or what the footer
+    of a Parquet file needs."""
     crc: int
-    """CRC-32 of those bytes."""
+    """CRC-32 of those bytes; for Parquet without the head, as they are in the output."""
     started: float
     """When the attempt began, seconds since the epoch, by the script process's clock."""
     elapsed: float

@@ -90,7 +90,7 @@ class Results:
         if past is not None and past.mark is not None:
             # What is marked is about to go, and another file may get its inode, and its mark.
             self._note({"kind": "unfinished"})
-        self._joining = self._place.joining(name)
+        self._joining = self._place.joining(name, self._settings.append_row_format)
         return self._place.parts_there() if past is not None else None
 
     def commit(self, outcome: Outcome, process: ProcessInfo | None) -> None:
@@ -125,6 +125,7 @@ class Results:
         """Let the output appear, whole."""
         if self._joining is not None:
             self._joining.advance()
+            self._joining.finish()
             self._begun = True
             mark = self._joining.mark
             self._note({"kind": "finalizing", "mark": mark, "mini_batches": total})

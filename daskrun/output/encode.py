@@ -49,6 +49,9 @@ class ResultEncoder:
     (b'0.png: 7\n2\n', 0)
     """
 
+    heads_aside = False
+    """Whether what is at the front of a mini-batch's bytes is no part of the output."""
+
     def __init__(self, append_row_settings: dict[str, Any]) -> None:
         self._to_csv = {"sep": " ", "header": False, "index": False, "lineterminator": "\n"}
         self._to_csv |= append_row_settings.get(TO_CSV, {})

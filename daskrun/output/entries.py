@@ -1,9 +1,13 @@
-"""What is committed, in mini-batch order, and the one header: the same wherever the output is."""
+"""What is committed, in mini-batch order, and the heads: the same wherever the output is."""
 
 from __future__ import annotations
 
 from bisect import insort
 from struct import Struct
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # One mini-batch: whether it is known, part, offset, length, length of the header, CRC-32. 29 bytes:
 # a million wait in 29 MB.
@@ -90,15 +94,49 @@ class Committed:
         return place
 
 
+class Heads(Protocol):
+    """What becomes of the heads: the bytes at the front of a mini-batch's that are no rows."""
+
+    @property
+    def aside(self) -> bool:
+        """Whether heads are no part of the output: then the CRC of a mini-batch is without them."""
+
+    @property
+    def begins(self) -> bytes:
+        """What the output begins with."""
+
+    def take(self, index: int, head: bytes, nbytes: int) -> bool:
+        """Take in the head of a mini-batch and the length of what follows; True: it is kept."""
+
+    def mark(self) -> Any:
+        """Give what :meth:`rewind` goes back to."""
+
+    def rewind(self, mark: Any) -> None:
+        """Forget what was taken since a mark."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the output."""
+
+    def end(self) -> Iterator[bytes]:
+        """Give what the output ends with; asked once all heads are taken."""
+
+    def close(self) -> None:
+        """Release what is open; may be called again."""
+
+
 class Headers:
     """The header of the output: the first there is, held against each other one."""
+
+    aside = False
+    begins = b""
 
     def __init__(self) -> None:
         self.first: bytes | None = None
         self._differing: list[tuple[int, str]] = []  # of the first mini-batches that differ
         self._count = 0
 
-    def take(self, index: int, header: bytes) -> bool:
+    def take(self, index: int, header: bytes, nbytes: int) -> bool:  # noqa: ARG002  (of the seam)
         """Take in a mini-batch's header; True when it is the first, which the output gets."""
         if self.first is None:
             self.first = header
@@ -131,6 +169,13 @@ class Headers:
         if not more:
             return shown
         return (*shown, f"{more} more mini-batches have a header that differs")
+
+    def end(self) -> Iterator[bytes]:
+        """Give nothing: rows are the last."""
+        return iter(())
+
+    def close(self) -> None:
+        """Do nothing: nothing is open."""
 
 
 def changed(part: str, index: int, entry: Entry, found: int) -> str:

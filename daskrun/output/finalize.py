@@ -9,7 +9,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
-from daskrun.output.entries import SKIPPED, SMALL, Committed, Entry, Headers, changed
+from daskrun.output.entries import SKIPPED, SMALL, Committed, Entry, Headers, Heads, changed
 from daskrun.output.folder import temporary_file
 from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
 from daskrun.storage.remedy import explained
@@ -43,6 +43,8 @@ class Finalizer:
     target
         The output. Until :meth:`publish` its rows are in a hidden file beside it; one that an
         earlier driver of the same run left is begun anew.
+    heads
+        What becomes of the heads; None: they are headers of tables.
 
     Raises
     ------
@@ -50,7 +52,7 @@ class Finalizer:
         That file can't be created.
     """
 
-    def __init__(self, parts: Path, target: Path) -> None:
+    def __init__(self, parts: Path, target: Path, heads: Heads | None = None) -> None:
         self._parts = parts
         self._target = target
         self._temporary = temporary_file(parts, target.parent)
@@ -59,12 +61,15 @@ class Finalizer:
         self._open: OrderedDict[int, int] = OrderedDict()
         self._joined: list[bytes] = []  # small ranges, not yet written
         self._joined_size = 0
-        self._headers = Headers()
+        self._heads = heads or Headers()
+        self._finished = False
         self._kernel_copies = _copy_file_range is not None
         try:
             self._output = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+            pwrite_all(self._output, self._heads.begins, 0)
         except OSError as error:
             raise StorageError(explained(f"can't create {self._temporary}", error)) from error
+        self._end = len(self._heads.begins)
 
     @property
     def done(self) -> int:
@@ -79,18 +84,19 @@ class Finalizer:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the output: headers that differ from its own."""
-        return self._headers.warnings
+        return self._heads.warnings
 
     @property
     def mark(self) -> str:
-        """What the output is known by, hidden or published, once all is copied."""
+        """What the output is known by, hidden or published; after :meth:`finish`."""
         return _mark(os.fstat(self._output), self._end)
 
     def commit(self, index: int, part: str, offset: int, length: int, head: int, crc: int) -> None:
-        """Take in which bytes of a part are the rows of a mini-batch, ``head`` of them a header.
+        """Take in which bytes of a part are the rows of a mini-batch, ``head`` of them a head.
 
-        ``crc`` is the CRC-32 of those bytes; :meth:`advance` holds what it reads against it. A
-        mini-batch that wrote nothing (``part=""`` or ``length=0``) is skipped.
+        ``crc`` is the CRC-32 of those bytes, without a head that stays aside; :meth:`advance` holds
+        what it reads against it. A mini-batch that wrote nothing (``part=""`` or ``length=0``) is
+        skipped.
         """
         self._committed.commit(index, part, offset, length, head, crc)
 
@@ -106,14 +112,16 @@ class Finalizer:
         StorageError
             A part is missing, too short or not what was written, or the output can't be written.
             What the failing chunk had copied is copied again at the next call.
+        WrongResultError
+            A head doesn't go with the others.
         """
         while entries := self._committed.ready():
-            before, mark = self._end, self._headers.mark()
+            before, mark = self._end, self._heads.mark()
             try:
                 self._copy_entries(entries)
             except BaseException as error:
                 self._end = before
-                self._headers.rewind(mark)
+                self._heads.rewind(mark)
                 self._joined.clear()
                 self._joined_size = 0
                 if isinstance(error, OSError) and not isinstance(error, StorageError):
@@ -122,6 +130,28 @@ class Finalizer:
                 raise
         self._committed.forget()
         return self.done
+
+    def finish(self) -> None:
+        """Write what comes behind the last rows; may be called again.
+
+        Raises
+        ------
+        StorageError
+            It can't be written.
+        """
+        if self._finished:
+            return
+        end = self._end
+        try:
+            for block in self._heads.end():
+                pwrite_all(self._output, block, end)
+                end += len(block)
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise StorageError(explained(f"can't write {self._temporary}", error)) from error
+        self._end = end
+        self._finished = True
 
     def publish(self, overwrite: bool, total: int) -> None:
         """Give the output its name, whole, on the disk when this returns; and close.
@@ -143,6 +173,7 @@ class Finalizer:
             raise StorageError(
                 f"can't publish {self._target}: mini-batch {self.done} of {total} is not committed"
             )
+        self.finish()
         try:
             os.ftruncate(self._output, self._end)  # a failed copy may have gone further
             os.fsync(self._output)
@@ -204,14 +235,15 @@ class Finalizer:
         data = self._read(part, start, last[2] + last[3] - start)
         crc32 = zlib.crc32
         joined = 0  # bytes of ``data`` that are joined or passed over
+        aside = self._heads.aside
         for index, entry in run:
             offset, length, head, crc = entry[2:]
             at = offset - start
-            if (found := crc32(data[at : at + length])) != crc:
+            if (found := crc32(data[at + head * aside : at + length])) != crc:
                 raise self._changed(index, entry, found)
             if head:
                 self._join(data[joined:at])
-                self._take_header(index, data[at : at + head])
+                self._take_head(index, data[at : at + head], length - head)
                 joined = at + head
         self._join(data[joined:])
 
@@ -220,9 +252,9 @@ class Finalizer:
         _, part, start, length, head, crc = entry
         end, found = start + length, 0
         if head:
-            header = self._read(part, start, head)
-            self._take_header(index, header)
-            start, found = start + head, zlib.crc32(header)
+            text = self._read(part, start, head)
+            self._take_head(index, text, length - head)
+            start, found = start + head, 0 if self._heads.aside else zlib.crc32(text)
         self._write_joined()
         source, seen = self._descriptor(part), True
         while start < end:
@@ -239,10 +271,10 @@ class Finalizer:
         if seen and found != crc:
             raise self._changed(index, entry, found)
 
-    def _take_header(self, index: int, header: bytes) -> None:
-        """Keep the first header there is; compare each other one with it."""
-        if self._headers.take(index, header):
-            self._join(header)
+    def _take_head(self, index: int, head: bytes, nbytes: int) -> None:
+        """Have a head taken in, and keep it where it belongs in the output."""
+        if self._heads.take(index, head, nbytes):
+            self._join(head)
 
     def _changed(self, index: int, entry: Entry, found: int) -> StorageError:
         """Say that a part does not hold what a mini-batch wrote."""
@@ -315,6 +347,7 @@ class Finalizer:
             os.close(descriptor)
         self._open.clear()
         self._output = -1
+        self._heads.close()
 
 
 def file_mark(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The formats of ``append_row_format``: results as CSV or as JSON lines."""
+"""The formats of ``append_row_format``: which there are, and results as CSV or as JSON lines."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from uuid import UUID
 
 from daskrun.errors import WrongResultError
 from daskrun.output.encode import BLOCK, SETTINGS_FILE, TO_CSV, ResultEncoder
+from daskrun.output.entries import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-TEXT, CSV, JSONL = "text", "csv", "jsonl"
+    from daskrun.output.entries import Heads
+
+TEXT, CSV, JSONL, PARQUET = "text", "csv", "jsonl", "parquet"
 COLUMN = "result"
 """Name of the column that values without a name are in."""
 RFC_4180 = {
@@ -57,7 +60,28 @@ def encoder_of(append_row: Mapping[str, Any]) -> ResultEncoder:
         return CsvEncoder()
     if append_row["format"] == JSONL:
         return JsonLinesEncoder()
+    if append_row["format"] == PARQUET:
+        from daskrun.output.parquet import ParquetEncoder  # here: it builds on this module
+
+        return ParquetEncoder()
     return ResultEncoder(append_row["settings"])
+
+
+def heads_of(row_format: str, spool: str | None) -> Heads:
+    """Give what becomes of the heads of mini-batches when the output is put together.
+
+    Parameters
+    ----------
+    row_format
+        One of ``append_row_format``.
+    spool
+        Folder for what is too much for memory; None: the system's for temporary files.
+    """
+    if row_format == PARQUET:
+        from daskrun.output.footer import Footer
+
+        return Footer(spool)
+    return Headers()
 
 
 def contradictions(name: str, append_row_settings: Mapping[str, Any]) -> list[str]:
@@ -139,6 +163,20 @@ class JsonLinesEncoder(ResultEncoder):
             text = "\n".join(map(_json, block))
             blocks.append(self._utf8(text) + b"\n")
         return b"".join(blocks)
+
+
+def columns_of(result: Any) -> tuple[list[str], list[Any]]:
+    """Give the names of a result's columns, which is no DataFrame, and their values.
+
+    Values that are in an array are left there.
+    """
+    dimensions, name = getattr(result, "ndim", 0), getattr(result, "name", None)
+    if dimensions == 1 and result.dtype != object:
+        return [COLUMN if name is None else str(name)], [result]
+    if dimensions == 2:
+        return [f"{COLUMN}_{number}" for number in range(result.shape[1])], list(result.T)
+    names, rows = _table_of(list(result), name)
+    return names, [list(column) for column in zip(*rows, strict=True)]
 
 
 def _table_of(elements: Sequence[Any], name: object) -> tuple[list[str], Iterator[Sequence[Any]]]:

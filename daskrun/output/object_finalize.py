@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
-from daskrun.output.entries import ENTRY, Committed, Entry, Headers, changed
+from daskrun.output.entries import ENTRY, Committed, Entry, Headers, Heads, changed
 from daskrun.output.pieces import Piece, PieceCutter, Rows, Slice
 from daskrun.storage.s3 import piece_size
 
@@ -47,20 +47,25 @@ class ObjectFinalizer:
         Path of the run's parts in it.
     name
         The output.
+    heads
+        What becomes of the heads; None: they are headers of tables.
     """
 
-    def __init__(self, folder: UrlFolder, parts: str, name: str) -> None:
+    def __init__(
+        self, folder: UrlFolder, parts: str, name: str, heads: Heads | None = None
+    ) -> None:
         self._folder = folder
         self._parts = parts
         self._name = name
         self._committed = Committed()
-        self._headers = Headers()
-        self._header_lock = threading.Lock()
+        self._heads = heads or Headers()
+        self._head_lock = threading.Lock()
         self._publication: Publication = folder.publication(name, f"{parts}/upload")
         self._taken: queue.SimpleQueue[tuple[int, bytes] | bool | None] = queue.SimpleQueue()
         """Entries with the index of the first; at the end ``overwrite``, or None to give up."""
         self._thread: threading.Thread | None = None
         self._trouble: Exception | None = None
+        self._last = Piece(0)
         self._stopped = False
 
     @property
@@ -71,7 +76,7 @@ class ObjectFinalizer:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the output: headers that differ from its own."""
-        return self._headers.warnings
+        return self._heads.warnings
 
     @property
     def mark(self) -> str:
@@ -102,6 +107,9 @@ class ObjectFinalizer:
         committed.forget()
         return committed.done
 
+    def finish(self) -> None:
+        """Do nothing: the thread writes what comes behind the last rows."""
+
     def publish(self, overwrite: bool, total: int) -> None:
         """Let the output appear, whole; returns when it is there.
 
@@ -129,6 +137,7 @@ class ObjectFinalizer:
             self._thread.join(ABANDON_LIMIT)
             self._thread = None
         self._publication.abort()
+        self._heads.close()
 
     @property
     def _shown(self) -> str:
@@ -163,6 +172,7 @@ class ObjectFinalizer:
                     self._pieces()
                 )
             if overwrite is not None and not self._stopped:
+                self._put_end()
                 self._publication.commit(overwrite)
         except Exception as error:  # noqa: BLE001  (raised where the driver asks next)
             self._trouble = error
@@ -170,27 +180,52 @@ class ObjectFinalizer:
                 self._publication.abort()
 
     def _pieces(self) -> Iterator[Piece | bool | None]:
-        """Cut what is passed on into pieces; last comes ``overwrite``, or None to give up."""
-        publication = self._publication
-        cutter = PieceCutter(publication.smallest, piece_size, publication.copies, self._header)
+        """Cut what is passed on into pieces; last comes ``overwrite``, or None to give up.
+
+        The last piece, which may be small, is left to :meth:`_put_end`.
+        """
+        publication, heads = self._publication, self._heads
+        cutter = PieceCutter(
+            publication.smallest,
+            piece_size,
+            publication.copies,
+            self._head,
+            aside=heads.aside,
+            begins=heads.begins,
+        )
         while True:
             taken = self._taken.get()
             if taken is None or self._stopped:
                 yield None
                 return
             if isinstance(taken, bool):
-                yield from cutter.finish()
+                pieces = cutter.finish()
+                last = pieces and not pieces[-1].copied
+                self._last = pieces.pop() if last else Piece(cutter.number)
+                yield from pieces
                 yield taken
                 return
             for index, entry in enumerate(ENTRY.iter_unpack(taken[1]), taken[0]):
                 yield from cutter.add(index, entry)
 
-    def _header(self, index: int, entry: Entry) -> tuple[bytes, bool]:
-        """Read and take the header of a mini-batch; tell whether it is the first."""
-        _, part, offset, _, head, _ = entry
-        header = bytes(self._read([Slice(part, offset, offset + head)])[0])
-        with self._header_lock:
-            return header, self._headers.take(index, header)
+    def _put_end(self) -> None:
+        """Put the last rows and what comes behind them; all other rows are put."""
+        last = self._last
+        number, data = last.number, self._make(last) if last.segments else b""
+        for block in self._heads.end():
+            data += block
+            if len(data) >= max(self._publication.smallest, piece_size(number)):
+                self._put(Piece(number), data)
+                number, data = number + 1, b""
+        if data or last.segments:
+            self._put(Piece(number), data)
+
+    def _head(self, index: int, entry: Entry) -> tuple[bytes, bool]:
+        """Read and take the head of a mini-batch; tell whether the output gets it."""
+        _, part, offset, length, head, _ = entry
+        text = bytes(self._read([Slice(part, offset, offset + head)])[0])
+        with self._head_lock:
+            return text, self._heads.take(index, text, length - head)
 
     # the threads that read and upload
 
@@ -202,7 +237,7 @@ class ObjectFinalizer:
             self._publication.copy(piece.number, self._range(source))
             return b""
         wanted = [_slice(s) for s in piece.segments if not isinstance(s, bytes)]
-        found = iter(self._read(wanted))
+        found = iter(self._read(wanted) if wanted else ())
         made: list[bytes | memoryview] = []
         for segment in piece.segments:
             if isinstance(segment, bytes):
@@ -221,14 +256,15 @@ class ObjectFinalizer:
     def _checked(self, rows: Rows, data: memoryview) -> memoryview:
         """Hold rows against their CRC; give them without a header that is not the first."""
         index, entry, keep = rows
-        crc = zlib.crc32(data)
+        head = entry[4]
+        crc = zlib.crc32(data[head:] if self._heads.aside else data)
         if crc != entry[5]:
             raise StorageError(changed(self._part(entry[1]), index, entry, crc))
-        if keep or not entry[4]:
+        if keep or not head:
             return data
-        with self._header_lock:
-            self._headers.take(index, bytes(data[: entry[4]]))
-        return data[entry[4] :]
+        with self._head_lock:
+            self._heads.take(index, bytes(data[:head]), len(data) - head)
+        return data[head:]
 
     def _read(self, wanted: list[Slice]) -> list[memoryview]:
         """Read slices; those that are near each other in a part are one request."""

@@ -59,8 +59,13 @@ class PieceCutter:
     copies
         Whether a piece may be a copy.
     header
-        Reads the header of a mini-batch (index, entry) and tells whether it is the first. Called
-        in mini-batch order, not for all: the first, and those of large mini-batches.
+        Reads the head of a mini-batch (index, entry) and tells whether the output gets it. Called
+        in mini-batch order, not for all: the first, unless heads stay aside, and those of large
+        mini-batches.
+    aside
+        Whether heads are no part of the output.
+    begins
+        What the output begins with.
     """
 
     def __init__(
@@ -69,16 +74,24 @@ class PieceCutter:
         size: Callable[[int], int],
         copies: bool,
         header: Callable[[int, Entry], tuple[bytes, bool]],
+        *,
+        aside: bool = False,
+        begins: bytes = b"",
     ) -> None:
         self._smallest = smallest
         self._large = smallest if copies else READ_LIMIT
         self._size = size
         self._copies = copies
         self._header = header
-        self._headed = False
-        self._piece = Piece(0)
+        self._headed = aside
+        self._piece = Piece(0, [begins], len(begins)) if begins else Piece(0)
         self._run: list[Rows] = []  # side by side in one part, none small, none with a header
         self._ready: list[Piece] = []
+
+    @property
+    def number(self) -> int:
+        """Number of the piece in hand."""
+        return self._piece.number
 
     def add(self, index: int, entry: Entry) -> list[Piece]:
         """Take the next entry; give the pieces that are whole now."""

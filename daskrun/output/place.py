@@ -10,6 +10,7 @@ from daskrun.core.settings import ASIDE
 from daskrun.errors import SettingsError, StorageError
 from daskrun.output.finalize import Finalizer, file_mark
 from daskrun.output.folder import prepare_output, sweep
+from daskrun.output.formats import heads_of
 from daskrun.storage.urls import is_url, shown_url, without_secrets
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Joining(Protocol):
     def advance(self) -> int:
         """Go on with what is next in order."""
 
+    def finish(self) -> None:
+        """Write what comes behind the last rows."""
+
     def publish(self, overwrite: bool, total: int) -> None:
         """Let the output appear, whole."""
 
@@ -44,7 +48,7 @@ class Joining(Protocol):
 
     @property
     def mark(self) -> str:
-        """What :meth:`OutputPlace.published` knows the output by; asked when all is committed."""
+        """What :meth:`OutputPlace.published` knows the output by; asked after :meth:`finish`."""
 
 
 class OutputPlace(Protocol):
@@ -62,8 +66,8 @@ class OutputPlace(Protocol):
             It can't, or there is an output ``name`` that may not be replaced.
         """
 
-    def joining(self, name: str) -> Joining:
-        """Begin to put the output ``name`` together."""
+    def joining(self, name: str, row_format: str) -> Joining:
+        """Begin to put the output ``name`` together, of rows in an ``append_row_format``."""
 
     def parts_there(self) -> dict[str, int]:
         """Give name and size of each of the run's parts."""
@@ -94,9 +98,9 @@ class FolderPlace:
         """Make the folder, and see that files can be made in it."""
         prepare_output(self._folder, self._run_id, name, overwrite)
 
-    def joining(self, name: str) -> Joining:
+    def joining(self, name: str, row_format: str) -> Joining:
         """Begin a hidden file beside the output."""
-        return Finalizer(Path(self.parts), self._folder / name)
+        return Finalizer(Path(self.parts), self._folder / name, heads_of(row_format, self.parts))
 
     def parts_there(self) -> dict[str, int]:
         """Look at the files in the folder of parts."""
@@ -148,11 +152,11 @@ class UrlPlace:
             )
             raise SettingsError("output", [problem]) from error
 
-    def joining(self, name: str) -> Joining:
+    def joining(self, name: str, row_format: str) -> Joining:
         """Begin an object."""
         from daskrun.output.object_finalize import ObjectFinalizer
 
-        return ObjectFinalizer(self._folder, self._aside, name)
+        return ObjectFinalizer(self._folder, self._aside, name, heads_of(row_format, None))
 
     def parts_there(self) -> dict[str, int]:
         """List the objects among the parts."""

@@ -227,4 +227,5 @@ class Executor:
             data, head = self._encoder.encode(result)
         if not data:
             return -1, 0, 0, 0
-        return self._part.write(data), len(data), head, zlib.crc32(data)
+        checked = memoryview(data)[head:] if self._encoder.heads_aside else data
+        return self._part.write(data), len(data), head, zlib.crc32(checked)

@@ -13,6 +13,7 @@ from daskrun.pipeline.run import PipelineRun, StepRun, SubmittedRun
 from daskrun.storage.journal import Journal
 from daskrun.storage.urls import is_url
 from daskrun.testing.joined import Difference, Rows, compare
+from daskrun.testing.row_groups import RowGroups
 from daskrun.workspace.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -208,10 +209,24 @@ class _Seen:
     def compare(self, output: Path) -> Difference:
         """Hold an output against what is committed."""
         rows = [Rows(n, done[6], done[7], done[8]) for n, done in sorted(self._done.items())]
-        if output.is_file():
-            return compare(output, rows)
-        self.problems.append(f"the run is Completed, and there is no {output}")
-        return Difference(lost=[each.index for each in rows if each.length])
+        if not output.is_file():
+            self.problems.append(f"the run is Completed, and there is no {output}")
+            return Difference(lost=[each.index for each in rows if each.length])
+        if self.settings.get("append_row_format") == "parquet":
+            return self._compare_row_groups(output, rows)
+        return compare(output, rows)
+
+    def _compare_row_groups(self, output: Path, rows: list[Rows]) -> Difference:
+        """Hold a Parquet file against what is committed: bytes, rows, what its footer says."""
+        bodies = [each._replace(length=each.length - each.head, head=0) for each in rows]
+        try:
+            found = RowGroups.read(output)
+        except (OSError, ValueError) as error:
+            self.problems.append(f"{output} is no Parquet file that can be read: {error}")
+            return Difference(lost=[each.index for each in bodies if each.length])
+        wanted = [(each, self._done[each.index][4]) for each in bodies if each.length]
+        self.problems += found.problems([(each.index, each.length, n) for each, n in wanted])
+        return compare(output, bodies, found.start, found.stop)
 
     def account(self, report: Mapping[str, Any], difference: Difference | None) -> Account:
         """Add up."""

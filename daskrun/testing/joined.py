@@ -42,23 +42,31 @@ class Difference:
         return bool(self.lost or self.doubled or self.strange)
 
 
-def compare(output: Path, committed: Sequence[Rows]) -> Difference:
+def compare(
+    output: Path, committed: Sequence[Rows], start: int = 0, stop: int | None = None
+) -> Difference:
     """Hold an output against the rows that were committed, in the order of their mini-batches.
 
     What has a header of another length than the output's own is only looked at for its length.
+
+    Parameters
+    ----------
+    start, stop
+        Where in the output rows begin and end; None: at its end.
     """
-    size = output.stat().st_size
-    if not size:
+    size = output.stat().st_size if stop is None else stop
+    if size <= start:
         return Difference(lost=[rows.index for rows in committed if rows.length])
     with output.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _Comparison(data, size, committed).result()
+        return _Comparison(data, start, size, committed).result()
 
 
 class _Comparison:
     """One walk through the bytes of an output."""
 
-    def __init__(self, data: mmap.mmap, size: int, committed: Sequence[Rows]) -> None:
+    def __init__(self, data: mmap.mmap, start: int, size: int, committed: Sequence[Rows]) -> None:
         self._data = data
+        self._start = start
         self._size = size
         self._head = next((rows.head for rows in committed if rows.head), 0)
         self._head_crc = crc32(data[: self._head])
@@ -67,7 +75,7 @@ class _Comparison:
     def result(self) -> Difference:
         """Walk from the first to the last, and say where it went wrong."""
         found, rows = Difference(), self._rows
-        place, n = self._head, 0
+        place, n = self._start + self._head, 0
         while n < len(rows):
             if self._is_at(place, rows[n]):
                 place, n = self._behind(place, rows[n]), n + 1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import functools
+import io
 import json
 import multiprocessing
 import os
 import signal
+import tempfile
 from dataclasses import replace
 from io import StringIO
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from running import Watch, make_request, run_request
 
@@ -18,9 +22,6 @@ from daskrun.core.report import RunStatus
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.driver import RunControl, execute
 from daskrun.script.leftovers import base_folder, clear_leftovers
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
@@ -52,7 +53,9 @@ def script(tmp_path: Path, code: str, kill: str = "") -> str:
     return code.replace("@tmp@", str(tmp_path)).replace("@kill@", kill)
 
 
-def expected(name: str) -> bytes:
+def expected(name: str, code: str = LISTS) -> bytes:
+    if name == "parquet":
+        return parquet_file(code)
     if name == "jsonl":
         return b"".join(json.dumps(row).encode() + b"\n" for row in ROWS)
     text = StringIO(newline="")
@@ -62,27 +65,48 @@ def expected(name: str) -> bytes:
     return text.getvalue().encode()
 
 
+@functools.cache
+def parquet_file(code: str) -> bytes:
+    """Give the file of such a run in one process, seen to hold the rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = script(Path(folder), code)
+        request = make_request(
+            Path(folder),
+            text,
+            files=FILES,
+            size=5,
+            target="inline",
+            append_row_format="parquet",
+            **NAME,
+        )
+        data = run_request(request).output
+    file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+    groups = [file.read_row_group(n).to_pylist() for n in range(file.num_row_groups)]
+    assert groups == [ROWS[n : n + 5] for n in range(0, FILES, 5)]
+    return data
+
+
 @pytest.mark.parametrize("code", [LISTS, FRAMES], ids=["lists", "frames"])
-@pytest.mark.parametrize("name", ["csv", "jsonl"])
+@pytest.mark.parametrize("name", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize(
     ("target", "processes", "kill"),
     [("inline", 1, ""), (None, 1, "yes"), (None, 4, "yes")],
     ids=["inline", "one", "four"],
 )
 def test_the_same_bytes_wherever_it_runs(tmp_path, code, name, target, processes, kill):
-    code = script(tmp_path, code, kill)
     values = {"process_count_per_node": processes, "append_row_format": name}
+    text = script(tmp_path, code, kill)
     run = run_request(
-        make_request(tmp_path, code, files=FILES, size=5, target=target, **values, **NAME)
+        make_request(tmp_path, text, files=FILES, size=5, target=target, **values, **NAME)
     )
     assert run.report.status is RunStatus.COMPLETED
     assert (run.report.items_succeeded, run.report.retried > 0) == (FILES, bool(kill))
-    assert run.output == expected(name)
+    assert run.output == expected(name, code)
     assert run.report.warnings == ()
 
 
 @pytest.mark.parametrize("point", ["journalled:2", "finalizing"])
-@pytest.mark.parametrize("name", ["csv", "jsonl"])
+@pytest.mark.parametrize("name", ["csv", "jsonl", "parquet"])
 def test_the_same_bytes_when_the_driver_was_killed(tmp_path, name, point):
     code = script(tmp_path, LISTS)
     request = make_request(
@@ -129,3 +153,39 @@ def test_a_result_that_the_format_cannot_hold_fails_its_mini_batch(tmp_path):
     assert run.output == b"2.0\n4.0\n"
     message = run.report.errors[0].message
     assert "run() returned a value of type set, {1, 2}, which JSON can't hold" in message
+
+
+def test_a_parquet_file_has_one_schema_or_the_run_says_which_mini_batches_differ(tmp_path):
+    code = """
+    def run(mini_batch):
+        n = int(open(mini_batch[0]).read())
+        return [{"n": n if n < 3 else n / 2, "note": None}]
+    """
+    run = run_request(
+        make_request(tmp_path, code, files=5, target="inline", append_row_format="parquet")
+    )
+    assert run.report.status is RunStatus.FAILED
+    assert run.report.sentence.startswith(
+        "run() returned other columns for mini-batch 3 than for mini-batch 0, and a Parquet file "
+        "has the same in all its row groups: column 'n' is double in 3, int64 in 0. Give each "
+    )
+    assert run.output is None
+
+
+def test_a_column_of_nulls_takes_the_type_of_other_mini_batches(tmp_path):
+    code = """
+    def run(mini_batch):
+        n = int(open(mini_batch[0]).read())
+        return [{"a": "text" if n == 1 else None, "b": True if n == 2 else None, "c": None}]
+    """
+    run = run_request(
+        make_request(tmp_path, code, files=3, target="inline", append_row_format="parquet")
+    )
+    assert run.report.status is RunStatus.COMPLETED
+    file = pq.ParquetFile(io.BytesIO(run.output))
+    assert [str(field.type) for field in file.schema_arrow] == ["string", "bool", "null"]
+    assert file.read().to_pylist() == [
+        {"a": None, "b": None, "c": None},
+        {"a": "text", "b": None, "c": None},
+        {"a": None, "b": True, "c": None},
+    ]

@@ -1,14 +1,19 @@
+import io
 import os
 import threading
 import traceback
 import zlib
 
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskrun.errors import StorageError
+from daskrun.errors import StorageError, WrongResultError
 from daskrun.output import entries
+from daskrun.output.formats import encoder_of, heads_of
 from daskrun.output.object_finalize import ObjectFinalizer
 from daskrun.output.part import ObjectPart
 from daskrun.output.pieces import PieceCutter, Slice
@@ -99,9 +104,9 @@ def test_ten_thousand_pieces_hold_terabytes():
 class Run:
     """Parts as script processes write them, and the finalizer, on a store."""
 
-    def __init__(self, url, options, spool):
+    def __init__(self, url, options, spool, heads=None):
         self.folder = open_url_folder(f"{url}/out", options)
-        self.finalizer = ObjectFinalizer(self.folder, PARTS, "rows.txt")
+        self.finalizer = ObjectFinalizer(self.folder, PARTS, "rows.txt", heads)
         self.part = ObjectPart(f"{url}/out/{PARTS}", options, "p-", spool)
 
     def add(self, index, rows, head=0, crc=None, sync=True):
@@ -387,3 +392,60 @@ def test_no_traceback_shows_a_secret(tmp_path, hidden):
     with pytest.raises(StorageError, match="can't try: TypeError: 3") as caught:
         folder.patiently("try", lambda: (_ for _ in ()).throw(TypeError(3)))
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+@pytest.fixture(params=["s3", "file"])
+def parquet_run(request, tmp_path):
+    """Give a run whose rows are row groups."""
+    if request.param == "file":
+        return Run(f"file://{tmp_path}", {}, tmp_path, heads_of("parquet", None))
+    bucket = request.getfixturevalue("bucket")
+    return Run(bucket.url, bucket.options, tmp_path, heads_of("parquet", None))
+
+
+@pytest.mark.parametrize("sizes", [[3, 700_000, 5, 0, 900_000, 20, 1], [1_200_000], [2] * 30, []])
+def test_row_groups_of_every_size_become_one_parquet_file(parquet_run, sizes):
+    # up to 9.6 MB each: some are copied on the store's side, some read
+    frames = [pd.DataFrame({"n": np.random.default_rng(n).random(n)}) for n in sizes]
+    encoder = encoder_of({"format": "parquet", "settings": {}})
+    for index in reversed(range(len(sizes))):
+        data, head = encoder.encode(frames[index])
+        if not data:
+            parquet_run.finalizer.skip(index)
+            continue
+        parquet_run.add(index, data, head, zlib.crc32(data[head:]), sync=index % 2 == 0)
+    parquet_run.part.sync()
+    parquet_run.finalizer.finish()
+    parquet_run.finalizer.publish(overwrite=False, total=len(sizes))
+    file = pq.ParquetFile(io.BytesIO(parquet_run.output()), page_checksum_verification=True)
+    assert file.num_row_groups == len([size for size in sizes if size])
+    found = file.read().to_pandas()
+    wanted = pd.concat(frames) if frames else pd.DataFrame()
+    assert found.to_dict("list") == wanted.to_dict("list")
+
+
+def test_a_footer_of_several_pieces(parquet_run, monkeypatch):
+    monkeypatch.setattr("daskrun.output.object_finalize.piece_size", lambda _: 5 * MEGA)
+    monkeypatch.setattr("daskrun.output.footer.BLOCK", 50_000)
+    names = {f"column_{n}": n for n in range(600)}
+    data, head = encoder_of({"format": "parquet", "settings": {}}).encode([names])
+    for index in range(100):
+        parquet_run.add(index, data, head, zlib.crc32(data[head:]), sync=False)
+    parquet_run.part.sync()
+    parquet_run.finalizer.publish(overwrite=False, total=100)
+    made = parquet_run.output()
+    assert int.from_bytes(made[-8:-4], "little") > 5 * MEGA
+    assert pq.read_table(io.BytesIO(made)).to_pylist() == [names] * 100
+
+
+def test_columns_that_differ_end_the_run_and_leave_nothing(parquet_run):
+    encoder = encoder_of({"format": "parquet", "settings": {}})
+    for index, result in enumerate([[1], ["x"]]):
+        data, head = encoder.encode(result)
+        parquet_run.add(index, data, head, zlib.crc32(data[head:]))
+    with pytest.raises(
+        WrongResultError, match=r"other columns for mini-batch \d than for mini-batch"
+    ):
+        parquet_run.finalizer.publish(overwrite=False, total=2)
+    parquet_run.finalizer.abandon()
+    assert not parquet_run.folder.exists("rows.txt")

@@ -5,9 +5,10 @@ import json
 import logging
 import os
 from dataclasses import replace
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from running import OneNode, make_request, run_request
 from s3 import KEY, SECRET
@@ -249,7 +250,7 @@ def test_rows_that_were_not_put_when_their_process_died_are_handed_back(tmp_path
     assert len(bucket.keys()) == 1
 
 
-@pytest.mark.parametrize("name", ["csv", "jsonl"])
+@pytest.mark.parametrize("name", ["csv", "jsonl", "parquet"])
 def test_formats_on_s3(work, bucket, cloud, name):
     (work.path / "score.py").write_text(
         "import os\n\ndef run(mini_batch):\n"
@@ -260,9 +261,11 @@ def test_formats_on_s3(work, bucket, cloud, name):
     run = work.submit(step)
     assert run.wait_for_completion() == "Completed"
     path = run.get_steps()[0].get_output_data("scores").path_on_datastore
-    text = bucket.get(f"store/{path}/parallel_run_step.txt").decode()
+    data = bucket.get(f"store/{path}/parallel_run_step.txt")
     if name == "csv":
-        found = list(csv.DictReader(StringIO(text, newline="")))
+        found = list(csv.DictReader(StringIO(data.decode(), newline="")))
+    elif name == "jsonl":
+        found = [json.loads(line) for line in data.splitlines()]
     else:
-        found = [json.loads(line) for line in text.splitlines()]
+        found = pq.read_table(BytesIO(data)).to_pylist()
     assert found == [{"file": f"{n}.txt", "text": "x," * 50000} for n in range(10)]

@@ -1,0 +1,282 @@
+"""The footer of a run's Parquet file: gathered while its row groups are put together."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import StorageError, WrongResultError
+from daskrun.output.row_group import (
+    MAGIC,
+    MOST_FOOTER,
+    Frame,
+    RowGroup,
+    empty_file,
+    footer_end,
+    footer_start,
+    physical_types,
+    read_footer,
+    read_head,
+)
+from daskrun.storage.remedy import explained
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+IN_MEMORY = 8 * 2**20
+"""Bytes of metadata in memory; more wait in a file without a name."""
+BLOCK = 2**20
+"""Bytes of the footer that are given at once."""
+LARGE = 64 * 2**20
+"""Bytes from which a footer, which each reader reads whole, is warned of."""
+PLACE_SIZE = 5
+"""Bytes that a place takes in the end, about: a number of up to 34 bits."""
+WIDTH = 6
+"""Numbers that are kept of each row group."""
+MOST_SCHEMAS = 1000
+"""Schemas that are remembered with their mini-batch, to be named where another contradicts."""
+SHOWN = 10
+"""Columns that are named."""
+
+
+class Footer:
+    """Takes the heads of row groups and gives the footer; :class:`~daskrun.output.entries.Heads`.
+
+    Heads come in any order, each once. The footer is that of their mini-batches' order. All have
+    one schema, but that a column of which a row group holds only nulls has any type.
+
+    Parameters
+    ----------
+    spool
+        Folder for what is too much for memory; None: the system's for temporary files.
+    """
+
+    aside = True
+    begins = MAGIC
+
+    def __init__(self, spool: str | None = None) -> None:
+        self._spool = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=spool)  # noqa: SIM115
+        self._end = 0
+        self._length = 0
+        """Bytes of the footer, about."""
+        self._table = array("q")
+        """Of each row group: mini-batch, place in the spool, bytes there of what is open and of
+        metadata, rows, bytes of the body."""
+        self._schemas = Schemas()
+
+    def take(self, index: int, head: bytes, nbytes: int) -> bool:
+        """Take in the head of a mini-batch whose body has ``nbytes``; give False: it stays aside.
+
+        Raises
+        ------
+        WrongResultError
+            It has other columns than another, or the footer becomes too long.
+        StorageError
+            It is not what was written, or can't be kept.
+        """
+        try:
+            frame, group = read_head(head)
+        except ValueError as error:
+            raise StorageError(f"mini-batch {index}: {error}. Submit the run again.") from error
+        self._schemas.add(index, frame)
+        self._length += len(group.metadata) + len(group.open) // 13 * PLACE_SIZE
+        if self._length > MOST_FOOTER:
+            count = len(self._table) // WIDTH
+            problem = (
+                f"so many row groups ({count:,}, one for each mini-batch) that a Parquet file "
+                "can't list them. Give a larger mini_batch_size, or append_row_format='jsonl'"
+            )
+            raise WrongResultError("row groups", problem)
+        self._keep(group.open + group.metadata)
+        row = index, self._end, len(group.open), len(group.metadata), group.rows, nbytes
+        self._table.extend(row)
+        self._end += len(group.open) + len(group.metadata)
+        return False
+
+    def mark(self) -> tuple[int, int, int]:
+        """Give what :meth:`rewind` goes back to."""
+        return len(self._table), self._end, self._length
+
+    def rewind(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was taken since a mark."""
+        count, self._end, self._length = mark
+        del self._table[count:]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Whether the footer is so large that readers feel it."""
+        if self._length < LARGE:
+            return ()
+        text = (
+            f"the output's footer takes {self._length / 2**20:,.0f} MiB, for one row group of each "
+            "mini-batch, and whatever reads the file reads all of it first: a larger "
+            "mini_batch_size makes fewer"
+        )
+        return (text,)
+
+    def end(self) -> Iterator[bytes]:
+        """Give what comes behind the last body, block by block."""
+        order = self._in_order()
+        frame = self._schemas.frame()
+        types = physical_types(frame)
+        found = [footer_start(frame, sum(self._table[at + 4] for at in order), len(order))]
+        size, length, place = len(found[0]), 0, len(MAGIC)
+        for at in order:
+            found.append(self._group(at).filled(place, types))
+            place += self._table[at + 5]
+            size += len(found[-1])
+            if size >= BLOCK:
+                yield b"".join(found)
+                length += size
+                found, size = [], 0
+        length += size + len(frame.after)
+        yield b"".join((*found, frame.after, footer_end(length)))
+
+    def close(self) -> None:
+        """Forget what was taken; may be called again."""
+        self._spool.close()
+
+    def _in_order(self) -> list[int]:
+        """Give where in the table each row group is, in the order of the mini-batches."""
+        table = self._table
+        return sorted(range(0, len(table), WIDTH), key=table.__getitem__)
+
+    def _group(self, at: int) -> RowGroup:
+        _, start, places, metadata, rows, _ = self._table[at : at + WIDTH]
+        try:
+            self._spool.seek(start)
+            data = self._spool.read(places + metadata)
+        except OSError as error:
+            raise StorageError(explained("can't read what the footer is made of", error)) from error
+        return RowGroup(rows, data[:places], data[places:])
+
+    def _keep(self, data: bytes) -> None:
+        try:
+            self._spool.seek(self._end)
+            self._spool.write(data)
+        except OSError as error:
+            raise StorageError(explained("can't keep what the footer is made of", error)) from error
+
+
+class Schemas:
+    """The one schema of many row groups."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self._frame: Frame | None = None
+        self._merged: Any = None
+        self._known: list[tuple[int, Any]] = []
+        """Mini-batch and schema, of each schema that was new."""
+
+    def add(self, index: int, frame: Frame) -> None:
+        """Take in the schema of a mini-batch.
+
+        Raises
+        ------
+        WrongResultError
+            It contradicts another.
+        """
+        if frame == self._frame or (seen := hash(frame)) in self._seen:
+            return
+        if self._frame is None:
+            self._frame = frame
+            self._seen.add(hash(frame))
+            self._known.append((index, None))
+            return
+        if self._merged is None:
+            self._merged = _schema_of(self._frame)
+            self._known = [(self._known[0][0], self._merged)]
+        schema = _schema_of(frame)
+        merged = merged_schema(self._merged, schema)
+        if merged is None:
+            raise self._contradiction(index, schema)
+        self._merged = merged
+        self._seen.add(seen)
+        if len(self._known) < MOST_SCHEMAS:
+            self._known.append((index, schema))
+
+    def frame(self) -> Frame:
+        """Give the frame of the output's footer: that of all, where it is one."""
+        if self._frame is not None and self._merged is None:
+            return self._frame
+        # Made anew, so that it doesn't depend on which came first.
+        import pyarrow as pa
+
+        from daskrun.output.parquet import file_of
+
+        schema = pa.schema([]) if self._merged is None else self._merged
+        file = file_of(schema.empty_table())
+        length = int.from_bytes(file[-8:-4], "little")
+        return read_footer(file[-8 - length : -8])[0]
+
+    def _contradiction(self, index: int, schema: Any) -> WrongResultError:
+        other, against = next(
+            (each for each in self._known if merged_schema(each[1], schema) is None),
+            (self._known[0][0], self._merged),
+        )
+        what = "; ".join(_differences(schema, index, against, other))
+        problem = (
+            f"other columns for mini-batch {index} than for mini-batch {other}, and a Parquet file "
+            f"has the same in all its row groups: {what}. Give each column one type whatever its "
+            "values are, such as with frame.astype({'score': 'float64'}) or [float(x) for x in "
+            "...], and [] where a list has nothing, or write append_row_format='jsonl'"
+        )
+        return WrongResultError("columns", problem)
+
+
+def merged_schema(one: Any, other: Any) -> Any:
+    """Give the schema that two are of, None where they contradict each other."""
+    import pyarrow as pa
+
+    if one.names != other.names:
+        return None
+    kinds = [_merged_type(a.type, b.type) for a, b in zip(one, other, strict=True)]
+    if None in kinds:
+        return None
+    return pa.schema(list(zip(one.names, kinds, strict=True)))
+
+
+def _merged_type(one: Any, other: Any) -> Any:
+    import pyarrow as pa
+
+    is_ = pa.types
+    if one == other:
+        return one
+    for a, b in ((one, other), (other, one)):
+        if is_.is_null(a) and not is_.is_nested(b):
+            return b
+    if is_.is_list(one) and is_.is_list(other):
+        kind = _merged_type(one.value_type, other.value_type)
+        return None if kind is None else pa.list_(kind)
+    if is_.is_struct(one) and is_.is_struct(other):
+        fields = merged_schema(pa.schema(list(one)), pa.schema(list(other)))
+        return None if fields is None else pa.struct(list(fields))
+    return None
+
+
+def _schema_of(frame: Frame) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.read_schema(pa.BufferReader(empty_file(frame))).remove_metadata()
+
+
+def _differences(schema: Any, index: int, against: Any, other: int) -> Iterator[str]:
+    """Say of each column where two schemas differ."""
+    found = []
+    for name in dict.fromkeys([*against.names, *schema.names]):
+        here, there = (
+            str(s.field(name).type) if name in s.names else "" for s in (schema, against)
+        )
+        if not here:
+            found.append(f"column {name!r} is missing in mini-batch {index}")
+        elif not there:
+            found.append(f"column {name!r} is missing in mini-batch {other}")
+        elif _merged_type(schema.field(name).type, against.field(name).type) is None:
+            found.append(f"column {name!r} is {here} in {index}, {there} in {other}")
+    yield from found[:SHOWN]
+    if len(found) > SHOWN:
+        yield f"and {len(found) - SHOWN} more"
+    if not found:
+        yield f"columns are {schema.names} in {index}, {against.names} in {other}"

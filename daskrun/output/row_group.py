@@ -1,0 +1,219 @@
+"""A row group on its way from the script process that made it to the one Parquet file of a run.
+
+What a script process writes for a mini-batch is *head* and *body*. The body is the row group's
+bytes, as they will be in the output. The head is what the output's footer needs of it: the frame,
+which is the footer without row groups, and the row group's metadata, with all numbers open that
+depend on where in the output the body will be.
+"""
+
+from __future__ import annotations
+
+import zlib
+from struct import Struct, error, iter_unpack
+from typing import NamedTuple
+
+from daskrun.output.thrift import (
+    I64,
+    LIST,
+    STRUCT,
+    Elements,
+    Field,
+    Open,
+    Template,
+    list_head,
+    packed,
+    read_struct,
+)
+
+MAGIC = b"PAR1"
+TAIL = 8
+"""Bytes behind a footer: its length, and the magic."""
+MOST_FOOTER = 2**31 - 1
+"""Bytes of a footer: what readers can count."""
+
+# The fields of parquet.thrift that are looked at, by their numbers.
+_FILE_ROWS, _FILE_GROUPS = 3, 4
+_GROUP_COLUMNS, _GROUP_ROWS, _GROUP_OFFSET, _GROUP_ORDINAL = 1, 3, 5, 7
+_CHUNK_OFFSET, _CHUNK_META = 2, 3
+_CHUNK_INDEXES = frozenset({4, 5, 6, 7})
+_META_TYPE = 1
+_META_OFFSETS = frozenset({9, 10, 11})
+_META_BLOOM = frozenset({14, 15})
+_SCHEMA, _ELEMENT_TYPE = 2, 1
+
+PLACE, TYPE = 0, 1
+"""What is open in metadata: a place in the output; the physical type of a column of nulls."""
+_HEAD = Struct("<IIIIIQ")
+"""CRC-32 of the rest, bytes of the frame's two halves, count of open numbers, bytes of metadata,
+rows."""
+_OPEN = Struct("<IBq")
+
+
+class Frame(NamedTuple):
+    """A footer without what it says of row groups."""
+
+    before: bytes
+    """Up to the number of rows."""
+    after: bytes
+    """From behind the row groups on."""
+
+
+class RowGroup(NamedTuple):
+    """What a footer says of one row group."""
+
+    rows: int
+    open: bytes
+    """What is open in the metadata: :data:`_OPEN` each."""
+    metadata: bytes
+
+    def filled(self, place: int, types: list[int]) -> bytes:
+        """Give the metadata of a row group.
+
+        Parameters
+        ----------
+        place
+            Where in the output its bytes begin.
+        types
+            The physical types of the output's columns.
+        """
+        metadata, done, found = self.metadata, 0, []
+        for at, what, value in iter_unpack(_OPEN.format, self.open):
+            found.append(metadata[done:at])
+            found.append(packed(place + value if what == PLACE else types[value]))
+            done = at
+        found.append(metadata[done:])
+        return b"".join(found)
+
+
+def row_group_of(file: bytes, nulls: frozenset[int]) -> tuple[bytes, int]:
+    """Give head and body of a Parquet file's one row group, and the length of the head.
+
+    Parameters
+    ----------
+    file
+        Whole.
+    nulls
+        The numbers of its columns that have no value, and will have whatever type those of other
+        row groups have.
+
+    Raises
+    ------
+    ValueError
+        It is no such file.
+    """
+    start = len(file) - TAIL - int.from_bytes(file[-TAIL:-4], "little")
+    frame, groups = read_footer(file[start:-TAIL])
+    if len(groups) != 1:
+        raise ValueError(f"a Parquet file of {len(groups)} row groups, where one is expected")
+    group = groups[0]
+    template = Template()
+    template.struct(_opened(group, nulls))
+    rows = next(each.value for each in group if each.id == _GROUP_ROWS)
+    places = b"".join(_OPEN.pack(*each) for each in template.open)
+    rest = b"".join((*frame, places, template.data))
+    sizes = len(frame.before), len(frame.after), len(template.open), len(template.data), rows
+    head = _HEAD.pack(zlib.crc32(rest, zlib.crc32(_HEAD.pack(0, *sizes))), *sizes) + rest
+    return b"".join((head, memoryview(file)[len(MAGIC) : start])), len(head)
+
+
+def read_head(head: bytes) -> tuple[Frame, RowGroup]:
+    """Give what a head holds.
+
+    Raises
+    ------
+    ValueError
+        It is not what was written.
+    """
+    try:
+        crc, before, after, places, metadata, rows = _HEAD.unpack_from(head)
+    except error:
+        raise ValueError("the head of a row group is cut off") from None
+    sizes = before, after, places, metadata, rows
+    if zlib.crc32(memoryview(head)[_HEAD.size :], zlib.crc32(_HEAD.pack(0, *sizes))) != crc:
+        raise ValueError("the head of a row group has another CRC than it was written with")
+    parts, at = [], _HEAD.size
+    for size in (before, after, places * _OPEN.size, metadata):
+        parts.append(head[at : at + size])
+        at += size
+    return Frame(*parts[:2]), RowGroup(rows, *parts[2:])
+
+
+def read_footer(footer: bytes) -> tuple[Frame, list[list[Field]]]:
+    """Give the frame of a footer, and the metadata of its row groups."""
+    fields, _ = read_struct(footer)
+    by_id = {each.id: each for each in fields}
+    rows, groups = by_id[_FILE_ROWS], by_id[_FILE_GROUPS]
+    if (rows.kind, groups.kind) != (I64, LIST) or groups.start != rows.stop + 1:
+        raise ValueError("a Parquet footer of another layout than is known")
+    return Frame(footer[: rows.start], footer[groups.stop :]), list(groups.value.values)
+
+
+def footer_start(frame: Frame, rows: int, groups: int) -> bytes:
+    """Give what is before the metadata of the first row group."""
+    list_field = bytes([(_FILE_GROUPS - _FILE_ROWS) << 4 | LIST])
+    return frame.before + packed(rows) + list_field + list_head(groups, STRUCT)
+
+
+def footer_end(length: int) -> bytes:
+    """Give what is behind a footer of so many bytes."""
+    return length.to_bytes(4, "little") + MAGIC
+
+
+def empty_file(frame: Frame) -> bytes:
+    """Give a Parquet file without rows, for what reads its schema."""
+    footer = footer_start(frame, 0, 0) + frame.after
+    return MAGIC + footer + footer_end(len(footer))
+
+
+def physical_types(frame: Frame) -> list[int]:
+    """Give the physical type of each column."""
+    fields, _ = read_struct(footer_start(frame, 0, 0) + frame.after)
+    schema = next(each.value for each in fields if each.id == _SCHEMA)
+    elements = [{each.id: each.value for each in element} for element in schema.values]
+    return [each[_ELEMENT_TYPE] for each in elements if _ELEMENT_TYPE in each]  # of leaves
+
+
+def _opened(group: list[Field], nulls: frozenset[int]) -> list[Field]:
+    """Give the metadata of a row group, open where it depends on where that will be."""
+    opened = []
+    for field in group:
+        if field.id == _GROUP_ORDINAL:
+            continue  # may be left out, and has room for 32,767 only
+        if field.id == _GROUP_OFFSET:
+            field = field._replace(value=_place(field.value))
+        elif field.id == _GROUP_COLUMNS:
+            chunks = [_opened_chunk(each, n, n in nulls) for n, each in enumerate(field.value[1])]
+            field = field._replace(value=Elements(STRUCT, chunks))
+        opened.append(field)
+    return opened
+
+
+def _opened_chunk(chunk: list[Field], number: int, is_null: bool) -> list[Field]:
+    opened = []
+    for field in chunk:
+        if field.id in _CHUNK_INDEXES:
+            continue  # these indexes hold places themselves, and may be left out
+        if field.id == _CHUNK_OFFSET and field.value:  # today 0: it is of no use
+            field = field._replace(value=_place(field.value))
+        elif field.id == _CHUNK_META:
+            field = field._replace(value=_opened_meta(field.value, number, is_null))
+        opened.append(field)
+    return opened
+
+
+def _opened_meta(meta: list[Field], number: int, is_null: bool) -> list[Field]:
+    opened = []
+    for field in meta:
+        if field.id in _META_BLOOM:
+            continue
+        if field.id in _META_OFFSETS:
+            field = field._replace(value=_place(field.value))
+        elif field.id == _META_TYPE and is_null:
+            field = field._replace(value=Open(TYPE, number))
+        opened.append(field)
+    return opened
+
+
+def _place(offset: int) -> Open:
+    """Give a place relative to the body's beginning."""
+    return Open(PLACE, offset - len(MAGIC))
