@@ -159,7 +159,9 @@ def drive(place: Path, name: str) -> None:
         process_count_per_node=PROCESSES,
     )
     data = Dataset.File.from_files(str(place / "data")).as_named_input("items")
-    step = ParallelRunStep("score", config, inputs=[data], output=PipelineData("rows"))
+    step = ParallelRunStep(
+        "score", config, inputs=[data], output=PipelineData("rows"), allow_reuse=False
+    )
     experiment.submit(Pipeline(workspace, [step])).wait_for_completion()
 
 

@@ -54,7 +54,9 @@ def _pipeline(workspace: Any, place: Path, items: int, address: str) -> Any:
         run_invocation_timeout=TIMEOUT,
         run_max_try=TRIES,
     )
-    step = ParallelRunStep("soak", config, inputs=[data], output=PipelineData("rows"))
+    step = ParallelRunStep(
+        "soak", config, inputs=[data], output=PipelineData("rows"), allow_reuse=False
+    )
     return Pipeline(workspace, [step])
 
 

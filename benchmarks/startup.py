@@ -62,7 +62,9 @@ def measure() -> dict[str, Any]:
             process_count_per_node=2,
         )
         output = daskrun.PipelineData("times")
-        step = daskrun.ParallelRunStep("startup", config, inputs=[data], output=output)
+        step = daskrun.ParallelRunStep(
+            "startup", config, inputs=[data], output=output, allow_reuse=False
+        )
         pipeline = daskrun.Pipeline(workspace, [step])
         submitted = time.time()
         run = daskrun.Experiment(workspace, "startup").submit(pipeline)

@@ -101,7 +101,7 @@ def identity_of(folder: RunFolder, recipe: Recipe, plan: Plan) -> dict[str, Any]
         "arguments": {str(n): each for n, each in enumerate(settings["arguments"])},
         "inputs": input_digests(plan, without=snapshot),
         "side_inputs": {
-            each.name: each.fingerprint() for each in getattr(recipe, "side_inputs", ())
+            each.name: f"{each.mode} {each.dataset.fingerprint()}" for each in recipe.side_inputs
         },
         "environment": {
             "python": story["python"],
@@ -213,10 +213,7 @@ def _unsure(folder: RunFolder, recipe: Recipe) -> str:
     """Say why it can't be known whether results would be the same, ``""`` where it can."""
     if not folder.story()["outputs"]:
         return "the step has no output that could be used"
-    used = [
-        *recipe.inputs,
-        *((each.name, each.dataset) for each in getattr(recipe, "side_inputs", ())),
-    ]
+    used = [*recipe.inputs, *((each.name, each.dataset) for each in recipe.side_inputs)]
     for name, each in used:
         source = getattr(each, "source", None)
         if getattr(source, "changes_unseen", False):
