@@ -99,7 +99,6 @@ _SENTENCES = {
         "azureml.core.environment.RGitHubPackage",
         "azureml.core.environment.RSection",
         "azureml.core.environment.SparkPackage",
-        "azureml.core.environment.SparkSection",
         "azureml.core.runconfig.SparkConfiguration",
         "azureml.pipeline.steps.RScriptStep",
         "azureml.pipeline.steps.SynapseSparkStep",
@@ -155,7 +154,7 @@ _SENTENCES = {
         "azureml.pipeline.core.ScheduleRecurrence",
         "azureml.pipeline.core.schedule",
     ),
-    "steps run in the order that their data gives, else in that of the list. Write "
+    "steps run when those that they use or wait for have run. Write second.run_after(first), and "
     "Pipeline(ws, steps=[first, second]).": (
         "azureml.pipeline.core.StepSequence",
         "azureml.pipeline.core.builder.StepSequence",
@@ -169,8 +168,6 @@ _SENTENCES = {
         "azureml.pipeline.core.OutputPortBinding",
         "azureml.pipeline.core.OutputPortDef",
         "azureml.pipeline.core.PipelineDraft",
-        "azureml.pipeline.core.PipelineStep",
-        "azureml.pipeline.core.builder.PipelineStep",
         "azureml.pipeline.core.graph.InputPortBinding",
         "azureml.pipeline.core.graph.OutputPortBinding",
         "azureml.pipeline.core.module",

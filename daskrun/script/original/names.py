@@ -41,13 +41,11 @@ _SAME = {
     "azureml.data.tabular_dataset": "TabularDataset",
     "azureml.exceptions": "ComputeTargetException",
     "azureml.pipeline": "",
-    "azureml.pipeline.core": (
-        "Pipeline PipelineData PipelineParameter PipelineRun PublishedPipeline StepRun"
-    ),
+    "azureml.pipeline.core": ("Pipeline PipelineData PipelineParameter PublishedPipeline"),
     "azureml.pipeline.core.builder": "PipelineData",
     "azureml.pipeline.core.graph": "PipelineParameter PublishedPipeline",
     "azureml.pipeline.core.pipeline": "Pipeline",
-    "azureml.pipeline.core.run": "PipelineRun StepRun",
+    "azureml.pipeline.core.run": "",
     "azureml.pipeline.steps": "ParallelRunConfig ParallelRunStep PythonScriptStep",
     "azureml.pipeline.steps.parallel_run_config": "ParallelRunConfig",
     "azureml.pipeline.steps.parallel_run_step": "ParallelRunStep",
@@ -72,6 +70,7 @@ _OTHERS = {
     "azureml.core.environment": {
         "DockerSection": "daskrun.workspace.environment:DockerSection",
         "PythonSection": "daskrun.workspace.environment:PythonSection",
+        "SparkSection": "daskrun.workspace.environment:SparkSection",
     },
     "azureml.core.workspace": {"Workspace": "daskrun.workspace.original:Workspace"},
     "azureml.data.abstract_dataset": {
@@ -104,10 +103,16 @@ _OTHERS = {
         "WorkspaceException": "daskrun:WorkspaceError",
     },
     "azureml.pipeline.core": {
+        "PipelineRun": "daskrun.pipeline.run:PipelineRun",
+        "PipelineStep": "daskrun.pipeline.base:PipelineStep",
         "PortDataReference": "daskrun.pipeline.data:PortDataReference",
+        "StepRun": "daskrun.pipeline.run:StepRun",
     },
+    "azureml.pipeline.core.builder": {"PipelineStep": "daskrun.pipeline.base:PipelineStep"},
     "azureml.pipeline.core.run": {
+        "PipelineRun": "daskrun.pipeline.run:PipelineRun",
         "PortDataReference": "daskrun.pipeline.data:PortDataReference",
+        "StepRun": "daskrun.pipeline.run:StepRun",
     },
 }
 """By module, names that stand for something else, ``module:name``."""
