@@ -43,7 +43,10 @@ class ListedPlan(Protocol):
 
 
 def keep_listings(folder: Path, plan: Plan) -> None:
-    """Keep names, sizes and times of the files that a plan is of; those that are kept stay.
+    """Keep names, sizes and times of the files that a plan is of.
+
+    What is kept stays once the run has begun, with just that plan. Before, it is of a driver that
+    was killed, and the data may be other by now.
 
     Parameters
     ----------
@@ -55,12 +58,12 @@ def keep_listings(folder: Path, plan: Plan) -> None:
     StorageError
         They can't be written.
     """
-    listed = cast("ListedPlan", plan)
+    listed, begun = cast("ListedPlan", plan), _begun_with(folder) is not None
     try:
         (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
         for number, (each, table) in enumerate(zip(listed.inputs, listed.tables, strict=True)):
             path = folder / FOLDER / str(number)
-            if not path.exists():
+            if not begun or not path.exists():
                 head = json.dumps(_head(each)).encode() + b"\n"
                 write_whole(path, zlib.compress(head + table.to_bytes(), LEVEL), mode=0o600)
     except OSError as error:
@@ -85,9 +88,7 @@ def check_unchanged(folder: RunFolder, plan: Plan) -> None:
     ResumeError
         It is another; the message names what has changed.
     """
-    journal = folder.path / "journal"
-    first = next(iter(Journal.read(journal)), None) if journal.exists() else None
-    if first is None or first["plan"] == plan.fingerprint():
+    if _begun_with(folder.path) in (None, plan.fingerprint()):
         return
     found = list(_changes(folder.path, cast("ListedPlan", plan)))
     what = "\n".join(f"  {text}" for text in found) or "  what it is isn't known: see the inputs"
@@ -113,6 +114,13 @@ def input_digests(plan: Plan, without: Path) -> dict[str, str]:
             table.update(digest)
             found[each.name] = digest.hexdigest()
     return found
+
+
+def _begun_with(folder: Path) -> str | None:
+    """Give the fingerprint of the plan that a run has begun with; None where it has not begun."""
+    journal = folder / "journal"
+    first = next(Journal.read(journal), None) if journal.exists() else None
+    return None if first is None else str(first["plan"])
 
 
 def _head(each: PlanInput) -> dict[str, Any]:

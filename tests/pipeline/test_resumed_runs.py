@@ -321,6 +321,18 @@ def test_what_has_changed_in_the_data_is_named(work, flag, what, told):
     assert not run._state.folder.is_driven()
 
 
+def test_a_change_before_the_first_record_is_none(work, flag):
+    run = failed(work, fault_while(flag))
+    (run.get_steps()[0].folder / "journal").unlink()  # as one that was killed right before it
+    change(work, "new")
+    with pytest.raises(RunFailedError):
+        run.resume().wait_for_completion()  # of the data as they are now
+    change(work, "gone")
+    with pytest.raises(ResumeError, match=r"'2\.txt'") as caught:
+        run.resume(retry_failed=True)
+    assert "77.txt" not in str(caught.value)
+
+
 def test_a_changed_column_of_a_table_is_named(work, flag):
     table = work.path / "rows.csv"
     table.write_text("a,b\n1,x\n2,y\n")
