@@ -132,3 +132,24 @@ def test_what_is_no_script_is_said(tmp_path):
         assert done.returncode == 2
         assert done.stderr.startswith("usage: python -m daskrun.azureml SCRIPT")
     assert run_as_original("--help", cwd=tmp_path).stdout.startswith("usage:")
+
+
+LEFT = """
+from azureml.core import Dataset, Experiment, Workspace
+from azureml.pipeline.core import Pipeline, PipelineData
+from azureml.pipeline.steps import ParallelRunConfig, ParallelRunStep
+
+config = ParallelRunConfig(entry_script="fails.py", error_threshold=0, output_action="append_row")
+step = ParallelRunStep("left", config, [Dataset.File.from_files("fails.py")], PipelineData("out"))
+ws = Workspace.from_config()
+Experiment(ws, "left").submit(Pipeline(ws, [step]))
+"""
+
+
+def test_a_failed_run_that_nobody_waited_for_is_the_programs_failure(program):
+    (program / "fails.py").write_text("def run(mini_batch):\n    raise ValueError('no luck')")
+    (program / "left.py").write_text(LEFT)
+    done = run_as_original("left.py", cwd=program, check=False)
+    assert done.returncode == 1
+    assert "the script has ended; waiting for run" in done.stderr
+    assert "no luck" in done.stderr

@@ -179,10 +179,11 @@ def _real_core() -> bool:
 def _find_installed(fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
     """Have the other finders of this process look for a module."""
     for finder in sys.meta_path:
-        if not isinstance(finder, OriginalFinder):
-            spec = finder.find_spec(fullname, path)
-            if spec is not None:
-                return spec
+        if isinstance(finder, OriginalFinder) or not hasattr(finder, "find_spec"):
+            continue
+        spec = finder.find_spec(fullname, path)
+        if spec is not None:
+            return spec
     return None
 
 
