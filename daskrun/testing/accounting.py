@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, StorageError
-from daskrun.pipeline.run import PipelineRun, StepRun, SubmittedRun
+from daskrun.pipeline.run import PipelineRun, StepRun
+from daskrun.pipeline.submitted import SubmittedRun
 from daskrun.storage.journal import Journal
 from daskrun.storage.urls import is_url
 from daskrun.testing.joined import Difference, Rows, compare

@@ -49,6 +49,7 @@ def work(tmp_path, monkeypatch):
             inputs or [DatasetConsumptionConfig("files", files).as_mount()],
             PipelineData(output) if isinstance(output, str) else output,
             arguments=arguments,
+            allow_reuse=False,  # what is tested is what runs
         )
 
     def submit(*steps, parameters=None, **settings):
