@@ -10,6 +10,16 @@ ASIDE = "_daskrun"
 
 
 @dataclass(frozen=True)
+class NodePath:
+    """Stands among a script's arguments for a path that is known on its node only."""
+
+    kind: str
+    """``input``: of a step's input or side input; ``output``: of what the step writes."""
+    name: str
+    """The input's or output's."""
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """Settings of one step run; times in seconds.
 
@@ -65,8 +75,8 @@ class RunSettings:
     """Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``."""
     overwrite: bool = False
     """Replace an existing output file instead of refusing."""
-    arguments: tuple[str, ...] = ()
-    """The user's arguments, as the script sees them in ``sys.argv[1:]``."""
+    arguments: tuple[str | NodePath, ...] = ()
+    """The user's arguments, as the script sees them in ``sys.argv[1:]``, paths put in."""
     append_row_settings: dict[str, Any] = field(default_factory=dict)
     """What ``parallel_run_step.settings.json`` beside the script says for ``append_row``."""
 

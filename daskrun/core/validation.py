@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from daskrun.core.settings import ASIDE, RunSettings
+from daskrun.core.settings import ASIDE, NodePath, RunSettings
 from daskrun.errors import SettingsError
 
 SIZE = re.compile(r"(\d+)(?:([kmg])b)?", re.ASCII | re.IGNORECASE)
@@ -275,10 +275,10 @@ def _variables(value: Any) -> dict[str, str]:
     return {name: str(text) for name, text in value.items()}
 
 
-def _arguments(value: Any) -> tuple[str, ...]:
+def _arguments(value: Any) -> tuple[str | NodePath, ...]:
     if isinstance(value, str) or not isinstance(value, list | tuple):
         raise ValueError("is not a list. Write arguments=['--model', 'mnist'].")  # noqa: TRY004
-    return tuple(str(item) for item in value)
+    return tuple(item if isinstance(item, NodePath) else str(item) for item in value)
 
 
 def _lines(value: Any) -> tuple[str, ...]:

@@ -95,7 +95,8 @@ def check_files(elements: Sequence[PathElement], folder: str) -> Listing:
     return Listing(first[0], PathTable([first[1]]), options is not None, options or {})
 
 
-def _location(element: PathElement) -> str:
+def location(element: PathElement) -> str:
+    """Give the path or URL that an element of ``path`` means."""
     if isinstance(element, DataPath):
         return element.place.url(element.relative)
     return element
@@ -123,10 +124,10 @@ def _one_place(elements: Sequence[PathElement]) -> dict[str, Any] | None:
 
 def _kind(element: PathElement) -> tuple[tuple[str, str] | None, dict[str, Any]]:
     """Give what URLs must share to have one root; None for a local path."""
-    location = _location(element)
-    if not is_url(location):
+    where = location(element)
+    if not is_url(where):
         return None, {}
-    parts = split_url(location)
+    parts = split_url(where)
     options = element.place.storage_options if isinstance(element, DataPath) else {}
     return (parts.head, parts.tail), dict(options)
 
@@ -136,13 +137,13 @@ def _find(
 ) -> Iterator[Found]:
     if options is None:
         for element in elements:
-            yield find_local(local_path(_location(element), folder), element)
+            yield find_local(local_path(location(element), folder), element)
         return
     if len(elements) == 1:
-        yield find_remote(_location(elements[0]), options, shown(elements[0]))
+        yield find_remote(location(elements[0]), options, shown(elements[0]))
         return
     with ThreadPoolExecutor(_THREADS, "daskrun-listing") as pool:
-        yield from pool.map(lambda e: find_remote(_location(e), options, shown(e)), elements)
+        yield from pool.map(lambda e: find_remote(location(e), options, shown(e)), elements)
 
 
 def _joined(found: Iterable[Found]) -> tuple[str, PathTable]:
@@ -179,4 +180,4 @@ def _joined_remote(
         return f"/{inside}" if inside else ""
 
     root, table = _joined((path(root), rows) for root, rows in found)
-    return split_url(_location(elements[0])).at(root[1:]), table
+    return split_url(location(elements[0])).at(root[1:]), table

@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.settings import NodePath
 from daskrun.output.place import output_place
 from daskrun.script.packages import needs
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
+    from daskrun.core.settings import RunSettings
     from daskrun.engine.request import StepRequest
     from daskrun.output.place import OutputPlace
 
@@ -57,7 +59,9 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "inputs": [asdict(source) for source in request.plan.inputs],
         "script": script_file(request),
         "sys_path": [p for p in (str(script.snapshot), str(folder), script.extra_path) if p],
-        "argv": [script.shown_as, *settings.arguments, *compatible_arguments(request)],
+        "argv": [script.shown_as, *_arguments(settings), *compatible_arguments(request)],
+        "side_inputs": request.side_inputs,
+        "outputs": request.outputs,
         "context": {
             **request.context,
             "run_id": request.run_id,
@@ -81,6 +85,12 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "log_limit": LOG_LIMIT,
         "fetch_limit": FETCH_LIMIT,
     }
+
+
+def _arguments(settings: RunSettings) -> list[str | tuple[str, str]]:
+    """Give the user's arguments, those that the node is to put in as pairs of kind and name."""
+    given = settings.arguments
+    return [(each.kind, each.name) if isinstance(each, NodePath) else each for each in given]
 
 
 def _packages(request: StepRequest, output: str) -> dict[str, Any]:

@@ -51,6 +51,11 @@ class StepRequest:
     """Where the output goes when that is no folder; a URL may hold a password."""
     output_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """What fsspec needs to open ``output_url``; may hold secrets."""
+    side_inputs: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    """What nodes must know of each side input that is files, by name; may hold secrets."""
+    outputs: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    """Where each output of the step goes, by name: ``folder``, or ``url`` and ``options`` (of
+    fsspec); may hold secrets."""
     resumed: bool = False
     """Whether an earlier driver's journal is in ``run_folder``, to go on from."""
     retry_failed: bool = False

@@ -15,6 +15,7 @@ from daskrun.pipeline.base import CheckedStep, places_used
 from daskrun.pipeline.inputs import make_plan, size_notes, wait_for_rows, with_size
 from daskrun.pipeline.parameter import resolve_value
 from daskrun.pipeline.prepare import PreparedStep
+from daskrun.pipeline.side import look_at_sides
 from daskrun.pipeline.snapshot import Snapshot, find_code
 from daskrun.pipeline.target import NOT_INLINE, find_target, inline_note
 from daskrun.storage.urls import OWN_MEMORY
@@ -74,6 +75,7 @@ class CheckedParallelStep(CheckedStep):
                 "description": config.description,
             },
             notes=(*notes, *(text for each in planned for text in each.warnings)),
+            side_inputs=look_at_sides(step.named_side_inputs, self.given, self.settings, planned),
         )
 
 

@@ -276,6 +276,7 @@ class Experiment:
         stored = prepared.with_stored_inputs(folder.path, recipe.waits)
         no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")
         recipe = replace(recipe, inputs=stored.inputs, no_reuse=no_reuse)
+        recipe = replace(recipe, side_inputs=stored.side_inputs)
         recipe.keep(folder, self.workspace)
         return StepToRun(folder, recipe, prepared.target, stored.plan)
 

@@ -17,6 +17,7 @@ from daskrun.pipeline.data import LaterPlace
 from daskrun.pipeline.inputs import make_plan, stored
 from daskrun.pipeline.recipe import Recipe
 from daskrun.pipeline.run_output import RunOutputPlace, output_record, registrations
+from daskrun.pipeline.side import stored_sides
 from daskrun.workspace.model import model_paths
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.data import Link, StepOutput
     from daskrun.pipeline.inputs import AnyDataset
     from daskrun.pipeline.pipeline import Pipeline
+    from daskrun.pipeline.side import SideInput
     from daskrun.pipeline.snapshot import Snapshot
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.run_folder import RunFolder
@@ -59,6 +61,8 @@ class PreparedStep:
     """What else its run's story tells."""
     notes: tuple[str, ...]
     """What was asked for and is not used, in words."""
+    side_inputs: tuple[SideInput, ...] = ()
+    """What is whole on each node, parameters resolved."""
 
     def bound(self, runs: Mapping[Link, str]) -> PreparedStep:
         """Give it with the outputs of other steps among its inputs as those of their runs.
@@ -75,11 +79,12 @@ class PreparedStep:
             output = place.output
             return RunOutputPlace(self.workspace, runs[output.link], output.name)
 
-        inputs = tuple(
-            (name, with_places(each, of_run) if places_used([each], {}) else each)
-            for name, each in self.inputs
-        )
-        return replace(self, inputs=inputs)
+        def bound(dataset: AnyDataset) -> AnyDataset:
+            return with_places(dataset, of_run) if places_used([dataset], {}) else dataset
+
+        inputs = tuple((name, bound(each)) for name, each in self.inputs)
+        sides = tuple(replace(each, dataset=bound(each.dataset)) for each in self.side_inputs)
+        return replace(self, inputs=inputs, side_inputs=sides)
 
     def check_output(self, step_run_id: str) -> None:
         """See that the output can be written, or say why that can't be.
@@ -138,11 +143,12 @@ class PreparedStep:
         """
         output = self.output_folder(run_folder.name)
         aside = run_folder if output is None else output / ASIDE / run_folder.name
+        sides = stored_sides(self.side_inputs, aside / "side_inputs", self.settings, self.target)
         written = stored(self.inputs, aside / "inputs", self.settings, self.target)
         if written is None:
-            return self
+            return replace(self, side_inputs=sides)
         plan = None if waits else make_plan(written, self.settings)
-        return replace(self, inputs=tuple(written), plan=plan)
+        return replace(self, inputs=tuple(written), side_inputs=sides, plan=plan)
 
     @property
     def _roots(self) -> list[str]:
@@ -165,6 +171,11 @@ class PreparedStep:
                 {"name": name, "dataset": repr(dataset), "root": shown_url(root)}
                 | ({"registered": dataset.id} if dataset.id else {})
                 for root, (name, dataset) in zip(self._roots, self.inputs, strict=True)
+            ],
+            "side_inputs": [
+                {"name": each.name, "dataset": repr(each.dataset)}
+                | ({"registered": each.dataset.id} if each.dataset.id else {})
+                for each in self.side_inputs
             ],
             "mini_batches": plan.known if plan is not None and plan.complete else None,
             "outputs": [
@@ -206,6 +217,10 @@ class PreparedStep:
             target=self.wanted_target,
             context=context,
             after=tuple(after),
+            side_inputs=self.side_inputs,
+            outputs=tuple(
+                (each.name, *each.place(run.id, self.workspace)) for each in self.step.outputs
+            ),
             registrations=tuple(registrations(self.step.outputs)),
         )
 

@@ -7,13 +7,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.settings import ASIDE, RunSettings
+from daskrun.core.settings import ASIDE, NodePath, RunSettings
 from daskrun.data.definition import from_plain, places_of, registered_name, to_plain
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.output.place import output_place
 from daskrun.pipeline.run_output import RunOutputPlace
+from daskrun.pipeline.side import SideInput, by_name, check_whole, described, paths_asked
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.datastore import Datastore
@@ -324,6 +325,12 @@ def _place(reference: dict[str, str], own: Workspace) -> Place:
 
 def _store(reference: dict[str, str], own: Workspace) -> Datastore:
     return Datastore(_workspace(reference, own), reference["name"])
+
+
+def _where(store: Datastore, path: str) -> dict[str, Any]:
+    if store.is_local:
+        return {"folder": store.url(path)}
+    return {"url": store.url(path), "options": dict(store.storage_options)}
 
 
 def _settings(value: dict[str, Any]) -> RunSettings:

@@ -9,21 +9,25 @@ from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset import FileDataset
 from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.errors import SettingsError
+from daskrun.pipeline.arguments import flattened, resolve_arguments
 from daskrun.pipeline.base import USABLE, PipelineStep, as_consumption, places_used
 from daskrun.pipeline.check import check_parallel_step
 from daskrun.pipeline.config import ParallelRunConfig
 from daskrun.pipeline.data import StepOutput
 from daskrun.pipeline.inputs import AnyDataset, kind_problems
 from daskrun.pipeline.parameter import PipelineParameter, resolve_value
+from daskrun.pipeline.side import list_problems, named, side_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskrun.core.settings import RunSettings
+    from daskrun.core.settings import NodePath, RunSettings
     from daskrun.pipeline.base import CheckedStep
     from daskrun.workspace.workspace import Workspace
 
 SUBJECT = "ParallelRunStep"
+AnyInput = AnyDataset | DatasetConsumptionConfig | StepOutput
+"""What may be among ``inputs`` and ``side_inputs``."""
 
 
 class ParallelRunStep(PipelineStep):
@@ -42,10 +46,12 @@ class ParallelRunStep(PipelineStep):
         Where results go, a :class:`PipelineData` or :class:`OutputFileDatasetConfig`; required for
         ``append_row``.
     side_inputs
-        Reference data for every node: not possible yet.
+        Datasets, or outputs of other steps, that are whole on every node before the script is
+        imported; their paths, or rows, are ``Run.get_context().input_datasets[name]``.
     arguments
         What the entry script finds in ``sys.argv[1:]``; any text passes untouched. May hold
-        pipeline parameters.
+        pipeline parameters, lists, which become several arguments, and what is in ``inputs``,
+        ``side_inputs`` and ``output``, which becomes its path on the node.
     allow_reuse
         Whether the output of an earlier run is used, at once, where nothing that it depends on has
         changed; ``explain_reuse()`` of the run says what has.
@@ -70,9 +76,9 @@ class ParallelRunStep(PipelineStep):
         self,
         name: str,
         parallel_run_config: ParallelRunConfig,
-        inputs: Sequence[AnyDataset | DatasetConsumptionConfig | StepOutput],
+        inputs: Sequence[AnyInput],
         output: StepOutput | None = None,
-        side_inputs: Sequence[object] | None = None,
+        side_inputs: Sequence[AnyInput] | None = None,
         arguments: Sequence[object] | None = None,
         allow_reuse: bool = True,
     ) -> None:
@@ -88,6 +94,7 @@ class ParallelRunStep(PipelineStep):
         if problems:
             raise SettingsError(SUBJECT, problems)
         self.inputs = [as_consumption(each) for each in inputs]
+        self.side_inputs = [as_consumption(each) for each in side_inputs or []]
         self.arguments = list(arguments or [])
         if output is not None:
             output.link.step = self
@@ -100,21 +107,26 @@ class ParallelRunStep(PipelineStep):
     @property
     def named_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
         """The inputs with the name each has, ``input_<n>`` where none was given."""
-        inputs = [as_consumption(each) for each in self.inputs]
-        return [(each.name or f"input_{n}", each) for n, each in enumerate(inputs)]
+        return named(self.inputs, "input")
+
+    @property
+    def named_side_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
+        """The side inputs with the name each has, ``side_input_<n>`` where none was given."""
+        return named(self.side_inputs or [], "side_input")
 
     @property
     def parameters(self) -> list[PipelineParameter]:
         """The pipeline parameters it uses, those of its configuration included."""
-        inputs = [each.dataset for _, each in self.named_inputs]
-        values = [*self.parallel_run_config.parameters, *inputs, *(self.arguments or [])]
+        used = [each.dataset for _, each in (*self.named_inputs, *self.named_side_inputs)]
+        arguments = flattened(self.arguments or [])
+        values = [*self.parallel_run_config.parameters, *used, *arguments]
         return [value for value in values if isinstance(value, PipelineParameter)]
 
     def resolve(
         self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any]
     ) -> RunSettings:
         """Give the settings of a run of this step, with the values given for parameters."""
-        arguments = tuple(str(resolve_value(each, given)) for each in self.arguments or [])
+        arguments, _ = self._resolved_arguments(given)
         extra = {"arguments": arguments, "append_row_settings": append_row_settings}
         return self.parallel_run_config.resolve(given, extra)
 
@@ -125,7 +137,7 @@ class ParallelRunStep(PipelineStep):
         return check_parallel_step(self, workspace, given, problems)
 
     def _used(self) -> list[object]:
-        return [*(each for _, each in self.named_inputs)]
+        return [each for _, each in (*self.named_inputs, *self.named_side_inputs)]
 
     def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
         """Say everything that is wrong with it as it is now.
@@ -142,13 +154,8 @@ class ParallelRunStep(PipelineStep):
                 f"parallel_run_config={self.parallel_run_config!r} is not a ParallelRunConfig. "
                 "Write parallel_run_config=ParallelRunConfig(...)."
             )
-        problems += self._input_problems(given) + self._output_problems()
+        problems += self._data_problems(given) + self._output_problems()
         problems += self._argument_problems(given)
-        if self.side_inputs:
-            problems.append(
-                f"side_inputs={list(self.side_inputs)!r}: side inputs are not possible yet. Leave "
-                "them out, and give paths that every node can read in arguments=[...]."
-            )
         if not isinstance(self.allow_reuse, bool):
             problems.append(f"allow_reuse={self.allow_reuse!r} is not one. Write True or False.")
         return problems
@@ -173,16 +180,21 @@ class ParallelRunStep(PipelineStep):
                 )
         if not problems:
             problems += same_name_problems("inputs", [name for name, _ in self.named_inputs])
-            problems += self._circle_problems()
             problems += self._kind_problems(given)
         return problems
 
-    def _circle_problems(self) -> list[str]:
-        links = [place.output.link for place in places_used(self._used(), {})]
+    def _data_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+        """Check the inputs and side inputs, and what can only be said of all of them."""
+        found = self._input_problems(given) + list_problems("side_inputs", self.side_inputs)
+        if found:
+            return found
+        names = {name for name, _ in self.named_inputs}
+        found += side_problems(self.named_side_inputs, names, given)
+        links = [place.output.link for place in places_used(self._used(), given or {})]
         if isinstance(self.output, StepOutput) and self.output.link in links:
             name = self.output.name
-            return [f"inputs has output {name!r} of the step itself. Give it another output."]
-        return []
+            found.append(f"inputs has output {name!r} of the step itself. Give it another output.")
+        return found
 
     def _kind_problems(self, given: Mapping[str, Any] | None) -> list[str]:
         """Check the kinds of the inputs; those that are parameters only when they are given."""
@@ -212,16 +224,18 @@ class ParallelRunStep(PipelineStep):
             return [
                 f"arguments={self.arguments!r} is not a list. Write arguments=['--model', 'mnist']."
             ]
-        problems = []
-        for number, each in enumerate(self.arguments):
-            value = each if given is None else resolve_value(each, given)
-            if isinstance(value, USABLE):
-                of = f" (of parameter {each.name!r})" if isinstance(each, PipelineParameter) else ""
-                problems.append(
-                    f"arguments[{number}]={value!r}{of}: a dataset's path can't be an argument "
-                    "yet. Write a path that every node can read."
-                )
-        return problems
+        return self._resolved_arguments(given)[1]
+
+    def _resolved_arguments(
+        self, given: Mapping[str, Any] | None
+    ) -> tuple[list[str | NodePath], list[str]]:
+        """Give the arguments of the script, and what is wrong with them."""
+        if self._data_problems(given):
+            return [], []  # what they speak of isn't known
+        names = [name for name, _ in (*self.named_inputs, *self.named_side_inputs)]
+        used = zip(names, [*self.inputs, *(self.side_inputs or [])], strict=True)
+        outputs = [each for each in self.outputs if isinstance(each, StepOutput)]
+        return resolve_arguments(self.arguments or [], given, list(used), outputs)
 
 
 def _shown(value: object) -> str:

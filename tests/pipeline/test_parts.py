@@ -12,6 +12,7 @@ from daskrun.pipeline.step import ParallelRunStep
 from daskrun.workspace.workspace import Workspace
 
 FILES = Dataset.File.from_files("images", validate=False)
+OTHER = Dataset.File.from_files("more", validate=False)
 
 
 def make_config(**changes):
@@ -119,9 +120,10 @@ def test_step_inputs_get_names():
         ({"inputs": [FILES.as_mount("/data")]}, "Write as_mount\\(\\) without a path"),
         ({"output": None}, "output=None with output_action='append_row'"),
         ({"output": "scores"}, "output='scores' is of type str"),
-        ({"side_inputs": [FILES]}, "side inputs are not possible yet"),
+        ({"side_inputs": FILES}, "side_inputs=.* is not a list"),
+        ({"side_inputs": ["images"]}, r"side_inputs\[0\]='images' is not a dataset"),
         ({"arguments": "--a"}, "arguments='--a' is not a list"),
-        ({"arguments": [FILES]}, r"arguments\[0\]=.* a dataset's path"),
+        ({"arguments": [OTHER]}, r"arguments\[0\]=.* the step uses no such dataset"),
         ({"allow_reuse": "no"}, "allow_reuse='no' is not one"),
         ({"config": 3}, "parallel_run_config=3 is not a ParallelRunConfig"),
     ],

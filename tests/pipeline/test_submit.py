@@ -178,9 +178,10 @@ def test_a_dataset_is_no_argument_as_a_parameters_value_either(work):
     [problem] = caught.value.problems
     assert problem == (
         "step 'score-files': arguments[1]=Dataset.File.from_files('files') (of parameter 'images')"
-        ": a dataset's path can't be an argument yet. Write a path that every node can read."
+        ": the step uses no such dataset. Give the same object in side_inputs=[...] too, to have "
+        "it on each node and its path here."
     )
-    with pytest.raises(SettingsError, match=r"of parameter 'images'\): a dataset's path"):
+    with pytest.raises(SettingsError, match=r"of parameter 'images'\): the step uses no such"):
         work.submit(step, parameters={"images": Dataset.File.from_files("files/7.txt")})
     assert no_trace(work.ws)
     work.submit(step, parameters={"images": "/images"}).wait_for_completion()
