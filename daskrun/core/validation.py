@@ -189,6 +189,15 @@ def _path(example: str) -> Rule:
     return rule
 
 
+def _interpreter(value: Any) -> str:
+    """Take a path, or the name of a program that the nodes find by themselves."""
+    example = "python_executable='/opt/env/bin/python', or None for the node's own"
+    text: str = _path(example)(value)
+    if "/" in text and not text.startswith("/"):
+        raise ValueError(f"is relative, and nodes have folders of their own. Write {example}.")
+    return text
+
+
 def _file_name(value: Any) -> str:
     example = "append_row_file_name='results.txt'"
     if not isinstance(value, str) or not value.strip():
@@ -319,9 +328,7 @@ RULES: dict[str, Rule] = {
     "environment_variables": _variables,
     "environment_name": str,
     "requirements": _lines,
-    "python_executable": _optional(
-        _path("python_executable='/opt/env/bin/python', or None for the node's own")
-    ),
+    "python_executable": _optional(_interpreter),
     "environment_timeout": _seconds("environment_timeout=1800"),
     "init_timeout": _seconds("init_timeout=600"),
     "load_timeout": _seconds("load_timeout=600"),

@@ -207,11 +207,9 @@ class ParallelRunConfig:
 
     def _packages(self, environment: Environment) -> dict[str, Any]:
         """Give the settings that an environment says."""
-        return {
-            "environment_name": environment.name,
-            "requirements": environment.requirements,
-            "python_executable": environment.interpreter or self.python_executable,
-        }
+        said = {"environment_name": environment.name, "requirements": environment.requirements}
+        python = environment.interpreter
+        return said if python is None else {**said, "python_executable": python}
 
     def python_notes(self, *, inline: bool) -> list[str]:
         """Say what was asked for of the script's Python and is not used.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script.packages import lacking
+from daskrun.storage.durable import write_whole
 from daskrun.workspace.dependencies import (
     CondaDependencies,
     read_conda,
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 KIND = "environments"
+FILE = "azureml_environment.json"
+"""The original's name for an environment in a folder."""
 OWN_PYTHON = "python"
 """``interpreter_path`` as the original has it where nothing is said."""
 
@@ -176,6 +180,36 @@ class Environment:
             )
         python = str(folder.absolute() / "bin" / "python")
         return _made(name, user_managed_dependencies=True, interpreter_path=python)
+
+    @staticmethod
+    def load_from_directory(path: str | os.PathLike[str]) -> Environment:
+        """Give what :meth:`save_to_directory` wrote.
+
+        Raises
+        ------
+        SettingsError
+            There is none in that folder.
+        WorkspaceError
+            Another version of daskrun wrote it.
+        """
+        subject = "Environment.load_from_directory"
+        value = read_or_refuse(subject, Path(path, FILE), lambda file: json.loads(file.read_text()))
+        return _from_record(value["name"], None, {"environment": value})
+
+    def save_to_directory(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
+        """Write it to a file in a folder, which is made where it is not there.
+
+        Raises
+        ------
+        SettingsError
+            There is one in that folder.
+        """
+        file = Path(path, FILE)
+        if file.exists() and not overwrite:
+            problem = f"path={str(path)!r} has {FILE} already. Pass overwrite=True, or another."
+            raise SettingsError("Environment.save_to_directory", [problem])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(self.as_record(), indent=2).encode())
 
     def register(self, workspace: Workspace) -> Environment:
         """Keep it in a workspace under its name, and give it with its version.

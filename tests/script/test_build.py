@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from running import (
 )
 from wheels import make_slow_source, make_wheel
 
-from daskrun.script import build
+from daskrun.script import build, reaper
 from daskrun.script.process import PACKAGE_ROOT
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ def test_a_build_has_a_limit_of_its_own_and_says_how_long_it_takes(tmp_path, env
         [why] = wait_for(lambda: node._told("unprepared", 1), 30)
         assert "it took longer than environment_timeout=6 s" in why
         said = node._told("preparing", 2)
-        assert said[1].startswith("building environment 'batch', 1 s")
+        assert re.match(r"building environment 'batch', \d s: \S", said[1]), said
         deep = int(started.read_text().split()[0])
         wait_for(lambda: not alive(deep), END)
     assert not [path for path in environments.iterdir() if path.is_dir()]
@@ -249,6 +250,20 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path, monkeypatch):
         assert "environment 'batch' can't be built on node000" in why
         assert str(tmp_path / "file") in why
         assert build.FOLDER in why
+
+
+def test_it_is_built_where_the_nodes_own_python_has_no_pip(tmp_path, environments, monkeypatch):
+    monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.delenv(reaper.MARK, raising=False)
+    log, wheel = tmp_path / "log.txt", str(make_wheel(tmp_path))
+    told: list[str] = []
+    asked = build.Asked("batch", None, [wheel], [], "node000", str(log), str(tmp_path))
+    python = build.find(asked, lambda kind, value: told.append(kind))
+    code = "import tiny, pip; print(tiny.VERSION)"
+    assert subprocess.check_output([python, "-c", code], text=True) == "1.0\n", log.read_text()
+    assert told == ["building"]
+    assert build.find(asked, lambda kind, value: told.append(kind)) == python
+    assert told == ["building", "note"]
 
 
 # interpreters that are there

@@ -1,6 +1,7 @@
 import pytest
 
 from daskrun import ParallelRunConfig
+from daskrun.core.validation import resolve_settings
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.workspace.dependencies import CondaDependencies
 from daskrun.workspace.environment import DEFAULT_GPU_IMAGE, Environment
@@ -256,5 +257,37 @@ def test_what_a_config_says_of_python():
     environment.python.interpreter_path = "/q"
     with pytest.raises(SettingsError, match="both say which Python is used"):
         config.resolve({})
+    environment.python.interpreter_path = "mine/bin/python"
     config.python_executable = None
+    with pytest.raises(SettingsError, match="python_executable='mine/bin/python' is relative"):
+        config.resolve({})
+    environment.python.interpreter_path = "/q"
     assert config.resolve({}).python_executable == "/q"
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("pillow", "requirements='pillow' is not a list"),
+        (["pillow", ""], "requirements=.* has '', which is no line for pip"),
+        (["a\nb"], "which is no line for pip"),
+    ],
+)
+def test_lines_that_no_run_can_be_told(value, problem):
+    with pytest.raises(SettingsError, match=problem):
+        resolve_settings({"entry_script": "x.py", "requirements": value})
+
+
+def test_a_folder_with_an_environment(tmp_path):
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies(["tiny"], ["x"])
+    environment.save_to_directory(tmp_path / "kept")
+    found = Environment.load_from_directory(tmp_path / "kept")
+    assert found.as_record() == environment.as_record()
+    with pytest.raises(SettingsError, match="has azureml_environment[.]json already"):
+        environment.save_to_directory(tmp_path / "kept")
+    environment.python.conda_dependencies.add_pip_package("other")
+    environment.save_to_directory(path=tmp_path / "kept", overwrite=True)
+    assert Environment.load_from_directory(tmp_path / "kept").requirements == ["tiny", "other"]
+    with pytest.raises(SettingsError, match="azureml_environment[.]json' can't be read"):
+        Environment.load_from_directory(tmp_path)
