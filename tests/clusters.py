@@ -6,32 +6,47 @@ import contextlib
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from forked import fork
 from running import alive, wait_for
 
 from daskrun.script.leftovers import base_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from distributed import Client
+    from forked import Process
 
-ROOT = str(Path(__file__).parents[1])
 START = 30.0
 """Seconds a process of Dask may take to be there, on a busy machine."""
 WITHOUT_DASKRUN = """
 import importlib.abc, sys
+for name in [name for name in sys.modules if name.partition(".")[0] == "daskrun"]:
+    del sys.modules[name]
 class Refuse(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] == "daskrun":
             raise ImportError("no daskrun in this environment")
 sys.meta_path.insert(0, Refuse())
 """
+METHOD = {"DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "fork"}
+"""How a nanny starts its worker: what it has imported is not imported again."""
+
+
+def _be_scheduler(*options: str) -> None:
+    from distributed.cli.dask_scheduler import main
+
+    main(options)
+
+
+def _be_worker(*options: str) -> None:
+    from distributed.cli.dask_worker import main
+
+    main(options)
 
 
 class Cluster:
@@ -50,8 +65,8 @@ class Cluster:
         self._config = config or {}
         self._logs: dict[int, Path] = {}
         self._started = 0
-        self._nannies: list[subprocess.Popen[bytes]] = []
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self._nannies: list[Process] = []
+        self.processes: list[Process] = []
         """The scheduler, then the workers, or their nannies."""
         self.processes.append(self._start_scheduler(0))
         found = wait_for(
@@ -65,14 +80,11 @@ class Cluster:
         self.processes[0] = self._start_scheduler(port)
         wait_for(lambda: "Scheduler at:" in self.log(self.processes[0]), START)
 
-    def _start_scheduler(self, port: int) -> subprocess.Popen[bytes]:
-        return self._start(
-            "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"
-        )
+    def _start_scheduler(self, port: int) -> Process:
+        options = ("--host", "127.0.0.1", "--port", str(port), "--no-dashboard")
+        return self._start(_be_scheduler, *options)
 
-    def add_worker(
-        self, *options: str, daskrun: bool = True, nanny: bool = False
-    ) -> subprocess.Popen[bytes]:
+    def add_worker(self, *options: str, daskrun: bool = True, nanny: bool = False) -> Process:
         """Start one worker and wait until the scheduler knows it."""
         if not daskrun:
             preload = self._folder / "without_daskrun.py"
@@ -84,10 +96,10 @@ class Cluster:
 
     def have_scheduler(self) -> None:
         """Start another scheduler where the one there was has died."""
-        if self.processes[0].poll() is not None:
+        if not self.processes[0].is_alive():
             self.replace_scheduler()
 
-    def have_workers(self, count: int, *, nanny: bool = False) -> list[subprocess.Popen[bytes]]:
+    def have_workers(self, count: int, *, nanny: bool = False) -> list[Process]:
         """Have this many workers, and no others; give their processes. Those there are used."""
         known = set(self.worker_pids().values())
         kept = [p for p in self.processes[1:] if known & {p.pid, *_children(p.pid)}]
@@ -101,16 +113,16 @@ class Cluster:
         wait_for(lambda: len(self.worker_pids()) == count, START)
         return self.processes[1:]
 
-    def _start_worker(self, *options: str, nanny: bool) -> subprocess.Popen[bytes]:
+    def _start_worker(self, *options: str, nanny: bool) -> Process:
         usual = ["--no-dashboard", "--nthreads", "1", "--memory-limit", "0"]
         usual += [] if nanny else ["--no-nanny"]
-        worker = self._start("worker", self.address, *usual, *options)
+        worker = self._start(_be_worker, self.address, *usual, *options)
         self.processes.append(worker)
         if nanny:
             self._nannies.append(worker)
         return worker
 
-    def _wait_for_registration(self, worker: subprocess.Popen[bytes]) -> None:
+    def _wait_for_registration(self, worker: Process) -> None:
         wait_for(lambda: "Registered to" in self.log(worker), START)
 
     @property
@@ -118,28 +130,15 @@ class Cluster:
         """Process ids of the workers."""
         return [process.pid for process in self.processes[1:]]
 
-    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+    def _start(self, command: Callable[..., object], *options: str) -> Process:
         self._started += 1
         log = self._folder / f"cluster-{self._started}.log"
-        code = "import sys; from dask.__main__ import main; sys.argv[0] = 'dask'; main()"
-        environment = {
-            **os.environ,
-            "PYTHONPATH": ROOT,
-            "TMPDIR": str(base_folder().parent),
-            **self._config,
-        }
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-c", code, *command],
-                stdout=file,
-                stderr=file,
-                cwd=self._folder,
-                env=environment,
-            )
+        variables = {"TMPDIR": str(base_folder().parent), **METHOD, **self._config}
+        process = fork(command, *options, log=log, environment=variables, folder=self._folder)
         self._logs[process.pid] = log
         return process
 
-    def log(self, process: subprocess.Popen[bytes]) -> str:
+    def log(self, process: Process) -> str:
         """Give what a process has said."""
         return self._logs[process.pid].read_text()
 
@@ -152,9 +151,9 @@ class Cluster:
             return 2 * n
 
         with self.client() as client:
-            futures = client.map(slow, range(50), pure=False, retries=5)
+            futures = client.map(slow, range(20), pure=False, retries=5)
             yield
-            assert client.gather(futures) == [2 * n for n in range(50)]
+            assert client.gather(futures) == [2 * n for n in range(20)]
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
@@ -197,14 +196,14 @@ class Cluster:
                 found += names
         return [name for name in found if name.startswith("daskrun")]
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
+    def _end(self, process: Process) -> None:
         """Kill a worker, and first its nanny, which would start it anew."""
         self.processes.remove(process)
         children = _children(process.pid)
         for pid in (process.pid, *children):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        process.wait()
+        process.join()
         wait_for(lambda: not any(alive(pid) for pid in children))
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
+from forked import get_ready
 from hypothesis import settings
 from s3 import bucket, public_bucket, s3_endpoint  # noqa: F401  (fixtures)
 
@@ -26,6 +27,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.chmod(tempfile.tempdir, 0o755)  # PostgreSQL's server is another user's
     os.environ["TMPDIR"] = tempfile.tempdir
     atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def forks() -> None:
+    """Have processes forked that need not import Dask: see ``forked.py``."""
+    get_ready()
 
 
 @pytest.fixture

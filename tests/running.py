@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from forked import fork
 
 from daskrun.core.events import BundleReturned, Event
 from daskrun.core.settings import RunSettings
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 
 ECHO = "def run(mini_batch):\n    return [open(path).read() for path in mini_batch]\n"
 """One row for each file: what is in it."""
-DRIVE = """
-import pickle, sys
-from daskrun.engine.driver import RunControl, execute
-execute(pickle.load(open(sys.argv[1], "rb")), [], RunControl())
-"""
 END = 5.0
 """Seconds within which nothing of a run may be left (DESIGN, promise 7)."""
 SLACK = 10.0
@@ -177,17 +172,16 @@ def run_request(
 
 def kill_driver_at(request: StepRequest, point: str) -> None:
     """Drive a run in a process of its own, which is killed when it reaches a point."""
-    told = request.run_folder / "request"
-    told.write_bytes(pickle.dumps(request))
-    done = subprocess.run(
-        [sys.executable, "-c", DRIVE, str(told)],
-        env={**os.environ, KILL_AT: point},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    told.unlink()
+    log = request.run_folder / "driver.log"
+    driver = fork(drive_alone, request, log=log, environment={KILL_AT: point})
+    driver.join(60)
+    assert driver.exitcode == -signal.SIGKILL, log.read_text()
+    log.unlink()
+
+
+def drive_alone(request: StepRequest) -> None:
+    """Drive a run to its end; nobody watches."""
+    execute(request, [], RunControl())
 
 
 def run_script(tmp: Path, code: str = ECHO, **options: Any) -> Finished:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.events import Event
 
-pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+pytestmark = pytest.mark.usefixtures("forks", "own_temporary_folder")
 
 HERE = str(Path(__file__).parents[1])
 
@@ -103,13 +103,13 @@ def test_a_worker_killed_in_the_middle_costs_nothing(tmp_path: Path, cluster: Cl
     def act(event: Event) -> None:
         if isinstance(event, BundleReturned) and event.process is not None:
             seen.add(event.process.node)
-            if len(seen) == 2 and victim.poll() is None:
+            if len(seen) == 2 and victim.is_alive():
                 victim.kill()
-                victim.wait()
+                victim.join()
 
     run = run_script(tmp_path, SLOW, files=80, target=cluster.address, node_count=2, act=act)
-    assert victim.poll() is not None
-    assert other.poll() is None
+    assert not victim.is_alive()
+    assert other.is_alive()
     assert run.report.status is RunStatus.COMPLETED
     assert run.output == lines(range(80))
     assert (run.report.succeeded, run.report.retried, run.report.attempts) == (80, 0, 80)
@@ -123,9 +123,9 @@ def test_a_worker_that_comes_later_takes_the_place_of_the_lost_one(
     victim = cluster.add_worker()
 
     def replace(event: Event) -> None:
-        if isinstance(event, BundleReturned) and victim.poll() is None:
+        if isinstance(event, BundleReturned) and victim.is_alive():
             victim.kill()
-            victim.wait()
+            victim.join()
             threading.Thread(target=cluster.add_worker).start()
 
     run = run_script(tmp_path, SLOW, files=30, target=cluster.address, act=replace)
@@ -247,7 +247,7 @@ def test_a_driver_killed_on_an_attached_cluster_is_cleared_away(
     with cluster.work_of_others():
         kill_a_driver(tmp_path, cluster.address)
     assert wait_for(lambda: cluster.plugins() == [])
-    assert worker.poll() is None
+    assert worker.is_alive()
     run = run_script(tmp_path, target=cluster.address)  # the cluster is as good as before
     assert run.output == lines(range(10))
 

@@ -6,6 +6,7 @@ and other people's work on the cluster goes on.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -49,13 +50,19 @@ if TYPE_CHECKING:
 
 ROWS = 60
 SCRIPT = """
-import time
+import os, time
+calls = 0
 def run(mini_batch):
-    time.sleep(0.02)
+    global calls
+    calls += 1
+    while calls > 1 and not os.path.exists({go!r}):
+        time.sleep(0.005)
     if isinstance(mini_batch, list):
         return [open(path).read() for path in mini_batch]
     return [str(n) for n in mini_batch.n]
 """
+"""A process ends one mini-batch, and those after it once it is told to go on: a fault comes while
+each process has something in hand, and nobody waits for long."""
 EACH_KIND = list(itertools.product(["files", "table"], ["append_row", "summary_only"]))
 
 
@@ -73,12 +80,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(shared: Cluster) -> Iterator[Cluster]:
+def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    monkeypatch.setattr("daskrun.engine.on_dask.LOOK", 0.1)
     shared.have_scheduler()
     shared.give_up_silent_workers_after(300)
     yield shared
     assert wait_until_nothing_is_left() == []
-    if shared.processes[0].poll() is None:
+    if shared.processes[0].is_alive():
         # where the run could not unregister them itself, its watcher does
         assert wait_for(lambda: shared.plugins() == [])
 
@@ -93,8 +101,25 @@ def run_rows(
         frame.to_csv(tmp_path / "rows.csv", index=False)
         table = Dataset.Tabular.from_delimited_files(str(tmp_path / "rows.csv"))
         plan = TablePlan([("rows", table.resolve())], 4)
+    code = code.format(go=str(tmp_path / "go"))
     request = make_request(tmp_path, code, files=ROWS, plan=plan, **options)
     return run_request(request, act=act)
+
+
+def go_on(tmp_path: Path) -> None:
+    """Let what SCRIPT has in hand end."""
+    (tmp_path / "go").touch()
+
+
+def go_on_after(tmp_path: Path, act: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Do what ``act`` does, and let SCRIPT go on once a node is lost."""
+
+    def then(event: Event) -> None:
+        act(event)
+        if isinstance(event, NodeLost):
+            go_on(tmp_path)
+
+    return then
 
 
 def check_all_rows(run: Finished, data: str = "files") -> None:
@@ -136,12 +161,18 @@ def test_a_worker_that_is_killed(tmp_path: Path, cluster: Cluster, data: str, ac
     act = Once(2, victim.kill)
     with cluster.work_of_others():
         run = run_rows(
-            tmp_path, data, act, target=cluster.address, node_count=2, output_action=action
+            tmp_path,
+            data,
+            go_on_after(tmp_path, act),
+            target=cluster.address,
+            node_count=2,
+            output_action=action,
         )
     check_all_rows(run, data)
     assert act.done
-    assert victim.wait(SLACK)
-    assert other.poll() is None
+    victim.join(SLACK)
+    assert victim.exitcode == -signal.SIGKILL
+    assert other.is_alive()
     assert len(run.watch.of(NodeLost)) == 1
 
 
@@ -150,7 +181,7 @@ def test_a_worker_that_is_killed_and_started_again_by_its_nanny(
 ) -> None:
     cluster.have_workers(1, nanny=True)
     [pid] = cluster.worker_pids().values()
-    act = Once(1, lambda: os.kill(pid, signal.SIGKILL))
+    act = go_on_after(tmp_path, Once(1, lambda: os.kill(pid, signal.SIGKILL)))
     with cluster.work_of_others():
         run = run_rows(tmp_path, "files", act, target=cluster.address)
     check_all_rows(run)
@@ -165,10 +196,9 @@ def test_all_workers_gone_at_once_and_back(tmp_path: Path, cluster: Cluster) -> 
         for pid in cluster.worker_pids().values():
             os.kill(pid, signal.SIGKILL)
 
-    act = Once(2, kill)
+    act = go_on_after(tmp_path, Once(2, kill))
     run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
     check_all_rows(run)
-    assert act.done
     assert len(run.watch.of(NodeLost)) == 2
 
 
@@ -180,6 +210,7 @@ def test_a_restart_of_the_cluster_by_somebody_else(tmp_path: Path, cluster: Clus
         with cluster.client() as client:
             client.restart()
             restarts.append(1)
+        go_on(tmp_path)
 
     thread = threading.Thread(target=restart)
     act = Once(2, thread.start)
@@ -198,7 +229,7 @@ import os, signal, time
 def run(mini_batch):
     [text] = [open(path).read() for path in mini_batch]
     if text == "5":
-        with open(f"/proc/{os.getppid()}/stat") as file:  # the keeper's parent is the worker
+        with open("/proc/%d/stat" % os.getppid()) as file:  # the keeper's parent is the worker
             os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
         time.sleep(60)
     return [text]
@@ -237,8 +268,9 @@ def test_a_busy_worker_that_is_retired(tmp_path: Path, cluster: Cluster, how: st
         threads.append(threading.Thread(target=retire))
         threads[0].start()
 
+    act = go_on_after(tmp_path, Once(2, begin))
     with cluster.work_of_others():
-        run = run_rows(tmp_path, "files", Once(2, begin), target=cluster.address, node_count=2)
+        run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
     threads[0].join()
     check_all_rows(run)
     assert len(cluster.worker_pids()) == 1
@@ -258,13 +290,8 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
     cluster.have_workers(3)
     addresses = sorted(cluster.worker_pids().items())
     victim = addresses[0][1]
-    hold, ready = tmp_path / "hold", []
-
-    def begin() -> None:
-        hold.touch()  # no mini-batch ends until the third worker has the node
-        os.kill(victim, signal.SIGSTOP)
-
-    stop = Once(2, begin)
+    ready = []
+    stop = Once(2, lambda: os.kill(victim, signal.SIGSTOP))
 
     def act(event: Event) -> None:
         stop(event)
@@ -272,18 +299,15 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
             os.kill(victim, signal.SIGCONT)
         if isinstance(event, NodeReady):
             ready.append(event.where)
-            if len(ready) == 3:
-                hold.unlink()
-
-    code = SCRIPT.replace("import time", "import os, time")
-    waits = f"    while os.path.exists({str(hold)!r}): time.sleep(0.01)\n    time.sleep"
-    code = code.replace("    time.sleep", waits)
+            if len(ready) == 3:  # nothing goes on until the third worker has the node
+                go_on(tmp_path)
 
     cluster.give_up_silent_workers_after(1)
     try:
-        run = run_rows(tmp_path, "files", act, code, target=cluster.address, node_count=2)
+        run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
     finally:
-        os.kill(victim, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGCONT)
         cluster.give_up_silent_workers_after(300)
     check_all_rows(run)
     assert stop.done
@@ -301,6 +325,7 @@ def test_a_worker_that_is_stopped_before_it_has_begun_its_node(
     cluster.have_workers(2)
     (stopped, victim), (other, _) = sorted(cluster.worker_pids().items())
     os.kill(victim, signal.SIGSTOP)
+    go_on(tmp_path)
     try:
         run = run_rows(
             tmp_path, "files", lambda _: None, target=cluster.address, shutdown_timeout=1
@@ -350,16 +375,19 @@ def test_a_keeper_that_is_killed_or_stopped(
 
         return set_limit
 
-    with cluster.client() as client:
-        client.run(patient(2.0))
+    with cluster.client() as client, cluster.work_of_others():
+        client.run(patient(1.0))
+        once = Once(1, lambda: os.kill(keepers()[0], number))
 
-    act = Once(1, lambda: os.kill(keepers()[0], number))
-    with cluster.work_of_others():
+        def act(event: Event) -> None:
+            once(event)
+            if isinstance(event, NodeLost):
+                client.run(patient(60.0))
+                go_on(tmp_path)
+
         run = run_rows(tmp_path, "files", act, target=cluster.address)
-    with cluster.client() as client:
-        client.run(patient(60.0))
     check_all_rows(run)
-    assert workers[0].poll() is None
+    assert workers[0].is_alive()
     assert [event.reason for event in run.watch.of(NodeLost)]
     assert {event.node for event in run.watch.of(NodeReady)} == {"node000"}
 
@@ -377,10 +405,11 @@ def test_a_scheduler_that_is_killed_and_the_run_resumed(
     check_nothing_was_charged(run)
     assert 0 < run.report.succeeded < ROWS
     assert run.output is None
-    wait_for(lambda: cluster.processes[1].poll() is not None)  # a worker ends with its scheduler
+    wait_for(lambda: not cluster.processes[1].is_alive())  # a worker ends with its scheduler
 
     cluster.have_scheduler()
     cluster.have_workers(1)
+    go_on(tmp_path)
     watch = Watch()
     resumed = execute(replace(run.request, resumed=True), [watch], RunControl())
     assert wait_until_nothing_is_left() == []
@@ -402,11 +431,12 @@ def test_another_scheduler_at_the_same_address_has_the_run_go_on(
 
     def kill() -> None:
         cluster.processes[0].kill()
-        cluster.processes[0].wait()
+        cluster.processes[0].join()
         threads.append(threading.Thread(target=replace))
         threads[0].start()
 
-    run = run_rows(tmp_path, "files", Once(2, kill), target=cluster.address, node_count=2)
+    act = go_on_after(tmp_path, Once(2, kill))
+    run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
     threads[0].join()
     check_all_rows(run)
     assert len(run.watch.of(NodeReady)) >= 3
@@ -419,7 +449,8 @@ def test_a_connection_that_breaks_for_a_moment(tmp_path: Path, cluster: Cluster)
         def break_it() -> None:
             client.loop.add_callback(client.scheduler_comm.abort)
 
-        run = run_rows(tmp_path, "files", Once(2, break_it), target=client, node_count=2)
+        act = go_on_after(tmp_path, Once(2, break_it))
+        run = run_rows(tmp_path, "files", act, target=client, node_count=2)
         check_all_rows(run)
         assert client.submit(sum, [1, 2]).result(timeout=SLACK) == 3
     assert any("broken" in event.reason for event in run.watch.of(NodeLost))

@@ -1,0 +1,94 @@
+"""Processes that have Dask and daskrun imported when they begin.
+
+Importing them takes a process 1.5 s of a core, which is more than most faults take. One process
+does it once and forks the others (``multiprocessing``'s fork server, which pytest is no parent of).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from multiprocessing.context import ForkServerProcess as Process
+    from pathlib import Path
+
+IMPORTED = [
+    "distributed.cli.dask_scheduler",
+    "distributed.cli.dask_worker",
+    "distributed.http.scheduler.info",
+    "distributed.http.scheduler.json",
+    "distributed.http.scheduler.missing_bokeh",
+    "daskrun.data.tabular.plan",
+    "daskrun.engine.local",
+    "daskrun.engine.on_dask",
+    "daskrun.engine.plugin",
+    "daskrun.engine.worker",
+    "pyarrow.parquet",
+    "pandas",
+]
+"""What the processes would import; one that is not here they import themselves."""
+FORKS = multiprocessing.get_context("forkserver")
+
+
+def get_ready() -> None:
+    """Start the process that forks, and wait until it can.
+
+    To be called before a test has its own temporary folder, since its socket is in that.
+    """
+    FORKS.set_forkserver_preload(IMPORTED)
+    first = FORKS.Process(target=os.getpid)
+    first.start()
+    first.join()
+
+
+def fork(
+    target: Callable[..., object],
+    *arguments: Any,
+    log: Path,
+    environment: Mapping[str, str],
+    folder: str | Path = ".",
+) -> Process:
+    """Have a function called in a process of its own.
+
+    Parameters
+    ----------
+    log
+        File for what it says.
+    environment
+        Its variables, beside those of this process.
+    folder
+        Its working directory.
+    """
+    variables = {**os.environ, **environment}
+    begin = (target, arguments, str(log), variables, str(folder))
+    log.touch()
+    process = FORKS.Process(target=_begin, args=begin, daemon=True)
+    process.start()
+    return process
+
+
+def _begin(
+    target: Callable[..., object],
+    arguments: tuple[Any, ...],
+    log: str,
+    variables: dict[str, str],
+    folder: str,
+) -> None:
+    """Become what a process started with this log, environment and folder would be."""
+    import dask
+
+    multiprocessing.current_process().daemon = False  # else a nanny could not start a process
+    with open(log, "ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    tempfile.tempdir = None
+    dask.config.refresh()
+    target(*arguments)
