@@ -109,7 +109,8 @@ class Build:
             return []
         self._pause = min(2 * self._pause, LONGEST_SILENCE)
         self._next_word = now + self._pause
-        return [("preparing", self._words(now, tail(self._log, 200).rpartition("\n")[2]))]
+        last = tail(self._log, 200).rpartition("\n")[2].strip()
+        return [("preparing", self._words(now, last))]
 
     def _words(self, now: float, last: str = "") -> str:
         words = f"building environment {self._name!r}, {now - self._began:.0f} s"

@@ -284,10 +284,10 @@ def test_a_folder_with_an_environment(tmp_path):
     environment.save_to_directory(tmp_path / "kept")
     found = Environment.load_from_directory(tmp_path / "kept")
     assert found.as_record() == environment.as_record()
-    with pytest.raises(SettingsError, match="has azureml_environment[.]json already"):
+    with pytest.raises(SettingsError, match=r"has azureml_environment\.json already"):
         environment.save_to_directory(tmp_path / "kept")
     environment.python.conda_dependencies.add_pip_package("other")
     environment.save_to_directory(path=tmp_path / "kept", overwrite=True)
     assert Environment.load_from_directory(tmp_path / "kept").requirements == ["tiny", "other"]
-    with pytest.raises(SettingsError, match="azureml_environment[.]json' can't be read"):
+    with pytest.raises(SettingsError, match=r"azureml_environment\.json' can't be read"):
         Environment.load_from_directory(tmp_path)
