@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +61,8 @@ class Connection:
         """The connection that the run's nodes and tasks were asked for over."""
         self.client: Any = None
         self.address = ""
+        self._here: tuple[Any, ...] = ()
+        """The workers, where they are in this process."""
 
     def keep(self, undo: Callable[[], object]) -> None:
         """Have ``undo`` called on close, or now where that has come already."""
@@ -71,8 +73,15 @@ class Connection:
         self._try(undo)
         raise Abandoned
 
-    def connect(self, target: Any) -> None:
+    def connect(self, target: Any, here: Iterable[Any] = ()) -> None:
         """Connect to a scheduler; a Client that is given is used and left open.
+
+        Parameters
+        ----------
+        target
+            What ``distributed.Client`` takes, or one.
+        here
+            Its workers where they are in this process, on the client's event loop.
 
         Raises
         ------
@@ -84,6 +93,7 @@ class Connection:
         client: Any = target if isinstance(target, Client) else self._new_client(Client, target)
         self.address = str(client.scheduler.addr)
         self.seen = time.monotonic()
+        self._here = tuple(here)
         self._comm = client.scheduler_comm
         self.client = client  # last: from now on the connection is looked at
 
@@ -261,6 +271,9 @@ class Connection:
     async def _result(self, future: Any, limit: float) -> Any:
         if future.status != "finished":
             return await asyncio.wait_for(future._result(), limit)  # raises what it failed with
+        for worker in self._here:
+            if future.key in worker.data:  # to have it sent would be an eighth of a bundle's cost
+                return worker.data[future.key]
         answer = await asyncio.wait_for(self.client.scheduler.gather(keys=[future.key]), limit)
         if answer["status"] != "OK":
             raise CancelledError(f"no worker has the result of {future.key} any more")

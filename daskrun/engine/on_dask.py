@@ -26,7 +26,7 @@ from daskrun.core.events import (
 from daskrun.core.outcome import ProcessInfo
 from daskrun.engine import worker as side
 from daskrun.engine.assignment import MOST_FAILURES, Assignment
-from daskrun.engine.bag import submit
+from daskrun.engine.bag import BundleBags
 from daskrun.engine.cluster import Abandoned, Connection
 from daskrun.engine.dashboard import connect_when_asked
 from daskrun.engine.dispatch import returned
@@ -121,15 +121,16 @@ class DaskDispatcher:
 
         register_pickle_by_value(plugin)
         self._plugins = plugin
-        self._task = plugin.make_task()
-        target = self._request.target
+        target, here = self._request.target, ()
         if self._local:
             from daskrun.engine.local import start_cluster
 
             target = start_cluster(self._names)
             self._cluster.keep(target.close)
+            here = tuple(target.workers.values())
             self._note(f"the Dask dashboard is at {connect_when_asked(target.scheduler)}")
-        self._cluster.connect(target)
+        self._cluster.connect(target, here)
+        self._bags = BundleBags(self._cluster.client, plugin.make_task())
 
     def _register(self) -> None:
         self._cluster.subscribe(self._hear)
@@ -317,7 +318,7 @@ class DaskDispatcher:
         self._made += 1
         name = f"bundle-{self._topic}-{self._made}"
         try:
-            return submit(self._cluster.client, self._task, name, messages, address)
+            return self._bags.submit(name, messages, address)
         except Exception:
             if self._cluster.there:
                 raise

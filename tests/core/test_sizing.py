@@ -24,7 +24,7 @@ def test_it_begins_with_one_and_one_bundle_for_each_slot() -> None:
     assert sizer.window(4, 1000) == sizer.window(4, None) == 1
 
 
-@pytest.mark.parametrize(("seconds", "size"), [(0.001, 500), (0.05, 10), (0.5, 1), (60.0, 1)])
+@pytest.mark.parametrize(("seconds", "size"), [(0.001, 1000), (0.05, 20), (0.5, 2), (60.0, 1)])
 def test_it_finds_the_size_that_takes_the_aim(seconds: float, size: int) -> None:
     assert taught(seconds).size(10**9, 2) == pytest.approx(size, abs=1)
 
