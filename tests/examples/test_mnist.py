@@ -6,45 +6,27 @@ in processes of its own, so that neither the checkout nor this process gets any 
 
 from __future__ import annotations
 
-import ast
 import csv
 import gzip
-import importlib.util
 import shutil
 import struct
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
+from walked import EXAMPLES, check_is_clean, copy_example, needs, run_notebook, run_python
 
-MNIST = Path(__file__).parents[2] / "examples" / "mnist"
-MISSING = [name for name in ("tensorflow", "sklearn") if importlib.util.find_spec(name) is None]
-needs_extra = pytest.mark.skipif(
-    bool(MISSING), reason=f"{', '.join(MISSING)} not installed: pip install 'daskrun[examples]'"
-)
+if TYPE_CHECKING:
+    from pathlib import Path
 
-
-def run_python(*arguments: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess:
-    command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=250)
-    if check:
-        assert done.returncode == 0, done.stdout + done.stderr
-    return done
-
-
-def copy_example(folder: Path) -> Path:
-    ignored = shutil.ignore_patterns("data", "models", ".daskrun", "__pycache__")
-    return Path(shutil.copytree(MNIST, folder / "mnist", ignore=ignored))
+needs_extra = needs("tensorflow", "sklearn")
 
 
 @pytest.fixture(scope="module")
 def example(tmp_path_factory) -> Path:
     """Copy the example, with its digits made and its model trained."""
-    folder = copy_example(tmp_path_factory.mktemp("example"))
+    folder = copy_example("mnist", tmp_path_factory.mktemp("example"))
     run_python("make_digits.py", cwd=folder)
     run_python("train_model.py", "data/digits", "models/digits", cwd=folder)
     return folder
@@ -72,7 +54,7 @@ def an_image(number: int) -> np.ndarray:
 
 
 def test_idx_files_with_test_digits_only_are_split(tmp_path):
-    folder, idx = copy_example(tmp_path), tmp_path / "idx"
+    folder, idx = copy_example("mnist", tmp_path), tmp_path / "idx"
     idx.mkdir()
     write_idx(idx / "t10k-images-idx3-ubyte.gz", np.stack([an_image(n) for n in range(10)]))
     write_idx(idx / "t10k-labels-idx1-ubyte.gz", np.arange(10))
@@ -94,7 +76,7 @@ def test_idx_files_with_test_digits_only_are_split(tmp_path):
 
 
 def test_idx_files_with_training_digits_are_taken_as_they_are(tmp_path):
-    folder, idx = copy_example(tmp_path), tmp_path / "idx"
+    folder, idx = copy_example("mnist", tmp_path), tmp_path / "idx"
     idx.mkdir()
     for part, numbers in (("train", [1, 2, 3]), ("t10k", [7, 8])):
         write_idx(idx / f"{part}-images-idx3-ubyte", np.stack([an_image(n) for n in numbers]))
@@ -109,7 +91,7 @@ def test_idx_files_with_training_digits_are_taken_as_they_are(tmp_path):
 
 
 def test_a_folder_without_idx_files_is_refused(tmp_path):
-    folder = copy_example(tmp_path)
+    folder = copy_example("mnist", tmp_path)
     done = run_python("make_digits.py", "--mnist-dir", tmp_path, cwd=folder, check=False)
     assert done.returncode == 1
     assert f"--mnist-dir={tmp_path} holds no t10k-images-idx3-ubyte" in done.stderr
@@ -117,7 +99,7 @@ def test_a_folder_without_idx_files_is_refused(tmp_path):
 
 
 def test_a_file_that_is_not_idx_is_refused(tmp_path):
-    folder = copy_example(tmp_path)
+    folder = copy_example("mnist", tmp_path)
     for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
         (tmp_path / name).write_text("hello")
     done = run_python("make_digits.py", "--mnist-dir", tmp_path, cwd=folder, check=False)
@@ -211,43 +193,15 @@ def test_the_script_runs_from_anywhere_and_again(example, tmp_path):
 
 
 def test_the_notebook_is_kept_without_outputs():
-    notebook = nbformat.read(MNIST / "mnist.ipynb", as_version=4)
-    nbformat.validate(notebook)
-    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    assert len(code) > 10
-    for cell in code:
-        ast.parse(cell.source)
-        assert cell.outputs == []
-        assert cell.execution_count is None
-
-
-RUN_NOTEBOOK = """
-import sys
-
-import nbclient
-import nbformat
-
-notebook = nbformat.read(sys.argv[1], as_version=4)
-nbclient.execute(notebook, timeout=200)
-nbformat.write(notebook, sys.argv[1])
-"""
+    check_is_clean(EXAMPLES / "mnist" / "mnist.ipynb", least=11)
 
 
 @needs_extra
 @pytest.mark.timeout(300)
 def test_the_notebook_runs(example):
     shutil.rmtree(example / ".daskrun", ignore_errors=True)
-    notebook = nbformat.read(example / "mnist.ipynb", as_version=4)
     check = "import sys\nassert accuracy > 0.95\nassert 'tensorflow' not in sys.modules"
-    notebook.cells.append(nbformat.v4.new_code_cell(check))
-    nbformat.write(notebook, example / "to_run.ipynb")
-
-    run_python("-c", RUN_NOTEBOOK, "to_run.ipynb", cwd=example)
-
-    done = nbformat.read(example / "to_run.ipynb", as_version=4)
-    printed = "".join(
-        output.get("text", "") for cell in done.cells for output in cell.get("outputs", [])
-    )
+    printed = run_notebook(example / "mnist.ipynb", check)
     assert "Prediction has  1000  rows" in printed
     lines = result_lines(example)[1000]
     assert accuracy(lines, read_labels(example / "data" / "digits")) > 0.95
