@@ -12,7 +12,7 @@ from daskrun.pipeline.run_output import find_output, outputs_of
 from daskrun.pipeline.submitted import SubmittedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.pipeline.data import PortDataReference
     from daskrun.pipeline.reuse import Reuse
@@ -123,9 +123,9 @@ class PipelineRun(SubmittedRun):
         """Give the runs of the steps, each after those it depends on."""
         return list(self._step_runs)
 
-    def get_children(self) -> list[StepRun]:
-        """Give the runs of the steps; the same as :meth:`get_steps`."""
-        return self.get_steps()
+    def get_children(self) -> Iterator[StepRun]:
+        """Give the runs of the steps one by one: those of :meth:`get_steps`."""
+        return iter(self.get_steps())
 
     def find_step_run(self, name: str) -> list[StepRun]:
         """Give the runs of the step of a name, as a list of one.
