@@ -49,6 +49,8 @@ class Pretender:
     them. One row for each mini-batch goes into a part, for the output to be made of.
     """
 
+    obstacle = ""
+
     def __init__(self, parts: Path) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self.seconds = 0.0

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from daskrun.engine.pulse import NO_TASKS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+IDLE = frozenset({"paused", "closing_gracefully", "closing", "closed"})
+"""States of a worker in which Dask gives it no tasks; one that joins is none of these."""
 MOST_FAILURES = 3
 """Dask tasks in a row that may fail on a worker before it is given up."""
 
@@ -35,12 +39,25 @@ class Assignment:
         """Addresses of workers that were asked to begin a node and have not answered."""
         self._failures: dict[str, int] = {}
         """Address -> tasks in a row that failed there."""
+        self._idle: list[str] = []
+        """Addresses of workers that could have a node if Dask gave them tasks."""
+        self._obstacle = ""
 
     @property
     def addresses(self) -> list[str]:
         """Addresses of the workers that have a node."""
         with self._lock:
             return list(self._addresses.values())
+
+    @property
+    def idle(self) -> list[str]:
+        """Addresses of the workers that could have a node if Dask gave them tasks."""
+        return list(self._idle)
+
+    @property
+    def obstacle(self) -> str:
+        """What was in the way of nodes when they were last chosen; ``""`` where nothing was."""
+        return self._obstacle
 
     @property
     def missing(self) -> int:
@@ -65,7 +82,13 @@ class Assignment:
             Node and address of each that is to be begun.
         """
         with self._lock:
-            free = self._free(workers)
+            untaken = self._free(workers)
+            self._idle = [a for a in untaken if workers[a].get("status") in IDLE]
+            free = [a for a in untaken if a not in self._idle]
+            self._obstacle = "" if workers else "the cluster has no Dask worker"
+            if self._idle and not free:
+                each, more = self._idle[0], len(self._idle) - 1
+                self._obstacle = f"worker {each} {NO_TASKS}" + (f"; {more} more" if more else "")
             missing = [n for n in self._names if n not in self._addresses]
             if self._local:
                 by_name = {str(workers[a]["name"]): a for a in free}

@@ -27,6 +27,8 @@ GONE_LIMIT = 10.0
 """Seconds for which the connection to the scheduler may be broken."""
 QUICK_CLOSE = 6.0
 """Seconds that unregistering may take when the run was stopped: a stopped worker answers never."""
+SILENT_CLOSE = 0.5
+"""Seconds that it may take where the scheduler did not answer before, for either plugin."""
 
 
 class Abandoned(Exception):  # noqa: N818  (not an error: the run ended while it was connecting)
@@ -289,10 +291,19 @@ class Connection:
         if futures:
             self.client.loop.add_callback(cancel)
 
-    def close(self, *, quick: bool) -> None:
-        """Take back everything, what was made last first; ``quick`` where the run was stopped."""
+    def close(self, *, quick: bool, silent: bool = False) -> None:
+        """Take back everything, what was made last first.
+
+        Parameters
+        ----------
+        quick
+            Whether the run was stopped.
+        silent
+            Whether the scheduler does not answer: its watcher clears the run when it wakes up.
+        """
         if quick:
-            self._close_limit = min(self._close_limit, QUICK_CLOSE)
+            limit = SILENT_CLOSE if silent else QUICK_CLOSE
+            self._close_limit = min(self._close_limit, limit)
         with self._lock:
             self._closed = True
             undo, self._undo = self._undo, []

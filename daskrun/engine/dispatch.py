@@ -22,6 +22,10 @@ class Dispatcher(Protocol):
     events: queue.SimpleQueue[Event]
     """What happened, from any thread: nodes, processes, bundles that came back."""
 
+    @property
+    def obstacle(self) -> str:
+        """What is in the way of nodes, as far as that is known; else ``""``."""
+
     def start(self) -> None:
         """Begin to make nodes. Returns soon; each announces itself by ``NodeReady``."""
 

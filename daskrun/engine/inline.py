@@ -15,11 +15,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import BundleReturned, Event, InitFailed, NodeReady, Note, ProcessReady
+from daskrun.core.events import (
+    BundleReturned,
+    Event,
+    InitFailed,
+    NodeReady,
+    Note,
+    ProcessReady,
+    StopAsked,
+)
 from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.engine.nodes import node_config
 from daskrun.engine.surroundings import surroundings
-from daskrun.errors import PartError, StorageError
+from daskrun.errors import DaskrunError, PartError, StorageError
 from daskrun.output.files import OutputFiles, open_files
 from daskrun.output.formats import encoder_of
 from daskrun.output.part import Part, open_part
@@ -27,11 +35,15 @@ from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
 from daskrun.script.leftovers import INLINE, base_folder, claim, clear_leftovers
+from daskrun.script.node_paths import with_paths
 from daskrun.script.remote_here import MiniBatchFiles
+from daskrun.script.side import bring_here
+from daskrun.script.side_place import take_away
 from daskrun.script.tables import Tables
 from daskrun.script.tape import rowless
 from daskrun.script.wire import Cell, loads, shared_memory
 from daskrun.storage.remedy import store_remedy
+from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,6 +56,8 @@ NODE = INLINE
 
 class InlineDispatcher:
     """Runs each bundle when it is handed out, in the driver's thread."""
+
+    obstacle = ""
 
     def __init__(self, request: StepRequest) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -68,6 +82,8 @@ class InlineDispatcher:
         self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
         self._config = context.with_output(self._config, self._folder)
         self.events.put(NodeReady(NODE, 1, time.monotonic(), where="inline"))
+        if not self._put_paths_in():
+            return
         self._stack.enter_context(surroundings(self._config, self._context()))
         began = time.perf_counter()
         try:
@@ -98,6 +114,20 @@ class InlineDispatcher:
         )
         seconds = time.perf_counter() - began
         self.events.put(ProcessReady(self._process(), seconds, time.monotonic()))
+
+    def _put_paths_in(self) -> bool:
+        """Have the side inputs here, and paths where the script is told of them."""
+        described, run_id = self._config["side_inputs"], self._config["run_id"]
+        self._stack.callback(take_away, described, self._folder, run_id)
+        try:
+            brought = bring_here(described, self._folder, run_id)
+        except (DaskrunError, OSError) as error:
+            self.events.put(StopAsked(shown_url(str(error)), False, time.monotonic()))
+            return False
+        self._config, notes = with_paths(self._config, brought)
+        for text in notes:
+            self.events.put(Note(text, time.monotonic()))
+        return True
 
     def _context(self) -> dict[str, Any]:
         """Give what the script can ask, and make the folder of its logs."""

@@ -32,6 +32,7 @@ from daskrun.engine.dashboard import connect_when_asked
 from daskrun.engine.dispatch import returned
 from daskrun.engine.losses import Losses
 from daskrun.engine.nodes import node_config
+from daskrun.engine.pulse import NO_TASKS, Pulse
 from daskrun.errors import DaskrunError
 from daskrun.script.wire import loads
 
@@ -72,6 +73,7 @@ class DaskDispatcher:
         self._names = [f"node{n:03d}" for n in range(self._count)]
         limit = request.settings.shutdown_timeout + CLOSE_MARGIN
         self._cluster = Connection(request.run_id, self._topic, limit)
+        self._pulse = Pulse(request.settings.no_worker_timeout)
         self._lock = threading.Lock()
         self._workers = Assignment(self._names, local=self._local)
         self._out: dict[int, tuple[Bundle, Any]] = {}
@@ -379,6 +381,10 @@ class DaskDispatcher:
         if self._cluster.client is None:
             return
         state, reason = self._cluster.look(time.monotonic())
+        if state == "fine" and not self._local:
+            self._feel_pulse()
+        else:
+            self._pulse.starts_anew()
         if state == "broken":
             self._lose_all(reason)
         elif state == "back" and not self._stopped:
@@ -386,6 +392,26 @@ class DaskDispatcher:
         elif state == "gone":
             self._stop_run(reason)
             self._lose_all(reason)
+
+    def _feel_pulse(self) -> None:
+        """See that the scheduler answers, and gives tasks to the workers that have nodes."""
+        taken, scheduler = self._workers.addresses, f"the Dask scheduler {self._cluster.address}"
+        workers = [*taken, *self._workers.idle]
+        found = self._pulse.look(self._cluster.client, workers, time.monotonic())
+        if found.note:
+            self._note(f"{scheduler} {found.note}")
+        if found.trouble:
+            self._stop_run(f"{scheduler} {found.trouble}")
+            self._lose_all(f"{scheduler} {found.trouble}")
+        for address in set(found.idle) & set(taken):
+            self._lose(address, f"worker {address} {NO_TASKS}")
+        if found.back:
+            self._ask_soon()
+
+    @property
+    def obstacle(self) -> str:
+        """What is in the way of nodes, as far as that is known."""
+        return self._workers.obstacle
 
     def stop(self, grace: float) -> None:
         """Have every node give back what it has in hand."""
@@ -400,7 +426,7 @@ class DaskDispatcher:
         """Unregister the plugins, which ends every node, then leave the cluster."""
         run_id = self._request.run_id
         early = [side.EARLY.pop((run_id, name), None) for name in self._names]
-        self._cluster.close(quick=self._stopped)
+        self._cluster.close(quick=self._stopped, silent=self._pulse.silent)
         self._fetched.put(None)
         for thread in self._threads:
             thread.join(5)

@@ -55,13 +55,18 @@ class Waits:
         """Whether what is still out since the run was stopped is waited for no longer."""
         return self._stopped_at is not None and now > self._stopped_at + STOP_LIMIT
 
-    def too_long_nodeless(self, now: float) -> str:
-        """Say why the run has to end: it had no node for too long; empty while that is not so."""
+    def too_long_nodeless(self, now: float, obstacle: str = "") -> str:
+        """Say why the run has to end: it had no node for too long; empty while that is not so.
+
+        ``obstacle`` is what is known to be in the way of one.
+        """
         if self._nodeless_since is None or self._stopped_at is not None:
             return ""
         waited = now - self._nodeless_since
         if waited <= self._timeout:
             return ""
         reason = f"no Dask worker had a node of this run for {waited:.0f} s"
-        last = f"; last: {self._lost}" if self._lost else ""
-        return f"{reason} (no_worker_timeout={self._timeout:g}){last}"
+        why = f": {obstacle}" if obstacle else ""
+        if self._lost and (not obstacle or obstacle not in self._lost):
+            why += f"; last: {self._lost}"
+        return f"{reason} (no_worker_timeout={self._timeout:g}){why}"
