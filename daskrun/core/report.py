@@ -50,6 +50,8 @@ class Progress:
     """Seconds since the first bundle was handed out."""
     eta: float | None
     """Seconds left at the pace so far; None while unknown."""
+    preparing: str = ""
+    """What a node is at before it can take mini-batches, if one is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from daskrun.core.events import NodeLost, NodePreparing, NodeReady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +27,15 @@ class Audience:
         self._observers = list(observers)
         self._run_id = run_id
         self._next = 0.0
+        self._preparing: dict[str, str] = {}
+        """What nodes are at that can't take bundles yet."""
 
     def notify(self, event: Event) -> None:
         """Tell what has happened."""
+        if isinstance(event, NodePreparing):
+            self._preparing[event.node] = event.text
+        elif isinstance(event, NodeReady | NodeLost):
+            self._preparing.pop(event.node, None)
         self._tell(lambda observer: observer.notify(event))
 
     def show(self, ledger: Ledger, *, in_any_case: bool = False) -> None:
@@ -34,7 +43,8 @@ class Audience:
         now = time.monotonic()
         if in_any_case or now >= self._next:
             self._next = now + PROGRESS_INTERVAL
-            progress = ledger.progress(now)
+            preparing = next(iter(self._preparing.values()), "")
+            progress = replace(ledger.progress(now), preparing=preparing)
             self._tell(lambda observer: observer.progress(progress))
 
     def close(self) -> None:

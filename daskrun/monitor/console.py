@@ -43,11 +43,12 @@ class LineDisplay:
         self._file = file
         self._interval = interval
         self._next = 0.0
-        self._written: tuple[str, int, int] | None = None
+        self._written: tuple[str, int, int, str] | None = None
 
     def show(self, step: str, progress: Progress) -> None:
         """Write a line, if the last one is old enough and something has changed."""
-        state = (step, progress.succeeded + progress.failed, progress.retried)
+        done = progress.succeeded + progress.failed
+        state = (step, done, progress.retried, progress.preparing)
         now = time.monotonic()
         if now < self._next or state == self._written:
             return

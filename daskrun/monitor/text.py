@@ -62,7 +62,10 @@ def bar_line(progress: Progress) -> str:
         words.append(f"{progress.failed:,} failed")
     if progress.retried:
         words.append(f"{progress.retried:,} tried again")
-    words.append(duration(progress.elapsed))
+    if progress.preparing:
+        words.append(progress.preparing.partition(": ")[0])
+    if progress.elapsed or not progress.preparing:
+        words.append(duration(progress.elapsed))
     if progress.eta is not None and done != progress.total:
         words.append(f"{duration(progress.eta)} left")
     return ", ".join(words)

@@ -11,6 +11,7 @@ import pytest
 from clusters import Cluster
 from running import (
     SLACK,
+    Watch,
     alive,
     make_request,
     run_request,
@@ -31,8 +32,11 @@ from daskrun import (
     RunFailedError,
     Workspace,
 )
-from daskrun.core.events import NodePreparing, Note
+from daskrun.core.events import NodeLost, NodePreparing, NodeReady, Note
+from daskrun.core.ledger import Ledger
 from daskrun.core.report import RunStatus
+from daskrun.core.settings import RunSettings
+from daskrun.engine.audience import Audience
 from daskrun.engine.driver import RunControl
 from daskrun.script import build
 
@@ -147,6 +151,23 @@ def test_a_run_is_canceled_while_it_builds(
     assert finished.report.status is RunStatus.CANCELED
     assert not alive(int(started.read_text().split()[0]))
     assert built(environments) == []
+
+
+def test_who_watches_is_shown_what_a_node_is_at() -> None:
+    shown: list[str] = []
+    watch = Watch()
+    watch.progress = lambda progress: shown.append(progress.preparing)  # type: ignore[method-assign]
+    audience = Audience([watch], "run1")
+    ledger = Ledger(RunSettings(entry_script="x.py"))
+    for event in (
+        NodePreparing("node000", "building", 0.0),
+        NodePreparing("node001", "waiting", 0.0),
+        NodeReady("node000", 2, 1.0),
+        NodeLost("node001", "killed", 2.0),
+    ):
+        audience.notify(event)
+        audience.show(ledger, in_any_case=True)
+    assert shown == ["building", "building", "waiting", ""]
 
 
 # with pipelines

@@ -39,6 +39,9 @@ def test_a_log_file_gets_a_line_now_and_then(monkeypatch):
     assert [line.partition("]")[2][:5] for line in lines[:2]] == [" 5/10", " 7/10"]
     assert lines[0].startswith("a: [")
     assert lines[2:] == ["done"]
+    now[0] += 6
+    display.show("a", replace(PROGRESS, succeeded=6, preparing="building"))  # that is news
+    assert "building" in file.getvalue()
 
 
 def test_a_terminal_gets_a_bar():

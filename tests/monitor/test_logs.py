@@ -193,6 +193,10 @@ def test_bar():
     unknown = Progress(None, 3, 3, 0, 0, 0, 3, 0, 1.0, None)
     assert bar_line(unknown) == "3 mini-batches, 1.0 s"
     assert "not known yet" in overview(unknown)
+    building = Progress(4, 0, 0, 0, 0, 0, 0, 0, 0.0, None, "building 'x', 9 s: Collecting y")
+    assert bar_line(building).endswith("0/4 mini-batches (0 %), building 'x', 9 s")
+    again = Progress(4, 1, 0, 0, 0, 0, 0, 0, 1.0, None, building.preparing)
+    assert bar_line(again).endswith(", building 'x', 9 s, 1.0 s")
     nearly = Progress(1000, 999, 999, 0, 0, 0, 3, 0, 1.0, None)
     assert "(99 %)" in bar_line(nearly)
 
