@@ -34,7 +34,7 @@ def surroundings(config: dict[str, Any], values: dict[str, Any]) -> Iterator[Non
     output = values["output_dir"]
     if output:
         os.environ["AZUREML_BI_OUTPUT_PATH"] = os.environ["DASKRUN_OUTPUT_PATH"] = output
-    os.environ.update(config["environment"])
+    os.environ.update({**config.get("path_variables", {}), **config["environment"]})
     context.enter(values)
     try:
         with offered():

@@ -132,7 +132,8 @@ def unreachable(config: dict[str, Any]) -> str | None:
     run_folder = str(Path(config["logs"]).parent)
     paths = [run_folder, config["script"]["path"]]
     paths += [] if is_url(config["parts"]) else [config["parts"]]
-    paths += [source["root"] for source in config["inputs"] if not source["remote"]]
+    sources = [*config["inputs"], *config["side_inputs"].values()]
+    paths += [source["root"] for source in sources if not source["remote"]]
     deadline = time.monotonic() + REACH_LIMIT
     for path in paths:
         while path and not Path(path).exists():

@@ -32,6 +32,7 @@ from daskrun.script.hardware import resident_memory
 from daskrun.script.logcap import cap_log
 from daskrun.script.process import STOPPED_SHUTDOWN, Limits, ScriptProcess
 from daskrun.script.remote_node import Fetcher
+from daskrun.script.side_place import take_away
 from daskrun.script.spawn import Spawner
 from daskrun.script.tape import read_tape, without_rows
 from daskrun.script.wire import Phase, Unpacker, pack
@@ -41,6 +42,7 @@ from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
     from daskrun.script.build_node import Build
+    from daskrun.script.side_node import SideInputs
 
 MEMORY_INTERVAL = 0.1
 """Seconds between two looks at memory, where there is a limit."""
@@ -81,8 +83,8 @@ class Keeper:
         self._closing = False
         self._stop_at: float | None = None
         self._gone = False
-        self._build: Build | None = None
-        """While it is not known which Python the script processes run in."""
+        self._preparing: Build | SideInputs | None = None
+        """What script processes wait for: their Python, then side inputs."""
         self._early: list[tuple[str, Any]] = []
         self._next_log_look = 0.0
         self._next_beat = 0.0
@@ -101,10 +103,11 @@ class Keeper:
             self._say("failed", traceback.format_exception_only(error)[-1].strip())
             raise
         finally:
-            self._end_build()
+            self._end_preparing()
             reaper.kill_all(lambda: reaper.descendants(os.getpid()))
             reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
             shutil.rmtree(folder, ignore_errors=True)
+            take_away(config["side_inputs"], folder, config["run_id"])
             self._say("closed", None)
 
     def _first_message(self) -> dict[str, Any]:
@@ -118,10 +121,7 @@ class Keeper:
 
     def _start(self, config: dict[str, Any]) -> None:
         self._spawner = Spawner(config)
-        if config["packages"]:
-            from daskrun.script.build_node import Build  # what it imports, other keepers are spared
-
-            self._build = Build(config)
+        self._config = config
         limits = {**config["limits"], "memory": self._spawner.memory_limit()}
         self._limits = Limits(**limits)
         self._log_limit = config["log_limit"]
@@ -131,14 +131,32 @@ class Keeper:
             self._selector.register(parent, selectors.EVENT_READ, self._parent_died)
         remote = any(source["remote"] for source in config["inputs"])
         self._fetcher = Fetcher(config) if remote else None
-        if self._build is None:
-            self._begin()
-        else:  # what it says, and its end, wake the loop
-            self._selector.register(self._build.out, selectors.EVENT_READ, lambda: None)
+        if config["packages"]:
+            from daskrun.script.build_node import Build  # what it imports, other keepers are spared
+
+            self._wait_for(Build(config))
+        else:
+            self._bring_side_inputs()
         for kind, value in self._early:
             self._obey(kind, value)
 
-    def _begin(self) -> None:
+    def _wait_for(self, process: Build | SideInputs) -> None:
+        self._preparing = process
+        self._selector.register(
+            process.out, selectors.EVENT_READ, lambda: None
+        )  # it wakes the loop
+
+    def _bring_side_inputs(self) -> None:
+        if all(side["there"] for side in self._config["side_inputs"].values()):
+            self._begin({})
+        else:
+            from daskrun.script.side_node import SideInputs
+
+            self._wait_for(SideInputs(self._config))
+
+    def _begin(self, brought: dict[str, str]) -> None:
+        for note in self._spawner.put_in(brought):
+            self._say("note", note)
         for name in self._spawner.names:
             self._spawn(name)
         self._say("up", len(self._spawner.names))
@@ -179,7 +197,7 @@ class Keeper:
     def _stop(self, grace: float) -> None:
         """Take everything back: finish what is in hand within ``grace`` seconds, start nothing."""
         self._stop_at = time.monotonic() + grace
-        self._end_build()
+        self._end_preparing()
         self._limits = replace(self._limits, shutdown=min(self._limits.shutdown, STOPPED_SHUTDOWN))
         while self._queue:
             self._hand_back(self._queue.popleft())
@@ -189,7 +207,7 @@ class Keeper:
     def _close(self) -> None:
         """End in good order: ``shutdown()`` in every process, then exit."""
         self._closing = True
-        self._end_build()
+        self._end_preparing()
         for process in self._processes.values():
             process.hang_up()
             if process.bundle is not None or process.phase in (Phase.STARTING, Phase.INIT):
@@ -224,28 +242,30 @@ class Keeper:
         if process.bundle is not None and process.bundle["number"] == number:
             self._return(process, seconds, process.tape(), [], trouble)
 
-    def _follow(self, build: Build, now: float) -> None:
-        """Begin the script processes once their Python is there; tell why it can't be."""
-        for kind, value in build.messages(now):
-            if kind != "python":
-                self._say(kind, value)
-            if kind in ("python", "unprepared"):
-                self._end_build()
+    def _follow(self, process: Build | SideInputs, now: float) -> None:
+        """Begin the script processes once all they need is there; tell why it can't be."""
+        for kind, value in process.messages(now):
+            if kind in ("python", "brought", "unprepared"):
+                self._end_preparing()
             if kind == "python":
                 self._spawner.use(value)
-                self._begin()
+                self._bring_side_inputs()
+            elif kind == "brought":
+                self._begin(value)
+            else:
+                self._say(kind, value)
 
-    def _end_build(self) -> None:
-        build, self._build = self._build, None
-        if build is not None:
-            self._forget(build.out)
-            build.end()
+    def _end_preparing(self) -> None:
+        process, self._preparing = self._preparing, None
+        if process is not None:
+            self._forget(process.out)
+            process.end()
 
     # what goes on
 
     def _step(self, now: float) -> None:
-        if self._build is not None:
-            self._follow(self._build, now)
+        if self._preparing is not None:
+            self._follow(self._preparing, now)
         for process in list(self._processes.values()):
             if process.reap():
                 self._bury(process)
@@ -279,7 +299,7 @@ class Keeper:
             self._reap_orphans()
 
     def _reap_orphans(self) -> None:
-        beside = [each.pid for each in (self._fetcher, self._build) if each is not None]
+        beside = [each.pid for each in (self._fetcher, self._preparing) if each is not None]
         reaper.reap_orphans([*beside, *(process.pid for process in self._processes.values())])
 
     def _watch(self, process: ScriptProcess, now: float) -> None:

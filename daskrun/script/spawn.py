@@ -8,6 +8,7 @@ from typing import Any
 
 from daskrun.script import hardware, reaper
 from daskrun.script.context import with_output
+from daskrun.script.node_paths import with_paths
 from daskrun.script.process import PACKAGE_ROOT, ScriptProcess
 
 CONTAINER_SHARE = 0.9
@@ -67,6 +68,11 @@ class Spawner:
         package.mkdir()
         (package / "daskrun").symlink_to(Path(PACKAGE_ROOT) / "daskrun")
         self._python, self._root = python, str(package)
+
+    def put_in(self, side_inputs: dict[str, str]) -> list[str]:
+        """Put paths in where script processes are told of them; see :func:`with_paths`."""
+        self._config, notes = with_paths(self._config, side_inputs)
+        return notes
 
     def info(self, process: ScriptProcess) -> tuple[str, str, int, float, str]:
         """Identify a process, as the fields of ``ProcessInfo``."""
@@ -129,7 +135,7 @@ class Spawner:
         output = config["context"].get("output_dir")
         if output:
             environment["AZUREML_BI_OUTPUT_PATH"] = environment["DASKRUN_OUTPUT_PATH"] = output
-        environment.update(asked)
+        environment.update({**config["path_variables"], **asked})
         if self._root != PACKAGE_ROOT:
             self._activate(environment, asked)
         environment[reaper.MARK] = str(self._folder)

@@ -1,0 +1,64 @@
+"""What script processes are told of paths that only their node knows."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from daskrun.script.side_place import in_place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ORIGINAL = "AZUREML_DATAREFERENCE_"
+"""Before an input's name, the variable by which the original tells its path."""
+
+
+def with_paths(
+    config: dict[str, Any], side_inputs: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Give a node's configuration with paths put in, and what there is to say of that.
+
+    They go where arguments have places for them, to ``input_datasets``, and to ``path_variables``.
+
+    Parameters
+    ----------
+    config
+        See :func:`daskrun.engine.nodes.node_config`; where the output is a URL, already with the
+        folder that stands for it.
+    side_inputs
+        Paths of those that were brought, by name.
+    """
+    told = config["context"]
+    sources = [each for each in config["inputs"] if not each["remote"]]
+    inputs = {each["name"]: each["root"] for each in sources}
+    side_inputs = {**in_place(config["side_inputs"]), **side_inputs}
+    paths = {
+        "input": {**inputs, **side_inputs},
+        "output": {
+            name: where.get("folder") or told["output_dir"]
+            for name, where in config["outputs"].items()
+        },
+    }
+    files = {each["name"]: each["root"] for each in sources if each["kind"] == "files"}
+    files |= side_inputs
+    variables, notes = _variables(files, {**os.environ, **config["environment"]})
+    datasets = {**told.get("input_datasets", {}), **side_inputs}
+    argv = [paths[each[0]][each[1]] if isinstance(each, tuple) else each for each in config["argv"]]
+    context = {**told, "input_datasets": datasets}
+    return {**config, "argv": argv, "context": context, "path_variables": variables}, notes
+
+
+def _variables(
+    files: Mapping[str, str], taken: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Give a variable, and the original's, for each input; those that are set stay as they are."""
+    found, notes = {}, []
+    for name, path in files.items():
+        for variable in (name, f"{ORIGINAL}{name}"):
+            if variable in taken:
+                text = f"the variable {variable} is set already, and isn't the path of that input"
+                notes.append(text)
+            else:
+                found[variable] = path
+    return found, notes
