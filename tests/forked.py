@@ -33,6 +33,7 @@ IMPORTED = [
 ]
 """What the processes would import; one that is not here they import themselves."""
 FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(IMPORTED)
 
 
 def get_ready() -> None:
@@ -40,7 +41,6 @@ def get_ready() -> None:
 
     To be called before a test has its own temporary folder, since its socket is in that.
     """
-    FORKS.set_forkserver_preload(IMPORTED)
     first = FORKS.Process(target=os.getpid)
     first.start()
     first.join()

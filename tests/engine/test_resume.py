@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from daskrun.core.report import Report
     from daskrun.engine.request import StepRequest
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 CALLS = """
 import os
 def run(mini_batch, context):
