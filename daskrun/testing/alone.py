@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.loading import MiniBatchPaths, unreadable
+from daskrun.data.loading import MiniBatchPaths
 from daskrun.engine.surroundings import surroundings
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.output.encode import read_settings
 from daskrun.output.formats import contradictions, encoder_of
+from daskrun.pipeline.arguments import flattened
+from daskrun.pipeline.base import USABLE
 from daskrun.pipeline.config import ParallelRunConfig
 from daskrun.pipeline.metrics import OfflineRun
+from daskrun.pipeline.parameter import resolve_value
 from daskrun.pipeline.snapshot import find_code
 from daskrun.script.entry import EntryModule, ScriptFile
 from daskrun.script.leftovers import INLINE
@@ -100,7 +103,7 @@ def run_script(
     partition_key_value, global_row_index_lower_bound
         What the ``mini_batch_context`` of a list or dataframe says; that of a dataset knows.
     arguments
-        What the script finds in ``sys.argv[1:]``.
+        What the script finds in ``sys.argv[1:]``; of datasets a step has there, their paths.
     environment_variables
         Set while it runs.
     models
@@ -179,7 +182,7 @@ def _checked(
     config: ParallelRunConfig, arguments: Sequence[object], workspace: Workspace | None
 ) -> tuple[RunSettings, ScriptFile]:
     """Find the script and the settings file beside it, as submit does."""
-    extra: dict[str, Any] = {"arguments": arguments}
+    extra: dict[str, Any] = {"arguments": _plain(arguments)}
     code = find_code(config.resolve({}, extra), workspace.folder if workspace else Path())
     extra["append_row_settings"] = read_settings(code.script_folder)
     settings = config.resolve({}, extra)
@@ -188,6 +191,21 @@ def _checked(
         raise SettingsError(SUBJECT, problems)
     path = str(code.root / code.entry_script)
     return settings, ScriptFile(path, path, str(code.root))
+
+
+def _plain(arguments: Sequence[object]) -> Sequence[object]:
+    """Give arguments as a step does: what is in lists among them, values of parameters."""
+    if not isinstance(arguments, list | tuple):
+        return arguments  # refused, as that of a step
+    values = [resolve_value(each, {}) for each in flattened(arguments)]
+    problems = [
+        f"arguments={value!r} has no path where there is no run. Write a path, as text."
+        for value in values
+        if isinstance(value, USABLE)
+    ]
+    if problems:
+        raise SettingsError(SUBJECT, problems)
+    return values
 
 
 def _models(
@@ -311,6 +329,7 @@ def _processed(module: EntryModule, mini_batch: Any, mini_batch_context: object)
     try:
         return module.process(mini_batch, lambda: mini_batch_context)
     except Exception as error:
-        if isinstance(mini_batch, MiniBatchPaths) and (why := unreadable(mini_batch)):
-            error.add_note(why)
+        paths = mini_batch if isinstance(mini_batch, MiniBatchPaths) else ()
+        for path in [each for each in paths if not os.access(each, os.R_OK)][:1]:
+            error.add_note(f"{path!r} of the mini-batch is not there, or can't be read.")
         raise

@@ -116,6 +116,18 @@ def test_each_command_is_one_line_that_starts_from_nothing(name):
     assert command.startswith("python3 -m venv .venv && .venv/bin/pip install -e ")
 
 
+@pytest.mark.parametrize("readme", sorted((ROOT / "examples").glob("*/README.md")), ids=str)
+def test_the_command_of_each_example_is_the_main_one_for_its_program(readme):
+    (command,) = re.findall(r"^```sh\n(.*?)\n```$", readme.read_text(), re.M | re.S)
+    (main,) = marked_blocks("command")["main"].splitlines()
+    program = command.split()[-1]
+    assert command == main.replace(main.split()[-1], program)
+    assert (ROOT / program).parent == readme.parent
+    named = re.findall(r"`(\w+\.(?:py|ipynb))`", readme.read_text())
+    kept = {path.name for path in readme.parent.iterdir() if path.suffix in (".py", ".ipynb")}
+    assert set(named) == kept
+
+
 def test_files_that_the_readme_links_to_exist():
     links = re.findall(r"\]\(([^)#:]+)\)", README)
     assert links

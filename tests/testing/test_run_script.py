@@ -21,6 +21,8 @@ from daskrun import (
     DatasetError,
     Model,
     NameNotFoundError,
+    PipelineData,
+    PipelineParameter,
     SettingsError,
     Workspace,
     WrongResultError,
@@ -28,7 +30,7 @@ from daskrun import (
 from daskrun.core.validation import resolve_settings
 from daskrun.data.tabular.here import complete_here
 from daskrun.pipeline.inputs import make_plan
-from daskrun.testing import run_script
+from daskrun.testing import Faults, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +107,7 @@ def test_a_script_finds_what_it_finds_in_a_run(script, tmp_path, capsys, in_fold
         "code/score.py",
         ["a.txt", Path("b.txt")],
         index=7,
-        arguments=["--model", 3],
+        arguments=["--model", [3, PipelineParameter("least", 0.5)]],
         environment_variables={"MINE": "yes"},
         output_dir="out",
         logging_level="DEBUG",
@@ -116,7 +118,7 @@ def test_a_script_finds_what_it_finds_in_a_run(script, tmp_path, capsys, in_fold
     assert mini_batch.task_id == context.minibatch_index == 7
     assert context.partition_key_value == {"store": "1"}
     assert (context.dataset, context.global_row_index_lower_bound) == ("input_0", None)
-    assert arguments == ["--model", "3"]
+    assert arguments == ["--model", "3", "0.5"]
     assert (word, calls) == ("beside", ["init", "run", "shutdown"])
     assert (done.items, done.succeeded, done.failed) == (2, 2, 0)
     assert done.output_dir == tmp_path / "out"
@@ -264,7 +266,8 @@ def test_a_file_that_is_missing_is_named(script, tmp_path):
     path = script("def run(mini_batch): return [open(mini_batch[0]).read()]")
     with pytest.raises(FileNotFoundError) as caught:
         run_script(path, [tmp_path / "gone.txt"])
-    assert f"the input file '{tmp_path}/gone.txt' is missing" in caught.value.__notes__[0]
+    (note,) = caught.value.__notes__
+    assert note == f"'{tmp_path}/gone.txt' of the mini-batch is not there, or can't be read."
 
 
 def test_a_script_without_run_is_refused(script):
@@ -319,6 +322,28 @@ def test_metrics_are_kept_with_the_result_and_inputs_are_found(script, tmp_path,
         assert done.result == [str(tmp_path / "data"), str(tmp_path / "labels")]
         assert done.metrics == {"size": len(str(tmp_path / "data" / "a.txt"))}
     assert capsys.readouterr().out.startswith("size: ")
+
+
+def test_datasets_and_urls_among_the_inputs_come_as_they_are(script):
+    path = script("""
+        from daskrun import Run
+        def run(mini_batch):
+            return list(Run.get_context().input_datasets.values())
+    """)
+    rows = Dataset.Tabular.from_pandas_dataframe(pd.DataFrame({"id": [1, 2]}))
+    url = "s3://bucket/labels"
+    inputs = {"rows": rows, "labels": url}
+    assert run_script(path, ["a"], input_datasets=inputs).result == [rows, url]
+    assert run_script(path, rows.as_named_input("mine")).result == [rows]
+
+
+def test_a_script_with_faults_is_tried_too(script):
+    around = Faults({0: "raise", 1: "segfault"}).around(script(ROWS.format("mini_batch")))
+    assert run_script(around, ["a"], index=2).succeeded == 1
+    with pytest.raises(RuntimeError, match="scripted fault 'raise'"):
+        run_script(around, ["a"])
+    with pytest.raises(RuntimeError, match="would hit this process"):
+        run_script(around, ["a"], index=1)
 
 
 # datasets
@@ -420,6 +445,7 @@ def test_remote_files_are_brought(script):
         ({"mini_batch_size": "1MB"}, "mini_batch_size='1MB' says how a dataset is cut"),
         ({"partition_keys": ["a"]}, r"partition_keys=\['a'\] says how a dataset is cut"),
         ({"arguments": "--x"}, "arguments='--x' is not a list"),
+        ({"arguments": ["--x", PipelineData("models")]}, "arguments=.* has no path where there is"),
         ({"append_row_format": "xml"}, "append_row_format='xml'"),
         ({"logging_level": "LOUD"}, "logging_level='LOUD'"),
         ({"environment_variables": {"A": None}}, "environment_variables="),
