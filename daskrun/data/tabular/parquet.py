@@ -57,6 +57,9 @@ class ParquetReader:
     """
 
     def __init__(self, reader: dict[str, Any]) -> None:
+        # Now, before a script process says that it is ready: 40 ms of the first piece otherwise.
+        import pyarrow.parquet  # noqa: F401
+
         self._columns: list[tuple[str, str]] = [(name, text) for name, text in reader["columns"]]
         self._strict = bool(reader["strict_types"])
         self._pandas: str = reader.get("pandas", "")
@@ -66,6 +69,8 @@ class ParquetReader:
         self._schema = arrow_schema(self._columns)
         if self._pandas:
             self._schema = self._schema.with_metadata({b"pandas": self._pandas.encode()})
+        self._fields: dict[tuple[str, ...], pa.Schema] = {}
+        """The schema of some of the columns."""
         self._open: OrderedDict[tuple[int, ...], _OpenFile] = OrderedDict()
         self._warnings: list[str] = []
         self._others_told = False
@@ -131,6 +136,8 @@ class ParquetReader:
     ) -> pa.Table:
         import pyarrow as pa
 
+        if (as_it_is := self._unfitted(table, wanted)) is not None:
+            return as_it_is
         arrays, fields = [], []
         for name, text in wanted:
             field = self._schema.field(name)
@@ -150,6 +157,25 @@ class ParquetReader:
         if not arrays:
             return pa.table({"rows": pa.nulls(table.num_rows)}).select([])
         return pa.Table.from_arrays(arrays, schema=self._schema_of(fields))
+
+    def _unfitted(self, table: pa.Table, wanted: list[tuple[str, str]]) -> pa.Table | None:
+        """Give a table that has just the types it should have, as almost every one; else None.
+
+        To look at each column took 0.15 ms of the 3 that reading a million bytes takes.
+        """
+        import pyarrow as pa
+
+        names = tuple(name for name, _ in wanted)
+        if names not in self._fields:
+            fields = [self._schema.field(name) for name in names]
+            self._fields[names] = self._schema_of(fields)
+        schema = self._fields[names]
+        if self._dictionaries or not names or not table.schema.equals(schema):
+            return None
+        whole = [n for n, kind in enumerate(schema.types) if pa.types.is_integer(kind)]
+        if any(table.column(position).null_count for position in whole):
+            return None
+        return pa.Table.from_arrays(table.columns, schema=schema)
 
     def _fit(self, name: str, column: pa.ChunkedArray, text: str) -> pa.ChunkedArray:
         """Fit a column; what pandas wrote with its own types has them from its own metadata."""
