@@ -5,35 +5,35 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from daskrun.data.items import Items
 from daskrun.data.listing import Listing, check_files, list_files
 from daskrun.data.protocols import AnyPath, PathElement, as_elements, shown, shown_url
-from daskrun.data.registration import LATEST, Registered, get_all, get_by_name
-from daskrun.data.selection import Selection, Share, Skip, Take, as_count, as_fraction, as_seed
+from daskrun.data.registration import LATEST, get_all, get_by_name
+from daskrun.data.selection import Selection, Share, Skip, Take
 from daskrun.data.tabular.partition_format import PartitionFormat
-from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
 
     from daskrun.core.minibatch import FilePaths
     from daskrun.data.consumption import DatasetConsumptionConfig
     from daskrun.data.protocols import Registry
     from daskrun.data.tabular.dataset import TabularDataset
     from daskrun.data.tabular.factory import TabularDatasetFactory
-    from daskrun.data.tabular.partition_format import Value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FileDataset(Registered):
+class FileDataset(Items):
     """Files, named by folders, globs or lists; listed anew each time they are asked for.
 
     Made by :meth:`FileDatasetFactory.from_files`. Immutable; each method gives a new dataset.
     """
 
     kind: ClassVar = "files"
+    unit = "files"
+    how_partitioned = "Give partition_format='{name}/*.png' where it is made."
 
     elements: tuple[PathElement, ...]
     """What ``path`` listed."""
@@ -90,71 +90,6 @@ class FileDataset(Registered):
         listing = self.listing()
         return list(listing.paths(listing.table))
 
-    @property
-    def partition_keys(self) -> list[str]:
-        """Names of the values that come from the path, as ``partition_format`` has them."""
-        form = self.partition_format
-        return [] if form is None else list(PartitionFormat(form).columns)
-
-    def get_partition_key_values(
-        self, partition_keys: Sequence[str] | None = None
-    ) -> list[dict[str, Value]]:
-        """List the combinations of values that exist, in the files' order.
-
-        Parameters
-        ----------
-        partition_keys
-            Some of :attr:`partition_keys`; None: all of them.
-
-        Raises
-        ------
-        DatasetError
-            If the dataset has no ``partition_format``, a key is not in it, or a path does not fit.
-        """
-        if self.partition_format is None:
-            raise DatasetError(
-                f"{self!r} has no partitions. Give partition_format='{{name}}/*.png' where it is "
-                "made."
-            )
-        form = PartitionFormat(self.partition_format)
-        form.check_keys(partition_keys)
-        listing = self.listing()
-        return form.combinations(listing.root, listing.table, partition_keys)
-
-    def take(self, count: int) -> FileDataset:
-        """Take the first ``count`` files."""
-        return self._and(Take(as_count("count", count, "files")))
-
-    def skip(self, count: int) -> FileDataset:
-        """Leave the first ``count`` files out."""
-        return self._and(Skip(as_count("count", count, "files")))
-
-    def take_sample(self, probability: float, seed: int | None = None) -> FileDataset:
-        """Take each file with a probability, above 0 and up to 1.
-
-        Without a seed one is drawn now: the sample stays the same whenever it is looked at.
-        """
-        as_fraction("probability", probability, upto_one=True)
-        seed = as_seed(seed)
-        written = f".take_sample({probability}, seed={seed})"
-        return self._and(Share(0.0, float(probability), seed, written))
-
-    def random_split(
-        self, percentage: float, seed: int | None = None
-    ) -> tuple[FileDataset, FileDataset]:
-        """Split the files at random into two datasets, about ``percentage`` (0 to 1) in the first.
-
-        Each file is in exactly one. Without a seed one is drawn now.
-        """
-        as_fraction("percentage", percentage, upto_one=False)
-        seed = as_seed(seed)
-        written = f".random_split({percentage}, seed={seed})"
-        at = float(percentage)
-        return (
-            self._and(Share(0.0, at, seed, f"{written}[0]")),
-            self._and(Share(at, 1.0, seed, f"{written}[1]")),
-        )
-
     def download(self, target_path: str | os.PathLike[str], overwrite: bool = False) -> list[str]:
         """Copy the files into a local folder, below it as they are below the dataset's root.
 
@@ -180,12 +115,6 @@ class FileDataset(Registered):
         from daskrun.data.transfer import download
 
         return download(self.listing(), target_path, overwrite)
-
-    def as_named_input(self, name: str) -> DatasetConsumptionConfig:
-        """Give it the name that the entry script knows it by."""
-        from daskrun.data.consumption import DatasetConsumptionConfig
-
-        return DatasetConsumptionConfig(name, self)
 
     def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Use it as an input without a name; see :class:`DatasetConsumptionConfig`."""
@@ -227,7 +156,21 @@ class FileDataset(Registered):
         }
         return Bag(graph, name, plan.known)
 
-    def _and(self, selection: Selection) -> FileDataset:
+    @property
+    def _form(self) -> PartitionFormat | None:
+        form = self.partition_format
+        return None if form is None else PartitionFormat(form)
+
+    def _listed(self) -> Listing:
+        return self.listing()
+
+    def _window(self, start: int, count: int | None, text: str) -> Self:  # noqa: ARG002  (a Skip and a Take write themselves)
+        return self._and(Skip(start) if count is None else Take(count))
+
+    def _share(self, low: float, high: float, seed: int, text: str) -> Self:
+        return self._and(Share(float(low), float(high), seed, text))
+
+    def _and(self, selection: Selection) -> Self:
         return replace(self, selections=(*self.selections, selection))
 
 

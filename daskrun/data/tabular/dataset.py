@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from daskrun.data.items import Items
 from daskrun.data.protocols import shown_url
-from daskrun.data.registration import Registered, registry_of
-from daskrun.data.selection import as_count, as_fraction, as_names, as_seed
+from daskrun.data.registration import registry_of
+from daskrun.data.selection import as_names
 from daskrun.data.tabular.expression import Column, Condition, as_condition
 from daskrun.data.tabular.resolve import Step, format_of, resolve, with_window
 from daskrun.data.tabular.timestamps import Times, as_delta, as_time
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from daskrun.data.consumption import DatasetConsumptionConfig
     from daskrun.data.dataset import FileDataset
+    from daskrun.data.listing import Listing
     from daskrun.data.protocols import OnePath
     from daskrun.data.tabular.contracts import Source, TableInput
-    from daskrun.data.tabular.partition_format import Value
+    from daskrun.data.tabular.partition_format import PartitionFormat
 
 _SIZE = 1024 * 1024
 """Bytes of a mini-batch where a Dask dataframe must be written only to learn of its rows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TabularDataset(Registered):
+class TabularDataset(Items):
     """Rows of files, of a query or of a dataframe, looked up anew each time they are asked for.
 
     Made by ``Dataset.Tabular.from_*``. Immutable; each method gives a new dataset. The steps are
@@ -42,6 +43,11 @@ class TabularDataset(Registered):
     """
 
     kind: ClassVar = "tabular"
+    unit = "rows"
+    how_partitioned = (
+        "Give partition_format='{name}/*.csv' where it is made, or make partitions with "
+        "partition_by([...], target)."
+    )
 
     source: Source
     """Where the rows are."""
@@ -68,41 +74,6 @@ class TabularDataset(Registered):
         raise DatasetError(
             f"{self!r} is not a list. Look at its rows with to_pandas_dataframe(), or at those of "
             "each mini-batch with to_dask_dataframe()."
-        )
-
-    def take(self, count: int) -> TabularDataset:
-        """Take the first ``count`` rows."""
-        count = as_count("count", count, "rows")
-        return self._with(with_window(self.steps, 0, count), f".take({count})")
-
-    def skip(self, count: int) -> TabularDataset:
-        """Leave the first ``count`` rows out."""
-        count = as_count("count", count, "rows")
-        return self._with(with_window(self.steps, count, None), f".skip({count})")
-
-    def take_sample(self, probability: float, seed: int | None = None) -> TabularDataset:
-        """Take each row with a probability, above 0 and up to 1.
-
-        Without a seed one is drawn now: the sample stays the same whenever it is looked at, for
-        every ``mini_batch_size``. A row's draw depends on its file and its place in it.
-        """
-        as_fraction("probability", probability, upto_one=True)
-        seed = as_seed(seed)
-        return self._sample(0.0, probability, seed, f".take_sample({probability}, seed={seed})")
-
-    def random_split(
-        self, percentage: float, seed: int | None = None
-    ) -> tuple[TabularDataset, TabularDataset]:
-        """Split the rows at random into two datasets, about ``percentage`` (0 to 1) in the first.
-
-        Each row is in exactly one. Without a seed one is drawn now.
-        """
-        as_fraction("percentage", percentage, upto_one=False)
-        seed = as_seed(seed)
-        text = f".random_split({percentage}, seed={seed})"
-        return (
-            self._sample(0.0, percentage, seed, f"{text}[0]"),
-            self._sample(percentage, 1.0, seed, f"{text}[1]"),
         )
 
     def filter(self, expression: Condition | Column) -> TabularDataset:
@@ -203,37 +174,6 @@ class TabularDataset(Registered):
         """
         start = datetime.now(UTC) - as_delta(time_delta)
         return self._between(start, None, include_boundary, "time_recent")._validated(validate)
-
-    @property
-    def partition_keys(self) -> list[str]:
-        """Columns that come from the path, as ``partition_format`` names them."""
-        form = format_of(self.source)
-        return list(form.columns) if form else []
-
-    def get_partition_key_values(
-        self, partition_keys: Sequence[str] | None = None
-    ) -> list[dict[str, Value]]:
-        """List the combinations of values that exist, in the files' order; reads no file's rows.
-
-        Parameters
-        ----------
-        partition_keys
-            Some of :attr:`partition_keys`; None: all of them.
-
-        Raises
-        ------
-        DatasetError
-            If the dataset has no ``partition_format``, or a key is not in it.
-        """
-        form = format_of(self.source)
-        if form is None:
-            raise DatasetError(
-                f"{self!r} has no partitions. Give partition_format='{{name}}/*.csv' where it is "
-                "made, or make partitions with partition_by([...], target)."
-            )
-        form.check_keys(partition_keys)
-        listing = self.resolve().listing
-        return form.combinations(listing.root, listing.table, partition_keys)
 
     def partition_by(
         self,
@@ -336,12 +276,6 @@ class TabularDataset(Registered):
 
         return to_parquet_files(self, target, mini_batch_size)
 
-    def as_named_input(self, name: str) -> DatasetConsumptionConfig:
-        """Give it the name that the entry script knows it by."""
-        from daskrun.data.consumption import DatasetConsumptionConfig
-
-        return DatasetConsumptionConfig(name, self)
-
     def resolve(self) -> TableInput:
         """Find out all that can be known before rows are read: files, schema, what to read.
 
@@ -389,13 +323,23 @@ class TabularDataset(Registered):
             return self
         return replace(self, source=cast("Any", self.source).as_source(mini_batch_size))
 
-    def _with(self, steps: tuple[Step, ...], text: str) -> TabularDataset:
+    @property
+    def _form(self) -> PartitionFormat | None:
+        return format_of(self.source)
+
+    def _listed(self) -> Listing:
+        return self.resolve().listing
+
+    def _with(self, steps: tuple[Step, ...], text: str) -> Self:
         return replace(self, steps=steps, written=(*self.written, text))
 
-    def _and(self, step: Step, text: str) -> TabularDataset:
+    def _and(self, step: Step, text: str) -> Self:
         return self._with((*self.steps, step), text)
 
-    def _sample(self, low: float, high: float, seed: int, text: str) -> TabularDataset:
+    def _window(self, start: int, count: int | None, text: str) -> Self:
+        return self._with(with_window(self.steps, start, count), text)
+
+    def _share(self, low: float, high: float, seed: int, text: str) -> Self:
         return self._and(("sample", float(low), float(high), seed), text)
 
     def _between(
