@@ -15,7 +15,7 @@ from daskrun.data.loading import MiniBatchPaths
 from daskrun.engine.surroundings import surroundings
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.output.encode import read_settings
-from daskrun.output.formats import contradictions, encoder_of
+from daskrun.output.formats import contradictions, encoder_of, heads_of
 from daskrun.pipeline.arguments import flattened
 from daskrun.pipeline.base import USABLE
 from daskrun.pipeline.config import ParallelRunConfig
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
+    from daskrun.output.entries import Heads
 
 Paths = str | os.PathLike[str]
 
@@ -50,7 +51,7 @@ class ScriptResult:
     failed: int
     """Items that there is none for: what ``error_threshold`` counts."""
     rows: bytes = field(repr=False)
-    """What ``append_row`` would write for it, a header included."""
+    """The output of ``append_row`` if this were the one mini-batch of a run."""
     output_dir: Path
     """``EntryScript().output_dir``: what was given, else a folder that goes with this object."""
     metrics: dict[str, Any]
@@ -60,7 +61,7 @@ class ScriptResult:
 
     @property
     def lines(self) -> list[str]:
-        """The rows as lines of text, without their line ends."""
+        """The rows as lines of text, without their line ends; Parquet has none."""
         return [line.removesuffix("\r") for line in self.rows.decode().split("\n")[:-1]]
 
 
@@ -269,7 +270,9 @@ def _called(
             result = _processed(module, mini_batch, mini_batch_context) if items else []
             with module.here:  # str(element) is the user's code too
                 count = encoder.check(result)
-                rows = encoder.encode(result)[0]
+                encoded = encoder.encode(result)
+    with contextlib.closing(heads_of(settings.append_row_format, str(folder))) as heads:
+        rows = _joined(*encoded, heads, mini_batch_context.minibatch_index)
     return {
         "result": result,
         "items": items,
@@ -278,6 +281,12 @@ def _called(
         "rows": rows,
         "warnings": (*data.warnings(), *encoder.new_warnings()),
     }
+
+
+def _joined(data: bytes, head: int, heads: Heads, index: int) -> bytes:
+    """Give the output that has this mini-batch and no other."""
+    kept = bool(head) and heads.take(index, data[:head], len(data) - head)
+    return b"".join([heads.begins, data if kept else data[head:], *heads.end()])
 
 
 @contextlib.contextmanager

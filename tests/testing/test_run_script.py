@@ -9,11 +9,13 @@ import re
 import sys
 import textwrap
 import traceback
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from daskrun import (
@@ -180,6 +182,13 @@ def test_rows_are_those_that_append_row_would_write(script, returned, options, r
     assert done.rows == rows
     assert (done.succeeded, done.failed) == counts
     assert done.lines == re.split(r"\r?\n", rows.decode())[:-1]
+
+
+def test_rows_of_parquet_are_a_whole_file(script):
+    path = script("def run(mini_batch): return mini_batch")
+    frame = pd.DataFrame({"id": [1, 2], "name": ["a", None]})
+    done = run_script(path, frame, append_row_format="parquet")
+    assert pq.read_table(BytesIO(done.rows)).to_pydict() == {"id": [1, 2], "name": ["a", None]}
 
 
 def test_a_settings_file_beside_the_script_counts(script):
