@@ -308,20 +308,8 @@ class Datastore:
             Whether a line is printed every few seconds, and at the end.
         """
         folder = target_path or ""
-        pairs = []
-        for file in map(Path, files):
-            if not file.is_file():
-                raise StorageError(
-                    f"files: {str(file)!r} is not a file. Write ones that are there."
-                )
-            try:
-                name = file.relative_to(relative_root).as_posix() if relative_root else file.name
-            except ValueError:
-                raise StorageError(
-                    f"relative_root={str(relative_root)!r} is not above {str(file)!r}. "
-                    "Write a folder that all files are in."
-                ) from None
-            pairs.append((file, self.url(posixpath.join(folder, name))))
+        named = transfer.named_below(files, relative_root)
+        pairs = [(file, self.url(posixpath.join(folder, name))) for file, name in named]
         self._check_package()
         transfer.put(pairs, self._kept.options, overwrite, _say(show_progress))
         return self.path(folder)

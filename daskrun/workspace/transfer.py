@@ -18,7 +18,7 @@ from daskrun.storage.url_folder import is_flat
 from daskrun.storage.urls import is_url, shown_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 Result = TypeVar("Result")
 Say: TypeAlias = "Callable[[str], None] | None"
@@ -72,6 +72,31 @@ class Count:
             logger.warning(
                 "%s there already and kept as before (overwrite=False).", _files(self.kept)
             )
+
+
+def named_below(
+    files: Sequence[str | os.PathLike[str]], relative_root: str | os.PathLike[str] | None
+) -> list[tuple[Path, str]]:
+    """Give each file with its path below ``relative_root``; without one, with its name alone.
+
+    Raises
+    ------
+    StorageError
+        One is no file, or not below that folder.
+    """
+    named = []
+    for file in map(Path, files):
+        if not file.is_file():
+            raise StorageError(f"files: {str(file)!r} is not a file. Write ones that are there.")
+        try:
+            name = file.relative_to(relative_root).as_posix() if relative_root else file.name
+        except ValueError:
+            raise StorageError(
+                f"relative_root={str(relative_root)!r} is not above {str(file)!r}. "
+                "Write a folder that all files are in."
+            ) from None
+        named.append((file, name))
+    return named
 
 
 def put(
