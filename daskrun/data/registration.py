@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from daskrun.core.original import OriginalClass
 from daskrun.core.tags import tag_problems
 from daskrun.data.definition import NameOf, from_plain, registered_name, to_plain
 from daskrun.data.protocols import DataPath, Registry, as_elements, shown_url
@@ -37,7 +38,7 @@ class Registration:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Registered:
+class Registered(OriginalClass):
     """The part of a dataset that is about its name in a workspace.
 
     What is made from a registered dataset, such as ``dataset.take(3)``, is another dataset and has

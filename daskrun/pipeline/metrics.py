@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass
 from daskrun.errors import (
     DatasetError,
     EntryScriptError,
@@ -32,7 +33,7 @@ NOTED = ("kind", "experiment", "script", "host", "python", "pipeline_run", "name
 """What of a run's story are its properties."""
 
 
-class Run(ABC):
+class Run(OriginalClass, ABC):
     """A run that is logged to: the one a script is in, or one that was submitted.
 
     What was logged is on the disk when the method returns: it stays when the process is killed,

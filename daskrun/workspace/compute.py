@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from daskrun.core.original import OriginalClass
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class ProvisioningConfiguration:
     max_nodes: int
 
 
-class ComputeTarget:
+class ComputeTarget(OriginalClass):
     """A place to run on, by name; ``ComputeTarget(ws, name)`` gives the kind it was made as.
 
     Raises

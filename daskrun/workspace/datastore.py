@@ -7,6 +7,7 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from daskrun.core.original import OriginalClass
 from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
@@ -27,7 +28,7 @@ Secret: TypeAlias = str | EnvironmentVariable
 logger = logging.getLogger("daskrun")
 
 
-class Datastore:
+class Datastore(OriginalClass):
     """A named place for data in a workspace.
 
     Parameters

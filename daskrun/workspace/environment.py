@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script.packages import lacking
 from daskrun.storage.durable import write_whole
@@ -68,7 +69,7 @@ class SparkSection:
     precache_packages: bool = True
 
 
-class Environment:
+class Environment(OriginalClass):
     """The Python environment of the script processes, by name.
 
     Where a node's own Python has every package that is named for pip, in a version that will do,

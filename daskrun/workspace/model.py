@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
@@ -30,7 +31,7 @@ FILES = "models_files"
 ID = re.compile(r"(.+):([1-9][0-9]{0,17})", re.ASCII)
 
 
-class Model:
+class Model(OriginalClass):
     """A version of a registered model.
 
     Parameters

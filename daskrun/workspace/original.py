@@ -12,8 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.errors import OriginalNameError, SettingsError, WorkspaceError
-from daskrun.script.original.missing import sentence_of
+from daskrun.errors import SettingsError, WorkspaceError
 from daskrun.workspace import workspace
 from daskrun.workspace.place import start_folder
 
@@ -61,20 +60,6 @@ class Workspace(workspace.Workspace):
     ) -> None:
         _say_unused(subscription_id=subscription_id, resource_group=resource_group)
         super().__init__(_folder_of("workspace_name", workspace_name, auth))
-
-    def __getattr__(self, name: str) -> Any:
-        """Say what there is instead of what only the original's has.
-
-        Raises
-        ------
-        OriginalNameError
-            With a sentence on it, where it is known.
-        """
-        full = f"azureml.core.Workspace.{name}"
-        sentence = sentence_of(full)
-        if sentence is None:
-            raise OriginalNameError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        raise OriginalNameError(f"daskrun has no {full}: {sentence}")
 
     @staticmethod
     def from_config(path: str | os.PathLike[str] | None = None, auth: object = None) -> Workspace:

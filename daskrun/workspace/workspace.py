@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from daskrun.core.original import OriginalClass
 from daskrun.data.registration import KIND as DATASETS
 from daskrun.data.registration import get_all
 from daskrun.errors import (
@@ -41,7 +42,7 @@ EXPERIMENT = "daskrun.pipeline.experiment"
 """Where :class:`Experiment` is: a floor above this one, so it is loaded by name when asked for."""
 
 
-class Workspace:
+class Workspace(OriginalClass):
     """A folder that holds datastores, models, compute targets, experiments and runs.
 
     Made by :meth:`from_config` or :meth:`create`. Everything in it is a small file that is created

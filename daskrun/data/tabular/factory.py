@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from daskrun.core.original import OriginalClass
 from daskrun.data.protocols import as_elements
 from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.data.tabular.partition_format import PartitionFormat
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.types import DataType
 
 
-class TabularDatasetFactory:
+class TabularDatasetFactory(OriginalClass):
     """Makes tabular datasets; ``Dataset.Tabular``.
 
     ``path`` is everywhere a folder, a file, a glob with ``*`` and ``**``, a URL of any file system

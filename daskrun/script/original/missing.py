@@ -1,7 +1,7 @@
 """What the original has and daskrun has not: what to use instead, or that there is nothing to do.
 
 Each sentence is for the names below it. A name is a module's, which then stands for all that is in
-it, or one of a module's names, or of a class.
+it, or one of a module's names. For members of classes see ``core/original.py``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ _SENTENCES = {
     "once in a ParallelRunStep, or load it in a server of your own: Model(ws, name).download().": (
         "azureml.core.Image",
         "azureml.core.Webservice",
-        "azureml.core.Workspace.images",
-        "azureml.core.Workspace.webservices",
         "azureml.core.image",
         "azureml.core.model.InferenceConfig",
         "azureml.core.model.ModelPackage",
@@ -31,7 +29,6 @@ _SENTENCES = {
     "there is no key vault. Keep the secret in an environment variable, and write "
     "EnvironmentVariable('ITS_NAME') (from daskrun) where a datastore takes one.": (
         "azureml.core.Keyvault",
-        "azureml.core.Workspace.get_default_keyvault",
         "azureml.core.keyvault",
     ),
     "there is no cloud network or linked service. Leave it out.": (
@@ -39,8 +36,6 @@ _SENTENCES = {
         "azureml.core.PrivateEndPoint",
         "azureml.core.PrivateEndPointConfig",
         "azureml.core.SynapseWorkspaceLinkedServiceConfiguration",
-        "azureml.core.Workspace.linked_services",
-        "azureml.core.Workspace.private_endpoints",
         "azureml.core.linked_service",
         "azureml.core.private_endpoint",
         "azureml.exceptions.LinkedServiceException",
@@ -197,9 +192,6 @@ _SENTENCES = {
         "azureml.pipeline.steps.DatabricksStep",
         "azureml.pipeline.steps.KustoStep",
     ),
-    "a workspace is a folder. Remove it with shutil.rmtree(ws.folder).": (
-        "azureml.core.Workspace.delete",
-    ),
     "there is nothing of it here. Use the libraries it is built on themselves.": (
         "azureml.contrib.dataset",
         "azureml.contrib.fairness",
@@ -209,7 +201,6 @@ _SENTENCES = {
         "azureml.dataprep",
         "azureml.explain",
         "azureml.interpret",
-        "azureml.core.Workspace.get_mlflow_tracking_uri",
         "azureml.mlflow",
         "azureml.opendatasets",
         "azureml.responsibleai",
@@ -219,7 +210,7 @@ _SENTENCES = {
 }
 
 MISSING = {name: sentence for sentence, names in _SENTENCES.items() for name in names}
-"""By full name of a module, of a name in one, or of what a class has, what is said of it."""
+"""By full name of a module, or of a name in one, what is said of it."""
 
 
 def sentence_of(name: str) -> str | None:
