@@ -7,6 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from daskrun.core.original import OriginalClass
 from daskrun.data.items import Items
 from daskrun.data.listing import Listing, check_files, list_files
 from daskrun.data.protocols import AnyPath, PathElement, as_elements, shown, shown_url
@@ -174,7 +175,7 @@ class FileDataset(Items):
         return replace(self, selections=(*self.selections, selection))
 
 
-class FileDatasetFactory:
+class FileDatasetFactory(OriginalClass):
     """Makes file datasets; ``Dataset.File``."""
 
     @staticmethod
@@ -226,7 +227,7 @@ class _TabularFactory:
         return TabularDatasetFactory
 
 
-class Dataset:
+class Dataset(OriginalClass):
     """Where datasets are made and found: ``Dataset.File.from_files``, ``Dataset.get_by_name``."""
 
     File = FileDatasetFactory
