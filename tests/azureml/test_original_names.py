@@ -12,13 +12,20 @@ import pytest
 
 import daskrun
 from daskrun import OriginalImportError, OriginalNameError
+from daskrun.script.original import put_first, take_out
 from daskrun.script.original.missing import MISSING
 from daskrun.script.original.names import NAMES, SHARED
 
 PAIRS = [(module, name) for module, names in NAMES.items() for name in names]
 HEAVY = {"pandas", "numpy", "pyarrow", "fsspec", "dask", "distributed", "rich", "psutil", "bokeh"}
 
-pytestmark = pytest.mark.usefixtures("put_in")
+
+@pytest.fixture(autouse=True)
+def names():
+    """Have the original's names there, as `import daskrun.azureml` does."""
+    put_first()
+    yield
+    take_out()
 
 
 @pytest.mark.parametrize(("module", "name"), PAIRS)
