@@ -22,7 +22,6 @@ from daskrun import (
     Dataset,
     DataType,
     Experiment,
-    OutputFileDatasetConfig,
     ParallelRunConfig,
     ParallelRunStep,
     Pipeline,
@@ -57,8 +56,7 @@ def partitioned(name: str) -> TabularDataset:
 
 def build_pipeline(ws: Workspace) -> Pipeline:
     """Put two steps together, of which the second begins when the first has completed."""
-    store = ws.get_default_datastore()
-    models = OutputFileDatasetConfig("models", (store, "juice_models"))
+    models = PipelineData("models")
     common = {
         "source_directory": HERE,
         "partition_keys": KEYS,  # one run() for each store and brand
@@ -84,9 +82,10 @@ def build_pipeline(ws: Workspace) -> Pipeline:
         ),
         inputs=[partitioned("coming").as_named_input("coming")],
         output=PipelineData("forecasts"),
-        arguments=["--models", Path(store.folder, "juice_models")],
+        # All models are on each node before its script processes begin; the script is told where.
+        side_inputs=[models],
+        arguments=["--models", models],
     )
-    forecast.run_after(train)
     return Pipeline(ws, [train, forecast])
 
 

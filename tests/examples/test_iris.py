@@ -72,6 +72,7 @@ def test_the_entry_script_alone(example, tmp_path):
 
 
 @needs_extra
+@pytest.mark.timeout(300)
 def test_the_script_runs_from_anywhere_and_again(example, tmp_path):
     shutil.rmtree(example / ".daskrun", ignore_errors=True)
     for _ in range(2):
@@ -94,6 +95,7 @@ def test_the_notebook_is_kept_without_outputs():
 
 
 @needs_extra
+@pytest.mark.timeout(300)
 def test_the_notebook_runs(example):
     shutil.rmtree(example / ".daskrun", ignore_errors=True)
     printed = run_notebook(example / "iris.ipynb", "assert accuracy > 0.92\nassert unsure > 0")

@@ -72,6 +72,7 @@ def test_the_entry_scripts_alone(example, tmp_path):
 
 
 @needs_extra
+@pytest.mark.timeout(300)
 def test_the_script_runs_from_anywhere_and_again(example, tmp_path):
     sold = {week: row for row in table(example / "data" / "sold.csv") for week in weeks([row])}
     for _ in range(2):
