@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.events import Event
 
-ROWS = 60
+ROWS = 30
 SCRIPT = """
 import os, time
 calls = 0
@@ -73,7 +73,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder / "tmp"))
         patch.setenv("TMPDIR", str(folder / "tmp"))
-        cluster = Cluster(folder, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s"})
+        cluster = Cluster(folder, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "200ms"})
         yield cluster
         cluster.close()
         assert wait_until_nothing_is_left() == []
@@ -320,15 +320,16 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
 def test_a_worker_that_is_stopped_before_it_has_begun_its_node(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit in ("cluster.REGISTER_LIMIT", "on_dask.BEGIN_LIMIT", "on_dask.CLOSE_MARGIN"):
-        monkeypatch.setattr(f"daskrun.engine.{limit}", 1.0)
+    monkeypatch.setattr("daskrun.engine.on_dask.BEGIN_LIMIT", 1.0)
+    for limit in ("cluster.REGISTER_LIMIT", "on_dask.CLOSE_MARGIN"):
+        monkeypatch.setattr(f"daskrun.engine.{limit}", 0.3)
     cluster.have_workers(2)
     (stopped, victim), (other, _) = sorted(cluster.worker_pids().items())
     os.kill(victim, signal.SIGSTOP)
     go_on(tmp_path)
     try:
         run = run_rows(
-            tmp_path, "files", lambda _: None, target=cluster.address, shutdown_timeout=1
+            tmp_path, "files", lambda _: None, target=cluster.address, shutdown_timeout=0.3
         )
     finally:
         os.kill(victim, signal.SIGCONT)
@@ -352,7 +353,7 @@ def test_the_result_of_a_stopped_worker_holds_up_no_other(cluster: Cluster) -> N
         wait_for(lambda: all(future.status == "finished" for future in futures))
         os.kill(pids[stopped], signal.SIGSTOP)
         for future, where in zip(futures, (stopped, other) * 3, strict=True):
-            connection.fetch(future, 2.0, lambda found, where=where: told.put((where, found)))
+            connection.fetch(future, 1.0, lambda found, where=where: told.put((where, found)))
         found = [told.get(timeout=30) for _ in futures]
     finally:
         os.kill(pids[stopped], signal.SIGCONT)

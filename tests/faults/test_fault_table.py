@@ -239,7 +239,7 @@ def test_copies_that_run_forks_cost_nothing(tmp_path: Path) -> None:
 def test_processes_that_die_right_after_init_end_the_run(
     tmp_path: Path, delay: float, processes: int
 ) -> None:
-    # they get bundles in hand, or die idle: nobody is charged, and it must not go on for ever
+    # idle they charge nobody, and it must not go on for ever; in run() they charge what it has
     code = f"""
     import os, threading, time
     def end():
@@ -248,7 +248,7 @@ def test_processes_that_die_right_after_init_end_the_run(
     def init(): threading.Thread(target=end, daemon=True).start()
     def run(mini_batch): time.sleep(60)
     """
-    run = run_script(tmp_path, code, process_count_per_node=processes, run_max_try=10)
+    run = run_script(tmp_path, code, files=2, process_count_per_node=processes, run_max_try=2)
     assert run.report.status is RunStatus.FAILED
     assert "exit code 7" in run.report.sentence
 

@@ -172,9 +172,10 @@ def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
 
 
 def test_a_disk_that_is_nearly_full_ends_the_run_before_it_is(
-    tmp_path: Path, small_disk: Path
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wait = f"if not os.path.exists({str(tmp_path / 'mended')!r}): __import__('time').sleep(1)"
+    monkeypatch.setattr("daskrun.output.space.INTERVAL", 0.2)
+    wait = f"if not os.path.exists({str(tmp_path / 'mended')!r}): __import__('time').sleep(0.4)"
     run = on_small_disk(tmp_path, small_disk, whole=False, then=wait)
     check_not_charged(run)
     assert "MB free and 33.6 MB are needed" in run.report.sentence
@@ -195,14 +196,17 @@ def test_a_disk_for_reading_only_is_refused_before_a_run(tmp_path: Path, small_d
         prepare_output(small_disk / "out", "run1", "rows.txt", overwrite=False)
 
 
-def test_an_output_folder_that_is_removed_ends_the_run(tmp_path: Path) -> None:
+def test_an_output_folder_that_is_removed_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskrun.output.space.INTERVAL", 0.2)
     code = """
     import os, shutil, time
     def run(mini_batch, context):
         if context.minibatch_index == 3:
             shutil.rmtree(os.environ["DASKRUN_OUTPUT_PATH"])
         if context.minibatch_index > 3:
-            time.sleep(0.3)
+            time.sleep(0.1)
         return [open(path).read() for path in mini_batch]
     """
     run = run_script(tmp_path, code, files=40)
@@ -229,7 +233,7 @@ def test_a_journal_that_can_not_be_written_ends_the_run(
     monkeypatch.setattr(journal_module, call, full_after_some)
     # so slow that they come back in several bundles
     slow = ECHO.replace("    return", "    time.sleep(0.01)\n    return")
-    request = make_request(tmp_path, "import time\n" + slow, files=200)
+    request = make_request(tmp_path, "import time\n" + slow, files=100)
     watch = Watch()
     report = execute(request, [watch], RunControl())
     assert report.status is RunStatus.FAILED
@@ -240,10 +244,10 @@ def test_a_journal_that_can_not_be_written_ends_the_run(
     journalled = [
         o for r in Journal.read(request.run_folder / "journal") for o in r.get("outcomes", ())
     ]
-    assert report.succeeded <= len(journalled) < 200  # nothing counts that isn't journalled
+    assert report.succeeded <= len(journalled) < 100  # nothing counts that isn't journalled
     assert call == "sync_data" or report.succeeded == len(journalled)
     assert watch.closed == 1
     assert wait_until_nothing_is_left() == []
     monkeypatch.undo()
     if call == "pwrite_all":  # else records may be there that did not count
-        check_resumed(Finished(request, report, watch), lines(range(200)))
+        check_resumed(Finished(request, report, watch), lines(range(100)))

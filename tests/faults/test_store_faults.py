@@ -93,7 +93,10 @@ def test_a_transfer_that_is_cut_off_is_made_again(
     assert proxy.broken == 2
 
 
-def test_a_store_that_fails_for_ever_ends_the_run(tmp_path: Path, bucket: Bucket) -> None:
+def test_a_store_that_fails_for_ever_ends_the_run(
+    tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("daskrun.storage.patience.FIRST_DELAY", 0.05)
     request = request_to(tmp_path, bucket)
     bucket.fail("PUT", "_daskrun/run1", count=10**6, status=500)
     report, watch = drive(request)
