@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from array import array
 from bisect import bisect_right
+from dataclasses import replace
 from hashlib import blake2b
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ class FilePlan:
     partition_keys
         Columns of the datasets' ``partition_format``: a mini-batch is then all files of one
         existing combination of their values, in the order in which the combinations come.
+    may_be_empty
+        Whether inputs may hold no file.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class FilePlan:
         *,
         listings: Sequence[Listing] | None = None,
         partition_keys: Sequence[str] | None = None,
+        may_be_empty: bool = False,
     ) -> None:
         whole = isinstance(mini_batch_size, int) and not isinstance(mini_batch_size, bool)
         if not whole or mini_batch_size < 1:
@@ -64,8 +68,11 @@ class FilePlan:
         if listings is None:
             listings = [dataset.listing() for _, dataset in inputs]
         for (name, dataset), listing in zip(inputs, listings, strict=True):
-            if not len(listing.table):
+            if not len(listing.table) and not may_be_empty:
                 raise DatasetError(f"input {name!r}: no file is left of {dataset!r}.")
+        self._made_of = [
+            (name, dataset, each) for (name, dataset), each in zip(inputs, listings, strict=True)
+        ]
         self.mini_batch_size = mini_batch_size
         self.partition_keys = tuple(partition_keys or ())
         self._tables = [listing.table for listing in listings]
@@ -109,6 +116,19 @@ class FilePlan:
         self._bounds[number] = array("q", accumulate(map(len, groups), initial=0))
         partition = {"format": text, "columns": list(form.columns)}
         return {"partition": partition, "partition_keys": list(self.partition_keys)}
+
+    def narrowed(self, tables: Sequence[PathTable]) -> FilePlan:
+        """Give the plan of some of the files of each input, or of none."""
+        return FilePlan(
+            [(name, dataset) for name, dataset, _ in self._made_of],
+            self.mini_batch_size,
+            listings=[
+                replace(listing, table=table)
+                for (_, _, listing), table in zip(self._made_of, tables, strict=True)
+            ],
+            partition_keys=self.partition_keys,
+            may_be_empty=True,
+        )
 
     @property
     def surveyor(self) -> None:

@@ -351,6 +351,8 @@ class Driver:
     def _report(self, trouble: str | None) -> Report:
         now = time.monotonic()
         report = self._ledger.report(now, self._began)
+        if report.total == 0 and self._request.nothing_new:
+            report = replace(report, sentence=self._request.nothing_new)
         found = {**self._warnings, **self._history.warnings}
         report = replace(report, warnings=(*report.warnings, *found, *self._results.warnings))
         if found:

@@ -60,3 +60,5 @@ class StepRequest:
     """Whether an earlier driver's journal is in ``run_folder``, to go on from."""
     retry_failed: bool = False
     """Where resumed: whether what had used up its tries gets new ones."""
+    nothing_new: str = ""
+    """What the run says at its end where its plan has no mini-batch; ``""`` for the usual."""

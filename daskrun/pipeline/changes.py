@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import zlib
 from hashlib import blake2b
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folder import RunFolder
 
 FOLDER = "listings"
-"""In the step run's folder, a file for each input, until the run is Completed."""
+"""In the step run's folder, a file for each input; they stay, for a later run over what is new."""
 LEVEL = 1
 """Of compression: a million files take 0.56 s and 12 MB; level 3 takes 0.82 s for 11.5 MB."""
 SHOWN = 3
@@ -62,17 +62,42 @@ def keep_listings(folder: Path, plan: Plan) -> None:
     try:
         (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
         for number, (each, table) in enumerate(zip(listed.inputs, listed.tables, strict=True)):
-            path = folder / FOLDER / str(number)
-            if not begun or not path.exists():
-                head = json.dumps(_head(each)).encode() + b"\n"
-                write_whole(path, zlib.compress(head + table.to_bytes(), LEVEL), mode=0o600)
+            if not begun or not (folder / FOLDER / str(number)).exists():
+                keep_table(folder / FOLDER, number, _head(each), table)
     except OSError as error:
         raise StorageError(f"can't keep what is in the inputs: {error}") from error
 
 
-def forget(folder: RunFolder) -> None:
-    """Remove what was kept: the run is Completed."""
-    shutil.rmtree(folder.path / FOLDER, ignore_errors=True)
+def keep_table(folder: Path, number: int, head: dict[str, Any], table: PathTable) -> None:
+    """Keep files, and what there is to say of them, as a file of a folder, for this user alone."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    data = json.dumps(head).encode() + b"\n" + table.to_bytes()
+    write_whole(folder / str(number), zlib.compress(data, LEVEL), mode=0o600)
+
+
+def read_tables(folder: Path, kind: str = "") -> Iterator[tuple[int, dict[str, Any], PathTable]]:
+    """Give what :func:`keep_table` has kept in the folder of a step's run.
+
+    Parameters
+    ----------
+    kind
+        Name of the folder there; ``""`` for that of :func:`keep_listings`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is nothing.
+    """
+    for number in count():
+        path = folder / (kind or FOLDER) / str(number)
+        if number and not path.exists():
+            return
+        yield number, *_read_table(path)
+
+
+def _read_table(path: Path) -> tuple[dict[str, Any], PathTable]:
+    head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
+    return json.loads(head), PathTable.from_bytes(rest)
 
 
 def check_unchanged(folder: RunFolder, plan: Plan) -> None:
@@ -130,14 +155,12 @@ def _head(each: PlanInput) -> dict[str, Any]:
 def _changes(folder: Path, plan: ListedPlan) -> Iterator[str]:
     for number, (each, table) in enumerate(zip(plan.inputs, plan.tables, strict=True)):
         try:
-            data = zlib.decompress((folder / FOLDER / str(number)).read_bytes())
+            before, files = _read_table(folder / FOLDER / str(number))
         except (OSError, zlib.error) as error:
             yield f"input {each.name!r}: what it was can't be read: {error}"
             continue
-        head, _, rest = data.partition(b"\n")
-        # Through JSON as the other: tuples are lists there.
-        before, now = json.loads(head), json.loads(json.dumps(_head(each)))
-        texts = [*_file_changes(PathTable.from_bytes(rest), table), *_table_changes(before, now)]
+        now = json.loads(json.dumps(_head(each)))  # as the other: tuples are lists there
+        texts = [*_file_changes(files, table), *_table_changes(before, now)]
         yield from (f"input {each.name!r}: {text}" for text in texts)
 
 

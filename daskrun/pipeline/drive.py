@@ -15,7 +15,7 @@ from daskrun.core.events import RunEnded
 from daskrun.core.report import ErrorGroup, Report, RunStatus
 from daskrun.engine.target import INLINE
 from daskrun.errors import DaskrunError
-from daskrun.pipeline import changes, recipe
+from daskrun.pipeline import changes, recipe, since
 from daskrun.pipeline.cancel import CancelWatch
 from daskrun.pipeline.inputs import make_plan
 from daskrun.pipeline.reuse import decide, note_completed, reused_report
@@ -80,12 +80,13 @@ class StepToRun:
             # The steps before it may have registered some.
             made = replace(made, context={**made.context, "models": model_paths(workspace)})
             made.keep(self.folder, workspace)
-        plan = self.plan or make_plan(made.inputs, made.settings)
+        plan = self.plan or since.as_begun(make_plan(made.inputs, made.settings), self.folder)
         if self.begun and self.plan is None:
             changes.check_unchanged(self.folder, plan)
-        return made.request(
+        request = made.request(
             self.folder, plan, self.target, resumed=self.resumed, retry_failed=self.retry_failed
         )
+        return replace(request, nothing_new=since.nothing_new(self.folder))
 
 
 class PipelineDriver:
@@ -270,6 +271,8 @@ class PipelineDriver:
         with self._turn() if request.target == INLINE else nullcontext():
             report = execute(request, observers, control)
         if report.status is RunStatus.COMPLETED:
+            if report.failed:
+                since.note_failed(folder, request.plan)
             register(self._workspace, folder, step.recipe.registrations)
             note_completed(self._workspace, folder)
         return report
@@ -307,7 +310,6 @@ def _forget(folder: RunFolder) -> None:
     """Remove what only a resume needs, secrets among it, where it is noted that none will come."""
     if folder.last_state()["status"] == RunStatus.COMPLETED.value:
         recipe.forget(folder)
-        changes.forget(folder)
 
 
 def _failed(error: Exception) -> Report:

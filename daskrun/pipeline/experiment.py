@@ -20,6 +20,7 @@ from daskrun.pipeline.pipeline import Pipeline
 from daskrun.pipeline.prepare import PreparedStep, prepare
 from daskrun.pipeline.run import PipelineRun, StepRun
 from daskrun.pipeline.run import live_runs as _live
+from daskrun.pipeline.since import earlier_run, without_processed
 from daskrun.pipeline.state import StoredState
 from daskrun.workspace.run_folder import STORY, RunFolder
 from daskrun.workspace.workspace import workspace_problems
@@ -76,6 +77,7 @@ class Experiment:
         pipeline_parameters: Mapping[str, Any] | None = None,
         regenerate_outputs: bool = False,
         continue_on_step_failure: bool = False,
+        since: PipelineRun | str | None = None,
     ) -> PipelineRun:
         """Check everything, start a run of the pipeline, and return at once.
 
@@ -92,6 +94,11 @@ class Experiment:
         continue_on_step_failure
             Whether steps that don't depend on one that failed are run all the same; the run fails
             in any case. Else they end with it.
+        since
+            A Completed run, or its id: files that its step of the same name has processed, or left
+            out because of its own ``since``, are left out, unless their size or time has changed.
+            With ``partition_keys`` a combination is so whole or not. Where nothing is new the run
+            is Completed at once, its output empty.
 
         Raises
         ------
@@ -106,7 +113,10 @@ class Experiment:
             "continue_on_step_failure": continue_on_step_failure,
         }
         self._check(pipeline, switches)
+        earlier = earlier_run(self.workspace, since) if since is not None else None
         prepared = prepare(pipeline, given)
+        if earlier is not None:
+            prepared = without_processed(prepared, earlier)
         for note in dict.fromkeys(note for step in prepared for note in step.notes):
             if note not in _said:
                 _said.add(note)
@@ -272,6 +282,8 @@ class Experiment:
         prepared.check_output(run_id)
         story = {"id": run_id, **own, **prepared.story(run_id)}
         folder = RunFolder.create(self.workspace.runs_folder / run_id, story)
+        if prepared.left_out is not None:
+            prepared.left_out.keep(folder.path)
         recipe = prepared.recipe(folder, own["pipeline_run"], self.name, own["after"])
         stored = prepared.with_stored_inputs(folder.path, recipe.waits)
         no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.inputs import AnyDataset
     from daskrun.pipeline.pipeline import Pipeline
     from daskrun.pipeline.side import SideInput
+    from daskrun.pipeline.since import LeftOut
     from daskrun.pipeline.snapshot import Snapshot
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.run_folder import RunFolder
@@ -63,6 +64,8 @@ class PreparedStep:
     """What was asked for and is not used, in words."""
     side_inputs: tuple[SideInput, ...] = ()
     """What is whole on each node, parameters resolved."""
+    left_out: LeftOut | None = None
+    """With ``since``: the files that the plan is without."""
 
     def bound(self, runs: Mapping[Link, str]) -> PreparedStep:
         """Give it with the outputs of other steps among its inputs as those of their runs.

@@ -191,8 +191,8 @@ class TableInput:
 
     listing: Listing
     """The files that are left after conditions on partition columns have dropped others."""
-    splitter: Callable[[int], Splitter]
-    """From ``mini_batch_size`` in bytes."""
+    splitter: Callable[[Listing, int], Splitter]
+    """From files of ``listing`` and ``mini_batch_size`` in bytes."""
     spec: dict[str, Any]
     """What script processes need to make its mini-batches; builtins only, no secret. Keys:
     ``reader`` (:meth:`Source.describe`), ``columns`` (names to read from the files),

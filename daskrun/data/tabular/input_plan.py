@@ -48,7 +48,7 @@ class InputPlan:
         self._number = number
         self._groups = groups
         size = mini_batch_size if groups is None else WHOLE
-        self._cutting = Cutting(table.listing.table, table.splitter(size))
+        self._cutting = Cutting(table.listing.table, table.splitter(table.listing, size))
         self._members: list[list[int]] = []
         """With groups: the pieces of each mini-batch, found when all pieces are."""
         steps = Steps(table.spec["steps"])

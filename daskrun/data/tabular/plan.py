@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 from bisect import bisect_right
+from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,14 @@ class TablePlan:
         """Index of the first mini-batch of each input whose predecessors are complete."""
         self._surveys = 0
         self._asked: dict[int, InputPlan] = {}
+
+    def narrowed(self, tables: Sequence[PathTable]) -> TablePlan:
+        """Give the plan of some of the files of each input, or of none; the schema stays."""
+        inputs = [
+            (each.name, replace(table, listing=replace(table.listing, table=files)))
+            for each, table, files in zip(self.inputs, self._tables, tables, strict=True)
+        ]
+        return TablePlan(inputs, self.mini_batch_size, self.partition_keys)
 
     @property
     def surveyor(self) -> TablePlan:

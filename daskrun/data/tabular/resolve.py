@@ -68,7 +68,7 @@ def resolve(source: Source, steps: Sequence[Step]) -> TableInput:
         listing = _pruned(listing, fixed, form)
     if any(step[0] == "filter" for step in rest):
         _try_filters(spec, listing)
-    splitter = partial(source.splitter, reader, listing)
+    splitter = partial(source.splitter, reader)
     return TableInput(listing, splitter, spec, tuple(columns.format), dict(listing.storage_options))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -50,7 +49,9 @@ class Splitter:
 def table(sizes, steps=(), known=True, partition=None):
     names = PathTable((f"{'ab'[n % 2]}/{n:03d}.csv", size, n) for n, size in enumerate(sizes))
     spec = {"reader": {}, "steps": list(steps), "partition": partition, "columns": ["x"]}
-    return TableInput(Listing("/data", names, False), partial(Splitter, known=known), spec)
+    return TableInput(
+        Listing("/data", names, False), lambda _, size: Splitter(size, known=known), spec
+    )
 
 
 def finish(plan, sizes, seed=0, most=3):
@@ -251,7 +252,7 @@ def test_bundles_end_where_a_large_row_group_does():
 
     listing = Listing("/data", PathTable([("a", 24, 0), ("b", 5, 0)]), False)
     spec = {"reader": {}, "steps": [], "partition": None, "columns": ["x"]}
-    plan = TablePlan([("t", TableInput(listing, Grouped, spec))], 1)
+    plan = TablePlan([("t", TableInput(listing, lambda _, size: Grouped(size), spec))], 1)
     plan.extend(100)
     assert plan.known == 29
     sizes = [plan.bundle_size(0, count) for count in (1, 3, 4, 6, 8, 11, 13, 20, 100)]
