@@ -27,6 +27,8 @@ class Audience:
         self._observers = list(observers)
         self._run_id = run_id
         self._next = 0.0
+        self.trouble = ""
+        """Why an observer could not write down what it was told; the first time."""
         self._preparing: dict[str, str] = {}
         """What nodes are at that can't take bundles yet."""
 
@@ -55,5 +57,9 @@ class Audience:
         for observer in self._observers:
             try:
                 tell(observer)
+            except OSError as error:  # its disk; to be said once, and not at each event
+                if not self.trouble:
+                    self.trouble = f"what is told of the run in its logs is not whole: {error}"
+                    logger.warning("run %s: %s", self._run_id, self.trouble)
             except Exception:
                 logger.exception("run %s: an observer failed", self._run_id)

@@ -354,6 +354,8 @@ class Driver:
         if report.total == 0 and self._request.nothing_new:
             report = replace(report, sentence=self._request.nothing_new)
         found = {**self._warnings, **self._history.warnings}
+        if self._audience.trouble:
+            found[self._audience.trouble] = None
         report = replace(report, warnings=(*report.warnings, *found, *self._results.warnings))
         if found:
             count = f"{len(found)} warning{'s' if len(found) > 1 else ''}"

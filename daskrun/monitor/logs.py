@@ -161,8 +161,12 @@ class LogWriter:
         """Replace a file whole. Not synced: it only tells what the journal keeps."""
         path = self._logs / name
         aside = path.with_name(f".{name}.{os.getpid()}")
-        aside.write_text(text, encoding="utf-8", errors="backslashreplace")
-        aside.replace(path)
+        try:
+            aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+            aside.replace(path)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            raise
 
 
 def happening(event: Event) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.recipe import Recipe
     from daskrun.workspace.workspace import Workspace
 
+logger = logging.getLogger("daskrun")
 IDENTITY = "identity.json"
 """In a step run's folder: what its results come from. For this user alone: values may be secret."""
 RECORDS = "results"
@@ -146,13 +148,16 @@ def explain(folder: RunFolder) -> Reuse:
 
 
 def note_completed(workspace: Workspace, folder: RunFolder) -> None:
-    """Have a step run that has completed found by later ones."""
+    """Have a step run that has completed found by later ones; where that fails it is just run."""
     try:
         identity = json.loads((folder.path / IDENTITY).read_bytes())
     except FileNotFoundError:  # of an earlier daskrun
         return
-    record = {"run": folder.id, "outputs": _output_digests(workspace, folder)}
-    workspace.records.create(RECORDS, _digest(identity), record)
+    try:
+        record = {"run": folder.id, "outputs": _output_digests(workspace, folder)}
+        workspace.records.create(RECORDS, _digest(identity), record)
+    except (DaskrunError, OSError) as error:  # the run has completed all the same
+        logger.warning("run %s: later runs can't use its output again: %s", folder.id, error)
 
 
 def reused_report(workspace: Workspace, run_id: str) -> Report:

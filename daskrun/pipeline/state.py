@@ -104,8 +104,9 @@ class LiveState:
         self._status, self._sentence = status, sentence
         try:
             self.folder.add_state(status.value, sentence)
-        except (DaskrunError, OSError):
-            logger.exception("run %s: its state %s can't be noted", self.folder.id, status.value)
+        except (DaskrunError, OSError) as error:
+            what = f"its state {status.value} can't be noted, so others don't see it"
+            logger.warning("run %s: %s: %s", self.folder.id, what, error)
         if status.ended:
             self._ended.set()
 
@@ -114,8 +115,9 @@ class LiveState:
         self.report = report
         try:
             self.folder.write_report(asdict(report))
-        except (DaskrunError, OSError):
-            logger.exception("run %s: its report can't be kept", self.folder.id)
+        except (DaskrunError, OSError) as error:
+            where = self.folder.path
+            logger.warning("run %s: its report can't be kept in %s: %s", where.name, where, error)
         self.enter(report.status, report.sentence)
 
     def give_up(self, sentence: str) -> None:
