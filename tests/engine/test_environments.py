@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from clusters import Cluster
+from forked import fork
 from running import (
     SLACK,
     Watch,
     alive,
+    drive_alone,
     make_request,
     run_request,
     wait_for,
@@ -149,6 +152,21 @@ def test_a_run_is_canceled_while_it_builds(
     finished = run_request(batch(tmp_path, requirements=(str(source),)), act=act, control=control)
     assert time.monotonic() - canceled[0] < SLACK
     assert finished.report.status is RunStatus.CANCELED
+    assert not alive(int(started.read_text().split()[0]))
+    assert built(environments) == []
+
+
+def test_a_driver_that_is_killed_while_a_node_builds_leaves_no_process(
+    own_temporary_folder: Path, tmp_path: Path, environments: Path
+) -> None:
+    started = tmp_path / "started"
+    source = make_slow_source(tmp_path / "sluggish", 60, started)
+    request = batch(tmp_path, requirements=(str(source),))
+    driver = fork(drive_alone, request, log=tmp_path / "driver.log", environment={})
+    wait_for(lambda: started.exists() and started.read_text().strip(), 60)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.join(SLACK)
+    assert wait_until_nothing_is_left() == []
     assert not alive(int(started.read_text().split()[0]))
     assert built(environments) == []
 
