@@ -192,7 +192,7 @@ class ParallelRunConfig:
             for name, value in self._values().items()
             if name not in NOT_SETTINGS
         }
-        if self.environment is not None and not problems:
+        if self.environment is not None and self.python_executable is None and not problems:
             values |= self._packages(self.environment)
         try:
             settings = resolve_settings({**values, **(extra or {})}, SUBJECT)
