@@ -36,13 +36,13 @@ by up to a tenth."""
 QUOTE = b'"'
 _LF, _CR = 10, b"\r"
 _WORD, _SIGNED = np.dtype("<u8"), np.dtype("<i8")
-_TOP, _SIGN = np.uint64(63), np.int64(63)
+_ONE, _TOP, _SIGN = np.uint64(1), np.uint64(63), np.int64(63)
 
 
 def chunks(data: bytes, separator: bytes) -> Iterator[Chunk]:
     """Cut a block so that no run of quotes is in two chunks."""
     view = np.frombuffer(data, np.uint8)
-    scratch = np.empty(min(CHUNK, len(data)), np.bool_)
+    scratch = Scratch(min(CHUNK, len(data)))
     start = 0
     while start < len(data):
         stop = min(start + CHUNK, len(data))
@@ -50,24 +50,60 @@ def chunks(data: bytes, separator: bytes) -> Iterator[Chunk]:
             ahead = data[stop : stop + CHUNK]
             stop += len(ahead) - len(ahead.lstrip(QUOTE))
         if stop - start > scratch.size:
-            scratch = np.empty(stop - start, np.bool_)
+            scratch = Scratch(stop - start)
         yield Chunk(data, view[start:stop], start, separator, scratch)
         start = stop
+
+
+class Scratch:
+    """Memory for the masks of one chunk after the other.
+
+    New masks of this size come from the system and go back to it at once: their page faults took
+    a third of the scan's time where there are quotes, and five times that of plain lines.
+
+    Parameters
+    ----------
+    size
+        Bytes of the largest chunk.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._flags = np.empty(size, np.bool_)
+        self._words: dict[str, Words] = {}
+
+    def flags(self, size: int) -> Flags:
+        """Give a flag for each byte, until the next are asked for."""
+        return self._flags[:size]
+
+    def words(self, name: str, size: int) -> Words:
+        """Give a bit for each byte, until the next of that name are asked for."""
+        if name not in self._words:
+            self._words[name] = np.empty(-(-self.size // 64), _WORD)
+        return self._words[name][: -(-size // 64)]
+
+    def packed(self, name: str, flags: Flags) -> Words:
+        """Pack to bits, the first byte's lowest; what is missing in the last word is 0."""
+        words = self.words(name, flags.size)
+        octets = words.view(np.uint8)
+        packed = np.packbits(flags, bitorder="little")
+        octets[: packed.size] = packed
+        octets[packed.size :] = 0
+        return words
 
 
 class Chunk:
     """A stretch of a block; no run of quotes crosses its ends. Positions are the block's.
 
     What is needed is worked out when it is asked for, and once; so it must be asked before the next
-    chunk is looked at, which uses the same ``scratch``. (Masks of this size come from the system
-    and go back to it at once: the page faults of new ones took five times as long as the scan.)
+    chunk is looked at, which uses the same ``scratch``.
     """
 
     def __init__(
-        self, data: bytes, view: NDArray[np.uint8], start: int, separator: bytes, scratch: Flags
+        self, data: bytes, view: NDArray[np.uint8], start: int, separator: bytes, scratch: Scratch
     ) -> None:
         self._data, self._view, self._separator = data, view, separator
-        self._scratch = scratch[: view.size]
+        self.scratch = scratch
         self.start, self.stop = start, start + view.size
         self.quoted = bool(separator) and data.find(QUOTE, start, self.stop) >= 0
         self._entered: dict[bool, Entered] = {}
@@ -96,15 +132,16 @@ class Chunk:
     @cached_property
     def breaks(self) -> Words:
         """Bytes of line breaks."""
-        breaks = self._mask(_LF)
+        breaks = self._mask("breaks", _LF)
         if self._data.find(_CR, self.start, self.stop) >= 0:
-            breaks |= self._mask(_CR[0])
+            breaks |= self._mask("returns", _CR[0])
         return breaks
 
     @cached_property
     def marks(self) -> Words:
         """Bytes that are no line break after one that is: record starts, if outside quotes."""
-        marks = _without(_shifted(self.breaks, self._after_break), self.breaks)
+        marks = _shifted(self.breaks, self._after_break, self._words("marks"))
+        _without(marks, self.breaks, self._words("moved"), marks)
         if self._view.size % 64:  # no byte is where the last word goes on
             marks[-1] &= np.uint64((1 << self._view.size % 64) - 1)
         return marks
@@ -112,17 +149,17 @@ class Chunk:
     @cached_property
     def quotes(self) -> Words:
         """All quotes."""
-        return self._mask(QUOTE[0])
+        return self._mask("quotes", QUOTE[0])
 
     @cached_property
     def elsewhere(self) -> Words:
         """Quotes that neither stand at a field's start nor follow another."""
-        return _without(self.quotes, self._starts)
+        return _without(self.quotes, self._starts, self._words("moved"), self._words("elsewhere"))
 
     @cached_property
     def parity(self) -> Words:
         """For each byte whether the number of quotes up to it is odd."""
-        return _parity(self.quotes)
+        return _parity(self.quotes, self._words("moved"), self._words("parity"))
 
     @cached_property
     def runs(self) -> tuple[Positions, Flags]:
@@ -140,23 +177,28 @@ class Chunk:
     def _starts(self) -> Words:
         """Bytes right after a separator, a line break or a quote."""
         text = self._separator
-        ends = self._mask(text[0]) if len(text) == 1 else self._text_ends(text)
+        ends = self._mask("ends", text[0]) if len(text) == 1 else self._text_ends(text)
         ends |= self.breaks
         ends |= self.quotes
         before = self._data[max(self.start - len(text), 0) : self.start]  # no quote's is its last
-        return _shifted(ends, self._after_break or before == text)
+        return _shifted(ends, self._after_break or before == text, self._words("starts"))
 
-    def _mask(self, byte: int) -> Words:
-        return _packed(np.equal(self._view, byte, out=self._scratch))
+    def _mask(self, name: str, byte: int) -> Words:
+        flags = self.scratch.flags(self._view.size)
+        return self.scratch.packed(name, np.equal(self._view, byte, out=flags))
+
+    def _words(self, name: str) -> Words:
+        return self.scratch.words(name, self._view.size)
 
     def _text_ends(self, text: bytes) -> Words:
         """Mark the last bytes of where this text is, also if it begins before the chunk."""
-        found = np.zeros(self._view.size, np.bool_)
+        found = self.scratch.flags(self._view.size)
+        found[:] = False
         at = self._data.find(text, max(self.start - len(text) + 1, 0), self.stop)
         while at >= 0:
             found[at + len(text) - 1 - self.start] = True
             at = self._data.find(text, at + len(text), self.stop)
-        return _packed(found)
+        return self.scratch.packed("ends", found)
 
 
 class Entered:
@@ -226,17 +268,29 @@ class Entered:
         if not chunk.quoted:
             return np.zeros(0, _WORD) if self._inside else chunk.marks
         if self._parity is not None:
-            return _without(chunk.marks, self._parity ^ chunk.quotes)
+            marks = self._words("marks")
+            # What holds before each byte: a record may begin with a quote.
+            np.bitwise_xor(self._parity, chunk.quotes, out=marks)
+            return _without(chunk.marks, marks, marks, marks)
         starts = _positions(chunk.marks) + chunk.start
-        marks = np.zeros(chunk.stop - chunk.start, np.bool_)
-        marks[starts[~self.within(starts)] - chunk.start] = True
-        return _packed(marks)
+        flags = chunk.scratch.flags(chunk.stop - chunk.start)
+        flags[:] = False
+        flags[starts[~self.within(starts)] - chunk.start] = True
+        return chunk.scratch.packed(f"marks {self._inside}", flags)
 
     @cached_property
     def _parity(self) -> Words | None:
         """For each byte the state after it; None where parity is not the state."""
-        states = ~self._chunk.parity if self._inside else self._chunk.parity
-        return None if (self._chunk.elsewhere & states).any() else states
+        chunk = self._chunk
+        states = chunk.parity
+        if self._inside:
+            states = np.invert(chunk.parity, out=self._words("parity"))
+        stray = np.bitwise_and(chunk.elsewhere, states, out=self._words("marks"))
+        return None if stray.any() else states
+
+    def _words(self, name: str) -> Words:
+        chunk = self._chunk
+        return chunk.scratch.words(f"{name} {self._inside}", chunk.stop - chunk.start)
 
     @cached_property
     def _states(self) -> Flags:
@@ -253,45 +307,37 @@ class Entered:
         return np.concatenate([np.array([self._inside]), states])
 
 
-def _packed(flags: Flags) -> Words:
-    """Pack to bits, the first byte's lowest; what is missing in the last word is 0."""
-    packed = np.packbits(flags, bitorder="little")
-    if packed.size % 8:
-        packed = np.concatenate([packed, np.zeros(-packed.size % 8, np.uint8)])
-    return packed.view(_WORD)
-
-
 def _positions(words: Words) -> Positions:
     return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_))
 
 
-def _shifted(words: Words, first: bool) -> Words:
+def _shifted(words: Words, first: bool, out: Words) -> Words:
     """Move each bit to the next byte's; ``first``: what becomes the first byte's."""
-    moved = words << np.uint64(1)
-    moved[1:] |= words[:-1] >> _TOP
-    moved[0] |= np.uint64(first)
-    return moved
+    np.left_shift(words, _ONE, out=out)
+    out[1:] |= words[:-1] >> _TOP
+    out[0] |= np.uint64(first)
+    return out
 
 
-def _without(words: Words, others: Words) -> Words:
-    """Give the bits that the others do not have."""
-    left = ~others
-    left &= words  # in place: memory that has not been used yet costs more than the operation
-    return left
+def _without(words: Words, others: Words, moved: Words, out: Words) -> Words:
+    """Give the bits that the others do not have; ``moved`` may be the others, ``out`` either."""
+    np.invert(others, out=moved)
+    return np.bitwise_and(words, moved, out=out)
 
 
-def _parity(words: Words) -> Words:
+def _parity(words: Words, moved: Words, out: Words) -> Words:
     """Say for each bit whether the number of bits up to and with it is odd."""
-    parity = words << np.uint64(1)
-    parity ^= words
-    moved = np.empty_like(parity)
+    np.left_shift(words, _ONE, out=out)
+    out ^= words
     for places in (2, 4, 8, 16, 32):
-        np.left_shift(parity, np.uint64(places), out=moved)
-        parity ^= moved
-    before = np.bitwise_xor.accumulate(parity[:-1], out=moved[1:])
+        np.left_shift(out, np.uint64(places), out=moved)
+        out ^= moved
+    before = np.bitwise_xor.accumulate(out[:-1], out=moved[1:])
     # All bits of a word whose predecessors have an odd number: their last bits tell.
-    parity[1:] ^= (before.view(_SIGNED) >> _SIGN).view(_WORD)
-    return parity
+    signs = before.view(_SIGNED)
+    np.right_shift(signs, _SIGN, out=signs)
+    out[1:] ^= before
+    return out
 
 
 def _odd_runs(view: NDArray[np.uint8]) -> Positions:
