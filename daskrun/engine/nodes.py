@@ -98,11 +98,12 @@ def _packages(request: StepRequest, output: str) -> dict[str, Any]:
     settings = request.settings
     if not settings.requirements and settings.python_executable is None:
         return {}
+    own = needs(request.plan.inputs, output, settings.append_row_format)
     return {
         "name": settings.environment_name,
         "python": settings.python_executable,
         "requirements": list(settings.requirements),
-        "needs": needs(request.plan.inputs, output, settings.append_row_format),
+        "needs": list(dict.fromkeys((*own, *request.packages))),
         "timeout": settings.environment_timeout,
     }
 

@@ -53,6 +53,8 @@ class StepRequest:
     """What fsspec needs to open ``output_url``; may hold secrets."""
     side_inputs: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     """What nodes must know of each side input that is files, by name; may hold secrets."""
+    packages: tuple[str, ...] = ()
+    """What script processes need to read side inputs as rows, as lines for pip."""
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     """Where each output of the step goes, by name: ``folder``, or ``url`` and ``options`` (of
     fsspec); may hold secrets."""

@@ -58,7 +58,7 @@ def keep_listings(folder: Path, plan: Plan) -> None:
     StorageError
         They can't be written.
     """
-    listed, begun = cast("ListedPlan", plan), _begun_with(folder) is not None
+    listed, begun = cast("ListedPlan", plan), begun_with(folder) is not None
     try:
         (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
         for number, (each, table) in enumerate(zip(listed.inputs, listed.tables, strict=True)):
@@ -100,22 +100,26 @@ def _read_table(path: Path) -> tuple[dict[str, Any], PathTable]:
     return json.loads(head), PathTable.from_bytes(rest)
 
 
-def check_unchanged(folder: RunFolder, plan: Plan) -> None:
+def check_unchanged(folder: RunFolder, plan: Plan, more: Sequence[str] = ()) -> None:
     """See that a plan made now is the one that the run has begun with.
 
     Parameters
     ----------
     folder
         The step run's.
+    more
+        What else is not as it was, in words.
 
     Raises
     ------
     ResumeError
         It is another; the message names what has changed.
     """
-    if _begun_with(folder.path) in (None, plan.fingerprint()):
+    same = begun_with(folder.path) in (None, plan.fingerprint())
+    if same and not more:
         return
-    found = list(_changes(folder.path, cast("ListedPlan", plan)))
+    found = [] if same else list(_changes(folder.path, cast("ListedPlan", plan)))
+    found += more
     what = "\n".join(f"  {text}" for text in found) or "  what it is isn't known: see the inputs"
     raise ResumeError(
         f"run {folder.id} can't go on: its data is not what it was at submit.\n{what}\n"
@@ -141,7 +145,7 @@ def input_digests(plan: Plan, without: Path) -> dict[str, str]:
     return found
 
 
-def _begun_with(folder: Path) -> str | None:
+def begun_with(folder: Path) -> str | None:
     """Give the fingerprint of the plan that a run has begun with; None where it has not begun."""
     journal = folder / "journal"
     first = next(Journal.read(journal), None) if journal.exists() else None
@@ -160,7 +164,7 @@ def _changes(folder: Path, plan: ListedPlan) -> Iterator[str]:
             yield f"input {each.name!r}: what it was can't be read: {error}"
             continue
         now = json.loads(json.dumps(_head(each)))  # as the other: tuples are lists there
-        texts = [*_file_changes(files, table), *_table_changes(before, now)]
+        texts = [*file_changes(files, table), *_table_changes(before, now)]
         yield from (f"input {each.name!r}: {text}" for text in texts)
 
 
@@ -178,7 +182,8 @@ def _table_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]
             yield f"column {name!r} was {was} and is {is_now}"
 
 
-def _file_changes(before: PathTable, now: PathTable) -> Iterator[str]:
+def file_changes(before: PathTable, now: PathTable) -> Iterator[str]:
+    """Say how the files of a dataset differ from what they were."""
     old = {name: row for row, name in enumerate(before)}
     new = {name: row for row, name in enumerate(now)}
     yield from _named("gone", [repr(name) for name in old if name not in new])

@@ -20,6 +20,7 @@ from daskrun.pipeline.cancel import CancelWatch
 from daskrun.pipeline.inputs import make_plan
 from daskrun.pipeline.reuse import decide, note_completed, reused_report
 from daskrun.pipeline.run_output import register
+from daskrun.pipeline.side_changes import keep_side_inputs
 from daskrun.pipeline.state import LiveState, ProgressKeeper, way_on
 from daskrun.workspace.model import model_paths
 from daskrun.workspace.run_folder import RunFolder
@@ -82,7 +83,7 @@ class StepToRun:
             made.keep(self.folder, workspace)
         plan = self.plan or since.as_begun(make_plan(made.inputs, made.settings), self.folder)
         if self.begun and self.plan is None:
-            changes.check_unchanged(self.folder, plan)
+            changes.check_unchanged(self.folder, plan, made.side_input_changes(self.folder))
         request = made.request(
             self.folder, plan, self.target, resumed=self.resumed, retry_failed=self.retry_failed
         )
@@ -262,6 +263,7 @@ class PipelineDriver:
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
+        keep_side_inputs(request.run_folder, step.recipe.side_inputs, request.side_inputs)
         logs = LogWriter(folder.logs, request.plan, request.settings.run_max_try, way_on(folder))
         journal = folder.path / "journal"
         if request.resumed and journal.exists():

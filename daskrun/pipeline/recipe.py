@@ -13,8 +13,16 @@ from daskrun.data.protocols import shown_url
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.output.place import output_place
+from daskrun.pipeline import side_changes
 from daskrun.pipeline.run_output import RunOutputPlace
-from daskrun.pipeline.side import SideInput, by_name, check_whole, described, paths_asked
+from daskrun.pipeline.side import (
+    SideInput,
+    by_name,
+    check_whole,
+    described,
+    packages,
+    paths_asked,
+)
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.datastore import Datastore
@@ -72,6 +80,11 @@ class Recipe:
     @property
     def _places(self) -> list[Place]:
         return [place for _, each in self.inputs for place in places_of(each)]
+
+    def side_input_changes(self, folder: RunFolder) -> list[str]:
+        """Say what of the side inputs is not what a run has begun with; see there."""
+        asked = paths_asked(self.settings)
+        return side_changes.side_input_changes(folder, self.side_inputs, asked)
 
     def keep(self, folder: RunFolder, workspace: Workspace) -> None:
         """Keep it in the folder of its run.
@@ -178,7 +191,10 @@ class Recipe:
             target=target,
             context={
                 **self.context,
-                "input_datasets": {each.name: shown_url(each.root) for each in plan.inputs},
+                "input_datasets": {
+                    **{each.name: shown_url(each.root) for each in plan.inputs},
+                    **dict.fromkeys((each.name for each in self.side_inputs), ""),
+                },
                 "tables": [
                     name
                     for name, each in (*self.inputs, *by_name(self.side_inputs).items())
@@ -186,6 +202,7 @@ class Recipe:
                 ],
             },
             side_inputs=described(self.side_inputs, asked),
+            packages=tuple(packages(self.side_inputs)),
             outputs={name: _where(store, path) for name, store, path in self.outputs},
             output_url=self._url,
             output_options=dict(self.store.storage_options) if self.store is not None else {},
@@ -258,6 +275,7 @@ class Recipe:
 def forget(folder: RunFolder) -> None:
     """Remove what was kept: the run is Completed."""
     (folder.path / FILE).unlink(missing_ok=True)
+    side_changes.forget(folder)
 
 
 def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset]:

@@ -210,5 +210,5 @@ def _again(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bool
         raise ResumeError(
             f"run {folder.id} can't go on: its data can't be read as at submit: {error}"
         ) from error
-    check_unchanged(folder, plan)
+    check_unchanged(folder, plan, recipe.side_input_changes(folder))
     return replace(step, plan=plan)

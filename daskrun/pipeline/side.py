@@ -11,11 +11,12 @@ from daskrun.core.validation import same_name_problems
 from daskrun.data.dataset import FileDataset
 from daskrun.data.listing import location
 from daskrun.data.local import local_path
-from daskrun.data.remote import join_url
+from daskrun.data.remote import is_url, join_url
 from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.errors import DatasetError
 from daskrun.pipeline.base import USABLE, as_consumption, dataset_of, places_used
 from daskrun.pipeline.inputs import stored
+from daskrun.script.packages import FOR_SQL, FOR_TABLES, needs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -234,6 +235,18 @@ def _path_of(element: PathElement, folder: str, listing: Listing) -> str:
 
 def _joined(listing: Listing, name: str) -> str:
     return join_url(listing.root, name) if listing.remote else next(iter(listing.paths([name])))
+
+
+def packages(sides: Iterable[SideInput]) -> list[str]:
+    """Give what the script's Python needs to read side inputs as rows, as lines for pip."""
+    found: list[str] = []
+    for each in sides:
+        if isinstance(each.dataset, TabularDataset):
+            source: Any = each.dataset.source
+            places = [location(element) for element in getattr(source, "elements", ())]
+            found += FOR_TABLES if places else (*FOR_TABLES, FOR_SQL)
+            found += [line for place in places if is_url(place) for line in needs([], place)]
+    return list(dict.fromkeys(found))
 
 
 def check_whole(asked: Iterable[str], inputs: Iterable[PlanInput]) -> None:
