@@ -65,6 +65,7 @@ def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluste
         "pulse.LEAST_PATIENCE": 0.5,
         "cluster.SILENT_CLOSE": 0.1,
         "pulse.PAUSE_LIMIT": 0.5,
+        "plugin.CLIENT_GRACE": 0.2,
     }.items():
         monkeypatch.setattr(f"daskrun.engine.{name}", value)
     yield shared
