@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from clusters import Cluster
+from running import wait_until_nothing_is_left
 from s3 import KEY, SECRET
 
 from daskrun import (
@@ -55,6 +57,8 @@ SEEN = {
 def run(mini_batch):
     return [json.dumps(SEEN) for _ in mini_batch]
 """
+SLOWLY = "    time.sleep(0.5)\n    return ["
+"""Each process has some."""
 WRITE = """
 from pathlib import Path
 from daskrun import EntryScript
@@ -419,3 +423,44 @@ def test_what_a_store_does_not_give_ends_the_run_and_is_named(ws, bucket, cloud,
         r"side input 'lookup': can't copy 's3://.*/store/lookup/a.txt' to the node: .*", said
     )
     assert SECRET not in said
+
+
+def test_a_store_that_says_nothing_is_given_up(ws, bucket, cloud):
+    bucket.put("store/lookup/a.txt", b"12345")
+    side = Dataset.File.from_files(cloud.path("lookup/")).as_named_input("lookup")
+    step = make_step([side], [side], None, settings={"load_timeout": 1})
+    bucket.fail("GET", "lookup/a.txt", count=1000, seconds=60)
+    [of_step] = run_of(ws, step).get_steps()
+    assert of_step.status == "Failed"
+    said = "side inputs 'lookup' on node000: nothing of them has come for load_timeout=1 s"
+    assert said in of_step.get_details()["sentence"]
+
+
+@pytest.fixture
+def cluster(forks, own_temporary_folder, tmp_path):
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    found = Cluster(folder)
+    yield found
+    found.close()
+    assert wait_until_nothing_is_left() == []
+
+
+def test_each_node_of_a_cluster_has_them_once(ws, bucket, cloud, cluster):
+    for _ in range(2):
+        cluster.add_worker()
+    for name, text in ALL.items():
+        bucket.put(f"store/lookup/{name}", text.encode())
+    remote = Dataset.File.from_files(cloud.path("lookup/")).as_named_input("lookup_remote")
+    local = Dataset.File.from_files("lookup/*.txt").as_named_input("lookup_local")
+    Path("look.py").write_text(f"import time\n{LOOK}".replace("    return [", SLOWLY))
+    settings = {"node_count": 2, "process_count_per_node": 1}
+    step = make_step([remote, local], [remote, local], cluster.address, settings=settings)
+    rows = rows_of(run_of(ws, step))
+    assert len({row["argv"][0] for row in rows}) == len({row["pid"] for row in rows}) == 2
+    for row in rows:
+        far, near = (row["files"][path] for path in row["argv"])
+        assert far == ALL
+        assert near == {"names.txt": ALL["names.txt"]}
+    gets = [each.path for each in bucket.asked("GET", "store/lookup/names.txt")]
+    assert len(gets) == 2

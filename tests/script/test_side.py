@@ -1,0 +1,140 @@
+"""Side inputs on a node: what is linked or copied, where it is found, what is refused."""
+
+import os
+import shutil
+import zlib
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from daskrun.data.paths import PathTable
+from daskrun.errors import DatasetError
+from daskrun.script.leftovers import base_folder
+from daskrun.script.node_paths import with_paths
+from daskrun.script.side import bring_here
+from daskrun.script.side_place import take_away
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+Usage = namedtuple("Usage", "total used free")
+TEXTS = {"a.txt": "one", "deep/b.txt": "two"}
+
+
+@pytest.fixture
+def root(tmp_path):
+    for name, text in TEXTS.items():
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_text(text)
+    return tmp_path / "root"
+
+
+def side(root, rows=None, **changes):
+    rows = [(name, len(text), -1) for name, text in TEXTS.items()] if rows is None else rows
+    usual = {"remote": False, "options": {}, "file": "", "there": False, "copy": True, "path": None}
+    table = zlib.compress(PathTable(rows).to_bytes())
+    return {"root": str(root), "table": table, **usual, **changes}
+
+
+def node(name="run-node000-abc"):
+    folder = base_folder() / name
+    folder.mkdir(parents=True)
+    return folder
+
+
+def contents(folder):
+    files = [path for path in Path(folder).rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in files}
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_files_keep_their_places_below_the_root(root, copy):
+    [path] = bring_here({"x": side(root, copy=copy)}, node(), "run").values()
+    assert contents(path) == TEXTS
+    assert all(Path(path, name).is_symlink() is not copy for name in TEXTS)
+
+
+def test_what_is_used_where_it_is_costs_nothing(root):
+    folder = node()
+    told = {"x": side(root, there=True), "y": side(root, there=True, file="a.txt")}
+    assert bring_here(told, folder, "run") == {"x": str(root), "y": str(root / "a.txt")}
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_that_has_changed_since_it_was_listed_is_named(root):
+    told = {"x": side(root, [("a.txt", 3, -1), ("deep/b.txt", 7, -1)])}
+    with pytest.raises(DatasetError, match=r"side input 'x': .*b.txt' had 7 bytes .* has 3 now"):
+        bring_here(told, node(), "run")
+
+
+def test_a_file_that_is_gone_is_named(root):
+    told = {"x": side(root, [("gone.txt", 3, -1)])}
+    with pytest.raises(
+        DatasetError, match=r"side input 'x': can't copy '.*gone.txt' to the node: "
+    ):
+        bring_here(told, node(), "run")
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused(root):
+    folder = node()
+    with pytest.raises(DatasetError, match=r"side input 'x': the file name '../a.txt' can't be"):
+        bring_here({"x": side(root, [("../a.txt", 3, -1)])}, folder, "run")
+    assert contents(folder) == {}
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(root, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(100, 85, 15))
+    folder, told = node(), {name: side(root, [("a.txt", 8, -1)]) for name in "xy"}
+    with pytest.raises(DatasetError, match=r"'x', 'y' are 16 bytes.*15 are free, of which 10 must"):
+        bring_here(told, folder, "run")
+    assert contents(folder) == {}
+    assert bring_here({"x": side(root, copy=False)}, folder, "run")  # links need none
+
+
+def test_a_path_of_ones_own_is_left_to_the_node_that_still_needs_it(root, tmp_path):
+    there = tmp_path / "there"
+    told = {"x": side(root, path=str(there))}
+    nodes = [node(f"run-node00{n}-abc") for n in range(2)]
+    for each in nodes:
+        assert bring_here(told, each, "run") == {"x": str(there)}
+    assert there.readlink().is_relative_to(nodes[1])
+    for each, left in zip(reversed(nodes), (TEXTS, None), strict=True):
+        shutil.rmtree(each)
+        take_away(told, each, "run")
+        assert (contents(there) if os.path.lexists(there) else None) == left
+
+
+def test_a_path_that_another_run_uses_is_refused(root, tmp_path):
+    there = tmp_path / "there"
+    told = {"x": side(root, path=str(there))}
+    first = node()
+    bring_here(told, first, "run")
+    other = node("other-node000-abc")
+    with pytest.raises(DatasetError, match=r"side input 'x': path=.*something already"):
+        bring_here(told, other, "other")
+    take_away(told, other, "other")
+    assert contents(there) == TEXTS
+
+
+def test_paths_are_put_in_where_the_script_looks(monkeypatch):
+    monkeypatch.setenv("taken", "mine")
+    config = {
+        "argv": ["score.py", "--x", ("input", "x"), ("output", "rows"), ("input", "images")],
+        "inputs": [
+            {"name": "images", "root": "/images", "remote": False, "kind": "files"},
+            {"name": "far", "root": "s3://b/far", "remote": True, "kind": "files"},
+        ],
+        "side_inputs": {"x": side("/x", there=True)},
+        "outputs": {"rows": {"url": "s3://b/rows"}},
+        "context": {"output_dir": "/node/output", "input_datasets": {"images": "/images", "x": ""}},
+        "environment": {"asked": "yours"},
+        "script": {"whole": False},
+        "folder": "/node",
+    }
+    made, notes = with_paths(config, {"taken": "/taken", "asked": "/asked"})
+    assert made["argv"] == ["score.py", "--x", "/x", "/node/output", "/images"]
+    paths = {"images": "/images", "x": "/x", "taken": "/taken", "asked": "/asked"}
+    assert made["context"]["input_datasets"] == paths
+    own = {name: path for name, path in paths.items() if name not in ("taken", "asked")}
+    original = {f"AZUREML_DATAREFERENCE_{name}": path for name, path in paths.items()}
+    assert made["path_variables"] == own | original
+    assert [note.split()[2] for note in notes] == ["taken", "asked"]
