@@ -70,10 +70,12 @@ BY_HAND = """
 import os, sys
 from daskrun import EntryScript
 script = EntryScript()
+made = script.log_dir
 if os.fork() == 0:
-    script.working_dir
+    assert script.log_dir == made
     sys.exit()  # a copy that ends first takes nothing away
-os.wait()
+assert os.wait()[1] == 0
+assert os.path.isdir(made)
 for folder in (script.log_dir, script.output_dir, script.working_dir):
     assert os.path.isdir(folder)
     print(folder)

@@ -62,7 +62,7 @@ def as_it_was(own_temporary_folder: Path) -> Any:
     before, modules = state(), set(sys.modules)
     yield
     assert state() == before
-    assert not {"score", "beside", "entry_script"} & (set(sys.modules) - modules)
+    assert not {"score", "neighbour", "entry_script"} & (set(sys.modules) - modules)
     gc.collect()
     assert list(own_temporary_folder.glob("daskrun-script-*")) == []
 
@@ -77,7 +77,7 @@ def in_folder(as_it_was: None) -> Any:
 
 EVERYTHING = """
 import os, sys
-import beside
+import neighbour
 from daskrun import EntryScript
 
 calls = []
@@ -92,7 +92,7 @@ def run(mini_batch, mini_batch_context):
     open(os.path.join(here.output_dir, "made.txt"), "w").write(os.environ["MINE"])
     here.logger.debug("at work")
     print("printed")
-    return [mini_batch, mini_batch_context, sys.argv[1:], beside.WORD, calls]
+    return [mini_batch, mini_batch_context, sys.argv[1:], neighbour.WORD, calls]
 def shutdown():
     calls.append("shutdown")
     sys.path.append("/nowhere")
@@ -103,7 +103,7 @@ def shutdown():
 
 def test_a_script_finds_what_it_finds_in_a_run(script, tmp_path, capsys, in_folder):
     path = script(EVERYTHING)
-    script("WORD = 'beside'", "beside.py")
+    script("WORD = 'beside'", "neighbour.py")
     in_folder(tmp_path)
     done = run_script(
         "code/score.py",
@@ -132,16 +132,16 @@ def test_a_script_finds_what_it_finds_in_a_run(script, tmp_path, capsys, in_fold
 
 
 def test_modules_beside_the_script_are_read_anew(script):
-    path = script("import beside\ndef run(mini_batch): return [beside.WORD]")
+    path = script("import neighbour\ndef run(mini_batch): return [neighbour.WORD]")
     for word in ("first", "second!"):
-        script(f"WORD = {word!r}", "beside.py")
+        script(f"WORD = {word!r}", "neighbour.py")
         assert run_script(path, ["a"]).result == [word]
 
 
 def test_a_source_directory_is_where_it_imports_from(script, tmp_path):
     (tmp_path / "code" / "inner").mkdir(parents=True)
-    script("WORD = 'above'", "beside.py")
-    script("from beside import WORD\ndef run(mini_batch): return [WORD]", "inner/score.py")
+    script("WORD = 'above'", "neighbour.py")
+    script("from neighbour import WORD\ndef run(mini_batch): return [WORD]", "inner/score.py")
     done = run_script("inner/score.py", ["a"], source_directory=tmp_path / "code")
     assert done.result == ["above"]
 
