@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass
 from daskrun.core.tags import has_tags, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline import lifetime
@@ -40,7 +41,7 @@ _said: set[str] = set()
 """Notes that were said in this process: once is enough."""
 
 
-class Experiment:
+class Experiment(OriginalClass):
     """A name that runs are kept under.
 
     Parameters
