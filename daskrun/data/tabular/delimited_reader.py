@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.byte_reader import ByteReader, bring_piece
+from daskrun.data.tabular.byte_reader import bring_piece
 from daskrun.data.tabular.contracts import Rows
 from daskrun.data.tabular.convert import Misfit, convert, first_change
 from daskrun.data.tabular.delimited_sample import COMBINE, SAME, has_header
@@ -13,7 +13,6 @@ from daskrun.data.tabular.delimited_text import Dialect, Missing, header_names, 
 from daskrun.data.tabular.fitting import (
     Fitted,
     Unfit,
-    Warnings,
     assembled,
     cut,
     finish,
@@ -23,7 +22,7 @@ from daskrun.data.tabular.fitting import (
     strict_misfit,
 )
 from daskrun.data.tabular.scan import quoted_line_break, record_starts, unclosed_quote
-from daskrun.data.tabular.types import arrow_schema
+from daskrun.data.tabular.text_reader import TextReader
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def bring(
     bring_piece(folder, what, target, cache, dialect, exact=reader["exact"], header=header)
 
 
-class DelimitedReader:
+class DelimitedReader(TextReader):
     """Reads pieces of delimited files; see :class:`daskrun.data.tabular.contracts.Reader`.
 
     Parameters
@@ -70,29 +69,9 @@ class DelimitedReader:
     """
 
     def __init__(self, reader: dict[str, Any], cache: NodeCache) -> None:
-        self._reader = reader
-        self._dialect = Dialect(reader["separator"], reader["encoding"])
-        self._types: dict[str, str] = dict(reader["columns"])
-        self._bytes = ByteReader(self._dialect, cache, exact=reader["exact"])
-        self._warnings = Warnings()
+        dialect = Dialect(reader["separator"], reader["encoding"])
+        super().__init__(reader, dialect, cache, exact=reader["exact"])
         self._words = False
-
-    @property
-    def warnings(self) -> list[str]:
-        """What was changed to make data fit."""
-        return self._warnings.texts
-
-    def empty(self, columns: list[str]) -> pa.Table:
-        """Give a table of these columns without rows."""
-        return arrow_schema([[name, self._types[name]] for name in columns]).empty_table()
-
-    def survey(self, request: tuple[Any, ...], file: PieceFile) -> Any:
-        """Scan a block for record ends."""
-        return self._bytes.survey(request, file)
-
-    def lines(self, piece: Piece, file: PieceFile) -> int:
-        """Count the line ends of a piece that can't be read."""
-        return self._bytes.lines(piece, file)
 
     def read(self, piece: Piece, file: PieceFile, columns: list[str], ids: bool) -> Rows:
         """Read the rows of a piece."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.byte_reader import ByteReader, bring_piece
+from daskrun.data.tabular.byte_reader import bring_piece
 from daskrun.data.tabular.contracts import Rows
 from daskrun.data.tabular.convert import Misfit, convert, first_change
 from daskrun.data.tabular.delimited_text import Dialect
 from daskrun.data.tabular.fitting import (
     Fitted,
     Unfit,
-    Warnings,
     assembled,
     cut,
     finish,
@@ -30,7 +29,8 @@ from daskrun.data.tabular.json_values import (
     typed_column,
     unknown_keys,
 )
-from daskrun.data.tabular.types import arrow_schema, arrow_type
+from daskrun.data.tabular.text_reader import TextReader
+from daskrun.data.tabular.types import arrow_type
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def bring(
     bring_piece(folder, what, target, cache, dialect_of(reader), exact=False, header=False)
 
 
-class JsonLinesReader:
+class JsonLinesReader(TextReader):
     """Reads pieces of JSON-lines files; see :class:`daskrun.data.tabular.contracts.Reader`.
 
     Parameters
@@ -83,30 +83,9 @@ class JsonLinesReader:
     """
 
     def __init__(self, reader: dict[str, Any], cache: NodeCache) -> None:
-        self._reader = reader
-        self._types: dict[str, str] = dict(reader["columns"])
-        self._dialect = dialect_of(reader)
-        self._bytes = ByteReader(self._dialect, cache, exact=False)
-        self._warnings = Warnings()
+        super().__init__(reader, dialect_of(reader), cache, exact=False)
         self._unknown = "error"
         """What pyarrow.json does with keys the schema lacks; ``ignore`` once they were named."""
-
-    @property
-    def warnings(self) -> list[str]:
-        """What was changed or left out to make data fit."""
-        return self._warnings.texts
-
-    def empty(self, columns: list[str]) -> pa.Table:
-        """Give a table of these columns without rows."""
-        return arrow_schema([[name, self._types[name]] for name in columns]).empty_table()
-
-    def survey(self, request: tuple[Any, ...], file: PieceFile) -> Any:
-        """Find line ends in a file that has to be decompressed."""
-        return self._bytes.survey(request, file)
-
-    def lines(self, piece: Piece, file: PieceFile) -> int:
-        """Count the line ends of a piece that can't be read."""
-        return self._bytes.lines(piece, file)
 
     def read(self, piece: Piece, file: PieceFile, columns: list[str], ids: bool) -> Rows:
         """Read the rows of a piece."""
