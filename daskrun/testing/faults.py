@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -14,12 +15,14 @@ from daskrun.testing.inside import INIT, read_notes
 from daskrun.testing.kinds import OF_INIT, OF_RUN, OK
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
 
     from daskrun.testing.inside import Table
 
-SCRIPT = '''"""{name}, with faults; made by daskrun.testing, which writes it anew each time."""
+SCRIPT = '''"""{name}, with faults; made by daskrun.testing, which writes it anew each time.
+
+{mark}, which no other has: what an earlier one made is never taken for what this one would.
+"""
 
 from pathlib import Path
 
@@ -125,7 +128,8 @@ class Faults:
     ) -> str:
         """Write an entry script that is ``script`` with these faults, and give its path.
 
-        Calls are counted from here on; those of an earlier script are forgotten.
+        Calls are counted from here on; those of an earlier script are forgotten, and no run of it
+        is reused. A second run of the same script is one that is reused where the step allows it.
 
         Parameters
         ----------
@@ -157,6 +161,7 @@ class Faults:
         made.write_text(
             SCRIPT.format(
                 name=path.name,
+                mark=os.urandom(8).hex(),
                 script=shown,
                 notes=str(self._notes),
                 faults=self._faults,
