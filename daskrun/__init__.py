@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.output_config import OutputFileDatasetConfig
     from daskrun.pipeline.parameter import PipelineParameter
     from daskrun.pipeline.pipeline import Pipeline
+    from daskrun.pipeline.script_step import PythonScriptStep
     from daskrun.pipeline.step import ParallelRunStep
     from daskrun.script.entry_script import EntryScript
     from daskrun.workspace.compute import AmlCompute, ComputeTarget
@@ -81,6 +82,7 @@ __all__ = [
     "Pipeline",
     "PipelineData",
     "PipelineParameter",
+    "PythonScriptStep",
     "ResumeError",
     "Run",
     "RunCanceledError",
@@ -128,6 +130,7 @@ _HOMES = {
     "pipeline.output_config": ("OutputFileDatasetConfig",),
     "pipeline.parameter": ("PipelineParameter",),
     "pipeline.pipeline": ("Pipeline",),
+    "pipeline.script_step": ("PythonScriptStep",),
     "pipeline.step": ("ParallelRunStep",),
     "script.entry_script": ("EntryScript",),
     "workspace.compute": ("AmlCompute", "ComputeTarget"),

@@ -124,7 +124,8 @@ class InlineDispatcher:
         except (DaskrunError, OSError) as error:
             self.events.put(StopAsked(shown_url(str(error)), False, time.monotonic()))
             return False
-        self._config, notes = with_paths(self._config, brought)
+        self._config, notes = with_paths({**self._config, "folder": str(self._folder)}, brought)
+        self._script = ScriptFile(**self._config["script"])
         for text in notes:
             self.events.put(Note(text, time.monotonic()))
         return True

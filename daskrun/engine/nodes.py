@@ -108,7 +108,7 @@ def _packages(request: StepRequest, output: str) -> dict[str, Any]:
     }
 
 
-def script_file(request: StepRequest) -> dict[str, str]:
+def script_file(request: StepRequest) -> dict[str, Any]:
     """Give the fields of ``ScriptFile``."""
     script = request.script
     shown = Path(script.shown_as)
@@ -118,6 +118,8 @@ def script_file(request: StepRequest) -> dict[str, str]:
         "path": str(script.snapshot / script.file),
         "shown_as": script.shown_as,
         "root": str(root),
+        "whole": script.whole,
+        "source": str(script.snapshot) if script.whole and inside else None,
     }
 
 

@@ -26,6 +26,8 @@ class ScriptSource:
     extra_path: str | None = None
     """Folder added to ``sys.path`` after the snapshot: the script's own, where no
     ``source_directory`` was given."""
+    whole: bool = False
+    """Whether it is run once, as the program it is."""
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def check_parallel_step(
     except (SettingsError, ComputeTargetException) as error:
         found += error.problems if isinstance(error, SettingsError) else [str(error)]
     if step.output is not None:
-        found += _output_problems(step.output, workspace, target)
+        found += output_problems(step.output, workspace, target)
         if settings is not None and getattr(step.output, "overwrite", False):
             settings = replace(settings, overwrite=True)
     problems += [f"step {step.name!r}: {text}" for text in dict.fromkeys(found)]
@@ -114,7 +114,7 @@ def check_parallel_step(
     return CheckedParallelStep(step, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
 
 
-def _output_problems(output: StepOutput, workspace: Workspace, target: object) -> list[str]:
+def output_problems(output: StepOutput, workspace: Workspace, target: object) -> list[str]:
     """Say why an output can't go to a datastore that is a URL."""
     store, _ = output.place("", workspace)
     if store.is_local:

@@ -9,6 +9,7 @@ import time
 import traceback
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import RunEnded
@@ -260,6 +261,7 @@ class PipelineDriver:
         from daskrun.engine.commit import told_again
         from daskrun.engine.driver import execute
         from daskrun.monitor.logs import LogWriter
+        from daskrun.monitor.script_report import ScriptReports, told_of_script
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
@@ -269,9 +271,12 @@ class PipelineDriver:
         if request.resumed and journal.exists():
             past = ((outcome, process) for _, outcome, process, _ in told_again(journal))
             logs.go_on(past)
-        observers: Sequence[Observer] = [ProgressKeeper(self.states[folder.id]), logs]
+        script = Path(request.script.file).name if request.script.whole else ""
+        told: Observer = ScriptReports(logs, script) if script else logs
+        observers: Sequence[Observer] = [ProgressKeeper(self.states[folder.id]), told]
         with self._turn() if request.target == INLINE else nullcontext():
             report = execute(request, observers, control)
+        report = told_of_script(report, script) if script else report
         if report.status is RunStatus.COMPLETED:
             if report.failed:
                 since.note_failed(folder, request.plan)

@@ -285,13 +285,12 @@ class Experiment(OriginalClass):
         folder = RunFolder.create(self.workspace.runs_folder / run_id, story)
         if prepared.left_out is not None:
             prepared.left_out.keep(folder.path)
-        recipe = prepared.recipe(folder, own["pipeline_run"], self.name, own["after"])
-        stored = prepared.with_stored_inputs(folder.path, recipe.waits)
+        ready = prepared.with_stored_inputs(folder.path)
+        recipe = ready.recipe(folder, own["pipeline_run"], self.name, own["after"])
         no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")
-        recipe = replace(recipe, inputs=stored.inputs, no_reuse=no_reuse)
-        recipe = replace(recipe, side_inputs=stored.side_inputs)
+        recipe = replace(recipe, no_reuse=no_reuse)
         recipe.keep(folder, self.workspace)
-        return StepToRun(folder, recipe, prepared.target, stored.plan)
+        return StepToRun(folder, recipe, ready.target, ready.plan)
 
     def _undo(self, run_id: str, prepared: builtins.list[PreparedStep]) -> None:
         """Remove what a submit that failed has made."""

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import ASIDE
-from daskrun.data.definition import with_places
+from daskrun.data.dataset import Dataset
+from daskrun.data.definition import places_of, with_places
 from daskrun.data.protocols import shown_url
 from daskrun.errors import SettingsError
 from daskrun.output.place import output_place
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
+SCRIPT = "script"
+"""Name of what a script that is run as a whole is run over: itself."""
+
 
 @dataclass(frozen=True)
 class PreparedStep:
@@ -66,6 +70,8 @@ class PreparedStep:
     """What is whole on each node, parameters resolved."""
     left_out: LeftOut | None = None
     """With ``since``: the files that the plan is without."""
+    whole: bool = False
+    """Whether its script is run once, as the program it is: over itself, so to say."""
 
     def bound(self, runs: Mapping[Link, str]) -> PreparedStep:
         """Give it with the outputs of other steps among its inputs as those of their runs.
@@ -124,7 +130,13 @@ class PreparedStep:
         location = self.output_folder(step_run_id) or store.url(path)
         return output_place(location, dict(store.storage_options), step_run_id)
 
-    def with_stored_inputs(self, run_folder: Path, waits: bool) -> PreparedStep:
+    @property
+    def waits(self) -> bool:
+        """Whether some inputs are outputs of other steps, so that no plan can be made yet."""
+        places = (place for _, each in self.inputs for place in places_of(each))
+        return any(isinstance(each, RunOutputPlace) for each in places)
+
+    def with_stored_inputs(self, run_folder: Path) -> PreparedStep:
         """Write dataframes among the inputs to files, and plan over these from then on.
 
         They lie beside the output, as parts do, and go with them when the run has completed; where
@@ -134,8 +146,6 @@ class PreparedStep:
         ----------
         run_folder
             The step run's.
-        waits
-            Whether other inputs come from other steps, so that no plan can be made yet.
 
         Raises
         ------
@@ -150,7 +160,7 @@ class PreparedStep:
         written = stored(self.inputs, aside / "inputs", self.settings, self.target)
         if written is None:
             return replace(self, side_inputs=sides)
-        plan = None if waits else make_plan(written, self.settings)
+        plan = None if self.waits else make_plan(written, self.settings)
         return replace(self, inputs=tuple(written), side_inputs=sides, plan=plan)
 
     @property
@@ -202,6 +212,12 @@ class PreparedStep:
             Ids of the step runs that come before it.
         """
         where = self.result.place(run.id, self.workspace) if self.result is not None else None
+        script = self.code.copy(run.path / "snapshot")
+        inputs = self.inputs
+        if self.whole:
+            script = replace(script, whole=True)
+            file = str(script.snapshot / script.file)
+            inputs = ((SCRIPT, Dataset.File.from_files(file, validate=False)),)
         context = {
             "workspace": str(self.workspace.folder),
             "experiment": experiment,
@@ -213,8 +229,8 @@ class PreparedStep:
         return Recipe(
             step_name=self.step.name,
             settings=self.settings,
-            inputs=self.inputs,
-            script=self.code.copy(run.path / "snapshot"),
+            inputs=inputs,
+            script=script,
             store=where[0] if where is not None else None,
             path=where[1] if where is not None else "",
             target=self.wanted_target,

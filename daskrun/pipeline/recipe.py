@@ -369,4 +369,4 @@ def _script(value: dict[str, Any], snapshot: Path) -> ScriptSource:
     # Where the workspace has been moved since, a script in the snapshot has moved with it.
     inside = value["extra_path"] is None
     shown_as = str(snapshot / value["file"]) if inside else value["shown_as"]
-    return ScriptSource(snapshot, value["file"], shown_as, value["extra_path"])
+    return ScriptSource(snapshot, value["file"], shown_as, value["extra_path"], value["whole"])

@@ -16,7 +16,7 @@ from daskrun.errors import TableError
 from daskrun.script.copies import OnlyHere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import CodeType, ModuleType
 
 TEXT_CAP = 64 * 1024
@@ -36,6 +36,12 @@ class ScriptFile:
     """Its ``__file__`` and the path in tracebacks."""
     root: str
     """Folder that reports name files relative to."""
+    whole: bool = False
+    """Whether it is run once as the program it is: no ``run()`` is looked for."""
+    source: str | None = None
+    """Where it is whole: the folder that its working directory is a copy of."""
+    outputs: tuple[Mapping[str, Any], ...] = ()
+    """Where it is whole: its outputs, each the fields of a :class:`.whole.ScriptOutput`."""
 
 
 class EntryModule:
@@ -56,6 +62,11 @@ class EntryModule:
         self.script = script
         self.here = OnlyHere()
         """What every call of user code is enclosed in."""
+        self.module: ModuleType | None = None
+        self.wants_context = False
+        if script.whole:
+            self.run: Callable[..., Any] = _whole(script)
+            return
         with self.here:
             self.module = _load(script)
         run = getattr(self.module, "run", None)
@@ -64,7 +75,7 @@ class EntryModule:
                 f"{Path(script.shown_as).name} has no function run(mini_batch). "
                 "Define `def run(mini_batch): ...` that returns one result per item."
             )
-        self.run: Callable[..., Any] = run
+        self.run = run
         self.wants_context = _takes_context(run)
 
     def init(self) -> None:
@@ -109,11 +120,25 @@ class _FromSnapshot:
         exec(self._code, module.__dict__)
 
 
-def _load(script: ScriptFile) -> ModuleType:
-    """Import the script under its own name, from the snapshot, as the file the user knows."""
+def _compiled(script: ScriptFile) -> CodeType:
+    """Compile what is in the snapshot as the file the user knows."""
     source = Path(script.path).read_bytes()
     _remember(source, script.shown_as)
-    code = compile(source, script.shown_as, "exec", dont_inherit=True)
+    return compile(source, script.shown_as, "exec", dont_inherit=True)
+
+
+def _whole(script: ScriptFile) -> Callable[[Any], list[str]]:
+    """Give a ``run()`` that runs the script as the program it is."""
+    from daskrun.script.whole import ScriptOutput, run_whole
+
+    outputs = tuple(ScriptOutput(**each) for each in script.outputs)
+    # Compiled when it is run: an error in it is an error of the step, not of its processes.
+    return lambda _: run_whole(_compiled(script), script.shown_as, script.source, outputs)
+
+
+def _load(script: ScriptFile) -> ModuleType:
+    """Import the script under its own name."""
+    code = _compiled(script)
     name = Path(script.shown_as).stem
     if name in sys.modules or name in sys.stdlib_module_names or not name.isidentifier():
         name = "entry_script"  # a script called test.py must not hide a module of that name

@@ -19,13 +19,14 @@ def with_paths(
 ) -> tuple[dict[str, Any], list[str]]:
     """Give a node's configuration with paths put in, and what there is to say of that.
 
-    They go where arguments have places for them, to ``input_datasets``, and to ``path_variables``.
+    They go where arguments have places for them, to ``input_datasets``, to ``path_variables``, and
+    those of outputs to a script that is run as a whole.
 
     Parameters
     ----------
     config
-        See :func:`daskrun.engine.nodes.node_config`; where the output is a URL, already with the
-        folder that stands for it.
+        See :func:`daskrun.engine.nodes.node_config`, with the node's ``folder``; where the output
+        is a URL, already with the folder that stands for it.
     side_inputs
         Paths of those that were brought, by name.
     """
@@ -33,20 +34,36 @@ def with_paths(
     sources = [each for each in config["inputs"] if not each["remote"]]
     inputs = {each["name"]: each["root"] for each in sources}
     side_inputs = {**in_place(config["side_inputs"]), **side_inputs}
-    paths = {
-        "input": {**inputs, **side_inputs},
-        "output": {
-            name: where.get("folder") or told["output_dir"]
-            for name, where in config["outputs"].items()
-        },
+    outputs = {
+        name: where.get("folder") or _instead(config, name)
+        for name, where in config["outputs"].items()
     }
+    paths = {"input": {**inputs, **side_inputs}, "output": outputs}
     files = {each["name"]: each["root"] for each in sources if each["kind"] == "files"}
     files |= side_inputs
+    script = config["script"]
+    if script["whole"]:
+        files |= outputs
+        script = {**script, "outputs": [_written(config, *each) for each in outputs.items()]}
     variables, notes = _variables(files, {**os.environ, **config["environment"]})
     datasets = {**told.get("input_datasets", {}), **side_inputs}
     argv = [paths[each[0]][each[1]] if isinstance(each, tuple) else each for each in config["argv"]]
     context = {**told, "input_datasets": datasets}
-    return {**config, "argv": argv, "context": context, "path_variables": variables}, notes
+    added = {"argv": argv, "context": context, "path_variables": variables, "script": script}
+    return {**config, **added}, notes
+
+
+def _instead(config: dict[str, Any], name: str) -> str:
+    """Give the folder of the node that stands for an output's URL."""
+    if config["script"]["whole"]:
+        return os.path.join(config["folder"], "outputs", name)  # noqa: PTH118 - a text, as the others
+    return str(config["context"]["output_dir"])
+
+
+def _written(config: dict[str, Any], name: str, folder: str) -> dict[str, Any]:
+    """Give the fields of a ``ScriptOutput``."""
+    where = config["outputs"][name]
+    return {"folder": folder, "url": where.get("url", ""), "options": where.get("options")}
 
 
 def _variables(
