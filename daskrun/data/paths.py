@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, compress
 from typing import Protocol, overload
 
 from daskrun.errors import DatasetError
@@ -110,14 +111,35 @@ class PathTable(Sequence[str]):
         True
         """
         count = int.from_bytes(data[:8])
-        numbers, names = array("q", data[8 : 8 + 16 * count]), data[8 + 16 * count :]
-        texts = names[:-1].decode("utf-8", "surrogateescape").split("\0") if count else []
-        return cls(zip(texts, numbers[:count], numbers[count:], strict=True))
+        numbers = array("q", data[8 : 8 + 16 * count])
+        names = data[8 + 16 * count :]
+        lengths = map(len, names[:-1].split(b"\0") if count else ())
+        return cls._of(names, lengths, numbers[:count], numbers[count:])
+
+    @classmethod
+    def _of(
+        cls, names: bytes, lengths: Iterable[int], sizes: array[int], times: array[int]
+    ) -> PathTable:
+        """Make a table of columns as they are kept: a fifth of the time of rows."""
+        made = cls()
+        made._names, made.sizes, made.times = names, sizes, times
+        made._starts = array("q", accumulate((each + 1 for each in lengths), initial=0))
+        return made
 
     def nbytes(self, start: int, stop: int) -> int:
         """Sum the sizes of files ``start`` to ``stop``; -1 if one of them is unknown."""
         sizes = self.sizes[start:stop]
         return -1 if -1 in sizes else sum(sizes)
+
+    def chosen(self, flags: Sequence[bool]) -> PathTable:
+        """Give those files whose flag, one for each, is True."""
+        names = list(compress(self._names[:-1].split(b"\0"), flags)) if self._names else []
+        return PathTable._of(
+            b"\0".join([*names, b""]),
+            map(len, names),
+            array("q", compress(self.sizes, flags)),
+            array("q", compress(self.times, flags)),
+        )
 
     def part(self, start: int, stop: int) -> PathTable:
         """Give files ``start`` to ``stop`` as a table of their own; bounds as those of a slice."""

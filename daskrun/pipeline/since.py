@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from daskrun.core.minibatch import FilePaths, TablePieces
 from daskrun.core.report import RunStatus
-from daskrun.data.paths import PathTable
 from daskrun.data.protocols import shown_url
 from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.errors import SettingsError, StorageError
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.minibatch import Plan, PlanInput
+    from daskrun.data.paths import PathTable
     from daskrun.data.plan import FilePlan
     from daskrun.pipeline.prepare import PreparedStep
     from daskrun.workspace.workspace import Workspace
@@ -132,13 +132,15 @@ def as_begun(plan: Plan, folder: RunFolder) -> Plan:
     """Leave out of a plan that is made again what the step's run has left out at submit."""
     if not (folder.path / LEFT_OUT).is_dir():
         return plan
-    left = {key for _, keys in _kept(folder, LEFT_OUT) for key in keys}
-    listed = cast("FilePlan", plan)
-    tables = [
-        _split(table, [key in left for key in _keys(each.root, table)])[0]
-        for each, table in zip(listed.inputs, listed.tables, strict=True)
-    ]
-    return listed.narrowed(tables)
+    left, listed = Processed(), cast("FilePlan", plan)  # or of tables
+    left.add(folder, LEFT_OUT)
+    pairs = zip(listed.inputs, listed.tables, strict=True)
+    return listed.narrowed(
+        [
+            table.chosen([not known for known in left.known(each.root, table)])
+            for each, table in pairs
+        ]
+    )
 
 
 def nothing_new(folder: RunFolder) -> str:
@@ -200,7 +202,7 @@ def _problems(each: PreparedStep, run_id: str, by_name: dict[str, RunFolder]) ->
 
 def _without(each: PreparedStep, plan: Plan, earlier: RunFolder, run_id: str) -> PreparedStep:
     """Leave out of a step what its earlier run has processed."""
-    plan, left = _narrowed(plan, _processed(earlier), run_id)
+    plan, left = _narrowed(plan, Processed.by(earlier), run_id)
     told = {"run": run_id, "files_left_out": left.count}
     note = f"step {each.step.name!r}: {_sentence(left, plan)}"
     return replace(
@@ -222,21 +224,87 @@ def _counts_rows(source: PlanInput) -> bool:
     return source.kind == "tabular" and bool(Steps((source.table or {})["steps"]).windows)
 
 
-def _narrowed(plan: Plan, processed: set[str], run_id: str) -> tuple[Plan, LeftOut]:
+class Processed:
+    """The files that a step's run has processed or left out, each known by path, size and time."""
+
+    def __init__(self) -> None:
+        self._tables: list[tuple[str, PathTable, dict[str, int]]] = []
+        """Where names begin, files, and the row of each that counts."""
+
+    @classmethod
+    def by(cls, folder: RunFolder) -> Processed:
+        """Give what a step's run has processed or left out.
+
+        Raises
+        ------
+        StorageError
+            It hasn't kept that.
+        """
+        found, made_by, reuse = cls(), folder, folder.reuse()
+        if reuse is not None and reuse["run_id"] is not None:  # its output is that run's
+            made_by = RunFolder(folder.path.parent / reuse["run_id"])
+        if (folder.path / LEFT_OUT).is_dir():
+            found.add(folder, LEFT_OUT)
+        try:
+            found.add(made_by)
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"since: run {made_by.id} has not kept which files it was of: {error.filename} is "
+                "not there, as an older daskrun made it. Run once without since."
+            ) from error
+        return found
+
+    def add(self, folder: RunFolder, kind: str = "") -> None:
+        """Take in files that are kept in a step run's folder, but for those that failed."""
+        failed = []
+        if not kind and (folder.path / FAILED).exists():
+            failed = json.loads((folder.path / FAILED).read_bytes())
+        for number, head, table in read_tables(folder.path, kind):
+            rows = {name: row for row, name in enumerate(table)}
+            for name in failed[number] if failed else ():
+                rows.pop(name, None)
+            self._tables.append((_base(head["root"]), table, rows))
+
+    def known(self, root: str, table: PathTable) -> list[bool]:
+        """Tell of each file of a listing whether it is one of these, unchanged."""
+        found = [False] * len(table)
+        base = _base(root)
+        for their_base, theirs, rows in self._tables:
+            names: Iterable[str] = table
+            if base != their_base:
+                names = _renamed(table, base, their_base)
+            for at, row in enumerate(map(rows.get, names)):
+                if row is None or theirs.sizes[row] != table.sizes[at]:
+                    continue
+                if theirs.times[row] == table.times[at]:
+                    found[at] = True
+        return found
+
+
+def _base(root: str) -> str:
+    return f"{shown_url(root).rstrip('/')}/"
+
+
+def _renamed(names: Iterable[str], base: str, other: str) -> Iterator[str]:
+    """Give names below one folder as names below another, ``""`` for what isn't there."""
+    paths = (base + name for name in names)
+    return (path[len(other) :] if path.startswith(other) else "" for path in paths)
+
+
+def _narrowed(plan: Plan, processed: Processed, run_id: str) -> tuple[Plan, LeftOut]:
     """Give the plan of what is new, and what is left out."""
-    listed = cast("FilePlan", plan)  # or of tables
-    split = [
-        _split(table, _known(each, table, processed))
-        for each, table in zip(listed.inputs, listed.tables, strict=True)
-    ]
+    listed, new, old = cast("FilePlan", plan), [], []
+    for each, table in zip(listed.inputs, listed.tables, strict=True):
+        known = _left_out(each, table, processed)
+        new.append(table.chosen([not is_known for is_known in known]))
+        old.append(table.chosen(known))
     roots = tuple(shown_url(each.root) for each in listed.inputs)
-    left = LeftOut(run_id, roots, tuple(out for _, out in split))
-    return listed.narrowed([new for new, _ in split]), left
+    return listed.narrowed(new), LeftOut(run_id, roots, tuple(old))
 
 
-def _known(source: PlanInput, table: PathTable, processed: set[str]) -> list[bool]:
+def _left_out(source: PlanInput, table: PathTable, processed: Processed) -> list[bool]:
     """Tell of each file whether it is left out; what is one mini-batch is so whole or not."""
-    known = [key in processed for key in _keys(source.root, table)]
+    known = processed.known(source.root, table)
     keys = (source.table or {}).get("partition_keys")
     if keys:
         from daskrun.data.tabular.partition_format import PartitionFormat, grouped
@@ -247,60 +315,6 @@ def _known(source: PlanInput, table: PathTable, processed: set[str]) -> list[boo
                 for file in files:
                     known[file] = False
     return known
-
-
-def _split(table: PathTable, known: list[bool]) -> tuple[PathTable, PathTable]:
-    """Give the files that are not known, and those that are."""
-    if not any(known):
-        return table, PathTable()
-    if all(known):
-        return PathTable(), table
-    new = (row for row, is_known in zip(table.rows(), known, strict=True) if not is_known)
-    old = (row for row, is_known in zip(table.rows(), known, strict=True) if is_known)
-    return PathTable(new), PathTable(old)
-
-
-def _processed(folder: RunFolder) -> set[str]:
-    """Give what a step's run has processed or left out."""
-    found = {key for _, keys in _kept(folder, LEFT_OUT) for key in keys}
-    made_by = folder
-    reuse = folder.reuse()
-    if reuse is not None and reuse["run_id"] is not None:  # its output is that run's
-        made_by = RunFolder(folder.path.parent / reuse["run_id"])
-    found.update(key for _, keys in _kept(made_by) for key in keys)
-    return found
-
-
-def _kept(folder: RunFolder, kind: str = "") -> Iterator[tuple[int, Iterable[str]]]:
-    """Give the files that are kept in a step run's folder, but those that failed.
-
-    Without a ``kind``, those that it was begun with.
-    """
-    try:
-        failed = [] if kind else json.loads((folder.path / FAILED).read_bytes())
-    except FileNotFoundError:
-        failed = []
-    try:
-        for number, head, table in read_tables(folder.path, kind):
-            without = set(failed[number]) if failed else set()
-            keys = _keys(head["root"], table)
-            if without:
-                names = zip(table, keys, strict=True)
-                keys = (key for name, key in names if name not in without)
-            yield number, keys
-    except FileNotFoundError as error:
-        if kind:
-            return
-        raise StorageError(
-            f"since: run {folder.id} has not kept which files it was of ({error.filename} is not "
-            "there): an older daskrun made it. Run once without since."
-        ) from error
-
-
-def _keys(root: str, table: PathTable) -> Iterator[str]:
-    """Give what each file is known by: path, size and time."""
-    base = shown_url(root).rstrip("/")
-    return (f"{base}/{name}\0{size}\0{time}" for name, size, time in table.rows())
 
 
 def _sentence(left: LeftOut, plan: Plan) -> str:

@@ -4,6 +4,8 @@ import pickle
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daskrun.data.paths import PathTable, local_copies
 from daskrun.errors import DatasetError
@@ -101,6 +103,24 @@ def test_random_slices_agree_with_a_list():
         start, stop = pick.randrange(-510, 510), pick.randrange(-510, 510)
         assert table[start:stop] == names[start:stop]
         assert list(table.part(start, stop)) == names[start:stop]
+
+
+@given(
+    st.lists(st.tuples(st.text(st.characters(exclude_characters="\0"), max_size=5), st.booleans()))
+)
+def test_chosen_files_and_bytes_agree_with_rows(pairs):
+    pairs = [(name.encode("utf-8", "replace").decode() or "x", flag) for name, flag in pairs]
+    table = table_of(*(name for name, _ in pairs), "odd\udce9")
+    flags = [*(flag for _, flag in pairs), True]
+    wanted = PathTable(row for row, flag in zip(table.rows(), flags, strict=True) if flag)
+    found = table.chosen(flags)
+    for each in (found, PathTable.from_bytes(found.to_bytes())):
+        assert list(each.rows()) == list(wanted.rows())
+        assert [each[n] for n in range(len(each))] == list(wanted)
+        assert each.to_bytes() == wanted.to_bytes()
+    nothing = table.chosen([False] * len(table))
+    assert (len(nothing), nothing.to_bytes()) == (0, PathTable().to_bytes())
+    assert len(PathTable.from_bytes(PathTable().to_bytes())) == len(PathTable().chosen([])) == 0
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "a/..", "folder/"])

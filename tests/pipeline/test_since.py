@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sqlite3
 import zlib
 from pathlib import Path
 
@@ -189,9 +190,14 @@ def test_frames_queries_and_counted_rows_have_no_new_files(work, night):
     (work.path / "t.csv").write_text("n\n1\n2\n3\n")
     table = Dataset.Tabular.from_delimited_files("t.csv")
     frame = Dataset.Tabular.from_pandas_dataframe(pd.DataFrame({"n": [1]}))
+    with sqlite3.connect(work.path / "rows.db") as database:
+        database.execute("create table t (n integer primary key)")
+        database.execute("insert into t values (1)")
+    query = Dataset.Tabular.from_sql_query("select n from t", connection="sqlite:///rows.db")
     (work.path / "score.py").write_text(ROWS)
     for data, says in [
         (frame, "input 'rows' of step 'score-files' is a dataframe, and only of files can be told"),
+        (query, "input 'rows' of step 'score-files' is a query, and only of files can be told"),
         (table.take(2), "counts rows (take, skip), which leaves files half read. Leave since out"),
     ]:
         with pytest.raises(SettingsError, match=r"since='") as caught:
@@ -354,7 +360,7 @@ def test_a_run_that_kept_nothing_says_so(work, night):
     for file in (step.folder / "listings").iterdir():
         file.unlink()
     (step.folder / "listings").rmdir()
-    with pytest.raises(StorageError, match=r"has not kept which files it was of .* without since"):
+    with pytest.raises(StorageError, match=r"has not kept which files it was of: .* without since"):
         night(since=first)
 
 
