@@ -39,6 +39,7 @@ class Assignment:
         """Addresses of workers that were asked to begin a node and have not answered."""
         self._failures: dict[str, int] = {}
         """Address -> tasks in a row that failed there."""
+        self._told_short = False
         self._idle: list[str] = []
         """Addresses of workers that could have a node if Dask gave them tasks."""
         self._obstacle = ""
@@ -59,10 +60,13 @@ class Assignment:
         """What was in the way of nodes when they were last chosen; ``""`` where nothing was."""
         return self._obstacle
 
-    @property
-    def missing(self) -> int:
-        """How many nodes have no worker."""
-        return len(self._names) - len(self._addresses)
+    def news_of_short(self) -> str:
+        """Say, the first time it is so, how many nodes have no worker; else nothing."""
+        if self._told_short or len(self._addresses) == len(self._names):
+            return ""
+        self._told_short = True
+        there = f"{len(self._addresses)} of the node_count={len(self._names)} nodes asked for"
+        return f"{there} have a Dask worker; the others join when there are more workers"
 
     def address_of(self, node: str) -> str | None:
         """Give the address of a node's worker."""

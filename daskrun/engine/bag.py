@@ -22,24 +22,26 @@ class BundleBags:
         A connected ``distributed.Client``.
     task
         What a partition, a bundle's ``bytes``, is given to.
+    name
+        Begins the bags' names. Each has a new one: a repeated key gives the old result.
     """
 
-    def __init__(self, client: Any, task: Callable[[bytes], list[bytes]]) -> None:
+    def __init__(self, client: Any, task: Callable[[bytes], list[bytes]], name: str) -> None:
         from dask.bag import Bag
         from dask.task_spec import DataNode
 
         self._client = client
+        self._name = name
+        self._made = 0
         key = ("bundle", 0)
         mapped = Bag({key: DataNode(key, b"")}, "bundle", 1).map_partitions(_Portable(task))
         [self._mapped] = dict(mapped.__dask_graph__().layers[mapped.name]).values()
 
-    def submit(self, name: str, messages: Sequence[dict[str, Any]], address: str) -> dict[int, Any]:
+    def submit(self, messages: Sequence[dict[str, Any]], address: str) -> dict[int, Any]:
         """Submit one bundle for each message to one worker, and none other.
 
         Parameters
         ----------
-        name
-            Of the bag, new each time: a repeated key gives the old result without running.
         messages
             Each with its ``number``.
         address
@@ -53,6 +55,8 @@ class BundleBags:
         from dask.bag import Bag
         from dask.task_spec import Task
 
+        self._made += 1
+        name = f"{self._name}-{self._made}"
         # ``bytes`` are opaque to Dask: it looks for keys in most else.
         payloads = [pickle.dumps(message, 5) for message in messages]
         function = self._mapped.func

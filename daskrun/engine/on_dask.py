@@ -8,33 +8,20 @@ import queue
 import threading
 import time
 import uuid
-from concurrent.futures import CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import (
-    BundleLost,
-    Event,
-    InitFailed,
-    NodeLost,
-    NodePreparing,
-    NodeReady,
-    Note,
-    ProcessReady,
-    StopAsked,
-)
-from daskrun.core.outcome import ProcessInfo
+from daskrun.core.events import BundleLost, Event, NodeLost, Note, StopAsked
 from daskrun.engine import worker as side
 from daskrun.engine.assignment import MOST_FAILURES, Assignment
 from daskrun.engine.bag import BundleBags
 from daskrun.engine.cluster import Abandoned, Connection
 from daskrun.engine.dashboard import connect_when_asked
-from daskrun.engine.dispatch import returned
 from daskrun.engine.losses import Losses
 from daskrun.engine.nodes import node_config
 from daskrun.engine.pulse import NO_TASKS, Pulse
+from daskrun.engine.told import OF_NODES, answer, event_told, why_unfit
 from daskrun.errors import DaskrunError
-from daskrun.script.wire import loads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,10 +71,8 @@ class DaskDispatcher:
         self._rejoined = float("-inf")
         self._stopped = False
         self._has_run = False
-        self._told_short = False
         self._fetched: queue.SimpleQueue[tuple[int, Any, Any] | None] = queue.SimpleQueue()
         """Number of a bundle, its future, and the result or why there is none."""
-        self._made = 0
         self._threads: list[threading.Thread] = []
 
     # nodes
@@ -132,7 +117,7 @@ class DaskDispatcher:
             here = tuple(target.workers.values())
             self._note(f"the Dask dashboard is at {connect_when_asked(target.scheduler)}")
         self._cluster.connect(target, here)
-        self._bags = BundleBags(self._cluster.client, plugin.make_task())
+        self._bags = BundleBags(self._cluster.client, plugin.make_task(), f"bundle-{self._topic}")
 
     def _register(self) -> None:
         self._cluster.subscribe(self._hear)
@@ -155,7 +140,8 @@ class DaskDispatcher:
             workers = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
             chosen = self._workers.choose(workers)
             why = self._workers.why_none(workers)
-        self._tell_short()
+        if short := self._workers.news_of_short():
+            self._note(short)
         # a cluster may get another worker within no_worker_timeout; where not one could even
         # begin, another of the same kind would be no better
         if why and (self._local or not self._has_run):
@@ -171,12 +157,6 @@ class DaskDispatcher:
                 failed=partial(self._could_not_begin, address),
             )
 
-    def _tell_short(self) -> None:
-        if (short := self._workers.missing) and not self._told_short:
-            self._told_short = True
-            there = f"{self._count - short} of the node_count={self._count} nodes asked for"
-            self._note(f"{there} have a Dask worker; the others join when there are more workers")
-
     def _could_not_begin(self, address: str, error: Exception) -> None:
         if isinstance(error, TimeoutError):
             self._workers.silent(address)
@@ -190,24 +170,15 @@ class DaskDispatcher:
         """Take in what a worker or the scheduler tells (on the client's event loop)."""
         message = event[1]
         kind, address, value = message["kind"], message["address"], message["value"]
-        node, now = message.get("node", ""), time.monotonic()
-        if kind in ("preparing", "unprepared", "up", "ready", "init_failed"):
-            if self._workers.address_of(node) != address:
+        if kind in OF_NODES:
+            if self._workers.address_of(message.get("node", "")) != address:
                 return  # a worker that was given up still speaks, and another has its node
             self._has_run = True
             self._workers.spoke(address)
-        if kind == "preparing":
-            self.events.put(NodePreparing(node, value, now))
+        if (told := event_told(message, time.monotonic())) is not None:
+            self.events.put(told)
         elif kind == "unprepared":  # another node would have no more luck
             self._stop_run(value)
-        elif kind == "up":
-            self.events.put(NodeReady(node, value, now, where=address))
-        elif kind == "ready":
-            self.events.put(ProcessReady(ProcessInfo(*value[0]), value[1], now))
-        elif kind == "init_failed":
-            self.events.put(InitFailed(ProcessInfo(*value[0]), value[1], now))
-        elif kind == "note":
-            self._note(f"{node}: {value}")
         elif kind == "down":
             self._lose(address, f"worker {address}: {value}", starts_again=True)
         elif kind in ("worker_went", "worker_came"):  # who comes to an address is a new worker
@@ -216,11 +187,7 @@ class DaskDispatcher:
         elif kind == "cleared":
             self._cleared(address, f"worker {address}: {value}")
         else:
-            text = {
-                "missing": f"worker {address} has no daskrun ({value}): install it there",
-                "unreachable": f"worker {address} can't reach {value}: it must have that path too",
-            }.get(kind, f"worker {address}: {value}")
-            self._lose(address, text, unfit=True)
+            self._lose(address, why_unfit(message), unfit=True)
 
     def _ask_soon(self) -> None:
         def ask() -> None:
@@ -317,10 +284,8 @@ class DaskDispatcher:
         """Submit bundles to one worker; give the future of each by the bundle's number."""
         fields = {"run": self._request.run_id, "budget": budget}
         messages = [{**fields, "number": b.number, "payload": payload} for b, payload in group]
-        self._made += 1
-        name = f"bundle-{self._topic}-{self._made}"
         try:
-            return self._bags.submit(name, messages, address)
+            return self._bags.submit(messages, address)
         except Exception:
             if self._cluster.there:
                 raise
@@ -345,17 +310,7 @@ class DaskDispatcher:
 
     def _take(self, number: int, future: Any, found: Any) -> None:
         """Take in a bundle's result. Until then it is out: losing its node gives it back."""
-        result, reason, failed = {}, "", True
-        try:
-            if isinstance(found, BaseException):
-                raise found
-            [data] = found
-            result = loads(data)
-            event = returned(result)
-        except BaseException as error:  # noqa: BLE001  (also CancelledError: a lost bundle)
-            reason = f"{type(error).__name__}: {error}"
-            failed = not isinstance(error, CancelledError)  # else by a break, or somebody else
-            event = BundleLost(number, reason, time.monotonic())
+        event, result, failed = answer(number, found)
         with self._lock:
             bundle, _ = self._out.pop(number, (None, None))
             address = self._workers.address_of(bundle.node) if bundle is not None else None
@@ -369,7 +324,7 @@ class DaskDispatcher:
             return
         if not result:
             if self._workers.failed(address):
-                words = f"{MOST_FAILURES} Dask tasks in a row failed there, the last with {reason}"
+                words = f"{MOST_FAILURES} Dask tasks in a row failed there, the last with {failed}"
                 self._lose(address, f"worker {address}: {words}", unfit=True)
             return
         self._workers.worked(address)
