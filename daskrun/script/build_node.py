@@ -31,7 +31,10 @@ class Build:
 
     def __init__(self, config: dict[str, Any]) -> None:
         asked = dict(config["packages"])
-        self._name, self._limit = asked["name"], asked.pop("timeout")
+        self._limit = asked.pop("timeout")
+        named = asked["python"] or "the Python of its script processes"
+        self._what = f"environment {asked['name']!r}" if asked["name"] else named
+        self._doing = "looking for"
         self._node = config["node"]
         self._began = time.monotonic()
         self._next_word, self._pause = self._began + FIRST_WORD, FIRST_WORD
@@ -75,7 +78,7 @@ class Build:
         said = []
         for kind, value in found:
             if kind in ("stage", "building"):
-                self._stage = value if kind == "stage" else ""
+                self._doing, self._stage = "building", value if kind == "stage" else ""
                 self._folder = Path(value) if kind == "building" else None
                 said.append(("preparing", self._words(now)))
             elif kind == "failed":
@@ -88,7 +91,7 @@ class Build:
             return said
         if not open_:
             code = self._popen.wait()
-            words = f"the process that builds it ended with code {code}"
+            words = f"the process that looks for it, or builds it, ended with code {code}"
             return [*said, ("unprepared", self._why(words))]
         if now > self._began + self._limit:
             words = f"it took longer than environment_timeout={self._limit:g} s"
@@ -113,14 +116,14 @@ class Build:
         return [("preparing", self._words(now, last))]
 
     def _words(self, now: float, last: str = "") -> str:
-        words = f"building environment {self._name!r}, {now - self._began:.0f} s"
+        words = f"{self._doing} {self._what}, {now - self._began:.0f} s"
         last = self._stage or last
         return f"{words}: {last}" if last else words
 
     def _why(self, words: str) -> str:
         end = self._stage or tail(self._log, TAIL)
         said = f" The end of what was said, in {self._log}:\n{end}" if end else ""
-        return f"environment {self._name!r} could not be built on {self._node}: {words}.{said}"
+        return f"{self._what} could not be had on {self._node}: {words}.{said}"
 
     def end(self) -> None:
         """End it and all that it has started; what is half built is removed."""

@@ -100,7 +100,7 @@ def test_workers_of_a_cluster_build_it(
         tmp_path, target=cluster.address, requirements=requirements, run_id="run2", overwrite=True
     )
     finished = run_request(again)
-    assert finished.watch.of(NodePreparing) == []
+    assert not any("building" in event.text for event in finished.watch.of(NodePreparing))
     assert any("is there already" in event.text for event in finished.watch.of(Note))
 
 
@@ -226,7 +226,7 @@ def test_a_build_that_fails_ends_the_run_which_goes_on_once_it_can_be_built(tmp_
     run.wait_for_completion()
     [step] = run.get_steps()
     happened = (step.folder / "logs" / "sys" / "happenings.txt").read_text()
-    assert "node000: building environment 'batch', 0 s" in happened
+    assert "node000: building environment 'batch', " in happened
 
 
 def has_index() -> bool:
