@@ -56,13 +56,10 @@ class Cluster:
     ----------
     folder
         Where they keep what they say.
-    config
-        Of Dask, by its environment variables.
     """
 
-    def __init__(self, folder: Path, config: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._config = config or {}
         self._logs: dict[int, Path] = {}
         self._started = 0
         self._nannies: list[Process] = []
@@ -133,7 +130,7 @@ class Cluster:
     def _start(self, command: Callable[..., object], *options: str) -> Process:
         self._started += 1
         log = self._folder / f"cluster-{self._started}.log"
-        variables = {"TMPDIR": str(base_folder().parent), **METHOD, **self._config}
+        variables = {"TMPDIR": str(base_folder().parent), **METHOD}
         process = fork(command, *options, log=log, environment=variables, folder=self._folder)
         self._logs[process.pid] = log
         return process
@@ -168,18 +165,18 @@ class Cluster:
         with self.client() as client:
             return dict(client.run(os.getpid))
 
-    def give_up_silent_workers_after(self, seconds: float) -> None:
-        """Set the scheduler's ``worker-ttl``, which it looks at as often as it was configured."""
+    def give_up_silent(self, address: str) -> None:
+        """Have the scheduler find a worker silent for longer than its ``worker-ttl``, and no other.
 
-        def configure(dask_scheduler: Any) -> None:
-            import distributed.scheduler
+        A ``worker-ttl`` short enough to wait for would have a busy machine lose the others too.
+        """
 
-            dask_scheduler.worker_ttl = seconds
-            # it waits for ten heartbeats in any case
-            distributed.scheduler.heartbeat_interval = lambda _: min(0.5, seconds / 10)
+        def find(dask_scheduler: Any) -> None:
+            dask_scheduler.workers[address].last_seen -= dask_scheduler.worker_ttl
+            dask_scheduler.loop.add_callback(dask_scheduler.check_worker_ttl)
 
         with self.client() as client:
-            client.run_on_scheduler(configure)
+            client.run_on_scheduler(find)
 
     def plugins(self) -> list[str]:
         """Name our plugins that are on the scheduler or any worker."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import tempfile
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +26,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     tempfile.tempdir = tempfile.mkdtemp(prefix=os.environ["PYTEST_XDIST_WORKER"])
     os.chmod(tempfile.tempdir, 0o755)  # PostgreSQL's server is another user's
     os.environ["TMPDIR"] = tempfile.tempdir
-    atexit.register(shutil.rmtree, tempfile.tempdir, ignore_errors=True)
+    # after multiprocessing has removed its own from it, whose priority is -100
+    Finalize(None, shutil.rmtree, (tempfile.tempdir, True), exitpriority=-200)
 
 
 @pytest.fixture(scope="session")

@@ -73,7 +73,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder / "tmp"))
         patch.setenv("TMPDIR", str(folder / "tmp"))
-        cluster = Cluster(folder, {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "200ms"})
+        cluster = Cluster(folder)
         yield cluster
         cluster.close()
         assert wait_until_nothing_is_left() == []
@@ -83,7 +83,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     monkeypatch.setattr("daskrun.engine.on_dask.LOOK", 0.1)
     shared.have_scheduler()
-    shared.give_up_silent_workers_after(300)
     yield shared
     assert wait_until_nothing_is_left() == []
     if shared.processes[0].is_alive():
@@ -126,7 +125,8 @@ def check_all_rows(run: Finished, data: str = "files") -> None:
     """See that each row was made once, and that nobody was charged for anything."""
     report = run.report
     assert report.status is RunStatus.COMPLETED, report.sentence
-    assert (report.items, report.items_succeeded, report.failed) == (ROWS, ROWS, 0)
+    counts = (report.items, report.items_succeeded, report.failed)
+    assert counts == (ROWS, ROWS, 0), report.errors
     check_nothing_was_charged(run)
     first = 100 if data == "table" else 0
     appends = run.request.settings.appends
@@ -291,7 +291,12 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
     addresses = sorted(cluster.worker_pids().items())
     victim = addresses[0][1]
     ready = []
-    stop = Once(2, lambda: os.kill(victim, signal.SIGSTOP))
+
+    def fall_silent() -> None:
+        os.kill(victim, signal.SIGSTOP)
+        cluster.give_up_silent(addresses[0][0])
+
+    stop = Once(2, fall_silent)
 
     def act(event: Event) -> None:
         stop(event)
@@ -302,13 +307,11 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
             if len(ready) == 3:  # nothing goes on until the third worker has the node
                 go_on(tmp_path)
 
-    cluster.give_up_silent_workers_after(1)
     try:
         run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGCONT)
-        cluster.give_up_silent_workers_after(300)
     check_all_rows(run)
     assert stop.done
     where = [(event.node, event.where) for event in run.watch.of(NodeReady)]
