@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate, compress
+from itertools import compress
 from typing import Protocol, overload
 
 from daskrun.errors import DatasetError
@@ -112,18 +112,18 @@ class PathTable(Sequence[str]):
         """
         count = int.from_bytes(data[:8])
         numbers = array("q", data[8 : 8 + 16 * count])
-        names = data[8 + 16 * count :]
-        lengths = map(len, names[:-1].split(b"\0") if count else ())
-        return cls._of(names, lengths, numbers[:count], numbers[count:])
+        return cls._of(data[8 + 16 * count :], numbers[:count], numbers[count:])
 
     @classmethod
-    def _of(
-        cls, names: bytes, lengths: Iterable[int], sizes: array[int], times: array[int]
-    ) -> PathTable:
-        """Make a table of columns as they are kept: a fifth of the time of rows."""
+    def _of(cls, names: bytes, sizes: array[int], times: array[int]) -> PathTable:
+        """Make a table of columns as they are kept."""
         made = cls()
         made._names, made.sizes, made.times = names, sizes, times
-        made._starts = array("q", accumulate((each + 1 for each in lengths), initial=0))
+        starts, at = array("q", [0]), 0
+        for _ in sizes:
+            at = names.index(0, at) + 1
+            starts.append(at)
+        made._starts = starts[:]
         return made
 
     def nbytes(self, start: int, stop: int) -> int:
@@ -133,13 +133,13 @@ class PathTable(Sequence[str]):
 
     def chosen(self, flags: Sequence[bool]) -> PathTable:
         """Give those files whose flag, one for each, is True."""
-        names = list(compress(self._names[:-1].split(b"\0"), flags)) if self._names else []
-        return PathTable._of(
-            b"\0".join([*names, b""]),
-            map(len, names),
-            array("q", compress(self.sizes, flags)),
-            array("q", compress(self.times, flags)),
-        )
+        names = bytearray()
+        for start in range(0, len(self), _CHUNK):
+            stop = min(start + _CHUNK, len(self))
+            chunk = self._names[self._starts[start] : self._starts[stop] - 1].split(b"\0")
+            names += b"\0".join([*compress(chunk, flags[start:stop]), b""])
+        sizes, times = (array("q", compress(each, flags)) for each in (self.sizes, self.times))
+        return PathTable._of(bytes(names), sizes, times)
 
     def part(self, start: int, stop: int) -> PathTable:
         """Give files ``start`` to ``stop`` as a table of their own; bounds as those of a slice."""
