@@ -36,7 +36,7 @@ def resolve_arguments(
     given
         Values of pipeline parameters; None: they are not known yet, and nothing is said of them.
     inputs
-        What the step uses: its inputs, then its side inputs.
+        What the step uses, with its names; of two that a value may be, the first.
     outputs
         What it writes.
     """

@@ -15,7 +15,7 @@ from daskrun.pipeline.base import CheckedStep, places_used
 from daskrun.pipeline.inputs import make_plan, size_notes, wait_for_rows, with_size
 from daskrun.pipeline.parameter import resolve_value
 from daskrun.pipeline.prepare import PreparedStep
-from daskrun.pipeline.side import look_at_sides
+from daskrun.pipeline.side import check_files, look_at_sides, paths_asked
 from daskrun.pipeline.snapshot import Snapshot, find_code
 from daskrun.pipeline.target import NOT_INLINE, find_target, inline_note
 from daskrun.storage.urls import OWN_MEMORY
@@ -53,6 +53,7 @@ class CheckedParallelStep(CheckedStep):
         step = self.step
         inputs = tuple((name, each.resolve(self.given)) for name, each in step.named_inputs)
         kind = inputs[0][1].kind
+        check_files(inputs, paths_asked(self.settings))
         settings = with_size(self.settings, kind)
         later = wait_for_rows(inputs) or places_used([each for _, each in inputs], {})
         plan = None if later else make_plan(inputs, settings)

@@ -249,6 +249,24 @@ def packages(sides: Iterable[SideInput]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def check_files(inputs: Iterable[tuple[str, AnyDataset]], asked: Iterable[str]) -> None:
+    """See that what is asked for by its path is in files, of what mini-batches are cut from.
+
+    Raises
+    ------
+    DatasetError
+        It is a query or a dataframe.
+    """
+    names = set(asked)
+    for name, each in inputs:
+        rows = isinstance(each, TabularDataset) and not hasattr(each.source, "elements")
+        if rows and name in names:
+            raise DatasetError(
+                f"arguments has input {name!r}, whose rows are in no files of yours, so it has "
+                "no path. Leave it out of the arguments: run() gets its rows."
+            )
+
+
 def check_whole(asked: Iterable[str], inputs: Iterable[PlanInput]) -> None:
     """See that what is asked for by its path has one, of what mini-batches are cut from.
 

@@ -232,10 +232,10 @@ class ParallelRunStep(PipelineStep):
         """Give the arguments of the script, and what is wrong with them."""
         if self._data_problems(given):
             return [], []  # what they speak of isn't known
-        names = [name for name, _ in (*self.named_inputs, *self.named_side_inputs)]
-        used = zip(names, [*self.inputs, *(self.side_inputs or [])], strict=True)
+        # Of what is both, a side input's path is all of it, and that of one file is the file's.
+        used = [*self.named_side_inputs, *self.named_inputs]
         outputs = [each for each in self.outputs if isinstance(each, StepOutput)]
-        return resolve_arguments(self.arguments or [], given, list(used), outputs)
+        return resolve_arguments(self.arguments or [], given, used, outputs)
 
 
 def _shown(value: object) -> str:

@@ -464,3 +464,25 @@ def test_each_node_of_a_cluster_has_them_once(ws, bucket, cloud, cluster):
         assert near == {"names.txt": ALL["names.txt"]}
     gets = [each.path for each in bucket.asked("GET", "store/lookup/names.txt")]
     assert len(gets) == 2
+
+
+def test_what_is_an_input_and_a_side_input_has_the_path_of_the_side_input(ws):
+    one = Dataset.File.from_files("files/a.txt")
+    row, *_ = rows_of(run_of(ws, make_step([one.as_named_input("whole")], [one], inputs=[one])))
+    path = str(Path("files/a.txt").absolute())
+    assert row["argv"] == [path]
+    assert row["datasets"] == {"input_0": str(Path("files").absolute()), "whole": path}
+
+
+def test_inputs_that_have_no_path_are_no_arguments(ws, bucket, cloud):
+    rows = Dataset.Tabular.from_pandas_dataframe(pd.DataFrame({"a": [1]}))
+    with pytest.raises(DatasetError, match=r"input 'input_0', whose rows are in no files"):
+        run_of(ws, make_step([], [rows], inputs=[rows]))
+    bucket.put("store/in/a.txt", b"12345")
+    far = Dataset.File.from_files(cloud.path("in/"))
+    with pytest.raises(DatasetError, match=r"'input_0', which is brought .* in mini-batches"):
+        run_of(ws, make_step([], [far], inputs=[far]))
+    assert not ws.runs_folder.exists()
+    used = far.as_named_input("whole")
+    [row] = rows_of(run_of(ws, make_step([used], [used], inputs=[far])))
+    assert row["files"] == {row["argv"][0]: {"a.txt": "12345"}}
