@@ -56,7 +56,8 @@ config = ParallelRunConfig(
     entry_script="score.py", error_threshold=-1, output_action="append_row",
     compute_target="inline", mini_batch_size=1)
 steps = [
-    ParallelRunStep(name, config, [Dataset.File.from_files("files")], PipelineData("scores"))
+    ParallelRunStep(
+        name, config, [Dataset.File.from_files("files")], PipelineData("scores"), allow_reuse=False)
     for name in {names!r}]
 for before, after in zip(steps, steps[1:]):
     after.run_after(before)
