@@ -1,0 +1,99 @@
+"""Bundles as partitions of a bag: what is asked of Dask, and that it travels without daskrun."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+
+import pytest
+
+from daskrun.engine.bag import BundleBags
+from daskrun.engine.cluster import Connection
+
+ADDRESS = "tcp://10.0.0.1:1"
+
+
+class StandInClient:
+    """Notes what it is asked for; a future is its key."""
+
+    def __init__(self):
+        self.asked = []
+
+    def get(self, graph, keys, **options):
+        self.asked.append((dict(graph), list(keys), options))
+        return list(keys)
+
+
+def make_task():
+    def call_entry_script(payload):
+        return [payload + b"!"]
+
+    return call_entry_script
+
+
+@pytest.fixture
+def client():
+    return StandInClient()
+
+
+def test_a_partition_is_the_task_of_one_bundle(client):
+    bags = BundleBags(client, make_task(), "bundle-x")
+    futures = bags.submit([{"number": 4, "a": 1}, {"number": 5, "a": 2}], ADDRESS)
+    [(graph, keys, _)] = client.asked
+    assert futures == {4: keys[0], 5: keys[1]}
+    assert len(graph) == 2, "nothing but a task for each bundle is to travel"
+    results = [graph[key]() for key in keys]
+    assert [pickle.loads(data[:-1]) for [data] in results] == [
+        {"number": 4, "a": 1},
+        {"number": 5, "a": 2},
+    ]
+
+
+def test_only_the_worker_that_is_named_may_run_it_and_earlier_bundles_come_first(client):
+    bags = BundleBags(client, make_task(), "bundle-x")
+    bags.submit([{"number": 4}], ADDRESS)
+    options = client.asked[0][2]
+    assert options == {
+        "sync": False,
+        "workers": [ADDRESS],
+        "allow_other_workers": False,
+        "priority": -4,
+    }
+
+
+def test_no_key_comes_twice(client):
+    bags = BundleBags(client, make_task(), "bundle-x")
+    for _ in range(3):
+        bags.submit([{"number": 1}, {"number": 2}], ADDRESS)
+    keys = [key for _, keys, _ in client.asked for key in keys]
+    assert len(set(keys)) == 6
+
+
+def test_a_task_is_unpickled_where_there_is_no_daskrun(client):
+    bags = BundleBags(client, make_task(), "bundle-x")
+    bags.submit([{"number": 1}], ADDRESS)
+    [task] = client.asked[0][0].values()
+    data = pickle.dumps(task)
+    assert b"daskrun" not in data
+    [result] = pickle.loads(data)()
+    assert pickle.loads(result[:-1]) == {"number": 1}
+
+
+class Finished:
+    """A future that is done."""
+
+    key = ("bundle-x-1", 0)
+    status = "finished"
+
+
+class Worker:
+    """A worker in this process."""
+
+    def __init__(self, data):
+        self.data = data
+
+
+def test_a_result_of_a_worker_in_this_process_is_taken_from_it():
+    connection = Connection("run", "topic", 1.0)  # without a client, so that nobody can be asked
+    connection._here = (Worker({}), Worker({Finished.key: [b"result"]}))
+    assert asyncio.run(connection._result(Finished(), 1.0)) == [b"result"]
