@@ -218,6 +218,16 @@ def test_a_failed_run_gives_what_failed_new_tries(work, flag):
         run.resume()
 
 
+def test_what_failed_stays_listed_where_the_output_is_there_already(work):
+    write_script(work, "assert name != '6.txt'")
+    run = killed(work, "renamed")
+    listed = run.get_steps()[0].folder / "logs" / "failed_items.txt"
+    before = listed.read_text()
+    assert before.endswith("6.txt\n")
+    assert run.resume(retry_failed=True).wait_for_completion() == "Completed"
+    assert listed.read_text() == before
+
+
 @pytest.mark.parametrize("target", ["inline", None])
 def test_an_output_folder_that_was_removed_is_made_and_filled_again(work, flag, target):
     run = failed(work, fault_while(flag), compute_target=target, process_count_per_node=1)
