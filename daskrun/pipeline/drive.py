@@ -19,7 +19,7 @@ from daskrun.errors import DaskrunError
 from daskrun.pipeline import changes, recipe, since
 from daskrun.pipeline.cancel import CancelWatch
 from daskrun.pipeline.inputs import make_plan
-from daskrun.pipeline.reuse import decide, note_completed, reused_report
+from daskrun.pipeline.reuse import decide, explain, note_completed, reused_report
 from daskrun.pipeline.run_output import register
 from daskrun.pipeline.side_changes import keep_side_inputs
 from daskrun.pipeline.state import LiveState, ProgressKeeper, way_on
@@ -116,6 +116,7 @@ class PipelineDriver:
         self._held = held
         self._workspace = workspace
         self._steps_in_all = len(story["steps"])
+        self._step_paths = [folder.path.parent / name for name in story["steps"]]
         self._go_on = bool(story["continue_on_step_failure"])
         self._waiting = list(steps)
         self._running: set[str] = set()
@@ -199,11 +200,13 @@ class PipelineDriver:
         done = all(each.status is RunStatus.COMPLETED for each in self.states.values())
         if self._canceled is not None and not done:
             return RunStatus.CANCELED, self._canceled
-        for name in self.state.folder.story()["steps"]:
-            _forget(RunFolder(self.state.folder.path.parent / name))  # a killed driver's too
+        for path in self._step_paths:
+            _forget(RunFolder(path))  # a killed driver's too
         if self._steps_in_all == 1 and self.states:
             return RunStatus.COMPLETED, next(iter(self.states.values())).sentence
-        return RunStatus.COMPLETED, f"all {self._steps_in_all} steps are done."
+        used = sum(explain(RunFolder(each)).run_id is not None for each in self._step_paths)
+        more = f" {used} used the output of an earlier run." if used else ""
+        return RunStatus.COMPLETED, f"all {self._steps_in_all} steps are done.{more}"
 
     def _run_and_tell(self, step: StepToRun) -> None:
         try:

@@ -212,6 +212,7 @@ def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_pa
     before, again = submit(), submit()
     assert [each.reused_run_id for each in again] == [each.id for each in before]
     assert Dataset.get_by_name(work, "names").version == 2
+    assert again[0].parent.sentence == "all 2 steps are done. 2 used the output of an earlier run."
     with (tmp_path / "second.py").open("a") as file:
         file.write("# more\n")
     third = submit()
