@@ -63,7 +63,7 @@ class ParallelRunStep(PipelineStep):
 
     Examples
     --------
-    >>> from daskrun.data.dataset import Dataset
+    >>> from daskrun import Dataset, PipelineData
     >>> config = ParallelRunConfig(
     ...     entry_script="score.py", error_threshold=-1, output_action="append_row")
     >>> images = Dataset.File.from_files("images", validate=False)
