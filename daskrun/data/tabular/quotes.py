@@ -34,7 +34,7 @@ cost per call is small beside them. Of 128 KiB to 1 MiB the fastest with few and
 by up to a tenth."""
 
 QUOTE = b'"'
-_LF, _CR = 10, b"\r"
+LF, _CR = 10, b"\r"
 _WORD, _SIGNED = np.dtype("<u8"), np.dtype("<i8")
 _ONE, _TOP, _SIGN = np.uint64(1), np.uint64(63), np.int64(63)
 
@@ -132,7 +132,7 @@ class Chunk:
     @cached_property
     def breaks(self) -> Words:
         """Bytes of line breaks."""
-        breaks = self._mask("breaks", _LF)
+        breaks = self._mask("breaks", LF)
         if self._data.find(_CR, self.start, self.stop) >= 0:
             breaks |= self._mask("returns", _CR[0])
         return breaks
@@ -140,7 +140,7 @@ class Chunk:
     @cached_property
     def marks(self) -> Words:
         """Bytes that are no line break after one that is: record starts, if outside quotes."""
-        marks = _shifted(self.breaks, self._after_break, self._words("marks"))
+        marks = shifted(self.breaks, self._after_break, self._words("marks"))
         _without(marks, self.breaks, self._words("moved"), marks)
         if self._view.size % 64:  # no byte is where the last word goes on
             marks[-1] &= np.uint64((1 << self._view.size % 64) - 1)
@@ -171,7 +171,7 @@ class Chunk:
     @property
     def _after_break(self) -> bool:
         """Whether a line break comes before it; one comes before each block."""
-        return self.start == 0 or self._data[self.start - 1] in (_LF, _CR[0])
+        return self.start == 0 or self._data[self.start - 1] in (LF, _CR[0])
 
     @cached_property
     def _starts(self) -> Words:
@@ -181,7 +181,7 @@ class Chunk:
         ends |= self.breaks
         ends |= self.quotes
         before = self._data[max(self.start - len(text), 0) : self.start]  # no quote's is its last
-        return _shifted(ends, self._after_break or before == text, self._words("starts"))
+        return shifted(ends, self._after_break or before == text, self._words("starts"))
 
     def _mask(self, name: str, byte: int) -> Words:
         flags = self.scratch.flags(self._view.size)
@@ -206,6 +206,7 @@ class Entered:
 
     def __init__(self, chunk: Chunk, inside: bool) -> None:
         self._chunk, self._inside = chunk, inside
+        self._found: dict[int, tuple[int, int]] = {}
 
     @cached_property
     def leaves(self) -> bool:
@@ -241,6 +242,11 @@ class Entered:
 
     def find(self, position: int) -> tuple[int, int]:
         """Find the first start at or after a position, -1: none; and how many begin before it."""
+        if position not in self._found:  # both scans ask, once they agree about the state
+            self._found[position] = self._find(position)
+        return self._found[position]
+
+    def _find(self, position: int) -> tuple[int, int]:
         marks = self._marks
         at, bit = divmod(position - self._chunk.start, 64)
         word = int(marks[at]) >> bit << bit
@@ -311,7 +317,7 @@ def _positions(words: Words) -> Positions:
     return np.flatnonzero(np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_))
 
 
-def _shifted(words: Words, first: bool, out: Words) -> Words:
+def shifted(words: Words, first: bool, out: Words) -> Words:
     """Move each bit to the next byte's; ``first``: what becomes the first byte's."""
     np.left_shift(words, _ONE, out=out)
     out[1:] |= words[:-1] >> _TOP
