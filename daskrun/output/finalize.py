@@ -64,10 +64,12 @@ class Finalizer:
         self._heads = heads or Headers()
         self._finished = False
         self._kernel_copies = _copy_file_range is not None
+        self._output = -1
         try:
             self._output = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
             pwrite_all(self._output, self._heads.begins, 0)
         except OSError as error:
+            self.abandon()
             raise StorageError(explained(f"can't create {self._temporary}", error)) from error
         self._end = len(self._heads.begins)
 
@@ -199,6 +201,7 @@ class Finalizer:
         keep
             Leave the hidden file with what is copied so far, to be looked at.
         """
+        self._heads.close()
         if self._output < 0:
             return
         self._close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import os
 import zlib
 from collections import namedtuple
 from decimal import Decimal
@@ -164,6 +165,19 @@ def test_a_finalizer_joins_them_and_begins_again_after_a_failure(tmp_path, monke
     assert (tmp_path / "rows.parquet").read_bytes() == want
     assert len(want) == size
     assert mark.endswith(f":{size}")
+
+
+def test_an_output_that_cannot_be_begun_leaves_nothing_open(tmp_path, monkeypatch):
+    parts = prepare_output(tmp_path, "run1", "rows.parquet", overwrite=False)
+    heads, (data, head) = heads_of("parquet", str(parts)), encoded([1])
+    before, files = len(os.listdir("/proc/self/fd")), set(os.listdir(tmp_path))
+    monkeypatch.setattr("daskrun.output.finalize.pwrite_all", broken)
+    with pytest.raises(StorageError, match="can't create"):
+        Finalizer(parts, tmp_path / "rows.parquet", heads)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert set(os.listdir(tmp_path)) == files
+    with pytest.raises(ValueError, match="closed"):
+        heads.take(0, data[:head], len(data) - head)
 
 
 def broken(*_):
