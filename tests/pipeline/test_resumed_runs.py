@@ -252,9 +252,9 @@ def test_what_a_resume_changes_holds_for_the_next_one(work, flag, monkeypatch):
     run = failed(work, fault_while(flag))
     run.resume(run_max_try=2, retry_failed=True)
     assert run.wait_for_completion(raise_on_error=False) == "Failed"
-    assert calls(work).count("6.txt") == 1 + 2
+    assert calls(work).count("6.txt") == 2
     stored(work, monkeypatch).resume(retry_failed=True).wait_for_completion(raise_on_error=False)
-    assert calls(work).count("6.txt") == 1 + 2 + 2
+    assert calls(work).count("6.txt") == 2 + 2
 
 
 def test_what_another_process_has_made_of_a_run_is_seen(work, flag):
