@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PARTS = "parts"
 """How what a run has among its parts is called."""
 JOURNAL = "journal"
-INPUTS = "inputs"
-"""Folder among the parts that holds dataframes as they were stored."""
+DATAFRAMES = ("inputs", "side_inputs")
+"""Folders among the parts that hold dataframes as they were stored."""
 
 
 class OldStep:
@@ -46,7 +46,9 @@ class OldStep:
         self.folder = folder
         self.id = folder.id
         self._workspace = workspace
-        self._output = story.get("output")
+        outputs = story.get("outputs") or []
+        # A step that writes several is a script, which has no parts.
+        self._output = outputs[0] if len(outputs) == 1 else None
         settings = story.get("settings") or {}
         appends = settings.get("output_action") == "append_row"
         self._file = str(settings.get("append_row_file_name")) if appends else ""
@@ -79,7 +81,8 @@ class OldStep:
         hidden = temporary_file(parts, Path(location))
         if not parts.exists() and not hidden.exists():
             return 0, ""
-        what = f"{PARTS}, stored dataframes" if (parts / INPUTS).exists() else PARTS
+        stored = any((parts / name).exists() for name in DATAFRAMES)
+        what = f"{PARTS}, stored dataframes" if stored else PARTS
         return size_of(parts) + size_of(hidden), what
 
     def free(self) -> None:
