@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import FilePaths
     from daskrun.data.consumption import DatasetConsumptionConfig
+    from daskrun.data.mount import MountContext
     from daskrun.data.protocols import Registry
     from daskrun.data.tabular.dataset import TabularDataset
     from daskrun.data.tabular.factory import TabularDatasetFactory
@@ -116,6 +117,23 @@ class FileDataset(Items):
         from daskrun.data.transfer import download
 
         return download(self.listing(), target_path, overwrite)
+
+    def mount(self, mount_point: str | os.PathLike[str] | None = None) -> MountContext:
+        """Give the files as a folder, while a ``with`` block lasts.
+
+        Parameters
+        ----------
+        mount_point
+            Where; empty or not there. None: a temporary folder.
+
+        Raises
+        ------
+        DatasetError
+            There is something at ``mount_point``.
+        """
+        from daskrun.data.mount import MountContext
+
+        return MountContext(self, mount_point)
 
     def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Use it as an input without a name; see :class:`DatasetConsumptionConfig`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from daskrun.pipeline.state import RunState
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.workspace import Workspace
+
+LOG_BYTES = 1 << 20
+"""Of a log file, what :meth:`SubmittedRun.get_details_with_logs` gives at most."""
 
 
 class SubmittedRun(FolderRun):
@@ -204,6 +208,19 @@ class SubmittedRun(FolderRun):
             "logs": str(folder.logs),
         }
 
+    def get_details_with_logs(self) -> dict[str, Any]:
+        """Give :meth:`get_details`, and the text of each log file by its path in the run's folder.
+
+        Of a run of a pipeline that are the logs of its steps. Of a file of more than 1 MB the last
+        megabyte is given.
+        """
+        found = {}
+        for folder in dict.fromkeys((self.folder, *(step.folder for step in self._steps()))):
+            for file in sorted(folder.glob("logs/**/*")):
+                if file.is_file():
+                    found[file.relative_to(folder.parent).as_posix()] = _end_of(file)
+        return {**self.get_details(), "logFiles": found}
+
     @abstractmethod
     def _steps(self) -> Sequence[StepRun]:
         """Give what progress is shown of."""
@@ -262,3 +279,12 @@ class SubmittedRun(FolderRun):
         if raise_on_error and status is RunStatus.FAILED:
             raise RunFailedError(self.id, self._reason())
         return status.value
+
+
+def _end_of(file: Path) -> str:
+    """Give the text of a log file, or the last of it."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - LOG_BYTES))
+        text = opened.read().decode("utf-8", "replace")
+    return text if size <= LOG_BYTES else f"... {size - LOG_BYTES:,} bytes before\n{text}"

@@ -364,3 +364,20 @@ def test_a_run_that_cannot_be_locked_is_not_started(work, monkeypatch):
     with pytest.raises(StorageError, match="no locks here"):
         work.submit()
     assert no_trace(work.ws)
+
+
+def test_details_with_logs_hold_the_text_of_each_log(work, monkeypatch):
+    monkeypatch.setattr("daskrun.pipeline.submitted.LOG_BYTES", 40)
+    run = work.submit()
+    run.wait_for_completion()
+    (step,) = run.get_steps()
+    found = run.get_details_with_logs()
+    assert found["runId"] == run.id
+    logs = found["logFiles"]
+    assert logs == step.get_details_with_logs()["logFiles"]
+    whole = (step.folder / "logs" / "job_result.txt").read_text()
+    assert len(whole) > 40
+    name = f"{step.id}/logs/job_result.txt"
+    assert logs[name].endswith(whole[-40:])
+    assert logs[name].startswith(f"... {len(whole.encode()) - 40} bytes before")
+    assert f"{step.id}/logs/sys/happenings.txt" in logs
