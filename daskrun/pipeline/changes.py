@@ -131,15 +131,18 @@ def check_unchanged(folder: RunFolder, plan: Plan, more: Sequence[str] = ()) -> 
 def input_digests(plan: Plan, without: Path) -> dict[str, str]:
     """Digest what each input of a plan is: root, files with sizes and times, what is read of them.
 
+    Also which one it is: mini-batches come in the order of inputs.
+
     Parameters
     ----------
     without
         What lies in that folder is left out.
     """
     listed, found = cast("ListedPlan", plan), {}
-    for each, table in zip(listed.inputs, listed.tables, strict=True):
+    for number, (each, table) in enumerate(zip(listed.inputs, listed.tables, strict=True)):
         if not Path(each.root).is_relative_to(without):
-            digest = blake2b(json.dumps(_head(each), sort_keys=True).encode(), digest_size=16)
+            head = json.dumps([number, _head(each)], sort_keys=True)
+            digest = blake2b(head.encode(), digest_size=16)
             table.update(digest)
             found[each.name] = digest.hexdigest()
     return found

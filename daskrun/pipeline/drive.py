@@ -284,7 +284,7 @@ class PipelineDriver:
             if report.failed:
                 since.note_failed(folder, request.plan)
             register(self._workspace, folder, step.recipe.registrations)
-            note_completed(self._workspace, folder)
+            note_completed(self._workspace, folder, step.recipe.settings)
         return report
 
     @contextmanager

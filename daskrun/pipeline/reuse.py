@@ -1,22 +1,21 @@
 """Using the output of an earlier run of the same step, or saying why not.
 
-What a step's results come from is written down in parts (:func:`identity_of`). Two runs whose
-parts are equal have the same results, so the second need not run. Left out are settings that no
-result depends on, and where the run takes place.
+Two runs of one identity (:mod:`daskrun.pipeline.identity`) have the same results, so the second
+need not run.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from daskrun.core.report import Report, RunStatus
-from daskrun.data.dataset import Dataset
+from daskrun.data.dataset import Dataset, FileDataset
 from daskrun.errors import DaskrunError, DatasetError
-from daskrun.pipeline.changes import input_digests
+from daskrun.pipeline.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.run_output import find_output, outputs_of
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.model import used_models
@@ -24,10 +23,13 @@ from daskrun.workspace.run_folder import REUSE, STORY, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from daskrun.core.minibatch import Plan
+    from daskrun.core.settings import RunSettings
+    from daskrun.data.paths import PathTable
     from daskrun.engine.request import StepRequest
+    from daskrun.pipeline.changes import ListedPlan
+    from daskrun.pipeline.inputs import AnyDataset
     from daskrun.pipeline.recipe import Recipe
     from daskrun.workspace.workspace import Workspace
 
@@ -36,27 +38,8 @@ IDENTITY = "identity.json"
 """In a step run's folder: what its results come from. For this user alone: values may be secret."""
 RECORDS = "results"
 """Kind of the records that find a completed run by the digest of its identity."""
-NO_RESULT = frozenset(
-    {
-        "entry_script",  # where the file lies; its contents are the snapshot's
-        "source_directory",
-        "environment_name",
-        "environment_timeout",
-        "environment_variables",
-        "requirements",
-        "python_executable",
-        "arguments",
-        "node_count",
-        "process_count_per_node",
-        "logging_level",
-        "shutdown_timeout",
-        "no_worker_timeout",
-        "progress_update_timeout",
-        "retry_delay",
-        "overwrite",
-    }
-)
-"""Settings that no result depends on, or that are a part of their own."""
+UNKNOWN = -1
+"""Time of a file whose store tells none."""
 SHOWN = 5
 """Differences that are told of each part."""
 
@@ -80,41 +63,6 @@ class Reuse:
         return "\n".join([self.sentence, *lines])
 
 
-def identity_of(folder: RunFolder, recipe: Recipe, plan: Plan) -> dict[str, Any]:
-    """Write down what the results of a step run come from, in parts.
-
-    Parameters
-    ----------
-    folder
-        The step run's, with its code.
-    recipe
-        What it is made of.
-    plan
-        Of its inputs.
-    """
-    settings, story = asdict(recipe.settings), folder.story()
-    snapshot = folder.path / "snapshot"
-    return {
-        "snapshot": dict(_files(snapshot)),
-        "script": {"entry_script": recipe.script.file},
-        "settings": {
-            name: value for name, value in sorted(settings.items()) if name not in NO_RESULT
-        },
-        "arguments": {str(n): each for n, each in enumerate(settings["arguments"])},
-        "inputs": input_digests(plan, without=snapshot),
-        "side_inputs": {
-            each.name: f"{each.mode} {each.dataset.fingerprint()}" for each in recipe.side_inputs
-        },
-        "environment": {
-            "python": story["python"],
-            "variables": _digest(settings["environment_variables"]),
-            "requirements": list(settings["requirements"]),
-            "python_executable": settings["python_executable"],
-        },
-        "outputs": story["destinations"],
-    }
-
-
 def decide(workspace: Workspace, folder: RunFolder, recipe: Recipe, request: StepRequest) -> Reuse:
     """Look for a run whose output can be used, and note in the run's folder what was found.
 
@@ -130,7 +78,11 @@ def decide(workspace: Workspace, folder: RunFolder, recipe: Recipe, request: Ste
     identity = identity_of(folder, recipe, request.plan)
     write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
     models = request.context["models"]
-    found = _decision(workspace, folder, recipe, identity, models)
+    refused = recipe.no_reuse or _unsure(folder, recipe, request.plan)
+    if refused:
+        found = Reuse(None, sentence=f"It ran, whatever there was: {refused}.")
+    else:
+        found = _decision(workspace, folder, recipe, identity, models)
     noted = asdict(found)
     if found.run_id is not None:
         noted["outputs"] = outputs_of(RunFolder(workspace.runs_folder / found.run_id))
@@ -147,15 +99,27 @@ def explain(folder: RunFolder) -> Reuse:
     return Reuse(**noted)
 
 
-def note_completed(workspace: Workspace, folder: RunFolder) -> None:
-    """Have a step run that has completed found by later ones; where that fails it is just run."""
+def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSettings) -> None:
+    """Have a step run that has completed found by later ones; where that fails it is just run.
+
+    Parameters
+    ----------
+    workspace
+        Where it is looked for.
+    folder
+        The step run's.
+    settings
+        Those it has completed with: a resume may have changed them.
+    """
     try:
         identity = json.loads((folder.path / IDENTITY).read_bytes())
     except FileNotFoundError:  # of an earlier daskrun
         return
     try:
+        identity["settings"] = result_settings(settings)
+        write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
         record = {"run": folder.id, "outputs": _output_digests(workspace, folder)}
-        workspace.records.create(RECORDS, _digest(identity), record)
+        workspace.records.create(RECORDS, digest_of(identity), record)
     except (DaskrunError, OSError) as error:  # the run has completed all the same
         logger.warning("run %s: later runs can't use its output again: %s", folder.id, error)
 
@@ -190,9 +154,6 @@ def _decision(
     identity: Mapping[str, Any],
     models: Mapping[str, Mapping[str, str]],
 ) -> Reuse:
-    refused = recipe.no_reuse or _unsure(folder, recipe)
-    if refused:
-        return Reuse(None, sentence=f"It ran, whatever there was: {refused}.")
     newest: Reuse | None = None
     for run_id, noted in _completed(workspace, identity):
         stale = _stale(workspace, run_id, noted, models)
@@ -214,27 +175,43 @@ def _decision(
     return Reuse(None, nearest.id, differences, f"It ran. What has changed since {nearest.id}:")
 
 
-def _unsure(folder: RunFolder, recipe: Recipe) -> str:
+def _unsure(folder: RunFolder, recipe: Recipe, plan: Plan) -> str:
     """Say why it can't be known whether results would be the same, ``""`` where it can."""
     if not folder.story()["outputs"]:
         return "the step has no output that could be used"
-    used = [*recipe.inputs, *((each.name, each.dataset) for each in recipe.side_inputs)]
-    for name, each in used:
-        source = getattr(each, "source", None)
-        if getattr(source, "changes_unseen", False):
+    sides = [(each.name, each.dataset) for each in recipe.side_inputs]
+    for name, each in (*recipe.inputs, *sides):
+        if getattr(getattr(each, "source", None), "changes_unseen", False):
             return f"input {name!r} is a query, whose rows may be others now"
+    planned = zip(plan.inputs, cast("ListedPlan", plan).tables, strict=True)
+    listed = [] if recipe.script.whole else [(each.name, each.root, t) for each, t in planned]
+    for name, root, table in (*listed, *(_listed(*each) for each in sides)):
+        if folder.id in Path(root).parts:
+            return f"input {name!r} is a dataframe, whose rows are not held against earlier ones"
+        if UNKNOWN in table.times:
+            return f"input {name!r} is in a store that doesn't tell when a file was changed"
     return ""
+
+
+def _listed(name: str, dataset: AnyDataset) -> tuple[str, str, PathTable]:
+    if isinstance(dataset, FileDataset):
+        listing = dataset.listing()
+    else:
+        listing = dataset.resolve().listing
+    return name, listing.root, listing.table
 
 
 def _completed(
     workspace: Workspace, identity: Mapping[str, Any]
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Give the completed runs of an identity, the newest first, with digests of their outputs."""
-    name, records = _digest(identity), workspace.records
+    name, records = digest_of(identity), workspace.records
     for number in reversed(records.numbers(RECORDS, name)):
         record = records.get(RECORDS, name, number)
-        if (workspace.runs_folder / record["run"] / STORY).is_file():
-            yield record["run"], record["outputs"]
+        folder = RunFolder(workspace.runs_folder / record["run"])
+        # Its end is noted after it was: the process may have been killed between.
+        if (folder.path / STORY).is_file() and _is_completed(folder):
+            yield folder.id, record["outputs"]
 
 
 def _stale(
@@ -280,9 +257,13 @@ def _nearest(workspace: Workspace, folder: RunFolder, step: str) -> RunFolder | 
     for file in sorted(files, reverse=True):
         each = RunFolder(file.parent)
         others = each.id != folder.id and each.story()["name"] == step
-        if others and each.last_state()["status"] == RunStatus.COMPLETED.value:
+        if others and _is_completed(each):
             return each
     return None
+
+
+def _is_completed(folder: RunFolder) -> bool:
+    return bool(folder.last_state()["status"] == RunStatus.COMPLETED.value)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -300,15 +281,3 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
 def _first(texts: list[str]) -> list[str]:
     more = len(texts) - SHOWN
     return texts if more <= 0 else [*texts[:SHOWN], f"and {more} more"]
-
-
-def _files(folder: Path) -> Iterator[tuple[str, str]]:
-    for file in sorted(folder.rglob("*")):
-        if file.is_file():
-            with file.open("rb") as opened:
-                digest = hashlib.file_digest(opened, "sha256").hexdigest()
-            yield str(file.relative_to(folder)), digest
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

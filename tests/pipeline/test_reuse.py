@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,91 @@ def test_what_differs_is_named(work, settings, part, told):
     assert told in found.differences[part]
     assert f"  {part}: " in str(found)
     assert calls(work) > 1
+
+
+def test_what_a_script_imports_from_beside_it_is_part_of_it(work, tmp_path):
+    (tmp_path / "beside.py").write_text("import deeper.one\nfrom importlib import import_module\n")
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "__init__.py").touch()
+    (tmp_path / "deeper" / "one.py").write_text("X = 1\n")
+    (tmp_path / "unused.py").touch()
+    (tmp_path / "with_others.py").write_text(
+        "import json, beside, deeper.one\n"
+        "def run(mini_batch):\n    return [deeper.one.X for _ in mini_batch]\n"
+    )
+    first = run_of(work, entry_script="with_others.py")
+    (tmp_path / "unused.py").write_text("changed = True\n")
+    assert run_of(work, entry_script="with_others.py").reused_run_id == first.id
+    (tmp_path / "deeper" / "one.py").write_text("X = 2\n")
+    again = run_of(work, entry_script="with_others.py")
+    assert again.explain_reuse().differences == {"script": ["deeper/one.py has changed"]}
+    assert rows(again) == "2\n2\n2\n"
+    with (tmp_path / "beside.py").open("a") as file:
+        file.write("import_module('unused')\n")
+    found = run_of(work, entry_script="with_others.py").explain_reuse().differences["script"]
+    assert sorted(found) == ["beside.py has changed", "unused.py is new"]
+
+
+def test_inputs_in_another_order_are_others(work):
+    texts = Dataset.File.from_files("files")
+    one = Dataset.File.from_files("files/1.txt").as_named_input("one")
+    first = run_of(work, inputs=[texts.as_named_input("texts"), one], mini_batch_size=1)
+    again = run_of(work, inputs=[one, texts.as_named_input("texts")], mini_batch_size=1)
+    assert set(again.explain_reuse().differences) == {"inputs"}
+    assert rows(again) != rows(first)
+
+
+def test_packages_are_part_of_the_environment(work, tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    (site / "some_package-1.0.dist-info").mkdir(parents=True)
+    monkeypatch.syspath_prepend(site)
+    first = run_of(work)
+    assert run_of(work).reused_run_id == first.id
+    (site / "some_package-1.0.dist-info").rename(site / "some_package-1.1.dist-info")
+    found = run_of(work).explain_reuse().differences
+    assert found == {"environment": ['package some_package was "1.0" and is "1.1"']}
+
+
+def test_a_dataframe_is_always_run(work, tmp_path):
+    import pandas as pd
+
+    (tmp_path / "table.py").write_text("def run(mini_batch):\n    return mini_batch\n")
+    for _ in range(2):
+        table = Dataset.Tabular.from_pandas_dataframe(pd.DataFrame({"a": [1, 2]})).as_named_input(
+            "t"
+        )
+        found = run_of(work, inputs=[table], entry_script="table.py").explain_reuse()
+    assert "input 't' is a dataframe" in found.sentence
+
+
+def test_files_whose_time_nobody_tells_are_always_run(work, monkeypatch):
+    run_of(work)
+    time = Path("files/1.txt").stat().st_mtime_ns
+    monkeypatch.setattr("daskrun.pipeline.reuse.UNKNOWN", time)
+    assert "doesn't tell when" in run_of(work).explain_reuse().sentence
+
+
+def test_a_run_that_was_resumed_with_other_settings_is_of_those(work, tmp_path):
+    (tmp_path / "fails.py").write_text(
+        "def run(mini_batch):\n"
+        "    if '1.txt' in mini_batch[0]:\n        raise ValueError('no')\n"
+        "    return mini_batch\n"
+    )
+    settings = {"entry_script": "fails.py", "mini_batch_size": 1, "run_max_try": 1}
+    with pytest.raises(Exception, match="failed"):
+        run_of(work, **settings)
+    run = next(Experiment(work, "reuse").get_runs())
+    run.resume(error_threshold=-1).wait_for_completion(timeout_seconds=60)
+    with pytest.raises(Exception, match="failed"):
+        run_of(work, **settings)
+    assert run_of(work, **settings, error_threshold=-1).reused_run_id == run.get_steps()[0].id
+
+
+def test_a_run_whose_end_was_not_noted_is_not_used(work):
+    first = run_of(work)
+    last = max((first.folder / "states").iterdir())
+    last.unlink()
+    assert run_of(work).reused_run_id is None
 
 
 def test_settings_that_no_result_depends_on_make_no_difference(work):
