@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.output_config import OutputFileDatasetConfig
     from daskrun.pipeline.parameter import PipelineParameter
     from daskrun.pipeline.pipeline import Pipeline
+    from daskrun.pipeline.published import PublishedPipeline
     from daskrun.pipeline.script_step import PythonScriptStep
     from daskrun.pipeline.step import ParallelRunStep
     from daskrun.script.entry_script import EntryScript
@@ -82,6 +83,7 @@ __all__ = [
     "Pipeline",
     "PipelineData",
     "PipelineParameter",
+    "PublishedPipeline",
     "PythonScriptStep",
     "ResumeError",
     "Run",
@@ -130,6 +132,7 @@ _HOMES = {
     "pipeline.output_config": ("OutputFileDatasetConfig",),
     "pipeline.parameter": ("PipelineParameter",),
     "pipeline.pipeline": ("Pipeline",),
+    "pipeline.published": ("PublishedPipeline",),
     "pipeline.script_step": ("PythonScriptStep",),
     "pipeline.step": ("ParallelRunStep",),
     "script.entry_script": ("EntryScript",),

@@ -25,6 +25,10 @@ _IMAGE = (
     "scripts run in Python environments, not in containers. Write "
     "Environment.from_pip_requirements(name, file_path)."
 )
+_REST = (
+    "a pipeline has no address that requests could start it at. Submit it from Python: "
+    "Experiment(ws, name).submit(published)."
+)
 _TARGET = "nodes are Dask workers, started for a run. See ComputeTarget.create(ws, name, ...)."
 _FOLDER = "a workspace is a folder. Look at ws.folder."
 
@@ -80,6 +84,22 @@ LACKING: dict[str, dict[str, str]] = {
         "package": _DEPLOY,
         "profile": _DEPLOY,
         "get_sas_urls": "see model.path.",
+    },
+    "Pipeline": {
+        "graph": "a pipeline is its steps. See pipeline.steps and pipeline.dependencies.",
+        "load_yaml": "a pipeline is written in Python. Publish it, and submit it from there.",
+        "service_endpoint": _REST,
+    },
+    "PublishedPipeline": {
+        "endpoint": _REST,
+        "get_all": "write PublishedPipeline.list(ws).",
+        "get_graph": "its steps are published.pipeline().steps.",
+        "get_step": "its steps are published.pipeline().steps.",
+        "get_steps": "its steps are published.pipeline().steps.",
+        "graph_id": "its steps are published.pipeline().steps.",
+        "save": "it never changes. Publish it again: published.pipeline().publish(name).",
+        "service_endpoint": _REST,
+        "total_run_steps": "write len(published.pipeline().steps).",
     },
     "Run": {
         "child_run": "a run has the steps of its pipeline. See run.get_children().",

@@ -256,7 +256,7 @@ def _keep(
     """Write the record, with ``first`` as version 1 or not at all; what is secret goes aside."""
     value: dict[str, Any] = {**asked, "created": time.time()}
     files = PrivateFiles(workspace.private_folder)
-    if _has_secret(plain):
+    if has_secret(plain):
         workspace.sweep_private()
         value["private"] = files.keep(plain)
     else:
@@ -300,9 +300,9 @@ def _check(
         raise SettingsError("register", problems)
 
 
-def _has_secret(plain: Any) -> bool:
-    """Tell whether a URL in a definition may hold a password or token."""
+def has_secret(plain: Any) -> bool:
+    """Tell whether a URL among JSON values may hold a password or token."""
     if isinstance(plain, str):
         return is_url(plain) and ("?" in plain or shown_url(plain) != plain)
     values = plain.values() if isinstance(plain, dict) else plain
-    return isinstance(plain, dict | list) and any(_has_secret(each) for each in values)
+    return isinstance(plain, dict | list) and any(has_secret(each) for each in values)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from daskrun.pipeline.data import Link
     from daskrun.pipeline.prepare import PreparedStep
+    from daskrun.pipeline.snapshot import Snapshot
     from daskrun.workspace.workspace import Workspace
 
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -34,6 +35,8 @@ class PipelineStep(ABC):
     """Its runs are found by it."""
     allow_reuse: bool
     """Whether the output of an earlier run is used where nothing it depends on has changed."""
+    code: Snapshot | None = None
+    """Its code as it was kept when it was published; None: as it is at submit."""
 
     def __init__(self) -> None:
         self._after: list[PipelineStep] = []
@@ -48,8 +51,17 @@ class PipelineStep(ABC):
 
     @property
     @abstractmethod
+    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+        """The pipeline parameters it uses, each with what it is used for."""
+
+    @property
     def parameters(self) -> list[PipelineParameter]:
         """The pipeline parameters it uses."""
+        return [parameter for _, parameter in self.parameter_uses]
+
+    @abstractmethod
+    def as_made(self) -> dict[str, Any]:
+        """Give the arguments that its class makes the same step of, as they are now."""
 
     @abstractmethod
     def _used(self) -> Sequence[object]:
@@ -108,6 +120,8 @@ class PipelineStep(ABC):
 
 class CheckedStep(ABC):
     """A step whose every value but its data is known and good."""
+
+    code: Snapshot
 
     @abstractmethod
     def plan(self) -> PreparedStep:

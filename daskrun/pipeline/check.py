@@ -13,7 +13,7 @@ from daskrun.output.encode import read_settings
 from daskrun.output.formats import contradictions
 from daskrun.pipeline.base import CheckedStep, places_used
 from daskrun.pipeline.inputs import make_plan, size_notes, wait_for_rows, with_size
-from daskrun.pipeline.parameter import resolve_value
+from daskrun.pipeline.parameter import resolve_value, with_parameters
 from daskrun.pipeline.prepare import PreparedStep
 from daskrun.pipeline.side import check_files, look_at_sides, paths_asked
 from daskrun.pipeline.snapshot import Snapshot, find_code
@@ -91,7 +91,7 @@ def check_parallel_step(
     notes: list[str] = []
     try:
         settings = step.resolve(given, {})
-        code = find_code(settings, workspace.folder)
+        code = step.code or find_code(settings, workspace.folder)
         settings = step.resolve(given, _read_settings(code.script_folder))
         found += contradictions(settings.append_row_format, settings.append_row_settings)
     except SettingsError as error:
@@ -106,7 +106,8 @@ def check_parallel_step(
         found += output_problems(step.output, workspace, target)
         if settings is not None and getattr(step.output, "overwrite", False):
             settings = replace(settings, overwrite=True)
-    problems += [f"step {step.name!r}: {text}" for text in dict.fromkeys(found)]
+    found = with_parameters(dict.fromkeys(found), step.parameter_uses, given)
+    problems += [f"step {step.name!r}: {text}" for text in found]
     if settings is not None and target == INLINE:
         notes += _inline_notes(step, settings, given)
     if not found:

@@ -165,9 +165,14 @@ class ParallelRunConfig:
         return f"{SUBJECT}(entry_script={str(self.entry_script)!r})"
 
     @property
+    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+        """The pipeline parameters it uses, each with the setting it is."""
+        return [each for each in self._values().items() if isinstance(each[1], PipelineParameter)]
+
+    @property
     def parameters(self) -> list[PipelineParameter]:
         """The pipeline parameters it uses."""
-        return [value for value in self._values().values() if isinstance(value, PipelineParameter)]
+        return [parameter for _, parameter in self.parameter_uses]
 
     def resolve(
         self, given: Mapping[str, Any], extra: Mapping[str, Any] | None = None

@@ -9,6 +9,7 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from daskrun.pipeline import lifetime
 from daskrun.pipeline.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.pipeline import Pipeline
 from daskrun.pipeline.prepare import PreparedStep, prepare
+from daskrun.pipeline.published import ACTIVE, PublishedPipeline
 from daskrun.pipeline.run import PipelineRun, StepRun
 from daskrun.pipeline.run import live_runs as _live
 from daskrun.pipeline.since import earlier_run, without_processed
@@ -28,7 +30,7 @@ from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from daskrun.core.tags import Wanted
     from daskrun.workspace.workspace import Workspace
@@ -74,10 +76,10 @@ class Experiment(OriginalClass):
 
     def submit(
         self,
-        pipeline: Pipeline,
+        pipeline: Pipeline | PublishedPipeline,
         pipeline_parameters: Mapping[str, Any] | None = None,
         regenerate_outputs: bool = False,
-        continue_on_step_failure: bool = False,
+        continue_on_step_failure: bool | None = None,
         since: PipelineRun | str | None = None,
     ) -> PipelineRun:
         """Check everything, start a run of the pipeline, and return at once.
@@ -87,14 +89,15 @@ class Experiment(OriginalClass):
         Parameters
         ----------
         pipeline
-            What to run.
+            What to run; also one that was published.
         pipeline_parameters
             Values by the names of pipeline parameters; the others have their defaults.
         regenerate_outputs
             Whether to run also steps for which an earlier run's output could be used.
         continue_on_step_failure
             Whether steps that don't depend on one that failed are run all the same; the run fails
-            in any case. Else they end with it.
+            in any case. False: they end with it; so does None, unless the pipeline was published
+            with another choice.
         since
             A Completed run, or its id: files that its step of the same name has processed, or left
             out because of its own ``since``, are left out, unless their size or time has changed.
@@ -108,12 +111,17 @@ class Experiment(OriginalClass):
         DatasetError
             An input holds nothing or can't be read; nothing was started.
         """
-        given = dict(pipeline_parameters or {})
+        if continue_on_step_failure is None:
+            continue_on_step_failure = getattr(pipeline, "continue_on_step_failure", False)
         switches = {
             "regenerate_outputs": regenerate_outputs,
             "continue_on_step_failure": continue_on_step_failure,
         }
-        self._check(pipeline, switches)
+        self._check(pipeline, pipeline_parameters, switches)
+        given, published = dict(pipeline_parameters or {}), {}
+        if isinstance(pipeline, PublishedPipeline):
+            published = {"published": {"id": pipeline.id, "name": pipeline.name}}
+            pipeline = pipeline.pipeline()
         earlier = earlier_run(self.workspace, since) if since is not None else None
         prepared = prepare(pipeline, given)
         if earlier is not None:
@@ -126,7 +134,8 @@ class Experiment(OriginalClass):
             self.workspace.records.create(RECORDS, self.name, {"created": time.time()})
         run_id = new_run_id()
         try:
-            driver, steps = self._set_up(run_id, pipeline, prepared, given, switches)
+            told = {**switches, **published}
+            driver, steps = self._set_up(run_id, pipeline, prepared, given, told)
         except BaseException:
             self._undo(run_id, prepared)
             raise
@@ -214,14 +223,21 @@ class Experiment(OriginalClass):
         names = workspace.records.names(RECORDS)
         return [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
 
-    def _check(self, pipeline: Pipeline, switches: Mapping[str, bool]) -> None:
+    def _check(self, pipeline: object, parameters: object, switches: Mapping[str, bool]) -> None:
         problems = []
-        if not isinstance(pipeline, Pipeline):
+        if not isinstance(pipeline, Pipeline | PublishedPipeline):
             problems.append(f"pipeline={pipeline!r} is not one. Write Pipeline(ws, steps=[step]).")
         elif pipeline.workspace != self.workspace:
             problems.append(
                 f"the pipeline is of {pipeline.workspace!r}, the experiment of {self.workspace!r}. "
                 "Make both with the same workspace."
+            )
+        elif isinstance(pipeline, PublishedPipeline) and pipeline.status != ACTIVE:
+            problems.append(f"{pipeline!r} is disabled. Write published.enable() first.")
+        if parameters is not None and not isinstance(parameters, Mapping):
+            problems.append(
+                f"pipeline_parameters={parameters!r} is not a dict. Write "
+                "pipeline_parameters={'batch_size_param': 5}."
             )
         problems += [
             f"{name}={value!r}: write True or False."
@@ -237,7 +253,7 @@ class Experiment(OriginalClass):
         pipeline: Pipeline,
         prepared: Sequence[PreparedStep],
         given: Mapping[str, Any],
-        switches: Mapping[str, bool],
+        told: Mapping[str, Any],
     ) -> tuple[PipelineDriver, builtins.list[StepRun]]:
         """Make the folders of the run and its steps, and start the driver that knows them."""
         runs = self.workspace.runs_folder
@@ -258,7 +274,7 @@ class Experiment(OriginalClass):
             **common,
             "steps": list(ids.values()),
             "parameters": {name: repr(value) for name, value in given.items()},
-            **switches,
+            **told,
         }
         whole, held = RunFolder.create_driven(runs / run_id, story)
         try:
@@ -266,7 +282,7 @@ class Experiment(OriginalClass):
             for each in prepared:
                 name, after = ids[each.step], [ids[step] for step in dependencies[each.step]]
                 own = {"pipeline_run": run_id, **common, "after": after}
-                no_reuse = "regenerate_outputs=True" if switches["regenerate_outputs"] else ""
+                no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
                 ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
             driver = PipelineDriver(whole, held, self.workspace, ready)
             steps = [StepRun(self.workspace, driver.states[each.folder.id]) for each in ready]

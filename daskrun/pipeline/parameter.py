@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from daskrun.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+GIVEN = "pipeline_parameters="
+"""Begins, in messages, what was given for a parameter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +41,35 @@ class PipelineParameter:
 
     def __repr__(self) -> str:
         return f"PipelineParameter(name={self.name!r}, default_value={self.default_value!r})"
+
+
+def with_parameters(
+    problems: Iterable[str],
+    uses: Iterable[tuple[str, PipelineParameter]],
+    given: Mapping[str, Any] | None,
+) -> list[str]:
+    """Give problems with the parameter named that a value comes from.
+
+    Parameters
+    ----------
+    problems
+        Those of values begin with the name of what they are used for, and ``=``.
+    uses
+        What parameters are used for.
+    given
+        Values of pipeline parameters; None: nothing has been submitted.
+    """
+    by_use = dict(uses)
+
+    def named(problem: str) -> str:
+        parameter = by_use.get(problem.partition("=")[0])
+        if parameter is None or given is None:
+            return problem
+        if parameter.name not in given:
+            return f"parameter {parameter.name!r} by default: {problem}"
+        return f"{GIVEN}{{{parameter.name!r}: {given[parameter.name]!r}}}: {problem}"
+
+    return [named(problem) for problem in problems]
 
 
 def resolve_value(value: Any, given: Mapping[str, Any]) -> Any:

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass
 from daskrun.core.validation import same_name_problems
-from daskrun.errors import SettingsError
-from daskrun.pipeline.base import PipelineStep, in_order
+from daskrun.data.consumption import DatasetConsumptionConfig
+from daskrun.errors import DaskrunError, SettingsError
+from daskrun.pipeline.base import DATASETS, PipelineStep, in_order, places_used
+from daskrun.pipeline.data import StepOutput
+from daskrun.pipeline.parameter import GIVEN
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from daskrun.pipeline.base import CheckedStep
     from daskrun.pipeline.parameter import PipelineParameter
+    from daskrun.pipeline.published import PublishedPipeline
+    from daskrun.pipeline.run import PipelineRun
     from daskrun.workspace.workspace import Workspace
 
+KINDS = {"files": "file", "tabular": "tabular"}
+EXAMPLES = {
+    "files": "such as Dataset.File.from_files('images')",
+    "tabular": "such as Dataset.Tabular.from_delimited_files('*.csv')",
+}
+"""By kind, how a dataset of it is written."""
 
-class Pipeline:
+
+class Pipeline(OriginalClass):
     """Steps, each run when all it depends on has run; those that depend on none side by side.
 
     A step depends on those whose outputs it uses, and on those it is told to ``run_after``.
@@ -83,21 +97,150 @@ class Pipeline:
                     raise SettingsError("Pipeline", [problem])
         return found
 
-    def check_parameters(self, given: Mapping[str, Any]) -> None:
-        """Refuse values for parameters that the pipeline doesn't have.
+    def parameter_problems(self, given: Mapping[str, Any]) -> dict[str, str]:
+        """Say by name what is wrong with values for parameters, before they are used.
+
+        Parameters
+        ----------
+        given
+            The values by name.
+        """
+        found = {}
+        known, uses = self.parameters, self._uses()
+        for name, value in given.items():
+            if name not in known:
+                wrong = "the pipeline has no such parameter."
+            elif any("input " in use for use in uses[name]):
+                wrong = dataset_problem(known[name].default_value, value)
+            else:
+                wrong = value_problem(known[name].default_value, value)
+            if wrong:
+                found[name] = f"pipeline_parameters={{{name!r}: {value!r}}}: {wrong}"
+        return found
+
+    def parameters_text(self) -> str:
+        """Say which parameters there are, with their defaults and what they are used for."""
+        parameters, uses = self.parameters, self._uses()
+        if not uses:
+            return "The pipeline has no parameters."
+        lines = [
+            f"{name!r}, default {parameters[name].default_value!r}: {', '.join(uses[name])}"
+            for name in sorted(uses)
+        ]
+        return "\n  ".join(["The pipeline's parameters:", *lines])
+
+    def _uses(self) -> dict[str, list[str]]:
+        """Give by a parameter's name what it is used for."""
+        found: dict[str, dict[str, None]] = {}
+        for step in self.steps:
+            for what, parameter in step.parameter_uses:
+                found.setdefault(parameter.name, {})[f"{what} of step {step.name!r}"] = None
+        return {name: [*uses] for name, uses in found.items()}
+
+    def check(self, given: Mapping[str, Any]) -> tuple[list[CheckedStep], list[str]]:
+        """Look up all that the steps need but their data, and say everything that is wrong.
+
+        Parameters
+        ----------
+        given
+            Values of pipeline parameters; the others have their defaults.
+        """
+        wrong = self.parameter_problems(given)
+        good = {name: value for name, value in given.items() if name not in wrong}
+        problems = list(wrong.values())
+        checked = [step.check(self.workspace, good, problems) for step in self.steps]
+        if any(GIVEN in problem for problem in problems):
+            problems.append(self.parameters_text())
+        return checked, problems
+
+    def validate(self) -> list[str]:
+        """Say everything that submit would refuse now, its data included; [] if it would nothing.
+
+        Parameters have their defaults. Nothing is started or written.
+        """
+        checked, problems = self.check({})
+        if problems:
+            return problems
+        for step, each in zip(self.steps, checked, strict=True):
+            try:
+                each.plan()
+            except DaskrunError as error:
+                problems.append(f"step {step.name!r}: {error}")
+        return problems
+
+    def submit(
+        self,
+        experiment_name: str,
+        pipeline_parameters: Mapping[str, Any] | None = None,
+        continue_on_step_failure: bool = False,
+        regenerate_outputs: bool = False,
+    ) -> PipelineRun:
+        """Start a run of it in an experiment of its workspace; see :meth:`Experiment.submit`."""
+        from daskrun.pipeline.experiment import Experiment  # the two know each other
+
+        return Experiment(self.workspace, experiment_name).submit(
+            self,
+            pipeline_parameters=pipeline_parameters,
+            regenerate_outputs=regenerate_outputs,
+            continue_on_step_failure=continue_on_step_failure,
+        )
+
+    def publish(
+        self,
+        name: str,
+        description: str | None = None,
+        version: str | None = None,
+        continue_on_step_failure: bool = False,
+    ) -> PublishedPipeline:
+        """Keep it in its workspace, with a copy of its code, to be submitted again and again.
+
+        Parameters
+        ----------
+        name
+            Any text; several may have the same.
+        description, version
+            Any texts.
+        continue_on_step_failure
+            What holds at submit where nothing else is said.
 
         Raises
         ------
         SettingsError
-            Naming those there are.
+            With all problems of all steps, and with what only this process knows, such as
+            dataframes; nothing was kept.
+        StorageError
+            The code can't be copied; nothing was kept.
+
+        Examples
+        --------
+        >>> nightly = pipeline.publish("nightly scores", version="1.0")  # doctest: +SKIP
+        >>> nightly.submit(ws, "digits", {"batch_size_param": 20})  # doctest: +SKIP
         """
-        known = sorted(self.parameters)
-        there = f"There are {', '.join(map(repr, known))}." if known else "It has none."
-        problems = [
-            f"pipeline_parameters={{{name!r}: {value!r}}}: the pipeline has no such parameter. "
-            f"{there}"
-            for name, value in given.items()
-            if name not in known
-        ]
-        if problems:
-            raise SettingsError("submit", problems)
+        from daskrun.pipeline.published import publish  # the two know each other
+
+        return publish(self, name, description, version, continue_on_step_failure)
+
+
+def value_problem(default: object, value: object) -> str:
+    """Say why a value can't be given for a parameter that is no input, else ``""``."""
+    data = (*DATASETS, DatasetConsumptionConfig, StepOutput)
+    if isinstance(value, data) and not isinstance(default, data):
+        return f"this parameter is no dataset. Give text or a number, such as {default!r}."
+    return ""
+
+
+def dataset_problem(default: object, value: object) -> str:
+    """Say why a value can't be given for a parameter that is an input, else ``""``."""
+    wanted = default.kind if isinstance(default, DATASETS) else "files"
+    example = EXAMPLES[wanted]
+    if not isinstance(value, DATASETS):
+        of = type(value).__name__
+        return f"an input needs a dataset, this is of type {of}. Give a dataset, {example}."
+    if isinstance(default, DATASETS) and value.kind != wanted:
+        return (
+            f"this is a {KINDS[value.kind]} dataset, and the pipeline is made for "
+            f"{KINDS[wanted]} ones. Give another of these, {example}."
+        )
+    if places_used([value], {}):
+        return f"it is what a step writes once it has run. Give a dataset that is there, {example}."
+    return ""

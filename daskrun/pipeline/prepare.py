@@ -257,9 +257,7 @@ def prepare(pipeline: Pipeline, given: Mapping[str, Any]) -> list[PreparedStep]:
     if os.name == "nt":
         problem = "daskrun runs on Linux and macOS. On Windows use it inside WSL: wsl --install"
         raise SettingsError("submit", [problem])
-    pipeline.check_parameters(given)
-    problems: list[str] = []
-    checked = [step.check(pipeline.workspace, given, problems) for step in pipeline.steps]
+    checked, problems = pipeline.check(given)
     if problems:
         raise SettingsError("submit", problems)
     # Files are listed last: that may take long, and a mistake is better told at once.

@@ -26,7 +26,6 @@ from daskrun.pipeline.side import (
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from daskrun.data.protocols import Place
     from daskrun.pipeline.inputs import AnyDataset
     from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
 
 FILE = "resume.json"
 """In the step run's folder, until it is Completed. For this user's eyes only: environment
@@ -117,7 +117,7 @@ class Recipe:
             raise ResumeError(f"run {folder.id} can't go on here: {error}") from error
         output, target = value["output"], value["target"]
         if isinstance(target, dict):
-            target = ComputeTarget(_workspace(target, workspace), target["name"])
+            target = ComputeTarget(workspace.home_of(target), target["name"])
         return cls(
             step_name=value["step"],
             settings=_settings(value["settings"]),
@@ -331,10 +331,6 @@ def _read(folder: RunFolder) -> dict[str, Any]:
     return dict(value)
 
 
-def _workspace(reference: dict[str, str], own: Workspace) -> Workspace:
-    return Workspace(reference["workspace"]) if "workspace" in reference else own
-
-
 def _place(reference: dict[str, str], own: Workspace) -> Place:
     if "run" in reference:
         return RunOutputPlace(own, reference["run"], reference["output"])
@@ -342,7 +338,7 @@ def _place(reference: dict[str, str], own: Workspace) -> Place:
 
 
 def _store(reference: dict[str, str], own: Workspace) -> Datastore:
-    return Datastore(_workspace(reference, own), reference["name"])
+    return Datastore(own.home_of(reference), reference["name"])
 
 
 def _where(store: Datastore, path: str) -> dict[str, Any]:

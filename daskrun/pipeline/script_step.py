@@ -15,7 +15,7 @@ from daskrun.pipeline.base import CheckedStep, PipelineStep, as_consumption
 from daskrun.pipeline.check import output_problems
 from daskrun.pipeline.config import ParallelRunConfig
 from daskrun.pipeline.data import StepOutput
-from daskrun.pipeline.parameter import PipelineParameter, resolve_value
+from daskrun.pipeline.parameter import PipelineParameter, resolve_value, with_parameters
 from daskrun.pipeline.prepare import PreparedStep
 from daskrun.pipeline.side import list_problems, look_at_sides, named, side_problems
 from daskrun.pipeline.snapshot import Snapshot, find_code
@@ -150,12 +150,33 @@ class PythonScriptStep(PipelineStep):
         return named(self.inputs or [], "input")
 
     @property
-    def parameters(self) -> list[PipelineParameter]:
-        """The pipeline parameters it uses."""
-        used = [each.dataset for _, each in self.named_inputs]
-        values = [*used, *flattened(self.arguments or []), *(self.params or {}).values()]
-        values += self.config.parameters
-        return [value for value in values if isinstance(value, PipelineParameter)]
+    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+        """The pipeline parameters it uses, each with what it is used for."""
+        inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
+        arguments = [("arguments", each) for each in flattened(self.arguments or [])]
+        params = [(f"params[{name!r}]", each) for name, each in (self.params or {}).items()]
+        own = [(_own_words(f"{name}=")[:-1], p) for name, p in self.config.parameter_uses]
+        uses = [*inputs, *arguments, *params, *own]
+        return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
+
+    def as_made(self) -> dict[str, Any]:
+        """Give the arguments that its class makes the same step of, as they are now."""
+        config = self.config
+        return {
+            "script_name": config.entry_script,
+            "name": self.name,
+            "arguments": self.arguments,
+            "compute_target": config.compute_target,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "params": self.params,
+            "source_directory": config.source_directory,
+            "allow_reuse": self.allow_reuse,
+            "environment": config.environment,
+            "environment_variables": config.environment_variables,
+            "timeout": self.timeout,
+            "run_max_try": config.run_max_try,
+        }
 
     def _used(self) -> list[object]:
         return [each for _, each in self.named_inputs]
@@ -215,7 +236,7 @@ class PythonScriptStep(PipelineStep):
         notes: list[str] = []
         try:
             settings = self.resolve(given)
-            code = find_code(settings, workspace.folder)
+            code = self.code or find_code(settings, workspace.folder)
         except SettingsError as error:
             found += [_own_words(problem) for problem in error.problems]
         try:
@@ -224,7 +245,8 @@ class PythonScriptStep(PipelineStep):
             found += error.problems if isinstance(error, SettingsError) else [str(error)]
         for output in self.outputs:
             found += output_problems(output, workspace, target)
-        problems += [f"step {self.name!r}: {text}" for text in dict.fromkeys(found)]
+        found = with_parameters(dict.fromkeys(found), self.parameter_uses, given)
+        problems += [f"step {self.name!r}: {text}" for text in found]
         if target == INLINE and self.timeout is not None:
             notes = [*notes, inline_note([f"timeout={resolve_value(self.timeout, given)!r}"])]
         if not found:

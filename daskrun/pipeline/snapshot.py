@@ -37,6 +37,8 @@ class Snapshot:
     """One of them."""
     whole_folder: bool
     """Whether a ``source_directory`` was given."""
+    origin: Path | None = None
+    """Of code that was kept: the folder that it was kept from."""
 
     @property
     def script_folder(self) -> Path:
@@ -64,8 +66,9 @@ class Snapshot:
             raise StorageError(f"can't copy the code of {self.root}: {error}") from error
         if self.whole_folder:
             return ScriptSource(target, self.entry_script, str(target / self.entry_script))
-        own = self.root / self.entry_script
-        return ScriptSource(target, self.entry_script, str(own), extra_path=str(self.root))
+        home = self.origin or self.root
+        own = str(home / self.entry_script)
+        return ScriptSource(target, self.entry_script, own, extra_path=str(home))
 
 
 def find_code(settings: RunSettings, workspace_folder: Path) -> Snapshot:

@@ -115,12 +115,25 @@ class ParallelRunStep(PipelineStep):
         return named(self.side_inputs or [], "side_input")
 
     @property
-    def parameters(self) -> list[PipelineParameter]:
+    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
         """The pipeline parameters it uses, those of its configuration included."""
-        used = [each.dataset for _, each in (*self.named_inputs, *self.named_side_inputs)]
-        arguments = flattened(self.arguments or [])
-        values = [*self.parallel_run_config.parameters, *used, *arguments]
-        return [value for value in values if isinstance(value, PipelineParameter)]
+        inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
+        sides = [(f"side input {name!r}", each.dataset) for name, each in self.named_side_inputs]
+        arguments = [("arguments", each) for each in flattened(self.arguments or [])]
+        uses = [*self.parallel_run_config.parameter_uses, *inputs, *sides, *arguments]
+        return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
+
+    def as_made(self) -> dict[str, Any]:
+        """Give the arguments that its class makes the same step of, as they are now."""
+        return {
+            "name": self.name,
+            "parallel_run_config": self.parallel_run_config,
+            "inputs": self.inputs,
+            "output": self.output,
+            "side_inputs": self.side_inputs,
+            "arguments": self.arguments,
+            "allow_reuse": self.allow_reuse,
+        }
 
     def resolve(
         self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any]

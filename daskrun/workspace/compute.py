@@ -69,6 +69,11 @@ class ComputeTarget(OriginalClass):
         target.name, target.workspace, target._record = name, workspace, found[1]
         return target
 
+    @property
+    def for_this_process(self) -> bool:
+        """Whether no other process can use it: a cluster object without an address."""
+        return self._record["type"] == "Dask" and self._record["address"] is None
+
     @staticmethod
     def create(
         workspace: Workspace, name: str, provisioning_configuration: ProvisioningConfiguration

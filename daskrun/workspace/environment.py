@@ -324,6 +324,11 @@ class Environment(OriginalClass):
             )
         return [f"environment {self.name!r}: {text}." for text in found]
 
+    @staticmethod
+    def from_record(value: Mapping[str, Any]) -> Environment:
+        """Make the environment that :meth:`as_record` gave."""
+        return _from_record(value["name"], value["version"], {"environment": value})
+
     def as_record(self) -> dict[str, Any]:
         """Give it as JSON, for the run's record."""
         return {"name": self.name, "version": self.version, **self._contents()}
@@ -339,7 +344,7 @@ def _made(name: str, **python: Any) -> Environment:
     return made
 
 
-def _from_record(name: str, number: int | None, record: Mapping[str, Any]) -> Environment:
+def _from_record(name: str, number: int | str | None, record: Mapping[str, Any]) -> Environment:
     """Make an environment from what was kept of it."""
     made = Environment(name)
     made.version = str(number) if number is not None else None

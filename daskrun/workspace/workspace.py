@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Thing = TypeVar("Thing")
 DEFAULT_DATASTORE = "workspaceblobstore"
 """Name of the datastore every workspace has: its own folder ``datastore``. The original's name."""
+PIPELINES = "pipelines"
+"""Kind of the records of published pipelines."""
 EXPERIMENT = "daskrun.pipeline.experiment"
 """Where :class:`Experiment` is: a floor above this one, so it is loaded by name when asked for."""
 
@@ -282,7 +284,9 @@ class Workspace(OriginalClass):
         records = self.records
         newest = (records.latest(DATASTORES, name) for name in records.names(DATASTORES))
         needed = {str(each[1]["private"]) for each in newest if each and "private" in each[1]}
-        return needed.union(records.values_of(DATASETS, records.names(DATASETS), "private"))
+        for kind in (DATASETS, PIPELINES):
+            needed.update(records.values_of(kind, records.names(kind), "private"))
+        return needed
 
     def reference_to(self, named: Any) -> dict[str, str]:
         """Give what a datastore or compute target is found by, also one of another workspace."""
@@ -290,14 +294,17 @@ class Workspace(OriginalClass):
         other = {} if home == self else {"workspace": str(home.folder)}
         return {"name": named.name, **other}
 
+    def home_of(self, reference: dict[str, str]) -> Workspace:
+        """Give the workspace that :meth:`reference_to` speaks of."""
+        return Workspace(reference["workspace"]) if "workspace" in reference else self
+
     def place_of(self, reference: dict[str, str]) -> Place:
         """Give the datastore of a reference; one that is gone says so when it is used."""
         from daskrun.workspace.datastore import Datastore
         from daskrun.workspace.gone import GoneDatastore
 
         try:
-            home = Workspace(reference["workspace"]) if "workspace" in reference else self
-            return Datastore(home, reference["name"])
+            return Datastore(self.home_of(reference), reference["name"])
         except DaskrunError as error:
             return GoneDatastore(reference["name"], error)
 

@@ -159,9 +159,9 @@ def test_all_problems_of_all_steps_come_before_anything_starts(work):
 @pytest.mark.parametrize(
     ("parameters", "error", "message"),
     [
-        ({"sizes": 1}, SettingsError, "There are 'files', 'size'"),
+        ({"sizes": 1}, SettingsError, r"(?s)'files', default Data.*'size', default '3'"),
         ({"size": "10MB"}, SettingsError, "mini_batch_size='10MB' is a size in bytes"),
-        ({"files": "files"}, DatasetError, "an input needs a dataset"),
+        ({"files": "files"}, SettingsError, "an input needs a dataset"),
     ],
 )
 def test_wrong_parameters(work, parameters, error, message):
