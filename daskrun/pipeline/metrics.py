@@ -253,7 +253,14 @@ class FolderRun(Run):
         MetricFolder(self.folder, self._writer).add_image(name, image, ending, description)
 
     def _records(self, run_id: str) -> list[metrics.Record]:
-        return MetricFolder(self.folder.parent / run_id).records()
+        folder = RunFolder(self.folder.parent / run_id)
+        own = MetricFolder(folder.path).records()
+        used = (folder.reuse() or {}).get("run_id")
+        if used is None:
+            return own
+        # What was logged goes with the output that is used; tags are of the run that has them.
+        earlier = MetricFolder(folder.path.parent / used).records()
+        return [*(each for each in earlier if each.kind != metrics.TAG), *own]
 
     def _ids_below(self) -> list[str]:
         return [self.id, *RunFolder(self.folder).story().get("steps", ())]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from daskrun.pipeline.data import PortDataReference
     from daskrun.pipeline.reuse import Reuse
     from daskrun.pipeline.state import RunState
-    from daskrun.storage.metrics import Record
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.workspace import Workspace
 
@@ -90,10 +89,6 @@ class StepRun(SubmittedRun):
 
     def _steps(self) -> list[StepRun]:
         return [self]
-
-    def _records(self, run_id: str) -> list[Record]:
-        used = self.reused_run_id if run_id == self.id else None
-        return super()._records(used or run_id)
 
     def _reason(self) -> str:
         reason = self.sentence.rstrip()

@@ -306,6 +306,17 @@ def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_pa
     assert rows(third[1]) == rows(before[1])
 
 
+def test_what_was_logged_goes_with_the_output_and_tags_do_not(work):
+    first = run_of(work)
+    first.tag("checked", "by hand")
+    again = run_of(work)
+    again.tag("own", "1")
+    assert first.tags == {"checked": "by hand"}
+    assert again.tags == {"own": "1"}
+    logged = again.parent.get_metrics(recursive=True)
+    assert logged == {again.parent.id: {}, again.id: {"calls": 1}}
+
+
 def test_secrets_are_not_in_what_others_can_read(work):
     step = run_of(work, environment_variables={"KEY": "hidden-value"})
     for file in step.folder.rglob("*.json"):
