@@ -6,8 +6,10 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from daskrun.core.tags import tag_problems
 from daskrun.errors import SettingsError
 from daskrun.pipeline.data import Link, StepOutput, name_problems
+from daskrun.storage.records import wrong_name
 from daskrun.workspace.datastore import Datastore
 
 if TYPE_CHECKING:
@@ -93,9 +95,15 @@ class OutputFileDatasetConfig(StepOutput):
         OutputFileDatasetConfig
             Another one: give that to the step.
         """
+        problems = tag_problems("tags", tags)
         if not isinstance(name, str) or not name.strip():
-            problem = f"name={name!r} is not a name. Write register_on_complete('night_scores')."
-            raise SettingsError("register_on_complete", [problem])
+            problems.append(f"name={name!r} is not a name. Write name='night_scores'.")
+        elif wrong := wrong_name(name):
+            problems.append(f"name={name!r} {wrong}")
+        if not isinstance(description, str | None):
+            problems.append(f"description={description!r} is not a text. Write one, or None.")
+        if problems:  # hours before the step has completed
+            raise SettingsError("register_on_complete", problems)
         return self._with("registration", Registration(name, description, tags))
 
     def as_upload(self, overwrite: bool = False) -> OutputFileDatasetConfig:
@@ -108,6 +116,9 @@ class OutputFileDatasetConfig(StepOutput):
         overwrite
             Whether an ``append_row`` file of that name is replaced; else it is refused.
         """
+        if not isinstance(overwrite, bool):
+            problem = f"overwrite={overwrite!r}: write True or False."
+            raise SettingsError("as_upload", [problem])
         return self._with("overwrite", overwrite)
 
     def as_mount(self) -> OutputFileDatasetConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +112,16 @@ class PreparedStep:
     def undo_output(self, step_run_id: str) -> None:
         """Remove what :meth:`check_output` and :meth:`with_stored_inputs` have made."""
         folder = self.output_folder(step_run_id)
-        if folder is not None and step_run_id in folder.parts:  # else it is not this run's alone
+        if folder is None:
+            return
+        if step_run_id in folder.parts:
             while folder.name != step_run_id:
                 folder = folder.parent
             shutil.rmtree(folder, ignore_errors=True)
+            return
+        shutil.rmtree(folder / ASIDE / step_run_id, ignore_errors=True)
+        with suppress(OSError):  # other runs write to that folder too
+            (folder / ASIDE).rmdir()
 
     def output_folder(self, step_run_id: str) -> Path | None:
         """Give the folder that the result of a run goes to; None where that is a URL."""

@@ -231,10 +231,10 @@ class Records:
         """Give the folder of a kind or a name, which can't lie outside :attr:`folder`."""
         problems = []
         for argument, text in (("kind", kind), ("name", name)):
-            if text is not None and (wrong := _wrong_name(text)):
+            if text is not None and (wrong := wrong_name(text)):
                 problems.append(f"{argument}={text!r} {wrong}")
         if problems:
-            raise SettingsError(kind if _wrong_name(kind) is None else "record", problems)
+            raise SettingsError(kind if wrong_name(kind) is None else "record", problems)
         return self.folder / kind if name is None else self.folder / kind / name
 
 
@@ -246,7 +246,7 @@ def _holds(folder: Path, number: int) -> bool:
         return False
 
 
-def _wrong_name(text: str) -> str | None:
+def wrong_name(text: str) -> str | None:
     """Say what keeps ``text`` from being the name of a record, None if nothing does."""
     if not text:
         return "is empty. Write a name."

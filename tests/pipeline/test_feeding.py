@@ -146,6 +146,17 @@ def test_a_fixed_destination_is_not_written_twice_unless_asked(ws):
     assert run_of(ws, again).get_status() == "Completed"
 
 
+def test_a_submit_that_is_refused_leaves_nothing_where_it_was_to_write(ws):
+    store = ws.get_default_datastore()
+    outs = [OutputFileDatasetConfig("sizes", destination=(store, name)) for name in "ab"]
+    (store.folder / "b").mkdir(parents=True)
+    (store.folder / "b" / "parallel_run_step.txt").touch()
+    steps = [step(f"step-{n}", "lines", output=out) for n, out in enumerate(outs)]
+    with pytest.raises(SettingsError, match="exists already"):
+        run_of(ws, *steps)
+    assert not list((store.folder / "a").iterdir())
+
+
 def test_an_output_is_registered_when_its_step_has_completed(ws):
     out = OutputFileDatasetConfig("sizes")
     kept = out.register_on_complete("night_sizes", description="of a night", tags={"n": "1"})
@@ -159,6 +170,22 @@ def test_an_output_is_registered_when_its_step_has_completed(ws):
     bad = step("bad-step", "bad", output=kept)
     assert run_of(ws, bad).get_status() == "Failed"
     assert Dataset.get_by_name(ws, "night_sizes").version == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"name": " "}, "is not a name"),
+        ({"name": "a/b"}, "has a slash"),
+        ({"name": "a", "tags": {"n": 1}}, "is not a text"),
+        ({"name": "a", "description": 1}, "description=1 is not a text"),
+    ],
+)
+def test_what_can_not_be_registered_is_refused_at_once(wrong, told):
+    with pytest.raises(SettingsError, match=told):
+        OutputFileDatasetConfig("sizes").register_on_complete(**wrong)
+    with pytest.raises(SettingsError, match="overwrite='yes'"):
+        OutputFileDatasetConfig("sizes").as_upload(overwrite="yes")
 
 
 def test_a_failed_step_ends_what_needs_it_and_the_run(ws):
