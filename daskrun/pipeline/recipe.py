@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 FILE = "resume.json"
 """In the step run's folder, until it is Completed. For this user's eyes only: environment
 variables, URLs and connections may hold secrets."""
+STORED = ("inputs", "side_inputs")
+"""Folders of dataframes, in the step run's where it has no output folder."""
 LAYOUT = 2
 """Raised when what was kept before can't be read any more."""
 AGAIN = "Submit the pipeline again for a new run."
@@ -276,6 +279,8 @@ def forget(folder: RunFolder) -> None:
     """Remove what was kept: the run is Completed."""
     (folder.path / FILE).unlink(missing_ok=True)
     side_changes.forget(folder)
+    for name in STORED:
+        shutil.rmtree(folder.path / name, ignore_errors=True)
 
 
 def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset]:

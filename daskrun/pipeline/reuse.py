@@ -171,7 +171,11 @@ def _decision(
     found = {part: list(_differences(before.get(part, {}), now)) for part, now in identity.items()}
     differences = {part: _first(texts) for part, texts in found.items() if texts}
     if not differences:  # it was not noted when it completed, or its folder is a copy
-        return Reuse(None, nearest.id, sentence=f"It ran: {nearest.id} is not known to be whole.")
+        gone = (nearest.reuse() or {}).get("run_id")
+        why = (
+            f"used the output of {gone}, which was removed" if gone else "is not known to be whole"
+        )
+        return Reuse(None, nearest.id, sentence=f"It ran: {nearest.id} {why}.")
     return Reuse(None, nearest.id, differences, f"It ran. What has changed since {nearest.id}:")
 
 
@@ -194,10 +198,8 @@ def _unsure(folder: RunFolder, recipe: Recipe, plan: Plan) -> str:
 
 
 def _listed(name: str, dataset: AnyDataset) -> tuple[str, str, PathTable]:
-    if isinstance(dataset, FileDataset):
-        listing = dataset.listing()
-    else:
-        listing = dataset.resolve().listing
+    resolved = dataset if isinstance(dataset, FileDataset) else dataset.resolve()
+    listing = resolved.listing() if isinstance(resolved, FileDataset) else resolved.listing
     return name, listing.root, listing.table
 
 
@@ -232,9 +234,10 @@ def _stale(
         found["outputs"] = wrong
     newest = {name: max(map(int, versions), default=0) for name, versions in models.items()}
     later = [
-        f"{name!r}: version {version} was the newest, now it is {newest.get(name) or 'gone'}"
+        f"{name!r}: version {version or 'none'} was the newest, now it is "
+        f"{newest.get(name) or 'gone'}"
         for name, version in used_models(folder.path)
-        if newest.get(name) != version
+        if newest.get(name, 0) != version
     ]
     return {**found, **({"models": later} if later else {})}
 

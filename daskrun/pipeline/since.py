@@ -250,7 +250,8 @@ class Processed:
         except FileNotFoundError as error:
             raise StorageError(
                 f"since: run {made_by.id} has not kept which files it was of: {error.filename} is "
-                "not there, as an older daskrun made it. Run once without since."
+                "not there: the run was removed, or an older daskrun made it. Run once without "
+                "since."
             ) from error
         return found
 

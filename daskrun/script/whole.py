@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from daskrun.errors import EntryScriptError
 from daskrun.script import context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from types import CodeType
 
 COPY = "code"
@@ -67,6 +68,7 @@ def run_whole(
     """
     for each in outputs:
         Path(each.folder).mkdir(parents=True, exist_ok=True)
+    before = set(threading.enumerate())
     with _working_copy(source), _as_main(shown_as) as module:
         try:
             exec(code, module.__dict__)
@@ -76,11 +78,19 @@ def run_whole(
                 name = Path(shown_as).name
                 raise EntryScriptError(f"{name} ended with exit code {told}") from error
         finally:
+            _join_threads(before)
             sys.stdout.flush()
     for each in outputs:
         if each.url:
             _put(each)
     return [shown_as]
+
+
+def _join_threads(before: Collection[threading.Thread]) -> None:
+    """Wait for the threads that a script has left, as Python does at a program's end."""
+    for each in threading.enumerate():
+        if each not in before and not each.daemon:
+            each.join()
 
 
 @contextmanager

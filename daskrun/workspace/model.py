@@ -16,6 +16,7 @@ from daskrun.core.original import OriginalClass
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
+from daskrun.storage.records import wrong_name
 from daskrun.workspace.model_files import copy_in, copy_out, sweep
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Model(OriginalClass):
     ) -> None:
         self.workspace = workspace
         self.name, wanted = _asked(name, version, id, tags)
+        if wanted is None:
+            _note_used(self.name, workspace.records.numbers(KIND, self.name))
         self.version, value = _record(workspace, self.name, wanted, tags)
         self._path = workspace.folder / str(value["path"])
         self.tags: dict[str, str] = dict(value.get("tags", {}))
@@ -183,6 +186,8 @@ class Model(OriginalClass):
         problems = wanted_problems("tags", tags) + wanted_problems("properties", properties)
         if problems:
             raise SettingsError("Model.list", problems)
+        for each in workspace.records.names(KIND) if name is None else [name]:
+            _note_used(each, workspace.records.numbers(KIND, each))
         found: list[Model] = []
         for each in workspace.records.names(KIND) if name is None else [name]:
             models = (
@@ -207,10 +212,9 @@ class Model(OriginalClass):
         """
         values = context.current()
         if values is not None and "models" in values:
-            path = _path_in_run(values["models"], model_name, version)
-            if version is None and "run_folder" in values:
-                _note_used(Path(values["run_folder"]), model_name, values["models"][model_name])
-            return path
+            if version is None:
+                _note_used(model_name, map(int, values["models"].get(model_name, ())))
+            return _path_in_run(values["models"], model_name, version)
         from daskrun.workspace.workspace import Workspace  # not needed in a script process
 
         workspace = Workspace.find()
@@ -251,24 +255,30 @@ class Model(OriginalClass):
 def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
     """Give the path of every version of every model, as script processes are told them."""
     found: dict[str, dict[str, str]] = {}
-    for model in Model.list(workspace):
+    names = workspace.records.names(KIND)
+    for model in (each for name in names for each in _versions(workspace, name)):
         found.setdefault(model.name, {})[str(model.version)] = str(model.path)
     return found
 
 
 def used_models(run_folder: Path) -> list[tuple[str, int]]:
-    """Give name and version of each model that scripts of a run used as the newest there was."""
+    """Give name and version of each model that scripts of a run used as the newest there was.
+
+    The version is 0 where there was none.
+    """
     folder = run_folder / USED
     names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
     pairs = [name.rpartition(":") for name in names]
     return [(name, int(version)) for name, _, version in pairs]
 
 
-def _note_used(run_folder: Path, name: str, versions: Mapping[Any, str]) -> None:
-    """Note that a run depends on which version of a model is the newest."""
-    folder = run_folder / USED
-    folder.mkdir(exist_ok=True)
-    (folder / f"{name}:{max(map(int, versions))}").touch()
+def _note_used(name: str, versions: Iterable[int]) -> None:
+    """Note, inside a run, that it depends on which version of a model is the newest."""
+    values = context.current() or {}
+    if "run_folder" in values and not wrong_name(name):
+        folder = Path(values["run_folder"], USED)
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}:{max(versions, default=0)}").touch()
 
 
 def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: int | None) -> str:

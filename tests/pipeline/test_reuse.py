@@ -245,6 +245,38 @@ def test_a_newer_model_is_a_difference_only_where_one_was_used(work, tmp_path):
     assert run_of(work).reused_run_id == without.id
 
 
+@pytest.mark.parametrize("asked", ["Model(ws, 'm')", "Model.list(ws, 'm', latest=True)[0]"])
+def test_models_are_used_however_they_are_looked_for(work, tmp_path, asked):
+    (tmp_path / "newest.py").write_text(
+        "from daskrun import Model, Run\n"
+        "def run(mini_batch):\n"
+        "    ws = Run.get_context().experiment.workspace\n"
+        "    try:\n"
+        f"        return [{asked}.id for _ in mini_batch]\n"
+        "    except (LookupError, IndexError):\n"
+        "        return ['none' for _ in mini_batch]\n"
+    )
+    (tmp_path / "weights").write_text("1")
+    first = run_of(work, entry_script="newest.py")
+    assert rows(first) == "none\n" * 3
+    assert run_of(work, entry_script="newest.py").reused_run_id == first.id
+    Model.register(work, "weights", "m")
+    again = run_of(work, entry_script="newest.py")
+    told = "'m': version none was the newest, now it is 1"
+    assert again.explain_reuse().differences == {"models": [told]}
+    assert rows(again) == "m:1\n" * 3
+    Model.register(work, "weights", "m")
+    assert rows(run_of(work, entry_script="newest.py")) == "m:2\n" * 3
+
+
+def test_an_output_outlives_the_run_that_made_it(work):
+    first, again = run_of(work), run_of(work)
+    shutil.rmtree(first.folder)
+    assert rows(again) == "0.txt \n1.txt \n2.txt \n"
+    assert again.reused_run_id == first.id
+    assert first.id in run_of(work).explain_reuse().sentence
+
+
 def test_an_output_that_is_gone_or_changed_is_made_again(work):
     first = run_of(work)
     reference = first.get_output_data("out")

@@ -133,8 +133,8 @@ def test_an_error_is_shown_with_its_own_file_and_line(ws, tmp_path):
 @pytest.mark.parametrize(
     ("ends", "told"),
     [
-        ("raise SystemExit(3)", "ended with exit code 3"),
-        ("sys.exit('no data')", "ended with exit code 1: no data"),
+        ("raise SystemExit(3)", "step 'program': program.py ended with exit code 3."),
+        ("sys.exit('no data')", "step 'program': program.py ended with exit code 1: no data."),
         ("def f(:", "SyntaxError"),
         ("os._exit(4)", "exit code 4"),
     ],
@@ -145,6 +145,24 @@ def test_ends_that_are_failures(ws, tmp_path, ends, told):
     run, text = failed(ws, step)
     assert told in text
     assert run.get_steps()[0].get_status() == "Failed"
+
+
+def test_a_script_that_writes_nothing_is_told_of_where_it_is_missed(ws, tmp_path):
+    longer = PipelineData("longer")
+    script(tmp_path, "pass\n", outputs=[longer])
+    config = ParallelRunConfig(
+        entry_script="count.py",
+        error_threshold=0,
+        output_action="append_row",
+        compute_target="inline",
+    )
+    run, text = failed(ws, ParallelRunStep("count-texts", config, [longer], PipelineData("counts")))
+    told = "what an earlier step was to write can't be used as an input: "
+    assert f"step 'count-texts': {told}" in text
+    assert "Traceback" not in text
+    errors = (run.find_step_run("count-texts")[0].folder / "logs/job_error.txt").read_text()
+    assert errors.startswith(f"1. DatasetError: {told}")
+    assert "init()" not in errors
 
 
 @pytest.mark.parametrize("ends", ["sys.exit()", "sys.exit(0)", "pass"])
@@ -197,7 +215,7 @@ def test_a_script_that_takes_too_long_is_killed(ws, tmp_path):
     step = script(tmp_path, "import time\ntime.sleep(60)\n", compute_target=None, timeout=0.3)
     began = time.monotonic()
     _, text = failed(ws, step)
-    assert "0.3" in text
+    assert "program.py took longer than timeout=0.3 s." in text
     assert time.monotonic() - began < 30
 
 
@@ -290,3 +308,31 @@ def test_what_goes_to_a_url_is_there_once_the_script_has_ended_well(ws, tmp_path
     path = f"azureml/{run.get_steps()[0].id}"
     assert bucket.get(f"{path}/first/inner/made.txt") == b"made 0"
     assert bucket.get(f"{path}/second/inner/made.txt") == b"made 1"
+
+
+@pytest.mark.parametrize("target", ["inline", None])
+def test_threads_that_a_script_has_left_are_waited_for(ws, tmp_path, target):
+    pages = PipelineData("pages")
+    code = """
+import sys, threading, time
+from pathlib import Path
+def write():
+    time.sleep(0.5)
+    Path(sys.argv[1], "late").touch()
+threading.Thread(target=write).start()
+"""
+    step = script(tmp_path, code, arguments=[pages], outputs=[pages], compute_target=target)
+    (made,) = done(ws, step).get_steps()
+    reference = made.get_output_data("pages")
+    folder = reference.datastore.folder / reference.path_on_datastore
+    assert [each.name for each in folder.iterdir()] == ["late"]
+
+
+def test_dataframes_are_not_kept_when_the_script_has_ended(ws, tmp_path):
+    import pandas as pd
+
+    code = "from daskrun import Run\nRun.get_context().input_datasets['t'].to_pandas_dataframe()\n"
+    table = Dataset.Tabular.from_pandas_dataframe(pd.DataFrame({"a": [1]})).as_named_input("t")
+    (made,) = done(ws, script(tmp_path, code, inputs=[table])).get_steps()
+    assert made.get_status() == "Completed"
+    assert not list(made.folder.rglob("*.parquet"))
