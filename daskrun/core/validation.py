@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -110,12 +110,16 @@ def _shown(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def _unknown(name: object) -> str:
+def close_to(name: object, known: Collection[str]) -> str:
+    """Say which name may be meant, or which there are."""
     import difflib  # only where something is misspelt
 
-    near = difflib.get_close_matches(str(name), RULES, n=1)
-    hint = f"Write {near[0]}." if near else f"There are {', '.join(sorted(RULES))}."
-    return f"{name} is not a setting. {hint}"
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"Write {near[0]}." if near else f"There are {', '.join(sorted(known))}."
+
+
+def _unknown(name: object) -> str:
+    return f"{name} is not a setting. {close_to(name, RULES)}"
 
 
 def _integer(least: int, example: str, most: int = LARGEST_INT) -> Rule:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
+    from daskrun.workspace.workspace import Workspace
 
 MAY_BE_PARAMETERS = (
     "mini_batch_size",
@@ -163,6 +164,53 @@ class ParallelRunConfig:
 
     def __repr__(self) -> str:
         return f"{SUBJECT}(entry_script={str(self.entry_script)!r})"
+
+    @staticmethod
+    def load_yaml(workspace: Workspace, path: str | os.PathLike[str]) -> ParallelRunConfig:
+        """Give the config that :meth:`save_to_yaml` wrote, or that was written by hand.
+
+        Parameters
+        ----------
+        workspace
+            Where compute targets and registered environments are looked for by name.
+        path
+            The file. ``environment`` in it may be the name of a registered one too.
+
+        Raises
+        ------
+        SettingsError
+            With every problem there is, and its line.
+        """
+        from daskrun.pipeline.config_file import load  # the two know each other
+
+        return load(workspace, path)
+
+    def save_to_yaml(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it to a YAML file, environment variables too; one that is there is replaced.
+
+        Paths stay as they were typed. A compute target is written by its name, an environment with
+        all that it says, a :class:`PipelineParameter` with name and default.
+
+        Raises
+        ------
+        SettingsError
+            It holds what can't be run or written.
+        StorageError
+            The file can't be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "score.yml")
+        >>> ParallelRunConfig(
+        ...     entry_script="score.py", error_threshold=10, output_action="append_row",
+        ...     mini_batch_size=PipelineParameter("batch_size_param", "5")).save_to_yaml(file)
+        >>> file.read_text().splitlines()[:2]
+        ['parallel_run_config:', '  entry_script: score.py']
+        """
+        from daskrun.pipeline.config_file import save  # the two know each other
+
+        save(self, path)
 
     @property
     def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
