@@ -52,6 +52,8 @@ class Progress:
     """Seconds left at the pace so far; None while unknown."""
     preparing: str = ""
     """What a node is at before it can take mini-batches, if one is."""
+    script: str = ""
+    """The file's name, where a script is run as a whole; the one mini-batch is that."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,12 +215,17 @@ def errors_text(groups: Iterable[ErrorGroup]) -> str:
     """Tell each distinct error once, with its count and first example."""
     parts = []
     for number, group in enumerate(groups, 1):
-        init = group.index < 0
-        place = "init()" if init else f"mini-batch {group.index}, attempt {group.attempt}"
-        on = f" on {group.process}" if group.process else ""
         text = f"\n{group.text.rstrip()}\n" if group.text.strip() else ""
-        parts.append(f"{number}. {_headline(group)}\nfirst in {place}{on}\n{text}")
+        parts.append(f"{number}. {_headline(group)}\n{_first_in(group)}{text}")
     return "\n".join(parts) or "No errors.\n"
+
+
+def _first_in(group: ErrorGroup) -> str:
+    if group.index < 0 and not group.process:  # the step could not begin
+        return ""
+    place = "init()" if group.index < 0 else f"mini-batch {group.index}, attempt {group.attempt}"
+    on = f" on {group.process}" if group.process else ""
+    return f"first in {place}{on}\n"
 
 
 def _headline(group: ErrorGroup) -> str:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.events import RunEnded
 from daskrun.core.report import RunStatus
+from daskrun.errors import EntryScriptError
 
 if TYPE_CHECKING:
     from daskrun.core.events import Event
     from daskrun.core.observer import Observer
-    from daskrun.core.report import Progress, Report
+    from daskrun.core.report import ErrorGroup, Progress, Report
+
+OVER_TIME = "run() took longer than run_invocation_timeout="
+"""How a script process says that the time for one ``run()`` is over, which a script's is."""
 
 
 def told_of_script(report: Report, name: str) -> Report:
@@ -25,10 +29,19 @@ def told_of_script(report: Report, name: str) -> Report:
     if report.status is RunStatus.COMPLETED:
         return replace(report, sentence=f"{name} has ended well.")
     if report.status is RunStatus.FAILED and report.errors and report.failed:
-        first = report.errors[0]
-        where = f" ({first.where})" if first.where else ""
-        return replace(report, sentence=f"{name} failed: {first.message}{where}.")
+        return replace(report, sentence=_sentence(report.errors[0], name))
     return report
+
+
+def _sentence(error: ErrorGroup, name: str) -> str:
+    """Say how a script ended, without the words for what only entry scripts have."""
+    ended = error.message.removeprefix(f"{EntryScriptError.__name__}: ")
+    if ended.startswith(f"{name} ended with "):
+        return f"{ended.rstrip('.')}."
+    if error.message.startswith(OVER_TIME):
+        return f"{name} took longer than timeout={error.message.removeprefix(OVER_TIME)}."
+    where = f" ({error.where})" if error.where else ""
+    return f"{name} failed: {error.message}{where}."
 
 
 class ScriptReports:
@@ -54,7 +67,7 @@ class ScriptReports:
 
     def progress(self, progress: Progress) -> None:
         """Pass on how far it is."""
-        self._observer.progress(progress)
+        self._observer.progress(replace(progress, script=self._name))
 
     def close(self) -> None:
         """Close the other."""

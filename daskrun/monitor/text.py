@@ -48,7 +48,9 @@ def bar_line(progress: Progress) -> str:
     """
     done = progress.succeeded + progress.failed
     part = share(progress)
-    if progress.total is None and not done:
+    if progress.script:
+        head = f"{progress.script} has ended" if done else f"{progress.script} runs"
+    elif progress.total is None and not done:
         head = "finding mini-batches"
     elif part is None:
         head = f"{done:,} mini-batches"
@@ -58,7 +60,7 @@ def bar_line(progress: Progress) -> str:
         # Rounded down, so that 100 % is said only when all is done.
         head = f"[{bar}] {done:,}/{progress.total:,} mini-batches ({int(100 * part)} %)"
     words = [head]
-    if progress.failed:
+    if progress.failed and not progress.script:
         words.append(f"{progress.failed:,} failed")
     if progress.retried:
         words.append(f"{progress.retried:,} tried again")

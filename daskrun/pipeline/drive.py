@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 import traceback
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.events import RunEnded
 from daskrun.core.report import ErrorGroup, Report, RunStatus
 from daskrun.engine.target import INLINE
-from daskrun.errors import DaskrunError
+from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline import changes, recipe, since
 from daskrun.pipeline.cancel import CancelWatch
 from daskrun.pipeline.inputs import make_plan
@@ -82,7 +82,14 @@ class StepToRun:
             # The steps before it may have registered some.
             made = replace(made, context={**made.context, "models": model_paths(workspace)})
             made.keep(self.folder, workspace)
-        plan = self.plan or since.as_begun(make_plan(made.inputs, made.settings), self.folder)
+        try:
+            plan = self.plan or since.as_begun(make_plan(made.inputs, made.settings), self.folder)
+        except DatasetError as error:
+            if not made.waits:
+                raise
+            raise DatasetError(
+                f"what an earlier step was to write can't be used as an input: {error}"
+            ) from error
         if self.begun and self.plan is None:
             changes.check_unchanged(self.folder, plan, made.side_input_changes(self.folder))
         request = made.request(
@@ -138,7 +145,7 @@ class PipelineDriver:
         with self._lock:
             self._canceled = self._canceled or reason
             for control in self._controls.values():
-                control.cancel(reason)
+                control.cancel(self._canceled)  # what ended the first step is no reason by itself
 
     def _run(self) -> None:
         # The lock goes last: who sees it free must see the end too.
@@ -243,21 +250,21 @@ class PipelineDriver:
         except Exception as error:
             if not isinstance(error, DaskrunError):
                 logger.exception("run %s: its driver failed", step.folder.id)
-            return _failed(error)
+            report = _failed(error)
+            if not step.begun:
+                with suppress(OSError):  # the run's end is told all the same
+                    _log_end(step.folder, report)
+            return report
         finally:
             with self._lock:
                 self._controls.pop(step.folder.id, None)
 
     def _reuse(self, step: StepToRun, run_id: str) -> Report:
         """Tell what an earlier run has made as what this one has."""
-        from daskrun.monitor.logs import LogWriter
-
         report = reused_report(self._workspace, run_id)
         step.recipe.leave_output(step.folder.id)
         register(self._workspace, step.folder, step.recipe.registrations)
-        logs = LogWriter(step.folder.logs)
-        logs.notify(RunEnded(report, time.monotonic()))
-        logs.close()
+        _log_end(step.folder, report)
         return report
 
     def _execute(self, step: StepToRun, request: StepRequest, control: RunControl) -> Report:
@@ -275,9 +282,10 @@ class PipelineDriver:
             past = ((outcome, process) for _, outcome, process, _ in told_again(journal))
             logs.go_on(past)
         script = Path(request.script.file).name if request.script.whole else ""
-        told: Observer = ScriptReports(logs, script) if script else logs
-        observers: Sequence[Observer] = [ProgressKeeper(self.states[folder.id]), told]
-        with self._turn() if request.target == INLINE else nullcontext():
+        observers: list[Observer] = [ProgressKeeper(self.states[folder.id]), logs]
+        if script:
+            observers = [ScriptReports(each, script) for each in observers]
+        with self._turn(control) if request.target == INLINE else nullcontext():
             report = execute(request, observers, control)
         report = told_of_script(report, script) if script else report
         if report.status is RunStatus.COMPLETED:
@@ -288,11 +296,13 @@ class PipelineDriver:
         return report
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self, control: RunControl) -> Iterator[None]:
         """Wait until no other step runs in this process itself, or a cancel ends them all."""
         held = False
         while not held and self._canceled is None:
             held = _inline.acquire(timeout=POLL)
+        if not held:
+            control.cancel(self._canceled or "")  # it is on its way; nothing may start meanwhile
         try:
             yield
         finally:
@@ -322,11 +332,21 @@ def _forget(folder: RunFolder) -> None:
         recipe.forget(folder)
 
 
+def _log_end(folder: RunFolder, report: Report) -> None:
+    """Write the logs of a step that nothing was run of."""
+    from daskrun.monitor.logs import LogWriter
+
+    logs = LogWriter(folder.logs, way_on=way_on(folder))
+    logs.notify(RunEnded(report, time.monotonic()))
+    logs.close()
+
+
 def _failed(error: Exception) -> Report:
     """Tell what kept a step from running as the end of its run."""
     message = f"{type(error).__name__}: {error}"
     known = isinstance(error, DaskrunError)
-    group = ErrorGroup(message, "", 1, -1, 1, "", "".join(traceback.format_exception(error)))
+    text = message if known else "".join(traceback.format_exception(error))
+    group = ErrorGroup(message, "", 1, -1, 1, "", text)
     return Report(
         status=RunStatus.FAILED,
         sentence=str(error) if known else f"daskrun itself failed: {message}",

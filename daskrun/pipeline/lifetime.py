@@ -220,12 +220,12 @@ def _wait_for(runs: Sequence[WatchedRun]) -> None:
         while not run.ended_within(POLL):
             pass
     for run in runs:
-        say(f"run {run.id}: {run.status.value}")
+        say(f"run {run.id} {run.status.value}")
 
 
 def _say_end(run: WatchedRun) -> None:
     way_on = f" {run.way_on}" if run.status.value == "Canceled" else ""
-    say(f"run {run.id}: {run.status.value}. {run.sentence.rstrip('.')}.{way_on}")
+    say(f"run {run.id} {run.status.value}: {run.sentence.rstrip('.')}.{way_on}")
 
 
 def _active() -> list[WatchedRun]:

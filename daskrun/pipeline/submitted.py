@@ -256,7 +256,7 @@ class SubmittedRun(FolderRun):
                 )
         if display is not None:
             display.close()
-            display.say(f"run {self.id}: {self.status.value}. {self.sentence}")
+            display.say(f"run {self.id} {self.status.value}: {self.sentence}")
 
     def _show(self, display: Display) -> None:
         for step in self._steps():

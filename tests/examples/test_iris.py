@@ -101,5 +101,5 @@ def test_the_notebook_runs(example):
     printed = run_notebook(example / "iris.ipynb", "assert accuracy > 0.92\nassert unsure > 0")
     assert "40 of 40 flowers" in printed
     assert "90 flowers, " in printed
-    assert ": Completed" in printed
+    assert " Completed: " in printed
     assert accuracy(example, results(example)[0]) > 0.92

@@ -1,5 +1,6 @@
 import csv
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -300,3 +301,9 @@ def test_a_later_driver_lists_the_items_that_have_failed_by_then(tmp_path, faile
     writer.close()
     paths = [f"/data/{name}{n}.txt" for n in (*failed, 1) for name in "ab"]
     assert listed.read_text().splitlines() == paths
+
+
+def test_progress_of_a_script_speaks_of_the_script():
+    runs = Progress(1, 1, 0, 0, 1, 0, 0, 0, 2.0, None, script="prepare.py")
+    assert bar_line(runs) == "prepare.py runs, 2.0 s"
+    assert bar_line(replace(runs, failed=1, in_flight=0)) == "prepare.py has ended, 2.0 s"

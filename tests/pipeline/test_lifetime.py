@@ -81,7 +81,7 @@ def test_a_script_that_ends_without_waiting(work, script, target):
     assert process.returncode == 0, err
     assert out == "end\n"
     assert "daskrun: the script has ended; waiting for run" in err
-    assert ": Completed" in err
+    assert " Completed" in err
     assert "Traceback" not in err
     assert len(results(work)[0].splitlines()) == 10
 
@@ -132,7 +132,7 @@ def test_signals_while_the_end_waits_cancel(work, script, number, code):
     _, err = finish(process)
     assert time.monotonic() - began < 15
     assert process.returncode == code, err
-    assert ": Canceled" in err
+    assert " Canceled" in err
     assert status_of(work) == "Canceled"
 
 
@@ -184,7 +184,7 @@ def test_ctrl_c_inside_a_wait(work, script):
     os.kill(process.pid, signal.SIGINT)
     _, err = finish(process)
     assert "Ctrl-C was pressed during a wait: run " in err
-    assert ": Canceled. " in err
+    assert " Canceled: " in err
     assert "Experiment(ws, 'trial').get_run('" in err
     assert "').resume()" in err
     assert "KeyboardInterrupt" in err

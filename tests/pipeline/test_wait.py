@@ -209,7 +209,7 @@ def test_progress_is_shown(work, engine, capsys):
     run.wait_for_completion(show_output=True)
     shown = capsys.readouterr().out
     assert "score-files: [###############...............] 1/2 mini-batches (50 %)" in shown
-    assert f"run {run.id}: Completed. all done." in shown
+    assert f"run {run.id} Completed: all done." in shown
     assert "1/2 mini-batches" in RunDetails(run).text()
 
 
