@@ -122,6 +122,7 @@ class Driver:
             self._begin()
             self._control.connect(self._dispatcher.events)
             self._know_plan()
+            self._heed_early_cancel()
             if self._ledger.finished is None:
                 self._dispatcher.start()
                 self._loop()
@@ -184,6 +185,12 @@ class Driver:
             if not surveys.recall() and not surveys.recall_trouble():
                 return False
         return plan.known > index
+
+    def _heed_early_cancel(self) -> None:
+        """End the run where that was asked for before it began: nothing is started then."""
+        with contextlib.suppress(queue.Empty):
+            while self._ledger.finished is None:
+                self._handle(self._dispatcher.events.get_nowait())
 
     # the loop
 

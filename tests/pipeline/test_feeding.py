@@ -283,3 +283,22 @@ def test_the_story_tells_what_a_step_was_given(ws):
     assert story["after"] == [first.id]
     assert first.id in story["inputs"][0]["dataset"]
     assert time.time() > story["created"]
+
+
+def test_a_canceled_step_that_waits_for_its_turn_runs_none_of_the_script(ws, tmp_path):
+    (tmp_path / "noted.py").write_text(
+        "import pathlib, time\n"
+        "def init():\n"
+        f"    with open({str(tmp_path / 'inits')!r}, 'a') as file:\n        file.write('x')\n"
+        "def run(mini_batch):\n    time.sleep(0.5)\n    return mini_batch\n"
+    )
+    steps = [step(f"step-{n}", "noted", mini_batch_size=1) for n in range(3)]
+    run = Experiment(ws, "feeding").submit(Pipeline(ws, steps))
+    while not (tmp_path / "inits").exists():
+        time.sleep(0.01)
+    run.cancel()
+    run.wait_for_completion(raise_on_error=False, timeout_seconds=60)
+    assert [each.get_status() for each in run.get_steps()] == ["Canceled"] * 3
+    assert (tmp_path / "inits").read_text() == "x"
+    run.resume().wait_for_completion(timeout_seconds=60)
+    assert run.get_status() == "Completed"
