@@ -54,10 +54,16 @@ def resolve_arguments(
     return resolved, problems
 
 
-def flattened(arguments: Iterable[object]) -> list[object]:
-    """Give arguments with what is in lists among them."""
-    lists = (each if isinstance(each, list | tuple) else [each] for each in arguments)
-    return [value for values in lists for value in values]
+def flattened(arguments: Iterable[object]) -> list[tuple[str, object]]:
+    """Give arguments, and what is in lists among them, each with where it stands."""
+    found: list[tuple[str, object]] = []
+    for number, each in enumerate(arguments):
+        where = f"arguments[{number}]"
+        if isinstance(each, list | tuple):
+            found += [(f"{where}[{place}]", value) for place, value in enumerate(each)]
+        else:
+            found.append((where, each))
+    return found
 
 
 def argument_of(

@@ -9,6 +9,8 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from daskrun.core.validation import close_to
 from daskrun.errors import (
     ComputeTargetException,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from yaml import Node
 
 TOP = "parallel_run_config"
+STR = "tag:yaml.org,2002:str"
 PARAMETER = "pipeline_parameter"
 """Key of a mapping that stands for a parameter."""
 FIELDS = {field.name: field for field in fields(ParallelRunConfig)}
@@ -39,8 +42,6 @@ assert REQUIRED.keys() == {name for name, each in FIELDS.items() if each.default
 
 def save(config: ParallelRunConfig, path: str | os.PathLike[str]) -> None:
     """Write a config to a file; see :meth:`ParallelRunConfig.save_to_yaml`."""
-    import yaml
-
     config.resolve({})  # what can't be run can't be read either
     problems: list[str] = []
     values = {}
@@ -50,7 +51,7 @@ def save(config: ParallelRunConfig, path: str | os.PathLike[str]) -> None:
             values[name] = _plain(name, value, problems)
     if problems:
         raise SettingsError("save_to_yaml", problems)
-    text = yaml.safe_dump({TOP: values}, sort_keys=False, allow_unicode=True)
+    text = yaml.dump({TOP: values}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     try:
         write_whole(Path(path), text.encode())
     except OSError as error:
@@ -84,6 +85,16 @@ def load(workspace: Workspace, path: str | os.PathLike[str]) -> ParallelRunConfi
     if problems:
         raise SettingsError(str(path), problems)
     return config
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes text so that it is read as it was: unquoted, some line breaks would be others."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar(STR, data, style=None if data.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 @dataclass(frozen=True)
@@ -133,8 +144,6 @@ def _read(path: str | os.PathLike[str]) -> _Written:
     SettingsError
         It can't be read, or is no config's.
     """
-    import yaml
-
     example = f"Write `{TOP}:` and the settings below it, as save_to_yaml(path) does."
     try:
         loader = yaml.SafeLoader(Path(path).read_bytes())
@@ -157,8 +166,6 @@ def _read(path: str | os.PathLike[str]) -> _Written:
 
 def _inside(node: Node | None) -> list[tuple[str, int]]:
     """Give the keys below the top one, each with its line."""
-    import yaml
-
     if not isinstance(node, yaml.MappingNode):
         return []
     inner = next((each for key, each in node.value if key.value == TOP), None)

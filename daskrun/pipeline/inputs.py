@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.validation import SIZE
 from daskrun.data.dataset import FileDataset
 from daskrun.data.plan import FilePlan
 from daskrun.data.tabular.dataset import TabularDataset
@@ -44,7 +45,8 @@ def kind_problems(datasets: Iterable[AnyDataset], size: object) -> list[str]:
     if len(kinds) > 1:
         problem = "inputs has file datasets and tabular ones, and one run() can't take both. Make "
         return [f"{problem}two steps, or give all inputs as one kind."]
-    if kinds == {"files"} and isinstance(size, str) and not size.strip().isdecimal():
+    in_bytes = isinstance(size, str) and SIZE.fullmatch(size) and not size.isdecimal()
+    if kinds == {"files"} and in_bytes:  # what is no size at all is said elsewhere
         problem = f"mini_batch_size={size!r} is a size in bytes, and the inputs are files. Give a "
         return [f"{problem}number of files, such as mini_batch_size=10."]
     return []

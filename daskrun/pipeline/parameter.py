@@ -65,6 +65,8 @@ def with_parameters(
         parameter = by_use.get(problem.partition("=")[0])
         if parameter is None or given is None:
             return problem
+        if parameter.name not in given and f"of parameter {parameter.name!r}" in problem:
+            return problem
         if parameter.name not in given:
             return f"parameter {parameter.name!r} by default: {problem}"
         return f"{GIVEN}{{{parameter.name!r}: {given[parameter.name]!r}}}: {problem}"

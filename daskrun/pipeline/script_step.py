@@ -153,7 +153,7 @@ class PythonScriptStep(PipelineStep):
     def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
         """The pipeline parameters it uses, each with what it is used for."""
         inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
-        arguments = [("arguments", each) for each in flattened(self.arguments or [])]
+        arguments = flattened(self.arguments or [])
         params = [(f"params[{name!r}]", each) for name, each in (self.params or {}).items()]
         own = [(_own_words(f"{name}=")[:-1], p) for name, p in self.config.parameter_uses]
         uses = [*inputs, *arguments, *params, *own]

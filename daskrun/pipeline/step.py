@@ -119,7 +119,7 @@ class ParallelRunStep(PipelineStep):
         """The pipeline parameters it uses, those of its configuration included."""
         inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
         sides = [(f"side input {name!r}", each.dataset) for name, each in self.named_side_inputs]
-        arguments = [("arguments", each) for each in flattened(self.arguments or [])]
+        arguments = flattened(self.arguments or [])
         uses = [*self.parallel_run_config.parameter_uses, *inputs, *sides, *arguments]
         return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
 

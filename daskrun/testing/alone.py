@@ -198,7 +198,7 @@ def _plain(arguments: Sequence[object]) -> Sequence[object]:
     """Give arguments as a step does: what is in lists among them, values of parameters."""
     if not isinstance(arguments, list | tuple):
         return arguments  # refused, as that of a step
-    values = [resolve_value(each, {}) for each in flattened(arguments)]
+    values = [resolve_value(each, {}) for _, each in flattened(arguments)]
     problems = [
         f"arguments={value!r} has no path where there is no run. Write a path, as text."
         for value in values
