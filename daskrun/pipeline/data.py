@@ -153,6 +153,20 @@ class LaterPlace:
 class PipelineData(StepOutput):
     """The output of a step, in a folder of its own in a datastore.
 
+    Each run of the step writes to ``azureml/<step run>/<name>``.
+
+    Parameters
+    ----------
+    name
+        What ``get_output_data`` asks for, and the last part of its path.
+    datastore
+        Where it is written; None: the workspace's default datastore.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
     Examples
     --------
     >>> PipelineData(name="inferences").name
@@ -160,9 +174,9 @@ class PipelineData(StepOutput):
     """
 
     name: str
-    """What ``get_output_data`` asks for, and the last part of its path."""
+    """The output's name."""
     datastore: Datastore | None = None
-    """Where it is written; None: the workspace's default datastore."""
+    """What it was told."""
     link: Link = field(default_factory=Link, init=False, repr=False)
 
     def __post_init__(self) -> None:

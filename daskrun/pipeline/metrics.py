@@ -401,6 +401,11 @@ class ScriptInputs(Mapping[str, Any]):
                 f"input_datasets[{name!r}] can't be had in a script process: {error}"
             ) from error
 
+    def __repr__(self) -> str:
+        tables = self._values.get("tables", ())
+        shown = {name: "a table" if name in tables else path for name, path in self._roots.items()}
+        return f"input_datasets({shown})"
+
     def __iter__(self) -> Any:
         return iter(self._roots)
 

@@ -38,6 +38,20 @@ class Registration:
 class OutputFileDatasetConfig(StepOutput):
     """The output of a step, at a path of your choice in a datastore.
 
+    Parameters
+    ----------
+    name
+        What ``get_output_data`` asks for; if nothing is said, one that no other has.
+    destination
+        ``(datastore, path)``; the path may hold ``{run-id}``, the id of the step's run, and
+        ``{output-name}``. None: ``dataset/{run-id}/{output-name}`` in the workspace's default
+        datastore. Without ``{run-id}`` each run writes to the same folder.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
     Examples
     --------
     >>> scores = OutputFileDatasetConfig("scores").register_on_complete("night_scores")
@@ -46,11 +60,9 @@ class OutputFileDatasetConfig(StepOutput):
     """
 
     name: str = field(default_factory=lambda: f"output_{uuid.uuid4().hex[:8]}")
-    """What ``get_output_data`` asks for; if nothing is said, one that no other has."""
+    """The output's name."""
     destination: tuple[Datastore, str] | Datastore | None = None
-    """Datastore and path there, which may hold ``{run-id}`` and ``{output-name}``; None:
-    ``dataset/{run-id}/{output-name}`` in the workspace's default datastore. Without ``{run-id}``
-    each run writes to the same folder."""
+    """Datastore, or datastore and path there, before anything is put in."""
     registration: Registration | None = field(default=None, init=False)
     """What :meth:`register_on_complete` has noted."""
     overwrite: bool = field(default=False, init=False)

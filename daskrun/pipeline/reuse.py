@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -40,6 +41,8 @@ RECORDS = "results"
 """Kind of the records that find a completed run by the digest of its identity."""
 UNKNOWN = -1
 """Time of a file whose store tells none."""
+DIGEST = re.compile(r" ?\b[0-9a-f]{32,}\b")
+"""What tells nobody how a thing has changed."""
 SHOWN = 5
 """Differences that are told of each part."""
 
@@ -276,9 +279,10 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
         elif name not in before:
             yield f"{name} is new"
         elif before[name] != now[name]:
-            was, is_now = (json.dumps(each[name]) for each in (before, now))
-            digests = all(len(text) >= 34 and " " not in text for text in (was, is_now))
-            yield f"{name} has changed" if digests else f"{name} was {was} and is {is_now}"
+            was, is_now = (DIGEST.sub("", json.dumps(each[name])) for each in (before, now))
+            label = f"[{name}]" if name.isdigit() else name  # of an argument
+            same = was == is_now
+            yield f"{label} has changed" if same else f"{label} was {was} and is {is_now}"
 
 
 def _first(texts: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from daskrun import (
     PipelineData,
     Workspace,
 )
+from daskrun.pipeline.reuse import _differences
 
 SCRIPT = """
 import os, sys
@@ -361,3 +362,14 @@ def test_nothing_was_looked_for_before_a_step_has_begun(work):
     step = run_of(work)
     (step.folder / "reuse.json").unlink()
     assert "has not begun" in step.explain_reuse().sentence
+
+
+def test_what_has_changed_is_told_without_digests():
+    first, second = "a" * 32, "b" * 32
+    before = {"words": f"mount {first}", "names": f"mount {first}", "3": "12"}
+    now = {"words": f"mount {second}", "names": f"download {first}", "3": "7"}
+    assert list(_differences(before, now)) == [
+        "words has changed",
+        'names was "mount" and is "download"',
+        '[3] was "12" and is "7"',
+    ]

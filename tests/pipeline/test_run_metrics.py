@@ -22,7 +22,7 @@ from daskrun import (
     SettingsError,
     Workspace,
 )
-from daskrun.pipeline.metrics import OfflineRun
+from daskrun.pipeline.metrics import OfflineRun, ScriptInputs
 
 SCRIPT = """
 import os, signal
@@ -281,3 +281,9 @@ def test_an_output_is_not_needed_to_log(work):
     run = work.submit(output_action="summary_only", output=PipelineData("files"))
     assert run.wait_for_completion() == "Completed"
     assert run.get_steps()[0].get_metrics()["file"] == FILES
+
+
+def test_inputs_are_shown_by_name():
+    values = {"input_datasets": {"words": "/data/words", "orders": ""}, "tables": ["orders"]}
+    shown = "input_datasets({'words': '/data/words', 'orders': 'a table'})"
+    assert repr(ScriptInputs(values)) == shown
