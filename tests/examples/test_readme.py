@@ -25,8 +25,8 @@ def marked_blocks(kind: str) -> dict[str, str]:
 def folder(tmp_path):
     """Do what a reader does: put the README's files and some texts into a folder."""
     files = marked_blocks("file")
-    programs = {"count.py", "totals.py", "try_faults.py", "try_script.py"}
-    assert set(files) == {"count_words.py", "add_total.py", *programs}
+    programs = {"count.py", "publish_lengths.py", "totals.py", "try_faults.py", "try_script.py"}
+    assert set(files) == {"count_words.py", "add_total.py", "tell_length.py", *programs}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "texts").mkdir()
@@ -65,6 +65,17 @@ def test_the_example_of_tables_adds_a_column(folder):
     assert done.returncode == 0, done.stdout + done.stderr
     expected = [f'"nut, {n}" 0.5 4 2.0\n"two\nlines" 2.0 3 6.0' for n in (0, 1)]
     assert "\n".join(expected) in done.stdout
+
+
+def test_the_example_of_a_pipeline_publishes_and_runs_it(folder):
+    done = run_count(folder, "publish_lengths.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = [
+        f"{name} is {'long' if text.count('word') > 20 else 'short'}"
+        for name, text in TEXTS.items()
+    ]
+    assert "\n".join(said) in done.stdout
+    assert "all 2 steps are done." in done.stdout + done.stderr
 
 
 def test_the_example_of_a_script_tried_alone_shows_its_rows(folder):
