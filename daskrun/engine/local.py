@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 QUIET = {
@@ -25,6 +26,41 @@ QUIET = {
     "distributed.scheduler.no-workers-timeout": None,
 }
 
+_starting = threading.Lock()
+"""Dask's configuration is the process's: of two that change it, one would put back the other's."""
+_changing = threading.Lock()
+_silenced: list[tuple[logging.Handler, int]] = []
+"""Handlers that are silent for now, each with the level it had."""
+_wanted = 0
+"""How many clusters want that."""
+
+
+def silence() -> None:
+    """Have Dask log nothing but what is critical, until :func:`end_silence` was called as often.
+
+    A worker whose heartbeat is under way while it is closed logs that as an error. A cluster that
+    silences by itself ends that also for others, which steps side by side have.
+    """
+    global _wanted
+    with _changing:
+        _wanted += 1
+        if _wanted == 1:
+            for name in ("distributed", "bokeh"):
+                for handler in logging.getLogger(name).handlers:
+                    if isinstance(handler, logging.StreamHandler):
+                        _silenced.append((handler, handler.level))
+                        handler.setLevel(logging.CRITICAL)
+
+
+def end_silence() -> None:
+    """Have Dask log as before, where no other cluster wants it silent."""
+    global _wanted
+    with _changing:
+        _wanted -= 1
+        while not _wanted and _silenced:
+            handler, level = _silenced.pop()
+            handler.setLevel(level)
+
 
 def start_cluster(names: list[str]) -> Any:
     """Start a scheduler and one worker for each of ``names``, with one thread each.
@@ -36,7 +72,7 @@ def start_cluster(names: list[str]) -> Any:
     from distributed import SpecCluster, Worker
     from distributed.scheduler import Scheduler
 
-    with dask.config.set(QUIET):
+    with _starting, dask.config.set(QUIET):
         return SpecCluster(
             scheduler={
                 "cls": Scheduler,
@@ -60,7 +96,5 @@ def start_cluster(names: list[str]) -> Any:
                 }
                 for name in names
             },
-            # a worker whose heartbeat is under way while it is closed logs that as an error
-            silence_logs=logging.CRITICAL,
             name="daskrun-local",
         )

@@ -110,8 +110,10 @@ class DaskDispatcher:
         self._plugins = plugin
         target, here = self._request.target, ()
         if self._local:
-            from daskrun.engine.local import start_cluster
+            from daskrun.engine.local import end_silence, silence, start_cluster
 
+            silence()
+            self._cluster.keep(end_silence)
             target = start_cluster(self._names)
             self._cluster.keep(target.close)
             here = tuple(target.workers.values())

@@ -1,6 +1,8 @@
 """Steps that feed steps: order, side by side, what is written and read between them."""
 
+import copy
 import json
+import logging
 import time
 
 import pytest
@@ -113,6 +115,18 @@ def test_steps_that_need_nothing_of_each_other_run_at_once(ws):
     (a, b) = [[s["time"] for s in each.get_details()["states"]] for each in run.get_steps()]
     assert a[1] < b[2]  # each began before the other ended
     assert b[1] < a[2]
+
+
+def test_steps_side_by_side_leave_dask_as_it_was(ws, capfd):
+    import dask
+    import distributed  # noqa: F401 - brings its configuration and its handlers
+
+    handlers = logging.getLogger("distributed").handlers
+    before = [each.level for each in handlers], copy.deepcopy(dask.config.config)
+    steps = [step(f"step-{n}", "lines", compute_target=None) for n in range(4)]
+    assert run_of(ws, *steps).get_status() == "Completed"
+    assert ([each.level for each in handlers], dask.config.config) == before
+    assert "distributed." not in capfd.readouterr().err
 
 
 def test_run_after_orders_steps(ws):
