@@ -10,6 +10,8 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from functools import cache
+from multiprocessing.util import get_temp_dir
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,18 +34,26 @@ IMPORTED = [
     "pandas",
 ]
 """What the processes would import; one that is not here they import themselves."""
+_SHORT = tempfile.gettempdir()  # of the test process, before a test has its own
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(IMPORTED)
 
 
+@cache
 def get_ready() -> None:
-    """Start the process that forks, and wait until it can.
+    """Start the process that forks, if it isn't there, and wait until it can.
 
-    To be called before a test has its own temporary folder, since its socket is in that.
+    Its socket is in a folder that multiprocessing makes once: not in a test's own, whose path may
+    be longer than a socket's can be.
     """
-    first = FORKS.Process(target=os.getpid)
-    first.start()
-    first.join()
+    own, tempfile.tempdir = tempfile.tempdir, _SHORT
+    try:
+        get_temp_dir()
+        first = FORKS.Process(target=os.getpid)
+        first.start()
+        first.join()
+    finally:
+        tempfile.tempdir = own
 
 
 def fork(
@@ -64,6 +74,7 @@ def fork(
     folder
         Its working directory.
     """
+    get_ready()
     variables = {**os.environ, **environment}
     begin = (target, arguments, str(log), variables, str(folder))
     log.touch()

@@ -24,12 +24,13 @@ import traceback
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daskrun.core.outcome import Status
 from daskrun.script import reaper
 from daskrun.script.hardware import resident_memory
 from daskrun.script.logcap import cap_log
+from daskrun.script.preparing import Preparing
 from daskrun.script.process import STOPPED_SHUTDOWN, Limits, ScriptProcess
 from daskrun.script.remote_node import Fetcher
 from daskrun.script.side_place import take_away
@@ -39,10 +40,6 @@ from daskrun.script.wire import Phase, Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.remedy import explained
 from daskrun.storage.urls import is_url
-
-if TYPE_CHECKING:
-    from daskrun.script.build_node import Build
-    from daskrun.script.side_node import SideInputs
 
 MEMORY_INTERVAL = 0.1
 """Seconds between two looks at memory, where there is a limit."""
@@ -83,8 +80,7 @@ class Keeper:
         self._closing = False
         self._stop_at: float | None = None
         self._gone = False
-        self._preparing: Build | SideInputs | None = None
-        """What script processes wait for: their Python, then side inputs."""
+        self._preparing: Preparing | None = None
         self._early: list[tuple[str, Any]] = []
         self._next_log_look = 0.0
         self._next_beat = 0.0
@@ -131,28 +127,12 @@ class Keeper:
             self._selector.register(parent, selectors.EVENT_READ, self._parent_died)
         remote = any(source["remote"] for source in config["inputs"])
         self._fetcher = Fetcher(config) if remote else None
-        if config["packages"]:
-            from daskrun.script.build_node import Build  # what it imports, other keepers are spared
-
-            self._wait_for(Build(config))
-        else:
-            self._bring_side_inputs()
+        self._preparing = Preparing(
+            config, self._selector, self._say, self._spawner.use, self._begin
+        )
+        self._preparing.start()
         for kind, value in self._early:
             self._obey(kind, value)
-
-    def _wait_for(self, process: Build | SideInputs) -> None:
-        self._preparing = process
-        self._selector.register(
-            process.out, selectors.EVENT_READ, lambda: None
-        )  # it wakes the loop
-
-    def _bring_side_inputs(self) -> None:
-        if all(side["there"] for side in self._config["side_inputs"].values()):
-            self._begin({})
-        else:
-            from daskrun.script.side_node import SideInputs
-
-            self._wait_for(SideInputs(self._config))
 
     def _begin(self, brought: dict[str, str]) -> None:
         for note in self._spawner.put_in(brought):
@@ -242,30 +222,15 @@ class Keeper:
         if process.bundle is not None and process.bundle["number"] == number:
             self._return(process, seconds, process.tape(), [], trouble)
 
-    def _follow(self, process: Build | SideInputs, now: float) -> None:
-        """Begin the script processes once all they need is there; tell why it can't be."""
-        for kind, value in process.messages(now):
-            if kind in ("python", "brought", "unprepared"):
-                self._end_preparing()
-            if kind == "python":
-                self._spawner.use(value)
-                self._bring_side_inputs()
-            elif kind == "brought":
-                self._begin(value)
-            else:
-                self._say(kind, value)
-
     def _end_preparing(self) -> None:
-        process, self._preparing = self._preparing, None
-        if process is not None:
-            self._forget(process.out)
-            process.end()
+        if self._preparing is not None:
+            self._preparing.end()
 
     # what goes on
 
     def _step(self, now: float) -> None:
         if self._preparing is not None:
-            self._follow(self._preparing, now)
+            self._preparing.step(now)
         for process in list(self._processes.values()):
             if process.reap():
                 self._bury(process)
@@ -299,8 +264,9 @@ class Keeper:
             self._reap_orphans()
 
     def _reap_orphans(self) -> None:
-        beside = [each.pid for each in (self._fetcher, self._preparing) if each is not None]
-        reaper.reap_orphans([*beside, *(process.pid for process in self._processes.values())])
+        others = (self._fetcher, self._preparing, *self._processes.values())
+        pids = [each.pid for each in others if each is not None]
+        reaper.reap_orphans([pid for pid in pids if pid is not None])
 
     def _watch(self, process: ScriptProcess, now: float) -> None:
         resident = resident_memory(process.pid) if self._limits.memory is not None else 0
