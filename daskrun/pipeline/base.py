@@ -175,7 +175,7 @@ def in_order(steps: Sequence[PipelineStep]) -> dict[PipelineStep, list[PipelineS
     Raises
     ------
     SettingsError
-        Steps wait for each other, or for an output that no step writes.
+        Steps wait for each other, for an output that no step writes, or two write one output.
     """
     producers = {output.link: step for step in steps for output in step.outputs}
     found: dict[PipelineStep, list[PipelineStep]] = {}
@@ -194,4 +194,19 @@ def in_order(steps: Sequence[PipelineStep]) -> dict[PipelineStep, list[PipelineS
 
     for step in steps:
         visit(step, ())
+    _check_outputs(found)
     return found
+
+
+def _check_outputs(steps: Iterable[PipelineStep]) -> None:
+    """See that each output is of one step: of two, nobody knew whose is read."""
+    writers: dict[Link, PipelineStep] = {}
+    for step in steps:
+        for output in step.outputs:
+            first = writers.setdefault(output.link, step)
+            if first is not step:
+                problem = (
+                    f"output {output.name!r} is written by steps {first.name!r} and "
+                    f"{step.name!r}. Give each an output of its own."
+                )
+                raise SettingsError("Pipeline", [problem])

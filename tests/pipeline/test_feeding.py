@@ -273,6 +273,9 @@ def test_what_is_wrong_with_a_pipeline_is_said_before(ws):
     own = PipelineData("own")
     with pytest.raises(SettingsError, match="output 'own' of the step itself"):
         step("first-step", "lines", [own], output=own)
+    two = [step(name, "lines", output=nobody) for name in ("one-step", "other-step")]
+    with pytest.raises(SettingsError, match="is written by steps 'one-step' and 'other-step'"):
+        Pipeline(ws, two)
     a, b = step("first-step", "lines"), step("second-step", "lines")
     a.run_after(b)
     b.run_after(a)
