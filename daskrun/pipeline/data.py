@@ -193,6 +193,14 @@ class PipelineData(StepOutput):
         """Give ``azureml/<run>/<name>`` in its datastore."""
         return self.datastore or workspace.get_default_datastore(), f"azureml/{run_id}/{self.name}"
 
+    def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
+        """Give the files as an input of a later step, read in place where that can be."""
+        return self.as_input().as_mount(path)
+
+    def as_download(self, path: str | None = None) -> DatasetConsumptionConfig:
+        """Give the files as an input of a later step, copied to its node."""
+        return self.as_input().as_download(path)
+
     def destination_text(self, workspace: Workspace) -> str:
         """Give the name of its datastore."""
         return self.place("", workspace)[0].name

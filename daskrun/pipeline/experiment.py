@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.original import OriginalClass
-from daskrun.core.tags import has_tags, wanted_problems
+from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline import lifetime
 from daskrun.pipeline.drive import PipelineDriver, StepToRun
@@ -81,6 +81,7 @@ class Experiment(OriginalClass):
         regenerate_outputs: bool = False,
         continue_on_step_failure: bool | None = None,
         since: PipelineRun | str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> PipelineRun:
         """Check everything, start a run of the pipeline, and return at once.
 
@@ -103,6 +104,8 @@ class Experiment(OriginalClass):
             out because of its own ``since``, are left out, unless their size or time has changed.
             With ``partition_keys`` a combination is so whole or not. Where nothing is new the run
             is Completed at once, its output empty.
+        tags
+            Texts by name, which the run can be found by; see :meth:`get_runs`.
 
         Raises
         ------
@@ -117,7 +120,7 @@ class Experiment(OriginalClass):
             "regenerate_outputs": regenerate_outputs,
             "continue_on_step_failure": continue_on_step_failure,
         }
-        self._check(pipeline, pipeline_parameters, switches)
+        self._check(pipeline, pipeline_parameters, switches, tags)
         given, published = dict(pipeline_parameters or {}), {}
         if isinstance(pipeline, PublishedPipeline):
             published = {"published": {"id": pipeline.id, "name": pipeline.name}}
@@ -142,6 +145,8 @@ class Experiment(OriginalClass):
         run = PipelineRun(self.workspace, driver.state, steps)
         _live[run_id] = run
         lifetime.watch(run)
+        for name, text in (tags or {}).items():
+            run.tag(name, text)
         return run
 
     def get_run(self, run_id: str) -> PipelineRun:
@@ -223,8 +228,12 @@ class Experiment(OriginalClass):
         names = workspace.records.names(RECORDS)
         return [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
 
-    def _check(self, pipeline: object, parameters: object, switches: Mapping[str, bool]) -> None:
-        problems = []
+    def _check(
+        self, pipeline: object, parameters: object, switches: Mapping[str, bool], tags: object
+    ) -> None:
+        problems = tag_problems("tags", tags)
+        if isinstance(tags, Mapping) and any(not str(name).strip() for name in tags):
+            problems.append(f"tags={dict(tags)!r} has one without a name. Write one.")
         if not isinstance(pipeline, Pipeline | PublishedPipeline):
             problems.append(f"pipeline={pipeline!r} is not one. Write Pipeline(ws, steps=[step]).")
         elif pipeline.workspace != self.workspace:

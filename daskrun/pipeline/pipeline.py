@@ -150,7 +150,7 @@ class Pipeline(OriginalClass):
         problems = list(wrong.values())
         checked = [step.check(self.workspace, good, problems) for step in self.steps]
         if any(GIVEN in problem for problem in problems):
-            problems.append(self.parameters_text())
+            problems[-1] += f"\n  {self.parameters_text()}"  # once, below what is wrong
         return checked, problems
 
     def validate(self) -> list[str]:

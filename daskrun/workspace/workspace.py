@@ -21,6 +21,7 @@ from daskrun.errors import (
 from daskrun.storage.private import PrivateFiles
 from daskrun.storage.records import Records
 from daskrun.workspace.place import CONFIG, FOLDER, local, make, read_config, start_folder
+from daskrun.workspace.run_folder import STORY, RunFolder
 
 if TYPE_CHECKING:
     import os
@@ -247,6 +248,23 @@ class Workspace(OriginalClass):
         """The experiments that something was submitted to, by name."""
         experiment = import_module(EXPERIMENT).Experiment
         return {name: experiment(self, name) for name in self.records.names("experiments")}
+
+    def get_run(self, run_id: str) -> Any:
+        """Give a run, of a pipeline or of a step, whatever its experiment.
+
+        Raises
+        ------
+        NameNotFoundError
+            There is none of that id.
+        """
+        runs = self.runs_folder
+        known = sorted((file.parent.name for file in runs.glob(f"*/{STORY}")), reverse=True)
+        if run_id not in known:
+            raise NameNotFoundError("run", run_id, known)
+        story = RunFolder(runs / run_id).story()
+        experiment = import_module(EXPERIMENT).Experiment(self, story["experiment"])
+        whole = experiment.get_run(story.get("pipeline_run", run_id))
+        return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)
 
     def get_details(self) -> dict[str, Any]:
         """Give what is known of the workspace as plain values.

@@ -6,6 +6,7 @@ from daskrun import (
     Dataset,
     DatasetConsumptionConfig,
     Experiment,
+    NameNotFoundError,
     ParallelRunConfig,
     ParallelRunStep,
     Pipeline,
@@ -131,12 +132,11 @@ def test_all_that_is_wrong_is_said_at_once(ws, pipeline, published):
         "step 'sizes-step': pipeline_parameters={'nodes': 0}: node_count=0 is out of range",
         "step 'sizes-step': pipeline_parameters={'limit': -1}: run_invocation_timeout=-1 must be",
         "step 'plain-step': pipeline_parameters={'plain_limit': 'long'}: timeout='long' is not",
-        "The pipeline's parameters:",
     ]
     for text in expected:
         assert [each for each in problems if each.startswith(text)], (text, problems)
     assert len(problems) == len(expected)
-    assert problems[-1] == LISTING
+    assert problems[-1].endswith(f"\n  {LISTING}")
     assert list(Experiment(ws, "again").get_runs()) == []
 
 
@@ -157,10 +157,10 @@ def test_all_that_is_wrong_is_said_at_once(ws, pipeline, published):
     ],
 )
 def test_each_kind_of_mistake(pipeline, given, message):
-    (problem, listing) = problems_of(lambda values: pipeline.submit("again", values), given)
+    (problem,) = problems_of(lambda values: pipeline.submit("again", values), given)
     assert message in problem
     assert f"pipeline_parameters={{{next(iter(given))!r}: " in problem
-    assert listing == LISTING
+    assert problem.endswith(f"\n  {LISTING}")
 
 
 @pytest.mark.parametrize("given", ["a", ["word"], [("word", "a")], 3])
@@ -178,7 +178,8 @@ def test_a_default_that_is_wrong_is_said_to_be_one(pipeline):
 def test_a_pipeline_without_parameters_says_so(ws):
     plain = Pipeline(ws, [PythonScriptStep("plain.py")])
     problems = problems_of(lambda values: plain.submit("again", values), {"size": 3})
-    assert problems[-1] == "The pipeline has no parameters."
+    (problem,) = problems
+    assert problem.endswith("no such parameter.\n  The pipeline has no parameters.")
 
 
 def test_data_that_holds_nothing_is_found_by_validate(ws, pipeline, tmp_path):
@@ -192,6 +193,54 @@ def test_data_that_holds_nothing_is_found_by_validate(ws, pipeline, tmp_path):
     (problem,) = pipeline.validate()
     assert "entry_script='sizes.py' is not there" in problem
     assert list(Experiment(ws, "again").get_runs()) == []
+
+
+def test_a_run_has_the_tags_of_its_submit(ws, pipeline):
+    experiment = Experiment(ws, "again")
+    run = experiment.submit(pipeline, tags={"night": "7"})
+    assert run.get_tags() == {"night": "7"}
+    assert [each.id for each in experiment.get_runs(tags={"night": "7"})] == [run.id]
+    for wrong in ({"night": 7}, {" ": "7"}, "night", {7: "night"}):
+        with pytest.raises(SettingsError, match="tags="):
+            experiment.submit(pipeline, tags=wrong)
+    rows(run)
+    assert len(list(experiment.get_runs())) == 1
+
+
+def test_a_workspace_finds_runs_of_all_experiments(ws, pipeline):
+    runs = [Experiment(ws, name).submit(pipeline) for name in ("one", "two")]
+    for run in runs:
+        rows(run)
+        assert ws.get_run(run.id).id == run.id
+        step = run.find_step_run("sizes-step")[0]
+        assert ws.get_run(step.id).get_status() == "Completed"
+        assert ws.get_run(step.id).parent.id == run.id
+    with pytest.raises(NameNotFoundError, match=f"no run has the name 'none'.*{runs[1].id}"):
+        ws.get_run("none")
+
+
+def test_what_a_step_writes_is_mounted_or_downloaded(ws):
+    out = PipelineData("out")
+    uses = [out.as_mount(), out.as_download("down")]
+    assert [(each.name, each.mode, each.path_on_compute) for each in uses] == [
+        ("out", "mount", None),
+        ("out", "download", "down"),
+    ]
+
+
+def test_a_published_pipeline_uses_what_the_pipeline_has_made(ws, pipeline, tmp_path):
+    step = pipeline.steps[0]
+    step.allow_reuse = True
+    rows(pipeline.submit("again"))
+    published = pipeline.publish("again")
+    (tmp_path / "sizes.py").write_text("def run(mini_batch):\n    return mini_batch\n")
+    run = published.submit(ws, "again")
+    run.wait_for_completion()
+    made = run.find_step_run("sizes-step")[0]
+    assert made.reused_run_id is not None, made.explain_reuse()
+    changed = pipeline.submit("again")
+    changed.wait_for_completion()
+    assert changed.find_step_run("sizes-step")[0].reused_run_id is None
 
 
 @pytest.mark.parametrize("name", ["regenerate_outputs", "continue_on_step_failure"])
