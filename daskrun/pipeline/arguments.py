@@ -125,9 +125,11 @@ def _problem(value: object, given: Mapping[str, Any] | None) -> str:
     plain = resolve_value(value, given or {})
     of = f" (of parameter {value.name!r})" if isinstance(value, PipelineParameter) else ""
     if isinstance(plain, USABLE):
-        what = "output" if isinstance(plain, StepOutput) else "dataset"
+        what, own = ("output", "as output=... if the step writes it, else ")
+        if not isinstance(plain, StepOutput):
+            what, own = ("dataset", "")
         return (
-            f"{plain!r}{of}: the step uses no such {what}. Give the same object in "
+            f"{plain!r}{of}: the step uses no such {what}. Give the same object {own}in "
             "side_inputs=[...] too, to have it on each node and its path here."
         )
     return (

@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 SUBJECT = "PythonScriptStep"
 PARAMETER = "AML_PARAMETER_"
 """Before a parameter's name, the variable by which a script is told it, as in the original."""
+OWN_WORDS = {
+    "entry_script=": "script_name=",
+    "the file that has run()": "the script",
+    "run_invocation_timeout=": "timeout=",
+    "as output=... if": "in outputs=[...] if",
+    "side_inputs=[...]": "inputs=[...]",
+    "in inputs and side_inputs": "in inputs",
+}
+"""What is said of a parallel step, and how it is said of this."""
 
 
 class PythonScriptStep(PipelineStep):
@@ -203,7 +212,7 @@ class PythonScriptStep(PipelineStep):
             return problems
         problems += same_name_problems("outputs", [each.name for each in self.outputs])
         problems += side_problems(self.named_inputs, (), given)
-        return problems + self._resolved(given)[1]
+        return problems + [_own_words(each) for each in self._resolved(given)[1]]
 
     def _output_problems(self) -> list[str]:
         outputs = self._outputs
@@ -302,7 +311,7 @@ def _name_of(script_name: object) -> str:
 
 
 def _own_words(problem: str) -> str:
-    """Say what is wrong with a setting by the name that it has here."""
-    return problem.replace("entry_script=", "script_name=").replace(
-        "run_invocation_timeout=", "timeout="
-    )
+    """Say what is wrong by the names that things have here."""
+    for others, own in OWN_WORDS.items():
+        problem = problem.replace(others, own)
+    return problem
