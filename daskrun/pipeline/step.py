@@ -184,7 +184,12 @@ class ParallelRunStep(PipelineStep):
             return [f"inputs={shown} is not a list with at least one dataset. {example}"]
         problems = []
         for number, each in enumerate(self.inputs):
-            if not isinstance(each, USABLE):
+            if isinstance(each, PipelineParameter):
+                problems.append(
+                    f"inputs[{number}]={each!r} has no name as an input. "
+                    f"Write inputs=[DatasetConsumptionConfig({each.name!r}, parameter)]."
+                )
+            elif not isinstance(each, USABLE):
                 problems.append(f"inputs[{number}]={_shown(each)} is not a dataset. {example}")
             elif isinstance(each, DatasetConsumptionConfig) and each.path_on_compute is not None:
                 problems.append(

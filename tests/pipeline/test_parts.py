@@ -117,6 +117,10 @@ def test_step_inputs_get_names():
         ({"name": "A"}, "name='A' is not a step's"),
         ({"inputs": []}, "is not a list with at least one dataset"),
         ({"inputs": ["images"]}, r"inputs\[0\]='images' is not a dataset"),
+        (
+            {"inputs": [PipelineParameter("images", OTHER)]},
+            r"inputs\[0\]=.* Write inputs=\[DatasetConsumptionConfig\('images', parameter\)\]",
+        ),
         ({"inputs": [FILES.as_mount("/data")]}, "Write as_mount\\(\\) without a path"),
         ({"output": None}, "output=None with output_action='append_row'"),
         ({"output": "scores"}, "output='scores' is of type str"),
