@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -167,10 +168,9 @@ def _decision(
         newest = newest or Reuse(None, run_id, stale, sentence)
     if newest is not None:
         return newest
-    nearest = _nearest(workspace, folder, recipe.step_name)
+    nearest, before = _nearest(workspace, folder, recipe.step_name)
     if nearest is None:
         return Reuse(None, sentence="It ran: no run of the step has completed before.")
-    before = json.loads((nearest.path / IDENTITY).read_bytes())
     found = {part: list(_differences(before.get(part, {}), now)) for part, now in identity.items()}
     differences = {part: _first(texts) for part, texts in found.items() if texts}
     if not differences:  # it was not noted when it completed, or its folder is a copy
@@ -212,11 +212,12 @@ def _completed(
     """Give the completed runs of an identity, the newest first, with digests of their outputs."""
     name, records = digest_of(identity), workspace.records
     for number in reversed(records.numbers(RECORDS, name)):
-        record = records.get(RECORDS, name, number)
-        folder = RunFolder(workspace.runs_folder / record["run"])
-        # Its end is noted after it was: the process may have been killed between.
-        if (folder.path / STORY).is_file() and _is_completed(folder):
-            yield folder.id, record["outputs"]
+        with suppress(DaskrunError):  # removed meanwhile
+            record = records.get(RECORDS, name, number)
+            folder = RunFolder(workspace.runs_folder / record["run"])
+            # Its end is noted after it was: the process may have been killed between.
+            if (folder.path / STORY).is_file() and _is_completed(folder):
+                yield folder.id, record["outputs"]
 
 
 def _stale(
@@ -257,15 +258,18 @@ def _output_digests(workspace: Workspace, folder: RunFolder) -> dict[str, str]:
     return found
 
 
-def _nearest(workspace: Workspace, folder: RunFolder, step: str) -> RunFolder | None:
-    """Give the newest completed run of a step of that name."""
+def _nearest(
+    workspace: Workspace, folder: RunFolder, step: str
+) -> tuple[RunFolder | None, dict[str, Any]]:
+    """Give the newest completed run of a step of that name, and its identity."""
     files = workspace.runs_folder.glob(f"*-{step}/{IDENTITY}")
     for file in sorted(files, reverse=True):
         each = RunFolder(file.parent)
-        others = each.id != folder.id and each.story()["name"] == step
-        if others and _is_completed(each):
-            return each
-    return None
+        with suppress(DaskrunError, OSError, ValueError):  # removed meanwhile, or damaged
+            others = each.id != folder.id and each.story()["name"] == step
+            if others and _is_completed(each):
+                return each, json.loads(file.read_bytes())
+    return None, {}
 
 
 def _is_completed(folder: RunFolder) -> bool:

@@ -303,6 +303,16 @@ def test_a_run_that_failed_or_was_removed_is_not_used(work, tmp_path):
     assert run_of(work).reused_run_id is None
 
 
+def test_an_earlier_run_that_is_damaged_keeps_none_from_running(work):
+    first, second = run_of(work), run_of(work, mini_batch_size=1)
+    (second.folder / "identity.json").write_text("{")
+    assert run_of(work, mini_batch_size=2).explain_reuse().nearest == first.id
+    (first.folder / "run.json").write_text("{")
+    for file in first.folder.joinpath("states").iterdir():
+        file.write_text("{")
+    assert run_of(work).get_status() == "Completed"
+
+
 def test_a_query_is_always_run(work, tmp_path):
     with sqlite3.connect(tmp_path / "rows.db") as base:
         base.execute("create table t (a int)")
