@@ -128,7 +128,7 @@ class Registered(OriginalClass):
         if number is None:
             number = _keep(workspace, name, plain, asked, first=not create_new_version)
         registration = Registration(workspace, name, number, description, tags or {})
-        return cast("Self", _named(replace(self), registration))
+        return cast("Self", named(replace(self), registration))
 
     def unregister_all_versions(self) -> None:
         """Remove every version of its name from the workspace; the data stays.
@@ -212,10 +212,11 @@ def _made(
     registration = Registration(
         workspace, name, number, record["description"], dict(record["tags"])
     )
-    return cast("FileDataset | TabularDataset", _named(dataset, registration))
+    return cast("FileDataset | TabularDataset", named(dataset, registration))
 
 
-def _named(dataset: Any, registration: Registration) -> Any:
+def named(dataset: Any, registration: Registration) -> Any:
+    """Give a new dataset the name that it has in a workspace."""
     object.__setattr__(dataset, "registration", registration)  # a new one that nobody has seen
     return dataset
 

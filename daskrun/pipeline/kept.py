@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.definition import from_plain, registered_name, to_plain
+from daskrun.data.registration import Registration as Named
+from daskrun.data.registration import named
 from daskrun.errors import (
     ComputeTargetException,
     DaskrunError,
@@ -206,9 +208,21 @@ class _Writer:
                 self.problems.append(f"{where}: {error}")
                 return -1
             self._held.append(dataset)
-            self.datasets.append(plain)
+            self.datasets.append({"definition": plain, "registered": self._name_of(dataset)})
             self._numbers[id(dataset)] = len(self.datasets) - 1
         return self._numbers[id(dataset)]
+
+    def _name_of(self, dataset: AnyDataset) -> dict[str, Any] | None:
+        """Give what is known of a dataset by its name in this workspace."""
+        known = dataset.registration
+        if known is None or known.registry != self._workspace:
+            return None
+        return {
+            "name": known.name,
+            "version": known.version,
+            "description": known.description,
+            "tags": dict(known.tags),
+        }
 
     def _output(self, output: StepOutput, where: str) -> int:
         if id(output) not in self._numbers:
@@ -299,7 +313,11 @@ class _Reader:
     def _dataset(self, plain: dict[str, Any]) -> AnyDataset:
         number = plain["number"]
         if number not in self._datasets:
-            self._datasets[number] = from_plain(self._plain["datasets"][number], self._place)
+            kept = self._plain["datasets"][number]
+            made = from_plain(kept["definition"], self._place)
+            if kept["registered"] is not None:
+                named(made, Named(self._workspace, **kept["registered"]))
+            self._datasets[number] = made
         return self._datasets[number]
 
     def _place(self, reference: dict[str, Any]) -> Place:

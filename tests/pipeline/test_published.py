@@ -32,6 +32,7 @@ from daskrun import (
     Workspace,
     WorkspaceError,
 )
+from daskrun.pipeline.run import PipelineRun
 
 LINES = """
 import sys
@@ -174,7 +175,7 @@ def test_steps_come_back_as_they_were(ws, tmp_path):
     target = ComputeTarget.attach(ws, "cluster", address="tcp://127.0.0.1:1")
     environment = Environment("mine").register(ws)
     sizes = OutputFileDatasetConfig("sizes", (store, "fixed/{run-id}")).as_upload(overwrite=True)
-    texts = Dataset.File.from_files("files")
+    texts = Dataset.File.from_files("files").register(ws, "texts", tags={"a": "b"})
     words = texts.take(1).as_named_input("words").as_download("words")
     files, settings = files_parameter(), {"compute_target": target, "environment": environment}
     first = lines_step(sizes, files=files, run_max_try=5, **settings)
@@ -183,7 +184,7 @@ def test_steps_come_back_as_they_were(ws, tmp_path):
         first.parallel_run_config,
         [sizes.read_delimited_files(header=False).keep_columns(["Column2"])],
         PipelineData("out", store),
-        side_inputs=[words, sizes],
+        side_inputs=[words, sizes, texts],
         arguments=["--words", words, ["--sizes", sizes], Path("some") / "path", 1.5, True],
     )
     third = lines_step(PipelineData("rows"), "third-step", files)
@@ -210,6 +211,8 @@ def test_steps_come_back_as_they_were(ws, tmp_path):
         ours, theirs = old.parallel_run_config, new.parallel_run_config
         assert repr(ours.environment) == repr(theirs.environment)
         assert repr(ours.compute_target) == repr(theirs.compute_target)
+    found = after.steps[1].named_side_inputs[2][1].dataset
+    assert (found.id, found.tags) == ("texts:1", {"a": "b"})
     assert after.steps[0].output.overwrite
     assert after.steps[0].parallel_run_config.environment.version == "1"
     size = after.parameters["size"]
@@ -283,6 +286,8 @@ def test_list_get_enable_disable(ws):
         PublishedPipeline.get(ws, 3)
     with pytest.raises(OriginalNameError, match="no address"):
         second.endpoint  # noqa: B018
+    with pytest.raises(OriginalNameError, match=r"pipeline\.publish"):
+        PipelineRun.publish_pipeline  # noqa: B018
 
 
 def test_the_choice_to_go_on_is_published(ws, tmp_path):
