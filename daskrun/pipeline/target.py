@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daskrun.engine.target import INLINE
-from daskrun.errors import SettingsError
+from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.workspace.compute import ComputeTarget
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def find_target(
     if isinstance(target, str):
         if "://" in target:  # a scheduler's address
             return target, []
-        target = ComputeTarget(workspace, target)
+        target = _by_name(target, workspace)
     count = str(node_count)
     most = target.most_nodes
     if most is not None and count.isdecimal() and int(count) > most:
@@ -65,6 +65,19 @@ def find_target(
         )
         raise SettingsError("submit", [problem])
     return target.dask_target, target.notes
+
+
+def _by_name(name: str, workspace: Workspace) -> ComputeTarget:
+    try:
+        return ComputeTarget(workspace, name)
+    except ComputeTargetException as error:
+        if name in workspace.compute_targets:
+            raise
+        raise ComputeTargetException(
+            f"{error} Write compute_target=ComputeTarget.attach(ws, {name!r}, "
+            "address='tcp://scheduler:8786') for a Dask cluster, 'inline' for this process, or "
+            "leave it out for workers on this machine."
+        ) from error
 
 
 def inline_note(unused: Sequence[str]) -> str:

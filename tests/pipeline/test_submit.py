@@ -151,6 +151,7 @@ def test_all_problems_of_all_steps_come_before_anything_starts(work):
     text = str(caught.value)
     assert "step 'first-step': entry_script='none.py' is not there" in text
     assert "step 'first-step': no compute target has the name 'cloud'" in text
+    assert "Write compute_target=ComputeTarget.attach(ws, 'cloud', address=" in text
     assert "step 'second-step': node_count=0" in text
     assert len(caught.value.problems) == 3
     assert no_trace(work.ws)
