@@ -30,6 +30,11 @@ def told_of_script(report: Report, name: str) -> Report:
         return replace(report, sentence=f"{name} has ended well.")
     if report.status is RunStatus.FAILED and report.errors and report.failed:
         return replace(report, sentence=_sentence(report.errors[0], name))
+    if report.status is RunStatus.CANCELED:
+        reason = report.sentence.removesuffix(f"; {report.succeeded:,} of 1 mini-batches are done.")
+        if reason != report.sentence:
+            ended = "has ended" if report.succeeded else "has not ended"
+            return replace(report, sentence=f"{reason}; {name} {ended}.")
     return report
 
 

@@ -235,6 +235,7 @@ def test_cancel_ends_it_and_resume_runs_it_again(ws, tmp_path):
         time.sleep(0.02)
     run.cancel()
     assert run.wait_for_completion(raise_on_error=False, timeout_seconds=30) == "Canceled"
+    assert run.get_steps()[0].sentence.endswith("; program.py has not ended.")
     run.resume().wait_for_completion(timeout_seconds=30)
     reference = run.get_steps()[0].get_output_data("out")
     folder = reference.datastore.folder / reference.path_on_datastore
