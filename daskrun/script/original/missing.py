@@ -71,7 +71,8 @@ _SENTENCES = {
         "azureml.train.sklearn",
     ),
     "what it says is said in other places: environment=... of ParallelRunConfig and "
-    "PythonScriptStep for packages and Python, compute_target=... and node_count=... for where it runs.": (
+    "PythonScriptStep for packages and Python, compute_target=... and node_count=... for where "
+    "it runs.": (
         "azureml.core.RunConfiguration",
         "azureml.core.runconfig.AmlComputeConfiguration",
         "azureml.core.runconfig.DockerConfiguration",
