@@ -110,6 +110,8 @@ def check_parallel_step(
     problems += [f"step {step.name!r}: {text}" for text in found]
     if settings is not None and target == INLINE:
         notes += _inline_notes(step, settings, given)
+    if settings is not None:
+        notes += name_notes(settings)
     if not found:
         notes += step.parallel_run_config.python_notes(inline=target == INLINE)
     # Where there are problems nobody asks for more.
@@ -129,6 +131,16 @@ def output_problems(output: StepOutput, workspace: Workspace, target: object) ->
         )
         return [problem]
     return []
+
+
+def name_notes(settings: RunSettings) -> list[str]:
+    """Say so where a Parquet file will have a name by which nothing knows it as one."""
+    name = settings.append_row_file_name
+    if settings.append_row_format != "parquet" or not name.endswith(".txt"):
+        return []
+    better = f"{name.removesuffix('.txt')}.parquet"
+    note = f"append_row_file_name={name!r}: a Parquet file is written under this name. Write"
+    return [f"{note} append_row_file_name={better!r} for others to know it as one."]
 
 
 def _inline_notes(

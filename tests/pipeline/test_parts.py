@@ -1,8 +1,10 @@
 import pytest
 
+from daskrun.core.settings import RunSettings
 from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset import Dataset
 from daskrun.errors import SettingsError
+from daskrun.pipeline.check import name_notes
 from daskrun.pipeline.config import ParallelRunConfig
 from daskrun.pipeline.data import PipelineData
 from daskrun.pipeline.inputs import size_notes
@@ -193,6 +195,13 @@ def test_a_number_of_files_given_for_a_table_is_noticed():
     assert size_notes(few, "files", 10) == []
     assert size_notes(make_config(mini_batch_size="1KB").resolve({}), "tabular", "1KB") == []
     assert size_notes(make_config().resolve({}), "tabular", None) == []
+
+
+def test_a_parquet_file_with_the_name_of_a_text_is_noticed():
+    named = {"append_row_format": "parquet", "append_row_file_name": "scores.txt"}
+    assert "append_row_file_name='scores.parquet'" in name_notes(RunSettings("a.py", **named))[0]
+    assert name_notes(RunSettings("a.py", **{**named, "append_row_file_name": "scores"})) == []
+    assert name_notes(RunSettings("a.py", **{**named, "append_row_format": "csv"})) == []
 
 
 def test_inputs_are_of_one_kind(tmp_path):
