@@ -175,7 +175,8 @@ class Bringing:
         copy: Callable[[], object] = partial(shutil.copyfile, file.source, file.target)
         if side["remote"]:
             copy = partial(self._root(file.side).fetch, file.name, file.target)
-        patiently(f"copy {shown_url(file.source)!r} to the node", copy, side["options"])
+        # Once: stores' own clients try again, for some 10 s.
+        patiently(f"copy {shown_url(file.source)!r} to the node", copy, side["options"], tries=1)
         size = Path(file.target).stat().st_size
         if file.size not in (-1, size):
             raise DatasetError(
