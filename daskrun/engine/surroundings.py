@@ -41,24 +41,27 @@ def surroundings(config: dict[str, Any], values: dict[str, Any]) -> Iterator[Non
             yield
     finally:
         context.enter(outside)
+        own = [*config["sys_path"], *(each for each in sys.path if each not in path)]
         sys.argv[:], sys.path[:] = argv, path
         for name in set(os.environ) - set(environment):
             del os.environ[name]
         os.environ.update(environment)
         for name in set(sys.modules) - modules:
-            if _is_users(sys.modules[name], config):
+            if _is_users(sys.modules[name], config["script"]["shown_as"], own):
                 _forget(name)  # the next run may bring another version of it
 
 
-def _is_users(module: Any, config: dict[str, Any]) -> bool:
+def _is_users(module: Any, script: str, own: list[str]) -> bool:
     """Whether a module is the user's own source: the script, or a file that came with it.
+
+    That is what lies in the folders of ``own``, which the script has on its path or has put there.
 
     An environment may lie in the script's folder. What is installed there is not forgotten: numpy
     can't be loaded twice, and a second copy of daskrun's own modules would not know of the first.
     """
     known = getattr(module, "__dict__", {})  # an attribute would have a lazy module load itself
     place = str(known.get("__file__") or next(iter(known.get("__path__") or ()), ""))
-    if place == config["script"]["shown_as"]:
+    if place == script:
         return True
     if place.endswith(tuple(EXTENSION_SUFFIXES)):
         return False
@@ -66,7 +69,7 @@ def _is_users(module: Any, config: dict[str, Any]) -> bool:
         return False
     others = [*sys.path, sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])]
     # Of folders inside one another the innermost says whose it is; the script's own comes first.
-    return _depth(place, config["sys_path"]) >= max(1, _depth(place, others))
+    return _depth(place, own) >= max(1, _depth(place, others))
 
 
 def _depth(place: str, folders: list[str]) -> int:

@@ -9,8 +9,9 @@ from daskrun import OriginalNameError
 from daskrun.core.original import LACKING, Lacking, OriginalClass
 from daskrun.data.dataset import FileDatasetFactory
 from daskrun.data.tabular.factory import TabularDatasetFactory
+from daskrun.pipeline.run import PipelineRun
 
-OTHERS = {each.__name__: each for each in (FileDatasetFactory, TabularDatasetFactory)}
+OTHERS = {each.__name__: each for each in (FileDatasetFactory, PipelineRun, TabularDatasetFactory)}
 MEMBERS = [(name, member) for name, members in LACKING.items() for member in members]
 
 

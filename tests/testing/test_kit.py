@@ -131,6 +131,7 @@ def test_the_script_keeps_its_folder_its_settings_and_its_context(tmp_path, run_
     assert output_of(run).read_text() == "".join(rows)
     assert faults.calls() == Counter({0: 1, 1: 2, 2: 1, 3: 1})
     assert sorted(path.name for path in own.glob("*_with_faults*")) == []
+    assert "beside" not in sys.modules, "a module of the user's own goes with the run"
 
 
 def test_a_source_directory_takes_both_scripts_along(tmp_path, run_one):
