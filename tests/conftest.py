@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # A slow machine is not a failure; and in CI the same examples are tried each time.
+# How long a store that fails is asked again by its client differs between versions of botocore: 50 s
+# or 10. That of the later ones for all, also in the processes that tests start.
+os.environ.setdefault("AWS_RETRY_MODE", "standard")
 settings.register_profile("daskrun", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("daskrun")
 
