@@ -16,10 +16,10 @@ from s3 import bucket, public_bucket, s3_endpoint  # noqa: F401  (fixtures)
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A slow machine is not a failure; and in CI the same examples are tried each time.
-# How long a store that fails is asked again by its client differs between versions of botocore: 50 s
-# or 10. That of the later ones for all, also in the processes that tests start.
+# How long a store that fails is asked again by its own client differs between versions of botocore,
+# 50 s or 10: that of the later ones for all, also in the processes that tests start.
 os.environ.setdefault("AWS_RETRY_MODE", "standard")
+# A slow machine is not a failure; and in CI the same examples are tried each time.
 settings.register_profile("daskrun", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("daskrun")
 
