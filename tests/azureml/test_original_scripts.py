@@ -69,6 +69,7 @@ def test_script_processes_leave_an_installed_original_alone(said, tmp_path):
 
 
 def test_inline_the_names_are_there_for_the_run_and_gone_after_it(said):
+    take_out()  # what a test before this one may have left in this process
     finders, known = list(sys.meta_path), set(sys.modules)
     assert said(compute_target="inline").split()[-1] == OURS
     assert sys.meta_path == finders
