@@ -11,8 +11,8 @@ from daskrun.storage.urls import shown_url as shown_url  # what speaks of places
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
+    from daskrun.storage.private import Private
     from daskrun.storage.records import Records
 
 
@@ -37,8 +37,8 @@ class Registry(Protocol):
         """What it remembers."""
 
     @property
-    def private_folder(self) -> Path:
-        """Where it keeps what only this user may read."""
+    def private(self) -> Private:
+        """Where it keeps secrets."""
 
     def sweep_private(self) -> None:
         """Remove what killed processes left there."""

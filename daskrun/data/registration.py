@@ -11,7 +11,6 @@ from daskrun.core.tags import tag_problems
 from daskrun.data.definition import NameOf, from_plain, registered_name, to_plain
 from daskrun.data.protocols import DataPath, Registry, as_elements, shown_url
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
-from daskrun.storage.private import PrivateFiles
 from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class Registered(OriginalClass):
         files = registry.records.values_of(KIND, [name], "private")
         registry.records.delete(KIND, name)
         for file in files:
-            PrivateFiles(registry.private_folder).remove(file)
+            registry.private.remove(file)
 
 
 def get_by_name(
@@ -223,7 +222,7 @@ def named(dataset: Any, registration: Registration) -> Any:
 
 def _definition(workspace: Registry, record: Mapping[str, Any]) -> dict[str, Any]:
     if "private" in record:
-        return PrivateFiles(workspace.private_folder).read(record["private"])
+        return workspace.private.read(record["private"])
     return dict(record["definition"])
 
 
@@ -256,7 +255,7 @@ def _keep(
 ) -> int:
     """Write the record, with ``first`` as version 1 or not at all; what is secret goes aside."""
     value: dict[str, Any] = {**asked, "created": time.time()}
-    files = PrivateFiles(workspace.private_folder)
+    files = workspace.private
     if has_secret(plain):
         workspace.sweep_private()
         value["private"] = files.keep(plain)

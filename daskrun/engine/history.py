@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.engine.commit import Recorder
 from daskrun.engine.replay import Past, read_past
 from daskrun.storage.journal import Journal
+from daskrun.storage.segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -47,12 +48,17 @@ class History:
         StorageError
             It can't be read or written.
         """
-        path = self._request.run_folder / "journal"
+        path, segments = self._request.run_folder / "journal", None
+        if self._request.kept_at:
+            from daskrun.storage.url_folder import open_url_folder
+
+            kept = open_url_folder(self._request.kept_at, self._request.kept_options)
+            segments = Segments(kept)
         if not self._request.resumed or not path.exists():
-            self._journal = Journal(path)
+            self._journal = Journal(path, segments=segments)
             return None
         past, lost = read_past(path), Journal.passed_over(path)
-        self._journal = Journal.open(path)
+        self._journal = Journal.open(path, segments)
         if lost.records:
             self._damage.append(
                 f"the journal {path} was damaged at byte {lost.at:,}: the {lost.records:,} whole "

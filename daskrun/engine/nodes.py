@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import NodePath
+from daskrun.engine.target import INLINE
 from daskrun.output.place import output_place
 from daskrun.script.packages import needs
 from daskrun.storage.urls import shown_url
@@ -82,8 +83,21 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "environment": dict(settings.environment_variables),
         "packages": _packages(request, place.parts if place is not None else output),
         "threads": settings.threads_per_process,
+        "kept": _kept(request),
         "log_limit": LOG_LIMIT,
         "fetch_limit": FETCH_LIMIT,
+    }
+
+
+def _kept(request: StepRequest) -> dict[str, Any]:
+    """Give where a node finds the run's folder that can't see the driver's; empty where it can."""
+    if not request.kept_at or request.target in (None, INLINE):
+        return {}
+    return {
+        "url": request.kept_at,
+        "options": request.kept_options,
+        "folder": str(request.run_folder),
+        "resumed": request.resumed,
     }
 
 

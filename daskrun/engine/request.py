@@ -64,5 +64,9 @@ class StepRequest:
     """Whether an earlier driver's journal is in ``run_folder``, to go on from."""
     retry_failed: bool = False
     """Where resumed: whether what had used up its tries gets new ones."""
+    kept_at: str = ""
+    """URL that ``run_folder`` is this process's copy of, ``""`` where it is kept there."""
+    kept_options: dict[str, Any] = field(default_factory=dict, repr=False)
+    """What fsspec needs to open ``kept_at``; may hold secrets."""
     nothing_new: str = ""
     """What the run says at its end where its plan has no mini-batch; ``""`` for the usual."""

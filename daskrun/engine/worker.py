@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daskrun.engine.node_copy import AnyNode, start_node
 from daskrun.script.node import Node
 from daskrun.script.wire import loads
 from daskrun.storage.urls import is_url
@@ -55,7 +56,7 @@ class _Place:
 
     worker: Any
     topic: str
-    node: Node | None = None
+    node: AnyNode | None = None
     name: str = ""
     started: threading.Event = field(default_factory=threading.Event)
     gone: bool = False
@@ -104,11 +105,11 @@ def _start(run_id: str, place: _Place, config: dict[str, Any], before: _Place | 
     config = {**config, "unset": _set_by_nanny()}
     try:
         early = EARLY.pop((run_id, config["node"]), None)
-        node = early.node if early is not None else Node(config, place.tell)
+        node = early.node if early is not None else start_node(config, place.tell)
         if early is not None:
             early.attach(place.tell)
     except Exception as error:  # noqa: BLE001  (told to the driver: nothing else hears it here)
-        place.tell("lost", f"its keeper could not be started: {type(error).__name__}: {error}")
+        place.tell("lost", f"its node could not be started: {type(error).__name__}: {error}")
         return
     place.node = node
     place.started.set()
@@ -130,7 +131,7 @@ def _set_by_nanny() -> list[str]:
 def unreachable(config: dict[str, Any]) -> str | None:
     """Give the first path of a run that can't be reached from here, None if all can."""
     run_folder = str(Path(config["logs"]).parent)
-    paths = [run_folder, config["script"]["path"]]
+    paths = [] if config["kept"] else [run_folder, config["script"]["path"]]
     paths += [] if is_url(config["parts"]) else [config["parts"]]
     sources = [*config["inputs"], *config["side_inputs"].values()]
     paths += [source["root"] for source in sources if not source["remote"]]

@@ -35,7 +35,7 @@ class RunDetails:
         """Give what :meth:`show` writes."""
         run = self._run
         sentence = f"  {run.sentence}" if run.sentence else ""
-        lines = [f"Run {run.id}: {run.status.value}{sentence}", f"  kept in {run.folder}"]
+        lines = [f"Run {run.id}: {run.status.value}{sentence}", f"  kept in {run.place_of()}"]
         for step in run.get_steps():
             lines += self._step_lines(step)
         return "\n".join(lines)
@@ -46,7 +46,7 @@ class RunDetails:
             lines.append(f"    {bar_line(step.progress)}")
         if step.status.ended and step.sentence:
             lines.append(f"    {step.sentence}")
-        lines.append(f"    logs in {step.folder / 'logs'}")
+        lines.append(f"    logs in {step.place_of('logs')}")
         output = step.output_folder
         if output is not None:
             lines.append(f"    output goes to {output}")

@@ -24,7 +24,6 @@ from daskrun.pipeline.run_output import register
 from daskrun.pipeline.side_changes import keep_side_inputs
 from daskrun.pipeline.state import LiveState, ProgressKeeper, way_on
 from daskrun.workspace.model import model_paths
-from daskrun.workspace.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.recipe import Recipe
-    from daskrun.storage.lock import RunLock
+    from daskrun.workspace.run_folder import Held, RunFolder
     from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")
@@ -95,7 +94,13 @@ class StepToRun:
         request = made.request(
             self.folder, plan, self.target, resumed=self.resumed, retry_failed=self.retry_failed
         )
-        return replace(request, nothing_new=since.nothing_new(self.folder))
+        return replace(
+            request,
+            nothing_new=since.nothing_new(self.folder),
+            kept_at=self.folder.url,
+            kept_options=workspace.storage_options,
+            context={**request.context, "workspace_options": workspace.storage_options},
+        )
 
 
 class PipelineDriver:
@@ -114,7 +119,7 @@ class PipelineDriver:
     """
 
     def __init__(
-        self, folder: RunFolder, held: RunLock, workspace: Workspace, steps: Sequence[StepToRun]
+        self, folder: RunFolder, held: Held, workspace: Workspace, steps: Sequence[StepToRun]
     ) -> None:
         self.state = LiveState(folder, self.cancel)
         self.states = {step.folder.id: LiveState(step.folder, self.cancel) for step in steps}
@@ -123,7 +128,7 @@ class PipelineDriver:
         self._held = held
         self._workspace = workspace
         self._steps_in_all = len(story["steps"])
-        self._step_paths = [folder.path.parent / name for name in story["steps"]]
+        self._step_folders = [folder.sibling(name) for name in story["steps"]]
         self._go_on = bool(story["continue_on_step_failure"])
         self._waiting = list(steps)
         self._running: set[str] = set()
@@ -207,11 +212,11 @@ class PipelineDriver:
         done = all(each.status is RunStatus.COMPLETED for each in self.states.values())
         if self._canceled is not None and not done:
             return RunStatus.CANCELED, self._canceled
-        for path in self._step_paths:
-            _forget(RunFolder(path))  # a killed driver's too
+        for each in self._step_folders:
+            _forget(each)  # a killed driver's too
         if self._steps_in_all == 1 and self.states:
             return RunStatus.COMPLETED, next(iter(self.states.values())).sentence
-        used = sum(explain(RunFolder(each)).run_id is not None for each in self._step_paths)
+        used = sum(explain(each).run_id is not None for each in self._step_folders)
         more = f" {used} used the output of an earlier run." if used else ""
         return RunStatus.COMPLETED, f"all {self._steps_in_all} steps are done.{more}"
 

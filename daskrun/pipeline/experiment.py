@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,6 @@ from daskrun.pipeline.run import PipelineRun, StepRun
 from daskrun.pipeline.run import live_runs as _live
 from daskrun.pipeline.since import earlier_run, without_processed
 from daskrun.pipeline.state import StoredState
-from daskrun.workspace.run_folder import STORY, RunFolder
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
@@ -163,14 +162,12 @@ class Experiment(OriginalClass):
         known = self._run_ids()
         if run_id not in known:
             raise NameNotFoundError("run", run_id, list(reversed(known)))
-        folder = RunFolder(self.workspace.runs_folder / run_id)
+        folder = self.workspace.run_folder(run_id)
         whole = StoredState(folder)
         steps = [
-            StepRun(
-                self.workspace, StoredState(RunFolder(self.workspace.runs_folder / name), whole)
-            )
-            for name in folder.story()["steps"]
-            if (self.workspace.runs_folder / name / STORY).is_file()  # else: killed in submit
+            StepRun(self.workspace, StoredState(each, whole))
+            for each in map(self.workspace.run_folder, folder.story()["steps"])
+            if each.is_run  # else: killed in submit
         ]
         return PipelineRun(self.workspace, whole, steps)
 
@@ -265,10 +262,9 @@ class Experiment(OriginalClass):
         told: Mapping[str, Any],
     ) -> tuple[PipelineDriver, builtins.list[StepRun]]:
         """Make the folders of the run and its steps, and start the driver that knows them."""
-        runs = self.workspace.runs_folder
         common = {
             "experiment": self.name,
-            "workspace": str(self.workspace.folder),
+            "workspace": self.workspace.location,
             "created": time.time(),
             "python": sys.version.split()[0],
             "host": socket.gethostname(),
@@ -285,7 +281,8 @@ class Experiment(OriginalClass):
             "parameters": {name: repr(value) for name, value in given.items()},
             **told,
         }
-        whole, held = RunFolder.create_driven(runs / run_id, story)
+        whole = self.workspace.run_folder(run_id)
+        held = whole.begin(story)
         try:
             ready = []
             for each in prepared:
@@ -307,7 +304,8 @@ class Experiment(OriginalClass):
         """Make the folder of a step's run, with all that it takes to drive it in it."""
         prepared.check_output(run_id)
         story = {"id": run_id, **own, **prepared.story(run_id)}
-        folder = RunFolder.create(self.workspace.runs_folder / run_id, story)
+        folder = self.workspace.run_folder(run_id)
+        folder.create(story)
         if prepared.left_out is not None:
             prepared.left_out.keep(folder.path)
         ready = prepared.with_stored_inputs(folder.path)
@@ -319,19 +317,23 @@ class Experiment(OriginalClass):
 
     def _undo(self, run_id: str, prepared: builtins.list[PreparedStep]) -> None:
         """Remove what a submit that failed has made."""
-        shutil.rmtree(self.workspace.runs_folder / run_id, ignore_errors=True)
         for each in prepared:
             name = step_run_id(run_id, each)
-            shutil.rmtree(self.workspace.runs_folder / name, ignore_errors=True)
+            self._remove(name)
             each.undo_output(name)
+        self._remove(run_id)
+
+    def _remove(self, run_id: str) -> None:
+        with suppress(OSError):  # what is left of it is found by Workspace.clean()
+            self.workspace.run_folder(run_id).remove()
 
     def _run_ids(self) -> builtins.list[str]:
         """Give the ids of this experiment's pipeline runs, the oldest first."""
         found = []
-        for file in sorted(self.workspace.runs_folder.glob(f"*/{STORY}")):
-            story = RunFolder(file.parent).story()
+        for run_id in self.workspace.run_ids():
+            story = self.workspace.run_folder(run_id).story()
             if story["kind"] == "pipeline" and story["experiment"] == self.name:
-                found.append(file.parent.name)
+                found.append(run_id)
         return found
 
 

@@ -232,13 +232,18 @@ class FolderRun(Run):
     def folder(self) -> Path:
         """Where everything that is known of it is kept."""
 
+    @property
+    @abstractmethod
+    def _kept(self) -> RunFolder:
+        """Its folder, as runs know it."""
+
     def get_properties(self) -> dict[str, str]:
         """Give what was noted of the run when it was submitted, as texts; it never changes.
 
         That is what kind of run it is, its experiment, program, host and Python, and the entry
         script of a step.
         """
-        story = RunFolder(self.folder).story()
+        story = self._kept.story()
         return {name: str(story[name]) for name in NOTED if story.get(name) is not None}
 
     @property
@@ -247,23 +252,28 @@ class FolderRun(Run):
         return self.get_properties()
 
     def _add(self, kind: str, name: str, value: Any, description: str) -> None:
-        MetricFolder(self.folder, self._writer).add(kind, name, value, description)
+        MetricFolder(self._kept.path, self._writer).add(kind, name, value, description)
 
     def _add_image(self, name: str, image: bytes, ending: str, description: str) -> None:
-        MetricFolder(self.folder, self._writer).add_image(name, image, ending, description)
+        MetricFolder(self._kept.path, self._writer).add_image(name, image, ending, description)
 
     def _records(self, run_id: str) -> list[metrics.Record]:
-        folder = RunFolder(self.folder.parent / run_id)
-        own = MetricFolder(folder.path).records()
+        folder = self._kept.sibling(run_id)
+        own = _logged(folder)
         used = (folder.reuse() or {}).get("run_id")
         if used is None:
             return own
         # What was logged goes with the output that is used; tags are of the run that has them.
-        earlier = MetricFolder(folder.path.parent / used).records()
+        earlier = _logged(folder.sibling(used))
         return [*(each for each in earlier if each.kind != metrics.TAG), *own]
 
     def _ids_below(self) -> list[str]:
-        return [self.id, *RunFolder(self.folder).story().get("steps", ())]
+        return [self.id, *self._kept.story().get("steps", ())]
+
+
+def _logged(folder: RunFolder) -> list[metrics.Record]:
+    folder.fetch(metrics.FOLDER)
+    return MetricFolder(folder.path).records()
 
 
 class ContextRun(Run):
@@ -307,14 +317,18 @@ class ScriptRun(ContextRun, FolderRun):
     @property
     def folder(self) -> Path:
         """Where everything that is known of the run is kept."""
-        return Path(self._values["run_folder"]).parent / self.id
+        return self._kept.path
+
+    @property
+    def _kept(self) -> RunFolder:
+        return RunFolder(Path(self._values["run_folder"]).parent / self.id)
 
     @property
     def experiment(self) -> Experiment:
         """The experiment the run is of."""
         from daskrun.pipeline.experiment import Experiment  # it brings the engine's names along
 
-        return Experiment(Workspace(self._values["workspace"]), self._values["experiment"])
+        return Experiment(_workspace(self._values), self._values["experiment"])
 
     @property
     def parent(self) -> ScriptRun | None:
@@ -395,7 +409,7 @@ class ScriptInputs(Mapping[str, Any]):
 
         folder = RunFolder(Path(self._values["run_folder"]))
         try:
-            return kept_inputs(folder, Workspace(self._values["workspace"]))[name]
+            return kept_inputs(folder, _workspace(self._values))[name]
         except ResumeError as error:
             raise DatasetError(
                 f"input_datasets[{name!r}] can't be had in a script process: {error}"
@@ -411,6 +425,10 @@ class ScriptInputs(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._roots)
+
+
+def _workspace(values: Mapping[str, Any]) -> Workspace:
+    return Workspace(values["workspace"], values.get("workspace_options"))
 
 
 _by_hand = OfflineRun()

@@ -226,7 +226,7 @@ class PreparedStep:
             file = str(script.snapshot / script.file)
             inputs = ((SCRIPT, Dataset.File.from_files(file, validate=False)),)
         context = {
-            "workspace": str(self.workspace.folder),
+            "workspace": self.workspace.location,
             "experiment": experiment,
             "run_id": run.id,
             "pipeline_run_id": pipeline_run_id,

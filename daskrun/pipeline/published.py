@@ -17,7 +17,7 @@ from daskrun.pipeline.kept import steps_from_plain, steps_to_plain
 from daskrun.pipeline.pipeline import Pipeline
 from daskrun.pipeline.snapshot import Snapshot
 from daskrun.storage.durable import sync_data, sync_folder
-from daskrun.storage.private import ABANDONED, PrivateFiles
+from daskrun.storage.private import ABANDONED
 from daskrun.workspace.workspace import PIPELINES, workspace_problems
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class PublishedPipeline(OriginalClass):
                 f"{LAYOUT}. Use the version that published it, or publish it again."
             )
         steps = steps_from_plain(self._definition(), self.workspace)
-        folder = _folder(self.workspace, self.id) / CODE
+        folder = self.workspace.file(f"{PIPELINES}/{self.id}/{CODE}")
         for number, (step, kept) in enumerate(zip(steps, record["code"], strict=True)):
             step.code = _kept_code(folder / str(number), kept)
         return Pipeline(self.workspace, steps)
@@ -177,7 +177,7 @@ class PublishedPipeline(OriginalClass):
 
     def _definition(self) -> dict[str, Any]:
         if "private" in self._record:
-            files = PrivateFiles(self.workspace.private_folder)
+            files = self.workspace.private
             return files.read(self._record["private"])
         return dict(self._record["definition"])
 
@@ -199,13 +199,14 @@ def publish(
     _sweep(workspace)
     new = str(uuid.uuid4())
     folder = _folder(workspace, new)
-    files, private = PrivateFiles(workspace.private_folder), ""
+    files, private = workspace.private, ""
     try:
         codes = [each.code for each in checked]
         for number, code in enumerate(codes):
             code.copy(folder / CODE / str(number))
         _sync(folder)
-        secret = has_secret(plain) or _has_variables(plain)
+        workspace.publish(f"{PIPELINES}/{new}")
+        secret = has_secret(plain) or (workspace.private.keeps and _has_variables(plain))
         private = files.keep(plain) if secret else ""
         value = {
             "layout": LAYOUT,
@@ -221,7 +222,7 @@ def publish(
         # Last: it is published once this is there.
         workspace.records.create(PIPELINES, new, value, 1)
     except BaseException as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        workspace.discard(f"{PIPELINES}/{new}")
         files.remove(private)
         if isinstance(error, OSError) and not isinstance(error, StorageError):
             raise StorageError(f"can't keep the pipeline in {folder}: {error}") from error

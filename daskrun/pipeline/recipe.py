@@ -103,6 +103,7 @@ class Recipe:
             write_whole(folder.path / FILE, data, mode=0o600)
         except OSError as error:
             raise StorageError(f"can't write {folder.path / FILE}: {error}") from error
+        folder.push()
 
     @classmethod
     def load(cls, folder: RunFolder, workspace: Workspace) -> Recipe:
@@ -129,7 +130,7 @@ class Recipe:
             store=_store(output["datastore"], workspace) if output else None,
             path=output["path"] if output else "",
             target=target,
-            context={**value["context"], "workspace": str(workspace.folder)},
+            context={**value["context"], "workspace": workspace.location},
             after=tuple(value["after"]),
             side_inputs=tuple(side_inputs),
             outputs=tuple(

@@ -23,12 +23,11 @@ from daskrun.pipeline.recipe import AGAIN, Recipe
 from daskrun.pipeline.since import as_begun
 from daskrun.pipeline.target import NOT_INLINE, find_target, inline_note
 from daskrun.workspace.compute import ComputeTarget
-from daskrun.workspace.run_folder import STORY, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from daskrun.storage.lock import RunLock
+    from daskrun.workspace.run_folder import Held, RunFolder
     from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")
@@ -59,7 +58,7 @@ SECRET = frozenset({"environment_variables"})
 """Settings whose values are not shown."""
 
 
-def hold(folder: RunFolder) -> RunLock:
+def hold(folder: RunFolder) -> Held:
     """Take the lock of a pipeline's run, which nobody may be driving.
 
     Raises
@@ -77,7 +76,7 @@ def hold(folder: RunFolder) -> RunLock:
 
 def make_driver(
     folder: RunFolder,
-    held: RunLock,
+    held: Held,
     workspace: Workspace,
     *,
     retry_failed: bool = False,
@@ -128,8 +127,8 @@ def make_driver(
 
 def _unfinished_steps(folder: RunFolder) -> list[RunFolder]:
     """Give the runs of the steps that are not Completed, in their order."""
-    steps = [RunFolder(folder.path.parent / name) for name in folder.story()["steps"]]
-    missing = [each.id for each in steps if not (each.path / STORY).is_file()]
+    steps = [folder.sibling(name) for name in folder.story()["steps"]]
+    missing = [each.id for each in steps if not each.is_run]
     if missing:
         raise ResumeError(
             f"run {folder.id} can't go on: it was interrupted while it was being submitted, before "
@@ -201,7 +200,7 @@ def _again(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bool
     """Plan a step again where that can be done, and see that the plan is what it was."""
     recipe.prepare_output(folder.id)
     step = StepToRun(folder, recipe, target, None, resumed=True, retry_failed=retry_failed)
-    before = [RunFolder(folder.path.parent / name) for name in recipe.after]
+    before = [folder.sibling(name) for name in recipe.after]
     if any(each.last_state()["status"] != RunStatus.COMPLETED.value for each in before):
         return step
     try:

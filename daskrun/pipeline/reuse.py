@@ -20,8 +20,8 @@ from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.run_output import find_output, outputs_of
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.model import used_models
-from daskrun.workspace.run_folder import REUSE, STORY, RunFolder
+from daskrun.workspace.model import USED, used_models
+from daskrun.workspace.run_folder import REUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.changes import ListedPlan
     from daskrun.pipeline.inputs import AnyDataset
     from daskrun.pipeline.recipe import Recipe
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")
@@ -89,7 +90,7 @@ def decide(workspace: Workspace, folder: RunFolder, recipe: Recipe, request: Ste
         found = _decision(workspace, folder, recipe, identity, models)
     noted = asdict(found)
     if found.run_id is not None:
-        noted["outputs"] = outputs_of(RunFolder(workspace.runs_folder / found.run_id))
+        noted["outputs"] = outputs_of(workspace.run_folder(found.run_id))
     write_whole(folder.path / REUSE, json.dumps(noted).encode())
     return found
 
@@ -130,7 +131,7 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
 
 def reused_report(workspace: Workspace, run_id: str) -> Report:
     """Tell the report of an earlier run as that of one that uses its output."""
-    earlier = RunFolder(workspace.runs_folder / run_id).report() or {}
+    earlier = workspace.run_folder(run_id).report() or {}
     counts = {
         name: earlier.get(name, 0) for name in ("succeeded", "items", "items_succeeded", "failed")
     }
@@ -214,9 +215,9 @@ def _completed(
     for number in reversed(records.numbers(RECORDS, name)):
         with suppress(DaskrunError):  # removed meanwhile
             record = records.get(RECORDS, name, number)
-            folder = RunFolder(workspace.runs_folder / record["run"])
+            folder = workspace.run_folder(record["run"])
             # Its end is noted after it was: the process may have been killed between.
-            if (folder.path / STORY).is_file() and _is_completed(folder):
+            if folder.is_run and _is_completed(folder):
                 yield folder.id, record["outputs"]
 
 
@@ -227,8 +228,8 @@ def _stale(
     models: Mapping[str, Mapping[str, str]],
 ) -> dict[str, list[str]]:
     """Say what has changed since a run of the same identity: its output, or models it used."""
-    folder = RunFolder(workspace.runs_folder / run_id)
-    found = {}
+    folder, found = workspace.run_folder(run_id), {}
+    folder.fetch(USED)
     try:
         same = _output_digests(workspace, folder) == outputs
         wrong = [] if same else ["what it wrote has been changed since"]
@@ -262,13 +263,13 @@ def _nearest(
     workspace: Workspace, folder: RunFolder, step: str
 ) -> tuple[RunFolder | None, dict[str, Any]]:
     """Give the newest completed run of a step of that name, and its identity."""
-    files = workspace.runs_folder.glob(f"*-{step}/{IDENTITY}")
-    for file in sorted(files, reverse=True):
-        each = RunFolder(file.parent)
+    ids = (run_id for run_id in workspace.run_ids() if run_id.endswith(f"-{step}"))
+    for each in map(workspace.run_folder, sorted(ids, reverse=True)):
         with suppress(DaskrunError, OSError, ValueError):  # removed meanwhile, or damaged
             others = each.id != folder.id and each.story()["name"] == step
             if others and _is_completed(each):
-                return each, json.loads(file.read_bytes())
+                each.fetch(IDENTITY)
+                return each, json.loads((each.path / IDENTITY).read_bytes())
     return None, {}
 
 

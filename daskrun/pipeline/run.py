@@ -93,9 +93,9 @@ class StepRun(SubmittedRun):
     def _reason(self) -> str:
         reason = self.sentence.rstrip()
         first = self._state.first_error()
-        logs = self._state.folder.logs
+        errors = self.place_of("logs/job_error.txt")
         stop = "" if reason.endswith((".", "?", "!")) else "."
-        reason = f"{reason}{stop} Each error with its traceback: {logs / 'job_error.txt'}"
+        reason = f"{reason}{stop} Each error with its traceback: {errors}"
         reason = f"{reason}\n{self.way_on}"
         text = first["text"].strip() if first is not None else ""
         return f"{reason}\n\nThe first of them:\n{text}" if text else reason

@@ -11,12 +11,12 @@ from daskrun.data.protocols import shown_url
 from daskrun.errors import DaskrunError, NameNotFoundError
 from daskrun.pipeline.data import PortDataReference
 from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from daskrun.pipeline.data import StepOutput
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 
@@ -117,5 +117,5 @@ class RunOutputPlace:
         return found.datastore.url("/".join(p for p in (found.path_on_datastore, relative) if p))
 
     def _reference(self) -> PortDataReference:
-        folder = RunFolder(self.workspace.runs_folder / self.run_id)
+        folder = self.workspace.run_folder(self.run_id)
         return find_output(self.workspace, folder, self.name, "")

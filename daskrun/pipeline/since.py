@@ -20,10 +20,10 @@ from daskrun.core.report import RunStatus
 from daskrun.data.protocols import shown_url
 from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.errors import SettingsError, StorageError
+from daskrun.pipeline.changes import FOLDER as LISTINGS
 from daskrun.pipeline.changes import keep_table, read_tables
 from daskrun.pipeline.submitted import SubmittedRun
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.run_folder import STORY, RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from daskrun.data.paths import PathTable
     from daskrun.data.plan import FilePlan
     from daskrun.pipeline.prepare import PreparedStep
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 LEFT_OUT = "since"
@@ -79,8 +80,8 @@ def earlier_run(workspace: Workspace, since: object) -> RunFolder:
         run_id = since
     else:
         raise _wrong(f"since={since!r} is no run. Write since=run, or its id.")
-    folder = RunFolder(workspace.runs_folder / run_id)
-    if "/" in run_id or not (folder.path / STORY).is_file():
+    folder = workspace.run_folder(run_id)
+    if "/" in run_id or not folder.is_run:
         raise _wrong(
             f"since={run_id!r}: {workspace!r} has no such run. Its runs: "
             "Experiment(ws, name).get_runs()."
@@ -114,8 +115,7 @@ def without_processed(prepared: Sequence[PreparedStep], earlier: RunFolder) -> l
     SettingsError
         The earlier run has no step of a name, or an input is no files; all problems at once.
     """
-    runs = earlier.path.parent
-    folders = [RunFolder(runs / name) for name in earlier.story()["steps"]]
+    folders = [earlier.sibling(name) for name in earlier.story()["steps"]]
     by_name = {folder.story()["name"]: folder for folder in folders}
     problems = [text for each in prepared for text in _problems(each, earlier.id, by_name)]
     if problems:
@@ -242,7 +242,8 @@ class Processed:
         """
         found, made_by, reuse = cls(), folder, folder.reuse()
         if reuse is not None and reuse["run_id"] is not None:  # its output is that run's
-            made_by = RunFolder(folder.path.parent / reuse["run_id"])
+            made_by = folder.sibling(reuse["run_id"])
+        folder.fetch(LEFT_OUT)
         if (folder.path / LEFT_OUT).is_dir():
             found.add(folder, LEFT_OUT)
         try:
@@ -258,6 +259,7 @@ class Processed:
     def add(self, folder: RunFolder, kind: str = "") -> None:
         """Take in files that are kept in a step run's folder, but for those that failed."""
         failed = []
+        folder.fetch(kind or LISTINGS, FAILED)
         if not kind and (folder.path / FAILED).exists():
             failed = json.loads((folder.path / FAILED).read_bytes())
         for number, head, table in read_tables(folder.path, kind):

@@ -116,8 +116,10 @@ class LiveState:
         try:
             self.folder.write_report(asdict(report))
         except (DaskrunError, OSError) as error:
-            where = self.folder.path
-            logger.warning("run %s: its report can't be kept in %s: %s", where.name, where, error)
+            where = self.folder.shown()
+            logger.warning(
+                "run %s: its report can't be kept in %s: %s", self.folder.id, where, error
+            )
         self.enter(report.status, report.sentence)
 
     def give_up(self, sentence: str) -> None:

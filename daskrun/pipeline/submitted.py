@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.run import PipelineRun, StepRun
     from daskrun.pipeline.state import RunState
     from daskrun.workspace.compute import ComputeTarget
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 LOG_BYTES = 1 << 20
@@ -71,8 +72,17 @@ class SubmittedRun(FolderRun):
 
     @property
     def folder(self) -> Path:
-        """Where everything that is known of it is kept."""
+        """Where everything that is known of it is kept; what a URL has is brought here."""
+        self._state.folder.fetch()
         return self._state.folder.path
+
+    @property
+    def _kept(self) -> RunFolder:
+        return self._state.folder
+
+    def place_of(self, name: str = "") -> str:
+        """Give the path or URL of a file or folder among what is kept of it."""
+        return self._state.folder.shown(name)
 
     @property
     def way_on(self) -> str:
@@ -205,7 +215,7 @@ class SubmittedRun(FolderRun):
             "story": folder.story(),
             "states": folder.states(),
             "report": folder.report(),
-            "logs": str(folder.logs),
+            "logs": folder.shown("logs"),
         }
 
     def get_details_with_logs(self) -> dict[str, Any]:
@@ -215,7 +225,8 @@ class SubmittedRun(FolderRun):
         megabyte is given.
         """
         found = {}
-        for folder in dict.fromkeys((self.folder, *(step.folder for step in self._steps()))):
+        for each in {run.id: run for run in (self, *self._steps())}.values():
+            folder = each.folder
             for file in sorted(folder.glob("logs/**/*")):
                 if file.is_file():
                     found[file.relative_to(folder.parent).as_posix()] = _end_of(file)
@@ -241,7 +252,7 @@ class SubmittedRun(FolderRun):
         deadline = None if timeout is None else time.monotonic() + timeout
         if display is not None:
             for step in self._steps():
-                display.say(f"run {step.id}, logs in {step.folder / 'logs'}")
+                display.say(f"run {step.id}, logs in {step.place_of('logs')}")
         while True:
             left = lifetime.POLL if deadline is None else deadline - time.monotonic()
             ended = self.ended_within(max(0.0, min(lifetime.POLL, left)))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
+    from daskrun.storage.segments import Segments
+
 # Only ASCII comes out, a lone surrogate as its escape: any text can be written and is read back as
 # it was. Records are trees: looking for circles would cost a sixth more.
 _encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
@@ -46,6 +48,8 @@ class Journal:
         A file that doesn't exist yet; :meth:`open` continues one that does.
     continue_at
         Bytes of an existing file that are whole records, as :meth:`open` finds them.
+    segments
+        Keep what is in the file behind a URL too: a record counts once it is in both.
 
     Raises
     ------
@@ -64,8 +68,11 @@ class Journal:
     [{'index': 0}]
     """
 
-    def __init__(self, path: Path, *, continue_at: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, continue_at: int | None = None, segments: Segments | None = None
+    ) -> None:
         self.path = path
+        self._segments = segments
         self._buffer: list[bytes] = []
         self._lock = threading.Lock()
         self._broken = ""
@@ -81,11 +88,13 @@ class Journal:
             ) from error
         except OSError as error:
             raise StorageError(f"can't open the journal {path}: {error}") from error
+        if segments is not None and continue_at is not None:
+            segments.cut(continue_at)
 
     @classmethod
-    def open(cls, path: Path) -> Journal:
+    def open(cls, path: Path, segments: Segments | None = None) -> Journal:
         """Continue an existing journal; what follows its last whole record is cut off first."""
-        return cls(path, continue_at=Journal.passed_over(path).at)
+        return cls(path, continue_at=Journal.passed_over(path).at, segments=segments)
 
     @staticmethod
     def passed_over(path: Path) -> PassedOver:
@@ -185,6 +194,9 @@ class Journal:
             # The kernel reports a lost page once and then calls it clean: a second try would lie.
             self._broken = explained(f"can't write the journal {self.path}", error)
             raise StorageError(self._broken) from error
+        if self._segments is not None:
+            # Where it fails, the next try writes the same bytes here and there.
+            self._segments.put(self._end, data)
 
 
 def _whole_lines(file: BufferedReader) -> Iterator[tuple[int, bytes]]:

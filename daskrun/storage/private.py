@@ -7,9 +7,9 @@ import os
 import re
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from daskrun.errors import StorageError
+from daskrun.errors import SettingsError, StorageError
 from daskrun.storage.durable import sync_folder, write_whole
 
 if TYPE_CHECKING:
@@ -19,6 +19,66 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[0-9a-f]{32}\.json", re.ASCII)
 ABANDONED = 24 * 3600
 """Seconds after which a file that no record names is taken for a killed process's."""
+
+
+class Private(Protocol):
+    """Where a workspace keeps secrets, if it does."""
+
+    keeps: bool
+    """Whether it does."""
+
+    def keep(self, value: dict[str, Any]) -> str:
+        """Keep a value, and give the name that it is read by."""
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Give what was kept."""
+
+    def remove(self, name: str) -> None:
+        """Remove a value, if it is there."""
+
+    def sweep(self, known: Callable[[], Collection[str]]) -> None:
+        """Remove what no record names."""
+
+
+class NoSecrets:
+    """In the place of :class:`PrivateFiles` where whoever may read records could read all.
+
+    Examples
+    --------
+    >>> NoSecrets("s3://bucket/ws").keeps
+    False
+    """
+
+    keeps = False
+
+    def __init__(self, shown: str) -> None:
+        self._shown = shown
+
+    def keep(self, value: dict[str, Any]) -> NoReturn:  # noqa: ARG002
+        """Refuse.
+
+        Raises
+        ------
+        SettingsError
+            Always.
+        """
+        problem = (
+            f"{self._shown} is behind a URL and keeps no secrets: whoever may read it could read "
+            "them. Write daskrun.EnvironmentVariable('NAME') in the place of each, or leave them "
+            "out where the store finds its credentials itself. For a URL with a password or query "
+            "register a datastore."
+        )
+        raise SettingsError("workspace", [problem])
+
+    def read(self, name: str) -> NoReturn:
+        """Say that there is none; see :meth:`keep`."""
+        raise StorageError(f"{self._shown} keeps no secrets, and {name!r} is to be one.")
+
+    def remove(self, name: str) -> None:
+        """Nothing is there."""
+
+    def sweep(self, known: Callable[[], Collection[str]]) -> None:
+        """Nothing is there."""
 
 
 class PrivateFiles:
@@ -39,6 +99,8 @@ class PrivateFiles:
     >>> oct(files.folder.stat().st_mode & 0o777)
     '0o700'
     """
+
+    keeps = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -94,6 +94,17 @@ class S3Folder(UrlFolder):
     def _put(self, name: str, data: bytes) -> None:
         self.call("put_object", name, Body=data)
 
+    def _create(self, name: str, data: bytes) -> None:
+        mark = f"{random.getrandbits(128):032x}"
+        try:
+            self.call("put_object", name, Body=data, Metadata={MARK: mark}, IfNoneMatch="*")
+        except OSError as error:
+            if not _is_taken(error):
+                raise
+            # S3 may have done it and not been heard: then a try that s3fs made by itself meets it.
+            if not self.has_mark(name, mark):
+                raise FileExistsError(self.shown(name)) from error
+
     def _read(self, ranges: Sequence[Range]) -> list[Any]:
         names, starts, stops = zip(*ranges, strict=True)
         paths = [self.path(name) for name in names]
@@ -117,6 +128,16 @@ class S3Folder(UrlFolder):
             for error in answer.get("Errors", ()):
                 raise OSError(f"{error.get('Key')}: {error.get('Code')} {error.get('Message')}")
         self.system.invalidate_cache()
+
+
+def _is_taken(error: BaseException | None) -> bool:
+    """Whether S3 refused to create an object because there is one of its name."""
+    while error is not None:
+        response = getattr(error, "response", None)
+        if isinstance(response, dict):
+            return bool(response.get("Error", {}).get("Code") == "PreconditionFailed")
+        error = error.__cause__
+    return False
 
 
 class Multipart:

@@ -66,6 +66,19 @@ class UrlFolder:
         """Put a new object, whole."""
         self.patiently(f"write {self.shown(name)}", lambda: self._put(name, data))
 
+    def create(self, name: str, data: bytes) -> None:
+        """Put an object whose name is free: of all who try at once, one succeeds.
+
+        Raises
+        ------
+        FileExistsError
+            It isn't.
+        StorageError
+            The store can't do that, or fails.
+        """
+        what = f"write {self.shown(name)}"
+        self.patiently(what, lambda: self._create(name, data), plain=True)
+
     def put_file(self, name: str, file: IO[bytes], size: int) -> None:
         """Put the first ``size`` bytes of a file as a new object, a block in memory at a time."""
         file.seek(0)
@@ -104,6 +117,20 @@ class UrlFolder:
                 )
         return found
 
+    def read_whole(self, name: str) -> bytes:
+        """Read an object.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is none of that name.
+        """
+
+        def read() -> bytes:
+            return bytes(self.system.cat_file(self.path(name)))
+
+        return self.patiently(f"read {self.shown(name)}", read, plain=True)
+
     def exists(self, name: str) -> bool:
         """Tell whether there is an object of a name."""
         return self.patiently(f"look at {self.shown(name)}", lambda: self._exists(name))
@@ -114,12 +141,35 @@ class UrlFolder:
 
     def sizes(self, below: str = "") -> dict[str, int]:
         """List all objects of the folder, or of one in it, as :meth:`names` does, with sizes."""
-        base = self.path(below) if below else self._base
+        return {name: int(each["size"]) for name, each in self._listed(below).items()}
 
-        def find() -> dict[str, int]:
+    def versions(self, below: str = "") -> dict[str, str]:
+        """List as :meth:`names` does, with texts that change when an object is put again."""
+        return {name: _version(each) for name, each in self._listed(below).items()}
+
+    def folders(self, below: str) -> list[str]:
+        """Give the names of the folders in one of the folder, sorted; not of what is in them."""
+
+        def look() -> list[dict[str, Any]]:
+            self.system.invalidate_cache()
+            found: list[dict[str, Any]] = self.system.ls(self.path(below), detail=True)
+            return found
+
+        try:
+            found = self.patiently(f"list {self.shown(below)}", look, plain=True)
+        except FileNotFoundError:
+            return []
+        paths = (str(each["name"]).rstrip("/") for each in found if each["type"] == "directory")
+        return sorted(path.rpartition("/")[2] for path in paths)
+
+    def _listed(self, below: str) -> dict[str, dict[str, Any]]:
+        """Give what the store tells of each object, by its name relative to ``below``, sorted."""
+        base = self.path(below)
+
+        def find() -> dict[str, dict[str, Any]]:
             self.system.invalidate_cache()
             found = self.system.find(base, detail=True)
-            return {path[len(base) + 1 :]: int(found[path]["size"]) for path in sorted(found)}
+            return {path[len(base) + 1 :]: found[path] for path in sorted(found)}
 
         try:
             return self.patiently(f"list {self.shown(below)}", find, plain=True)
@@ -186,12 +236,16 @@ class UrlFolder:
     # what subclasses know better
 
     def path(self, name: str) -> str:
-        """Give the file system's own path of a name."""
-        return f"{self._base}/{name}"
+        """Give the file system's own path of a name; of ``""`` that is the folder's."""
+        return f"{self._base}/{name}" if name else self._base
 
     def _put(self, name: str, data: bytes) -> None:
         self.make_room(name)
         self.system.pipe_file(self.path(name), data)
+
+    def _create(self, name: str, data: bytes) -> None:
+        self.make_room(name)
+        self.system.pipe_file(self.path(name), data, mode="create")
 
     def make_room(self, name: str) -> None:
         """Make the folder of a name, where the store has such things."""
@@ -225,6 +279,12 @@ class UrlFolder:
                 self.system.rm_file(self.path(name))
             except FileNotFoundError:
                 continue
+
+
+def _version(found: Mapping[str, Any]) -> str:
+    """Tell one version of an object from another, by what its store says of it."""
+    marks = (found.get(key) for key in ("ETag", "etag", "LastModified", "mtime", "created"))
+    return f"{found['size']} {next((mark for mark in marks if mark is not None), '')}"
 
 
 def is_flat(system: Any) -> bool:

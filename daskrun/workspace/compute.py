@@ -122,9 +122,9 @@ class ComputeTarget(OriginalClass):
             address = reachable if reachable and not reachable.startswith("inproc") else None
         value = {"type": "Dask", "address": address, "created": time.time()}
         workspace.records.create(KIND, name, value)
-        _attached.pop((str(workspace.folder), name), None)
+        _attached.pop((workspace.location, name), None)
         if cluster is not None:
-            _attached[str(workspace.folder), name] = cluster
+            _attached[workspace.location, name] = cluster
         return ComputeTarget(workspace, name)
 
     def __repr__(self) -> str:
@@ -193,7 +193,7 @@ class ComputeTarget(OriginalClass):
     def delete(self) -> None:
         """Forget the target; the cluster itself is left alone."""
         self.workspace.records.delete(KIND, self.name)
-        _attached.pop((str(self.workspace.folder), self.name), None)
+        _attached.pop((self.workspace.location, self.name), None)
 
 
 class AmlCompute(ComputeTarget):
@@ -257,7 +257,7 @@ class DaskCompute(ComputeTarget):
         ComputeTargetException
             It was attached as an object, by another process, and has no address.
         """
-        attached = _attached.get((str(self.workspace.folder), self.name))
+        attached = _attached.get((self.workspace.location, self.name))
         target = attached if attached is not None else self._record["address"]
         if target is None:
             raise ComputeTargetException(

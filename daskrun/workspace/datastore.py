@@ -11,10 +11,9 @@ from daskrun.core.original import OriginalClass
 from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
-from daskrun.storage.private import PrivateFiles
 from daskrun.workspace import transfer
 from daskrun.workspace.options import EnvironmentVariable, KeptOptions, keep
-from daskrun.workspace.workspace import DEFAULT_DATASTORE
+from daskrun.workspace.workspace import DATASTORE, DEFAULT_DATASTORE
 
 if TYPE_CHECKING:
     import os
@@ -60,11 +59,12 @@ class Datastore(OriginalClass):
         if record is not None:
             value = record[1]
         elif self.name == DEFAULT_DATASTORE:
-            value = {"root": str(workspace.folder / "datastore")}
+            root, options = f"{workspace.location}/{DATASTORE}", workspace.storage_options
+            value = {"root": root, "storage_options": options}
         else:
             kind = "datastore" if name is not None else "default datastore"
             raise NameNotFoundError(kind, self.name, Datastore.names(workspace))
-        self._kept = KeptOptions(self.name, value, PrivateFiles(workspace.private_folder))
+        self._kept = KeptOptions(self.name, value, workspace.private)
 
     @staticmethod
     def get(workspace: Workspace, datastore_name: str) -> Datastore:
@@ -354,7 +354,7 @@ class Datastore(OriginalClass):
         files = self.workspace.records.values_of(KIND, [self.name], "private")
         self.workspace.records.delete(KIND, self.name)
         for file in files:
-            PrivateFiles(self.workspace.private_folder).remove(file)
+            self.workspace.private.remove(file)
 
     def missing_package(self) -> str | None:
         """Say what must be installed before it can be used, None where nothing is missing."""
@@ -382,7 +382,7 @@ def _register(
         )
         raise SettingsError("datastore", [problem])
     workspace.records.numbers(KIND, name)  # refuses a name that can't be one
-    files = PrivateFiles(workspace.private_folder)
+    files = workspace.private
     before = workspace.records.latest(KIND, name)
     record = keep(root, options, files)
     try:

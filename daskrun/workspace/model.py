@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,10 @@ from daskrun.core.original import OriginalClass
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
+from daskrun.storage.mirror import bring_whole
 from daskrun.storage.records import wrong_name
+from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.urls import is_url
 from daskrun.workspace.model_files import copy_in, copy_out, sweep
 
 if TYPE_CHECKING:
@@ -82,7 +85,7 @@ class Model(OriginalClass):
         if wanted is None:
             _note_used(self.name, workspace.records.numbers(KIND, self.name))
         self.version, value = _record(workspace, self.name, wanted, tags)
-        self._path = workspace.folder / str(value["path"])
+        self._place = str(value["path"])
         self.tags: dict[str, str] = dict(value.get("tags", {}))
         self.properties: dict[str, str] = dict(value.get("properties", {}))
         self.description: str | None = value.get("description")
@@ -99,7 +102,7 @@ class Model(OriginalClass):
     @property
     def path(self) -> Path:
         """The file if a file was registered, else the folder."""
-        return self._path
+        return self.workspace.file(self._place)
 
     @staticmethod
     def register(
@@ -141,10 +144,12 @@ class Model(OriginalClass):
             "description": description,
             "created": time.time(),
         }
+        kept = stored.parent.relative_to(workspace.folder).as_posix()
         try:
+            workspace.publish(kept)
             version = records.create(KIND, model_name, value)
         except BaseException:
-            shutil.rmtree(stored.parent, ignore_errors=True)
+            workspace.discard(kept)
             raise
         return Model(workspace, model_name, version)
 
@@ -214,7 +219,8 @@ class Model(OriginalClass):
         if values is not None and "models" in values:
             if version is None:
                 _note_used(model_name, map(int, values["models"].get(model_name, ())))
-            return _path_in_run(values["models"], model_name, version)
+            path = _path_in_run(values["models"], model_name, version)
+            return path if not is_url(path) else str(_brought(path, values))
         from daskrun.workspace.workspace import Workspace  # not needed in a script process
 
         workspace = Workspace.find()
@@ -242,22 +248,23 @@ class Model(OriginalClass):
         StorageError
             It can't be copied.
         """
-        target = Path(target_dir).expanduser() / self._path.name
-        copy_out(self._path, target, exist_ok)
+        source = self.path
+        target = Path(target_dir).expanduser() / source.name
+        copy_out(source, target, exist_ok)
         return str(target)
 
     def delete(self) -> None:
         """Remove this version of the model, with its files; its number is not given again."""
         if self.workspace.records.delete_one(KIND, self.name, self.version):
-            shutil.rmtree(self._path.parent, ignore_errors=True)
+            self.workspace.discard(self._place.rpartition("/")[0])
 
 
 def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """Give the path of every version of every model, as script processes are told them."""
+    """Give the path or URL of every version of every model, as script processes are told them."""
     found: dict[str, dict[str, str]] = {}
     names = workspace.records.names(KIND)
     for model in (each for name in names for each in _versions(workspace, name)):
-        found.setdefault(model.name, {})[str(model.version)] = str(model.path)
+        found.setdefault(model.name, {})[str(model.version)] = workspace.file_location(model._place)
     return found
 
 
@@ -291,6 +298,15 @@ def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: in
         known = [f"{name}:{number}" for number in sorted(versions)]
         raise NameNotFoundError("model", f"{name}:{version}", known)
     return versions[wanted]
+
+
+def _brought(url: str, values: Mapping[str, Any]) -> Path:
+    """Bring a model to this machine, where all runs of this user find it from then on."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "daskrun", "models")
+    folder = open_url_folder(url, values.get("workspace_options", {}))
+    target = cache / blake2b(url.encode(), digest_size=16).hexdigest() / url.rpartition("/")[2]
+    bring_whole(folder, target)
+    return target
 
 
 def _asked(name: object, version: object, given_id: object, tags: object) -> tuple[str, int | None]:

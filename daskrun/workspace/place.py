@@ -18,10 +18,6 @@ CONFIG = "config.json"
 
 def local(path: str | os.PathLike[str] | None) -> Path:
     """Give the absolute folder that ``path`` means."""
-    if isinstance(path, str) and "://" in path:
-        raise WorkspaceError(
-            f"path={path!r} is a URL. A workspace is a local folder: write its path."
-        )
     return Path.cwd() if path is None else Path(path).expanduser().resolve()
 
 

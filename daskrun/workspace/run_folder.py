@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from daskrun.errors import StorageError
 from daskrun.storage.durable import write_whole
@@ -12,8 +13,7 @@ from daskrun.storage.records import Records
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from daskrun.storage.lock import RunLock
+    from types import TracebackType
 
 STORY = "run.json"
 REPORT = "report.json"
@@ -26,11 +26,30 @@ CANCEL = "cancel.json"
 """There while another process wants the one that drives the run to end it."""
 
 
+class Held(Protocol):
+    """That this process drives a run, until it is closed; a context manager."""
+
+    def close(self) -> None:
+        """Let others drive it; may be called again."""
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+
+
 class RunFolder:
     """A run as it is kept on disk; copied elsewhere, the folder still tells all of it.
 
     ``run.json`` says what was asked, ``states/<n>.json`` each state with its time, ``report.json``
-    how it ended, ``logs/`` the rest.
+    how it ended, ``logs/`` the rest. What :class:`~daskrun.workspace.url_run.UrlRun` does
+    otherwise, since its folder is a copy of what is behind a URL, is nothing here.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,9 +57,8 @@ class RunFolder:
         # The folder's own name is the record's kind, so that states are kept inside the folder.
         self._records = Records(path.parent)
 
-    @staticmethod
-    def create(path: Path, story: dict[str, Any]) -> RunFolder:
-        """Make the folder of a new run.
+    def create(self, story: dict[str, Any]) -> None:
+        """Make the folder of a new run, which others may drive.
 
         It is a run's for others once it has its ``run.json``, which comes last.
 
@@ -49,30 +67,58 @@ class RunFolder:
         StorageError
             It can't be made, or is there already.
         """
-        folder, held = RunFolder.create_driven(path, story)
-        held.close()
-        return folder
+        self.begin(story).close()
 
-    @staticmethod
-    def create_driven(path: Path, story: dict[str, Any]) -> tuple[RunFolder, RunLock]:
+    def begin(self, story: dict[str, Any]) -> Held:
         """Make the folder of a new run, and give the lock that says that this process drives it.
 
         There is no moment at which others see the run and not who drives it.
         """
-        folder, held = RunFolder(path), None
+        held = None
         try:
-            path.mkdir(parents=True)
-            folder.logs.mkdir()
-            held = folder.drive()
-            folder.add_state("NotStarted")
-            write_whole(path / STORY, _encode(story))
+            self.path.mkdir(parents=True)
+            self.logs.mkdir()
+            held = self.drive()
+            self.add_state("NotStarted")
+            write_whole(self.path / STORY, _encode(story))
         except BaseException as error:
             if held is not None:
                 held.close()
             if isinstance(error, OSError) and not isinstance(error, StorageError):
-                raise StorageError(f"can't make the run's folder {path}: {error}") from error
+                raise StorageError(f"can't make the run's folder {self.path}: {error}") from error
             raise
-        return folder, held
+        return held
+
+    @property
+    def url(self) -> str:
+        """Where it is kept, ``""`` where that is :attr:`path` alone."""
+        return ""
+
+    def sibling(self, run_id: str) -> RunFolder:
+        """Give the folder of another run of the workspace."""
+        return RunFolder(self.path.parent / run_id)
+
+    def shown(self, name: str = "") -> str:
+        """Give the place of a file in it, as messages show it: one that is there tomorrow."""
+        return str(self.path / name)
+
+    def fetch(self, *names: str) -> None:
+        """Have what others have written of it in :attr:`path`, or only some files and folders."""
+
+    def push(self) -> None:
+        """Have what was written to :attr:`path` where others find it."""
+
+    def remove(self) -> None:
+        """Remove all of it.
+
+        Raises
+        ------
+        OSError
+            It can't be removed whole.
+        """
+        # Without that it is no run's: nobody sees a part of one.
+        (self.path / STORY).unlink(missing_ok=True)
+        shutil.rmtree(self.path)
 
     @property
     def id(self) -> str:
@@ -83,6 +129,11 @@ class RunFolder:
     def logs(self) -> Path:
         """Where its logs are."""
         return self.path / "logs"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether there is a run, and all of its folder was made."""
+        return (self.path / STORY).is_file()
 
     def story(self) -> dict[str, Any]:
         """Give what was asked.
@@ -155,7 +206,7 @@ class RunFolder:
         """Remove what :meth:`ask_to_cancel` has left."""
         (self.path / CANCEL).unlink(missing_ok=True)
 
-    def drive(self) -> RunLock:
+    def drive(self) -> Held:
         """Take the lock that says that this process drives the run."""
         from daskrun.storage.lock import RunLock  # needs fcntl, which Windows lacks
 

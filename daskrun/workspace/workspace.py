@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -18,25 +19,33 @@ from daskrun.errors import (
     NameNotFoundError,
     WorkspaceError,
 )
-from daskrun.storage.private import PrivateFiles
+from daskrun.storage.private import NoSecrets, PrivateFiles
 from daskrun.storage.records import Records
-from daskrun.workspace.place import CONFIG, FOLDER, local, make, read_config, start_folder
+from daskrun.storage.shelf import UrlShelf
+from daskrun.storage.urls import is_url, shown_url
+from daskrun.workspace import place, url_place
+from daskrun.workspace.place import CONFIG, FOLDER
 from daskrun.workspace.run_folder import STORY, RunFolder
+from daskrun.workspace.url_run import UrlRun
+from daskrun.workspace.working_copy import RUNS
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from daskrun.data.dataset import FileDataset
     from daskrun.data.protocols import Place
     from daskrun.data.tabular.dataset import TabularDataset
+    from daskrun.storage.private import Private
     from daskrun.workspace.clean import Found
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.datastore import Datastore
     from daskrun.workspace.environment import Environment
     from daskrun.workspace.model import Model
+    from daskrun.workspace.working_copy import WorkingCopy
 
 Thing = TypeVar("Thing")
+DATASTORE = "datastore"
 DEFAULT_DATASTORE = "workspaceblobstore"
 """Name of the datastore every workspace has: its own folder ``datastore``. The original's name."""
 PIPELINES = "pipelines"
@@ -49,7 +58,8 @@ class Workspace(OriginalClass):
     """A folder that holds datastores, models, compute targets, experiments and runs.
 
     Made by :meth:`from_config` or :meth:`create`. Everything in it is a small file that is created
-    whole and never changed, so that any number of processes can use it at once.
+    whole and never changed, so that any number of processes can use it at once. The folder may be
+    behind a URL such as ``s3://bucket/team``, for nodes and users who share no file system.
 
     Examples
     --------
@@ -61,16 +71,34 @@ class Workspace(OriginalClass):
     'workspaceblobstore'
     """
 
-    def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = Path(folder).resolve()
-        """The workspace's own folder."""
-        self.name = str(read_config(self.folder)["name"])
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.copy: WorkingCopy | None = None
+        """Of a workspace behind a URL, what this process has of it."""
+        if isinstance(folder, str) and is_url(folder):
+            self.copy = url_place.opened(folder, storage_options)
+            self.folder = self.copy.folder
+            """The workspace's own folder; of one behind a URL this process's copy of it."""
+            config = url_place.read_config(self.copy)
+            self.records = Records(UrlShelf(self.copy.remote))
+            """What it remembers, as numbered records."""
+        else:
+            url_place.refuse_options(folder, storage_options)
+            self.folder = Path(folder).resolve()
+            config = place.read_config(self.folder)
+            self.records = Records(self.folder)
+        self.name = str(config["name"])
         """The name it was created with."""
-        self.records = Records(self.folder)
-        """What it remembers, as numbered records."""
+        self._created = float(config["created"])
 
     @staticmethod
-    def from_config(path: str | os.PathLike[str] | None = None) -> Workspace:
+    def from_config(
+        path: str | os.PathLike[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Workspace:
         """Find the workspace of a folder, or make one there.
 
         Parameters
@@ -78,23 +106,35 @@ class Workspace(OriginalClass):
         path
             Where to look: a folder, a workspace folder or its ``config.json``; None: the current
             folder. The nearest ``.daskrun`` in it or above it is taken; when there is none,
-            ``<path>/.daskrun`` is created.
+            ``<path>/.daskrun`` is created. Behind a URL only there is looked.
+        storage_options
+            Of a URL: what its file system of fsspec takes, such as ``{"endpoint_url": ...}``. They
+            are kept nowhere: each process gives them, or lets them be found in its environment.
 
         Raises
         ------
         WorkspaceError
             ``path`` isn't there, or the folder can't be used.
         """
-        found = Workspace.find(path)
+        found = Workspace.find(path, storage_options)
         if found is not None:
             return found
-        start = start_folder(path)
+        if isinstance(path, str) and is_url(path):
+            return Workspace.create(url_place.name_of(path), path, storage_options=storage_options)
+        start = place.start_folder(path)
         return Workspace.create(start.name or "workspace", path=start)
 
     @staticmethod
-    def find(path: str | os.PathLike[str] | None = None) -> Workspace | None:
+    def find(
+        path: str | os.PathLike[str] | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Workspace | None:
         """Find a workspace as :meth:`from_config` does, but create none: then give None."""
-        start = start_folder(path)
+        if isinstance(path, str) and is_url(path):
+            url = url_place.found(path, storage_options)
+            return None if url is None else Workspace(url, storage_options)
+        url_place.refuse_options(path, storage_options)
+        start = place.start_folder(path)
         if (start / CONFIG).is_file() and start.name == FOLDER:
             return Workspace(start)
         for folder in (start, *start.parents):
@@ -104,7 +144,10 @@ class Workspace(OriginalClass):
 
     @staticmethod
     def create(
-        name: str, path: str | os.PathLike[str] | None = None, exist_ok: bool = True
+        name: str,
+        path: str | os.PathLike[str] | None = None,
+        exist_ok: bool = True,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> Workspace:
         """Create a workspace in the folder ``<path>/.daskrun``.
 
@@ -113,9 +156,11 @@ class Workspace(OriginalClass):
         name
             Any text that isn't empty.
         path
-            The folder beside which the workspace is kept; None: the current folder.
+            The folder beside which the workspace is kept, or its URL; None: the current folder.
         exist_ok
             Whether a workspace that is there already, under whatever name, is given as it is.
+        storage_options
+            As those of :meth:`from_config`.
 
         Raises
         ------
@@ -127,29 +172,76 @@ class Workspace(OriginalClass):
             raise WorkspaceError(
                 f"name={name!r} is not a name. Write some text, such as name='ws'."
             )
-        folder = local(path) / FOLDER
-        if not (folder / CONFIG).is_file():
-            make(folder, name)
-        elif not exist_ok:
+        if isinstance(path, str) and is_url(path):
+            made, where = url_place.make(path, storage_options, name)
+        else:
+            url_place.refuse_options(path, storage_options)
+            folder = place.local(path) / FOLDER
+            made, where = not (folder / CONFIG).is_file(), str(folder)
+            if made:
+                place.make(folder, name)
+        if not made and not exist_ok:
             raise WorkspaceError(
-                f"path={str(path)!r}: there is a workspace in {folder}. Open it with "
+                f"path={str(path)!r}: there is a workspace in {shown_url(where)}. Open it with "
                 "Workspace.from_config(path), or pass exist_ok=True."
             )
-        return Workspace(folder)
+        return Workspace(where, storage_options)
 
     def __repr__(self) -> str:
-        return f"Workspace(name={self.name!r}, folder={str(self.folder)!r})"
+        return f"Workspace(name={self.name!r}, folder={shown_url(self.location)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Workspace) and other.folder == self.folder
+        return isinstance(other, Workspace) and other.location == self.location
 
     def __hash__(self) -> int:
-        return hash(self.folder)
+        return hash(self.location)
+
+    @property
+    def location(self) -> str:
+        """Its folder's path, or its URL."""
+        return self.copy.url if self.copy is not None else str(self.folder)
+
+    @property
+    def storage_options(self) -> dict[str, Any]:
+        """What fsspec needs to open its URL; may hold secrets."""
+        return dict(self.copy.options) if self.copy is not None else {}
 
     @property
     def runs_folder(self) -> Path:
-        """Holds a folder for each run."""
-        return self.folder / "runs"
+        """Holds a folder for each run; of a workspace behind a URL, what is here of them."""
+        return self.folder / RUNS
+
+    def run_folder(self, run_id: str) -> RunFolder:
+        """Give the folder of a run, which need not be there."""
+        if self.copy is not None:
+            return UrlRun(self.copy, run_id)
+        return RunFolder(self.runs_folder / run_id)
+
+    def run_ids(self) -> list[str]:
+        """Give the ids of all runs, of pipelines and of steps, sorted."""
+        if self.copy is not None:
+            return self.copy.run_ids()
+        return sorted(file.parent.name for file in self.runs_folder.glob(f"*/{STORY}"))
+
+    def file(self, name: str) -> Path:
+        """Give the path of a file or folder of it that nobody changes, such as a model's."""
+        return self.copy.file(name) if self.copy is not None else self.folder / name
+
+    def file_location(self, name: str) -> str:
+        """Give where another machine finds what :meth:`file` gives: a path or URL."""
+        return f"{self.location}/{name}"
+
+    def publish(self, name: str) -> None:
+        """Have a new folder in :attr:`folder` where others find it."""
+        if self.copy is not None:
+            self.copy.publish(name)
+
+    def discard(self, name: str) -> None:
+        """Remove a folder of it."""
+        if self.copy is not None:
+            self.copy.discard(name)
+        else:
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @property
     def datastores(self) -> dict[str, Datastore]:
@@ -257,11 +349,10 @@ class Workspace(OriginalClass):
         NameNotFoundError
             There is none of that id.
         """
-        runs = self.runs_folder
-        known = sorted((file.parent.name for file in runs.glob(f"*/{STORY}")), reverse=True)
+        known = self.run_ids()
         if run_id not in known:
-            raise NameNotFoundError("run", run_id, known)
-        story = RunFolder(runs / run_id).story()
+            raise NameNotFoundError("run", run_id, known[::-1])
+        story = self.run_folder(run_id).story()
         experiment = import_module(EXPERIMENT).Experiment(self, story["experiment"])
         whole = experiment.get_run(story.get("pipeline_run", run_id))
         return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)
@@ -276,25 +367,27 @@ class Workspace(OriginalClass):
         >>> details["name"], details["defaultDatastore"]
         ('trial', 'workspaceblobstore')
         """
-        created = float(read_config(self.folder)["created"])
+        shown = shown_url(self.location)
         return {
-            "id": str(self.folder),
+            "id": shown,
             "name": self.name,
             "type": "daskrun",
-            "location": str(self.folder),
-            "creationTime": datetime.fromtimestamp(created, UTC).isoformat(),
+            "location": shown,
+            "creationTime": datetime.fromtimestamp(self._created, UTC).isoformat(),
             "defaultDatastore": self.default_datastore_name,
-            "storageAccount": str(self.folder / "datastore"),
+            "storageAccount": f"{shown}/{DATASTORE}",
         }
 
     @property
-    def private_folder(self) -> Path:
-        """Where secrets are kept: only this user may read what is in it."""
-        return self.folder / "private"
+    def private(self) -> Private:
+        """Where secrets are kept, that only this user may read; behind a URL none are."""
+        if self.copy is not None:
+            return NoSecrets(repr(self))
+        return PrivateFiles(self.folder / "private")
 
     def sweep_private(self) -> None:
         """Remove what killed processes left in the private folder and no record names."""
-        PrivateFiles(self.private_folder).sweep(self._needed_secrets)
+        self.private.sweep(self._needed_secrets)
 
     def _needed_secrets(self) -> set[str]:
         from daskrun.workspace.datastore import KIND as DATASTORES
@@ -309,12 +402,14 @@ class Workspace(OriginalClass):
     def reference_to(self, named: Any) -> dict[str, str]:
         """Give what a datastore or compute target is found by, also one of another workspace."""
         home = getattr(named, "workspace", self)
-        other = {} if home == self else {"workspace": str(home.folder)}
+        other = {} if home == self else {"workspace": home.location}
         return {"name": named.name, **other}
 
     def home_of(self, reference: dict[str, str]) -> Workspace:
         """Give the workspace that :meth:`reference_to` speaks of."""
-        return Workspace(reference["workspace"]) if "workspace" in reference else self
+        if "workspace" not in reference or reference["workspace"] == self.location:
+            return self
+        return Workspace(reference["workspace"])
 
     def place_of(self, reference: dict[str, str]) -> Place:
         """Give the datastore of a reference; one that is gone says so when it is used."""

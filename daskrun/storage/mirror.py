@@ -1,0 +1,252 @@
+"""A folder here and its like behind a URL: what one writes here is put there, and brought back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskrun.errors import StorageError
+from daskrun.storage.durable import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daskrun.storage.url_folder import UrlFolder
+
+AT_ONCE = 8
+"""Files put or read at once: round trips of tens of milliseconds are hidden, few sockets used."""
+BYTES_A_SECOND = 2**20
+"""A file that grows is put whole each time: one of this size every second, larger ones more
+seldom."""
+Version = tuple[int, int]
+"""Bytes and ``mtime_ns``."""
+
+
+class Mirror:
+    """Keeps a folder behind a URL as it is here. Any thread may call anything.
+
+    Hidden files are left out: they are half written.
+
+    Parameters
+    ----------
+    folder
+        Here; need not be there.
+    remote
+        Its like.
+    leave_out
+        Whether what is at a name is neither put nor brought.
+    """
+
+    def __init__(
+        self, folder: Path, remote: UrlFolder, leave_out: Callable[[str], bool] = lambda _: False
+    ) -> None:
+        self.folder = folder
+        self.remote = remote
+        self._leave_out = leave_out
+        self._lock = threading.RLock()
+        self._put: dict[str, Version] = {}
+        """Which version of each file is there."""
+        self._put_at: dict[str, float] = {}
+        self._brought: dict[str, str] = {}
+        """Which version of each object is here."""
+        self._mine: set[str] = set()
+        """What was put from here, and so is newest here."""
+
+    def put(self, last: str = "", *, all_of_it: bool = True) -> None:
+        """Put every file that is new or changed, and delete there what is gone here.
+
+        Parameters
+        ----------
+        last
+            Names that begin so are put when the others are.
+        all_of_it
+            Whether also large files are put that were put a moment ago.
+
+        Raises
+        ------
+        StorageError
+            The store fails; what could be put is.
+        """
+        with self._lock:
+            here = self._look()
+            now = time.monotonic()
+            changed = [
+                name
+                for name, version in here.items()
+                if self._put.get(name) != version and (all_of_it or self._is_due(name, now))
+            ]
+            late = [name for name in changed if last and name.startswith(last)]
+            self._put_all([name for name in changed if name not in late])
+            self._put_all(late)
+            gone = [name for name in self._put if name not in here]
+            self.remote.delete(gone)
+            for name in gone:
+                del self._put[name]
+
+    def bring(self, *below: str, over: bool) -> None:
+        """Have here what is there of some folders or files.
+
+        Parameters
+        ----------
+        below
+            Their names; none for all.
+        over
+            Whether that goes over what was written here, which then is old: files that are not
+            there are removed too.
+
+        Raises
+        ------
+        StorageError
+            The store or the disk fails.
+        """
+        with self._lock:
+            there: dict[str, str] = {}
+            for name in below or ("",):
+                versions = self.remote.versions(name)
+                # of a single file the store tells under no name
+                there.update(
+                    (f"{name}/{each}".strip("/") if each else name, version)
+                    for each, version in versions.items()
+                )
+            there = {
+                name: version
+                for name, version in there.items()
+                if not self._skips(name) and (over or name not in self._mine)
+            }
+            self._bring_all(
+                [
+                    name
+                    for name, version in there.items()
+                    if self._brought.get(name) != version or not (self.folder / name).exists()
+                ]
+            )
+            self._brought.update(there)
+            if over:
+                self._mine.clear()
+                self._remove([n for n in self._look() if n not in there and _is_below(n, below)])
+
+    def forget(self) -> None:
+        """Delete all there, and here."""
+        with self._lock:
+            self.remote.delete(self.remote.names())
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._put.clear()
+            self._brought.clear()
+
+    def _remove(self, names: list[str]) -> None:
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+            self._brought.pop(name, None)
+            self._put.pop(name, None)
+
+    def _look(self) -> dict[str, Version]:
+        """Give the files that are here."""
+        found: dict[str, Version] = {}
+        for place, folders, names in os.walk(self.folder):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for each in names:
+                name = Path(place, each).relative_to(self.folder).as_posix()
+                if not self._skips(name):
+                    with suppress(FileNotFoundError):
+                        stat = Path(place, each).stat()
+                        found[name] = stat.st_size, stat.st_mtime_ns
+        return found
+
+    def _skips(self, name: str) -> bool:
+        return name.rpartition("/")[2].startswith(".") or self._leave_out(name)
+
+    def _is_due(self, name: str, now: float) -> bool:
+        size = self._put.get(name, (0, 0))[0]
+        return now > self._put_at.get(name, float("-inf")) + size / BYTES_A_SECOND
+
+    def _put_all(self, names: list[str]) -> None:
+        if len(names) < 2:
+            for name in names:
+                self._put_one(name)
+            return
+        with ThreadPoolExecutor(min(AT_ONCE, len(names)), "daskrun-put") as pool:
+            puts = [pool.submit(self._put_one, name) for name in names]
+            trouble = [error for put in puts if (error := put.exception()) is not None]
+        if trouble:
+            raise trouble[0]
+
+    def _put_one(self, name: str) -> None:
+        try:
+            file = (self.folder / name).open("rb")
+        except FileNotFoundError:  # removed meanwhile: the next look deletes it there
+            return
+        with file:
+            stat = os.fstat(file.fileno())
+            self.remote.put_file(name, file, stat.st_size)
+        self._put[name] = stat.st_size, stat.st_mtime_ns
+        self._put_at[name] = time.monotonic()
+        self._mine.add(name)
+
+    def _bring_all(self, names: list[str]) -> None:
+        if names:
+            with ThreadPoolExecutor(min(AT_ONCE, len(names)), "daskrun-bring") as pool:
+                for _ in pool.map(self._bring_one, names):
+                    pass
+
+    def _bring_one(self, name: str) -> None:
+        path = self.folder / name
+        with suppress(FileNotFoundError):  # removed meanwhile
+            data = self.remote.read_whole(name)
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(path, data, mode=0o600)
+                stat = path.stat()
+            except OSError as error:
+                raise StorageError(f"can't write {path}: {error}") from error
+            self._put[name] = stat.st_size, stat.st_mtime_ns
+
+
+def _is_below(name: str, places: tuple[str, ...]) -> bool:
+    return not places or any(name == each or name.startswith(f"{each}/") for each in places)
+
+
+def bring_whole(folder: UrlFolder, target: Path) -> None:
+    """Have a file or folder behind a URL here too: whole, or not at all.
+
+    Parameters
+    ----------
+    folder
+        The file or folder.
+    target
+        Where it goes; what is there already is taken for it.
+
+    Raises
+    ------
+    StorageError
+        There is nothing, or the store or the disk fails.
+    """
+    if target.exists():
+        return
+    names = folder.names()
+    if not names:
+        raise StorageError(f"{folder.shown()} is not there")
+    aside = target.with_name(f".{target.name}-{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        if names == [""]:
+            aside.write_bytes(folder.read_whole(""))
+        else:
+            Mirror(aside, folder).bring(over=True)
+        with suppress(FileExistsError):
+            aside.rename(target)
+    except OSError as error:
+        if target.exists():  # another process was quicker: a folder can't be put over its
+            return
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"can't bring {folder.shown()} to {target}: {error}") from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)

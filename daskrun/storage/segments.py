@@ -1,0 +1,140 @@
+"""A journal behind a URL: its bytes in objects, each named by where it begins."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from daskrun.errors import StorageError
+from daskrun.storage.durable import pwrite_all, sync_data
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daskrun.storage.url_folder import UrlFolder
+
+NAME = re.compile(r"[0-9]{15}", re.ASCII)
+MANY = 64
+"""Segments that are joined to one, so that a journal of hours is read in a few requests."""
+LARGE = 8 * 2**20
+"""Bytes from which on a segment is left as it is."""
+FOLDER = "journal"
+
+
+class Segments:
+    r"""Keeps what is appended to a file here as objects there, each put before it counts.
+
+    A segment's name is the place of its first byte, and it is created exclusively: a driver whose
+    run has been taken over meets the other's segment, and so can't commit any more. What is put is
+    never changed, but for small segments that are joined: the first of them is replaced by all,
+    then the others go. A reader passes over what it has, so it may come in between.
+
+    Parameters
+    ----------
+    folder
+        Of the run; segments are in ``journal/`` there.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from daskrun.storage.url_folder import open_url_folder
+    >>> segments = Segments(open_url_folder("memory://segments-example", {}))
+    >>> segments.put(0, b"one\n")
+    >>> segments.put(4, b"two\n")
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "journal"
+    >>> segments.bring(file)
+    True
+    >>> file.read_bytes()
+    b'one\ntwo\n'
+    """
+
+    def __init__(self, folder: UrlFolder) -> None:
+        self._folder = folder
+        self._small: list[tuple[int, bytes]] = []
+        """Those since the last large one, which this object has put."""
+
+    def put(self, start: int, data: bytes) -> None:
+        """Put the bytes that begin at ``start``, where the segment before ends.
+
+        Raises
+        ------
+        StorageError
+            The store fails, or another driver goes on with the run.
+        """
+        try:
+            self._folder.create(_name(start), data)
+        except FileExistsError as error:
+            mine = self._read(start)
+            if not mine or not data.startswith(mine):
+                raise StorageError(
+                    f"the journal {self._folder.shown(FOLDER)} is written by another process, "
+                    "which has taken the run over. This one ends; nothing is lost."
+                ) from error
+            # A try before this one that was not heard; more may have come since.
+            if rest := data[len(mine) :]:
+                self.put(start + len(mine), rest)
+            return
+        self._small.append((start, data))
+        if len(self._small) >= MANY:
+            self._join()
+
+    def cut(self, end: int) -> None:
+        """Remove what is behind a byte: a journal is continued from its last whole record."""
+        sizes = self._sizes()
+        later = [start for start in sizes if start >= end]
+        self._folder.delete([_name(start) for start in sorted(later, reverse=True)])
+        for start, size in sizes.items():
+            if start < end < start + size:
+                self._folder.put(_name(start), self._folder.read_whole(_name(start))[: end - start])
+
+    def bring(self, path: Path) -> bool:
+        """Write a file of all segments, on the disk when this returns; False where there is none.
+
+        Raises
+        ------
+        StorageError
+            One is missing in between, or the store fails.
+        """
+        sizes = self._sizes()
+        if not sizes:
+            return False
+        at = 0
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            for start, size in sizes.items():
+                if start + size <= at:
+                    continue
+                if start > at:
+                    raise StorageError(
+                        f"the journal {self._folder.shown(FOLDER)} lacks bytes {at:,} to {start:,}"
+                    )
+                (data,) = self._folder.read([(_name(start), at - start, size)])
+                pwrite_all(descriptor, data, at)
+                at = start + size
+            sync_data(descriptor)
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _join(self) -> None:
+        """Make one segment of the small ones."""
+        start, data = self._small[0][0], b"".join(each for _, each in self._small)
+        self._folder.put(_name(start), data)
+        self._folder.delete([_name(each) for each, _ in self._small[1:]])
+        self._small = [(start, data)] if len(data) < LARGE else []
+
+    def _read(self, start: int) -> bytes:
+        try:
+            return self._folder.read_whole(_name(start))
+        except FileNotFoundError:
+            return b""
+
+    def _sizes(self) -> dict[int, int]:
+        """Give where each segment begins, in order, and its bytes."""
+        found = self._folder.sizes(FOLDER)
+        return {int(name): size for name, size in found.items() if NAME.fullmatch(name)}
+
+
+def _name(start: int) -> str:
+    return f"{FOLDER}/{start:015}"

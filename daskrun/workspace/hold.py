@@ -1,0 +1,160 @@
+"""That this process drives a run behind a URL: a lease, renewed while what is written is put."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Self
+
+from daskrun.errors import StorageError
+from daskrun.storage.lease import Lease
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from daskrun.storage.mirror import Mirror
+
+logger = logging.getLogger("daskrun")
+INTERVAL = 5.0
+"""Seconds between two times that what was written meanwhile is put."""
+CANCEL = "cancel.json"
+ASIDE = frozenset({"journal", "lease", "driver.lock", CANCEL})
+"""What of a run's folder has ways of its own."""
+
+
+def left_out(name: str) -> bool:
+    """Whether what is at a name in a run's folder isn't put with the rest."""
+    return name.partition("/")[0] in ASIDE
+
+
+class Hold:
+    """The hold of this process on a pipeline's run, with the runs of its steps.
+
+    While it is held, what is in the working copy is the newest there is, and goes to the URL every
+    few seconds; what must be there before anything else is put by whoever writes it.
+
+    Parameters
+    ----------
+    mirror
+        Of the pipeline's run.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.lease = Lease(mirror.remote)
+        self._mirrors = {mirror.folder.name: mirror}
+        self._lock = threading.RLock()
+        self._over: threading.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._told = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds the run."""
+        return self.lease.held
+
+    def is_held(self) -> bool:
+        """Tell whether a process, this one or another, does."""
+        with self._lock:
+            return self.lease.is_held()
+
+    def acquire(self) -> bool:
+        """Take the run; tell whether this process had it last, so that all of it is here.
+
+        Raises
+        ------
+        StorageError
+            Another process has it, or the store fails.
+        """
+        with self._lock:
+            before = self.lease.number
+            self.lease.acquire()
+            self._over = threading.Event()
+            name = f"daskrun-put-{next(iter(self._mirrors))}"
+            arguments = (self._over,)
+            self._thread = threading.Thread(target=self._keep, args=arguments, name=name)
+            self._thread.daemon = True
+            self._thread.start()
+            return before > 0 and self.lease.number == before + 1
+
+    def add(self, mirror: Mirror) -> None:
+        """Put what is written of a step's run too."""
+        with self._lock:
+            self._mirrors[mirror.folder.name] = mirror
+
+    def check(self) -> None:
+        """See that the run is held.
+
+        Raises
+        ------
+        StorageError
+            It isn't any more.
+        """
+        if not self.held:
+            raise StorageError(
+                f"{self.lease.folder.shown()} was taken over by another process, so this one can't "
+                "write there. Nothing of what is committed is lost."
+            )
+
+    def close(self) -> None:
+        """Put what is left and let others have the run; may be called again."""
+        with self._lock:
+            over, self._over = self._over, None
+            if over is None:
+                return
+            over.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            if not self.held:
+                return
+            try:
+                for mirror in list(self._mirrors.values()):
+                    mirror.put("states/")
+                self.lease.release()
+            except StorageError as error:
+                logger.warning("not all of a run's folder could be put: %s", error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _keep(self, over: threading.Event) -> None:
+        """Renew the lease and put what was written, until the run is over or lost."""
+        while not over.wait(INTERVAL):
+            try:
+                with self._lock:
+                    self.lease.renew()
+                for mirror in list(self._mirrors.values()):
+                    self.check()
+                    mirror.put("states/", all_of_it=False)
+            except StorageError as error:
+                if str(error) != self._told:
+                    self._told = str(error)
+                    logger.warning("%s. It is tried again every %g s.", error, INTERVAL)
+                if not self.held:
+                    return
+
+
+class HeldWithTheWhole:
+    """In place of a lock: who drives a pipeline's run drives those of its steps."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Nothing is held."""

@@ -1,0 +1,207 @@
+"""The folder of a run that is kept behind a URL."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import StorageError
+from daskrun.storage.segments import FOLDER as JOURNAL
+from daskrun.storage.segments import Segments
+from daskrun.workspace.hold import HeldWithTheWhole, Hold
+from daskrun.workspace.run_folder import CANCEL, REPORT, REUSE, STATES, STORY, RunFolder
+from daskrun.workspace.working_copy import RUNS
+
+if TYPE_CHECKING:
+    from daskrun.workspace.run_folder import Held
+    from daskrun.workspace.working_copy import WorkingCopy
+
+CANCEL_LOOK = 2.0
+"""Seconds between two looks whether others want the run to end."""
+OTHERS = ("logs", "metrics", "models_used")
+"""What nodes on other machines put, while this process drives the run."""
+
+
+class UrlRun(RunFolder):
+    """A run behind a URL; :attr:`path` is this process's copy of it.
+
+    Where this process drives the run its copy is the newest: it is written first and then put.
+    Else what is asked for is brought first. The runs of steps are held with their pipeline's.
+
+    Parameters
+    ----------
+    copy
+        Of the workspace.
+    run_id
+        The run's.
+    """
+
+    def __init__(self, copy: WorkingCopy, run_id: str) -> None:
+        super().__init__(copy.folder / RUNS / run_id)
+        self._copy = copy
+        self._mirror = copy.mirror(run_id)
+        self._whole = ""
+        self._next_look = 0.0
+
+    def begin(self, story: dict[str, Any]) -> Held:
+        """Make the folder of a new run, here and there."""
+        self._whole = str(story.get("pipeline_run", self.id))
+        held = super().begin(story)
+        try:
+            self.push()
+        except BaseException:
+            held.close()
+            raise
+        return held
+
+    @property
+    def url(self) -> str:
+        """Where it is kept."""
+        return self._mirror.remote.url
+
+    def sibling(self, run_id: str) -> RunFolder:
+        """Give the folder of another run of the workspace."""
+        return UrlRun(self._copy, run_id)
+
+    def shown(self, name: str = "") -> str:
+        """Give the URL of a file in it."""
+        return self._mirror.remote.shown(name)
+
+    def fetch(self, *names: str) -> None:
+        """Bring what others have written."""
+        if self._ours:
+            if wanted := [name for name in OTHERS if not names or name in names]:
+                self._mirror.bring(*wanted, over=False)
+            return
+        files = [name for name in names if name != JOURNAL]
+        if files or not names:
+            self._mirror.bring(*files, over=True)
+        if not names or JOURNAL in names:
+            Segments(self._mirror.remote).bring(self.path / JOURNAL)
+
+    def push(self) -> None:
+        """Put what was written here."""
+        self._hold.check()
+        self._mirror.put(STORY)
+
+    def remove(self) -> None:
+        """Remove all of it, here and there."""
+        self._mirror.remote.delete([STORY])
+        self._mirror.forget()
+
+    @property
+    def is_run(self) -> bool:
+        """Whether there is a run, and all of its folder was made."""
+        return super().is_run or self._has_story()
+
+    def story(self) -> dict[str, Any]:
+        """Give what was asked."""
+        self._has_story()
+        return super().story()
+
+    def add_state(self, status: str, sentence: str = "") -> None:
+        """Note that the run has entered a state, after all that was written before it."""
+        self._hold.check()
+        super().add_state(status, sentence)
+        if self.is_run:  # else it is being made
+            self._mirror.put(f"{STATES}/")
+
+    def states(self) -> list[dict[str, Any]]:
+        """Give the states so far."""
+        self._bring(STATES)
+        return super().states()
+
+    def last_state(self) -> dict[str, Any]:
+        """Give the state it is in."""
+        self._bring(STATES)
+        return super().last_state()
+
+    def report(self) -> dict[str, Any] | None:
+        """Give how the run ended, None when it has not."""
+        self._bring(REPORT)
+        return super().report()
+
+    def reuse(self) -> dict[str, Any] | None:
+        """Give what was found when an earlier run's output was looked for."""
+        self._bring(REUSE)
+        return super().reuse()
+
+    def ask_to_cancel(self, reason: str) -> None:
+        """Ask the process that drives the run, whichever it is, to end it."""
+        value = {"reason": reason, "time": time.time()}
+        self._mirror.remote.put(CANCEL, json.dumps(value).encode())
+
+    def asked_to_cancel(self) -> str | None:
+        """Give the reason for which the run is asked to end, None when it isn't."""
+        if time.monotonic() < self._next_look:
+            return None
+        self._next_look = time.monotonic() + CANCEL_LOOK
+        try:
+            asked = json.loads(self._mirror.remote.read_whole(CANCEL))
+        except FileNotFoundError:
+            return None
+        return str(asked["reason"])
+
+    def forget_cancel(self) -> None:
+        """Remove what :meth:`ask_to_cancel` has left."""
+        self._mirror.remote.delete([CANCEL])
+
+    def drive(self) -> Held:
+        """Take the lease that says that this process drives the run, and have all of it here."""
+        hold = self._hold
+        if self._whole_id != self.id:
+            hold.check()
+            hold.add(self._mirror)
+            return HeldWithTheWhole()
+        if hold.held:
+            raise StorageError(f"{self.shown()} is driven by this process already.")
+        is_here = hold.acquire()
+        try:
+            if not is_here and not self._is_new:
+                self._bring_all(hold)
+        except BaseException:
+            hold.close()
+            raise
+        return hold
+
+    def is_driven(self) -> bool:
+        """Tell whether a process, this one or another, drives the run now."""
+        return self._hold.is_held()
+
+    def _bring_all(self, hold: Hold) -> None:
+        """Have the newest of the run and its steps here, which then are this process's."""
+        for each in (self, *(UrlRun(self._copy, n) for n in self.story().get("steps", ()))):
+            each._mirror.bring(over=True)
+            Segments(each._mirror.remote).bring(each.path / JOURNAL)
+            hold.add(each._mirror)
+
+    def _bring(self, name: str) -> None:
+        if not self._ours:
+            self._mirror.bring(name, over=True)
+
+    def _has_story(self) -> bool:
+        """Bring ``run.json``, which never changes; False where there is none."""
+        if not (self.path / STORY).is_file() and not self._is_new:
+            self._mirror.bring(STORY, over=False)
+        return (self.path / STORY).is_file()
+
+    @property
+    def _is_new(self) -> bool:
+        """Whether this process is making it."""
+        return bool(self._whole) and not (self.path / STORY).is_file()
+
+    @property
+    def _ours(self) -> bool:
+        return self._hold.held
+
+    @property
+    def _hold(self) -> Hold:
+        return self._copy.hold(self._whole_id)
+
+    @property
+    def _whole_id(self) -> str:
+        """Id of the pipeline's run that it is, or is a step of."""
+        if not self._whole:
+            self._whole = str(self.story().get("pipeline_run", self.id))
+        return self._whole

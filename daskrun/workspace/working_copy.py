@@ -1,0 +1,129 @@
+"""What a process has on its own disk of a workspace behind a URL."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import StorageError
+from daskrun.script.leftovers import base_folder, claim
+from daskrun.storage.mirror import Mirror, bring_whole
+from daskrun.storage.url_folder import READS, UrlFolder, open_url_folder
+from daskrun.workspace.hold import Hold, left_out
+from daskrun.workspace.run_folder import STORY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+RUNS = "runs"
+
+
+class WorkingCopy:
+    """A folder of this process, with what it has written to, or read from, a workspace.
+
+    The truth is behind the URL. Here is what this process is writing, and what it has looked at:
+    of a run that it drives all, of others what was asked for. It is removed with the process; where
+    that was killed, by the next run on the machine.
+
+    Parameters
+    ----------
+    url
+        The workspace's folder.
+    options
+        For fsspec; may hold secrets.
+    """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        self.url = url.rstrip("/")
+        self.options = dict(options)
+        self.remote = open_url_folder(self.url, options)
+        self.pid = os.getpid()
+        self.folder = base_folder() / f"workspace-{self.pid}-{os.urandom(4).hex()}"
+        self._claim = claim(self.folder)  # held until this process ends, however it does
+        atexit.register(self._remove)
+        self._lock = threading.Lock()
+        self._mirrors: dict[str, Mirror] = {}
+        self._holds: dict[str, Hold] = {}
+        self._known: set[str] = set()
+        """Ids of runs whose ``run.json`` is here."""
+
+    def below(self, name: str) -> UrlFolder:
+        """Open a folder or file of the workspace."""
+        return open_url_folder(f"{self.url}/{name}", self.options)
+
+    def mirror(self, run_id: str) -> Mirror:
+        """Give what brings a run here and there."""
+        with self._lock:
+            if run_id not in self._mirrors:
+                folder, remote = self.folder / RUNS / run_id, self.below(f"{RUNS}/{run_id}")
+                self._mirrors[run_id] = Mirror(folder, remote, left_out)
+            return self._mirrors[run_id]
+
+    def hold(self, run_id: str) -> Hold:
+        """Give this process's hold on a pipeline's run."""
+        mirror = self.mirror(run_id)
+        with self._lock:
+            if run_id not in self._holds:
+                self._holds[run_id] = Hold(mirror)
+            return self._holds[run_id]
+
+    def run_ids(self) -> list[str]:
+        """Give the ids of all runs that are whole, sorted; their ``run.json`` is here then."""
+        found = self.remote.folders(RUNS)
+        new = [run_id for run_id in found if run_id not in self._known]
+        if new:
+            with ThreadPoolExecutor(min(READS, len(new)), "daskrun-runs") as pool:
+                self._known |= {run for run in pool.map(self._with_story, new) if run}
+        return [run_id for run_id in found if run_id in self._known]
+
+    def file(self, name: str) -> Path:
+        """Have a file or folder of the workspace here, which nobody changes, and give its path.
+
+        Raises
+        ------
+        StorageError
+            It isn't there, or can't be brought.
+        """
+        bring_whole(self.below(name), self.folder / name)
+        return self.folder / name
+
+    def publish(self, name: str) -> None:
+        """Put a new folder that is here."""
+        Mirror(self.folder / name, self.below(name)).put()
+
+    def discard(self, name: str) -> None:
+        """Remove a folder, here and there."""
+        with suppress(StorageError):
+            remote = self.below(name)
+            remote.delete(remote.names())
+        shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def _with_story(self, run_id: str) -> str:
+        """Bring a run's ``run.json``, and give its id; ``""`` where it has none (yet)."""
+        if not (self.folder / RUNS / run_id / STORY).is_file():
+            self.mirror(run_id).bring(STORY, over=False)
+        return run_id if (self.folder / RUNS / run_id / STORY).is_file() else ""
+
+    def _remove(self) -> None:
+        if os.getpid() == self.pid:  # a copy that was forked has it too
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_copies: dict[str, WorkingCopy] = {}
+_lock = threading.Lock()
+
+
+def working_copy(url: str, options: Mapping[str, Any]) -> WorkingCopy:
+    """Give this process's copy of a workspace; one whose options are others is made anew."""
+    url = url.rstrip("/")
+    with _lock:
+        found = _copies.get(url)
+        if found is None or found.pid != os.getpid() or found.options != dict(options):
+            found = _copies[url] = WorkingCopy(url, options)
+        return found
