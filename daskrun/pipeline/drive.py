@@ -98,8 +98,8 @@ class StepToRun:
             request,
             nothing_new=since.nothing_new(self.folder),
             kept_at=self.folder.url,
-            kept_options=workspace.storage_options,
-            context={**request.context, "workspace_options": workspace.storage_options},
+            kept_options=workspace.site.options,
+            context={**request.context, "workspace_options": workspace.site.options},
         )
 
 

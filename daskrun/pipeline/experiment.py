@@ -162,11 +162,11 @@ class Experiment(OriginalClass):
         known = self._run_ids()
         if run_id not in known:
             raise NameNotFoundError("run", run_id, list(reversed(known)))
-        folder = self.workspace.run_folder(run_id)
+        folder = self.workspace.site.run_folder(run_id)
         whole = StoredState(folder)
         steps = [
             StepRun(self.workspace, StoredState(each, whole))
-            for each in map(self.workspace.run_folder, folder.story()["steps"])
+            for each in map(self.workspace.site.run_folder, folder.story()["steps"])
             if each.is_run  # else: killed in submit
         ]
         return PipelineRun(self.workspace, whole, steps)
@@ -281,7 +281,7 @@ class Experiment(OriginalClass):
             "parameters": {name: repr(value) for name, value in given.items()},
             **told,
         }
-        whole = self.workspace.run_folder(run_id)
+        whole = self.workspace.site.run_folder(run_id)
         held = whole.begin(story)
         try:
             ready = []
@@ -304,11 +304,11 @@ class Experiment(OriginalClass):
         """Make the folder of a step's run, with all that it takes to drive it in it."""
         prepared.check_output(run_id)
         story = {"id": run_id, **own, **prepared.story(run_id)}
-        folder = self.workspace.run_folder(run_id)
+        folder = self.workspace.site.run_folder(run_id)
         folder.create(story)
         if prepared.left_out is not None:
             prepared.left_out.keep(folder.path)
-        ready = prepared.with_stored_inputs(folder.path)
+        ready = prepared.with_stored_inputs(folder)
         recipe = ready.recipe(folder, own["pipeline_run"], self.name, own["after"])
         no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")
         recipe = replace(recipe, no_reuse=no_reuse)
@@ -325,13 +325,13 @@ class Experiment(OriginalClass):
 
     def _remove(self, run_id: str) -> None:
         with suppress(OSError):  # what is left of it is found by Workspace.clean()
-            self.workspace.run_folder(run_id).remove()
+            self.workspace.site.run_folder(run_id).remove()
 
     def _run_ids(self) -> builtins.list[str]:
         """Give the ids of this experiment's pipeline runs, the oldest first."""
         found = []
-        for run_id in self.workspace.run_ids():
-            story = self.workspace.run_folder(run_id).story()
+        for run_id in self.workspace.site.run_ids():
+            story = self.workspace.site.run_folder(run_id).story()
             if story["kind"] == "pipeline" and story["experiment"] == self.name:
                 found.append(run_id)
         return found

@@ -13,8 +13,7 @@ from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.engine.target import INLINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
@@ -110,17 +109,23 @@ def wait_for_rows(inputs: Sequence[tuple[str, AnyDataset]]) -> bool:
 
 
 def stored(
-    inputs: Sequence[tuple[str, AnyDataset]], folder: Path, settings: RunSettings, target: object
+    inputs: Sequence[tuple[str, AnyDataset]],
+    folder: str,
+    settings: RunSettings,
+    target: object,
+    options: Mapping[str, Any],
 ) -> list[tuple[str, AnyDataset]] | None:
     """Write dataframes among the inputs to Parquet files; None when there is none.
 
     Parameters
     ----------
     folder
-        Where to, a folder of the run's own that its workers can read.
+        Where to, a folder of the run's own, or its URL, that its workers can read.
     target
         Where the run's nodes are, as in ``StepRequest``. Dask dataframes are computed there unless
         Dask has been told of another place, such as a default client.
+    options
+        For fsspec, where ``folder`` is a URL.
 
     Raises
     ------
@@ -138,7 +143,7 @@ def stored(
     with _scheduler(target if wait_for_rows(inputs) else None) as scheduler:
         for number, (name, dataset) in enumerate(inputs):
             if isinstance(dataset, TabularDataset) and dataset.in_memory:
-                dataset = dataset.stored(folder / str(number), size, scheduler)
+                dataset = dataset.stored(f"{folder}/{number}", size, scheduler, options)
             written.append((name, dataset))
     return written
 

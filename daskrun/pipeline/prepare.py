@@ -18,7 +18,7 @@ from daskrun.pipeline.base import places_used
 from daskrun.pipeline.data import LaterPlace
 from daskrun.pipeline.inputs import make_plan, stored
 from daskrun.pipeline.recipe import Recipe
-from daskrun.pipeline.run_output import RunOutputPlace, output_record, registrations
+from daskrun.pipeline.run_output import KeptPlace, RunOutputPlace, output_record, registrations
 from daskrun.pipeline.side import stored_sides
 from daskrun.workspace.model import model_paths
 
@@ -143,16 +143,16 @@ class PreparedStep:
         places = (place for _, each in self.inputs for place in places_of(each))
         return any(isinstance(each, RunOutputPlace) for each in places)
 
-    def with_stored_inputs(self, run_folder: Path) -> PreparedStep:
+    def with_stored_inputs(self, run: RunFolder) -> PreparedStep:
         """Write dataframes among the inputs to files, and plan over these from then on.
 
         They lie beside the output, as parts do, and go with them when the run has completed; where
-        that is no folder, in the run's own.
+        that is no folder, in the run's own, which may be behind a URL.
 
         Parameters
         ----------
-        run_folder
-            The step run's.
+        run
+            The step's.
 
         Raises
         ------
@@ -161,14 +161,33 @@ class PreparedStep:
         StorageError
             The cluster that is to compute them doesn't answer.
         """
-        output = self.output_folder(run_folder.name)
-        aside = run_folder if output is None else output / ASIDE / run_folder.name
-        sides = stored_sides(self.side_inputs, aside / "side_inputs", self.settings, self.target)
-        written = stored(self.inputs, aside / "inputs", self.settings, self.target)
+        output = self.output_folder(run.id)
+        aside = run.url or str(run.path) if output is None else str(output / ASIDE / run.id)
+        how = self.settings, self.target, self.workspace.site.options
+        sides = stored_sides(self.side_inputs, f"{aside}/side_inputs", *how)
+        written = stored(self.inputs, f"{aside}/inputs", *how)
+        if run.url and aside == run.url:
+            sides = tuple(
+                each if each in self.side_inputs else self._kept_side(each, run) for each in sides
+            )
+            written = written and [
+                (name, each if (name, each) in self.inputs else self._kept(each, run))
+                for name, each in written
+            ]
         if written is None:
             return replace(self, side_inputs=sides)
         plan = None if self.waits else make_plan(written, self.settings)
         return replace(self, inputs=tuple(written), side_inputs=sides, plan=plan)
+
+    def _kept(self, dataset: AnyDataset, run: RunFolder) -> AnyDataset:
+        """Give a dataset that was written among the run's files as one of these."""
+        start = len(run.url) + 1
+        return with_places(
+            dataset, lambda place: KeptPlace(self.workspace, run.id, place.url("")[start:])
+        )
+
+    def _kept_side(self, side: SideInput, run: RunFolder) -> SideInput:
+        return replace(side, dataset=self._kept(side.dataset, run))
 
     @property
     def _roots(self) -> list[str]:

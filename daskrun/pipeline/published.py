@@ -147,7 +147,7 @@ class PublishedPipeline(OriginalClass):
                 f"{LAYOUT}. Use the version that published it, or publish it again."
             )
         steps = steps_from_plain(self._definition(), self.workspace)
-        folder = self.workspace.file(f"{PIPELINES}/{self.id}/{CODE}")
+        folder = self.workspace.site.file(f"{PIPELINES}/{self.id}/{CODE}")
         for number, (step, kept) in enumerate(zip(steps, record["code"], strict=True)):
             step.code = _kept_code(folder / str(number), kept)
         return Pipeline(self.workspace, steps)
@@ -205,7 +205,7 @@ def publish(
         for number, code in enumerate(codes):
             code.copy(folder / CODE / str(number))
         _sync(folder)
-        workspace.publish(f"{PIPELINES}/{new}")
+        workspace.site.publish(f"{PIPELINES}/{new}")
         secret = has_secret(plain) or (workspace.private.keeps and _has_variables(plain))
         private = files.keep(plain) if secret else ""
         value = {
@@ -222,7 +222,7 @@ def publish(
         # Last: it is published once this is there.
         workspace.records.create(PIPELINES, new, value, 1)
     except BaseException as error:
-        workspace.discard(f"{PIPELINES}/{new}")
+        workspace.site.discard(f"{PIPELINES}/{new}")
         files.remove(private)
         if isinstance(error, OSError) and not isinstance(error, StorageError):
             raise StorageError(f"can't keep the pipeline in {folder}: {error}") from error

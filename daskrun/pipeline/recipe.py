@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.output.place import output_place
 from daskrun.pipeline import side_changes
-from daskrun.pipeline.run_output import RunOutputPlace
+from daskrun.pipeline.run_output import KeptPlace, RunOutputPlace
 from daskrun.pipeline.side import (
     SideInput,
     by_name,
@@ -242,6 +241,8 @@ class Recipe:
         def name_of(place: Place) -> Any:
             if isinstance(place, RunOutputPlace):
                 return {"run": place.run_id, "output": place.name}
+            if isinstance(place, KeptPlace):
+                return {"run": place.run_id, "kept": place.name}
             registered_name(place)
             return workspace.reference_to(place)
 
@@ -280,8 +281,7 @@ def forget(folder: RunFolder) -> None:
     """Remove what was kept: the run is Completed."""
     (folder.path / FILE).unlink(missing_ok=True)
     side_changes.forget(folder)
-    for name in STORED:
-        shutil.rmtree(folder.path / name, ignore_errors=True)
+    folder.drop(*STORED)
 
 
 def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset]:
@@ -338,6 +338,8 @@ def _read(folder: RunFolder) -> dict[str, Any]:
 
 
 def _place(reference: dict[str, str], own: Workspace) -> Place:
+    if "kept" in reference:
+        return KeptPlace(own, reference["run"], reference["kept"])
     if "run" in reference:
         return RunOutputPlace(own, reference["run"], reference["output"])
     return _store(reference, own)

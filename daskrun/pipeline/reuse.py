@@ -90,7 +90,7 @@ def decide(workspace: Workspace, folder: RunFolder, recipe: Recipe, request: Ste
         found = _decision(workspace, folder, recipe, identity, models)
     noted = asdict(found)
     if found.run_id is not None:
-        noted["outputs"] = outputs_of(workspace.run_folder(found.run_id))
+        noted["outputs"] = outputs_of(workspace.site.run_folder(found.run_id))
     write_whole(folder.path / REUSE, json.dumps(noted).encode())
     return found
 
@@ -131,7 +131,7 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
 
 def reused_report(workspace: Workspace, run_id: str) -> Report:
     """Tell the report of an earlier run as that of one that uses its output."""
-    earlier = workspace.run_folder(run_id).report() or {}
+    earlier = workspace.site.run_folder(run_id).report() or {}
     counts = {
         name: earlier.get(name, 0) for name in ("succeeded", "items", "items_succeeded", "failed")
     }
@@ -215,7 +215,7 @@ def _completed(
     for number in reversed(records.numbers(RECORDS, name)):
         with suppress(DaskrunError):  # removed meanwhile
             record = records.get(RECORDS, name, number)
-            folder = workspace.run_folder(record["run"])
+            folder = workspace.site.run_folder(record["run"])
             # Its end is noted after it was: the process may have been killed between.
             if folder.is_run and _is_completed(folder):
                 yield folder.id, record["outputs"]
@@ -228,7 +228,7 @@ def _stale(
     models: Mapping[str, Mapping[str, str]],
 ) -> dict[str, list[str]]:
     """Say what has changed since a run of the same identity: its output, or models it used."""
-    folder, found = workspace.run_folder(run_id), {}
+    folder, found = workspace.site.run_folder(run_id), {}
     folder.fetch(USED)
     try:
         same = _output_digests(workspace, folder) == outputs
@@ -263,8 +263,8 @@ def _nearest(
     workspace: Workspace, folder: RunFolder, step: str
 ) -> tuple[RunFolder | None, dict[str, Any]]:
     """Give the newest completed run of a step of that name, and its identity."""
-    ids = (run_id for run_id in workspace.run_ids() if run_id.endswith(f"-{step}"))
-    for each in map(workspace.run_folder, sorted(ids, reverse=True)):
+    ids = (run_id for run_id in workspace.site.run_ids() if run_id.endswith(f"-{step}"))
+    for each in map(workspace.site.run_folder, sorted(ids, reverse=True)):
         with suppress(DaskrunError, OSError, ValueError):  # removed meanwhile, or damaged
             others = each.id != folder.id and each.story()["name"] == step
             if others and _is_completed(each):

@@ -91,6 +91,26 @@ def find_output(
 
 
 @dataclass(frozen=True, eq=False)
+class KeptPlace:
+    """A folder among what is kept of a run behind a URL, as a place of datasets."""
+
+    workspace: Workspace
+    run_id: str
+    name: str
+    """The folder's, in the run's."""
+
+    @property
+    def storage_options(self) -> Mapping[str, Any]:
+        """What opens its URLs."""
+        return self.workspace.site.options
+
+    def url(self, relative: str) -> str:
+        """Give the URL of a path in it."""
+        kept = self.workspace.site.run_folder(self.run_id).url
+        return "/".join(part for part in (kept, self.name, relative) if part)
+
+
+@dataclass(frozen=True, eq=False)
 class RunOutputPlace:
     """An output of a step run that goes on or is still to come, as a place of datasets.
 
@@ -117,5 +137,5 @@ class RunOutputPlace:
         return found.datastore.url("/".join(p for p in (found.path_on_datastore, relative) if p))
 
     def _reference(self) -> PortDataReference:
-        folder = self.workspace.run_folder(self.run_id)
+        folder = self.workspace.site.run_folder(self.run_id)
         return find_output(self.workspace, folder, self.name, "")

@@ -20,7 +20,6 @@ from daskrun.script.packages import FOR_SQL, FOR_TABLES, needs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from daskrun.core.minibatch import PlanInput
     from daskrun.core.settings import RunSettings
@@ -293,11 +292,15 @@ def check_whole(asked: Iterable[str], inputs: Iterable[PlanInput]) -> None:
 
 
 def stored_sides(
-    sides: Sequence[SideInput], folder: Path, settings: RunSettings, target: object
+    sides: Sequence[SideInput],
+    folder: str,
+    settings: RunSettings,
+    target: object,
+    options: Mapping[str, Any],
 ) -> tuple[SideInput, ...]:
     """Write dataframes among side inputs to files; see :func:`daskrun.pipeline.inputs.stored`."""
     given: list[tuple[str, AnyDataset]] = list(by_name(sides).items())
-    written = stored(given, folder, settings, target)
+    written = stored(given, folder, settings, target, options)
     if written is None:
         return tuple(sides)
     pairs = zip(sides, written, strict=True)

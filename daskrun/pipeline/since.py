@@ -80,7 +80,7 @@ def earlier_run(workspace: Workspace, since: object) -> RunFolder:
         run_id = since
     else:
         raise _wrong(f"since={since!r} is no run. Write since=run, or its id.")
-    folder = workspace.run_folder(run_id)
+    folder = workspace.site.run_folder(run_id)
     if "/" in run_id or not folder.is_run:
         raise _wrong(
             f"since={run_id!r}: {workspace!r} has no such run. Its runs: "

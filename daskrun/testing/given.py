@@ -142,7 +142,9 @@ def _from_dataset(
 ) -> Given:
     """Cut the dataset as a run does, as far as it takes to know its mini-batch."""
     settings = with_size(settings, dataset.kind)
-    inputs = stored([(name, dataset)], folder / "inputs", settings, INLINE) or [(name, dataset)]
+    inputs = stored([(name, dataset)], f"{folder}/inputs", settings, INLINE, {}) or [
+        (name, dataset)
+    ]
     plan = make_plan(inputs, settings)
     if not plan.complete:
         from daskrun.data.tabular.here import complete_here  # lists of files do without

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import DaskrunError, SettingsError
 from daskrun.workspace import left_over, old_runs
+from daskrun.workspace.url_site import UrlSite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -132,7 +133,11 @@ def find(workspace: Workspace, older_than_days: float, runs: bool) -> Found:
         except (DaskrunError, OSError) as error:
             troubles.append(f"run {run.id}: {error}")
     items += _of_nobody(left_over.node_folders(), now)
-    items += _of_nobody(left_over.half_made(workspace.folder, now), now)
+    site = workspace.site
+    if isinstance(site, UrlSite):
+        items += _of_nobody(left_over.half_put(site.copy, now), now)
+    else:
+        items += _of_nobody(left_over.half_made(site.folder, now), now)
     return Found(tuple(items), tuple(troubles))
 
 
@@ -148,7 +153,7 @@ def _of_run(run: old_runs.OldRun, now: float, days: float, whole: bool) -> list[
                 Leftover(what, step.id, step.status, age, size, step.place, run.guarded(step.free))
             )
     if whole:
-        size, place = run.folder_size(), str(run.path)
+        size, place = run.folder_size(), run.place
         found.append(
             Leftover("run folder", run.id, run.status, age, size, place, run.guarded(run.free))
         )
@@ -162,8 +167,8 @@ def _of_nobody(found: Sequence[left_over.Thing], now: float) -> list[Leftover]:
             each.run,
             "",
             (now - each.last) / DAY,
-            old_runs.size_of(each.path),
-            str(each.path),
+            each.bytes,
+            each.place,
             each.free,
         )
         for each in found

@@ -59,7 +59,7 @@ class Datastore(OriginalClass):
         if record is not None:
             value = record[1]
         elif self.name == DEFAULT_DATASTORE:
-            root, options = f"{workspace.location}/{DATASTORE}", workspace.storage_options
+            root, options = f"{workspace.location}/{DATASTORE}", workspace.site.options
             value = {"root": root, "storage_options": options}
         else:
             kind = "datastore" if name is not None else "default datastore"

@@ -18,8 +18,8 @@ logger = logging.getLogger("daskrun")
 INTERVAL = 5.0
 """Seconds between two times that what was written meanwhile is put."""
 CANCEL = "cancel.json"
-ASIDE = frozenset({"journal", "lease", "driver.lock", CANCEL})
-"""What of a run's folder has ways of its own."""
+ASIDE = frozenset({"journal", "lease", "driver.lock", "inputs", "side_inputs", CANCEL})
+"""What of a run's folder has ways of its own: dataframes are written there, not here."""
 
 
 def left_out(name: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +13,15 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.script import leftovers
-from daskrun.workspace.run_folder import STORY, RunFolder
+from daskrun.workspace.run_folder import STORY, RunFolder, size_of
+from daskrun.workspace.site import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from daskrun.storage.url_folder import UrlFolder
+    from daskrun.workspace.working_copy import WorkingCopy
 
 HALF_MADE = re.compile(r"\.(\d+-[0-9a-f]{16}\.tmp|(deleted|exclusive)-\d+-[0-9a-f]+)", re.ASCII)
 """Names of what is being written, deleted or tried out in a workspace."""
@@ -29,7 +35,10 @@ class Thing:
 
     what: str
     run: str
-    path: Path
+    place: str
+    """Path or URL."""
+    bytes: int
+    """What it takes."""
     last: float
     """When something was last done there, in seconds since the epoch."""
     free: Callable[[], None]
@@ -42,7 +51,7 @@ def node_folders() -> list[Thing]:
         with suppress(FileNotFoundError):
             run = folder.name.rsplit("-", 2)[0]
             found.append(
-                Thing("node folder", run, folder, folder.stat().st_mtime, partial(_clear, folder))
+                _thing("node folder", run, folder, folder.stat().st_mtime, partial(_clear, folder))
             )
     return found
 
@@ -54,14 +63,46 @@ def half_made(workspace: Path, now: float) -> list[Thing]:
         with suppress(FileNotFoundError):
             last = path.lstat().st_mtime
             if now - last > STALE:
-                found.append(Thing("half-made record", "", path, last, partial(_remove, path)))
+                found.append(_thing("half-made record", "", path, last, partial(_remove, path)))
     for path in sorted((workspace / "runs").glob("*/")):
         with suppress(FileNotFoundError):
             last = path.stat().st_mtime
             if now - last > STALE and _is_no_run(path):
                 free = partial(_remove_run, path)
-                found.append(Thing("half-made run", path.name, path, last, free))
+                found.append(_thing("half-made run", path.name, path, last, free))
     return found
+
+
+def half_put(copy: WorkingCopy, now: float) -> list[Thing]:
+    """Give the runs behind a URL whose submit was neither finished nor taken back."""
+    whole, found = set(copy.run_ids()), []
+    for run_id in copy.remote.folders(RUNS):
+        last = _submitted(run_id)
+        if run_id not in whole and now - last > STALE:
+            remote = copy.below(f"{RUNS}/{run_id}")
+            size = sum(remote.sizes().values())
+            free = partial(_delete_run, remote)
+            found.append(Thing("half-made run", run_id, remote.shown(), size, last, free))
+    return found
+
+
+def _thing(what: str, run: str, path: Path, last: float, free: Callable[[], None]) -> Thing:
+    return Thing(what, run, str(path), size_of(path), last, free)
+
+
+def _submitted(run_id: str) -> float:
+    """Give when a run was submitted, which its id begins with; in doubt that is long ago."""
+    try:
+        return calendar.timegm(time.strptime(run_id[:15], "%Y%m%d-%H%M%S"))
+    except ValueError:
+        return 0.0
+
+
+def _delete_run(remote: UrlFolder) -> None:
+    names = remote.names()
+    if STORY in names:
+        raise StorageError("it has become a run meanwhile")
+    remote.delete(names)
 
 
 def _places(workspace: Path) -> Iterator[Path]:

@@ -102,7 +102,7 @@ class Model(OriginalClass):
     @property
     def path(self) -> Path:
         """The file if a file was registered, else the folder."""
-        return self.workspace.file(self._place)
+        return self.workspace.site.file(self._place)
 
     @staticmethod
     def register(
@@ -146,10 +146,10 @@ class Model(OriginalClass):
         }
         kept = stored.parent.relative_to(workspace.folder).as_posix()
         try:
-            workspace.publish(kept)
+            workspace.site.publish(kept)
             version = records.create(KIND, model_name, value)
         except BaseException:
-            workspace.discard(kept)
+            workspace.site.discard(kept)
             raise
         return Model(workspace, model_name, version)
 
@@ -256,7 +256,7 @@ class Model(OriginalClass):
     def delete(self) -> None:
         """Remove this version of the model, with its files; its number is not given again."""
         if self.workspace.records.delete_one(KIND, self.name, self.version):
-            self.workspace.discard(self._place.rpartition("/")[0])
+            self.workspace.site.discard(self._place.rpartition("/")[0])
 
 
 def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
@@ -264,7 +264,9 @@ def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     names = workspace.records.names(KIND)
     for model in (each for name in names for each in _versions(workspace, name)):
-        found.setdefault(model.name, {})[str(model.version)] = workspace.file_location(model._place)
+        found.setdefault(model.name, {})[str(model.version)] = (
+            f"{workspace.location}/{model._place}"
+        )
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +13,16 @@ from daskrun.output.folder import temporary_file
 from daskrun.output.place import output_place
 from daskrun.storage.urls import is_url, shown_url
 from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.run_folder import STORY, RunFolder
+from daskrun.workspace.run_folder import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 PARTS = "parts"
 """How what a run has among its parts is called."""
-JOURNAL = "journal"
 DATAFRAMES = ("inputs", "side_inputs")
 """Folders among the parts that hold dataframes as they were stored."""
 
@@ -112,10 +110,10 @@ class OldRun:
         self.steps = steps
         self._folders = [each.folder for each in steps] + ([whole] if whole is not None else [])
         self.id = (whole or self._folders[0]).id
-        self.path = (whole or self._folders[0]).path
+        self.place = (whole or self._folders[0]).shown()
         self.status = status_of(whole or self._folders[0])
         self._seen = self._states()
-        self.last = max(self._last_of(folder) for folder in self._folders)
+        self.last = max(folder.last_change() for folder in self._folders)
 
     def is_driven(self) -> bool:
         """Tell whether a process has it."""
@@ -126,7 +124,7 @@ class OldRun:
 
         def guarded() -> None:
             # A run folder that was removed just before took the rest with it.
-            folders = [folder for folder in self._folders if folder.path.exists()]
+            folders = [folder for folder in self._folders if folder.is_run]
             with ExitStack() as stack:
                 for folder in reversed(folders):  # the whole run's first, as who resumes it does
                     stack.enter_context(folder.drive())
@@ -138,34 +136,24 @@ class OldRun:
 
     def folder_size(self) -> int:
         """Give the bytes of its folders: story, states, code, journal, logs."""
-        return sum(size_of(folder.path) for folder in self._folders)
+        return sum(folder.size() for folder in self._folders)
 
     def free(self) -> None:
         """Remove its parts and its folders; outputs stay."""
         for step in self.steps:
             step.free()
-        if self._whole is not None:
-            # Without it the folder is no run's: nobody sees a part of one.
-            (self._whole.path / STORY).unlink(missing_ok=True)
-        for folder in self._folders:
-            shutil.rmtree(folder.path)
+        for folder in reversed(self._folders):  # the whole run's first: the others are of none then
+            folder.remove()
 
     def _states(self) -> list[float]:
         return [float(folder.last_state()["time"]) for folder in self._folders]
-
-    def _last_of(self, folder: RunFolder) -> float:
-        last = float(folder.last_state()["time"])
-        with suppress(OSError):
-            last = max(last, (folder.path / JOURNAL).stat().st_mtime)
-        return last
 
 
 def all_runs(workspace: Workspace) -> Iterator[OldRun]:
     """Give all runs, the oldest first; those whose folder can't be read are left out."""
     wholes: dict[str, RunFolder | None] = {}
     steps: dict[str, list[OldStep]] = {}
-    for file in sorted(workspace.runs_folder.glob(f"*/{STORY}")):
-        folder = RunFolder(file.parent)
+    for folder in map(workspace.site.run_folder, workspace.site.run_ids()):
         with suppress(DaskrunError):
             story = folder.story()
             folder.last_state()
@@ -183,17 +171,3 @@ def status_of(folder: RunFolder) -> str:
     """Say how a run stands that nobody drives."""
     status = str(folder.last_state()["status"])
     return status if RunStatus(status).ended else "interrupted"
-
-
-def size_of(path: Path) -> int:
-    """Give the bytes of a file, or of all files in a folder; 0 where there is none."""
-    if not path.is_dir():
-        with suppress(OSError):
-            return path.lstat().st_size
-        return 0
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            with suppress(OSError):
-                total += Path(folder, name).lstat().st_size
-    return total

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from daskrun.errors import StorageError
@@ -12,11 +15,11 @@ from daskrun.storage.durable import write_whole
 from daskrun.storage.records import Records
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from types import TracebackType
 
 STORY = "run.json"
 REPORT = "report.json"
+JOURNAL = "journal"
 STATES = "states"
 ALIVE = "driver.lock"
 """Locked while a process drives the run."""
@@ -107,6 +110,22 @@ class RunFolder:
 
     def push(self) -> None:
         """Have what was written to :attr:`path` where others find it."""
+
+    def size(self) -> int:
+        """Give the bytes of all that is in it."""
+        return size_of(self.path)
+
+    def last_change(self) -> float:
+        """Give when something was last noted of the run, in seconds since the epoch."""
+        last = float(self.last_state()["time"])
+        with suppress(OSError):
+            last = max(last, (self.path / JOURNAL).stat().st_mtime)
+        return last
+
+    def drop(self, *names: str) -> None:
+        """Remove folders of it that only a run which goes on needs."""
+        for name in names:
+            shutil.rmtree(self.path / name, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove all of it.
@@ -227,6 +246,20 @@ class RunFolder:
         except BlockingIOError:
             return True
         return False
+
+
+def size_of(path: Path) -> int:
+    """Give the bytes of a file, or of all files in a folder; 0 where there is none."""
+    if not path.is_dir():
+        with suppress(OSError):
+            return path.lstat().st_size
+        return 0
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with suppress(OSError):
+                total += Path(folder, name).lstat().st_size
+    return total
 
 
 def _encode(value: dict[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
 from daskrun.workspace.hold import HeldWithTheWhole, Hold
 from daskrun.workspace.run_folder import CANCEL, REPORT, REUSE, STATES, STORY, RunFolder
-from daskrun.workspace.working_copy import RUNS
+from daskrun.workspace.site import RUNS
 
 if TYPE_CHECKING:
     from daskrun.workspace.run_folder import Held
@@ -84,6 +84,20 @@ class UrlRun(RunFolder):
         """Put what was written here."""
         self._hold.check()
         self._mirror.put(STORY)
+
+    def size(self) -> int:
+        """Give the bytes of all that is there of it."""
+        return sum(self._mirror.remote.sizes().values())
+
+    def last_change(self) -> float:
+        """Give when it entered its last state."""
+        return float(self.last_state()["time"])
+
+    def drop(self, *names: str) -> None:
+        """Remove folders of it, here and there."""
+        super().drop(*names)
+        remote = self._mirror.remote
+        remote.delete([f"{name}/{each}" for name in names for each in remote.names(name)])
 
     def remove(self) -> None:
         """Remove all of it, here and there."""

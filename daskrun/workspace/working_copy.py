@@ -16,12 +16,11 @@ from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.url_folder import READS, UrlFolder, open_url_folder
 from daskrun.workspace.hold import Hold, left_out
 from daskrun.workspace.run_folder import STORY
+from daskrun.workspace.site import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-RUNS = "runs"
 
 
 class WorkingCopy:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -19,15 +18,10 @@ from daskrun.errors import (
     NameNotFoundError,
     WorkspaceError,
 )
-from daskrun.storage.private import NoSecrets, PrivateFiles
-from daskrun.storage.records import Records
-from daskrun.storage.shelf import UrlShelf
 from daskrun.storage.urls import is_url, shown_url
-from daskrun.workspace import place, url_place
+from daskrun.workspace import place, url_site
 from daskrun.workspace.place import CONFIG, FOLDER
-from daskrun.workspace.run_folder import STORY, RunFolder
-from daskrun.workspace.url_run import UrlRun
-from daskrun.workspace.working_copy import RUNS
+from daskrun.workspace.site import RUNS, FolderSite
 
 if TYPE_CHECKING:
     import os
@@ -42,7 +36,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.datastore import Datastore
     from daskrun.workspace.environment import Environment
     from daskrun.workspace.model import Model
-    from daskrun.workspace.working_copy import WorkingCopy
+    from daskrun.workspace.site import Site
 
 Thing = TypeVar("Thing")
 DATASTORE = "datastore"
@@ -76,23 +70,18 @@ class Workspace(OriginalClass):
         folder: str | os.PathLike[str],
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.copy: WorkingCopy | None = None
-        """Of a workspace behind a URL, what this process has of it."""
         if isinstance(folder, str) and is_url(folder):
-            self.copy = url_place.opened(folder, storage_options)
-            self.folder = self.copy.folder
-            """The workspace's own folder; of one behind a URL this process's copy of it."""
-            config = url_place.read_config(self.copy)
-            self.records = Records(UrlShelf(self.copy.remote))
-            """What it remembers, as numbered records."""
+            self.site: Site = url_site.opened(folder, storage_options)
+            """Where it is kept."""
         else:
-            url_place.refuse_options(folder, storage_options)
-            self.folder = Path(folder).resolve()
-            config = place.read_config(self.folder)
-            self.records = Records(self.folder)
-        self.name = str(config["name"])
+            url_site.refuse_options(folder, storage_options)
+            self.site = FolderSite(Path(folder).resolve())
+        self.folder = self.site.folder
+        """The workspace's own folder; of one behind a URL this process's copy of it."""
+        self.name = str(self.site.config["name"])
         """The name it was created with."""
-        self._created = float(config["created"])
+        self.records = self.site.records
+        """What it remembers, as numbered records."""
 
     @staticmethod
     def from_config(
@@ -120,7 +109,7 @@ class Workspace(OriginalClass):
         if found is not None:
             return found
         if isinstance(path, str) and is_url(path):
-            return Workspace.create(url_place.name_of(path), path, storage_options=storage_options)
+            return Workspace.create(url_site.name_of(path), path, storage_options=storage_options)
         start = place.start_folder(path)
         return Workspace.create(start.name or "workspace", path=start)
 
@@ -131,9 +120,9 @@ class Workspace(OriginalClass):
     ) -> Workspace | None:
         """Find a workspace as :meth:`from_config` does, but create none: then give None."""
         if isinstance(path, str) and is_url(path):
-            url = url_place.found(path, storage_options)
+            url = url_site.found(path, storage_options)
             return None if url is None else Workspace(url, storage_options)
-        url_place.refuse_options(path, storage_options)
+        url_site.refuse_options(path, storage_options)
         start = place.start_folder(path)
         if (start / CONFIG).is_file() and start.name == FOLDER:
             return Workspace(start)
@@ -173,9 +162,9 @@ class Workspace(OriginalClass):
                 f"name={name!r} is not a name. Write some text, such as name='ws'."
             )
         if isinstance(path, str) and is_url(path):
-            made, where = url_place.make(path, storage_options, name)
+            made, where = url_site.make(path, storage_options, name)
         else:
-            url_place.refuse_options(path, storage_options)
+            url_site.refuse_options(path, storage_options)
             folder = place.local(path) / FOLDER
             made, where = not (folder / CONFIG).is_file(), str(folder)
             if made:
@@ -199,49 +188,12 @@ class Workspace(OriginalClass):
     @property
     def location(self) -> str:
         """Its folder's path, or its URL."""
-        return self.copy.url if self.copy is not None else str(self.folder)
-
-    @property
-    def storage_options(self) -> dict[str, Any]:
-        """What fsspec needs to open its URL; may hold secrets."""
-        return dict(self.copy.options) if self.copy is not None else {}
+        return self.site.location
 
     @property
     def runs_folder(self) -> Path:
         """Holds a folder for each run; of a workspace behind a URL, what is here of them."""
         return self.folder / RUNS
-
-    def run_folder(self, run_id: str) -> RunFolder:
-        """Give the folder of a run, which need not be there."""
-        if self.copy is not None:
-            return UrlRun(self.copy, run_id)
-        return RunFolder(self.runs_folder / run_id)
-
-    def run_ids(self) -> list[str]:
-        """Give the ids of all runs, of pipelines and of steps, sorted."""
-        if self.copy is not None:
-            return self.copy.run_ids()
-        return sorted(file.parent.name for file in self.runs_folder.glob(f"*/{STORY}"))
-
-    def file(self, name: str) -> Path:
-        """Give the path of a file or folder of it that nobody changes, such as a model's."""
-        return self.copy.file(name) if self.copy is not None else self.folder / name
-
-    def file_location(self, name: str) -> str:
-        """Give where another machine finds what :meth:`file` gives: a path or URL."""
-        return f"{self.location}/{name}"
-
-    def publish(self, name: str) -> None:
-        """Have a new folder in :attr:`folder` where others find it."""
-        if self.copy is not None:
-            self.copy.publish(name)
-
-    def discard(self, name: str) -> None:
-        """Remove a folder of it."""
-        if self.copy is not None:
-            self.copy.discard(name)
-        else:
-            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     @property
     def datastores(self) -> dict[str, Datastore]:
@@ -349,10 +301,10 @@ class Workspace(OriginalClass):
         NameNotFoundError
             There is none of that id.
         """
-        known = self.run_ids()
+        known = self.site.run_ids()
         if run_id not in known:
             raise NameNotFoundError("run", run_id, known[::-1])
-        story = self.run_folder(run_id).story()
+        story = self.site.run_folder(run_id).story()
         experiment = import_module(EXPERIMENT).Experiment(self, story["experiment"])
         whole = experiment.get_run(story.get("pipeline_run", run_id))
         return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)
@@ -373,7 +325,7 @@ class Workspace(OriginalClass):
             "name": self.name,
             "type": "daskrun",
             "location": shown,
-            "creationTime": datetime.fromtimestamp(self._created, UTC).isoformat(),
+            "creationTime": datetime.fromtimestamp(self.site.config["created"], UTC).isoformat(),
             "defaultDatastore": self.default_datastore_name,
             "storageAccount": f"{shown}/{DATASTORE}",
         }
@@ -381,9 +333,7 @@ class Workspace(OriginalClass):
     @property
     def private(self) -> Private:
         """Where secrets are kept, that only this user may read; behind a URL none are."""
-        if self.copy is not None:
-            return NoSecrets(repr(self))
-        return PrivateFiles(self.folder / "private")
+        return self.site.private
 
     def sweep_private(self) -> None:
         """Remove what killed processes left in the private folder and no record names."""

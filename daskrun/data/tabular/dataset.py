@@ -18,7 +18,7 @@ from daskrun.data.tabular.timestamps import Times, as_delta, as_time
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import timedelta
     from pathlib import Path
 
@@ -306,16 +306,20 @@ class TabularDataset(Items):
         return not hasattr(self.source, "listing")
 
     def stored(
-        self, folder: str | Path, mini_batch_size: int, scheduler: Any = None
+        self,
+        folder: str | Path,
+        mini_batch_size: int,
+        scheduler: Any = None,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> TabularDataset:
-        """Give the same dataset with its dataframe written to Parquet files in a folder.
+        """Give the same dataset with its dataframe written to Parquet files in a folder or URL.
 
         ``scheduler`` computes a Dask dataframe that is not persisted; None: what Dask chooses.
         """
         source = cast("Any", self.source)
         if self.is_lazy and scheduler is not None:
             source = source.computed_by(scheduler)
-        return replace(self, source=source.write(str(folder), mini_batch_size))
+        return replace(self, source=source.write(str(folder), mini_batch_size, storage_options))
 
     def readable(self, mini_batch_size: int) -> TabularDataset:
         """Give the same dataset, a dataframe in a form that can be read and cut to this size."""

@@ -1,4 +1,4 @@
-"""The folder of a workspace behind a URL: how it is found, made and known as one."""
+"""A workspace behind a URL: how it is found, made and known as one."""
 
 from __future__ import annotations
 
@@ -8,28 +8,74 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError, WorkspaceError
+from daskrun.storage.private import NoSecrets
+from daskrun.storage.records import Records
+from daskrun.storage.shelf import UrlShelf
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.storage.urls import shown_url
 from daskrun.workspace.place import CONFIG, FOLDER
+from daskrun.workspace.url_run import UrlRun
 from daskrun.workspace.working_copy import working_copy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from daskrun.storage.private import Private
     from daskrun.storage.url_folder import UrlFolder
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.working_copy import WorkingCopy
 
 
-def opened(url: str, options: Mapping[str, Any] | None) -> WorkingCopy:
-    """Give this process's copy of a workspace.
+class UrlSite:
+    """A workspace behind a URL.
+
+    Parameters
+    ----------
+    copy
+        What this process has of it.
+    """
+
+    def __init__(self, copy: WorkingCopy) -> None:
+        self.copy = copy
+        self.folder = copy.folder
+        self.location = copy.url
+        self.options = copy.options
+        self.config = _read_config(copy)
+        self.records = Records(UrlShelf(copy.remote))
+        self.private: Private = NoSecrets(copy.remote.shown())
+
+    def run_folder(self, run_id: str) -> RunFolder:
+        """Give the folder of a run."""
+        return UrlRun(self.copy, run_id)
+
+    def run_ids(self) -> list[str]:
+        """Give the ids of all runs that are whole."""
+        return self.copy.run_ids()
+
+    def file(self, name: str) -> Path:
+        """Bring a file or folder."""
+        return self.copy.file(name)
+
+    def publish(self, name: str) -> None:
+        """Put a folder."""
+        self.copy.publish(name)
+
+    def discard(self, name: str) -> None:
+        """Remove a folder, here and there."""
+        self.copy.discard(name)
+
+
+def opened(url: str, options: Mapping[str, Any] | None) -> UrlSite:
+    """Open a workspace.
 
     Raises
     ------
     WorkspaceError
-        The URL has a password or query in it.
+        There is none, or the URL has a password or query in it.
     """
     _check_url(url)
-    return working_copy(url, options or {})
+    return UrlSite(working_copy(url, options or {}))
 
 
 def _check_url(url: str) -> None:
@@ -84,7 +130,7 @@ def make(url: str, options: Mapping[str, Any] | None, name: str) -> tuple[bool, 
     return True, url
 
 
-def read_config(copy: WorkingCopy) -> dict[str, Any]:
+def _read_config(copy: WorkingCopy) -> dict[str, Any]:
     """Give what a workspace's ``config.json`` says.
 
     Raises
