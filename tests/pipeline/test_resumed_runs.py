@@ -438,13 +438,14 @@ def test_a_run_that_was_killed_in_submit_says_so(work, flag):
     run = failed(work, fault_while(flag))
     (step,) = run.get_steps()
     whole = {**RunFolder(run.folder).story(), "id": "later", "steps": [step.id, "later-x"]}
-    folder = RunFolder.create(work.ws.runs_folder / "later", whole)
+    folder = RunFolder(work.ws.runs_folder / "later")
+    folder.create(whole)
     later = Experiment(work.ws, "trial").get_run("later")
     assert later.get_status() == "Failed"
     assert "submitted the run is gone" in later.sentence
     with pytest.raises(ResumeError, match="interrupted while it was being submitted, before later"):
         later.resume()
-    RunFolder.create(work.ws.runs_folder / "later-x", {"kind": "step", "name": "x"})
+    RunFolder(work.ws.runs_folder / "later-x").create({"kind": "step", "name": "x"})
     (step.folder / "resume.json").unlink()
     with pytest.raises(ResumeError, match=r"has no resume\.json"):
         later.resume()

@@ -77,8 +77,8 @@ def test_processes_that_create_at_once_get_all_numbers_once(tmp_path, fallback):
 def test_what_a_killed_process_left_is_no_record(tmp_path):
     code = (
         "import sys, os, signal, pathlib\n"
-        "from daskrun.storage import records\n"
-        "records.publish_new = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from daskrun.storage import records, shelf\n"
+        "shelf.publish_new = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
         "records.Records(pathlib.Path(sys.argv[1])).create('models', 'mnist', {'a': 1})\n"
     )
     dead = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60)
@@ -135,7 +135,7 @@ def test_create_beside_a_delete_ends_with_a_record(tmp_path, monkeypatch):
             records.delete("models", "a")
         original(temporary, path)
 
-    monkeypatch.setattr("daskrun.storage.records.publish_new", deleted_first)
+    monkeypatch.setattr("daskrun.storage.shelf.publish_new", deleted_first)
     assert records.create("models", "a", {"a": 1}) == 1
     assert records.latest("models", "a") == (1, {"a": 1})
 

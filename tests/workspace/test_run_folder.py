@@ -7,7 +7,8 @@ from daskrun.workspace.run_folder import RunFolder
 
 
 def test_a_copied_folder_still_tells_its_story(tmp_path):
-    folder = RunFolder.create(tmp_path / "runs" / "r1", {"kind": "step", "name": "ä\udc80"})
+    folder = RunFolder(tmp_path / "runs" / "r1")
+    folder.create({"kind": "step", "name": "ä\udc80"})
     folder.add_state("Running")
     folder.add_state("Failed", "it broke")
     folder.write_report({"errors": [], "status": "Failed"})
@@ -22,13 +23,14 @@ def test_a_copied_folder_still_tells_its_story(tmp_path):
 
 
 def test_a_run_is_made_once(tmp_path):
-    RunFolder.create(tmp_path / "r1", {})
+    RunFolder(tmp_path / "r1").create({})
     with pytest.raises(StorageError, match="can't make the run's folder"):
-        RunFolder.create(tmp_path / "r1", {})
+        RunFolder(tmp_path / "r1").create({})
 
 
 def test_who_drives(tmp_path):
-    folder = RunFolder.create(tmp_path / "r1", {})
+    folder = RunFolder(tmp_path / "r1")
+    folder.create({})
     assert not folder.is_driven()
     with folder.drive():
         assert folder.is_driven()

@@ -1,0 +1,139 @@
+"""A lock behind a URL. Other machines are played by another name for this one."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from daskrun.errors import StorageError
+from daskrun.storage import lease as lease_file
+from daskrun.storage.lease import Lease
+from daskrun.storage.url_folder import open_url_folder
+
+
+@pytest.fixture
+def folder(bucket):
+    return open_url_folder(f"{bucket.url}/run", bucket.options)
+
+
+@pytest.fixture
+def elsewhere(monkeypatch):
+    """Have all that is done from now on done on another machine, whose patience is short."""
+
+    def move(old=2.0, look=0.05):
+        monkeypatch.setattr(lease_file, "_machine", lambda: "another")
+        monkeypatch.setattr(lease_file, "OLD", old)
+        monkeypatch.setattr(lease_file, "LOOK", look)
+
+    return move
+
+
+def test_one_holds_it(folder):
+    mine = Lease(folder)
+    mine.acquire()
+    with pytest.raises(StorageError, match=rf"is locked by process {os.getpid()} on "):
+        Lease(folder).acquire()
+    assert Lease(folder).is_held()
+    mine.release()
+    assert not Lease(folder).is_held()
+    theirs = Lease(folder)
+    theirs.acquire()
+    assert (mine.number, theirs.number) == (1, 2)
+
+
+def test_of_many_that_take_it_at_once_one_does(bucket):
+    start, held = threading.Barrier(8), []
+
+    def take():
+        lease = Lease(open_url_folder(f"{bucket.url}/run", bucket.options))
+        start.wait()
+        try:
+            lease.acquire()
+        except StorageError:
+            return
+        held.append(lease)
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(held) == 1
+
+
+def test_that_of_a_dead_process_of_this_machine_is_free_at_once(folder, bucket):
+    code = (
+        "import os, signal\n"
+        "from daskrun.storage.lease import Lease\n"
+        "from daskrun.storage.url_folder import open_url_folder\n"
+        f"Lease(open_url_folder({folder.url!r}, {bucket.options!r})).acquire()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    dead = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    assert dead.returncode == -signal.SIGKILL
+    assert not Lease(folder).is_held()
+    Lease(folder).acquire()
+
+
+def test_one_of_another_machine_is_waited_for_until_it_is_old(folder, elsewhere):
+    Lease(folder).acquire()
+    elsewhere(old=0.5)
+    theirs = Lease(folder)
+    assert theirs.is_held()
+    theirs.acquire()
+    assert theirs.number == 2
+
+
+def test_one_of_another_machine_that_is_renewed_is_not_taken(folder, elsewhere, monkeypatch):
+    mine = Lease(folder)
+    mine.acquire()
+    over = threading.Event()
+    monkeypatch.setattr(lease_file, "RENEWED", 0.1)
+
+    def renew():
+        while not over.wait(0.1):
+            mine.renew()
+
+    thread = threading.Thread(target=renew)
+    thread.start()
+    try:
+        elsewhere(old=30.0)
+        with pytest.raises(StorageError, match=f"is locked by process {os.getpid()} on"):
+            Lease(folder).acquire()
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_who_was_stopped_for_too_long_learns_of_it(folder, elsewhere, monkeypatch):
+    mine = Lease(folder)
+    mine.acquire()
+    elsewhere(old=0.2)
+    Lease(folder).acquire()
+    monkeypatch.setattr(lease_file, "RENEWED", 0.0)
+    with pytest.raises(StorageError, match="was taken over by process"):
+        mine.renew()
+    assert not mine.held
+    mine.release()  # does nothing any more
+    assert Lease(folder).is_held()
+
+
+def test_a_clock_that_is_wrong_by_minutes_takes_nothing(folder, elsewhere, monkeypatch):
+    Lease(folder).acquire()
+    elsewhere(old=60.0)
+    now = lease_file.time.time
+    monkeypatch.setattr(lease_file.time, "time", lambda: now() + 600)
+    assert Lease(folder).is_held()
+    monkeypatch.setattr(lease_file.time, "time", lambda: now() + 86400)
+    assert not Lease(folder).is_held()
+
+
+def test_old_numbers_go(folder, bucket):
+    for _ in range(3):
+        lease = Lease(folder)
+        lease.acquire()
+        lease.release()
+    assert bucket.keys() == ["run/lease/3.json"]

@@ -1,0 +1,126 @@
+"""A folder here and its like behind a URL."""
+
+import os
+import time
+
+import pytest
+
+from daskrun.errors import StorageError
+from daskrun.storage.mirror import Mirror, bring_whole
+from daskrun.storage.url_folder import open_url_folder
+
+
+@pytest.fixture
+def remote(bucket):
+    return open_url_folder(f"{bucket.url}/run", bucket.options)
+
+
+@pytest.fixture
+def here(tmp_path):
+    (tmp_path / "here" / "logs").mkdir(parents=True)
+    (tmp_path / "here" / "logs" / "a.txt").write_text("a")
+    (tmp_path / "here" / "run.json").write_text("{}")
+    (tmp_path / "here" / ".half").write_text("x")
+    return tmp_path / "here"
+
+
+def puts(bucket):
+    return [each.path.rpartition("/run/")[2] for each in bucket.asked("PUT", "/run/")]
+
+
+def test_what_is_new_or_changed_is_put_and_what_is_gone_deleted(here, remote, bucket):
+    mirror = Mirror(here, remote)
+    mirror.put(last="run.json")
+    assert puts(bucket) == ["logs/a.txt", "run.json"]
+    mirror.put()
+    assert len(puts(bucket)) == 2
+    (here / "logs" / "a.txt").write_text("ab")
+    (here / "run.json").unlink()
+    mirror.put()
+    assert puts(bucket)[2:] == ["logs/a.txt"]
+    assert bucket.keys() == ["run/logs/a.txt"]
+    assert bucket.get("run/logs/a.txt") == b"ab"
+
+
+def test_what_is_there_is_brought_over_what_is_here(here, remote, bucket, tmp_path):
+    Mirror(here, remote).put()
+    copy = Mirror(tmp_path / "copy", remote)
+    copy.bring("logs", over=True)
+    assert (tmp_path / "copy/logs/a.txt").read_text() == "a"
+    assert not (tmp_path / "copy/run.json").exists()
+    copy.bring("run.json", "none.json", over=True)
+    assert (tmp_path / "copy/run.json").read_text() == "{}"
+    (tmp_path / "copy/logs/mine.txt").write_text("m")
+    bucket.put("run/logs/a.txt", b"b")  # of the same size
+    copy.bring("logs", over=True)
+    assert (tmp_path / "copy/logs/a.txt").read_text() == "b"
+    assert not (tmp_path / "copy/logs/mine.txt").exists()
+    asked = len(bucket.asked("GET", "/run/logs/a.txt"))
+    copy.bring(over=True)
+    assert len(bucket.asked("GET", "/run/logs/a.txt")) == asked  # it is here already
+    remote.delete(["logs/a.txt"])
+    copy.bring("logs", over=True)
+    assert not (tmp_path / "copy/logs/a.txt").exists()
+
+
+def test_what_was_put_from_here_is_not_brought_back(here, remote, bucket):
+    mirror = Mirror(here, remote)
+    mirror.put()
+    bucket.put("run/logs/a.txt", b"theirs")
+    bucket.put("run/logs/b.txt", b"theirs")
+    mirror.bring("logs", over=False)
+    assert (here / "logs/a.txt").read_text() == "a"
+    assert (here / "logs/b.txt").read_text() == "theirs"
+    mirror.bring("logs", over=True)
+    assert (here / "logs/a.txt").read_text() == "theirs"
+
+
+def test_a_name_that_begins_like_another(here, remote, bucket, tmp_path):
+    bucket.put("run/logs-of-others/x", b"x")
+    bucket.put("run-2/logs/y", b"y")
+    Mirror(here, remote).put()
+    Mirror(tmp_path / "copy", remote).bring("logs", over=True)
+    assert [p.name for p in (tmp_path / "copy").rglob("*") if p.is_file()] == ["a.txt"]
+
+
+def test_a_large_file_that_grows_is_put_more_seldom(here, remote, bucket):
+    mirror = Mirror(here, remote)
+    (here / "big").write_bytes(bytes(8 << 20))
+    mirror.put()
+    for name in ("big", "run.json"):
+        with (here / name).open("ab") as file:
+            file.write(b" ")
+        os.utime(here / name, (time.time() + 9, time.time() + 9))
+    before = len(puts(bucket))
+    mirror.put(all_of_it=False)
+    assert puts(bucket)[before:] == ["run.json"]
+    mirror.put()
+    assert len(bucket.get("run/big")) == (8 << 20) + 1
+
+
+def test_what_can_be_put_is_where_the_store_refuses_a_file(here, remote, bucket):
+    for number in range(5):
+        (here / f"{number}.txt").write_text("x")
+    bucket.fail("PUT", "2.txt", count=1000, status=403)
+    with pytest.raises(StorageError, match=r"can't write s3://.*2\.txt"):
+        Mirror(here, remote).put()
+    there = {key.removeprefix("run/") for key in bucket.keys()}
+    assert there == {"0.txt", "1.txt", "3.txt", "4.txt", "logs/a.txt", "run.json"}
+
+
+def test_a_file_or_folder_whole_or_not_at_all(here, remote, bucket, tmp_path):
+    Mirror(here, remote).put()
+    bring_whole(open_url_folder(f"{bucket.url}/run", bucket.options), tmp_path / "all")
+    assert (tmp_path / "all/logs/a.txt").read_text() == "a"
+    one = open_url_folder(f"{bucket.url}/run/run.json", bucket.options)
+    bring_whole(one, tmp_path / "deep/model.json")
+    assert (tmp_path / "deep/model.json").read_text() == "{}"
+    remote.delete(["run.json"])
+    bring_whole(one, tmp_path / "deep/model.json")  # there already
+    with pytest.raises(StorageError, match="is not there"):
+        bring_whole(one, tmp_path / "other.json")
+    bucket.fail("GET", "a.txt", count=1000, status=403)
+    with pytest.raises(StorageError, match=r"can't read s3://.*a\.txt"):
+        bring_whole(remote, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
