@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Self
 
 from daskrun.errors import StorageError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("daskrun")
 INTERVAL = 5.0
 """Seconds between two times that what was written meanwhile is put."""
+PATIENCE = 0.5
+"""Seconds in which a run's end is waited for that its driver has told already."""
 CANCEL = "cancel.json"
 ASIDE = frozenset({"journal", "lease", "driver.lock", "inputs", "side_inputs", CANCEL})
 """What of a run's folder has ways of its own: dataframes are written there, not here."""
@@ -45,6 +48,7 @@ class Hold:
         self._lock = threading.RLock()
         self._over: threading.Event | None = None
         self._thread: threading.Thread | None = None
+        self._closing = False
         self._told = ""
 
     @property
@@ -65,6 +69,7 @@ class Hold:
         StorageError
             Another process has it, or the store fails.
         """
+        self._await_end()
         with self._lock:
             before = self.lease.number
             self.lease.acquire()
@@ -82,13 +87,15 @@ class Hold:
             self._mirrors[mirror.folder.name] = mirror
 
     def check(self) -> None:
-        """See that the run is held.
+        """See that the run is held, by asking there.
 
         Raises
         ------
         StorageError
-            It isn't any more.
+            It isn't any more, or the store fails.
         """
+        with self._lock:
+            self.lease.check()
         if not self.held:
             raise StorageError(
                 f"{self.lease.folder.shown()} was taken over by another process, so this one can't "
@@ -102,17 +109,21 @@ class Hold:
             if over is None:
                 return
             over.set()
+            self._closing = True
         if self._thread is not None:
             self._thread.join()
-        with self._lock:
-            if not self.held:
-                return
-            try:
-                for mirror in list(self._mirrors.values()):
-                    mirror.put("states/")
-                self.lease.release()
-            except StorageError as error:
-                logger.warning("not all of a run's folder could be put: %s", error)
+        try:
+            self.check()
+            for mirror in list(self._mirrors.values()):
+                mirror.put("states/")
+        except StorageError as error:
+            logger.warning("not all of a run's folder could be put: %s", error)
+        try:
+            self.lease.release()
+        except StorageError as error:
+            logger.warning("a run's lease could not be released, and ends by itself: %s", error)
+        finally:
+            self.lease.held = self._closing = False
 
     def __enter__(self) -> Self:
         return self
@@ -125,14 +136,24 @@ class Hold:
     ) -> None:
         self.close()
 
+    def _await_end(self) -> None:
+        """Wait for the end of a hold of this process that is being closed, or is about to be."""
+        deadline = time.monotonic() + PATIENCE
+        while self.held and (self._closing or time.monotonic() < deadline):
+            time.sleep(PATIENCE / 50)
+        if self.held:
+            raise StorageError(
+                f"{self.lease.folder.shown()} is driven by this process already. Wait for its end."
+            )
+
     def _keep(self, over: threading.Event) -> None:
         """Renew the lease and put what was written, until the run is over or lost."""
         while not over.wait(INTERVAL):
             try:
                 with self._lock:
                     self.lease.renew()
+                self.check()
                 for mirror in list(self._mirrors.values()):
-                    self.check()
                     mirror.put("states/", all_of_it=False)
             except StorageError as error:
                 if str(error) != self._told:

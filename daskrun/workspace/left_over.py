@@ -15,6 +15,7 @@ from daskrun.errors import StorageError
 from daskrun.script import leftovers
 from daskrun.workspace.run_folder import STORY, RunFolder, size_of
 from daskrun.workspace.site import RUNS
+from daskrun.workspace.working_copy import NAME as COPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,14 +46,15 @@ class Thing:
 
 
 def node_folders() -> list[Thing]:
-    """Give the folders on this machine of nodes that were killed together with their keepers."""
+    """Give the folders on this machine of nodes, and processes, that were killed."""
     found = []
     for folder in leftovers.left(leftovers.base_folder()):
         with suppress(FileNotFoundError):
-            run = folder.name.rsplit("-", 2)[0]
-            found.append(
-                _thing("node folder", run, folder, folder.stat().st_mtime, partial(_clear, folder))
-            )
+            copied = folder.name.startswith(COPY)
+            what = "copy of a workspace" if copied else "node folder"
+            run = "" if copied else folder.name.rsplit("-", 2)[0]
+            last = folder.stat().st_mtime
+            found.append(_thing(what, run, folder, last, partial(_clear, folder)))
     return found
 
 

@@ -6,7 +6,6 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from daskrun.errors import StorageError
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
 from daskrun.workspace.hold import HeldWithTheWhole, Hold
@@ -168,8 +167,6 @@ class UrlRun(RunFolder):
             hold.check()
             hold.add(self._mirror)
             return HeldWithTheWhole()
-        if hold.held:
-            raise StorageError(f"{self.shown()} is driven by this process already.")
         is_here = hold.acquire()
         try:
             if not is_here and not self._is_new:

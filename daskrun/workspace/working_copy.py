@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError
-from daskrun.script.leftovers import base_folder, claim
+from daskrun.script.leftovers import base_folder, claim, clear_left, left
 from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.url_folder import READS, UrlFolder, open_url_folder
 from daskrun.workspace.hold import Hold, left_out
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NAME = "workspace-"
+"""How the names of copies begin."""
+
+
 class WorkingCopy:
     """A folder of this process, with what it has written to, or read from, a workspace.
 
     The truth is behind the URL. Here is what this process is writing, and what it has looked at:
     of a run that it drives all, of others what was asked for. It is removed with the process; where
-    that was killed, by the next run on the machine.
+    that was killed, by the next one on the machine that has one, or by the next run.
 
     Parameters
     ----------
@@ -43,7 +47,10 @@ class WorkingCopy:
         self.options = dict(options)
         self.remote = open_url_folder(self.url, options)
         self.pid = os.getpid()
-        self.folder = base_folder() / f"workspace-{self.pid}-{os.urandom(4).hex()}"
+        self.folder = base_folder() / f"{NAME}{self.pid}-{os.urandom(4).hex()}"
+        for folder in left(base_folder()):
+            if folder.name.startswith(NAME):
+                clear_left(folder)
         self._claim = claim(self.folder)  # held until this process ends, however it does
         atexit.register(self._remove)
         self._lock = threading.Lock()

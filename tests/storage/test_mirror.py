@@ -104,7 +104,8 @@ def test_what_can_be_put_is_where_the_store_refuses_a_file(here, remote, bucket)
     bucket.fail("PUT", "2.txt", count=1000, status=403)
     with pytest.raises(StorageError, match=r"can't write s3://.*2\.txt"):
         Mirror(here, remote).put()
-    there = {key.removeprefix("run/") for key in bucket.keys()}
+    there_now = bucket.keys()
+    there = {key.removeprefix("run/") for key in there_now}
     assert there == {"0.txt", "1.txt", "3.txt", "4.txt", "logs/a.txt", "run.json"}
 
 
