@@ -142,7 +142,7 @@ class Experiment(OriginalClass):
         except BaseException:
             self._undo(run_id, prepared)
             raise
-        run = PipelineRun(self.workspace, driver.state, steps)
+        run = PipelineRun.made(self.workspace, driver.state, steps)
         _live[run_id] = run
         lifetime.watch(run)
         for name, text in (tags or {}).items():
@@ -166,13 +166,13 @@ class Experiment(OriginalClass):
         folder = RunFolder(self.workspace.runs_folder / run_id)
         whole = StoredState(folder)
         steps = [
-            StepRun(
+            StepRun.made(
                 self.workspace, StoredState(RunFolder(self.workspace.runs_folder / name), whole)
             )
             for name in folder.story()["steps"]
             if (self.workspace.runs_folder / name / STORY).is_file()  # else: killed in submit
         ]
-        return PipelineRun(self.workspace, whole, steps)
+        return PipelineRun.made(self.workspace, whole, steps)
 
     def get_runs(self, tags: Wanted = None, properties: Wanted = None) -> Iterator[PipelineRun]:
         """Give the runs of this experiment one by one, the newest first.
@@ -294,7 +294,7 @@ class Experiment(OriginalClass):
                 no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
                 ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
             driver = PipelineDriver(whole, held, self.workspace, ready)
-            steps = [StepRun(self.workspace, driver.states[each.folder.id]) for each in ready]
+            steps = [StepRun.made(self.workspace, driver.states[each.folder.id]) for each in ready]
             driver.start()
         except BaseException:
             held.close()

@@ -7,17 +7,16 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from daskrun.core.original import OriginalClass
 from daskrun.errors import (
-    DatasetError,
     EntryScriptError,
-    NameNotFoundError,
-    ResumeError,
     SettingsError,
 )
+from daskrun.pipeline.found import find_run
 from daskrun.pipeline.loggable import check_name, checked, image, many, shown
+from daskrun.pipeline.script_inputs import ScriptInputs
 from daskrun.script import context
 from daskrun.storage import metrics
 from daskrun.storage.metrics import MetricFolder, folded
@@ -35,6 +34,9 @@ NOTED = ("kind", "experiment", "script", "host", "python", "pipeline_run", "name
 
 class Run(OriginalClass, ABC):
     """A run that is logged to: the one a script is in, or one that was submitted.
+
+    ``Run(experiment, run_id)`` gives one that was submitted, a :class:`PipelineRun` or a
+    :class:`StepRun`; :meth:`get_context` the one that a script is in.
 
     What was logged is on the disk when the method returns: it stays when the process is killed,
     and when the mini-batch fails or is tried again. Any number of threads and processes may log to
@@ -55,6 +57,25 @@ class Run(OriginalClass, ABC):
 
     id: str
     """Unique; ids sort by the time of submission."""
+
+    def __new__(cls, experiment: Experiment, run_id: str) -> Run:
+        """Give a run that was submitted in an experiment, by this process or another.
+
+        Parameters
+        ----------
+        experiment
+            That it was submitted in.
+        run_id
+            What ``run.id`` gave.
+
+        Raises
+        ------
+        NameNotFoundError
+            There is none of that id.
+        SettingsError
+            It is another experiment's.
+        """
+        return find_run(cls.__name__, experiment, run_id)
 
     @staticmethod
     def get_context(allow_offline: bool = True) -> ContextRun:
@@ -272,6 +293,10 @@ class ContextRun(Run):
     input_datasets: Mapping[str, Any]
     """The inputs by name: of files the folder or URL they are in, of tables the dataset."""
 
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Make one; runs that were submitted are found instead."""
+        return object.__new__(cls)
+
     @property
     @abstractmethod
     def experiment(self) -> Experiment:
@@ -371,46 +396,6 @@ class OfflineRun(ContextRun):
 
     def _ids_below(self) -> list[str]:
         return [self.id]
-
-
-class ScriptInputs(Mapping[str, Any]):
-    """The inputs of a step, in its script processes, by name.
-
-    Parameters
-    ----------
-    values
-        As :func:`daskrun.script.context.current` gives them; empty for no inputs.
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self._roots: dict[str, str] = dict(values.get("input_datasets", {}))
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._roots:
-            raise NameNotFoundError("input dataset", name, list(self._roots))
-        if name not in self._values.get("tables", ()):  # a run of an older daskrun goes on
-            return self._roots[name]
-        from daskrun.pipeline.recipe import kept_inputs  # loads much; few scripts ask
-
-        folder = RunFolder(Path(self._values["run_folder"]))
-        try:
-            return kept_inputs(folder, Workspace(self._values["workspace"]))[name]
-        except ResumeError as error:
-            raise DatasetError(
-                f"input_datasets[{name!r}] can't be had in a script process: {error}"
-            ) from error
-
-    def __repr__(self) -> str:
-        tables = self._values.get("tables", ())
-        shown = {name: "a table" if name in tables else path for name, path in self._roots.items()}
-        return f"input_datasets({shown})"
-
-    def __iter__(self) -> Any:
-        return iter(self._roots)
-
-    def __len__(self) -> int:
-        return len(self._roots)
 
 
 _by_hand = OfflineRun()

@@ -41,11 +41,13 @@ _SAME = {
     "azureml.data.tabular_dataset": "TabularDataset",
     "azureml.exceptions": "ComputeTargetException",
     "azureml.pipeline": "",
-    "azureml.pipeline.core": ("Pipeline PipelineData PipelineParameter PublishedPipeline"),
+    "azureml.pipeline.core": (
+        "Pipeline PipelineData PipelineParameter PipelineRun PublishedPipeline StepRun"
+    ),
     "azureml.pipeline.core.builder": "PipelineData",
     "azureml.pipeline.core.graph": "PipelineParameter PublishedPipeline",
     "azureml.pipeline.core.pipeline": "Pipeline",
-    "azureml.pipeline.core.run": "",
+    "azureml.pipeline.core.run": "PipelineRun StepRun",
     "azureml.pipeline.steps": "ParallelRunConfig ParallelRunStep PythonScriptStep",
     "azureml.pipeline.steps.parallel_run_config": "ParallelRunConfig",
     "azureml.pipeline.steps.parallel_run_step": "ParallelRunStep",
@@ -103,16 +105,12 @@ _OTHERS = {
         "WorkspaceException": "daskrun:WorkspaceError",
     },
     "azureml.pipeline.core": {
-        "PipelineRun": "daskrun.pipeline.run:PipelineRun",
         "PipelineStep": "daskrun.pipeline.base:PipelineStep",
         "PortDataReference": "daskrun.pipeline.data:PortDataReference",
-        "StepRun": "daskrun.pipeline.run:StepRun",
     },
     "azureml.pipeline.core.builder": {"PipelineStep": "daskrun.pipeline.base:PipelineStep"},
     "azureml.pipeline.core.run": {
-        "PipelineRun": "daskrun.pipeline.run:PipelineRun",
         "PortDataReference": "daskrun.pipeline.data:PortDataReference",
-        "StepRun": "daskrun.pipeline.run:StepRun",
     },
 }
 """By module, names that stand for something else, ``module:name``."""
