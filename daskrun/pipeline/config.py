@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from daskrun.workspace.environment import Environment
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from daskrun.core.settings import RunSettings
     from daskrun.workspace.workspace import Workspace
@@ -86,7 +87,8 @@ class ParallelRunConfig:
     allowed_failed_percent
         Percent of mini-batches allowed to fail, judged once all have been handed out.
     environment_variables
-        Set in the script processes before the script is imported.
+        Set in the script processes before the script is imported; of one that ``environment`` sets
+        too, this value.
     description
         Kept with the run.
     python_executable
@@ -247,8 +249,12 @@ class ParallelRunConfig:
         }
         if self.environment is not None and self.python_executable is None and not problems:
             values |= self._packages(self.environment)
+        values |= extra or {}
+        own = values["environment_variables"]
+        if self.environment is not None and not problems and isinstance(own, Mapping | None):
+            values["environment_variables"] = {**self.environment.variables, **(own or {})}
         try:
-            settings = resolve_settings({**values, **(extra or {})}, SUBJECT)
+            settings = resolve_settings(values, SUBJECT)
         except SettingsError as error:
             raise SettingsError(SUBJECT, [*error.problems, *problems]) from None
         if problems:

@@ -320,7 +320,11 @@ def test_secrets_are_for_this_user_alone(ws):
     with_token = Pipeline(
         ws, [lines_step(PipelineData("x"), environment_variables={"TOKEN": "pa55word"})]
     )
-    for pipeline, private in ((plain, False), (with_url, True), (with_token, True)):
+    environment = Environment("any")
+    environment.environment_variables = {"TOKEN": "pa55word"}
+    in_environment = Pipeline(ws, [lines_step(PipelineData("x"), environment=environment)])
+    secrets = [(each, True) for each in (with_url, in_environment, with_token)]
+    for pipeline, private in ((plain, False), *secrets):
         published = pipeline.publish("x")
         text = (ws.folder / "pipelines" / published.id / "1.json").read_text()
         assert "pa55word" not in text
@@ -329,7 +333,7 @@ def test_secrets_are_for_this_user_alone(ws):
         assert repr(made.named_inputs) == repr(pipeline.steps[0].named_inputs)
     assert made.parallel_run_config.environment_variables == {"TOKEN": "pa55word"}
     files = list((ws.folder / "private").iterdir())
-    assert len(files) == 2
+    assert len(files) == 3
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
     for file in files:
         os.utime(file, (1, 1))

@@ -10,6 +10,7 @@ import pytest
 
 from daskrun import (
     Dataset,
+    Environment,
     Experiment,
     Model,
     OutputFileDatasetConfig,
@@ -44,6 +45,12 @@ def work(tmp_path, monkeypatch):
         (tmp_path / "files" / f"{n}.txt").write_text("x" * n)
     (tmp_path / "score.py").write_text(SCRIPT.format(calls=str(tmp_path / "calls")))
     return Workspace.create("trial", path=tmp_path)
+
+
+def with_variables(**variables):
+    environment = Environment("any")
+    environment.environment_variables = variables
+    return environment
 
 
 def config(**settings):
@@ -105,6 +112,7 @@ def test_a_run_of_the_same_is_not_made_again(work):
         ({"error_threshold": 5}, "settings", "error_threshold was 0 and is 5"),
         ({"arguments": ["--x"]}, "arguments", "0 is new"),
         ({"environment_variables": {"MARK": "m"}}, "environment", "variables has changed"),
+        ({"environment": with_variables(MARK="m")}, "environment", "variables has changed"),
         ({"entry_script": "other.py"}, "snapshot", "other.py is new"),
         ({"output": PipelineData("other")}, "outputs", "other is new"),
     ],
@@ -397,7 +405,8 @@ def test_what_was_logged_goes_with_the_output_and_tags_do_not(work):
 
 
 def test_secrets_are_not_in_what_others_can_read(work):
-    step = run_of(work, environment_variables={"KEY": "hidden-value"})
+    secret = {"KEY": "hidden-value"}
+    step = run_of(work, environment_variables=secret, environment=with_variables(**secret))
     for file in step.folder.rglob("*.json"):
         assert "hidden-value" not in file.read_text(), file
     assert (step.folder / "identity.json").stat().st_mode & 0o077 == 0

@@ -29,6 +29,7 @@ def environment():
     made = Environment("mine")
     made.python.conda_dependencies = CondaDependencies.create(pip_packages=["packaging>=20"])
     made.docker.enabled = True
+    made.environment_variables = {"THREADS": "2"}
     return made
 
 

@@ -70,9 +70,9 @@ _OTHERS = {
         "AmlComputeStatus": f"{_COMPUTE}:ComputeStatus",
     },
     "azureml.core.environment": {
-        "DockerSection": "daskrun.workspace.environment:DockerSection",
-        "PythonSection": "daskrun.workspace.environment:PythonSection",
-        "SparkSection": "daskrun.workspace.environment:SparkSection",
+        "DockerSection": "daskrun.workspace.sections:DockerSection",
+        "PythonSection": "daskrun.workspace.sections:PythonSection",
+        "SparkSection": "daskrun.workspace.sections:SparkSection",
     },
     "azureml.core.workspace": {"Workspace": "daskrun.workspace.original:Workspace"},
     "azureml.data.abstract_dataset": {
