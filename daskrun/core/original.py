@@ -90,9 +90,6 @@ LACKING: dict[str, dict[str, str]] = {
         "load_yaml": "a pipeline is written in Python. Publish it, and submit it from there.",
         "service_endpoint": _REST,
     },
-    "PipelineRun": {
-        "publish_pipeline": "publish what was submitted: pipeline.publish(name).",
-    },
     "PublishedPipeline": {
         "endpoint": _REST,
         "get_all": "write PublishedPipeline.list(ws).",

@@ -25,6 +25,7 @@ from daskrun.pipeline.run import PipelineRun, StepRun
 from daskrun.pipeline.run import live_runs as _live
 from daskrun.pipeline.since import earlier_run, without_processed
 from daskrun.pipeline.state import StoredState
+from daskrun.pipeline.submitted_pipeline import keep_pipeline
 from daskrun.workspace.run_folder import STORY, RunFolder
 from daskrun.workspace.workspace import workspace_problems
 
@@ -293,6 +294,8 @@ class Experiment(OriginalClass):
                 own = {"pipeline_run": run_id, **common, "after": after}
                 no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
                 ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
+            codes = {each.step: (ids[each.step], each.code) for each in prepared}
+            keep_pipeline(whole, pipeline, codes)
             driver = PipelineDriver(whole, held, self.workspace, ready)
             steps = [StepRun.made(self.workspace, driver.states[each.folder.id]) for each in ready]
             driver.start()

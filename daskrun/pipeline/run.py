@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from daskrun.pipeline.data import PortDataReference
     from daskrun.pipeline.experiment import Experiment
+    from daskrun.pipeline.published import PublishedPipeline
     from daskrun.pipeline.reuse import Reuse
     from daskrun.pipeline.state import RunState
     from daskrun.workspace.compute import ComputeTarget
@@ -229,6 +230,40 @@ class PipelineRun(SubmittedRun):
     def explain_reuse(self) -> dict[str, Reuse]:
         """Say of each step by name what :meth:`StepRun.explain_reuse` does."""
         return {step.name: step.explain_reuse() for step in self._step_runs}
+
+    def publish_pipeline(
+        self,
+        name: str,
+        description: str | None = None,
+        version: str | None = None,
+        continue_on_step_failure: bool | None = None,
+    ) -> PublishedPipeline:
+        """Publish the pipeline that was submitted, with its code as it was then.
+
+        Parameters have their defaults, whatever values the run was given.
+
+        Parameters
+        ----------
+        name, description, version
+            As those of :meth:`Pipeline.publish`.
+        continue_on_step_failure
+            Likewise; None: as the run has it.
+
+        Raises
+        ------
+        SettingsError
+            Its pipeline isn't kept with the run, and why: it holds what may be secret, or what only
+            one process knows.
+        DaskrunError
+            What it is made of isn't there any more.
+        """
+        from daskrun.pipeline.submitted_pipeline import pipeline_of  # few runs are asked
+
+        folder = self._state.folder
+        if continue_on_step_failure is None:
+            continue_on_step_failure = bool(folder.story()["continue_on_step_failure"])
+        pipeline = pipeline_of(folder, self.workspace)
+        return pipeline.publish(name, description, version, continue_on_step_failure)
 
     def resume(
         self,

@@ -1,0 +1,85 @@
+"""The pipeline that a run was submitted of, kept with the run so that it can be published."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import DaskrunError, SettingsError, StorageError
+from daskrun.pipeline.kept import steps_to_plain
+from daskrun.pipeline.published import about_code, may_be_secret, pipeline_from
+from daskrun.storage.durable import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.pipeline.base import PipelineStep
+    from daskrun.pipeline.pipeline import Pipeline
+    from daskrun.pipeline.snapshot import Snapshot
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+FILE = "pipeline.json"
+"""In a pipeline run's folder: its steps as they were made, or why they are not kept."""
+SECRET = (
+    "its pipeline holds what may be secret, environment variables or a URL with a password, and "
+    "that is kept with a run no longer than it takes"
+)
+
+
+def keep_pipeline(
+    folder: RunFolder, pipeline: Pipeline, codes: Mapping[PipelineStep, tuple[str, Snapshot]]
+) -> None:
+    """Keep the steps of a pipeline in its run's folder, as far as that can be done.
+
+    Parameters
+    ----------
+    folder
+        The pipeline run's.
+    pipeline
+        What is submitted.
+    codes
+        Of each step the id of its run, whose folder has a copy of the code, and the code.
+
+    Raises
+    ------
+    StorageError
+        The folder can't be written.
+    """
+    value: dict[str, Any]
+    try:
+        plain = steps_to_plain(pipeline.steps, pipeline.dependencies, pipeline.workspace)
+    except DaskrunError as error:
+        problems = error.problems if isinstance(error, SettingsError) else [str(error)]
+        value = {"refused": " ".join(problems)}
+    else:
+        ordered = [codes[step] for step in pipeline.steps]
+        about = [{"run": run_id, **about_code(code)} for run_id, code in ordered]
+        secret = may_be_secret(plain)
+        value = {"refused": SECRET} if secret else {"definition": plain, "code": about}
+    try:
+        write_whole(folder.path / FILE, json.dumps(value).encode(), mode=0o600)
+    except OSError as error:
+        raise StorageError(f"can't write {folder.path / FILE}: {error}") from error
+
+
+def pipeline_of(folder: RunFolder, workspace: Workspace) -> Pipeline:
+    """Give the pipeline that :func:`keep_pipeline` was given, with the code as it was.
+
+    Raises
+    ------
+    SettingsError
+        It wasn't kept, and why.
+    DaskrunError
+        What it is made of isn't there any more.
+    """
+    try:
+        value = json.loads((folder.path / FILE).read_bytes())
+    except FileNotFoundError:
+        value = {"refused": "an earlier daskrun submitted it, which kept no pipelines"}
+    if "refused" in value:
+        reason = str(value["refused"]).rstrip(".")
+        problem = f"run {folder.id} can't be published: {reason}. Publish what was submitted: "
+        raise SettingsError("publish_pipeline", [f"{problem}pipeline.publish(name)."])
+    codes = [(folder.path.parent / each["run"] / "snapshot", each) for each in value["code"]]
+    return pipeline_from(workspace, value["definition"], codes)
