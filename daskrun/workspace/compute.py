@@ -70,6 +70,11 @@ class ComputeTarget(OriginalClass):
         return target
 
     @property
+    def type(self) -> str:
+        """What it was made as: ``AmlCompute``, or ``Dask`` for one that was attached."""
+        return str(self._record["type"])
+
+    @property
     def for_this_process(self) -> bool:
         """Whether no other process can use it: a cluster object without an address."""
         return self._record["type"] == "Dask" and self._record["address"] is None
@@ -128,7 +133,7 @@ class ComputeTarget(OriginalClass):
         return ComputeTarget(workspace, name)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r})"
+        return f"{self.__class__.__name__}(name={self.name!r})"
 
     @property
     def most_nodes(self) -> int | None:

@@ -36,6 +36,12 @@ def test_the_tutorials_way(ws, capsys):
     assert ws.compute_targets == {}
 
 
+def test_a_target_says_what_it_was_made_as(ws):
+    made = ComputeTarget.create(ws, "cpu", AmlCompute.provisioning_configuration("any"))
+    attached = ComputeTarget.attach(ws, "cluster", address="tcp://127.0.0.1:1")
+    assert (made.type, attached.type) == ("AmlCompute", "Dask")
+
+
 def test_bad_counts_come_all_at_once(ws):
     with pytest.raises(SettingsError) as caught:
         AmlCompute.provisioning_configuration("x", min_nodes="few", max_nodes=0)

@@ -196,6 +196,23 @@ def test_packages_of_the_original_are_left_out():
     assert environment.requirements == ["pandas", "pyarrow"]  # which it brought along
 
 
+def test_all_that_the_original_takes_for_packages_is_taken():
+    dependencies = CondaDependencies.create(
+        pip_indexurl="https://host/simple",
+        pip_packages=["pillow"],
+        conda_packages=["cudatoolkit"],
+        python_version="3.11",
+        pin_sdk_version=False,
+    )
+    environment = Environment("e")
+    environment.python.conda_dependencies = dependencies
+    assert environment.requirements == ["--index-url https://host/simple", "pillow"]
+    assert dependencies.conda_packages == ["cudatoolkit", "python=3.11"]
+    assert environment.problems() == []
+    secret = CondaDependencies.create(pip_indexurl="https://me:token@host/simple")
+    assert "token" not in secret.problems()[0]
+
+
 def test_a_file_of_requirements(tmp_path, monkeypatch):
     (tmp_path / "more" / "wheels").mkdir(parents=True)
     (tmp_path / "more" / "tiny-1-py3-none-any.whl").touch()
