@@ -83,6 +83,7 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "packages": _packages(request, place.parts if place is not None else output),
         "threads": settings.threads_per_process,
         "log_limit": LOG_LIMIT,
+        "usage_interval": settings.resource_monitor_interval,
         "fetch_limit": FETCH_LIMIT,
     }
 

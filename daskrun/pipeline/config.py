@@ -108,6 +108,9 @@ class ParallelRunConfig:
         0.9 × its limit ÷ processes.
     retry_delay
         Wait before a second try, doubled for each further one, at most 10 s.
+    resource_monitor_interval
+        Between two notes of what nodes and script processes use of processor and memory, in
+        ``logs/sys/perf``; 0: none are made.
     threads_per_process
         BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes.
     argv_compat
@@ -157,6 +160,7 @@ class ParallelRunConfig:
     progress_update_timeout: float | None = None
     process_memory_limit: int | str | None = None
     retry_delay: float = 0.1
+    resource_monitor_interval: float = 30
     threads_per_process: int | None = None
     argv_compat: bool = False
     overwrite: bool = False

@@ -62,6 +62,7 @@ VALUES = {
     "progress_update_timeout": 105,
     "process_memory_limit": "2GB",
     "retry_delay": 0.5,
+    "resource_monitor_interval": 15,
     "threads_per_process": 2,
     "argv_compat": True,
     "overwrite": True,
