@@ -66,7 +66,7 @@ _OTHERS = {
         "Workspace": "daskrun.workspace.original:Workspace",
     },
     "azureml.core.compute.amlcompute": {
-        "AmlComputeProvisioningConfiguration": f"{_COMPUTE}:ProvisioningConfiguration",
+        "AmlComputeProvisioningConfiguration": "daskrun.workspace.provisioning:ProvisioningConfiguration",
         "AmlComputeStatus": f"{_COMPUTE}:ComputeStatus",
     },
     "azureml.core.environment": {
