@@ -139,11 +139,10 @@ class Experiment(OriginalClass):
         run_id = new_run_id()
         try:
             told = {**switches, **published}
-            driver, steps = self._set_up(run_id, pipeline, prepared, given, told)
+            run = self._set_up(run_id, pipeline, prepared, given, told)
         except BaseException:
             self._undo(run_id, prepared)
             raise
-        run = PipelineRun.made(self.workspace, driver.state, steps)
         _live[run_id] = run
         lifetime.watch(run)
         for name, text in (tags or {}).items():
@@ -264,7 +263,7 @@ class Experiment(OriginalClass):
         prepared: Sequence[PreparedStep],
         given: Mapping[str, Any],
         told: Mapping[str, Any],
-    ) -> tuple[PipelineDriver, builtins.list[StepRun]]:
+    ) -> PipelineRun:
         """Make the folders of the run and its steps, and start the driver that knows them."""
         runs = self.workspace.runs_folder
         common = {
@@ -295,14 +294,16 @@ class Experiment(OriginalClass):
                 no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
                 ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
             codes = {each.step: (ids[each.step], each.code) for each in prepared}
-            keep_pipeline(whole, pipeline, codes)
+            kept = keep_pipeline(whole, pipeline, codes)
             driver = PipelineDriver(whole, held, self.workspace, ready)
             steps = [StepRun.made(self.workspace, driver.states[each.folder.id]) for each in ready]
+            run = PipelineRun.made(self.workspace, driver.state, steps)
+            run._held = kept
             driver.start()
         except BaseException:
             held.close()
             raise
-        return driver, steps
+        return run
 
     def _set_up_step(
         self, prepared: PreparedStep, run_id: str, own: Mapping[str, Any], no_reuse: str

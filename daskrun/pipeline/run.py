@@ -177,6 +177,8 @@ class PipelineRun(SubmittedRun):
     """
 
     _step_runs: list[StepRun]
+    _held: dict[str, Any] | None = None
+    """Its pipeline, where this process alone may have it; see ``submitted_pipeline.py``."""
 
     def __new__(cls, experiment: Experiment, run_id: str) -> PipelineRun:
         """Give a pipeline's run that is there."""
@@ -252,8 +254,8 @@ class PipelineRun(SubmittedRun):
         Raises
         ------
         SettingsError
-            Its pipeline isn't kept with the run, and why: it holds what may be secret, or what only
-            one process knows.
+            Its pipeline isn't kept with the run, and why: it holds what only one process knows, or
+            what may be secret and this isn't the process that submitted it.
         DaskrunError
             What it is made of isn't there any more.
         """
@@ -262,7 +264,7 @@ class PipelineRun(SubmittedRun):
         folder = self._state.folder
         if continue_on_step_failure is None:
             continue_on_step_failure = bool(folder.story()["continue_on_step_failure"])
-        pipeline = pipeline_of(folder, self.workspace)
+        pipeline = pipeline_of(folder, self.workspace, self._held)
         return pipeline.publish(name, description, version, continue_on_step_failure)
 
     def resume(

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 FILE = "pipeline.json"
 """In a pipeline run's folder: its steps as they were made, or why they are not kept."""
 SECRET = (
-    "its pipeline holds what may be secret, environment variables or a URL with a password, and "
-    "that is kept with a run no longer than it takes"
+    "its pipeline holds what may be secret, environment variables or a URL with a password, which "
+    "only the process that submitted it has"
 )
 
 
 def keep_pipeline(
     folder: RunFolder, pipeline: Pipeline, codes: Mapping[PipelineStep, tuple[str, Snapshot]]
-) -> None:
+) -> dict[str, Any] | None:
     """Keep the steps of a pipeline in its run's folder, as far as that can be done.
 
     Parameters
@@ -41,11 +41,17 @@ def keep_pipeline(
     codes
         Of each step the id of its run, whose folder has a copy of the code, and the code.
 
+    Returns
+    -------
+    dict or None
+        What the folder must not hold, as it may be secret, for :func:`pipeline_of`.
+
     Raises
     ------
     StorageError
         The folder can't be written.
     """
+    held: dict[str, Any] | None = None
     value: dict[str, Any]
     try:
         plain = steps_to_plain(pipeline.steps, pipeline.dependencies, pipeline.workspace)
@@ -55,16 +61,27 @@ def keep_pipeline(
     else:
         ordered = [codes[step] for step in pipeline.steps]
         about = [{"run": run_id, **about_code(code)} for run_id, code in ordered]
-        secret = may_be_secret(plain)
-        value = {"refused": SECRET} if secret else {"definition": plain, "code": about}
+        value = {"definition": plain, "code": about}
+        if may_be_secret(plain):
+            held, value = value, {"refused": SECRET}
     try:
         write_whole(folder.path / FILE, json.dumps(value).encode(), mode=0o600)
     except OSError as error:
         raise StorageError(f"can't write {folder.path / FILE}: {error}") from error
+    return held
 
 
-def pipeline_of(folder: RunFolder, workspace: Workspace) -> Pipeline:
+def pipeline_of(folder: RunFolder, workspace: Workspace, held: dict[str, Any] | None) -> Pipeline:
     """Give the pipeline that :func:`keep_pipeline` was given, with the code as it was.
+
+    Parameters
+    ----------
+    folder
+        The pipeline run's.
+    workspace
+        Where it is kept.
+    held
+        What :func:`keep_pipeline` returned; None in another process.
 
     Raises
     ------
@@ -74,7 +91,7 @@ def pipeline_of(folder: RunFolder, workspace: Workspace) -> Pipeline:
         What it is made of isn't there any more.
     """
     try:
-        value = json.loads((folder.path / FILE).read_bytes())
+        value = held or json.loads((folder.path / FILE).read_bytes())
     except FileNotFoundError:
         value = {"refused": "an earlier daskrun submitted it, which kept no pipelines"}
     if "refused" in value:

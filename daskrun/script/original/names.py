@@ -60,13 +60,14 @@ _SAME = {
 """By module, the names that ``daskrun`` has too."""
 
 _COMPUTE = "daskrun.workspace.compute"
+_PROVISIONING = "daskrun.workspace.provisioning"
 _OTHERS = {
     "azureml.core": {
         "VERSION": "daskrun.workspace.original:VERSION",
         "Workspace": "daskrun.workspace.original:Workspace",
     },
     "azureml.core.compute.amlcompute": {
-        "AmlComputeProvisioningConfiguration": "daskrun.workspace.provisioning:ProvisioningConfiguration",
+        "AmlComputeProvisioningConfiguration": f"{_PROVISIONING}:ProvisioningConfiguration",
         "AmlComputeStatus": f"{_COMPUTE}:ComputeStatus",
     },
     "azureml.core.environment": {
