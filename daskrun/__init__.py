@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.parameter import PipelineParameter
     from daskrun.pipeline.pipeline import Pipeline
     from daskrun.pipeline.published import PublishedPipeline
+    from daskrun.pipeline.run import PipelineRun, StepRun
     from daskrun.pipeline.script_step import PythonScriptStep
     from daskrun.pipeline.step import ParallelRunStep
     from daskrun.script.entry_script import EntryScript
@@ -83,6 +84,7 @@ __all__ = [
     "Pipeline",
     "PipelineData",
     "PipelineParameter",
+    "PipelineRun",
     "PublishedPipeline",
     "PythonScriptStep",
     "ResumeError",
@@ -91,6 +93,7 @@ __all__ = [
     "RunDetails",
     "RunFailedError",
     "SettingsError",
+    "StepRun",
     "StorageError",
     "TableError",
     "TabularDataset",
@@ -133,6 +136,7 @@ _HOMES = {
     "pipeline.parameter": ("PipelineParameter",),
     "pipeline.pipeline": ("Pipeline",),
     "pipeline.published": ("PublishedPipeline",),
+    "pipeline.run": ("PipelineRun", "StepRun"),
     "pipeline.script_step": ("PythonScriptStep",),
     "pipeline.step": ("ParallelRunStep",),
     "script.entry_script": ("EntryScript",),

@@ -31,6 +31,16 @@ _REST = (
 )
 _TARGET = "nodes are Dask workers, started for a run. See ComputeTarget.create(ws, name, ...)."
 _FOLDER = "a workspace is a folder. Look at ws.folder."
+_VAULT = (
+    "there is no key vault. Keep the secret in an environment variable, and write "
+    "EnvironmentVariable('ITS_NAME') where a datastore takes one."
+)
+_LOGS = "logs are files in run.folder / 'logs'. run.get_details_with_logs() gives their texts."
+_CODE = "the code of a step's run is in its folder: step_run.folder / 'snapshot'."
+_CHARTS = (
+    "log what it shows: run.log_table(name, {'column': values}), or run.log_image(name, path)."
+)
+_OUTPUT = "write run.find_step_run(name)[0].get_output_data(output_name)."
 
 LACKING: dict[str, dict[str, str]] = {
     "ComputeTarget": {
@@ -90,9 +100,6 @@ LACKING: dict[str, dict[str, str]] = {
         "load_yaml": "a pipeline is written in Python. Publish it, and submit it from there.",
         "service_endpoint": _REST,
     },
-    "PipelineRun": {
-        "publish_pipeline": "publish what was submitted: pipeline.publish(name).",
-    },
     "PublishedPipeline": {
         "endpoint": _REST,
         "get_all": "write PublishedPipeline.list(ws).",
@@ -104,18 +111,52 @@ LACKING: dict[str, dict[str, str]] = {
         "service_endpoint": _REST,
         "total_run_steps": "write len(published.pipeline().steps).",
     },
+    "PipelineRun": {
+        "get_graph": "a pipeline is its steps. See run.get_steps().",
+        "get_pipeline_output": _OUTPUT,
+        "get_pipeline_runs": "write experiment.get_runs().",
+        "save": "a pipeline is written in Python. Write run.publish_pipeline(name) to keep it.",
+    },
     "Run": {
+        "add_properties": "properties never change. Write run.tag(name, value).",
         "child_run": "a run has the steps of its pipeline. See run.get_children().",
+        "create_children": "a run has the steps of its pipeline. See run.get_children().",
         "complete": "a run ends by itself when its mini-batches are done.",
         "fail": "a script fails by raising: its mini-batch is tried again, then counts as failed.",
         "download_file": _FILES,
         "download_files": _FILES,
+        "flush": "what was logged is on the disk when the call returns. Leave it out.",
+        "get": "write ws.get_run(run_id), or Run(experiment, run_id).",
+        "get_all_logs": _LOGS,
+        "get_detailed_status": "write run.get_details().",
+        "get_environment": "see run.get_details()['story'].",
         "get_file_names": _FILES,
         "get_portal_url": "there is no portal. Write RunDetails(run).show().",
+        "get_secret": _VAULT,
+        "get_secrets": _VAULT,
+        "get_snapshot_id": _CODE,
+        "get_submitted_run": "write Run.get_context().",
+        "list": "write experiment.get_runs().",
+        "log_accuracy_table": _CHARTS,
+        "log_confusion_matrix": _CHARTS,
+        "log_predictions": _CHARTS,
+        "log_residuals": _CHARTS,
         "register_model": "write Model.register(ws, model_path, model_name).",
+        "remove_tags": "give it another value: run.tag(name, value).",
+        "restore_snapshot": _CODE,
+        "set_tags": "write run.tag(name, value) for each.",
         "start_logging": "a script logs to the run it is in: Run.get_context().log(name, value).",
+        "submit_child": "a run has the steps of its pipeline. See run.get_children().",
+        "take_snapshot": _CODE,
         "upload_file": "what a script keeps, it writes to EntryScript().output_dir.",
         "upload_folder": "what a script keeps, it writes to EntryScript().output_dir.",
+    },
+    "StepRun": {
+        "get_job_log": _LOGS,
+        "get_output": "write step_run.get_output_data(name).",
+        "get_outputs": "write step_run.get_output_data(name).",
+        "get_stderr_log": _LOGS,
+        "get_stdout_log": _LOGS,
     },
     "TabularDataset": {
         "add_tags": _TAGS,
@@ -137,8 +178,7 @@ LACKING: dict[str, dict[str, str]] = {
     "Workspace": {
         "delete": f"{_FOLDER} shutil.rmtree(ws.folder) removes it with all that is in it.",
         "get_default_compute_target": "write ws.compute_targets[name].",
-        "get_default_keyvault": "there is no key vault. Keep the secret in an environment "
-        "variable, and write EnvironmentVariable('ITS_NAME') where a datastore takes one.",
+        "get_default_keyvault": _VAULT,
         "get_mlflow_tracking_uri": "runs keep what was logged themselves: run.get_metrics().",
         "images": _DEPLOY,
         "linked_services": "there is no linked service. Leave it out.",

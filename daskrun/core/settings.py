@@ -69,6 +69,8 @@ class RunSettings:
     container 0.9 × its limit ÷ processes."""
     retry_delay: float = 0.1
     """Wait before a second try, doubled for each further one, at most 10 s."""
+    resource_monitor_interval: float = 30
+    """Seconds between two notes of what nodes and script processes use; 0: none are made."""
     threads_per_process: int | None = None
     """BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes."""
     argv_compat: bool = False

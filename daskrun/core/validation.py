@@ -343,6 +343,7 @@ RULES: dict[str, Rule] = {
     ),
     "process_memory_limit": _optional(_memory),
     "retry_delay": _seconds("retry_delay=0.1", zero=True, most=10),
+    "resource_monitor_interval": _seconds("resource_monitor_interval=30, or 0", zero=True),
     "threads_per_process": _optional(
         _integer(1, "threads_per_process=1, or None for cores ÷ processes")
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -149,6 +150,42 @@ class Registered(OriginalClass):
         registry.records.delete(KIND, name)
         for file in files:
             registry.private.remove(file)
+
+
+def register_once(
+    dataset: Registered,
+    workspace: Registry,
+    name: str,
+    owner: str,
+    *,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> int:
+    """Keep a dataset as the next version of a name, or find the version it was kept as before.
+
+    Parameters
+    ----------
+    dataset
+        What is kept.
+    workspace, name, description, tags
+        As those of :meth:`Registered.register`.
+    owner
+        Who keeps it: one that is killed and begins again keeps the same dataset once.
+
+    Returns
+    -------
+    int
+        The version.
+    """
+    _check(workspace, name, description, tags, True)
+    plain = to_plain(cast("Any", dataset), _reference_in(workspace))
+    for number in reversed(workspace.records.numbers(KIND, name)):
+        with suppress(NameNotFoundError):  # unregistered meanwhile
+            record = workspace.records.get(KIND, name, number)
+            if record.get("owner") == owner and _definition(workspace, record) == plain:
+                return number
+    asked = {"tags": dict(tags or {}), "description": description, "owner": owner}
+    return _keep(workspace, name, plain, asked, first=False)
 
 
 def get_by_name(

@@ -20,7 +20,7 @@ INTERVAL = 5.0
 """Seconds between two times that logs are put."""
 NEEDED = ("run.json", "resume.json", "snapshot")
 """What script processes read of the run's folder."""
-RECORDS = frozenset({"metrics", "models_used"})
+RECORDS = frozenset({"metrics", "models_used", "models_read"})
 """What they write that counts: put before what they have done does."""
 LOGS = "logs"
 REWRITTEN = ("logs", "script", "sys_path", "argv", "context")

@@ -85,6 +85,7 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "threads": settings.threads_per_process,
         "kept": _kept(request),
         "log_limit": LOG_LIMIT,
+        "usage_interval": settings.resource_monitor_interval,
         "fetch_limit": FETCH_LIMIT,
     }
 

@@ -72,7 +72,7 @@ class CheckedParallelStep(CheckedStep):
             plan=plan,
             result=step.output,
             about={
-                "environment": config.environment.as_record() if config.environment else None,
+                "environment": config.environment.as_told() if config.environment else None,
                 "description": config.description,
             },
             notes=(*notes, *(text for each in planned for text in each.warnings)),

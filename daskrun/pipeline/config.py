@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from daskrun.workspace.environment import Environment
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from daskrun.core.settings import RunSettings
     from daskrun.workspace.workspace import Workspace
@@ -86,7 +87,8 @@ class ParallelRunConfig:
     allowed_failed_percent
         Percent of mini-batches allowed to fail, judged once all have been handed out.
     environment_variables
-        Set in the script processes before the script is imported.
+        Set in the script processes before the script is imported; of one that ``environment`` sets
+        too, this value.
     description
         Kept with the run.
     python_executable
@@ -106,6 +108,9 @@ class ParallelRunConfig:
         0.9 × its limit ÷ processes.
     retry_delay
         Wait before a second try, doubled for each further one, at most 10 s.
+    resource_monitor_interval
+        Between two notes of what nodes and script processes use of processor and memory, in
+        ``logs/sys/perf``; 0: none are made.
     threads_per_process
         BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes.
     argv_compat
@@ -155,6 +160,7 @@ class ParallelRunConfig:
     progress_update_timeout: float | None = None
     process_memory_limit: int | str | None = None
     retry_delay: float = 0.1
+    resource_monitor_interval: float = 30
     threads_per_process: int | None = None
     argv_compat: bool = False
     overwrite: bool = False
@@ -247,8 +253,12 @@ class ParallelRunConfig:
         }
         if self.environment is not None and self.python_executable is None and not problems:
             values |= self._packages(self.environment)
+        values |= extra or {}
+        own = values["environment_variables"]
+        if self.environment is not None and not problems and isinstance(own, Mapping | None):
+            values["environment_variables"] = {**self.environment.variables, **(own or {})}
         try:
-            settings = resolve_settings({**values, **(extra or {})}, SUBJECT)
+            settings = resolve_settings(values, SUBJECT)
         except SettingsError as error:
             raise SettingsError(SUBJECT, [*error.problems, *problems]) from None
         if problems:

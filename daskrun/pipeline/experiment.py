@@ -25,6 +25,7 @@ from daskrun.pipeline.run import PipelineRun, StepRun
 from daskrun.pipeline.run import live_runs as _live
 from daskrun.pipeline.since import earlier_run, without_processed
 from daskrun.pipeline.state import StoredState
+from daskrun.pipeline.submitted_pipeline import keep_pipeline
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
@@ -137,11 +138,10 @@ class Experiment(OriginalClass):
         run_id = new_run_id()
         try:
             told = {**switches, **published}
-            driver, steps = self._set_up(run_id, pipeline, prepared, given, told)
+            run = self._set_up(run_id, pipeline, prepared, given, told)
         except BaseException:
             self._undo(run_id, prepared)
             raise
-        run = PipelineRun(self.workspace, driver.state, steps)
         _live[run_id] = run
         lifetime.watch(run)
         for name, text in (tags or {}).items():
@@ -165,11 +165,11 @@ class Experiment(OriginalClass):
         folder = self.workspace.site.run_folder(run_id)
         whole = StoredState(folder)
         steps = [
-            StepRun(self.workspace, StoredState(each, whole))
+            StepRun.made(self.workspace, StoredState(each, whole))
             for each in map(self.workspace.site.run_folder, folder.story()["steps"])
             if each.is_run  # else: killed in submit
         ]
-        return PipelineRun(self.workspace, whole, steps)
+        return PipelineRun.made(self.workspace, whole, steps)
 
     def get_runs(self, tags: Wanted = None, properties: Wanted = None) -> Iterator[PipelineRun]:
         """Give the runs of this experiment one by one, the newest first.
@@ -260,7 +260,7 @@ class Experiment(OriginalClass):
         prepared: Sequence[PreparedStep],
         given: Mapping[str, Any],
         told: Mapping[str, Any],
-    ) -> tuple[PipelineDriver, builtins.list[StepRun]]:
+    ) -> PipelineRun:
         """Make the folders of the run and its steps, and start the driver that knows them."""
         common = {
             "experiment": self.name,
@@ -290,13 +290,17 @@ class Experiment(OriginalClass):
                 own = {"pipeline_run": run_id, **common, "after": after}
                 no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
                 ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
+            codes = {each.step: (ids[each.step], each.code) for each in prepared}
+            kept = keep_pipeline(whole, pipeline, codes)
             driver = PipelineDriver(whole, held, self.workspace, ready)
-            steps = [StepRun(self.workspace, driver.states[each.folder.id]) for each in ready]
+            steps = [StepRun.made(self.workspace, driver.states[each.folder.id]) for each in ready]
+            run = PipelineRun.made(self.workspace, driver.state, steps)
+            run._held = kept
             driver.start()
         except BaseException:
             held.close()
             raise
-        return driver, steps
+        return run
 
     def _set_up_step(
         self, prepared: PreparedStep, run_id: str, own: Mapping[str, Any], no_reuse: str

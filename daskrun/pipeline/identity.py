@@ -43,6 +43,7 @@ NO_RESULT = frozenset(
         "no_worker_timeout",
         "progress_update_timeout",
         "retry_delay",
+        "resource_monitor_interval",
         "overwrite",
     }
 )

@@ -7,22 +7,20 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from daskrun.core.original import OriginalClass
 from daskrun.errors import (
-    DatasetError,
     EntryScriptError,
-    NameNotFoundError,
-    ResumeError,
     SettingsError,
 )
+from daskrun.pipeline.found import find_run
 from daskrun.pipeline.loggable import check_name, checked, image, many, shown
+from daskrun.pipeline.script_inputs import ScriptInputs, workspace_of
 from daskrun.script import context
 from daskrun.storage import metrics
 from daskrun.storage.metrics import MetricFolder, folded
 from daskrun.workspace.run_folder import RunFolder
-from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +33,9 @@ NOTED = ("kind", "experiment", "script", "host", "python", "pipeline_run", "name
 
 class Run(OriginalClass, ABC):
     """A run that is logged to: the one a script is in, or one that was submitted.
+
+    ``Run(experiment, run_id)`` gives one that was submitted, a :class:`PipelineRun` or a
+    :class:`StepRun`; :meth:`get_context` the one that a script is in.
 
     What was logged is on the disk when the method returns: it stays when the process is killed,
     and when the mini-batch fails or is tried again. Any number of threads and processes may log to
@@ -55,6 +56,25 @@ class Run(OriginalClass, ABC):
 
     id: str
     """Unique; ids sort by the time of submission."""
+
+    def __new__(cls, experiment: Experiment, run_id: str) -> Run:
+        """Give a run that was submitted in an experiment, by this process or another.
+
+        Parameters
+        ----------
+        experiment
+            That it was submitted in.
+        run_id
+            What ``run.id`` gave.
+
+        Raises
+        ------
+        NameNotFoundError
+            There is none of that id.
+        SettingsError
+            It is another experiment's.
+        """
+        return find_run(cls.__name__, experiment, run_id)
 
     @staticmethod
     def get_context(allow_offline: bool = True) -> ContextRun:
@@ -253,9 +273,11 @@ class FolderRun(Run):
 
     def _add(self, kind: str, name: str, value: Any, description: str) -> None:
         MetricFolder(self._kept.path, self._writer).add(kind, name, value, description)
+        self._kept.push_metrics()
 
     def _add_image(self, name: str, image: bytes, ending: str, description: str) -> None:
         MetricFolder(self._kept.path, self._writer).add_image(name, image, ending, description)
+        self._kept.push_metrics()
 
     def _records(self, run_id: str) -> list[metrics.Record]:
         folder = self._kept.sibling(run_id)
@@ -281,6 +303,10 @@ class ContextRun(Run):
 
     input_datasets: Mapping[str, Any]
     """The inputs by name: of files the folder or URL they are in, of tables the dataset."""
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        """Make one; runs that were submitted are found instead."""
+        return object.__new__(cls)
 
     @property
     @abstractmethod
@@ -328,7 +354,7 @@ class ScriptRun(ContextRun, FolderRun):
         """The experiment the run is of."""
         from daskrun.pipeline.experiment import Experiment  # it brings the engine's names along
 
-        return Experiment(_workspace(self._values), self._values["experiment"])
+        return Experiment(workspace_of(self._values), self._values["experiment"])
 
     @property
     def parent(self) -> ScriptRun | None:
@@ -385,50 +411,6 @@ class OfflineRun(ContextRun):
 
     def _ids_below(self) -> list[str]:
         return [self.id]
-
-
-class ScriptInputs(Mapping[str, Any]):
-    """The inputs of a step, in its script processes, by name.
-
-    Parameters
-    ----------
-    values
-        As :func:`daskrun.script.context.current` gives them; empty for no inputs.
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self._roots: dict[str, str] = dict(values.get("input_datasets", {}))
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._roots:
-            raise NameNotFoundError("input dataset", name, list(self._roots))
-        if name not in self._values.get("tables", ()):  # a run of an older daskrun goes on
-            return self._roots[name]
-        from daskrun.pipeline.recipe import kept_inputs  # loads much; few scripts ask
-
-        folder = RunFolder(Path(self._values["run_folder"]))
-        try:
-            return kept_inputs(folder, _workspace(self._values))[name]
-        except ResumeError as error:
-            raise DatasetError(
-                f"input_datasets[{name!r}] can't be had in a script process: {error}"
-            ) from error
-
-    def __repr__(self) -> str:
-        tables = self._values.get("tables", ())
-        shown = {name: "a table" if name in tables else path for name, path in self._roots.items()}
-        return f"input_datasets({shown})"
-
-    def __iter__(self) -> Any:
-        return iter(self._roots)
-
-    def __len__(self) -> int:
-        return len(self._roots)
-
-
-def _workspace(values: Mapping[str, Any]) -> Workspace:
-    return Workspace(values["workspace"], values.get("workspace_options"))
 
 
 _by_hand = OfflineRun()

@@ -22,7 +22,7 @@ from daskrun.workspace.workspace import PIPELINES, workspace_problems
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from daskrun.pipeline.parameter import PipelineParameter
     from daskrun.pipeline.run import PipelineRun
@@ -146,11 +146,9 @@ class PublishedPipeline(OriginalClass):
                 f"{self!r} was kept in layout {record['layout']!r}, and this daskrun knows layout "
                 f"{LAYOUT}. Use the version that published it, or publish it again."
             )
-        steps = steps_from_plain(self._definition(), self.workspace)
         folder = self.workspace.site.file(f"{PIPELINES}/{self.id}/{CODE}")
-        for number, (step, kept) in enumerate(zip(steps, record["code"], strict=True)):
-            step.code = _kept_code(folder / str(number), kept)
-        return Pipeline(self.workspace, steps)
+        codes = [(folder / str(number), about) for number, about in enumerate(record["code"])]
+        return pipeline_from(self.workspace, self._definition(), codes)
 
     def submit(
         self,
@@ -182,6 +180,33 @@ class PublishedPipeline(OriginalClass):
         return dict(self._record["definition"])
 
 
+def pipeline_from(
+    workspace: Workspace,
+    definition: Mapping[str, Any],
+    codes: Sequence[tuple[Path, Mapping[str, Any]]],
+) -> Pipeline:
+    """Make the pipeline that was kept.
+
+    Parameters
+    ----------
+    workspace
+        Where it was kept.
+    definition
+        Its steps, as :func:`steps_to_plain` gave them.
+    codes
+        Of each step the folder that holds its code, and what :func:`about_code` gave.
+
+    Raises
+    ------
+    DaskrunError
+        What it is made of isn't there any more, or another version of daskrun kept it.
+    """
+    steps = steps_from_plain(definition, workspace)
+    for step, (root, about) in zip(steps, codes, strict=True):
+        step.code = _kept_code(root, about)
+    return Pipeline(workspace, steps)
+
+
 def publish(
     pipeline: Pipeline,
     name: str,
@@ -206,8 +231,7 @@ def publish(
             code.copy(folder / CODE / str(number))
         _sync(folder)
         workspace.site.publish(f"{PIPELINES}/{new}")
-        secret = has_secret(plain) or (workspace.private.keeps and _has_variables(plain))
-        private = files.keep(plain) if secret else ""
+        private = files.keep(plain) if may_be_secret(plain, workspace) else ""
         value = {
             "layout": LAYOUT,
             "name": name,
@@ -216,7 +240,7 @@ def publish(
             "status": ACTIVE,
             "created": time.time(),
             "continue_on_step_failure": continue_on_step_failure,
-            "code": [_about(code) for code in codes],
+            "code": [about_code(code) for code in codes],
             **({"private": private} if private else {"definition": plain}),
         }
         # Last: it is published once this is there.
@@ -249,7 +273,8 @@ def _folder(workspace: Workspace, id: str) -> Path:
     return workspace.folder / PIPELINES / id
 
 
-def _about(code: Snapshot) -> dict[str, Any]:
+def about_code(code: Snapshot) -> dict[str, Any]:
+    """Give what is kept of a step's code beside its files."""
     return {
         "entry_script": code.entry_script,
         "whole_folder": code.whole_folder,
@@ -260,12 +285,20 @@ def _about(code: Snapshot) -> dict[str, Any]:
 def _kept_code(root: Path, about: Mapping[str, Any]) -> Snapshot:
     if not (root / about["entry_script"]).is_file():
         raise StorageError(
-            f"{root / about['entry_script']} is gone: it was kept when the pipeline was published. "
-            "Publish it again."
+            f"{root / about['entry_script']} is gone: it was kept with the pipeline. Publish it "
+            "again: pipeline.publish(name)."
         )
     files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
     origin = Path(about["origin"])
     return Snapshot(root, tuple(files), about["entry_script"], about["whole_folder"], origin)
+
+
+def may_be_secret(plain: Mapping[str, Any], workspace: Workspace) -> bool:
+    """Tell whether a pipeline's definition holds what others should not read.
+
+    Environment variables often are none, and a workspace behind a URL has no better place.
+    """
+    return has_secret(plain) or (workspace.private.keeps and _has_variables(plain))
 
 
 def _has_variables(plain: Any) -> bool:

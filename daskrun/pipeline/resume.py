@@ -49,6 +49,7 @@ CHANGEABLE = frozenset(
         "progress_update_timeout",
         "process_memory_limit",
         "retry_delay",
+        "resource_monitor_interval",
         "overwrite",
     }
 )

@@ -20,7 +20,7 @@ from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.run_output import find_output, outputs_of
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.model import USED, used_models
+from daskrun.workspace.models_used import NOTED, digests_used, newer_models
 from daskrun.workspace.run_folder import REUSE
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
     settings
         Those it has completed with: a resume may have changed them.
     """
+    folder.fetch(*NOTED)
     try:
         identity = json.loads((folder.path / IDENTITY).read_bytes())
     except FileNotFoundError:  # of an earlier daskrun
@@ -123,7 +124,11 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
     try:
         identity["settings"] = result_settings(settings)
         write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
-        record = {"run": folder.id, "outputs": _output_digests(workspace, folder)}
+        record = {
+            "run": folder.id,
+            "outputs": _output_digests(workspace, folder),
+            "models": digests_used(workspace, folder.path),
+        }
         workspace.records.create(RECORDS, digest_of(identity), record)
     except (DaskrunError, OSError) as error:  # the run has completed all the same
         logger.warning("run %s: later runs can't use its output again: %s", folder.id, error)
@@ -160,8 +165,9 @@ def _decision(
     models: Mapping[str, Mapping[str, str]],
 ) -> Reuse:
     newest: Reuse | None = None
-    for run_id, noted in _completed(workspace, identity):
-        stale = _stale(workspace, run_id, noted, models)
+    for record in _completed(workspace, identity):
+        run_id = record["run"]
+        stale = _stale(workspace, record, models)
         if not stale:
             sentence = f"It uses the output of {run_id}: nothing it depends on has changed."
             return Reuse(run_id, run_id, sentence=sentence)
@@ -207,10 +213,8 @@ def _listed(name: str, dataset: AnyDataset) -> tuple[str, str, PathTable]:
     return name, listing.root, listing.table
 
 
-def _completed(
-    workspace: Workspace, identity: Mapping[str, Any]
-) -> Iterator[tuple[str, dict[str, str]]]:
-    """Give the completed runs of an identity, the newest first, with digests of their outputs."""
+def _completed(workspace: Workspace, identity: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Give what :func:`note_completed` kept of the runs of an identity, the newest first."""
     name, records = digest_of(identity), workspace.records
     for number in reversed(records.numbers(RECORDS, name)):
         with suppress(DaskrunError):  # removed meanwhile
@@ -218,32 +222,23 @@ def _completed(
             folder = workspace.site.run_folder(record["run"])
             # Its end is noted after it was: the process may have been killed between.
             if folder.is_run and _is_completed(folder):
-                yield folder.id, record["outputs"]
+                yield record
 
 
 def _stale(
-    workspace: Workspace,
-    run_id: str,
-    outputs: Mapping[str, str],
-    models: Mapping[str, Mapping[str, str]],
+    workspace: Workspace, record: Mapping[str, Any], models: Mapping[str, Mapping[str, str]]
 ) -> dict[str, list[str]]:
     """Say what has changed since a run of the same identity: its output, or models it used."""
-    folder, found = workspace.site.run_folder(run_id), {}
-    folder.fetch(USED)
+    folder, found = workspace.site.run_folder(record["run"]), {}
+    folder.fetch(*NOTED)
     try:
-        same = _output_digests(workspace, folder) == outputs
+        same = _output_digests(workspace, folder) == record["outputs"]
         wrong = [] if same else ["what it wrote has been changed since"]
     except DaskrunError as error:
         wrong = [f"what it wrote can't be read: {error}"]
     if wrong:
         found["outputs"] = wrong
-    newest = {name: max(map(int, versions), default=0) for name, versions in models.items()}
-    later = [
-        f"{name!r}: version {version or 'none'} was the newest, now it is "
-        f"{newest.get(name) or 'gone'}"
-        for name, version in used_models(folder.path)
-        if newest.get(name, 0) != version
-    ]
+    later = newer_models(workspace, folder.path, record.get("models", {}), models)
     return {**found, **({"models": later} if later else {})}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from daskrun.errors import NameNotFoundError
+from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline import lifetime, resume
+from daskrun.pipeline.found import find_run_of
 from daskrun.pipeline.reuse import explain
 from daskrun.pipeline.run_output import find_output, outputs_of
 from daskrun.pipeline.submitted import SubmittedRun
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.pipeline.data import PortDataReference
+    from daskrun.pipeline.experiment import Experiment
+    from daskrun.pipeline.published import PublishedPipeline
     from daskrun.pipeline.reuse import Reuse
     from daskrun.pipeline.state import RunState
     from daskrun.workspace.compute import ComputeTarget
@@ -25,10 +28,59 @@ live_runs: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDict
 
 
 class StepRun(SubmittedRun):
-    """One run of one step."""
+    """One run of one step.
 
-    def __init__(self, workspace: Workspace, state: RunState) -> None:
-        super().__init__(workspace, state)
+    Parameters
+    ----------
+    experiment
+        That it was submitted in.
+    step_run_id
+        What ``step_run.id`` gave.
+    pipeline_run_id
+        Of the pipeline's run that it is a step of; it needs not be said.
+    node_id
+        Means nothing here: a pipeline has no graph of its own.
+
+    Raises
+    ------
+    NameNotFoundError
+        There is no run of that id.
+    SettingsError
+        It is a pipeline's, or of another experiment or pipeline.
+    """
+
+    def __new__(
+        cls,
+        experiment: Experiment,
+        step_run_id: str,
+        pipeline_run_id: str | None = None,
+        node_id: str | None = None,  # noqa: ARG004
+    ) -> StepRun:
+        """Give a step's run that is there."""
+        run = find_run_of(StepRun, experiment, step_run_id)
+        whole = run._story["pipeline_run"]
+        if pipeline_run_id not in (None, whole):
+            problem = f"pipeline_run_id={pipeline_run_id!r} is not that of {step_run_id}: that is "
+            raise SettingsError("StepRun", [f"{problem}{whole!r}. Leave it out."])
+        return run
+
+    @classmethod
+    def made(cls, workspace: Workspace, state: RunState) -> StepRun:
+        """Make the object that stands for a step's run, which is a part of a pipeline's.
+
+        Parameters
+        ----------
+        workspace
+            Where it is kept.
+        state
+            How it stands.
+        """
+        run: StepRun = object.__new__(cls)
+        run._set_up(workspace, state)
+        return run
+
+    def _set_up(self, workspace: Workspace, state: RunState) -> None:
+        super()._set_up(workspace, state)
         self._story = state.folder.story()
         self.name = str(self._story["name"])
         """The step's name."""
@@ -102,13 +154,55 @@ class StepRun(SubmittedRun):
 
 
 class PipelineRun(SubmittedRun):
-    """One run of a pipeline: of its steps, each when those it depends on are done."""
+    """One run of a pipeline: of its steps, each when those it depends on are done.
 
-    def __init__(self, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> None:
-        super().__init__(workspace, state)
-        self._step_runs = list(steps)
-        for step in self._step_runs:
-            step._whole = self
+    Parameters
+    ----------
+    experiment
+        That it was submitted in.
+    run_id
+        What ``run.id`` gave.
+
+    Raises
+    ------
+    NameNotFoundError
+        There is no run of that id.
+    SettingsError
+        It is a step's, or of another experiment.
+
+    Examples
+    --------
+    >>> PipelineRun(Experiment(ws, "digits"), run_id).get_status()  # doctest: +SKIP
+    'Completed'
+    """
+
+    _step_runs: list[StepRun]
+    _held: dict[str, Any] | None = None
+    """Its pipeline, where this process alone may have it; see ``submitted_pipeline.py``."""
+
+    def __new__(cls, experiment: Experiment, run_id: str) -> PipelineRun:
+        """Give a pipeline's run that is there."""
+        return find_run_of(PipelineRun, experiment, run_id)
+
+    @classmethod
+    def made(cls, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> PipelineRun:
+        """Make the object that stands for a pipeline's run.
+
+        Parameters
+        ----------
+        workspace
+            Where it is kept.
+        state
+            How it stands.
+        steps
+            The runs of its steps.
+        """
+        run: PipelineRun = object.__new__(cls)
+        run._set_up(workspace, state)
+        run._step_runs = list(steps)
+        for step in run._step_runs:
+            step._whole = run
+        return run
 
     @property
     def parent(self) -> None:
@@ -138,6 +232,40 @@ class PipelineRun(SubmittedRun):
     def explain_reuse(self) -> dict[str, Reuse]:
         """Say of each step by name what :meth:`StepRun.explain_reuse` does."""
         return {step.name: step.explain_reuse() for step in self._step_runs}
+
+    def publish_pipeline(
+        self,
+        name: str,
+        description: str | None = None,
+        version: str | None = None,
+        continue_on_step_failure: bool | None = None,
+    ) -> PublishedPipeline:
+        """Publish the pipeline that was submitted, with its code as it was then.
+
+        Parameters have their defaults, whatever values the run was given.
+
+        Parameters
+        ----------
+        name, description, version
+            As those of :meth:`Pipeline.publish`.
+        continue_on_step_failure
+            Likewise; None: as the run has it.
+
+        Raises
+        ------
+        SettingsError
+            Its pipeline isn't kept with the run, and why: it holds what only one process knows, or
+            what may be secret and this isn't the process that submitted it.
+        DaskrunError
+            What it is made of isn't there any more.
+        """
+        from daskrun.pipeline.submitted_pipeline import pipeline_of  # few runs are asked
+
+        folder = self._state.folder
+        if continue_on_step_failure is None:
+            continue_on_step_failure = bool(folder.story()["continue_on_step_failure"])
+        pipeline = pipeline_of(folder, self.workspace, self._held)
+        return pipeline.publish(name, description, version, continue_on_step_failure)
 
     def resume(
         self,

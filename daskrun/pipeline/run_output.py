@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.report import RunStatus
 from daskrun.data.dataset import Dataset
 from daskrun.data.protocols import shown_url
+from daskrun.data.registration import register_once
 from daskrun.errors import DaskrunError, NameNotFoundError
 from daskrun.pipeline.data import PortDataReference
 from daskrun.workspace.datastore import Datastore
@@ -40,6 +41,8 @@ def registrations(outputs: Iterable[StepOutput]) -> list[dict[str, Any]]:
 def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[Mapping[str, Any]]) -> None:
     """Register outputs of a step run that has completed as datasets, each a new version.
 
+    Done again by a driver that goes on where one was killed it changes nothing.
+
     Raises
     ------
     DaskrunError
@@ -49,12 +52,13 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[Mapping[s
         found = find_output(workspace, folder, each["output"], RunStatus.COMPLETED.value)
         dataset = Dataset.File.from_files(found.datastore.path(found.path_on_datastore))
         try:
-            dataset.register(
+            register_once(
+                dataset,
                 workspace,
                 each["name"],
+                owner=f"output {each['output']} of {folder.id}",
                 description=each["description"],
                 tags=each["tags"],
-                create_new_version=True,
             )
         except DaskrunError as error:
             raise DaskrunError(

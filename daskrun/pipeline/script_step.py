@@ -295,7 +295,7 @@ class _CheckedScript(CheckedStep):
             inputs=(),
             plan=None,
             result=None,
-            about={"environment": environment.as_record() if environment else None},
+            about={"environment": environment.as_told() if environment else None},
             notes=self.notes,
             side_inputs=look_at_sides(step.named_inputs, self.given, self.settings, ()),
             whole=True,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.monitor.console import Display
+    from daskrun.pipeline.experiment import Experiment
     from daskrun.pipeline.run import PipelineRun, StepRun
     from daskrun.pipeline.state import RunState
     from daskrun.workspace.compute import ComputeTarget
@@ -32,15 +33,11 @@ LOG_BYTES = 1 << 20
 class SubmittedRun(FolderRun):
     """What runs of pipelines and of steps have in common.
 
-    Parameters
-    ----------
-    workspace
-        Where it is kept.
-    state
-        How it stands.
+    Who calls one of its classes finds a run that is there; ``made`` of each makes the objects.
     """
 
-    def __init__(self, workspace: Workspace, state: RunState) -> None:
+    # There is no __init__: Python would call it again of each run that is found.
+    def _set_up(self, workspace: Workspace, state: RunState) -> None:
         self.workspace = workspace
         self.id = state.folder.id
         self._state = state
@@ -58,6 +55,13 @@ class SubmittedRun(FolderRun):
     @abstractmethod
     def parent(self) -> PipelineRun | None:
         """The pipeline's run that this is a step of; None for that itself."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that it was submitted in."""
+        from daskrun.pipeline.experiment import Experiment  # the two know each other
+
+        return Experiment(self.workspace, str(self._state.folder.story()["experiment"]))
 
     @property
     def sentence(self) -> str:

@@ -24,6 +24,7 @@ NOT_INLINE = (
     "no_worker_timeout",
     "progress_update_timeout",
     "process_memory_limit",
+    "resource_monitor_interval",
     "threads_per_process",
 )
 """Settings of nodes and script processes; inline there are none."""

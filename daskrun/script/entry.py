@@ -55,7 +55,8 @@ class EntryModule:
     Raises
     ------
     Exception
-        Whatever its import raises; ``AttributeError`` when it has no ``run``.
+        Whatever its import raises; ``AttributeError`` when it has no ``run``, ``TypeError`` when
+        that takes neither a mini-batch nor a mini-batch and its context.
     """
 
     def __init__(self, script: ScriptFile) -> None:
@@ -76,7 +77,7 @@ class EntryModule:
                 "Define `def run(mini_batch): ...` that returns one result per item."
             )
         self.run = run
-        self.wants_context = _takes_context(run)
+        self.wants_context = _takes_context(run, Path(script.shown_as).name)
 
     def init(self) -> None:
         """Call the script's ``init()``, if it has one."""
@@ -162,13 +163,32 @@ def _remember(source: bytes, shown_as: str) -> None:
         linecache.cache[shown_as] = (len(source), None, lines, shown_as)
 
 
-def _takes_context(run: Callable[..., Any]) -> bool:
-    """Tell whether ``run`` has a second positional parameter, ``mini_batch_context``."""
-    with contextlib.suppress(TypeError, ValueError):
-        parameters = list(inspect.signature(run).parameters.values())
-        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        return len([p for p in parameters if p.kind in kinds]) > 1
-    return False
+def _takes_context(run: Callable[..., Any], file: str) -> bool:
+    """Tell whether ``run`` has a second parameter for ``mini_batch_context``.
+
+    One whose default is something is the script's own, as in ``def run(mini_batch, limit=3)``.
+
+    Raises
+    ------
+    TypeError
+        It can be called neither with one argument nor with two.
+    """
+    try:
+        signature = inspect.signature(run)
+    except (TypeError, ValueError):  # something compiled, which doesn't say
+        return False
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    places = [each for each in signature.parameters.values() if each.kind in kinds]
+    second = places[1].default if len(places) > 1 else 0
+    wanted = second is None or second is inspect.Parameter.empty
+    try:
+        signature.bind(*["mini-batch", "context"][: 1 + wanted])
+    except TypeError as error:
+        raise TypeError(
+            f"run{signature} of {file} can't be called with a mini-batch: {error}. Write "
+            "def run(mini_batch): or def run(mini_batch, mini_batch_context):"
+        ) from None
+    return wanted
 
 
 def error_of(error: BaseException, script: ScriptFile) -> dict[str, Any]:

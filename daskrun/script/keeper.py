@@ -36,6 +36,7 @@ from daskrun.script.remote_node import Fetcher
 from daskrun.script.side_place import take_away
 from daskrun.script.spawn import Spawner
 from daskrun.script.tape import read_tape, without_rows
+from daskrun.script.usage import UsageLog
 from daskrun.script.wire import Phase, Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.remedy import explained
@@ -121,6 +122,8 @@ class Keeper:
         limits = {**config["limits"], "memory": self._spawner.memory_limit()}
         self._limits = Limits(**limits)
         self._log_limit = config["log_limit"]
+        perf = Path(config["logs"], "sys", "perf", config["node"])
+        self._usage = UsageLog(perf, config["usage_interval"], self._log_limit)
         self._selector.register(self._link, selectors.EVENT_READ, self._hear_node)
         with contextlib.suppress(AttributeError, OSError):  # no pidfd: the link's end has to do
             parent = os.pidfd_open(config["parent"])
@@ -187,6 +190,7 @@ class Keeper:
     def _close(self) -> None:
         """End in good order: ``shutdown()`` in every process, then exit."""
         self._closing = True
+        self._usage.note(self._pids())  # also of a short run there is one
         self._end_preparing()
         for process in self._processes.values():
             process.hang_up()
@@ -253,6 +257,7 @@ class Keeper:
         """Do what need not be done at once: the fetcher, a sign of life, logs, orphans."""
         if self._fetcher is not None and (words := self._fetcher.keep_alive(now)):
             self._say("note", words)
+        self._usage.look(now, self._pids)
         if now > self._next_beat:
             self._next_beat = now + BEAT_INTERVAL
             self._say("beat", None)
@@ -264,9 +269,16 @@ class Keeper:
             self._reap_orphans()
 
     def _reap_orphans(self) -> None:
-        others = (self._fetcher, self._preparing, *self._processes.values())
-        pids = [each.pid for each in others if each is not None]
+        preparing = self._preparing.pid if self._preparing is not None else None
+        pids = (preparing, *self._pids().values())
         reaper.reap_orphans([pid for pid in pids if pid is not None])
+
+    def _pids(self) -> dict[str, int]:
+        """Give this process and those it holds, by the names they have in logs."""
+        pids = {each.name: each.pid for each in self._processes.values()}
+        if self._fetcher is not None:
+            pids["fetcher"] = self._fetcher.pid
+        return {"keeper": os.getpid(), **pids}
 
     def _watch(self, process: ScriptProcess, now: float) -> None:
         resident = resident_memory(process.pid) if self._limits.memory is not None else 0

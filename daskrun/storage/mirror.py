@@ -58,13 +58,15 @@ class Mirror:
         self._mine: set[str] = set()
         """What was put from here, and so is newest here."""
 
-    def put(self, last: str = "", *, all_of_it: bool = True) -> None:
+    def put(self, last: str = "", *, below: str = "", all_of_it: bool = True) -> None:
         """Put every file that is new or changed, and delete there what is gone here.
 
         Parameters
         ----------
         last
             Names that begin so are put when the others are.
+        below
+            Only what is in this folder.
         all_of_it
             Whether also large files are put that were put a moment ago.
 
@@ -74,7 +76,7 @@ class Mirror:
             The store fails; what could be put is.
         """
         with self._lock:
-            here = self._look()
+            here = {n: each for n, each in self._look().items() if n.startswith(below)}
             now = time.monotonic()
             changed = [
                 name
@@ -84,7 +86,7 @@ class Mirror:
             late = [name for name in changed if last and name.startswith(last)]
             self._put_all([name for name in changed if name not in late])
             self._put_all(late)
-            gone = [name for name in self._put if name not in here]
+            gone = [n for n in self._put if n.startswith(below) and n not in here]
             self.remote.delete(gone)
             for name in gone:
                 del self._put[name]

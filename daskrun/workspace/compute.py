@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.original import OriginalClass
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
+from daskrun.workspace.provisioning import ProvisioningConfiguration, node_counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from daskrun.workspace.workspace import Workspace
 
@@ -22,17 +23,6 @@ ANSWER_LIMIT = 10.0
 N = TypeVar("N", int, float)
 _attached: dict[tuple[str, str], object] = {}
 """Cluster objects attached in this process, by workspace folder and name: no file can hold them."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProvisioningConfiguration:
-    """What :meth:`AmlCompute.provisioning_configuration` gives."""
-
-    vm_size: str
-    """Recorded, and not used: nodes are Dask workers of this machine."""
-    min_nodes: int
-    """Recorded, and not used: nodes are started for a run and end with it."""
-    max_nodes: int
 
 
 class ComputeTarget(OriginalClass):
@@ -70,6 +60,11 @@ class ComputeTarget(OriginalClass):
         return target
 
     @property
+    def type(self) -> str:
+        """What it was made as: ``AmlCompute``, or ``Dask`` for one that was attached."""
+        return str(self._record["type"])
+
+    @property
     def for_this_process(self) -> bool:
         """Whether no other process can use it: a cluster object without an address."""
         return self._record["type"] == "Dask" and self._record["address"] is None
@@ -91,6 +86,7 @@ class ComputeTarget(OriginalClass):
             "vm_size": provisioning_configuration.vm_size,
             "min_nodes": provisioning_configuration.min_nodes,
             "max_nodes": provisioning_configuration.max_nodes,
+            "others": provisioning_configuration.others,
             "created": time.time(),
         }
         workspace.records.create(KIND, name, value)
@@ -128,7 +124,7 @@ class ComputeTarget(OriginalClass):
         return ComputeTarget(workspace, name)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(name={self.name!r})"
+        return f"{self.__class__.__name__}(name={self.name!r})"
 
     @property
     def most_nodes(self) -> int | None:
@@ -201,31 +197,33 @@ class AmlCompute(ComputeTarget):
 
     @staticmethod
     def provisioning_configuration(
-        vm_size: str, min_nodes: int | str = 0, max_nodes: int | str = 4
+        vm_size: str,
+        min_nodes: int | str = 0,
+        max_nodes: int | str = 4,
+        *,
+        vm_priority: str | None = None,
+        idle_seconds_before_scaledown: float | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
     ) -> ProvisioningConfiguration:
         """Say how many nodes there may be. Counts may be text, as environment variables are.
+
+        All but ``max_nodes`` is recorded and not used.
 
         Raises
         ------
         SettingsError
             A count isn't one, or ``max_nodes`` is below 1 or ``min_nodes``.
         """
-        counts, problems = {}, []
-        for name, value, least in (("min_nodes", min_nodes, 0), ("max_nodes", max_nodes, 1)):
-            try:
-                counts[name] = int(value)
-            except (TypeError, ValueError):
-                problems.append(f"{name}={value!r} is not a number of nodes. Write {name}=4.")
-                continue
-            if counts[name] < least:
-                problems.append(f"{name}={value!r} is too few. Write {least} or more.")
-        if not problems and counts["max_nodes"] < counts["min_nodes"]:
-            problems.append(
-                f"max_nodes={max_nodes!r} is less than min_nodes={min_nodes!r}. Write more."
-            )
-        if problems:
-            raise SettingsError("AmlCompute.provisioning_configuration", problems)
-        return ProvisioningConfiguration(str(vm_size), counts["min_nodes"], counts["max_nodes"])
+        counts = node_counts(min_nodes, max_nodes)
+        said = {
+            "vm_priority": vm_priority,
+            "idle_seconds_before_scaledown": idle_seconds_before_scaledown,
+            "tags": tags,
+            "description": description,
+        }
+        others = {name: repr(value) for name, value in said.items() if value is not None}
+        return ProvisioningConfiguration(str(vm_size), **counts, others=others)
 
     @property
     def most_nodes(self) -> int:
@@ -240,7 +238,9 @@ class AmlCompute(ComputeTarget):
     @property
     def notes(self) -> list[str]:
         """What was recorded and is not used, in words."""
-        unused = f"vm_size={self.vm_size!r} and min_nodes={self._record['min_nodes']}"
+        others = self._record.get("others", {}).items()
+        more = "".join(f"{name}={shown}, " for name, shown in others)
+        unused = f"{more}vm_size={self.vm_size!r} and min_nodes={self._record['min_nodes']}"
         note = f"compute target {self.name!r}: {unused} are recorded and not used; "
         return [f"{note}its nodes are Dask workers on this machine, started for each run."]
 

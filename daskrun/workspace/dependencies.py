@@ -50,8 +50,22 @@ class CondaDependencies:
         pip_packages: Sequence[str] | None = None,
         conda_packages: Sequence[str] | None = None,
         python_version: str | None = None,
+        *,
+        pip_indexurl: str | None = None,
+        pin_sdk_version: bool = True,  # noqa: ARG004
     ) -> CondaDependencies:
-        """Name the packages; a version of Python is one of conda's.
+        """Name the packages.
+
+        Parameters
+        ----------
+        pip_packages, conda_packages
+            Lists of names, with versions if these matter.
+        python_version
+            Recorded as one of conda's packages.
+        pip_indexurl
+            Where pip looks for packages, instead of where it has been set up to.
+        pin_sdk_version
+            Means nothing: packages of the SDK are left out.
 
         Raises
         ------
@@ -66,7 +80,8 @@ class CondaDependencies:
         ]
         if problems:
             raise SettingsError("CondaDependencies", problems)
-        made = CondaDependencies(list(pip_packages or []), list(conda_packages or []))
+        options = [] if pip_indexurl is None else [f"--index-url {pip_indexurl}"]
+        made = CondaDependencies([*options, *(pip_packages or [])], list(conda_packages or []))
         if python_version is not None:
             made.set_python_version(python_version)
         return made

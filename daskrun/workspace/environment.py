@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.original import OriginalClass
+from daskrun.core.validation import RULES
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script.packages import lacking
 from daskrun.storage.durable import write_whole
@@ -18,6 +19,7 @@ from daskrun.workspace.dependencies import (
     read_or_refuse,
     read_requirements,
 )
+from daskrun.workspace.sections import OWN_PYTHON, DockerSection, PythonSection, SparkSection
 
 if TYPE_CHECKING:
     import builtins
@@ -27,46 +29,14 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 KIND = "environments"
+VARIABLES = "environment_variables"
 FILE = "azureml_environment.json"
 """The original's name for an environment in a folder."""
-OWN_PYTHON = "python"
-"""``interpreter_path`` as the original has it where nothing is said."""
 
 DEFAULT_CPU_IMAGE = "mcr.microsoft.com/azureml/openmpi3.1.2-ubuntu18.04"
 """The original's image for CPU nodes: a name to record, nothing is pulled."""
 DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi3.1.2-cuda10.1-cudnn7-ubuntu18.04"
 """The original's image for GPU nodes: a name to record, nothing is pulled."""
-
-
-@dataclass(slots=True)
-class PythonSection:
-    """What an environment says of Python."""
-
-    conda_dependencies: CondaDependencies | None = None
-    user_managed_dependencies: bool = False
-    """Whether the packages are there already: nothing is installed."""
-    interpreter_path: str = OWN_PYTHON
-    """With ``user_managed_dependencies`` what script processes run in; ``python``: the node's own.
-    """
-
-
-@dataclass(slots=True)
-class DockerSection:
-    """What an environment says of Docker."""
-
-    enabled: bool = False
-    base_image: str | None = None
-    base_dockerfile: str | None = None
-    arguments: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class SparkSection:
-    """What an environment says of Spark."""
-
-    repositories: list[str] = field(default_factory=list)
-    packages: list[Any] = field(default_factory=list)
-    precache_packages: bool = True
 
 
 class Environment(OriginalClass):
@@ -86,6 +56,7 @@ class Environment(OriginalClass):
     ...     pip_packages=["pillow", "azureml-core"], conda_packages=["cudatoolkit"])
     >>> environment.requirements
     ['pillow']
+    >>> environment.environment_variables = {"OMP_NUM_THREADS": "1"}
     >>> environment.docker.enabled = True
     >>> environment.unused
     ['python.conda_dependencies.conda_packages', 'docker']
@@ -108,6 +79,7 @@ class Environment(OriginalClass):
 
     __slots__ = (
         "docker",
+        "environment_variables",
         "name",
         "python",
         "spark",
@@ -123,6 +95,8 @@ class Environment(OriginalClass):
         self.name = name
         self.version: str | None = None
         """Of a registered one, as the original has it, a text."""
+        self.environment_variables: Mapping[str, str] = {}
+        """Set in script processes before the script is imported; those of a step go before them."""
         self.python = PythonSection()
         self.docker = DockerSection()
         self.spark = SparkSection()
@@ -195,7 +169,7 @@ class Environment(OriginalClass):
         """
         subject = "Environment.load_from_directory"
         value = read_or_refuse(subject, Path(path, FILE), lambda file: json.loads(file.read_text()))
-        return _from_record(value["name"], None, {"environment": value})
+        return _from_record(value["name"], None, value)
 
     def save_to_directory(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write it to a file in a folder, which is made where it is not there.
@@ -224,11 +198,9 @@ class Environment(OriginalClass):
         """
         value = self._contents()
         newest = workspace.records.latest(KIND, self.name)
-        if newest is not None and newest[1]["environment"] == value:
-            return _from_record(self.name, *newest)
-        record = {"environment": value, "created": time.time()}
-        number = workspace.records.create(KIND, self.name, record)
-        return _from_record(self.name, number, record)
+        if newest is not None and _whole(workspace, newest[1]) == value:
+            return _from_record(self.name, newest[0], value)
+        return _from_record(self.name, _keep(workspace, self.name, value), value)
 
     @staticmethod
     def get(workspace: Workspace, name: str, version: str | int | None = None) -> Environment:
@@ -243,25 +215,30 @@ class Environment(OriginalClass):
         newest = records.latest(KIND, name)
         if newest is None:
             raise NameNotFoundError("environment", name, records.names(KIND))
-        if version is None:
-            return _from_record(name, *newest)
-        number = int(version) if str(version).isdecimal() else 0
-        try:
-            return _from_record(name, number, records.get(KIND, name, number))
-        except NameNotFoundError as error:
-            asked = f"{name}:{version}"
-            raise NameNotFoundError("environment", asked, error.known) from None
+        number, record = newest
+        if version is not None:
+            number = int(version) if str(version).isdecimal() else 0
+            try:
+                record = records.get(KIND, name, number)
+            except NameNotFoundError as error:
+                asked = f"{name}:{version}"
+                raise NameNotFoundError("environment", asked, error.known) from None
+        return _from_record(name, number, _whole(workspace, record))
 
     @staticmethod
     def list(workspace: Workspace) -> dict[str, Environment]:
         """Give the newest version of each registered environment by name."""
         records = workspace.records
         found = ((name, records.latest(KIND, name)) for name in records.names(KIND))
-        return {name: _from_record(name, *newest) for name, newest in found if newest is not None}
+        return {
+            name: _from_record(name, newest[0], _whole(workspace, newest[1]))
+            for name, newest in found
+            if newest is not None
+        }
 
     def clone(self, new_name: str) -> Environment:
         """Give one that says the same, under another name, not registered."""
-        return _from_record(new_name, None, {"environment": self._contents()})
+        return _from_record(new_name, None, self._contents())
 
     @property
     def requirements(self) -> builtins.list[str]:
@@ -275,6 +252,21 @@ class Environment(OriginalClass):
         python = self.python
         named = python.user_managed_dependencies and python.interpreter_path != OWN_PYTHON
         return python.interpreter_path if named else None
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What is set in script processes.
+
+        Raises
+        ------
+        SettingsError
+            ``environment_variables`` is not names and texts.
+        """
+        try:
+            return dict(RULES[VARIABLES](self.environment_variables))
+        except ValueError as error:
+            problem = f"{VARIABLES}={self.environment_variables!r} {error}"
+            raise SettingsError(f"environment {self.name!r}", [problem]) from None
 
     @property
     def unused(self) -> builtins.list[str]:
@@ -299,6 +291,10 @@ class Environment(OriginalClass):
         path = self.python.interpreter_path
         if not isinstance(path, str) or not path.strip():
             found.append(f"interpreter_path={path!r} is not a path. Write '/opt/env/bin/python'.")
+        try:
+            self.variables  # noqa: B018 - raises
+        except SettingsError as error:
+            found += error.problems
         return [f"environment {self.name!r}: {text}" for text in found]
 
     def notes(self, *, inline: bool) -> builtins.list[str]:
@@ -327,15 +323,26 @@ class Environment(OriginalClass):
     @staticmethod
     def from_record(value: Mapping[str, Any]) -> Environment:
         """Make the environment that :meth:`as_record` gave."""
-        return _from_record(value["name"], value["version"], {"environment": value})
+        return _from_record(value["name"], value["version"], value)
 
     def as_record(self) -> dict[str, Any]:
-        """Give it as JSON, for the run's record."""
+        """Give it as JSON, with the values of its variables, which may be secret."""
         return {"name": self.name, "version": self.version, **self._contents()}
 
+    def as_told(self) -> dict[str, Any]:
+        """Give it as JSON, for the run's record: of its variables the names only."""
+        record = self.as_record()
+        return {**record, VARIABLES: sorted(record[VARIABLES])} if VARIABLES in record else record
+
     def _contents(self) -> dict[str, Any]:
-        spark = {} if self.spark == SparkSection() else {"spark": asdict(self.spark)}
-        return {"python": asdict(self.python), "docker": asdict(self.docker), **spark}
+        """Give what it says; what is left out says nothing, so that older records are the same."""
+        variables, spark = self.variables, self.spark
+        return {
+            "python": asdict(self.python),
+            "docker": asdict(self.docker),
+            **({VARIABLES: variables} if variables else {}),
+            **({"spark": asdict(spark)} if spark != SparkSection() else {}),
+        }
 
 
 def _made(name: str, **python: Any) -> Environment:
@@ -344,18 +351,46 @@ def _made(name: str, **python: Any) -> Environment:
     return made
 
 
-def _from_record(name: str, number: int | str | None, record: Mapping[str, Any]) -> Environment:
-    """Make an environment from what was kept of it."""
+def _keep(workspace: Workspace, name: str, value: Mapping[str, Any]) -> int:
+    """Keep what an environment says as the next version; the values of variables go aside."""
+    files = workspace.private
+    # Often they are no secrets, and a workspace behind a URL has no better place.
+    variables = value.get(VARIABLES, {}) if files.keeps else {}
+    record: dict[str, Any] = {
+        "environment": {n: each for n, each in value.items() if n != VARIABLES or not variables},
+        "created": time.time(),
+    }
+    if variables:
+        workspace.sweep_private()
+        record["private"] = files.keep(variables)
+    try:
+        return workspace.records.create(KIND, name, record)
+    except BaseException:
+        files.remove(record.get("private", ""))
+        raise
+
+
+def _whole(workspace: Workspace, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what an environment says that :func:`_keep` was given."""
+    value = dict(record["environment"])
+    if "private" in record:
+        value[VARIABLES] = workspace.private.read(record["private"])
+    return value
+
+
+def _from_record(name: str, number: int | str | None, value: Mapping[str, Any]) -> Environment:
+    """Make an environment of what was kept of it."""
     made = Environment(name)
     made.version = str(number) if number is not None else None
-    python = dict(record["environment"]["python"])
+    python = dict(value["python"])
     conda = python.pop("conda_dependencies")
+    made.environment_variables = value.get(VARIABLES, {})
     try:
         if conda is not None:
             made.python.conda_dependencies = CondaDependencies(**conda)
         made.python = replace(made.python, **python)
-        made.docker = DockerSection(**record["environment"]["docker"])
-        made.spark = SparkSection(**record["environment"].get("spark", {}))
+        made.docker = DockerSection(**value["docker"])
+        made.spark = SparkSection(**value.get("spark", {}))
     except TypeError as error:
         raise WorkspaceError(
             f"environment {name}:{number} was kept by another version of daskrun: {error}. "

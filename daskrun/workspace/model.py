@@ -17,10 +17,10 @@ from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
 from daskrun.storage.mirror import bring_whole
-from daskrun.storage.records import wrong_name
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.storage.urls import is_url
 from daskrun.workspace.model_files import copy_in, copy_out, sweep
+from daskrun.workspace.models_used import KIND, note_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from daskrun.core.tags import Wanted
     from daskrun.workspace.workspace import Workspace
 
-KIND = "models"
-USED = "models_used"
-"""In a run's folder: an empty file for each model that its scripts used as the newest."""
 FILES = "models_files"
 ID = re.compile(r"(.+):([1-9][0-9]{0,17})", re.ASCII)
 
@@ -83,7 +80,7 @@ class Model(OriginalClass):
         self.workspace = workspace
         self.name, wanted = _asked(name, version, id, tags)
         if wanted is None:
-            _note_used(self.name, workspace.records.numbers(KIND, self.name))
+            note_used(self.name, workspace.records.numbers(KIND, self.name))
         self.version, value = _record(workspace, self.name, wanted, tags)
         self._place = str(value["path"])
         self.tags: dict[str, str] = dict(value.get("tags", {}))
@@ -136,9 +133,10 @@ class Model(OriginalClass):
         records.numbers(KIND, model_name)  # refuses a name that can't be one, before any copying
         folder = workspace.folder / FILES / model_name
         sweep(folder, lambda: _folders(records.values_of(KIND, [model_name], "path")))
-        stored = copy_in(source, folder, workspace.folder)
+        stored, digest = copy_in(source, folder, workspace.folder)
         value: dict[str, Any] = {
             "path": stored.relative_to(workspace.folder).as_posix(),
+            "digest": digest,
             "tags": dict(tags or {}),
             "properties": dict(properties or {}),
             "description": description,
@@ -192,7 +190,7 @@ class Model(OriginalClass):
         if problems:
             raise SettingsError("Model.list", problems)
         for each in workspace.records.names(KIND) if name is None else [name]:
-            _note_used(each, workspace.records.numbers(KIND, each))
+            note_used(each, workspace.records.numbers(KIND, each))
         found: list[Model] = []
         for each in workspace.records.names(KIND) if name is None else [name]:
             models = (
@@ -218,7 +216,8 @@ class Model(OriginalClass):
         values = context.current()
         if values is not None and "models" in values:
             if version is None:
-                _note_used(model_name, map(int, values["models"].get(model_name, ())))
+                versions = map(int, values["models"].get(model_name, ()))
+                note_used(model_name, versions, only_path=True)
             path = _path_in_run(values["models"], model_name, version)
             return path if not is_url(path) else str(_brought(path, values))
         from daskrun.workspace.workspace import Workspace  # not needed in a script process
@@ -268,26 +267,6 @@ def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
             f"{workspace.location}/{model._place}"
         )
     return found
-
-
-def used_models(run_folder: Path) -> list[tuple[str, int]]:
-    """Give name and version of each model that scripts of a run used as the newest there was.
-
-    The version is 0 where there was none.
-    """
-    folder = run_folder / USED
-    names = sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
-    pairs = [name.rpartition(":") for name in names]
-    return [(name, int(version)) for name, _, version in pairs]
-
-
-def _note_used(name: str, versions: Iterable[int]) -> None:
-    """Note, inside a run, that it depends on which version of a model is the newest."""
-    values = context.current() or {}
-    if "run_folder" in values and not wrong_name(name):
-        folder = Path(values["run_folder"], USED)
-        folder.mkdir(exist_ok=True)
-        (folder / f"{name}:{max(versions, default=0)}").touch()
 
 
 def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import time
@@ -19,8 +20,8 @@ ABANDONED = 24 * 3600
 """Seconds after which what no record names is taken for a killed process's."""
 
 
-def copy_in(source: Path, folder: Path, leave_out: Path) -> Path:
-    """Copy a model into a folder of its own below ``folder``, and give its path there.
+def copy_in(source: Path, folder: Path, leave_out: Path) -> tuple[Path, str]:
+    """Copy a model into a folder of its own below ``folder``; give its path there and its digest.
 
     All of it is on the disk when this returns.
 
@@ -43,6 +44,8 @@ def copy_in(source: Path, folder: Path, leave_out: Path) -> Path:
     try:
         aside.mkdir(parents=True)
         _copy(source, aside / source.name, leave_out)
+        # Of the copy: the source may be written to meanwhile.
+        digest = digest_of_files(aside / source.name)
         for made, _, _ in os.walk(aside):
             sync_folder(Path(made))
         aside.rename(folder / unique)
@@ -53,7 +56,24 @@ def copy_in(source: Path, folder: Path, leave_out: Path) -> Path:
         if isinstance(error, OSError):
             raise StorageError(f"can't copy {source} to {folder}: {error}") from error
         raise
-    return folder / unique / source.name
+    return folder / unique / source.name, digest
+
+
+def digest_of_files(path: Path) -> str:
+    """Digest what a script can see of a model that it has the path of: names and contents.
+
+    A file's own name counts, since libraries go by its ending; a folder's doesn't, since it may be
+    a temporary one.
+    """
+    if path.is_file():
+        parts = [f"file {path.name}", _digest_of(path)]
+    else:
+        parts = ["folder"]
+        for each in sorted(path.rglob("*")):
+            name = str(each.relative_to(path))
+            parts += [name, _digest_of(each) if each.is_file() else "folder"]
+    text = "\0".join(parts)  # no name has that in it
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def copy_out(source: Path, target: Path, exist_ok: bool) -> None:
@@ -124,6 +144,11 @@ def _copy_file(source: str, target: str) -> Any:
     finally:
         os.close(descriptor)
     return target
+
+
+def _digest_of(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _remove(path: Path) -> None:

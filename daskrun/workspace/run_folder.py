@@ -111,6 +111,9 @@ class RunFolder:
     def push(self) -> None:
         """Have what was written to :attr:`path` where others find it."""
 
+    def push_metrics(self) -> None:
+        """Have what was logged where others find it; any process may log to a run."""
+
     def size(self) -> int:
         """Give the bytes of all that is in it."""
         return size_of(self.path)

@@ -6,9 +6,11 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.storage.metrics import FOLDER as METRICS
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
 from daskrun.workspace.hold import HeldWithTheWhole, Hold
+from daskrun.workspace.models_used import NOTED
 from daskrun.workspace.run_folder import CANCEL, REPORT, REUSE, STATES, STORY, RunFolder
 from daskrun.workspace.site import RUNS
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 CANCEL_LOOK = 2.0
 """Seconds between two looks whether others want the run to end."""
-OTHERS = ("logs", "metrics", "models_used")
+OTHERS = ("logs", METRICS, *NOTED)
 """What nodes on other machines put, while this process drives the run."""
 
 
@@ -97,6 +99,10 @@ class UrlRun(RunFolder):
         super().drop(*names)
         remote = self._mirror.remote
         remote.delete([f"{name}/{each}" for name in names for each in remote.names(name)])
+
+    def push_metrics(self) -> None:
+        """Put what was logged here."""
+        self._mirror.put(below=f"{METRICS}/")
 
     def remove(self) -> None:
         """Remove all of it, here and there."""

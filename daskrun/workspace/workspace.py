@@ -341,11 +341,12 @@ class Workspace(OriginalClass):
 
     def _needed_secrets(self) -> set[str]:
         from daskrun.workspace.datastore import KIND as DATASTORES
+        from daskrun.workspace.environment import KIND as ENVIRONMENTS
 
         records = self.records
         newest = (records.latest(DATASTORES, name) for name in records.names(DATASTORES))
         needed = {str(each[1]["private"]) for each in newest if each and "private" in each[1]}
-        for kind in (DATASETS, PIPELINES):
+        for kind in (DATASETS, ENVIRONMENTS, PIPELINES):
             needed.update(records.values_of(kind, records.names(kind), "private"))
         return needed
 

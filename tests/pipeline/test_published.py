@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from daskrun import (
@@ -32,7 +33,6 @@ from daskrun import (
     Workspace,
     WorkspaceError,
 )
-from daskrun.pipeline.run import PipelineRun
 
 LINES = """
 import sys
@@ -286,8 +286,6 @@ def test_list_get_enable_disable(ws):
         PublishedPipeline.get(ws, 3)
     with pytest.raises(OriginalNameError, match="no address"):
         second.endpoint  # noqa: B018
-    with pytest.raises(OriginalNameError, match=r"pipeline\.publish"):
-        PipelineRun.publish_pipeline  # noqa: B018
 
 
 def test_the_choice_to_go_on_is_published(ws, tmp_path):
@@ -320,7 +318,11 @@ def test_secrets_are_for_this_user_alone(ws):
     with_token = Pipeline(
         ws, [lines_step(PipelineData("x"), environment_variables={"TOKEN": "pa55word"})]
     )
-    for pipeline, private in ((plain, False), (with_url, True), (with_token, True)):
+    environment = Environment("any")
+    environment.environment_variables = {"TOKEN": "pa55word"}
+    in_environment = Pipeline(ws, [lines_step(PipelineData("x"), environment=environment)])
+    secrets = [(each, True) for each in (with_url, in_environment, with_token)]
+    for pipeline, private in ((plain, False), *secrets):
         published = pipeline.publish("x")
         text = (ws.folder / "pipelines" / published.id / "1.json").read_text()
         assert "pa55word" not in text
@@ -329,7 +331,7 @@ def test_secrets_are_for_this_user_alone(ws):
         assert repr(made.named_inputs) == repr(pipeline.steps[0].named_inputs)
     assert made.parallel_run_config.environment_variables == {"TOKEN": "pa55word"}
     files = list((ws.folder / "private").iterdir())
-    assert len(files) == 2
+    assert len(files) == 3
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
     for file in files:
         os.utime(file, (1, 1))
@@ -461,3 +463,75 @@ def test_several_processes_publish_at_once(ws):
     found = PublishedPipeline.list(ws)
     assert len({each.id for each in found}) == 30
     assert all(each.pipeline().validate() == [] for each in found[::10])
+
+
+PUBLISH_RUN = """
+import sys
+from daskrun import Experiment, PipelineRun, Workspace
+run = PipelineRun(Experiment(Workspace(sys.argv[1]), "first"), sys.argv[2])
+print(run.publish_pipeline(name="of a run", description="d", version="1.0").id)
+"""
+
+
+def test_the_pipeline_of_a_run_is_published_as_it_was(ws, tmp_path):
+    run = two_steps(ws).submit("first", {"word": "z"})
+    text = text_of(run, "first-step", "rows", "rows.csv")
+    counted = text_of(run, "count", "counted", "count.txt")
+    for file in ("lines.py", "src/count.py", "src/words.py"):
+        (tmp_path / file).write_text("raise RuntimeError('changed')")
+    command = [sys.executable, "-c", PUBLISH_RUN, str(ws.folder), run.id]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    published = PublishedPipeline.get(ws, done.stdout.strip())
+    assert (published.name, published.description, published.version) == ("of a run", "d", "1.0")
+    shutil.rmtree(ws.runs_folder)  # a published pipeline has a copy of its own
+    again = published.submit(ws, "again")
+    assert text_of(again, "first-step", "rows", "rows.csv") == text.replace(",z", ",a")
+    assert text_of(again, "count", "counted", "count.txt") == counted
+    third = again.publish_pipeline("once more", continue_on_step_failure=True)
+    assert third.continue_on_step_failure
+    assert not published.continue_on_step_failure
+    assert text_of(third.submit(ws, "third"), "count", "counted", "count.txt") == counted
+
+
+def test_the_choice_to_go_on_is_that_of_the_run(ws):
+    pipeline = Pipeline(ws, [lines_step(PipelineData("x"))])
+    run = pipeline.submit("first", continue_on_step_failure=True)
+    run.wait_for_completion()
+    assert run.publish_pipeline("x").continue_on_step_failure
+
+
+def test_a_run_whose_pipeline_can_not_be_kept_says_why(ws):
+    frame = Dataset.Tabular.from_pandas_dataframe(pd.DataFrame({"a": [1]}))
+    of_frame = lines_step(PipelineData("x"), mini_batch_size="1KB")
+    of_frame.inputs = [frame.as_named_input("rows")]
+    run = Pipeline(ws, [of_frame]).submit("first")
+    run.wait_for_completion(raise_on_error=False)
+    with pytest.raises(SettingsError, match="rows") as caught:
+        run.publish_pipeline("x")
+    assert f"run {run.id} can't be published: " in str(caught.value)
+    assert str(caught.value).endswith("Publish what was submitted: pipeline.publish(name).")
+    (run.folder / "pipeline.json").unlink()
+    with pytest.raises(SettingsError, match="an earlier daskrun submitted it"):
+        run.publish_pipeline("x")
+    with pytest.raises(SettingsError, match="name='' is not a name"):
+        Pipeline(ws, [lines_step(PipelineData("x"))]).submit("first").publish_pipeline("")
+
+
+def test_secrets_of_a_run_are_published_by_the_process_that_submitted_it(ws):
+    step = lines_step(PipelineData("x"), environment_variables={"TOKEN": "pa55word"})
+    run = Pipeline(ws, [step]).submit("first")
+    run.wait_for_completion()
+    command = [sys.executable, "-c", PUBLISH_RUN, str(ws.folder), run.id]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "holds what may be secret, environment variables or a URL with a" in done.stderr
+    assert "pa55word" not in (run.folder / "pipeline.json").read_text()
+    (made,) = run.publish_pipeline("x").pipeline().steps
+    assert made.parallel_run_config.environment_variables == {"TOKEN": "pa55word"}
+
+
+def test_code_of_a_run_that_is_gone_is_named(ws):
+    run = Pipeline(ws, [lines_step(PipelineData("x"))]).submit("first")
+    run.wait_for_completion()
+    shutil.rmtree(run.get_steps()[0].folder)
+    with pytest.raises(StorageError, match=r"lines\.py is gone: it was kept with the pipeline"):
+        run.publish_pipeline("x")

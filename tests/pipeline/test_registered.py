@@ -1,11 +1,37 @@
 """Registered datasets as inputs of steps, and runs as they are looked for."""
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from daskrun import Dataset, Experiment, SettingsError, Workspace
+
+KILLED = """
+import os, signal
+from daskrun import *
+from daskrun.pipeline import drive
+
+ws = Workspace.from_config()
+config = ParallelRunConfig(
+    entry_script="score.py", error_threshold=0, output_action="append_row", compute_target="inline")
+
+def submit():
+    kept = OutputFileDatasetConfig("scores").register_on_complete("scores")
+    step = ParallelRunStep("score-files", config, [Dataset.File.from_files("files")], kept)
+    return Experiment(ws, "trial").submit(Pipeline(ws, [step]))
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+{before}
+drive.{point} = die
+submit().wait_for_completion()
+"""
+"""A program that is killed between registering its output and noting that the step is done."""
 
 
 def registered(work, name="ten"):
@@ -91,3 +117,44 @@ def test_another_process_finds_what_is_registered(work):
     )
     assert done.stdout == "1 10\n"
     assert Workspace.from_config(elsewhere) == work.ws
+
+
+def killed_behind_register(work, before, point):
+    code = KILLED.format(before=before, point=point)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    return next(Experiment(work.ws, "trial").get_runs())
+
+
+@pytest.mark.parametrize(
+    ("before", "point", "versions"),
+    [
+        pytest.param("", "note_completed", 1, id="it ran itself"),
+        pytest.param("submit().wait_for_completion()", "_log_end", 2, id="it used an earlier one"),
+    ],
+)
+def test_a_killed_driver_and_the_next_register_an_output_once(work, before, point, versions):
+    run = killed_behind_register(work, before, point)
+    assert Dataset.get_by_name(work.ws, "scores").version == versions
+    assert run.resume().wait_for_completion() == "Completed"
+    assert (run.get_steps()[0].reused_run_id is None) == (before == "")
+    assert Dataset.get_by_name(work.ws, "scores").version == versions
+
+
+def test_what_a_resumed_run_has_made_itself_is_what_is_registered(work):
+    run = killed_behind_register(work, "submit().wait_for_completion()", "_log_end")
+    earlier = Dataset.get_by_name(work.ws, "scores").to_path()
+    shutil.rmtree(os.path.dirname(earlier[0]))
+    assert run.resume().wait_for_completion() == "Completed"
+    found = Dataset.get_by_name(work.ws, "scores")
+    assert found.version == 3
+    assert found.to_path() != earlier
+
+
+def test_versions_that_others_have_registered_are_not_taken_for_a_runs(work):
+    run = killed_behind_register(work, "", "note_completed")
+    path = Dataset.get_by_name(work.ws, "scores").to_path()
+    Dataset.get_by_name(work.ws, "scores").unregister_all_versions()
+    Dataset.File.from_files(path).register(work.ws, "scores")
+    assert run.resume().wait_for_completion() == "Completed"
+    assert Dataset.get_by_name(work.ws, "scores").version == 2

@@ -3,12 +3,14 @@
 import json
 import shutil
 import sqlite3
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from daskrun import (
     Dataset,
+    Environment,
     Experiment,
     Model,
     OutputFileDatasetConfig,
@@ -43,6 +45,12 @@ def work(tmp_path, monkeypatch):
         (tmp_path / "files" / f"{n}.txt").write_text("x" * n)
     (tmp_path / "score.py").write_text(SCRIPT.format(calls=str(tmp_path / "calls")))
     return Workspace.create("trial", path=tmp_path)
+
+
+def with_variables(**variables):
+    environment = Environment("any")
+    environment.environment_variables = variables
+    return environment
 
 
 def config(**settings):
@@ -104,6 +112,7 @@ def test_a_run_of_the_same_is_not_made_again(work):
         ({"error_threshold": 5}, "settings", "error_threshold was 0 and is 5"),
         ({"arguments": ["--x"]}, "arguments", "0 is new"),
         ({"environment_variables": {"MARK": "m"}}, "environment", "variables has changed"),
+        ({"environment": with_variables(MARK="m")}, "environment", "variables has changed"),
         ({"entry_script": "other.py"}, "snapshot", "other.py is new"),
         ({"output": PipelineData("other")}, "outputs", "other is new"),
     ],
@@ -233,17 +242,49 @@ def test_what_may_not_be_used_is_not(work):
     assert calls(work) == 3
 
 
-def test_a_newer_model_is_a_difference_only_where_one_was_used(work, tmp_path):
-    (tmp_path / "weights").write_text("1")
-    Model.register(work, "weights", "scores")
+def registered(ws, weights="1"):
+    """Give a model of one file in a folder, as a program that starts registers it."""
+    folder = Path(tempfile.mkdtemp(dir=ws.folder.parent))
+    (folder / "weights").write_text(weights)
+    return Model.register(ws, folder, "scores")
+
+
+def test_another_model_is_a_difference_only_where_one_was_used(work):
+    registered(work)
     with_model = {"arguments": ["--model"]}
     first = run_of(work, **with_model)
     without = run_of(work)
     assert run_of(work, **with_model).reused_run_id == first.id
-    Model.register(work, "weights", "scores")
+    registered(work, "2")
     found = run_of(work, **with_model).explain_reuse()
     assert found.differences == {"models": ["'scores': version 1 was the newest, now it is 2"]}
     assert run_of(work).reused_run_id == without.id
+    registered(work)
+    assert run_of(work, **with_model).reused_run_id == first.id
+
+
+def test_a_program_that_registers_its_model_at_each_start_uses_what_there_is(work):
+    with_model = {"arguments": ["--model"]}
+    before = registered(work)
+    first = run_of(work, **with_model)
+    assert registered(work).version == 2
+    assert run_of(work, **with_model).reused_run_id == first.id
+    before.delete()
+    assert run_of(work, **with_model).reused_run_id == first.id
+    assert calls(work) == 1
+
+
+def test_a_model_that_was_registered_without_a_digest_is_known_by_its_version(work):
+    registered(work)
+    for file in work.folder.glob("models/scores/*.json"):
+        record = json.loads(file.read_text())
+        del record["digest"]
+        file.write_text(json.dumps(record))
+    with_model = {"arguments": ["--model"]}
+    first = run_of(work, **with_model)
+    assert run_of(work, **with_model).reused_run_id == first.id
+    registered(work)
+    assert run_of(work, **with_model).reused_run_id is None
 
 
 @pytest.mark.parametrize("asked", ["Model(ws, 'm')", "Model.list(ws, 'm', latest=True)[0]"])
@@ -266,8 +307,11 @@ def test_models_are_used_however_they_are_looked_for(work, tmp_path, asked):
     told = "'m': version none was the newest, now it is 1"
     assert again.explain_reuse().differences == {"models": [told]}
     assert rows(again) == "m:1\n" * 3
-    Model.register(work, "weights", "m")
-    assert rows(run_of(work, entry_script="newest.py")) == "m:2\n" * 3
+    Model.register(work, "weights", "m")  # the same, but what the script returns tells the version
+    third = run_of(work, entry_script="newest.py")
+    assert rows(third) == "m:2\n" * 3
+    told = "'m': version 1 was the newest, now it is 2 with the same files"
+    assert told in third.explain_reuse().differences["models"][0]
 
 
 def test_an_output_outlives_the_run_that_made_it(work):
@@ -361,7 +405,8 @@ def test_what_was_logged_goes_with_the_output_and_tags_do_not(work):
 
 
 def test_secrets_are_not_in_what_others_can_read(work):
-    step = run_of(work, environment_variables={"KEY": "hidden-value"})
+    secret = {"KEY": "hidden-value"}
+    step = run_of(work, environment_variables=secret, environment=with_variables(**secret))
     for file in step.folder.rglob("*.json"):
         assert "hidden-value" not in file.read_text(), file
     assert (step.folder / "identity.json").stat().st_mode & 0o077 == 0

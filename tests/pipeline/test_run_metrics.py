@@ -22,7 +22,8 @@ from daskrun import (
     SettingsError,
     Workspace,
 )
-from daskrun.pipeline.metrics import OfflineRun, ScriptInputs
+from daskrun.pipeline.metrics import OfflineRun
+from daskrun.pipeline.script_inputs import ScriptInputs
 
 SCRIPT = """
 import os, signal

@@ -9,6 +9,7 @@ import pytest
 from daskrun import (
     Dataset,
     Datastore,
+    Environment,
     Experiment,
     Model,
     ParallelRunConfig,
@@ -200,10 +201,13 @@ def test_params_are_variables(ws, tmp_path):
         "import os\nfrom daskrun import Run\n"
         "Run.get_context().log('rate', os.environ['AML_PARAMETER_rate'] + os.environ['OWN'])\n"
     )
+    environment = Environment("any")
+    environment.environment_variables = {"AML_PARAMETER_rate": "9", "OWN": "?"}
     step = script(
         tmp_path,
         code,
         params={"rate": PipelineParameter("rate", 0.1)},
+        environment=environment,
         environment_variables={"OWN": "!"},
     )
     assert done(ws, step).get_steps()[0].get_metrics() == {"rate": "0.1!"}

@@ -265,6 +265,7 @@ def test_inline_names_the_settings_it_has_no_use_for(work, caplog, monkeypatch):
             process_count_per_node=2,
             **{f"{name}_timeout": 99 for name in ("init", "load", "shutdown", "no_worker")},
             progress_update_timeout=500,
+            resource_monitor_interval=5,
             threads_per_process=1,
             node_count=2,
         ).wait_for_completion()
@@ -273,8 +274,8 @@ def test_inline_names_the_settings_it_has_no_use_for(work, caplog, monkeypatch):
         "compute_target='inline': node_count=2, process_count_per_node=2, "
         "run_invocation_timeout='30', init_timeout=99, load_timeout=99, shutdown_timeout=99, "
         "no_worker_timeout=99, progress_update_timeout=500, process_memory_limit='2GB', "
-        "threads_per_process=1 not used; run() runs in this process, one mini-batch after the "
-        "other, where nothing is limited and nothing can be killed."
+        "resource_monitor_interval=5, threads_per_process=1 not used; run() runs in this process, "
+        "one mini-batch after the other, where nothing is limited and nothing can be killed."
     )
     local = work.make_step(compute_target=None, node_count=2, init_timeout=99)
     [prepared] = prepare_file.prepare(Pipeline(work.ws, [local]), {})

@@ -29,6 +29,7 @@ def environment():
     made = Environment("mine")
     made.python.conda_dependencies = CondaDependencies.create(pip_packages=["packaging>=20"])
     made.docker.enabled = True
+    made.environment_variables = {"THREADS": "2"}
     return made
 
 
@@ -61,6 +62,7 @@ VALUES = {
     "progress_update_timeout": 105,
     "process_memory_limit": "2GB",
     "retry_delay": 0.5,
+    "resource_monitor_interval": 15,
     "threads_per_process": 2,
     "argv_compat": True,
     "overwrite": True,

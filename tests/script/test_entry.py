@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import pickle
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -205,6 +206,7 @@ def test_the_main_guard_is_not_entered(tmp_path: Path, monkeypatch: pytest.Monke
         ("mini_batch", False),
         ("mini_batch, mini_batch_context", True),
         ("mini_batch, context=None", True),
+        ("mini_batch, limit=3", False),
         ("mini_batch, *, option=1", False),
         ("mini_batch, **options", False),
     ],
@@ -225,3 +227,23 @@ def test_init_and_shutdown_are_optional(tmp_path: Path) -> None:
     module.init()
     module.shutdown()
     assert module.module.done == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "told"),
+    [
+        ("", "too many positional arguments"),
+        ("one, two, three", "missing a required"),
+        ("mini_batch, *, mini_batch_context", "missing a required"),
+    ],
+)
+def test_a_run_that_can_not_be_called_is_told_when_it_is_loaded(
+    tmp_path: Path, parameters: str, told: str
+) -> None:
+    script = file_of(tmp_path, f"def run({parameters}):\n    return []\n")
+    with pytest.raises(TypeError, match=rf"run\({re.escape(parameters)}\) of score\.py") as caught:
+        EntryModule(script)
+    assert told in str(caught.value)
+    assert str(caught.value).endswith(
+        "Write def run(mini_batch): or def run(mini_batch, mini_batch_context):"
+    )

@@ -36,6 +36,25 @@ def test_the_tutorials_way(ws, capsys):
     assert ws.compute_targets == {}
 
 
+def test_a_target_says_what_it_was_made_as(ws):
+    made = ComputeTarget.create(ws, "cpu", AmlCompute.provisioning_configuration("any"))
+    attached = ComputeTarget.attach(ws, "cluster", address="tcp://127.0.0.1:1")
+    assert (made.type, attached.type) == ("AmlCompute", "Dask")
+
+
+def test_what_else_the_original_takes_is_recorded_and_told(ws):
+    plan = AmlCompute.provisioning_configuration(
+        "STANDARD_D2_V2", max_nodes=2, vm_priority="lowpriority", idle_seconds_before_scaledown=120
+    )
+    target = ComputeTarget.create(ws, "cpu", plan)
+    [note] = target.notes
+    told = "vm_priority='lowpriority', idle_seconds_before_scaledown=120, vm_size='STANDARD_D2_V2'"
+    assert f"compute target 'cpu': {told} and min_nodes=0 are recorded and not used" in note
+    assert target.most_nodes == 2
+    with pytest.raises(TypeError, match="idle_secnds"):
+        AmlCompute.provisioning_configuration("any", idle_secnds=3)
+
+
 def test_bad_counts_come_all_at_once(ws):
     with pytest.raises(SettingsError) as caught:
         AmlCompute.provisioning_configuration("x", min_nodes="few", max_nodes=0)

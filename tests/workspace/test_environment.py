@@ -1,8 +1,11 @@
+import os
+
 import pytest
 
 from daskrun import ParallelRunConfig
 from daskrun.core.validation import resolve_settings
-from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
+from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
+from daskrun.storage.records import Records
 from daskrun.workspace.dependencies import CondaDependencies
 from daskrun.workspace.environment import DEFAULT_GPU_IMAGE, Environment
 from daskrun.workspace.workspace import Workspace
@@ -68,6 +71,85 @@ def test_registered_environments_have_versions(ws):
     assert repr(found) == "Environment(name='batch', version='2')"
 
 
+def with_variables(**variables):
+    made = Environment("batch")
+    made.environment_variables = variables
+    return made
+
+
+def test_variables_are_registered_and_copied_with_it(ws, tmp_path):
+    environment = with_variables(THREADS=2, TOKEN="hush")
+    assert environment.register(ws).version == "1"
+    assert environment.register(ws).version == "1"
+    found = Environment.get(ws, "batch")
+    assert found.variables == found.environment_variables == {"THREADS": "2", "TOKEN": "hush"}
+    assert Environment.list(ws)["batch"].clone("other").variables == found.variables
+    found.save_to_directory(tmp_path / "saved")
+    assert Environment.load_from_directory(tmp_path / "saved").variables == found.variables
+    assert with_variables(THREADS=3).register(ws).version == "2"
+    assert Environment("batch").register(ws).version == "3"
+    assert Environment.get(ws, "batch").variables == {}
+    assert Environment.get(ws, "batch", 2).variables == {"THREADS": "3"}
+
+
+def test_values_of_variables_are_for_this_user_alone(ws):
+    with_variables(TOKEN="hush").register(ws)
+    [holds] = [f for f in ws.folder.rglob("*.json") if "hush" in f.read_text()]
+    assert holds.parent == ws.private_folder
+    assert holds.stat().st_mode & 0o077 == 0
+    os.utime(holds, (1, 1))
+    ws.sweep_private()
+    assert Environment.get(ws, "batch", "1").variables == {"TOKEN": "hush"}
+
+
+def test_values_are_not_kept_where_the_record_is_not(ws, monkeypatch):
+    def full(*_):
+        raise StorageError("disk full")
+
+    monkeypatch.setattr(Records, "create", full)
+    with pytest.raises(StorageError, match="disk full"):
+        with_variables(TOKEN="hush").register(ws)
+    assert list(ws.private_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ("A=1", "environment_variables='A=1' is not a dict. Write environment_variables={"),
+        ({"A": None}, "environment_variables={'A': None} has a value that is not text for 'A'"),
+    ],
+)
+def test_wrong_variables_are_told_with_the_config(ws, variables, told):
+    environment = Environment("batch")
+    environment.environment_variables = variables
+    for act in (lambda: config(environment), lambda: environment.register(ws)):
+        with pytest.raises(SettingsError, match="environment 'batch'") as caught:
+            act()
+        assert told in str(caught.value)
+
+
+def config(environment, **settings):
+    return ParallelRunConfig(
+        entry_script="score.py",
+        error_threshold=0,
+        output_action="append_row",
+        environment=environment,
+        **settings,
+    )
+
+
+def test_variables_of_the_config_go_before_those_of_its_environment():
+    environment = with_variables(A=1, B="b")
+    own = {"B": "c", "C": "d"}
+    resolved = config(environment, environment_variables=own).resolve({})
+    assert resolved.environment_variables == {"A": "1", "B": "c", "C": "d"}
+    assert config(environment).resolve({}).environment_variables == {"A": "1", "B": "b"}
+    python = config(environment, python_executable="/opt/env/bin/python").resolve({})
+    assert python.environment_variables == {"A": "1", "B": "b"}
+    with pytest.raises(SettingsError, match="environment_variables='B=c' is not a dict"):
+        config(environment, environment_variables="B=c")
+
+
 def test_a_clone_is_another(ws):
     environment = Environment("batch")
     environment.docker.enabled = True
@@ -112,6 +194,23 @@ def test_packages_of_the_original_are_left_out():
     assert environment.requirements == []
     dependencies.add_pip_package("azureml-dataset-runtime[fuse,pandas]")
     assert environment.requirements == ["pandas", "pyarrow"]  # which it brought along
+
+
+def test_all_that_the_original_takes_for_packages_is_taken():
+    dependencies = CondaDependencies.create(
+        pip_indexurl="https://host/simple",
+        pip_packages=["pillow"],
+        conda_packages=["cudatoolkit"],
+        python_version="3.11",
+        pin_sdk_version=False,
+    )
+    environment = Environment("e")
+    environment.python.conda_dependencies = dependencies
+    assert environment.requirements == ["--index-url https://host/simple", "pillow"]
+    assert dependencies.conda_packages == ["cudatoolkit", "python=3.11"]
+    assert environment.problems() == []
+    secret = CondaDependencies.create(pip_indexurl="https://me:token@host/simple")
+    assert "token" not in secret.problems()[0]
 
 
 def test_a_file_of_requirements(tmp_path, monkeypatch):

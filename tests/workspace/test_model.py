@@ -49,6 +49,28 @@ def test_versions_of_a_folder_and_a_file(ws, folder, tmp_path):
     assert model_paths(ws) == {"mnist": {"1": str(first.path), "2": str(second.path)}}
 
 
+def digest(ws, path):
+    model = Model.register(ws, path, "mnist")
+    return ws.records.get("models", "mnist", model.version)["digest"]
+
+
+def test_a_digest_is_of_the_names_and_contents_of_a_models_files(ws, folder, tmp_path):
+    first = digest(ws, folder)
+    assert digest(ws, shutil.copytree(folder, tmp_path / "of_another_name")) == first
+    found = [first, digest(ws, folder / "weights.bin"), digest(ws, folder / "sub" / "more.bin")]
+    for change in (
+        lambda: (folder / "sub" / "more.bin").write_bytes(b"3"),
+        lambda: (folder / "sub" / "more.bin").rename(folder / "more.bin"),
+        lambda: (folder / "sub").rmdir(),
+        lambda: (folder / "more.bin").unlink(),
+    ):
+        change()
+        found.append(digest(ws, folder))
+    (folder / "weights.bin").rename(folder / "weights.txt")
+    found.append(digest(ws, folder / "weights.txt"))
+    assert len(set(found)) == len(found) == 8
+
+
 def test_what_is_not_there_is_said(ws, folder):
     with pytest.raises(SettingsError) as caught:
         Model.register(ws, "nowhere", "mnist", tags={"a": 1})

@@ -41,11 +41,13 @@ _SAME = {
     "azureml.data.tabular_dataset": "TabularDataset",
     "azureml.exceptions": "ComputeTargetException",
     "azureml.pipeline": "",
-    "azureml.pipeline.core": ("Pipeline PipelineData PipelineParameter PublishedPipeline"),
+    "azureml.pipeline.core": (
+        "Pipeline PipelineData PipelineParameter PipelineRun PublishedPipeline StepRun"
+    ),
     "azureml.pipeline.core.builder": "PipelineData",
     "azureml.pipeline.core.graph": "PipelineParameter PublishedPipeline",
     "azureml.pipeline.core.pipeline": "Pipeline",
-    "azureml.pipeline.core.run": "",
+    "azureml.pipeline.core.run": "PipelineRun StepRun",
     "azureml.pipeline.steps": "ParallelRunConfig ParallelRunStep PythonScriptStep",
     "azureml.pipeline.steps.parallel_run_config": "ParallelRunConfig",
     "azureml.pipeline.steps.parallel_run_step": "ParallelRunStep",
@@ -58,19 +60,20 @@ _SAME = {
 """By module, the names that ``daskrun`` has too."""
 
 _COMPUTE = "daskrun.workspace.compute"
+_PROVISIONING = "daskrun.workspace.provisioning"
 _OTHERS = {
     "azureml.core": {
         "VERSION": "daskrun.workspace.original:VERSION",
         "Workspace": "daskrun.workspace.original:Workspace",
     },
     "azureml.core.compute.amlcompute": {
-        "AmlComputeProvisioningConfiguration": f"{_COMPUTE}:ProvisioningConfiguration",
+        "AmlComputeProvisioningConfiguration": f"{_PROVISIONING}:ProvisioningConfiguration",
         "AmlComputeStatus": f"{_COMPUTE}:ComputeStatus",
     },
     "azureml.core.environment": {
-        "DockerSection": "daskrun.workspace.environment:DockerSection",
-        "PythonSection": "daskrun.workspace.environment:PythonSection",
-        "SparkSection": "daskrun.workspace.environment:SparkSection",
+        "DockerSection": "daskrun.workspace.sections:DockerSection",
+        "PythonSection": "daskrun.workspace.sections:PythonSection",
+        "SparkSection": "daskrun.workspace.sections:SparkSection",
     },
     "azureml.core.workspace": {"Workspace": "daskrun.workspace.original:Workspace"},
     "azureml.data.abstract_dataset": {
@@ -103,16 +106,12 @@ _OTHERS = {
         "WorkspaceException": "daskrun:WorkspaceError",
     },
     "azureml.pipeline.core": {
-        "PipelineRun": "daskrun.pipeline.run:PipelineRun",
         "PipelineStep": "daskrun.pipeline.base:PipelineStep",
         "PortDataReference": "daskrun.pipeline.data:PortDataReference",
-        "StepRun": "daskrun.pipeline.run:StepRun",
     },
     "azureml.pipeline.core.builder": {"PipelineStep": "daskrun.pipeline.base:PipelineStep"},
     "azureml.pipeline.core.run": {
-        "PipelineRun": "daskrun.pipeline.run:PipelineRun",
         "PortDataReference": "daskrun.pipeline.data:PortDataReference",
-        "StepRun": "daskrun.pipeline.run:StepRun",
     },
 }
 """By module, names that stand for something else, ``module:name``."""

@@ -1,0 +1,105 @@
+"""Which models the scripts of a run used, and whether others would be used now.
+
+Scripts note it in the run's folder, an empty file for each model: a killed process has noted it or
+not used it.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskrun.errors import NameNotFoundError
+from daskrun.script import context
+from daskrun.storage.records import wrong_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from daskrun.workspace.workspace import Workspace
+
+KIND = "models"
+"""Kind of the records of models."""
+SHOWN = "models_used"
+"""In a run's folder: models of which a script was shown the newest version, its number included."""
+READ = "models_read"
+"""Those it was given the path of, no more: there only what the files hold counts."""
+NOTED = (SHOWN, READ)
+
+
+def note_used(name: str, versions: Iterable[int], *, only_path: bool = False) -> None:
+    """Note, inside a run, that it depends on which version of a model is the newest.
+
+    Parameters
+    ----------
+    name
+        The model's.
+    versions
+        Those there are; empty where there is none.
+    only_path
+        Whether the script is told nothing but where the files are.
+    """
+    values = context.current() or {}
+    if "run_folder" in values and not wrong_name(name):
+        folder = Path(values["run_folder"], READ if only_path else SHOWN)
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}:{max(versions, default=0)}").touch()
+
+
+def digests_used(workspace: Workspace, run_folder: Path) -> dict[str, str]:
+    """Give the digests of the models that scripts of a run used, by name and version.
+
+    They are kept with the run, since a version may be deleted when a later run asks.
+    """
+    used = {*_noted(run_folder / SHOWN), *_noted(run_folder / READ)}
+    found = {f"{name}:{version}": _digest(workspace, name, version) for name, version in used}
+    return {model: digest for model, digest in found.items() if digest}
+
+
+def newer_models(
+    workspace: Workspace,
+    run_folder: Path,
+    digests: Mapping[str, str],
+    models: Mapping[str, Iterable[str]],
+) -> list[str]:
+    """Say which models a run used that are others now.
+
+    Parameters
+    ----------
+    workspace
+        Where they are registered.
+    run_folder
+        The run's.
+    digests
+        As :func:`digests_used` gave them when it completed; of a model that has none, as those
+        that an earlier daskrun kept, each version is another.
+    models
+        The versions of each model that there are now.
+    """
+    newest = {name: max(map(int, versions), default=0) for name, versions in models.items()}
+    shown = set(_noted(run_folder / SHOWN))
+    found = []
+    for name, version in sorted({*shown, *_noted(run_folder / READ)}):
+        now = newest.get(name, 0)
+        before = digests.get(f"{name}:{version}", "")
+        same = before != "" and before == _digest(workspace, name, now)
+        if now != version and ((name, version) in shown or not same):
+            text = f"{name!r}: version {version or 'none'} was the newest, now it is"
+            more = " with the same files, but the script was shown its version" if same else ""
+            found.append(f"{text} {now or 'gone'}{more}")
+    return found
+
+
+def _noted(folder: Path) -> Iterator[tuple[str, int]]:
+    """Give name and version of each model that is noted; the version is 0 where there was none."""
+    for file in folder.iterdir() if folder.is_dir() else ():
+        name, _, version = file.name.rpartition(":")
+        yield name, int(version)
+
+
+def _digest(workspace: Workspace, name: str, version: int) -> str:
+    """Give the digest of a model's files, ``""`` where there is none."""
+    with suppress(NameNotFoundError):  # deleted meanwhile
+        return str(workspace.records.get(KIND, name, version).get("digest", ""))
+    return ""

@@ -1,0 +1,46 @@
+"""What is asked for of nodes of this machine, before they are a compute target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from daskrun.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningConfiguration:
+    """What :meth:`AmlCompute.provisioning_configuration` gives."""
+
+    vm_size: str
+    """Recorded, and not used: nodes are Dask workers of this machine."""
+    min_nodes: int
+    """Recorded, and not used: nodes are started for a run and end with it."""
+    max_nodes: int
+    others: dict[str, str] = field(default_factory=dict)
+    """What else was said, as it is shown: recorded, and not used."""
+
+
+def node_counts(min_nodes: int | str, max_nodes: int | str) -> dict[str, int]:
+    """Check how many nodes there may be.
+
+    Raises
+    ------
+    SettingsError
+        A count isn't one, or ``max_nodes`` is below 1 or ``min_nodes``.
+    """
+    counts, problems = {}, []
+    for name, value, least in (("min_nodes", min_nodes, 0), ("max_nodes", max_nodes, 1)):
+        try:
+            counts[name] = int(value)
+        except (TypeError, ValueError):
+            problems.append(f"{name}={value!r} is not a number of nodes. Write {name}=4.")
+            continue
+        if counts[name] < least:
+            problems.append(f"{name}={value!r} is too few. Write {least} or more.")
+    if not problems and counts["max_nodes"] < counts["min_nodes"]:
+        problems.append(
+            f"max_nodes={max_nodes!r} is less than min_nodes={min_nodes!r}. Write more."
+        )
+    if problems:
+        raise SettingsError("AmlCompute.provisioning_configuration", problems)
+    return counts

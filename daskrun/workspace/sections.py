@@ -1,0 +1,43 @@
+"""The sections of an ``Environment``: what it says of Python, Docker and Spark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from daskrun.workspace.dependencies import CondaDependencies
+
+OWN_PYTHON = "python"
+"""``interpreter_path`` as the original has it where nothing is said."""
+
+
+@dataclass(slots=True)
+class PythonSection:
+    """What an environment says of Python."""
+
+    conda_dependencies: CondaDependencies | None = None
+    user_managed_dependencies: bool = False
+    """Whether the packages are there already: nothing is installed."""
+    interpreter_path: str = OWN_PYTHON
+    """With ``user_managed_dependencies`` what script processes run in; ``python``: the node's own.
+    """
+
+
+@dataclass(slots=True)
+class DockerSection:
+    """What an environment says of Docker."""
+
+    enabled: bool = False
+    base_image: str | None = None
+    base_dockerfile: str | None = None
+    arguments: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SparkSection:
+    """What an environment says of Spark."""
+
+    repositories: list[str] = field(default_factory=list)
+    packages: list[Any] = field(default_factory=list)
+    precache_packages: bool = True
