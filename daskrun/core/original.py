@@ -30,7 +30,7 @@ _REST = (
     "Experiment(ws, name).submit(published)."
 )
 _TARGET = "nodes are Dask workers, started for a run. See ComputeTarget.create(ws, name, ...)."
-_FOLDER = "a workspace is a folder. Look at ws.folder."
+_FOLDER = "a workspace is a folder, or a URL. Look at ws.location."
 _VAULT = (
     "there is no key vault. Keep the secret in an environment variable, and write "
     "EnvironmentVariable('ITS_NAME') where a datastore takes one."
@@ -176,7 +176,7 @@ LACKING: dict[str, dict[str, str]] = {
         "Dataset.Tabular.from_parquet_files(path).",
     },
     "Workspace": {
-        "delete": f"{_FOLDER} shutil.rmtree(ws.folder) removes it with all that is in it.",
+        "delete": f"{_FOLDER} Remove that with all that is in it.",
         "get_default_compute_target": "write ws.compute_targets[name].",
         "get_default_keyvault": _VAULT,
         "get_mlflow_tracking_uri": "runs keep what was logged themselves: run.get_metrics().",

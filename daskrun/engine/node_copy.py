@@ -23,7 +23,7 @@ NEEDED = ("run.json", "resume.json", "snapshot")
 RECORDS = frozenset({"metrics", "models_used", "models_read"})
 """What they write that counts: put before what they have done does."""
 LOGS = "logs"
-REWRITTEN = ("logs", "script", "sys_path", "argv", "context")
+REWRITTEN = ("logs", "script", "inputs", "sys_path", "argv", "context")
 """Of a node's configuration, what holds paths in the run's folder."""
 
 

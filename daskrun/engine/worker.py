@@ -134,7 +134,12 @@ def unreachable(config: dict[str, Any]) -> str | None:
     paths = [] if config["kept"] else [run_folder, config["script"]["path"]]
     paths += [] if is_url(config["parts"]) else [config["parts"]]
     sources = [*config["inputs"], *config["side_inputs"].values()]
-    paths += [source["root"] for source in sources if not source["remote"]]
+    own = f"{run_folder}/" if config["kept"] else None  # that the node gets a copy of
+    paths += [
+        source["root"]
+        for source in sources
+        if not (source["remote"] or (own and source["root"].startswith(own)))
+    ]
     deadline = time.monotonic() + REACH_LIMIT
     for path in paths:
         while path and not Path(path).exists():

@@ -18,7 +18,6 @@ from daskrun.engine.target import INLINE
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline import changes, recipe, since
 from daskrun.pipeline.cancel import CancelWatch
-from daskrun.pipeline.inputs import make_plan
 from daskrun.pipeline.reuse import decide, explain, note_completed, reused_report
 from daskrun.pipeline.run_output import register
 from daskrun.pipeline.side_changes import keep_side_inputs
@@ -82,7 +81,7 @@ class StepToRun:
             made = replace(made, context={**made.context, "models": model_paths(workspace)})
             made.keep(self.folder, workspace)
         try:
-            plan = self.plan or since.as_begun(make_plan(made.inputs, made.settings), self.folder)
+            plan = self.plan or since.as_begun(made.plan(), self.folder)
         except DatasetError as error:
             if not made.waits:
                 raise

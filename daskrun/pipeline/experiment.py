@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daskrun.core.tags import Wanted
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
@@ -159,10 +160,9 @@ class Experiment(OriginalClass):
         live = _live.get(run_id)
         if live is not None and live.workspace == self.workspace and not live.outdated:
             return live
-        known = self._run_ids()
-        if run_id not in known:
-            raise NameNotFoundError("run", run_id, list(reversed(known)))
         folder = self.workspace.site.run_folder(run_id)
+        if "/" in run_id or not folder.is_run or not self._has(folder):
+            raise NameNotFoundError("run", run_id, self._run_ids()[::-1])
         whole = StoredState(folder)
         steps = [
             StepRun.made(self.workspace, StoredState(each, whole))
@@ -331,14 +331,15 @@ class Experiment(OriginalClass):
         with suppress(OSError):  # what is left of it is found by Workspace.clean()
             self.workspace.site.run_folder(run_id).remove()
 
+    def _has(self, folder: RunFolder) -> bool:
+        """Tell whether a run is a pipeline's, of this experiment."""
+        story = folder.story()
+        return bool(story["kind"] == "pipeline" and story["experiment"] == self.name)
+
     def _run_ids(self) -> builtins.list[str]:
         """Give the ids of this experiment's pipeline runs, the oldest first."""
-        found = []
-        for run_id in self.workspace.site.run_ids():
-            story = self.workspace.site.run_folder(run_id).story()
-            if story["kind"] == "pipeline" and story["experiment"] == self.name:
-                found.append(run_id)
-        return found
+        site = self.workspace.site
+        return [run_id for run_id in site.run_ids() if self._has(site.run_folder(run_id))]
 
 
 def new_run_id() -> str:

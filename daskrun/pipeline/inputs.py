@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.validation import SIZE
@@ -101,6 +102,18 @@ def make_plan(inputs: Sequence[tuple[str, AnyDataset]], settings: RunSettings) -
 
     tables = [(name, each) for name, each in inputs if isinstance(each, TabularDataset)]
     return TablePlan([(name, each.resolve()) for name, each in tables], size, keys)
+
+
+class ScriptPlan(FilePlan):
+    """The plan of a script that is run once: over itself.
+
+    It is the same wherever the run's folder lies, and whenever it was brought there.
+    """
+
+    def fingerprint(self) -> str:
+        """Digest the script's name (32 hex digits): what is in it never changes."""
+        (table,) = self.tables
+        return blake2b(f"script:{[*table]}".encode(), digest_size=16).hexdigest()
 
 
 def wait_for_rows(inputs: Sequence[tuple[str, AnyDataset]]) -> bool:

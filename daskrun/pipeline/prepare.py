@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import ASIDE
-from daskrun.data.dataset import Dataset
 from daskrun.data.definition import places_of, with_places
 from daskrun.data.protocols import shown_url
 from daskrun.errors import SettingsError
@@ -17,7 +16,7 @@ from daskrun.output.place import output_place
 from daskrun.pipeline.base import places_used
 from daskrun.pipeline.data import LaterPlace
 from daskrun.pipeline.inputs import make_plan, stored
-from daskrun.pipeline.recipe import Recipe
+from daskrun.pipeline.recipe import SCRIPT, Recipe, itself
 from daskrun.pipeline.run_output import KeptPlace, RunOutputPlace, output_record, registrations
 from daskrun.pipeline.side import stored_sides
 from daskrun.workspace.model import model_paths
@@ -40,9 +39,6 @@ if TYPE_CHECKING:
     from daskrun.workspace.compute import ComputeTarget
     from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
-
-SCRIPT = "script"
-"""Name of what a script that is run as a whole is run over: itself."""
 
 
 @dataclass(frozen=True)
@@ -242,8 +238,7 @@ class PreparedStep:
         inputs = self.inputs
         if self.whole:
             script = replace(script, whole=True)
-            file = str(script.snapshot / script.file)
-            inputs = ((SCRIPT, Dataset.File.from_files(file, validate=False)),)
+            inputs = ((SCRIPT, itself(script)),)
         context = {
             "workspace": self.workspace.location,
             "experiment": experiment,

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import ASIDE, NodePath, RunSettings
+from daskrun.data.dataset import Dataset, FileDataset
 from daskrun.data.definition import from_plain, places_of, registered_name, to_plain
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.output.place import output_place
 from daskrun.pipeline import side_changes
+from daskrun.pipeline.inputs import ScriptPlan, make_plan
 from daskrun.pipeline.run_output import KeptPlace, RunOutputPlace
 from daskrun.pipeline.side import (
     SideInput,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
+SCRIPT = "script"
+"""Name of what a script that is run as a whole is run over: itself."""
 FILE = "resume.json"
 """In the step run's folder, until it is Completed. For this user's eyes only: environment
 variables, URLs and connections may hold secrets."""
@@ -83,6 +87,20 @@ class Recipe:
     def _places(self) -> list[Place]:
         return [place for _, each in self.inputs for place in places_of(each)]
 
+    def plan(self) -> Plan:
+        """Make the plan of its inputs.
+
+        Raises
+        ------
+        DatasetError
+            They hold nothing, or can't be read.
+        """
+        if self.script.whole:
+            [(name, script)] = self.inputs
+            assert isinstance(script, FileDataset)
+            return ScriptPlan([(name, script)], 1)
+        return make_plan(self.inputs, self.settings)
+
     def side_input_changes(self, folder: RunFolder) -> list[str]:
         """Say what of the side inputs is not what a run has begun with; see there."""
         asked = paths_asked(self.settings)
@@ -114,6 +132,7 @@ class Recipe:
             It isn't there, or can't be used.
         """
         value = _read(folder)
+        script = _script(value["script"], folder.path / "snapshot")
         try:
             inputs, side_inputs = _inputs(value, workspace), _side_inputs(value, workspace)
         except DatasetError as error:
@@ -124,8 +143,8 @@ class Recipe:
         return cls(
             step_name=value["step"],
             settings=_settings(value["settings"]),
-            inputs=tuple(inputs),
-            script=_script(value["script"], folder.path / "snapshot"),
+            inputs=((SCRIPT, itself(script)),) if script.whole else tuple(inputs),
+            script=script,
             store=_store(output["datastore"], workspace) if output else None,
             path=output["path"] if output else "",
             target=target,
@@ -275,6 +294,11 @@ class Recipe:
             "registrations": self.registrations,
             "no_reuse": self.no_reuse,
         }
+
+
+def itself(script: ScriptSource) -> FileDataset:
+    """Give what a script that is run as a whole is run over."""
+    return Dataset.File.from_files(str(script.snapshot / script.file), validate=False)
 
 
 def forget(folder: RunFolder) -> None:

@@ -18,7 +18,6 @@ from daskrun.errors import (
 )
 from daskrun.pipeline.changes import check_unchanged
 from daskrun.pipeline.drive import PipelineDriver, StepToRun
-from daskrun.pipeline.inputs import make_plan
 from daskrun.pipeline.recipe import AGAIN, Recipe
 from daskrun.pipeline.since import as_begun
 from daskrun.pipeline.target import NOT_INLINE, find_target, inline_note
@@ -205,7 +204,7 @@ def _again(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bool
     if any(each.last_state()["status"] != RunStatus.COMPLETED.value for each in before):
         return step
     try:
-        plan = as_begun(make_plan(recipe.inputs, recipe.settings), folder)
+        plan = as_begun(recipe.plan(), folder)
     except DatasetError as error:
         raise ResumeError(
             f"run {folder.id} can't go on: its data can't be read as at submit: {error}"

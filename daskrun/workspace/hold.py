@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from daskrun.errors import StorageError
-from daskrun.storage.lease import Lease
+from daskrun.storage.lease import RENEWED, Lease
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from daskrun.storage.mirror import Mirror
@@ -47,9 +48,10 @@ class Hold:
         self._mirrors = {mirror.folder.name: mirror}
         self._lock = threading.RLock()
         self._over: threading.Event | None = None
-        self._thread: threading.Thread | None = None
+        self._released = threading.Event()
+        self._threads: list[threading.Thread] = []
         self._closing = False
-        self._told = ""
+        self._told: set[str] = set()
 
     @property
     def held(self) -> bool:
@@ -73,12 +75,12 @@ class Hold:
         with self._lock:
             before = self.lease.number
             self.lease.acquire()
-            self._over = threading.Event()
-            name = f"daskrun-put-{next(iter(self._mirrors))}"
-            arguments = (self._over,)
-            self._thread = threading.Thread(target=self._keep, args=arguments, name=name)
-            self._thread.daemon = True
-            self._thread.start()
+            self._over, self._released = threading.Event(), threading.Event()
+            # Two: a slow put must not let the lease grow old.
+            self._threads = [
+                self._start(self._put, self._over),
+                self._start(self._renew, self._released),
+            ]
             return before > 0 and self.lease.number == before + 1
 
     def add(self, mirror: Mirror) -> None:
@@ -110,14 +112,15 @@ class Hold:
                 return
             over.set()
             self._closing = True
-        if self._thread is not None:
-            self._thread.join()
+        self._threads[0].join()
         try:
             self.check()
             for mirror in list(self._mirrors.values()):
                 mirror.put("states/")
         except StorageError as error:
             logger.warning("not all of a run's folder could be put: %s", error)
+        self._released.set()
+        self._threads[1].join()
         try:
             self.lease.release()
         except StorageError as error:
@@ -146,21 +149,37 @@ class Hold:
                 f"{self.lease.folder.shown()} is driven by this process already. Wait for its end."
             )
 
-    def _keep(self, over: threading.Event) -> None:
-        """Renew the lease and put what was written, until the run is over or lost."""
-        while not over.wait(INTERVAL):
+    def _start(self, work: Callable[[threading.Event], None], over: threading.Event) -> Any:
+        name = f"daskrun-hold-{next(iter(self._mirrors))}"
+        thread = threading.Thread(target=work, args=(over,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _renew(self, over: threading.Event) -> None:
+        """Renew the lease until it is released or lost."""
+        while self.held and not over.wait(RENEWED / 4):
             try:
                 with self._lock:
                     self.lease.renew()
+            except StorageError as error:
+                self._tell(error)
+
+    def _put(self, over: threading.Event) -> None:
+        """Put what was written, until the run is over or lost."""
+        while self.held and not over.wait(INTERVAL):
+            try:
                 self.check()
                 for mirror in list(self._mirrors.values()):
                     mirror.put("states/", all_of_it=False)
             except StorageError as error:
-                if str(error) != self._told:
-                    self._told = str(error)
-                    logger.warning("%s. It is tried again every %g s.", error, INTERVAL)
-                if not self.held:
-                    return
+                self._tell(error)
+
+    def _tell(self, error: StorageError) -> None:
+        """Say what can't be done, once for each thing."""
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            more = " It is tried again." if self.held else ""
+            logger.warning("%s.%s", str(error).rstrip("."), more)
 
 
 class HeldWithTheWhole:

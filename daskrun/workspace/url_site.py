@@ -12,7 +12,7 @@ from daskrun.storage.private import NoSecrets
 from daskrun.storage.records import Records
 from daskrun.storage.shelf import UrlShelf
 from daskrun.storage.url_folder import open_url_folder
-from daskrun.storage.urls import shown_url
+from daskrun.storage.urls import OWN_MEMORY, shown_url
 from daskrun.workspace.place import CONFIG, FOLDER
 from daskrun.workspace.url_run import UrlRun
 from daskrun.workspace.working_copy import working_copy
@@ -79,6 +79,13 @@ def opened(url: str, options: Mapping[str, Any] | None) -> UrlSite:
 
 
 def _check_url(url: str) -> None:
+    if url.startswith("file://"):
+        raise WorkspaceError(f"{url!r} is a folder. Write its path, {url[len('file://') :]!r}.")
+    if url.partition("://")[0] in OWN_MEMORY:
+        raise WorkspaceError(
+            f"{url!r} is in the memory of this process, where script processes find nothing. Write "
+            "the path of a folder, or the URL of a store such as 's3://bucket/team'."
+        )
     if shown_url(url) != url or "?" in url:
         raise WorkspaceError(
             f"{shown_url(url)!r} holds what may be a secret, and runs tell where they are kept. "

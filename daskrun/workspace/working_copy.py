@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError
 from daskrun.script.leftovers import base_folder, claim, clear_left, left
+from daskrun.storage.durable import write_whole
 from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.url_folder import READS, UrlFolder, open_url_folder
 from daskrun.workspace.hold import Hold, left_out
@@ -112,9 +113,15 @@ class WorkingCopy:
 
     def _with_story(self, run_id: str) -> str:
         """Bring a run's ``run.json``, and give its id; ``""`` where it has none (yet)."""
-        if not (self.folder / RUNS / run_id / STORY).is_file():
-            self.mirror(run_id).bring(STORY, over=False)
-        return run_id if (self.folder / RUNS / run_id / STORY).is_file() else ""
+        path = self.folder / RUNS / run_id / STORY
+        if not path.is_file():
+            try:
+                data = self.remote.read_whole(f"{RUNS}/{run_id}/{STORY}")
+            except FileNotFoundError:
+                return ""
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, data)
+        return run_id
 
     def _remove(self) -> None:
         if os.getpid() == self.pid:  # a copy that was forked has it too

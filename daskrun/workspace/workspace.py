@@ -301,10 +301,10 @@ class Workspace(OriginalClass):
         NameNotFoundError
             There is none of that id.
         """
-        known = self.site.run_ids()
-        if run_id not in known:
-            raise NameNotFoundError("run", run_id, known[::-1])
-        story = self.site.run_folder(run_id).story()
+        folder = self.site.run_folder(run_id)
+        if "/" in run_id or not folder.is_run:
+            raise NameNotFoundError("run", run_id, self.site.run_ids()[::-1])
+        story = folder.story()
         experiment = import_module(EXPERIMENT).Experiment(self, story["experiment"])
         whole = experiment.get_run(story.get("pipeline_run", run_id))
         return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)

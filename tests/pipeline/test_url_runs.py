@@ -27,6 +27,7 @@ from daskrun import (
     Pipeline,
     PipelineData,
     PublishedPipeline,
+    PythonScriptStep,
     ResumeError,
     RunDetails,
     RunFailedError,
@@ -398,14 +399,49 @@ def test_dataframes_lie_beside_the_run_where_the_output_is_behind_a_url(work, ta
     run = work.submit(step)
     with pytest.raises(RunFailedError, match="not yet"):
         run.wait_for_completion()
-    kept = [key for key in work.bucket if "/inputs/0/" in key]
+    kept = [key for key in sorted(work.bucket.keys()) if "/inputs/0/" in key]
     assert len(kept) == 1
     (work.path / "gate").unlink()
     code = f"print(ws.get_run({run.id!r}).resume(retry_failed=True).wait_for_completion())"
     assert other(work, code) == "Completed"
     again = work.ws.get_run(run.id)
     assert output_of(again) == "".join(f"{n} é\n" for n in range(100))
-    assert not [key for key in work.bucket if "/inputs/0/" in key]
+    assert not [key for key in sorted(work.bucket.keys()) if "/inputs/0/" in key]
+
+
+@pytest.mark.parametrize("where", ["here", "cluster"])
+def test_a_script_that_is_run_as_a_whole(work, where, forks):
+    code = (
+        "import os, sys, pathlib, helper\n"
+        f"assert not os.path.exists({str(work.path / 'gate')!r}), 'not yet'\n"
+        "pathlib.Path(sys.argv[1], 'made.txt').write_text(helper.TEXT)\n"
+    )
+    (work.path / "code/whole.py").write_text(code)
+    (work.path / "code/helper.py").write_text("TEXT = 'made'\n")
+    (work.path / "gate").touch()
+    made = PipelineData("made")
+    cluster = Cluster(work.path) if where == "cluster" else None
+    try:
+        target = None
+        if cluster is not None:
+            cluster.have_workers(1)
+            target = ComputeTarget.attach(work.ws, "cluster", address=cluster.address)
+        step = PythonScriptStep(
+            "whole.py", "whole", arguments=[made], outputs=[made], source_directory="code",
+            compute_target=target, allow_reuse=False,
+        )  # fmt: skip
+        run = Experiment(work.ws, "trial").submit(Pipeline(work.ws, [step]))
+        with pytest.raises(RunFailedError, match="not yet"):
+            run.wait_for_completion()
+        (work.path / "gate").unlink()
+        code = f"print(ws.get_run({run.id!r}).resume(retry_failed=True).wait_for_completion())"
+        assert other(work, code) == "Completed"
+    finally:
+        if cluster is not None:
+            cluster.close()
+    assert [work.bucket.get(key) for key in sorted(work.bucket.keys()) if "made.txt" in key] == [
+        b"made"
+    ]
 
 
 def test_a_submit_that_is_refused_leaves_nothing(work, monkeypatch):
@@ -417,7 +453,7 @@ def test_a_submit_that_is_refused_leaves_nothing(work, monkeypatch):
     monkeypatch.setattr("daskrun.pipeline.recipe.write_whole", broken)
     with pytest.raises(OSError, match="no"):
         work.submit()
-    after = [key for key in work.bucket if key not in before]
+    after = [key for key in sorted(work.bucket.keys()) if key not in before]
     assert [key for key in after if "/runs/" in key] == []
     assert list(Experiment(work.ws, "trial").get_runs()) == []
 
@@ -457,7 +493,7 @@ def test_cleaning(work):
     assert found.bytes > 0
     assert {each.what for each in found} > {"parts", "run folder", "half-made run"}
     assert not found.remove().kept
-    assert not [key for key in work.bucket if "/runs/" in key]
-    assert not [key for key in work.bucket if "/_daskrun/" in key]
+    assert not [key for key in sorted(work.bucket.keys()) if "/runs/" in key]
+    assert not [key for key in sorted(work.bucket.keys()) if "/_daskrun/" in key]
     assert list(Experiment(work.ws, "trial").get_runs()) == []
     assert not run._state.folder.is_run

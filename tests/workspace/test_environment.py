@@ -95,7 +95,7 @@ def test_variables_are_registered_and_copied_with_it(ws, tmp_path):
 def test_values_of_variables_are_for_this_user_alone(ws):
     with_variables(TOKEN="hush").register(ws)
     [holds] = [f for f in ws.folder.rglob("*.json") if "hush" in f.read_text()]
-    assert holds.parent == ws.private_folder
+    assert holds.parent == ws.private.folder
     assert holds.stat().st_mode & 0o077 == 0
     os.utime(holds, (1, 1))
     ws.sweep_private()
@@ -109,7 +109,7 @@ def test_values_are_not_kept_where_the_record_is_not(ws, monkeypatch):
     monkeypatch.setattr(Records, "create", full)
     with pytest.raises(StorageError, match="disk full"):
         with_variables(TOKEN="hush").register(ws)
-    assert list(ws.private_folder.iterdir()) == []
+    assert list(ws.private.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
