@@ -18,6 +18,7 @@ from daskrun import (
     PipelineData,
     Workspace,
 )
+from daskrun.script.original import take_out
 
 SCRIPT = """
 from azureml.core import VERSION
