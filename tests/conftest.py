@@ -17,6 +17,8 @@ from s3 import bucket, public_bucket, s3_endpoint  # noqa: F401  (fixtures)
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Tests start thousands of processes that import daskrun: compiled once, not in each of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # How long a store that fails is asked again by its own client differs between versions of botocore,
 # 50 s or 10: that of the later ones for all, also in the processes that tests start.
 os.environ.setdefault("AWS_RETRY_MODE", "standard")
