@@ -145,7 +145,7 @@ def drive(place: Path, name: str) -> None:
 
     workspace = Workspace.create(name, place / name)
     experiment = Experiment(workspace, name)
-    known = experiment.get_runs()
+    known = list(experiment.get_runs())
     if known:
         known[0].resume().wait_for_completion()
         return

@@ -29,7 +29,7 @@ def daskrun(place: Path, items: int, address: str) -> None:
 
     workspace = Workspace.create("soak", place)
     experiment = Experiment(workspace, "soak")
-    known = experiment.get_runs()
+    known = list(experiment.get_runs())
     if known:
         run = known[0].resume()
     else:

@@ -10,17 +10,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 from forked import get_ready
+from generated import examples
 from hypothesis import settings
 from s3 import bucket, public_bucket, s3_endpoint  # noqa: F401  (fixtures)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+# Tests start thousands of processes that import daskrun: compiled once, not in each of them.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # How long a store that fails is asked again by its own client differs between versions of botocore,
 # 50 s or 10: that of the later ones for all, also in the processes that tests start.
 os.environ.setdefault("AWS_RETRY_MODE", "standard")
-# A slow machine is not a failure; and in CI the same examples are tried each time.
-settings.register_profile("daskrun", deadline=None, derandomize=bool(os.environ.get("CI")))
+# A slow machine is not a failure. DASKRUN_EXAMPLES=10 tries 33 times as many examples of generated
+# data as usual. Which ones differs each time, also in CI: a failure prints how to have it again.
+settings.register_profile(
+    "daskrun", deadline=None, max_examples=examples(100), derandomize=False, print_blob=True
+)
 settings.load_profile("daskrun")
 
 if "PYTEST_XDIST_WORKER" in os.environ:

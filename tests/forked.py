@@ -25,6 +25,8 @@ IMPORTED = [
     "distributed.http.scheduler.info",
     "distributed.http.scheduler.json",
     "distributed.http.scheduler.missing_bokeh",
+    "dask.dataframe",
+    "daskrun.data.tabular.frame_write",
     "daskrun.data.tabular.plan",
     "daskrun.engine.local",
     "daskrun.engine.on_dask",

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -566,7 +567,7 @@ class History(RuleBasedStateMachine):
         assert again.report(self.now, 0.0) == self.ledger.report(self.now, 0.0)
 
 
-History.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+History.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=40)
 TestHistory = History.TestCase
 
 

@@ -15,12 +15,14 @@ from running import (
     lines,
     make_request,
     run_request,
+    wait_for,
     wait_until_nothing_is_left,
 )
 
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note, RunEnded
 from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
+from daskrun.engine.pulse import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +64,6 @@ def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluste
         "on_dask.LOOK": 0.1,
         "pulse.INTERVAL": 0.1,
         "pulse.TOLD_AFTER": 0.3,
-        "pulse.LEAST_PATIENCE": 0.5,
         "cluster.SILENT_CLOSE": 0.1,
         "pulse.PAUSE_LIMIT": 0.5,
         "plugin.CLIENT_GRACE": 0.2,
@@ -95,8 +96,13 @@ def enter(cluster: Cluster, address: str, status: str) -> None:
 
         dask_worker.io_loop.add_callback(change)
 
+    def known() -> bool:
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        return bool(workers[address]["status"] == status)
+
     with cluster.client() as client:
         client.run(later, workers=[address])
+        wait_for(known)  # the scheduler, which a run asks, hears of it a little later
 
 
 def request_for(tmp_path: Path, cluster: Cluster, **settings: Any) -> Any:
@@ -105,18 +111,30 @@ def request_for(tmp_path: Path, cluster: Cluster, **settings: Any) -> Any:
 
 
 def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
-    tmp_path: Path, cluster: Cluster
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster.have_workers(1)
     scheduler = cluster.processes[0].pid
-    stop = first_bundle(lambda: os.kill(scheduler, signal.SIGSTOP))
+    pulses = []
+
+    def feel(patience: float) -> Pulse:
+        pulses.append(Pulse(patience))
+        return pulses[-1]
+
+    def fall_silent() -> None:
+        os.kill(scheduler, signal.SIGSTOP)
+        # not before: a busy machine may take longer until there is a node, or for an answer
+        pulses[0]._patience = 0.5
+
+    monkeypatch.setattr("daskrun.engine.on_dask.Pulse", feel)
+    stop = first_bundle(fall_silent)
 
     def act(event: Event) -> None:
         stop(event)
         if isinstance(event, RunEnded):  # what it then clears up is seen to
             os.kill(scheduler, signal.SIGCONT)
 
-    request = request_for(tmp_path, cluster, no_worker_timeout=0.5)
+    request = request_for(tmp_path, cluster)
     try:
         run = run_request(request, act=act)
     finally:

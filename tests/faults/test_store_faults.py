@@ -33,9 +33,9 @@ def proxy(bucket: Bucket) -> Iterator[FlakyProxy]:
         yield proxy
 
 
-def request_to(tmp: Path, bucket: Bucket, endpoint: str = "") -> StepRequest:
+def request_to(tmp: Path, bucket: Bucket, endpoint: str = "", **more: Any) -> StepRequest:
     """Ask for a run of six wide rows whose output goes to the bucket, by this way."""
-    options: dict[str, Any] = {**bucket.options, "endpoint_url": endpoint or bucket.endpoint}
+    options = {**bucket.options, "endpoint_url": endpoint or bucket.endpoint, **more}
     request = replace(
         make_request(tmp, WIDE, files=6, target="inline"),
         output_folder=None,
@@ -97,7 +97,8 @@ def test_a_store_that_fails_for_ever_ends_the_run(
     tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("daskrun.storage.patience.FIRST_DELAY", 0.05)
-    request = request_to(tmp_path, bucket)
+    # botocore's own patience is no concern of this test: each of its tries would have three
+    request = request_to(tmp_path, bucket, config_kwargs={"retries": {"total_max_attempts": 1}})
     bucket.fail("PUT", "_daskrun/run1", count=10**6, status=500)
     report, watch = drive(request)
     assert report.status is RunStatus.FAILED

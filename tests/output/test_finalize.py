@@ -7,6 +7,7 @@ import tracemalloc
 import zlib
 
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ def runs(draw):
     return batches, order
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     run=runs(),
     every=st.integers(1, 7),

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,7 +38,7 @@ def committed(draw):
     return draw(st.lists(st.none() | batch, max_size=30))
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(batches=committed(), copies=st.booleans(), smallest=st.sampled_from([1, 100, 300]))
 def test_pieces_hold_every_row_once_and_keep_the_stores_rules(batches, copies, smallest):
     ends, parts, rows = [0, 0], [b"", b""], []

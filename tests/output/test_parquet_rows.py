@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,7 +95,7 @@ def joined(results):
     return made, pq.ParquetFile(io.BytesIO(made), page_checksum_verification=True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(tables())
 def test_row_groups_are_read_back_one_by_one_and_together(found):
     results = [encoded(table.to_pandas(types_mapper=pd.ArrowDtype)) for table in found]
@@ -112,7 +113,7 @@ def test_row_groups_are_read_back_one_by_one_and_together(found):
         }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(tables(), st.sampled_from(OPTIONS))
 def test_row_groups_that_pyarrow_wrote_with_other_options(found, options):
     schema = pa.unify_schemas([table.schema for table in found])

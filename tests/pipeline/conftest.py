@@ -1,5 +1,6 @@
 """A workspace, some files, and a step that counts them."""
 
+import signal
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +23,21 @@ import os
 def run(mini_batch):
     return [f"{os.path.basename(path)}: {len(open(path).read())}" for path in mini_batch]
 """
+
+
+HEARD = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+
+
+@pytest.fixture(autouse=True)
+def signals_are_heard():
+    """Undo a shell's ``&`` and ``nohup``: what tests start would ignore what they send it."""
+    before = {number: signal.getsignal(number) for number in HEARD}
+    for number in HEARD:
+        if before[number] is signal.SIG_IGN:
+            signal.signal(number, HEARD[number])
+    yield
+    for number in HEARD:
+        signal.signal(number, before[number])
 
 
 @pytest.fixture

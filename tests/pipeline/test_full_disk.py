@@ -73,7 +73,7 @@ def test_a_run_whose_end_cannot_be_noted_has_the_end_it_has(work, monkeypatch, c
     monkeypatch.undo()
     monkeypatch.setattr(experiment_file, "_live", {})
     [other] = Experiment(work.ws, "trial").get_runs()
-    # as a process that ended without a word, once the thread that drives has let go
+    # as a process that ended without a word; the thread that drove it may be about to end
     wait_for(lambda: other.get_status() == "Failed")
     assert other.resume().wait_for_completion() == "Completed"
     assert output_of(other) == EXPECTED

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -146,7 +147,7 @@ PLAIN = {
 
 
 @given(st.fixed_dictionaries(PLAIN))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_any_value_survives(ws, values):
     config = ParallelRunConfig(**{**NEEDED, **values})
     assert_same(config, there_and_back(ws, config))

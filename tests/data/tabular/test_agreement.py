@@ -26,6 +26,7 @@ import pyarrow.json as pajson
 import pyarrow.parquet as pq
 import pytest
 from agreeing import agree, parts_of, same, table_of
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from running import make_request, run_request
@@ -371,7 +372,7 @@ def shapes(draw):
     return header, records, separator, encoding
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(shapes(), st.integers(1, 60), st.sampled_from([None, True]))
 def test_files_of_all_shapes_are_cut_where_pandas_sees_records(tmp_path_factory, shape, size, many):
     header, records, separator, encoding = shape

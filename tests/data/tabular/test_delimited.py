@@ -6,6 +6,7 @@ import fsspec
 import numpy as np
 import pandas as pd
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import Opened, read_all
@@ -175,7 +176,7 @@ TYPES = {
 
 @pytest.mark.parametrize("as_string", [False, True])
 @given(cells=st.lists(st.tuples(*[WORDS] * len(TYPES)), min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_words_for_missing_are_the_same_after_any_piece(tmp_path_factory, as_string, cells):
     """Pieces without such words are parsed in another way until one has some."""
     folder = tmp_path_factory.mktemp("words")
@@ -384,7 +385,7 @@ quoted = st.text(st.sampled_from('ab "\n\r,é1'), max_size=5).map(
 end = st.sampled_from(["\n", "\r\n", "\n\n"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.lists(st.tuples(field | quoted, quoted, end), min_size=1, max_size=8), st.integers(1, 40))
 def test_rows_are_those_of_pandas_whatever_the_quotes(tmp_path_factory, records, size):
     lines = [f"{n},{one},{two}{end}" for n, (one, two, end) in enumerate(records)]

@@ -5,6 +5,7 @@ import uuid
 import fsspec
 import pandas as pd
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import Opened, read_all
@@ -208,7 +209,7 @@ value = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     st.lists(st.dictionaries(st.sampled_from("ab"), value), min_size=1, max_size=8),
     st.integers(1, 60),

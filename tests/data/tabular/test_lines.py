@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,7 +28,7 @@ def begins(data):
 
 
 @given(TEXT, st.sampled_from([MemoryBytes, FarBytes]), st.integers(1, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_each_line_is_read_once_whatever_the_sizes(data, kind, size):
     kept, lines._LINE = lines._LINE, 1  # every read ends inside something
     behind, lines._BEHIND = lines._BEHIND, 0
@@ -51,7 +52,7 @@ def test_each_line_is_read_once_whatever_the_sizes(data, kind, size):
 
 
 @given(TEXT, st.sampled_from([1, 2, 3, 1000]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_line_numbers(data, step):
     kept, lines._COUNTED = lines._COUNTED, step
     try:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,7 +95,7 @@ def test_each_row_exactly_once_and_in_order(folder, size):
     st.integers(1, 600),
     st.booleans(),
 )
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 def test_cuts_are_each_row_once_none_too_large_nor_empty(groups, size, by_group):
     rows, sizes = [r for r, _ in groups], [s for _, s in groups]
     cuts = cut_groups(RowGroups(rows, sizes), size, by_group)

@@ -6,6 +6,7 @@ import itertools
 import random
 
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +115,7 @@ def whole(sizes):
 SIZES = st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=6), min_size=1, max_size=3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(sizes=SIZES, size=st.integers(1, 6), seed=st.integers(0, 99), known=st.booleans())
 def test_every_row_once_in_order_whatever_order_surveys_end_in(sizes, size, seed, known):
     tables = [(f"t{n}", table(files, known=known)) for n, files in enumerate(sizes)]
@@ -125,7 +126,7 @@ def test_every_row_once_in_order_whatever_order_surveys_end_in(sizes, size, seed
     assert all(len({name for _, name, _ in rows}) == 1 for rows in batches)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     files=st.lists(st.integers(0, 12), min_size=1, max_size=6),
     size=st.integers(1, 6),
@@ -220,7 +221,7 @@ def test_groups_are_the_combinations_in_the_order_of_the_files():
         TablePlan([("t", table([1]))], 1, ["key"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(
     files=st.lists(st.integers(0, 9), min_size=1, max_size=8),
     windows=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 30) | st.none()), max_size=3),

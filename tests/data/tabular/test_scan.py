@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from generated import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -75,7 +76,7 @@ def chunk(request, monkeypatch):
 
 
 @given(files())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 def everything(file):
     data, separator = file
     for inside in (False, True):
@@ -96,7 +97,7 @@ def test_agrees_with_a_walk_over_single_bytes_in_both_states(chunk):
 
 
 @given(files(), st.integers(1, 40), st.integers(0, 200))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 def targets(file, step, offset):
     data, separator = file
     for inside in (False, True):
@@ -146,7 +147,7 @@ def read(data, separator=b",", columns=100):
 
 
 @given(st.sampled_from([b",", b";", b"\t"]).flatmap(lambda s: st.tuples(raw(s), st.just(s))))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 def test_finds_as_many_records_as_pandas(file):
     data, separator = file
     assume(pandas_reads_it(data, separator))

@@ -10,6 +10,7 @@ from unittest import mock
 import fsspec
 import pyarrow as pa
 import pytest
+from generated import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -73,7 +74,7 @@ def pieces(data, cuts, exact=True, header=False, separator=b","):
     st.sampled_from([1, 2, 5, 13, 50, 400]),
     st.sampled_from([1, 7, 64, 1000]),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.filter_too_much])
 def test_the_pieces_hold_what_pandas_reads_from_the_whole(file, size, block):
     data, separator = file
     assume(pandas_reads_it(data, separator))
@@ -89,7 +90,7 @@ def test_the_pieces_hold_what_pandas_reads_from_the_whole(file, size, block):
 
 
 @given(files(), st.sampled_from([1, 4, 9, 33]), st.sampled_from([1, 5, 64, 1000]), st.booleans())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.filter_too_much])
 def test_cuts_are_the_first_record_starts_behind_the_multiples(file, size, block, header):
     data, separator = file
     assume(unclosed_quote(data, separator) < 0 and len(data) > size)
@@ -122,7 +123,7 @@ def test_surveys_of_a_near_file_grow_after_the_first_ones(size):
 
 
 @given(files(), st.sampled_from([1, 9, 33]), st.sampled_from([9, 64, 1000]), st.integers(1, 40))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.filter_too_much])
 def test_what_is_in_memory_at_a_time_and_where_a_survey_runs_are_the_same(file, size, block, read):
     data, separator = file
     assume(len(data) > size)
@@ -140,7 +141,7 @@ def test_what_is_in_memory_at_a_time_and_where_a_survey_runs_are_the_same(file, 
 
 
 @given(files(), st.sampled_from([1, 4, 9, 1000]), st.sampled_from([1, 5, 64]))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.filter_too_much])
 def test_a_quote_without_an_end_is_trouble_for_its_record_only(file, size, block):
     data, separator = file
     at = unclosed_quote(data, separator)
@@ -157,7 +158,7 @@ def test_a_quote_without_an_end_is_trouble_for_its_record_only(file, size, block
 
 
 @given(raw(b",").map(lambda data: data.replace(b'"', b"")), st.sampled_from([1, 3, 10, 50]))
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=examples(80), suppress_health_check=[HealthCheck.filter_too_much])
 def test_nominal_pieces_are_the_lines_that_begin_in_them(data, size):
     assume(len(data) > size)
     cuts = split(data, size, exact=False)

@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from daskrun.data.tabular.resolve import with_window
 from daskrun.data.tabular.steps import Steps, drawn, row_keys
 from daskrun.data.tabular.windows import Windows
 
-FEW = settings(max_examples=100, deadline=None)
+FEW = settings(max_examples=examples(100))
 
 
 def frame_of(rows):
