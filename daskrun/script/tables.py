@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.contracts import PieceFile
     from daskrun.data.tabular.load import TableLoader
 
+_KEPT = 16 << 20
+"""Bytes of the largest piece of memory that malloc keeps for the next mini-batch, and half of what
+it keeps in all."""
+
 
 class Tables:
     """A loader for each tabular input of a run, made when it is first needed.
@@ -32,9 +36,11 @@ class Tables:
         That loads pandas and pyarrow, half a second in which the driver has its own imports to do:
         the first mini-batches need not wait for them.
         """
-        for number, source in enumerate(self._inputs):
-            if source.get("kind") == "tabular":
-                self._loader(number).meta()
+        numbers = [n for n, each in enumerate(self._inputs) if each.get("kind") == "tabular"]
+        for number in numbers:
+            self._loader(number).meta()
+        if numbers:
+            _keep_memory()
 
     def load(self, number: int, load: tuple[Any, ...], fetched: list[str] | None) -> Any:
         """Give the DataFrame of a mini-batch; ``fetched`` are the local files of a remote input."""
@@ -68,6 +74,17 @@ class Tables:
         from daskrun.data.tabular.here import piece_files
 
         return piece_files(self._inputs[number]["root"], load, fetched)
+
+
+def _keep_memory() -> None:
+    """Have the C library keep the memory of one mini-batch for the next.
+
+    It gives back what lies at the heap's end, and each megabyte is then cleared and mapped anew,
+    page by page: 95 page faults for a mini-batch of a million bytes and 110 for as many that a
+    survey looks at, which took it 0.8 ms rather than 0.5. glibc keeps more the larger what it has
+    once had to give back was; elsewhere this does nothing. The memory is never touched.
+    """
+    bytes(_KEPT)
 
 
 def known_of(

@@ -2,7 +2,7 @@ import json
 import pickle
 import subprocess
 import sys
-from enum import Enum
+from enum import Enum, IntEnum
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,15 @@ class Color(str, Enum):  # noqa: UP042 - its str() is not its text
     RED = "red"
 
 
+class Level(IntEnum):
+    HIGH = 3
+
+
+class Count(int):
+    def __str__(self):
+        return f"<{int(self)}>"
+
+
 def naive(elements):
     return "".join(str(element) + "\n" for element in elements).encode("utf-8", "backslashreplace")
 
@@ -45,6 +54,9 @@ elements = st.one_of(
     st.tuples(st.integers(), st.text("xy")),
     st.just(Odd("even")),
     st.just(Color.RED),
+    st.booleans(),
+    st.just(Level.HIGH),
+    st.just(Count(7)),
 )
 
 

@@ -10,7 +10,7 @@ from generated import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from daskrun.data.tabular import quotes
+from daskrun.data.tabular import quotes, scan
 from daskrun.data.tabular.scan import (
     quoted_line_break,
     record_starts,
@@ -72,6 +72,7 @@ def files(draw):
 @pytest.fixture(params=CHUNKS)
 def chunk(request, monkeypatch):
     monkeypatch.setattr(quotes, "CHUNK", request.param)
+    monkeypatch.setattr(scan, "_PART", request.param)
     return request.param
 
 
