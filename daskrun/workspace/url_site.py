@@ -124,6 +124,7 @@ def make(url: str, options: Mapping[str, Any] | None, name: str) -> tuple[bool, 
     WorkspaceError
         Its store can't create objects exclusively, or no other process can see it.
     """
+    _check_url(url)  # as it was typed
     url = f"{url.rstrip('/')}/{FOLDER}"
     remote = _open(url, options)
     if remote.exists(CONFIG):
