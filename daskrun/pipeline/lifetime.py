@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from daskrun.script.leftovers import clear_inline
+from daskrun.workspace.working_copy import remove_copies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -262,6 +263,7 @@ def _leave(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
+    remove_copies()  # what would come after this hook doesn't
     os._exit(code)
 
 

@@ -88,6 +88,13 @@ class Hold:
         with self._lock:
             self._mirrors[mirror.folder.name] = mirror
 
+    def forget(self, mirror: Mirror) -> None:
+        """Put nothing more of a run, which is being removed; of the pipeline's: let go of it."""
+        with self._lock:
+            self._mirrors.pop(mirror.folder.name, None)
+            if mirror.remote is self.lease.folder:
+                self.lease.held = False
+
     def check(self) -> None:
         """See that the run is held, by asking there.
 
@@ -114,9 +121,10 @@ class Hold:
             self._closing = True
         self._threads[0].join()
         try:
-            self.check()
-            for mirror in list(self._mirrors.values()):
-                mirror.put("states/")
+            if self.held:
+                self.check()
+                for mirror in list(self._mirrors.values()):
+                    mirror.put("states/")
         except StorageError as error:
             logger.warning("not all of a run's folder could be put: %s", error)
         self._released.set()
@@ -157,7 +165,7 @@ class Hold:
 
     def _renew(self, over: threading.Event) -> None:
         """Renew the lease until it is released or lost."""
-        while self.held and not over.wait(RENEWED / 4):
+        while not over.wait(RENEWED / 4) and self.held:
             try:
                 with self._lock:
                     self.lease.renew()
@@ -166,7 +174,7 @@ class Hold:
 
     def _put(self, over: threading.Event) -> None:
         """Put what was written, until the run is over or lost."""
-        while self.held and not over.wait(INTERVAL):
+        while not over.wait(INTERVAL) and self.held:
             try:
                 self.check()
                 for mirror in list(self._mirrors.values()):

@@ -106,6 +106,8 @@ class UrlRun(RunFolder):
 
     def remove(self) -> None:
         """Remove all of it, here and there."""
+        if self.is_run:  # else it was never held
+            self._hold.forget(self._mirror)
         self._mirror.remote.delete([STORY])
         self._mirror.forget()
 

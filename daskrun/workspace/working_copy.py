@@ -53,7 +53,6 @@ class WorkingCopy:
             if folder.name.startswith(NAME):
                 clear_left(folder)
         self._claim = claim(self.folder)  # held until this process ends, however it does
-        atexit.register(self._remove)
         self._lock = threading.Lock()
         self._mirrors: dict[str, Mirror] = {}
         self._holds: dict[str, Hold] = {}
@@ -123,13 +122,23 @@ class WorkingCopy:
             write_whole(path, data)
         return run_id
 
-    def _remove(self) -> None:
-        if os.getpid() == self.pid:  # a copy that was forked has it too
+    def remove(self) -> None:
+        """Remove the folder; for the end of the process."""
+        if os.getpid() == self.pid:  # one that was forked has it too
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
 _copies: dict[str, WorkingCopy] = {}
+_made: list[WorkingCopy] = []
 _lock = threading.Lock()
+
+
+@atexit.register
+def remove_copies() -> None:
+    """Remove what this process has on its disk of workspaces: it ends now."""
+    while _made:
+        _made.pop().remove()
+    _copies.clear()
 
 
 def working_copy(url: str, options: Mapping[str, Any]) -> WorkingCopy:
@@ -139,4 +148,5 @@ def working_copy(url: str, options: Mapping[str, Any]) -> WorkingCopy:
         found = _copies.get(url)
         if found is None or found.pid != os.getpid() or found.options != dict(options):
             found = _copies[url] = WorkingCopy(url, options)
+            _made.append(found)
         return found

@@ -123,9 +123,7 @@ def work(bucket, tmp_path, own_temporary_folder, monkeypatch):
         return Experiment(ws, "trial").submit(pipeline)
 
     yield SimpleNamespace(ws=ws, path=tmp_path, make_step=make_step, submit=submit, bucket=bucket)
-    for copy in working_copy._copies.values():  # the process goes on with other tests
-        copy._remove()
-    working_copy._copies.clear()
+    working_copy.remove_copies()  # the process goes on with other tests
     clear_leftovers(base_folder())  # as the next run here does
     assert wait_until_nothing_is_left() == []
 
@@ -295,14 +293,14 @@ def test_a_driver_that_was_taken_over_commits_nothing_more(work, monkeypatch):
     run_id = process.stdout.readline().strip()
     wait_for(lambda: (work.path / "calls").exists(), 30)
     process.send_signal(signal.SIGSTOP)
-    monkeypatch.setattr(lease_file, "_machine", lambda: "another")
-    monkeypatch.setattr(lease_file, "OLD", 0.5)
-    monkeypatch.setattr(lease_file, "LOOK", 0.1)
-    run = work.ws.get_run(run_id)
-    run.resume()
-    (work.path / "gate").unlink()
-    assert run.wait_for_completion() == "Completed"
-    monkeypatch.undo()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(lease_file, "_machine", lambda: "another")
+        elsewhere.setattr(lease_file, "OLD", 0.5)
+        elsewhere.setattr(lease_file, "LOOK", 0.1)
+        run = work.ws.get_run(run_id)
+        run.resume()
+        (work.path / "gate").unlink()
+        assert run.wait_for_completion() == "Completed"
     process.send_signal(signal.SIGCONT)
     process.wait(60)
     assert process.returncode == 1
@@ -477,7 +475,15 @@ def test_a_script_that_asks_the_workspace_for_more(work):
     assert output_of(run) == "3\n" * 10
 
 
-def test_cleaning(work):
+def test_a_script_that_fails_leaves_nothing_on_this_machine(work):
+    (work.path / "code/score.py").write_text("def run(mini_batch):\n    raise ValueError('no')\n")
+    process = driver(work)
+    process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert [name for name in left_behind() if str(process.pid) in name] == []
+
+
+def test_cleaning(work, caplog):
     run_id = killed(work, "journalled:1")
     run = work.ws.get_run(run_id)
     work.bucket.put("team/.daskrun/runs/20200101-000000-000-abcdef/resume.json", b"{}")
@@ -493,6 +499,7 @@ def test_cleaning(work):
     assert found.bytes > 0
     assert {each.what for each in found} > {"parts", "run folder", "half-made run"}
     assert not found.remove().kept
+    assert caplog.text == ""
     assert not [key for key in sorted(work.bucket.keys()) if "/runs/" in key]
     assert not [key for key in sorted(work.bucket.keys()) if "/_daskrun/" in key]
     assert list(Experiment(work.ws, "trial").get_runs()) == []

@@ -26,9 +26,7 @@ from daskrun.workspace import working_copy
 def no_copies_left(own_temporary_folder):
     """Remove what this process has of workspaces, as its end would."""
     yield
-    for copy in working_copy._copies.values():
-        copy._remove()
-    working_copy._copies.clear()
+    working_copy.remove_copies()  # the process goes on with other tests
 
 
 @pytest.fixture
