@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -63,6 +64,46 @@ class RunState(Protocol):
         """Ask it to end."""
 
 
+class Latch:
+    """Set once, and waited for where a signal may raise in the middle of the wait.
+
+    An exception that comes while ``threading.Event`` takes its own lock leaves that taken: who sets
+    the event, and who waits for it next, then waits for ever. Here nothing is held in a wait.
+
+    Examples
+    --------
+    >>> latch = Latch()
+    >>> latch.wait(0.01)
+    False
+    >>> latch.set()
+    >>> latch.wait(0.01), latch.is_set
+    (True, True)
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        """Whether it is."""
+        self._closed = threading.Lock()
+        self._closed.acquire()
+
+    def set(self) -> None:
+        """Let all go on that wait."""
+        if not self.is_set:
+            self.is_set = True
+            self._open()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, and tell whether it is."""
+        if not self.is_set and self._closed.acquire(timeout=seconds):
+            # An exception before this leaves others waiting for their time, not for ever.
+            self._open()
+        return self.is_set
+
+    def _open(self) -> None:
+        with suppress(RuntimeError):  # it is open already
+            self._closed.release()
+
+
 class LiveState:
     """A run that this process drives. Every method may be called from any thread.
 
@@ -81,7 +122,7 @@ class LiveState:
         self._on_cancel = on_cancel
         self._status = RunStatus.NOT_STARTED
         self._sentence = ""
-        self._ended = threading.Event()
+        self._ended = Latch()
 
     @property
     def status(self) -> RunStatus:
@@ -133,7 +174,7 @@ class LiveState:
 
     def cancel(self, reason: str) -> None:
         """Ask it to end; nothing happens when it has."""
-        if not self._ended.is_set():
+        if not self._ended.is_set:
             self._on_cancel(reason)
 
 

@@ -1,6 +1,7 @@
 import gc
 import io
 import os
+import random
 import signal
 import threading
 import time
@@ -24,6 +25,7 @@ from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.engine import driver
 from daskrun.pipeline import cancel, lifetime
 from daskrun.pipeline import experiment as experiment_file
+from daskrun.pipeline.state import Latch
 from daskrun.workspace import run_folder
 
 DONE = Report(RunStatus.COMPLETED, "all done.", 1, 1, 0, 0, 1, 1, 0, 1, 0, (), (), 0.1)
@@ -349,3 +351,31 @@ def test_a_process_that_submits_for_weeks_keeps_nothing_of_ended_runs(work, engi
     assert last.ended_within(30)
     assert last.get_status() == "Failed"
     assert lifetime._runs[0].get_status() == "Failed"
+
+
+def test_exceptions_of_signals_in_waits_keep_nobody_waiting():
+    """``threading.Event`` is left locked by one of some thousand."""
+    latch, hit = Latch(), 0
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    deadline = time.monotonic() + 1.5
+    try:
+        while time.monotonic() < deadline:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 2e-4))
+                while True:
+                    latch.wait(0)
+            except KeyboardInterrupt:
+                hit += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    setting = threading.Thread(target=latch.set, daemon=True)
+    setting.start()
+    setting.join(5)
+    assert hit > 100
+    assert not setting.is_alive()
+    assert latch.wait(0.1)
