@@ -303,9 +303,7 @@ def itself(script: ScriptSource) -> FileDataset:
 
 def forget(folder: RunFolder) -> None:
     """Remove what was kept: the run is Completed."""
-    (folder.path / FILE).unlink(missing_ok=True)
-    side_changes.forget(folder)
-    folder.drop(*STORED)
+    folder.drop(FILE, side_changes.FOLDER, *STORED)
 
 
 def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +54,6 @@ def keep_side_inputs(
             write_whole(path, _head(each, told) + _table(each, told), mode=0o600)
         except OSError as error:
             raise StorageError(f"can't keep what side inputs are: {error}") from error
-
-
-def forget(folder: RunFolder) -> None:
-    """Remove what was kept: the run is Completed."""
-    shutil.rmtree(folder.path / FOLDER, ignore_errors=True)
 
 
 def side_input_changes(

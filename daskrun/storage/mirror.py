@@ -59,7 +59,10 @@ class Mirror:
         """What was put from here, and so is newest here."""
 
     def put(self, last: str = "", *, below: str = "", all_of_it: bool = True) -> None:
-        """Put every file that is new or changed, and delete there what is gone here.
+        """Put every file that is new or changed.
+
+        What is gone here stays there until :meth:`delete`: who tidies up temporary folders knows
+        nothing of what is kept.
 
         Parameters
         ----------
@@ -86,10 +89,20 @@ class Mirror:
             late = [name for name in changed if last and name.startswith(last)]
             self._put_all([name for name in changed if name not in late])
             self._put_all(late)
-            gone = [n for n in self._put if n.startswith(below) and n not in here]
-            self.remote.delete(gone)
-            for name in gone:
-                del self._put[name]
+
+    def delete(self, *names: str) -> None:
+        """Delete files, and all of folders, here and there."""
+        with self._lock:
+            for name in names:
+                below = [f"{name}/{each}" for each in self.remote.names(name) if each]
+                self.remote.delete([name, *below])
+                path = self.folder / name
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+                for each in [each for each in self._put if _is_below(each, (name,))]:
+                    del self._put[each]
 
     def bring(self, *below: str, over: bool) -> None:
         """Have here what is there of some folders or files.

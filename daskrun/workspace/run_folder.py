@@ -126,9 +126,12 @@ class RunFolder:
         return last
 
     def drop(self, *names: str) -> None:
-        """Remove folders of it that only a run which goes on needs."""
-        for name in names:
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        """Remove files and folders of it."""
+        for path in (self.path / name for name in names):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove all of it.
@@ -197,7 +200,7 @@ class RunFolder:
 
     def forget_report(self) -> None:
         """Remove the report of an end that the run has been resumed from."""
-        (self.path / REPORT).unlink(missing_ok=True)
+        self.drop(REPORT)
 
     def reuse(self) -> dict[str, Any] | None:
         """Give what was found when an earlier run's output was looked for; None before."""

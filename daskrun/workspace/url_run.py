@@ -95,10 +95,8 @@ class UrlRun(RunFolder):
         return float(self.last_state()["time"])
 
     def drop(self, *names: str) -> None:
-        """Remove folders of it, here and there."""
-        super().drop(*names)
-        remote = self._mirror.remote
-        remote.delete([f"{name}/{each}" for name in names for each in remote.names(name)])
+        """Remove files and folders of it, here and there."""
+        self._mirror.delete(*names)
 
     def push_metrics(self) -> None:
         """Put what was logged here."""

@@ -28,18 +28,23 @@ def puts(bucket):
     return [each.path.rpartition("/run/")[2] for each in bucket.asked("PUT", "/run/")]
 
 
-def test_what_is_new_or_changed_is_put_and_what_is_gone_deleted(here, remote, bucket):
+def test_what_is_new_or_changed_is_put_and_nothing_deleted_unasked(here, remote, bucket):
     mirror = Mirror(here, remote)
     mirror.put(last="run.json")
     assert puts(bucket) == ["logs/a.txt", "run.json"]
     mirror.put()
     assert len(puts(bucket)) == 2
     (here / "logs" / "a.txt").write_text("ab")
-    (here / "run.json").unlink()
+    (here / "run.json").unlink()  # as who tidies up temporary folders does
     mirror.put()
     assert puts(bucket)[2:] == ["logs/a.txt"]
-    assert bucket.keys() == ["run/logs/a.txt"]
+    assert bucket.keys() == ["run/logs/a.txt", "run/run.json"]
     assert bucket.get("run/logs/a.txt") == b"ab"
+    bucket.put("run/logs/theirs.txt", b"x")
+    bucket.put("run/logs-of-others", b"x")
+    mirror.delete("run.json", "logs", "none")
+    assert bucket.keys() == ["run/logs-of-others"]
+    assert not (here / "logs").exists()
 
 
 def test_what_is_there_is_brought_over_what_is_here(here, remote, bucket, tmp_path):
