@@ -332,8 +332,13 @@ def _thread(target: object, run_id: str, *arguments: object) -> threading.Thread
 
 def _forget(folder: RunFolder) -> None:
     """Remove what only a resume needs, secrets among it, where it is noted that none will come."""
-    if folder.last_state()["status"] == RunStatus.COMPLETED.value:
-        recipe.forget(folder)
+    try:
+        if folder.last_state()["status"] == RunStatus.COMPLETED.value:
+            recipe.forget(folder)
+    except (DaskrunError, OSError) as error:  # it is Completed all the same
+        logger.warning(
+            "run %s: what only a resume needs could not be removed: %s", folder.id, error
+        )
 
 
 def _log_end(folder: RunFolder, report: Report) -> None:

@@ -81,6 +81,7 @@ class Journal:
         flags = os.O_CREAT | os.O_EXCL if continue_at is None else 0
         try:
             self._descriptor = os.open(path, os.O_WRONLY | flags, 0o666)
+            known = os.fstat(self._descriptor).st_size
             os.ftruncate(self._descriptor, self._end)
         except FileExistsError as error:
             raise StorageError(
@@ -89,7 +90,7 @@ class Journal:
         except OSError as error:
             raise StorageError(f"can't open the journal {path}: {error}") from error
         if segments is not None and continue_at is not None:
-            segments.cut(continue_at)
+            segments.cut(continue_at, known)
 
     @classmethod
     def open(cls, path: Path, segments: Segments | None = None) -> Journal:

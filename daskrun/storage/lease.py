@@ -135,6 +135,8 @@ class Lease:
         """Whether the holder of a lease has not released it, nor died, nor forgotten it."""
         if content.get("released"):
             return False
+        if number == self.number and not self.held and content.get("pid") == os.getpid():
+            return False  # this object's own, which could not be released
         if content.get("machine") == _machine():
             return _lives(content)
         return self._unchanged(number, content) < OLD

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -24,6 +25,7 @@ AT_ONCE = 8
 BYTES_A_SECOND = 2**20
 """A file that grows is put whole each time: one of this size every second, larger ones more
 seldom."""
+TEMPORARY = re.compile(r"\.\d+-[0-9a-f]{16}\.tmp", re.ASCII)
 Version = tuple[int, int]
 """Bytes and ``mtime_ns``."""
 
@@ -31,7 +33,7 @@ Version = tuple[int, int]
 class Mirror:
     """Keeps a folder behind a URL as it is here. Any thread may call anything.
 
-    Hidden files are left out: they are half written.
+    Files that ``write_whole`` is writing are left out. Modes are not kept.
 
     Parameters
     ----------
@@ -163,8 +165,7 @@ class Mirror:
     def _look(self) -> dict[str, Version]:
         """Give the files that are here."""
         found: dict[str, Version] = {}
-        for place, folders, names in os.walk(self.folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]
+        for place, _, names in os.walk(self.folder):
             for each in names:
                 name = Path(place, each).relative_to(self.folder).as_posix()
                 if not self._skips(name):
@@ -174,7 +175,7 @@ class Mirror:
         return found
 
     def _skips(self, name: str) -> bool:
-        return name.rpartition("/")[2].startswith(".") or self._leave_out(name)
+        return bool(TEMPORARY.fullmatch(name.rpartition("/")[2])) or self._leave_out(name)
 
     def _is_due(self, name: str, now: float) -> bool:
         size = self._put.get(name, (0, 0))[0]

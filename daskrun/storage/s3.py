@@ -94,14 +94,13 @@ class S3Folder(UrlFolder):
     def _put(self, name: str, data: bytes) -> None:
         self.call("put_object", name, Body=data)
 
-    def _create(self, name: str, data: bytes) -> None:
-        mark = f"{random.getrandbits(128):032x}"
+    def _create(self, name: str, data: bytes, mark: str) -> None:
         try:
             self.call("put_object", name, Body=data, Metadata={MARK: mark}, IfNoneMatch="*")
         except OSError as error:
             if not _is_taken(error):
                 raise
-            # S3 may have done it and not been heard: then a try that s3fs made by itself meets it.
+            # S3 may have done it and not been heard: then the next try meets it.
             if not self.has_mark(name, mark):
                 raise FileExistsError(self.shown(name)) from error
 

@@ -72,6 +72,7 @@ class Segments:
                     "which has taken the run over. This one ends; nothing is lost."
                 ) from error
             # A try before this one that was not heard; more may have come since.
+            self._small.append((start, mine))
             if rest := data[len(mine) :]:
                 self.put(start + len(mine), rest)
             return
@@ -79,9 +80,26 @@ class Segments:
         if len(self._small) >= MANY:
             self._join()
 
-    def cut(self, end: int) -> None:
-        """Remove what is behind a byte: a journal is continued from its last whole record."""
+    def cut(self, end: int, known: int) -> None:
+        """Remove what is behind a byte: a journal is continued from its last whole record.
+
+        Parameters
+        ----------
+        known
+            Bytes that were brought. What begins behind them was put since, by a driver that has
+            been taken over and doesn't know it yet.
+
+        Raises
+        ------
+        StorageError
+            There is such, or the store fails.
+        """
         sizes = self._sizes()
+        if any(start >= known for start in sizes):
+            raise StorageError(
+                f"the journal {self._folder.shown(FOLDER)} is still written by the process that "
+                "drove the run before. Nothing is lost: resume it again."
+            )
         later = [start for start in sizes if start >= end]
         self._folder.delete([_name(start) for start in sorted(later, reverse=True)])
         for start, size in sizes.items():
@@ -120,6 +138,7 @@ class Segments:
     def _join(self) -> None:
         """Make one segment of the small ones."""
         start, data = self._small[0][0], b"".join(each for _, each in self._small)
+        assert self._small[-1][0] + len(self._small[-1][1]) == start + len(data)
         self._folder.put(_name(start), data)
         self._folder.delete([_name(each) for each, _ in self._small[1:]])
         self._small = [(start, data)] if len(data) < LARGE else []

@@ -8,6 +8,7 @@ or replaced, whole.
 from __future__ import annotations
 
 import functools
+import random
 import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -76,8 +77,8 @@ class UrlFolder:
         StorageError
             The store can't do that, or fails.
         """
-        what = f"write {self.shown(name)}"
-        self.patiently(what, lambda: self._create(name, data), plain=True)
+        what, mark = f"write {self.shown(name)}", f"{random.getrandbits(128):032x}"
+        self.patiently(what, lambda: self._create(name, data, mark), plain=True)
 
     def put_file(self, name: str, file: IO[bytes], size: int) -> None:
         """Put the first ``size`` bytes of a file as a new object, a block in memory at a time."""
@@ -243,7 +244,7 @@ class UrlFolder:
         self.make_room(name)
         self.system.pipe_file(self.path(name), data)
 
-    def _create(self, name: str, data: bytes) -> None:
+    def _create(self, name: str, data: bytes, mark: str) -> None:  # noqa: ARG002  (S3's)
         self.make_room(name)
         self.system.pipe_file(self.path(name), data, mode="create")
 

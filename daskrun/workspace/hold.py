@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from daskrun.errors import StorageError
+from daskrun.errors import DaskrunError, StorageError
 from daskrun.storage.lease import RENEWED, Lease
 
 if TYPE_CHECKING:
@@ -125,13 +125,13 @@ class Hold:
                 self.check()
                 for mirror in list(self._mirrors.values()):
                     mirror.put("states/")
-        except StorageError as error:
+        except (DaskrunError, OSError) as error:
             logger.warning("not all of a run's folder could be put: %s", error)
         self._released.set()
         self._threads[1].join()
         try:
             self.lease.release()
-        except StorageError as error:
+        except (DaskrunError, OSError) as error:
             logger.warning("a run's lease could not be released, and ends by itself: %s", error)
         finally:
             self.lease.held = self._closing = False
@@ -169,7 +169,7 @@ class Hold:
             try:
                 with self._lock:
                     self.lease.renew()
-            except StorageError as error:
+            except (DaskrunError, OSError) as error:
                 self._tell(error)
 
     def _put(self, over: threading.Event) -> None:
@@ -179,10 +179,10 @@ class Hold:
                 self.check()
                 for mirror in list(self._mirrors.values()):
                     mirror.put("states/", all_of_it=False)
-            except StorageError as error:
+            except (DaskrunError, OSError) as error:
                 self._tell(error)
 
-    def _tell(self, error: StorageError) -> None:
+    def _tell(self, error: Exception) -> None:
         """Say what can't be done, once for each thing."""
         if str(error) not in self._told:
             self._told.add(str(error))

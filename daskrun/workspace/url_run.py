@@ -75,7 +75,9 @@ class UrlRun(RunFolder):
             if wanted := [name for name in OTHERS if not names or name in names]:
                 self._mirror.bring(*wanted, over=False)
             return
-        files = [name for name in names if name != JOURNAL]
+        if METRICS in names:
+            self._mirror.bring(METRICS, over=False)  # this process may log to it too
+        files = [name for name in names if name not in (JOURNAL, METRICS)]
         if files or not names:
             self._mirror.bring(*files, over=True)
         if not names or JOURNAL in names:
@@ -121,8 +123,8 @@ class UrlRun(RunFolder):
 
     def add_state(self, status: str, sentence: str = "") -> None:
         """Note that the run has entered a state, after all that was written before it."""
+        super().add_state(status, sentence)  # first: where the store fails it is put later
         self._hold.check()
-        super().add_state(status, sentence)
         if self.is_run:  # else it is being made
             self._mirror.put(f"{STATES}/")
 

@@ -137,3 +137,12 @@ def test_old_numbers_go(folder, bucket):
         lease.acquire()
         lease.release()
     assert bucket.keys() == ["run/lease/3.json"]
+
+
+def test_one_that_could_not_be_released_is_free_for_its_own_process(folder, monkeypatch):
+    lease = Lease(folder)
+    lease.acquire()
+    lease.held = False  # as where the store failed when it was to be released
+    assert not lease.is_held()
+    lease.acquire()
+    assert lease.number == 2

@@ -20,7 +20,7 @@ def here(tmp_path):
     (tmp_path / "here" / "logs").mkdir(parents=True)
     (tmp_path / "here" / "logs" / "a.txt").write_text("a")
     (tmp_path / "here" / "run.json").write_text("{}")
-    (tmp_path / "here" / ".half").write_text("x")
+    (tmp_path / "here" / ".17-0123456789abcdef.tmp").write_text("half written")
     return tmp_path / "here"
 
 
@@ -130,3 +130,11 @@ def test_a_file_or_folder_whole_or_not_at_all(here, remote, bucket, tmp_path):
         bring_whole(remote, tmp_path / "again")
     assert not (tmp_path / "again").exists()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_hidden_files_are_files(here, remote, bucket):
+    (here / ".vocabulary").write_text("v")
+    (here / ".hidden").mkdir()
+    (here / ".hidden" / "x").write_text("x")
+    Mirror(here, remote).put()
+    assert {"run/.vocabulary", "run/.hidden/x"} < {*bucket.keys()}

@@ -114,3 +114,41 @@ def test_a_segment_that_is_gone_is_said(folder, tmp_path, bucket):
 def test_there_is_none(folder, tmp_path):
     assert not Segments(folder).bring(tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+def test_what_the_driver_before_puts_while_the_next_one_begins_is_not_cut_off(folder, tmp_path):
+    before = Journal(tmp_path / "journal", segments=Segments(folder))
+    before.append({"n": 1})
+    before.sync()
+    Segments(folder).bring(tmp_path / "copy")
+    before.append({"n": 2})
+    before.sync()
+    with pytest.raises(StorageError, match="still written by the process that drove the run"):
+        Journal.open(tmp_path / "copy", Segments(folder))
+    before.append({"n": 3})
+    before.close()
+    Segments(folder).bring(tmp_path / "again")
+    assert [each["n"] for each in Journal.read(tmp_path / "again")] == [1, 2, 3]
+
+
+def test_one_that_was_not_heard_is_joined_with_the_others(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(segments_file, "MANY", 4)
+    journal = Journal(tmp_path / "journal", segments=Segments(folder))
+    create, tries = type(folder).create, []
+
+    def unheard(self, name, data):
+        create(self, name, data)
+        tries.append(name)
+        if len(tries) == 2:
+            raise StorageError("the connection broke")
+
+    monkeypatch.setattr(type(folder), "create", unheard)
+    for number in range(9):
+        journal.append({"n": number})
+        try:
+            journal.sync()
+        except StorageError:
+            journal.sync()
+    journal.close()
+    Segments(folder).bring(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "journal").read_bytes()

@@ -145,7 +145,7 @@ def test_options_of_a_folder_are_refused(tmp_path):
 
 
 def test_a_store_without_exclusive_create_is_refused(bucket, monkeypatch):
-    monkeypatch.setattr(S3Folder, "_create", S3Folder._put)
+    monkeypatch.setattr(S3Folder, "_create", lambda self, name, data, _: self._put(name, data))
     with pytest.raises(WorkspaceError, match="is in a store without exclusive create"):
         Workspace.create("team", path=bucket.url, storage_options=bucket.options)
     assert bucket.keys() == []
