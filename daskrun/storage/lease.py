@@ -177,7 +177,7 @@ def _who(content: dict[str, Any]) -> str:
 
 
 def _machine() -> str:
-    """Name this machine, since it was started, and this container; ``""`` where that can't be."""
+    """Name this machine since its start, and this container; by chance where that can't be."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"

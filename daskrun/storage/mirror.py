@@ -195,7 +195,7 @@ class Mirror:
     def _put_one(self, name: str) -> None:
         try:
             file = (self.folder / name).open("rb")
-        except FileNotFoundError:  # removed meanwhile: the next look deletes it there
+        except FileNotFoundError:  # removed meanwhile
             return
         with file:
             stat = os.fstat(file.fileno())

@@ -177,8 +177,8 @@ class UrlRun(RunFolder):
             return HeldWithTheWhole()
         is_here = hold.acquire()
         try:
-            if not is_here and not self._is_new:
-                self._bring_all(hold)
+            if not self._is_new:
+                self._bring_all(hold, is_here=is_here)
         except BaseException:
             hold.close()
             raise
@@ -188,11 +188,16 @@ class UrlRun(RunFolder):
         """Tell whether a process, this one or another, drives the run now."""
         return self._hold.is_held()
 
-    def _bring_all(self, hold: Hold) -> None:
-        """Have the newest of the run and its steps here, which then are this process's."""
+    def _bring_all(self, hold: Hold, *, is_here: bool) -> None:
+        """Have the newest of the run and its steps here, which then are this process's.
+
+        Journals in any case: what this process wrote here and could not put there never counted.
+        """
         for each in (self, *(UrlRun(self._copy, n) for n in self.story().get("steps", ()))):
-            each._mirror.bring(over=True)
-            Segments(each._mirror.remote).bring(each.path / JOURNAL)
+            if not is_here:
+                each._mirror.bring(over=True)
+            if not Segments(each._mirror.remote).bring(each.path / JOURNAL):
+                (each.path / JOURNAL).unlink(missing_ok=True)
             hold.add(each._mirror)
 
     def _bring(self, name: str) -> None:
