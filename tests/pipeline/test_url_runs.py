@@ -315,7 +315,7 @@ def test_a_store_that_fails_ends_the_run_which_can_go_on(work):
     (work.path / "gate").touch()
     run = work.submit(compute_target=None)
     wait_for(lambda: (work.path / "calls").exists(), 30)
-    work.bucket.fail("PUT", "/journal/", count=1, status=403)
+    work.bucket.fail("PUT", "/journal/", count=2, status=403)  # also when it is closed
     (work.path / "gate").unlink()
     with pytest.raises(RunFailedError, match=r"can't write s3://.*/journal/\d+"):
         run.wait_for_completion()
