@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 CANCEL_LIMIT = 10.0
 """Seconds that a canceled run gets to end before a wait gives up on it."""
 POLL = 0.2
-"""Seconds between two looks: a signal is handled only between Python's own instructions."""
+"""Seconds that one wait lasts. A signal is handled only between Python's own instructions: one that
+comes as a wait begins interrupts nothing, and is handled when the wait is over."""
 
 
 class WatchedRun(Protocol):
@@ -159,7 +160,7 @@ def cancel_and_wait(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) ->
         for run in runs:
             run.cancel(reason)
         for run in runs:
-            if run.ended_within(max(0.0, deadline - time.monotonic())):
+            if _ended_by(run, deadline):
                 _say_end(run)
             else:
                 say(f"run {run.id} has not ended {CANCEL_LIMIT:.0f} s after it was canceled")
@@ -169,6 +170,14 @@ def cancel_and_wait(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) ->
         _give_up(runs, again)
         leave_if_terminated(again)
         raise
+
+
+def _ended_by(run: WatchedRun, deadline: float) -> bool:
+    """Wait for a run's end until then, in short waits: see ``POLL``."""
+    while (left := deadline - time.monotonic()) > POLL:
+        if run.ended_within(POLL):
+            return True
+    return run.ended_within(max(0.0, left))
 
 
 def _give_up(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) -> None:

@@ -82,6 +82,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     monkeypatch.setattr("daskrun.engine.on_dask.LOOK", 0.1)
+    # SCRIPT never gives back a bundle of two before it is told to go on, which waits for bundles:
+    # a node that starts when another has returned one would get such a bundle.
+    monkeypatch.setattr("daskrun.core.sizing.GROWTH", 1)
     shared.have_scheduler()
     yield shared
     assert wait_until_nothing_is_left() == []

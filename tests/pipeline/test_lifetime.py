@@ -9,6 +9,7 @@ import time
 import pytest
 from running import SLACK, wait_for, wait_until_nothing_is_left
 
+from daskrun.pipeline import lifetime
 from daskrun.script.leftovers import base_folder, clear_leftovers
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
@@ -277,3 +278,32 @@ def test_submit_loads_nothing_heavy(work):
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "[]\n"
+
+
+def test_no_wait_for_a_canceled_run_is_longer_than_a_signal_may_be_late(monkeypatch, capsys):
+    """A signal that comes as a wait begins interrupts nothing: it is handled at the wait's end."""
+    monkeypatch.setattr(lifetime, "CANCEL_LIMIT", 3 * lifetime.POLL)
+    asked = []
+
+    class NeverEnds:
+        id, ids = "run1", {"run1"}
+
+        def cancel(self, reason):
+            asked.append(reason)
+
+        def ended_within(self, seconds):
+            asked.append(seconds)
+            time.sleep(seconds)
+            return False
+
+        def kill(self):
+            asked.append("killed")
+
+    lifetime.cancel_and_wait([NeverEnds()], KeyboardInterrupt())
+    assert asked[0] == "Ctrl-C was pressed during a wait"
+    assert asked[-1] == "killed"
+    waits = asked[1:-1]
+    assert max(waits) == lifetime.POLL
+    assert len(waits) > 3
+    assert "has not ended" in capsys.readouterr().err
+    lifetime._given_up.clear()
