@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.data.patterns import EVERYTHING, Pattern, has_magic
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
+from daskrun.storage.times import time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from daskrun.data.paths import FileRow
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::|://)")
-_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 
 class SplitUrl(NamedTuple):
@@ -218,23 +217,7 @@ def _row(name: str, details: Mapping[str, Any]) -> FileRow:
     size = details.get("size")
     if details.get("contentEncoding") not in (None, "", "identity"):
         size = None  # Google's store lists the bytes it keeps, and unpacks them while it sends
-    return name, int(size) if isinstance(size, (int, float)) and size >= 0 else -1, _time(details)
-
-
-def _time(details: Mapping[str, Any]) -> int:
-    """Find when a file changed: each file system has its own word for it."""
-    for word in _TIMES:
-        value = details.get(word)
-        if isinstance(value, str):
-            try:
-                value = datetime.fromisoformat(value)
-            except ValueError:
-                continue
-        if isinstance(value, datetime):
-            value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        if isinstance(value, (int, float)):
-            return int(value * 1_000_000_000)
-    return -1
+    return name, int(size) if isinstance(size, (int, float)) and size >= 0 else -1, time_of(details)
 
 
 @contextmanager

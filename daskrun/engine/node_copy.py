@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 INTERVAL = 5.0
 """Seconds between two times that logs are put."""
-NEEDED = ("run.json", "resume.json", "snapshot")
+CODE = "snapshot"
+NEEDED = ("run.json", "resume.json", CODE)
 """What script processes read of the run's folder."""
 RECORDS = frozenset({"metrics", "models_used", "models_read"})
 """What they write that counts: put before what they have done does."""
@@ -90,7 +91,7 @@ class CopiedNode:
     def _copy(self, remote: UrlFolder, run_id: str, resumed: bool) -> None:
         folder = self._folder / "runs" / run_id
         (folder / LOGS).mkdir(parents=True)
-        Mirror(folder, remote).bring(*NEEDED, over=True)
+        Mirror(folder, remote, code=CODE).bring(*NEEDED, over=True)
         self._records.append(Mirror(folder, remote, lambda name: _top(name) not in RECORDS))
         logs = Mirror(folder, remote, lambda name: _top(name) != LOGS)
         if resumed:

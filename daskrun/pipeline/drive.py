@@ -159,8 +159,7 @@ class PipelineDriver:
                     status, sentence = self._run_steps()
             except Exception as error:
                 logger.exception("run %s: its driver failed", self.state.folder.id)
-                status = RunStatus.FAILED
-                sentence = f"daskrun itself failed: {type(error).__name__}: {error}"
+                status, sentence = RunStatus.FAILED, _told(error)
             self._end_all(status, sentence)
 
     def _run_steps(self) -> tuple[RunStatus, str]:
@@ -220,8 +219,8 @@ class PipelineDriver:
         return RunStatus.COMPLETED, f"all {self._steps_in_all} steps are done.{more}"
 
     def _run_and_tell(self, step: StepToRun) -> None:
+        state = self.states[step.folder.id]
         try:
-            state = self.states[step.folder.id]
             with step.folder.drive():
                 step.folder.forget_report()
                 state.enter(RunStatus.RUNNING)
@@ -229,9 +228,10 @@ class PipelineDriver:
                 state.end(report)
             if report.status is RunStatus.COMPLETED:
                 _forget(step.folder)
-        except Exception:
+        except Exception as error:
             logger.exception("run %s: its driver failed", step.folder.id)
-            self.states[step.folder.id].enter(RunStatus.FAILED, "daskrun itself failed")
+            if not state.status.ended:
+                state.end(_failed(error))
         finally:
             self._ended.put(step)
 
@@ -324,6 +324,12 @@ class PipelineDriver:
         self._waiting.clear()
 
 
+def _told(error: Exception) -> str:
+    """Say what a run failed with that its engine didn't tell, such as a store's words."""
+    own = isinstance(error, DaskrunError)
+    return str(error) if own else f"daskrun itself failed: {type(error).__name__}: {error}"
+
+
 def _thread(target: object, run_id: str, *arguments: object) -> threading.Thread:
     # Not a daemon: the process must not end under a run.
     name = f"daskrun-{run_id}"
@@ -358,7 +364,7 @@ def _failed(error: Exception) -> Report:
     group = ErrorGroup(message, "", 1, -1, 1, "", text)
     return Report(
         status=RunStatus.FAILED,
-        sentence=str(error) if known else f"daskrun itself failed: {message}",
+        sentence=_told(error),
         total=None,
         succeeded=0,
         failed=0,

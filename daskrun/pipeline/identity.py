@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.pipeline.changes import input_digests
 from daskrun.pipeline.imports import imported_beside
 from daskrun.script.packages import contents
+from daskrun.workspace.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -63,7 +64,7 @@ def identity_of(folder: RunFolder, recipe: Recipe, plan: Plan) -> dict[str, Any]
         Of its inputs.
     """
     settings, story = asdict(recipe.settings), folder.story()
-    snapshot = folder.path / "snapshot"
+    snapshot = folder.path / SNAPSHOT
     return {
         "snapshot": _digests(snapshot, sorted(snapshot.rglob("*"))),
         "script": {"entry_script": recipe.script.file, **_beside(recipe.script)},

@@ -20,6 +20,7 @@ from daskrun.pipeline.recipe import SCRIPT, Recipe, itself
 from daskrun.pipeline.run_output import KeptPlace, RunOutputPlace, output_record, registrations
 from daskrun.pipeline.side import stored_sides
 from daskrun.workspace.model import model_paths
+from daskrun.workspace.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -234,7 +235,7 @@ class PreparedStep:
             Ids of the step runs that come before it.
         """
         where = self.result.place(run.id, self.workspace) if self.result is not None else None
-        script = self.code.copy(run.path / "snapshot")
+        script = self.code.copy(run.path / SNAPSHOT)
         inputs = self.inputs
         if self.whole:
             script = replace(script, whole=True)

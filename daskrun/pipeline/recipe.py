@@ -11,6 +11,7 @@ from daskrun.core.settings import ASIDE, NodePath, RunSettings
 from daskrun.data.dataset import Dataset, FileDataset
 from daskrun.data.definition import from_plain, places_of, registered_name, to_plain
 from daskrun.data.protocols import shown_url
+from daskrun.data.registration import has_secret
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.output.place import output_place
@@ -28,6 +29,7 @@ from daskrun.pipeline.side import (
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute import ComputeTarget
 from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +45,13 @@ SCRIPT = "script"
 FILE = "resume.json"
 """In the step run's folder, until it is Completed. For this user's eyes only: environment
 variables, URLs and connections may hold secrets."""
+OF_DATA = ("inputs", "side_inputs")
+"""What of it tells where data are."""
+SECRET = (
+    "an input's URL holds a password or query, which everybody could read who may read the "
+    "workspace. Register a datastore with EnvironmentVariable('NAME') in the place of what is "
+    "secret, and use that."
+)
 STORED = ("inputs", "side_inputs")
 """Folders of dataframes, in the step run's where it has no output folder."""
 LAYOUT = 2
@@ -115,6 +124,8 @@ class Recipe:
             value = self._as_plain(workspace)
         except DatasetError as error:
             value = {"unkept": str(error)}
+        if not workspace.private.keeps and has_secret([value.get(name) for name in OF_DATA]):
+            value = {"unkept": SECRET}
         try:
             data = json.dumps({"layout": LAYOUT, **value}).encode()
             write_whole(folder.path / FILE, data, mode=0o600)
@@ -132,7 +143,7 @@ class Recipe:
             It isn't there, or can't be used.
         """
         value = _read(folder)
-        script = _script(value["script"], folder.path / "snapshot")
+        script = _script(value["script"], folder.path / SNAPSHOT)
         try:
             inputs, side_inputs = _inputs(value, workspace), _side_inputs(value, workspace)
         except DatasetError as error:

@@ -230,10 +230,11 @@ class SubmittedRun(FolderRun):
         """
         found = {}
         for each in {run.id: run for run in (self, *self._steps())}.values():
-            folder = each.folder
-            for file in sorted(folder.glob("logs/**/*")):
+            folder = each._kept
+            folder.fetch(folder.logs.name)
+            for file in sorted(folder.logs.rglob("*")):
                 if file.is_file():
-                    found[file.relative_to(folder.parent).as_posix()] = _end_of(file)
+                    found[file.relative_to(folder.path.parent).as_posix()] = _end_of(file)
         return {**self.get_details(), "logFiles": found}
 
     @abstractmethod

@@ -9,6 +9,7 @@ from daskrun.errors import DaskrunError, SettingsError, StorageError
 from daskrun.pipeline.kept import steps_to_plain
 from daskrun.pipeline.published import about_code, may_be_secret, pipeline_from
 from daskrun.storage.durable import write_whole
+from daskrun.workspace.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,5 +106,5 @@ def pipeline_of(folder: RunFolder, workspace: Workspace, held: dict[str, Any] | 
 
 
 def _code_of(step: RunFolder) -> Path:
-    step.fetch("snapshot")
-    return step.path / "snapshot"
+    step.fetch(SNAPSHOT)
+    return step.path / SNAPSHOT

@@ -81,7 +81,6 @@ class Journal:
         flags = os.O_CREAT | os.O_EXCL if continue_at is None else 0
         try:
             self._descriptor = os.open(path, os.O_WRONLY | flags, 0o666)
-            known = os.fstat(self._descriptor).st_size
             os.ftruncate(self._descriptor, self._end)
         except FileExistsError as error:
             raise StorageError(
@@ -90,7 +89,7 @@ class Journal:
         except OSError as error:
             raise StorageError(f"can't open the journal {path}: {error}") from error
         if segments is not None and continue_at is not None:
-            segments.cut(continue_at, known)
+            segments.cut(continue_at)
 
     @classmethod
     def open(cls, path: Path, segments: Segments | None = None) -> Journal:
@@ -144,8 +143,7 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Take ``record`` (JSON values) to be written at the next :meth:`sync`."""
-        text = _encode(record).encode("ascii")
-        self._buffer.append(b"%08x %b\n" % (crc32(text), text))
+        self._buffer.append(encoded(record))
 
     def sync(self) -> None:
         """Put everything appended so far on the disk; nothing happens when there is nothing.
@@ -198,6 +196,12 @@ class Journal:
         if self._segments is not None:
             # Where it fails, the next try writes the same bytes here and there.
             self._segments.put(self._end, data)
+
+
+def encoded(record: dict[str, Any]) -> bytes:
+    """Give a record as a journal holds it."""
+    text = _encode(record).encode("ascii")
+    return b"%08x %b\n" % (crc32(text), text)
 
 
 def _whole_lines(file: BufferedReader) -> Iterator[tuple[int, bytes]]:

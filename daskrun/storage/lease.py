@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from daskrun.storage.url_folder import UrlFolder
 
 RENEWED = 10.0
@@ -61,8 +63,13 @@ class Lease:
         self._seen: tuple[int, dict[str, Any], float] | None = None
         """Number and content that were seen last, and since when they are so."""
 
-    def acquire(self) -> None:
+    def acquire(self, pause: Callable[[float], object] = time.sleep) -> None:
         """Take the lease; one that another machine's process has left takes a minute of looking.
+
+        Parameters
+        ----------
+        pause
+            Waits some seconds between two looks.
 
         Raises
         ------
@@ -76,19 +83,22 @@ class Lease:
                     f"{self.folder.shown()} is locked by {_who(found[1])}. Wait for its end or "
                     "stop it."
                 )
-            time.sleep(LOOK)
+            pause(LOOK)
             found = self._look()
         number = 1 if found is None else found[0] + 1
-        try:
+        with suppress(FileExistsError):
             self.folder.create(_name(number), _content())
-        except FileExistsError:
+            self.number = number
+        numbers = self._numbers()
+        # Others may have come and gone since the look: then this number was free again.
+        if self.number != number or max(numbers) != number:
             found = self._look()
             raise StorageError(
                 f"{self.folder.shown()} was taken by {_who(found[1] if found else {})} just now."
-            ) from None
-        self.number, self.held, self._renewed = number, True, time.monotonic()
+            )
+        self.held, self._renewed = True, time.monotonic()
         with suppress(StorageError):  # they are of no use, and do no harm
-            self.folder.delete([_name(each) for each in self._numbers() if each < number])
+            self.folder.delete([_name(each) for each in numbers if each < number])
 
     def renew(self) -> None:
         """Renew it, where that is due.
@@ -121,8 +131,8 @@ class Lease:
         if not self.held:
             return
         self.check()
-        self.held = False
         self.folder.put(_name(self.number), json.dumps({"released": True}).encode())
+        self.held = False
 
     def is_held(self) -> bool:
         """Tell whether a process, this one or another, holds it."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import stat
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,8 @@ AT_ONCE = 8
 BYTES_A_SECOND = 2**20
 """A file that grows is put whole each time: one of this size every second, larger ones more
 seldom."""
+MODES = ".modes.json"
+"""Of a folder there: what its objects can't say of themselves."""
 TEMPORARY = re.compile(r"\.\d+-[0-9a-f]{16}\.tmp", re.ASCII)
 Version = tuple[int, int]
 """Bytes and ``mtime_ns``."""
@@ -33,7 +37,8 @@ Version = tuple[int, int]
 class Mirror:
     """Keeps a folder behind a URL as it is here. Any thread may call anything.
 
-    Files that ``write_whole`` is writing are left out. Modes are not kept.
+    Files that ``write_whole`` is writing are left out. Of modes it is kept which files of
+    ``code`` may be executed.
 
     Parameters
     ----------
@@ -43,14 +48,25 @@ class Mirror:
         Its like.
     leave_out
         Whether what is at a name is neither put nor brought.
+    code
+        A folder in it, ``""`` for all of it, whose executable files and empty folders are kept as
+        such; it is written once. None: there is none.
     """
 
     def __init__(
-        self, folder: Path, remote: UrlFolder, leave_out: Callable[[str], bool] = lambda _: False
+        self,
+        folder: Path,
+        remote: UrlFolder,
+        leave_out: Callable[[str], bool] = lambda _: False,
+        code: str | None = None,
     ) -> None:
         self.folder = folder
         self.remote = remote
         self._leave_out = leave_out
+        self._code = code
+        self._modes: dict[str, list[str]] = {}
+        """What ``MODES`` says there."""
+        self._modes_due = False
         self._lock = threading.RLock()
         self._put: dict[str, Version] = {}
         """Which version of each file is there."""
@@ -60,7 +76,9 @@ class Mirror:
         self._mine: set[str] = set()
         """What was put from here, and so is newest here."""
 
-    def put(self, last: str = "", *, below: str = "", all_of_it: bool = True) -> None:
+    def put(
+        self, last: str = "", *, below: str = "", all_of_it: bool = True, code: bool = True
+    ) -> None:
         """Put every file that is new or changed.
 
         What is gone here stays there until :meth:`delete`: who tidies up temporary folders knows
@@ -74,6 +92,8 @@ class Mirror:
             Only what is in this folder.
         all_of_it
             Whether also large files are put that were put a moment ago.
+        code
+            Whether to look at the code too, which may be 20,000 files.
 
         Raises
         ------
@@ -81,7 +101,7 @@ class Mirror:
             The store fails; what could be put is.
         """
         with self._lock:
-            here = {n: each for n, each in self._look().items() if n.startswith(below)}
+            here = {n: each for n, each in self._look(code).items() if n.startswith(below)}
             now = time.monotonic()
             changed = [
                 name
@@ -89,7 +109,10 @@ class Mirror:
                 if self._put.get(name) != version and (all_of_it or self._is_due(name, now))
             ]
             late = [name for name in changed if last and name.startswith(last)]
+            self._modes_due |= any(self._is_code(name) for name in changed)
             self._put_all([name for name in changed if name not in late])
+            if self._modes_due:
+                self._put_modes()
             self._put_all(late)
 
     def delete(self, *names: str) -> None:
@@ -136,13 +159,14 @@ class Mirror:
                 for name, version in there.items()
                 if not self._skips(name) and (over or name not in self._mine)
             }
-            self._bring_all(
-                [
-                    name
-                    for name, version in there.items()
-                    if self._brought.get(name) != version or not (self.folder / name).exists()
-                ]
-            )
+            wanted = [
+                name
+                for name, version in there.items()
+                if self._brought.get(name) != version or not (self.folder / name).exists()
+            ]
+            if any(self._is_code(name) for name in wanted):
+                self._bring_modes()
+            self._bring_all(wanted)
             self._brought.update(there)
             if over:
                 self._mine.clear()
@@ -162,20 +186,51 @@ class Mirror:
             self._brought.pop(name, None)
             self._put.pop(name, None)
 
-    def _look(self) -> dict[str, Version]:
+    def _look(self, code: bool = True) -> dict[str, Version]:
         """Give the files that are here."""
         found: dict[str, Version] = {}
-        for place, _, names in os.walk(self.folder):
+        for place, folders, names in os.walk(self.folder):
+            within = Path(place).relative_to(self.folder)
+            if not code:
+                folders[:] = [each for each in folders if (within / each).as_posix() != self._code]
             for each in names:
-                name = Path(place, each).relative_to(self.folder).as_posix()
+                name = (within / each).as_posix()
                 if not self._skips(name):
                     with suppress(FileNotFoundError):
-                        stat = Path(place, each).stat()
-                        found[name] = stat.st_size, stat.st_mtime_ns
+                        now = Path(place, each).stat()
+                        found[name] = now.st_size, now.st_mtime_ns
         return found
 
+    def _is_code(self, name: str) -> bool:
+        return self._code is not None and _is_below(name, (self._code,) if self._code else ())
+
+    def _put_modes(self) -> None:
+        """Put what objects can't say of themselves, where there is such."""
+        executable, empty = [], []
+        for place, folders, names in os.walk(self.folder / (self._code or "")):
+            within = Path(place).relative_to(self.folder)
+            if not folders and not names:
+                empty.append(within.as_posix())
+            for each in names:
+                with suppress(FileNotFoundError):
+                    if Path(place, each).stat().st_mode & stat.S_IXUSR:
+                        executable.append((within / each).as_posix())
+        modes = {"executable": executable, "empty_folders": empty}
+        if modes != self._modes and (executable or empty or self._modes):
+            self.remote.put(MODES, json.dumps(modes).encode())
+            self._modes = modes
+        self._modes_due = False
+
+    def _bring_modes(self) -> None:
+        """Read that, and make the folders that no object is in."""
+        with suppress(FileNotFoundError):
+            self._modes = json.loads(self.remote.read_whole(MODES))
+        for name in self._modes.get("empty_folders", ()):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+
     def _skips(self, name: str) -> bool:
-        return bool(TEMPORARY.fullmatch(name.rpartition("/")[2])) or self._leave_out(name)
+        temporary = TEMPORARY.fullmatch(name.rpartition("/")[2]) is not None
+        return temporary or name == MODES or self._leave_out(name)
 
     def _is_due(self, name: str, now: float) -> bool:
         size = self._put.get(name, (0, 0))[0]
@@ -198,9 +253,9 @@ class Mirror:
         except FileNotFoundError:  # removed meanwhile
             return
         with file:
-            stat = os.fstat(file.fileno())
-            self.remote.put_file(name, file, stat.st_size)
-        self._put[name] = stat.st_size, stat.st_mtime_ns
+            now = os.fstat(file.fileno())
+            self.remote.put_file(name, file, now.st_size)
+        self._put[name] = now.st_size, now.st_mtime_ns
         self._put_at[name] = time.monotonic()
         self._mine.add(name)
 
@@ -216,11 +271,12 @@ class Mirror:
             data = self.remote.read_whole(name)
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(path, data, mode=0o600)
-                stat = path.stat()
+                executable = name in self._modes.get("executable", ())
+                write_whole(path, data, mode=0o700 if executable else 0o600)
+                now = path.stat()
             except OSError as error:
                 raise StorageError(f"can't write {path}: {error}") from error
-            self._put[name] = stat.st_size, stat.st_mtime_ns
+            self._put[name] = now.st_size, now.st_mtime_ns
 
 
 def _is_below(name: str, places: tuple[str, ...]) -> bool:
@@ -253,7 +309,7 @@ def bring_whole(folder: UrlFolder, target: Path) -> None:
         if names == [""]:
             aside.write_bytes(folder.read_whole(""))
         else:
-            Mirror(aside, folder).bring(over=True)
+            Mirror(aside, folder, code="").bring(over=True)
         with suppress(FileExistsError):
             aside.rename(target)
     except OSError as error:

@@ -7,10 +7,12 @@ import re
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
-from daskrun.storage.durable import pwrite_all, sync_data
+from daskrun.storage.durable import sync_data
+from daskrun.storage.remedy import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import IO
 
     from daskrun.storage.url_folder import UrlFolder
 
@@ -28,7 +30,8 @@ class Segments:
     A segment's name is the place of its first byte, and it is created exclusively: a driver whose
     run has been taken over meets the other's segment, and so can't commit any more. What is put is
     never changed, but for small segments that are joined: the first of them is replaced by all,
-    then the others go. A reader passes over what it has, so it may come in between.
+    then the others go. A reader passes over what it has, and lists again where one is gone, so it
+    may come in between.
 
     Parameters
     ----------
@@ -80,26 +83,9 @@ class Segments:
         if len(self._small) >= MANY:
             self._join()
 
-    def cut(self, end: int, known: int) -> None:
-        """Remove what is behind a byte: a journal is continued from its last whole record.
-
-        Parameters
-        ----------
-        known
-            Bytes that were brought. What begins behind them was put since, by a driver that has
-            been taken over and doesn't know it yet.
-
-        Raises
-        ------
-        StorageError
-            There is such, or the store fails.
-        """
+    def cut(self, end: int) -> None:
+        """Remove what is behind a byte: a journal is continued from its last whole record."""
         sizes = self._sizes()
-        if any(start >= known for start in sizes):
-            raise StorageError(
-                f"the journal {self._folder.shown(FOLDER)} is still written by the process that "
-                "drove the run before. Nothing is lost: resume it again."
-            )
         later = [start for start in sizes if start >= end]
         self._folder.delete([_name(start) for start in sorted(later, reverse=True)])
         for start, size in sizes.items():
@@ -114,26 +100,55 @@ class Segments:
         StorageError
             One is missing in between, or the store fails.
         """
-        sizes = self._sizes()
-        if not sizes:
+        if not self._sizes():
             return False
-        at = 0
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        aside = path.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
         try:
-            for start, size in sizes.items():
-                if start + size <= at:
-                    continue
-                if start > at:
-                    raise StorageError(
-                        f"the journal {self._folder.shown(FOLDER)} lacks bytes {at:,} to {start:,}"
-                    )
-                (data,) = self._folder.read([(_name(start), at - start, size)])
-                pwrite_all(descriptor, data, at)
-                at = start + size
-            sync_data(descriptor)
-        finally:
-            os.close(descriptor)
+            with aside.open("wb") as file:
+                while self._read_on(file):
+                    pass
+                file.flush()
+                sync_data(file.fileno())
+            aside.replace(path)
+        except BaseException as error:
+            aside.unlink(missing_ok=True)
+            if isinstance(error, OSError) and not isinstance(error, StorageError):
+                raise StorageError(explained(f"can't write the journal {path}", error)) from error
+            raise
         return True
+
+    def take_over(self, path: Path, record: bytes) -> bool:
+        """Do as :meth:`bring`, and put a record behind all so that no other process can go on.
+
+        Who has written the journal until now, and may only have been stopped, meets the record
+        where its own next one would begin.
+        """
+        while self.bring(path):
+            end = path.stat().st_size
+            try:
+                self._folder.create(_name(end), record)
+            except FileExistsError:  # it has put one more meanwhile
+                continue
+            with path.open("ab") as file:
+                file.write(record)
+            return True
+        return False
+
+    def _read_on(self, file: IO[bytes]) -> bool:
+        """Append what comes next; tell whether to do it again: a segment was joined meanwhile."""
+        for start, size in self._sizes().items():
+            at = file.tell()
+            if start + size <= at:
+                continue
+            if start > at:
+                raise StorageError(
+                    f"the journal {self._folder.shown(FOLDER)} lacks bytes {at:,} to {start:,}"
+                )
+            try:
+                file.write(self._folder.read_whole(_name(start))[at - start :])
+            except FileNotFoundError:
+                return True
+        return False
 
     def _join(self) -> None:
         """Make one segment of the small ones."""

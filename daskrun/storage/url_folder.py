@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from daskrun.errors import StorageError
 from daskrun.storage.patience import explained, harmless, patiently
 from daskrun.storage.publication import Publication, Staged
+from daskrun.storage.times import time_of
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
@@ -147,6 +148,14 @@ class UrlFolder:
     def versions(self, below: str = "") -> dict[str, str]:
         """List as :meth:`names` does, with texts that change when an object is put again."""
         return {name: _version(each) for name, each in self._listed(below).items()}
+
+    def last_change(self, below: str) -> float:
+        """Give when the newest object of a folder in it was put, in seconds since the epoch.
+
+        0 where there is none, or the store doesn't tell.
+        """
+        times = (time_of(each) for each in self._listed(below).values())
+        return max(0.0, max(times, default=0) / 1e9)
 
     def folders(self, below: str) -> list[str]:
         """Give the names of the folders in one of the folder, sorted; not of what is in them."""

@@ -21,6 +21,8 @@ INTERVAL = 5.0
 """Seconds between two times that what was written meanwhile is put."""
 PATIENCE = 0.5
 """Seconds in which a run's end is waited for that its driver has told already."""
+CLOSING = 60.0
+"""Seconds in which a store that fails at a run's end is asked again; on top of its own patience."""
 CANCEL = "cancel.json"
 ASIDE = frozenset({"journal", "lease", "driver.lock", "inputs", "side_inputs", CANCEL})
 """What of a run's folder has ways of its own: dataframes are written there, not here."""
@@ -46,7 +48,8 @@ class Hold:
     def __init__(self, mirror: Mirror) -> None:
         self.lease = Lease(mirror.remote)
         self._mirrors = {mirror.folder.name: mirror}
-        self._lock = threading.RLock()
+        self._lock = threading.Condition()
+        """Also waited on, so that others can look while this process waits for the lease."""
         self._over: threading.Event | None = None
         self._released = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -74,7 +77,7 @@ class Hold:
         self._await_end()
         with self._lock:
             before = self.lease.number
-            self.lease.acquire()
+            self.lease.acquire(self._lock.wait)
             self._over, self._released = threading.Event(), threading.Event()
             # Two: a slow put must not let the lease grow old.
             self._threads = [
@@ -119,21 +122,14 @@ class Hold:
                 return
             over.set()
             self._closing = True
-        self._threads[0].join()
+        deadline = time.monotonic() + CLOSING
         try:
-            if self.held:
-                self.check()
-                for mirror in list(self._mirrors.values()):
-                    mirror.put("states/")
-        except (DaskrunError, OSError) as error:
-            logger.warning("not all of a run's folder could be put: %s", error)
-        self._released.set()
-        self._threads[1].join()
-        try:
-            self.lease.release()
-        except (DaskrunError, OSError) as error:
-            logger.warning("a run's lease could not be released, and ends by itself: %s", error)
+            self._threads[0].join()
+            self._end(self._put_all, deadline, "not all of a run's folder could be put")
+            self._end(self._release, deadline, "a run's lease could not be released, and grows old")
         finally:
+            self._released.set()
+            self._threads[1].join()
             self.lease.held = self._closing = False
 
     def __enter__(self) -> Self:
@@ -149,8 +145,8 @@ class Hold:
 
     def _await_end(self) -> None:
         """Wait for the end of a hold of this process that is being closed, or is about to be."""
-        deadline = time.monotonic() + PATIENCE
-        while self.held and (self._closing or time.monotonic() < deadline):
+        began = time.monotonic()
+        while self.held and time.monotonic() < began + (CLOSING if self._closing else PATIENCE):
             time.sleep(PATIENCE / 50)
         if self.held:
             raise StorageError(
@@ -176,11 +172,32 @@ class Hold:
         """Put what was written, until the run is over or lost."""
         while not over.wait(INTERVAL) and self.held:
             try:
-                self.check()
-                for mirror in list(self._mirrors.values()):
-                    mirror.put("states/", all_of_it=False)
+                self._put_all(all_of_it=False)
             except (DaskrunError, OSError) as error:
                 self._tell(error)
+
+    def _put_all(self, *, all_of_it: bool = True) -> None:
+        self.check()
+        for mirror in list(self._mirrors.values()):
+            mirror.put("states/", all_of_it=all_of_it, code=False)  # the code never changes
+
+    def _release(self) -> None:
+        with self._lock:
+            self.lease.release()
+
+    def _end(self, what: Callable[[], object], deadline: float, trouble: str) -> None:
+        """Do what a hold ends with, again while the store fails; the lease is renewed meanwhile."""
+        while self.held:
+            try:
+                what()
+            except (DaskrunError, OSError) as error:
+                if not self.held or time.monotonic() > deadline:
+                    logger.warning("%s: %s", trouble, error)
+                    return
+                self._tell(error)
+                time.sleep(INTERVAL)
+            else:
+                return
 
     def _tell(self, error: Exception) -> None:
         """Say what can't be done, once for each thing."""

@@ -127,7 +127,7 @@ class OldRun:
             folders = [folder for folder in self._folders if folder.is_run]
             with ExitStack() as stack:
                 for folder in reversed(folders):  # the whole run's first, as who resumes it does
-                    stack.enter_context(folder.drive())
+                    stack.enter_context(folder.lock())
                 if folders and self._states() != self._seen:
                     raise StorageError("it has gone on since it was looked at. Look again.")
                 free()

@@ -21,6 +21,8 @@ STORY = "run.json"
 REPORT = "report.json"
 JOURNAL = "journal"
 STATES = "states"
+SNAPSHOT = "snapshot"
+"""The code, as it was at submit."""
 ALIVE = "driver.lock"
 """Locked while a process drives the run."""
 REUSE = "reuse.json"
@@ -232,7 +234,11 @@ class RunFolder:
         (self.path / CANCEL).unlink(missing_ok=True)
 
     def drive(self) -> Held:
-        """Take the lock that says that this process drives the run."""
+        """Take the lock that says that this process drives the run, and have all of it here."""
+        return self.lock()
+
+    def lock(self) -> Held:
+        """Take that lock, and have no more than its states here."""
         from daskrun.storage.lock import RunLock  # needs fcntl, which Windows lacks
 
         lock = RunLock(self.path / ALIVE)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.storage.journal import encoded
+from daskrun.storage.lease import FOLDER as LEASE
 from daskrun.storage.metrics import FOLDER as METRICS
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
@@ -93,8 +96,9 @@ class UrlRun(RunFolder):
         return sum(self._mirror.remote.sizes().values())
 
     def last_change(self) -> float:
-        """Give when it entered its last state."""
-        return float(self.last_state()["time"])
+        """Give when something was last noted of the run, in seconds since the epoch."""
+        times = (self._mirror.remote.last_change(name) for name in (JOURNAL, LEASE))
+        return max(float(self.last_state()["time"]), *times)
 
     def drop(self, *names: str) -> None:
         """Remove files and folders of it, here and there."""
@@ -155,6 +159,8 @@ class UrlRun(RunFolder):
 
     def asked_to_cancel(self) -> str | None:
         """Give the reason for which the run is asked to end, None when it isn't."""
+        if not self._hold.held:
+            return "another process has taken the run over: this one had not renewed its lease"
         if time.monotonic() < self._next_look:
             return None
         self._next_look = time.monotonic() + CANCEL_LOOK
@@ -184,6 +190,23 @@ class UrlRun(RunFolder):
             raise
         return hold
 
+    def lock(self) -> Held:
+        """Take the lease, with no more than the states here."""
+        if self._whole_id != self.id and not self.sibling(self._whole_id).is_run:
+            self._whole = self.id  # that was removed, by who was killed before this one was
+        hold = self._hold
+        if self._whole_id != self.id:
+            hold.check()
+            self._mirror.bring(STATES, over=True)
+            return HeldWithTheWhole()
+        hold.acquire()
+        try:
+            self._mirror.bring(STATES, over=True)
+        except BaseException:
+            hold.close()
+            raise
+        return hold
+
     def is_driven(self) -> bool:
         """Tell whether a process, this one or another, drives the run now."""
         return self._hold.is_held()
@@ -196,7 +219,7 @@ class UrlRun(RunFolder):
         for each in (self, *(UrlRun(self._copy, n) for n in self.story().get("steps", ()))):
             if not is_here:
                 each._mirror.bring(over=True)
-            if not Segments(each._mirror.remote).bring(each.path / JOURNAL):
+            if not Segments(each._mirror.remote).take_over(each.path / JOURNAL, _taken_over()):
                 (each.path / JOURNAL).unlink(missing_ok=True)
             hold.add(each._mirror)
 
@@ -229,3 +252,8 @@ class UrlRun(RunFolder):
         if not self._whole:
             self._whole = str(self.story().get("pipeline_run", self.id))
         return self._whole
+
+
+def _taken_over() -> bytes:
+    """Give the record that keeps who drove a run before from going on with its journal."""
+    return encoded({"kind": "taken_over", "pid": os.getpid(), "host": os.uname().nodename})

@@ -202,7 +202,8 @@ def test_all_workers_gone_at_once_and_back(tmp_path: Path, cluster: Cluster) -> 
     act = go_on_after(tmp_path, Once(2, kill))
     run = run_rows(tmp_path, "files", act, target=cluster.address, node_count=2)
     check_all_rows(run)
-    assert len(run.watch.of(NodeLost)) == 2
+    # a third where a new node was given the worker that was killed second
+    assert {"node000", "node001"} <= {event.node for event in run.watch.of(NodeLost)}
 
 
 def test_a_restart_of_the_cluster_by_somebody_else(tmp_path: Path, cluster: Cluster) -> None:

@@ -1,10 +1,13 @@
 """Runs of a workspace behind a URL, seen and gone on with by other processes and machines."""
 
+import functools
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +37,8 @@ from daskrun import (
     Workspace,
 )
 from daskrun.engine.checkpoints import KILL_AT
+from daskrun.engine.history import History
+from daskrun.errors import StorageError
 from daskrun.script.leftovers import base_folder, clear_leftovers
 from daskrun.storage import lease as lease_file
 from daskrun.testing import account
@@ -74,6 +79,13 @@ step = ParallelRunStep("score", config, [files], PipelineData("scores"), allow_r
 run = Experiment(ws, "trial").submit(Pipeline(ws, [step]))
 print(run.id, flush=True)
 run.wait_for_completion()
+"""
+CALLS_A_TOOL = """
+import pathlib, subprocess
+
+def run(mini_batch):
+    tool = pathlib.Path(__file__).with_name("tool.sh")
+    return subprocess.run([tool], check=True, capture_output=True, text=True).stdout.split()
 """
 NAMES = [f"{number}.txt" for number in range(10)]
 EXPECTED = "".join(f"{name}: heavy\n" for name in NAMES)
@@ -311,6 +323,88 @@ def test_a_driver_that_was_taken_over_commits_nothing_more(work, monkeypatch):
     assert "Failed" not in states
 
 
+@pytest.mark.parametrize("what_it_does", ["commits", "waits"])
+def test_a_driver_that_wakes_up_while_the_next_one_begins(work, monkeypatch, what_it_does):
+    """The next one has brought the journal, and not written anything yet."""
+    gate = work.path / "gate"
+    gate.touch()
+    process = driver(work, target="")
+    run_id = process.stdout.readline().strip()
+    wait_for(lambda: (work.path / "calls").exists(), 30)
+    process.send_signal(signal.SIGSTOP)
+    begin = History.open
+
+    def begin_late(self):
+        if what_it_does == "commits":
+            gate.unlink()
+        process.send_signal(signal.SIGCONT)
+        process.wait(60)
+        gate.unlink(missing_ok=True)
+        return begin(self)
+
+    monkeypatch.setattr(History, "open", begin_late)
+    monkeypatch.setattr(lease_file, "_machine", lambda: "another")
+    monkeypatch.setattr(lease_file, "OLD", 0.5)
+    monkeypatch.setattr(lease_file, "LOOK", 0.1)
+    run = work.ws.get_run(run_id)
+    assert run.resume().wait_for_completion() == "Completed"
+    assert process.returncode == 1
+    assert output_of(run) == EXPECTED
+    account(run).check()
+    states = [each["status"] for each in work.ws.get_run(run_id).get_details()["states"]]
+    assert states == ["NotStarted", "Running", "Running", "Completed"]
+
+
+def test_a_state_that_the_store_refuses_at_the_end_is_put_all_the_same(work):
+    (work.path / "gate").touch()
+    run = work.submit(compute_target=None)
+    wait_for(lambda: (work.path / "calls").exists(), 30)
+    work.bucket.fail("PUT", "/states/", count=4, status=403)
+    (work.path / "gate").unlink()
+    assert run.wait_for_completion() == "Completed"
+    keys = work.bucket.keys()
+    states = [key for key in keys if f"{run.id}/states/" in key]
+    assert len(states) == 2
+    wait_for(lambda: not run._state.folder.is_driven(), 30)
+    assert other(work, f"print(ws.get_run({run.id!r}).get_status())") == "Completed"
+    assert not run._state.folder._hold.lease.held
+
+
+def test_what_a_store_says_when_a_step_begins_is_told(work, monkeypatch):
+    def refused(*_):
+        raise StorageError("s3://there can't be reached")
+
+    monkeypatch.setattr("daskrun.workspace.url_run.UrlRun.forget_report", refused)
+    run = work.submit()
+    with pytest.raises(RunFailedError, match="s3://there can't be reached"):
+        run.wait_for_completion()
+    assert "daskrun itself" not in run.sentence
+
+
+def test_a_url_with_a_secret_is_not_kept(work, request):
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    (work.path / "gate").touch()
+    handler = functools.partial(Quiet, directory=work.path / "files")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    request.addfinalizer(server.server_close)
+    request.addfinalizer(server.shutdown)
+    threading.Thread(target=server.serve_forever).start()
+    url = f"http://127.0.0.1:{server.server_port}/0.txt?token=hush-hush"
+    files = DatasetConsumptionConfig("files", Dataset.File.from_files(url))
+    run = work.submit(work.make_step(inputs=[files], compute_target=None))
+    wait_for(lambda: (work.path / "calls").exists(), 30)
+    keys = work.bucket.keys()
+    assert [key for key in keys if key.endswith("resume.json")]
+    assert [key for key in keys if b"hush-hush" in work.bucket.get(key)] == []
+    run.cancel()
+    assert run.wait_for_completion(raise_on_error=False) == "Canceled"
+    with pytest.raises(ResumeError, match=r"a password or query.*EnvironmentVariable\('NAME'\)"):
+        run.resume()
+
+
 def test_a_store_that_fails_ends_the_run_which_can_go_on(work):
     (work.path / "gate").touch()
     run = work.submit(compute_target=None)
@@ -345,6 +439,12 @@ def test_nodes_on_other_machines_work_in_copies(work, forks):
         assert seen.count("seen") == 10
         assert str(moved) not in str(sorted(logs))
         wait_for(lambda: not [n for n in left_behind() if run.id in n and "process" not in n], 10)
+        (work.path / "code/tool.sh").write_text("#!/bin/sh\necho tool")
+        (work.path / "code/tool.sh").chmod(0o755)
+        (work.path / "code/call.py").write_text(CALLS_A_TOOL)
+        run = work.submit(entry_script="call.py", compute_target=target, node_count=2)
+        run.wait_for_completion()
+        assert output_of(run) == "tool\n" * 10
     finally:
         cluster.close()
 
@@ -485,6 +585,32 @@ def test_a_script_that_fails_leaves_nothing_on_this_machine(work):
     process.communicate(timeout=60)
     assert process.returncode == 1
     assert [name for name in left_behind() if str(process.pid) in name] == []
+
+
+def test_what_is_left_of_a_run_that_somebody_died_removing(work):
+    run = work.submit()
+    run.wait_for_completion()
+    wait_for(lambda: not run._state.folder.is_driven())
+    run._state.folder.remove()  # the steps' come after
+    working_copy.remove_copies()
+    ws = Workspace(work.ws.location)
+    assert not ws.clean(older_than_days=1, runs=True)  # now is when it was last written to
+    found = ws.clean(older_than_days=0, runs=True)
+    assert [each.what for each in found] == ["run folder"]
+    assert not found.remove().kept
+    assert not [key for key in sorted(work.bucket.keys()) if "/runs/" in key]
+
+
+def test_a_run_that_is_being_committed_to_is_not_old(work):
+    killed(work, "journalled:1")
+    keys = work.bucket.keys()
+    for key in [key for key in keys if "/states/" in key]:
+        state = json.loads(work.bucket.get(key))
+        work.bucket.put(key, json.dumps({**state, "time": 1.0}).encode())
+    working_copy.remove_copies()
+    ws = Workspace(work.ws.location)
+    kinds = [{each.what for each in ws.clean(days, runs=True)} for days in (1, 0)]
+    assert ["run folder" in found for found in kinds] == [False, True]
 
 
 def test_cleaning(work, caplog):

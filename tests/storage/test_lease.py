@@ -131,6 +131,27 @@ def test_a_clock_that_is_wrong_by_minutes_takes_nothing(folder, elsewhere, monke
     assert not Lease(folder).is_held()
 
 
+def test_a_number_that_others_have_had_and_left_meanwhile_is_no_lease(folder, monkeypatch):
+    create, others = type(folder).create, []
+
+    def meanwhile(self, name, data):
+        if not others:  # both come and go after the look, and number 1 is removed
+            others.extend([Lease(folder), Lease(folder)])
+            for other in others:
+                other.acquire()
+                other.release()
+            others[1].acquire()
+        create(self, name, data)
+
+    monkeypatch.setattr(type(folder), "create", meanwhile)
+    late = Lease(folder)
+    with pytest.raises(StorageError, match=r"was taken by process \d+ on .* just now"):
+        late.acquire()
+    assert not late.held
+    assert others[1].held
+    others[1].check()
+
+
 def test_old_numbers_go(folder, bucket):
     for _ in range(3):
         lease = Lease(folder)

@@ -138,3 +138,40 @@ def test_hidden_files_are_files(here, remote, bucket):
     (here / ".hidden" / "x").write_text("x")
     Mirror(here, remote).put()
     assert {"run/.vocabulary", "run/.hidden/x"} < {*bucket.keys()}
+
+
+def test_of_code_it_is_kept_what_may_be_executed_and_which_folders_are_empty(
+    here, remote, bucket, tmp_path
+):
+    (here / "code/bin").mkdir(parents=True)
+    (here / "code/empty/deep").mkdir(parents=True)
+    (here / "code/bin/tool").write_text("#!/bin/sh")
+    (here / "code/bin/tool").chmod(0o755)
+    (here / "code/main.py").write_text("pass")
+    (here / "logs/a.txt").chmod(0o755)  # no code
+    bucket.fail("PUT", ".modes.json", count=1, status=403)
+    mirror = Mirror(here, remote, code="code")
+    with pytest.raises(StorageError, match="modes"):
+        mirror.put()
+    mirror.put(code=False)  # is put all the same: it was due
+    for copy, below in (("all", ()), ("some", ("code",))):
+        Mirror(tmp_path / copy, remote, code="code").bring(*below, over=True)
+        files = {path for path in (tmp_path / copy).rglob("*") if os.access(path, os.X_OK)}
+        assert {path.name for path in files if path.is_file()} == {"tool"}
+        assert (tmp_path / copy / "code/empty/deep").is_dir()
+        assert not list((tmp_path / copy).glob(".modes*"))
+    bring_whole(open_url_folder(f"{bucket.url}/run", bucket.options), tmp_path / "whole")
+    assert os.access(tmp_path / "whole/code/bin/tool", os.X_OK)
+
+
+def test_code_is_looked_at_where_that_is_asked_for(here, remote, bucket):
+    (here / "code").mkdir()
+    mirror = Mirror(here, remote, code="code")
+    mirror.put()
+    (here / "code/late.py").write_text("pass")
+    (here / "logs/b.txt").write_text("b")
+    before = len(puts(bucket))
+    mirror.put(code=False)
+    assert puts(bucket)[before:] == ["logs/b.txt"]
+    mirror.put()
+    assert puts(bucket)[before:] == ["logs/b.txt", "code/late.py"]

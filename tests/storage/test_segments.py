@@ -4,7 +4,7 @@ import pytest
 
 from daskrun.errors import StorageError
 from daskrun.storage import segments as segments_file
-from daskrun.storage.journal import Journal
+from daskrun.storage.journal import Journal, encoded
 from daskrun.storage.segments import Segments
 from daskrun.storage.url_folder import open_url_folder
 
@@ -116,19 +116,72 @@ def test_there_is_none(folder, tmp_path):
     assert not (tmp_path / "copy").exists()
 
 
-def test_what_the_driver_before_puts_while_the_next_one_begins_is_not_cut_off(folder, tmp_path):
+def test_the_next_driver_has_all_that_the_one_before_put_until_it_took_over(
+    folder, tmp_path, monkeypatch
+):
+    """The one before was only stopped: it goes on while the next one begins."""
     before = Journal(tmp_path / "journal", segments=Segments(folder))
     before.append({"n": 1})
     before.sync()
-    Segments(folder).bring(tmp_path / "copy")
-    before.append({"n": 2})
-    before.sync()
-    with pytest.raises(StorageError, match="still written by the process that drove the run"):
-        Journal.open(tmp_path / "copy", Segments(folder))
+    create, late = type(folder).create, []
+
+    def meanwhile(self, name, data):
+        if not late:
+            late.append(name)
+            before.append({"n": 2})
+            before.sync()
+        create(self, name, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(folder), "create", meanwhile)
+        assert Segments(folder).take_over(tmp_path / "copy", encoded({"kind": "mine now"}))
     before.append({"n": 3})
-    before.close()
+    with pytest.raises(StorageError, match="another process, which has taken the run over"):
+        before.sync()
+    after = Journal.open(tmp_path / "copy", Segments(folder))
+    after.append({"n": 4})
+    after.close()
     Segments(folder).bring(tmp_path / "again")
-    assert [each["n"] for each in Journal.read(tmp_path / "again")] == [1, 2, 3]
+    records = [{"n": 1}, {"n": 2}, {"kind": "mine now"}, {"n": 4}]
+    assert list(Journal.read(tmp_path / "again")) == records
+
+
+def test_where_there_is_none_nothing_is_taken_over(folder, tmp_path, bucket):
+    assert not Segments(folder).take_over(tmp_path / "copy", b"mine now")
+    assert bucket.keys() == []
+
+
+def test_segments_that_are_joined_while_they_are_read(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(segments_file, "MANY", 4)
+    journal = Journal(tmp_path / "journal", segments=Segments(folder))
+    for number in range(3):
+        journal.append({"n": number})
+        journal.sync()
+    read, joined = type(folder).read_whole, []
+
+    def meanwhile(self, name):
+        if not joined and not name.endswith("0" * 15):
+            joined.append(name)
+            journal.append({"n": 3})
+            journal.sync()  # the fourth: the second is gone then
+        return read(self, name)
+
+    monkeypatch.setattr(type(folder), "read_whole", meanwhile)
+    (tmp_path / "copy").write_text("what was brought before")
+    Segments(folder).bring(tmp_path / "copy")
+    assert joined
+    assert [each["n"] for each in Journal.read(tmp_path / "copy")] == [0, 1, 2, 3]
+    journal.close()
+
+
+def test_a_journal_that_can_not_be_brought_leaves_the_one_that_is_here(folder, tmp_path, bucket):
+    written(folder, tmp_path / "journal", range(3))
+    folder.delete([bucket.keys()[1].removeprefix("runs/r1/")])
+    before = (tmp_path / "journal").read_bytes()
+    with pytest.raises(StorageError, match="lacks bytes"):
+        Segments(folder).bring(tmp_path / "journal")
+    assert (tmp_path / "journal").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["journal"]
 
 
 def test_one_that_was_not_heard_is_joined_with_the_others(folder, tmp_path, monkeypatch):

@@ -1,0 +1,33 @@
+"""When an object behind a URL was written, as its file system tells it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_WORDS = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+
+
+def time_of(details: Mapping[str, Any]) -> int:
+    """Find when a file changed, in ns since the epoch: each file system has its own word for it.
+
+    Examples
+    --------
+    >>> time_of({"mtime": 1.5}), time_of({"updated": "1970-01-01T00:00:02Z"}), time_of({})
+    (1500000000, 2000000000, -1)
+    """
+    for word in _WORDS:
+        value = details.get(word)
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                continue
+        if isinstance(value, datetime):
+            value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+        if isinstance(value, (int, float)):
+            return int(value * 1_000_000_000)
+    return -1

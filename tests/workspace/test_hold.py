@@ -1,0 +1,71 @@
+"""That a process drives a run behind a URL."""
+
+import threading
+
+import pytest
+from running import wait_for
+
+from daskrun.errors import StorageError
+from daskrun.storage import lease as lease_file
+from daskrun.storage.lease import Lease
+from daskrun.storage.mirror import Mirror
+from daskrun.storage.url_folder import open_url_folder
+from daskrun.workspace import hold as hold_file
+from daskrun.workspace.hold import Hold
+
+
+@pytest.fixture
+def held(bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr(hold_file, "INTERVAL", 0.05)
+    (tmp_path / "run1").mkdir()
+    return Hold(Mirror(tmp_path / "run1", open_url_folder(f"{bucket.url}/run1", bucket.options)))
+
+
+def test_others_look_while_one_waits_for_the_lease_of_another_machine(held, monkeypatch):
+    Lease(held.lease.folder).acquire()
+    monkeypatch.setattr(lease_file, "_machine", lambda: "another")
+    monkeypatch.setattr(lease_file, "OLD", 1000.0)
+    monkeypatch.setattr(lease_file, "LOOK", 0.05)
+    looks = []
+    look = Lease._look
+    monkeypatch.setattr(Lease, "_look", lambda self: looks.append(self) or look(self))
+    waits = threading.Thread(target=held.acquire)
+    waits.start()
+    wait_for(lambda: len(looks) > 2)
+    for _ in range(3):
+        assert held.is_held()  # by the other
+        assert not held.held
+    monkeypatch.setattr(lease_file, "OLD", 0.0)
+    waits.join()
+    assert held.held
+    held.close()
+
+
+def test_a_store_that_fails_at_the_end_is_asked_again(held, bucket):
+    held.acquire()
+    (held._mirrors["run1"].folder / "report.json").write_text("{}")
+    bucket.fail("PUT", "/run1/report.json", count=3, status=403)
+    bucket.fail("PUT", "/run1/lease/", count=2, status=403)
+    held.close()
+    assert bucket.get("run1/report.json") == b"{}"
+    assert not held.held
+    assert not Lease(held.lease.folder).is_held()
+
+
+def test_a_store_that_fails_for_ever_is_given_up(held, bucket, monkeypatch, caplog):
+    monkeypatch.setattr(hold_file, "CLOSING", 0.2)
+    held.acquire()
+    bucket.fail("PUT", "/run1/lease/", count=1000, status=403)
+    held.close()
+    assert "a run's lease could not be released" in caplog.text
+    assert not held.held
+
+
+def test_one_that_is_being_closed_is_not_waited_for_without_end(held, monkeypatch):
+    monkeypatch.setattr(hold_file, "CLOSING", 0.2)
+    held.acquire()
+    held._closing = True  # as where the store takes minutes for what is put at the end
+    with pytest.raises(StorageError, match="is driven by this process already"):
+        held.acquire()
+    held._closing = False
+    held.close()
