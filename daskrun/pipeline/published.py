@@ -18,7 +18,8 @@ from daskrun.pipeline.pipeline import Pipeline
 from daskrun.pipeline.snapshot import Snapshot
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.private import ABANDONED
-from daskrun.workspace.workspace import PIPELINES, workspace_problems
+from daskrun.workspace.site import PIPELINES
+from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
     import builtins

@@ -149,13 +149,12 @@ class UrlFolder:
         """List as :meth:`names` does, with texts that change when an object is put again."""
         return {name: _version(each) for name, each in self._listed(below).items()}
 
-    def last_change(self, below: str) -> float:
-        """Give when the newest object of a folder in it was put, in seconds since the epoch.
+    def times(self, below: str = "") -> dict[str, float]:
+        """List as :meth:`names` does, with when each was put, in seconds since the epoch.
 
-        0 where there is none, or the store doesn't tell.
+        0 where the store doesn't tell.
         """
-        times = (time_of(each) for each in self._listed(below).values())
-        return max(0.0, max(times, default=0) / 1e9)
+        return {name: max(0, time_of(each)) / 1e9 for name, each in self._listed(below).items()}
 
     def folders(self, below: str) -> list[str]:
         """Give the names of the folders in one of the folder, sorted; not of what is in them."""

@@ -136,6 +136,7 @@ def find(workspace: Workspace, older_than_days: float, runs: bool) -> Found:
     site = workspace.site
     if isinstance(site, UrlSite):
         items += _of_nobody(left_over.half_put(site.copy, now), now)
+        items += _of_nobody(left_over.never_registered(site.copy, site.records, now), now)
     else:
         items += _of_nobody(left_over.half_made(site.folder, now), now)
     return Found(tuple(items), tuple(troubles))

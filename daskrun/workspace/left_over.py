@@ -13,14 +13,18 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.script import leftovers
+from daskrun.workspace.model_files import ABANDONED
+from daskrun.workspace.model_files import FOLDER as MODEL_FILES
+from daskrun.workspace.models_used import KIND as MODELS
 from daskrun.workspace.run_folder import STORY, RunFolder, size_of
-from daskrun.workspace.site import RUNS
+from daskrun.workspace.site import PIPELINES, RUNS
 from daskrun.workspace.working_copy import NAME as COPY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from daskrun.storage.records import Records
     from daskrun.storage.url_folder import UrlFolder
     from daskrun.workspace.working_copy import WorkingCopy
 
@@ -85,6 +89,30 @@ def half_put(copy: WorkingCopy, now: float) -> list[Thing]:
             size = sum(remote.sizes().values())
             free = partial(_delete_run, remote)
             found.append(Thing("half-made run", run_id, remote.shown(), size, last, free))
+    return found
+
+
+def never_registered(copy: WorkingCopy, records: Records, now: float) -> list[Thing]:
+    """Give the files behind a URL of models and pipelines whose process was killed before the end.
+
+    In a folder the next one that registers removes them; to look for them here takes longer.
+    """
+    last: dict[str, float] = {}
+    for kind, parts in ((MODEL_FILES, 2), (PIPELINES, 1)):
+        for name, time_put in copy.remote.times(kind).items():
+            place = "/".join([kind, *name.split("/")[:parts]])
+            last[place] = max(time_put, last.get(place, 0.0))
+    # Asked after they were listed: what was registered meanwhile is among these.
+    models = records.values_of(MODELS, records.names(MODELS), "path") if last else []
+    known = {path.rpartition("/")[0] for path in models}
+    known.update(f"{PIPELINES}/{name}" for name in (records.names(PIPELINES) if last else ()))
+    found = []
+    for place, since in last.items():
+        if place not in known and now - since > ABANDONED:
+            remote = copy.below(place)
+            free = partial(copy.discard, place)
+            size = sum(remote.sizes().values())
+            found.append(Thing("never registered", "", remote.shown(), size, since, free))
     return found
 
 

@@ -19,7 +19,7 @@ from daskrun.script import context
 from daskrun.storage.mirror import bring_whole
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.storage.urls import is_url
-from daskrun.workspace.model_files import copy_in, copy_out, sweep
+from daskrun.workspace.model_files import FOLDER, copy_in, copy_out, sweep
 from daskrun.workspace.models_used import KIND, note_used
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from daskrun.core.tags import Wanted
     from daskrun.workspace.workspace import Workspace
 
-FILES = "models_files"
 ID = re.compile(r"(.+):([1-9][0-9]{0,17})", re.ASCII)
 
 
@@ -131,7 +130,7 @@ class Model(OriginalClass):
             raise SettingsError("Model.register", problems)
         records = workspace.records
         records.numbers(KIND, model_name)  # refuses a name that can't be one, before any copying
-        folder = workspace.folder / FILES / model_name
+        folder = workspace.folder / FOLDER / model_name
         sweep(folder, lambda: _folders(records.values_of(KIND, [model_name], "path")))
         stored, digest = copy_in(source, folder, workspace.folder)
         value: dict[str, Any] = {

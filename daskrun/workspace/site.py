@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from daskrun.storage.private import Private
 
 RUNS = "runs"
+PIPELINES = "pipelines"
+"""Kind of the records of published pipelines, and the folder of their code."""
 
 
 class Site(Protocol):

@@ -97,8 +97,10 @@ class UrlRun(RunFolder):
 
     def last_change(self) -> float:
         """Give when something was last noted of the run, in seconds since the epoch."""
-        times = (self._mirror.remote.last_change(name) for name in (JOURNAL, LEASE))
-        return max(float(self.last_state()["time"]), *times)
+        found = [float(self.last_state()["time"])]
+        for name in (JOURNAL, LEASE):
+            found += self._mirror.remote.times(name).values()
+        return max(found)
 
     def drop(self, *names: str) -> None:
         """Remove files and folders of it, here and there."""

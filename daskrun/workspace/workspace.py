@@ -21,7 +21,7 @@ from daskrun.errors import (
 from daskrun.storage.urls import is_url, shown_url
 from daskrun.workspace import place, url_site
 from daskrun.workspace.place import CONFIG, FOLDER
-from daskrun.workspace.site import RUNS, FolderSite
+from daskrun.workspace.site import PIPELINES, RUNS, FolderSite
 
 if TYPE_CHECKING:
     import os
@@ -42,8 +42,6 @@ Thing = TypeVar("Thing")
 DATASTORE = "datastore"
 DEFAULT_DATASTORE = "workspaceblobstore"
 """Name of the datastore every workspace has: its own folder ``datastore``. The original's name."""
-PIPELINES = "pipelines"
-"""Kind of the records of published pipelines."""
 EXPERIMENT = "daskrun.pipeline.experiment"
 """Where :class:`Experiment` is: a floor above this one, so it is loaded by name when asked for."""
 

@@ -613,6 +613,19 @@ def test_a_run_that_is_being_committed_to_is_not_old(work):
     assert ["run folder" in found for found in kinds] == [False, True]
 
 
+def test_files_that_were_never_registered_are_cleaned(work, monkeypatch):
+    monkeypatch.setattr("daskrun.workspace.left_over.ABANDONED", -1)  # what was put just now, too
+    kept = Pipeline(work.ws, [work.make_step()]).publish("nightly")
+    before = work.bucket.keys()
+    work.bucket.put("team/.daskrun/models_files/weights/17-ab/weights.txt", b"light")
+    work.bucket.put("team/.daskrun/pipelines/0123/code/0/score.py", b"pass")
+    found = work.ws.clean()
+    assert [each.what for each in found] == ["never registered"] * 2
+    assert not found.remove().kept
+    assert work.bucket.keys() == before
+    assert PublishedPipeline.get(work.ws, kept.id).name == "nightly"
+
+
 def test_cleaning(work, caplog):
     run_id = killed(work, "journalled:1")
     run = work.ws.get_run(run_id)
