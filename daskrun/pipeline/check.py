@@ -98,8 +98,9 @@ def check_parallel_step(
         found += error.problems
     try:
         config = step.parallel_run_config
-        count = resolve_value(config.node_count, given)
-        target, notes = find_target(config.compute_target, count, workspace)
+        counts = (config.node_count, config.process_count_per_node)
+        nodes, processes = (resolve_value(count, given) for count in counts)
+        target, notes = find_target(config.compute_target, nodes, workspace, processes)
     except (SettingsError, ComputeTargetException) as error:
         found += error.problems if isinstance(error, SettingsError) else [str(error)]
     if step.output is not None:

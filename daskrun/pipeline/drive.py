@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.recipe import Recipe
-    from daskrun.workspace.run_folder import Held, RunFolder
+    from daskrun.storage.held import Held
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")

@@ -26,7 +26,8 @@ from daskrun.workspace.compute import ComputeTarget
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from daskrun.workspace.run_folder import Held, RunFolder
+    from daskrun.storage.held import Held
+    from daskrun.workspace.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")
@@ -173,7 +174,9 @@ def _changed(
     settings = replace(settings, **{name: given[name] for name in given if name in CHANGEABLE})
     wanted = recipe.target if compute_target is None else compute_target
     try:
-        target, _ = find_target(wanted, settings.node_count, workspace)
+        target, _ = find_target(
+            wanted, settings.node_count, workspace, settings.process_count_per_node
+        )
     except SettingsError as error:
         raise SettingsError(SUBJECT, error.problems) from None
     except ComputeTargetException as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from typing import TYPE_CHECKING
 
 from daskrun.engine.target import INLINE
@@ -30,8 +32,15 @@ NOT_INLINE = (
 """Settings of nodes and script processes; inline there are none."""
 
 
+PROCESSES_A_CORE = 32
+"""Script processes on this machine for each of its cores, also of scripts that only wait."""
+
+
 def find_target(
-    target: ComputeTarget | str | None, node_count: object, workspace: Workspace
+    target: ComputeTarget | str | None,
+    node_count: object,
+    workspace: Workspace,
+    process_count: object = None,
 ) -> tuple[object, list[str]]:
     """Give what the engine runs on, and what there is to say of it.
 
@@ -43,14 +52,18 @@ def find_target(
         How many nodes of it are asked for.
     workspace
         Where targets are looked for by name.
+    process_count
+        Script processes on each node, if that is said.
 
     Raises
     ------
     ComputeTargetException
         There is none of that name, or another process knows it alone.
     SettingsError
-        It has fewer nodes.
+        It has fewer nodes, or this machine is asked for more processes than it can bear.
     """
+    if target is None:
+        _check_here(node_count, process_count)
     if target is None or target == INLINE:
         return target, []
     if isinstance(target, str):
@@ -65,7 +78,25 @@ def find_target(
             f"(max_nodes={most}). Write {most} or less."
         )
         raise SettingsError("submit", [problem])
+    if target.dask_target is None:
+        _check_here(node_count, process_count)
     return target.dask_target, target.notes
+
+
+def _check_here(node_count: object, process_count: object) -> None:
+    """Refuse a typing error that would fill this machine with processes."""
+    counts = [text for text in (str(node_count), str(process_count)) if text.isdecimal()]
+    cores = os.cpu_count() or 1
+    most, asked = cores * PROCESSES_A_CORE, math.prod(map(int, counts))
+    if asked > most:
+        said = f"node_count={node_count}"
+        if len(counts) > 1:
+            said += f" with process_count_per_node={process_count}"
+        problem = (
+            f"{said} are {asked:,} script processes on this machine, which has {cores} cores. "
+            f"Write {most} or less in all, or compute_target= a cluster."
+        )
+        raise SettingsError("submit", [problem])
 
 
 def _by_name(name: str, workspace: Workspace) -> ComputeTarget:

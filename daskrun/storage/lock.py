@@ -7,19 +7,19 @@ import fcntl
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from daskrun.errors import StorageError
+from daskrun.storage.held import Held
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 PATIENCE = 0.5
 """Seconds in which the lock is tried for: who looks whether it is held has it for that moment."""
 
 
-class RunLock:
+class RunLock(Held):
     """A lock that dies with its holder: ``flock`` on a file that says who holds it.
 
     The file stays when the lock is released: removing it would let two processes lock two files of
@@ -91,17 +91,9 @@ class RunLock:
         finally:
             os.close(descriptor)
 
-    def __enter__(self) -> RunLock:
+    def __enter__(self) -> Self:
         self.acquire()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _lock(descriptor: int) -> None:

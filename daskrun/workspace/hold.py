@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import DaskrunError, StorageError
+from daskrun.storage.held import Held
 from daskrun.storage.lease import RENEWED, Lease
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
     from daskrun.storage.mirror import Mirror
 
@@ -33,7 +33,7 @@ def left_out(name: str) -> bool:
     return name.partition("/")[0] in ASIDE
 
 
-class Hold:
+class Hold(Held):
     """The hold of this process on a pipeline's run, with the runs of its steps.
 
     While it is held, what is in the working copy is the newest there is, and goes to the URL every
@@ -132,17 +132,6 @@ class Hold:
             self._threads[1].join()
             self.lease.held = self._closing = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _await_end(self) -> None:
         """Wait for the end of a hold of this process that is being closed, or is about to be."""
         began = time.monotonic()
@@ -207,19 +196,8 @@ class Hold:
             logger.warning("%s.%s", str(error).rstrip("."), more)
 
 
-class HeldWithTheWhole:
+class HeldWithTheWhole(Held):
     """In place of a lock: who drives a pipeline's run drives those of its steps."""
 
     def close(self) -> None:
-        """Nothing is held."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
         """Nothing is held."""

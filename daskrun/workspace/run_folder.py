@@ -8,14 +8,14 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError
 from daskrun.storage.durable import write_whole
 from daskrun.storage.records import Records
 
 if TYPE_CHECKING:
-    from types import TracebackType
+    from daskrun.storage.held import Held
 
 STORY = "run.json"
 REPORT = "report.json"
@@ -29,24 +29,6 @@ REUSE = "reuse.json"
 """Of a step's run: whose output it uses, or why none."""
 CANCEL = "cancel.json"
 """There while another process wants the one that drives the run to end it."""
-
-
-class Held(Protocol):
-    """That this process drives a run, until it is closed; a context manager."""
-
-    def close(self) -> None:
-        """Let others drive it; may be called again."""
-
-    def __enter__(self) -> Self:
-        """Give itself."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close."""
 
 
 class RunFolder:

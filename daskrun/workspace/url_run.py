@@ -18,7 +18,7 @@ from daskrun.workspace.run_folder import CANCEL, REPORT, REUSE, STATES, STORY, R
 from daskrun.workspace.site import RUNS
 
 if TYPE_CHECKING:
-    from daskrun.workspace.run_folder import Held
+    from daskrun.storage.held import Held
     from daskrun.workspace.working_copy import WorkingCopy
 
 CANCEL_LOOK = 2.0

@@ -238,6 +238,24 @@ def test_node_count_is_bounded_by_the_target(work):
         work.submit(compute_target="cpu", node_count=3)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_this_machine_is_not_filled_with_processes(work, monkeypatch, named):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    plan = AmlCompute.provisioning_configuration("x", max_nodes=10**6)
+    target = ComputeTarget.create(work.ws, "cpu", plan) if named else None
+    said = (
+        r"node_count=10000 with process_count_per_node=8 are 80,000 script processes on this "
+        r"machine, which has 2 cores\. Write 64 or less in all"
+    )
+    with pytest.raises(SettingsError, match=said):
+        work.submit(compute_target=target, node_count=10_000, process_count_per_node=8)
+    with pytest.raises(SettingsError, match="node_count=65 are 65 script processes"):
+        work.submit(compute_target=target, node_count=65)
+    run = work.submit(compute_target=target, process_count_per_node=64, node_count=1)
+    run.cancel()
+    run.wait_for_completion(raise_on_error=False)
+
+
 def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
     monkeypatch.setattr(experiment_file, "_said", set())
     environment = Environment("e")
