@@ -264,24 +264,26 @@ def test_one_step_fails_others_go_on_and_another_process_cleans_up(work):
     assert "no good" in seen["logs"]["bad/logs/job_error.txt"]
 
     (work.path / "gate").touch()
-    going_on = work.submit()
-    wait_for(lambda: "0.txt" in (work.path / "calls").read_text(), 30)
 
     def kept_of(which):
         keys = [key for key in sorted(work.bucket.keys()) if which.id in key]
         return {key for key in keys if "/runs/" in key or "/_daskrun/" in key}
 
-    others = kept_of(going_on)
-    assert [key for key in kept_of(run) if "/_daskrun/" in key]
-    code = (
-        "found = ws.clean(older_than_days=0, runs=True)\n"
-        "print(sorted({each.run for each in found if each.what in ('parts', 'run folder')}))\n"
-        "assert not found.remove().kept\n"
-    )
-    assert other(work, code) == str([run.id, f"{run.id}-bad"])
-    assert kept_of(run) == set()
-    assert others <= kept_of(going_on)
-    (work.path / "gate").unlink()
+    going_on = work.submit()
+    try:  # it must not wait there for ever
+        wait_for(lambda: "0.txt" in (work.path / "calls").read_text(), 30)
+        others = kept_of(going_on)
+        assert [key for key in kept_of(run) if "/_daskrun/" in key]
+        code = (
+            "found = ws.clean(older_than_days=0, runs=True)\n"
+            "print(sorted({each.run for each in found if each.what in ('parts', 'run folder')}))\n"
+            "assert not found.remove().kept\n"
+        )
+        assert other(work, code) == str([run.id, f"{run.id}-bad"])
+        assert kept_of(run) == set()
+        assert others <= kept_of(going_on)
+    finally:
+        (work.path / "gate").unlink()
     assert going_on.wait_for_completion() == "Completed"
     assert written(work, run, "good") == SIZES  # outputs stay
     assert [each.id for each in Experiment(work.ws, "trial").get_runs()] == [going_on.id]
