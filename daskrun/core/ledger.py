@@ -312,11 +312,15 @@ class Ledger:
         items_failed = tally.items - tally.items_succeeded
         over = None
         if 0 <= settings.error_threshold < items_failed:
-            over = f"{items_failed} items failed, error_threshold={settings.error_threshold} allows"
+            items = "item" if items_failed == 1 else "items"
+            over = (
+                f"{items_failed} {items} failed, error_threshold={settings.error_threshold} allows"
+            )
             over += f" {settings.error_threshold}"
         allowed = settings.allowed_failed_count
         if over is None and allowed is not None and 0 <= allowed < tally.failed:
-            over = f"{tally.failed} mini-batches failed, allowed_failed_count={allowed}"
+            batches = "mini-batch" if tally.failed == 1 else "mini-batches"
+            over = f"{tally.failed} {batches} failed, allowed_failed_count={allowed}"
             over += f" allows {allowed}"
         percent = settings.allowed_failed_percent
         if over is None and percent is not None and self._complete and self.remaining() == 0:

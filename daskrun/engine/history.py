@@ -126,6 +126,8 @@ class History:
         for each in with_outcomes:
             self._reach("written")
             self.note_later(self._recorder.record(each, digests_of(each.number)))
+        if with_outcomes:
+            self._request.before_commit()
         self.sync()
         for _ in with_outcomes:
             self._reach("journalled")

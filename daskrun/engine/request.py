@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from daskrun.core.minibatch import Plan
@@ -68,5 +69,8 @@ class StepRequest:
     """URL that ``run_folder`` is this process's copy of, ``""`` where it is kept there."""
     kept_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """What fsspec needs to open ``kept_at``; may hold secrets."""
+    before_commit: Callable[[], None] = lambda: None
+    """Called before what script processes have done is committed: what they left beside it, such as
+    metrics, is to be where it is kept by then."""
     nothing_new: str = ""
     """What the run says at its end where its plan has no mini-batch; ``""`` for the usual."""

@@ -9,6 +9,7 @@ import time
 import traceback
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,11 +95,13 @@ class StepToRun:
         request = made.request(
             self.folder, plan, self.target, resumed=self.resumed, retry_failed=self.retry_failed
         )
+        whole = self.folder.sibling(self.folder.story()["pipeline_run"])
         return replace(
             request,
             nothing_new=since.nothing_new(self.folder),
             kept_at=self.folder.url,
             kept_options=workspace.site.options,
+            before_commit=partial(_push_metrics, self.folder, whole),
             context={**request.context, "workspace_options": workspace.site.options},
         )
 
@@ -281,6 +284,7 @@ class PipelineDriver:
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
         keep_side_inputs(request.run_folder, step.recipe.side_inputs, request.side_inputs)
+        folder.push()  # before anything is committed: who goes on holds its data against these
         logs = LogWriter(folder.logs, request.plan, request.settings.run_max_try, way_on(folder))
         journal = folder.path / "journal"
         if request.resumed and journal.exists():
@@ -335,6 +339,12 @@ def _thread(target: object, run_id: str, *arguments: object) -> threading.Thread
     # Not a daemon: the process must not end under a run.
     name = f"daskrun-{run_id}"
     return threading.Thread(target=target, name=name, args=arguments, daemon=False)  # type: ignore[arg-type]
+
+
+def _push_metrics(*folders: RunFolder) -> None:
+    """Have what scripts have logged where it is kept; nodes elsewhere do it themselves."""
+    for folder in folders:
+        folder.push_metrics()
 
 
 def _forget(folder: RunFolder) -> None:

@@ -89,7 +89,7 @@ class Mirror:
         last
             Names that begin so are put when the others are.
         below
-            Only what is in this folder.
+            Only what is in this folder, the others are not looked at.
         all_of_it
             Whether also large files are put that were put a moment ago.
         code
@@ -101,7 +101,7 @@ class Mirror:
             The store fails; what could be put is.
         """
         with self._lock:
-            here = {n: each for n, each in self._look(code).items() if n.startswith(below)}
+            here = self._look(code, below)
             now = time.monotonic()
             changed = [
                 name
@@ -129,7 +129,7 @@ class Mirror:
                 for each in [each for each in self._put if _is_below(each, (name,))]:
                     del self._put[each]
 
-    def bring(self, *below: str, over: bool) -> None:
+    def bring(self, *below: str, over: bool, keep: str = "") -> None:
         """Have here what is there of some folders or files.
 
         Parameters
@@ -139,6 +139,8 @@ class Mirror:
         over
             Whether that goes over what was written here, which then is old: files that are not
             there are removed too.
+        keep
+            A folder of which no file is removed, since any process may write new ones at any time.
 
         Raises
         ------
@@ -170,7 +172,8 @@ class Mirror:
             self._brought.update(there)
             if over:
                 self._mine.clear()
-                self._remove([n for n in self._look() if n not in there and _is_below(n, below)])
+                gone = [n for n in self._look() if n not in there and _is_below(n, below)]
+                self._remove([n for n in gone if not (keep and _is_below(n, (keep,)))])
 
     def forget(self) -> None:
         """Delete all there, and here."""
@@ -186,10 +189,10 @@ class Mirror:
             self._brought.pop(name, None)
             self._put.pop(name, None)
 
-    def _look(self, code: bool = True) -> dict[str, Version]:
+    def _look(self, code: bool = True, below: str = "") -> dict[str, Version]:
         """Give the files that are here."""
         found: dict[str, Version] = {}
-        for place, folders, names in os.walk(self.folder):
+        for place, folders, names in os.walk(self.folder / below):
             within = Path(place).relative_to(self.folder)
             if not code:
                 folders[:] = [each for each in folders if (within / each).as_posix() != self._code]

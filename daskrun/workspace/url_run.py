@@ -82,7 +82,7 @@ class UrlRun(RunFolder):
             self._mirror.bring(METRICS, over=False)  # this process may log to it too
         files = [name for name in names if name not in (JOURNAL, METRICS)]
         if files or not names:
-            self._mirror.bring(*files, over=True)
+            self._mirror.bring(*files, over=True, keep=METRICS)
         if not names or JOURNAL in names:
             Segments(self._mirror.remote).bring(self.path / JOURNAL)
 
@@ -108,7 +108,7 @@ class UrlRun(RunFolder):
 
     def push_metrics(self) -> None:
         """Put what was logged here."""
-        self._mirror.put(below=f"{METRICS}/")
+        self._mirror.put(below=METRICS)
 
     def remove(self) -> None:
         """Remove all of it, here and there."""

@@ -96,14 +96,15 @@ kept = sizes.as_upload(overwrite=True).register_on_complete("sizes", tags={{"n":
 first = ParallelRunStep("first", config("sizes.py"), [files], kept, allow_reuse=False)
 table = sizes.read_delimited_files(header=False)
 second = ParallelRunStep(
-    "second", config("double.py"), [table], PipelineData("out"), allow_reuse=False)
+    "second", config("double.py"), [table], PipelineData("out"), allow_reuse=False,
+    side_inputs=[Dataset.File.from_files("unit.txt").as_named_input("unit")])
 run = Experiment(ws, "trial").submit(Pipeline(ws, [second]))
 print(run.id, flush=True)
 run.wait_for_completion()
 """
 """A program that is killed where ``kill`` has it: its second step reads what the first writes."""
 SIZES = "".join(f"{n}.txt,5\n" for n in range(10))
-DOUBLED = "".join(f"{n}.txt: 10\n" for n in range(10))
+DOUBLED = "".join(f"{n}.txt: 10 bytes\n" for n in range(10))
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ def test_two_steps_side_by_side_feed_a_script_that_feeds_another(work):
     script.write_text(script.read_text().replace("MEET = ()", "MEET = ('left', 'right')"))
     run = submit(work, joined_steps(["left", "right"], target=None))
     assert run.wait_for_completion() == "Completed"
-    assert written(work, run) == DOUBLED.replace("\n", " bytes\n") * 2
+    assert written(work, run) == DOUBLED * 2
     seen = seen_by_another(work, f"ws.get_run({run.id!r})")
     assert seen["sentence"] == "all 4 steps are done."
     assert seen["metrics"] == {"seen": [10, 10]}
@@ -244,6 +245,8 @@ def test_a_run_that_was_killed_in_its_second_step_goes_on_in_that(work):
     states = [each["status"] for each in second.get_details()["states"]]
     assert states == ["NotStarted", "Running", "Running", "Completed"]
     account(second).check()
+    assert second.get_metrics() == {"rows": 10}
+    assert "has not begun" not in str(second.explain_reuse())
 
 
 def test_one_step_fails_others_go_on_and_another_process_cleans_up(work):
@@ -258,7 +261,7 @@ def test_one_step_fails_others_go_on_and_another_process_cleans_up(work):
     seen = seen_by_another(work, f"ws.get_run({run.id!r})")
     assert seen["statuses"] == {"bad": "Failed", "good": "Completed", "needs-bad": "Canceled"}
     assert seen["sentence"] == run.sentence
-    assert run.sentence.startswith("step 'bad': 1 items failed")
+    assert run.sentence.startswith("step 'bad': 1 item failed")
     needed = "not started: it needs step 'bad', which failed"
     assert seen["sentences"]["needs-bad"] == needed
     assert "no good" in seen["logs"]["bad/logs/job_error.txt"]
