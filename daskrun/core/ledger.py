@@ -313,10 +313,8 @@ class Ledger:
         over = None
         if 0 <= settings.error_threshold < items_failed:
             items = "item" if items_failed == 1 else "items"
-            over = (
-                f"{items_failed} {items} failed, error_threshold={settings.error_threshold} allows"
-            )
-            over += f" {settings.error_threshold}"
+            over = f"{items_failed} {items} failed, error_threshold="
+            over += f"{settings.error_threshold} allows {settings.error_threshold}"
         allowed = settings.allowed_failed_count
         if over is None and allowed is not None and 0 <= allowed < tally.failed:
             batches = "mini-batch" if tally.failed == 1 else "mini-batches"
