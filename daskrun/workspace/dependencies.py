@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from daskrun.core.original import OriginalClass, with_keywords
 from daskrun.errors import SettingsError, StorageError
 from daskrun.script.packages import local_path, what_is_named
 from daskrun.storage.durable import write_whole
@@ -26,8 +27,9 @@ _NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)(\S.*)")
 _CREDENTIALS = re.compile(r"https?://(?!\$\{)[^/@\s]+@")
 
 
+@with_keywords
 @dataclass(slots=True)
-class CondaDependencies:
+class CondaDependencies(OriginalClass):
     """Packages an entry script needs.
 
     Those for pip are installed; those for conda, and channels, are recorded.
