@@ -25,11 +25,20 @@ _IMAGE = (
     "scripts run in Python environments, not in containers. Write "
     "Environment.from_pip_requirements(name, file_path)."
 )
+_WRITTEN = (
+    "make a dataset of it: Dataset.File.from_files(output.datastore.path(output.path_on_datastore))"
+    ", which may be an input."
+)
 _REST = (
     "a pipeline has no address that requests could start it at. Submit it from Python: "
     "Experiment(ws, name).submit(published)."
 )
 _TARGET = "nodes are Dask workers, started for a run. See ComputeTarget.create(ws, name, ...)."
+_STATUS = "write target.get_status().serialize()."
+_INSIDE = (
+    "it is for those who submit runs. In a script of a run write "
+    "run.experiment.workspace.get_run(run.id) for the run as they have it."
+)
 _FOLDER = "a workspace is a folder, or a URL. Look at ws.location."
 _VAULT = (
     "there is no key vault. Keep the secret in an environment variable, and write "
@@ -62,7 +71,7 @@ _MODEL = (
 )
 _TOLD = "see its name, version, tags, properties, description, created_time and path."
 _TRAINED = (
-    "a model knows no run. Register it with properties={'run': run.id}, and look at "
+    "a model knows neither run nor data. Register it with properties={'run': run.id}, and look at "
     "model.properties."
 )
 _FRAMEWORK = "a model's files may be of any library. Say which in a tag: tags={'library': ...}."
@@ -85,29 +94,41 @@ _OWN_STEPS = (
 _PLACE = "see datastore.url() and datastore.storage_options."
 _TYPED = "a dataset has one of two kinds. Write "
 
+
+def _all(names: str, sentence: str) -> dict[str, str]:
+    """Say the same of several members."""
+    return dict.fromkeys(names.split(), sentence)
+
+
 LACKING: dict[str, dict[str, str]] = {
     "ComputeTarget": {
-        "deserialize": _TARGET,
+        **_all("cluster_location cluster_resource_id description deserialize id location", _TARGET),
+        **_all("modified_on provisioning_errors tags", _TARGET),
+        **_all("created_on provisioning_state serialize", _STATUS),
         "detach": "write target.delete(), which leaves the cluster itself alone.",
         "get": "write ws.compute_targets[name].",
         "list": "write ws.compute_targets.",
-        "provisioning_state": "write target.get_status().serialize().",
-        "serialize": "write target.get_status().serialize().",
+        "status": "write target.get_status().",
     },
     "AmlCompute": {
-        **dict.fromkeys(("list_nodes", "refresh_state", "supported_vmsizes"), _TARGET),
-        "add_identity": _ACCOUNT,
+        **_all("add_identity remove_identity", _ACCOUNT),
+        **_all("list_nodes refresh_state supported_vmsizes", _TARGET),
+        **_all("scale_settings vm_priority", _STATUS),
         "get_active_runs": "write experiment.get_runs().",
-        "remove_identity": _ACCOUNT,
-        "scale_settings": "write target.get_status().serialize()['scaleSettings'].",
         "update": "create it again under its name: ComputeTarget.create(ws, name, "
         "AmlCompute.provisioning_configuration(vm_size, max_nodes=...)).",
     },
+    "ComputeStatus": {
+        **_all("allocation_state current_node_count errors node_state_counts", _STATUS),
+        **_all("provisioning_state scale_settings target_node_count vm_size", _STATUS),
+    },
+    "ContextRun": {
+        **_all("cancel get_details get_details_with_logs get_status name", _INSIDE),
+        **_all("status wait_for_completion", _INSIDE),
+    },
     "CondaDependencies": {
-        **dict.fromkeys(
-            ("add_cntk_package", "add_tensorflow_conda_package", "add_tensorflow_pip_package"),
-            "write add_pip_package(name).",
-        ),
+        **_all("add_cntk_package add_tensorflow_conda_package", "write add_pip_package(name)."),
+        "add_tensorflow_pip_package": "write add_pip_package(name).",
         "as_dict": "see pip_packages, conda_packages and channels, or serialize_to_string().",
         "save": "write save_to_file(base_directory, conda_file_path).",
     },
@@ -129,59 +150,37 @@ LACKING: dict[str, dict[str, str]] = {
     },
     "DatasetConsumptionConfig": {"as_hdfs": _SPARK},
     "Datastore": {
-        "account_key": _PLACE,
-        "account_name": _PLACE,
+        **_all("account_key account_name blob_service container_name datastore_type", _PLACE),
+        **_all("endpoint is_sas protocol resource_group sas_token subscription_id", _PLACE),
+        **_all("register_azure_data_lake register_azure_data_lake_gen2", _URL),
+        **_all("register_azure_file_share register_dbfs register_hdfs", _URL),
+        **_all("register_azure_my_sql register_azure_postgre_sql", _SQL),
         "as_download": "write Dataset.File.from_files(datastore.path('folder')).as_download().",
         "as_mount": "write Dataset.File.from_files(datastore.path('folder')).as_mount().",
         "as_upload": "name an output: OutputFileDatasetConfig(name, (datastore, 'folder')).",
-        "container_name": _PLACE,
-        "register_azure_data_lake": _URL,
-        "register_azure_data_lake_gen2": _URL,
-        "register_azure_file_share": _URL,
-        "register_azure_my_sql": _SQL,
-        "register_azure_postgre_sql": _SQL,
         "register_azure_sql_database": _SQL,
-        "register_dbfs": _URL,
-        "register_hdfs": _URL,
-        "sas_token": _PLACE,
         "set_as_default": "write ws.set_default_datastore(datastore).",
     },
-    "DockerSection": dict.fromkeys(
-        ("base_image_registry", "build_context", "gpu_support", "platform", "shared_volumes"),
-        _IMAGE,
-    ),
+    "DockerSection": {
+        **_all("base_image_registry build_context gpu_support platform shared_volumes", _IMAGE),
+    },
     "Environment": {
-        **dict.fromkeys(
-            (
-                "build",
-                "build_local",
-                "from_docker_build_context",
-                "from_docker_image",
-                "from_dockerfile",
-                "get_image_details",
-                "inferencing_stack_version",
-            ),
-            _IMAGE,
-        ),
+        **_all("build build_local from_docker_build_context from_docker_image", _IMAGE),
+        **_all("from_dockerfile get_image_details inferencing_stack_version", _IMAGE),
         "add_private_pip_wheel": "name the wheel's path, on a disk that all nodes share: "
         "CondaDependencies.create(pip_packages=['/shared/mine-1.0-py3-none-any.whl']).",
-        "databricks": _SPARK,
+        "databricks": "there is no Spark here. Leave it out.",
         "label": "an environment has versions alone. Write Environment.get(ws, name, version).",
         "r": "R is not started. Write the script in Python.",
     },
     "Experiment": {
-        "archive": _REMOVED,
-        "archived_time": _REMOVED,
-        "delete": _REMOVED,
+        **_all("archive archived_time delete reactivate", _REMOVED),
+        **_all("remove_tags set_tags tag tags", _EXPERIMENT),
+        "add_type_handler": "a script is a step of a pipeline. Write submit(pipeline).",
         "from_directory": "write Experiment(ws, name).",
         "get_docs_url": "write help(Experiment).",
-        "reactivate": _REMOVED,
         "refresh": _NOTHING_OLD,
-        "remove_tags": _EXPERIMENT,
-        "set_tags": _EXPERIMENT,
         "start_logging": "a script logs to the run it is in: Run.get_context().log(name, value).",
-        "tag": _EXPERIMENT,
-        "tags": _EXPERIMENT,
     },
     "FileDataset": {
         "add_tags": _TAGS,
@@ -202,32 +201,18 @@ LACKING: dict[str, dict[str, str]] = {
         "Dataset.File.from_files(datastore.path(target_path)) for the dataset.",
     },
     "Model": {
-        "Framework": _FRAMEWORK,
-        "add_dataset_references": _MODEL,
-        "add_properties": _MODEL,
-        "add_tags": _MODEL,
-        "created_by": _TRAINED,
-        "datasets": _TRAINED,
-        "deploy": _DEPLOY,
-        "deserialize": _TOLD,
-        "experiment_name": _TRAINED,
-        "get_sas_urls": "see model.path.",
-        "mime_type": "see model.path.",
-        "model_framework": _FRAMEWORK,
-        "model_framework_version": _FRAMEWORK,
-        "package": _DEPLOY,
-        "profile": _DEPLOY,
-        "remove_tags": _MODEL,
-        "resource_configuration": _DEPLOY,
-        "run_id": _TRAINED,
-        "sample_input_dataset": _DEPLOY,
-        "sample_output_dataset": _DEPLOY,
-        "serialize": _TOLD,
-        "unpack": "see model.path.",
-        "update": _MODEL,
-        "update_tags_properties": _MODEL,
-        "url": "see model.path.",
+        **_all("Framework model_framework model_framework_version", _FRAMEWORK),
+        **_all("add_dataset_references add_properties add_tags remove_tags", _MODEL),
+        **_all("update update_tags_properties", _MODEL),
+        **_all("created_by datasets experiment_name parent_id run_id", _TRAINED),
+        **_all("deploy package profile resource_configuration", _DEPLOY),
+        **_all("sample_input_dataset sample_output_dataset", _DEPLOY),
+        **_all("deserialize print_configuration serialize", _TOLD),
+        **_all("get_sas_urls mime_type unpack url", "see model.path."),
     },
+    "OfflineRun": _all(
+        "get_properties properties", "this process is in no run. See run.get_tags()."
+    ),
     "OutputFileDatasetConfig": {
         "as_download": "that is how a later step gets it: output.as_input().as_download().",
         "drop_columns": _TABLES,
@@ -243,12 +228,12 @@ LACKING: dict[str, dict[str, str]] = {
         "get_env_variable_name": "its script is told the path: arguments=[output].",
     },
     "PipelineStep": {
-        "create_input_output_bindings": _OWN_STEPS,
-        "create_module_def": _OWN_STEPS,
+        **_all("create_input_output_bindings create_module_def get_source_directory", _OWN_STEPS),
+        **_all("resolve_input_arguments validate_arguments", _OWN_STEPS),
         "create_node": _NEVER_MADE,
-        "get_source_directory": _OWN_STEPS,
-        "resolve_input_arguments": _OWN_STEPS,
-        "validate_arguments": _OWN_STEPS,
+    },
+    "PortDataReference": {
+        **_all("as_download as_input as_mount create_input_binding", _WRITTEN),
     },
     "PublishedPipeline": {
         "archive": "write published.disable().",
@@ -289,6 +274,7 @@ LACKING: dict[str, dict[str, str]] = {
         "flush": "what was logged is on the disk when the call returns. Leave it out.",
         "get": "write ws.get_run(run_id), or Run(experiment, run_id).",
         "get_all_logs": _LOGS,
+        "get_children": "it has none below it. Those of a pipeline's run are its steps.",
         "get_detailed_status": "write run.get_details().",
         "get_environment": "see run.get_details()['story'].",
         "get_file_names": _FILES,
@@ -317,6 +303,7 @@ LACKING: dict[str, dict[str, str]] = {
         "upload_files": "what a script keeps, it writes to EntryScript().output_dir.",
         "upload_folder": "what a script keeps, it writes to EntryScript().output_dir.",
     },
+    "RunDetails": {"get_widget_run_data": "write run.get_details()."},
     "StepRun": {
         "get_job_log": _LOGS,
         "get_output": "write step_run.get_output_data(name).",

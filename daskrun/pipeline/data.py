@@ -216,7 +216,7 @@ def name_problems(name: object, example: str) -> list[str]:
     return [f"name={name!r} is not an output's. {rule}, such as name={example!r}."]
 
 
-class PortDataReference:
+class PortDataReference(OriginalClass):
     """An output of a step run.
 
     Parameters

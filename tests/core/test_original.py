@@ -14,19 +14,26 @@ from daskrun.data.dataset import FileDatasetFactory
 from daskrun.data.original import DataPath
 from daskrun.data.tabular.factory import TabularDatasetFactory
 from daskrun.pipeline.base import PipelineStep
+from daskrun.pipeline.data import PortDataReference
+from daskrun.pipeline.metrics import ContextRun, OfflineRun
 from daskrun.pipeline.run import PipelineRun
 from daskrun.workspace import original as others_ways
+from daskrun.workspace.compute import ComputeStatus
 from daskrun.workspace.sections import DockerSection, PythonSection
 
 PUBLIC = [getattr(daskrun, name) for name in daskrun.__all__]
 OTHERS = {
     each.__name__: each
     for each in (
+        ComputeStatus,
+        ContextRun,
         DataPath,
         DockerSection,
         FileDatasetFactory,
+        OfflineRun,
         PipelineRun,
         PipelineStep,
+        PortDataReference,
         PythonSection,
         TabularDatasetFactory,
     )
