@@ -119,7 +119,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
         "type": Keyword("all are runs of pipelines. Leave it out."),
     },
     "Experiment.list": {
-        "tags": Keyword("an experiment has no tags. Leave it out: runs have some."),
+        "tags": Keyword("an experiment has no tags; its runs have. Leave it out."),
         "view_type": _unless(
             "ActiveOnly", "All", sentence="no experiment is archived. Leave it out."
         ),
@@ -343,7 +343,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
         "hbi_workspace": _unless(False, sentence=_NO_CLOUD),
         "show_output": _unless(True, False, sentence="it is made at once. Leave it out."),
         "system_datastores_auth_mode": _unless("accessKey", sentence=_NO_ACCOUNT),
-        "tags": Keyword("a workspace has no tags. Leave it out: runs, models and datasets do."),
+        "tags": Keyword("a workspace has no tags; runs, models and datasets have. Leave it out."),
     },
     "Workspace.from_config": {"auth": Keyword(_NO_ACCOUNT)},
     "Workspace.get": {
