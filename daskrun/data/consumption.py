@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from daskrun.core.original import OriginalClass
 from daskrun.data.dataset import FileDataset
 from daskrun.data.tabular.dataset import TabularDataset
 from daskrun.errors import DatasetError
@@ -31,7 +32,7 @@ class DatasetParameter(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class DatasetConsumptionConfig:
+class DatasetConsumptionConfig(OriginalClass):
     """A dataset as an input of a step.
 
     Examples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import with_keywords
 from daskrun.data import protocols
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class PromoteHeadersBehavior:
     """Each file has the same."""
 
 
+@with_keywords
 class DataPath(protocols.DataPath):
     """A path in a datastore, made with the original's argument names.
 

@@ -6,6 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass
 from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset import FileDataset
 from daskrun.data.definition import places_of
@@ -28,7 +29,7 @@ USABLE = (FileDataset, TabularDataset, DatasetConsumptionConfig, StepOutput)
 """What may be an input of a step."""
 
 
-class PipelineStep(ABC):
+class PipelineStep(OriginalClass, ABC):
     """A step of a pipeline: it uses datasets, and writes outputs that others may use."""
 
     name: str

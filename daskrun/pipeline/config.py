@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import with_keywords
 from daskrun.core.validation import resolve_settings
 from daskrun.errors import SettingsError
 from daskrun.pipeline.parameter import PipelineParameter, resolve_value
@@ -33,6 +34,7 @@ NOT_SETTINGS = ("environment", "compute_target", "description")
 SUBJECT = "ParallelRunConfig"
 
 
+@with_keywords
 @dataclass(kw_only=True, eq=False, repr=False, slots=True)  # slots: no misspelt attribute passes
 class ParallelRunConfig:
     """The settings of a step, all by keyword, checked at once; a misspelt one is a ``TypeError``.

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass, with_keywords
 from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset import Dataset
 from daskrun.data.protocols import DataPath
@@ -35,7 +36,7 @@ class Link:
     """The step that writes it: the last one that was made with it."""
 
 
-class StepOutput(ABC):
+class StepOutput(OriginalClass, ABC):
     """The output of a step, which a later step of the pipeline may have as its input.
 
     What is written there is a dataset before the step has run: :meth:`as_dataset` of the files,
@@ -149,6 +150,7 @@ class LaterPlace:
         )
 
 
+@with_keywords
 @dataclass(frozen=True, eq=False)
 class PipelineData(StepOutput):
     """The output of a step, in a folder of its own in a datastore.
@@ -214,7 +216,7 @@ def name_problems(name: object, example: str) -> list[str]:
     return [f"name={name!r} is not an output's. {rule}, such as name={example!r}."]
 
 
-class PortDataReference:
+class PortDataReference(OriginalClass):
     """An output of a step run.
 
     Parameters

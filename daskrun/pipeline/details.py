@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from daskrun.core.original import OriginalClass
 from daskrun.monitor.text import bar_line
 
 if TYPE_CHECKING:
     from daskrun.pipeline.run import PipelineRun, StepRun
 
 
-class RunDetails:
+class RunDetails(OriginalClass):
     """Shows how a run stands.
 
     Parameters

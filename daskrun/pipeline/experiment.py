@@ -72,6 +72,11 @@ class Experiment(OriginalClass):
         self.workspace = workspace
         self.name = name
 
+    @property
+    def id(self) -> str:
+        """Its name: there is one of that in a workspace."""
+        return self.name
+
     def __repr__(self) -> str:
         return f"Experiment(name={self.name!r}, workspace={self.workspace.name!r})"
 

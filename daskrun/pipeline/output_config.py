@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from daskrun.core.original import with_keywords
 from daskrun.core.tags import tag_problems
 from daskrun.errors import SettingsError
 from daskrun.pipeline.data import Link, StepOutput, name_problems
@@ -34,6 +35,7 @@ class Registration:
     tags: Mapping[str, str] | None = None
 
 
+@with_keywords
 @dataclass(frozen=True, eq=False)
 class OutputFileDatasetConfig(StepOutput):
     """The output of a step, at a path of your choice in a datastore.

@@ -311,7 +311,7 @@ class DaskCompute(ComputeTarget):
 
 
 @dataclass(frozen=True, slots=True)
-class ComputeStatus:
+class ComputeStatus(OriginalClass):
     """What is known of a compute target at one moment."""
 
     record: dict[str, Any]

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daskrun.errors import SettingsError
+from daskrun.core.original import OriginalClass, with_keywords
+from daskrun.errors import SettingsError, StorageError
 from daskrun.script.packages import local_path, what_is_named
+from daskrun.storage.durable import write_whole
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Read = TypeVar("Read")
 STANDS_FOR = {"azureml-dataset-runtime": ("pandas", "pyarrow")}
 """Packages that scripts import and the original's brought with them."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_OPTION = re.compile(r"--?[^\s=]+")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _CONTINUED = re.compile(r"[ \t]*\\\r?\n[ \t]*")
 _NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)(\S.*)")
 _CREDENTIALS = re.compile(r"https?://(?!\$\{)[^/@\s]+@")
 
 
+@with_keywords
 @dataclass(slots=True)
-class CondaDependencies:
+class CondaDependencies(OriginalClass):
     """Packages an entry script needs.
 
     Those for pip are installed; those for conda, and channels, are recorded.
@@ -106,10 +110,98 @@ class CondaDependencies:
         """Name one more channel for conda."""
         self.channels.append(channel)
 
+    def remove_channel(self, channel: str) -> None:
+        """Leave out a channel for conda."""
+        self.channels = [each for each in self.channels if each != channel]
+
     def set_python_version(self, python_version: str) -> None:
         """Have conda asked for a version of Python."""
         self.remove_conda_package("python")
         self.conda_packages.append(f"python={python_version}")
+
+    def get_python_version(self) -> str | None:
+        """Give the version of Python that conda is asked for, None where that isn't said."""
+        lines = [line for line in self.conda_packages if name_of(line) == "python"]
+        version = lines[-1].strip()[len("python") :].lstrip("= ") if lines else ""
+        return version or None
+
+    def set_pip_requirements(self, pip_requirements: Sequence[str]) -> None:
+        """Have pip asked for these lines, packages and options, in the place of all others.
+
+        Raises
+        ------
+        SettingsError
+            They aren't a list of lines.
+        """
+        if not _are_texts(pip_requirements):
+            problem = f"pip_requirements={pip_requirements!r} is not a list of lines."
+            raise SettingsError("set_pip_requirements", [f"{problem} Write ['pillow==11.0']."])
+        self.pip_packages = list(pip_requirements)
+
+    def set_pip_option(self, pip_option: str) -> None:
+        """Give pip one more option, such as ``--extra-index-url URL``."""
+        if pip_option not in self.pip_packages:
+            self.pip_packages.insert(0, pip_option)
+
+    def remove_pip_option(self, pip_option: str) -> None:
+        """Leave out an option of pip, whatever its value."""
+        own = _option_of(pip_option)
+        self.pip_packages = [line for line in self.pip_packages if _option_of(line) != own]
+
+    def set_pip_index_url(self, index_url: str) -> None:
+        """Have pip look for packages there, instead of where it has been set up to."""
+        self.remove_pip_option("--index-url")
+        self.set_pip_option(f"--index-url {index_url}")
+
+    @property
+    def pip_options(self) -> list[str]:
+        """The lines for pip that name an option, not a package."""
+        return [line for line in self.pip_packages if _option_of(line) is not None]
+
+    @property
+    def conda_channels(self) -> list[str]:
+        """The channels."""
+        return list(self.channels)
+
+    def serialize_to_string(self) -> str:
+        """Give it as a conda specification, as :meth:`Environment.from_conda_specification` reads.
+
+        Examples
+        --------
+        >>> named = CondaDependencies.create(["pillow"], ["cudatoolkit"], python_version="3.11")
+        >>> print(named.serialize_to_string(), end="")
+        dependencies:
+        - cudatoolkit
+        - python=3.11
+        - pip:
+          - pillow
+        """
+        import yaml
+
+        channels = {"channels": list(self.channels)} if self.channels else {}
+        pip = [{"pip": list(self.pip_packages)}] if self.pip_packages else []
+        value = {**channels, "dependencies": [*self.conda_packages, *pip]}
+        return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))
+
+    def save_to_file(
+        self,
+        base_directory: str | os.PathLike[str],
+        conda_file_path: str | os.PathLike[str] = "conda_dependencies.yml",
+    ) -> str:
+        """Write :meth:`serialize_to_string` to a file in a folder, and give its path there.
+
+        Raises
+        ------
+        StorageError
+            It can't be written.
+        """
+        file = Path(base_directory, conda_file_path)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, self.serialize_to_string().encode())
+        except OSError as error:
+            raise StorageError(f"{str(file)!r} can't be written: {error}") from error
+        return os.fspath(conda_file_path)
 
     @property
     def for_pip(self) -> list[str]:
@@ -155,6 +247,12 @@ def name_of(line: str) -> str:
     """
     match = _NAME.match(line.strip())
     return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
+
+
+def _option_of(line: str) -> str | None:
+    """Give the name of the option that a line for pip is; None where it names a package."""
+    match = _OPTION.match(line.strip())
+    return match[0] if match and match[0] not in ("-e", "--editable") else None
 
 
 def is_here(name: str) -> bool:

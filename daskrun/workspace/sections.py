@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass
+
 if TYPE_CHECKING:
     from daskrun.workspace.dependencies import CondaDependencies
 
@@ -13,7 +15,7 @@ OWN_PYTHON = "python"
 
 
 @dataclass(slots=True)
-class PythonSection:
+class PythonSection(OriginalClass):
     """What an environment says of Python."""
 
     conda_dependencies: CondaDependencies | None = None
@@ -25,7 +27,7 @@ class PythonSection:
 
 
 @dataclass(slots=True)
-class DockerSection:
+class DockerSection(OriginalClass):
     """What an environment says of Docker."""
 
     enabled: bool = False

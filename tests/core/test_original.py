@@ -1,3 +1,4 @@
+import inspect
 import pickle
 import re
 from operator import attrgetter
@@ -5,14 +6,51 @@ from operator import attrgetter
 import pytest
 
 import daskrun
-from daskrun import OriginalNameError
-from daskrun.core.original import LACKING, Lacking, OriginalClass
+from daskrun import OriginalNameError, SettingsError
+from daskrun.core.keywords import KEYWORDS
+from daskrun.core.lacking import LACKING
+from daskrun.core.original import Lacking, OriginalClass
 from daskrun.data.dataset import FileDatasetFactory
+from daskrun.data.original import DataPath
 from daskrun.data.tabular.factory import TabularDatasetFactory
+from daskrun.pipeline.base import PipelineStep
+from daskrun.pipeline.data import PortDataReference
+from daskrun.pipeline.metrics import ContextRun, OfflineRun
 from daskrun.pipeline.run import PipelineRun
+from daskrun.workspace import original as others_ways
+from daskrun.workspace.compute import ComputeStatus
+from daskrun.workspace.sections import DockerSection, PythonSection
 
-OTHERS = {each.__name__: each for each in (FileDatasetFactory, PipelineRun, TabularDatasetFactory)}
+PUBLIC = [getattr(daskrun, name) for name in daskrun.__all__]
+OTHERS = {
+    each.__name__: each
+    for each in (
+        ComputeStatus,
+        ContextRun,
+        DataPath,
+        DockerSection,
+        FileDatasetFactory,
+        OfflineRun,
+        PipelineRun,
+        PipelineStep,
+        PortDataReference,
+        PythonSection,
+        TabularDatasetFactory,
+    )
+}
 MEMBERS = [(name, member) for name, members in LACKING.items() for member in members]
+GIVEN = [(call, keyword) for call, keywords in KEYWORDS.items() for keyword in keywords]
+
+
+def call_of(name, keyword):
+    """Give a class or method of that name which doesn't take the keyword itself."""
+    owner, _, method = name.partition(".")
+    for kind in (*PUBLIC, *OTHERS.values(), others_ways.Workspace):
+        if owner in [base.__name__ for base in getattr(kind, "__mro__", ())]:
+            found = getattr(kind, method, None) if method else kind
+            if found is not None and keyword not in inspect.signature(found).parameters:
+                return found
+    raise AssertionError(f"every {name} takes {keyword}")
 
 
 def class_of(name):
@@ -26,6 +64,93 @@ def test_a_member_that_is_lacking_says_what_there_is_instead(name, member):
         getattr(kind, member)
     assert str(error.value) == f"daskrun has no {name}.{member}: {LACKING[name][member]}"
     assert not hasattr(kind, member)
+
+
+def test_a_member_that_is_lacking_says_so_where_it_is_set_too():
+    environment = daskrun.Environment("e")
+    with pytest.raises(OriginalNameError, match=r"no Environment\.inferencing_stack_version: "):
+        environment.inferencing_stack_version = "latest"
+    with pytest.raises(OriginalNameError, match=r"no DockerSection\.shared_volumes: scripts"):
+        environment.docker.shared_volumes = True
+    with pytest.raises(OriginalNameError, match=r"no Run\.display_name: .* Write run\.tag"):
+        daskrun.Run.get_context().display_name = "tonight"
+
+
+@pytest.mark.parametrize(("call", "keyword"), GIVEN)
+def test_a_keyword_that_is_lacking_says_what_to_write_instead(call, keyword):
+    said = KEYWORDS[call][keyword]
+    function, value = call_of(call, keyword), {"one": 1}
+    with pytest.raises(SettingsError) as error:
+        function(**{keyword: value})
+    shown = "..." if "password" in keyword or "ssh" in keyword else value
+    assert f"{keyword}={shown}: {said.sentence}" in error.value.problems
+    assert error.value.subject.split(".")[-1] in (call.split(".")[-1], function.__name__)
+    assert re.search(
+        r"\b(write|leave it out|choose|have|make|put|say)\b", said.sentence, re.IGNORECASE
+    )
+    assert said.is_so(None)
+
+
+def test_all_that_is_wrong_with_a_call_is_said_at_once():
+    with pytest.raises(SettingsError) as error:
+        daskrun.PipelineData("a/b", is_directory=False, output_mode="mount", training_output=[1])
+    assert [each.partition(" ")[0].rstrip(":") for each in error.value.problems] == [
+        "name='a/b'",
+        "is_directory=False",
+        "training_output=[1]",
+    ]
+    with pytest.raises(SettingsError, match=r"^PythonScriptStep has 2 problems"):
+        daskrun.PythonScriptStep("a.py", hash_paths=["."], version="2")
+    with pytest.raises(SettingsError, match=r"^Model\.register has 2 problems"):
+        daskrun.Model.register(None, "", "", datasets=[1], model_framework="Custom")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"is_directory": True, "output_overwrite": False, "data_type": None},
+        {"output_mode": "upload", "output_name": None},
+    ],
+)
+def test_what_is_so_anyway_may_be_said(given):
+    assert daskrun.PipelineData("scores", **given).name == "scores"
+    with pytest.raises(SettingsError, match="is_directory=1: an output is always a folder"):
+        daskrun.PipelineData("scores", is_directory=1)
+
+
+def test_a_keyword_that_nobody_had_is_a_type_error_as_ever():
+    for call, given in (
+        (daskrun.PipelineData, {"name": "a", "is_dir": True}),
+        (daskrun.PipelineData, {"name": "a", "is_directory": True, "is_dir": True}),
+        (daskrun.Model.register, {"model_frame": "x"}),
+        (daskrun.ParallelRunConfig, {"entry": "a.py"}),
+        (daskrun.PipelineRun.get_children, {"self": None, "recursively": True}),
+    ):
+        with pytest.raises(TypeError):
+            call(**given)
+
+
+def test_signatures_are_the_classes_own():
+    assert list(inspect.signature(daskrun.PipelineData).parameters) == ["name", "datastore"]
+    assert list(inspect.signature(daskrun.Run).parameters) == ["experiment", "run_id"]
+    assert "model_framework" not in inspect.signature(daskrun.Model.register).parameters
+    assert daskrun.Model.register.__doc__.startswith("Copy a file or folder")
+
+
+def test_a_class_of_the_users_takes_what_it_wants():
+    class Noted(daskrun.PythonScriptStep):
+        def __init__(self, *args, **given):
+            self.version = given.pop("version", None)
+            super().__init__(*args, **given)
+
+    class Dated(daskrun.PythonScriptStep):
+        def __init__(self, script_name, version):
+            super().__init__(script_name)
+            self.version = version
+
+    assert Noted("a.py", version="2").version == Dated("a.py", version="2").version == "2"
+    with pytest.raises(SettingsError, match=r"hash_paths=\['b'\]: all files of source_directory"):
+        Noted("a.py", hash_paths=["b"])
 
 
 def test_runs_and_workspaces_of_all_kinds_lack_the_same(tmp_path):
@@ -67,7 +192,10 @@ def test_the_error_can_be_pickled():
 
 
 def test_hints_name_only_what_there_is():
-    hints = " ".join(hint for members in LACKING.values() for hint in members.values())
+    said = [hint for members in LACKING.values() for hint in members.values()]
+    said += [each.sentence for keywords in KEYWORDS.values() for each in keywords.values()]
+    assert all(hint.endswith(".") for hint in said)
+    hints = " ".join(said)
     words = set(re.findall(r"\b[A-Z][a-z]+[A-Z]\w+", hints))
     assert len(words) > 5
     assert words <= set(daskrun.__all__)

@@ -46,6 +46,42 @@ def test_wrong_values():
         CondaDependencies.create(pip_packages="pillow")
 
 
+def test_packages_and_options_can_be_changed(tmp_path):
+    named = CondaDependencies.create(["pillow"], python_version="3.10", pip_indexurl="https://a/")
+    named.set_python_version("3.11")
+    named.set_pip_index_url("https://b/")
+    for _ in range(2):
+        named.set_pip_option("--extra-index-url https://c/")
+    named.add_pip_package("-e ./mine")
+    assert named.get_python_version() == "3.11"
+    assert CondaDependencies.create(conda_packages=["pandas"]).get_python_version() is None
+    assert named.pip_options == ["--extra-index-url https://c/", "--index-url https://b/"]
+    named.remove_pip_option("--extra-index-url")
+    assert named.pip_packages == ["--index-url https://b/", "pillow", "-e ./mine"]
+    named.set_pip_requirements(["numpy", "--no-index"])
+    assert (named.pip_packages, named.pip_options) == (["numpy", "--no-index"], ["--no-index"])
+    with pytest.raises(SettingsError, match="set_pip_requirements: pip_requirements='a' is not"):
+        named.set_pip_requirements("a")
+    for channel in ("conda-forge", "mine"):
+        named.add_channel(channel)
+    named.remove_channel("mine")
+    assert named.conda_channels == ["conda-forge"]
+
+
+def test_dependencies_are_written_as_they_are_read(tmp_path):
+    named = CondaDependencies.create(["pillow>=11", "--pre"], ["cudatoolkit"], "3.11")
+    named.add_channel("conda-forge")
+    assert named.save_to_file(tmp_path / "new") == "conda_dependencies.yml"
+    file = tmp_path / "new" / "conda_dependencies.yml"
+    assert file.read_text() == named.serialize_to_string()
+    read = Environment.from_conda_specification("e", file).python.conda_dependencies
+    assert read == named
+    assert named.save_to_file(tmp_path, "mine.yml") == "mine.yml"
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match=r"mine\.yml' can't be written"):
+        named.save_to_file(tmp_path / "file", "mine.yml")
+
+
 @pytest.fixture
 def ws(tmp_path):
     return Workspace.create("trial", path=tmp_path)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
+from daskrun.pipeline.experiment import Experiment
 from daskrun.workspace import place
 from daskrun.workspace.datastore import Datastore
 from daskrun.workspace.model import Model
@@ -147,3 +148,8 @@ def test_what_is_deleted_while_it_is_listed_is_left_out(tmp_path, monkeypatch):
     model.delete()
     monkeypatch.setattr(ws.records, "names", lambda kind: names)
     assert list(ws.models) == ["b"]
+
+
+def test_an_experiments_id_is_its_name(tmp_path):
+    ws = Workspace.create("trial", path=tmp_path)
+    assert Experiment(ws, "digits").id == "digits"

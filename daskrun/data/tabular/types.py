@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.original import OriginalClass
 from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _NULLABLE = b"daskrun.nullable"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class DataType:
+class DataType(OriginalClass):
     """The type of a column, for ``set_column_types``.
 
     Examples

@@ -1,7 +1,7 @@
 """What the original has and daskrun has not: what to use instead, or that there is nothing to do.
 
 Each sentence is for the names below it. A name is a module's, which then stands for all that is in
-it, or one of a module's names. For members of classes see ``core/original.py``.
+it, or one of a module's names. For members of classes see ``core/lacking.py``.
 """
 
 from __future__ import annotations
