@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.storage.urls import is_url
+from daskrun.storage.urls import is_url, package_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,11 +63,8 @@ def needs(inputs: Iterable[PlanInput], output: str, row_format: str = "text") ->
 
 def _for_url(url: str) -> list[str]:
     """Name fsspec and the package that has the file system of a URL."""
-    from fsspec.registry import known_implementations
-
-    known = known_implementations.get(url.partition("://")[0], {}).get("class", "fsspec")
-    package = known.partition(".")[0]
-    return [FOR_URLS] if package == "fsspec" else [FOR_URLS, package]
+    package = package_of(url.partition("://")[0])
+    return [FOR_URLS, package] if package else [FOR_URLS]
 
 
 def lacking(lines: Iterable[str]) -> list[str]:
