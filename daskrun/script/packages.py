@@ -160,6 +160,29 @@ def what_is_named(line: str) -> str:
     return named if option or is_path else ""
 
 
+def asked_file(line: str) -> str:
+    """Give the path of the local file or folder that a line has pip install or read.
+
+    Returns
+    -------
+    str
+        As it is written, there or not; ``""`` where the line has none, or one that pip makes of a
+        variable.
+
+    Examples
+    --------
+    >>> [asked_file(line) for line in ("./tiny ; python_version > '3'", "-e ../tiny[all]")]
+    ['./tiny', '../tiny']
+    >>> [asked_file(line) for line in ("tiny", "tiny @ https://host/tiny-1.zip", "-f ./wheels")]
+    ['', '', '']
+    """
+    option = _VALUE.match(line)
+    if line.startswith("-") and (option is None or option["option"] not in _ASKS):
+        return ""
+    named = what_is_named(_PER_PACKAGE.split(line.partition(";")[0])[0].strip())
+    return "" if is_url(named) or "${" in named else named
+
+
 def _files(path: Path) -> Iterator[Path]:
     """Give a file, or the files of a folder that a package is built from, in order."""
     if not path.is_dir():

@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from daskrun import (
     Pipeline,
     PipelineData,
     PipelineParameter,
+    PythonScriptStep,
     RunDetails,
     RunFailedError,
     SettingsError,
@@ -236,6 +238,68 @@ def test_node_count_is_bounded_by_the_target(work):
         work.submit(compute_target=target, node_count=3)
     with pytest.raises(SettingsError, match="node_count=3 is more than"):
         work.submit(compute_target="cpu", node_count=3)
+
+
+def environment_of(*pip_packages):
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies.create([*pip_packages])
+    return environment
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda: {"python_executable": "/nix/python"},
+            "python_executable='/nix/python' is no program on this machine.*compute_target",
+        ),
+        (
+            lambda: {"environment": Environment.from_existing_conda_environment("e", "/nix")},
+            "environment 'e' has the interpreter '/nix/bin/python', which is no program on this",
+        ),
+        (
+            lambda: {"environment": environment_of("/nix/tiny-1.whl")},
+            "environment 'e': pip_packages has '/nix/tiny-1.whl', and '/nix/tiny-1.whl' is not",
+        ),
+        (
+            lambda: {"environment": environment_of("./nix_pkg")},
+            "environment 'e': pip_packages has './nix_pkg', and '.*/nix_pkg' is not there. Write",
+        ),
+    ],
+)
+def test_what_is_not_on_this_machine_is_said_before_a_run_begins(work, make, text):
+    plan = AmlCompute.provisioning_configuration("x", max_nodes=2)
+    for target in (None, ComputeTarget.create(work.ws, "cpu", plan)):
+        pipeline = Pipeline(work.ws, [work.make_step(compute_target=target, **make())])
+        [problem] = pipeline.validate()
+        assert re.search(f"step 'score-files': {text}", problem)
+        with pytest.raises(SettingsError, match=text):
+            Experiment(work.ws, "trial").submit(pipeline)
+    assert no_trace(work.ws)
+    pipeline.publish("for another machine")
+    inline = Pipeline(work.ws, [work.make_step(**make())])
+    assert inline.validate() == []
+
+
+def test_on_nodes_of_a_cluster_paths_are_theirs(work):
+    theirs = [
+        {"python_executable": "/nix/python"},
+        {"environment": environment_of("/nix/tiny-1.whl", "git+https://host/tiny")},
+    ]
+    for given in theirs:
+        step = work.make_step(compute_target="tcp://localhost:1", **given)
+        assert Pipeline(work.ws, [step]).validate() == []
+    step = work.make_step(compute_target="tcp://localhost:1", environment=environment_of("./nix"))
+    [problem] = Pipeline(work.ws, [step]).validate()
+    assert "/nix' is not there" in problem
+
+
+def test_a_script_is_looked_for_like_a_steps_interpreter(work):
+    environment = Environment.from_existing_conda_environment("e", "/nix")
+    [problem] = Pipeline(
+        work.ws, [PythonScriptStep("score.py", environment=environment)]
+    ).validate()
+    assert "has the interpreter '/nix/bin/python'" in problem
 
 
 def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
