@@ -173,6 +173,46 @@ def test_wrong_parameters(work, parameters, error, message):
     assert no_trace(work.ws)
 
 
+@pytest.mark.parametrize(
+    ("default", "given", "said", "advice"),
+    [
+        (
+            "3",
+            {"size": "1KB"},
+            "pipeline_parameters={'size': '1KB'}: mini_batch_size='1KB' is a size in bytes",
+            "Give a number of files, such as pipeline_parameters={'size': 10}.",
+        ),
+        (
+            "3",
+            {"size": "few"},
+            "pipeline_parameters={'size': 'few'}: mini_batch_size='few' is not a size.",
+            "or bytes for a tabular one (pipeline_parameters={'size': '10MB'}).",
+        ),
+        (
+            "1KB",
+            {},
+            "parameter 'size' by default: mini_batch_size='1KB' is a size in bytes",
+            "Give a number of files, such as PipelineParameter('size', 10).",
+        ),
+    ],
+)
+def test_what_to_write_is_said_of_the_parameter(work, default, given, said, advice):
+    step = work.make_step(mini_batch_size=PipelineParameter("size", default))
+    with pytest.raises(SettingsError) as caught:
+        work.submit(step, parameters=given)
+    assert said in str(caught.value)
+    assert advice in str(caught.value)
+
+
+def test_a_size_of_few_bytes_is_noticed_by_its_parameter(work, caplog):
+    (work.path / "a.csv").write_text("a\n1\n")
+    (work.path / "score.py").write_text("def run(rows):\n    return rows\n")
+    table = Dataset.Tabular.from_delimited_files("a.csv")
+    work.submit(inputs=[table], parameters={"size": 7}).wait_for_completion()
+    assert "{'size': 7}: mini_batch_size=7 means 7 bytes of a table" in caplog.text
+    assert "such as pipeline_parameters={'size': '1MB'}" in caplog.text
+
+
 def test_a_dataset_is_no_argument_as_a_parameters_value_either(work):
     images = PipelineParameter("images", Dataset.File.from_files("files"))
     step = work.make_step(arguments=["--images", images])  # another value may be given
