@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+SHOWN = 10
+"""Of the names there are, how many a message lists."""
+
+
 class DaskrunError(Exception):
     """Base of all errors that daskrun raises on purpose."""
 
@@ -92,7 +96,8 @@ class NameNotFoundError(DaskrunError, KeyError):
     name
         The name that was looked for.
     known
-        The names there are; the message lists the first ten.
+        The names there are, the likeliest first, or the versions of a name, ascending. The message
+        lists ten: the first names, or the newest versions.
     """
 
     def __init__(self, kind: str, name: str, known: Sequence[str] = ()) -> None:
@@ -102,10 +107,19 @@ class NameNotFoundError(DaskrunError, KeyError):
         self.known = tuple(known)
 
     def __str__(self) -> str:
-        shown = ", ".join(repr(k) for k in self.known[:10])
-        more = f" and {len(self.known) - 10} more" if len(self.known) > 10 else ""
-        there = f"There are {shown}{more}." if self.known else f"There is no {self.kind} yet."
-        return f"no {self.kind} has the name {self.name!r}. {there}"
+        if not self.known:
+            return f"no {self.kind} has the name {self.name!r}. There is no {self.kind} yet."
+        stem = self.name.rpartition(":")[0]
+        versions = bool(stem) and all(each.startswith(f"{stem}:") for each in self.known)
+        some = self.known[-SHOWN:] if versions else self.known[:SHOWN]
+        listed = ", ".join(map(repr, some))
+        rest = len(self.known) - len(some)
+        more = f" and {rest:,} {'older' if versions else 'more'}" if rest else ""
+        return f"no {self.kind} has the name {self.name!r}. There are {listed}{more}."
+
+    def __repr__(self) -> str:
+        # The names there are may be thousands, such as those of runs.
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class WorkspaceError(DaskrunError, RuntimeError):

@@ -1,7 +1,7 @@
 """Files on file systems of this machine, found with the operating system's own calls."""
 
 # A million paths are walked, and pathlib takes ten times as long.
-# ruff: noqa: PTH111, PTH116, PTH118, PTH120
+# ruff: noqa: PTH110, PTH111, PTH112, PTH116, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def find_local(path: str, element: PathElement) -> tuple[str, Iterator[FileRow]]
             return root, _explained(root, pattern, shown(element))
         raise DatasetError(_missing(plain, shown(element))) from None
     except OSError as error:
-        raise DatasetError(f"path={shown(element)} can't be read: {error}.") from error
+        what = f"path={shown(element)} can't be read: {error.strerror}: {error.filename!r}"
+        raise DatasetError(_failed(what, error)) from error
     if stat.S_ISDIR(found.st_mode):
         return plain, _explained(plain, EVERYTHING, shown(element))
     raise DatasetError(
@@ -92,13 +93,21 @@ def _split(path: str) -> tuple[str, list[str]]:
 
 
 def _missing(path: str, typed: str) -> str:
-    above = os.path.dirname(path)
-    while above != "/" and not os.path.lexists(above):
+    above = path
+    while above != "/" and not os.path.exists(above):
         above = os.path.dirname(above)
+    what = "is there" if os.path.isdir(above) else "is a file"
     return (
-        f"path={typed} does not exist: looked for {path!r}, of which {above!r} is there. "
+        f"path={typed} does not exist: looked for {path!r}, of which {above!r} {what}. "
         "Give a folder, a file, a glob such as 'images/*.png', or a URL."
     )
+
+
+def _failed(what: str, error: OSError) -> str:
+    """Say what to do about a folder or file that the system refuses: only some is of rights."""
+    if isinstance(error, PermissionError):
+        return f"{what}. Give this user the right to read it, or a path that leaves it out."
+    return f"{what}. See that its disk or network mount works, or give a path that leaves it out."
 
 
 def _explained(root: str, pattern: Pattern, typed: str) -> Iterator[FileRow]:
@@ -108,11 +117,16 @@ def _explained(root: str, pattern: Pattern, typed: str) -> Iterator[FileRow]:
         for row in walk(root, pattern):
             empty = False
             yield row
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not os.path.isdir(root):
+            raise DatasetError(_missing(root, typed)) from None
         raise DatasetError(
-            f"path={typed}: the folder {error.filename!r} can't be listed: {error.strerror}. "
-            "Give this user the right to list it, or a path that leaves it out."
+            f"path={typed}: {error.filename!r} was removed while its folder was listed. Give the "
+            "path again once nothing changes the files below it."
         ) from error
+    except OSError as error:
+        what = f"path={typed}: the folder {error.filename!r} can't be listed: {error.strerror}"
+        raise DatasetError(_failed(what, error)) from error
     if not empty:
         return
     if pattern is EVERYTHING:

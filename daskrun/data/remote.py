@@ -14,6 +14,7 @@ from daskrun.data.patterns import EVERYTHING, Pattern, has_magic
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
 from daskrun.storage.times import time_of
+from daskrun.storage.urls import protocol_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -139,6 +140,8 @@ def find_remote(
     DatasetError
         If nothing is there, or it can't be reached.
     """
+    if problem := protocol_problem(url):
+        raise DatasetError(f"path={shown} {problem}")
     parts = split_url(url)
     plain = parts.path.rstrip("/")
     with _explained(shown):

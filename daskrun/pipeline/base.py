@@ -18,6 +18,7 @@ from daskrun.pipeline.parameter import PipelineParameter, resolve_value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from daskrun.core.settings import RunSettings
     from daskrun.pipeline.data import Link
     from daskrun.pipeline.prepare import PreparedStep
     from daskrun.pipeline.snapshot import Snapshot
@@ -122,7 +123,10 @@ class PipelineStep(OriginalClass, ABC):
 class CheckedStep(ABC):
     """A step whose every value but its data is known and good."""
 
+    settings: RunSettings
     code: Snapshot
+    target: object
+    """As :attr:`StepRequest.target`."""
 
     @abstractmethod
     def plan(self) -> PreparedStep:

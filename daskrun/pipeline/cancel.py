@@ -50,10 +50,16 @@ class CancelWatch:
             logger.warning("run %s: a request to cancel it stays", self._folder.id, exc_info=True)
 
     def _look(self) -> None:
+        told = False
         while not self._over.wait(LOOK):
             try:
                 reason = self._folder.asked_to_cancel()
             except DaskrunError:  # a network file system that stumbles: the next look tells
+                continue
+            except Exception:  # else nobody could cancel it any more
+                if not told:
+                    logger.exception("run %s: a request to cancel can't be read", self._folder.id)
+                told = True
                 continue
             if reason is not None:
                 self._cancel(reason)

@@ -151,7 +151,7 @@ def input_digests(plan: Plan, without: Path) -> dict[str, str]:
 def begun_with(folder: Path) -> str | None:
     """Give the fingerprint of the plan that a run has begun with; None where it has not begun."""
     journal = folder / "journal"
-    first = next(Journal.read(journal), None) if journal.exists() else None
+    first = next(Journal.read(journal, "run"), None) if journal.exists() else None
     return None if first is None else str(first["plan"])
 
 

@@ -60,7 +60,10 @@ class CheckedParallelStep(CheckedStep):
         config = step.parallel_run_config
         size = resolve_value(config.mini_batch_size, self.given)
         planned = plan.inputs if plan is not None else ()
-        notes = [*self.notes, *size_notes(self.settings, kind, size)]
+        of_size = with_parameters(
+            size_notes(self.settings, kind, size), step.parameter_uses, self.given
+        )
+        notes = [*self.notes, *of_size]
         return PreparedStep(
             step=step,
             workspace=self.workspace,

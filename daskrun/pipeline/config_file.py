@@ -154,9 +154,13 @@ def _read(path: str | os.PathLike[str]) -> _Written:
             value = loader.construct_document(node) if node is not None else None
         finally:
             loader.dispose()
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        said = " ".join(str(error).split())
-        problem = f"path={str(path)!r} can't be read: {said}. Write a YAML file's."
+    except OSError as error:
+        problem = f"path={str(path)!r} can't be read: {error.strerror or error}. Write the path of "
+        problem += "a file such as save_to_yaml(path) makes."
+        raise SettingsError("load_yaml", [problem]) from error
+    except (ValueError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        problem = f"path={str(path)!r} can't be read as YAML: {said}. {example}"
         raise SettingsError("load_yaml", [problem]) from error
     if not isinstance(value, dict) or not isinstance(value.get(TOP), dict):
         raise SettingsError(str(path), [f"it holds no settings. {example}"])

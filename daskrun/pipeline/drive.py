@@ -67,7 +67,7 @@ class StepToRun:
     @property
     def begun(self) -> bool:
         """Whether anything of it may be done already."""
-        return (self.folder.path / "journal").exists()
+        return changes.begun_with(self.folder.path) is not None
 
     def request(self, workspace: Workspace) -> StepRequest:
         """Give what the driver is asked, now that the steps before are done.

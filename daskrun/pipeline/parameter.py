@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +68,21 @@ def with_parameters(
             return problem
         if parameter.name not in given and f"of parameter {parameter.name!r}" in problem:
             return problem
-        if parameter.name not in given:
-            return f"parameter {parameter.name!r} by default: {problem}"
-        return f"{GIVEN}{{{parameter.name!r}: {given[parameter.name]!r}}}: {problem}"
+        name = parameter.name
+        if name not in given:
+            problem = _with_advice(problem, f"PipelineParameter({name!r}, ", ")")
+            return f"parameter {name!r} by default: {problem}"
+        problem = _with_advice(problem, f"{GIVEN}{{{name!r}: ", "}")
+        return f"{GIVEN}{{{name!r}: {given[name]!r}}}: {problem}"
 
     return [named(problem) for problem in problems]
+
+
+def _with_advice(problem: str, before: str, after: str) -> str:
+    """Have the advice of a problem say where its value is to be written."""
+    use, _, rest = problem.partition("=")
+    examples = re.compile(rf"\b{re.escape(use)}=('[^']*'|[\d.]*\d|\w+)")
+    return f"{use}={examples.sub(lambda match: before + match[1] + after, rest)}"
 
 
 def resolve_value(value: Any, given: Mapping[str, Any]) -> Any:

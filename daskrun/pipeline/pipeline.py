@@ -10,6 +10,7 @@ from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.errors import DaskrunError, SettingsError
 from daskrun.pipeline.base import DATASETS, PipelineStep, in_order, places_used
 from daskrun.pipeline.data import StepOutput
+from daskrun.pipeline.here import here_problems
 from daskrun.pipeline.parameter import GIVEN
 from daskrun.workspace.workspace import workspace_problems
 
@@ -137,13 +138,17 @@ class Pipeline(OriginalClass):
                 found.setdefault(parameter.name, {})[f"{what} of step {step.name!r}"] = None
         return {name: [*uses] for name, uses in found.items()}
 
-    def check(self, given: Mapping[str, Any]) -> tuple[list[CheckedStep], list[str]]:
+    def check(
+        self, given: Mapping[str, Any], *, to_run: bool = True
+    ) -> tuple[list[CheckedStep], list[str]]:
         """Look up all that the steps need but their data, and say everything that is wrong.
 
         Parameters
         ----------
         given
             Values of pipeline parameters; the others have their defaults.
+        to_run
+            Whether it is to run now, and so on this machine where nothing else is said.
         """
         wrong = self.parameter_problems(given)
         good = {name: value for name, value in given.items() if name not in wrong}
@@ -151,6 +156,10 @@ class Pipeline(OriginalClass):
         checked = [step.check(self.workspace, good, problems) for step in self.steps]
         if any(GIVEN in problem for problem in problems):
             problems[-1] += f"\n  {self.parameters_text()}"  # once, below what is wrong
+        if to_run and not problems:
+            for step, each in zip(self.steps, checked, strict=True):
+                found = here_problems(each.settings, each.target)
+                problems += [f"step {step.name!r}: {text}" for text in found]
         return checked, problems
 
     def validate(self) -> list[str]:

@@ -218,7 +218,7 @@ def publish(
     """Keep a pipeline in its workspace; see :meth:`Pipeline.publish`."""
     workspace = pipeline.workspace
     problems = _problems(name, description, version, continue_on_step_failure)
-    checked, found = pipeline.check({})
+    checked, found = pipeline.check({}, to_run=False)
     if problems or found:
         raise SettingsError("publish", [*problems, *found])
     plain = steps_to_plain(pipeline.steps, pipeline.dependencies, workspace)

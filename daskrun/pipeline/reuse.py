@@ -47,6 +47,8 @@ DIGEST = re.compile(r" ?\b[0-9a-f]{32,}\b")
 """What tells nobody how a thing has changed."""
 SHOWN = 5
 """Differences that are told of each part."""
+USED = "used the output of"
+"""Begins the sentence of a step run that did."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def reused_report(workspace: Workspace, run_id: str) -> Report:
     return Report(
         **counts,
         status=RunStatus.COMPLETED,
-        sentence=f"used the output of {run_id}: nothing it depends on has changed.{more}",
+        sentence=f"{USED} {run_id}: nothing it depends on has changed.{more}",
         total=earlier.get("total"),
         unfinished=0,
         items_failed=failed,

@@ -12,6 +12,7 @@ from daskrun.errors import RunCanceledError, RunFailedError, SettingsError, Wait
 from daskrun.monitor.console import make_display
 from daskrun.pipeline import lifetime
 from daskrun.pipeline.metrics import FolderRun
+from daskrun.pipeline.reuse import USED
 from daskrun.pipeline.state import LiveState, way_on
 
 if TYPE_CHECKING:
@@ -182,7 +183,8 @@ class SubmittedRun(FolderRun):
         Parameters
         ----------
         show_output
-            Show how far it is: a bar in a terminal, a line in a notebook, some lines in a log file.
+            Show how far it is: a bar in a terminal, a line in a notebook, some lines in a log file;
+            and at its end which steps used the output of an earlier run, and of which.
         timeout_seconds
             How long to wait at most; None: as long as it takes.
         raise_on_error
@@ -272,6 +274,9 @@ class SubmittedRun(FolderRun):
                 )
         if display is not None:
             display.close()
+            for step in self._steps():
+                if step.sentence.startswith(USED) and step.sentence != self.sentence:
+                    display.say(f"{step.name} {step.sentence}")
             display.say(f"run {self.id} {self.status.value}: {self.sentence}")
 
     def _show(self, display: Display) -> None:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.storage.urls import is_url
+from daskrun.storage.urls import is_url, package_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,11 +63,8 @@ def needs(inputs: Iterable[PlanInput], output: str, row_format: str = "text") ->
 
 def _for_url(url: str) -> list[str]:
     """Name fsspec and the package that has the file system of a URL."""
-    from fsspec.registry import known_implementations
-
-    known = known_implementations.get(url.partition("://")[0], {}).get("class", "fsspec")
-    package = known.partition(".")[0]
-    return [FOR_URLS] if package == "fsspec" else [FOR_URLS, package]
+    package = package_of(url.partition("://")[0])
+    return [FOR_URLS, package] if package else [FOR_URLS]
 
 
 def lacking(lines: Iterable[str]) -> list[str]:
@@ -161,6 +158,29 @@ def what_is_named(line: str) -> str:
     named = _EXTRAS.sub("", named.strip()).removeprefix("file://")
     is_path = named == "." or "/" in named or named.endswith((".whl", ".gz", ".zip"))
     return named if option or is_path else ""
+
+
+def asked_file(line: str) -> str:
+    """Give the path of the local file or folder that a line has pip install or read.
+
+    Returns
+    -------
+    str
+        As it is written, there or not; ``""`` where the line has none, or one that pip makes of a
+        variable.
+
+    Examples
+    --------
+    >>> [asked_file(line) for line in ("./tiny ; python_version > '3'", "-e ../tiny[all]")]
+    ['./tiny', '../tiny']
+    >>> [asked_file(line) for line in ("tiny", "tiny @ https://host/tiny-1.zip", "-f ./wheels")]
+    ['', '', '']
+    """
+    option = _VALUE.match(line)
+    if line.startswith("-") and (option is None or option["option"] not in _ASKS):
+        return ""
+    named = what_is_named(_PER_PACKAGE.split(line.partition(";")[0])[0].strip())
+    return "" if is_url(named) or "${" in named else named
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -86,19 +86,32 @@ class Lease:
             pause(LOOK)
             found = self._look()
         number = 1 if found is None else found[0] + 1
-        with suppress(FileExistsError):
-            self.folder.create(_name(number), _content())
-            self.number = number
-        numbers = self._numbers()
-        # Others may have come and gone since the look: then this number was free again.
-        if self.number != number or max(numbers) != number:
-            found = self._look()
-            raise StorageError(
-                f"{self.folder.shown()} was taken by {_who(found[1] if found else {})} just now."
-            )
-        self.held, self._renewed = True, time.monotonic()
+        numbers = self._create(number)
+        self.number, self.held, self._renewed = number, True, time.monotonic()
         with suppress(StorageError):  # they are of no use, and do no harm
             self.folder.delete([_name(each) for each in numbers if each < number])
+
+    def _create(self, number: int) -> list[int]:
+        """Take a number, and give all there are; see :meth:`acquire`."""
+        try:
+            self.folder.create(_name(number), _content())
+        except FileExistsError:
+            raise self._taken_just_now() from None
+        try:
+            numbers = self._numbers()
+            # Others may have come and gone since the look: then this number was free again.
+            if max(numbers) != number:
+                raise self._taken_just_now()
+        except BaseException:
+            with suppress(StorageError):  # else it looks held as long as this process lives
+                self.folder.delete([_name(number)])
+            raise
+        return numbers
+
+    def _taken_just_now(self) -> StorageError:
+        found = self._look()
+        who = _who(found[1] if found else {})
+        return StorageError(f"{self.folder.shown()} was taken by {who} just now.")
 
     def renew(self) -> None:
         """Renew it, where that is due.
@@ -133,6 +146,11 @@ class Lease:
         self.check()
         self.folder.put(_name(self.number), json.dumps({"released": True}).encode())
         self.held = False
+
+    def remove(self) -> None:
+        """Delete all that is there of it: what it locks is gone."""
+        self.held = False
+        self.folder.delete([f"{FOLDER}/{name}" for name in self.folder.names(FOLDER)])
 
     def is_held(self) -> bool:
         """Tell whether a process, this one or another, holds it."""

@@ -51,6 +51,8 @@ class Mirror:
     code
         A folder in it, ``""`` for all of it, whose executable files and empty folders are kept as
         such; it is written once. None: there is none.
+    once
+        A folder in it whose files never change: of two who put one of a name the first is heard.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Mirror:
         remote: UrlFolder,
         leave_out: Callable[[str], bool] = lambda _: False,
         code: str | None = None,
+        once: str = "",
     ) -> None:
         self.folder = folder
         self.remote = remote
         self._leave_out = leave_out
         self._code = code
+        self._once = once
         self._modes: dict[str, list[str]] = {}
         """What ``MODES`` says there."""
         self._modes_due = False
@@ -257,10 +261,22 @@ class Mirror:
             return
         with file:
             now = os.fstat(file.fileno())
-            self.remote.put_file(name, file, now.st_size)
+            if self._once and _is_below(name, (self._once,)):
+                self._create(name, file.read())
+            else:
+                self.remote.put_file(name, file, now.st_size)
         self._put[name] = now.st_size, now.st_mtime_ns
         self._put_at[name] = time.monotonic()
         self._mine.add(name)
+
+    def _create(self, name: str, data: bytes) -> None:
+        try:
+            self.remote.create(name, data)
+        except FileExistsError:
+            if self.remote.read_whole(name) != data:
+                raise StorageError(
+                    f"{self.remote.shown(name)} was written by another process."
+                ) from None
 
     def _bring_all(self, names: list[str]) -> None:
         if names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from daskrun.storage.url_folder import UrlFolder
 
+logger = logging.getLogger(__name__)
 NAME = re.compile(r"[0-9]{15}", re.ASCII)
 MANY = 64
 """Segments that are joined to one, so that a journal of hours is read in a few requests."""
@@ -28,10 +30,10 @@ class Segments:
     r"""Keeps what is appended to a file here as objects there, each put before it counts.
 
     A segment's name is the place of its first byte, and it is created exclusively: a driver whose
-    run has been taken over meets the other's segment, and so can't commit any more. What is put is
-    never changed, but for small segments that are joined: the first of them is replaced by all,
-    then the others go. A reader passes over what it has, and lists again where one is gone, so it
-    may come in between.
+    run has been taken over (:meth:`take_over`) meets the other's segment, and can't commit any
+    more. What is put is never changed, but for small segments that are joined: the first of them is
+    replaced by all, then the others go. A reader passes over what it has, and lists again where one
+    is gone, so it may come in between.
 
     Parameters
     ----------
@@ -117,22 +119,21 @@ class Segments:
             raise
         return True
 
-    def take_over(self, path: Path, record: bytes) -> bool:
+    def take_over(self, path: Path, record: bytes) -> None:
         """Do as :meth:`bring`, and put a record behind all so that no other process can go on.
 
         Who has written the journal until now, and may only have been stopped, meets the record
-        where its own next one would begin.
+        where its own next one would begin; one that has begun nothing meets it as the first.
         """
-        while self.bring(path):
-            end = path.stat().st_size
+        while True:
+            end = path.stat().st_size if self.bring(path) else 0
             try:
                 self._folder.create(_name(end), record)
             except FileExistsError:  # it has put one more meanwhile
                 continue
-            with path.open("ab") as file:
+            with path.open("ab" if end else "wb") as file:
                 file.write(record)
-            return True
-        return False
+            return
 
     def _read_on(self, file: IO[bytes]) -> bool:
         """Append what comes next; tell whether to do it again: a segment was joined meanwhile."""
@@ -151,12 +152,16 @@ class Segments:
         return False
 
     def _join(self) -> None:
-        """Make one segment of the small ones."""
+        """Make one segment of the small ones; where the store refuses, the next put tries again."""
         start, data = self._small[0][0], b"".join(each for _, each in self._small)
-        assert self._small[-1][0] + len(self._small[-1][1]) == start + len(data)
-        self._folder.put(_name(start), data)
-        self._folder.delete([_name(each) for each, _ in self._small[1:]])
-        self._small = [(start, data)] if len(data) < LARGE else []
+        joined = self._small[1:]
+        try:
+            self._folder.put(_name(start), data)
+            self._small = [(start, data)] if len(data) < LARGE else []
+            # One that stays is passed over.
+            self._folder.delete([_name(each) for each, _ in joined])
+        except StorageError as error:
+            logger.info("small segments of a journal could not be joined: %s", error)
 
     def _read(self, start: int) -> bytes:
         try:

@@ -17,7 +17,7 @@ from daskrun.errors import StorageError
 from daskrun.storage.patience import explained, harmless, patiently
 from daskrun.storage.publication import Publication, Staged
 from daskrun.storage.times import time_of
-from daskrun.storage.urls import shown_url
+from daskrun.storage.urls import package_of, protocol_problem, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,7 +33,6 @@ BLOCK = 8 * 2**20
 """Bytes of a large object that are on their way at once."""
 _FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"})
 """Stores that need no folder before there is a file in it."""
-_PACKAGES = {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
 class UrlFolder:
@@ -319,13 +318,14 @@ def open_url_folder(url: str, options: Mapping[str, Any]) -> UrlFolder:
 
 def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:
     """Give fsspec's file system for a URL, and its own path of the folder."""
+    if problem := protocol_problem(url):
+        raise StorageError(f"can't open {shown_url(url)}: it {problem}")
     try:
         from fsspec.core import url_to_fs
 
         system, path = url_to_fs(url, **options)
     except Exception as error:  # noqa: BLE001  (each of fsspec's file systems has its own)
-        protocol = url.partition("://")[0]
-        package = {"s3": "s3fs", "s3a": "s3fs", **_PACKAGES}.get(protocol)
+        package = package_of(url.partition("://")[0])
         what = f"can't open {shown_url(url)}"
         if isinstance(error, ImportError) and package:
             what += f", which needs the package {package} (pip install {package})"

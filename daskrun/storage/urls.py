@@ -15,6 +15,17 @@ OWN_MEMORY = frozenset({"memory"})
 """File systems of fsspec that other processes can't see."""
 _OPEN = frozenset({"endpoint_url", "account_name", "region_name", "profile", "project", "host"})
 """Options whose values messages may show: where a place is, not who may enter."""
+PACKAGES = {
+    **dict.fromkeys(("abfs", "abfss", "az"), "adlfs"),
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("http", "https"), "aiohttp"),
+    **dict.fromkeys(("sftp", "ssh"), "paramiko"),
+    "smb": "smbprotocol",
+}
+"""What must be installed for a protocol; of some fsspec knows nothing until that is there."""
+_WORD = re.compile("[a-z]+")
+"""A link of a chained URL that is a protocol alone, as fsspec reads it."""
 _SHORTEST = 4
 """Characters below which a value is no secret, and hiding it would garble the message."""
 
@@ -28,6 +39,68 @@ def is_url(text: str) -> bool:
     (True, False)
     """
     return "://" in text
+
+
+def protocols_of(url: str) -> list[str]:
+    """Give the protocols in a URL, of which a chained one has several.
+
+    Examples
+    --------
+    >>> protocols_of("simplecache::s3://bucket/a.csv")
+    ['simplecache', 's3']
+    """
+    links = url.split("::")
+    return [link.partition("://")[0] for link in links if "://" in link or _WORD.fullmatch(link)]
+
+
+def protocol_problem(url: str) -> str:
+    """Say, as the rest of a sentence that began with a URL, that fsspec has no file system for it.
+
+    Returns
+    -------
+    str
+        ``""`` where fsspec knows it, also where a package is still to be installed.
+
+    Examples
+    --------
+    >>> protocol_problem("gs://bucket")
+    ''
+    >>> protocol_problem("htps://host/file")[:68]
+    "has the protocol 'htps', which fsspec doesn't know. Write https://, "
+    """
+    from fsspec.registry import known_implementations, registry
+
+    known = {*known_implementations, *registry, *PACKAGES}
+    unknown = next((each for each in protocols_of(url) if each not in known), None)
+    if unknown is None:
+        return ""
+    from difflib import get_close_matches  # only where something is misspelt
+
+    near = get_close_matches(unknown.lower(), known, n=1)
+    fix = (
+        f"Write {near[0]}://"
+        if near
+        else "Write one that it knows, such as s3://, abfs://, gs://, https:// or sftp://"
+    )
+    return (
+        f"has the protocol {unknown!r}, which fsspec doesn't know. {fix}, or register a file "
+        "system of your own with fsspec first."
+    )
+
+
+def package_of(protocol: str) -> str:
+    """Give the package that a protocol needs besides fsspec, ``""`` where it needs none.
+
+    Examples
+    --------
+    >>> package_of("gs"), package_of("memory")
+    ('gcsfs', '')
+    """
+    from fsspec.registry import known_implementations
+
+    of_class = known_implementations.get(protocol, {}).get("class", "").partition(".")[0]
+    package = PACKAGES.get(protocol, of_class)
+    return "" if package == "fsspec" else package
 
 
 def shown_url(text: str) -> str:

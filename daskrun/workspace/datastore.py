@@ -11,6 +11,7 @@ from daskrun.core.original import OriginalClass
 from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
+from daskrun.storage.urls import protocol_problem, shown_url
 from daskrun.workspace import transfer
 from daskrun.workspace.options import EnvironmentVariable, KeptOptions, keep
 from daskrun.workspace.workspace import DATASTORE, DEFAULT_DATASTORE
@@ -114,8 +115,8 @@ class Datastore(OriginalClass):
     ) -> Datastore:
         """Remember a container of Azure Blob Storage; without token and key it is read as public.
 
-        Its URLs are ``abfs://``, which need the package ``adlfs``: where that is missing, a warning
-        says so, and using the datastore is an error. For token and key see :meth:`register_url`.
+        Its URLs are ``abfs://``, which need the package ``adlfs``. For that, token and key see
+        :meth:`register_url`.
 
         Examples
         --------
@@ -132,10 +133,7 @@ class Datastore(OriginalClass):
             options["anon"] = True
         options["account_name"] = account_name
         root = f"abfs://{container_name}"
-        store = _register(workspace, datastore_name, root, options, overwrite)
-        if missing := store.missing_package():
-            logger.warning(missing)
-        return store
+        return _register(workspace, datastore_name, root, options, overwrite)
 
     @staticmethod
     def register_s3(
@@ -173,14 +171,17 @@ class Datastore(OriginalClass):
 
         Options may be secrets: they are kept in a file of the workspace's private folder that only
         this user may read, as is a URL with a password. An :class:`EnvironmentVariable` in the
-        place of one is kept as that name.
+        place of one is kept as that name. Where a package that the URL needs is missing, a warning
+        says so, and using the datastore is an error.
         """
-        if not isinstance(url, str) or "://" not in url:
-            problem = (
-                f"url={url!r} is not a URL. Write one like 's3://bucket/folder', or use "
-                "Datastore.register_local for a folder."
-            )
-            raise SettingsError("register_url", [problem])
+        problem = (
+            "is not a URL. Write one like 's3://bucket/folder', or use Datastore.register_local "
+            "for a folder."
+        )
+        if isinstance(url, str) and "://" in url:
+            problem = protocol_problem(url)
+        if problem:
+            raise SettingsError("register_url", [f"url={shown_url(repr(url))} {problem}"])
         return _register(workspace, datastore_name, url, dict(storage_options or {}), overwrite)
 
     def __repr__(self) -> str:
@@ -393,4 +394,7 @@ def _register(
     if before is not None:
         files.remove(before[1].get("private", ""))
     workspace.sweep_private()
-    return Datastore(workspace, name)
+    store = Datastore(workspace, name)
+    if missing := store.missing_package():
+        logger.warning(missing)
+    return store

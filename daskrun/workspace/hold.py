@@ -47,7 +47,11 @@ class Hold(Held):
 
     def __init__(self, mirror: Mirror) -> None:
         self.lease = Lease(mirror.remote)
-        self._mirrors = {mirror.folder.name: mirror}
+        self.whole_here = False
+        """Whether the copy here is the newest there is of the run: it was made or brought while
+        this process had the lease that it has now, or the one before."""
+        self._name = mirror.folder.name
+        self._mirrors = {self._name: mirror}
         self._lock = threading.Condition()
         """Also waited on, so that others can look while this process waits for the lease."""
         self._over: threading.Event | None = None
@@ -66,8 +70,13 @@ class Hold(Held):
         with self._lock:
             return self.lease.is_held()
 
-    def acquire(self) -> bool:
-        """Take the run; tell whether this process had it last, so that all of it is here.
+    def acquire(self, *, puts: bool = True) -> None:
+        """Take the run.
+
+        Parameters
+        ----------
+        puts
+            Whether what is written here is put, now and then and at the end.
 
         Raises
         ------
@@ -78,13 +87,12 @@ class Hold(Held):
         with self._lock:
             before = self.lease.number
             self.lease.acquire(self._lock.wait)
+            self.whole_here = self.whole_here and self.lease.number == before + 1
             self._over, self._released = threading.Event(), threading.Event()
             # Two: a slow put must not let the lease grow old.
-            self._threads = [
-                self._start(self._put, self._over),
-                self._start(self._renew, self._released),
-            ]
-            return before > 0 and self.lease.number == before + 1
+            self._threads = [self._start(self._renew, self._released)]
+            if puts:
+                self._threads.append(self._start(self._put, self._over))
 
     def add(self, mirror: Mirror) -> None:
         """Put what is written of a step's run too."""
@@ -117,33 +125,37 @@ class Hold(Held):
     def close(self) -> None:
         """Put what is left and let others have the run; may be called again."""
         with self._lock:
-            over, self._over = self._over, None
-            if over is None:
+            if self._over is None or self._closing:
                 return
-            over.set()
             self._closing = True
+            over, released, (renews, *puts) = self._over, self._released, self._threads
         deadline = time.monotonic() + CLOSING
         try:
-            self._threads[0].join()
-            self._end(self._put_all, deadline, "not all of a run's folder could be put")
-            self._end(self._release, deadline, "a run's lease could not be released, and grows old")
+            over.set()
+            for thread in puts:
+                thread.join()
+                self._end(self._put_all, deadline, "not all of a run's folder could be put")
+            released.set()
+            renews.join()
+            self._end(self._release, deadline, "a run's lease could not be released")
         finally:
-            self._released.set()
-            self._threads[1].join()
-            self.lease.held = self._closing = False
+            released.set()
+            with self._lock:
+                self._over, self._closing, self.lease.held = None, False, False
 
     def _await_end(self) -> None:
         """Wait for the end of a hold of this process that is being closed, or is about to be."""
         began = time.monotonic()
-        while self.held and time.monotonic() < began + (CLOSING if self._closing else PATIENCE):
-            time.sleep(PATIENCE / 50)
-        if self.held:
+        while self._over is not None:
+            if time.monotonic() < began + (2 * CLOSING if self._closing else PATIENCE):
+                time.sleep(PATIENCE / 50)
+                continue
             raise StorageError(
                 f"{self.lease.folder.shown()} is driven by this process already. Wait for its end."
             )
 
     def _start(self, work: Callable[[threading.Event], None], over: threading.Event) -> Any:
-        name = f"daskrun-hold-{next(iter(self._mirrors))}"
+        name = f"daskrun-hold-{self._name}"
         thread = threading.Thread(target=work, args=(over,), name=name, daemon=True)
         thread.start()
         return thread
@@ -175,11 +187,11 @@ class Hold(Held):
             self.lease.release()
 
     def _end(self, what: Callable[[], object], deadline: float, trouble: str) -> None:
-        """Do what a hold ends with, again while the store fails; the lease is renewed meanwhile."""
+        """Do what a hold ends with, again while the store fails."""
         while self.held:
             try:
                 what()
-            except (DaskrunError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  (the lease has to be let go of all the same)
                 if not self.held or time.monotonic() > deadline:
                     logger.warning("%s: %s", trouble, error)
                     return

@@ -15,15 +15,13 @@ from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, 
 from daskrun.errors import StorageError
 from daskrun.storage.patience import patiently
 from daskrun.storage.url_folder import is_flat
-from daskrun.storage.urls import is_url, shown_url
+from daskrun.storage.urls import is_url, package_of, protocols_of, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 Result = TypeVar("Result")
 Say: TypeAlias = "Callable[[str], None] | None"
-PACKAGES = {"abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "s3": "s3fs", "gs": "gcsfs"}
-"""What must be installed for a protocol, where the protocol's name doesn't say it."""
 SAY_EVERY = 5.0
 """Seconds between two lines that say how far copying is."""
 logger = logging.getLogger("daskrun")
@@ -36,10 +34,11 @@ def missing_package(root: str) -> str | None:
     --------
     >>> missing_package("/a/folder")
     """
-    package = PACKAGES.get(root.partition("://")[0])
-    if not package or importlib.util.find_spec(package) is not None:
-        return None
-    return f"{root}, which needs the package {package}. Install it: pip install {package}"
+    packages = map(package_of, protocols_of(root)) if is_url(root) else ()
+    for package in filter(None, packages):
+        if importlib.util.find_spec(package) is None:
+            return f"{root}, which needs the package {package}. Install it: pip install {package}"
+    return None
 
 
 class Count:

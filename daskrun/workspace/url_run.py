@@ -7,8 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.errors import StorageError
 from daskrun.storage.journal import encoded
-from daskrun.storage.lease import FOLDER as LEASE
 from daskrun.storage.metrics import FOLDER as METRICS
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
@@ -97,13 +97,12 @@ class UrlRun(RunFolder):
 
     def last_change(self) -> float:
         """Give when something was last noted of the run, in seconds since the epoch."""
-        found = [float(self.last_state()["time"])]
-        for name in (JOURNAL, LEASE):
-            found += self._mirror.remote.times(name).values()
-        return max(found)
+        times = self._mirror.remote.times(JOURNAL).values()
+        return max([float(self.last_state()["time"]), *times])
 
     def drop(self, *names: str) -> None:
         """Remove files and folders of it, here and there."""
+        self._hold.check()
         self._mirror.delete(*names)
 
     def push_metrics(self) -> None:
@@ -173,7 +172,9 @@ class UrlRun(RunFolder):
         return str(asked["reason"])
 
     def forget_cancel(self) -> None:
-        """Remove what :meth:`ask_to_cancel` has left."""
+        """Remove what :meth:`ask_to_cancel` has left; not what is meant for who goes on."""
+        if not self._ours:
+            return
         self._mirror.remote.delete([CANCEL])
 
     def drive(self) -> Held:
@@ -183,10 +184,12 @@ class UrlRun(RunFolder):
             hold.check()
             hold.add(self._mirror)
             return HeldWithTheWhole()
-        is_here = hold.acquire()
+        hold.acquire()
         try:
             if not self._is_new:
-                self._bring_all(hold, is_here=is_here)
+                self._see_that_it_is_there(hold)
+                self._bring_all(hold)
+            hold.whole_here = True
         except BaseException:
             hold.close()
             raise
@@ -201,8 +204,9 @@ class UrlRun(RunFolder):
             hold.check()
             self._mirror.bring(STATES, over=True)
             return HeldWithTheWhole()
-        hold.acquire()
+        hold.acquire(puts=False)
         try:
+            self._see_that_it_is_there(hold)
             self._mirror.bring(STATES, over=True)
         except BaseException:
             hold.close()
@@ -213,16 +217,22 @@ class UrlRun(RunFolder):
         """Tell whether a process, this one or another, drives the run now."""
         return self._hold.is_held()
 
-    def _bring_all(self, hold: Hold, *, is_here: bool) -> None:
+    def _see_that_it_is_there(self, hold: Hold) -> None:
+        """Ask there: what is here may be of a run that others have removed."""
+        if not self._mirror.remote.exists(STORY):
+            hold.lease.remove()
+            raise StorageError(f"{self._mirror.remote.shown()} was removed by another process.")
+
+    def _bring_all(self, hold: Hold) -> None:
         """Have the newest of the run and its steps here, which then are this process's.
 
         Journals in any case: what this process wrote here and could not put there never counted.
         """
         for each in (self, *(UrlRun(self._copy, n) for n in self.story().get("steps", ()))):
-            if not is_here:
+            if not hold.whole_here:
                 each._mirror.bring(over=True)
-            if not Segments(each._mirror.remote).take_over(each.path / JOURNAL, _taken_over()):
-                (each.path / JOURNAL).unlink(missing_ok=True)
+            if each is not self:
+                Segments(each._mirror.remote).take_over(each.path / JOURNAL, _taken_over())
             hold.add(each._mirror)
 
     def _bring(self, name: str) -> None:

@@ -16,7 +16,7 @@ from daskrun.storage.durable import write_whole
 from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.url_folder import READS, UrlFolder, open_url_folder
 from daskrun.workspace.hold import Hold, left_out
-from daskrun.workspace.run_folder import SNAPSHOT, STORY
+from daskrun.workspace.run_folder import SNAPSHOT, STATES, STORY
 from daskrun.workspace.site import RUNS
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class WorkingCopy:
         with self._lock:
             if run_id not in self._mirrors:
                 folder, remote = self.folder / RUNS / run_id, self.below(f"{RUNS}/{run_id}")
-                self._mirrors[run_id] = Mirror(folder, remote, left_out, SNAPSHOT)
+                self._mirrors[run_id] = Mirror(folder, remote, left_out, SNAPSHOT, once=STATES)
             return self._mirrors[run_id]
 
     def hold(self, run_id: str) -> Hold:

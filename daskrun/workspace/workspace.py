@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -44,6 +45,7 @@ DEFAULT_DATASTORE = "workspaceblobstore"
 """Name of the datastore every workspace has: its own folder ``datastore``. The original's name."""
 EXPERIMENT = "daskrun.pipeline.experiment"
 """Where :class:`Experiment` is: a floor above this one, so it is loaded by name when asked for."""
+logger = logging.getLogger("daskrun")
 
 
 class Workspace(OriginalClass):
@@ -145,7 +147,8 @@ class Workspace(OriginalClass):
         path
             The folder beside which the workspace is kept, or its URL; None: the current folder.
         exist_ok
-            Whether a workspace that is there already, under whatever name, is given as it is.
+            Whether a workspace that is there already is given as it is; where it has another name,
+            a warning says so.
         storage_options
             As those of :meth:`from_config`.
 
@@ -167,12 +170,20 @@ class Workspace(OriginalClass):
             made, where = not (folder / CONFIG).is_file(), str(folder)
             if made:
                 place.make(folder, name)
-        if not made and not exist_ok:
-            raise WorkspaceError(
-                f"path={str(path)!r}: there is a workspace in {shown_url(where)}. Open it with "
-                "Workspace.from_config(path), or pass exist_ok=True."
-            )
-        return Workspace(where, storage_options)
+        opened = Workspace(where, storage_options)
+        if made or (exist_ok and opened.name == name):
+            return opened
+        typed, from_config = f"name={name!r}", "from_config()"
+        if path is not None:
+            shown = shown_url(repr(str(path)))
+            typed, from_config = f"{typed}, path={shown}", f"from_config({shown})"
+        there = f"{typed}: there is a workspace in {shown_url(where)}, named {opened.name!r}"
+        other = "or give another path to make one"
+        if not exist_ok:
+            advice = f"Open it with Workspace.{from_config}, pass exist_ok=True, {other}"
+            raise WorkspaceError(f"{there}. {advice}.")
+        logger.warning("%s, which is used. Write Workspace.%s, %s", there, from_config, other)
+        return opened
 
     def __repr__(self) -> str:
         return f"Workspace(name={self.name!r}, folder={shown_url(self.location)!r})"

@@ -1,3 +1,4 @@
+import errno
 import os
 import random
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from daskrun.data.listing import check_files, list_files
+from daskrun.data.local import find_local
 from daskrun.data.protocols import DataPath, as_elements
 from daskrun.errors import DatasetError
 
@@ -170,12 +172,19 @@ def test_names_that_are_not_utf8(data):
             r"path='nothing' does not exist: looked for '.*/nothing', of which '.*' is there",
         ),
         ("in/x.png", r"path='in/x.png' does not exist"),
-        ("in/0/x", r"path='in/0/x' does not exist"),
+        ("in/0/x", r"path='in/0/x' does not exist: looked for '(.*)/x', of which '\1' is a file"),
         ("empty", r"path='empty' is a folder without files"),
         ("hidden", r"names that begin with '\.' are left out"),
         ("in/*.jpg", r"path='in/\*\.jpg' matches no file below '.*/in'"),
         ("*", r"path='\*' matches no file .* write 'folder/\*'"),
-        ("no/*.jpg", r"path='no/\*\.jpg'.*'.*/no' can't be listed: No such file"),
+        (
+            "no/*.jpg",
+            r"path='no/\*\.jpg' does not exist: looked for '.*/no', of which '.*' is there",
+        ),
+        (
+            "in/0/**",
+            r"path='in/0/\*\*' does not exist: looked for '(.*/in/0)', of which '\1' is a file",
+        ),
         (["in", "empty"], r"path='empty' is a folder without files"),
         (["in/0", "s3://bucket/x"], r"'in/0' and 's3://bucket/x' are not of the same kind"),
         (["s3://b/x", "gs://b/x"], r"'s3://b/x' and 'gs://b/x' are not of the same kind"),
@@ -212,9 +221,48 @@ def test_a_refused_folder_is_named(data, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(
-        DatasetError, match=r"path='in': the folder '.*shut/' can't be listed: Permission"
+        DatasetError,
+        match=r"path='in': the folder '.*shut/' can't be listed: Permission.*Give this user",
     ):
         names("in")
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        (
+            errno.EIO,
+            "can't be listed: Input/output error. See that its disk or network mount works",
+        ),
+        (errno.ENOENT, "'.*/in/gone/' was removed while its folder was listed"),
+    ],
+)
+def test_what_is_no_matter_of_rights_is_not_said_to_be(data, monkeypatch, code, text):
+    fill(data, "in/ok", "in/gone/1")
+    scan = os.scandir
+
+    def fail(path):
+        if str(path).rstrip("/").endswith("gone"):
+            raise OSError(code, os.strerror(code), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(DatasetError, match=f"path='in': .*{text}") as caught:
+        names("in")
+    assert "right" not in str(caught.value)
+
+
+def test_a_path_that_may_not_be_looked_at(data, monkeypatch):
+    stat = os.stat
+
+    def refuse(path, **options):
+        if path == str(data / "in"):
+            raise PermissionError(13, "Permission denied", path)
+        return stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    with pytest.raises(DatasetError, match=r"'in' can't be read: Permission.*Give this user"):
+        find_local(str(data / "in"), "in")
 
 
 class Store:

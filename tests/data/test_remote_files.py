@@ -114,7 +114,7 @@ def test_plan(memory):
             "memory://in/.x/none/*",
             r"path='memory://in/\.x/none/\*' means no file: there is no .*none",
         ),
-        ("nosuch://in/x", r"path='nosuch://in/x' can't be reached: ValueError: .*nosuch"),
+        ("nosuch://in/x", r"'nosuch://in/x' has the protocol 'nosuch', which fsspec doesn't know"),
         (["memory://in", "memory://none"], r"path='memory://none' does not exist"),
     ],
 )

@@ -214,6 +214,7 @@ def submit(tmp_path: Path, environment: Environment, **settings: Any) -> Any:
 def test_a_build_that_fails_ends_the_run_which_goes_on_once_it_can_be_built(tmp_path: Path) -> None:
     environment = Environment("batch")
     wheel = tmp_path / "tiny-1.0-py3-none-any.whl"
+    wheel.write_bytes(b"broken")
     environment.python.conda_dependencies = CondaDependencies.create(pip_packages=[str(wheel)])
     run = submit(tmp_path, environment)
     with pytest.raises(RunFailedError) as caught:

@@ -369,7 +369,7 @@ def test_a_query_is_always_run(work, tmp_path):
     assert "input 't' is a query" in found.explain_reuse().sentence
 
 
-def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_path):
+def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_path, capsys):
     (tmp_path / "second.py").write_text("def run(mini_batch):\n    return mini_batch.iloc[:, :1]\n")
 
     def submit():
@@ -380,18 +380,41 @@ def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_pa
             "second-step", config(entry_script="second.py"), [table], PipelineData("out")
         )
         run = Experiment(work, "reuse").submit(Pipeline(work, [first, second]))
-        run.wait_for_completion(timeout_seconds=60)
+        run.wait_for_completion(show_output=True, timeout_seconds=60)
         return run.get_steps()
 
-    before, again = submit(), submit()
+    def told():
+        return [line for line in capsys.readouterr().out.splitlines() if "used the output" in line]
+
+    before = submit()
+    assert told() == []
+    again = submit()
     assert [each.reused_run_id for each in again] == [each.id for each in before]
+    unchanged = "nothing it depends on has changed."
+    assert told() == [
+        f"first-step used the output of {before[0].id}: {unchanged}",
+        f"second-step used the output of {before[1].id}: {unchanged}",
+        f"run {again[0].parent.id} Completed: {again[0].parent.sentence}",
+    ]
     assert Dataset.get_by_name(work, "names").version == 2
     assert again[0].parent.sentence == "all 2 steps are done. 2 used the output of an earlier run."
     with (tmp_path / "second.py").open("a") as file:
         file.write("# more\n")
     third = submit()
     assert [each.reused_run_id for each in third] == [before[0].id, None]
+    assert [line.split(":")[0] for line in told()] == [
+        f"first-step used the output of {before[0].id}",
+        f"run {third[0].parent.id} Completed",
+    ]
     assert rows(third[1]) == rows(before[1])
+
+
+def test_of_one_step_the_end_says_it_once(work, capsys):
+    before, again = run_of(work), run_of(work)
+    assert again.parent.wait_for_completion(show_output=True) == "Completed"
+    assert capsys.readouterr().out.count(f"used the output of {before.id}") == 1
+    assert again.wait_for_completion(show_output=True) == "Completed"
+    assert capsys.readouterr().out.count(f"used the output of {before.id}") == 1
 
 
 def test_what_was_logged_goes_with_the_output_and_tags_do_not(work):

@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from daskrun import (
     Pipeline,
     PipelineData,
     PipelineParameter,
+    PythonScriptStep,
     RunDetails,
     RunFailedError,
     SettingsError,
@@ -171,6 +173,46 @@ def test_wrong_parameters(work, parameters, error, message):
     assert no_trace(work.ws)
 
 
+@pytest.mark.parametrize(
+    ("default", "given", "said", "advice"),
+    [
+        (
+            "3",
+            {"size": "1KB"},
+            "pipeline_parameters={'size': '1KB'}: mini_batch_size='1KB' is a size in bytes",
+            "Give a number of files, such as pipeline_parameters={'size': 10}.",
+        ),
+        (
+            "3",
+            {"size": "few"},
+            "pipeline_parameters={'size': 'few'}: mini_batch_size='few' is not a size.",
+            "or bytes for a tabular one (pipeline_parameters={'size': '10MB'}).",
+        ),
+        (
+            "1KB",
+            {},
+            "parameter 'size' by default: mini_batch_size='1KB' is a size in bytes",
+            "Give a number of files, such as PipelineParameter('size', 10).",
+        ),
+    ],
+)
+def test_what_to_write_is_said_of_the_parameter(work, default, given, said, advice):
+    step = work.make_step(mini_batch_size=PipelineParameter("size", default))
+    with pytest.raises(SettingsError) as caught:
+        work.submit(step, parameters=given)
+    assert said in str(caught.value)
+    assert advice in str(caught.value)
+
+
+def test_a_size_of_few_bytes_is_noticed_by_its_parameter(work, caplog):
+    (work.path / "a.csv").write_text("a\n1\n")
+    (work.path / "score.py").write_text("def run(rows):\n    return rows\n")
+    table = Dataset.Tabular.from_delimited_files("a.csv")
+    work.submit(inputs=[table], parameters={"size": 7}).wait_for_completion()
+    assert "{'size': 7}: mini_batch_size=7 means 7 bytes of a table" in caplog.text
+    assert "such as pipeline_parameters={'size': '1MB'}" in caplog.text
+
+
 def test_a_dataset_is_no_argument_as_a_parameters_value_either(work):
     images = PipelineParameter("images", Dataset.File.from_files("files"))
     step = work.make_step(arguments=["--images", images])  # another value may be given
@@ -254,6 +296,68 @@ def test_this_machine_is_not_filled_with_processes(work, monkeypatch, named):
     run = work.submit(compute_target=target, process_count_per_node=64, node_count=1)
     run.cancel()
     run.wait_for_completion(raise_on_error=False)
+
+
+def environment_of(*pip_packages):
+    environment = Environment("e")
+    environment.python.conda_dependencies = CondaDependencies.create([*pip_packages])
+    return environment
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (
+            lambda: {"python_executable": "/nix/python"},
+            "python_executable='/nix/python' is no program on this machine.*compute_target",
+        ),
+        (
+            lambda: {"environment": Environment.from_existing_conda_environment("e", "/nix")},
+            "environment 'e' has the interpreter '/nix/bin/python', which is no program on this",
+        ),
+        (
+            lambda: {"environment": environment_of("/nix/tiny-1.whl")},
+            "environment 'e': pip_packages has '/nix/tiny-1.whl', and '/nix/tiny-1.whl' is not",
+        ),
+        (
+            lambda: {"environment": environment_of("./nix_pkg")},
+            "environment 'e': pip_packages has './nix_pkg', and '.*/nix_pkg' is not there. Write",
+        ),
+    ],
+)
+def test_what_is_not_on_this_machine_is_said_before_a_run_begins(work, make, text):
+    plan = AmlCompute.provisioning_configuration("x", max_nodes=2)
+    for target in (None, ComputeTarget.create(work.ws, "cpu", plan)):
+        pipeline = Pipeline(work.ws, [work.make_step(compute_target=target, **make())])
+        [problem] = pipeline.validate()
+        assert re.search(f"step 'score-files': {text}", problem)
+        with pytest.raises(SettingsError, match=text):
+            Experiment(work.ws, "trial").submit(pipeline)
+    assert no_trace(work.ws)
+    pipeline.publish("for another machine")
+    inline = Pipeline(work.ws, [work.make_step(**make())])
+    assert inline.validate() == []
+
+
+def test_on_nodes_of_a_cluster_paths_are_theirs(work):
+    theirs = [
+        {"python_executable": "/nix/python"},
+        {"environment": environment_of("/nix/tiny-1.whl", "git+https://host/tiny")},
+    ]
+    for given in theirs:
+        step = work.make_step(compute_target="tcp://localhost:1", **given)
+        assert Pipeline(work.ws, [step]).validate() == []
+    step = work.make_step(compute_target="tcp://localhost:1", environment=environment_of("./nix"))
+    [problem] = Pipeline(work.ws, [step]).validate()
+    assert "/nix' is not there" in problem
+
+
+def test_a_script_is_looked_for_like_a_steps_interpreter(work):
+    environment = Environment.from_existing_conda_environment("e", "/nix")
+    [problem] = Pipeline(
+        work.ws, [PythonScriptStep("score.py", environment=environment)]
+    ).validate()
+    assert "has the interpreter '/nix/bin/python'" in problem
 
 
 def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):

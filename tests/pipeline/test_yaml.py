@@ -242,10 +242,10 @@ parallel_run_config:
         ("", "it holds no settings. Write `parallel_run_config:`"),
         ("parallel_run_config: 3", "it holds no settings"),
         ("- a\n- b\n", "it holds no settings"),
-        ("a: [", "can't be read: .*line 1"),
-        ("parallel_run_config: !!python/object:os.system {}", "can't be read"),
-        ("\x00", "can't be read"),
-        ("a: 1\n---\nb: 2\n", "can't be read"),
+        ("a: [", r"can't be read as YAML: .*line 1.*\. Write `parallel_run_config:` and the"),
+        ("parallel_run_config: !!python/object:os.system {}", "can't be read as YAML"),
+        ("\x00", "can't be read as YAML"),
+        ("a: 1\n---\nb: 2\n", "can't be read as YAML"),
     ],
 )
 def test_what_is_no_config(ws, tmp_path, text, message):
@@ -255,7 +255,8 @@ def test_what_is_no_config(ws, tmp_path, text, message):
 
 
 def test_paths_and_workspace_are_checked(ws, tmp_path):
-    with pytest.raises(SettingsError, match=r"path='.*none\.yml' can't be read"):
+    text = r"path='.*none\.yml' can't be read: No such file or directory\. Write the path of a file"
+    with pytest.raises(SettingsError, match=text):
         ParallelRunConfig.load_yaml(ws, tmp_path / "none.yml")
     with pytest.raises(SettingsError, match="workspace='ws' is not a Workspace"):
         ParallelRunConfig.load_yaml("ws", tmp_path / "none.yml")

@@ -12,6 +12,7 @@ from wheels import make_wheel
 from daskrun.core.minibatch import PlanInput
 from daskrun.script import packages
 from daskrun.script.build import identity
+from daskrun.script.packages import asked_file
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 
@@ -112,3 +113,20 @@ def test_a_folder_counts_by_what_is_built_from_it(tmp_path):
     assert packages.contents([line]) == before
     (tmp_path / "src" / "tiny" / "a.py").write_text("2")
     assert packages.contents([line]) != before
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ("./tiny --hash=sha256:0", "./tiny"),
+        ("tiny @ file:///x/tiny-1.whl", "/x/tiny-1.whl"),
+        ("-c limits.txt", "limits.txt"),
+        ("-e git+https://host/tiny", ""),
+        ("tiny>=1 ; sys_platform != 'a/b'", ""),
+        ("${HOME}/tiny", ""),
+        ("--index-url https://host/simple", ""),
+        ("--no-index", ""),
+    ],
+)
+def test_which_file_a_line_asks_for(line, path):
+    assert asked_file(line) == path

@@ -134,7 +134,7 @@ def test_the_next_driver_has_all_that_the_one_before_put_until_it_took_over(
 
     with monkeypatch.context() as patch:
         patch.setattr(type(folder), "create", meanwhile)
-        assert Segments(folder).take_over(tmp_path / "copy", encoded({"kind": "mine now"}))
+        Segments(folder).take_over(tmp_path / "copy", encoded({"kind": "mine now"}))
     before.append({"n": 3})
     with pytest.raises(StorageError, match="another process, which has taken the run over"):
         before.sync()
@@ -146,9 +146,37 @@ def test_the_next_driver_has_all_that_the_one_before_put_until_it_took_over(
     assert list(Journal.read(tmp_path / "again")) == records
 
 
-def test_where_there_is_none_nothing_is_taken_over(folder, tmp_path, bucket):
-    assert not Segments(folder).take_over(tmp_path / "copy", b"mine now")
-    assert bucket.keys() == []
+def test_who_has_not_begun_a_journal_can_not_once_the_run_was_taken_over(folder, tmp_path):
+    before = Journal(tmp_path / "journal", segments=Segments(folder))
+    before.append({"n": 1})
+    Segments(folder).take_over(tmp_path / "copy", encoded({"kind": "mine now"}))
+    with pytest.raises(StorageError, match="another process, which has taken the run over"):
+        before.sync()
+    after = Journal.open(tmp_path / "copy", Segments(folder))
+    after.append({"n": 1})
+    after.close()
+    Segments(folder).bring(tmp_path / "again")
+    assert list(Journal.read(tmp_path / "again")) == [{"kind": "mine now"}, {"n": 1}]
+
+
+@pytest.mark.parametrize("refused", ["put", "delete"])
+def test_a_store_that_refuses_to_join_takes_records_all_the_same(
+    folder, tmp_path, monkeypatch, refused
+):
+    monkeypatch.setattr(segments_file, "MANY", 4)
+    call, refusals = getattr(type(folder), refused), []
+
+    def once(self, *values):
+        if not refusals:
+            refusals.append(values)
+            raise StorageError("403")
+        call(self, *values)
+
+    monkeypatch.setattr(type(folder), refused, once)
+    written(folder, tmp_path / "journal", range(12))
+    assert refusals
+    Segments(folder).bring(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "journal").read_bytes()
 
 
 def test_segments_that_are_joined_while_they_are_read(folder, tmp_path, monkeypatch):

@@ -2,7 +2,9 @@ import os
 import pickle
 import sys
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from s3 import KEY, SECRET
 
 from daskrun.data.dataset import Dataset
@@ -213,6 +215,46 @@ def test_progress_is_told(ws, images, tmp_path, capsys, monkeypatch):
 def test_register_url_wants_a_url(ws):
     with pytest.raises(SettingsError, match="url='data/images' is not a URL"):
         Datastore.register_url(ws, "u", "data/images")
+
+
+@pytest.mark.parametrize(
+    ("url", "text"),
+    [
+        (
+            "zork://x",
+            r"url='zork://x' has the protocol 'zork'.*Write one that it knows, such as s3",
+        ),
+        ("S3://box", r"url='S3://box' has the protocol 'S3'.*Write s3://, or"),
+        ("simplecache::zork://me:pa55@x", r"url='simplecache::zork://\*\*\*@x' has the.*'zork'"),
+    ],
+)
+def test_register_url_wants_a_protocol_that_fsspec_knows(ws, url, text):
+    with pytest.raises(SettingsError, match=text):
+        Datastore.register_url(ws, "u", url)
+    assert "u" not in ws.datastores
+
+
+def test_a_file_system_of_ones_own_can_be_registered(ws):
+    fsspec.register_implementation("of-mine", MemoryFileSystem, clobber=True)
+    assert Datastore.register_url(ws, "u", "of-mine://x").url("a") == "of-mine://x/a"
+
+
+@pytest.mark.parametrize(
+    ("url", "package"),
+    [
+        ("abfss://box@account", "adlfs"),
+        ("gcs://box", "gcsfs"),
+        ("webdav://host/x", "webdav4"),
+        ("zip://a::sftp://host/a.zip", "paramiko"),
+    ],
+)
+def test_a_known_protocol_is_registered_and_what_to_install_said(
+    ws, url, package, monkeypatch, caplog
+):
+    monkeypatch.setattr(transfer.importlib.util, "find_spec", lambda name: None)
+    Datastore.register_url(ws, "u", url)
+    assert "u" in ws.datastores
+    assert f"needs the package {package}. Install it: pip install {package}" in caplog.text
 
 
 def test_upload_and_download(ws, images, tmp_path, caplog):

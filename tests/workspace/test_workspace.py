@@ -47,11 +47,29 @@ def test_find_makes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_create_gives_the_one_that_is_there(tmp_path):
+def test_create_gives_the_one_that_is_there(tmp_path, monkeypatch, caplog):
     first = Workspace.create("one", path=tmp_path)
+    assert Workspace.create("one", path=tmp_path) == first
+    assert caplog.text == ""
     assert Workspace.create("two", path=tmp_path).name == "one"
-    with pytest.raises(WorkspaceError, match="there is a workspace in"):
+    there = f"there is a workspace in {tmp_path}/.daskrun, named 'one'"
+    typed = f"name='two', path='{tmp_path}'"
+    [warning] = caplog.messages
+    assert warning == (
+        f"{typed}: {there}, which is used. Write Workspace.from_config('{tmp_path}'), or give "
+        "another path to make one"
+    )
+    with pytest.raises(WorkspaceError) as caught:
         Workspace.create("two", path=tmp_path, exist_ok=False)
+    assert str(caught.value) == (
+        f"{typed}: {there}. Open it with Workspace.from_config('{tmp_path}'), pass exist_ok=True, "
+        "or give another path to make one."
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        WorkspaceError, match=r"^name='two': there is .*Workspace.from_config\(\), "
+    ):
+        Workspace.create("two", exist_ok=False)
     assert pickle.loads(pickle.dumps(first)) == first
 
 
