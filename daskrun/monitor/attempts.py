@@ -127,12 +127,12 @@ def item_paths(plan: Plan, index: int) -> list[str]:
     The bounds are those of :class:`daskrun.data.tabular.contracts.Piece`.
     """
     mini_batch = plan[index]
-    root = shown_url(plan.inputs[mini_batch.input].root).rstrip("/")
+    root = plan.inputs[mini_batch.input].root.rstrip("/")
     load = mini_batch.load
     if isinstance(load, FilePaths):
-        return [f"{root}/{name}" for name in load.names]
+        return [shown_url(f"{root}/{name}") for name in load.names]
     return [
-        f"{root}/{name}" + ("" if stop is None else f" [{start}:{stop}]")
+        shown_url(f"{root}/{name}") + ("" if stop is None else f" [{start}:{stop}]")
         for name, start, stop, _ in load.pieces
     ]
 

@@ -156,15 +156,18 @@ class PipelineDriver:
                 control.cancel(self._canceled)  # what ended the first step is no reason by itself
 
     def _run(self) -> None:
-        # The lock goes last: who sees it free must see the end too.
-        with self._held:
-            try:
-                with CancelWatch(self.state.folder, self.cancel):
-                    status, sentence = self._run_steps()
-            except Exception as error:
-                logger.exception("run %s: its driver failed", self.state.folder.id)
-                status, sentence = RunStatus.FAILED, _told(error)
-            self._end_all(status, sentence)
+        try:
+            # The lock goes last: who sees it free must see the end too.
+            with self._held:
+                try:
+                    with CancelWatch(self.state.folder, self.cancel):
+                        status, sentence = self._run_steps()
+                except Exception as error:
+                    logger.exception("run %s: its driver failed", self.state.folder.id)
+                    status, sentence = RunStatus.FAILED, _told(error)
+                self._end_all(status, sentence)
+        finally:
+            self.state.closed.set()
 
     def _run_steps(self) -> tuple[RunStatus, str]:
         """Run the steps; give how the run ended and what there is to say."""

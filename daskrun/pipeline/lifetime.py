@@ -58,6 +58,9 @@ class WatchedRun(Protocol):
     def ended_within(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
 
+    def closed_within(self, seconds: float) -> bool:
+        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+
     def cancel(self, reason: str = ...) -> None:
         """Ask it to end."""
 
@@ -96,7 +99,7 @@ def watch(run: WatchedRun) -> None:
     """Let the end of the script wait for a run."""
     global _process
     with _changing:  # a notebook may live for weeks and submit thousands
-        _runs[:] = [each for each in _runs if not each.ended_within(0) or each.failure is not None]
+        _runs[:] = [run for run in _runs if not run.closed_within(0) or run.failure is not None]
         _runs.append(run)
         for name in run.ids:  # it may be resumed
             _given_up.pop(name, None)
@@ -206,9 +209,9 @@ def _names(runs: Sequence[WatchedRun]) -> str:
 def _wait_at_end() -> None:
     """Wait for the runs that are still active when the script has reached its end."""
     global _code
-    active = _active()
-    if not active or _process != os.getpid():
+    if _process != os.getpid():
         return
+    active = _active()
     try:
         with signals_as_interrupts():
             waited = [run for run in active if run.ids.isdisjoint(_given_up)]
@@ -217,6 +220,8 @@ def _wait_at_end() -> None:
             except KeyboardInterrupt as interrupt:
                 _code = _code_of(interrupt)
                 cancel_and_wait([run for run in waited if not run.ended_within(0)], interrupt)
+            if not _active():
+                _wait_until_closed()
     except (KeyboardInterrupt, SystemExit):
         pass  # what is active yet was given up
     if left := _active():
@@ -231,6 +236,19 @@ def _wait_for(runs: Sequence[WatchedRun]) -> None:
             pass
     for run in runs:
         say(f"run {run.id} {run.status.value}")
+
+
+def _wait_until_closed() -> None:
+    """Wait for what comes after the ends of runs, while this process can still start threads.
+
+    That is what is put behind a URL: its store may be slow, or fail for a while.
+    """
+    try:
+        for run in _runs:
+            while not run.closed_within(POLL):
+                pass
+    except KeyboardInterrupt as interrupt:
+        _leave(_code_of(interrupt))
 
 
 def _say_end(run: WatchedRun) -> None:

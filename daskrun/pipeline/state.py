@@ -60,6 +60,9 @@ class RunState(Protocol):
     def wait(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
 
+    def wait_until_closed(self, seconds: float) -> bool:
+        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+
     def cancel(self, reason: str) -> None:
         """Ask it to end."""
 
@@ -123,6 +126,8 @@ class LiveState:
         self._status = RunStatus.NOT_STARTED
         self._sentence = ""
         self._ended = Latch()
+        self.closed = Latch()
+        """Set when everything of it is kept and others may go on with it."""
 
     @property
     def status(self) -> RunStatus:
@@ -171,6 +176,10 @@ class LiveState:
     def wait(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
         return self._ended.wait(seconds)
+
+    def wait_until_closed(self, seconds: float) -> bool:
+        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+        return self.closed.wait(seconds)
 
     def cancel(self, reason: str) -> None:
         """Ask it to end; nothing happens when it has."""
@@ -253,6 +262,10 @@ class StoredState:
             if left <= 0:
                 return False
             time.sleep(min(POLL, left))
+        return True
+
+    def wait_until_closed(self, seconds: float) -> bool:  # noqa: ARG002
+        """Tell that this process does nothing of it."""
         return True
 
     def cancel(self, reason: str) -> None:

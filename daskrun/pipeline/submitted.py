@@ -110,6 +110,10 @@ class SubmittedRun(FolderRun):
         """Wait for its end, and tell whether it has come."""
         return self._state.wait(seconds)
 
+    def closed_within(self, seconds: float) -> bool:
+        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+        return self._state.wait_until_closed(seconds)
+
     def cancel(self, reason: str = "cancel() was called") -> None:
         """Ask the run to end with status Canceled; what it finished is kept. Doesn't wait."""
         self._state.cancel(reason)

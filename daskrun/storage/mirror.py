@@ -302,13 +302,15 @@ def _is_below(name: str, places: tuple[str, ...]) -> bool:
     return not places or any(name == each or name.startswith(f"{each}/") for each in places)
 
 
-def bring_whole(folder: UrlFolder, target: Path) -> None:
+def bring_whole(folder: UrlFolder, name: str, target: Path) -> None:
     """Have a file or folder behind a URL here too: whole, or not at all.
 
     Parameters
     ----------
     folder
-        The file or folder.
+        That it is in, and that was put as one, as code.
+    name
+        Its name there.
     target
         Where it goes; what is there already is taken for it.
 
@@ -319,25 +321,19 @@ def bring_whole(folder: UrlFolder, target: Path) -> None:
     """
     if target.exists():
         return
-    names = folder.names()
-    if not names:
-        raise StorageError(f"{folder.shown()} is not there")
     aside = target.with_name(f".{target.name}-{os.getpid()}-{os.urandom(4).hex()}")
     try:
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        if names == [""]:
-            aside.write_bytes(folder.read_whole(""))
-        else:
-            Mirror(aside, folder, code="").bring(over=True)
+        aside.mkdir(parents=True)
+        Mirror(aside, folder, code="").bring(name, over=True)
+        if not (aside / name).exists():
+            raise StorageError(f"{folder.shown(name)} is not there")
         with suppress(FileExistsError):
-            aside.rename(target)
+            (aside / name).rename(target)
     except OSError as error:
         if target.exists():  # another process was quicker: a folder can't be put over its
             return
         if isinstance(error, StorageError):
             raise
-        raise StorageError(f"can't bring {folder.shown()} to {target}: {error}") from error
+        raise StorageError(f"can't bring {folder.shown(name)} to {target}: {error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)

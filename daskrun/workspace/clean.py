@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.errors import DaskrunError, SettingsError
@@ -127,16 +128,22 @@ def find(workspace: Workspace, older_than_days: float, runs: bool) -> Found:
     items: list[Leftover] = []
     troubles: list[str] = []
     now = time.time()
-    for run in old_runs.all_runs(workspace):
+    for run_id, look in old_runs.all_runs(workspace):
         try:
-            items += _of_run(run, now, days, runs)
+            items += _of_run(look(), now, days, runs)
         except (DaskrunError, OSError) as error:
-            troubles.append(f"run {run.id}: {error}")
+            troubles.append(f"run {run_id}: {error}")
     items += _of_nobody(left_over.node_folders(), now)
     site = workspace.site
     if isinstance(site, UrlSite):
-        items += _of_nobody(left_over.half_put(site.copy, now), now)
-        items += _of_nobody(left_over.never_registered(site.copy, site.records, now), now)
+        for find_some in (
+            partial(left_over.half_put, site.copy, now),
+            partial(left_over.never_registered, site.copy, site.records, now),
+        ):
+            try:
+                items += _of_nobody(find_some(), now)
+            except (DaskrunError, OSError) as error:
+                troubles.append(f"{site.location}: {error}")
     else:
         items += _of_nobody(left_over.half_made(site.folder, now), now)
     return Found(tuple(items), tuple(troubles))

@@ -23,6 +23,8 @@ PATIENCE = 0.5
 """Seconds in which a run's end is waited for that its driver has told already."""
 CLOSING = 60.0
 """Seconds in which a store that fails at a run's end is asked again; on top of its own patience."""
+AGAIN = 1.0
+"""Seconds between two tries of that."""
 CANCEL = "cancel.json"
 ASIDE = frozenset({"journal", "lease", "driver.lock", "inputs", "side_inputs", CANCEL})
 """What of a run's folder has ways of its own: dataframes are written there, not here."""
@@ -196,7 +198,7 @@ class Hold(Held):
                     logger.warning("%s: %s", trouble, error)
                     return
                 self._tell(error)
-                time.sleep(INTERVAL)
+                time.sleep(AGAIN)
             else:
                 return
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.script import leftovers
+from daskrun.storage.lease import Lease
 from daskrun.workspace.model_files import ABANDONED
 from daskrun.workspace.model_files import FOLDER as MODEL_FILES
 from daskrun.workspace.models_used import KIND as MODELS
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
 
 HALF_MADE = re.compile(r"\.(\d+-[0-9a-f]{16}\.tmp|(deleted|exclusive)-\d+-[0-9a-f]+)", re.ASCII)
 """Names of what is being written, deleted or tried out in a workspace."""
+MODEL = re.compile(rf"{MODEL_FILES}/[^/]+/[0-9a-f]+-[0-9a-f]{{8}}/", re.ASCII)
+"""How what belongs to one version of a model begins. Others may put objects there too, such as
+those that some tools have for folders."""
+PIPELINE = re.compile(rf"{PIPELINES}/[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}/", re.ASCII)
+"""Likewise of one published pipeline."""
 STALE = 3600.0
 """Seconds after which nobody is at it any more: it takes milliseconds."""
 
@@ -86,6 +92,8 @@ def half_put(copy: WorkingCopy, now: float) -> list[Thing]:
         last = _submitted(run_id)
         if run_id not in whole and now - last > STALE:
             remote = copy.below(f"{RUNS}/{run_id}")
+            if Lease(remote).is_held():
+                continue  # a submit that takes long, or from a machine whose clock is late
             size = sum(remote.sizes().values())
             free = partial(_delete_run, remote)
             found.append(Thing("half-made run", run_id, remote.shown(), size, last, free))
@@ -98,22 +106,36 @@ def never_registered(copy: WorkingCopy, records: Records, now: float) -> list[Th
     In a folder the next one that registers removes them; to look for them here takes longer.
     """
     last: dict[str, float] = {}
-    for kind, parts in ((MODEL_FILES, 2), (PIPELINES, 1)):
+    for form in (MODEL, PIPELINE):
+        kind = form.pattern.partition("/")[0]
         for name, time_put in copy.remote.times(kind).items():
-            place = "/".join([kind, *name.split("/")[:parts]])
-            last[place] = max(time_put, last.get(place, 0.0))
+            if begins := form.match(f"{kind}/{name}"):
+                place = begins[0].rstrip("/")
+                last[place] = max(time_put, last.get(place, 0.0))
     # Asked after they were listed: what was registered meanwhile is among these.
-    models = records.values_of(MODELS, records.names(MODELS), "path") if last else []
-    known = {path.rpartition("/")[0] for path in models}
-    known.update(f"{PIPELINES}/{name}" for name in (records.names(PIPELINES) if last else ()))
+    known = _registered(records) if last else set()
     found = []
     for place, since in last.items():
         if place not in known and now - since > ABANDONED:
             remote = copy.below(place)
-            free = partial(copy.discard, place)
+            free = partial(_delete_unregistered, remote, place, records)
             size = sum(remote.sizes().values())
             found.append(Thing("never registered", "", remote.shown(), size, since, free))
     return found
+
+
+def _registered(records: Records) -> set[str]:
+    """Give the folders of models and pipelines that there are, in the workspace."""
+    models = records.values_of(MODELS, records.names(MODELS), "path")
+    pipelines = records.names(PIPELINES)
+    return {path.rpartition("/")[0] for path in models} | {f"{PIPELINES}/{n}" for n in pipelines}
+
+
+def _delete_unregistered(remote: UrlFolder, place: str, records: Records) -> None:
+    names = remote.names()
+    if place in _registered(records):
+        raise StorageError("it was registered meanwhile")
+    remote.delete(names)
 
 
 def _thing(what: str, run: str, path: Path, last: float, free: Callable[[], None]) -> Thing:
@@ -130,7 +152,7 @@ def _submitted(run_id: str) -> float:
 
 def _delete_run(remote: UrlFolder) -> None:
     names = remote.names()
-    if STORY in names:
+    if STORY in names or Lease(remote).is_held():
         raise StorageError("it has become a run meanwhile")
     remote.delete(names)
 

@@ -283,9 +283,9 @@ def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: in
 def _brought(url: str, values: Mapping[str, Any]) -> Path:
     """Bring a model to this machine, where all runs of this user find it from then on."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "daskrun", "models")
-    folder = open_url_folder(url, values.get("workspace_options", {}))
-    target = cache / blake2b(url.encode(), digest_size=16).hexdigest() / url.rpartition("/")[2]
-    bring_whole(folder, target)
+    place, _, name = url.rpartition("/")
+    target = cache / blake2b(url.encode(), digest_size=16).hexdigest() / name
+    bring_whole(open_url_folder(place, values.get("workspace_options", {})), name, target)
     return target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,8 +150,11 @@ class OldRun:
         return [float(folder.last_state()["time"]) for folder in self._folders]
 
 
-def all_runs(workspace: Workspace) -> Iterator[OldRun]:
-    """Give all runs, the oldest first; those whose folder can't be read are left out."""
+def all_runs(workspace: Workspace) -> Iterator[tuple[str, Callable[[], OldRun]]]:
+    """Give the ids of all runs, the oldest first, and what looks at each; it may raise.
+
+    Those whose folder can't be read are left out.
+    """
     wholes: dict[str, RunFolder | None] = {}
     steps: dict[str, list[OldStep]] = {}
     for folder in map(workspace.site.run_folder, workspace.site.run_ids()):
@@ -164,7 +168,7 @@ def all_runs(workspace: Workspace) -> Iterator[OldRun]:
                 steps.setdefault(whole, []).append(OldStep(workspace, folder, story))
                 wholes.setdefault(whole, None)
     for name, found in wholes.items():
-        yield OldRun(found, steps.get(name, []))
+        yield name, partial(OldRun, found, steps.get(name, []))
 
 
 def status_of(folder: RunFolder) -> str:

@@ -96,7 +96,8 @@ class WorkingCopy:
         StorageError
             It isn't there, or can't be brought.
         """
-        bring_whole(self.below(name), self.folder / name)
+        folder, _, last = name.rpartition("/")
+        bring_whole(self.below(folder), last, self.folder / name)
         return self.folder / name
 
     def publish(self, name: str) -> None:

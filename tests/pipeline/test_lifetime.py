@@ -303,7 +303,6 @@ def test_no_wait_for_a_canceled_run_is_longer_than_a_signal_may_be_late(monkeypa
     assert asked[0] == "Ctrl-C was pressed during a wait"
     assert asked[-1] == "killed"
     waits = asked[1:-1]
-    assert max(waits) == lifetime.POLL
-    assert len(waits) > 3
+    assert max(waits) == lifetime.POLL < lifetime.CANCEL_LIMIT
     assert "has not ended" in capsys.readouterr().err
     lifetime._given_up.clear()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -41,6 +42,7 @@ from daskrun.engine.history import History
 from daskrun.errors import StorageError
 from daskrun.script.leftovers import base_folder, clear_leftovers
 from daskrun.storage import lease as lease_file
+from daskrun.storage.url_folder import open_url_folder
 from daskrun.testing import account
 from daskrun.workspace import hold, working_copy
 
@@ -104,6 +106,7 @@ def work(bucket, tmp_path, own_temporary_folder, monkeypatch):
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(hold, "INTERVAL", 0.5)
+    monkeypatch.setattr(hold, "AGAIN", 0.2)
     (tmp_path / "files").mkdir()
     for name in NAMES:
         (tmp_path / "files" / name).write_text(name)
@@ -370,6 +373,22 @@ def test_a_state_that_the_store_refuses_at_the_end_is_put_all_the_same(work):
     assert not run._state.folder._hold.lease.held
 
 
+def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(work):
+    (work.path / "gate").touch()
+    process = driver(work, target="")
+    run_id = process.stdout.readline().strip()
+    wait_for(lambda: (work.path / "calls").exists(), 30)
+    for name in ("/states/", "report.json", "/logs/"):
+        work.bucket.fail("PUT", name, count=2, status=403)
+    (work.path / "gate").unlink()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    run = work.ws.get_run(run_id)
+    assert run.get_status() == "Completed"
+    assert run.get_steps()[0].get_status() == "Completed"
+    assert run.get_steps()[0].get_details()["report"]["succeeded"] == len(NAMES)
+
+
 def test_what_a_store_says_when_a_step_begins_is_told(work, monkeypatch):
     def refused(*_):
         raise StorageError("s3://there can't be reached")
@@ -401,6 +420,13 @@ def test_a_url_with_a_secret_is_not_kept(work, request):
     assert [key for key in keys if b"hush-hush" in work.bucket.get(key)] == []
     run.cancel()
     assert run.wait_for_completion(raise_on_error=False) == "Canceled"
+    (work.path / "code/bad.py").write_text("def run(mini_batch):\n    raise ValueError('bad')\n")
+    bad = work.submit(work.make_step(inputs=[files], entry_script="bad.py"))
+    assert bad.wait_for_completion(raise_on_error=False) == "Failed"
+    wait_for(lambda: not bad._state.folder.is_driven())
+    keys = work.bucket.keys()
+    assert [key for key in keys if key.endswith("failed_items.txt")]
+    assert [key for key in keys if b"hush-hush" in work.bucket.get(key)] == []
     with pytest.raises(ResumeError, match=r"a password or query.*EnvironmentVariable\('NAME'\)"):
         run.resume()
 
@@ -601,6 +627,38 @@ def test_what_is_left_of_a_run_that_somebody_died_removing(work):
     assert not [key for key in sorted(work.bucket.keys()) if "/runs/" in key]
 
 
+def test_a_submit_that_goes_on_is_not_half_made(work):
+    key = "team/.daskrun/runs/20200101-000000-000-abcdef/lease/1.json"
+    place = f"{work.ws.location}/runs/20200101-000000-000-abcdef"
+    lease = lease_file.Lease(open_url_folder(place, {}))
+    lease.acquire()
+    assert not work.ws.clean()
+    lease.release()
+    assert [each.what for each in work.ws.clean()] == ["half-made run"]
+    assert key in work.bucket.keys()  # noqa: SIM118
+
+
+def test_two_who_clean_leave_nothing(work):
+    run = work.submit()
+    run.wait_for_completion()
+    wait_for(lambda: not run._state.folder.is_driven())
+    found = work.ws.clean(older_than_days=0, runs=True)
+    other(work, "print(ws.clean(older_than_days=0, runs=True).remove())")
+    removed = found.remove()
+    assert "was removed by another process" in str(removed)
+    assert not [key for key in sorted(work.bucket.keys()) if "/runs/" in key]
+
+
+def test_a_run_goes_on_after_its_parts_were_cleaned(work):
+    run = work.ws.get_run(killed(work, "journalled:2"))
+    assert not work.ws.clean(older_than_days=0).remove().kept
+    work.bucket.fail("GET", "/snapshot/", count=1, status=403)
+    with pytest.raises((ResumeError, StorageError), match="403"):
+        run.resume()
+    assert run.resume().wait_for_completion() == "Completed"
+    assert output_of(run) == EXPECTED
+
+
 def test_a_run_that_is_being_committed_to_is_not_old(work):
     killed(work, "journalled:1")
     keys = work.bucket.keys()
@@ -617,12 +675,20 @@ def test_files_that_were_never_registered_are_cleaned(work, monkeypatch):
     monkeypatch.setattr("daskrun.workspace.left_over.ABANDONED", -1)  # what was put just now, too
     kept = Pipeline(work.ws, [work.make_step()]).publish("nightly")
     before = work.bucket.keys()
-    work.bucket.put("team/.daskrun/models_files/weights/17-ab/weights.txt", b"light")
-    work.bucket.put("team/.daskrun/pipelines/0123/code/0/score.py", b"pass")
+    folders = [f"team/.daskrun/{name}/" for name in ("models_files", "models_files/weights")]
+    for folder in [*folders, "team/.daskrun/pipelines/", "team/.daskrun/pipelines/0123/"]:
+        work.bucket.put(folder, b"")  # as some tools have for a folder
+    others = work.bucket.keys()
+    assert len(others) == len(before) + 4
+    work.bucket.put("team/.daskrun/models_files/weights/17-0123abcd/weights.txt", b"light")
+    work.bucket.put(f"team/.daskrun/pipelines/{uuid.uuid4()}/code/0/score.py", b"pass")
     found = work.ws.clean()
     assert [each.what for each in found] == ["never registered"] * 2
-    assert not found.remove().kept
-    assert work.bucket.keys() == before
+    work.bucket.fail("POST", "", count=1, status=403)
+    removed = found.remove()
+    assert (len(removed.removed), len(removed.kept)) == (1, 1)
+    assert not work.ws.clean().remove().kept
+    assert work.bucket.keys() == others
     assert PublishedPipeline.get(work.ws, kept.id).name == "nightly"
 
 

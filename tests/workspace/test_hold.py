@@ -17,6 +17,7 @@ from daskrun.workspace.hold import Hold
 @pytest.fixture
 def held(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr(hold_file, "INTERVAL", 0.05)
+    monkeypatch.setattr(hold_file, "AGAIN", 0.05)
     (tmp_path / "run1").mkdir()
     return Hold(Mirror(tmp_path / "run1", open_url_folder(f"{bucket.url}/run1", bucket.options)))
 

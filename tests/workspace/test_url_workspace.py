@@ -1,6 +1,7 @@
 """A workspace behind a URL: what it remembers, and what it refuses."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from daskrun import (
 )
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.storage.s3 import S3Folder
+from daskrun.workspace import model as model_file
 from daskrun.workspace import working_copy
 
 
@@ -73,6 +75,30 @@ def test_models_of_two_processes(bucket, ws, tmp_path):
     Model(ws, "mnist", 1).delete()
     assert [each.id for each in Model.list(ws)] == ["mnist:2"]
     assert not [key for key in sorted(bucket.keys()) if key.endswith("a.bin")]
+
+
+def test_what_may_be_executed_of_a_model_may_be_elsewhere_too(bucket, ws, tmp_path, monkeypatch):
+    (tmp_path / "tools/bin").mkdir(parents=True)
+    (tmp_path / "tools/empty").mkdir()
+    for name in ("tools/bin/tool", "single"):
+        (tmp_path / name).write_text("#!/bin/sh")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "tools/data").write_text("data")
+    (tmp_path / "tools/.modes.json").write_text("the user's own")
+    for name in ("tools", "single"):
+        Model.register(ws, tmp_path / name, name)
+    working_copy.remove_copies()
+    again = Workspace(ws.location, storage_options=bucket.options)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    in_script = {"workspace_options": bucket.options}
+    for name in ("tools", "single"):
+        url = f"{ws.location}/{Model(again, name)._place}"
+        for path in (Model(again, name).path, model_file._brought(url, in_script)):
+            files = [path] if path.is_file() else list(path.rglob("*"))
+            may = {each.name for each in files if each.is_file() and os.access(each, os.X_OK)}
+            assert may == ({"single"} if name == "single" else {"tool"})
+            assert name == "single" or (path / "empty").is_dir()
+            assert name == "single" or (path / ".modes.json").read_text() == "the user's own"
 
 
 def test_a_model_that_can_not_be_put_is_not_registered(bucket, ws, tmp_path):
