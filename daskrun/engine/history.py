@@ -126,7 +126,7 @@ class History:
         for each in with_outcomes:
             self._reach("written")
             self.note_later(self._recorder.record(each, digests_of(each.number)))
-        if with_outcomes:
+        if with_outcomes and self._request.before_commit is not None:
             self._request.before_commit()
         self.sync()
         for _ in with_outcomes:

@@ -69,7 +69,7 @@ class StepRequest:
     """URL that ``run_folder`` is this process's copy of, ``""`` where it is kept there."""
     kept_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """What fsspec needs to open ``kept_at``; may hold secrets."""
-    before_commit: Callable[[], None] = lambda: None
+    before_commit: Callable[[], None] | None = None
     """Called before what script processes have done is committed: what they left beside it, such as
     metrics, is to be where it is kept by then."""
     nothing_new: str = ""

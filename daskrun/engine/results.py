@@ -83,6 +83,8 @@ class Results:
         name = self._settings.append_row_file_name
         if past is not None:
             self._noted = past.finalized
+            if not past.finalized:
+                self._place.halt(name)
             marked = past.mark is not None and self._place.published(name, past.mark)
             self._published = past.finalized or marked
         if self._published:

@@ -72,6 +72,13 @@ class OutputPlace(Protocol):
     def parts_there(self) -> dict[str, int]:
         """Give name and size of each of the run's parts."""
 
+    def halt(self, name: str) -> None:
+        """Keep the output that an earlier driver was about to publish from appearing any more.
+
+        That one may only have been stopped. Asked before :meth:`published`; does what the store
+        can do, which S3 can.
+        """
+
     def published(self, name: str, mark: str) -> bool:
         """Tell whether what a driver that died had marked so is the output ``name`` already."""
 
@@ -111,6 +118,9 @@ class FolderPlace:
             return {}
         except OSError as error:
             raise StorageError(f"can't list the parts in {self.parts}: {error}") from error
+
+    def halt(self, name: str) -> None:
+        """Nothing is left to do: the lock of a driver that was only stopped keeps others out."""
 
     def published(self, name: str, mark: str) -> bool:
         """Tell whether the file of that name is the one that was marked."""
@@ -161,6 +171,10 @@ class UrlPlace:
     def parts_there(self) -> dict[str, int]:
         """List the objects among the parts."""
         return self._folder.sizes(self._aside)
+
+    def halt(self, name: str) -> None:
+        """Have the store forget what was begun."""
+        self._folder.halt(name, f"{self._aside}/upload")
 
     def published(self, name: str, mark: str) -> bool:
         """Tell whether the object of that name has the mark."""

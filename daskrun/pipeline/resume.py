@@ -65,14 +65,14 @@ def hold(folder: RunFolder) -> Held:
     Raises
     ------
     ResumeError
-        Somebody is: the message names process and host.
+        Somebody is: the message names process and host. Or the run is Completed, or its folder
+        can't be read.
     """
+    _check_unfinished(folder)  # to take a run over leaves a trace
     try:
         return folder.drive()
     except StorageError as error:
-        raise ResumeError(
-            f"run {folder.id} can't be resumed while it is being driven: {error}"
-        ) from error
+        raise ResumeError(f"run {folder.id} can't be resumed now: {error}") from error
 
 
 def make_driver(
@@ -108,8 +108,7 @@ def make_driver(
     SettingsError
         With every problem of the arguments.
     """
-    if folder.last_state()["status"] == RunStatus.COMPLETED.value:
-        raise ResumeError(f"run {folder.id} is Completed: there is nothing to do. {AGAIN}")
+    _check_unfinished(folder)
     problems = _problems(retry_failed, compute_target)
     if problems:
         raise SettingsError(SUBJECT, problems)
@@ -124,6 +123,11 @@ def make_driver(
         for each in steps:
             each.recipe.keep(each.folder, workspace)  # a later resume begins with it
     return PipelineDriver(folder, held, workspace, steps)
+
+
+def _check_unfinished(folder: RunFolder) -> None:
+    if folder.last_state()["status"] == RunStatus.COMPLETED.value:
+        raise ResumeError(f"run {folder.id} is Completed: there is nothing to do. {AGAIN}")
 
 
 def _unfinished_steps(folder: RunFolder) -> list[RunFolder]:

@@ -59,6 +59,10 @@ class S3Folder(UrlFolder):
         """Begin an object that appears whole."""
         return Multipart(self, name, note)
 
+    def halt(self, name: str, note: str) -> None:
+        """Abort the upload that is noted: who has begun it can't complete it any more."""
+        self.forget_begun(name, note)
+
     def forget_begun(self, name: str, note: str) -> None:
         """Abort the multipart upload that is noted, if there is one."""
         if self.exists(note):
@@ -140,7 +144,9 @@ def _is_taken(error: BaseException | None) -> bool:
 
 
 class Multipart:
-    """A multipart upload; an object of one small piece is put in one request.
+    """A multipart upload; an object of one small piece that nobody notes is put in one request.
+
+    One that is noted can be kept from appearing until it has: see :meth:`S3Folder.halt`.
 
     Parameters
     ----------
@@ -170,7 +176,7 @@ class Multipart:
 
     def write(self, number: int, data: bytes) -> None:
         """Upload a piece; the first waits for another, lest one request would do."""
-        if number == 0 and len(data) <= 2 * BLOCK:
+        if number == 0 and len(data) <= (0 if self._note else 2 * BLOCK):
             with self._lock:
                 if not self._upload:
                     self._first = data

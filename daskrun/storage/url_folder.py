@@ -211,6 +211,12 @@ class UrlFolder:
         self.delete([mark] if mark in aside else [])
         return True
 
+    def halt(self, name: str, note: str) -> None:
+        """Keep a publication that another process has begun from appearing, where that can be.
+
+        Here it can not; on S3 it can.
+        """
+
     def forget_begun(self, name: str, note: str) -> None:  # noqa: ARG002  (S3's)
         """Forget a publication of ``name`` whose process was killed; see :meth:`publication`."""
         aside = re.compile(rf"{re.escape(name)}\.[0-9a-f]{{16}}\.tmp", re.ASCII)

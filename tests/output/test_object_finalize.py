@@ -19,7 +19,7 @@ from daskrun.output.object_finalize import ObjectFinalizer
 from daskrun.output.part import ObjectPart
 from daskrun.output.pieces import PieceCutter, Slice
 from daskrun.output.place import output_place
-from daskrun.storage.s3 import MOST_PIECES, SMALLEST_PIECE, piece_size
+from daskrun.storage.s3 import MOST_PIECES, SMALLEST_PIECE, Multipart, piece_size
 from daskrun.storage.url_folder import open_url_folder
 
 PARTS = "_daskrun/run1"
@@ -136,18 +136,36 @@ def s3_run(bucket, tmp_path):
     return Run(bucket.url, bucket.options, tmp_path)
 
 
-def test_a_small_output_is_one_request_and_in_order(s3_run, bucket):
+def test_a_small_output_is_an_upload_that_can_be_halted_too(s3_run, bucket, monkeypatch):
+    """By the next driver, where this one was stopped just before its output appears."""
+    s3_run.add(0, b"1\n")
+    commit = Multipart.commit
+
+    def commit_late(self, overwrite):
+        other = open_url_folder(f"{bucket.url}/out", bucket.options)
+        other.halt("rows.txt", s3_run.finalizer._publication._note)
+        commit(self, overwrite)
+
+    monkeypatch.setattr(Multipart, "commit", commit_late)
+    with pytest.raises(StorageError, match=r"can't write s3://.*/rows\.txt"):
+        s3_run.finalizer.publish(overwrite=True, total=1)
+    assert not [key for key in bucket.keys() if key.endswith("rows.txt")]  # noqa: SIM118
+    assert bucket.uploads() == 0
+
+
+def test_a_small_output_is_in_order(s3_run, bucket):
     s3_run.add(1, b"b c\n3\n4\n", head=4)
     s3_run.add(0, b"b c\n1\n", head=4, sync=False)
     s3_run.add(3, b"5\n")
     s3_run.finalizer.skip(2)
     s3_run.finalizer.publish(overwrite=False, total=4)
     assert bucket.get("out/rows.txt") == b"b c\n1\n3\n4\n5\n"
-    assert [a.method for a in bucket.asked(part="rows.txt")] == ["HEAD", "PUT"]
+    methods = [a.method for a in bucket.asked(part="rows.txt")]
+    assert methods == ["POST", "PUT", "HEAD", "POST"]  # begin, a piece, complete
     assert bucket.uploads() == 0
     assert s3_run.finalizer.warnings == ()
     s3_run.finalizer.abandon()  # after publish: nothing
-    assert len(bucket.keys()) == 3
+    assert len(bucket.keys()) == 4  # the output, two parts, and the note of the upload
 
 
 def test_any_store_joins_in_order_with_one_header_and_tells_of_others(run):

@@ -42,6 +42,7 @@ from daskrun.engine.history import History
 from daskrun.errors import StorageError
 from daskrun.script.leftovers import base_folder, clear_leftovers
 from daskrun.storage import lease as lease_file
+from daskrun.storage.s3 import Multipart
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.testing import account
 from daskrun.workspace import hold, working_copy
@@ -356,6 +357,71 @@ def test_a_driver_that_wakes_up_while_the_next_one_begins(work, monkeypatch, wha
     account(run).check()
     states = [each["status"] for each in work.ws.get_run(run_id).get_details()["states"]]
     assert states == ["NotStarted", "Running", "Running", "Completed"]
+
+
+STOPS_BEFORE_ITS_OUTPUT_APPEARS = """
+import os, signal
+from daskrun.storage import s3
+
+commit = s3.Multipart.commit
+
+def commit_late(self, overwrite):
+    os.kill(os.getpid(), signal.SIGSTOP)
+    commit(self, overwrite)
+
+s3.Multipart.commit = commit_late
+"""
+
+
+@pytest.mark.parametrize("wakes_up", ["before the next one publishes", "at the end"])
+def test_a_driver_that_was_taken_over_publishes_nothing(work, monkeypatch, wakes_up):
+    """It was stopped when all was committed, and its output about to appear."""
+    (work.path / "stops.py").write_text(STOPS_BEFORE_ITS_OUTPUT_APPEARS + MAIN)
+    command = [sys.executable, "stops.py", work.ws.location, "inline"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    run_id = process.stdout.readline().strip()
+    status = Path(f"/proc/{process.pid}/stat")
+    wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", 40)
+    commit = Multipart.commit
+
+    def wake_up(*_):
+        process.send_signal(signal.SIGCONT)
+        process.communicate(timeout=60)
+
+    def commit_later(self, overwrite):
+        wake_up()
+        commit(self, overwrite)
+
+    if wakes_up != "at the end":
+        monkeypatch.setattr(Multipart, "commit", commit_later)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(lease_file, "_machine", lambda: "another")
+        elsewhere.setattr(lease_file, "OLD", 0.5)
+        elsewhere.setattr(lease_file, "LOOK", 0.1)
+        run = work.ws.get_run(run_id)
+        assert run.resume().wait_for_completion() == "Completed"
+    if wakes_up == "at the end":
+        (key,) = [
+            key for key in sorted(work.bucket.keys()) if key.endswith("parallel_run_step.txt")
+        ]
+        version = work.bucket.get(key)
+        work.bucket.put(key, version + b"what is there now\n")
+        wake_up()
+        assert work.bucket.get(key).endswith(b"what is there now\n")
+        work.bucket.put(key, version)
+    assert process.returncode == 1
+    assert output_of(run) == EXPECTED
+    account(run).check()
+
+
+def test_a_resume_that_is_refused_leaves_no_trace(work):
+    run = work.submit()
+    run.wait_for_completion()
+    wait_for(lambda: not run._state.folder.is_driven())
+    before = work.bucket.keys()
+    with pytest.raises(ResumeError, match="is Completed: there is nothing to do"):
+        run.resume()
+    assert work.bucket.keys() == before
 
 
 def test_a_state_that_the_store_refuses_at_the_end_is_put_all_the_same(work):
