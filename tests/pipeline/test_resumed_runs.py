@@ -291,7 +291,7 @@ def test_a_run_that_is_driven_says_by_whom(work, monkeypatch):
     run = work.submit(mini_batch_size=1)
     other = stored(work, monkeypatch)
     for each in (run, other):
-        with pytest.raises(ResumeError, match=f"can.t be resumed now: .* process {os.getpid()} on "):
+        with pytest.raises(ResumeError, match=f"resumed now: .* process {os.getpid()} on "):
             each.resume()
     assert run.wait_for_completion() == "Completed"
 
