@@ -125,6 +125,10 @@ class Bucket:
         path = f"/_fail?{urlencode({**rule, 'bucket': self.name})}"
         _call(self.endpoint, "POST", path)
 
+    def heal(self) -> None:
+        """Have no more requests fail."""
+        _call(self.endpoint, "POST", f"/_heal?{urlencode({'bucket': self.name})}")
+
 
 def _call(endpoint: str, method: str, path: str, data: bytes | None = None) -> bytes:
     asked = Request(endpoint + path, data, method=method)
@@ -203,6 +207,11 @@ class Account:
             told = {name: values[0] for name, values in parse_qs(query).items()}
             with self._lock:
                 self._rules.append(told)
+            return self._answer(start_response, 200, b"")
+        if path == "/_heal":
+            healed = parse_qs(query)["bucket"][0]
+            with self._lock:
+                self._rules = [rule for rule in self._rules if rule["bucket"] != healed]
             return self._answer(start_response, 200, b"")
         return self._pass(environ, start_response, path, query)
 

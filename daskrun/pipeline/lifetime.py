@@ -16,13 +16,15 @@ from daskrun.script.leftovers import clear_inline
 from daskrun.workspace.working_copy import remove_copies
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
     from daskrun.core.report import RunStatus
 
 CANCEL_LIMIT = 10.0
 """Seconds that a canceled run gets to end before a wait gives up on it."""
+NOTE_LIMIT = 2.0
+"""Seconds for noting the end of a run whose process is ended at once."""
 POLL = 0.2
 """Seconds that one wait lasts. A signal is handled only between Python's own instructions: one that
 comes as a wait begins interrupts nothing, and is handled when the wait is over."""
@@ -265,12 +267,23 @@ def _end_now(runs: Sequence[WatchedRun]) -> None:
     interrupts = [_given_up[name] for run in runs for name in run.ids if name in _given_up]
     interrupt = interrupts[0] if interrupts else KeyboardInterrupt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked for already
+    sentence = f"{describe(interrupt)}, and it was ended at once"
     for run in runs:
         run.kill()
-        run.give_up(f"{describe(interrupt)}, and it was ended at once")
+        _within(NOTE_LIMIT, lambda run=run: run.give_up(sentence))  # type: ignore[misc]
         _say_end(run)
         clear_inline(run.ids)
     _leave(_code_of(interrupt))
+
+
+def _within(seconds: float, what: Callable[[], None]) -> None:
+    """Do something, for so long at most: a store that doesn't answer takes minutes to say so."""
+    thread = threading.Thread(target=what, name="daskrun-last-note", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter ends
+        return
+    thread.join(seconds)
 
 
 def _exit_code() -> None:

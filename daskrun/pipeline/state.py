@@ -30,8 +30,9 @@ def way_on(folder: RunFolder) -> str:
     story = folder.story()
     whole = story.get("pipeline_run", folder.id)
     return (
-        "Go on from what is done with run.resume(), in another process with "
-        f"Experiment(ws, {story['experiment']!r}).get_run({whole!r}).resume()."
+        "Go on from what is done, with the code as it was at submit, with run.resume(), in another "
+        f"process with Experiment(ws, {story['experiment']!r}).get_run({whole!r}).resume(). For "
+        "code that was changed since, submit again."
     )
 
 

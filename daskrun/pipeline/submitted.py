@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from abc import abstractmethod
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.report import RunStatus
@@ -16,7 +17,7 @@ from daskrun.pipeline.reuse import USED
 from daskrun.pipeline.state import LiveState, way_on
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from daskrun.monitor.console import Display
@@ -216,11 +217,17 @@ class SubmittedRun(FolderRun):
         return self._conclude(raise_on_error)
 
     def get_details(self) -> dict[str, Any]:
-        """Give what is known of the run as plain values: what was asked, states, report, logs."""
+        """Give what is known of the run as plain values: what was asked, states, report, logs.
+
+        ``startTimeUtc`` and ``endTimeUtc`` are texts as the original gives them, None before.
+        """
         folder = self._state.folder
+        begun, ended = _times(folder.states())
         return {
             "runId": self.id,
             "status": self.status.value,
+            "startTimeUtc": begun,
+            "endTimeUtc": ended,
             "sentence": self.sentence,
             "story": folder.story(),
             "states": folder.states(),
@@ -304,6 +311,19 @@ class SubmittedRun(FolderRun):
         if raise_on_error and status is RunStatus.FAILED:
             raise RunFailedError(self.id, self._reason())
         return status.value
+
+
+def _times(states: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """Give when a run first ran, and when it ended if it has, as the original writes it."""
+    running = [each["time"] for each in states if each["status"] == RunStatus.RUNNING.value]
+    last = states[-1]
+    ended = last["time"] if RunStatus(last["status"]).ended else None
+    begun = running[0] if running else None
+    shown = [
+        None if time is None else datetime.fromtimestamp(time, UTC).isoformat()[:-6] + "Z"
+        for time in (begun, ended)
+    ]
+    return shown[0], shown[1]
 
 
 def _end_of(file: Path) -> str:

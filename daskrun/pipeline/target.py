@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.engine.target import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
-from daskrun.workspace.compute import ComputeTarget
+from daskrun.workspace.compute import ComputeTarget, is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +67,13 @@ def find_target(
     if target is None or target == INLINE:
         return target, []
     if isinstance(target, str):
-        if "://" in target:  # a scheduler's address
+        if "://" in target:
+            if not is_address(target):
+                problem = (
+                    f"compute_target={target!r} is not a scheduler's address. Write one like "
+                    "'tcp://10.0.0.5:8786'."
+                )
+                raise SettingsError("submit", [problem])
             return target, []
         target = _by_name(target, workspace)
     count = str(node_count)

@@ -362,13 +362,18 @@ def _workers_of(client: Any) -> int:
     return len(client.sync(ncores, workers=None, callback_timeout=ANSWER_LIMIT))
 
 
+def is_address(text: str) -> bool:
+    """Whether a text can be a scheduler's address."""
+    return "://" in text and text.rpartition(":")[2].isdecimal()
+
+
 def _attach_problem(address: str | None, cluster: object) -> str | None:
     if (address is None) == (cluster is None):
         return (
             f"address={address!r}, cluster={cluster!r}: exactly one must be given. "
             "Write address='tcp://host:8786' or cluster=<a Dask cluster>."
         )
-    if address is not None and ("://" not in address or not address.rpartition(":")[2].isdecimal()):
+    if address is not None and not is_address(address):
         return f"address={address!r} is not a scheduler's. Write one like 'tcp://10.0.0.5:8786'."
     if cluster is not None and not _address_of(cluster):
         return (

@@ -153,6 +153,12 @@ class Datastore(OriginalClass):
         profile, role), each time it is used. ``endpoint_url`` names another service that speaks S3.
         For the secrets see :meth:`register_url`.
         """
+        if "://" in bucket_name:
+            problem = (
+                f"bucket_name={shown_url(repr(bucket_name))} is a URL. Write bucket or "
+                f"bucket/folder, such as {bucket_name.partition('://')[2]!r}."
+            )
+            raise SettingsError("register_s3", [problem])
         given = {"key": key, "secret": secret, "token": token, "endpoint_url": endpoint_url}
         options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
         if anon:

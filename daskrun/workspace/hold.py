@@ -61,6 +61,8 @@ class Hold(Held):
         self._threads: list[threading.Thread] = []
         self._closing = False
         self._told: set[str] = set()
+        self.trouble = ""
+        """What the store said when it was asked last, ``""`` where it did what it was asked."""
 
     @property
     def held(self) -> bool:
@@ -170,6 +172,8 @@ class Hold(Held):
                     self.lease.renew()
             except (DaskrunError, OSError) as error:
                 self._tell(error)
+            else:
+                self.trouble = ""
 
     def _put(self, over: threading.Event) -> None:
         """Put what was written, until the run is over or lost."""
@@ -178,6 +182,8 @@ class Hold(Held):
                 self._put_all(all_of_it=False)
             except (DaskrunError, OSError) as error:
                 self._tell(error)
+            else:
+                self.trouble = ""
 
     def _put_all(self, *, all_of_it: bool = True) -> None:
         self.check()
@@ -204,6 +210,7 @@ class Hold(Held):
 
     def _tell(self, error: Exception) -> None:
         """Say what can't be done, once for each thing."""
+        self.trouble = str(error)
         if str(error) not in self._told:
             self._told.add(str(error))
             more = " It is tried again." if self.held else ""

@@ -129,6 +129,8 @@ class UrlRun(RunFolder):
     def add_state(self, status: str, sentence: str = "") -> None:
         """Note that the run has entered a state, after all that was written before it."""
         super().add_state(status, sentence)  # first: where the store fails it is put later
+        if self._hold.trouble:  # it would be asked for a minute, while somebody waits
+            raise StorageError(self._hold.trouble)
         self._hold.check()
         if self.is_run:  # else it is being made
             self._mirror.put(f"{STATES}/")
@@ -173,7 +175,7 @@ class UrlRun(RunFolder):
 
     def forget_cancel(self) -> None:
         """Remove what :meth:`ask_to_cancel` has left; not what is meant for who goes on."""
-        if not self._ours:
+        if not self._ours or self._hold.trouble:
             return
         self._mirror.remote.delete([CANCEL])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError, WorkspaceError
@@ -79,6 +80,8 @@ def opened(url: str, options: Mapping[str, Any] | None) -> UrlSite:
 
 
 def _check_url(url: str) -> None:
+    if not url.partition("://")[2].strip("/"):
+        raise WorkspaceError(f"{url!r} names no place. Write one such as 's3://bucket/team'.")
     if url.startswith("file://"):
         raise WorkspaceError(f"{url!r} is a folder. Write its path, {url[len('file://') :]!r}.")
     if url.partition("://")[0] in OWN_MEMORY:
@@ -109,6 +112,7 @@ def name_of(url: str) -> str:
 
 def found(url: str, options: Mapping[str, Any] | None) -> str | None:
     """Give the URL of the workspace that is at ``url`` or beside what is there; None for none."""
+    _check_url(url)
     url = url.rstrip("/").removesuffix(f"/{CONFIG}")
     for each in (url, f"{url}/{FOLDER}"):
         if _open(each, options).exists(CONFIG):
@@ -174,10 +178,11 @@ def _check_exclusive(remote: UrlFolder) -> None:
             remote.create(probe, b"x")
     except FileExistsError:
         return
-    except StorageError as error:
+    except (StorageError, FileNotFoundError) as error:  # the second: no bucket
         raise WorkspaceError(f"no workspace can be made at {remote.shown()}: {error}") from error
     finally:
-        remote.delete([probe])
+        with suppress(StorageError):  # else it would be told in the place of what went before
+            remote.delete([probe])
     raise WorkspaceError(
         f"{remote.shown()} is in a store without exclusive create (a second one of the same object "
         "succeeded), so two processes could take the same version number. Put the workspace into a "

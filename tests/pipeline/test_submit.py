@@ -2,6 +2,7 @@ import json
 import logging
 import os
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,11 @@ def test_what_the_run_folder_tells(work):
 def test_logs_and_details(work, capsys):
     run = work.submit()
     run.wait_for_completion()
+    details = run.get_details()
+    began, ended = details["startTimeUtc"], details["endTimeUtc"]
+    assert began < ended
+    noted = details["states"][-1]["time"]
+    assert datetime.fromisoformat(ended).timestamp() == pytest.approx(noted, abs=1e-3)
     logs = run.get_steps()[0].folder / "logs"
     assert (logs / "job_result.txt").read_text().startswith("Completed: 4 of 4")
     table = (logs / "sys" / "job_report" / "processed_mini-batches.csv").read_text()
@@ -278,6 +284,11 @@ def test_node_count_is_bounded_by_the_target(work):
         work.submit(compute_target=target, node_count=3)
     with pytest.raises(SettingsError, match="node_count=3 is more than"):
         work.submit(compute_target="cpu", node_count=3)
+
+
+def test_an_address_that_is_none_is_refused_at_submit(work):
+    with pytest.raises(SettingsError, match=r"'tcp://127\.0\.0\.1:87x' is not a sch"):
+        work.submit(compute_target="tcp://127.0.0.1:87x")
 
 
 @pytest.mark.parametrize("named", [False, True])

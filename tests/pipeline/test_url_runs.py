@@ -455,6 +455,27 @@ def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(w
     assert run.get_steps()[0].get_details()["report"]["succeeded"] == len(NAMES)
 
 
+def test_ctrl_c_waits_for_no_store_that_is_gone(work):
+    (work.path / "gate").touch()
+    limit = "from daskrun.pipeline import lifetime\nlifetime.CANCEL_LIMIT = 1.0\n"
+    (work.path / "short.py").write_text(limit + MAIN)
+    command = [sys.executable, "short.py", work.ws.location, ""]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **pipes)
+    run_id = process.stdout.readline().strip()
+    wait_for(lambda: (work.path / "calls").exists(), 30)
+    for method in ("GET", "PUT", "HEAD", "POST"):
+        work.bucket.fail(method, "", count=10**6, status=503)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)  # a store that is asked patiently takes minutes
+    work.bucket.heal()
+    assert f"run {run_id} has not ended 1 s after it was canceled" in told
+    assert process.returncode == 128 + signal.SIGINT
+    assert work.ws.get_run(run_id).get_status() == "Failed"  # it could not be noted otherwise
+    (work.path / "gate").unlink()
+    assert work.ws.get_run(run_id).resume().wait_for_completion() == "Completed"
+
+
 def test_what_a_store_says_when_a_step_begins_is_told(work, monkeypatch):
     def refused(*_):
         raise StorageError("s3://there can't be reached")

@@ -338,3 +338,9 @@ def test_files_go_to_s3_and_come_back_as_they_are_there_now(ws, images, bucket, 
             act()
         assert SECRET not in str(caught.value)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_bucket_is_no_url(ws):
+    said = r"bucket_name='s3://team/texts' is a URL\. Write bucket or bucket/folder, such as 'team"
+    with pytest.raises(SettingsError, match=said):
+        Datastore.register_s3(ws, "cloud", "s3://team/texts")

@@ -54,6 +54,20 @@ def test_it_is_made_once_and_found(bucket, ws):
     assert repr(ws) == f"Workspace(name='team', folder='{bucket.url}/team/.daskrun')"
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://", r"'s3://' names no place\. Write one such as 's3://bucket/team'"),
+        ("s3://no-such-bucket/team", r"no workspace can be made at s3://no-such-bucket/team"),
+    ],
+)
+def test_a_url_that_is_no_workspaces(bucket, url, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((WorkspaceError, StorageError), match=said):
+        Workspace.from_config(url, storage_options=bucket.options)
+    assert list(tmp_path.glob("s3*")) == []
+
+
 def test_models_of_two_processes(bucket, ws, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/a.bin").write_bytes(b"a")

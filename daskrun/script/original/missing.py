@@ -193,6 +193,9 @@ _SENTENCES = {
         "azureml.pipeline.steps.DatabricksStep",
         "azureml.pipeline.steps.KustoStep",
     ),
+    "it is a package of its own, which works beside daskrun: pip install azureml-opendatasets.": (
+        "azureml.opendatasets",
+    ),
     "there is nothing of it here. Use the libraries it is built on themselves.": (
         "azureml.contrib.dataset",
         "azureml.contrib.fairness",
@@ -203,7 +206,6 @@ _SENTENCES = {
         "azureml.explain",
         "azureml.interpret",
         "azureml.mlflow",
-        "azureml.opendatasets",
         "azureml.responsibleai",
         "azureml.telemetry",
         "azureml.tensorboard",
