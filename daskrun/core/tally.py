@@ -47,9 +47,10 @@ class Tally:
 
     def short(self, outcome: Outcome, process: ProcessInfo | None) -> None:
         """Note a mini-batch with fewer results than items."""
+        results = f"{outcome.results} result{'' if outcome.results == 1 else 's'}"
         message = (
-            f"run() returned {outcome.results} results for {outcome.items} items: an item without "
-            "a result counts as failed and is not retried"
+            f"run() returned {results} for {outcome.items} items: an item without a result counts "
+            "as failed and is not retried"
         )
         error = {"message": message, "kind": "fewer results than items"}
         label = f"{process.node}/{process.name}" if process is not None else ""

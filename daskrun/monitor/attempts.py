@@ -80,10 +80,15 @@ class AttemptTable:
                 continue
             done = results if results < items else items
             seconds = f"{elapsed:.6f}"
-            rows.append(
+            row = (
                 f"{index},{attempt}{plain}{items},{done},{items - done},{seconds},{seconds},"
-                f"{inside:.6f},Succeeded,,,mini-batch {index}\n"
+                f"{inside:.6f},Succeeded,,,"
             )
+            if done == items:
+                rows.append(f"{row}mini-batch {index}\n")
+            else:  # which of them are lost, the script alone knows
+                detail = f"mini-batch {index}{_named_items(self._plan, index)}".replace('"', '""')
+                rows.append(f'{row}"{detail}"\n')
         self._file.write("".join(rows))
 
     def flush(self) -> None:
@@ -137,14 +142,20 @@ def item_paths(plan: Plan, index: int) -> list[str]:
     ]
 
 
+def _named_items(plan: Plan | None, index: int) -> str:
+    """Name the first and the last item of a mini-batch."""
+    items = item_paths(plan, index) if plan is not None else []
+    if not items:
+        return ""
+    return f", {items[0]}" + (f" ... {items[-1]}" if len(items) > 1 else "")
+
+
 def _failed_row(
     outcome: Outcome, where: str, started: str, plan: Plan | None
 ) -> tuple[object, ...]:
     error = outcome.error or {}
     place = f", {error['where']}" if error.get("where") else ""
-    items = item_paths(plan, outcome.index) if plan is not None else []
-    if items:
-        place += f", {items[0]}" + (f" ... {items[-1]}" if len(items) > 1 else "")
+    place += _named_items(plan, outcome.index)
     return (
         outcome.index,
         outcome.attempt,

@@ -108,7 +108,7 @@ def test_a_result_too_few_fails_its_item_and_is_not_tried_again(
     assert faults.calls() == Counter(range(MINI_BATCHES))
     rows = b"0\n2\n3\n4\n" + rows_of(3, 4, 5)
     assert run.output == (rows if action == "append_row" else None)
-    assert "run() returned 1 results for 2 items" in run.report.errors[0].message
+    assert "run() returned 1 result for 2 items" in run.report.errors[0].message
 
 
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)

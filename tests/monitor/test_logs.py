@@ -236,6 +236,14 @@ def test_the_items_that_failed_can_be_found_and_run_again(tmp_path):
     assert str(listed) in (tmp_path / "job_result.txt").read_text()
 
 
+def test_a_mini_batch_with_too_few_results_can_be_found(tmp_path):
+    writer = LogWriter(tmp_path, ThreeFiles())
+    writer.notify(bundle(success(0, items=2, results=2), success(1, items=2, results=1)))
+    writer.close()
+    details = [row["Mini-batch Detail"] for row in rows(tmp_path)]
+    assert details == ["mini-batch 0", "mini-batch 1, /data/a1.txt ... /data/b1.txt"]
+
+
 def test_a_mini_batch_that_will_be_tried_again_has_not_failed(tmp_path):
     writer = LogWriter(tmp_path, ThreeFiles(), tries=2)
     writer.notify(bundle(failure(1)))
