@@ -83,7 +83,7 @@ def test_on_a_cluster(files):
     with (
         warnings.catch_warnings(),
         Client(
-            processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None
+            processes=False, n_workers=1, threads_per_worker=2, dashboard_address=":0"
         ) as client,
     ):
         got = client.compute(frame).result(timeout=30).reset_index(drop=True)
