@@ -7,8 +7,8 @@ import sys
 
 import pytest
 from running import wait_for
-from test_url_runs import other
-from test_url_runs import work as base  # noqa: F401  (a fixture)
+from url_work import other
+from url_work import work as base  # noqa: F401  (a fixture)
 
 from daskrun import (
     Dataset,
@@ -108,7 +108,7 @@ DOUBLED = "".join(f"{n}.txt: 10 bytes\n" for n in range(10))
 
 
 @pytest.fixture
-def work(base):  # noqa: F811
+def work(base):
     """Add scripts that feed each other."""
     (base.path / "unit.txt").write_text(" bytes")
     for name, code in SCRIPTS.items():

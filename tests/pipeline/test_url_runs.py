@@ -1,23 +1,29 @@
-"""Runs of a workspace behind a URL, seen and gone on with by other processes and machines."""
+"""Runs of a workspace behind a URL, as other processes and nodes see them, and cleaning."""
 
 import functools
 import http.server
 import json
 import os
-import signal
-import subprocess
-import sys
 import threading
-import time
 import uuid
-from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from clusters import Cluster
-from running import left_behind, wait_for, wait_until_nothing_is_left
-from s3 import KEY, SECRET
+from running import left_behind, wait_for
+from s3 import SECRET
+from url_work import (  # noqa: F401
+    CALLS_A_TOOL,
+    EXPECTED,
+    MAIN,
+    NAMES,
+    calls,
+    driver,
+    killed,
+    other,
+    output_of,
+    work,
+)
 
 from daskrun import (
     ComputeTarget,
@@ -25,9 +31,6 @@ from daskrun import (
     DatasetConsumptionConfig,
     Datastore,
     Experiment,
-    Model,
-    ParallelRunConfig,
-    ParallelRunStep,
     Pipeline,
     PipelineData,
     PublishedPipeline,
@@ -37,154 +40,11 @@ from daskrun import (
     RunFailedError,
     Workspace,
 )
-from daskrun.engine.checkpoints import KILL_AT
-from daskrun.engine.history import History
 from daskrun.errors import StorageError
-from daskrun.script.leftovers import base_folder, clear_leftovers
 from daskrun.storage import lease as lease_file
-from daskrun.storage.s3 import Multipart
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.testing import account
-from daskrun.workspace import hold, working_copy
-
-SCRIPT = """
-import os, pathlib, time
-from daskrun import Model, Run
-
-def init():
-    global weight
-    weight = pathlib.Path(Model.get_model_path("weights")).read_text()
-
-def run(mini_batch):
-    rows = []
-    for path in mini_batch:
-        name = os.path.basename(path)
-        with open(CALLS, "a") as file:
-            file.write(name + "\\n")
-        while os.path.exists(GATE):
-            time.sleep(0.02)
-        Run.get_context().log("files", 1)
-        Run.get_context().parent.log("seen", name)
-        print("seen", name)
-        rows.append(f"{name}: {weight}")
-    return rows
-"""
-MAIN = """
-import json, sys
-from daskrun import *
-
-ws = Workspace(sys.argv[1])
-config = ParallelRunConfig(
-    entry_script="score.py", source_directory="code", error_threshold=-1, mini_batch_size=1,
-    output_action="append_row", compute_target=sys.argv[2] or None, process_count_per_node=1)
-files = Dataset.File.from_files("files").as_named_input("files")
-step = ParallelRunStep("score", config, [files], PipelineData("scores"), allow_reuse=False)
-run = Experiment(ws, "trial").submit(Pipeline(ws, [step]))
-print(run.id, flush=True)
-run.wait_for_completion()
-"""
-CALLS_A_TOOL = """
-import pathlib, subprocess
-
-def run(mini_batch):
-    tool = pathlib.Path(__file__).with_name("tool.sh")
-    return subprocess.run([tool], check=True, capture_output=True, text=True).stdout.split()
-"""
-NAMES = [f"{number}.txt" for number in range(10)]
-EXPECTED = "".join(f"{name}: heavy\n" for name in NAMES)
-
-
-@pytest.fixture
-def work(bucket, tmp_path, own_temporary_folder, monkeypatch):
-    """Give a workspace on S3 that every process finds the key of, files, and a script."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_ENDPOINT_URL": bucket.endpoint,
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr(hold, "INTERVAL", 0.5)
-    monkeypatch.setattr(hold, "AGAIN", 0.2)
-    (tmp_path / "files").mkdir()
-    for name in NAMES:
-        (tmp_path / "files" / name).write_text(name)
-    (tmp_path / "code").mkdir()
-    paths = f"CALLS, GATE = {str(tmp_path / 'calls')!r}, {str(tmp_path / 'gate')!r}\n"
-    (tmp_path / "code/score.py").write_text(paths + SCRIPT)
-    (tmp_path / "weights.txt").write_text("heavy")
-    ws = Workspace.create("team", path=f"{bucket.url}/team")
-    Model.register(ws, tmp_path / "weights.txt", "weights")
-
-    def make_step(name="score", inputs=None, output="scores", **settings):
-        values = {
-            "entry_script": "score.py",
-            "source_directory": "code",
-            "error_threshold": -1,
-            "output_action": "append_row",
-            "mini_batch_size": 1,
-            "process_count_per_node": 1,
-            "compute_target": "inline",
-        }
-        reuse = settings.pop("allow_reuse", False)
-        config = ParallelRunConfig(**{**values, **settings})
-        files = DatasetConsumptionConfig("files", Dataset.File.from_files("files"))
-        output = PipelineData(output) if isinstance(output, str) else output
-        return ParallelRunStep(name, config, inputs or [files], output, allow_reuse=reuse)
-
-    def submit(step=None, **settings):
-        pipeline = Pipeline(ws, [step or make_step(**settings)])
-        return Experiment(ws, "trial").submit(pipeline)
-
-    yield SimpleNamespace(ws=ws, path=tmp_path, make_step=make_step, submit=submit, bucket=bucket)
-    working_copy.remove_copies()  # the process goes on with other tests
-    clear_leftovers(base_folder())  # as the next run here does
-    assert wait_until_nothing_is_left() == []
-
-
-def output_of(run):
-    (step,) = run.get_steps()
-    reference = step.get_output_data("scores")
-    store = reference.datastore
-    path = Path(os.environ["TMPDIR"]).parent / f"result-{time.monotonic_ns()}"
-    store.download(path, reference.path_on_datastore, show_progress=False)
-    (file,) = path.rglob("parallel_run_step.txt")
-    return file.read_text()
-
-
-def calls(work):
-    return (work.path / "calls").read_text().split()
-
-
-def other(work, code, *, elsewhere=False, check=True):
-    """Run code in another process, with ``ws``; ``elsewhere``: as if on another machine."""
-    start = f"from daskrun import *\nws = Workspace({work.ws.location!r})\n"
-    if elsewhere:
-        start = (
-            "from daskrun.storage import lease\n"
-            "lease._machine = lambda: 'another'\nlease.OLD, lease.LOOK = 1.0, 0.1\n" + start
-        )
-    command = [sys.executable, "-c", start + code]
-    done = subprocess.run(command, capture_output=True, timeout=90, check=False, text=True)
-    assert not check or done.returncode == 0, done.stderr
-    return done.stdout.strip()
-
-
-def driver(work, target="inline", **variables):
-    """Start a process that submits a run and waits for it."""
-    (work.path / "main.py").write_text(MAIN)
-    command = [sys.executable, "main.py", work.ws.location, target]
-    environment = {**os.environ, **variables}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def killed(work, kill_at, target="inline"):
-    process = driver(work, target, **{KILL_AT: kill_at})
-    run_id = process.communicate(timeout=60)[0].splitlines()[0]
-    assert process.returncode == -signal.SIGKILL
-    return run_id
+from daskrun.workspace import working_copy
 
 
 @pytest.mark.parametrize("target", ["inline", None])
@@ -233,260 +93,6 @@ def test_where_a_run_is_is_told_as_it_is_there_tomorrow(work):
     assert (run.get_steps()[0].folder / "logs/job_result.txt").is_file()
 
 
-@pytest.mark.parametrize("kill_at", ["written:1", "journalled:1", "counted:2", "finalized"])
-def test_a_killed_driver_is_followed_on_this_machine(work, kill_at):
-    run_id = killed(work, kill_at)
-    run = work.ws.get_run(run_id)
-    assert run.get_status() == "Failed"
-    assert "the process that drove the run is gone" in run.sentence
-    assert run.resume().wait_for_completion() == "Completed"
-    assert output_of(run) == EXPECTED
-    account(run).check()
-    assert {*calls(work)} == {*NAMES}
-    assert calls(work).count("0.txt") == (2 if kill_at == "written:1" else 1)
-
-
-def test_a_killed_driver_is_followed_on_another_machine_once_its_lease_is_old(work):
-    run_id = killed(work, "journalled:2", target="")
-    wait_until_nothing_is_left(limit=10)
-    code = (
-        f"run = ws.get_run({run_id!r})\n"
-        "print(run.get_status())\n"
-        "print(run.resume().wait_for_completion())\n"
-    )
-    assert other(work, code, elsewhere=True).split() == ["Running", "Completed"]
-    run = work.ws.get_run(run_id)
-    assert run.get_status() == "Completed"
-    assert output_of(run) == EXPECTED
-    account(run).check()
-    states = [each["status"] for each in run.get_details()["states"]]
-    assert states == ["NotStarted", "Running", "Running", "Completed"]
-
-
-def test_who_looks_first_brings_what_is_needed_and_leaves_nothing(work):
-    run_id = killed(work, "journalled:1")
-    for _ in range(2):
-        assert other(work, f"print(ws.get_run({run_id!r}).get_status())") == "Failed"
-    # what the killed process had on its disk went with the next one on this machine
-    assert len([name for name in left_behind() if "folder workspace-" in name]) == 1
-    work.submit().wait_for_completion()
-
-
-def test_another_process_cancels(work):
-    (work.path / "gate").touch()
-    run = work.submit(compute_target=None)
-    wait_for(lambda: (work.path / "calls").exists(), 30)
-    other(work, f"ws.get_run({run.id!r}).cancel('enough')", elsewhere=True)
-    wait_for(lambda: run.get_status() == "Canceled", 30)
-    assert "enough (in process" in run.sentence
-    assert other(work, f"print(ws.get_run({run.id!r}).get_status())") == "Canceled"
-    (work.path / "gate").unlink()
-    assert run.resume().wait_for_completion() == "Completed"
-    assert output_of(run) == EXPECTED
-
-
-def test_a_run_that_is_driven_can_not_be_resumed(work):
-    (work.path / "gate").touch()
-    run = work.submit(compute_target=None)
-    wait_for(lambda: (work.path / "calls").exists(), 30)
-    code = (
-        f"run = ws.get_run({run.id!r})\nprint(run.get_status())\n"
-        "try:\n    run.resume()\nexcept ResumeError as error:\n    print(error)\n"
-    )
-    told = other(work, code).splitlines()
-    assert told[0] == "Running"
-    assert f"is locked by process {os.getpid()} on" in told[1]
-    with pytest.raises(ResumeError, match="driven by this process already"):
-        run.resume()
-    (work.path / "gate").unlink()
-    assert run.wait_for_completion() == "Completed"
-
-
-def test_a_driver_that_was_taken_over_commits_nothing_more(work, monkeypatch):
-    """As one that was stopped for a minute: it wakes up and goes on, unaware of the other."""
-    (work.path / "gate").touch()
-    process = driver(work, target="")
-    run_id = process.stdout.readline().strip()
-    wait_for(lambda: (work.path / "calls").exists(), 30)
-    process.send_signal(signal.SIGSTOP)
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(lease_file, "_machine", lambda: "another")
-        elsewhere.setattr(lease_file, "OLD", 0.5)
-        elsewhere.setattr(lease_file, "LOOK", 0.1)
-        run = work.ws.get_run(run_id)
-        run.resume()
-        (work.path / "gate").unlink()
-        assert run.wait_for_completion() == "Completed"
-    process.send_signal(signal.SIGCONT)
-    process.wait(60)
-    assert process.returncode == 1
-    assert output_of(run) == EXPECTED
-    account(run).check()
-    states = [each["status"] for each in work.ws.get_run(run_id).get_details()["states"]]
-    assert states[-1] == "Completed"
-    assert "Failed" not in states
-
-
-@pytest.mark.parametrize("what_it_does", ["commits", "waits"])
-def test_a_driver_that_wakes_up_while_the_next_one_begins(work, monkeypatch, what_it_does):
-    """The next one has brought the journal, and not written anything yet."""
-    gate = work.path / "gate"
-    gate.touch()
-    process = driver(work, target="")
-    run_id = process.stdout.readline().strip()
-    wait_for(lambda: (work.path / "calls").exists(), 30)
-    process.send_signal(signal.SIGSTOP)
-    begin = History.open
-
-    def begin_late(self):
-        if what_it_does == "commits":
-            gate.unlink()
-        process.send_signal(signal.SIGCONT)
-        process.wait(60)
-        gate.unlink(missing_ok=True)
-        return begin(self)
-
-    monkeypatch.setattr(History, "open", begin_late)
-    monkeypatch.setattr(lease_file, "_machine", lambda: "another")
-    monkeypatch.setattr(lease_file, "OLD", 0.5)
-    monkeypatch.setattr(lease_file, "LOOK", 0.1)
-    run = work.ws.get_run(run_id)
-    assert run.resume().wait_for_completion() == "Completed"
-    assert process.returncode == 1
-    assert output_of(run) == EXPECTED
-    account(run).check()
-    states = [each["status"] for each in work.ws.get_run(run_id).get_details()["states"]]
-    assert states == ["NotStarted", "Running", "Running", "Completed"]
-
-
-STOPS_BEFORE_ITS_OUTPUT_APPEARS = """
-import os, signal
-from daskrun.storage import s3
-
-commit = s3.Multipart.commit
-
-def commit_late(self, overwrite):
-    os.kill(os.getpid(), signal.SIGSTOP)
-    commit(self, overwrite)
-
-s3.Multipart.commit = commit_late
-"""
-
-
-@pytest.mark.parametrize("wakes_up", ["before the next one publishes", "at the end"])
-def test_a_driver_that_was_taken_over_publishes_nothing(work, monkeypatch, wakes_up):
-    """It was stopped when all was committed, and its output about to appear."""
-    (work.path / "stops.py").write_text(STOPS_BEFORE_ITS_OUTPUT_APPEARS + MAIN)
-    command = [sys.executable, "stops.py", work.ws.location, "inline"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    run_id = process.stdout.readline().strip()
-    status = Path(f"/proc/{process.pid}/stat")
-    wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", 40)
-    commit = Multipart.commit
-
-    def wake_up(*_):
-        process.send_signal(signal.SIGCONT)
-        process.communicate(timeout=60)
-
-    def commit_later(self, overwrite):
-        wake_up()
-        commit(self, overwrite)
-
-    if wakes_up != "at the end":
-        monkeypatch.setattr(Multipart, "commit", commit_later)
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(lease_file, "_machine", lambda: "another")
-        elsewhere.setattr(lease_file, "OLD", 0.5)
-        elsewhere.setattr(lease_file, "LOOK", 0.1)
-        run = work.ws.get_run(run_id)
-        assert run.resume().wait_for_completion() == "Completed"
-    if wakes_up == "at the end":
-        (key,) = [
-            key for key in sorted(work.bucket.keys()) if key.endswith("parallel_run_step.txt")
-        ]
-        version = work.bucket.get(key)
-        work.bucket.put(key, version + b"what is there now\n")
-        wake_up()
-        assert work.bucket.get(key).endswith(b"what is there now\n")
-        work.bucket.put(key, version)
-    assert process.returncode == 1
-    assert output_of(run) == EXPECTED
-    account(run).check()
-
-
-def test_a_resume_that_is_refused_leaves_no_trace(work):
-    run = work.submit()
-    run.wait_for_completion()
-    wait_for(lambda: not run._state.folder.is_driven())
-    before = work.bucket.keys()
-    with pytest.raises(ResumeError, match="is Completed: there is nothing to do"):
-        run.resume()
-    assert work.bucket.keys() == before
-
-
-def test_a_state_that_the_store_refuses_at_the_end_is_put_all_the_same(work):
-    (work.path / "gate").touch()
-    run = work.submit(compute_target=None)
-    wait_for(lambda: (work.path / "calls").exists(), 30)
-    work.bucket.fail("PUT", "/states/", count=4, status=403)
-    (work.path / "gate").unlink()
-    assert run.wait_for_completion() == "Completed"
-    keys = work.bucket.keys()
-    states = [key for key in keys if f"{run.id}/states/" in key]
-    assert len(states) == 2
-    wait_for(lambda: not run._state.folder.is_driven(), 30)
-    assert other(work, f"print(ws.get_run({run.id!r}).get_status())") == "Completed"
-    assert not run._state.folder._hold.lease.held
-
-
-def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(work):
-    (work.path / "gate").touch()
-    process = driver(work, target="")
-    run_id = process.stdout.readline().strip()
-    wait_for(lambda: (work.path / "calls").exists(), 30)
-    for name in ("/states/", "report.json", "/logs/"):
-        work.bucket.fail("PUT", name, count=2, status=403)
-    (work.path / "gate").unlink()
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-    run = work.ws.get_run(run_id)
-    assert run.get_status() == "Completed"
-    assert run.get_steps()[0].get_status() == "Completed"
-    assert run.get_steps()[0].get_details()["report"]["succeeded"] == len(NAMES)
-
-
-def test_ctrl_c_waits_for_no_store_that_is_gone(work):
-    (work.path / "gate").touch()
-    limit = "from daskrun.pipeline import lifetime\nlifetime.CANCEL_LIMIT = 1.0\n"
-    (work.path / "short.py").write_text(limit + MAIN)
-    command = [sys.executable, "short.py", work.ws.location, ""]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, **pipes)
-    run_id = process.stdout.readline().strip()
-    wait_for(lambda: (work.path / "calls").exists(), 30)
-    for method in ("GET", "PUT", "HEAD", "POST"):
-        work.bucket.fail(method, "", count=10**6, status=503)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=30)  # a store that is asked patiently takes minutes
-    work.bucket.heal()
-    assert f"run {run_id} has not ended 1 s after it was canceled" in told
-    assert process.returncode == 128 + signal.SIGINT
-    assert work.ws.get_run(run_id).get_status() == "Failed"  # it could not be noted otherwise
-    (work.path / "gate").unlink()
-    assert work.ws.get_run(run_id).resume().wait_for_completion() == "Completed"
-
-
-def test_what_a_store_says_when_a_step_begins_is_told(work, monkeypatch):
-    def refused(*_):
-        raise StorageError("s3://there can't be reached")
-
-    monkeypatch.setattr("daskrun.workspace.url_run.UrlRun.forget_report", refused)
-    run = work.submit()
-    with pytest.raises(RunFailedError, match="s3://there can't be reached"):
-        run.wait_for_completion()
-    assert "daskrun itself" not in run.sentence
-
-
 def test_a_url_with_a_secret_is_not_kept(work, request):
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -516,22 +122,6 @@ def test_a_url_with_a_secret_is_not_kept(work, request):
     assert [key for key in keys if b"hush-hush" in work.bucket.get(key)] == []
     with pytest.raises(ResumeError, match=r"a password or query.*EnvironmentVariable\('NAME'\)"):
         run.resume()
-
-
-def test_a_store_that_fails_ends_the_run_which_can_go_on(work):
-    (work.path / "gate").touch()
-    run = work.submit(compute_target=None)
-    wait_for(lambda: (work.path / "calls").exists(), 30)
-    work.bucket.fail("PUT", "/journal/", count=2, status=403)  # also when it is closed
-    (work.path / "gate").unlink()
-    with pytest.raises(RunFailedError, match=r"can't write s3://.*/journal/\d+"):
-        run.wait_for_completion()
-    # what was written here alone never counted: the journal there has no hole
-    assert run.resume().wait_for_completion() == "Completed"
-    assert output_of(run) == EXPECTED
-    step_id = run.get_steps()[0].id
-    code = f"from daskrun.testing import account\naccount(ws.get_run({step_id!r})).check()\n"
-    other(work, code)
 
 
 def test_nodes_on_other_machines_work_in_copies(work, forks):
