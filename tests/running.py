@@ -164,7 +164,7 @@ def run_request(
     report = execute(request, [watch], control or RunControl())
     finished = Finished(request, report, watch)
     finished.left = wait_until_nothing_is_left()
-    assert finished.left == []
+    assert finished.left == [], finished.left
     assert watch.closed == 1
     check_account(finished)
     return finished
