@@ -172,8 +172,6 @@ class Hold(Held):
                     self.lease.renew()
             except (DaskrunError, OSError) as error:
                 self._tell(error)
-            else:
-                self.trouble = ""
 
     def _put(self, over: threading.Event) -> None:
         """Put what was written, until the run is over or lost."""

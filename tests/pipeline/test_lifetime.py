@@ -9,7 +9,7 @@ import time
 import pytest
 from running import SLACK, wait_for, wait_until_nothing_is_left
 
-from daskrun.pipeline import lifetime
+from daskrun.pipeline import cancel, lifetime
 from daskrun.script.leftovers import base_folder, clear_leftovers
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
@@ -306,3 +306,24 @@ def test_no_wait_for_a_canceled_run_is_longer_than_a_signal_may_be_late(monkeypa
     assert max(waits) == lifetime.POLL < lifetime.CANCEL_LIMIT
     assert "has not ended" in capsys.readouterr().err
     lifetime._given_up.clear()
+
+
+def test_a_request_to_cancel_that_can_not_be_read_keeps_no_other_from_being_heard(monkeypatch):
+    monkeypatch.setattr(cancel, "LOOK", 0.01)
+    heard, answers = [], iter([KeyError("reason"), ValueError("no JSON"), None, "enough"])
+
+    class Folder:
+        id = "run1"
+
+        def asked_to_cancel(self):
+            answer = next(answers)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        def forget_cancel(self):
+            heard.append("forgotten")
+
+    with cancel.CancelWatch(Folder(), heard.append):
+        wait_for(lambda: heard)
+    assert heard == ["enough", "forgotten"]

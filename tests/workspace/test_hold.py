@@ -1,6 +1,7 @@
 """That a process drives a run behind a URL."""
 
 import threading
+import time
 
 import pytest
 from running import wait_for
@@ -70,3 +71,40 @@ def test_one_that_is_being_closed_is_not_waited_for_without_end(held, monkeypatc
         held.acquire()
     held._closing = False
     held.close()
+
+
+def test_that_the_store_fails_is_known_until_something_could_be_put(held, bucket, monkeypatch):
+    monkeypatch.setattr(hold_file, "RENEWED", 0.04)  # the looks; the lease itself is not due
+    held.acquire()
+    bucket.fail("PUT", "/run1/", count=10**6, status=403)
+    (held._mirrors["run1"].folder / "log.txt").write_text("a")
+    wait_for(lambda: held.trouble)
+    for _ in range(20):
+        time.sleep(0.01)
+        assert held.trouble
+    bucket.heal()
+    wait_for(lambda: not held.trouble)
+    held.close()
+
+
+def test_one_that_is_closed_touches_nothing_of_the_next(held, monkeypatch):
+    release, released = Hold._release, threading.Event()
+
+    def release_and_linger(self):
+        release(self)
+        released.set()
+        time.sleep(0.2)
+
+    held.acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr(Hold, "_release", release_and_linger)
+        closes = threading.Thread(target=held.close)
+        closes.start()
+        released.wait(10)
+        held.acquire()  # waits for the end of that
+    closes.join()
+    assert held.held
+    assert held._threads[0].is_alive()
+    held.check()
+    held.close()
+    assert not Lease(held.lease.folder).is_held()
