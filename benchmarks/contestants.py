@@ -67,7 +67,7 @@ def _loop(names: Names, barrier: Any, times: Any) -> None:
 def daskrun() -> dict[str, Any]:
     """Run them as a run: from all script processes ready to the output published."""
     from daskrun.data import Dataset
-    from daskrun.data.plan import FilePlan
+    from daskrun.data.file_plan import FilePlan
     from daskrun.engine.driver import RunControl, execute
 
     plan = FilePlan([("files", Dataset.File.from_files(DATA))], SIZE)

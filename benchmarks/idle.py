@@ -41,7 +41,7 @@ def measure() -> dict[str, Any]:
     """Measure once, in this process."""
     from benchmarks.ground import Watch, make_files, make_request
     from daskrun.data import Dataset
-    from daskrun.data.plan import FilePlan
+    from daskrun.data.file_plan import FilePlan
     from daskrun.engine.driver import RunControl, execute
 
     watch = Watch()

@@ -45,8 +45,8 @@ def main(rounds: int) -> bool:
 class Pretender:
     """A dispatcher without processes: every bundle is back, done, as soon as it is handed out.
 
-    What it gives comes as frames on a tape, as a node gives it, so that the driver pays for reading
-    them. One row for each mini-batch goes into a part, for the output to be made of.
+    What it gives comes as frames on an outcome log, as a node gives it, so that the driver pays
+    for reading them. One row for each mini-batch goes into a part, for the output to be made of.
     """
 
     obstacle = ""
@@ -84,21 +84,21 @@ class Pretender:
         self._part.close()
 
     def _make_up(self, bundle: Bundle) -> dict[str, Any]:
-        from daskrun.script.tape import pack_outcome
+        from daskrun.script.outcome_log import pack_outcome
 
-        tape, rows = bytearray(), bytearray()
+        outcome_log, rows = bytearray(), bytearray()
         offset, now = self._part.tell(), time.time()
         for index, attempt in bundle.entries:
             row = b"%d\n" % index
             head = (index, attempt, 0, 1, 1, offset + len(rows), len(row), 0, zlib.crc32(row))
             rows += row
-            tape += pack_outcome((*head, now, EACH, EACH, None))
+            outcome_log += pack_outcome((*head, now, EACH, EACH, None))
         self._part.write(rows)
         self._part.flush()
         return {
             "number": bundle.number,
             "process": tuple(self._process()),
-            "tape": bytes(tape),
+            "outcome_log": bytes(outcome_log),
             "charged": [],
             "seconds": EACH * len(bundle.entries),
         }
@@ -146,9 +146,9 @@ def measure() -> dict[str, Any]:
     """Measure once, in this process. The files need not exist: nobody opens them."""
     from benchmarks.ground import SCRIPT, make_request, output_of
     from daskrun.data import Dataset
+    from daskrun.data.file_plan import FilePlan
     from daskrun.data.listing import Listing
     from daskrun.data.paths import PathTable
-    from daskrun.data.plan import FilePlan
     from daskrun.engine.driver import Driver, RunControl
     from daskrun.engine.nodes import output_of as place_of
 

@@ -79,15 +79,13 @@ def make_files(place: Path, kind: str, count: int, size: int = 1_000_000) -> Non
 def measure(kind: str, place: str, count: int) -> dict[str, Any]:
     """Plan once, in this process."""
     from daskrun.data import Dataset
-    from daskrun.data.plan import FilePlan
+    from daskrun.data.file_plan import FilePlan
 
     began = time.monotonic()
     if kind != "files":
         import pandas  # noqa: F401
         import pyarrow.parquet  # noqa: F401
 
-        import daskrun.data.tabular.plan
-        import daskrun.data.tabular.whole  # noqa: F401
     imported = time.monotonic() - began
     peak = Peak()
     began = time.monotonic()
@@ -106,7 +104,7 @@ def measure(kind: str, place: str, count: int) -> dict[str, Any]:
 
 def _plan_tables(kind: str, place: str) -> Any:
     from daskrun.data import Dataset
-    from daskrun.data.tabular.plan import TablePlan
+    from daskrun.data.tabular.planning.table_plan import TablePlan
 
     pattern = f"{place}/data/**/*.{kind}"
     if kind == "csv":

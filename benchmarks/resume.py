@@ -13,7 +13,7 @@ from benchmarks.ground import make_files
 from benchmarks.rounds import ROOT, asked_items, middle, show, show_spread
 
 if TYPE_CHECKING:
-    from daskrun.pipeline.run import StepRun
+    from daskrun.pipeline.runs.run import StepRun
 
 MINI_BATCHES = 10_000
 EACH = 0.02

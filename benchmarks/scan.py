@@ -54,7 +54,7 @@ def _block(shape: str) -> bytes:
 
 def _rate(shape: str) -> float:
     """Give the best of a few passes in GB/s: others who use the machine only slow it down."""
-    from daskrun.data.tabular.scan import scan_block
+    from daskrun.data.tabular.formats.text.scan import scan_block
 
     data = _block(shape)
     best = float("inf")

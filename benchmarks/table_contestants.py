@@ -37,7 +37,7 @@ def dataset_of(path: str) -> Any:
 
 def ranges(path: str) -> list[Range]:
     """Give the ranges of daskrun's own plan."""
-    from daskrun.data.tabular.whole import plan_of
+    from daskrun.data.tabular.collect import plan_of
 
     plan = plan_of(dataset_of(path), SIZE)
     pieces = [plan[index].load.plain()[1] for index in range(plan.known)]
@@ -95,7 +95,7 @@ def daskrun(path: str, _: list[Range]) -> dict[str, Any]:
 def score(path: str, place: Path) -> tuple[Path, float]:
     """Score a file; give the output and the seconds from ready to published."""
     from benchmarks.ground import Watch, make_request, output_of
-    from daskrun.data.tabular.plan import TablePlan
+    from daskrun.data.tabular.planning.table_plan import TablePlan
     from daskrun.engine.driver import RunControl, execute
 
     plan = TablePlan([("table", dataset_of(path).resolve())], SIZE)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from daskrun.data.consumption import DatasetConsumptionConfig
-    from daskrun.data.dataset import Dataset, FileDataset
-    from daskrun.data.tabular.dataset import TabularDataset
-    from daskrun.data.tabular.types import DataType
+    from daskrun.data.file_dataset import Dataset, FileDataset
+    from daskrun.data.tabular.tabular_dataset import TabularDataset
+    from daskrun.data.tabular.values.types import DataType
     from daskrun.errors import (
         ComputeTargetException,
         DaskrunError,
@@ -33,25 +33,25 @@ if TYPE_CHECKING:
         WorkspaceError,
         WrongResultError,
     )
-    from daskrun.pipeline.config import ParallelRunConfig
-    from daskrun.pipeline.data import PipelineData
-    from daskrun.pipeline.details import RunDetails
-    from daskrun.pipeline.experiment import Experiment
-    from daskrun.pipeline.metrics import Run
-    from daskrun.pipeline.output_config import OutputFileDatasetConfig
-    from daskrun.pipeline.parameter import PipelineParameter
-    from daskrun.pipeline.pipeline import Pipeline
-    from daskrun.pipeline.published import PublishedPipeline
-    from daskrun.pipeline.run import PipelineRun, StepRun
-    from daskrun.pipeline.script_step import PythonScriptStep
-    from daskrun.pipeline.step import ParallelRunStep
+    from daskrun.pipeline.runs.details import RunDetails
+    from daskrun.pipeline.runs.experiment import Experiment
+    from daskrun.pipeline.runs.metrics import Run
+    from daskrun.pipeline.runs.pipeline import Pipeline
+    from daskrun.pipeline.runs.published import PublishedPipeline
+    from daskrun.pipeline.runs.run import PipelineRun, StepRun
+    from daskrun.pipeline.steps.config import ParallelRunConfig
+    from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
+    from daskrun.pipeline.steps.outputs import PipelineData
+    from daskrun.pipeline.steps.parallel_step import ParallelRunStep
+    from daskrun.pipeline.steps.parameter import PipelineParameter
+    from daskrun.pipeline.steps.script_step import PythonScriptStep
     from daskrun.script.entry_script import EntryScript
     from daskrun.workspace.compute import AmlCompute, ComputeTarget
     from daskrun.workspace.datastore import Datastore
+    from daskrun.workspace.datastore_options import EnvironmentVariable
     from daskrun.workspace.dependencies import CondaDependencies
     from daskrun.workspace.environment import DEFAULT_CPU_IMAGE, DEFAULT_GPU_IMAGE, Environment
     from daskrun.workspace.model import Model
-    from daskrun.workspace.options import EnvironmentVariable
     from daskrun.workspace.workspace import Workspace
 
 __all__ = [
@@ -105,9 +105,9 @@ __all__ = [
 
 _HOMES = {
     "data.consumption": ("DatasetConsumptionConfig",),
-    "data.dataset": ("Dataset", "FileDataset"),
-    "data.tabular.dataset": ("TabularDataset",),
-    "data.tabular.types": ("DataType",),
+    "data.file_dataset": ("Dataset", "FileDataset"),
+    "data.tabular.tabular_dataset": ("TabularDataset",),
+    "data.tabular.values.types": ("DataType",),
     "errors": (
         "ComputeTargetException",
         "DaskrunError",
@@ -127,25 +127,25 @@ _HOMES = {
         "WorkspaceError",
         "WrongResultError",
     ),
-    "pipeline.config": ("ParallelRunConfig",),
-    "pipeline.data": ("PipelineData",),
-    "pipeline.details": ("RunDetails",),
-    "pipeline.experiment": ("Experiment",),
-    "pipeline.metrics": ("Run",),
-    "pipeline.output_config": ("OutputFileDatasetConfig",),
-    "pipeline.parameter": ("PipelineParameter",),
-    "pipeline.pipeline": ("Pipeline",),
-    "pipeline.published": ("PublishedPipeline",),
-    "pipeline.run": ("PipelineRun", "StepRun"),
-    "pipeline.script_step": ("PythonScriptStep",),
-    "pipeline.step": ("ParallelRunStep",),
+    "pipeline.steps.config": ("ParallelRunConfig",),
+    "pipeline.steps.outputs": ("PipelineData",),
+    "pipeline.runs.details": ("RunDetails",),
+    "pipeline.runs.experiment": ("Experiment",),
+    "pipeline.runs.metrics": ("Run",),
+    "pipeline.steps.output_config": ("OutputFileDatasetConfig",),
+    "pipeline.steps.parameter": ("PipelineParameter",),
+    "pipeline.runs.pipeline": ("Pipeline",),
+    "pipeline.runs.published": ("PublishedPipeline",),
+    "pipeline.runs.run": ("PipelineRun", "StepRun"),
+    "pipeline.steps.script_step": ("PythonScriptStep",),
+    "pipeline.steps.parallel_step": ("ParallelRunStep",),
     "script.entry_script": ("EntryScript",),
     "workspace.compute": ("AmlCompute", "ComputeTarget"),
     "workspace.datastore": ("Datastore",),
     "workspace.dependencies": ("CondaDependencies",),
     "workspace.environment": ("DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE", "Environment"),
     "workspace.model": ("Model",),
-    "workspace.options": ("EnvironmentVariable",),
+    "workspace.datastore_options": ("EnvironmentVariable",),
     "workspace.workspace": ("Workspace",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -47,7 +47,7 @@ class SettingsError(DaskrunError, ValueError):
     subject
         What was being checked, such as ``ParallelRunConfig``.
     problems
-        One sentence for each thing that is wrong; all are shown at once.
+        One message for each thing that is wrong; all are shown at once.
     """
 
     def __init__(self, subject: str, problems: Sequence[str]) -> None:

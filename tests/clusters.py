@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from forked import fork
 from running import alive, wait_for
 
-from daskrun.script.leftovers import base_folder
+from daskrun.script.node_folders import base_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

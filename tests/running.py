@@ -17,7 +17,7 @@ from forked import fork
 from daskrun.core.events import BundleReturned, Event
 from daskrun.core.settings import RunSettings
 from daskrun.data import Dataset
-from daskrun.data.plan import FilePlan
+from daskrun.data.file_plan import FilePlan
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.dispatch import returned
 from daskrun.engine.driver import RunControl, execute
@@ -26,8 +26,8 @@ from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.output.encode import read_settings
 from daskrun.output.folder import prepare_output
 from daskrun.script import reaper
-from daskrun.script.leftovers import base_folder
 from daskrun.script.node import Node
+from daskrun.script.node_folders import base_folder
 from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def run_script(tmp: Path, code: str = ECHO, **options: Any) -> Finished:
 
 
 def check_account(finished: Finished) -> None:
-    """See that report, journal and attempts tell the same story, each mini-batch in one state."""
+    """See that report, journal and attempts tell the same, each mini-batch in one state."""
     report, settings = finished.report, finished.request.settings
     attempts = finished.attempts
     assert report.attempts == len(attempts)

@@ -29,11 +29,11 @@ class Ending:
     """Mini-batches that were to be tried again and were not."""
 
     def report(self, seconds: float) -> Report:
-        """Give the final account of a run that took so long."""
+        """Return the final account of a run that took so long."""
         tally = self.tally
         return Report(
             status=self.status or RunStatus.FAILED,
-            sentence=self.sentence(),
+            message=self.message(),
             total=self.known if self.complete else None,
             succeeded=tally.succeeded,
             failed=tally.failed,
@@ -48,8 +48,8 @@ class Ending:
             seconds=seconds,
         )
 
-    def sentence(self) -> str:
-        """Say how the run ended, with the first user error where it failed."""
+    def message(self) -> str:
+        """Return how the run ended, with the first user error where it failed."""
         tally = self.tally
         if self.stopped is not None:
             reason = self.stopped.reason
@@ -65,7 +65,7 @@ class Ending:
         return f"{reason.removesuffix('.')}. First error: {first}"
 
     def _nothing(self) -> str:
-        """Say why there is nothing to write."""
+        """Return why there is nothing to write."""
         tally = self.tally
         if tally.succeeded == 0 and self.known:
             return "not one mini-batch succeeded, so append_row has nothing to write"

@@ -11,24 +11,24 @@ from typing import NamedTuple
 class Keyword(NamedTuple):
     """A keyword that only the original has."""
 
-    sentence: str
+    message: str
     """What to write instead, or why it means nothing here."""
     so: tuple[object, ...] = (None,)
     """Values that say what is the case here anyway: with these it is accepted."""
 
     def is_so(self, value: object) -> bool:
-        """Tell whether a value says what is the case."""
+        """Return whether a value says what is the case."""
         return any(value is each or (type(value), value) == (type(each), each) for each in self.so)
 
 
-def _unless(*values: object, sentence: str) -> Keyword:
+def _unless(*values: object, message: str) -> Keyword:
     """Say something of a keyword unless it has one of these values, or None."""
-    return Keyword(sentence, (None, *values))
+    return Keyword(message, (None, *values))
 
 
-def _each(sentence: str, *names: str) -> dict[str, Keyword]:
+def _each(message: str, *names: str) -> dict[str, Keyword]:
     """Say the same of several keywords."""
-    return {name: Keyword(sentence) for name in names}
+    return {name: Keyword(message) for name in names}
 
 
 _NO_ACCOUNT = "there is no account to sign in to. Leave it out."
@@ -44,7 +44,7 @@ _WRONG_VALUES = (
     "set_column_types={'column': DataType.to_string()} where the dataset is made."
 )
 _SUBMIT = {
-    "credential_passthrough": _unless(False, sentence=_NO_ACCOUNT),
+    "credential_passthrough": _unless(False, message=_NO_ACCOUNT),
     "parent_run_id": Keyword(
         "a pipeline's run is a part of no other. Leave it out, or tag it: run.tag(name, value)."
     ),
@@ -65,7 +65,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
             "vnet_name",
             "vnet_resourcegroup_name",
         ),
-        "remote_login_port_public_access": _unless("NotSpecified", "Disabled", sentence=_NODES),
+        "remote_login_port_public_access": _unless("NotSpecified", "Disabled", message=_NODES),
     },
     "ComputeTarget.attach": _each(
         "a target is a Dask cluster. Write address='tcp://scheduler:8786', or cluster=...",
@@ -73,7 +73,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     ),
     "ComputeTarget.wait_for_completion": {
         "is_delete_operation": _unless(
-            False, sentence="delete() is done when it returns. Leave it out."
+            False, message="delete() is done when it returns. Leave it out."
         )
     },
     "CondaDependencies": _each(
@@ -90,18 +90,18 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     "Datastore.register_azure_blob_container": {
         "blob_cache_timeout": Keyword("a datastore keeps no copies of files. Leave it out."),
         "create_if_not_exists": _unless(
-            False, sentence="nothing is made in the cloud. Make the container, and leave it out."
+            False, message="nothing is made in the cloud. Make the container, and leave it out."
         ),
         "endpoint": _unless(
             "core.windows.net",
-            sentence="write Datastore.register_url(ws, name, 'abfs://container', "
+            message="write Datastore.register_url(ws, name, 'abfs://container', "
             "{'account_name': ..., 'account_host': ...}).",
         ),
-        "grant_workspace_access": _unless(False, sentence=_NO_ACCOUNT),
-        "protocol": _unless("https", sentence="it is always https. Leave it out."),
+        "grant_workspace_access": _unless(False, message=_NO_ACCOUNT),
+        "protocol": _unless("https", message="it is always https. Leave it out."),
         "resource_group": Keyword(_NO_CLOUD),
         "skip_validation": _unless(
-            True, sentence="it is first looked at when it is used. Leave it out."
+            True, message="it is first looked at when it is used. Leave it out."
         ),
         "subscription_id": Keyword(_NO_CLOUD),
     },
@@ -114,14 +114,14 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     ),
     "Experiment.get_runs": {
         "include_children": _unless(
-            False, sentence="write run.get_children() of each run for those of its steps."
+            False, message="write run.get_children() of each run for those of its steps."
         ),
         "type": Keyword("all are runs of pipelines. Leave it out."),
     },
     "Experiment.list": {
         "tags": Keyword("an experiment has no tags; its runs have. Leave it out."),
         "view_type": _unless(
-            "ActiveOnly", "All", sentence="no experiment is archived. Leave it out."
+            "ActiveOnly", "All", message="no experiment is archived. Leave it out."
         ),
     },
     "Experiment.submit": {
@@ -132,16 +132,16 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     "FileDataset.as_mount": {"path_on_compute": _CALLED_PATH},
     "FileDataset.download": {
         "ignore_not_found": _unless(
-            False, sentence="a file that is gone is an error. Make the dataset anew."
+            False, message="a file that is gone is an error. Make the dataset anew."
         )
     },
     "FileDatasetFactory.from_files": {
         "is_file": _unless(
-            True, False, sentence="what is a file is seen from the path. Leave it out."
+            True, False, message="what is a file is seen from the path. Leave it out."
         )
     },
     "Model": {
-        "expand": _unless(True, sentence="all is always there. Leave it out."),
+        "expand": _unless(True, message="all is always there. Leave it out."),
         "model_framework": Keyword(_FRAMEWORK),
         "properties": Keyword("write Model.list(ws, name, properties={...}, latest=True)[0]."),
         "run_id": Keyword(
@@ -151,9 +151,9 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     "Model.download": _each("write exist_ok=True.", "exists_ok"),
     "Model.list": {
         "dataset_id": Keyword("a model knows no dataset. Write tags={'dataset': ...}."),
-        "expand": _unless(True, sentence="all is always there. Leave it out."),
+        "expand": _unless(True, message="all is always there. Leave it out."),
         "model_framework": Keyword(_FRAMEWORK),
-        "page_count": _unless(255, sentence="all are given at once. Leave it out."),
+        "page_count": _unless(255, message="all are given at once. Leave it out."),
         "run_id": Keyword("write properties={'run': run_id}, where they were registered so."),
     },
     "Model.register": {
@@ -186,7 +186,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     },
     "ParallelRunStep": {
         "add_parallel_run_step_dependencies": _unless(
-            True, False, sentence="what a node needs is there. Leave it out."
+            True, False, message="what a node needs is there. Leave it out."
         ),
         "models": Keyword(
             "all registered models are there for the script: Model.get_model_path(name). Leave it "
@@ -207,7 +207,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
             "write pipeline.publish(name, description), or submit(pipeline, tags={...}) of a run."
         ),
         "resolve_closure": _unless(
-            True, sentence="steps that others depend on are always taken in. Leave it out."
+            True, message="steps that others depend on are always taken in. Leave it out."
         ),
     },
     "Pipeline.submit": _SUBMIT,
@@ -216,17 +216,17 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
             "an output is a folder of files. Write output.read_delimited_files(...) for their rows."
         ),
         "is_directory": _unless(
-            True, sentence="an output is always a folder. Write a file into it."
+            True, message="an output is always a folder. Write a file into it."
         ),
         "output_mode": _unless(
             "mount",
             "upload",
-            sentence="files for a URL are put there at the end of the step, others are written "
+            message="files for a URL are put there at the end of the step, others are written "
             "where they belong. Leave it out.",
         ),
         "output_name": Keyword("an output has one name. Write PipelineData(name)."),
         "output_overwrite": _unless(
-            True, False, sentence="each run has a folder of its own. Leave it out."
+            True, False, message="each run has a folder of its own. Leave it out."
         ),
         "output_path_on_compute": Keyword(
             "the script is told where to write. Write arguments=[output] of its step."
@@ -240,7 +240,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     },
     "PipelineData.as_download": {
         "input_name": Keyword("write output.as_input('its_name').as_download()."),
-        "overwrite": _unless(True, False, sentence="each node has a new copy. Leave it out."),
+        "overwrite": _unless(True, False, message="each node has a new copy. Leave it out."),
         "path_on_compute": _CALLED_PATH,
     },
     "PipelineData.as_mount": {
@@ -265,7 +265,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     "Run.get_children": {
         "properties": Keyword(_STEPS_OWN),
         "recursive": _unless(
-            True, False, sentence="the steps have no runs below them. Leave it out."
+            True, False, message="the steps have no runs below them. Leave it out."
         ),
         "status": Keyword(_STEPS_OWN),
         "tags": Keyword(_STEPS_OWN),
@@ -273,7 +273,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     },
     "Run.get_metrics": {
         "populate": _unless(
-            False, sentence="an image is given as the path of its file. Leave it out."
+            False, message="an image is given as the path of its file. Leave it out."
         ),
         "run_type": Keyword(_STEPS_OWN),
     },
@@ -282,7 +282,7 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     },
     "Run.wait_for_completion": {
         "wait_post_processing": _unless(
-            True, False, sentence="a run has ended when all is done. Leave it out."
+            True, False, message="a run has ended when all is done. Leave it out."
         )
     },
     "RunDetails": {"run_instance": Keyword("it is called run here. Write RunDetails(run).")},
@@ -290,17 +290,17 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
     "StepOutput.as_input": {"input_name": _CALLED_NAME},
     "TabularDataset.partition_by": {
         "partition_as_file_dataset": _unless(
-            False, sentence="write Dataset.File.from_files(target, partition_format=...) of it."
+            False, message="write Dataset.File.from_files(target, partition_format=...) of it."
         ),
-        "show_progress": _unless(True, False, sentence="none is shown. Leave it out."),
+        "show_progress": _unless(True, False, message="none is shown. Leave it out."),
     },
     "TabularDataset.to_dask_dataframe": {
         **_each(_WRONG_VALUES, "dtypes", "out_of_range_datetime"),
-        "on_error": _unless("fail", sentence=_WRONG_VALUES),
+        "on_error": _unless("fail", message=_WRONG_VALUES),
         "sample_size": Keyword("the dataset itself finds the columns' types. Leave it out."),
     },
     "TabularDataset.to_pandas_dataframe": {
-        "on_error": _unless("fail", sentence=_WRONG_VALUES),
+        "on_error": _unless("fail", message=_WRONG_VALUES),
         "out_of_range_datetime": Keyword(_WRONG_VALUES),
     },
     "TabularDataset.with_timestamp_columns": {
@@ -340,14 +340,14 @@ KEYWORDS: dict[str, dict[str, Keyword]] = {
         ),
         "auth": Keyword(_NO_ACCOUNT),
         "friendly_name": Keyword("a workspace has one name. Write it as name='...'."),
-        "hbi_workspace": _unless(False, sentence=_NO_CLOUD),
-        "show_output": _unless(True, False, sentence="it is made at once. Leave it out."),
-        "system_datastores_auth_mode": _unless("accessKey", sentence=_NO_ACCOUNT),
+        "hbi_workspace": _unless(False, message=_NO_CLOUD),
+        "show_output": _unless(True, False, message="it is made at once. Leave it out."),
+        "system_datastores_auth_mode": _unless("accessKey", message=_NO_ACCOUNT),
         "tags": Keyword("a workspace has no tags; runs, models and datasets have. Leave it out."),
     },
     "Workspace.from_config": {"auth": Keyword(_NO_ACCOUNT)},
     "Workspace.get": {
-        "cloud": _unless("AzureCloud", sentence=_NO_CLOUD),
+        "cloud": _unless("AzureCloud", message=_NO_CLOUD),
         "id": Keyword(_NO_CLOUD),
     },
 }

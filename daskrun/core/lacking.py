@@ -85,7 +85,7 @@ _CONNECTION = (
     "Datastore.register_url(ws, name, url)."
 )
 _UPDATE = "a workspace has a name and nothing else to change. Leave it out."
-_STORY = "see run.get_details()['story'] of a step's run, which names its inputs."
+_STORY = "see run.get_details()['manifest'] of a step's run, which names its inputs."
 _NAMED = "a run is known by its id. Write run.tag(name, value) for a text of your own."
 _NEVER_MADE = "a pipeline has no graph: submit runs its steps as they are. Leave it out."
 _OWN_STEPS = (
@@ -95,9 +95,9 @@ _PLACE = "see datastore.url() and datastore.storage_options."
 _TYPED = "a dataset has one of two kinds. Write "
 
 
-def _all(names: str, sentence: str) -> dict[str, str]:
+def _all(names: str, message: str) -> dict[str, str]:
     """Say the same of several members."""
-    return dict.fromkeys(names.split(), sentence)
+    return dict.fromkeys(names.split(), message)
 
 
 LACKING: dict[str, dict[str, str]] = {
@@ -276,7 +276,7 @@ LACKING: dict[str, dict[str, str]] = {
         "get_all_logs": _LOGS,
         "get_children": "it has none below it. Those of a pipeline's run are its steps.",
         "get_detailed_status": "write run.get_details().",
-        "get_environment": "see run.get_details()['story'].",
+        "get_environment": "see run.get_details()['manifest'].",
         "get_file_names": _FILES,
         "get_portal_url": "there is no portal. Write RunDetails(run).show().",
         "get_secret": _VAULT,

@@ -182,14 +182,14 @@ class Ledger:
         return len(self._states) - self._next + len(self._ready) + len(self._waiting)
 
     def has_work(self, now: float) -> bool:
-        """Whether a slot that has room now would get a bundle."""
+        """Return whether a slot that has room now would get a bundle."""
         if self._stopped or self._finished:
             return False
         due = bool(self._waiting) and self._waiting[0][0] <= now
         return bool(self._ready) or due or self._next < len(self._states)
 
     def bundle(self, number: int) -> Bundle | None:
-        """Give a bundle that is out, None when it is not (any more)."""
+        """Return a bundle that is out, None when it is not (any more)."""
         return self._out.get(number)
 
     @property
@@ -347,7 +347,7 @@ class Ledger:
     # how it stands
 
     def progress(self, now: float) -> Progress:
-        """Tell how far the run is."""
+        """Return how far the run is."""
         tally = self.tally
         total = len(self._states) if self._complete else None
         done = tally.succeeded + tally.failed
@@ -370,12 +370,12 @@ class Ledger:
             eta=eta,
         )
 
-    def sentence(self) -> str:
-        """Say in one sentence how the run ended, with the first user error where it failed."""
-        return self._ending().sentence()
+    def message(self) -> str:
+        """Return in one sentence how the run ended, with the first user error where it failed."""
+        return self._ending().message()
 
     def report(self, now: float, began: float) -> Report:
-        """Give the final account."""
+        """Return the final account."""
         return self._ending().report(now - began)
 
     def _ending(self) -> Ending:

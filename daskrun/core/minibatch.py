@@ -18,7 +18,7 @@ class FilePaths:
     kind = "files"
 
     def plain(self) -> tuple[Any, ...]:
-        """Give the fields as a tuple of builtins, the first of them the kind."""
+        """Return the fields as a tuple of builtins, the first of them the kind."""
         return ("files", *self.names)
 
 
@@ -27,8 +27,9 @@ class TablePieces:
     """Rows of a table; ``run()`` gets them as one ``pandas.DataFrame`` with index 0..n-1."""
 
     pieces: tuple[tuple[Any, ...], ...]
-    """What to read, in order: each the fields of :class:`daskrun.data.tabular.contracts.Piece`.
-    One, unless the run has ``partition_keys``: then all files of a combination of values."""
+    """What to read, in order: each the fields of
+    :class:`daskrun.data.tabular.formats.contract.Piece`. One, unless the run has
+    ``partition_keys``: then all files of a combination of values."""
 
     slices: tuple[tuple[int, int], ...] = ()
     """For each ``take`` or ``skip`` of the dataset the rows, of those that reach it here, that it
@@ -38,7 +39,7 @@ class TablePieces:
     """Index of its first row in the whole input; None where the source does not give it."""
 
     def plain(self) -> tuple[Any, ...]:
-        """Give the fields as a tuple of builtins, the first of them the kind."""
+        """Return the fields as a tuple of builtins, the first of them the kind."""
         return ("table", self.pieces, self.slices, self.first_row)
 
 
@@ -64,7 +65,7 @@ class Surveyor(Protocol):
     """The part of a lazy plan that needs the data itself to be looked at. One thread calls it."""
 
     def begin(self, most: int) -> list[Survey]:
-        """Give up to ``most`` surveys to be made now; they may end in any order."""
+        """Return up to ``most`` surveys to be made now; they may end in any order."""
 
     def learn(self, number: int, found: Any) -> None:
         """Take what a survey found; :attr:`Plan.known` may grow."""
@@ -93,7 +94,7 @@ class MiniBatch:
     """Bytes to read, -1 where the source does not say."""
 
     def encode(self) -> bytes:
-        """Give the descriptor as bytes of builtins: what travels, and what the digest is of."""
+        """Return the descriptor as bytes of builtins: what travels, and what the digest is of."""
         return pickle.dumps((self.index, self.input, self.load.plain(), self.items, self.nbytes), 5)
 
 
@@ -154,13 +155,13 @@ class Plan(Protocol):
         """Look on until ``upto`` mini-batches are known, the data ends, or a survey is needed."""
 
     def __getitem__(self, index: int) -> MiniBatch:
-        """Give mini-batch ``index``, ``0 <= index < known``."""
+        """Return mini-batch ``index``, ``0 <= index < known``."""
 
     def encode(self, index: int) -> bytes:
-        """Give ``plan[index].encode()``, in half the time: the driver asks for each mini-batch."""
+        """Return ``plan[index].encode()``, in half time: the driver asks for each mini-batch."""
 
     def bundle_size(self, start: int, count: int) -> int:
-        """Give how many mini-batches from ``start`` on go well together, about ``count``."""
+        """Return how many mini-batches from ``start`` on go well together, about ``count``."""
 
     def fingerprint(self) -> str:
         """Digest what the plan was made from: paths, sizes, times, mini-batch size."""

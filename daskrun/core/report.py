@@ -81,7 +81,7 @@ class Report:
     """How a run ended. Every mini-batch is in exactly one of succeeded, failed, unfinished."""
 
     status: RunStatus
-    sentence: str
+    message: str
     """What happened, and where to look."""
     total: int | None
     """Mini-batches in all; None when the run ended before the plan was complete."""

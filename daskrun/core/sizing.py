@@ -45,7 +45,7 @@ class BundleSizer:
         return 2 * self.aim(slots)
 
     def size(self, remaining: int | None, slots: int) -> int:
-        """Give the number of mini-batches for the next bundle, at least 1.
+        """Return the number of mini-batches for the next bundle, at least 1.
 
         ``remaining`` is how many are left to hand out, None while the plan is incomplete.
         """

@@ -10,7 +10,7 @@ Wanted: TypeAlias = "Sequence[str | Sequence[str]] | Mapping[str, str] | None"
 
 
 def tag_problems(argument: str, tags: object) -> list[str]:
-    """Say what keeps a value from being tags; ``argument`` is its name in the message.
+    """Return what keeps a value from being tags; ``argument`` is its name in the message.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def tag_problems(argument: str, tags: object) -> list[str]:
 
 
 def wanted_problems(argument: str, wanted: object) -> list[str]:
-    """Say what keeps a value from being what :func:`has_tags` looks for."""
+    """Return what keeps a value from being what :func:`has_tags` looks for."""
     if wanted is None or isinstance(wanted, Mapping):
         return tag_problems(argument, wanted)
     if isinstance(wanted, str) or not isinstance(wanted, Sequence) or not all(map(_one, wanted)):
@@ -40,7 +40,7 @@ def wanted_problems(argument: str, wanted: object) -> list[str]:
 
 
 def has_tags(tags: Mapping[str, str], wanted: Wanted) -> bool:
-    """Tell whether all tags that are wanted are there, with these values where they have one.
+    """Return whether all tags that are wanted are there, with these values where they have one.
 
     Examples
     --------

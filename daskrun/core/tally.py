@@ -90,7 +90,7 @@ class Tally:
         return f"{first.message}{where} in {place} on {first.process or 'no process'}"
 
     def groups(self) -> tuple[ErrorGroup, ...]:
-        """Give each distinct error once, the first first."""
+        """Return each distinct error once, the first first."""
         return tuple(ErrorGroup(*values) for values in self._groups.values())
 
     def _group(

@@ -29,7 +29,7 @@ Rule = Callable[[Any], Any]
 
 
 def parse_size(text: int | str) -> int:
-    """Give the number that ``10``, ``"10"``, ``"10KB"``, ``"10mb"`` or ``"1GB"`` means, 1024-based.
+    """Return number that ``10``, ``"10"``, ``"10KB"``, ``"10mb"`` or ``"1GB"`` means, 1024-based.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def resolve_settings(values: Mapping[str, Any], subject: str = "ParallelRunConfi
 
 
 def step_name_problem(name: object) -> str | None:
-    """Say what is wrong with the name of a step, None if nothing is."""
+    """Return what is wrong with the name of a step, None if nothing is."""
     if isinstance(name, str) and 3 <= len(name) <= 32 and STEP_NAME.fullmatch(name):
         return None
     return (
@@ -97,7 +97,7 @@ def step_name_problem(name: object) -> str | None:
 
 
 def same_name_problems(argument: str, names: Sequence[str]) -> list[str]:
-    """Say which names of a list stand in it more than once."""
+    """Return which names of a list stand in it more than once."""
     return [
         f"{argument}: {count} have the name {name!r}. Give each its own name."
         for name, count in sorted(Counter(names).items())
@@ -111,7 +111,7 @@ def _shown(value: object) -> str:
 
 
 def close_to(name: object, known: Collection[str]) -> str:
-    """Say which name may be meant, or which there are."""
+    """Return which name may be meant, or which there are."""
     import difflib  # only where something is misspelt
 
     near = difflib.get_close_matches(str(name), known, n=1)
@@ -149,7 +149,7 @@ def _seconds(example: str, *, zero: bool = False, most: float = LONGEST_TIME) ->
 
 
 def _number_of(value: Any, kind: type[int] | type[float]) -> float | None:
-    """Give a number, or the one a text means; None for anything else, True and NaN included."""
+    """Return a number, or the one a text means; None for anything else, True and NaN included."""
     if isinstance(value, bool):
         return None
     if isinstance(value, str):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from daskrun.data.consumption import DatasetConsumptionConfig
-    from daskrun.data.dataset import Dataset, FileDataset
+    from daskrun.data.file_dataset import Dataset, FileDataset
     from daskrun.data.protocols import DataPath
-    from daskrun.data.tabular.dataset import TabularDataset
-    from daskrun.data.tabular.types import DataType
+    from daskrun.data.tabular.tabular_dataset import TabularDataset
+    from daskrun.data.tabular.values.types import DataType
 
 __all__ = [
     "DataPath",
@@ -27,11 +27,11 @@ __all__ = [
 
 _HOME = {
     "DataPath": "protocols",
-    "DataType": "tabular.types",
-    "Dataset": "dataset",
+    "DataType": "tabular.values.types",
+    "Dataset": "file_dataset",
     "DatasetConsumptionConfig": "consumption",
-    "FileDataset": "dataset",
-    "TabularDataset": "tabular.dataset",
+    "FileDataset": "file_dataset",
+    "TabularDataset": "tabular.tabular_dataset",
 }
 
 

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from daskrun.core.original import OriginalClass
-from daskrun.data.dataset import FileDataset
-from daskrun.data.tabular.dataset import TabularDataset
+from daskrun.core.absent_names import OriginalClass
+from daskrun.data.file_dataset import FileDataset
+from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class DatasetConsumptionConfig(OriginalClass):
         return replace(self, mode="download", path_on_compute=path)
 
     def resolve(self, values: Mapping[str, object]) -> FileDataset | TabularDataset:
-        """Give the dataset, from the values of the pipeline's parameters where it is one.
+        """Return the dataset, from the values of the pipeline's parameters where it is one.
 
         Parameters
         ----------

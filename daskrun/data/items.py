@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from daskrun.data.consumption import DatasetConsumptionConfig
     from daskrun.data.listing import Listing
-    from daskrun.data.tabular.partition_format import PartitionFormat, Value
+    from daskrun.data.partition_format import PartitionFormat, Value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,7 +91,7 @@ class Items(Registered):
         return form.combinations(listing.root, listing.table, partition_keys)
 
     def as_named_input(self, name: str) -> DatasetConsumptionConfig:
-        """Give it the name that the entry script knows it by."""
+        """Return it the name that the entry script knows it by."""
         from daskrun.data.consumption import DatasetConsumptionConfig
 
         return DatasetConsumptionConfig(name, self)  # type: ignore[arg-type]  # there is no third kind

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
-from daskrun.data.local import find_local, local_path
+from daskrun.data.local_files import find_local, local_path
 from daskrun.data.paths import FileRow, PathTable
 from daskrun.data.protocols import DataPath, PathElement, shown
-from daskrun.data.remote import find_remote, is_url, join_url, split_url
+from daskrun.data.remote_files import find_remote, is_url, join_url, split_url
 from daskrun.errors import DatasetError
 
 _THREADS = 16
@@ -37,7 +37,7 @@ class Listing:
     """fsspec options of a remote root. May hold secrets."""
 
     def paths(self, names: Iterable[str]) -> Iterator[str]:
-        """Give absolute paths or URLs of names of this listing."""
+        """Return absolute paths or URLs of names of this listing."""
         if self.remote:
             return (join_url(self.root, name) for name in names)
         base = self.root.rstrip("/")
@@ -96,7 +96,7 @@ def check_files(elements: Sequence[PathElement], folder: str) -> Listing:
 
 
 def location(element: PathElement) -> str:
-    """Give the path or URL that an element of ``path`` means."""
+    """Return the path or URL that an element of ``path`` means."""
     if isinstance(element, DataPath):
         return element.place.url(element.relative)
     return element
@@ -123,7 +123,7 @@ def _one_place(elements: Sequence[PathElement]) -> dict[str, Any] | None:
 
 
 def _kind(element: PathElement) -> tuple[tuple[str, str] | None, dict[str, Any]]:
-    """Give what URLs must share to have one root; None for a local path."""
+    """Return what URLs must share to have one root; None for a local path."""
     where = location(element)
     if not is_url(where):
         return None, {}
@@ -166,7 +166,7 @@ def _joined(found: Iterable[Found]) -> tuple[str, PathTable]:
 
 
 def _common(roots: Iterable[str]) -> str:
-    """Give the deepest folder in common; os.path.commonpath would tidy the ``//`` of a bucket."""
+    """Return the deepest folder in common; os.path.commonpath would tidy the ``//`` of a bucket."""
     split = [root.split("/") for root in roots]
     pairs = zip(min(split), max(split), strict=False)  # what these share, all between do
     return "/".join(low for low, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

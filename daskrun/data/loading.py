@@ -57,7 +57,7 @@ def load_files(root: str, names: Sequence[str], task_id: int) -> MiniBatchPaths:
 
 
 def unreadable(paths: Iterable[str]) -> str | None:
-    """Say which file of a mini-batch that failed can't be read and why; None when all can."""
+    """Return which file of a mini-batch that failed can't be read and why; None when all can."""
     for path in paths:
         # the list has been in the script's hands, and may hold anything
         if isinstance(path, str) and not os.access(path, os.R_OK):

@@ -13,7 +13,7 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     import os
 
-    from daskrun.data.dataset import FileDataset
+    from daskrun.data.file_dataset import FileDataset
 
 
 class MountContext:

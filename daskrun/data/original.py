@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.original import with_keywords
+from daskrun.core.absent_names import with_keywords
 from daskrun.data import protocols
 
 if TYPE_CHECKING:

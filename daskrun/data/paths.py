@@ -92,11 +92,11 @@ class PathTable(Sequence[str]):
         return f"<PathTable of {len(self):,} files>"
 
     def rows(self) -> Iterator[FileRow]:
-        """Give path, size and time of each file."""
+        """Return path, size and time of each file."""
         return zip(self, self.sizes, self.times, strict=True)
 
     def to_bytes(self) -> bytes:
-        """Give all of it as bytes, for :meth:`from_bytes` on a machine of the same byte order."""
+        """Return all of it as bytes, for :meth:`from_bytes` on a machine of the same byte order."""
         count = len(self).to_bytes(8)
         return b"".join((count, self.sizes.tobytes(), self.times.tobytes(), self._names))
 
@@ -132,7 +132,7 @@ class PathTable(Sequence[str]):
         return -1 if -1 in sizes else sum(sizes)
 
     def chosen(self, flags: Sequence[bool]) -> PathTable:
-        """Give those files whose flag, one for each, is True."""
+        """Return those files whose flag, one for each, is True."""
         names = bytearray()
         for start in range(0, len(self), _CHUNK):
             stop = min(start + _CHUNK, len(self))
@@ -142,7 +142,7 @@ class PathTable(Sequence[str]):
         return PathTable._of(bytes(names), sizes, times)
 
     def part(self, start: int, stop: int) -> PathTable:
-        """Give files ``start`` to ``stop`` as a table of their own; bounds as those of a slice."""
+        """Return files ``start`` to ``stop`` as table of their own; bounds as those of a slice."""
         start, stop, _ = slice(start, stop).indices(len(self))
         stop = max(start, stop)
         taken = PathTable()
@@ -167,7 +167,7 @@ class PathTable(Sequence[str]):
 
 
 def local_copies(folder: str, names: Iterable[str]) -> dict[str, str]:
-    """Say where copies of remote files belong below a folder.
+    """Return where copies of remote files belong below a folder.
 
     A name in a bucket is any text: it may lead out of the folder, and two may mean one file.
 

@@ -16,7 +16,7 @@ State = tuple[int, ...]
 
 
 def has_magic(text: str) -> bool:
-    """Whether a path has a character that means more than itself in a glob."""
+    """Return whether a path has a character that means more than itself in a glob."""
     return _MAGIC.search(text) is not None
 
 
@@ -73,7 +73,7 @@ class Pattern:
         return tuple(sorted(found))
 
     def enter(self, state: State, folder: str) -> State:
-        """Give the state inside a folder; empty when nothing in it can match."""
+        """Return the state inside a folder; empty when nothing in it can match."""
         inside = []
         for i in state:
             if self._tests[i](folder):
@@ -84,11 +84,11 @@ class Pattern:
         return self._closure(inside)
 
     def takes(self, state: State, name: str) -> bool:
-        """Whether the pattern means the file of that name in a folder of that state."""
+        """Return whether the pattern means the file of that name in a folder of that state."""
         return state[-1] == self._last and self._tests[self._last](name)
 
     def matches(self, relative: str) -> bool:
-        """Whether the pattern means the file of that relative path."""
+        """Return whether the pattern means the file of that relative path."""
         *folders, name = relative.split("/")
         state = self.start
         for folder in folders:

@@ -25,7 +25,7 @@ class Place(Protocol):
         """Fsspec options that open its URLs; may hold secrets."""
 
     def url(self, relative: str) -> str:
-        """Give the local path or URL of a path in it; ``""`` is the place itself."""
+        """Return the local path or URL of a path in it; ``""`` is the place itself."""
 
 
 @runtime_checkable
@@ -44,10 +44,10 @@ class Registry(Protocol):
         """Remove what killed processes left there."""
 
     def reference_to(self, named: Any) -> Any:
-        """Give the JSON value that a datastore is found by again."""
+        """Return the JSON value that a datastore is found by again."""
 
     def place_of(self, reference: Any) -> Place:
-        """Give the datastore of :meth:`reference_to`; one that is gone says so when it is used."""
+        """Return datastore of :meth:`reference_to`; one that is gone says so when it is used."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,7 +71,7 @@ PathElement: TypeAlias = "str | DataPath"
 
 
 def shown(element: PathElement) -> str:
-    """Give an element of ``path`` as messages show it."""
+    """Return an element of ``path`` as messages show it."""
     if isinstance(element, DataPath):
         return repr(element)
     return repr(shown_url(element))

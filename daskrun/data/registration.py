@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from daskrun.core.original import OriginalClass
+from daskrun.core.absent_names import OriginalClass
 from daskrun.core.tags import tag_problems
-from daskrun.data.definition import NameOf, from_plain, registered_name, to_plain
+from daskrun.data.dataset_codec import NameOf, from_plain, registered_name, to_plain
 from daskrun.data.protocols import DataPath, Registry, as_elements, shown_url
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
 from daskrun.storage.urls import is_url
@@ -17,9 +17,9 @@ from daskrun.storage.urls import is_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from daskrun.data.dataset import FileDataset
+    from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import OnePath, Place
-    from daskrun.data.tabular.dataset import TabularDataset
+    from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 KIND = "datasets"
 LATEST = "latest"
@@ -191,7 +191,7 @@ def register_once(
 def get_by_name(
     workspace: Registry, name: str, version: int | str = LATEST
 ) -> FileDataset | TabularDataset:
-    """Give a version of a registered dataset; see ``Dataset.get_by_name``."""
+    """Return a version of a registered dataset; see ``Dataset.get_by_name``."""
     problems = _workspace_problems(workspace)
     number = None if version == LATEST else version
     if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
@@ -210,7 +210,7 @@ def get_by_name(
 
 
 def get_all(workspace: Registry) -> dict[str, FileDataset | TabularDataset]:
-    """Give the newest version of each registered dataset; see ``Dataset.get_all``."""
+    """Return the newest version of each registered dataset; see ``Dataset.get_all``."""
     if problems := _workspace_problems(workspace):
         raise SettingsError("Dataset.get_all", problems)
     found = ((name, workspace.records.latest(KIND, name)) for name in workspace.records.names(KIND))
@@ -219,7 +219,7 @@ def get_all(workspace: Registry) -> dict[str, FileDataset | TabularDataset]:
 
 
 def registry_of(name: str, target: OnePath) -> Registry:
-    """Give the workspace of the datastore that a new dataset is written to.
+    """Return the workspace of the datastore that a new dataset is written to.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def _made(
 
 
 def named(dataset: Any, registration: Registration) -> Any:
-    """Give a new dataset the name that it has in a workspace."""
+    """Return a new dataset the name that it has in a workspace."""
     object.__setattr__(dataset, "registration", registration)  # a new one that nobody has seen
     return dataset
 
@@ -266,7 +266,7 @@ def _definition(workspace: Registry, record: Mapping[str, Any]) -> dict[str, Any
 def _newest_if_same(
     workspace: Registry, name: str, plain: dict[str, Any], asked: dict[str, Any]
 ) -> int | None:
-    """Give the newest version if it is the same dataset, None where there is no version.
+    """Return the newest version if it is the same dataset, None where there is no version.
 
     Raises
     ------
@@ -338,7 +338,7 @@ def _check(
 
 
 def has_secret(plain: Any) -> bool:
-    """Tell whether a URL among JSON values may hold a password or token."""
+    """Return whether a URL among JSON values may hold a password or token."""
     if isinstance(plain, str):
         return is_url(plain) and ("?" in plain or shown_url(plain) != plain)
     values = plain.values() if isinstance(plain, dict) else plain

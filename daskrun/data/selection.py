@@ -15,7 +15,7 @@ class Selection(Protocol):
     """One step."""
 
     def apply(self, table: PathTable, position: int) -> PathTable:
-        """Give the files that are left; ``position`` is that of the step in its dataset."""
+        """Return the files that are left; ``position`` is that of the step in its dataset."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from daskrun.engine.pulse import NO_TASKS
+from daskrun.engine.health_check import NO_TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -69,11 +69,11 @@ class Assignment:
         return f"{there} have a Dask worker; the others join when there are more workers"
 
     def address_of(self, node: str) -> str | None:
-        """Give the address of a node's worker."""
+        """Return the address of a node's worker."""
         return self._addresses.get(node)
 
     def choose(self, workers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-        """Give workers to nodes that have none, then to those whose worker does not answer.
+        """Return workers to nodes that have none, then to those whose worker does not answer.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Assignment:
         return sum(a in workers and workers[a]["host"] == host for a in self.addresses)
 
     def why_none(self, workers: Mapping[str, Mapping[str, Any]]) -> str:
-        """Say why no worker can take part; nothing where one has a node or could have."""
+        """Return why no worker can take part; nothing where one has a node or could have."""
         with self._lock:
             if self._addresses or self._free(workers):
                 return ""

@@ -197,7 +197,7 @@ class Connection:
         return self.client is not None and self.client.status == "running"
 
     def look(self, now: float) -> tuple[str, str]:
-        """Say how the connection is; ask often.
+        """Return how the connection is; ask often.
 
         Returns
         -------

@@ -27,7 +27,7 @@ class Recorder:
         self._told: set[tuple[str, str]] = set()
 
     def record(self, event: BundleReturned, digests: Mapping[int, str]) -> dict[str, Any]:
-        """Give the journal's record of a bundle.
+        """Return the journal's record of a bundle.
 
         ``outcomes`` are ``[index, attempt, status, items, results, offset, length, head, crc,
         digest]``; offsets are in ``part``. ``errors`` tells of each that failed.
@@ -55,7 +55,7 @@ class Recorder:
 
 
 def told_again(path: Path) -> Iterator[tuple[int, Outcome, ProcessInfo | None, str]]:
-    """Give what a journal has of outcomes, in order.
+    """Yield what a journal has of outcomes, in order.
 
     Yields
     ------

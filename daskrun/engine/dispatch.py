@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.events import BundleLost, BundleReturned, Event
 from daskrun.core.outcome import Outcome, ProcessInfo
-from daskrun.script.tape import read_tape
+from daskrun.script.outcome_log import read_outcome_log
 
 if TYPE_CHECKING:
     import queue
@@ -52,7 +52,7 @@ def returned(result: dict[str, Any], now: float | None = None) -> Event:
     return BundleReturned(
         number=result["number"],
         process=ProcessInfo(*process) if process is not None else None,
-        outcomes=(*read_tape(result["tape"]), *charged),
+        outcomes=(*read_outcome_log(result["outcome_log"]), *charged),
         seconds=result["seconds"],
         now=now,
         warnings=tuple(result.get("warnings", ())),

@@ -27,15 +27,15 @@ from daskrun.core.events import (
 from daskrun.core.ledger import Ledger
 from daskrun.core.orders import Order, Skip, Stop
 from daskrun.core.report import Report, RunStatus
-from daskrun.data.changes import changed_files
-from daskrun.engine.audience import PROGRESS_INTERVAL, Audience
+from daskrun.data.input_changes import changed_files
 from daskrun.engine.checkpoints import Checkpoints
+from daskrun.engine.dispatchers import make_dispatcher
 from daskrun.engine.history import History
+from daskrun.engine.observers import PROGRESS_INTERVAL, Audience
 from daskrun.engine.replay import Replay
 from daskrun.engine.results import Results
 from daskrun.engine.slots import Slots
 from daskrun.engine.surveys import Surveys
-from daskrun.engine.target import make_dispatcher
 from daskrun.engine.waits import STOP_GRACE, Waits
 from daskrun.errors import DaskrunError, DatasetError
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from daskrun.core.observer import Observer
     from daskrun.core.orders import Bundle
     from daskrun.core.outcome import Outcome, ProcessInfo
-    from daskrun.data.changes import ListedPlan
+    from daskrun.data.input_changes import ListedPlan
     from daskrun.engine.dispatch import Dispatcher
     from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
@@ -244,7 +244,7 @@ class Driver:
         return replace(event, outcomes=kept)
 
     def _is_owed(self, event: BundleReturned) -> bool:
-        """Whether what came back is still waited for; a survey always is."""
+        """Return whether what came back is still waited for; a survey always is."""
         return event.number < 0 or self._ledger.bundle(event.number) is not None
 
     def _handle(self, event: Event) -> None:
@@ -359,16 +359,16 @@ class Driver:
         now = time.monotonic()
         report = self._ledger.report(now, self._began)
         if report.total == 0 and self._request.nothing_new:
-            report = replace(report, sentence=self._request.nothing_new)
+            report = replace(report, message=self._request.nothing_new)
         found = {**self._warnings, **self._history.warnings}
         if self._audience.trouble:
             found[self._audience.trouble] = None
         report = replace(report, warnings=(*report.warnings, *found, *self._results.warnings))
         if found:
             count = f"{len(found)} warning{'s' if len(found) > 1 else ''}"
-            report = replace(report, sentence=f"{report.sentence} {count}: see job_result.txt.")
+            report = replace(report, message=f"{report.message} {count}: see job_result.txt.")
         if trouble is not None:
-            report = replace(report, status=RunStatus.FAILED, sentence=trouble)
+            report = replace(report, status=RunStatus.FAILED, message=trouble)
         self._audience.show(self._ledger, in_any_case=True)
         self._audience.notify(RunEnded(report, now))
         self._audience.close()

@@ -26,23 +26,23 @@ from daskrun.core.events import (
 )
 from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.engine.nodes import node_config
-from daskrun.engine.surroundings import surroundings
+from daskrun.engine.script_environment import surroundings
 from daskrun.errors import DaskrunError, PartError, StorageError
-from daskrun.output.files import OutputFiles, open_files
-from daskrun.output.formats import encoder_of
 from daskrun.output.part import Part, open_part
+from daskrun.output.row_formats import encoder_of
+from daskrun.output.script_files import OutputFiles, open_files
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor
-from daskrun.script.leftovers import INLINE, base_folder, claim, clear_leftovers
-from daskrun.script.node_paths import with_paths
-from daskrun.script.remote_here import MiniBatchFiles
-from daskrun.script.side import bring_here
-from daskrun.script.side_place import take_away
+from daskrun.script.fetching.inline import MiniBatchFiles
+from daskrun.script.node_folders import INLINE, base_folder, claim, clear_leftovers
+from daskrun.script.outcome_log import rowless
+from daskrun.script.side_inputs.bring import bring_here
+from daskrun.script.side_inputs.location import take_away
+from daskrun.script.side_inputs.node_paths import with_paths
 from daskrun.script.tables import Tables
-from daskrun.script.tape import rowless
-from daskrun.script.wire import Cell, loads, shared_memory
-from daskrun.storage.remedy import store_remedy
+from daskrun.script.wire import StatusBlock, loads, shared_memory
+from daskrun.storage.error_hints import store_remedy
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class InlineDispatcher:
             config["inputs"],
             encoder_of(config["append_row"]),
             self._part,
-            Cell(cell_memory, create=True),
+            StatusBlock(cell_memory, create=True),
             brought.fetched,
             brought.release,
             Tables(config["inputs"], str(self._folder / "cache")),
@@ -131,7 +131,7 @@ class InlineDispatcher:
         return True
 
     def _context(self) -> dict[str, Any]:
-        """Give what the script can ask, and make the folder of its logs."""
+        """Return what the script can ask, and make the folder of its logs."""
         logs = Path(self._config["logs"]) / "user" / "entry_script_log" / NODE
         logs.mkdir(parents=True, exist_ok=True)
         return {

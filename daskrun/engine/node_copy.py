@@ -8,8 +8,8 @@ import shutil
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
-from daskrun.script.leftovers import base_folder, claim
 from daskrun.script.node import Node
+from daskrun.script.node_folders import base_folder, claim
 from daskrun.storage.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _top(name: str) -> str:
 
 
 def _moved(value: Any, before: str, after: str) -> Any:
-    """Give plain values with what lies in one folder as lying in another."""
+    """Return plain values with what lies in one folder as lying in another."""
     if isinstance(value, str):
         inside = value == before or value.startswith(f"{before}/")
         return after + value[len(before) :] if inside else value

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import NodePath
-from daskrun.engine.target import INLINE
-from daskrun.output.place import output_place
-from daskrun.script.packages import needs
+from daskrun.engine.dispatchers import INLINE
+from daskrun.output.destination import output_place
+from daskrun.script.environments.packages import needs
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
     from daskrun.engine.request import StepRequest
-    from daskrun.output.place import OutputPlace
+    from daskrun.output.destination import OutputPlace
 
 LOG_LIMIT = 64 * 2**20
 """Bytes a log file of a script process may reach before its middle is cut out."""
@@ -24,7 +24,7 @@ FETCH_LIMIT = 2**30
 
 
 def output_of(request: StepRequest) -> OutputPlace | None:
-    """Give the place of the run's output; None when it has none."""
+    """Return the place of the run's output; None when it has none."""
     location = request.output_url or request.output_folder
     if not location:
         return None
@@ -32,7 +32,7 @@ def output_of(request: StepRequest) -> OutputPlace | None:
 
 
 def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, Any]:
-    """Give what the keeper of ``node`` is told.
+    """Return what the keeper of ``node`` is told.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
 
 
 def _kept(request: StepRequest) -> dict[str, Any]:
-    """Give where a node finds the run's folder that can't see the driver's; empty where it can."""
+    """Return where a node finds run's folder that can't see the driver's; empty where it can."""
     if not request.kept_at or request.target in (None, INLINE):
         return {}
     return {
@@ -103,13 +103,13 @@ def _kept(request: StepRequest) -> dict[str, Any]:
 
 
 def _arguments(settings: RunSettings) -> list[str | tuple[str, str]]:
-    """Give the user's arguments, those that the node is to put in as pairs of kind and name."""
+    """Return the user's arguments, those that the node is to put in as pairs of kind and name."""
     given = settings.arguments
     return [(each.kind, each.name) if isinstance(each, NodePath) else each for each in given]
 
 
 def _packages(request: StepRequest, output: str) -> dict[str, Any]:
-    """Give what script processes are to run in; empty where that is the node's own Python."""
+    """Return what script processes are to run in; empty where that is the node's own Python."""
     settings = request.settings
     if not settings.requirements and settings.python_executable is None:
         return {}
@@ -124,7 +124,7 @@ def _packages(request: StepRequest, output: str) -> dict[str, Any]:
 
 
 def script_file(request: StepRequest) -> dict[str, Any]:
-    """Give the fields of ``ScriptFile``."""
+    """Return the fields of ``ScriptFile``."""
     script = request.script
     shown = Path(script.shown_as)
     inside = shown.is_relative_to(script.snapshot)
@@ -139,7 +139,7 @@ def script_file(request: StepRequest) -> dict[str, Any]:
 
 
 def compatible_arguments(request: StepRequest) -> list[str]:
-    """Give the arguments the original added to every script, if ``argv_compat`` asks for them."""
+    """Return the arguments the original added to every script, if ``argv_compat`` asks for them."""
     settings = request.settings
     if not settings.argv_compat:
         return []

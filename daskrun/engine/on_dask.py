@@ -17,10 +17,10 @@ from daskrun.engine.assignment import MOST_FAILURES, Assignment
 from daskrun.engine.bag import BundleBags
 from daskrun.engine.cluster import Abandoned, Connection
 from daskrun.engine.dashboard import connect_when_asked
-from daskrun.engine.losses import Losses
+from daskrun.engine.health_check import NO_TASKS, Pulse
+from daskrun.engine.node_loss_limit import Losses
 from daskrun.engine.nodes import node_config
-from daskrun.engine.pulse import NO_TASKS, Pulse
-from daskrun.engine.told import OF_NODES, answer, event_told, why_unfit
+from daskrun.engine.worker_messages import OF_NODES, answer, event_told, why_unfit
 from daskrun.errors import DaskrunError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class DaskDispatcher:
         self._plugins = plugin
         target, here = self._request.target, ()
         if self._local:
-            from daskrun.engine.local import end_silence, silence, start_cluster
+            from daskrun.engine.local_cluster import end_silence, silence, start_cluster
 
             silence()
             self._cluster.keep(end_silence)

@@ -133,7 +133,7 @@ class Replay:
         self._lost: list[int] = []
 
     def __iter__(self) -> Iterator[tuple[Outcome, ProcessInfo | None, bool]]:
-        """Give what :meth:`Ledger.recall` takes.
+        """Yield what :meth:`Ledger.recall` takes.
 
         Raises
         ------
@@ -162,13 +162,13 @@ class Replay:
             yield outcome, process, forgiven
 
     def record(self) -> dict[str, Any]:
-        """Give the journal's record of it, to be asked for at its end."""
+        """Return the journal's record of it, to be asked for at its end."""
         forgiven = sorted(self._out_of_tries) if self._retry_failed else []
         tries = {} if self._over else {"tries": self._tries}
         return {"kind": "resumed", "lost": self._lost, "forgiven": forgiven, **tries}
 
     def _is_gone(self, outcome: Outcome, process: ProcessInfo | None) -> bool:
-        """Whether the rows are in a part that is missing or too short."""
+        """Return whether the rows are in a part that is missing or too short."""
         if self._sizes is None or not outcome.length:
             return False
         part = process.part if process is not None else ""

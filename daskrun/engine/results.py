@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from daskrun.engine.checkpoints import Checkpoints
     from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
-    from daskrun.output.place import Joining
+    from daskrun.output.destination import Assembler
     from daskrun.output.space import Look
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Results:
         self._place = output_of(request)
         self._note = note
         self._reach = checkpoints.reach
-        self._joining: Joining | None = None
+        self._joining: Assembler | None = None
         self._begun = False
         """Whether the journal says that the output is being published."""
         self._published = False
@@ -153,7 +153,7 @@ class Results:
             self._reach("swept")
 
     def _is_there(self, mark: str) -> bool:
-        """Whether the output has its name after all: what failed came after."""
+        """Return whether the output has its name after all: what failed came after."""
         assert self._place is not None
         with contextlib.suppress(Exception):  # then a next driver looks
             return self._place.published(self._settings.append_row_file_name, mark)

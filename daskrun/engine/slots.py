@@ -62,7 +62,7 @@ class Slots:
         self._sizer.observe(count, seconds)
 
     def fill(self) -> list[Packed]:
-        """Give every slot that has room a bundle, one round of nodes at a time."""
+        """Return every slot that has room a bundle, one round of nodes at a time."""
         total = sum(self.counts.values())
         bundles: list[Packed] = []
         given = True
@@ -75,7 +75,7 @@ class Slots:
         return bundles
 
     def _bundle_for(self, node: str, count: int, total: int) -> Bundle | None:
-        """Give one node a bundle, if it has room and there is work."""
+        """Return one node a bundle, if it has room and there is work."""
         ledger, now = self._ledger, time.monotonic()
         if ledger.wants_plan:
             self._look_on()
@@ -100,5 +100,5 @@ class Slots:
         return pickle.dumps(entries, 5)
 
     def digests_of(self, number: int) -> Mapping[int, str]:
-        """Give the digests of the descriptors in a bundle that is owed."""
+        """Return the digests of the descriptors in a bundle that is owed."""
         return self._digests.get(number, {})

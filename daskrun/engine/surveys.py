@@ -89,7 +89,7 @@ class Surveys:
         return False
 
     def hand_out(self, slots: Mapping[str, int]) -> list[tuple[Bundle, bytes]]:
-        """Give every slot that has room a survey, while the plan has any to be made."""
+        """Return every slot that has room a survey, while the plan has any to be made."""
         surveyor = self._plan.surveyor
         if surveyor is None or self._plan.complete:
             return []

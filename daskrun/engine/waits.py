@@ -52,11 +52,11 @@ class Waits:
         self._stopped_at = now
 
     def too_long_stopped(self, now: float) -> bool:
-        """Whether what is still out since the run was stopped is waited for no longer."""
+        """Return whether what is still out since the run was stopped is waited for no longer."""
         return self._stopped_at is not None and now > self._stopped_at + STOP_LIMIT
 
     def too_long_nodeless(self, now: float, obstacle: str = "") -> str:
-        """Say why the run has to end: it had no node for too long; empty while that is not so.
+        """Return why the run has to end: it had no node for too long; empty while that is not so.
 
         ``obstacle`` is what is known to be in the way of one.
         """

@@ -129,7 +129,7 @@ def _set_by_nanny() -> list[str]:
 
 
 def unreachable(config: dict[str, Any]) -> str | None:
-    """Give the first path of a run that can't be reached from here, None if all can."""
+    """Return the first path of a run that can't be reached from here, None if all can."""
     run_folder = str(Path(config["logs"]).parent)
     paths = [] if config["kept"] else [run_folder, config["script"]["path"]]
     paths += [] if is_url(config["parts"]) else [config["parts"]]

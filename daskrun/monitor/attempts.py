@@ -127,9 +127,9 @@ def cut_torn_line(path: Path, quote: bytes = b"") -> None:
 
 
 def item_paths(plan: Plan, index: int) -> list[str]:
-    """Give the path or URL of each file of a mini-batch; of a part, also from where to where.
+    """Return the path or URL of each file of a mini-batch; of a part, also from where to where.
 
-    The bounds are those of :class:`daskrun.data.tabular.contracts.Piece`.
+    The bounds are those of :class:`daskrun.data.tabular.formats.contract.Piece`.
     """
     mini_batch = plan[index]
     root = plan.inputs[mini_batch.input].root.rstrip("/")

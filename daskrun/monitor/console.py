@@ -150,7 +150,7 @@ def _rich_bars(file: TextIO) -> Any:
 
 
 def _in_notebook() -> bool:
-    """Tell whether output goes to a notebook's cell."""
+    """Return whether output goes to a notebook's cell."""
     ipython = sys.modules.get("IPython")
     if ipython is None:
         return False

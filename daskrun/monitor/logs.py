@@ -52,17 +52,17 @@ class LogWriter:
     plan, tries
         Where the names of failed items are found, and how many tries a mini-batch has; without a
         plan they are not listed.
-    way_on
+    resume_hint
         What to do after an early end, in words.
     """
 
     def __init__(
-        self, logs: Path, plan: Plan | None = None, tries: int = 1, way_on: str = ""
+        self, logs: Path, plan: Plan | None = None, tries: int = 1, resume_hint: str = ""
     ) -> None:
         self._logs = logs
         self._plan = plan
         self._tries = tries
-        self._way_on = way_on
+        self._way_on = resume_hint
         logs.mkdir(parents=True, exist_ok=True)
         table = logs / "sys" / "job_report" / "processed_mini-batches.csv"
         self._table = AttemptTable(table, plan)
@@ -170,7 +170,7 @@ class LogWriter:
 
 
 def happening(event: Event) -> str:
-    """Say what happened to nodes, processes or the whole run; ``""`` for the rest."""
+    """Return what happened to nodes, processes or the whole run; ``""`` for the rest."""
     if isinstance(event, NodeReady):
         return f"{event.node} is ready on {event.where} with {event.slots} script processes"
     if isinstance(event, NodePreparing):
@@ -191,7 +191,7 @@ def happening(event: Event) -> str:
 
 
 def overview(progress: Progress) -> str:
-    """Say how far a run is."""
+    """Return how far a run is."""
     total = "not known yet" if progress.total is None else f"{progress.total:,}"
     eta = "not known yet" if progress.eta is None else duration(progress.eta)
     return (
@@ -229,7 +229,7 @@ def _first_in(group: ErrorGroup) -> str:
 
 
 def _headline(group: ErrorGroup) -> str:
-    """Say what went wrong, where and how often; messages of one line of code may differ."""
+    """Return what went wrong, where and how often; messages of one line of code may differ."""
     where = f"{group.where}: " if group.where else ""
     if group.count == 1:
         return f"{where}{group.message}"
@@ -237,7 +237,7 @@ def _headline(group: ErrorGroup) -> str:
     return f"{where}{group.count:,} times{such} {group.message}"
 
 
-def result_text(report: Report, logs: Path, way_on: str = "") -> str:
+def result_text(report: Report, logs: Path, resume_hint: str = "") -> str:
     """Tell at one glance what happened and where to look."""
     total = "not all known" if report.total is None else f"{report.total:,}"
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
@@ -249,9 +249,9 @@ def result_text(report: Report, logs: Path, way_on: str = "") -> str:
         more = f"  and {len(report.errors) - 5:,} more\n" if len(report.errors) > 5 else ""
         errors = f"\nErrors:\n{shown}{more}"
     completed = report.status is RunStatus.COMPLETED
-    next_step = f"{way_on}\n" if way_on and not completed else ""
+    next_step = f"{resume_hint}\n" if resume_hint and not completed else ""
     return (
-        f"{report.status.value}: {report.sentence}\n"
+        f"{report.status.value}: {report.message}\n"
         f"{next_step}"
         f"{warnings}"
         f"\n"

@@ -19,7 +19,7 @@ OVER_TIME = "run() took longer than run_invocation_timeout="
 
 
 def told_of_script(report: Report, name: str) -> Report:
-    """Give the report of a step's run with a sentence about its script.
+    """Return the report of a step's run with a message about its script.
 
     Parameters
     ----------
@@ -27,19 +27,19 @@ def told_of_script(report: Report, name: str) -> Report:
         The script's file name.
     """
     if report.status is RunStatus.COMPLETED:
-        return replace(report, sentence=f"{name} has ended well.")
+        return replace(report, message=f"{name} has ended well.")
     if report.status is RunStatus.FAILED and report.errors and report.failed:
-        return replace(report, sentence=_sentence(report.errors[0], name))
+        return replace(report, message=_message(report.errors[0], name))
     if report.status is RunStatus.CANCELED:
-        reason = report.sentence.removesuffix(f"; {report.succeeded:,} of 1 mini-batches are done.")
-        if reason != report.sentence:
+        reason = report.message.removesuffix(f"; {report.succeeded:,} of 1 mini-batches are done.")
+        if reason != report.message:
             ended = "has ended" if report.succeeded else "has not ended"
-            return replace(report, sentence=f"{reason}; {name} {ended}.")
+            return replace(report, message=f"{reason}; {name} {ended}.")
     return report
 
 
-def _sentence(error: ErrorGroup, name: str) -> str:
-    """Say how a script ended, without the words for what only entry scripts have."""
+def _message(error: ErrorGroup, name: str) -> str:
+    """Return how a script ended, without the words for what only entry scripts have."""
     ended = error.message.removeprefix(f"{EntryScriptError.__name__}: ")
     if ended.startswith(f"{name} ended with "):
         return f"{ended.rstrip('.')}."

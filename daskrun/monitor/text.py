@@ -31,7 +31,7 @@ def duration(seconds: float) -> str:
 
 
 def share(progress: Progress) -> float | None:
-    """Give the part that is done, 0 to 1; None while the total is unknown."""
+    """Return the part that is done, 0 to 1; None while the total is unknown."""
     if not progress.total:
         return None
     return (progress.succeeded + progress.failed) / progress.total

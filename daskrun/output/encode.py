@@ -59,7 +59,7 @@ class ResultEncoder:
         """What was odd about results, and whether that was told."""
 
     def check(self, result: Any) -> int:
-        """Give the number of results in what ``run()`` returned.
+        """Return the number of results in what ``run()`` returned.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class ResultEncoder:
         raise WrongResultError(_type_name(result))
 
     def encode(self, result: Any) -> tuple[bytes, int]:
-        """Give its bytes, and how many at their front are the header of a table.
+        """Return its bytes, and how many at their front are the header of a table.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class ResultEncoder:
         raise WrongResultError(_type_name(result))
 
     def new_warnings(self) -> list[str]:
-        """Give what was odd about results and was not given before."""
+        """Return what was odd about results and was not given before."""
         new = [text for text, told in self._odd.items() if not told]
         self._odd.update(dict.fromkeys(new, True))
         return new
@@ -165,7 +165,7 @@ def read_settings(script_folder: Path) -> dict[str, Any]:
 
 
 def _only(value: Any, name: str, key: str, problems: list[str]) -> dict[str, Any]:
-    """Give ``value[key]``, which must be an object, and note other keys and other types."""
+    """Return ``value[key]``, which must be an object, and note other keys and other types."""
     where = f"{name}: " if name else ""
     if not isinstance(value, dict):
         problems.append(f'{where}{json.dumps(value)} is not an object. Write {{"{key}": {{...}}}}.')
@@ -179,7 +179,7 @@ def _only(value: Any, name: str, key: str, problems: list[str]) -> dict[str, Any
 
 
 def _loaded(module: str, name: str) -> tuple[Any, ...]:
-    """Give a class for isinstance, if its module is loaded.
+    """Return a class for isinstance, if its module is loaded.
 
     Whoever returned a DataFrame has imported pandas: this process need not pay 0.3 s to see that.
     """

@@ -9,10 +9,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
-from daskrun.output.entries import SKIPPED, SMALL, Committed, Entry, Headers, Heads, changed
+from daskrun.output.commit_table import SKIPPED, SMALL, Committed, Entry, Headers, Heads, changed
 from daskrun.output.folder import temporary_file
 from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
-from daskrun.storage.remedy import explained
+from daskrun.storage.error_hints import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -328,7 +328,7 @@ class Finalizer:
         return data
 
     def _descriptor(self, part: int) -> int:
-        """Give an open part; the one not used for longest is closed when there are many."""
+        """Return an open part; the one not used for longest is closed when there are many."""
         source = self._open.get(part)
         if source is not None:
             self._open.move_to_end(part)
@@ -354,7 +354,7 @@ class Finalizer:
 
 
 def file_mark(path: Path) -> str:
-    """Give the mark of a file, ``""`` where there is none; see :attr:`Finalizer.mark`."""
+    """Return the mark of a file, ``""`` where there is none; see :attr:`Finalizer.mark`."""
     try:
         found = path.stat()
     except OSError:

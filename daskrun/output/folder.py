@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.settings import ASIDE
 from daskrun.errors import SettingsError, StorageError
 from daskrun.output.space import too_little
-from daskrun.storage.remedy import FULL
+from daskrun.storage.error_hints import FULL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def prepare_output(
 
 
 def temporary_file(parts: Path, folder: Path) -> Path:
-    """Give where, in the output's ``folder``, a run gathers its output until that is published.
+    """Return where, in the output's ``folder``, a run gathers its output until that is published.
 
     The same in every process that drives the run, another for every other run.
     """

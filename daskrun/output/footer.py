@@ -19,7 +19,7 @@ from daskrun.output.row_group import (
     read_footer,
     read_head,
 )
-from daskrun.storage.remedy import explained
+from daskrun.storage.error_hints import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,9 @@ SHOWN = 10
 
 
 class Footer:
-    """Takes the heads of row groups and gives the footer; :class:`~daskrun.output.entries.Heads`.
+    """Takes the heads of row groups and gives the footer.
+
+    A :class:`~daskrun.output.commit_table.Heads`.
 
     Heads come in any order, each once. The footer is that of their mini-batches' order. All have
     one schema, but that a column of which a row group holds only nulls has any type.
@@ -95,7 +97,7 @@ class Footer:
         return False
 
     def mark(self) -> tuple[int, int, int]:
-        """Give what :meth:`rewind` goes back to."""
+        """Return what :meth:`rewind` goes back to."""
         return len(self._table), self._end, self._length
 
     def rewind(self, mark: tuple[int, int, int]) -> None:
@@ -116,7 +118,7 @@ class Footer:
         return (text,)
 
     def end(self) -> Iterator[bytes]:
-        """Give what comes behind the last body, block by block."""
+        """Yield what comes behind the last body, block by block."""
         order = self._in_order()
         frame = self._schemas.frame()
         types = physical_types(frame)
@@ -138,7 +140,7 @@ class Footer:
         self._spool.close()
 
     def _in_order(self) -> list[int]:
-        """Give where in the table each row group is, in the order of the mini-batches."""
+        """Return where in the table each row group is, in the order of the mini-batches."""
         table = self._table
         return sorted(range(0, len(table), WIDTH), key=table.__getitem__)
 
@@ -197,13 +199,13 @@ class Schemas:
             self._known.append((index, schema))
 
     def frame(self) -> Frame:
-        """Give the frame of the output's footer: that of all, where it is one."""
+        """Return the frame of the output's footer: that of all, where it is one."""
         if self._frame is not None and self._merged is None:
             return self._frame
         # Made anew, so that it doesn't depend on which came first.
         import pyarrow as pa
 
-        from daskrun.output.parquet import file_of
+        from daskrun.output.parquet_rows import file_of
 
         schema = pa.schema([]) if self._merged is None else self._merged
         file = file_of(schema.empty_table())
@@ -226,7 +228,7 @@ class Schemas:
 
 
 def merged_schema(one: Any, other: Any) -> Any:
-    """Give the schema that two are of, None where they contradict each other."""
+    """Return the schema that two are of, None where they contradict each other."""
     import pyarrow as pa
 
     if one.names != other.names:

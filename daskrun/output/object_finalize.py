@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
-from daskrun.output.entries import ENTRY, Committed, Entry, Headers, Heads, changed
+from daskrun.output.commit_table import ENTRY, Committed, Entry, Headers, Heads, changed
 from daskrun.output.pieces import Piece, PieceCutter, Rows, Slice
 from daskrun.storage.s3 import piece_size
 
@@ -230,7 +230,7 @@ class ObjectFinalizer:
     # the threads that read and upload
 
     def _make(self, piece: Piece) -> bytes:
-        """Give the bytes of a piece, ``b""`` where the store has made it itself."""
+        """Return the bytes of a piece, ``b""`` where the store has made it itself."""
         if piece.copied:
             (source,) = piece.segments
             assert isinstance(source, Slice)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from daskrun.errors import PartError, StorageError
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
-from daskrun.storage.remedy import explained, store_remedy
+from daskrun.storage.error_hints import explained, store_remedy
 from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Part(Protocol):
 
 
 def open_part(parts: str, options: Mapping[str, Any], prefix: str, spool: str) -> Part | None:
-    """Give the part of this process; None where a run appends nothing.
+    """Return the part of this process; None where a run appends nothing.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from daskrun.output.entries import SKIPPED, SMALL, Entry
+from daskrun.output.commit_table import SKIPPED, SMALL, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ class PieceCutter:
         return self._whole()
 
     def finish(self) -> list[Piece]:
-        """Give what is left."""
+        """Return what is left."""
         self._end_run()
         if self._piece.segments:
             self._close()

@@ -67,7 +67,7 @@ class RowGroup(NamedTuple):
     metadata: bytes
 
     def filled(self, place: int, types: list[int]) -> bytes:
-        """Give the metadata of a row group.
+        """Return the metadata of a row group.
 
         Parameters
         ----------
@@ -86,7 +86,7 @@ class RowGroup(NamedTuple):
 
 
 def row_group_of(file: bytes, nulls: frozenset[int]) -> tuple[bytes, int]:
-    """Give head and body of a Parquet file's one row group, and the length of the head.
+    """Return head and body of a Parquet file's one row group, and the length of the head.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def row_group_of(file: bytes, nulls: frozenset[int]) -> tuple[bytes, int]:
 
 
 def read_head(head: bytes) -> tuple[Frame, RowGroup]:
-    """Give what a head holds.
+    """Return what a head holds.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def read_head(head: bytes) -> tuple[Frame, RowGroup]:
 
 
 def read_footer(footer: bytes) -> tuple[Frame, list[list[Field]]]:
-    """Give the frame of a footer, and the metadata of its row groups."""
+    """Return the frame of a footer, and the metadata of its row groups."""
     fields, _ = read_struct(footer)
     by_id = {each.id: each for each in fields}
     rows, groups = by_id[_FILE_ROWS], by_id[_FILE_GROUPS]
@@ -149,24 +149,24 @@ def read_footer(footer: bytes) -> tuple[Frame, list[list[Field]]]:
 
 
 def footer_start(frame: Frame, rows: int, groups: int) -> bytes:
-    """Give what is before the metadata of the first row group."""
+    """Return what is before the metadata of the first row group."""
     list_field = bytes([(_FILE_GROUPS - _FILE_ROWS) << 4 | LIST])
     return frame.before + packed(rows) + list_field + list_head(groups, STRUCT)
 
 
 def footer_end(length: int) -> bytes:
-    """Give what is behind a footer of so many bytes."""
+    """Return what is behind a footer of so many bytes."""
     return length.to_bytes(4, "little") + MAGIC
 
 
 def empty_file(frame: Frame) -> bytes:
-    """Give a Parquet file without rows, for what reads its schema."""
+    """Return a Parquet file without rows, for what reads its schema."""
     footer = footer_start(frame, 0, 0) + frame.after
     return MAGIC + footer + footer_end(len(footer))
 
 
 def physical_types(frame: Frame) -> list[int]:
-    """Give the physical type of each column."""
+    """Return the physical type of each column."""
     fields, _ = read_struct(footer_start(frame, 0, 0) + frame.after)
     schema = next(each.value for each in fields if each.id == _SCHEMA)
     elements = [{each.id: each.value for each in element} for element in schema.values]
@@ -174,7 +174,7 @@ def physical_types(frame: Frame) -> list[int]:
 
 
 def _opened(group: list[Field], nulls: frozenset[int]) -> list[Field]:
-    """Give the metadata of a row group, open where it depends on where that will be."""
+    """Return the metadata of a row group, open where it depends on where that will be."""
     opened = []
     for field in group:
         if field.id == _GROUP_ORDINAL:
@@ -215,5 +215,5 @@ def _opened_meta(meta: list[Field], number: int, is_null: bool) -> list[Field]:
 
 
 def _place(offset: int) -> Open:
-    """Give a place relative to the body's beginning."""
+    """Return a place relative to the body's beginning."""
     return Open(PLACE, offset - len(MAGIC))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from daskrun.storage.remedy import RESUME
+from daskrun.storage.error_hints import RESUME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ NOTHING = Look("", "")
 
 
 def room(folder: Path) -> Room:
-    """Tell what is free for this user on the disk of a folder.
+    """Return what is free for this user on the disk of a folder.
 
     Raises
     ------
@@ -121,7 +121,7 @@ class SpaceWatch:
         return Look(trouble, warning)
 
     def _trouble(self, free: int, waiting: int) -> str:
-        """Say why what is committed can't be put together any more, or not be written down."""
+        """Return why what is committed can't be put together any more, or not be written down."""
         needed = waiting + RESERVE
         if free < needed:
             why = f"{self._output} has {size(free)} free and {size(needed)} are needed"

@@ -1,9 +1,9 @@
 """The script process: imports the entry script, calls ``init()`` once, then runs bundles.
 
 Started by the keeper with five inherited descriptors: the inbox's pipe and memory, messages out,
-the cell, and the *tape*, an anonymous file that every outcome is appended to the moment it exists.
-The keeper reads the tape when the bundle is done or the process dead, so that nothing finished is
-lost with the process and no mini-batch costs a round trip.
+the cell, and the *outcome log*, an anonymous file that every outcome is appended to the moment it
+exists. The keeper reads the outcome log when the bundle is done or the process dead, so that
+nothing finished is lost with the process and no mini-batch costs a round trip.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import PartError, StorageError
-from daskrun.output.files import OutputFiles, open_files
-from daskrun.output.formats import encoder_of
 from daskrun.output.part import Part, open_part
+from daskrun.output.row_formats import encoder_of
+from daskrun.output.script_files import OutputFiles, open_files
 from daskrun.script import context
 from daskrun.script.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.execute import Executor, Fetched
+from daskrun.script.fetching.waiting import RemoteFiles, labels
 from daskrun.script.original import offer
-from daskrun.script.remote import RemoteFiles, labels
+from daskrun.script.outcome_log import pack_outcome, without_rows
 from daskrun.script.tables import Tables
-from daskrun.script.tape import pack_outcome, without_rows
-from daskrun.script.wire import DUMP_SIGNAL, Cell, Inbox, Phase, loads, pack, write_all
-from daskrun.storage.remedy import store_remedy
+from daskrun.script.wire import DUMP_SIGNAL, Inbox, Phase, StatusBlock, loads, pack, write_all
+from daskrun.storage.error_hints import store_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Serve until the keeper says stop or goes away."""
-    bell, memory, out, cell, tape = (int(text) for text in sys.argv[-5:])
-    for fd in (bell, memory, out, cell, tape):
+    bell, memory, out, cell, outcome_log = (int(text) for text in sys.argv[-5:])
+    for fd in (bell, memory, out, cell, outcome_log):
         os.set_inheritable(fd, False)  # what user code starts must not hold them open
-    ScriptProcess(Inbox(memory, bell), out, Cell(cell, create=False), tape).serve()
+    ScriptProcess(Inbox(memory, bell), out, StatusBlock(cell, create=False), outcome_log).serve()
 
 
 class ScriptProcess:
     """The loop of one script process."""
 
-    def __init__(self, inbox: Inbox, fd_out: int, cell: Cell, fd_tape: int) -> None:
+    def __init__(self, inbox: Inbox, fd_out: int, cell: StatusBlock, fd_outcome_log: int) -> None:
         self._inbox = inbox
         self._out = fd_out
         self._cell = cell
-        self._tape = fd_tape
+        self._outcome_log = fd_outcome_log
         self._part_told = ""
         self._files: OutputFiles | None = None
 
@@ -120,7 +120,7 @@ class ScriptProcess:
         return Executor(module, inputs, encoder, part, self._cell, fetched, release, tables)
 
     def _run_bundle(self, executor: Executor, part: Part | None, bundle: dict[str, Any]) -> bool:
-        """Run a bundle on the tape that the keeper has emptied; False: this process must end."""
+        """Run a bundle on the emptied outcome log; False: this process must end."""
         cell, number = self._cell, bundle["number"]
         entries = loads(bundle["payload"])
         began = time.monotonic()
@@ -134,10 +134,10 @@ class ScriptProcess:
                 trouble = str(error)
                 break
             if part is not None and part.name != self._part_told:
-                self._part_told = part.name  # before an outcome on the tape speaks of it
+                self._part_told = part.name  # before an outcome on the outcome log speaks of it
                 self._send("part", part.name)
-            write_all(self._tape, pack_outcome(outcome))
-            if cell.ints[Cell.RECALL] or time.monotonic() > deadline:
+            write_all(self._outcome_log, pack_outcome(outcome))
+            if cell.ints[StatusBlock.RECALL] or time.monotonic() > deadline:
                 break
         for text in executor.new_warnings():
             self._send("warning", text)
@@ -160,19 +160,23 @@ class ScriptProcess:
             if self._files is not None:
                 self._files.sync(self._show_progress)
         except OSError as error:
-            tape = os.pread(self._tape, os.fstat(self._tape).st_size, 0)
-            os.ftruncate(self._tape, 0)  # dying between here and the end costs nobody an attempt
-            os.lseek(self._tape, 0, os.SEEK_SET)
+            outcome_log = os.pread(self._outcome_log, os.fstat(self._outcome_log).st_size, 0)
+            os.ftruncate(
+                self._outcome_log, 0
+            )  # dying between here and the end costs nobody an attempt
+            os.lseek(self._outcome_log, 0, os.SEEK_SET)
             files = self._files is not None
             if isinstance(error, StorageError):
-                write_all(self._tape, without_rows(tape, files=files))
+                write_all(self._outcome_log, without_rows(outcome_log, files=files))
                 return str(error) if isinstance(error, PartError) else store_remedy(error)
-            write_all(self._tape, without_rows(tape, error_of(error, script), files=files))
+            write_all(
+                self._outcome_log, without_rows(outcome_log, error_of(error, script), files=files)
+            )
         return ""
 
     def _show_progress(self) -> None:
         """Move what ``progress_update_timeout`` is counted from; no mini-batch is in hand."""
-        self._cell.times[Cell.RUNNING_SINCE] = time.monotonic()
+        self._cell.times[StatusBlock.RUNNING_SINCE] = time.monotonic()
 
     def _shut_down(self, module: EntryModule, script: ScriptFile) -> None:
         self._cell.enter(Phase.SHUTDOWN, time.monotonic())

@@ -11,7 +11,7 @@ _current: dict[str, Any] | None = None
 
 
 def current() -> dict[str, Any] | None:
-    """Give the run's context inside a script process, None outside.
+    """Return the run's context inside a script process, None outside.
 
     Keys: ``run_id``, ``run_folder``, ``pipeline_run_id``, ``step_name``, ``experiment``,
     ``workspace`` (folder), ``models`` (``{name: {version: path}}``), ``input_datasets``

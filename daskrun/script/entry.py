@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import TableError
-from daskrun.script.copies import OnlyHere
+from daskrun.script.fork_guard import OnlyHere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -84,7 +84,7 @@ class EntryModule:
         self._call("init")
 
     def process(self, mini_batch: Any, context: Callable[[], object]) -> Any:
-        """Give what the script's ``run()`` returns.
+        """Return what the script's ``run()`` returns.
 
         Parameters
         ----------
@@ -129,8 +129,8 @@ def _compiled(script: ScriptFile) -> CodeType:
 
 
 def _whole(script: ScriptFile) -> Callable[[Any], list[str]]:
-    """Give a ``run()`` that runs the script as the program it is."""
-    from daskrun.script.whole import ScriptOutput, run_whole
+    """Return a ``run()`` that runs the script as the program it is."""
+    from daskrun.script.run_program import ScriptOutput, run_whole
 
     outputs = tuple(ScriptOutput(**each) for each in script.outputs)
     # Compiled when it is run: an error in it is an error of the step, not of its processes.
@@ -164,7 +164,7 @@ def _remember(source: bytes, shown_as: str) -> None:
 
 
 def _takes_context(run: Callable[..., Any], file: str) -> bool:
-    """Tell whether ``run`` has a second parameter for ``mini_batch_context``.
+    """Return whether ``run`` has a second parameter for ``mini_batch_context``.
 
     One whose default is something is the script's own, as in ``def run(mini_batch, limit=3)``.
 

@@ -100,7 +100,7 @@ class EntryScript:
         return str(self._values.get("agent_name", "local"))
 
     def _folder(self, folder: object, name: str) -> str:
-        """Give a folder that is there: the one that is known, or a temporary one."""
+        """Return a folder that is there: the one that is known, or a temporary one."""
         if folder:
             path = Path(str(folder))
         else:  # outside a run, and in the run of a step that has no output

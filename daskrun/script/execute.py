@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Status
-from daskrun.data.changes import check_brought
+from daskrun.data.input_changes import check_brought
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
 from daskrun.errors import PartError, WrongResultError
 from daskrun.script.entry import EntryModule, error_of
 from daskrun.script.tables import Tables, known_of
-from daskrun.script.wire import Cell
+from daskrun.script.wire import StatusBlock
 
 if TYPE_CHECKING:
     from daskrun.output.encode import ResultEncoder
@@ -40,7 +40,7 @@ class MiniBatchContext:
 
 
 def context_of(index: int, source: dict[str, Any], load: tuple[Any, ...]) -> MiniBatchContext:
-    """Give what ``run()`` is told of a mini-batch: its number, its input, what its load says."""
+    """Return what ``run()`` is told of a mini-batch: its number, its input, what its load says."""
     return MiniBatchContext(index, source["name"], *known_of(source, load))
 
 
@@ -65,7 +65,7 @@ class Loader:
         self._fetched = fetched
 
     def load(self, bundle: int, descriptor: tuple[Any, ...]) -> Any:
-        """Give a mini-batch's list of local paths or DataFrame."""
+        """Return a mini-batch's list of local paths or DataFrame."""
         index, input_number, load, _, nbytes = descriptor
         source = self._inputs[input_number]
         fetched = self._local_copies(bundle, index, source, load)
@@ -115,7 +115,7 @@ class Executor:
         inputs: list[dict[str, Any]],
         encoder: ResultEncoder,
         part: Part | None,
-        cell: Cell,
+        cell: StatusBlock,
         fetched: Fetched | None = None,
         release: Callable[[int, int], None] | None = None,
         tables: Tables | None = None,
@@ -149,25 +149,25 @@ class Executor:
         ints, times = self._ints, self._times
         source = self._inputs[input_number]
         started, begin = time.time(), time.monotonic()
-        ints[Cell.ITEMS], ints[Cell.ATTEMPT] = items or 0, number
-        times[Cell.STARTED_AT], times[Cell.LOADING_SINCE] = started, begin
-        ints[Cell.LOADING] = index
+        ints[StatusBlock.ITEMS], ints[StatusBlock.ATTEMPT] = items or 0, number
+        times[StatusBlock.STARTED_AT], times[StatusBlock.LOADING_SINCE] = started, begin
+        ints[StatusBlock.LOADING] = index
         status, result, error, running = Status.NOT_LOADED, None, None, 0.0
         try:
             mini_batch = self._loader.load(bundle, descriptor)
             items = len(mini_batch)
-            ints[Cell.ITEMS] = items
-            ints[Cell.LOADING] = -1
+            ints[StatusBlock.ITEMS] = items
+            ints[StatusBlock.LOADING] = -1
             status = Status.RAISED
             if items:
-                times[Cell.RUNNING_SINCE] = run_began = time.monotonic()
-                ints[Cell.RUNNING] = index
+                times[StatusBlock.RUNNING_SINCE] = run_began = time.monotonic()
+                ints[StatusBlock.RUNNING] = index
                 try:
                     result = self._module.process(
                         mini_batch, lambda: context_of(index, source, load)
                     )
                 finally:
-                    times[Cell.RUNNING_SINCE] = ended = time.monotonic()
+                    times[StatusBlock.RUNNING_SINCE] = ended = time.monotonic()
                     running = ended - run_began
             else:
                 result = []  # CONTRACT: an empty mini-batch doesn't call run()
@@ -176,7 +176,7 @@ class Executor:
             offset, length, head, crc = self._write(result)
             outcome = (index, number, 0, items, results, offset, length, head, crc)
         except PartError:
-            ints[Cell.LOADING] = ints[Cell.RUNNING] = -1
+            ints[StatusBlock.LOADING] = ints[StatusBlock.RUNNING] = -1
             raise
         except BaseException as caught:  # noqa: BLE001  (also sys.exit() in user code is an outcome)
             if isinstance(caught, WrongResultError):
@@ -190,13 +190,13 @@ class Executor:
                 status = Status.NOT_LOADED  # the script's error is what follows from it
                 error["message"] = f"{why} The script said: {error['message']}"
             outcome = (index, number, int(status), items or 1, 0, -1, 0, 0, 0)
-        ints[Cell.LOADING] = ints[Cell.RUNNING] = -1
+        ints[StatusBlock.LOADING] = ints[StatusBlock.RUNNING] = -1
         if source["remote"] and self._release is not None:
             self._release(bundle, index)
         return (*outcome, started, time.monotonic() - begin, running, error)
 
     def new_warnings(self) -> list[str]:
-        """Give what readers and results have to be warned of and was not given before."""
+        """Return what readers and results have to be warned of and was not given before."""
         return [*self._tables.new_warnings(), *self._encoder.new_warnings()]
 
     def _survey(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
@@ -205,15 +205,15 @@ class Executor:
         ints, times = self._ints, self._times
         source = self._inputs[input_number]
         started, begin = time.time(), time.monotonic()
-        ints[Cell.ITEMS], ints[Cell.ATTEMPT] = 0, number
-        times[Cell.STARTED_AT], times[Cell.LOADING_SINCE] = started, begin
-        ints[Cell.LOADING] = index
+        ints[StatusBlock.ITEMS], ints[StatusBlock.ATTEMPT] = 0, number
+        times[StatusBlock.STARTED_AT], times[StatusBlock.LOADING_SINCE] = started, begin
+        ints[StatusBlock.LOADING] = index
         status = Status.SUCCEEDED
         try:
             told = {"found": self._loader.look(bundle, descriptor)}
         except BaseException as caught:  # noqa: BLE001  (as in attempt())
             status, told = Status.NOT_LOADED, error_of(caught, self._module.script)
-        ints[Cell.LOADING] = -1
+        ints[StatusBlock.LOADING] = -1
         if source["remote"] and self._release is not None:
             self._release(bundle, index)
         outcome = (index, number, int(status), 0, 0, -1, 0, 0, 0)

@@ -28,18 +28,18 @@ from typing import Any
 
 from daskrun.core.outcome import Status
 from daskrun.script import reaper
+from daskrun.script.fetching.holder import Fetcher
 from daskrun.script.hardware import resident_memory
 from daskrun.script.logcap import cap_log
+from daskrun.script.outcome_log import read_outcome_log, without_rows
 from daskrun.script.preparing import Preparing
 from daskrun.script.process import STOPPED_SHUTDOWN, Limits, ScriptProcess
-from daskrun.script.remote_node import Fetcher
-from daskrun.script.side_place import take_away
+from daskrun.script.side_inputs.location import take_away
 from daskrun.script.spawn import Spawner
-from daskrun.script.tape import read_tape, without_rows
 from daskrun.script.usage import UsageLog
 from daskrun.script.wire import Phase, Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
-from daskrun.storage.remedy import explained
+from daskrun.storage.error_hints import explained
 from daskrun.storage.urls import is_url
 
 MEMORY_INTERVAL = 0.1
@@ -204,14 +204,14 @@ class Keeper:
         for kind, value in messages:
             if kind == "part":
                 process.part = value
-            elif kind == "done" and process.sentence is None:
+            elif kind == "done" and process.verdict is None:
                 # a sentenced process may wake from its hang when its stacks are asked for: what it
                 # says then comes too late
                 self._done_with(process, *value)
-            elif kind == "ready" and process.sentence is None:
+            elif kind == "ready" and process.verdict is None:
                 process.ready = True
                 self._say("ready", (self._spawner.info(process), value))
-            elif kind == "init_failed" and process.sentence is None:
+            elif kind == "init_failed" and process.verdict is None:
                 process.said_bye = True
                 self._say("init_failed", (self._spawner.info(process), value))
             elif kind == "shutdown_failed":
@@ -224,7 +224,7 @@ class Keeper:
     def _done_with(self, process: ScriptProcess, number: int, seconds: float, trouble: str) -> None:
         """Take a bundle back from its process; what it says of any other is no answer."""
         if process.bundle is not None and process.bundle["number"] == number:
-            self._return(process, seconds, process.tape(), [], trouble)
+            self._return(process, seconds, process.outcome_log(), [], trouble)
 
     def _end_preparing(self) -> None:
         if self._preparing is not None:
@@ -274,7 +274,7 @@ class Keeper:
         reaper.reap_orphans([pid for pid in pids if pid is not None])
 
     def _pids(self) -> dict[str, int]:
-        """Give this process and those it holds, by the names they have in logs."""
+        """Return this process and those it holds, by the names they have in logs."""
         pids = {each.name: each.pid for each in self._processes.values()}
         if self._fetcher is not None:
             pids["fetcher"] = self._fetcher.pid
@@ -283,7 +283,7 @@ class Keeper:
     def _watch(self, process: ScriptProcess, now: float) -> None:
         resident = resident_memory(process.pid) if self._limits.memory is not None else 0
         process.check(now, self._limits, resident)
-        if process.execute_sentence(now):
+        if process.execute_message(now):
             self._say("note", f"pid {process.pid} ({process.name}) survived SIGKILL; given up")
             self._bury(process)
 
@@ -316,9 +316,9 @@ class Keeper:
         if not (ending or process.said_bye or process.proven):
             told = True  # also after init(): else one that dies then would be replaced for ever
             self._say("init_failed", (self._spawner.info(process), process.error()))
-        sentence = process.sentence
-        if sentence is not None and sentence.status is not Status.DIED and not told:
-            self._say("note", f"{process.name} was killed: {sentence.reason}")
+        verdict = process.verdict
+        if verdict is not None and verdict.status is not Status.DIED and not told:
+            self._say("note", f"{process.name} was killed: {verdict.reason}")
         self._forget(process.out)
         self._forget(process.pidfd)
         del self._processes[process.name]
@@ -337,17 +337,17 @@ class Keeper:
 
     def _account_for_death(self, process: ScriptProcess) -> bool:
         """Return its bundle; True when a mini-batch is charged, and says why it died."""
-        tape, trouble = process.tape(), ""
-        charged = process.died_with({outcome.index for outcome in read_tape(tape)})
+        outcome_log, trouble = process.outcome_log(), ""
+        charged = process.died_with({outcome.index for outcome in read_outcome_log(outcome_log)})
         files = bool(self._spawner.files)
-        if tape and (process.part or files):
+        if outcome_log and (process.part or files):
             doubt, trouble = self._sync(process)
             if doubt:
-                tape = without_rows(tape, files=files)
+                outcome_log = without_rows(outcome_log, files=files)
                 words = f"what {process.name} had finished when it died may not have been kept"
                 self._say("note", f"{words}, and is made again: {doubt}")
         seconds = time.monotonic() - process.given
-        self._return(process, seconds, tape, [] if charged is None else [charged], trouble)
+        self._return(process, seconds, outcome_log, [] if charged is None else [charged], trouble)
         return charged is not None
 
     def _sync(self, process: ScriptProcess) -> tuple[str, str]:
@@ -377,18 +377,18 @@ class Keeper:
         self,
         process: ScriptProcess,
         seconds: float,
-        tape: bytes,
+        outcome_log: bytes,
         charged: list[tuple[Any, ...]],
         trouble: str,
     ) -> None:
         bundle, process.bundle = process.bundle, None
         if bundle is None:
             return
-        process.proven = process.proven or bool(tape or charged)
+        process.proven = process.proven or bool(outcome_log or charged)
         result = {
             "number": bundle["number"],
             "process": self._spawner.info(process),
-            "tape": tape,
+            "outcome_log": outcome_log,
             "charged": charged,
             "seconds": seconds,
             "warnings": process.warnings,
@@ -398,7 +398,7 @@ class Keeper:
         self._finish(bundle, result)
 
     def _hand_back(self, bundle: dict[str, Any]) -> None:
-        empty: dict[str, Any] = {"process": None, "tape": b"", "charged": [], "seconds": 0.0}
+        empty: dict[str, Any] = {"process": None, "outcome_log": b"", "charged": [], "seconds": 0.0}
         self._finish(bundle, {"number": bundle["number"], **empty})
 
     def _finish(self, bundle: dict[str, Any], result: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Set
 from typing import Any
 
-from daskrun.script.leftovers import base_folder, claim, clear, clear_leftovers
+from daskrun.script.node_folders import base_folder, claim, clear, clear_leftovers
 from daskrun.script.process import PACKAGE_ROOT, STOPPED_SHUTDOWN
 from daskrun.script.wire import Unpacker, pack
 
@@ -106,7 +106,7 @@ class Node:
         Returns
         -------
         dict
-            ``number``, ``process`` (fields of ``ProcessInfo`` or None), ``tape`` (frames of
+            ``number``, ``process`` (fields of ``ProcessInfo`` or None), ``outcome_log`` (frames of
             outcomes), ``charged`` (outcomes made by the keeper), ``seconds``; or ``number`` and
             ``lost``, a reason, when the keeper is gone.
         """
@@ -210,7 +210,7 @@ class Node:
             self._tell(kind, value)
 
     def _keeper_gone(self) -> bool:
-        """Give back what it had; start another unless the node is closing. True when started."""
+        """Return back what it had; start another unless the node is closing. True when started."""
         code = self._popen.wait()
         with self._sending, self._lock:
             reason = f"the keeper of {self._config['node']} ended with code {code}{self._trouble}"

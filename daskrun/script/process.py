@@ -18,9 +18,9 @@ from daskrun.script import reaper
 from daskrun.script.wire import (
     DUMP_SIGNAL,
     Blame,
-    Cell,
     Inbox,
     Phase,
+    StatusBlock,
     Unpacker,
     blame,
     shared_memory,
@@ -58,14 +58,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class Verdict:
     """A decision to kill, and why: made once, before the process can change its mind."""
 
     status: Status
     reason: str
     blame: Blame | None
-    tape_end: int
-    """Bytes of tape that count: later outcomes are discarded."""
+    outcome_log_end: int
+    """Bytes of outcome_log that count: later outcomes are discarded."""
     when: float
 
 
@@ -105,7 +105,7 @@ class ScriptProcess:
         self.logs = logs
         self.part = ""
         self.bundle: dict[str, Any] | None = None
-        self.sentence: Sentence | None = None
+        self.verdict: Verdict | None = None
         self.exit: tuple[int, int] | None = None
         """Wait status and peak memory in bytes, once it is dead."""
         self.ready = False
@@ -124,14 +124,17 @@ class ScriptProcess:
         folder.mkdir(parents=True, exist_ok=True)
         for log in logs:
             log.parent.mkdir(parents=True, exist_ok=True)
-        cell, self._tape = shared_memory("daskrun-cell"), shared_memory("daskrun-tape")
-        self.cell = Cell(cell, create=True)
+        cell, self._outcome_log = (
+            shared_memory("daskrun-cell"),
+            shared_memory("daskrun-outcome_log"),
+        )
+        self.cell = StatusBlock(cell, create=True)
         child_in, self._bell = os.pipe()
         self._memory = shared_memory("daskrun-inbox")
         self._inbox = Inbox(self._memory, self._bell)
         self.out, child_out = os.pipe()
         os.set_blocking(self.out, False)
-        passed = (child_in, self._memory, child_out, cell, self._tape)
+        passed = (child_in, self._memory, child_out, cell, self._outcome_log)
         command = [python, "-c", BOOT.format(module="child"), root, *map(str, passed)]
         with logs[0].open("ab") as stdout, logs[1].open("ab") as stderr:
             self._stderr_start = stderr.tell()
@@ -161,28 +164,28 @@ class ScriptProcess:
     @property
     def phase(self) -> int:
         """What it is at, from its cell."""
-        return self.cell.ints[Cell.PHASE]
+        return self.cell.ints[StatusBlock.PHASE]
 
     @property
     def idle(self) -> bool:
         """Whether it can take a bundle."""
-        free = self.bundle is None and self.sentence is None and self.exit is None
+        free = self.bundle is None and self.verdict is None and self.exit is None
         return free and self.phase == Phase.IDLE
 
     def give(self, bundle: dict[str, Any]) -> None:
         """Send it a bundle."""
         self.bundle = bundle
-        # it is idle, so nobody writes: were the tape left to it, a process that dies before it has
-        # begun would have done what is on it from the bundle before
-        os.ftruncate(self._tape, 0)
-        os.lseek(self._tape, 0, os.SEEK_SET)  # the process's own place too: they share it
-        self.cell.ints[Cell.RECALL] = 0
+        # it is idle, so nobody writes: were the outcome log left to it, a process that dies before
+        # it has begun would have done what is on it from the bundle before
+        os.ftruncate(self._outcome_log, 0)
+        os.lseek(self._outcome_log, 0, os.SEEK_SET)  # the process's own place too: they share it
+        self.cell.ints[StatusBlock.RECALL] = 0
         self.given = time.monotonic()
         self._tell(bundle)
 
     def recall(self) -> None:
         """Ask it to stop after the mini-batch in hand."""
-        self.cell.ints[Cell.RECALL] = 1
+        self.cell.ints[StatusBlock.RECALL] = 1
 
     def hang_up(self) -> None:
         """Close its input: it calls ``shutdown()`` and exits."""
@@ -200,18 +203,18 @@ class ScriptProcess:
             self.silent = True
         return found
 
-    def tape(self) -> bytes:
+    def outcome_log(self) -> bytes:
         """Read its outcomes of the bundle in hand, as frames."""
-        end = os.fstat(self._tape).st_size
-        if self.sentence is not None:
-            end = min(end, self.sentence.tape_end)
-        return os.pread(self._tape, end, 0)
+        end = os.fstat(self._outcome_log).st_size
+        if self.verdict is not None:
+            end = min(end, self.verdict.outcome_log_end)
+        return os.pread(self._outcome_log, end, 0)
 
     # limits
 
-    def check(self, now: float, limits: Limits, resident: int) -> Sentence | None:
-        """Judge it by its limits; a sentence is carried out over the next calls."""
-        if self.sentence is not None or self.exit is not None:
+    def check(self, now: float, limits: Limits, resident: int) -> Verdict | None:
+        """Judge it by its limits; a verdict is carried out over the next calls."""
+        if self.verdict is not None or self.exit is not None:
             return None
         # looked at once: what is judged is what is blamed, however the process moves on meanwhile
         at = blame(self.cell)
@@ -219,13 +222,13 @@ class ScriptProcess:
         if verdict is None:
             return None
         status, reason = verdict
-        end = os.fstat(self._tape).st_size
-        self.sentence = Sentence(status, reason, at, end, now)
+        end = os.fstat(self._outcome_log).st_size
+        self.verdict = Verdict(status, reason, at, end, now)
         self.recall()  # the signal below may wake it: it must not begin another mini-batch
         with contextlib.suppress(ProcessLookupError):
             if status is Status.TIMED_OUT and self.phase != Phase.STARTING:
                 os.kill(self.pid, DUMP_SIGNAL)
-        return self.sentence
+        return self.verdict
 
     def _over_limit(
         self, now: float, limits: Limits, resident: int, at: Blame | None
@@ -240,7 +243,7 @@ class ScriptProcess:
             if now - self._spawned > limits.init:
                 return Status.TIMED_OUT, f"init() took longer than init_timeout={limits.init:g} s"
         elif phase == Phase.SHUTDOWN:
-            if now - self.cell.times[Cell.PHASE_SINCE] > limits.shutdown:
+            if now - self.cell.times[StatusBlock.PHASE_SINCE] > limits.shutdown:
                 name = f"shutdown_timeout={limits.shutdown:g} s"
                 return Status.TIMED_OUT, f"shutdown() took longer than {name}"
         elif self.bundle is not None:
@@ -267,37 +270,37 @@ class ScriptProcess:
 
     def _last_sign(self) -> float:
         """Tell when it last moved on, while no mini-batch is in hand."""
-        return max(self.given, self.cell.times[Cell.RUNNING_SINCE])
+        return max(self.given, self.cell.times[StatusBlock.RUNNING_SINCE])
 
     def deadline(self, limits: Limits) -> float:
-        """Give the earliest time (monotonic) at which it could be over a limit of time."""
-        if self.sentence is not None:
-            return self.sentence.when + DUMP_TIME
+        """Return the earliest time (monotonic) at which it could be over a limit of time."""
+        if self.verdict is not None:
+            return self.verdict.when + DUMP_TIME
         phase = self.phase
         if phase in (Phase.STARTING, Phase.INIT):
             return self._spawned + limits.init
         if phase == Phase.SHUTDOWN:
-            return self.cell.times[Cell.PHASE_SINCE] + limits.shutdown
+            return self.cell.times[StatusBlock.PHASE_SINCE] + limits.shutdown
         if self.bundle is None:
             return float("inf") if self._hung_up is None else self._hung_up + LEAVE_LIMIT
         at = blame(self.cell)
         shortest = min(limits.run, limits.load, limits.progress)
         return (at.since if at is not None else self._last_sign()) + shortest
 
-    def execute_sentence(self, now: float) -> bool:
+    def execute_message(self, now: float) -> bool:
         """Kill it when its stacks have had time to be written; True when it must be given up."""
-        if self.sentence is None or self.exit is not None:
+        if self.verdict is None or self.exit is not None:
             return False
-        waits = DUMP_TIME if self.sentence.status is Status.TIMED_OUT else 0.0
-        if self._killed_at is None and now >= self.sentence.when + waits:
+        waits = DUMP_TIME if self.verdict.status is Status.TIMED_OUT else 0.0
+        if self._killed_at is None and now >= self.verdict.when + waits:
             self.kill()
         return self._killed_at is not None and now - self._killed_at > ABANDON_AFTER
 
     def condemn(self, reason: str) -> None:
         """Kill it now, charging no mini-batch."""
-        if self.sentence is None:
-            end = os.fstat(self._tape).st_size
-            self.sentence = Sentence(Status.DIED, reason, None, end, time.monotonic())
+        if self.verdict is None:
+            end = os.fstat(self._outcome_log).st_size
+            self.verdict = Verdict(Status.DIED, reason, None, end, time.monotonic())
         self.kill()
 
     def kill(self) -> None:
@@ -326,8 +329,8 @@ class ScriptProcess:
         code = os.waitstatus_to_exitcode(status) if self.exit is not None else None
         stderr = self._stderr_tail()
         details: dict[str, Any] = {"exit_code": code, "peak_memory": peak, "stderr": stderr}
-        if self.sentence is not None:
-            message = self.sentence.reason
+        if self.verdict is not None:
+            message = self.verdict.reason
         elif code is not None and code < 0:
             details["signal"] = _signal_name(-code)
             message = f"the script process was ended by {details['signal']}"
@@ -335,20 +338,20 @@ class ScriptProcess:
             message = f"the script process ended by itself with exit code {code}"
         if self.ready and not self.proven and self.bundle is None:
             message += " right after init(), before it had returned anything"
-        kind = self.sentence.status.name if self.sentence is not None else message
+        kind = self.verdict.status.name if self.verdict is not None else message
         tail = f"\nend of its stderr:\n{stderr}" if stderr else ""
         text = f"{message}; peak memory {_megabytes(peak)}; pid {self.pid}{tail}"
         return {"message": message, "kind": kind, "where": "", "text": text, **details}
 
     def died_with(self, finished: set[int]) -> tuple[Any, ...] | None:
-        """Give the outcome its death is charged as; None when no mini-batch is to blame.
+        """Return the outcome its death is charged as; None when no mini-batch is to blame.
 
-        ``finished`` are the mini-batches whose outcomes are on the tape.
+        ``finished`` are the mini-batches whose outcomes are on the outcome log.
         """
         if self.bundle is None:
             return None
-        if self.sentence is not None:
-            at, status = self.sentence.blame, self.sentence.status
+        if self.verdict is not None:
+            at, status = self.verdict.blame, self.verdict.status
         else:
             at, status = blame(self.cell), Status.DIED
         if at is None or at.index in finished:
@@ -364,7 +367,7 @@ class ScriptProcess:
         self.hang_up()
         self.cell.close()
         os.close(self.out)
-        os.close(self._tape)
+        os.close(self._outcome_log)
         os.close(self._memory)
         if self.pidfd is not None:
             os.close(self.pidfd)

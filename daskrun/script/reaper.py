@@ -31,7 +31,7 @@ def become_subreaper() -> None:
 
 
 def dies_with_parent() -> Callable[[], None]:
-    """Give a function for a forked child that has it killed when the forking thread ends."""
+    """Return a function for a forked child that has it killed when the forking thread ends."""
     libc, parent = _libc, os.getpid()
 
     def arrange() -> None:

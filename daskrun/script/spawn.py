@@ -8,8 +8,8 @@ from typing import Any
 
 from daskrun.script import hardware, reaper
 from daskrun.script.context import with_output
-from daskrun.script.node_paths import with_paths
 from daskrun.script.process import PACKAGE_ROOT, ScriptProcess
+from daskrun.script.side_inputs.node_paths import with_paths
 
 CONTAINER_SHARE = 0.9
 """Part of a container's memory that its script processes may use (CONTRACT, "Failure policy")."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from daskrun.data.tabular.contracts import PieceFile
-    from daskrun.data.tabular.load import TableLoader
+    from daskrun.data.tabular.formats.contract import PieceFile
+    from daskrun.data.tabular.loading.load import TableLoader
 
 _KEPT = 16 << 20
 """Bytes of the largest piece of memory that malloc keeps for the next mini-batch, and half of what
@@ -43,7 +43,7 @@ class Tables:
             _keep_memory()
 
     def load(self, number: int, load: tuple[Any, ...], fetched: list[str] | None) -> Any:
-        """Give the DataFrame of a mini-batch; ``fetched`` are the local files of a remote input."""
+        """Return DataFrame of a mini-batch; ``fetched`` are the local files of a remote input."""
         return self._loader(number).load(load[1], self._files(number, load, fetched), load[2])
 
     def look(self, number: int, load: tuple[Any, ...], fetched: list[str] | None) -> Any:
@@ -51,7 +51,7 @@ class Tables:
         return self._loader(number).look(load, self._files(number, load, fetched))
 
     def new_warnings(self) -> list[str]:
-        """Give what was warned of and was not given before."""
+        """Return what was warned of and was not given before."""
         texts = (text for loader in self._loaders.values() for text in loader.warnings)
         fresh = [text for text in dict.fromkeys(texts) if text not in self._told]
         self._told.update(fresh)
@@ -60,8 +60,8 @@ class Tables:
     def _loader(self, number: int) -> TableLoader:
         if number not in self._loaders:
             # Here: pandas and pyarrow take half a second, which runs over files need not wait.
-            from daskrun.data.tabular.cache import NodeCache
-            from daskrun.data.tabular.load import TableLoader
+            from daskrun.data.tabular.formats.node_cache import NodeCache
+            from daskrun.data.tabular.loading.load import TableLoader
 
             self._loaders[number] = TableLoader(self._inputs[number], NodeCache(self._cache))
         return self._loaders[number]
@@ -71,7 +71,7 @@ class Tables:
     ) -> list[PieceFile] | None:
         if fetched is None:
             return None
-        from daskrun.data.tabular.here import piece_files
+        from daskrun.data.tabular.loading.local_fetch import piece_files
 
         return piece_files(self._inputs[number]["root"], load, fetched)
 
@@ -90,12 +90,12 @@ def _keep_memory() -> None:
 def known_of(
     source: dict[str, Any], load: tuple[Any, ...]
 ) -> tuple[dict[str, Any] | None, int | None]:
-    """Give what a mini-batch's context tells beside its number: partition values, first row."""
+    """Return what a mini-batch's context tells beside its number: partition values, first row."""
     first_row = load[3] if load[0] == "table" else None
     table = source["table"]
     if not table or not table["partition_keys"]:
         return None, first_row
-    from daskrun.data.tabular.partition_format import PartitionFormat
+    from daskrun.data.partition_format import PartitionFormat
 
     name = load[1][0][0] if load[0] == "table" else load[1]
     form = PartitionFormat(table["partition"]["format"])

@@ -84,7 +84,7 @@ class UsageLog:
         cap_log(path, self._limit)
 
     def _of_node(self) -> str:
-        """Say what all of the machine uses, since the last look."""
+        """Return what all of the machine uses, since the last look."""
         now, busy = time.monotonic(), _busy()
         used = (busy - self._busy) / max(now - self._at, 0.01)
         self._busy, self._at = busy, now
@@ -92,7 +92,7 @@ class UsageLog:
         return f"{os.cpu_count()},{used:.2f},{total // MEGABYTE},{(total - free) // MEGABYTE}"
 
     def _of_process(self, pid: int) -> str:
-        """Say what a process uses, since the last look or its start; ``""`` if it is gone."""
+        """Return what a process uses, since the last look or its start; ``""`` if it is gone."""
         found = _seconds(pid)
         if found is None:
             return ""
@@ -107,7 +107,7 @@ class UsageLog:
 
 
 def _busy() -> float:
-    """Give the seconds that cores of this machine have been at work, 0 where nobody tells."""
+    """Return the seconds that cores of this machine have been at work, 0 where nobody tells."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         with PROC.joinpath("stat").open() as file:
             times = [int(text) for text in file.readline().split()[1:9]]
@@ -116,7 +116,7 @@ def _busy() -> float:
 
 
 def _memory() -> tuple[int, int]:
-    """Give the bytes of memory of this machine, and of it what is to be had."""
+    """Return the bytes of memory of this machine, and of it what is to be had."""
     with contextlib.suppress(OSError, ValueError, KeyError):
         lines = PROC.joinpath("meminfo").read_text().splitlines()
         kilobytes = {name: rest.split()[0] for name, _, rest in (x.partition(":") for x in lines)}
@@ -125,7 +125,7 @@ def _memory() -> tuple[int, int]:
 
 
 def _seconds(pid: int) -> tuple[float, float] | None:
-    """Give when a process was started, since the boot, and the seconds of a core it has used."""
+    """Return when a process was started, since the boot, and the seconds of a core it has used."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         # The second field is the program's name in brackets, which may hold anything.
         fields = PROC.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()

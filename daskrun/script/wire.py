@@ -106,7 +106,7 @@ class Inbox:
         return loads(os.pread(self._memory, self._DOORBELL.unpack(ring)[0], 0))
 
 
-class Cell:
+class StatusBlock:
     """What a script process is doing, in memory that its keeper reads without asking.
 
     One writer (the script process), one reader (the keeper), aligned 8-byte fields written by one
@@ -173,21 +173,21 @@ class Blame(NamedTuple):
     """True: while it was being read."""
 
 
-def blame(cell: Cell) -> Blame | None:
-    """Tell which mini-batch a dead process was executing; None when it was none, or two at once.
+def blame(cell: StatusBlock) -> Blame | None:
+    """Return which mini-batch a dead process was executing; None when it was none, or two at once.
 
     With one loading and one running, either may have been the cause: neither is charged, and both
     run again without read-ahead.
     """
-    loading, running = cell.ints[Cell.LOADING], cell.ints[Cell.RUNNING]
+    loading, running = cell.ints[StatusBlock.LOADING], cell.ints[StatusBlock.RUNNING]
     if (loading < 0) == (running < 0):
         return None
     is_loading = running < 0
     return Blame(
         index=loading if is_loading else running,
-        attempt=cell.ints[Cell.ATTEMPT],
-        items=max(cell.ints[Cell.ITEMS], 1),
-        since=cell.times[Cell.LOADING_SINCE if is_loading else Cell.RUNNING_SINCE],
-        started_at=cell.times[Cell.STARTED_AT],
+        attempt=cell.ints[StatusBlock.ATTEMPT],
+        items=max(cell.ints[StatusBlock.ITEMS], 1),
+        since=cell.times[StatusBlock.LOADING_SINCE if is_loading else StatusBlock.RUNNING_SINCE],
+        started_at=cell.times[StatusBlock.STARTED_AT],
         loading=is_loading,
     )

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from daskrun.errors import StorageError
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
-from daskrun.storage.remedy import explained
+from daskrun.storage.error_hints import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,7 @@ class Journal:
 
     @staticmethod
     def passed_over(path: Path) -> PassedOver:
-        """Tell what of a journal isn't read, and is cut off by :meth:`open`.
+        """Return what of a journal isn't read, and is cut off by :meth:`open`.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class Journal:
 
     @staticmethod
     def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
-        """Give the records in order, up to the first that is torn or corrupt.
+        """Yield the records in order, up to the first that is torn or corrupt.
 
         Parameters
         ----------
@@ -199,13 +199,13 @@ class Journal:
 
 
 def encoded(record: dict[str, Any]) -> bytes:
-    """Give a record as a journal holds it."""
+    """Return a record as a journal holds it."""
     text = _encode(record).encode("ascii")
     return b"%08x %b\n" % (crc32(text), text)
 
 
 def _whole_lines(file: BufferedReader) -> Iterator[tuple[int, bytes]]:
-    """Give where each record ends and its JSON, up to the first that is not whole."""
+    """Yield where each record ends and its JSON, up to the first that is not whole."""
     end = 0
     for line in file:
         if not _is_whole(line):

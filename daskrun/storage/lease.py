@@ -153,14 +153,14 @@ class Lease:
         self.folder.delete([f"{FOLDER}/{name}" for name in self.folder.names(FOLDER)])
 
     def is_held(self) -> bool:
-        """Tell whether a process, this one or another, holds it."""
+        """Return whether a process, this one or another, holds it."""
         if self.held:
             return True
         found = self._look()
         return found is not None and self._holds(*found)
 
     def _holds(self, number: int, content: dict[str, Any]) -> bool:
-        """Whether the holder of a lease has not released it, nor died, nor forgotten it."""
+        """Return whether the holder of a lease has not released it, nor died, nor forgotten it."""
         if content.get("released"):
             return False
         if number == self.number and not self.held and content.get("pid") == os.getpid():
@@ -170,7 +170,7 @@ class Lease:
         return self._unchanged(number, content) < OLD
 
     def _unchanged(self, number: int, content: dict[str, Any]) -> float:
-        """Give the seconds for which a lease is as it is, as far as this object knows."""
+        """Return the seconds for which a lease is as it is, as far as this object knows."""
         now = time.monotonic()
         if self._seen is None or self._seen[:2] != (number, content):
             said = time.time() - float(content.get("time", 0.0))
@@ -214,7 +214,7 @@ def _machine() -> str:
 
 
 def _began(pid: int) -> str:
-    """Give when a process began, in the kernel's own count; ``""`` where there is none."""
+    """Return when a process began, in the kernel's own count; ``""`` where there is none."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return "" if fields[0] in "ZX" else fields[19]

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from daskrun.errors import StorageError
-from daskrun.storage.held import Held
+from daskrun.storage.lock_handle import Held
 
 if TYPE_CHECKING:
     from pathlib import Path

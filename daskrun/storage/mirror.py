@@ -194,7 +194,7 @@ class Mirror:
             self._put.pop(name, None)
 
     def _look(self, code: bool = True, below: str = "") -> dict[str, Version]:
-        """Give the files that are here."""
+        """Return the files that are here."""
         found: dict[str, Version] = {}
         for place, folders, names in os.walk(self.folder / below):
             within = Path(place).relative_to(self.folder)

@@ -31,7 +31,7 @@ class Private(Protocol):
         """Keep a value, and give the name that it is read by."""
 
     def read(self, name: str) -> dict[str, Any]:
-        """Give what was kept."""
+        """Return what was kept."""
 
     def remove(self, name: str) -> None:
         """Remove a value, if it is there."""
@@ -124,7 +124,7 @@ class PrivateFiles:
         return name
 
     def read(self, name: str) -> dict[str, Any]:
-        """Give what was kept.
+        """Return what was kept.
 
         Raises
         ------

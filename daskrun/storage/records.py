@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.storage.durable import write_whole
-from daskrun.storage.shelf import FolderShelf
+from daskrun.storage.record_store import FolderShelf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from daskrun.storage.shelf import Shelf
+    from daskrun.storage.record_store import Shelf
 
 __all__ = ["Records", "write_whole"]
 
@@ -73,7 +73,7 @@ class Records:
             raise StorageError(f"can't keep {kind} {name!r} in {self._shelf}: {error}") from error
 
     def latest(self, kind: str, name: str) -> tuple[int, dict[str, Any]] | None:
-        """Give the highest number and its value, None when there is no such record."""
+        """Return the highest number and its value, None when there is no such record."""
         _check(kind, name)
         for number in reversed(self._shelf.numbers(kind, name)):
             value = self._read(kind, name, number)
@@ -82,7 +82,7 @@ class Records:
         return None
 
     def get(self, kind: str, name: str, number: int) -> dict[str, Any]:
-        """Give the value of one record.
+        """Return the value of one record.
 
         Raises
         ------
@@ -97,12 +97,12 @@ class Records:
         return value
 
     def numbers(self, kind: str, name: str) -> list[int]:
-        """Give the numbers that ``name`` has, ascending; empty when it has none."""
+        """Return the numbers that ``name`` has, ascending; empty when it has none."""
         _check(kind, name)
         return self._shelf.holding(kind, name)
 
     def values_of(self, kind: str, names: Iterable[str], key: str) -> list[str]:
-        """Give what all records of some names have under a key, where they have it."""
+        """Return what all records of some names have under a key, where they have it."""
         found = []
         for name in names:
             for number in self.numbers(kind, name):
@@ -112,7 +112,7 @@ class Records:
         return found
 
     def names(self, kind: str) -> list[str]:
-        """Give the names that have a record, sorted."""
+        """Return the names that have a record, sorted."""
         _check(kind)
         return self._shelf.names(kind)
 
@@ -159,7 +159,7 @@ class Records:
         return max(self._shelf.numbers(kind, name), default=0) + 1
 
     def _read(self, kind: str, name: str, number: int) -> dict[str, Any] | None:
-        """Give one value, None when it isn't there (or only claimed: see ``publish_new``)."""
+        """Return one value, None when it isn't there (or only claimed: see ``publish_new``)."""
         data = self._shelf.read(kind, name, number)
         if not data:
             return None
@@ -184,7 +184,7 @@ def _check(kind: str, name: str | None = None) -> None:
 
 
 def wrong_name(text: str) -> str | None:
-    """Say what keeps ``text`` from being the name of a record, None if nothing does."""
+    """Return what keeps ``text`` from being the name of a record, None if nothing does."""
     if not text:
         return "is empty. Write a name."
     if text.startswith("."):

@@ -28,7 +28,7 @@ MARK = "daskrun-publication"
 
 
 def piece_size(number: int) -> int:
-    """Give how many bytes piece ``number`` should have at least.
+    """Return how many bytes piece ``number`` should have at least.
 
     They grow, since how large the whole will be is not known when it begins: 8 MiB, doubled every
     1,000 pieces up to 1 GiB, so that 10,000 pieces hold 4 TB.
@@ -51,7 +51,7 @@ class S3Folder(UrlFolder):
         return answer
 
     def address(self, name: str) -> tuple[str, str]:
-        """Give the bucket and key of a name."""
+        """Return the bucket and key of a name."""
         bucket, key, _ = self.system.split_path(self.path(name))
         return str(bucket), str(key)
 
@@ -83,7 +83,7 @@ class S3Folder(UrlFolder):
                 )
 
     def published(self, name: str, mark: str) -> bool:
-        """Tell whether the object of a name has the mark."""
+        """Return whether the object of a name has the mark."""
         what = f"look at {self.shown(name)}"
         try:
             return self.patiently(what, lambda: self.has_mark(name, mark), plain=True)
@@ -134,7 +134,7 @@ class S3Folder(UrlFolder):
 
 
 def _is_taken(error: BaseException | None) -> bool:
-    """Whether S3 refused to create an object because there is one of its name."""
+    """Return whether S3 refused to create an object because there is one of its name."""
     while error is not None:
         response = getattr(error, "response", None)
         if isinstance(response, dict):
@@ -315,7 +315,7 @@ class Multipart:
         folder.system.invalidate_cache()
 
     def _is_mine(self) -> bool:
-        """Whether the object is there after all: S3 may have done it and not been heard."""
+        """Return whether the object is there after all: S3 may have done it and not been heard."""
         with suppress(Exception):
             return self._folder.has_mark(self._name, self.mark)
         return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.storage.durable import sync_data
-from daskrun.storage.remedy import explained
+from daskrun.storage.error_hints import explained
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +170,7 @@ class Segments:
             return b""
 
     def _sizes(self) -> dict[int, int]:
-        """Give where each segment begins, in order, and its bytes."""
+        """Return where each segment begins, in order, and its bytes."""
         found = self._folder.sizes(FOLDER)
         return {int(name): size for name, size in found.items() if NAME.fullmatch(name)}
 

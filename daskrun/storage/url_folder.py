@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.errors import StorageError
-from daskrun.storage.patience import explained, harmless, patiently
+from daskrun.storage.object_times import time_of
 from daskrun.storage.publication import Publication, Staged
-from daskrun.storage.times import time_of
+from daskrun.storage.retry import explained, harmless, patiently
 from daskrun.storage.urls import package_of, protocol_problem, shown_url
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class UrlFolder:
         return f"<UrlFolder {shown_url(self.url)}>"
 
     def shown(self, name: str = "") -> str:
-        """Give the URL of a name as messages show it."""
+        """Return the URL of a name as messages show it."""
         return shown_url(f"{self.url}/{name}" if name else self.url)
 
     def put(self, name: str, data: bytes) -> None:
@@ -133,7 +133,7 @@ class UrlFolder:
         return self.patiently(f"read {self.shown(name)}", read, plain=True)
 
     def exists(self, name: str) -> bool:
-        """Tell whether there is an object of a name."""
+        """Return whether there is an object of a name."""
         return self.patiently(f"look at {self.shown(name)}", lambda: self._exists(name))
 
     def names(self, below: str = "") -> list[str]:
@@ -156,7 +156,7 @@ class UrlFolder:
         return {name: max(0, time_of(each)) / 1e9 for name, each in self._listed(below).items()}
 
     def folders(self, below: str) -> list[str]:
-        """Give the names of the folders in one of the folder, sorted; not of what is in them."""
+        """Return the names of the folders in one of the folder, sorted; not of what is in them."""
 
         def look() -> list[dict[str, Any]]:
             self.system.invalidate_cache()
@@ -171,7 +171,7 @@ class UrlFolder:
         return sorted(path.rpartition("/")[2] for path in paths)
 
     def _listed(self, below: str) -> dict[str, dict[str, Any]]:
-        """Give what the store tells of each object, by its name relative to ``below``, sorted."""
+        """Return what the store tells of each object, by its name relative to ``below``, sorted."""
         base = self.path(below)
 
         def find() -> dict[str, dict[str, Any]]:
@@ -201,7 +201,7 @@ class UrlFolder:
         return Staged(self, name)
 
     def published(self, name: str, mark: str) -> bool:
-        """Tell whether the object of a name is the publication that had this mark.
+        """Return whether the object of a name is the publication that had this mark.
 
         Its driver may have been killed while the object was moved to its name: then it is at both.
         """
@@ -250,7 +250,7 @@ class UrlFolder:
     # what subclasses know better
 
     def path(self, name: str) -> str:
-        """Give the file system's own path of a name; of ``""`` that is the folder's."""
+        """Return the file system's own path of a name; of ``""`` that is the folder's."""
         return f"{self._base}/{name}" if name else self._base
 
     def _put(self, name: str, data: bytes) -> None:
@@ -302,7 +302,7 @@ def _version(found: Mapping[str, Any]) -> str:
 
 
 def is_flat(system: Any) -> bool:
-    """Whether a file system of fsspec has no folders that must be made."""
+    """Return whether a file system of fsspec has no folders that must be made."""
     protocol = system.protocol
     return not _FLAT.isdisjoint({protocol} if isinstance(protocol, str) else set(protocol))
 
@@ -323,7 +323,7 @@ def open_url_folder(url: str, options: Mapping[str, Any]) -> UrlFolder:
 
 
 def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:
-    """Give fsspec's file system for a URL, and its own path of the folder."""
+    """Return fsspec's file system for a URL, and its own path of the folder."""
     if problem := protocol_problem(url):
         raise StorageError(f"can't open {shown_url(url)}: it {problem}")
     try:

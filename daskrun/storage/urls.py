@@ -31,7 +31,7 @@ _SHORTEST = 4
 
 
 def is_url(text: str) -> bool:
-    """Whether a place is a URL; else it is a path on this machine.
+    """Return whether a place is a URL; else it is a path on this machine.
 
     Examples
     --------
@@ -42,7 +42,7 @@ def is_url(text: str) -> bool:
 
 
 def protocols_of(url: str) -> list[str]:
-    """Give the protocols in a URL, of which a chained one has several.
+    """Return the protocols in a URL, of which a chained one has several.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def protocol_problem(url: str) -> str:
 
 
 def package_of(protocol: str) -> str:
-    """Give the package that a protocol needs besides fsspec, ``""`` where it needs none.
+    """Return the package that a protocol needs besides fsspec, ``""`` where it needs none.
 
     Examples
     --------

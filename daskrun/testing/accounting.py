@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, StorageError
-from daskrun.pipeline.run import PipelineRun, StepRun
-from daskrun.pipeline.submitted import SubmittedRun
+from daskrun.pipeline.runs.run import PipelineRun, StepRun
+from daskrun.pipeline.runs.submitted import SubmittedRun
 from daskrun.storage.journal import Journal
 from daskrun.storage.urls import is_url
 from daskrun.testing.joined import Difference, Rows, compare
@@ -51,7 +51,7 @@ class Account:
     """Whether the output is the committed rows, in the order of the mini-batches, and nothing else;
     None where there is no output to look at: ``summary_only``, or a run that isn't Completed."""
     problems: tuple[str, ...] = field(repr=False)
-    """What is wrong, a sentence each."""
+    """What is wrong, a message each."""
 
     def check(self) -> None:
         """Raise where something is wrong.
@@ -112,7 +112,7 @@ def account(
 
 
 def _step_of(run: object) -> StepRun | None:
-    """Give the one step's run; None for a folder."""
+    """Return the one step's run; None for a folder."""
     if isinstance(run, PipelineRun):
         steps = run.get_steps()
         if len(steps) == 1:
@@ -133,7 +133,9 @@ def _difference(
 ) -> Difference | None:
     """Hold the output against what is committed, wherever it is."""
     name = seen.settings["append_row_file_name"]
-    place = output if output is not None else (folder.story()["outputs"] or [{}])[0].get("folder")
+    place = (
+        output if output is not None else (folder.manifest()["outputs"] or [{}])[0].get("folder")
+    )
     if place is None:
         return None
     if not is_url(str(place)):
@@ -141,7 +143,7 @@ def _difference(
     if step is None:
         problem = f"the output is at a URL, {place}. Write account(run) with the run, not a folder."
         raise SettingsError("account", [problem])
-    told = folder.story()["outputs"][0]
+    told = folder.manifest()["outputs"][0]
     with tempfile.TemporaryDirectory(prefix="daskrun-account-") as copy:
         step.get_output_data(told["name"]).download(copy)
         return seen.compare(Path(copy) / told["path_on_datastore"] / name)
@@ -259,7 +261,7 @@ class _Seen:
         return Account(**{**vars(found), "problems": tuple(problems)})
 
     def _wrong(self, difference: Difference | None) -> list[str]:
-        """Say which rows are lost or doubled, and what can't be."""
+        """Return which rows are lost or doubled, and what can't be."""
         wrong = []
         size = self.size
         beyond = [n for n in (*self._done, *self._failed) if size is not None and n >= size]
@@ -280,7 +282,7 @@ class _Seen:
 
 
 def _contradictions(found: Account, report: Mapping[str, Any]) -> list[str]:
-    """Say where the report differs from what was found, and what is owed at a run's end."""
+    """Return where the report differs from what was found, and what is owed at a run's end."""
     if not report:
         return []
     names = ("succeeded", "failed", "items", "items_succeeded", "items_failed", "attempts")

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.loading import MiniBatchPaths
-from daskrun.engine.surroundings import surroundings
+from daskrun.engine.script_environment import surroundings
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.output.encode import read_settings
-from daskrun.output.formats import contradictions, encoder_of, heads_of
-from daskrun.pipeline.arguments import flattened
-from daskrun.pipeline.base import USABLE
-from daskrun.pipeline.config import ParallelRunConfig
-from daskrun.pipeline.metrics import OfflineRun
-from daskrun.pipeline.parameter import resolve_value
-from daskrun.pipeline.snapshot import find_code
+from daskrun.output.row_formats import contradictions, encoder_of, heads_of
+from daskrun.pipeline.runs.metrics import OfflineRun
+from daskrun.pipeline.steps.arguments import flattened
+from daskrun.pipeline.steps.base import USABLE
+from daskrun.pipeline.steps.config import ParallelRunConfig
+from daskrun.pipeline.steps.parameter import resolve_value
+from daskrun.pipeline.steps.snapshot import find_code
 from daskrun.script.entry import EntryModule, ScriptFile
-from daskrun.script.leftovers import INLINE
+from daskrun.script.node_folders import INLINE
 from daskrun.storage.urls import is_url
 from daskrun.testing.given import SUBJECT, Given, given
 from daskrun.workspace.model import model_paths
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
-    from daskrun.output.entries import Heads
+    from daskrun.output.commit_table import Heads
 
 Paths = str | os.PathLike[str]
 
@@ -195,7 +195,7 @@ def _checked(
 
 
 def _plain(arguments: Sequence[object]) -> Sequence[object]:
-    """Give arguments as a step does: what is in lists among them, values of parameters."""
+    """Return arguments as a step does: what is in lists among them, values of parameters."""
     if not isinstance(arguments, list | tuple):
         return arguments  # refused, as that of a step
     values = [resolve_value(each, {}) for _, each in flattened(arguments)]
@@ -212,7 +212,7 @@ def _plain(arguments: Sequence[object]) -> Sequence[object]:
 def _models(
     models: Mapping[str, Paths] | None, workspace: Workspace | None
 ) -> dict[str, dict[str, str]]:
-    """Give where each model is, as script processes are told it."""
+    """Return where each model is, as script processes are told it."""
     paths = {name: _absolute(path) for name, path in (models or {}).items()}
     problems = [
         f"models[{name!r}]={str(path)!r} is not there. Write a file or folder that is."
@@ -226,7 +226,7 @@ def _models(
 
 
 def _reachable(dataset: Any) -> Any:
-    """Give a path so that it holds in the script's working directory too; all else is itself."""
+    """Return a path so that it holds in the script's working directory too; all else is itself."""
     if isinstance(dataset, str | os.PathLike) and not is_url(str(dataset)):
         return str(_absolute(dataset))
     return dataset
@@ -238,7 +238,7 @@ def _absolute(path: Paths) -> Path:
 
 @contextlib.contextmanager
 def _folders(output_dir: Paths | None) -> Iterator[tuple[Path, Path]]:
-    """Give a temporary folder, and the output's; that goes too where it is nobody's and in vain."""
+    """Yield a temporary folder, and the output's, which goes too where it is nobody's."""
     prefix = "daskrun-script-"
     with tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True) as folder:
         output = _absolute(tempfile.mkdtemp(prefix=prefix) if output_dir is None else output_dir)
@@ -284,7 +284,7 @@ def _called(
 
 
 def _joined(data: bytes, head: int, heads: Heads, index: int) -> bytes:
-    """Give the output that has this mini-batch and no other."""
+    """Return the output that has this mini-batch and no other."""
     kept = bool(head) and heads.take(index, data[:head], len(data) - head)
     return b"".join([heads.begins, data if kept else data[head:], *heads.end()])
 

@@ -172,11 +172,11 @@ class Faults:
         return str(made)
 
     def calls(self) -> Counter[int]:
-        """Give how often ``run()`` was entered with each mini-batch, also where it never left."""
+        """Return how often ``run()`` was entered with each mini-batch, also where it never left."""
         return Counter(index for index in self._noted() if index != INIT)
 
     def inits(self) -> int:
-        """Give how often ``init()`` was entered: how many processes got that far."""
+        """Return how often ``init()`` was entered: how many processes got that far."""
         return self._noted().count(INIT)
 
     def _noted(self) -> list[int]:

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.consumption import DatasetConsumptionConfig
-from daskrun.data.dataset import FileDataset
+from daskrun.data.file_dataset import FileDataset
 from daskrun.data.loading import MiniBatchPaths
-from daskrun.data.tabular.dataset import TabularDataset
-from daskrun.engine.target import INLINE
+from daskrun.data.tabular.tabular_dataset import TabularDataset
+from daskrun.engine.dispatchers import INLINE
 from daskrun.errors import DatasetError, SettingsError
-from daskrun.pipeline.inputs import kind_problems, make_plan, stored, with_size
+from daskrun.pipeline.steps.inputs import kind_problems, make_plan, stored, with_size
 from daskrun.script.execute import Loader, MiniBatchContext, context_of
-from daskrun.script.remote_here import MiniBatchFiles
+from daskrun.script.fetching.inline import MiniBatchFiles
 from daskrun.script.tables import Tables
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _is_frame(mini_batch: object) -> bool:
 
 
 def _problems_of_data(mini_batch: object, cut: Mapping[str, object]) -> list[str]:
-    """Say why that can't be given to ``run()`` as it is."""
+    """Return why that can't be given to ``run()`` as it is."""
     example = (
         "Give a list of paths, such as ['images/0.png'], a pandas.DataFrame, or a dataset and the "
         "index of one of its mini-batches."
@@ -131,7 +131,7 @@ def _problems_of_data(mini_batch: object, cut: Mapping[str, object]) -> list[str
 
 
 def _as_in_a_run(mini_batch: Any, index: int) -> Any:
-    """Give absolute paths, or a dataframe of its own with index 0..n-1."""
+    """Return absolute paths, or a dataframe of its own with index 0..n-1."""
     if _is_frame(mini_batch):
         return mini_batch.reset_index(drop=True)
     return MiniBatchPaths(map(os.path.abspath, mini_batch), index)
@@ -147,7 +147,9 @@ def _from_dataset(
     ]
     plan = make_plan(inputs, settings)
     if not plan.complete:
-        from daskrun.data.tabular.here import complete_here  # lists of files do without
+        from daskrun.data.tabular.loading.local_fetch import (
+            complete_here,  # lists of files do without
+        )
 
         complete_here(plan, index + 1)
     if index >= plan.known:

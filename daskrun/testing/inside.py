@@ -103,7 +103,7 @@ class Inside:
 
 
 def read_notes(notes: Path) -> list[int]:
-    """Give the mini-batches whose ``run()`` was entered, in that order; INIT for ``init()``."""
+    """Return the mini-batches whose ``run()`` was entered, in that order; INIT for ``init()``."""
     try:
         return [int(line.split()[0]) for line in notes.read_bytes().splitlines()]
     except FileNotFoundError:

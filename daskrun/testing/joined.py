@@ -38,7 +38,7 @@ class Difference:
     """Bytes at the end that no mini-batch has written."""
 
     def __bool__(self) -> bool:
-        """Whether there is one."""
+        """Return whether there is one."""
         return bool(self.lost or self.doubled or self.strange)
 
 

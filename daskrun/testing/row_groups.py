@@ -58,7 +58,7 @@ class RowGroups(NamedTuple):
         return cls(MAGIC, size - 2 * MAGIC - footer, tuple(rows), tuple(places), unreadable)
 
     def problems(self, wanted: Sequence[tuple[int, int, int]]) -> list[str]:
-        """Say where row groups are not those that were committed.
+        """Return where row groups are not those that were committed.
 
         Parameters
         ----------

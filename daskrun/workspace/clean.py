@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.errors import DaskrunError, SettingsError
-from daskrun.workspace import left_over, old_runs
+from daskrun.workspace import old_runs
+from daskrun.workspace import orphans as left_over
 from daskrun.workspace.url_site import UrlSite
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daskrun.core.original import OriginalClass
+from daskrun.core.absent_names import OriginalClass
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
 from daskrun.workspace.provisioning import ProvisioningConfiguration, node_counts
 
@@ -49,7 +49,7 @@ class ComputeTarget(OriginalClass):
     _record: dict[str, Any]
 
     def __new__(cls, workspace: Workspace, name: str) -> ComputeTarget:
-        """Give the target of a name, of the class it was made as."""
+        """Return the target of a name, of the class it was made as."""
         found = workspace.records.latest(KIND, name)
         if found is None:
             known = workspace.records.names(KIND)
@@ -183,7 +183,7 @@ class ComputeTarget(OriginalClass):
         """Wait until something answers; nodes of this machine need no waiting."""
 
     def get_status(self) -> ComputeStatus:
-        """Give what is known of it now."""
+        """Return what is known of it now."""
         return ComputeStatus(dict(self._record))
 
     def delete(self) -> None:
@@ -206,7 +206,7 @@ class AmlCompute(ComputeTarget):
         tags: Mapping[str, str] | None = None,
         description: str | None = None,
     ) -> ProvisioningConfiguration:
-        """Say how many nodes there may be. Counts may be text, as environment variables are.
+        """Return how many nodes there may be. Counts may be text, as environment variables are.
 
         All but ``max_nodes`` is recorded and not used.
 
@@ -317,7 +317,7 @@ class ComputeStatus(OriginalClass):
     record: dict[str, Any]
 
     def serialize(self) -> dict[str, Any]:
-        """Give it as plain values, with the original's names."""
+        """Return it as plain values, with the original's names."""
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.record["created"]))
         status: dict[str, Any] = {
             "allocationState": "Steady",
@@ -339,7 +339,7 @@ class ComputeStatus(OriginalClass):
 
 
 def _number(name: str, value: object, kind: Callable[[Any], N]) -> N:
-    """Give an argument as a number; it may be text, as environment variables are."""
+    """Return an argument as a number; it may be text, as environment variables are."""
     try:
         number = kind(value)
     except (TypeError, ValueError):
@@ -363,7 +363,7 @@ def _workers_of(client: Any) -> int:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text can be a scheduler's address."""
+    """Return whether a text can be a scheduler's address."""
     return "://" in text and text.rpartition(":")[2].isdecimal()
 
 
@@ -384,7 +384,7 @@ def _attach_problem(address: str | None, cluster: object) -> str | None:
 
 
 def _address_of(cluster: object) -> str | None:
-    """Give the scheduler's address of a cluster or client, by duck: distributed isn't imported."""
+    """Return scheduler's address of a cluster or client, by duck: distributed isn't imported."""
     address = getattr(cluster, "scheduler_address", None)  # a cluster's
     if address is None:
         scheduler = getattr(cluster, "scheduler", None)  # a client's

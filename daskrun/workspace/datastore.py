@@ -7,13 +7,13 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from daskrun.core.original import OriginalClass
+from daskrun.core.absent_names import OriginalClass
 from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
 from daskrun.storage.urls import protocol_problem, shown_url
-from daskrun.workspace import transfer
-from daskrun.workspace.options import EnvironmentVariable, KeptOptions, keep
+from daskrun.workspace import datastore_transfer as transfer
+from daskrun.workspace.datastore_options import EnvironmentVariable, KeptOptions, keep
 from daskrun.workspace.workspace import DATASTORE, DEFAULT_DATASTORE
 
 if TYPE_CHECKING:
@@ -69,17 +69,17 @@ class Datastore(OriginalClass):
 
     @staticmethod
     def get(workspace: Workspace, datastore_name: str) -> Datastore:
-        """Give the datastore of a name."""
+        """Return the datastore of a name."""
         return Datastore(workspace, datastore_name)
 
     @staticmethod
     def get_default(workspace: Workspace) -> Datastore:
-        """Give the datastore that outputs go to when nothing else is said."""
+        """Return the datastore that outputs go to when nothing else is said."""
         return Datastore(workspace)
 
     @staticmethod
     def names(workspace: Workspace) -> list[str]:
-        """Give the names of a workspace's datastores, sorted."""
+        """Return the names of a workspace's datastores, sorted."""
         return sorted({DEFAULT_DATASTORE, *workspace.records.names(KIND)})
 
     @staticmethod
@@ -232,7 +232,7 @@ class Datastore(OriginalClass):
         return DataPath(self, path)
 
     def url(self, relative: str = "") -> str:
-        """Give the local path or URL of a path relative to the datastore.
+        """Return the local path or URL of a path relative to the datastore.
 
         Raises
         ------
@@ -364,7 +364,7 @@ class Datastore(OriginalClass):
             self.workspace.private.remove(file)
 
     def missing_package(self) -> str | None:
-        """Say what must be installed before it can be used, None where nothing is missing."""
+        """Return what must be installed before it can be used, None where nothing is missing."""
         missing = transfer.missing_package(self._kept.shown_root)
         return f"datastore {self.name!r} is at {missing}" if missing else None
 

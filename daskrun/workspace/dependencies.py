@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daskrun.core.original import OriginalClass, with_keywords
+from daskrun.core.absent_names import OriginalClass, with_keywords
 from daskrun.errors import SettingsError, StorageError
-from daskrun.script.packages import local_path, what_is_named
+from daskrun.script.environments.packages import local_path, what_is_named
 from daskrun.storage.durable import write_whole
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class CondaDependencies(OriginalClass):
         self.conda_packages.append(f"python={python_version}")
 
     def get_python_version(self) -> str | None:
-        """Give the version of Python that conda is asked for, None where that isn't said."""
+        """Return the version of Python that conda is asked for, None where that isn't said."""
         lines = [line for line in self.conda_packages if name_of(line) == "python"]
         version = lines[-1].strip()[len("python") :].lstrip("= ") if lines else ""
         return version or None
@@ -164,7 +164,7 @@ class CondaDependencies(OriginalClass):
         return list(self.channels)
 
     def serialize_to_string(self) -> str:
-        """Give it as a conda specification, as :meth:`Environment.from_conda_specification` reads.
+        """Return it as conda specification, as :meth:`Environment.from_conda_specification` reads.
 
         Examples
         --------
@@ -219,7 +219,7 @@ class CondaDependencies(OriginalClass):
         return [name for name in dict.fromkeys(names) if is_here(name)]
 
     def problems(self) -> list[str]:
-        """Say what of it pip could not be asked for."""
+        """Return what of it pip could not be asked for."""
         if not _are_texts(self.pip_packages):
             text = f"pip_packages={self.pip_packages!r} is not a list of names."
             return [f"{text} Write pip_packages=['pillow']."]
@@ -238,7 +238,7 @@ class CondaDependencies(OriginalClass):
 
 
 def name_of(line: str) -> str:
-    """Give the name of the package that a line for pip asks for, ``""`` where it has none.
+    """Return the name of the package that a line for pip asks for, ``""`` where it has none.
 
     Examples
     --------
@@ -250,18 +250,18 @@ def name_of(line: str) -> str:
 
 
 def _option_of(line: str) -> str | None:
-    """Give the name of the option that a line for pip is; None where it names a package."""
+    """Return the name of the option that a line for pip is; None where it names a package."""
     match = _OPTION.match(line.strip())
     return match[0] if match and match[0] not in ("-e", "--editable") else None
 
 
 def is_here(name: str) -> bool:
-    """Whether a package is daskrun, or what it stands for."""
+    """Return whether a package is daskrun, or what it stands for."""
     return name in ("daskrun", "azureml") or name.startswith("azureml-")
 
 
 def read_requirements(file: Path) -> list[str]:
-    """Give the lines of a file for pip, and of those it names; comments are left out.
+    """Return the lines of a file for pip, and of those it names; comments are left out.
 
     Raises
     ------
@@ -278,7 +278,7 @@ def _of_file(file: Path, seen: frozenset[Path]) -> Iterator[str]:
 
 
 def _expanded(lines: Iterable[str], base: Path, seen: frozenset[Path]) -> Iterator[str]:
-    """Give lines for pip with those of the files that are named among them."""
+    """Yield lines for pip with those of the files that are named among them."""
     for raw in lines:
         line = _COMMENT.sub("", raw).strip()
         if nested := _NESTED.fullmatch(line):
@@ -288,7 +288,7 @@ def _expanded(lines: Iterable[str], base: Path, seen: frozenset[Path]) -> Iterat
 
 
 def read_conda(file: Path) -> CondaDependencies:
-    """Give what a conda specification asks for.
+    """Return what a conda specification asks for.
 
     Raises
     ------
@@ -315,7 +315,7 @@ def read_conda(file: Path) -> CondaDependencies:
 
 
 def _whole(line: str, base: Path) -> str:
-    """Give a line with the whole path of a local file or folder that it names."""
+    """Return a line with the whole path of a local file or folder that it names."""
     path = local_path(line, base)
     if path is None:
         return line

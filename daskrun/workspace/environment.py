@@ -8,10 +8,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.original import OriginalClass
+from daskrun.core.absent_names import OriginalClass
 from daskrun.core.validation import RULES
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
-from daskrun.script.packages import lacking
+from daskrun.script.environments.packages import lacking
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.dependencies import (
     CondaDependencies,
@@ -158,7 +158,7 @@ class Environment(OriginalClass):
 
     @staticmethod
     def load_from_directory(path: str | os.PathLike[str]) -> Environment:
-        """Give what :meth:`save_to_directory` wrote.
+        """Return what :meth:`save_to_directory` wrote.
 
         Raises
         ------
@@ -204,7 +204,7 @@ class Environment(OriginalClass):
 
     @staticmethod
     def get(workspace: Workspace, name: str, version: str | int | None = None) -> Environment:
-        """Give a registered environment; without ``version`` the newest.
+        """Return a registered environment; without ``version`` the newest.
 
         Raises
         ------
@@ -227,7 +227,7 @@ class Environment(OriginalClass):
 
     @staticmethod
     def list(workspace: Workspace) -> dict[str, Environment]:
-        """Give the newest version of each registered environment by name."""
+        """Return the newest version of each registered environment by name."""
         records = workspace.records
         found = ((name, records.latest(KIND, name)) for name in records.names(KIND))
         return {
@@ -237,7 +237,7 @@ class Environment(OriginalClass):
         }
 
     def clone(self, new_name: str) -> Environment:
-        """Give one that says the same, under another name, not registered."""
+        """Return one that says the same, under another name, not registered."""
         return _from_record(new_name, None, self._contents())
 
     @property
@@ -284,7 +284,7 @@ class Environment(OriginalClass):
         return [name for name, value in said.items() if value]
 
     def problems(self) -> builtins.list[str]:
-        """Say what of it can't be had, in words that begin with its name."""
+        """Return what of it can't be had, in words that begin with its name."""
         found = []
         if self.python.conda_dependencies is not None:
             found += self.python.conda_dependencies.problems()
@@ -298,7 +298,7 @@ class Environment(OriginalClass):
         return [f"environment {self.name!r}: {text}" for text in found]
 
     def notes(self, *, inline: bool) -> builtins.list[str]:
-        """Say what of it is not used.
+        """Return what of it is not used.
 
         Parameters
         ----------
@@ -326,16 +326,16 @@ class Environment(OriginalClass):
         return _from_record(value["name"], value["version"], value)
 
     def as_record(self) -> dict[str, Any]:
-        """Give it as JSON, with the values of its variables, which may be secret."""
+        """Return it as JSON, with the values of its variables, which may be secret."""
         return {"name": self.name, "version": self.version, **self._contents()}
 
     def as_told(self) -> dict[str, Any]:
-        """Give it as JSON, for the run's record: of its variables the names only."""
+        """Return it as JSON, for the run's record: of its variables the names only."""
         record = self.as_record()
         return {**record, VARIABLES: sorted(record[VARIABLES])} if VARIABLES in record else record
 
     def _contents(self) -> dict[str, Any]:
-        """Give what it says; what is left out says nothing, so that older records are the same."""
+        """Return what it says; what is left out says nothing, so that older records are same."""
         variables, spark = self.variables, self.spark
         return {
             "python": asdict(self.python),
@@ -371,7 +371,7 @@ def _keep(workspace: Workspace, name: str, value: Mapping[str, Any]) -> int:
 
 
 def _whole(workspace: Workspace, record: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what an environment says that :func:`_keep` was given."""
+    """Return what an environment says that :func:`_keep` was given."""
     value = dict(record["environment"])
     if "private" in record:
         value[VARIABLES] = workspace.private.read(record["private"])

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.original import OriginalClass
+from daskrun.core.absent_names import OriginalClass
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
@@ -158,7 +158,7 @@ class Model(OriginalClass):
         properties: Wanted = None,
         latest: bool = False,
     ) -> list[Model]:
-        """Give every version of every model, or of one, the newest of each first.
+        """Return every version of every model, or of one, the newest of each first.
 
         Parameters
         ----------
@@ -202,7 +202,7 @@ class Model(OriginalClass):
 
     @staticmethod
     def get_model_path(model_name: str, version: int | None = None) -> str:
-        """Give the path of a model: the file if a file was registered, else the folder.
+        """Return the path of a model: the file if a file was registered, else the folder.
 
         Inside a script process the models are those there were at submit; elsewhere those of the
         workspace that :meth:`Workspace.from_config` finds.
@@ -258,7 +258,7 @@ class Model(OriginalClass):
 
 
 def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
-    """Give the path or URL of every version of every model, as script processes are told them."""
+    """Return the path or URL of every version of every model, as script processes are told them."""
     found: dict[str, dict[str, str]] = {}
     names = workspace.records.names(KIND)
     for model in (each for name in names for each in _versions(workspace, name)):
@@ -313,7 +313,7 @@ def _asked(name: object, version: object, given_id: object, tags: object) -> tup
 def _record(
     workspace: Workspace, name: str, version: int | None, tags: Wanted
 ) -> tuple[int, dict[str, Any]]:
-    """Give the newest version that has the tags, or the one that is asked for."""
+    """Return the newest version that has the tags, or the one that is asked for."""
     records = workspace.records
     newest = records.latest(KIND, name)
     if newest is None:
@@ -330,12 +330,12 @@ def _record(
 
 
 def _versions(workspace: Workspace, name: str) -> Iterator[Model]:
-    """Give the versions of a model, the newest first."""
+    """Yield the versions of a model, the newest first."""
     for version in reversed(workspace.records.numbers(KIND, name)):
         with suppress(NameNotFoundError):  # deleted meanwhile
             yield Model(workspace, name, version)
 
 
 def _folders(paths: Iterable[str]) -> set[str]:
-    """Give the names of the folders that hold the files at some paths."""
+    """Return the names of the folders that hold the files at some paths."""
     return {Path(path).parent.name for path in paths}

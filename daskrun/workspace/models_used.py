@@ -48,7 +48,7 @@ def note_used(name: str, versions: Iterable[int], *, only_path: bool = False) ->
 
 
 def digests_used(workspace: Workspace, run_folder: Path) -> dict[str, str]:
-    """Give the digests of the models that scripts of a run used, by name and version.
+    """Return the digests of the models that scripts of a run used, by name and version.
 
     They are kept with the run, since a version may be deleted when a later run asks.
     """
@@ -63,7 +63,7 @@ def newer_models(
     digests: Mapping[str, str],
     models: Mapping[str, Iterable[str]],
 ) -> list[str]:
-    """Say which models a run used that are others now.
+    """Return which models a run used that are others now.
 
     Parameters
     ----------
@@ -92,14 +92,14 @@ def newer_models(
 
 
 def _noted(folder: Path) -> Iterator[tuple[str, int]]:
-    """Give name and version of each model that is noted; the version is 0 where there was none."""
+    """Yield name and version of each model that is noted; the version is 0 where there was none."""
     for file in folder.iterdir() if folder.is_dir() else ():
         name, _, version = file.name.rpartition(":")
         yield name, int(version)
 
 
 def _digest(workspace: Workspace, name: str, version: int) -> str:
-    """Give the digest of a model's files, ``""`` where there is none."""
+    """Return the digest of a model's files, ``""`` where there is none."""
     with suppress(NameNotFoundError):  # deleted meanwhile
         return str(workspace.records.get(KIND, name, version).get("digest", ""))
     return ""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import ASIDE
 from daskrun.errors import DaskrunError, StorageError
+from daskrun.output.destination import output_place
 from daskrun.output.folder import temporary_file
-from daskrun.output.place import output_place
 from daskrun.storage.urls import is_url, shown_url
 from daskrun.workspace.datastore import Datastore
 from daskrun.workspace.run_folder import size_of
@@ -37,18 +37,18 @@ class OldStep:
         Where it is kept.
     folder
         Its own.
-    story
+    manifest
         What was asked.
     """
 
-    def __init__(self, workspace: Workspace, folder: RunFolder, story: dict[str, Any]) -> None:
+    def __init__(self, workspace: Workspace, folder: RunFolder, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.id = folder.id
         self._workspace = workspace
-        outputs = story.get("outputs") or []
+        outputs = manifest.get("outputs") or []
         # A step that writes several is a script, which has no parts.
         self._output = outputs[0] if len(outputs) == 1 else None
-        settings = story.get("settings") or {}
+        settings = manifest.get("settings") or {}
         appends = settings.get("output_action") == "append_row"
         self._file = str(settings.get("append_row_file_name")) if appends else ""
         self.status = status_of(folder)
@@ -59,7 +59,7 @@ class OldStep:
         return shown_url(f"{self._location()[0]}/{ASIDE}/{self.id}")
 
     def size(self) -> tuple[int, str]:
-        """Give the bytes of its parts, and what they are; ``""`` where there are none.
+        """Return the bytes of its parts, and what they are; ``""`` where there are none.
 
         Raises
         ------
@@ -117,7 +117,7 @@ class OldRun:
         self.last = max(folder.last_change() for folder in self._folders)
 
     def is_driven(self) -> bool:
-        """Tell whether a process has it."""
+        """Return whether a process has it."""
         return any(folder.is_driven() for folder in self._folders)
 
     def guarded(self, free: Callable[[], None]) -> Callable[[], None]:
@@ -136,7 +136,7 @@ class OldRun:
         return guarded
 
     def folder_size(self) -> int:
-        """Give the bytes of its folders: story, states, code, journal, logs."""
+        """Return the bytes of its folders: manifest, states, code, journal, logs."""
         return sum(folder.size() for folder in self._folders)
 
     def free(self) -> None:
@@ -151,7 +151,7 @@ class OldRun:
 
 
 def all_runs(workspace: Workspace) -> Iterator[tuple[str, Callable[[], OldRun]]]:
-    """Give the ids of all runs, the oldest first, and what looks at each; it may raise.
+    """Yield the ids of all runs, the oldest first, and what looks at each; it may raise.
 
     Those whose folder can't be read are left out.
     """
@@ -159,19 +159,19 @@ def all_runs(workspace: Workspace) -> Iterator[tuple[str, Callable[[], OldRun]]]
     steps: dict[str, list[OldStep]] = {}
     for folder in map(workspace.site.run_folder, workspace.site.run_ids()):
         with suppress(DaskrunError):
-            story = folder.story()
+            manifest = folder.manifest()
             folder.last_state()
-            if story.get("kind") == "pipeline":
+            if manifest.get("kind") == "pipeline":
                 wholes[folder.id] = folder
             else:
-                whole = str(story.get("pipeline_run", folder.id))
-                steps.setdefault(whole, []).append(OldStep(workspace, folder, story))
+                whole = str(manifest.get("pipeline_run", folder.id))
+                steps.setdefault(whole, []).append(OldStep(workspace, folder, manifest))
                 wholes.setdefault(whole, None)
     for name, found in wholes.items():
         yield name, partial(OldRun, found, steps.get(name, []))
 
 
 def status_of(folder: RunFolder) -> str:
-    """Say how a run stands that nobody drives."""
+    """Return how a run stands that nobody drives."""
     status = str(folder.last_state()["status"])
     return status if RunStatus(status).ended else "interrupted"

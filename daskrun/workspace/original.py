@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, WorkspaceError
 from daskrun.workspace import workspace
-from daskrun.workspace.place import start_folder
+from daskrun.workspace.folder_site import start_folder
 
 if TYPE_CHECKING:
     import os
@@ -88,7 +88,7 @@ class Workspace(workspace.Workspace):
         resource_group: str | None = None,
         location: str | None = None,
     ) -> Workspace:
-        """Give the workspace of the current folder, which must have this name, or make it.
+        """Return the workspace of the current folder, which must have this name, or make it.
 
         Raises
         ------
@@ -176,14 +176,14 @@ class Workspace(workspace.Workspace):
 
 
 def _of(opened: workspace.Workspace) -> Workspace:
-    """Give a workspace with the original's ways."""
+    """Return a workspace with the original's ways."""
     made = object.__new__(Workspace)
     workspace.Workspace.__init__(made, opened.folder)
     return made
 
 
 def _folder_of(argument: str, name: object, auth: object) -> Path:
-    """Give the folder of the workspace here, which must have a name; make it if there is none."""
+    """Return the folder of the workspace here, which must have a name; make it if there is none."""
     _refuse_auth(auth)
     found = workspace.Workspace.find()
     if found is None and isinstance(name, str):
@@ -200,7 +200,7 @@ def _folder_of(argument: str, name: object, auth: object) -> Path:
 def _original_config(
     path: str | os.PathLike[str] | None,
 ) -> tuple[str | os.PathLike[str] | None, str | None]:
-    """Give the folder that a file of the original names, and the workspace's name in it."""
+    """Return the folder that a file of the original names, and the workspace's name in it."""
     file = Path(path).expanduser() if path is not None and "://" not in str(path) else None
     if file is not None and file.is_file():
         name = _name_in(file)
@@ -211,7 +211,7 @@ def _original_config(
 
 
 def _name_in(file: Path) -> str | None:
-    """Give the name in the original's file; None where it is no such file."""
+    """Return the name in the original's file; None where it is no such file."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         found: Any = json.loads(file.read_text(encoding="utf-8"))["workspace_name"]
         return found if isinstance(found, str) and found.strip() else None

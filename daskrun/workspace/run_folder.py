@@ -15,7 +15,7 @@ from daskrun.storage.durable import write_whole
 from daskrun.storage.records import Records
 
 if TYPE_CHECKING:
-    from daskrun.storage.held import Held
+    from daskrun.storage.lock_handle import Held
 
 STORY = "run.json"
 REPORT = "report.json"
@@ -44,7 +44,7 @@ class RunFolder:
         # The folder's own name is the record's kind, so that states are kept inside the folder.
         self._records = Records(path.parent)
 
-    def create(self, story: dict[str, Any]) -> None:
+    def create(self, manifest: dict[str, Any]) -> None:
         """Make the folder of a new run, which others may drive.
 
         It is a run's for others once it has its ``run.json``, which comes last.
@@ -54,9 +54,9 @@ class RunFolder:
         StorageError
             It can't be made, or is there already.
         """
-        self.begin(story).close()
+        self.begin(manifest).close()
 
-    def begin(self, story: dict[str, Any]) -> Held:
+    def begin(self, manifest: dict[str, Any]) -> Held:
         """Make the folder of a new run, and give the lock that says that this process drives it.
 
         There is no moment at which others see the run and not who drives it.
@@ -67,7 +67,7 @@ class RunFolder:
             self.logs.mkdir()
             held = self.drive()
             self.add_state("NotStarted")
-            write_whole(self.path / STORY, _encode(story))
+            write_whole(self.path / STORY, _encode(manifest))
         except BaseException as error:
             if held is not None:
                 held.close()
@@ -82,11 +82,11 @@ class RunFolder:
         return ""
 
     def sibling(self, run_id: str) -> RunFolder:
-        """Give the folder of another run of the workspace."""
+        """Return the folder of another run of the workspace."""
         return RunFolder(self.path.parent / run_id)
 
     def shown(self, name: str = "") -> str:
-        """Give the place of a file in it, as messages show it: one that is there tomorrow."""
+        """Return the place of a file in it, as messages show it: one that is there tomorrow."""
         return str(self.path / name)
 
     def fetch(self, *names: str) -> None:
@@ -99,11 +99,11 @@ class RunFolder:
         """Have what was logged where others find it; any process may log to a run."""
 
     def size(self) -> int:
-        """Give the bytes of all that is in it."""
+        """Return the bytes of all that is in it."""
         return size_of(self.path)
 
     def last_change(self) -> float:
-        """Give when something was last noted of the run, in seconds since the epoch."""
+        """Return when something was last noted of the run, in seconds since the epoch."""
         last = float(self.last_state()["time"])
         with suppress(OSError):
             last = max(last, (self.path / JOURNAL).stat().st_mtime)
@@ -144,8 +144,8 @@ class RunFolder:
         """Whether there is a run, and all of its folder was made."""
         return (self.path / STORY).is_file()
 
-    def story(self) -> dict[str, Any]:
-        """Give what was asked.
+    def manifest(self) -> dict[str, Any]:
+        """Return what was asked.
 
         Raises
         ------
@@ -157,37 +157,38 @@ class RunFolder:
             raise StorageError(f"{self.path} is not a run's folder: it has no {STORY}.")
         return value
 
-    def add_state(self, status: str, sentence: str = "") -> None:
+    def add_state(self, status: str, message: str = "") -> None:
         """Note that the run has entered a state."""
-        value = {"status": status, "sentence": sentence, "time": time.time()}
+        value = {"status": status, "message": message, "time": time.time()}
         self._records.create(self.id, STATES, value)
 
     def states(self) -> list[dict[str, Any]]:
-        """Give the states so far, in order: ``status``, ``sentence``, ``time`` since the epoch."""
+        """Return the states so far, in order: ``status``, ``message``, ``time`` since the epoch."""
         numbers = self._records.numbers(self.id, STATES)
-        return [self._records.get(self.id, STATES, number) for number in numbers]
+        return [_renamed(self._records.get(self.id, STATES, number)) for number in numbers]
 
     def last_state(self) -> dict[str, Any]:
-        """Give the state it is in."""
+        """Return the state it is in."""
         found = self._records.latest(self.id, STATES)
         if found is None:
             raise StorageError(f"{self.path} holds no state of a run.")
-        return found[1]
+        return _renamed(found[1])
 
     def write_report(self, report: dict[str, Any]) -> None:
         """Keep how the run ended."""
         write_whole(self.path / REPORT, _encode(report))
 
     def report(self) -> dict[str, Any] | None:
-        """Give how the run ended, None when it has not."""
-        return _read(self.path / REPORT)
+        """Return how the run ended, None when it has not."""
+        found = _read(self.path / REPORT)
+        return None if found is None else _renamed(found)
 
     def forget_report(self) -> None:
         """Remove the report of an end that the run has been resumed from."""
         self.drop(REPORT)
 
     def reuse(self) -> dict[str, Any] | None:
-        """Give what was found when an earlier run's output was looked for; None before."""
+        """Return what was found when an earlier run's output was looked for; None before."""
         return _read(self.path / REUSE)
 
     def ask_to_cancel(self, reason: str) -> None:
@@ -207,7 +208,7 @@ class RunFolder:
             ) from error
 
     def asked_to_cancel(self) -> str | None:
-        """Give the reason for which the run is asked to end, None when it isn't."""
+        """Return the reason for which the run is asked to end, None when it isn't."""
         asked = _read(self.path / CANCEL)
         return str(asked["reason"]) if asked is not None else None
 
@@ -228,7 +229,7 @@ class RunFolder:
         return lock
 
     def is_driven(self) -> bool:
-        """Tell whether a process, this one or another, drives the run now."""
+        """Return whether a process, this one or another, drives the run now."""
         import fcntl
 
         try:
@@ -243,7 +244,7 @@ class RunFolder:
 
 
 def size_of(path: Path) -> int:
-    """Give the bytes of a file, or of all files in a folder; 0 where there is none."""
+    """Return the bytes of a file, or of all files in a folder; 0 where there is none."""
     if not path.is_dir():
         with suppress(OSError):
             return path.lstat().st_size
@@ -259,6 +260,14 @@ def size_of(path: Path) -> int:
 def _encode(value: dict[str, Any]) -> bytes:
     text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
     return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _renamed(found: dict[str, Any]) -> dict[str, Any]:
+    """Return a state or report with the key of its message as it is today.
+
+    Folders written by daskrun 0.1.0 before its words were settled have ``sentence`` there.
+    """
+    return {"message" if key == "sentence" else key: value for key, value in found.items()}
 
 
 def _read(path: Path) -> dict[str, Any] | None:

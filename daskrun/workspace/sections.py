@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.original import OriginalClass
+from daskrun.core.absent_names import OriginalClass
 
 if TYPE_CHECKING:
     from daskrun.workspace.dependencies import CondaDependencies

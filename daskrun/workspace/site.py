@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.storage.private import PrivateFiles
 from daskrun.storage.records import Records
-from daskrun.workspace.place import read_config
+from daskrun.workspace.folder_site import read_config
 from daskrun.workspace.run_folder import STORY, RunFolder
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ class Site(Protocol):
     """Where it keeps secrets, if it does."""
 
     def run_folder(self, run_id: str) -> RunFolder:
-        """Give the folder of a run, which need not be there."""
+        """Return the folder of a run, which need not be there."""
 
     def run_ids(self) -> list[str]:
-        """Give the ids of all runs, of pipelines and of steps, sorted."""
+        """Return the ids of all runs, of pipelines and of steps, sorted."""
 
     def file(self, name: str) -> Path:
-        """Give the path of a file or folder of it that nobody changes, such as a model's."""
+        """Return the path of a file or folder of it that nobody changes, such as a model's."""
 
     def publish(self, name: str) -> None:
         """Have a new folder in :attr:`folder` where others find it."""
@@ -70,15 +70,15 @@ class FolderSite:
         self.private: Private = PrivateFiles(folder / "private")
 
     def run_folder(self, run_id: str) -> RunFolder:
-        """Give the folder of a run."""
+        """Return the folder of a run."""
         return RunFolder(self.folder / RUNS / run_id)
 
     def run_ids(self) -> list[str]:
-        """Give the ids of all runs that are whole."""
+        """Return the ids of all runs that are whole."""
         return sorted(file.parent.name for file in (self.folder / RUNS).glob(f"*/{STORY}"))
 
     def file(self, name: str) -> Path:
-        """Give the path of a file or folder."""
+        """Return the path of a file or folder."""
         return self.folder / name
 
     def publish(self, name: str) -> None:

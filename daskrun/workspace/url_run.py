@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError
 from daskrun.storage.journal import encoded
-from daskrun.storage.metrics import FOLDER as METRICS
+from daskrun.storage.metric_files import FOLDER as METRICS
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
-from daskrun.workspace.hold import HeldWithTheWhole, Hold
 from daskrun.workspace.models_used import NOTED
 from daskrun.workspace.run_folder import CANCEL, REPORT, REUSE, STATES, STORY, RunFolder
+from daskrun.workspace.run_lease import HeldWithTheWhole, Hold
 from daskrun.workspace.site import RUNS
 
 if TYPE_CHECKING:
-    from daskrun.storage.held import Held
+    from daskrun.storage.lock_handle import Held
     from daskrun.workspace.working_copy import WorkingCopy
 
 CANCEL_LOOK = 2.0
@@ -48,10 +48,10 @@ class UrlRun(RunFolder):
         self._whole = ""
         self._next_look = 0.0
 
-    def begin(self, story: dict[str, Any]) -> Held:
+    def begin(self, manifest: dict[str, Any]) -> Held:
         """Make the folder of a new run, here and there."""
-        self._whole = str(story.get("pipeline_run", self.id))
-        held = super().begin(story)
+        self._whole = str(manifest.get("pipeline_run", self.id))
+        held = super().begin(manifest)
         try:
             self.push()
         except BaseException:
@@ -65,11 +65,11 @@ class UrlRun(RunFolder):
         return self._mirror.remote.url
 
     def sibling(self, run_id: str) -> RunFolder:
-        """Give the folder of another run of the workspace."""
+        """Return the folder of another run of the workspace."""
         return UrlRun(self._copy, run_id)
 
     def shown(self, name: str = "") -> str:
-        """Give the URL of a file in it."""
+        """Return the URL of a file in it."""
         return self._mirror.remote.shown(name)
 
     def fetch(self, *names: str) -> None:
@@ -92,11 +92,11 @@ class UrlRun(RunFolder):
         self._mirror.put(STORY)
 
     def size(self) -> int:
-        """Give the bytes of all that is there of it."""
+        """Return the bytes of all that is there of it."""
         return sum(self._mirror.remote.sizes().values())
 
     def last_change(self) -> float:
-        """Give when something was last noted of the run, in seconds since the epoch."""
+        """Return when something was last noted of the run, in seconds since the epoch."""
         times = self._mirror.remote.times(JOURNAL).values()
         return max([float(self.last_state()["time"]), *times])
 
@@ -121,14 +121,14 @@ class UrlRun(RunFolder):
         """Whether there is a run, and all of its folder was made."""
         return super().is_run or self._has_story()
 
-    def story(self) -> dict[str, Any]:
-        """Give what was asked."""
+    def manifest(self) -> dict[str, Any]:
+        """Return what was asked."""
         self._has_story()
-        return super().story()
+        return super().manifest()
 
-    def add_state(self, status: str, sentence: str = "") -> None:
+    def add_state(self, status: str, message: str = "") -> None:
         """Note that the run has entered a state, after all that was written before it."""
-        super().add_state(status, sentence)  # first: where the store fails it is put later
+        super().add_state(status, message)  # first: where the store fails it is put later
         if self._hold.trouble:  # it would be asked for a minute, while somebody waits
             raise StorageError(self._hold.trouble)
         self._hold.check()
@@ -136,22 +136,22 @@ class UrlRun(RunFolder):
             self._mirror.put(f"{STATES}/")
 
     def states(self) -> list[dict[str, Any]]:
-        """Give the states so far."""
+        """Return the states so far."""
         self._bring(STATES)
         return super().states()
 
     def last_state(self) -> dict[str, Any]:
-        """Give the state it is in."""
+        """Return the state it is in."""
         self._bring(STATES)
         return super().last_state()
 
     def report(self) -> dict[str, Any] | None:
-        """Give how the run ended, None when it has not."""
+        """Return how the run ended, None when it has not."""
         self._bring(REPORT)
         return super().report()
 
     def reuse(self) -> dict[str, Any] | None:
-        """Give what was found when an earlier run's output was looked for."""
+        """Return what was found when an earlier run's output was looked for."""
         self._bring(REUSE)
         return super().reuse()
 
@@ -161,7 +161,7 @@ class UrlRun(RunFolder):
         self._mirror.remote.put(CANCEL, json.dumps(value).encode())
 
     def asked_to_cancel(self) -> str | None:
-        """Give the reason for which the run is asked to end, None when it isn't."""
+        """Return the reason for which the run is asked to end, None when it isn't."""
         if not self._hold.held:
             return "another process has taken the run over: this one had not renewed its lease"
         if time.monotonic() < self._next_look:
@@ -216,7 +216,7 @@ class UrlRun(RunFolder):
         return hold
 
     def is_driven(self) -> bool:
-        """Tell whether a process, this one or another, drives the run now."""
+        """Return whether a process, this one or another, drives the run now."""
         return self._hold.is_held()
 
     def _see_that_it_is_there(self, hold: Hold) -> None:
@@ -230,7 +230,7 @@ class UrlRun(RunFolder):
 
         Journals in any case: what this process wrote here and could not put there never counted.
         """
-        for each in (self, *(UrlRun(self._copy, n) for n in self.story().get("steps", ()))):
+        for each in (self, *(UrlRun(self._copy, n) for n in self.manifest().get("steps", ()))):
             if not hold.whole_here:
                 each._mirror.bring(over=True)
             if each is not self:
@@ -264,10 +264,10 @@ class UrlRun(RunFolder):
     def _whole_id(self) -> str:
         """Id of the pipeline's run that it is, or is a step of."""
         if not self._whole:
-            self._whole = str(self.story().get("pipeline_run", self.id))
+            self._whole = str(self.manifest().get("pipeline_run", self.id))
         return self._whole
 
 
 def _taken_over() -> bytes:
-    """Give the record that keeps who drove a run before from going on with its journal."""
+    """Return the record that keeps who drove a run before from going on with its journal."""
     return encoded({"kind": "taken_over", "pid": os.getpid(), "host": os.uname().nodename})

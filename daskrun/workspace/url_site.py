@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError, WorkspaceError
 from daskrun.storage.private import NoSecrets
+from daskrun.storage.record_store import UrlShelf
 from daskrun.storage.records import Records
-from daskrun.storage.shelf import UrlShelf
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.storage.urls import OWN_MEMORY, shown_url
-from daskrun.workspace.place import CONFIG, FOLDER
+from daskrun.workspace.folder_site import CONFIG, FOLDER
 from daskrun.workspace.url_run import UrlRun
 from daskrun.workspace.working_copy import working_copy
 
@@ -47,11 +47,11 @@ class UrlSite:
         self.private: Private = NoSecrets(copy.remote.shown())
 
     def run_folder(self, run_id: str) -> RunFolder:
-        """Give the folder of a run."""
+        """Return the folder of a run."""
         return UrlRun(self.copy, run_id)
 
     def run_ids(self) -> list[str]:
-        """Give the ids of all runs that are whole."""
+        """Return the ids of all runs that are whole."""
         return self.copy.run_ids()
 
     def file(self, name: str) -> Path:
@@ -106,12 +106,12 @@ def refuse_options(path: object, options: object) -> None:
 
 
 def name_of(url: str) -> str:
-    """Give the name of a workspace that nobody has named."""
+    """Return the name of a workspace that nobody has named."""
     return url.rstrip("/").rpartition("/")[2] or "workspace"
 
 
 def found(url: str, options: Mapping[str, Any] | None) -> str | None:
-    """Give the URL of the workspace that is at ``url`` or beside what is there; None for none."""
+    """Return the URL of the workspace that is at ``url`` or beside what is there; None for none."""
     _check_url(url)
     url = url.rstrip("/").removesuffix(f"/{CONFIG}")
     for each in (url, f"{url}/{FOLDER}"):
@@ -143,7 +143,7 @@ def make(url: str, options: Mapping[str, Any] | None, name: str) -> tuple[bool, 
 
 
 def _read_config(copy: WorkingCopy) -> dict[str, Any]:
-    """Give what a workspace's ``config.json`` says.
+    """Return what a workspace's ``config.json`` says.
 
     Raises
     ------

@@ -11,12 +11,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import StorageError
-from daskrun.script.leftovers import base_folder, claim, clear_left, left
+from daskrun.script.node_folders import base_folder, claim, clear_left, left
 from daskrun.storage.durable import write_whole
 from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.url_folder import READS, UrlFolder, open_url_folder
-from daskrun.workspace.hold import Hold, left_out
 from daskrun.workspace.run_folder import SNAPSHOT, STATES, STORY
+from daskrun.workspace.run_lease import Hold, left_out
 from daskrun.workspace.site import RUNS
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class WorkingCopy:
         return open_url_folder(f"{self.url}/{name}", self.options)
 
     def mirror(self, run_id: str) -> Mirror:
-        """Give what brings a run here and there."""
+        """Return what brings a run here and there."""
         with self._lock:
             if run_id not in self._mirrors:
                 folder, remote = self.folder / RUNS / run_id, self.below(f"{RUNS}/{run_id}")
@@ -72,7 +72,7 @@ class WorkingCopy:
             return self._mirrors[run_id]
 
     def hold(self, run_id: str) -> Hold:
-        """Give this process's hold on a pipeline's run."""
+        """Return this process's hold on a pipeline's run."""
         mirror = self.mirror(run_id)
         with self._lock:
             if run_id not in self._holds:
@@ -80,7 +80,7 @@ class WorkingCopy:
             return self._holds[run_id]
 
     def run_ids(self) -> list[str]:
-        """Give the ids of all runs that are whole, sorted; their ``run.json`` is here then."""
+        """Return the ids of all runs that are whole, sorted; their ``run.json`` is here then."""
         found = self.remote.folders(RUNS)
         new = [run_id for run_id in found if run_id not in self._known]
         if new:
@@ -143,7 +143,7 @@ def remove_copies() -> None:
 
 
 def working_copy(url: str, options: Mapping[str, Any]) -> WorkingCopy:
-    """Give this process's copy of a workspace; one whose options are others is made anew."""
+    """Return this process's copy of a workspace; one whose options are others is made anew."""
     url = url.rstrip("/")
     with _lock:
         found = _copies.get(url)

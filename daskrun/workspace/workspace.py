@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daskrun.core.original import OriginalClass
+from daskrun.core.absent_names import OriginalClass
 from daskrun.data.registration import KIND as DATASETS
 from daskrun.data.registration import get_all
 from daskrun.errors import (
@@ -20,17 +20,18 @@ from daskrun.errors import (
     WorkspaceError,
 )
 from daskrun.storage.urls import is_url, shown_url
-from daskrun.workspace import place, url_site
-from daskrun.workspace.place import CONFIG, FOLDER
+from daskrun.workspace import folder_site as place
+from daskrun.workspace import url_site
+from daskrun.workspace.folder_site import CONFIG, FOLDER
 from daskrun.workspace.site import PIPELINES, RUNS, FolderSite
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
 
-    from daskrun.data.dataset import FileDataset
+    from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import Place
-    from daskrun.data.tabular.dataset import TabularDataset
+    from daskrun.data.tabular.tabular_dataset import TabularDataset
     from daskrun.storage.private import Private
     from daskrun.workspace.clean import Found
     from daskrun.workspace.compute import ComputeTarget
@@ -43,7 +44,7 @@ Thing = TypeVar("Thing")
 DATASTORE = "datastore"
 DEFAULT_DATASTORE = "workspaceblobstore"
 """Name of the datastore every workspace has: its own folder ``datastore``. The original's name."""
-EXPERIMENT = "daskrun.pipeline.experiment"
+EXPERIMENT = "daskrun.pipeline.runs.experiment"
 """Where :class:`Experiment` is: a floor above this one, so it is loaded by name when asked for."""
 logger = logging.getLogger("daskrun")
 
@@ -212,7 +213,7 @@ class Workspace(OriginalClass):
         return _there(partial(Datastore, self), Datastore.names(self))
 
     def get_default_datastore(self) -> Datastore:
-        """Give the datastore that outputs go to when nothing else is said."""
+        """Return the datastore that outputs go to when nothing else is said."""
         from daskrun.workspace.datastore import Datastore
 
         return Datastore(self)
@@ -303,7 +304,7 @@ class Workspace(OriginalClass):
         return {name: experiment(self, name) for name in self.records.names("experiments")}
 
     def get_run(self, run_id: str) -> Any:
-        """Give a run, of a pipeline or of a step, whatever its experiment.
+        """Return a run, of a pipeline or of a step, whatever its experiment.
 
         Raises
         ------
@@ -313,13 +314,13 @@ class Workspace(OriginalClass):
         folder = self.site.run_folder(run_id)
         if "/" in run_id or not folder.is_run:
             raise NameNotFoundError("run", run_id, self.site.run_ids()[::-1])
-        story = folder.story()
-        experiment = import_module(EXPERIMENT).Experiment(self, story["experiment"])
-        whole = experiment.get_run(story.get("pipeline_run", run_id))
+        manifest = folder.manifest()
+        experiment = import_module(EXPERIMENT).Experiment(self, manifest["experiment"])
+        whole = experiment.get_run(manifest.get("pipeline_run", run_id))
         return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)
 
     def get_details(self) -> dict[str, Any]:
-        """Give what is known of the workspace as plain values.
+        """Return what is known of the workspace as plain values.
 
         Examples
         --------
@@ -360,21 +361,21 @@ class Workspace(OriginalClass):
         return needed
 
     def reference_to(self, named: Any) -> dict[str, str]:
-        """Give what a datastore or compute target is found by, also one of another workspace."""
+        """Return what a datastore or compute target is found by, also one of another workspace."""
         home = getattr(named, "workspace", self)
         other = {} if home == self else {"workspace": home.location}
         return {"name": named.name, **other}
 
     def home_of(self, reference: dict[str, str]) -> Workspace:
-        """Give the workspace that :meth:`reference_to` speaks of."""
+        """Return the workspace that :meth:`reference_to` speaks of."""
         if "workspace" not in reference or reference["workspace"] == self.location:
             return self
         return Workspace(reference["workspace"])
 
     def place_of(self, reference: dict[str, str]) -> Place:
-        """Give the datastore of a reference; one that is gone says so when it is used."""
+        """Return the datastore of a reference; one that is gone says so when it is used."""
         from daskrun.workspace.datastore import Datastore
-        from daskrun.workspace.gone import GoneDatastore
+        from daskrun.workspace.missing_datastore import GoneDatastore
 
         try:
             return Datastore(self.home_of(reference), reference["name"])
@@ -383,7 +384,7 @@ class Workspace(OriginalClass):
 
 
 def _there(make: Callable[[str], Thing], names: Iterable[str]) -> dict[str, Thing]:
-    """Give what there is of each name; what others delete meanwhile is left out."""
+    """Return what there is of each name; what others delete meanwhile is left out."""
     found = {}
     for name in names:
         with suppress(NameNotFoundError, ComputeTargetException):

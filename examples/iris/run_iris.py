@@ -31,7 +31,7 @@ from daskrun import (
 )
 
 if TYPE_CHECKING:
-    from daskrun.pipeline.run import PipelineRun
+    from daskrun.pipeline.runs.run import PipelineRun
 
 STEP = "score-iris"
 OUTPUT = "scores"

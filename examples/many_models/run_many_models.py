@@ -30,8 +30,8 @@ from daskrun import (
 )
 
 if TYPE_CHECKING:
-    from daskrun.data.tabular.dataset import TabularDataset
-    from daskrun.pipeline.run import PipelineRun
+    from daskrun.data.tabular.tabular_dataset import TabularDataset
+    from daskrun.pipeline.runs.run import PipelineRun
 
 KEYS = ["store", "brand"]
 FORECASTS = "forecasts.csv"

@@ -42,7 +42,7 @@ from daskrun import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from daskrun.pipeline.run import PipelineRun
+    from daskrun.pipeline.runs.run import PipelineRun
 
 STEP = "predict-digits-mnist"
 OUTPUT = "inferences"

@@ -51,7 +51,12 @@ def test_others_packages_stay_importable(site, package):
         "from azureml.contrib.pipeline.steps import ParallelRunStep\n"
         "print(first, second, Run.__module__, ParallelRunStep.__module__)\n"
     )
-    expected = ["theirs", "too", "daskrun.pipeline.metrics", "daskrun.pipeline.step"]
+    expected = [
+        "theirs",
+        "too",
+        "daskrun.pipeline.runs.metrics",
+        "daskrun.pipeline.steps.parallel_step",
+    ]
     assert site.printed(code.format("daskrun.azureml", "")) == expected
     offer = "daskrun.script.original.offer()\n"
     assert site.printed(code.format("daskrun.script.original", offer)) == expected
@@ -69,7 +74,7 @@ def test_the_explicit_import_stands_for_an_installed_original(site, package):
     if package:
         site.lay(azureml=package)
     code = "import daskrun.azureml\nfrom azureml.core import Run\nprint(Run.__module__)"
-    assert site.printed(code) == ["daskrun.pipeline.metrics"]
+    assert site.printed(code) == ["daskrun.pipeline.runs.metrics"]
 
 
 def test_an_original_that_is_imported_already_is_an_error(site):

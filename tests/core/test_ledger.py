@@ -121,8 +121,8 @@ def test_thresholds(wanted: dict[str, Any], failures: int, stops: bool) -> None:
     assert desk.orders[-1] == Finish(desk.status)
     if stops:
         [(name, value)] = wanted.items()
-        assert f"{name}={value:g}" in desk.ledger.sentence()
-        assert "First error: x (s.py:1) in mini-batch 0, attempt 1" in desk.ledger.sentence()
+        assert f"{name}={value:g}" in desk.ledger.message()
+        assert "First error: x (s.py:1) in mini-batch 0, attempt 1" in desk.ledger.message()
 
 
 def test_percent_is_judged_only_when_all_have_been_handed_out() -> None:
@@ -164,11 +164,11 @@ def test_more_results_than_items_are_no_failure_and_warned_of_once() -> None:
     assert "mini-batch 0: 5 for 2" in report.warnings[0]
 
 
-def test_a_reason_that_is_a_sentence_and_the_first_error_are_two_sentences() -> None:
+def test_a_reason_that_is_a_sentence_and_the_first_error_are_two_messages() -> None:
     desk = Desk(3)
     desk.run(1)
     desk.handle(StopAsked("The disk is full. Free space there.", canceled=False, now=desk.now))
-    assert "Free space there. First error: x (s.py:1)" in desk.ledger.sentence()
+    assert "Free space there. First error: x (s.py:1)" in desk.ledger.message()
 
 
 @pytest.mark.parametrize(
@@ -179,8 +179,8 @@ def test_not_one_success(action: str, end: str) -> None:
     desk.run(1, 2)
     assert desk.status is RunStatus[end]
     if action == "append_row":
-        assert "not one mini-batch succeeded" in desk.ledger.sentence()
-        assert "First error: x (s.py:1) in mini-batch 0" in desk.ledger.sentence()
+        assert "not one mini-batch succeeded" in desk.ledger.message()
+        assert "First error: x (s.py:1) in mini-batch 0" in desk.ledger.message()
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_success_is_counted_in_items(
         desk.give_back(desk.take(), outcome(index, items=items, results=count))
     assert desk.status is RunStatus[end]
     if end == "FAILED":
-        assert desk.ledger.sentence().startswith(
+        assert desk.ledger.message().startswith(
             "not one of 4 items succeeded: each run() that didn't fail (2 of 2 mini-batches) "
             "returned no results, so append_row has nothing to write. Return one element for each "
             "item that succeeded. First error: run() returned 0 results for 2 items"
@@ -212,8 +212,8 @@ def test_no_results_and_errors_are_both_said() -> None:
     desk.run(1)
     desk.give_back(desk.take(), outcome(1, items=2, results=0))
     assert desk.status is RunStatus.FAILED
-    assert "(1 of 2 mini-batches) returned no results" in desk.ledger.sentence()
-    assert "First error: x (s.py:1) in mini-batch 0" in desk.ledger.sentence()
+    assert "(1 of 2 mini-batches) returned no results" in desk.ledger.message()
+    assert "First error: x (s.py:1) in mini-batch 0" in desk.ledger.message()
 
 
 def test_a_plan_without_mini_batches_is_complete() -> None:
@@ -267,7 +267,7 @@ def test_when_init_has_failed_for_good(events: list[Event], stops_at: int | None
     assert stopped == stops_at
     if stops_at:
         assert desk.status is RunStatus.FAILED
-        assert "First error: ValueError: no model (s.py:2) in init()" in desk.ledger.sentence()
+        assert "First error: ValueError: no model (s.py:2) in init()" in desk.ledger.message()
 
 
 def test_a_ready_process_that_has_returned_something_has_succeeded() -> None:
@@ -361,7 +361,7 @@ def test_a_stop_waits_for_what_is_out_and_counts_it() -> None:
     assert desk.give_back(bundle, outcome(0)) == [Finish(RunStatus.CANCELED)]
     report = desk.ledger.report(1.0, 0.0)
     assert (report.succeeded, report.unfinished) == (1, 3)
-    assert report.sentence == "enough; 1 of 4 mini-batches are done."
+    assert report.message == "enough; 1 of 4 mini-batches are done."
 
 
 def test_a_finished_run_cannot_be_stopped() -> None:

@@ -7,16 +7,16 @@ import pytest
 
 import daskrun
 from daskrun import OriginalNameError, SettingsError
+from daskrun.core.absent_names import Lacking, OriginalClass
 from daskrun.core.keywords import KEYWORDS
 from daskrun.core.lacking import LACKING
-from daskrun.core.original import Lacking, OriginalClass
-from daskrun.data.dataset import FileDatasetFactory
+from daskrun.data.file_dataset import FileDatasetFactory
 from daskrun.data.original import DataPath
 from daskrun.data.tabular.factory import TabularDatasetFactory
-from daskrun.pipeline.base import PipelineStep
-from daskrun.pipeline.data import PortDataReference
-from daskrun.pipeline.metrics import ContextRun, OfflineRun
-from daskrun.pipeline.run import PipelineRun
+from daskrun.pipeline.runs.metrics import ContextRun, OfflineRun
+from daskrun.pipeline.runs.run import PipelineRun
+from daskrun.pipeline.steps.base import PipelineStep
+from daskrun.pipeline.steps.outputs import PortDataReference
 from daskrun.workspace import original as others_ways
 from daskrun.workspace.compute import ComputeStatus
 from daskrun.workspace.sections import DockerSection, PythonSection
@@ -83,10 +83,10 @@ def test_a_keyword_that_is_lacking_says_what_to_write_instead(call, keyword):
     with pytest.raises(SettingsError) as error:
         function(**{keyword: value})
     shown = "..." if "password" in keyword or "ssh" in keyword else value
-    assert f"{keyword}={shown}: {said.sentence}" in error.value.problems
+    assert f"{keyword}={shown}: {said.message}" in error.value.problems
     assert error.value.subject.split(".")[-1] in (call.split(".")[-1], function.__name__)
     assert re.search(
-        r"\b(write|leave it out|choose|have|make|put|say)\b", said.sentence, re.IGNORECASE
+        r"\b(write|leave it out|choose|have|make|put|say)\b", said.message, re.IGNORECASE
     )
     assert said.is_so(None)
 
@@ -193,7 +193,7 @@ def test_the_error_can_be_pickled():
 
 def test_hints_name_only_what_there_is():
     said = [hint for members in LACKING.values() for hint in members.values()]
-    said += [each.sentence for keywords in KEYWORDS.values() for each in keywords.values()]
+    said += [each.message for keywords in KEYWORDS.values() for each in keywords.values()]
     assert all(hint.endswith(".") for hint in said)
     hints = " ".join(said)
     words = set(re.findall(r"\b[A-Z][a-z]+[A-Z]\w+", hints))

@@ -5,8 +5,8 @@ import os
 import pytest
 
 from daskrun.data import Dataset
-from daskrun.data.changes import changed_files, check_brought
-from daskrun.data.plan import FilePlan
+from daskrun.data.file_plan import FilePlan
+from daskrun.data.input_changes import changed_files, check_brought
 from daskrun.errors import DatasetError
 
 

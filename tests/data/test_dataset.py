@@ -195,7 +195,7 @@ def test_a_download_that_fails_leaves_no_half_file(images, tmp_path):
 
 
 def test_dask_bag_has_the_partitions_of_the_run(images):
-    from daskrun.data.plan import FilePlan
+    from daskrun.data.file_plan import FilePlan
 
     dataset = Dataset.File.from_files("images").skip(1)
     bag = dataset.to_dask_bag(mini_batch_size=6)
@@ -256,7 +256,8 @@ def test_consumption_of_something_else():
 
 def test_local_datasets_load_no_heavy_package(images):
     code = (
-        "import sys; from daskrun.data import Dataset; from daskrun.data.plan import FilePlan\n"
+        "import sys; from daskrun.data import Dataset; "
+        "from daskrun.data.file_plan import FilePlan\n"
         "d = Dataset.File.from_files('images'); FilePlan([('x', d)], 3)[0]\n"
         "heavy = {'dask', 'pandas', 'pyarrow', 'fsspec', 'numpy', 'ctypes'} & set(sys.modules)\n"
         "assert not heavy, heavy"

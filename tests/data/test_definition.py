@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskrun import Dataset, Datastore, DataType, Workspace
-from daskrun.data.definition import from_plain, to_plain
+from daskrun.data.dataset_codec import from_plain, to_plain
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, NameNotFoundError
 

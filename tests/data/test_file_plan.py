@@ -6,8 +6,8 @@ import pytest
 
 from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
 from daskrun.data import Dataset
+from daskrun.data.file_plan import FilePlan
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
-from daskrun.data.plan import FilePlan
 from daskrun.errors import DatasetError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from daskrun.data.listing import check_files, list_files
-from daskrun.data.local import find_local
+from daskrun.data.local_files import find_local
 from daskrun.data.protocols import DataPath, as_elements
 from daskrun.errors import DatasetError
 

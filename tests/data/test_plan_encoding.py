@@ -3,7 +3,7 @@
 import pytest
 
 from daskrun.data import Dataset
-from daskrun.data.plan import FilePlan
+from daskrun.data.file_plan import FilePlan
 
 
 def test_encode_is_the_mini_batch_encoded(tmp_path):

@@ -12,8 +12,8 @@ import fsspec
 import pytest
 
 from daskrun.data import Dataset
-from daskrun.data.plan import FilePlan
-from daskrun.data.remote import find_remote, is_url, join_url, split_url
+from daskrun.data.file_plan import FilePlan
+from daskrun.data.remote_files import find_remote, is_url, join_url, split_url
 from daskrun.errors import DatasetError
 
 

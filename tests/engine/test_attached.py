@@ -34,7 +34,7 @@ from daskrun.engine.cluster import GONE_LIMIT
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.on_dask import LOOK
 from daskrun.engine.plugin import CLIENT_GRACE
-from daskrun.script.leftovers import base_folder
+from daskrun.script.node_folders import base_folder
 from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ def test_the_last_worker_lost_ends_the_run_after_its_limit(
         tmp_path, SLOW, files=50, target=cluster.address, act=act, no_worker_timeout=1.0
     )
     assert run.report.status is RunStatus.FAILED
-    assert "no_worker_timeout=1" in run.report.sentence
-    assert "left the cluster" in run.report.sentence
+    assert "no_worker_timeout=1" in run.report.message
+    assert "left the cluster" in run.report.message
     assert run.report.unfinished > 0
 
 
@@ -164,7 +164,7 @@ def test_a_scheduler_that_dies_ends_the_run_with_a_report(tmp_path: Path, cluste
 
     run = run_script(tmp_path, SLOW, files=200, target=cluster.address, act=act)
     assert run.report.status is RunStatus.FAILED
-    assert f"the Dask scheduler {cluster.address} is gone" in run.report.sentence
+    assert f"the Dask scheduler {cluster.address} is gone" in run.report.message
     [end] = run.watch.of(RunEnded)
     assert end.now - died[0] < GONE_LIMIT + LOOK + SLACK
 
@@ -185,7 +185,7 @@ def test_a_worker_without_daskrun_is_named_and_another_used(
         assert run.output == lines(range(10))
     else:
         assert run.report.status is RunStatus.FAILED
-        assert "no daskrun" in run.report.sentence
+        assert "no daskrun" in run.report.message
 
 
 def test_a_canceled_run_leaves_the_cluster_clean(tmp_path: Path, cluster: Cluster) -> None:

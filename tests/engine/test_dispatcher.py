@@ -130,7 +130,7 @@ def test_a_scheduler_that_accepts_and_says_nothing_is_named(tmp_path, monkeypatc
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         run = run_script(tmp_path, target=address)
     assert run.report.status is RunStatus.FAILED
-    assert f"no Dask scheduler answered at {address}" in run.report.sentence
+    assert f"no Dask scheduler answered at {address}" in run.report.message
 
 
 def test_a_run_can_be_canceled_while_it_connects(tmp_path):

@@ -145,10 +145,10 @@ def test_a_threshold_ends_the_run_and_names_the_first_error(
 ) -> None:
     run = run_script(tmp_path, BAD, files=40, size=2, target=target, run_max_try=1, **settings)
     assert run.report.status is RunStatus.FAILED
-    assert words in run.report.sentence
+    assert words in run.report.message
     n = run.report.errors[0].index
     place = f"(score.py:4) in mini-batch {n}, attempt 1 on node000/process000"
-    assert f"ValueError: bad {n} {place}" in run.report.sentence.replace("inline/", "node000/")
+    assert f"ValueError: bad {n} {place}" in run.report.message.replace("inline/", "node000/")
     assert run.output is None
 
 
@@ -164,8 +164,8 @@ def test_not_one_success_fails_append_row_and_says_why(tmp_path: Path, target: s
     code = "def run(mini_batch):\n    return None\n"
     run = run_script(tmp_path, code, files=3, target=target)
     assert run.report.status is RunStatus.FAILED
-    assert "not one mini-batch succeeded" in run.report.sentence
-    assert "run() returned None" in run.report.sentence
+    assert "not one mini-batch succeeded" in run.report.message
+    assert "run() returned None" in run.report.message
     assert run.output is None
     assert run.report.attempts == 9
 
@@ -196,8 +196,8 @@ def test_a_script_that_cannot_start_ends_the_run_soon(
     run = run_script(tmp_path, code, target=target, process_count_per_node=2)
     assert time.monotonic() - began < 10 + SLACK
     assert run.report.status is RunStatus.FAILED
-    assert "finish init()" in run.report.sentence
-    assert words in run.report.sentence
+    assert "finish init()" in run.report.message
+    assert words in run.report.message
     assert run.report.errors[0].index == -1
     assert run.report.attempts == 0
     assert run.watch.of(InitFailed)
@@ -211,7 +211,7 @@ def test_an_init_that_kills_its_process_ends_the_run_soon(tmp_path: Path, code: 
     run = run_script(tmp_path, code)
     assert time.monotonic() - began < 10 + SLACK
     assert run.report.status is RunStatus.FAILED
-    assert "finish init()" in run.report.sentence
+    assert "finish init()" in run.report.message
 
 
 def test_an_init_that_fails_now_and_then_is_tried_again(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_cancel_keeps_what_is_done_and_ends_soon(tmp_path: Path, target: str |
     assert time.monotonic() - began < 10 + SLACK
     assert run.report.status is RunStatus.CANCELED
     assert 0 < run.report.succeeded < 1000
-    assert "somebody pressed a key" in run.report.sentence
+    assert "somebody pressed a key" in run.report.message
     assert run.output is None
     assert (Path(run.request.output_folder) / "_daskrun" / "run1").is_dir()  # kept, for resume
 
@@ -348,7 +348,7 @@ def test_a_run_twice_in_one_folder_is_refused_with_a_report(tmp_path: Path) -> N
     watch = Watch()
     report = execute(request, [watch], RunControl())
     assert report.status is RunStatus.FAILED
-    assert "journal" in report.sentence
+    assert "journal" in report.message
 
 
 def test_no_worker_ends_the_run_with_what_it_waited_for(tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_no_worker_ends_the_run_with_what_it_waited_for(tmp_path: Path) -> None:
     ) as cluster:
         run = run_script(tmp_path, target=cluster, no_worker_timeout=0.5)
     assert run.report.status is RunStatus.FAILED
-    assert "no_worker_timeout=0.5" in run.report.sentence
+    assert "no_worker_timeout=0.5" in run.report.message
 
 
 def test_an_address_where_nobody_answers_is_named(
@@ -371,8 +371,8 @@ def test_an_address_where_nobody_answers_is_named(
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
         run = run_script(tmp_path, target="tcp://127.0.0.1:1")
     assert run.report.status is RunStatus.FAILED
-    assert "tcp://127.0.0.1:1" in run.report.sentence
-    assert "daskrun itself failed" not in run.report.sentence
+    assert "tcp://127.0.0.1:1" in run.report.message
+    assert "daskrun itself failed" not in run.report.message
 
 
 # inline puts this process back as it was
@@ -473,7 +473,7 @@ def test_inline_keeps_daskrun_where_it_lies_beside_the_script(tmp_path: Path) ->
         request = make_request(
             Path({str(tmp_path)!r}), script, files=1, target="inline", source_directory=False,
             run_id="run" + number, append_row_file_name=number + ".txt")
-        print(execute(request, [], RunControl()).sentence)
+        print(execute(request, [], RunControl()).message)
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60

@@ -38,9 +38,9 @@ from daskrun.core.events import NodeLost, NodePreparing, NodeReady, Note
 from daskrun.core.ledger import Ledger
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings
-from daskrun.engine.audience import Audience
 from daskrun.engine.driver import RunControl
-from daskrun.script import build
+from daskrun.engine.observers import Audience
+from daskrun.script.environments import build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def test_the_nodes_of_a_run_share_what_is_built(
 ) -> None:
     requirements = (str(make_wheel(tmp_path)),)
     finished = run_request(batch(tmp_path, node_count=2, requirements=requirements))
-    assert finished.report.status is RunStatus.COMPLETED, finished.report.sentence
+    assert finished.report.status is RunStatus.COMPLETED, finished.report.message
     assert finished.output == b"1.0\n" * 10
     assert {event.node for event in finished.watch.of(NodePreparing)} == {"node000", "node001"}
     notes = [event.text for event in finished.watch.of(Note) if "'batch'" in event.text]
@@ -121,7 +121,7 @@ def test_a_worker_that_dies_while_it_builds_leaves_no_process(
         tmp_path, target=cluster.address, requirements=(str(source),), no_worker_timeout=2
     )
     finished = run_request(request, act=act)
-    assert "no Dask worker had a node of this run" in finished.report.sentence
+    assert "no Dask worker had a node of this run" in finished.report.message
     assert not alive(killed[0])
 
 
@@ -132,7 +132,7 @@ def test_the_wait_for_a_build_is_no_wait_for_a_worker(
     limits = {"no_worker_timeout": 3, "environment_timeout": 5, "init_timeout": 1}
     finished = run_request(batch(tmp_path, requirements=(str(source),), **limits))
     assert finished.report.status is RunStatus.FAILED
-    assert "longer than environment_timeout=5 s" in finished.report.sentence
+    assert "longer than environment_timeout=5 s" in finished.report.message
     assert built(environments) == []
 
 

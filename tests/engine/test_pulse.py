@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 
 from daskrun.engine.assignment import Assignment
-from daskrun.engine.pulse import INTERVAL, LEAST_PATIENCE, PAUSE_LIMIT, TOLD_AFTER, Found, Pulse
+from daskrun.engine.health_check import (
+    INTERVAL,
+    LEAST_PATIENCE,
+    PAUSE_LIMIT,
+    TOLD_AFTER,
+    Found,
+    Pulse,
+)
 from daskrun.engine.waits import STOP_LIMIT, Waits
 
 A, B = "tcp://10.0.0.1:1", "tcp://10.0.0.2:1"

@@ -13,12 +13,12 @@ import pytest
 from daskrun.core.events import BundleReturned, NodeReady
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
-from daskrun.data.tabular.plan import TablePlan
+from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.replay import read_past
 from daskrun.output import finalize
 from daskrun.output.folder import temporary_file
-from daskrun.script.leftovers import base_folder, clear_leftovers
+from daskrun.script.node_folders import base_folder, clear_leftovers
 from daskrun.storage.journal import Journal
 from tests.running import Watch, kill_driver_at, lines, make_request, wait_until_nothing_is_left
 
@@ -172,7 +172,7 @@ def test_what_readers_warned_of_is_told_by_the_next_driver_once(tmp_path: Path) 
     assert report.status is RunStatus.COMPLETED
     assert list(report.warnings) == told["texts"]
     assert "'a'" in report.warnings[0]
-    assert report.sentence.endswith("1 warning: see job_result.txt.")
+    assert report.message.endswith("1 warning: see job_result.txt.")
     assert len(list(Journal.read(request.run_folder / "journal", "warnings"))) == 1
 
 
@@ -263,7 +263,7 @@ def test_what_failed_is_tried_again_where_that_is_asked(tmp_path: Path) -> None:
         first.failed,
         first.attempts,
     )
-    assert again.sentence == first.sentence
+    assert again.message == first.message
     good.touch()
     watch = Watch()
     report = drive(resumed(request, retry_failed=True), watch)
@@ -328,7 +328,7 @@ def test_another_file_of_the_outputs_name_is_not_taken_for_it(tmp_path: Path) ->
     target.write_bytes(lines(range(10)))  # the same bytes, but not ours
     report = drive(resumed(request))
     assert report.status is RunStatus.FAILED
-    assert "a file of that name appeared" in report.sentence
+    assert "a file of that name appeared" in report.message
     target.unlink()
     assert drive(resumed(request)).status is RunStatus.COMPLETED
     assert output(request) == lines(range(10))
@@ -359,7 +359,7 @@ def test_an_output_that_was_there_when_publishing_failed_is_found(
     request = make_request(tmp_path, script(tmp_path), files=5, target="inline", overwrite=True)
     with monkeypatch.context() as patch:
         patch.setattr(finalize, "sync_folder", refuse)
-        assert "Input/output error" in drive(request).sentence
+        assert "Input/output error" in drive(request).message
     assert output(request) == lines(range(5))
     again = drive(resumed(request, settings=replace(request.settings, overwrite=False)))
     assert (again.status, again.succeeded) == (RunStatus.COMPLETED, 5)
@@ -372,7 +372,7 @@ def test_a_plan_that_is_another_is_refused(tmp_path: Path) -> None:
     other = make_request(tmp_path / "other", files=60, size=2)
     report = drive(resumed(request, plan=other.plan))
     assert report.status is RunStatus.FAILED
-    assert "mini-batch 0 is not what it was" in report.sentence
+    assert "mini-batch 0 is not what it was" in report.message
     assert drive(resumed(request)).succeeded == 60
 
 
@@ -417,10 +417,10 @@ def test_a_count_that_ended_the_run_is_made_again(tmp_path: Path) -> None:
     (data / "two.csv").rename(tmp_path / "aside.csv")
     report = drive(request)
     assert report.status is RunStatus.FAILED
-    assert "some can't be read" in report.sentence
+    assert "some can't be read" in report.message
     (tmp_path / "aside.csv").rename(data / "two.csv")
     report = drive(resumed(request, plan=plan()))
-    assert report.status is RunStatus.COMPLETED, report.sentence
+    assert report.status is RunStatus.COMPLETED, report.message
     rows = [n for _ in range(3) for n in range(400)][500:]
     assert output(request) == b"".join(b"%d\n" % n for n in rows)
 

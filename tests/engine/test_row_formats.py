@@ -21,7 +21,7 @@ from running import Watch, make_request, run_request
 from daskrun.core.report import RunStatus
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.driver import RunControl, execute
-from daskrun.script.leftovers import base_folder, clear_leftovers
+from daskrun.script.node_folders import base_folder, clear_leftovers
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
@@ -165,7 +165,7 @@ def test_a_parquet_file_has_one_schema_or_the_run_says_which_mini_batches_differ
         make_request(tmp_path, code, files=5, target="inline", append_row_format="parquet")
     )
     assert run.report.status is RunStatus.FAILED
-    assert run.report.sentence.startswith(
+    assert run.report.message.startswith(
         "run() returned other columns for mini-batch 3 than for mini-batch 0, and a Parquet file "
         "has the same in all its row groups: column 'n' is double in 3, int64 in 0. Give each "
     )

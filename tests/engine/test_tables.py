@@ -15,8 +15,8 @@ from daskrun.core.events import BundleLost, BundleReturned
 from daskrun.core.outcome import Outcome
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
-from daskrun.data.plan import FilePlan
-from daskrun.data.tabular.plan import TablePlan
+from daskrun.data.file_plan import FilePlan
+from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.engine.surveys import Surveys
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
@@ -212,7 +212,7 @@ def test_a_run_without_rows_says_so(tmp_path):
         done = run_plan(tmp_path, plan_of(none), target="inline", run_id=f"run{number}",
                         append_row_file_name=f"{number}.txt")  # fmt: skip
         assert done.report.status is RunStatus.COMPLETED
-        assert "the inputs have no items" in done.report.sentence
+        assert "the inputs have no items" in done.report.message
 
 
 def test_what_is_small_only_as_it_is_packed_is_cut_all_the_same(tmp_path):
@@ -235,7 +235,7 @@ def test_an_integer_that_is_missing_later_is_said_once(tmp_path):
     assert done.report.failed == 0
     (warning,) = done.report.warnings
     assert "'a'" in warning
-    assert done.report.sentence.endswith("1 warning: see job_result.txt.")
+    assert done.report.message.endswith("1 warning: see job_result.txt.")
     strict = Dataset.Tabular.from_delimited_files(str(tmp_path / "x.csv"), strict_types=True)
     done = run_plan(tmp_path, plan_of(strict, size=1000), run_id="run2", run_max_try=1,
                     append_row_file_name="two.txt")  # fmt: skip
@@ -252,7 +252,7 @@ def test_a_line_break_in_quotes_ends_a_run_that_was_told_there_is_none(tmp_path,
     )
     done = run_plan(tmp_path, plan_of(dataset, size=1000), target=target, run_max_try=1)
     assert done.report.status is RunStatus.FAILED
-    assert "support_multi_line=True" in done.report.sentence
+    assert "support_multi_line=True" in done.report.message
     assert done.output is None
 
 

@@ -10,8 +10,8 @@ from running import Finished, Watch, make_request, run_request, wait_until_nothi
 
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
-from daskrun.data.plan import FilePlan
-from daskrun.data.tabular.plan import TablePlan
+from daskrun.data.file_plan import FilePlan
+from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.engine.driver import RunControl, execute
 from daskrun.testing import Faults, account
 from daskrun.workspace.run_folder import RunFolder

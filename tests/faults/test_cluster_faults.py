@@ -36,7 +36,7 @@ from running import (
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
-from daskrun.data.tabular.plan import TablePlan
+from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.engine.cluster import Connection
 from daskrun.engine.driver import RunControl, execute
 
@@ -127,7 +127,7 @@ def go_on_after(tmp_path: Path, act: Callable[[Event], None]) -> Callable[[Event
 def check_all_rows(run: Finished, data: str = "files") -> None:
     """See that each row was made once, and that nobody was charged for anything."""
     report = run.report
-    assert report.status is RunStatus.COMPLETED, report.sentence
+    assert report.status is RunStatus.COMPLETED, report.message
     counts = (report.items, report.items_succeeded, report.failed)
     assert counts == (ROWS, ROWS, 0), report.errors
     check_nothing_was_charged(run)
@@ -243,14 +243,14 @@ def run(mini_batch):
 def test_a_script_that_kills_its_worker_ends_the_run_and_not_never(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daskrun.engine.losses.MOST_LOSSES", 2)
+    monkeypatch.setattr("daskrun.engine.node_loss_limit.MOST_LOSSES", 2)
     cluster.have_workers(1, nanny=True)
     run = run_rows(tmp_path, "files", lambda _: None, KILLS_ITS_WORKER, target=cluster.address)
     assert run.report.status is RunStatus.FAILED
-    named = run.report.sentence.partition("out on 2 nodes that were lost")[0]
+    named = run.report.message.partition("out on 2 nodes that were lost")[0]
     assert "5" in named
     # whichever is heard first: that the worker went, or that what it had is gone
-    assert re.search("left the cluster|no worker has the result", run.report.sentence)
+    assert re.search("left the cluster|no worker has the result", run.report.message)
     check_nothing_was_charged(run)
     assert run.report.unfinished
 
@@ -409,7 +409,7 @@ def test_a_scheduler_that_is_killed_and_the_run_resumed(
     act = Once(1, cluster.processes[0].kill)
     run = run_rows(tmp_path, data, act, target=cluster.address, output_action=action)
     assert run.report.status is RunStatus.FAILED
-    assert f"the Dask scheduler {cluster.address} is gone" in run.report.sentence
+    assert f"the Dask scheduler {cluster.address} is gone" in run.report.message
     check_nothing_was_charged(run)
     assert 0 < run.report.succeeded < ROWS
     assert run.output is None
@@ -470,6 +470,6 @@ def test_a_client_that_its_owner_closes_ends_the_run(tmp_path: Path, cluster: Cl
         act = Once(1, lambda: client.loop.add_callback(client._close))
         run = run_rows(tmp_path, "files", act, target=client)
     assert run.report.status is RunStatus.FAILED
-    assert "the Dask client given as the run's target is closed" in run.report.sentence
+    assert "the Dask client given as the run's target is closed" in run.report.message
     check_nothing_was_charged(run)
     assert 0 < run.report.succeeded < ROWS

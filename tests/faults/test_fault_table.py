@@ -191,8 +191,8 @@ def test_the_message_of_a_dead_process_ends_with_its_own_stderr(tmp_path: Path) 
     [group] = run.report.errors
     assert group.text.endswith("the last words")
     assert len(group.text) < 2**16
-    assert "exit code 7" in run.report.sentence
-    assert "mini-batch 0, attempt 1 on node000/process000" in run.report.sentence
+    assert "exit code 7" in run.report.message
+    assert "mini-batch 0, attempt 1 on node000/process000" in run.report.message
 
 
 def test_a_grandchild_in_a_session_of_its_own_ends_with_the_process_that_started_it(
@@ -250,7 +250,7 @@ def test_processes_that_die_right_after_init_end_the_run(
     """
     run = run_script(tmp_path, code, files=2, process_count_per_node=processes, run_max_try=2)
     assert run.report.status is RunStatus.FAILED
-    assert "exit code 7" in run.report.sentence
+    assert "exit code 7" in run.report.message
 
 
 def test_rows_that_were_changed_before_they_are_joined_end_the_run(tmp_path: Path) -> None:
@@ -271,5 +271,5 @@ def test_rows_that_were_changed_before_they_are_joined_end_the_run(tmp_path: Pat
     """
     run = run_script(tmp_path, code, files=3, process_count_per_node=2)
     assert run.report.status is RunStatus.FAILED
-    assert "does not hold the rows that mini-batch 1 wrote" in run.report.sentence
+    assert "does not hold the rows that mini-batch 1 wrote" in run.report.message
     assert run.output is None

@@ -57,11 +57,9 @@ def test_on_every_process_it_ends_the_run_with_the_users_error(
     faults = Faults(init="raise")
     run, found = run_faulty(tmp_path, data, action, faults, process_count_per_node=2)
     assert run.report.status is RunStatus.FAILED
-    assert (
-        "no script process could import the entry script and finish init()" in run.report.sentence
-    )
-    assert "RuntimeError: scripted fault 'raise'" in run.report.sentence
-    assert "in init() on node000/process00" in run.report.sentence
+    assert "no script process could import the entry script and finish init()" in run.report.message
+    assert "RuntimeError: scripted fault 'raise'" in run.report.message
+    assert "in init() on node000/process00" in run.report.message
     assert (found.succeeded, found.failed, found.attempts) == (0, 0, 0)
     assert faults.calls() == Counter()
     failures = len(run.watch.of(InitFailed))
@@ -89,7 +87,7 @@ def test_one_that_hangs_is_killed_at_its_own_limit(tmp_path: Path, fault: str) -
     faults = Faults(init=fault)
     run, found = run_faulty(tmp_path, "files", "append_row", faults, init_timeout=1)
     assert run.report.status is RunStatus.FAILED
-    assert "init() took longer than init_timeout=1 s" in run.report.sentence
+    assert "init() took longer than init_timeout=1 s" in run.report.message
     assert found.attempts == 0
     assert faults.inits() == 1
     if fault != "stop":  # a stopped process can't say where it is

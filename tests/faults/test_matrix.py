@@ -139,7 +139,7 @@ def test_a_full_disk_is_no_mini_batch_s_fault_and_the_run_goes_on_later(
         assert run.report.status is RunStatus.COMPLETED
         return
     assert run.report.status is RunStatus.FAILED
-    assert "No space left on device" in run.report.sentence
+    assert "No space left on device" in run.report.message
     assert run.output is None
     before = faults.calls()
     done = found.succeeded

@@ -22,7 +22,7 @@ from running import (
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note, RunEnded
 from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
-from daskrun.engine.pulse import Pulse
+from daskrun.engine.health_check import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -141,7 +141,7 @@ def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
         os.kill(scheduler, signal.SIGCONT)
     assert run.report.status is RunStatus.FAILED
     told = f"the Dask scheduler {cluster.address} has not answered for"
-    assert run.report.sentence.startswith(told)
+    assert run.report.message.startswith(told)
     assert any(event.text.startswith(told) for event in run.watch.of(Note))
     assert (run.report.retried, run.report.failed) == (0, 0)
 
@@ -203,6 +203,6 @@ def test_a_run_whose_workers_are_all_paused_ends(tmp_path: Path, cluster: Cluste
     finally:
         enter(cluster, only, "running")
     assert run.report.status is RunStatus.FAILED
-    assert "no_worker_timeout=1" in run.report.sentence
-    assert f"worker {only} is given no tasks by Dask: it is paused" in run.report.sentence
+    assert "no_worker_timeout=1" in run.report.message
+    assert f"worker {only} is given no tasks by Dask: it is paused" in run.report.message
     assert run.watch.of(NodeReady) == []

@@ -59,7 +59,7 @@ def check_not_charged(run: Finished) -> None:
     assert {o.status for o in run.attempts} <= {0}
     assert (run.report.failed, run.report.retried) == (0, 0)
     assert run.report.unfinished > 0
-    assert "run.resume()" in run.report.sentence
+    assert "run.resume()" in run.report.message
 
 
 def check_resumed(run: Finished, expected: bytes) -> None:
@@ -112,8 +112,8 @@ def test_a_disk_that_refuses_rows_ends_the_run_and_costs_no_attempt(
         code = code.replace("== 3", "== 0")  # once for each part
     run = run_script(tmp_path, code, files=8, target=target)
     check_not_charged(run)
-    assert FAULTS[name] in run.report.sentence
-    assert f"{tmp_path}/out/_daskrun/run1/" in run.report.sentence
+    assert FAULTS[name] in run.report.message
+    assert f"{tmp_path}/out/_daskrun/run1/" in run.report.message
     done = {o.index for o in run.attempts}
     if call == "sync_folder":
         assert 0 not in done
@@ -166,7 +166,7 @@ def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
 ) -> None:
     run = on_small_disk(tmp_path, small_disk, whole=True, then="pass")
     check_not_charged(run)
-    assert "No space left on device" in run.report.sentence
+    assert "No space left on device" in run.report.message
     mend(tmp_path, small_disk)
     check_resumed(run, WIDE)
 
@@ -178,8 +178,8 @@ def test_a_disk_that_is_nearly_full_ends_the_run_before_it_is(
     wait = f"if not os.path.exists({str(tmp_path / 'mended')!r}): __import__('time').sleep(0.4)"
     run = on_small_disk(tmp_path, small_disk, whole=False, then=wait)
     check_not_charged(run)
-    assert "MB free and 33.6 MB are needed" in run.report.sentence
-    assert run.report.sentence.endswith("there, then go on with run.resume().")
+    assert "MB free and 33.6 MB are needed" in run.report.message
+    assert run.report.message.endswith("there, then go on with run.resume().")
     mend(tmp_path, small_disk)
     check_resumed(run, WIDE)
 
@@ -211,8 +211,8 @@ def test_an_output_folder_that_is_removed_ends_the_run(
     """
     run = run_script(tmp_path, code, files=40)
     check_not_charged(run)
-    assert "removed" in run.report.sentence
-    assert f"{tmp_path}/out/_daskrun/run1" in run.report.sentence
+    assert "removed" in run.report.message
+    assert f"{tmp_path}/out/_daskrun/run1" in run.report.message
 
 
 @pytest.mark.parametrize("call", ["pwrite_all", "sync_data"])
@@ -238,8 +238,8 @@ def test_a_journal_that_can_not_be_written_ends_the_run(
     report = execute(request, [watch], RunControl())
     assert report.status is RunStatus.FAILED
     told = f"can't write the journal {request.run_folder}/journal: No space left on device"
-    assert told in report.sentence
-    assert report.sentence.endswith("then go on with run.resume().")
+    assert told in report.message
+    assert report.message.endswith("then go on with run.resume().")
     assert not [r for r in caplog.records if r.name == "daskrun.engine.driver"]  # told once
     journalled = [
         o for r in Journal.read(request.run_folder / "journal") for o in r.get("outcomes", ())

@@ -55,7 +55,7 @@ def drive(request: StepRequest) -> tuple[Report, Watch]:
 
 def check_complete(report: Report, watch: Watch, bucket: Bucket) -> None:
     """See that nothing is missing, there twice, charged, or left behind."""
-    assert report.status is RunStatus.COMPLETED, report.sentence
+    assert report.status is RunStatus.COMPLETED, report.message
     assert [(o.attempt, o.status) for o in watch.attempts] == [(1, 0)] * 6
     assert bucket.get(OUTPUT) == EXPECTED
     assert bucket.keys() == [OUTPUT]
@@ -96,17 +96,17 @@ def test_a_transfer_that_is_cut_off_is_made_again(
 def test_a_store_that_fails_for_ever_ends_the_run(
     tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daskrun.storage.patience.FIRST_DELAY", 0.05)
+    monkeypatch.setattr("daskrun.storage.retry.FIRST_DELAY", 0.05)
     # botocore's own patience is no concern of this test: each of its tries would have three
     request = request_to(tmp_path, bucket, config_kwargs={"retries": {"total_max_attempts": 1}})
     bucket.fail("PUT", "_daskrun/run1", count=10**6, status=500)
     report, watch = drive(request)
     assert report.status is RunStatus.FAILED
     assert {o.status for o in watch.attempts} <= {0}
-    assert f"can't write {bucket.url}/out/_daskrun/run1/" in report.sentence
-    assert "(InternalError, HTTP status 500)" in report.sentence
-    assert report.sentence.endswith("then go on with run.resume().")
+    assert f"can't write {bucket.url}/out/_daskrun/run1/" in report.message
+    assert "(InternalError, HTTP status 500)" in report.message
+    assert report.message.endswith("then go on with run.resume().")
     for secret in (KEY, SECRET):
-        assert secret not in report.sentence
+        assert secret not in report.message
     found = bucket.keys()
     assert OUTPUT not in found

@@ -52,7 +52,7 @@ def test_the_stacks_of_all_threads_are_in_job_error(tmp_path: Path) -> None:
 def test_what_it_says_when_the_look_has_woken_it_does_not_count(
     tmp_path: Path, action: str
 ) -> None:
-    # C's sleep() ends early at a signal: run() returns, as if nothing had been, after the sentence
+    # C's sleep() ends early at a signal: run() returns, as if nothing had been, after the message
     code = """
     import ctypes
     def run(mini_batch, context):

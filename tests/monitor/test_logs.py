@@ -44,7 +44,7 @@ def bundle(*outcomes, process=PROCESS):
 def report(**changes):
     values = {
         "status": RunStatus.FAILED,
-        "sentence": "3 failed items, error_threshold=2.",
+        "message": "3 failed items, error_threshold=2.",
         "total": 10,
         "succeeded": 4,
         "failed": 1,
@@ -274,7 +274,7 @@ def test_a_later_driver_goes_on_with_the_same_files(tmp_path, torn):
     table = tmp_path / "sys" / "job_report" / "processed_mini-batches.csv"
     whole = table.read_bytes()
     table.write_bytes(whole + torn)
-    again = LogWriter(tmp_path, tries=2, way_on="Go on.")
+    again = LogWriter(tmp_path, tries=2, resume_hint="Go on.")
     again.go_on([(failure(1), PROCESS), (success(3, results=4), PROCESS)])
     again.notify(bundle(failure(1, attempt=2), success(4)))
     again.progress(Progress(5, 5, 3, 1, 0, 1, 25, 5, 1.0, None))

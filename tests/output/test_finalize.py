@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskrun.errors import StorageError
-from daskrun.output import entries
+from daskrun.output import commit_table as entries
 from daskrun.output import finalize as module
 from daskrun.output.finalize import Finalizer
 from daskrun.output.folder import prepare_output

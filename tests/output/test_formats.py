@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskrun.errors import WrongResultError
-from daskrun.output import encode, formats
-from daskrun.output.formats import contradictions, encoder_of
+from daskrun.output import encode
+from daskrun.output import row_formats as formats
+from daskrun.output.row_formats import contradictions, encoder_of
 
 Digit = namedtuple("Digit", "file digit")
 FRAME = pd.DataFrame({"file": ["a,b", 'c"d'], "score": [0.1, None]}, index=[7, 8])

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskrun.errors import StorageError, WrongResultError
-from daskrun.output import entries
-from daskrun.output.formats import encoder_of, heads_of
+from daskrun.output import commit_table as entries
+from daskrun.output.destination import output_place
 from daskrun.output.object_finalize import ObjectFinalizer
 from daskrun.output.part import ObjectPart
 from daskrun.output.pieces import PieceCutter, Slice
-from daskrun.output.place import output_place
+from daskrun.output.row_formats import encoder_of, heads_of
 from daskrun.storage.s3 import MOST_PIECES, SMALLEST_PIECE, Multipart, piece_size
 from daskrun.storage.url_folder import open_url_folder
 

@@ -24,8 +24,8 @@ from daskrun.output.encode import NOT_UTF8
 from daskrun.output.finalize import Finalizer
 from daskrun.output.folder import prepare_output
 from daskrun.output.footer import Footer
-from daskrun.output.formats import encoder_of, heads_of
-from daskrun.output.parquet import null_leaves
+from daskrun.output.parquet_rows import null_leaves
+from daskrun.output.row_formats import encoder_of, heads_of
 from daskrun.output.row_group import read_head, row_group_of
 
 Digit = namedtuple("Digit", "file digit")

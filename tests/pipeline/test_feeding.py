@@ -88,7 +88,7 @@ def test_rows_of_one_step_are_the_table_of_the_next(ws, target):
     table = sizes.read_delimited_files(header=False)
     second = step("second-step", "double", [table], compute_target=target)
     run = run_of(ws, second)  # the first is taken in
-    assert run.get_status() == "Completed", run.sentence
+    assert run.get_status() == "Completed", run.message
     assert [each.name for each in run.get_children()] == ["first-step", "second-step"]
     assert rows(run, "second-step") == "".join(f"{n}.txt: {2 * n}\n" for n in range(6))
     assert first in Pipeline(ws, [second]).steps
@@ -102,8 +102,8 @@ def test_files_of_one_step_are_the_items_of_the_next_two_side_by_side(ws):
         step("two-lines", "lines", [thrice.as_dataset().skip(1).take(2)], mini_batch_size=1),
     ]
     run = run_of(ws, *later, first)
-    assert run.get_status() == "Completed", run.sentence
-    assert run.sentence == "all 3 steps are done."
+    assert run.get_status() == "Completed", run.message
+    assert run.message == "all 3 steps are done."
     assert rows(run, "all-lines") == "".join(f"{n}.txt,{3 * n}\n" for n in range(6))
     assert rows(run, "two-lines") == "1.txt,3\n2.txt,6\n"
 
@@ -111,7 +111,7 @@ def test_files_of_one_step_are_the_items_of_the_next_two_side_by_side(ws):
 def test_steps_that_need_nothing_of_each_other_run_at_once(ws):
     steps = [step(f"step-{n}", "slow", compute_target=None, mini_batch_size=1) for n in range(2)]
     run = run_of(ws, *steps)
-    assert run.get_status() == "Completed", run.sentence
+    assert run.get_status() == "Completed", run.message
     (a, b) = [[s["time"] for s in each.get_details()["states"]] for each in run.get_steps()]
     assert a[1] < b[2]  # each began before the other ended
     assert b[1] < a[2]
@@ -177,7 +177,7 @@ def test_an_output_is_registered_when_its_step_has_completed(ws):
     first = step("first-step", "lines", output=kept)
     table = out.read_delimited_files(header=False)  # of the object before: the same output
     run = run_of(ws, first, step("second-step", "double", [table]))
-    assert run.get_status() == "Completed", run.sentence
+    assert run.get_status() == "Completed", run.message
     found = Dataset.get_by_name(ws, "night_sizes")
     assert (found.version, found.description, found.tags) == (1, "of a night", {"n": "1"})
     assert len(found.to_path()) == 1
@@ -211,7 +211,7 @@ def test_a_failed_step_ends_what_needs_it_and_the_run(ws):
     run = run_of(ws, bad, needs, after)
     assert run.get_status() == "Failed"
     assert [each.get_status() for each in run.get_steps()] == ["Failed", "Canceled", "Canceled"]
-    assert "not started: step 'bad-step'" in run.find_step_run("after-it")[0].sentence
+    assert "not started: step 'bad-step'" in run.find_step_run("after-it")[0].message
 
 
 def test_others_go_on_if_asked(ws):
@@ -222,7 +222,7 @@ def test_others_go_on_if_asked(ws):
     needs = [step("needs-bad", "lines", [out]), step("needs-good", "lines", [other_out])]
     run = run_of(ws, bad, good, *needs, continue_on_step_failure=True)
     assert run.get_status() == "Failed"
-    assert "step 'bad-step'" in run.sentence
+    assert "step 'bad-step'" in run.message
     assert {each.name: each.get_status() for each in run.get_steps()} == {
         "bad-step": "Failed",
         "before-good": "Completed",
@@ -230,7 +230,7 @@ def test_others_go_on_if_asked(ws):
         "needs-bad": "Canceled",
         "needs-good": "Completed",
     }
-    assert run.find_step_run("needs-bad")[0].sentence == (
+    assert run.find_step_run("needs-bad")[0].message == (
         "not started: it needs step 'bad-step', which failed"
     )
 
@@ -262,8 +262,8 @@ def test_a_step_without_anything_to_read_fails_by_name(ws):
     writes_nothing = step("first-step", "lines", output=out, output_action="summary_only")
     run = run_of(ws, writes_nothing, step("second-step", "lines", [out]))
     assert run.get_status() == "Failed"
-    assert run.sentence.startswith("step 'second-step': ")
-    assert "daskrun itself failed" not in run.sentence
+    assert run.message.startswith("step 'second-step': ")
+    assert "daskrun itself failed" not in run.message
 
 
 def test_what_is_wrong_with_a_pipeline_is_said_before(ws):
@@ -296,10 +296,10 @@ def test_the_story_tells_what_a_step_was_given(ws):
     out = PipelineData("sizes")
     run = run_of(ws, step("first-step", "lines", output=out), step("second-step", "lines", [out]))
     first, second = run.get_steps()
-    story = json.loads((second.folder / "run.json").read_text())
-    assert story["after"] == [first.id]
-    assert first.id in story["inputs"][0]["dataset"]
-    assert time.time() > story["created"]
+    manifest = json.loads((second.folder / "run.json").read_text())
+    assert manifest["after"] == [first.id]
+    assert first.id in manifest["inputs"][0]["dataset"]
+    assert time.time() > manifest["created"]
 
 
 def test_a_canceled_step_that_waits_for_its_turn_runs_none_of_the_script(ws, tmp_path):

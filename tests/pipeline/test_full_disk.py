@@ -10,7 +10,7 @@ from running import wait_for
 from daskrun import Datastore, Experiment, Pipeline, PipelineData, RunFailedError, Workspace
 from daskrun.monitor.logs import LogWriter
 from daskrun.output import space
-from daskrun.pipeline import experiment as experiment_file
+from daskrun.pipeline.runs import experiment as experiment_file
 from daskrun.storage import durable
 
 FULL = """

@@ -9,8 +9,9 @@ import time
 import pytest
 from running import SLACK, wait_for, wait_until_nothing_is_left
 
-from daskrun.pipeline import cancel, lifetime
-from daskrun.script.leftovers import base_folder, clear_leftovers
+from daskrun.pipeline.execution import lifetime
+from daskrun.pipeline.records import cancel
+from daskrun.script.node_folders import base_folder, clear_leftovers
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 HEAD = """
@@ -207,7 +208,7 @@ def test_sigterm_outside_a_wait_ends_the_script_and_all_it_had(work, script, tar
     _, err = finish(process)
     assert process.returncode == -signal.SIGTERM, err
     assert run.get_status() == "Failed"
-    assert run.sentence.startswith("the process that drove the run is gone")
+    assert run.message.startswith("the process that drove the run is gone")
     if target == "inline":  # nobody is left who could remove its folder: the next node does
         clear_leftovers(base_folder())
     assert wait_until_nothing_is_left() == []
@@ -225,7 +226,7 @@ def test_another_process_cancels(work, script, target):
     wait_for(lambda: run.get_steps()[0].get_status() == "Running")
     run.cancel("enough")
     assert run.wait_for_completion(raise_on_error=False, timeout_seconds=30) == "Canceled"
-    assert f"enough (in process {os.getpid()} on " in run.sentence
+    assert f"enough (in process {os.getpid()} on " in run.message
     out, err = finish(process)
     assert (process.returncode, out.strip()) == (0, "Canceled"), err
     assert wait_until_nothing_is_left() == []
@@ -241,7 +242,7 @@ def test_a_killed_driver_is_seen_as_a_failed_run(work, script):
     process.kill()
     process.wait()
     assert run.wait_for_completion(raise_on_error=False, timeout_seconds=10) == "Failed"
-    assert "the process that drove the run is gone" in run.sentence
+    assert "the process that drove the run is gone" in run.message
 
 
 def test_a_step_that_a_killed_driver_never_started_has_an_end(work, script):
@@ -264,7 +265,7 @@ def test_a_step_that_a_killed_driver_never_started_has_an_end(work, script):
     process.kill()
     process.wait()
     assert later.wait_for_completion(raise_on_error=False, timeout_seconds=10) == "Canceled"
-    assert later.sentence.startswith("not started: the process that drove the run is gone")
+    assert later.message.startswith("not started: the process that drove the run is gone")
     assert (first.get_status(), run.get_status()) == ("Failed", "Failed")
 
 

@@ -2,15 +2,15 @@ import pytest
 
 from daskrun.core.settings import RunSettings
 from daskrun.data.consumption import DatasetConsumptionConfig
-from daskrun.data.dataset import Dataset
+from daskrun.data.file_dataset import Dataset
 from daskrun.errors import SettingsError
-from daskrun.pipeline.check import name_notes
-from daskrun.pipeline.config import ParallelRunConfig
-from daskrun.pipeline.data import PipelineData
-from daskrun.pipeline.inputs import size_notes
-from daskrun.pipeline.parameter import PipelineParameter
-from daskrun.pipeline.pipeline import Pipeline
-from daskrun.pipeline.step import ParallelRunStep
+from daskrun.pipeline.runs.pipeline import Pipeline
+from daskrun.pipeline.steps.config import ParallelRunConfig
+from daskrun.pipeline.steps.inputs import size_notes
+from daskrun.pipeline.steps.outputs import PipelineData
+from daskrun.pipeline.steps.parallel_step import ParallelRunStep
+from daskrun.pipeline.steps.parameter import PipelineParameter
+from daskrun.pipeline.submission.check import name_notes
 from daskrun.workspace.workspace import Workspace
 
 FILES = Dataset.File.from_files("images", validate=False)

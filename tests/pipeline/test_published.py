@@ -105,7 +105,7 @@ def two_steps(ws, **settings):
 
 
 def text_of(run, step, output, file):
-    assert run.wait_for_completion(raise_on_error=False) == "Completed", run.sentence
+    assert run.wait_for_completion(raise_on_error=False) == "Completed", run.message
     found = run.find_step_run(step)[0].get_output_data(output)
     return (found.datastore.folder / found.path_on_datastore / file).read_text()
 
@@ -141,8 +141,8 @@ def test_another_process_submits_what_was_published(ws, tmp_path):
     assert text_of(run, "first-step", "rows", "rows.csv") == "0.txt,0,b\n1.txt,1,b\n"
     assert text_of(run, "count", "counted", "count.txt") == "rows 2 0.5"
     assert Dataset.get_by_name(ws, "counts").tags == {"a": "b"}
-    story = json.loads((ws.runs_folder / run.id / "run.json").read_text())
-    assert story["published"] == {"id": published.id, "name": "nightly"}
+    manifest = json.loads((ws.runs_folder / run.id / "run.json").read_text())
+    assert manifest["published"] == {"id": published.id, "name": "nightly"}
     defaults = Experiment(ws, "again").submit(published, pipeline_parameters={"rate": 2})
     assert text_of(defaults, "count", "counted", "count.txt") == "rows 6 2"
 
@@ -305,8 +305,8 @@ def test_the_choice_to_go_on_is_published(ws, tmp_path):
         return run.find_step_run("after-good")[0].get_status()
 
     assert last() == "Completed"
-    story = json.loads(next(ws.runs_folder.glob("*/run.json")).read_text())
-    assert story["kind"] != "pipeline" or story["continue_on_step_failure"] is True
+    manifest = json.loads(next(ws.runs_folder.glob("*/run.json")).read_text())
+    assert manifest["kind"] != "pipeline" or manifest["continue_on_step_failure"] is True
     assert last(continue_on_step_failure=False) == "Canceled"
 
 

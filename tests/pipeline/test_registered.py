@@ -13,7 +13,7 @@ from daskrun import Dataset, Experiment, SettingsError, Workspace
 KILLED = """
 import os, signal
 from daskrun import *
-from daskrun.pipeline import drive
+from daskrun.pipeline.execution import drive
 
 ws = Workspace.from_config()
 config = ParallelRunConfig(
@@ -44,11 +44,11 @@ def test_a_registered_dataset_is_an_input_and_named_in_the_record(work):
     step = work.make_step(inputs=[found.as_named_input("images")])
     run = work.submit(step)
     run.wait_for_completion()
-    (story,) = run.get_steps()[0].get_details()["story"]["inputs"]
-    assert (story["name"], story["registered"]) == ("images", "ten:1")
+    (manifest,) = run.get_steps()[0].get_details()["manifest"]["inputs"]
+    assert (manifest["name"], manifest["registered"]) == ("images", "ten:1")
     unnamed = work.submit(work.make_step(inputs=[found.take(3).as_named_input("images")]))
     unnamed.wait_for_completion()
-    assert "registered" not in unnamed.get_steps()[0].get_details()["story"]["inputs"][0]
+    assert "registered" not in unnamed.get_steps()[0].get_details()["manifest"]["inputs"][0]
 
 
 def test_it_may_be_unregistered_while_a_run_that_uses_it_is_resumed(work):

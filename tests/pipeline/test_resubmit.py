@@ -69,7 +69,7 @@ def pipeline(ws):
 
 
 def rows(run):
-    assert run.wait_for_completion(raise_on_error=False) == "Completed", run.sentence
+    assert run.wait_for_completion(raise_on_error=False) == "Completed", run.message
     found = run.find_step_run("sizes-step")[0].get_output_data("sizes")
     folder = found.datastore.folder / found.path_on_datastore
     return (folder / "parallel_run_step.txt").read_text().splitlines()

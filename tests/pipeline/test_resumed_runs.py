@@ -30,7 +30,7 @@ from daskrun import (
     SettingsError,
 )
 from daskrun.engine.checkpoints import KILL_AT
-from daskrun.pipeline import experiment as experiment_file
+from daskrun.pipeline.runs import experiment as experiment_file
 from daskrun.workspace.run_folder import RunFolder
 
 COUNTED = """
@@ -131,7 +131,7 @@ def test_a_killed_driver_is_followed_by_another_process(work, kill_at):
     write_script(work)
     run = killed(work, kill_at)
     assert run.get_status() == "Failed"
-    assert "process" in run.sentence
+    assert "process" in run.message
     assert run.resume() is run
     assert run.wait_for_completion() == "Completed"
     (step,) = run.get_steps()
@@ -176,7 +176,7 @@ def test_steps_that_are_done_stay_and_later_ones_are_started(work):
     left.write_text("{}")  # of a driver that was killed right after the step's end
     run.resume().wait_for_completion()
     assert not left.exists()
-    assert run.sentence == "all 2 steps are done."
+    assert run.message == "all 2 steps are done."
     first, second = run.get_steps()
     assert output_of(work, first) == output_of(work, second) == EXPECTED
     assert calls(work)[:10] == [f"{n}.txt" for n in range(10)]
@@ -437,12 +437,12 @@ def test_a_dataframe_is_resumed_from_its_files(work, flag, monkeypatch):
 def test_a_run_that_was_killed_in_submit_says_so(work, flag):
     run = failed(work, fault_while(flag))
     (step,) = run.get_steps()
-    whole = {**RunFolder(run.folder).story(), "id": "later", "steps": [step.id, "later-x"]}
+    whole = {**RunFolder(run.folder).manifest(), "id": "later", "steps": [step.id, "later-x"]}
     folder = RunFolder(work.ws.runs_folder / "later")
     folder.create(whole)
     later = Experiment(work.ws, "trial").get_run("later")
     assert later.get_status() == "Failed"
-    assert "submitted the run is gone" in later.sentence
+    assert "submitted the run is gone" in later.message
     with pytest.raises(ResumeError, match="interrupted while it was being submitted, before later"):
         later.resume()
     RunFolder(work.ws.runs_folder / "later-x").create({"kind": "step", "name": "x"})
@@ -525,7 +525,7 @@ def test_more_nodes_than_the_target_has_are_refused(work, flag):
 
 def test_a_run_that_was_killed_before_it_was_started_is_resumed(work):
     write_script(work)
-    kill = "import os\nfrom daskrun.pipeline.drive import PipelineDriver\n"
+    kill = "import os\nfrom daskrun.pipeline.execution.drive import PipelineDriver\n"
     kill += "PipelineDriver.start = lambda self: os.kill(os.getpid(), 9)\n"
     code = kill + MAIN.format(names=("first-step", "second-step"))
     done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)

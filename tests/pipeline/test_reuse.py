@@ -20,7 +20,7 @@ from daskrun import (
     PipelineData,
     Workspace,
 )
-from daskrun.pipeline.reuse import _differences
+from daskrun.pipeline.execution.reuse import _differences
 
 SCRIPT = """
 import os, sys
@@ -92,7 +92,7 @@ def test_a_run_of_the_same_is_not_made_again(work):
     assert again.get_status() == "Completed"
     assert again.reused_run_id == first.id
     assert first.reused_run_id is None
-    assert again.sentence.startswith(f"used the output of {first.id}")
+    assert again.message.startswith(f"used the output of {first.id}")
     assert rows(again) == rows(first) == "0.txt \n1.txt \n2.txt \n"
     assert again.get_metrics() == first.get_metrics() == {"calls": 1}
     report = again.get_details()["report"]
@@ -182,14 +182,14 @@ def test_a_dataframe_is_always_run(work, tmp_path):
             "t"
         )
         found = run_of(work, inputs=[table], entry_script="table.py").explain_reuse()
-    assert "input 't' is a dataframe" in found.sentence
+    assert "input 't' is a dataframe" in found.message
 
 
 def test_files_whose_time_nobody_tells_are_always_run(work, monkeypatch):
     run_of(work)
     time = Path("files/1.txt").stat().st_mtime_ns
-    monkeypatch.setattr("daskrun.pipeline.reuse.UNKNOWN", time)
-    assert "doesn't tell when" in run_of(work).explain_reuse().sentence
+    monkeypatch.setattr("daskrun.pipeline.execution.reuse.UNKNOWN", time)
+    assert "doesn't tell when" in run_of(work).explain_reuse().message
 
 
 def test_a_run_that_was_resumed_with_other_settings_is_of_those(work, tmp_path):
@@ -237,9 +237,9 @@ def test_changed_code_and_data_are_run(work, tmp_path):
 
 def test_what_may_not_be_used_is_not(work):
     run_of(work)
-    assert "allow_reuse=False" in run_of(work, reuse=False).explain_reuse().sentence
+    assert "allow_reuse=False" in run_of(work, reuse=False).explain_reuse().message
     refused = run_of(work, options={"regenerate_outputs": True}).explain_reuse()
-    assert "regenerate_outputs=True" in refused.sentence
+    assert "regenerate_outputs=True" in refused.message
     assert calls(work) == 3
 
 
@@ -320,7 +320,7 @@ def test_an_output_outlives_the_run_that_made_it(work):
     shutil.rmtree(first.folder)
     assert rows(again) == "0.txt \n1.txt \n2.txt \n"
     assert again.reused_run_id == first.id
-    assert first.id in run_of(work).explain_reuse().sentence
+    assert first.id in run_of(work).explain_reuse().message
 
 
 def test_an_output_that_is_gone_or_changed_is_made_again(work):
@@ -366,7 +366,7 @@ def test_a_query_is_always_run(work, tmp_path):
     table = Dataset.Tabular.from_sql_query("select * from t", connection="sqlite:///rows.db")
     for _ in range(2):
         found = run_of(work, inputs=[table.as_named_input("t")], entry_script="table.py")
-    assert "input 't' is a query" in found.explain_reuse().sentence
+    assert "input 't' is a query" in found.explain_reuse().message
 
 
 def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_path, capsys):
@@ -394,10 +394,10 @@ def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_pa
     assert told() == [
         f"first-step used the output of {before[0].id}: {unchanged}",
         f"second-step used the output of {before[1].id}: {unchanged}",
-        f"run {again[0].parent.id} Completed: {again[0].parent.sentence}",
+        f"run {again[0].parent.id} Completed: {again[0].parent.message}",
     ]
     assert Dataset.get_by_name(work, "names").version == 2
-    assert again[0].parent.sentence == "all 2 steps are done. 2 used the output of an earlier run."
+    assert again[0].parent.message == "all 2 steps are done. 2 used the output of an earlier run."
     with (tmp_path / "second.py").open("a") as file:
         file.write("# more\n")
     third = submit()
@@ -440,7 +440,7 @@ def test_secrets_are_not_in_what_others_can_read(work):
 def test_nothing_was_looked_for_before_a_step_has_begun(work):
     step = run_of(work)
     (step.folder / "reuse.json").unlink()
-    assert "has not begun" in step.explain_reuse().sentence
+    assert "has not begun" in step.explain_reuse().message
 
 
 def test_what_has_changed_is_told_without_digests():

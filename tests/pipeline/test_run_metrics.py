@@ -22,8 +22,8 @@ from daskrun import (
     SettingsError,
     Workspace,
 )
-from daskrun.pipeline.metrics import OfflineRun
-from daskrun.pipeline.script_inputs import ScriptInputs
+from daskrun.pipeline.runs.metrics import OfflineRun
+from daskrun.pipeline.runs.script_inputs import ScriptInputs
 
 SCRIPT = """
 import os, signal
@@ -88,7 +88,7 @@ def test_a_run_copied_to_another_place_still_tells_all(work):
 
     again = Experiment(other, "trial").get_run(run.id)
     found = again.find_step_run("score-files")[0]
-    assert (again.get_status(), again.sentence) == ("Completed", run.sentence)
+    assert (again.get_status(), again.message) == ("Completed", run.message)
     copied = found.get_details()
     assert copied.pop("logs") != details.pop("logs")
     assert copied == details

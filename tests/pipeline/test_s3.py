@@ -15,7 +15,7 @@ from s3 import KEY, SECRET
 
 from daskrun import Dataset, DatasetConsumptionConfig, Datastore, PipelineData
 from daskrun.core.outcome import Status
-from daskrun.data.plan import FilePlan
+from daskrun.data.file_plan import FilePlan
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import output_of
 from daskrun.errors import SettingsError
@@ -207,8 +207,8 @@ def test_rows_that_can_not_be_put_end_the_run_which_can_go_on(tmp_path, bucket):
     done = run_request(request)
     assert done.report.status.value == "Failed"
     assert {o.status for o in done.attempts} <= {0}  # no mini-batch is charged
-    assert f"can't write {bucket.url}/out/_daskrun/run1/" in done.report.sentence
-    assert "run.resume()" in done.report.sentence
+    assert f"can't write {bucket.url}/out/_daskrun/run1/" in done.report.message
+    assert "run.resume()" in done.report.message
     report = execute(replace(request, resumed=True), [], RunControl())
     assert (report.status.value, report.failed) == ("Completed", 0)
     assert rows(bucket) == b"".join(b"%d\n" % n for n in range(10))

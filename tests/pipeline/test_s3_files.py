@@ -16,7 +16,7 @@ from daskrun.core.events import BundleReturned
 from daskrun.core.outcome import Status
 from daskrun.engine.driver import RunControl, execute
 from daskrun.errors import StorageError
-from daskrun.output.files import SETTLED, OutputFiles
+from daskrun.output.script_files import SETTLED, OutputFiles
 from daskrun.storage.s3 import S3Folder
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
@@ -134,8 +134,8 @@ def test_a_store_that_takes_no_files_ends_the_run_which_can_go_on(tmp_path, buck
     done = run_request(request)
     assert done.report.status.value == "Failed"
     assert {o.status for o in done.attempts} <= {0}  # no mini-batch is charged
-    assert f"can't write s3://{bucket.name}/out/by/3/000003.txt: " in done.report.sentence
-    assert done.report.sentence.endswith("then go on with run.resume().")
+    assert f"can't write s3://{bucket.name}/out/by/3/000003.txt: " in done.report.message
+    assert done.report.message.endswith("then go on with run.resume().")
     report = execute(replace(request, resumed=True), [], RunControl())
     assert (report.status.value, report.failed, report.items_succeeded) == ("Completed", 0, 10)
     found = {key: bucket.get(key) for key in bucket.keys() if "/end-" not in key}  # noqa: SIM118

@@ -113,13 +113,13 @@ def test_programs_around_a_parallel_step(ws, target):
     assert run.find_step_run("sum-up")[0].get_metrics() == {"total": 18}
     assert run.get_metrics() == {"rows": 4}
     made = run.find_step_run("split-texts")[0]
-    assert made.sentence == "split_texts.py has ended well."
+    assert made.message == "split_texts.py has ended well."
     assert "split_texts.py has ended well." in (made.folder / "logs/job_result.txt").read_text()
     if target is None:
         (out,) = (made.folder / "logs/user/stdout").rglob("*.txt")
         assert out.read_text() == "split 4\n"
-    story = json.loads((made.folder / "run.json").read_text())
-    assert story["type"] == "PythonScriptStep"
+    manifest = json.loads((made.folder / "run.json").read_text())
+    assert manifest["type"] == "PythonScriptStep"
 
 
 def test_an_error_is_shown_with_its_own_file_and_line(ws, tmp_path):
@@ -239,7 +239,7 @@ def test_cancel_ends_it_and_resume_runs_it_again(ws, tmp_path):
         time.sleep(0.02)
     run.cancel()
     assert run.wait_for_completion(raise_on_error=False, timeout_seconds=30) == "Canceled"
-    assert run.get_steps()[0].sentence.endswith("; program.py has not ended.")
+    assert run.get_steps()[0].message.endswith("; program.py has not ended.")
     run.resume().wait_for_completion(timeout_seconds=30)
     reference = run.get_steps()[0].get_output_data("out")
     folder = reference.datastore.folder / reference.path_on_datastore

@@ -26,7 +26,7 @@ from daskrun import (
     SettingsError,
     Workspace,
 )
-from daskrun.script.leftovers import base_folder
+from daskrun.script.node_folders import base_folder
 
 LOOK = """
 import json, os, sys
@@ -199,9 +199,7 @@ def test_a_path_that_is_taken_is_refused(ws, tmp_path, target):
     run = run_of(ws, make_step([side], [side], target))
     [step] = run.get_steps()
     assert step.status == "Failed"
-    said = (
-        step.get_details()["error"]["message"] if "error" in step.get_details() else step.sentence
-    )
+    said = step.get_details()["error"]["message"] if "error" in step.get_details() else step.message
     assert "side input 'at': path=" in said
     assert "there is something already" in said
     assert os.listdir(tmp_path / "taken") == ["mine.txt"]
@@ -366,7 +364,7 @@ def test_a_run_with_side_inputs_is_resumed_in_another_process(ws):
     run = run_of(ws, make_step([lookup, one], [lookup, one], settings={"run_max_try": 1}))
     assert run.status == "Failed"
     flag.touch()
-    from daskrun.pipeline.run import live_runs
+    from daskrun.pipeline.runs.run import live_runs
 
     del live_runs[run.id]
     again = Experiment(ws, "look").get_run(run.id)
@@ -418,7 +416,7 @@ def test_what_a_store_does_not_give_ends_the_run_and_is_named(ws, bucket, cloud,
     run = run_of(ws, step)
     [of_step] = run.get_steps()
     assert of_step.status == "Failed"
-    said = of_step.get_details()["sentence"]
+    said = of_step.get_details()["message"]
     assert re.search(
         r"side input 'lookup': can't copy 's3://.*/store/lookup/a.txt' to the node: .*", said
     )
@@ -433,7 +431,7 @@ def test_a_store_that_says_nothing_is_given_up(ws, bucket, cloud):
     [of_step] = run_of(ws, step).get_steps()
     assert of_step.status == "Failed"
     said = "side inputs 'lookup' on node000: nothing of them has come for load_timeout=1 s"
-    assert said in of_step.get_details()["sentence"]
+    assert said in of_step.get_details()["message"]
 
 
 @pytest.fixture

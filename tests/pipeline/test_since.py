@@ -49,7 +49,7 @@ def night(work):
             inputs = [Dataset.File.from_files("files").as_named_input("files")]
         step = work.make_step(inputs=inputs, **settings)
         run = Experiment(work.ws, "nightly").submit(Pipeline(work.ws, [step]), since=since)
-        assert run.wait_for_completion(raise_on_error=False) == status, run.sentence
+        assert run.wait_for_completion(raise_on_error=False) == status, run.message
         if status == "Completed":
             account(run).check()
         return run
@@ -112,7 +112,7 @@ def test_nights_chain_by_the_one_before(work, night):
 def test_where_nothing_is_new_the_run_is_completed_and_says_so(work, night, row_format, target):
     first = night()
     second = night(since=first, append_row_format=row_format, compute_target=target)
-    assert second.sentence == (
+    assert second.message == (
         f"nothing is new since run {first.id}: all 10 files were processed by it or before it."
     )
     [step] = second.get_steps()
@@ -162,7 +162,7 @@ def test_only_a_completed_run_is_accepted(work, night, status):
     flag.write_text("")
     run.resume(retry_failed=True)
     run.wait_for_completion()
-    assert "nothing is new" in night(since=run).sentence
+    assert "nothing is new" in night(since=run).message
 
 
 def test_what_is_no_run_is_named(work, night):
@@ -246,7 +246,7 @@ def test_tables_leave_out_whole_files(work, night, kind):
     assert rows(second) == ["3", "4", "5", "21", "22"]
     third = tonight(second)
     assert rows(third) == []
-    assert "nothing is new" in third.sentence
+    assert "nothing is new" in third.message
 
 
 def test_a_combination_of_partition_keys_is_whole_or_left_out(work, night):
@@ -330,7 +330,7 @@ def test_an_output_that_was_reused_counts_as_processed(work, night):
     third, fourth = submit(since=second), submit(since=second)
     assert rows(third) == ["x.txt"]
     assert fourth.get_steps()[0].reused_run_id == third.get_steps()[0].id
-    assert "nothing is new" in submit(since=fourth).sentence
+    assert "nothing is new" in submit(since=fourth).message
 
 
 def test_steps_whose_inputs_are_outputs_are_left_as_they_are(work):
@@ -375,7 +375,7 @@ def test_what_is_kept_is_for_this_user_and_holds_no_password(work, bucket):
     def submit(since=None):
         step = work.make_step(inputs=[data.as_named_input("files")])
         run = Experiment(work.ws, "nightly").submit(Pipeline(work.ws, [step]), since=since)
-        assert run.wait_for_completion() == "Completed", run.sentence
+        assert run.wait_for_completion() == "Completed", run.message
         return run
 
     first = submit()

@@ -4,8 +4,8 @@ import pytest
 
 from daskrun.core.settings import RunSettings
 from daskrun.errors import SettingsError, StorageError
-from daskrun.pipeline import snapshot
-from daskrun.pipeline.snapshot import find_code
+from daskrun.pipeline.steps import snapshot
+from daskrun.pipeline.steps.snapshot import find_code
 
 
 def lay(folder, *names, text="x"):

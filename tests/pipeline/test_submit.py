@@ -28,8 +28,8 @@ from daskrun import (
     StorageError,
     Workspace,
 )
-from daskrun.pipeline import experiment as experiment_file
-from daskrun.pipeline import prepare as prepare_file
+from daskrun.pipeline.runs import experiment as experiment_file
+from daskrun.pipeline.submission import prepare as prepare_file
 
 EXPECTED = "".join(f"{n}.txt: {n}\n" for n in range(10))
 
@@ -70,13 +70,13 @@ def test_what_the_run_folder_tells(work):
         "Completed",
     ]
     assert details["report"]["succeeded"] == 4
-    story = details["story"]
-    assert story["pipeline_run"] == run.id
-    assert story["settings"]["mini_batch_size"] == 3
-    assert story["inputs"][0]["dataset"] == "Dataset.File.from_files('files')"
-    assert story["description"] == "a trial"
-    assert story["mini_batches"] == 4
-    assert run.get_details()["story"]["steps"] == [step.id]
+    manifest = details["manifest"]
+    assert manifest["pipeline_run"] == run.id
+    assert manifest["settings"]["mini_batch_size"] == 3
+    assert manifest["inputs"][0]["dataset"] == "Dataset.File.from_files('files')"
+    assert manifest["description"] == "a trial"
+    assert manifest["mini_batches"] == 4
+    assert run.get_details()["manifest"]["steps"] == [step.id]
     everything = "".join(
         path.read_text(errors="replace") for path in step.folder.rglob("*") if path.is_file()
     )
@@ -110,7 +110,7 @@ def test_steps_run_in_order(work):
     steps[1].run_after(steps[0])
     run = work.submit(*reversed(steps), parameters={"size": 10})
     run.wait_for_completion()
-    assert run.sentence == "all 2 steps are done."
+    assert run.message == "all 2 steps are done."
     assert result_of(run, "d", "second-step", "other") == EXPECTED
     first, second = run.get_steps()
     assert first.get_details()["states"][2]["time"] <= second.get_details()["states"][1]["time"]
@@ -131,14 +131,14 @@ def test_a_failed_step_ends_the_run(work):
     text = str(caught.value)
     first, second = run.get_steps()
     assert "step 'first-step'" in text
-    sentence, traceback = text.split("\n\nThe first of them:\n")
-    assert sentence.count("ValueError: no good") == traceback.count("ValueError: no good") == 1
-    assert "bad.py:2" in sentence
+    message, traceback = text.split("\n\nThe first of them:\n")
+    assert message.count("ValueError: no good") == traceback.count("ValueError: no good") == 1
+    assert "bad.py:2" in message
     assert 'bad.py", line 2, in run' in traceback
     assert str(first.folder / "logs" / "job_error.txt") in text
     assert run.wait_for_completion(raise_on_error=False) == "Failed"
     assert (first.get_status(), second.get_status()) == ("Failed", "Canceled")
-    assert "not started: step 'first-step'" in second.sentence
+    assert "not started: step 'first-step'" in second.message
     with pytest.raises(StorageError, match=r"output 'scores' \(run Canceled\): there is no file"):
         second.get_output_data("scores").download("down")
     assert "ValueError: no good" in (first.folder / "logs" / "job_error.txt").read_text()
@@ -449,7 +449,7 @@ def test_runs_can_be_found_again(work, monkeypatch):
     found = list(experiment.get_runs())
     assert [each.id for each in found] == [run.id]
     assert found[0].wait_for_completion(show_output=True) == "Completed"
-    assert found[0].sentence == "4 of 4 mini-batches succeeded."
+    assert found[0].message == "4 of 4 mini-batches succeeded."
     assert result_of(found[0], "down") == EXPECTED
     assert "Completed" in RunDetails(found[0]).text()
     found[0].cancel()  # it has ended: nothing to do
@@ -502,7 +502,7 @@ def test_a_run_that_cannot_be_locked_is_not_started(work, monkeypatch):
 
 
 def test_details_with_logs_hold_the_text_of_each_log(work, monkeypatch):
-    monkeypatch.setattr("daskrun.pipeline.submitted.LOG_BYTES", 40)
+    monkeypatch.setattr("daskrun.pipeline.runs.submitted.LOG_BYTES", 40)
     run = work.submit()
     run.wait_for_completion()
     (step,) = run.get_steps()

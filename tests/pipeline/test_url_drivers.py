@@ -36,7 +36,7 @@ def test_a_killed_driver_is_followed_on_this_machine(work, kill_at):
     run_id = killed(work, kill_at)
     run = work.ws.get_run(run_id)
     assert run.get_status() == "Failed"
-    assert "the process that drove the run is gone" in run.sentence
+    assert "the process that drove the run is gone" in run.message
     assert run.resume().wait_for_completion() == "Completed"
     assert output_of(run) == EXPECTED
     account(run).check()
@@ -76,7 +76,7 @@ def test_another_process_cancels(work):
     wait_for(lambda: (work.path / "calls").exists(), 30)
     other(work, f"ws.get_run({run.id!r}).cancel('enough')", elsewhere=True)
     wait_for(lambda: run.get_status() == "Canceled", 30)
-    assert "enough (in process" in run.sentence
+    assert "enough (in process" in run.message
     assert other(work, f"print(ws.get_run({run.id!r}).get_status())") == "Canceled"
     (work.path / "gate").unlink()
     assert run.resume().wait_for_completion() == "Completed"
@@ -266,7 +266,7 @@ def test_what_a_store_says_when_a_step_begins_is_told(work, monkeypatch):
     run = work.submit()
     with pytest.raises(RunFailedError, match="s3://there can't be reached"):
         run.wait_for_completion()
-    assert "daskrun itself" not in run.sentence
+    assert "daskrun itself" not in run.message
 
 
 def test_a_store_that_fails_ends_the_run_which_can_go_on(work):

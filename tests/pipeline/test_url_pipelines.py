@@ -72,7 +72,7 @@ def run(mini_batch):
 MAIN = """
 import os, signal, sys
 from daskrun import *
-from daskrun.pipeline import drive
+from daskrun.pipeline.execution import drive
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -184,10 +184,10 @@ logs = run.get_details_with_logs()["logFiles"]
 import json
 print(json.dumps({{
     "status": run.get_status(),
-    "sentence": run.sentence,
+    "message": run.message,
     "metrics": run.get_metrics(),
     "statuses": {{name: each.get_status() for name, each in steps.items()}},
-    "sentences": {{name: each.sentence for name, each in steps.items()}},
+    "messages": {{name: each.message for name, each in steps.items()}},
     "logged": {{name: each.get_metrics() for name, each in steps.items()}},
     "reused": {{name: each.reused_run_id for name, each in steps.items()}},
     "logs": {{name.partition("-")[2].split("-")[-1]: text for name, text in logs.items()}},
@@ -207,7 +207,7 @@ def test_two_steps_side_by_side_feed_a_script_that_feeds_another(work):
     assert run.wait_for_completion() == "Completed"
     assert written(work, run) == DOUBLED * 2
     seen = seen_by_another(work, f"ws.get_run({run.id!r})")
-    assert seen["sentence"] == "all 4 steps are done."
+    assert seen["message"] == "all 4 steps are done."
     assert seen["metrics"] == {"seen": [10, 10]}
     assert seen["logged"] == {
         "left": {"files": 10},
@@ -260,10 +260,10 @@ def test_one_step_fails_others_go_on_and_another_process_cleans_up(work):
     assert run.wait_for_completion(raise_on_error=False) == "Failed"
     seen = seen_by_another(work, f"ws.get_run({run.id!r})")
     assert seen["statuses"] == {"bad": "Failed", "good": "Completed", "needs-bad": "Canceled"}
-    assert seen["sentence"] == run.sentence
-    assert run.sentence.startswith("step 'bad': 1 item failed")
+    assert seen["message"] == run.message
+    assert run.message.startswith("step 'bad': 1 item failed")
     needed = "not started: it needs step 'bad', which failed"
-    assert seen["sentences"]["needs-bad"] == needed
+    assert seen["messages"]["needs-bad"] == needed
     assert "no good" in seen["logs"]["bad/logs/job_error.txt"]
 
     (work.path / "gate").touch()
@@ -302,7 +302,7 @@ def test_a_published_pipeline_uses_in_another_process_what_each_step_has_written
     submitted = f"PublishedPipeline.get(ws, {published.id!r}).submit(ws, 'trial')"
     seen = seen_by_another(work, f"{submitted}\nrun.wait_for_completion()")
     assert seen["status"] == "Completed"
-    assert seen["sentence"] == "all 2 steps are done. 2 used the output of an earlier run."
+    assert seen["message"] == "all 2 steps are done. 2 used the output of an earlier run."
     assert seen["reused"] == {each.name: each.id for each in run.get_steps()}
     assert seen["logged"]["join"] == {"lines": 10}
     assert (work.path / "calls").read_text() == "left\n"

@@ -59,18 +59,18 @@ def test_a_run_is_whole_behind_the_url(work, target):
             f"run = ws.get_run({run.id!r})\n"
             "(step,) = run.get_steps()\n"
             "import json\n"
-            "told = [run.get_status(), step.get_metrics(), run.get_metrics(), run.sentence,\n"
+            "told = [run.get_status(), step.get_metrics(), run.get_metrics(), run.message,\n"
             "    sorted(run.get_details_with_logs()['logFiles']), step.get_details()['states'],\n"
             "    [ws.models['weights'].version, [each.id for each in "
             "Experiment(ws, 'trial').get_runs()]]]\n"
             "print(json.dumps(told))\n",
         )
     )
-    status, metrics, whole, sentence, logs, states, (version, ids) = told
+    status, metrics, whole, message, logs, states, (version, ids) = told
     assert (status, version, ids) == ("Completed", 1, [run.id])
     assert sum(metrics["files"]) == len(metrics["files"]) == 10
     assert sorted(whole["seen"]) == NAMES
-    assert sentence == run.sentence
+    assert message == run.message
     assert f"{run.get_steps()[0].id}/logs/job_result.txt" in logs
     assert [each["status"] for each in states] == ["NotStarted", "Running", "Completed"]
     if target is None:
@@ -88,8 +88,8 @@ def test_where_a_run_is_is_told_as_it_is_there_tomorrow(work):
     assert f"kept in {work.ws.location}/runs/{run.id}" in text
     assert os.environ["TMPDIR"] not in text
     assert run.get_details()["logs"] == f"{work.ws.location}/runs/{run.id}/logs"
-    story = run.get_steps()[0].get_details()["story"]
-    assert story["workspace"] == work.ws.location
+    manifest = run.get_steps()[0].get_details()["manifest"]
+    assert manifest["workspace"] == work.ws.location
     assert (run.get_steps()[0].folder / "logs/job_result.txt").is_file()
 
 
@@ -169,13 +169,13 @@ def test_reuse_since_and_published_pipelines_in_other_processes(work):
         "Path('files/new.txt').write_text('new')\n"
         f"late = Experiment(ws, 'trial').submit(pipeline, since={first.id!r})\n"
         "late.wait_for_completion()\n"
-        "print(late.get_details()['states'][-1]['sentence'])\n"
+        "print(late.get_details()['states'][-1]['message'])\n"
         "print(pipeline.publish('nightly').id)\n"
     )
     said = [line for line in other(work, code).splitlines() if not line.startswith("seen")]
-    reused, sentence, published = said
+    reused, message, published = said
     assert reused == first.get_steps()[0].id
-    assert sentence == "1 of 1 mini-batches succeeded."
+    assert message == "1 of 1 mini-batches succeeded."
     (work.path / "code/score.py").unlink()  # the published one has its own
     pipeline = PublishedPipeline.get(work.ws, published)
     run = pipeline.submit(work.ws, "trial")
@@ -255,7 +255,7 @@ def test_a_submit_that_is_refused_leaves_nothing(work, monkeypatch):
     def broken(*_, **__):
         raise OSError("no")
 
-    monkeypatch.setattr("daskrun.pipeline.recipe.write_whole", broken)
+    monkeypatch.setattr("daskrun.pipeline.records.step_spec.write_whole", broken)
     with pytest.raises(OSError, match="no"):
         work.submit()
     after = [key for key in sorted(work.bucket.keys()) if key not in before]
@@ -349,7 +349,7 @@ def test_a_run_that_is_being_committed_to_is_not_old(work):
 
 
 def test_files_that_were_never_registered_are_cleaned(work, monkeypatch):
-    monkeypatch.setattr("daskrun.workspace.left_over.ABANDONED", -1)  # what was put just now, too
+    monkeypatch.setattr("daskrun.workspace.orphans.ABANDONED", -1)  # what was put just now, too
     kept = Pipeline(work.ws, [work.make_step()]).publish("nightly")
     before = work.bucket.keys()
     folders = [f"team/.daskrun/{name}/" for name in ("models_files", "models_files/weights")]

@@ -23,9 +23,10 @@ from daskrun import (
 from daskrun.core.events import RunEnded
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.engine import driver
-from daskrun.pipeline import cancel, lifetime
-from daskrun.pipeline import experiment as experiment_file
-from daskrun.pipeline.state import Latch
+from daskrun.pipeline.execution import lifetime
+from daskrun.pipeline.execution.state import Latch
+from daskrun.pipeline.records import cancel
+from daskrun.pipeline.runs import experiment as experiment_file
 from daskrun.workspace import run_folder
 
 DONE = Report(RunStatus.COMPLETED, "all done.", 1, 1, 0, 0, 1, 1, 0, 1, 0, (), (), 0.1)
@@ -59,7 +60,7 @@ def engine(monkeypatch):
                 observer.progress(Progress(2, 1, 1, 0, 0, 0, 1, 0, 1.0, None))
             while not self.go.wait(0.01):
                 if control.asked.is_set() and not self.deaf:
-                    self.report = replace(DONE, status=RunStatus.CANCELED, sentence=control.reason)
+                    self.report = replace(DONE, status=RunStatus.CANCELED, message=control.reason)
                     break
             for observer in observers:
                 observer.notify(RunEnded(self.report, 0.0))
@@ -136,7 +137,7 @@ def test_ctrl_c_in_a_wait_cancels(work, engine):
     with pytest.raises(KeyboardInterrupt):
         run.wait_for_completion()
     assert run.get_status() == "Canceled"
-    assert "Ctrl-C was pressed" in run.sentence
+    assert "Ctrl-C was pressed" in run.message
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
@@ -149,7 +150,7 @@ def test_other_signals_act_as_ctrl_c(work, engine, name):
         run.wait_for_completion()
     assert caught.value.code == 128 + number
     assert run.get_status() == "Canceled"
-    assert name in run.sentence
+    assert name in run.message
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
@@ -299,7 +300,7 @@ def test_a_request_that_can_not_be_kept_says_so(work, engine, monkeypatch):
 
 
 def test_a_status_or_a_wait_tells_of_a_failure(work, engine):
-    engine.report = replace(DONE, status=RunStatus.FAILED, sentence="it broke")
+    engine.report = replace(DONE, status=RunStatus.FAILED, message="it broke")
     engine.go.set()
     run = work.submit()
     assert run.ended_within(30)
@@ -332,7 +333,7 @@ def test_a_process_that_submits_for_weeks_keeps_nothing_of_ended_runs(work, engi
     held.wait_for_completion()
     forgotten = work.submit().id
     assert Experiment(work.ws, "trial").get_run(forgotten).wait_for_completion() == "Completed"
-    engine.report = replace(DONE, status=RunStatus.FAILED, sentence="it broke")
+    engine.report = replace(DONE, status=RunStatus.FAILED, message="it broke")
     untold = work.submit().id
     for thread in threading.enumerate():
         if thread.name.startswith("daskrun-"):

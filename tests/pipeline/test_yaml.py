@@ -20,7 +20,7 @@ from daskrun import (
     StorageError,
     Workspace,
 )
-from daskrun.pipeline.config import MAY_BE_PARAMETERS
+from daskrun.pipeline.steps.config import MAY_BE_PARAMETERS
 
 FIELDS = fields(ParallelRunConfig)
 NEEDED = {"entry_script": "score.py", "error_threshold": 10, "output_action": "append_row"}

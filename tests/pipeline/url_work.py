@@ -24,8 +24,9 @@ from daskrun import (
     Workspace,
 )
 from daskrun.engine.checkpoints import KILL_AT
-from daskrun.script.leftovers import base_folder, clear_leftovers
-from daskrun.workspace import hold, working_copy
+from daskrun.script.node_folders import base_folder, clear_leftovers
+from daskrun.workspace import run_lease as hold
+from daskrun.workspace import working_copy
 
 SCRIPT = """
 import os, pathlib, time

@@ -25,7 +25,8 @@ from running import (
 )
 from wheels import make_slow_source, make_wheel
 
-from daskrun.script import build, reaper
+from daskrun.script import reaper
+from daskrun.script.environments import build
 from daskrun.script.process import PACKAGE_ROOT
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from daskrun.output.encode import ResultEncoder
 from daskrun.output.part import PartWriter
 from daskrun.script.entry import EntryModule, ScriptFile
 from daskrun.script.execute import Executor
-from daskrun.script.wire import Cell, shared_memory
+from daskrun.script.wire import StatusBlock, shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ class Trial:
         path.write_text(textwrap.dedent(code))
         module = EntryModule(ScriptFile(str(path), str(path), str(tmp)))
         fd = shared_memory("test-cell")
-        self.cell = Cell(fd, create=True)
+        self.cell = StatusBlock(fd, create=True)
         os.close(fd)
         module.module.__dict__["cell"] = self.cell
         parts = tmp / "parts"
@@ -144,7 +144,7 @@ def test_the_cell_shows_what_is_running_and_is_clear_after(trial: Make) -> None:
     t = trial(code)
     outcome = t.attempt("0.txt", number=2)
     assert outcome.error["message"] == "KeyError: 'x'"
-    assert (t.cell.ints[Cell.LOADING], t.cell.ints[Cell.RUNNING]) == (-1, -1)
+    assert (t.cell.ints[StatusBlock.LOADING], t.cell.ints[StatusBlock.RUNNING]) == (-1, -1)
 
 
 def test_the_cell_shows_the_mini_batch_as_running_while_its_rows_are_made(trial: Make) -> None:
@@ -164,7 +164,7 @@ def test_remote_files_are_asked_for_and_let_go_also_after_a_failure(trial: Make,
 
     def fetched(bundle: int, index: int, source: dict[str, Any], load: Any) -> list[str]:
         said.append(("fetch", bundle, index, load))
-        assert t.cell.ints[Cell.LOADING] == index
+        assert t.cell.ints[StatusBlock.LOADING] == index
         return [f"/copy/{name}" for name in load[1:]]
 
     t = trial(code, remote=True, fetched=fetched, release=lambda b, i: said.append(("done", b, i)))

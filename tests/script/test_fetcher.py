@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from daskrun.errors import DatasetError
-from daskrun.script.remote import RemoteFiles
+from daskrun.script.fetching.waiting import RemoteFiles
 from daskrun.script.wire import pack, write_all
 
 ROOT = str(Path(__file__).parents[2])
-START = "from daskrun.script.fetcher import main; main()"
+START = "from daskrun.script.fetching.fetcher import main; main()"
 
 
 class Site(http.server.ThreadingHTTPServer):

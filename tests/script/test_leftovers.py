@@ -13,8 +13,8 @@ import pytest
 from running import alive, wait_for
 
 from daskrun.script import reaper
-from daskrun.script.leftovers import base_folder, claim, clear_leftovers
 from daskrun.script.logcap import cap_log
+from daskrun.script.node_folders import base_folder, claim, clear_leftovers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,7 +35,7 @@ from daskrun.core.events import BundleLost, BundleReturned
 from daskrun.core.outcome import Status
 from daskrun.engine.nodes import node_config
 from daskrun.script import node as node_module
-from daskrun.script.leftovers import base_folder
+from daskrun.script.node_folders import base_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -412,12 +412,12 @@ def test_a_process_that_says_it_is_ready_can_be_given_a_bundle(tmp_path: Path) -
     # the keeper looks when it hears that; were the process not idle yet, the bundle would wait
     code = """
     from daskrun.script.child import ScriptProcess
-    from daskrun.script.wire import Cell, Phase
+    from daskrun.script.wire import StatusBlock, Phase
     def init():
         send = ScriptProcess._send
         def tell(self, kind, value):
             if kind == "ready":
-                print("idle" if self._cell.ints[Cell.PHASE] == Phase.IDLE else "not idle")
+                print("idle" if self._cell.ints[StatusBlock.PHASE] == Phase.IDLE else "not idle")
             send(self, kind, value)
         ScriptProcess._send = tell
     def run(mini_batch): return mini_batch

@@ -10,9 +10,9 @@ import pytest
 from wheels import make_wheel
 
 from daskrun.core.minibatch import PlanInput
-from daskrun.script import packages
-from daskrun.script.build import identity
-from daskrun.script.packages import asked_file
+from daskrun.script.environments import packages
+from daskrun.script.environments.build import identity
+from daskrun.script.environments.packages import asked_file
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 

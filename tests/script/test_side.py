@@ -10,10 +10,10 @@ import pytest
 
 from daskrun.data.paths import PathTable
 from daskrun.errors import DatasetError
-from daskrun.script.leftovers import base_folder
-from daskrun.script.node_paths import with_paths
-from daskrun.script.side import bring_here
-from daskrun.script.side_place import take_away
+from daskrun.script.node_folders import base_folder
+from daskrun.script.side_inputs.bring import bring_here
+from daskrun.script.side_inputs.location import take_away
+from daskrun.script.side_inputs.node_paths import with_paths
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 Usage = namedtuple("Usage", "total used free")

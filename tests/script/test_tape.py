@@ -1,11 +1,11 @@
-"""Outcomes on the tape: what is written is read, and nothing else ever comes out of it."""
+"""Outcomes on the outcome log: what is written is read, and nothing else ever comes out of it."""
 
 import pickle
 
 import pytest
 
 from daskrun.core.outcome import Outcome, Status
-from daskrun.script.tape import pack_outcome, read_tape, without_rows
+from daskrun.script.outcome_log import pack_outcome, read_outcome_log, without_rows
 from daskrun.script.wire import pack
 
 SUCCESS = Outcome(7, 1, 0, 10, 9, 2**40, 300, 12, 2**32 - 1, 1.7e9 + 0.25, 0.5, 0.25, None)
@@ -15,30 +15,30 @@ FAILURE = Outcome(8, 3, 1, 10, 0, -1, 0, 0, 0, 1.0, 2.0, 1.5, {"message": "Value
 
 def test_outcomes_come_back_as_they_were():
     outcomes = [SUCCESS, FAILURE, NOTHING_WRITTEN, FAILURE, SUCCESS]
-    read = read_tape(b"".join(pack_outcome(tuple(one)) for one in outcomes))
+    read = read_outcome_log(b"".join(pack_outcome(tuple(one)) for one in outcomes))
     assert read == outcomes
     assert all(type(one) is Outcome for one in read)
-    assert read_tape(b"") == []
+    assert read_outcome_log(b"") == []
 
 
 @pytest.mark.parametrize("last", [SUCCESS, FAILURE])
-def test_a_torn_frame_ends_the_tape(last):
+def test_a_torn_frame_ends_the_outcome_log(last):
     whole, torn = pack_outcome(tuple(SUCCESS)), pack_outcome(tuple(last))
     for cut in range(len(torn)):
-        assert read_tape(whole + torn[:cut]) == [SUCCESS], cut
-    assert read_tape(whole + torn) == [SUCCESS, last]
+        assert read_outcome_log(whole + torn[:cut]) == [SUCCESS], cut
+    assert read_outcome_log(whole + torn) == [SUCCESS, last]
 
 
 def test_nothing_but_plain_values_is_made():
     with pytest.raises(pickle.UnpicklingError, match="only plain values"):
-        read_tape(pack((*FAILURE[:-1], print)))
+        read_outcome_log(pack((*FAILURE[:-1], print)))
 
 
 def test_without_rows_a_success_is_a_failure_or_was_never_begun():
-    tape = b"".join(pack_outcome(tuple(one)) for one in (SUCCESS, FAILURE, NOTHING_WRITTEN))
-    assert read_tape(without_rows(tape)) == [FAILURE, NOTHING_WRITTEN]
+    outcome_log = b"".join(pack_outcome(tuple(one)) for one in (SUCCESS, FAILURE, NOTHING_WRITTEN))
+    assert read_outcome_log(without_rows(outcome_log)) == [FAILURE, NOTHING_WRITTEN]
     error = {"message": "OSError: full"}
-    lost, *others = read_tape(without_rows(tape, error))
+    lost, *others = read_outcome_log(without_rows(outcome_log, error))
     assert others == [FAILURE, NOTHING_WRITTEN]
     assert lost[:9] == (7, 1, Status.NOT_WRITTEN, 10, 0, -1, 0, 0, 0)
     assert lost[9:] == (*SUCCESS[9:12], error)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from daskrun.core.outcome import Outcome
 from daskrun.script.wire import (
     Blame,
-    Cell,
     Inbox,
+    StatusBlock,
     Unpacker,
     blame,
     loads,
@@ -98,46 +98,46 @@ def test_the_inbox_gives_each_message_once_then_none_at_the_end() -> None:
 
 
 @pytest.fixture
-def cell() -> Cell:
+def cell() -> StatusBlock:
     fd = shared_memory("test-cell")
-    cell = Cell(fd, create=True)
+    cell = StatusBlock(fd, create=True)
     os.close(fd)
     return cell
 
 
-def test_a_cell_with_nothing_in_hand_blames_nobody(cell: Cell) -> None:
+def test_a_cell_with_nothing_in_hand_blames_nobody(cell: StatusBlock) -> None:
     assert blame(cell) is None
 
 
 @pytest.mark.parametrize("loading", [True, False])
-def test_the_mini_batch_in_hand_is_blamed(cell: Cell, loading: bool) -> None:
-    cell.ints[Cell.ATTEMPT], cell.ints[Cell.ITEMS] = 2, 10
-    cell.times[Cell.STARTED_AT] = 1e9
-    cell.times[Cell.LOADING_SINCE], cell.times[Cell.RUNNING_SINCE] = 5.0, 6.0
-    cell.ints[Cell.LOADING if loading else Cell.RUNNING] = 7
+def test_the_mini_batch_in_hand_is_blamed(cell: StatusBlock, loading: bool) -> None:
+    cell.ints[StatusBlock.ATTEMPT], cell.ints[StatusBlock.ITEMS] = 2, 10
+    cell.times[StatusBlock.STARTED_AT] = 1e9
+    cell.times[StatusBlock.LOADING_SINCE], cell.times[StatusBlock.RUNNING_SINCE] = 5.0, 6.0
+    cell.ints[StatusBlock.LOADING if loading else StatusBlock.RUNNING] = 7
     assert blame(cell) == Blame(7, 2, 10, 5.0 if loading else 6.0, 1e9, loading)
 
 
-def test_items_not_yet_known_count_as_one(cell: Cell) -> None:
-    cell.ints[Cell.LOADING] = 0
+def test_items_not_yet_known_count_as_one(cell: StatusBlock) -> None:
+    cell.ints[StatusBlock.LOADING] = 0
     found = blame(cell)
     assert found is not None
     assert found.items == 1
 
 
-def test_one_loading_and_one_running_charge_neither(cell: Cell) -> None:
-    cell.ints[Cell.LOADING], cell.ints[Cell.RUNNING] = 4, 3
+def test_one_loading_and_one_running_charge_neither(cell: StatusBlock) -> None:
+    cell.ints[StatusBlock.LOADING], cell.ints[StatusBlock.RUNNING] = 4, 3
     assert blame(cell) is None
 
 
-def test_two_views_of_one_cell_show_the_same(cell: Cell) -> None:
+def test_two_views_of_one_cell_show_the_same(cell: StatusBlock) -> None:
     fd = shared_memory("test-cell")
-    mine = Cell(fd, create=True)
-    theirs = Cell(fd, create=False)
-    theirs.ints[Cell.RUNNING] = 3
+    mine = StatusBlock(fd, create=True)
+    theirs = StatusBlock(fd, create=False)
+    theirs.ints[StatusBlock.RUNNING] = 3
     theirs.enter(2, 12.5)
-    assert (mine.ints[Cell.RUNNING], mine.ints[Cell.PHASE]) == (3, 2)
-    assert mine.times[Cell.PHASE_SINCE] == 12.5
+    assert (mine.ints[StatusBlock.RUNNING], mine.ints[StatusBlock.PHASE]) == (3, 2)
+    assert mine.times[StatusBlock.PHASE_SINCE] == 12.5
     for one in (mine, theirs, cell):
         one.close()
     os.close(fd)

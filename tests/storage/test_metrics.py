@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from daskrun.errors import StorageError
-from daskrun.storage import metrics
-from daskrun.storage.metrics import MetricFolder, folded, tags
+from daskrun.storage import metric_files as metrics
+from daskrun.storage.metric_files import MetricFolder, folded, tags
 
 LOGGING = """
 import pathlib, sys
-from daskrun.storage.metrics import MetricFolder
+from daskrun.storage.metric_files import MetricFolder
 folder = MetricFolder(pathlib.Path(sys.argv[1]), "node000/process00" + sys.argv[2])
 for n in range(int(sys.argv[3])):
     folder.add("value", "n", f"{sys.argv[2]}-{n}")

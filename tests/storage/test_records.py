@@ -135,7 +135,7 @@ def test_create_beside_a_delete_ends_with_a_record(tmp_path, monkeypatch):
             records.delete("models", "a")
         original(temporary, path)
 
-    monkeypatch.setattr("daskrun.storage.shelf.publish_new", deleted_first)
+    monkeypatch.setattr("daskrun.storage.record_store.publish_new", deleted_first)
     assert records.create("models", "a", {"a": 1}) == 1
     assert records.latest("models", "a") == (1, {"a": 1})
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
+from daskrun.storage.record_store import UrlShelf
 from daskrun.storage.records import Records
-from daskrun.storage.shelf import UrlShelf
 from daskrun.storage.url_folder import open_url_folder
 
 
@@ -74,7 +74,7 @@ def test_processes_that_create_at_once_get_numbers_of_their_own(bucket):
     code = (
         "import sys, json\n"
         "from daskrun.storage.records import Records\n"
-        "from daskrun.storage.shelf import UrlShelf\n"
+        "from daskrun.storage.record_store import UrlShelf\n"
         "from daskrun.storage.url_folder import open_url_folder\n"
         "records = Records(UrlShelf(open_url_folder(sys.argv[1], json.loads(sys.argv[2]))))\n"
         "sys.stdin.readline()\n"

@@ -30,8 +30,8 @@ from daskrun import (
     WrongResultError,
 )
 from daskrun.core.validation import resolve_settings
-from daskrun.data.tabular.here import complete_here
-from daskrun.pipeline.inputs import make_plan
+from daskrun.data.tabular.loading.local_fetch import complete_here
+from daskrun.pipeline.steps.inputs import make_plan
 from daskrun.testing import Faults, run_script
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from daskrun import (
     SettingsError,
     Workspace,
 )
-from daskrun.script import leftovers
+from daskrun.script import node_folders as leftovers
 from daskrun.storage.s3 import S3Folder
 from daskrun.workspace.clean import shown_size
 from daskrun.workspace.run_folder import RunFolder
@@ -153,7 +153,7 @@ def test_nobody_resumes_while_parts_are_removed(ws, monkeypatch):
 
 
 def test_one_that_can_not_be_removed_does_not_keep_the_rest(ws, monkeypatch):
-    from daskrun.output import place
+    from daskrun.output import destination as place
 
     first, second = failed(ws), failed(ws)
     stuck = str(parts_of(first))

@@ -7,12 +7,12 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from s3 import KEY, SECRET
 
-from daskrun.data.dataset import Dataset
+from daskrun.data.file_dataset import Dataset
 from daskrun.data.protocols import DataPath, Place
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
-from daskrun.workspace import transfer
+from daskrun.workspace import datastore_transfer as transfer
 from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.options import EnvironmentVariable
+from daskrun.workspace.datastore_options import EnvironmentVariable
 from daskrun.workspace.workspace import Workspace
 
 

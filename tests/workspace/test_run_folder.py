@@ -15,9 +15,9 @@ def test_a_copied_folder_still_tells_its_story(tmp_path):
     shutil.copytree(folder.path, tmp_path / "elsewhere" / "named-anew")
 
     copy = RunFolder(tmp_path / "elsewhere" / "named-anew")
-    assert copy.story() == {"kind": "step", "name": "ä\udc80"}
+    assert copy.manifest() == {"kind": "step", "name": "ä\udc80"}
     assert [state["status"] for state in copy.states()] == ["NotStarted", "Running", "Failed"]
-    assert copy.last_state()["sentence"] == "it broke"
+    assert copy.last_state()["message"] == "it broke"
     assert copy.report() == {"errors": [], "status": "Failed"}
     assert not copy.is_driven()
 
@@ -40,8 +40,8 @@ def test_who_drives(tmp_path):
 
 def test_not_a_run(tmp_path):
     with pytest.raises(StorageError, match=r"it has no run\.json"):
-        RunFolder(tmp_path).story()
+        RunFolder(tmp_path).manifest()
     (tmp_path / "run.json").write_text("[]")
     with pytest.raises(StorageError, match="holds list"):
-        RunFolder(tmp_path).story()
+        RunFolder(tmp_path).manifest()
     assert RunFolder(tmp_path).report() is None

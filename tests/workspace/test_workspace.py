@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
-from daskrun.pipeline.experiment import Experiment
-from daskrun.workspace import place
+from daskrun.pipeline.runs.experiment import Experiment
+from daskrun.workspace import folder_site as place
 from daskrun.workspace.datastore import Datastore
 from daskrun.workspace.model import Model
 from daskrun.workspace.workspace import Workspace

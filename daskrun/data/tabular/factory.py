@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from daskrun.core.original import OriginalClass
+from daskrun.core.absent_names import OriginalClass
+from daskrun.data.partition_format import PartitionFormat
 from daskrun.data.protocols import as_elements
-from daskrun.data.tabular.dataset import TabularDataset
-from daskrun.data.tabular.partition_format import PartitionFormat
+from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from daskrun.data.protocols import AnyPath, DataPath, Place
-    from daskrun.data.tabular.contracts import Source
-    from daskrun.data.tabular.types import DataType
+    from daskrun.data.tabular.formats.contract import Source
+    from daskrun.data.tabular.values.types import DataType
 
 
 class TabularDatasetFactory(OriginalClass):
@@ -99,7 +99,7 @@ class TabularDatasetFactory(OriginalClass):
         >>> Dataset.Tabular.from_delimited_files("*.csv", validate=False).take(10)
         Dataset.Tabular.from_delimited_files('*.csv').take(10)
         """
-        from daskrun.data.tabular.delimited import DelimitedSource
+        from daskrun.data.tabular.formats.delimited.format import DelimitedSource
 
         source = DelimitedSource(
             as_elements(path),
@@ -149,7 +149,7 @@ class TabularDatasetFactory(OriginalClass):
         >>> events.keep_columns(["user"])
         Dataset.Tabular.from_json_lines_files('events/*.jsonl').keep_columns(['user'])
         """
-        from daskrun.data.tabular.json_lines import JsonLinesSource
+        from daskrun.data.tabular.formats.json_lines.format import JsonLinesSource
 
         source = JsonLinesSource(
             as_elements(path),
@@ -186,7 +186,7 @@ class TabularDatasetFactory(OriginalClass):
         >>> Dataset.Tabular.from_parquet_files("rides", validate=False, include_path=True)
         Dataset.Tabular.from_parquet_files('rides', include_path=True)
         """
-        from daskrun.data.tabular.parquet_source import ParquetSource
+        from daskrun.data.tabular.formats.parquet.format import ParquetSource
 
         source = ParquetSource(
             as_elements(path),
@@ -239,7 +239,7 @@ class TabularDatasetFactory(OriginalClass):
         Dataset.Tabular.from_sql_query('SELECT * FROM rides', \
 connection='sqlite:///rides.db').take(5)
         """
-        from daskrun.data.tabular.sql import SqlSource
+        from daskrun.data.tabular.formats.sql.reader import SqlSource
 
         source = SqlSource(
             query,
@@ -271,7 +271,7 @@ connection='sqlite:///rides.db').take(5)
         0  2
         1  3
         """
-        from daskrun.data.tabular.frames import PandasSource
+        from daskrun.data.tabular.formats.frames.format import PandasSource
 
         return _made(PandasSource(frame), True)
 
@@ -284,7 +284,7 @@ connection='sqlite:///rides.db').take(5)
         frame
             Its index is left out.
         """
-        from daskrun.data.tabular.frames import DaskSource
+        from daskrun.data.tabular.formats.frames.format import DaskSource
 
         source = DaskSource(frame)
         source.check()
@@ -298,7 +298,7 @@ def _made(source: Source, validate: bool) -> TabularDataset:
 
 
 def _types(value: Mapping[str, DataType] | None) -> Mapping[str, DataType] | None:
-    from daskrun.data.tabular.types import DataType
+    from daskrun.data.tabular.values.types import DataType
 
     if value is None:
         return None

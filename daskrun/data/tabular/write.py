@@ -15,9 +15,9 @@ from datetime import UTC
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.dask import ReadMiniBatch, held_here, loads
-from daskrun.data.tabular.target import Target
-from daskrun.data.tabular.whole import empty, plan_of, schema, warn_of
+from daskrun.data.tabular.collect import empty, plan_of, schema, warn_of
+from daskrun.data.tabular.dask_frames import ReadMiniBatch, held_here, loads
+from daskrun.data.tabular.write_folder import Target
 from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from daskrun.data.dataset import FileDataset
+    from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import OnePath
-    from daskrun.data.tabular.dataset import TabularDataset
-    from daskrun.data.tabular.plan import TablePlan
+    from daskrun.data.tabular.planning.table_plan import TablePlan
+    from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 _MOST_NAME = 255
 """Bytes in the name of a folder: what Linux's file systems can hold."""
@@ -58,7 +58,7 @@ def partition_by(
     mini_batch_size: int | str,
 ) -> TabularDataset:
     """Write Parquet files into a folder for each combination; see ``TabularDataset``."""
-    from daskrun.data.dataset import Dataset
+    from daskrun.data.file_dataset import Dataset
 
     for key in keys:
         if re.search(r"[{}:/*]", key):
@@ -87,7 +87,7 @@ def _one_file_each(
     mini_batch_size: int | str,
     *options: Any,
 ) -> FileDataset:
-    from daskrun.data.dataset import Dataset
+    from daskrun.data.file_dataset import Dataset
 
     if target is None:
         target = tempfile.mkdtemp(prefix="daskrun-files-")
@@ -167,7 +167,7 @@ class WriteCsv(WriteMiniBatch):
 
 
 def _has_cr(frame: pd.DataFrame) -> bool:
-    """Whether a name or a value has a carriage return in it."""
+    """Return whether a name or a value has a carriage return in it."""
     texts = [frame[name] for name, dtype in frame.dtypes.items() if dtype.kind == "O"]
     return any("\r" in name for name in frame.columns) or any(
         bool(text.astype("str").str.contains("\r", regex=False, na=False).any()) for text in texts
@@ -217,7 +217,7 @@ class WritePartitions(WriteParquet):
         return files
 
     def _folders(self, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Give the folders that rows belong in, with their rows in order."""
+        """Yield the folders that rows belong in, with their rows in order."""
         keys = list(self._kinds)
         for values, rows in frame.groupby(keys, sort=False, dropna=False, observed=True):
             pairs = zip(keys, values, strict=True)
@@ -225,7 +225,7 @@ class WritePartitions(WriteParquet):
 
 
 def _as_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """Give rows the dataset's types; a column that does not fit keeps its own."""
+    """Return rows the dataset's types; a column that does not fit keeps its own."""
     import pyarrow as pa
 
     try:

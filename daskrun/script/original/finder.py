@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from daskrun.errors import OriginalImportError, OriginalNameError
-from daskrun.script.original.missing import sentence_of
+from daskrun.script.original.missing import message_of
 from daskrun.script.original.names import NAMES, ROOTS, SHARED
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _forget(name: str) -> None:
 
 
 def _real_core() -> bool:
-    """Whether the original is installed, or imported."""
+    """Return whether the original is installed, or imported."""
     if CORE in sys.modules:
         return not isinstance(sys.modules[CORE], StandIn)
     package = _find_installed("azureml", None)
@@ -188,11 +188,11 @@ def _find_installed(fullname: str, path: Sequence[str] | None) -> ModuleSpec | N
 
 
 def _why_not(module: str, name: str) -> str:
-    """Say why there is no such name in a module of the original, and what there is."""
+    """Return why there is no such name in a module of the original, and what there is."""
     full = f"{module}.{name}" if module else name
-    sentence = sentence_of(full)
-    if sentence is not None:
-        return f"daskrun has no {full}: {sentence}"
+    message = message_of(full)
+    if message is not None:
+        return f"daskrun has no {full}: {message}"
     if module in SHARED or module not in NAMES:
         known = ", ".join(each for each in NAMES if each not in SHARED)
         return f"daskrun stands for azureml here and has no module {full}. It has {known}."
@@ -202,5 +202,5 @@ def _why_not(module: str, name: str) -> str:
 
 
 def _below(module: str) -> list[str]:
-    """Give the modules that are right below one."""
+    """Return the modules that are right below one."""
     return [each for each in NAMES if each.rpartition(".")[0] == module]

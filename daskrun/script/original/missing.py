@@ -6,7 +6,7 @@ it, or one of a module's names. For members of classes see ``core/lacking.py``.
 
 from __future__ import annotations
 
-_SENTENCES = {
+_MESSAGES = {
     "there is no account to sign in to. Leave it out, and auth=... too.": (
         "azureml.core.authentication",
         "azureml.exceptions.AuthenticationException",
@@ -212,12 +212,12 @@ _SENTENCES = {
     ),
 }
 
-MISSING = {name: sentence for sentence, names in _SENTENCES.items() for name in names}
+MISSING = {name: message for message, names in _MESSAGES.items() for name in names}
 """By full name of a module, or of a name in one, what is said of it."""
 
 
-def sentence_of(name: str) -> str | None:
-    """Say what there is instead of something of the original; None where it isn't known."""
+def message_of(name: str) -> str | None:
+    """Return what there is instead of something of the original; None where it isn't known."""
     while name:
         if name in MISSING:
             return MISSING[name]

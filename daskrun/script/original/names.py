@@ -89,7 +89,7 @@ _OTHERS = {
         "DatasetValidationError": "daskrun:DatasetError",
     },
     "azureml.data.dataset_factory": {
-        "FileDatasetFactory": "daskrun.data.dataset:FileDatasetFactory",
+        "FileDatasetFactory": "daskrun.data.file_dataset:FileDatasetFactory",
         "TabularDatasetFactory": "daskrun.data.tabular.factory:TabularDatasetFactory",
     },
     "azureml.data.dataset_type_definitions": {
@@ -106,12 +106,12 @@ _OTHERS = {
         "WorkspaceException": "daskrun:WorkspaceError",
     },
     "azureml.pipeline.core": {
-        "PipelineStep": "daskrun.pipeline.base:PipelineStep",
-        "PortDataReference": "daskrun.pipeline.data:PortDataReference",
+        "PipelineStep": "daskrun.pipeline.steps.base:PipelineStep",
+        "PortDataReference": "daskrun.pipeline.steps.outputs:PortDataReference",
     },
-    "azureml.pipeline.core.builder": {"PipelineStep": "daskrun.pipeline.base:PipelineStep"},
+    "azureml.pipeline.core.builder": {"PipelineStep": "daskrun.pipeline.steps.base:PipelineStep"},
     "azureml.pipeline.core.run": {
-        "PortDataReference": "daskrun.pipeline.data:PortDataReference",
+        "PortDataReference": "daskrun.pipeline.steps.outputs:PortDataReference",
     },
 }
 """By module, names that stand for something else, ``module:name``."""

@@ -8,7 +8,7 @@ import dask
 import numpy as np
 import pandas as pd
 
-from daskrun.data.tabular.whole import empty, loader_of, plan_of
+from daskrun.data.tabular.collect import empty, loader_of, plan_of
 
 TEXTS = [
     *("plain", 'with "quotes"', "two\nlines", "a,b;c\td|e", '5" pipe', 'end"', "\r\n", "\n\n"),

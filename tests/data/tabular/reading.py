@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from daskrun.data.remote import RemoteFolder
-from daskrun.data.tabular.cache import NodeCache
-from daskrun.data.tabular.contracts import Piece, PieceFile
-from daskrun.data.tabular.formats import bring_function, make_reader
-from daskrun.data.tabular.types import to_frame
+from daskrun.data.remote_files import RemoteFolder
+from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.node_cache import NodeCache
+from daskrun.data.tabular.formats.registry import bring_function, make_reader
+from daskrun.data.tabular.values.types import to_frame
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:

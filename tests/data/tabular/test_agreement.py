@@ -33,7 +33,7 @@ from running import make_request, run_request
 
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
-from daskrun.data.tabular.plan import TablePlan
+from daskrun.data.tabular.planning.table_plan import TablePlan
 
 Tabular = Dataset.Tabular
 SIZES = (1, 300)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from daskrun.data.tabular import cache
-from daskrun.data.tabular.cache import NodeCache
+from daskrun.data.tabular.formats.node_cache import NodeCache
+from daskrun.data.tabular.formats.registry import node_cache as cache
 
 MAKER = """
 import sys, time
 from pathlib import Path
-from daskrun.data.tabular.cache import NodeCache
+from daskrun.data.tabular.formats.node_cache import NodeCache
 
 def make(target):
     with open(sys.argv[2], "a") as log:

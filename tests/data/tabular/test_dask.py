@@ -7,8 +7,8 @@ import pytest
 from distributed import Client
 
 from daskrun.data import DataPath, Dataset, DataType
-from daskrun.data.tabular.dask import ReadMiniBatch
-from daskrun.data.tabular.whole import loader_of, plan_of
+from daskrun.data.tabular.collect import loader_of, plan_of
+from daskrun.data.tabular.dask_frames import ReadMiniBatch
 from daskrun.errors import TableError
 
 

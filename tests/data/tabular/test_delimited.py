@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from reading import Opened, read_all
 
 from daskrun.data import Dataset
-from daskrun.data.tabular.contracts import Piece
-from daskrun.data.tabular.convert import NULLS
-from daskrun.data.tabular.delimited import DelimitedSource
-from daskrun.data.tabular.types import DataType, to_frame
+from daskrun.data.tabular.formats.contract import Piece
+from daskrun.data.tabular.formats.delimited.format import DelimitedSource
+from daskrun.data.tabular.values.convert import NULLS
+from daskrun.data.tabular.values.types import DataType, to_frame
 from daskrun.errors import DatasetError, TableError
 
 SIZES = (1, 7, 64, 1 << 20)

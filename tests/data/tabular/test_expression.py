@@ -6,8 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from daskrun.data.tabular.expression import Column, all_of, joined, only_uses, uses, written
-from daskrun.data.tabular.mask import mask
+from daskrun.data.tabular.conditions.expression import (
+    Column,
+    all_of,
+    joined,
+    only_uses,
+    uses,
+    written,
+)
+from daskrun.data.tabular.conditions.mask import mask
 from daskrun.errors import DatasetError, TableError
 
 a, b, s, t, z, flag, cat, day = map(Column, ["a", "b", "s", "t", "z", "flag", "cat", "day"])
@@ -94,7 +101,7 @@ CASES = [
 
 @pytest.mark.parametrize(("condition", "rows"), CASES, ids=lambda v: str(v))
 def test_masks(frame, condition, rows):
-    from daskrun.data.tabular.expression import as_condition
+    from daskrun.data.tabular.conditions.expression import as_condition
 
     plain = as_condition(condition, "filter").plain
     got = mask(frame, plain)

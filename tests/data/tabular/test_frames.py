@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from daskrun.data.tabular.contracts import Piece, PieceFile
-from daskrun.data.tabular.formats import make_reader
-from daskrun.data.tabular.frames import DaskSource, PandasSource
-from daskrun.data.tabular.types import to_frame
+from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.frames.format import DaskSource, PandasSource
+from daskrun.data.tabular.formats.registry import make_reader
+from daskrun.data.tabular.values.types import to_frame
 from daskrun.errors import DatasetError
 
 N = 300

@@ -3,10 +3,10 @@ import re
 import pyarrow as pa
 import pytest
 
-from daskrun.data.tabular.convert import convert
-from daskrun.data.tabular.infer import infer, settle
-from daskrun.data.tabular.json_values import infer_values, parse_line
-from daskrun.data.tabular.types import arrow_type
+from daskrun.data.tabular.formats.json_lines.values import infer_values, parse_line
+from daskrun.data.tabular.values.convert import convert
+from daskrun.data.tabular.values.infer import infer, settle
+from daskrun.data.tabular.values.types import arrow_type
 
 
 def column(*values: str) -> pa.ChunkedArray:

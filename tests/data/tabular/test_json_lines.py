@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reading import Opened, read_all
 
-from daskrun.data.tabular.contracts import Piece
-from daskrun.data.tabular.json_lines import JsonLinesSource
-from daskrun.data.tabular.types import DataType, to_frame
+from daskrun.data.tabular.formats.contract import Piece
+from daskrun.data.tabular.formats.json_lines.format import JsonLinesSource
+from daskrun.data.tabular.values.types import DataType, to_frame
 from daskrun.errors import DatasetError, TableError
 
 ROW = '{"n":1,"s":{"x":1},"t":"x","d":"2024-05-31"}\n'

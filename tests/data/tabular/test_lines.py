@@ -3,13 +3,13 @@
 import re
 
 import pytest
+from daskrun.data.tabular.formats.registry.text import lines
 from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskrun.data.tabular import lines
-from daskrun.data.tabular.lines import line_begin, line_number, read_header, read_lines
-from daskrun.data.tabular.source import LocalBytes, MemoryBytes
+from daskrun.data.tabular.formats.text.lines import line_begin, line_number, read_header, read_lines
+from daskrun.data.tabular.formats.text.source import LocalBytes, MemoryBytes
 from daskrun.errors import TableError
 
 TEXT = st.lists(st.sampled_from([b"a", b"bc", b"\n", b"\r", b"\r\n", b"\n\r"]), max_size=60).map(

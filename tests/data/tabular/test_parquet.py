@@ -13,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from daskrun.data.tabular.formats.registry.parquet import row_groups as parquet_split
 from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskrun.data.remote import RemoteFolder
-from daskrun.data.tabular import parquet_split
-from daskrun.data.tabular.contracts import Piece, PieceFile
-from daskrun.data.tabular.formats import bring_function, make_reader
-from daskrun.data.tabular.parquet_source import ParquetSource
-from daskrun.data.tabular.parquet_split import RowGroups, cut_groups
-from daskrun.data.tabular.types import DataType, to_frame
+from daskrun.data.remote_files import RemoteFolder
+from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.parquet.format import ParquetSource
+from daskrun.data.tabular.formats.parquet.row_groups import RowGroups, cut_groups
+from daskrun.data.tabular.formats.registry import bring_function, make_reader
+from daskrun.data.tabular.values.types import DataType, to_frame
 from daskrun.errors import DatasetError, TableError
 
 

@@ -2,7 +2,7 @@ from datetime import datetime
 
 import pytest
 
-from daskrun.data.tabular.partition_format import PartitionFormat, grouped
+from daskrun.data.partition_format import PartitionFormat, grouped
 from daskrun.errors import DatasetError
 
 

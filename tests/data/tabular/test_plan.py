@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from daskrun.data.listing import Listing
 from daskrun.data.paths import PathTable
-from daskrun.data.tabular.contracts import Cut, TableInput
-from daskrun.data.tabular.plan import TablePlan
+from daskrun.data.tabular.formats.contract import Cut, TableInput
+from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.errors import DatasetError
 
 

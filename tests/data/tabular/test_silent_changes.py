@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from daskrun.data import Dataset
-from daskrun.data.tabular.whole import loader_of, plan_of
+from daskrun.data.tabular.collect import loader_of, plan_of
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_rows_are_not_joined_where_that_would_round_them(tmp_path: Path) -> None
 def test_pieces_of_a_partition_are_not_joined_where_that_would_round_them(
     tmp_path: Path, number: int, fits: bool
 ) -> None:
-    from daskrun.data.tabular.load import _joined
+    from daskrun.data.tabular.loading.load import _joined
 
     tables = [pa.table({"k": [1, number]}), pa.table({"k": [1.5]})]
     if fits:

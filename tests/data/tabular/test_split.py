@@ -14,14 +14,14 @@ from generated import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-import daskrun.data.tabular.split as split_module
-from daskrun.data.remote import RemoteFolder
-from daskrun.data.tabular.cache import NodeCache
-from daskrun.data.tabular.contracts import Cut, Piece
-from daskrun.data.tabular.lines import bring_bytes, pack_piece, unpack_piece
-from daskrun.data.tabular.scan import record_starts, unclosed_quote
-from daskrun.data.tabular.source import MemoryBytes, RemoteBytes, is_plain, open_bytes
-from daskrun.data.tabular.split import (
+import daskrun.data.tabular.formats.text.split as split_module
+from daskrun.data.remote_files import RemoteFolder
+from daskrun.data.tabular.formats.contract import Cut, Piece
+from daskrun.data.tabular.formats.node_cache import NodeCache
+from daskrun.data.tabular.formats.text.lines import bring_bytes, pack_piece, unpack_piece
+from daskrun.data.tabular.formats.text.scan import record_starts, unclosed_quote
+from daskrun.data.tabular.formats.text.source import MemoryBytes, RemoteBytes, is_plain, open_bytes
+from daskrun.data.tabular.formats.text.split import (
     ByteSplitter,
     bring_survey,
     fits_memory,

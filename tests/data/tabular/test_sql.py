@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from daskrun.data import Dataset
-from daskrun.data.tabular.contracts import Piece, PieceFile
-from daskrun.data.tabular.formats import make_reader
-from daskrun.data.tabular.sql_source import SqlSource
-from daskrun.data.tabular.sql_values import infer, pack_key, unpack_key
-from daskrun.data.tabular.types import DataType, to_frame
+from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.registry import make_reader
+from daskrun.data.tabular.formats.sql.format import SqlSource
+from daskrun.data.tabular.formats.sql.values import infer, pack_key, unpack_key
+from daskrun.data.tabular.values.types import DataType, to_frame
 from daskrun.errors import DatasetError, TableError
 from tests import postgres
 
@@ -330,7 +330,7 @@ def test_keys_travel_as_builtins():
     ],
 )  # fmt: skip
 def test_inferred_types(values, text):
-    from daskrun.data.tabular.types import arrow_type
+    from daskrun.data.tabular.values.types import arrow_type
 
     found, told = infer("a", values)
     if text.startswith("arrow:"):

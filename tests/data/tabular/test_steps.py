@@ -7,10 +7,10 @@ from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daskrun.data.tabular.expression import Column
-from daskrun.data.tabular.resolve import with_window
-from daskrun.data.tabular.steps import Steps, drawn, row_keys
-from daskrun.data.tabular.windows import Windows
+from daskrun.data.tabular.conditions.expression import Column
+from daskrun.data.tabular.conditions.row_steps import Steps, drawn, row_keys
+from daskrun.data.tabular.planning.resolve import with_window
+from daskrun.data.tabular.planning.windows import Windows
 
 FEW = settings(max_examples=examples(100))
 

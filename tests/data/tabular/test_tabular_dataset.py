@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import daskrun.data.tabular.dataset as module
+import daskrun.data.tabular.tabular_dataset as module
 from daskrun.data import DataPath, Dataset, DatasetConsumptionConfig, DataType, TabularDataset
-from daskrun.data.tabular.here import complete_here
-from daskrun.data.tabular.plan import TablePlan
-from daskrun.data.tabular.whole import loader_of, plan_of
+from daskrun.data.tabular.collect import loader_of, plan_of
+from daskrun.data.tabular.loading.local_fetch import complete_here
+from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.errors import DatasetError, TableError
 
 Tabular = Dataset.Tabular

@@ -2,8 +2,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from daskrun.data.tabular.convert import Misfit, convert
-from daskrun.data.tabular.types import (
+from daskrun.data.tabular.values.convert import Misfit, convert
+from daskrun.data.tabular.values.types import (
     DataType,
     arrow_schema,
     arrow_type,

@@ -1,0 +1,77 @@
+"""Copying a dataset's files to a local folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from daskrun.data.paths import local_copies
+from daskrun.data.protocols import shown_url
+from daskrun.data.remote_files import RemoteFolder, join_url
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daskrun.data.listing import Listing
+
+THREADS = 8
+"""Remote files on their way at a time: enough to hide round trips of tens of milliseconds."""
+
+
+def download(listing: Listing, target: str | os.PathLike[str], overwrite: bool) -> list[str]:
+    """Copy all files of a listing; see :meth:`daskrun.data.file_dataset.FileDataset.download`."""
+    copies = local_copies(str(Path(target).expanduser().absolute()), listing.table)
+    if not overwrite:
+        present = next((path for path in copies.values() if os.path.lexists(path)), None)
+        if present is not None:
+            raise DatasetError(
+                f"target_path={os.fspath(target)!r}: {present!r} exists. Give another folder, or "
+                "overwrite=True to replace files."
+            )
+    fetch = _source(listing)
+
+    def one(copy: tuple[str, str]) -> None:
+        name, path = copy
+        try:
+            _whole(fetch, name, path)
+        except Exception as error:  # each of fsspec's file systems has errors of its own
+            source = join_url(listing.root, name) if listing.remote else f"{listing.root}/{name}"
+            text = shown_url(f"{source!r} can't be copied to {path!r}: {_text(error)}")
+            raise DatasetError(f"target_path={os.fspath(target)!r}: {text}") from error
+
+    with ThreadPoolExecutor(THREADS, "daskrun-download") as pool:
+        try:
+            for _ in pool.map(one, copies.items()):
+                pass
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [copies[name] for name in listing.table]
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _source(listing: Listing) -> Callable[[str, str], object]:
+    if listing.remote:
+        return RemoteFolder(listing.root, listing.storage_options).fetch
+    base = listing.root.rstrip("/")
+    return lambda name, path: shutil.copyfile(f"{base}/{name}", path)
+
+
+def _whole(fetch: Callable[[str, str], object], name: str, path: str) -> None:
+    """Fetch to a name beside, then rename: a copy is there whole or not at all."""
+    folder = Path(path).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / f".daskrun-{uuid4().hex}"
+    try:
+        fetch(name, str(aside))
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

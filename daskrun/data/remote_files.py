@@ -1,0 +1,244 @@
+"""Files behind URLs, by fsspec: finding them and bringing them here.
+
+fsspec is imported where it is needed: it and its file systems take tenths of a second to load, and
+most runs read local files only.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from daskrun.data.patterns import EVERYTHING, Pattern, has_magic
+from daskrun.data.protocols import shown_url
+from daskrun.errors import DatasetError
+from daskrun.storage.object_times import time_of
+from daskrun.storage.urls import protocol_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from daskrun.data.paths import FileRow
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::|://)")
+
+
+class SplitUrl(NamedTuple):
+    """A URL in three, so that its path can be changed; chained URLs have a tail."""
+
+    head: str
+    """Such as ``s3://`` or ``simplecache::s3://``."""
+    path: str
+    tail: str
+    """Such as ``::s3://bucket/archive.zip`` after ``zip://inner``."""
+
+    def at(self, path: str) -> str:
+        """Return the URL of another path in the same place."""
+        return f"{self.head}{path}{self.tail}"
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL of another kind than ``file://``."""
+    if "://" not in text or not _URL.match(text):
+        return False
+    return not text.startswith(("file://", "local://"))
+
+
+def split_url(url: str) -> SplitUrl:
+    """Find the path in a URL.
+
+    Examples
+    --------
+    >>> split_url("zip://a/*.csv::s3://bucket/all.zip")
+    SplitUrl(head='zip://', path='a/*.csv', tail='::s3://bucket/all.zip')
+    """
+    links = url.split("::")
+    n = next(n for n, link in enumerate(links) if "://" in link)
+    protocol, _, path = links[n].partition("://")
+    tail = "".join(f"::{link}" for link in links[n + 1 :])
+    return SplitUrl("::".join([*links[:n], f"{protocol}://"]), path, tail)
+
+
+def join_url(root: str, name: str) -> str:
+    """Return the URL of a file from its root and relative name."""
+    parts = split_url(root)
+    slash = "" if not parts.path or parts.path.endswith("/") else "/"
+    return parts.at(f"{parts.path}{slash}{name}")
+
+
+class RemoteFolder:
+    """The root of a remote dataset, opened: names below it can be fetched from any thread.
+
+    Parameters
+    ----------
+    url
+        The root.
+    storage_options
+        For fsspec; may hold secrets.
+    """
+
+    def __init__(self, url: str, storage_options: Mapping[str, Any]) -> None:
+        from fsspec.core import url_to_fs
+
+        self.url = url
+        self.system, path = url_to_fs(url, **storage_options)
+        self.base: str = self.system._strip_protocol(path)
+
+    def path(self, name: str) -> str:
+        """Return the file system's own path of a file."""
+        return f"{self.base}{name}" if self._open_ended else f"{self.base}/{name}"
+
+    @property
+    def _open_ended(self) -> bool:
+        return not self.base or self.base.endswith("/")
+
+    def fetch(self, name: str, target: str) -> None:
+        """Copy a file to a local path, whose folder exists."""
+        self.system.get_file(self.path(name), target)
+
+    def find(self, depth: int | None = None) -> dict[str, dict[str, Any]]:
+        """List all files below: relative name and fsspec's details."""
+        self.system.invalidate_cache()  # what was listed for an earlier run may have changed
+        found = self.system.find(self.base, maxdepth=depth, detail=True)
+        if not found:
+            self.system.ls(self.base)  # find() may swallow why there is nothing
+        names = {}
+        for path, details in found.items():
+            if not path.startswith(self.base):
+                raise DatasetError(f"{shown_url(self.url)} lists a file outside it: {path!r}.")
+            name = path[len(self.base) :]
+            if not self._open_ended or (not self.base and name.startswith("/")):
+                name = name[1:]
+            if name and not name.endswith("/"):  # a bucket's empty object that stands for a folder
+                names[name] = details
+        return names
+
+
+def find_remote(
+    url: str, storage_options: Mapping[str, Any], shown: str
+) -> tuple[str, Iterator[FileRow]]:
+    """Find the files that a URL means: a file, a folder, or else a glob.
+
+    Parameters
+    ----------
+    url
+        As the user or a datastore gave it.
+    storage_options
+        For fsspec.
+    shown
+        How the user wrote it, for messages.
+
+    Returns
+    -------
+    tuple
+        The URL of the root that the names are relative to, and the files, listed when the first
+        is asked for.
+
+    Raises
+    ------
+    DatasetError
+        If nothing is there, or it can't be reached.
+    """
+    if problem := protocol_problem(url):
+        raise DatasetError(f"path={shown} {problem}")
+    parts = split_url(url)
+    plain = parts.path.rstrip("/")
+    with _explained(shown):
+        details = _details(parts.at(plain), storage_options)
+    if details is None:
+        if not has_magic(plain):
+            raise DatasetError(
+                f"path={shown} does not exist. Give the URL of a folder, a file or a glob such as "
+                "'s3://bucket/images/*.png'."
+            )
+        with _explained(shown):
+            root, rest = _split_glob(parts, plain, storage_options)
+        pattern = Pattern([*rest, "**"] if parts.path.endswith("/") else rest)
+        return root, _rows(root, storage_options, pattern, shown)
+    if details.get("type") == "directory" or parts.path.endswith("/") or not plain:
+        return parts.at(plain), _rows(parts.at(plain), storage_options, EVERYTHING, shown)
+    folder, _, name = plain.rpartition("/")
+    return parts.at(folder), iter([_row(name, details)])
+
+
+def _details(url: str, storage_options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Ask what is at a URL; None when nothing is."""
+    from fsspec.core import url_to_fs
+
+    system, path = url_to_fs(url, **storage_options)
+    system.invalidate_cache()
+    try:
+        details: dict[str, Any] = system.info(path)
+    except FileNotFoundError as error:
+        # The HTTP file system calls everything this, also a refusal or a server that is down.
+        cause = error.__cause__
+        http = type(cause).__module__.partition(".")[0] == "aiohttp"
+        told = http or isinstance(cause, (TimeoutError, ConnectionError))
+        if cause is not None and told and getattr(cause, "status", None) not in (404, 410):
+            raise cause from None
+        return None
+    return details
+
+
+def _split_glob(
+    parts: SplitUrl, path: str, storage_options: Mapping[str, Any]
+) -> tuple[str, list[str]]:
+    """Cut a glob where its first wildcard is; what exists under that name is no wildcard."""
+    names = path.split("/")
+    n = 0
+    while n < len(names) - 1:
+        above = parts.at("/".join(names[: n + 1]))
+        if has_magic(names[n]) and (n == 0 or _details(above, storage_options) is None):
+            break
+        n += 1
+    return parts.at("/".join(names[:n])), names[n:]
+
+
+def _rows(
+    root: str, storage_options: Mapping[str, Any], pattern: Pattern, shown: str
+) -> Iterator[FileRow]:
+    """List the files that a pattern means, in code-point order of their relative paths."""
+    with _explained(shown):
+        found = RemoteFolder(root, storage_options).find(pattern.depth)
+    names = sorted(name for name in found if pattern.matches(name))
+    if names:
+        yield from (_row(name, found[name]) for name in names)
+    elif pattern is EVERYTHING:
+        raise DatasetError(
+            f"path={shown} is a folder without files (names that begin with '.' are left out). "
+            "Give a folder that has files in it, or name a hidden file itself."
+        )
+    else:
+        raise DatasetError(
+            f"path={shown} matches no file below {shown_url(root)}. A glob means files: write "
+            "'folder/*' for those in a folder, 'folder/**' for all below it."
+        )
+
+
+def _row(name: str, details: Mapping[str, Any]) -> FileRow:
+    size = details.get("size")
+    if details.get("contentEncoding") not in (None, "", "identity"):
+        size = None  # Google's store lists the bytes it keeps, and unpacks them while it sends
+    return name, int(size) if isinstance(size, (int, float)) and size >= 0 else -1, time_of(details)
+
+
+@contextmanager
+def _explained(shown: str) -> Iterator[None]:
+    """Turn what any file system may raise into one error in the user's words."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"path={shown} means no file: there is no {shown_url(str(error))!r}. Give the URL of a "
+            "folder, a file or a glob that is there."
+        ) from error
+    except Exception as error:  # each of fsspec's file systems has errors of its own
+        text = shown_url(f"{type(error).__name__}: {error}").rstrip(".")
+        if isinstance(error, ImportError):
+            fix = "Install the package it names."
+        else:
+            fix = "Check the URL, the network, and the credentials of the datastore."
+        raise DatasetError(f"path={shown} can't be reached: {text}. {fix}") from error

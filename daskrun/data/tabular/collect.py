@@ -1,0 +1,146 @@
+"""A dataset's mini-batches made in this process: planned, brought, loaded, one after the other."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.validation import parse_size
+from daskrun.data.tabular.formats.node_cache import NodeCache
+from daskrun.data.tabular.loading.load import TableLoader
+from daskrun.data.tabular.loading.local_fetch import BroughtHere, complete_here
+from daskrun.data.tabular.planning.table_plan import TablePlan
+from daskrun.data.tabular.values.types import exact_floats
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from daskrun.data.tabular.tabular_dataset import TabularDataset
+
+_SIZE = 64 * 1024 * 1024
+"""Bytes of a file read at a time where all rows are wanted: what is in memory beside the result."""
+
+
+def plan_of(dataset: TabularDataset, mini_batch_size: int | str) -> TablePlan:
+    """Plan all mini-batches of one dataset, looking at the files where that is needed.
+
+    Raises
+    ------
+    DatasetError
+        The size is none, or the dataset can't be read.
+    """
+    try:
+        size = parse_size(mini_batch_size)
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise DatasetError(
+            f"mini_batch_size={mini_batch_size!r} is not a number of bytes. Give an int from 1, "
+            "or a size such as mini_batch_size='1MB'."
+        )
+    plan = TablePlan([("input_0", dataset.readable(size).resolve())], size)
+    complete_here(plan)
+    return plan
+
+
+class PieceLoader:
+    """Loads mini-batches of one input in this process; not for several threads at a time.
+
+    Parameters
+    ----------
+    source
+        The fields of :class:`daskrun.core.minibatch.PlanInput`.
+    folder
+        For what is brought and cached.
+    """
+
+    def __init__(self, source: dict[str, Any], folder: str) -> None:
+        self._source = source
+        cache = NodeCache(f"{folder}/cache")
+        self._here = BroughtHere(Path(folder) / "brought", cache)
+        self._loader = TableLoader(source, cache)
+        self._told: set[str] = set()
+
+    def frame(self, load: tuple[Any, ...]) -> pd.DataFrame:
+        """Load a mini-batch, from its plain load."""
+        _, pieces, slices, _ = load
+        try:
+            return self._loader.load(pieces, self._here.bring(self._source, load), slices)
+        finally:
+            self._here.clear()
+            self._warn()
+
+    def _warn(self) -> None:
+        for text in self._loader.warnings:
+            if text not in self._told:
+                self._told.add(text)
+                warnings.warn(text, stacklevel=2)
+
+
+@contextmanager
+def loader_of(plan: TablePlan) -> Iterator[PieceLoader]:
+    """Yield what loads the mini-batches of a plan over one input; what it keeps is removed."""
+    with tempfile.TemporaryDirectory(prefix="daskrun-table-") as folder:
+        yield PieceLoader(asdict(plan.inputs[0]), folder)
+
+
+def warn_of(plan: TablePlan) -> None:
+    """Tell once what was found when the schema was inferred, such as ambiguous dates."""
+    for source in plan.inputs:
+        for text in (source.table or {})["reader"]["warnings"]:
+            warnings.warn(text, stacklevel=3)
+
+
+def to_pandas(dataset: TabularDataset) -> pd.DataFrame:
+    """Read all rows; see ``TabularDataset.to_pandas_dataframe``."""
+    plan = plan_of(dataset, _SIZE)
+    warn_of(plan)
+    with loader_of(plan) as loader:
+        frames = [loader.frame(plan[index].load.plain()) for index in range(plan.known)]
+        return _joined([frame for frame in frames if len(frame)] or frames[:1] or [empty(plan)])
+
+
+def empty(plan: TablePlan) -> pd.DataFrame:
+    """Return a mini-batch of a plan over one input, without its rows: columns and dtypes."""
+    return TableLoader(asdict(plan.inputs[0]), NodeCache("")).meta()  # reads, so keeps, nothing
+
+
+def schema(plan: TablePlan) -> pa.Schema:
+    """Return the Arrow types of the mini-batches of a plan over one input."""
+    return TableLoader(asdict(plan.inputs[0]), NodeCache("")).schema()
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    import pandas as pd
+    from pandas.api.types import union_categoricals
+
+    if len(frames) == 1:
+        return frames[0]
+    _check_exact(frames)
+    for name, dtype in frames[0].dtypes.items():
+        if str(dtype) != "category" or all(frame[name].dtype == dtype for frame in frames):
+            continue
+        # Categories are those of the rows read together: joined as they are, they'd be text.
+        whole = union_categoricals([frame[name] for frame in frames]).categories
+        frames = [f.assign(**{str(name): f[name].cat.set_categories(whole)}) for f in frames]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _check_exact(frames: list[pd.DataFrame]) -> None:
+    """Fail where whole numbers would be rounded since other mini-batches have float64."""
+    import pyarrow as pa
+
+    for at, name in enumerate(frames[0].columns):
+        kinds = {frame.dtypes.iloc[at].kind for frame in frames}
+        if "f" in kinds and kinds & {"i", "u"}:
+            for frame in frames:
+                if frame.dtypes.iloc[at].kind in "iu":
+                    exact_floats(str(name), pa.chunked_array([pa.array(frame.iloc[:, at])]))

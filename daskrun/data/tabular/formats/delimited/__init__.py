@@ -1,0 +1,1 @@
+"""Delimited files: CSV, TSV and their like."""

@@ -1,0 +1,280 @@
+"""The columns of delimited files, and what a sample of their rows holds, before a run."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from daskrun.data.tabular.formats.text.dialect import (
+    Dialect,
+    header_names,
+    numbered_names,
+    parse,
+)
+from daskrun.data.tabular.formats.text.lines import read_header
+from daskrun.data.tabular.formats.text.sample import ROWS, SAMPLE_BYTES, Place, SampleFiles, at_once
+from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_starts
+from daskrun.data.tabular.formats.text.source import MemoryBytes
+from daskrun.data.tabular.values.fitting import cut
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from daskrun.data.paths import FileRow, PathTable
+
+FIRST, NONE, SAME, COMBINE = (
+    "ONLY_FIRST_FILE_HAS_HEADERS",
+    "NO_HEADERS",
+    "ALL_FILES_HAVE_SAME_HEADERS",
+    "COMBINE_ALL_FILES_HEADERS",
+)
+HEADERS = (SAME, NONE, FIRST, COMBINE)
+
+_HEAD = 256 << 10
+"""Bytes of the first files that 200 rows are looked for in; more where a row is longer."""
+_MOST = 64 << 20
+_FIRST_FILES = 8
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf32"),  # first: it begins with that of utf16
+    (codecs.BOM_UTF16_LE, "utf16"),
+    (codecs.BOM_UTF16_BE, "utf16"),
+)
+
+
+class Head(NamedTuple):
+    """The start of a file."""
+
+    name: str
+    header: bytes
+    """Its first record, UTF-8, without line end; ``b""`` where the file has none."""
+    data: bytes
+    """Whole records behind it, of the file's encoding, the first 200 at most."""
+    inner: bool = False
+    """Whether it is from inside a file instead, where nobody knows if a quoted field is open."""
+    inside: bytes = b""
+    """What are the records of an inner one if it begins in a quoted field."""
+
+
+class DelimitedSample:
+    """Looks at the files of a dataset.
+
+    Parameters
+    ----------
+    files
+        What reads them.
+    dialect
+        How they are written.
+    header
+        One of :data:`HEADERS`.
+    table
+        All files, in order.
+    """
+
+    def __init__(self, files: SampleFiles, dialect: Dialect, header: str, table: PathTable) -> None:
+        self._files = files
+        self._dialect = dialect
+        self._header = header
+        self._table = table
+
+    def has_header(self, name: str) -> bool:
+        """Return whether a file's first record is a header."""
+        return has_header(self._header, name, self._table[0])
+
+    def heads(self) -> list[Head]:
+        """Read the first files until 200 rows are there; only those that have something in them.
+
+        Raises
+        ------
+        DatasetError
+            If none can be read, or with ``ONLY_FIRST_FILE_HAS_HEADERS`` the first.
+        """
+        heads: list[Head] = []
+        failed: DatasetError | None = None
+        rows = 0
+        for number, (name, size, _) in enumerate(self._table.rows()):
+            if rows >= ROWS or (heads and number >= _FIRST_FILES):
+                break
+            try:
+                head = self.head(name, size)
+            except DatasetError as error:
+                if self._header == FIRST and number == 0:
+                    raise
+                failed = failed or error
+                continue
+            if head.header or head.data:
+                heads.append(head)
+                rows += len(self._starts(head.data))
+        if failed is not None and not heads:
+            raise failed
+        return heads
+
+    def head(self, name: str, size: int, nbytes: int = _HEAD) -> Head:
+        """Read the start of a file, at least to the end of its first row where it has one."""
+        while True:
+            data = self._files.start(name, nbytes, size)
+            whole = len(data) < nbytes
+            source = MemoryBytes(data, self._files.shown(name))
+            header, at = b"", 3 if data.startswith(codecs.BOM_UTF8) else 0
+            if self.has_header(name):
+                header, at = read_header(source, self._dialect.separator_bytes)
+            starts = self._starts(data[at:])
+            if whole or len(starts) > 1 or nbytes >= _MOST:
+                break
+            nbytes *= 8
+        return Head(name, self._header_utf8(name, header), _rows(data[at:], starts, whole))
+
+    def check(self, head: Head) -> None:
+        """Check that a file's first rows have as many fields as its header or first row.
+
+        Raises
+        ------
+        DatasetError
+            If one does not, or is not of the encoding.
+        """
+        width = len(self.header_of(head))
+        ragged, _ = self._parsed(head.data, numbered_names(width))
+        if ragged:
+            fields, text = ragged[0]
+            raise DatasetError(
+                f"{self.shown(head.name)} has {width} columns by its first record, and then a "
+                f"record with {fields}: {cut(text)!r}. Are separator={self._dialect.separator!r} "
+                "and header= right? With validate=False only the mini-batches that hold such "
+                "records fail."
+            )
+        try:
+            head.data.decode(self._dialect.codec)
+        except UnicodeDecodeError as error:
+            raise DatasetError(
+                f"{self.shown(head.name)}: {head.data[error.start : error.start + 1]!r} in its "
+                f"first rows is not {self._dialect.encoding}. {_fix_encoding(head.data)}"
+            ) from None
+
+    def _header_utf8(self, name: str, header: bytes) -> bytes:
+        try:
+            return header.decode(self._dialect.codec).encode()
+        except UnicodeDecodeError as error:
+            raise DatasetError(
+                f"{self.shown(name)}: byte {error.start} of the header is not "
+                f"{self._dialect.encoding}. {_fix_encoding(header)}"
+            ) from None
+
+    def headers(self) -> list[tuple[str, ...]]:
+        """Read the names in the headers of all files."""
+
+        def one(row: FileRow) -> tuple[str, ...]:
+            return self.header_of(self.head(row[0], row[1], SAMPLE_BYTES))
+
+        return at_once(one, self._table.rows())
+
+    def header_of(self, head: Head) -> tuple[str, ...]:
+        """Return the names in a file's header; ``Column1`` … where it has data instead."""
+        if self.has_header(head.name):
+            return header_names(head.header, self._dialect.separator)
+        second = self._starts(head.data)[1:2]
+        first = head.data[: int(second[0])] if len(second) else head.data
+        record = self._utf8(first).strip(b"\r\n")
+        return tuple(numbered_names(len(header_names(record, self._dialect.separator))))
+
+    def spread(self) -> list[Head]:
+        """Read small samples from all over the files; one that can't be read is left out."""
+
+        def one(place: Place) -> Head | None:
+            name, offset, size = place
+            try:
+                if offset == 0:
+                    return self.head(name, size, SAMPLE_BYTES)
+                header = b""
+                if self.has_header(name):
+                    header = self.head(name, size, SAMPLE_BYTES).header
+                return self._inside(name, header, self._files.lines(name, offset, size))
+            except DatasetError:
+                return None  # its mini-batches will say so, and others can be read
+
+        return [head for head in at_once(one, self._files.spread()) if head is not None]
+
+    def multi_line(self, heads: Sequence[Head]) -> bool:
+        """Return whether a quoted field of the first rows has a line break in it."""
+        separator = self._dialect.separator_bytes
+        return any(quoted_line_break(head.data, separator) >= 0 for head in heads)
+
+    def columns(self, head: Head, names: Sequence[str]) -> dict[str, pa.ChunkedArray] | None:
+        """Return the text of a head's columns; rows with other numbers of fields are left out.
+
+        None: so many have that it is no sample of these columns.
+        """
+        found = [self._parsed(head.data, names)]
+        if head.inside:
+            found.append(self._parsed(head.inside, names))
+        ragged, table = min(found, key=lambda pair: len(pair[0]))
+        if len(ragged) > table.num_rows:
+            return None
+        return {name: table.column(name) for name in names}
+
+    def shown(self, name: str) -> str:
+        """Return a file's path or URL for messages."""
+        return self._files.shown(name)
+
+    def _parsed(self, data: bytes, names: Sequence[str]) -> tuple[list[tuple[int, str]], pa.Table]:
+        """Parse as text; records with other numbers of fields are left out and told."""
+        import pyarrow as pa
+
+        ragged: list[tuple[int, str]] = []
+
+        def skip(row: Any) -> str:
+            ragged.append((row.actual_columns, row.text))
+            return "skip"
+
+        types = dict.fromkeys(names, pa.string())
+        table = parse(self._utf8(data), self._dialect.separator, list(names), types, skip)
+        return ragged, table
+
+    def _inside(self, name: str, header: bytes, data: bytes) -> Head:
+        """Keep both readings of lines that may begin in a quoted field."""
+        if b'"' not in data:
+            return Head(name, header, data, True)
+        outside = self._starts(data)
+        inside = record_starts(data, self._dialect.separator_bytes, inside=True)
+        # The last record of either may go on behind the sample.
+        return Head(
+            name,
+            header,
+            data[: int(outside[-1])] if len(outside) else b"",
+            True,
+            data[int(inside[0]) : int(inside[-1])] if len(inside) else b"",
+        )
+
+    def _starts(self, data: bytes) -> NDArray[np.int64]:
+        return record_starts(data, self._dialect.separator_bytes)
+
+    def _utf8(self, data: bytes) -> bytes:
+        # A sample may be wrong in a byte or two: reading the rows themselves says so.
+        return data.decode(self._dialect.codec, "replace").encode()
+
+
+def has_header(mode: str, name: str, first: str) -> bool:
+    """Return whether a file's first record is a header, not data."""
+    return mode in (SAME, COMBINE) or (mode == FIRST and name == first)
+
+
+def _rows(data: bytes, starts: NDArray[np.int64], whole: bool) -> bytes:
+    """Cut behind the last whole record, or the 200th."""
+    if len(starts) > ROWS:
+        return data[: int(starts[ROWS])]
+    if whole or not len(starts):
+        return data
+    return data[: int(starts[-1])] if len(starts) > 1 else data
+
+
+def _fix_encoding(data: bytes) -> str:
+    """Return what to write for a file that begins with these bytes, which are not as was said."""
+    if data.startswith(b"PAR1"):
+        return "It is a Parquet file: use from_parquet_files()."
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return f"It begins as files in {encoding} do: write encoding={encoding!r}."
+    return "Write the encoding the file has, such as encoding='latin1' or encoding='windows1252'."

@@ -1,0 +1,309 @@
+"""Reading pieces of delimited files: pyarrow.csv at its own speed, and names for what won't fit."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.tabular.formats.contract import Rows
+from daskrun.data.tabular.formats.delimited.columns import COMBINE, SAME, has_header
+from daskrun.data.tabular.formats.text.byte_reader import bring_piece
+from daskrun.data.tabular.formats.text.dialect import Dialect, Missing, header_names, parse
+from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_starts, unclosed_quote
+from daskrun.data.tabular.formats.text.text_reader import TextReader
+from daskrun.data.tabular.values.convert import Misfit, convert, first_change
+from daskrun.data.tabular.values.fitting import (
+    Fitted,
+    Unfit,
+    assembled,
+    cut,
+    finish,
+    listed,
+    misfit_text,
+    parsed_as,
+    strict_misfit,
+)
+from daskrun.errors import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pyarrow as pa
+
+    from daskrun.data.remote_files import RemoteFolder
+    from daskrun.data.tabular.formats.contract import Piece, PieceFile
+    from daskrun.data.tabular.formats.node_cache import NodeCache
+    from daskrun.data.tabular.formats.text.byte_reader import RawPiece
+
+
+def make_reader(
+    reader: dict[str, Any], secrets: dict[str, Any], cache: NodeCache
+) -> DelimitedReader:
+    """Make the reader of an input; local files and what was brought need no secrets."""
+    del secrets
+    return DelimitedReader(reader, cache)
+
+
+def bring(
+    folder: RemoteFolder,
+    reader: dict[str, Any],
+    what: Piece | tuple[Any, ...],
+    target: str,
+    cache: NodeCache,
+) -> None:
+    """Write the bytes of a piece or survey to a local file."""
+    dialect = Dialect(reader["separator"], reader["encoding"])
+    header = has_header(reader["header"], what[0], reader["first"])
+    bring_piece(folder, what, target, cache, dialect, exact=reader["exact"], header=header)
+
+
+class DelimitedReader(TextReader):
+    """Reads pieces of delimited files; see :class:`daskrun.data.tabular.formats.contract.Reader`.
+
+    Parameters
+    ----------
+    reader
+        What ``DelimitedSource.describe`` gave.
+    cache
+        Of this node.
+    """
+
+    def __init__(self, reader: dict[str, Any], cache: NodeCache) -> None:
+        dialect = Dialect(reader["separator"], reader["encoding"])
+        super().__init__(reader, dialect, cache, exact=reader["exact"])
+        self._words = False
+
+    def read(self, piece: Piece, file: PieceFile, columns: list[str], ids: bool) -> Rows:
+        """Read the rows of a piece."""
+        header = has_header(self._reader["header"], piece.name, self._reader["first"])
+        raw = self._bytes.read(piece, file, header=header)
+        if b'"' in raw.data:
+            self._check_quotes(raw)
+        names = self._names(raw)
+        table = self._table(raw, names, columns)
+        return Rows(table, self._ids(raw, table.num_rows) if ids else None)
+
+    def _ids(self, raw: RawPiece, rows: int) -> Any:
+        starts = self._starts(raw)
+        if len(starts) != rows:
+            raise TableError(
+                f"{raw.shown}: {rows} rows were read where {len(starts)} records begin, so no "
+                "sample can be drawn of them. Leave out take_sample and random_split.",
+                rows,
+            )
+        return (starts + raw.offset).astype("uint64")
+
+    def _starts(self, raw: RawPiece) -> Any:
+        return record_starts(raw.data, self._dialect.separator_bytes)
+
+    def _trouble(self, raw: RawPiece, text: str, **more: Any) -> TableError:
+        return TableError(text, len(self._starts(raw)), **more)
+
+    def _check_quotes(self, raw: RawPiece) -> None:
+        """Find what would make wrong rows without a word: pyarrow takes both as they come."""
+        separator = self._dialect.separator_bytes
+        if not self._reader["multi_line"]:
+            at = quoted_line_break(raw.data, separator)
+            if at >= 0:
+                raise self._trouble(
+                    raw,
+                    f"{raw.at(at)}: a quoted field has a line break in it, which "
+                    "support_multi_line=False says there is none of: rows may have been cut in "
+                    "two. Write support_multi_line=True, or leave it out.",
+                    ends_run=True,
+                )
+        if raw.last and (at := unclosed_quote(raw.data, separator)) >= 0:
+            raise self._trouble(
+                raw,
+                f"{raw.at(at)}: the quote that opens this field is not closed before the end of "
+                "the file, so that all behind it would be one value. Close it, or double a quote "
+                "that belongs to the text.",
+            )
+
+    def _names(self, raw: RawPiece) -> tuple[str, ...]:
+        """Return the names of the fields in this file's records."""
+        mode, known = self._reader["header"], tuple(self._reader["names"])
+        if mode not in (SAME, COMBINE):
+            return known
+        if not raw.header:
+            return known  # an empty file
+        try:
+            names = header_names(self._dialect.utf8(raw.header), self._dialect.separator)
+        except UnicodeDecodeError:
+            raise self._not_encoded(raw, f"{raw.shown}, line 1") from None
+        wrong = set(names) ^ set(known) if mode == SAME else set(names) - set(self._types)
+        if not wrong or not raw.data:
+            return names
+        lacks = [name for name in known if name not in names]
+        has = [name for name in names if name not in self._types]
+        told = [f"lacks {listed(lacks)}"] if lacks and mode == SAME else []
+        told += [f"has {listed(has)}, which others don't have"] if has else []
+        fix = (
+            "Write header='COMBINE_ALL_FILES_HEADERS' to have the columns of all files, or "
+            "header=False where files have no header."
+            if mode == SAME
+            else "The file was changed since the run began. Start the run again."
+        )
+        raise self._trouble(raw, f"{raw.shown}: its header {' and '.join(told)}. {fix}")
+
+    def _table(self, raw: RawPiece, names: Sequence[str], columns: list[str]) -> pa.Table:
+        import pyarrow as pa
+
+        there = [name for name in columns if name in names]
+        try:
+            rows, found = self._quick(raw, names, there)
+        except (Unfit, Misfit, pa.ArrowInvalid, UnicodeDecodeError):
+            rows, found = self._slow(raw, names, there)
+        self._warnings.changed(found, self._types)
+        return assembled(columns, self._types, found, rows)
+
+    def _quick(
+        self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
+    ) -> tuple[int, dict[str, Fitted]]:
+        """Parse and convert in one go, as almost every piece can be."""
+        types = {name: parsed_as(self._types[name]) for name in columns}
+        data = self._dialect.utf8(raw.data)
+        table = self._parse(data, names, types)
+        whole = [name for name in columns if self._types[name] in ("int", "int_as_float")]
+        if whole and has_hex(data) and self._hex_in(data, names, whole):
+            raise Unfit
+        found = {}
+        for name in columns:
+            found[name] = finish(table.column(name), self._types[name])
+        if self._reader["strict_types"] and any(change for _, change in found.values()):
+            raise Unfit
+        return table.num_rows, found
+
+    def _parse(self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
+        """Parse data; where words such as ``NA`` were met, with those from then on.
+
+        Which of the two it is can't be seen in the values: a float column's ``nan`` is one anyway.
+        """
+        import pyarrow as pa
+
+        separator, as_string = self._dialect.separator, self._reader["empty_as_string"]
+        if not self._words:
+            missing = Missing.EMPTY_NOT_TEXT if as_string else Missing.EMPTY
+            with suppress(pa.ArrowInvalid):
+                return parse(data, separator, names, types, missing=missing)
+        table = parse(data, separator, names, types)
+        self._words = True  # only for what has such words: others can't be parsed either way
+        for name in types:
+            if not as_string and self._types[name] == "text":
+                position = table.schema.get_field_index(name)
+                column = without_empty(table.column(position))
+                table = table.set_column(position, name, column)
+        return table
+
+    def _hex_in(self, data: bytes, names: Sequence[str], columns: Sequence[str]) -> bool:
+        """Return whether columns of whole numbers have texts such as ``0x1F``, 31 to pyarrow."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        types = dict.fromkeys(columns, pa.string())
+        table = parse(data, self._dialect.separator, names, types)
+        return any(
+            pc.any(pc.match_substring(table.column(c), "0x", ignore_case=True)).as_py()
+            for c in columns
+        )
+
+    def _slow(
+        self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
+    ) -> tuple[int, dict[str, Fitted]]:
+        """Parse as text and convert column by column; say what can't be and where."""
+        table = self._as_text(raw, names, columns)
+        found = {}
+        for name in columns:
+            column = table.column(name)
+            kind = self._types[name]
+            try:
+                values, change = convert(
+                    column, kind, empty_as_string=self._reader["empty_as_string"]
+                )
+            except Misfit as misfit:
+                raise self._misfit(raw, name, misfit) from None
+            if change and self._reader["strict_types"]:
+                row = first_change(column, change)
+                changed = strict_misfit(row, column[row].as_py(), change)
+                raise self._misfit(raw, name, changed)
+            found[name] = Fitted(values, change)
+        return table.num_rows, found
+
+    def _as_text(self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
+        import pyarrow as pa
+
+        try:
+            text = self._dialect.utf8(raw.data)
+            text.decode()
+        except UnicodeDecodeError as error:
+            raise self._not_encoded(raw, raw.at(error.start)) from None
+        ragged: list[Any] = []
+        types = dict.fromkeys(columns, pa.string())
+        table = parse(text, self._dialect.separator, names, types, _noting(ragged))
+        if ragged:
+            row = ragged[0]
+            start, *behind = self._starts(raw)[row.number - 1 :][:2].tolist()
+            record = raw.data[start : behind[0] if behind else None].decode(self._dialect.codec)
+            raise self._trouble(
+                raw,
+                f"{raw.at(start)}: {row.actual_columns} fields were found, {row.expected_columns} "
+                f"expected: {cut(record.rstrip())!r}. A field that has "
+                f"{self._dialect.separator!r} in it must be in quotes.",
+            )
+        return table
+
+    def _misfit(self, raw: RawPiece, name: str, misfit: Misfit) -> TableError:
+        start = int(self._starts(raw)[misfit.row])
+        return self._trouble(raw, misfit_text(raw.at(start), name, self._types[name], misfit))
+
+    def _not_encoded(self, raw: RawPiece, where: str) -> TableError:
+        return self._trouble(
+            raw,
+            f"{where}: the bytes are not {self._reader['encoding']}. Write the encoding the file "
+            "has, such as encoding='latin1' or encoding='windows1252'.",
+        )
+
+
+def has_hex(data: bytes) -> bool:
+    """Return whether ``0x`` or ``0X`` is in data; several times as fast as to search for both.
+
+    Examples
+    --------
+    >>> has_hex(b"10,x,0"), has_hex(b"1,0X1F")
+    (False, True)
+    """
+    if b"x" not in data and b"X" not in data:  # at the speed of memory
+        return False
+    import numpy as np
+
+    codes = np.frombuffer(data, np.uint8)
+    found = (codes[1:] | 32) == ord("x")
+    found &= codes[:-1] == ord("0")
+    return bool(found.any())
+
+
+def without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Make the empty texts of a column missing; no text is copied."""
+    import numpy as np
+    import pyarrow as pa
+
+    chunks = []
+    for chunk in column.chunks:
+        _, offsets, data = chunk.buffers()
+        ends = np.frombuffer(offsets, np.int32, len(chunk) + 1, chunk.offset * 4)
+        there = ends[1:] != ends[:-1]
+        if not there.all():
+            valid = pa.py_buffer(np.packbits(there, bitorder="little"))
+            plain = pa.py_buffer(np.ascontiguousarray(ends))
+            chunk = pa.Array.from_buffers(pa.string(), len(chunk), [valid, plain, data])
+        chunks.append(chunk)
+    return pa.chunked_array(chunks, pa.string())
+
+
+def _noting(ragged: list[Any]) -> Callable[[Any], str]:
+    def note(row: Any) -> str:
+        if not ragged:
+            ragged.append(row)
+        return "skip"
+
+    return note

@@ -1,0 +1,1 @@
+"""Dataframes of pandas and Dask, stored once as Parquet for a run."""

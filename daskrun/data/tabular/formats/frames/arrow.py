@@ -1,0 +1,194 @@
+"""A pandas frame as an Arrow table that becomes the same frame again, whole or in parts."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.tabular.values.types import arrow_field, type_text
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+    import pyarrow as pa
+
+MOST_ROWS = 64 * 2**20
+"""Rows of a row group, at most: pyarrow writes no larger one."""
+
+
+def check_names(names: Iterable[object], call: str) -> None:
+    """Check that columns have names, each its own.
+
+    Raises
+    ------
+    DatasetError
+        If one is no text, or comes twice.
+    """
+    names = list(names)
+    for name in names:
+        if not isinstance(name, str):
+            raise DatasetError(
+                f"{call}: the column name {name!r} is no text. Write "
+                "dataframe.rename(columns=str), or for several levels "
+                "dataframe.set_axis(['a', 'b', …], axis='columns')."
+            )
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DatasetError(
+            f"{call}: there are several columns of the name {twice[0]!r}. Give each its own name: "
+            "dataframe.set_axis(['a', 'b', …], axis='columns')."
+        )
+
+
+def to_table(frame: pd.DataFrame, call: str, whole: bool = True) -> pa.Table:
+    """Make the table, with pandas' metadata and without the index.
+
+    Columns of Python objects that hold whole numbers with some missing become float64, truth
+    values with some missing pandas' ``boolean``: of one dtype in every part of the frame.
+
+    Parameters
+    ----------
+    frame
+        What the user gave.
+    call
+        What is called, for messages.
+    whole
+        False: it is a part, and other parts say of what type a column is that has no value here.
+
+    Raises
+    ------
+    DatasetError
+        If a column has no name of its own, or values that have no common type.
+    """
+    import pyarrow as pa
+
+    check_names(frame.columns, call)
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
+    except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
+        raise DatasetError(_wrong_column(frame, call)) from None
+    for position, name in enumerate(table.column_names):
+        column = table.column(position)
+        if whole and pa.types.is_null(column.type):
+            field = pa.field(name, pa.string())
+            table = table.set_column(position, field, column.cast(pa.string()))
+        if frame[name].dtype == object and column.null_count:
+            if pa.types.is_integer(column.type):
+                column = pa.chunked_array([column.combine_chunks().cast(pa.float64())])
+                table = table.set_column(position, pa.field(name, pa.float64()), column)
+            elif pa.types.is_boolean(column.type):
+                table = table.set_column(position, arrow_field(name, "boolean"), column)
+    return table
+
+
+def _wrong_column(frame: pd.DataFrame, call: str) -> str:
+    """Return which column can't be converted, and what it holds."""
+    import pyarrow as pa
+
+    for name in frame.columns:
+        try:
+            pa.Table.from_pandas(frame[[name]], preserve_index=False, nthreads=1)
+        except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError) as e:
+            column = frame[name]
+            if column.dtype != object:
+                return (
+                    f"{call}: column {name!r} is of dtype {column.dtype}, which Parquet can't "
+                    f"hold. Write dataframe.astype({{{name!r}: …}}) with another dtype."
+                )
+            kinds = list(dict.fromkeys(type(v).__name__ for v in column if v is not None))
+            if len(kinds) > 1:
+                return (
+                    f"{call}: column {name!r} holds values of different types "
+                    f"({', '.join(kinds[:4])}). Give it one: dataframe.astype({{{name!r}: 'str'}})."
+                )
+            return (
+                f"{call}: column {name!r} holds values of type {kinds[0] if kinds else 'None'}, "
+                f"which a table can't: {' '.join(str(e).split())}. Drop or convert the column."
+            )
+    return f"{call}: the dataframe can't be a table. Try dataframe.to_parquet() on its own."
+
+
+def columns_of(table: pa.Table) -> list[tuple[str, str]]:
+    """Return the columns as a reader has them."""
+    columns = []
+    for column in table.schema:
+        boolean = arrow_field(column.name, "boolean")
+        told = column.equals(boolean, check_metadata=True)
+        columns.append((column.name, "boolean" if told else type_text(column.type)))
+    return columns
+
+
+def rows_per_group(table: pa.Table, mini_batch_size: int) -> int:
+    """Return how many rows have about ``mini_batch_size`` bytes in Arrow, at least 1."""
+    if not table.num_rows or not table.nbytes:
+        return MOST_ROWS
+    rows = mini_batch_size * table.num_rows // int(table.nbytes)
+    return int(min(MOST_ROWS, max(1, rows)))
+
+
+def content(table: pa.Table) -> int:
+    """Digest all of a table to 63 bits; the same values, names and dtypes give the same."""
+    import pyarrow as pa
+
+    digest = hashlib.blake2b(digest_size=8)
+    whole = table.combine_chunks()
+    with pa.ipc.new_stream(pa.PythonFile(_Sink(digest), "w"), whole.schema) as stream:
+        stream.write_table(whole)
+    return int.from_bytes(digest.digest(), "little") >> 1
+
+
+class _Sink:
+    """A file that is only digested."""
+
+    closed = False
+
+    def __init__(self, digest: Any) -> None:
+        self._digest = digest
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self._digest.update(view)
+        return view.nbytes
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def whole_categories(table: pa.Table) -> pa.Table:
+    """Return each category column one list of values, so that parts have the frame's own."""
+    return table.unify_dictionaries()
+
+
+def category_values(table: pa.Table) -> dict[str, str]:
+    """Return the values of each category column as text, for a file's metadata."""
+    import pyarrow as pa
+
+    values = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_dictionary(column.type) and column.num_chunks:
+            values[name] = _pack(column.unify_dictionaries().chunk(0).dictionary)
+    return values
+
+
+def _pack(values: pa.Array) -> str:
+    import pyarrow as pa
+
+    table = pa.table({"values": values})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    return base64.b64encode(sink.getvalue().to_pybytes()).decode()
+
+
+def unpack_values(text: str) -> pa.Array:
+    """Read what :func:`category_values` wrote of a column."""
+    import pyarrow as pa
+
+    with pa.ipc.open_stream(pa.py_buffer(base64.b64decode(text))) as stream:
+        column = stream.read_all().column(0)
+    # None of the values is missing, and a list without values has no chunk.
+    return column.combine_chunks() if column.num_chunks else pa.array([], column.type)

@@ -1,0 +1,346 @@
+"""Dataframes as sources of rows: pandas' looked at in memory, both written once for a run."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from daskrun.data.listing import Listing
+from daskrun.data.paths import PathTable
+from daskrun.data.protocols import shown_url
+from daskrun.data.tabular.formats.contract import Cut, Rows
+from daskrun.data.tabular.formats.frames.arrow import (
+    check_names,
+    columns_of,
+    content,
+    rows_per_group,
+    to_table,
+    whole_categories,
+)
+from daskrun.data.tabular.formats.frames.write import (
+    check_written,
+    clear_folder,
+    holder,
+    open_folder,
+    parts,
+    write_part,
+)
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    import pyarrow as pa
+
+    from daskrun.data.tabular.formats.contract import Piece, PieceFile
+    from daskrun.data.tabular.formats.node_cache import NodeCache
+    from daskrun.data.tabular.formats.parquet.format import ParquetSource
+
+_NAME = "frame.parquet"
+"""What a pandas frame's one file is called, also before it is written: samples are drawn by it."""
+
+
+class HeldTable:
+    """An Arrow table that is not copied when what holds it is.
+
+    Parameters
+    ----------
+    table
+        Never changed: Arrow's data can't be.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HeldTable:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{self.table.num_rows} rows>"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PandasSource:
+    """A pandas DataFrame; made by ``Dataset.Tabular.from_pandas_dataframe``.
+
+    Before a run its rows are read from memory; :meth:`write` makes the files of a run.
+    """
+
+    frame: pd.DataFrame
+    """A copy, so that the dataset stays what it was when the frame is changed."""
+
+    format = "frame"
+
+    def __post_init__(self) -> None:
+        import pandas as pd
+
+        if not isinstance(self.frame, pd.DataFrame):
+            raise DatasetError(
+                f"frame= is of type {type(self.frame).__name__}. Give a pandas.DataFrame; for a "
+                "Dask dataframe use from_dask_dataframe(), for a Series write series.to_frame()."
+            )
+        # pandas 3 copies on write, so that this costs nothing until the user's own is changed
+        copy = self.frame.copy(deep=int(pd.__version__.partition(".")[0]) < 3)
+        object.__setattr__(self, "frame", copy)
+
+    def __repr__(self) -> str:
+        rows, columns = self.frame.shape
+        return (
+            f"Dataset.Tabular.from_pandas_dataframe(<DataFrame of {columns} columns, {rows} rows>)"
+        )
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The frame in Arrow, made once; DatasetError as :meth:`check`."""
+        return to_table(self.frame, "from_pandas_dataframe()")
+
+    def check(self) -> None:
+        """Check that each column has a name of its own and values of one kind."""
+        self.table  # noqa: B018  (made for its errors)
+
+    def listing(self) -> Listing:
+        """Return the frame as one file; its time is a digest of all values."""
+        row = (_NAME, int(self.table.nbytes), content(self.table))
+        return Listing("", PathTable([row]), False, {"table": HeldTable(self.table)})
+
+    def describe(self, listing: Listing) -> dict[str, Any]:  # noqa: ARG002  (of the seam)
+        """Return the reader; its rows come with the secrets."""
+        return {
+            "format": self.format,
+            "columns": [list(column) for column in columns_of(self.table)],
+            "strict_types": False,
+            "warnings": [],
+        }
+
+    def splitter(
+        self,
+        reader: dict[str, Any],  # noqa: ARG002  (of the seam)
+        listing: Listing,  # noqa: ARG002
+        mini_batch_size: int,
+    ) -> FrameSplitter:
+        """Return what cuts the frame as :meth:`write` would."""
+        return FrameSplitter(self.table, mini_batch_size)
+
+    def as_source(self, mini_batch_size: int) -> PandasSource:  # noqa: ARG002  (as DaskSource has)
+        """Return a source that can be read now: itself."""
+        return self
+
+    def write(
+        self, folder: str, mini_batch_size: int, storage_options: Mapping[str, Any] | None = None
+    ) -> ParquetSource:
+        """Write the frame to a Parquet file whose row groups are its mini-batches.
+
+        Parameters
+        ----------
+        folder
+            Local, or a URL; made if it isn't there, else empty.
+        mini_batch_size
+            Bytes of a row group, about: as many rows as have this size in Arrow on average.
+        storage_options
+            For a URL.
+
+        Raises
+        ------
+        DatasetError
+            If the frame can't be a table, or the folder can't be written or is not empty.
+        """
+        options = dict(storage_options or {})
+        source = open_folder(folder, options)
+        try:
+            write_part(self.table, folder, _NAME, mini_batch_size, options)
+            check_written(folder, [_NAME], options)
+        except BaseException:
+            clear_folder(folder, options)
+            raise
+        return source
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DaskSource:
+    """A Dask dataframe; made by ``Dataset.Tabular.from_dask_dataframe``.
+
+    It has no rows that could be looked at before they are computed: :meth:`as_source` and
+    :meth:`write` have its partitions written, each by the worker that has it.
+    """
+
+    frame: Any
+    """``dask.dataframe.DataFrame``."""
+    scheduler: Any = None
+    """What computes it, unless it is persisted on a cluster: a name that Dask knows or a client.
+    None: the current client, else Dask's own threads."""
+    _looked_at: dict[int, ParquetSource] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        import dask.dataframe as dd
+
+        if not isinstance(self.frame, dd.DataFrame):
+            raise DatasetError(
+                f"frame= is of type {type(self.frame).__name__}. Give a dask.dataframe.DataFrame; "
+                "for one of pandas use from_pandas_dataframe()."
+            )
+
+    def __repr__(self) -> str:
+        return (
+            "Dataset.Tabular.from_dask_dataframe("
+            f"<{len(self.frame.columns)} columns, {self.frame.npartitions} partitions>)"
+        )
+
+    def check(self) -> None:
+        """Check the names of the columns; values are looked at where they are written."""
+        check_names(self.frame.columns, "from_dask_dataframe()")
+
+    def computed_by(self, scheduler: Any) -> DaskSource:
+        """Return the same dataframe with another scheduler."""
+        return DaskSource(self.frame, scheduler)
+
+    def as_source(self, mini_batch_size: int) -> ParquetSource:
+        """Write it to a temporary folder, kept until this process ends, and give that.
+
+        The folder is on this machine: workers elsewhere can't reach it, and an error says so.
+        """
+        if mini_batch_size not in self._looked_at:
+            folder = tempfile.mkdtemp(prefix="daskrun-frame-")
+            atexit.register(shutil.rmtree, folder, ignore_errors=True)
+            self._looked_at[mini_batch_size] = self.write(folder, mini_batch_size)
+        return self._looked_at[mini_batch_size]
+
+    def write(
+        self, folder: str, mini_batch_size: int, storage_options: Mapping[str, Any] | None = None
+    ) -> ParquetSource:
+        """Have each partition written to a Parquet file whose row groups are its mini-batches.
+
+        No row passes through this process unless it is what computes the dataframe.
+
+        Parameters
+        ----------
+        folder
+            One that all workers reach: local or shared, or a URL; made if it isn't there, else
+            empty.
+        mini_batch_size
+            Bytes of a row group, about.
+        storage_options
+            For a URL.
+
+        Raises
+        ------
+        DatasetError
+            If a partition can't be computed or can't be a table, or the folder can't be written
+            or is not empty, or is another one for the workers.
+        """
+        self.check()
+        options = dict(storage_options or {})
+        source = open_folder(folder, options)
+        try:
+            self._compute(folder, mini_batch_size, options)
+        except BaseException:
+            clear_folder(folder, options)
+            raise
+        return source
+
+    def _compute(self, folder: str, mini_batch_size: int, options: Mapping[str, Any]) -> None:
+        """Have the partitions written, by Dask."""
+        import dask.base
+
+        compute: Any = dask.base.compute  # without types
+        try:
+            names, writes = parts(self.frame, folder, mini_batch_size, options)
+            scheduler = holder(self.frame) or self.scheduler
+            compute(*writes, **({} if scheduler is None else {"scheduler": scheduler}))
+        except DatasetError:
+            raise
+        except Exception as error:  # whatever computing the user's dataframe raises
+            raise DatasetError(
+                f"from_dask_dataframe(): the dataframe could not be computed and written to "
+                f"{shown_url(folder)!r}: {type(error).__name__}: {error}. Try dataframe.compute() "
+                "on its own."
+            ) from error
+        check_written(folder, names, options)
+
+
+class FrameSplitter:
+    """Cuts a table in memory into equal numbers of rows.
+
+    Parameters
+    ----------
+    table
+        All rows.
+    mini_batch_size
+        Bytes of a piece in Arrow, about.
+    """
+
+    def __init__(self, table: pa.Table, mini_batch_size: int) -> None:
+        self._rows = table.num_rows
+        self._bytes = int(table.nbytes)
+        self._step = rows_per_group(table, mini_batch_size)
+
+    def begin(self, name: str, size: int) -> list[Cut]:  # noqa: ARG002  (of the seam)
+        """Cut it; see :class:`daskrun.data.tabular.formats.contract.Splitter`."""
+        cuts = []
+        for low in range(0, self._rows, self._step):
+            high = min(low + self._step, self._rows)
+            cuts.append(Cut(low, high, high - low, self._bytes * (high - low) // self._rows))
+        return cuts
+
+
+class FrameReader:
+    """Gives rows of a table in memory; see :class:`daskrun.data.tabular.formats.contract.Reader`.
+
+    Parameters
+    ----------
+    table
+        All rows.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = whole_categories(table)
+        self.warnings: list[str] = []
+
+    def read(
+        self,
+        piece: Piece,
+        file: PieceFile,  # noqa: ARG002  (of the seam)
+        columns: Sequence[str],
+        ids: bool,
+    ) -> Rows:
+        """Return the rows of a piece."""
+        import numpy as np
+
+        stop = self._table.num_rows if piece.stop is None else int(piece.stop)
+        start = int(piece.start)
+        table = self._select(columns).slice(start, stop - start)
+        return Rows(table, np.arange(start, stop, dtype=np.uint64) if ids else None)
+
+    def empty(self, columns: Sequence[str]) -> pa.Table:
+        """Return a table of these columns without rows."""
+        return self._select(columns).slice(0, 0)
+
+    def lines(self, piece: Piece, file: PieceFile) -> int:  # noqa: ARG002  (of the seam)
+        """Return 0: nothing tells how many rows a piece holds that can't be read."""
+        return 0
+
+    def survey(self, request: tuple[Any, ...], file: PieceFile) -> NoReturn:
+        """Look at nothing: all is known of a table in memory."""
+        raise DatasetError(f"{file.shown}: a dataframe is not surveyed, but was: {request!r}.")
+
+    def _select(self, columns: Sequence[str]) -> pa.Table:
+        wanted = set(columns)
+        return self._table.select([name for name in self._table.column_names if name in wanted])
+
+
+def make_reader(
+    reader: dict[str, Any],  # noqa: ARG001  (of the seam)
+    secrets: dict[str, Any],
+    cache: NodeCache,  # noqa: ARG001
+) -> FrameReader:
+    """Make the reader of an input."""
+    return FrameReader(secrets["table"].table)
+
+
+def bring(*_: Any) -> NoReturn:
+    """Bring nothing: a frame in memory is never remote."""
+    raise DatasetError("a dataframe in memory can't be fetched: it is written first.")

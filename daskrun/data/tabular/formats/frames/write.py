@@ -1,0 +1,207 @@
+"""Writing a dataframe's Parquet files, here or on the workers that have its partitions."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from daskrun.data.protocols import DataPath, shown_url
+from daskrun.data.remote_files import RemoteFolder, is_url, join_url
+from daskrun.data.tabular.formats.frames.arrow import (
+    category_values,
+    columns_of,
+    rows_per_group,
+    to_table,
+)
+from daskrun.data.tabular.formats.parquet.format import FRAME_KEY, ParquetSource
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The URL that a frame was written to, as datasets know places."""
+
+    root: str
+    storage_options: Mapping[str, Any] = field(repr=False)
+
+    def url(self, relative: str) -> str:
+        """Return the URL of a path in it."""
+        return join_url(self.root, relative) if relative else self.root
+
+
+def open_folder(folder: str, options: Mapping[str, Any]) -> ParquetSource:
+    """Make a folder for a frame's files, and give the source that they will be.
+
+    Raises
+    ------
+    DatasetError
+        If it can't be made, or isn't empty.
+    """
+    try:
+        found = _names(folder, options)
+        if not is_url(folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+    except Exception as error:  # each of fsspec's file systems has errors of its own
+        raise DatasetError(
+            f"a dataframe can't be written to {shown_url(folder)!r}: "
+            f"{shown_url(f'{type(error).__name__}: {error}')}. Give a folder that this user can "
+            "write."
+        ) from error
+    if found:
+        raise DatasetError(
+            f"a dataframe can't be written to {shown_url(folder)!r}: {found[0]!r} is there "
+            "already. Give an empty folder or a new one."
+        )
+    element = DataPath(_Folder(folder, dict(options))) if is_url(folder) else folder
+    return ParquetSource((element,), str(Path.cwd()), by_group=True)
+
+
+def _names(folder: str, options: Mapping[str, Any]) -> list[str]:
+    if not is_url(folder):
+        path = Path(folder)
+        return sorted(entry.name for entry in path.iterdir()) if path.exists() else []
+    try:
+        return sorted(RemoteFolder(folder, options).find(1))
+    except FileNotFoundError:
+        return []
+
+
+def clear_folder(folder: str, options: Mapping[str, Any]) -> None:
+    """Remove a folder that was opened here and what was written there, as far as that goes.
+
+    Tasks that can't be stopped may still be writing: it is renamed before it is removed, and from
+    then on they find no folder.
+    """
+    with suppress(Exception):  # what ended the writing is what is told
+        if is_url(folder):
+            remote = RemoteFolder(folder, options)
+            for name in _names(folder, options):
+                remote.system.rm_file(remote.path(name))
+            return
+        away = Path(f"{folder}.{uuid4().hex[:12]}")
+        Path(folder).rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+
+def check_written(folder: str, names: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Check that all files are here: workers may have another folder under this name.
+
+    Raises
+    ------
+    DatasetError
+        If some are not.
+    """
+    missing = sorted(set(names) - set(_names(folder, options)))
+    if missing:
+        raise DatasetError(
+            f"the workers wrote {len(missing)} of the dataframe's files where this process does "
+            f"not see them, such as {missing[0]!r} in {shown_url(folder)!r}: that folder is "
+            "another one there. Give a folder that all share, or a URL."
+        )
+
+
+def holder(frame: Any) -> Any:
+    """Return the client on whose cluster a Dask dataframe is persisted, None for none.
+
+    No other scheduler can compute it, whichever is the current one.
+    """
+    if "distributed" not in sys.modules:
+        return None
+    from distributed.client import futures_of
+
+    look: Any = futures_of  # without types
+    held = look(frame)
+    return held[0].client if held else None
+
+
+def parts(
+    frame: Any, folder: str, mini_batch_size: int, options: Mapping[str, Any]
+) -> tuple[list[str], list[Any]]:
+    """Return the names of a Dask dataframe's files, and what writes each when it is computed."""
+    from dask.delayed import delayed
+
+    partitions = frame.to_delayed()
+    width = max(5, len(str(len(partitions) - 1)))
+    names = [f"part-{n:0{width}d}.parquet" for n in range(len(partitions))]
+    write = delayed(write_frame, pure=False)
+    told = delayed(_Hidden(dict(options)), traverse=False)
+    return names, [
+        write(partition, folder, name, mini_batch_size, told)
+        for partition, name in zip(partitions, names, strict=True)
+    ]
+
+
+class _Hidden:
+    """Storage options that don't show in a graph."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+
+    def __repr__(self) -> str:
+        return "<storage options>"
+
+
+def write_frame(
+    frame: pd.DataFrame, folder: str, name: str, mini_batch_size: int, options: _Hidden
+) -> int:
+    """Write a partition; runs where it is. Gives the number of rows."""
+    table = to_table(frame, f"from_dask_dataframe(), partition of {name}", whole=False)
+    write_part(table, folder, name, mini_batch_size, options.options)
+    return int(table.num_rows)
+
+
+def write_part(
+    table: pa.Table, folder: str, name: str, mini_batch_size: int, options: Mapping[str, Any]
+) -> None:
+    """Write a file, whole or not at all: it may be written again while it is read.
+
+    Raises
+    ------
+    DatasetError
+        The folder, which :func:`open_folder` has made, is not seen here.
+    """
+    if not is_url(folder):
+        # Not made here: that would bring back the folder of a submit that has failed meanwhile.
+        if not Path(folder).is_dir():
+            raise DatasetError(
+                f"a dataframe can't be written to {folder!r} on {socket.gethostname()}: that "
+                "folder is not there. Give a folder that all workers share, or a URL."
+            )
+        aside = Path(folder) / f".{name}-{uuid4().hex[:12]}"
+        try:
+            _write(table, str(aside), mini_batch_size)
+            aside.replace(Path(folder) / name)
+        finally:
+            aside.unlink(missing_ok=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="daskrun-frame-") as local:
+        _write(table, f"{local}/{name}", mini_batch_size)
+        remote = RemoteFolder(folder, options)
+        remote.system.makedirs(remote.base, exist_ok=True)  # nothing, for an object store
+        remote.system.put_file(f"{local}/{name}", remote.path(name))
+
+
+def _write(table: pa.Table, path: str, mini_batch_size: int) -> None:
+    import pyarrow.parquet as pq
+
+    told = {"columns": columns_of(table), "dictionaries": category_values(table)}
+    metadata = {**(table.schema.metadata or {}), FRAME_KEY: json.dumps(told).encode()}
+    rows = rows_per_group(table, mini_batch_size)
+    pq.write_table(table.replace_schema_metadata(metadata), path, row_group_size=rows)
+    with open(path, "rb") as file:  # noqa: PTH123  (the descriptor is what is wanted)
+        os.fsync(file.fileno())

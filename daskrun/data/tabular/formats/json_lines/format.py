@@ -1,0 +1,217 @@
+"""JSON-lines files: one object a line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.listing import Listing, check_files, list_files
+from daskrun.data.tabular.formats.json_lines.reader import bring, make_reader
+from daskrun.data.tabular.formats.json_lines.values import (
+    infer_values,
+    lines_of,
+    parse_line,
+    text_column,
+)
+from daskrun.data.tabular.formats.text.arguments import call_text, check_types
+from daskrun.data.tabular.formats.text.dialect import Dialect, known_encoding
+from daskrun.data.tabular.formats.text.sample import ROWS, SAMPLE_BYTES, Place, SampleFiles, at_once
+from daskrun.data.tabular.formats.text.source import is_plain
+from daskrun.data.tabular.formats.text.split import ByteSplitter
+from daskrun.data.tabular.values.infer import settle
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.data.protocols import PathElement
+    from daskrun.data.tabular.formats.contract import Splitter
+    from daskrun.data.tabular.values.types import DataType
+
+__all__ = ["JsonLinesSource", "bring", "make_reader"]
+
+_DEFAULTS: dict[str, Any] = {
+    "include_path": False,
+    "set_column_types": None,
+    "partition_format": None,
+    "invalid_lines": "error",
+    "encoding": "utf8",
+    "strict_types": False,
+}
+
+_HEAD = 256 << 10
+_MOST = 64 << 20
+_FIRST_FILES = 8
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class JsonLinesSource:
+    """Files of JSON lines; what ``Dataset.Tabular.from_json_lines_files`` was given.
+
+    Raises
+    ------
+    DatasetError
+        If an argument can't be what it is.
+    """
+
+    elements: tuple[PathElement, ...]
+    """What ``path`` listed."""
+    folder: str
+    """What relative local paths are relative to."""
+    include_path: bool = False
+    """Whether the dataset has a column for the path; it is not one of the file's."""
+    set_column_types: Mapping[str, DataType] | None = None
+    """Also of keys that the sample may not have."""
+    partition_format: str | None = None
+    """What the dataset's partition columns come from; they are not the file's."""
+    invalid_lines: str = "error"
+    """``error``, or ``drop`` to leave out lines that are no JSON objects."""
+    encoding: str = "utf8"
+    strict_types: bool = False
+    """True: a value that changes a column's dtype in its mini-batch fails it."""
+
+    format = "json_lines"
+
+    def __post_init__(self) -> None:
+        known_encoding(self.encoding)
+        check_types(self.set_column_types)
+        if self.invalid_lines not in ("error", "drop"):
+            raise DatasetError(
+                f"invalid_lines={self.invalid_lines!r} is not known. Write 'error', or 'drop' to "
+                "leave out lines that are no JSON objects."
+            )
+
+    def __repr__(self) -> str:
+        return call_text("from_json_lines_files", self, _DEFAULTS)
+
+    def check(self) -> None:
+        """Check that files are there and that the first lines of the first are JSON objects."""
+        listing = check_files(self.elements, self.folder)
+        files = SampleFiles(listing, known_encoding(self.encoding))
+        name, size, _ = next(listing.table.rows())
+        for number, line in enumerate(lines_of(self._head(files, name, _HEAD, size)), 1):
+            if number > ROWS or self.invalid_lines == "drop":
+                break
+            try:
+                parse_line(line.data)
+            except ValueError as error:
+                raise DatasetError(
+                    f"{files.shown(name)}: line {number} of those that aren't blank is no JSON "
+                    f"object: {error}. Give JSON lines, one object a line; leave other lines out "
+                    "with invalid_lines='drop', or check none now with validate=False."
+                ) from None
+
+    def listing(self) -> Listing:
+        """Find the files, in order."""
+        return list_files(self.elements, self.folder)
+
+    def describe(self, listing: Listing) -> dict[str, Any]:
+        """Find the columns and infer their types from a sample of the lines."""
+        objects = self._sample(listing)
+        wanted = self.set_column_types or {}
+        keys = list(dict.fromkeys(key for found in objects for key in found))
+        if not keys and not wanted:
+            raise DatasetError(
+                f"{self!r}: no JSON object was found in the first files, so there are no columns. "
+                "Give files that have some."
+            )
+        typed, warnings = [], []
+        for name in [*keys, *(name for name in wanted if name not in keys)]:
+            values = [found.get(name) for found in objects]
+            if name in wanted:
+                texts = text_column("" if value is None else value for value in values)
+                typed.append([name, settle(wanted[name].type, texts, name not in keys)])
+                if name not in keys:
+                    warnings.append(_unseen(name, keys))
+            else:
+                found = infer_values(name, values)
+                typed.append([name, found.type])
+                warnings += [found.warning] if found.warning else []
+        return {
+            "format": self.format,
+            "columns": typed,
+            "strict_types": self.strict_types,
+            "warnings": warnings,
+            "encoding": known_encoding(self.encoding),
+            "invalid_lines": self.invalid_lines,
+            "exact": False,
+        }
+
+    def splitter(self, reader: dict[str, Any], listing: Listing, mini_batch_size: int) -> Splitter:
+        """Return what cuts the files at line ends."""
+        del listing
+        return ByteSplitter(
+            mini_batch_size,
+            exact=False,
+            count_rows=False,
+            plain=partial(is_plain, encoding=reader["encoding"]),
+        )
+
+    def _sample(self, listing: Listing) -> list[dict[str, Any]]:
+        """Parse the first lines of the first files, and some from all over."""
+        files = SampleFiles(listing, known_encoding(self.encoding))
+        failed: DatasetError | None = None
+        stretches: list[bytes] = []
+        rows = 0
+        for number, (name, size, _) in enumerate(listing.table.rows()):
+            if rows >= ROWS or (stretches and number >= _FIRST_FILES):
+                break
+            try:
+                head = self._head(files, name, _HEAD, size)
+            except DatasetError as error:
+                failed = failed or error
+                continue
+            if head and not head.isspace():
+                first = [line.data for line in lines_of(head)][:ROWS]
+                stretches.append(b"".join(first))
+                rows += len(first)
+        if failed is not None and not stretches:
+            raise failed
+        return _parsed([*stretches, *self._spread(files)])
+
+    def _spread(self, files: SampleFiles) -> list[bytes]:
+        def one(place: Place) -> bytes:
+            name, offset, size = place
+            try:
+                if not offset:
+                    return self._head(files, name, SAMPLE_BYTES, size)
+                return self._utf8(files.lines(name, offset, size))
+            except DatasetError:
+                return b""  # its mini-batches will say so, and others can be read
+
+        return at_once(one, files.spread())
+
+    def _head(self, files: SampleFiles, name: str, nbytes: int, size: int) -> bytes:
+        """Read whole lines from a file's start: one at least, if it has any."""
+        while True:
+            data = files.start(name, nbytes, size)
+            if len(data) < nbytes:
+                return self._utf8(data)
+            whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
+            if (whole and not whole.isspace()) or nbytes >= _MOST:
+                return self._utf8(whole)
+            nbytes *= 8
+
+    def _utf8(self, data: bytes) -> bytes:
+        # A sample may be wrong in a byte or two: reading the rows themselves says so.
+        codec = Dialect("", known_encoding(self.encoding)).codec
+        return data.decode(codec, "replace").encode()
+
+
+def _parsed(stretches: list[bytes]) -> list[dict[str, Any]]:
+    objects = []
+    for data in stretches:
+        for line in lines_of(data):
+            try:
+                objects.append(parse_line(line.data))
+            except ValueError:
+                continue  # reading the rows says so
+    return objects
+
+
+def _unseen(name: str, keys: list[str]) -> str:
+    near = get_close_matches(name, keys, 3, 0.6)
+    alike = f" There is {', '.join(map(repr, near))}." if near else ""
+    return f"set_column_types: the key {name!r} is in no line of the sample.{alike}"

@@ -1,0 +1,282 @@
+"""A query as a source of rows: its one schema, and the columns that its rows are cut by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.listing import Listing
+from daskrun.data.paths import PathTable
+from daskrun.data.protocols import DataPath, Place
+from daskrun.data.tabular.formats.parquet.format import with_types
+from daskrun.data.tabular.formats.sql.database import (
+    Database,
+    parse_url,
+    shown_connection,
+    shown_query,
+)
+from daskrun.data.tabular.formats.sql.keys import SqlSplitter, below, rows_of
+from daskrun.data.tabular.formats.sql.values import ORDERED, infer, to_arrow
+from daskrun.data.tabular.values.casts import UnfitError
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from daskrun.data.tabular.values.types import DataType
+
+_SAMPLE = 200
+"""Rows that types and sizes are inferred from."""
+_MOST_KEYS = 16
+"""Columns that rows are cut by, at most: each is in the conditions of every query."""
+
+
+@dataclass(frozen=True, repr=False)
+class SqlSource:
+    """A query; made by ``Dataset.Tabular.from_sql_query``.
+
+    Rows are in the order of the index column (of all columns that can be ordered, without one),
+    missing values first: an ``ORDER BY`` of the query itself has no effect.
+    """
+
+    query: str | DataPath | tuple[Place, str]
+    """A ``SELECT``, or a datastore that has a ``connection`` with one."""
+    set_column_types: Mapping[str, DataType] | None = None
+    """Types of columns that shall not be those inferred."""
+    query_timeout: float = 30
+    """Seconds for a query."""
+    connection: Any = field(default=None, repr=False)
+    """SQLAlchemy URL or engine; None where the datastore has it."""
+    index_column: str | None = None
+    """Column that rows are ordered and cut by."""
+    strict_types: bool = False
+    """Whether an integer column may not become float64 where values are missing."""
+    folder: str = field(default_factory=lambda: str(Path.cwd()))
+    """What a relative path of an SQLite file is relative to."""
+
+    format = "sql"
+    changes_unseen = True
+    """Other rows in the tables don't change what a plan is known by."""
+
+    def __post_init__(self) -> None:
+        seconds = self.query_timeout
+        if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds > 0:
+            raise DatasetError(
+                f"query_timeout={seconds!r} is no time. Give seconds above 0, such as 30."
+            )
+        if not _text(self.query):
+            raise DatasetError(
+                f"query={self.query!r} is no query. Give a text such as 'SELECT * FROM rides', or "
+                "(datastore, 'SELECT ...')."
+            )
+        if self.connection is None and isinstance(self.query, str):
+            raise DatasetError(
+                f"query={shown_query(self.query)} has no connection. Write "
+                "connection='postgresql+psycopg://user:password@host/database', or give "
+                "(datastore, 'SELECT ...')."
+            )
+
+    def __repr__(self) -> str:
+        told = [repr(_text(self.query))]
+        if self.set_column_types:
+            told.append(f"set_column_types={dict(self.set_column_types)!r}")
+        if self.query_timeout != 30:
+            told.append(f"query_timeout={self.query_timeout!r}")
+        if self.connection is not None:
+            told.append(f"connection={self._shown_connection()!r}")
+        if self.index_column is not None:
+            told.append(f"index_column={self.index_column!r}")
+        if self.strict_types:
+            told.append("strict_types=True")
+        return f"Dataset.Tabular.from_sql_query({', '.join(told)})"
+
+    def closed(self) -> SqlSource:
+        """Return the same query with only the URL of its connection, with its password."""
+        if self.connection is None:
+            return self
+        url = parse_url(getattr(self.connection, "url", self.connection))
+        return replace(self, connection=str(url.render_as_string(hide_password=False)))
+
+    def check(self) -> None:
+        """Check that the database answers the query and its rows can be read."""
+        self.describe(self.listing())
+
+    def listing(self) -> Listing:
+        """Return the query as one file; the connection is its secret."""
+        return Listing("", PathTable([("query", -1, -1)]), False, {"connection": self._url()})
+
+    def describe(self, listing: Listing) -> dict[str, Any]:
+        """Infer the schema from the first 200 rows, and find the columns to cut by.
+
+        A column without a value in these is looked at further, for its first values.
+        """
+        import pyarrow as pa
+
+        query = _text(self.query)
+        database = Database(listing.storage_options["connection"], self.query_timeout)
+        try:
+            names, rows = _sample(database, query)
+            self._check_index(names)
+            values = {name: [row[n] for row in rows] for n, name in enumerate(names)}
+            inferred = {name: _inferred(database, query, name, values[name]) for name in names}
+            columns = with_types([(n, inferred[n][0]) for n in names], self.set_column_types)
+            keys, order = self._keys(database, query, values)
+        finally:
+            database.close()
+        try:
+            arrays = {n: to_arrow(n, values[n], text, False) for n, text in columns}
+        except UnfitError as error:
+            raise DatasetError(
+                f"query={shown_query(query)}, row {error.row}: {error.value!r} {error.why}"
+            ) from None
+        nbytes = pa.table(arrays).nbytes / len(rows) if rows and names else 1.0
+        asked = self.set_column_types or {}
+        return {
+            "format": self.format,
+            "columns": [list(column) for column in columns],
+            "strict_types": self.strict_types,
+            "warnings": [told for n, (_, told) in inferred.items() if told and n not in asked],
+            "query": query,
+            "keys": keys,
+            "order": order,
+            "timeout": self.query_timeout,
+            "row_bytes": max(1.0, float(nbytes)),
+        }
+
+    def splitter(
+        self, reader: dict[str, Any], listing: Listing, mini_batch_size: int
+    ) -> SqlSplitter:
+        """Return what cuts the query's rows."""
+        return SqlSplitter(reader, listing.storage_options["connection"], mini_batch_size)
+
+    def _url(self) -> str:
+        """Return the URL with its password, and the whole path of an SQLite file."""
+        connection = self.connection
+        if connection is None:
+            place = self.query.place if isinstance(self.query, DataPath) else self.query[0]
+            connection = getattr(place, "connection", None)
+            if connection is None:
+                raise DatasetError(
+                    f"query=({place!r}, ...): this datastore has no database connection. Write "
+                    "from_sql_query('SELECT ...', connection='postgresql+psycopg://...')."
+                )
+        url = getattr(connection, "url", connection)
+        if not isinstance(url, str) and not hasattr(url, "render_as_string"):
+            raise DatasetError(
+                f"connection= is of type {type(connection).__name__}. Give an SQLAlchemy URL or "
+                "engine."
+            )
+        made = parse_url(url)
+        file = made.database
+        local = made.get_backend_name() == "sqlite" and file and file != ":memory:"
+        if local and not file.startswith("file:"):
+            made = made.set(database=str(Path(self.folder) / file))
+        return str(made.render_as_string(hide_password=False))
+
+    def _shown_connection(self) -> str:
+        url = getattr(self.connection, "url", self.connection)
+        try:
+            return shown_connection(parse_url(url))
+        except DatasetError:
+            return "***"
+
+    def _check_index(self, names: list[str]) -> None:
+        if self.index_column is None or self.index_column in names:
+            return
+        near = get_close_matches(self.index_column, names, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise DatasetError(
+            f"index_column={self.index_column!r} is no column of the query.{hint} It has "
+            f"{', '.join(map(repr, names[:20]))}."
+        )
+
+    def _keys(
+        self, database: Database, query: str, values: dict[str, list[Any]]
+    ) -> tuple[list[str], list[str]]:
+        """Return the columns to cut by, and those to order by."""
+        usable = _usable(database, query, {n: v for n, v in values.items() if _ordered(v)})
+        if len(usable) > _MOST_KEYS:
+            # Those with many values: they leave few rows that can't be told apart.
+            many = sorted(usable, key=lambda name: -len(set(values[name])))[:_MOST_KEYS]
+            usable = [name for name in usable if name in many]
+        index = self.index_column
+        if index is None:
+            return usable, usable
+        if index in usable or not any(v is not None for v in values[index]):
+            return [index], [index, *(name for name in usable if name != index)]
+        value = next(v for v in values[index] if v is not None)
+        if not _usable(database, query, {index: values[index]} if _ordered(values[index]) else {}):
+            raise DatasetError(
+                f"index_column={index!r} holds values of type {type(value).__name__}, which can't "
+                "be ordered here. Give a column of numbers, texts or dates, or cast it in the "
+                "query."
+            )
+        return [index], [index, *usable]
+
+
+def _text(query: object) -> str:
+    """Return the text of a query; ``""`` if it has none."""
+    if isinstance(query, DataPath):
+        query = query.relative
+    elif isinstance(query, tuple) and len(query) == 2:
+        query = query[1]
+    return query.strip().rstrip(";").rstrip() if isinstance(query, str) else ""
+
+
+def _sample(database: Database, query: str) -> tuple[list[str], list[Any]]:
+    from sqlalchemy import literal_column, select
+
+    first: Any = select(literal_column("*")).select_from(rows_of(query)).limit(_SAMPLE)
+    with database.query(first, f"query={shown_query(query)}") as result:
+        names = [str(name) for name in result.keys()]  # noqa: SIM118  (not a dict)
+        rows = result.fetchall()
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DatasetError(
+            f"query={shown_query(query)} gives several columns of the name {twice[0]!r}. Give "
+            f"them names of their own: SELECT a.{twice[0]} AS a_{twice[0]}, …"
+        )
+    return names, rows
+
+
+def _inferred(database: Database, query: str, name: str, values: list[Any]) -> tuple[str, str]:
+    from sqlalchemy import column, select
+
+    if values and all(value is None for value in values):
+        this: Any = column(name)
+        some = select(this).select_from(rows_of(query)).where(this.is_not(None)).limit(_SAMPLE)
+        try:
+            with database.query(some, f"looking for values of {name!r}") as result:
+                values = [None, *(row[0] for row in result)]
+        except DatasetError:
+            values = []  # a type that has no such condition, or a long way to the first value
+    return infer(name, values)
+
+
+def _ordered(values: list[Any]) -> bool:
+    kinds = {type(value) for value in values if value is not None}
+    return bool(kinds) and kinds <= ORDERED
+
+
+def _usable(database: Database, query: str, values: dict[str, list[Any]]) -> list[str]:
+    """Leave out columns whose values, as this driver gives them, can't be compared with them."""
+    firsts = {name: next(v for v in some if v is not None) for name, some in values.items()}
+    if not firsts or _compares(database, query, firsts):
+        return list(firsts)
+    return [name for name, value in firsts.items() if _compares(database, query, {name: value})]
+
+
+def _compares(database: Database, query: str, key: Mapping[str, Any]) -> bool:
+    from sqlalchemy import literal_column, select
+
+    names: Sequence[str] = list(key)
+    condition = below(names, list(key.values()))
+    one: Any = select(literal_column("1")).select_from(rows_of(query)).where(condition).limit(1)
+    try:
+        with database.query(one, "comparing keys") as result:
+            result.fetchall()
+    except DatasetError:
+        return False
+    return True

@@ -1,0 +1,250 @@
+"""How delimited text is written, and pyarrow.csv told so: separators, encodings, headers.
+
+pyarrow.csv takes one ASCII character as separator and UTF-8 as encoding. Other separators are
+replaced by a control character that the data doesn't have; other encodings are UTF-8 before.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from daskrun.errors import DatasetError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
+
+ENCODINGS = {
+    "utf8": "utf-8",
+    "utf8bom": "utf-8",
+    "ascii": "ascii",
+    "latin1": "latin-1",
+    "windows1252": "cp1252",
+    "utf16": "utf-16",
+    "utf32": "utf-32",
+}
+"""Names of the public API, and Python's codec of each."""
+
+_OTHER_NAMES = {
+    "utf8sig": "utf8bom",
+    "utf8withbom": "utf8bom",
+    "iso88591": "latin1",
+    "l1": "latin1",
+    "usascii": "ascii",
+    "cp1252": "windows1252",
+}
+
+# pyarrow takes block sizes up to 2 GiB; a larger piece is parsed in several.
+_MOST = 1 << 30
+
+_STAND_INS = (31, 30, 29, 28, *range(1, 9), *range(14, 28))
+
+
+class Missing(Enum):
+    """Which fields a parser makes missing values of; all others it must be able to convert."""
+
+    EMPTY = "empty"
+    """Empty ones in every column. A value is looked up in no list, which is a tenth of the time."""
+    EMPTY_NOT_TEXT = "empty, not text"
+    """Empty ones, which in text columns are ``""``."""
+    WORDS = "words"
+    """Also ``NA``, ``null`` and the like (:data:`~.convert.NULLS`); in text columns none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the files of a dataset are written."""
+
+    separator: str
+    encoding: str
+    """A key of :data:`ENCODINGS`."""
+
+    @property
+    def codec(self) -> str:
+        """Python's codec of a source's bytes: those of UTF-16 and UTF-32 are UTF-8 already."""
+        return "utf-8" if self.encoding in ("utf16", "utf32") else ENCODINGS[self.encoding]
+
+    @property
+    def separator_bytes(self) -> bytes:
+        """The separator as it is in a source's bytes."""
+        return self.separator.encode(self.codec)
+
+    def utf8(self, data: bytes) -> bytes:
+        """Return a source's bytes as UTF-8; pyarrow itself checks those that should be already.
+
+        Raises
+        ------
+        UnicodeDecodeError
+            If they aren't of the encoding.
+        """
+        if self.codec == "utf-8" or data.isascii():
+            return data
+        return data.decode(self.codec).encode()
+
+
+def known_encoding(encoding: object) -> str:
+    """Return the key of :data:`ENCODINGS` that an ``encoding`` means.
+
+    Raises
+    ------
+    DatasetError
+        If it means none.
+    """
+    plain = re.sub(r"[-_ ]", "", encoding).lower() if isinstance(encoding, str) else ""
+    plain = _OTHER_NAMES.get(plain, plain)
+    if plain not in ENCODINGS:
+        raise DatasetError(
+            f"encoding={encoding!r} is not known. Write one of {', '.join(ENCODINGS)}."
+        )
+    return plain
+
+
+def check_separator(separator: object, encoding: str) -> str:
+    """Check that ``separator`` is one character that can be one.
+
+    Raises
+    ------
+    DatasetError
+        If it is not.
+    """
+    shown = f"separator={separator!r}"
+    if not isinstance(separator, str) or len(separator) != 1:
+        hint = " For a tab write separator='\\t'." if separator in ("\\t", "tab", "TAB") else ""
+        raise DatasetError(f"{shown} is not one character. Write one such as ',' or ';'.{hint}")
+    if separator in '"\r\n':
+        raise DatasetError(
+            f"{shown} is a quote or a line end, which no separator can be. Write one such as ','."
+        )
+    try:
+        Dialect(separator, encoding).separator_bytes  # noqa: B018
+    except UnicodeEncodeError:
+        raise DatasetError(
+            f"{shown} is not a character of encoding={encoding!r}. Give the encoding of the files."
+        ) from None
+    return separator
+
+
+def parse(
+    data: bytes,
+    separator: str,
+    names: Sequence[str],
+    types: Mapping[str, pa.DataType],
+    on_ragged: Callable[[pa.csv.InvalidRow], str] | None = None,
+    missing: Missing = Missing.WORDS,
+) -> pa.Table:
+    """Parse records of UTF-8 text without a header; of its columns, those that have types.
+
+    ``names`` are those of all fields; ``on_ragged`` is called for a record with another number of
+    them, and gives ``"skip"``.
+
+    Raises
+    ------
+    pyarrow.ArrowInvalid
+        If a value isn't of its type, or a record has another number of fields.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    if not data:
+        return pa.schema(list(types.items())).empty_table()
+    plain, quoted = separator, b'"' in data
+    if not "\0" < separator < "\x80":
+        data, plain = _with_stand_in(data, separator)
+    table = csv.read_csv(
+        pa.BufferReader(data),
+        csv.ReadOptions(
+            use_threads=False, column_names=names, block_size=min(len(data) + 1, _MOST)
+        ),
+        # To look for line breaks in quotes is a pass over all of the data.
+        csv.ParseOptions(delimiter=plain, newlines_in_values=quoted, invalid_row_handler=on_ragged),
+        # Without a column nothing would say how many rows there are.
+        csv.ConvertOptions(
+            column_types=types,
+            include_columns=list(types) or names[:1],
+            null_values=None if missing is Missing.WORDS else [""],
+            strings_can_be_null=missing is Missing.EMPTY,
+        ),
+    )
+    if plain != separator and quoted:
+        table = _without_stand_in(table, plain, separator)
+    return table
+
+
+def _with_stand_in(data: bytes, separator: str) -> tuple[bytes, str]:
+    stand_in = next((code for code in _STAND_INS if code not in data), None)
+    if stand_in is None:
+        raise TableError(
+            f"separator={separator!r} can't be used for data that has all control characters in "
+            "it. Give files with an ASCII separator such as ',' or '\\t'."
+        )
+    return data.replace(separator.encode(), bytes([stand_in])), chr(stand_in)
+
+
+def _without_stand_in(table: pa.Table, stand_in: str, separator: str) -> pa.Table:
+    """Return quoted separators back, which have been replaced with the others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for position, field in enumerate(table.schema):
+        if field.type == pa.string():
+            column = pc.replace_substring(table.column(position), stand_in, separator)
+            table = table.set_column(position, field, column)
+    return table
+
+
+@lru_cache(maxsize=1024)
+def header_names(header: bytes, separator: str) -> tuple[str, ...]:
+    """Return the names in a header record (UTF-8, without line end), made unique.
+
+    Examples
+    --------
+    >>> header_names(b"a,b,a,", ",")
+    ('a', 'b', 'a.1', 'Column4')
+    """
+    if not header:
+        return ()
+    import pyarrow as pa
+    from pyarrow import csv
+
+    plain = separator
+    if not "\0" < separator < "\x80":
+        header, plain = _with_stand_in(header, separator)
+    found = csv.read_csv(
+        pa.BufferReader(header + b"\n"),
+        csv.ReadOptions(use_threads=False, block_size=len(header) + 2),
+        csv.ParseOptions(delimiter=plain, newlines_in_values=True),
+    ).column_names
+    if plain != separator:
+        found = [name.replace(plain, separator) for name in found]
+    return tuple(unique_names(found))
+
+
+def numbered_names(count: int) -> list[str]:
+    """Name the columns of files without a header.
+
+    Examples
+    --------
+    >>> numbered_names(2)
+    ['Column1', 'Column2']
+    """
+    return [f"Column{number}" for number in range(1, count + 1)]
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """Name empty ones by their position and number those that come again, as pandas does."""
+    filled = [name or f"Column{number}" for number, name in enumerate(names, 1)]
+    given, taken = set(filled), set()
+    unique = []
+    for name in filled:
+        candidate, number = name, 0
+        while candidate in taken or (number and candidate in given):
+            number += 1
+            candidate = f"{name}.{number}"
+        taken.add(candidate)
+        unique.append(candidate)
+    return unique

@@ -1,0 +1,135 @@
+"""A look at some bytes of a dataset's files before a run: what its schema is inferred from.
+
+Deterministic: the same files give the same samples. Of a file that is compressed or in UTF-16 only
+the start is looked at, since nothing else can be reached without reading all before it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from daskrun.data.protocols import shown_url
+from daskrun.data.tabular.formats.text.source import LocalBytes, RemoteBytes, is_plain, plain_start
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from daskrun.data.listing import Listing
+
+T = TypeVar("T")
+
+SAMPLES = 8
+SAMPLE_BYTES = 64 << 10
+ROWS = 200
+"""Of the first files; those and 8 × 64 KiB are what CONTRACT.md calls small samples."""
+
+_THREADS = 16
+
+
+class Place(NamedTuple):
+    """Where a sample is taken."""
+
+    name: str
+    offset: int
+    """0: at the file's start, where its header may be."""
+    size: int
+    """Of the file, as listed."""
+
+
+class SampleFiles:
+    """Reads small parts of a dataset's files.
+
+    Parameters
+    ----------
+    listing
+        The files.
+    encoding
+        A key of :data:`daskrun.data.tabular.formats.text.dialect.ENCODINGS`.
+    """
+
+    def __init__(self, listing: Listing, encoding: str) -> None:
+        self._listing = listing
+        self._encoding = encoding
+        self._folder: Any = None
+        if listing.remote:
+            from daskrun.data.remote_files import RemoteFolder
+
+            self._folder = RemoteFolder(listing.root, listing.storage_options)
+
+    def shown(self, name: str) -> str:
+        """Return a file's path or URL for messages."""
+        return shown_url(next(self._listing.paths([name])))
+
+    def start(self, name: str, nbytes: int, size: int = -1) -> bytes:
+        """Read the first bytes of a file, decompressed, UTF-16 and UTF-32 as UTF-8.
+
+        Parameters
+        ----------
+        name
+            Of the file.
+        nbytes
+            How many.
+        size
+            Of the file, as listed; spares a question where it is remote.
+
+        Raises
+        ------
+        DatasetError
+            If it can't be read; also a TableError where what it holds is broken.
+        """
+        return self._read(name, 0, nbytes, size)
+
+    def lines(self, name: str, offset: int, size: int = -1) -> bytes:
+        """Read whole lines from behind an offset."""
+        data = self._read(name, offset, SAMPLE_BYTES, size)
+        end = b"\n" if b"\n" in data else b"\r"
+        return data[data.find(end) + 1 : data.rfind(end) + 1]
+
+    def spread(self) -> list[Place]:
+        """Choose files and offsets, evenly over all bytes; each file's start once."""
+        table = self._listing.table
+        ends = list(accumulate(max(size, 1) for size in table.sizes))
+        if not ends:
+            return []
+        chosen: dict[Place, None] = {}
+        for number in range(SAMPLES):
+            at = ends[-1] * (2 * number + 1) // (2 * SAMPLES)
+            file = bisect_right(ends, at)
+            offset = at - (ends[file - 1] if file else 0)
+            name = table[file]
+            if offset < SAMPLE_BYTES or not is_plain(name, self._encoding):
+                offset = 0
+            chosen[Place(name, offset, table.sizes[file])] = None
+        return list(chosen)
+
+    def _read(self, name: str, offset: int, nbytes: int, size: int) -> bytes:
+        where = self._folder or next(self._listing.paths([name]))
+        try:
+            if not is_plain(name, self._encoding):
+                return plain_start(name, where, self._encoding, nbytes)
+            if isinstance(where, str):
+                source: Any = LocalBytes(where, where)
+            else:
+                source = RemoteBytes(where, name, size)
+            with closing(source):
+                found: bytes = source.read(offset, offset + nbytes)
+                return found
+        except DatasetError:
+            raise
+        except Exception as error:  # each of fsspec's file systems has errors of its own
+            text = shown_url(f"{type(error).__name__}: {error}").rstrip(".")
+            raise DatasetError(
+                f"{self.shown(name)} can't be read: {text}. Check that the file is there, whole, "
+                "and may be read."
+            ) from error
+
+
+def at_once(work: Callable[[Any], T], things: Iterable[Any]) -> list[T]:
+    """Do the same for several files at a time; in order."""
+    with ThreadPoolExecutor(_THREADS, "daskrun-samples") as pool:
+        return list(pool.map(work, things))

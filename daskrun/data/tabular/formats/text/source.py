@@ -1,0 +1,367 @@
+"""Bytes of a file by ranges, wherever it is; what is compressed or in UTF-16 made plain first.
+
+All that looks for line breaks and quotes works on *plain* bytes: those of an encoding in which
+ASCII characters are single bytes of their own. fsspec and pyarrow are imported where they are
+needed: they take tenths of a second to load, and most files need neither.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import lzma
+import os
+import zlib
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+from daskrun.data.protocols import shown_url
+from daskrun.data.remote_files import RemoteFolder, join_url
+from daskrun.errors import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from daskrun.data.tabular.formats.node_cache import NodeCache
+
+COMPRESSED = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
+"""By the end of a file's name, in any case."""
+
+_STEP = 1 << 20
+
+
+class ByteSource(Protocol):
+    """The bytes of one file, read by ranges; from one thread."""
+
+    shown: str
+    """Path or URL for messages, without secrets."""
+    size: int
+    near: bool
+    """Whether a small read costs microseconds, not a request."""
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes from ``start`` up to ``stop``, as far as there are any."""
+
+    def close(self) -> None:
+        """Let go of what is open; may be called again."""
+
+
+class LocalBytes:
+    """A file of this machine, opened once.
+
+    Raises
+    ------
+    OSError
+        If it can't be opened or read.
+    """
+
+    near = True
+
+    def __init__(self, path: str, shown: str) -> None:
+        self.path = path
+        self.shown = shown
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.size = os.fstat(self._descriptor).st_size
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return the bytes of a range."""
+        wanted = min(stop, self.size) - start
+        if wanted <= 0:
+            return b""
+        data = os.pread(self._descriptor, wanted, start)
+        if len(data) == wanted:
+            return data
+        parts = [data]  # the system gives at most 2 GiB at a time
+        while data and (left := wanted - sum(map(len, parts))):
+            data = os.pread(self._descriptor, left, start + wanted - left)
+            parts.append(data)
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Close the file."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        # A cache of open files can't close what it drops: it may be in use.
+        with suppress(AttributeError, OSError):
+            self.close()
+
+
+class RemoteBytes:
+    """A file behind a URL, read by range requests.
+
+    Parameters
+    ----------
+    folder
+        The dataset's root, opened.
+    name
+        Of the file, relative to it.
+    size
+        As listed; -1: asked for.
+    """
+
+    near = False
+
+    def __init__(self, folder: RemoteFolder, name: str, size: int = -1) -> None:
+        self.shown = shown_url(join_url(folder.url, name))
+        self._system, self._path = folder.system, folder.path(name)
+        if size < 0:
+            told = self._system.info(self._path).get("size")
+            if not isinstance(told, int):
+                raise TableError(
+                    f"{self.shown}: the server doesn't say how large the file is, so that no part "
+                    "of it can be asked for. Copy it to where it can, or read it as a local file."
+                )
+            size = told
+        self.size = size
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Request a range."""
+        stop = min(stop, self.size)
+        if stop <= start:
+            return b""
+        data: bytes = self._system.cat_file(self._path, start=start, end=stop)
+        if len(data) == stop - start:
+            return data
+        if len(data) == self.size:  # an HTTP server that knows no ranges sends all
+            return data[start:stop]
+        raise TableError(
+            f"{self.shown}: {len(data)} bytes came where bytes {start} to {stop} were asked for. "
+            "The file has changed since it was listed, or the connection broke. Start the run "
+            "again."
+        )
+
+    def close(self) -> None:
+        """Do nothing: connections are the file system's."""
+
+
+class MemoryBytes:
+    """Bytes that are here already."""
+
+    near = True
+
+    def __init__(self, data: bytes, shown: str) -> None:
+        self.shown = shown
+        self.size = len(data)
+        self._data = data
+
+    def read(self, start: int, stop: int) -> bytes:
+        """Return a range; all of it without a copy."""
+        return self._data[start:stop] if stop > start else b""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def is_plain(name: str, encoding: str) -> bool:
+    """Return whether a file's bytes can be looked at as they are.
+
+    Examples
+    --------
+    >>> is_plain("a/b.csv", "latin1"), is_plain("b.csv.GZ", "utf8"), is_plain("b.csv", "utf-16")
+    (True, False, False)
+    """
+    return _compression(name) is None and not _wide(encoding)
+
+
+def open_bytes(
+    name: str,
+    where: str | RemoteFolder,
+    encoding: str,
+    cache: NodeCache,
+    *,
+    in_memory: bool,
+    size: int = -1,
+) -> ByteSource:
+    """Open the plain bytes of a file: decompressed, UTF-16 and UTF-32 as UTF-8 without a mark.
+
+    Parameters
+    ----------
+    name
+        Of the file, relative to the dataset's root.
+    where
+        Its local path, or the root it is below.
+    encoding
+        A name of Python's or of the public API.
+    cache
+        Keeps what had to be made plain, if that isn't done in memory.
+    in_memory
+        Whether a file that isn't plain is small enough to be made so in memory.
+    size
+        Of a remote file, as listed; -1: asked for.
+
+    Raises
+    ------
+    TableError
+        If it is truncated or corrupt.
+    OSError
+        If it can't be read.
+    """
+    if is_plain(name, encoding):
+        if isinstance(where, str):
+            return LocalBytes(where, where)
+        return RemoteBytes(where, name, size)
+    file = _Wrapped(name, where, encoding)
+    if in_memory:
+        with file.opened() as raw:
+            return MemoryBytes(b"".join(file.plain(raw)), file.shown)
+    while True:
+        path = cache.get(file.key(), file.write)
+        try:
+            return LocalBytes(path, file.shown)
+        except FileNotFoundError:  # removed to make room before it was opened
+            continue
+
+
+def plain_start(name: str, where: str | RemoteFolder, encoding: str, nbytes: int) -> bytes:
+    """Return the first plain bytes of a file that isn't plain, without reading all of it.
+
+    Raises
+    ------
+    TableError
+        If what is before them is corrupt.
+    """
+    file = _Wrapped(name, where, encoding)
+    raw: Any = Path(where) if isinstance(where, str) else where.system
+    found = b""
+    with raw.open("rb") if isinstance(where, str) else raw.open(where.path(name), "rb") as stream:
+        for part in file.plain(stream):
+            found += part
+            if len(found) >= nbytes:
+                break
+    return found[:nbytes]
+
+
+class _Wrapped:
+    """A file that is compressed, or in an encoding of wide characters, or both."""
+
+    def __init__(self, name: str, where: str | RemoteFolder, encoding: str) -> None:
+        self._name, self._where = name, where
+        self._compression = _compression(name)
+        self._encoding = encoding if _wide(encoding) else None
+        if isinstance(where, str):
+            self.shown = where
+        else:
+            self.shown = shown_url(join_url(where.url, name))
+
+    def key(self) -> str:
+        """Return a text that changes with the file, as far as that can be seen."""
+        if isinstance(self._where, str):
+            found = Path(self._where).stat()
+            return f"{self._where}\0{self._encoding}\0{found.st_size}\0{found.st_mtime_ns}"
+        return f"{join_url(self._where.url, self._name)}\0{self._encoding}"
+
+    def opened(self) -> BinaryIO:
+        """Open the file as it is; a remote one comes whole."""
+        if isinstance(self._where, str):
+            return Path(self._where).open("rb")
+        return io.BytesIO(self._where.system.cat_file(self._where.path(self._name)))
+
+    def write(self, target: str) -> None:
+        """Write its plain bytes to a file."""
+        if isinstance(self._where, str):
+            self._pour(self._where, target)
+            return
+        fetched = f"{target}.fetched"
+        try:
+            self._where.fetch(self._name, fetched)
+            self._pour(fetched, target)
+        finally:
+            Path(fetched).unlink(missing_ok=True)
+
+    def _pour(self, path: str, target: str) -> None:
+        with Path(path).open("rb") as raw, Path(target).open("wb") as file:
+            for part in self.plain(raw):
+                file.write(part)
+
+    def plain(self, raw: BinaryIO) -> Iterator[bytes]:
+        """Return its plain bytes, part by part."""
+        parts = self._decompressed(raw)
+        return parts if self._encoding is None else self._transcoded(parts, self._encoding)
+
+    def _decompressed(self, raw: BinaryIO) -> Iterator[bytes]:
+        try:
+            read = _reader(raw, self._compression)
+            while part := read(_STEP):
+                yield part
+        except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk, not of what is on it
+            reason = str(error).rstrip(".")
+            raise TableError(
+                f"{self.shown} can't be decompressed as {self._compression}, which its name says "
+                f"it is: {reason}. It is truncated or damaged, or of another kind: make or copy it "
+                "again, or give it the name that says what it is."
+            ) from error
+
+    def _transcoded(self, parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+        decode: Callable[..., str] = codecs.getincrementaldecoder(encoding)().decode
+        done, first = 0, True
+        try:
+            for part in parts:
+                if not done:
+                    encoding = _ordered(encoding, part[:4])
+                    decode = codecs.getincrementaldecoder(encoding)().decode
+                text = decode(part)
+                done += len(part)
+                if first and text:
+                    text, first = text.removeprefix("\ufeff"), False
+                yield text.encode()
+            yield decode(b"", True).encode()
+        except UnicodeError as error:
+            at = f"somewhere in the MiB that ends with byte {done + _STEP}"
+            if isinstance(error, UnicodeDecodeError):
+                at = f"about byte {done + error.start}"
+            raise TableError(
+                f"{self.shown}: {at} the file is not {encoding}: {getattr(error, 'reason', error)}."
+                f" Write the encoding it has instead of encoding={encoding!r}, or make it again if "
+                "it is truncated."
+            ) from error
+
+
+def _ordered(encoding: str, first: bytes) -> str:
+    r"""Name the order of bytes where no mark does: the zeros of ASCII characters tell it.
+
+    Examples
+    --------
+    >>> _ordered("utf16", b"a\0,\0"), _ordered("utf-32", b"\0\0\0a")
+    ('utf-16-le', 'utf-32-be')
+    """
+    width = {"utf16": 2, "utf32": 4}.get(encoding.lower().replace("-", "").replace("_", ""), 0)
+    for order, at in (("le", 0), ("be", width - 1)):
+        letters = first[at::width] if width else b""
+        zeros = len(first) - len(letters)
+        if letters.isascii() and first.count(0) == zeros and 0 not in letters and letters:
+            return f"utf-{8 * width}-{order}"
+    return encoding
+
+
+def _reader(raw: BinaryIO, compression: str | None) -> Callable[[int], bytes]:
+    if compression == "gzip":
+        return gzip.GzipFile(fileobj=raw).read
+    if compression == "bz2":
+        return bz2.BZ2File(raw).read
+    if compression == "xz":
+        return lzma.LZMAFile(raw).read
+    if compression == "zstd":
+        import pyarrow as pa
+
+        stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
+        return stream.read  # type: ignore[no-any-return]
+    return raw.read
+
+
+def _compression(name: str) -> str | None:
+    return COMPRESSED.get(name[name.rfind(".") :].lower())  # asked of each of a million names
+
+
+@lru_cache
+def _wide(encoding: str) -> bool:
+    plain = encoding.lower().replace("-", "").replace("_", "")
+    return plain.startswith(("utf16", "utf32"))

@@ -1,0 +1,1 @@
+"""Mini-batches of tables in the process that runs them: read, completed, given to ``run()``."""

@@ -1,0 +1,231 @@
+"""Mini-batches of tables as ``run()`` gets them: read, completed from the path, steps applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from daskrun.data.partition_format import PartitionFormat
+from daskrun.data.protocols import shown_url
+from daskrun.data.remote_files import join_url
+from daskrun.data.tabular.conditions.row_steps import Steps, row_keys
+from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.registry import make_reader
+from daskrun.data.tabular.values.types import exact_floats, to_frame
+from daskrun.errors import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    import pandas as pd
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from daskrun.data.tabular.formats.node_cache import NodeCache
+
+PATH = "Path"
+
+
+class TableLoader:
+    """Makes the mini-batches of one input; one for each script process and input.
+
+    Not for several threads at a time: readers keep files open.
+
+    Parameters
+    ----------
+    source
+        The fields of :class:`daskrun.core.minibatch.PlanInput`.
+    cache
+        The node's.
+    """
+
+    def __init__(self, source: Mapping[str, Any], cache: NodeCache) -> None:
+        table = source["table"]
+        self._root: str = source["root"]
+        self._remote: bool = source["remote"]
+        self._reader = make_reader(table["reader"], source["storage_options"], cache)
+        self._columns: list[str] = list(table["columns"])
+        self._steps = Steps(table["steps"])
+        partition = table["partition"]
+        self._format = PartitionFormat(partition["format"]) if partition else None
+        self._added = [PATH] if table["include_path"] else []
+        self._added += partition["columns"] if partition else []
+
+    def load(
+        self,
+        pieces: Sequence[Sequence[Any]],
+        files: Sequence[PieceFile] | None,
+        slices: Sequence[tuple[int, int]] = (),
+    ) -> pd.DataFrame:
+        """Load a mini-batch; its index is 0..n-1.
+
+        Parameters
+        ----------
+        pieces
+            Fields of its pieces, in order.
+        files
+            What was brought for each of them; None: they are read in place.
+        slices
+            For each ``take`` or ``skip`` the rows, of those that reach it here, that it keeps.
+
+        Raises
+        ------
+        TableError
+            What can't be read, and why.
+        """
+        table, keys = self._read(pieces, files, self._columns, self._steps.needs_ids)
+        return self._steps.apply(to_frame(table), keys, slices)
+
+    def count(
+        self,
+        pieces: Sequence[Sequence[Any]],
+        files: Sequence[PieceFile] | None,
+        slices: Sequence[tuple[int, int]],
+        window: int,
+    ) -> int:
+        """Count the rows of a mini-batch that reach window ``window``; parameters as above."""
+        looked = self._steps.looks_at(window)
+        columns = [name for name in self._columns if name in looked] or self._columns[:1]
+        sampled = self._steps.samples_before(window)
+        table, keys = self._read(pieces, files, columns, sampled)
+        return self._steps.count(to_frame(table), keys, slices, window)
+
+    def look(self, load: Sequence[Any], files: Sequence[PieceFile] | None) -> Any:
+        """Make a survey.
+
+        Parameters
+        ----------
+        load
+            ``("survey", "count", pieces, slices, window)``, or ``("survey", "look", name,
+            *request)`` for the reader.
+        files
+            What was brought for it; None: files are read in place.
+        """
+        if load[1] == "count":
+            return self.count(load[2], files, load[3], load[4])
+        name, *request = load[2:]
+        file = self._in_place(name) if files is None else files[0]
+        return self._reader.survey(tuple(request), file)
+
+    def meta(self) -> pd.DataFrame:
+        """Return a mini-batch without rows: the columns and their dtypes."""
+        table = self._empty()
+        keys = np.empty(0, np.uint64) if self._steps.needs_ids else None
+        none = [(0, 0)] * len(self._steps.windows)
+        return self._steps.apply(to_frame(table), keys, none)
+
+    def schema(self) -> pa.Schema:
+        """Return the Arrow types of a mini-batch's columns."""
+        table = self._empty()
+        for step in self._steps.plain:
+            if step[0] == "keep":
+                table = table.select(list(step[1]))
+        return table.schema
+
+    @property
+    def warnings(self) -> list[str]:
+        """What was changed to make data fit; each text once."""
+        return self._reader.warnings
+
+    def _empty(self) -> pa.Table:
+        return self._completed(self._reader.empty(self._columns), None)
+
+    def _read(
+        self,
+        pieces: Sequence[Sequence[Any]],
+        files: Sequence[PieceFile] | None,
+        columns: list[str],
+        ids: bool,
+    ) -> tuple[pa.Table, NDArray[np.uint64] | None]:
+        tables: list[pa.Table] = []
+        keys: list[NDArray[np.uint64]] = []
+        for number, fields in enumerate(pieces):
+            piece = Piece(*fields)
+            try:
+                file = self._in_place(piece.name) if files is None else files[number]
+                if piece.trouble:
+                    raise TableError(piece.trouble, self._reader.lines(piece, file))
+                rows = self._reader.read(piece, file, columns, ids)
+            except TableError as error:
+                before = sum(len(table) for table in tables)
+                if not before:
+                    raise
+                items = error.items + before
+                raise TableError(str(error), items, ends_run=error.ends_run) from error
+            tables.append(self._completed(rows.table, piece.name))
+            if ids:
+                assert rows.ids is not None, "a reader that is asked for ids gives them"
+                keys.append(row_keys(piece.name, rows.ids))
+        table = tables[0] if len(tables) == 1 else _joined(tables)
+        if not ids:
+            return table, None
+        return table, keys[0] if len(keys) == 1 else np.concatenate(keys)
+
+    def _in_place(self, name: str) -> PieceFile:
+        if self._remote:
+            return PieceFile("", False, shown_url(join_url(self._root, name)))
+        path = f"{self._root.rstrip('/')}/{name}"
+        return PieceFile(path, False, path)
+
+    def _completed(self, table: pa.Table, name: str | None) -> pa.Table:
+        """Add the columns that come from the path of a file; None: a table without rows."""
+        if not self._added:
+            return table
+        names = [] if name is None else [name]
+        values = path_columns(self._root, names, self._format, self._added)
+        for column in values.column_names:
+            if name is None:
+                filled = values.column(column)
+            else:
+                filled = _repeated(values.column(column)[0], len(table))
+            field = values.schema.field(column)
+            at = 0 if column == PATH else table.num_columns
+            table = table.add_column(at, field, filled)
+        return table
+
+
+def path_columns(
+    root: str, names: Sequence[str], form: PartitionFormat | None, needed: Collection[str]
+) -> pa.Table:
+    """Return the columns that come from paths, one row for each file.
+
+    Parameters
+    ----------
+    root, names
+        Of the listing.
+    form
+        The dataset's ``partition_format``.
+    needed
+        Names of the columns to give.
+    """
+    import pyarrow as pa
+
+    columns: dict[str, pa.Array] = {}
+    if PATH in needed and not (form and PATH in form.columns):
+        columns[PATH] = pa.array([f"/{name}" for name in names], pa.string())
+    if form is not None:
+        values = [form.values(root, name) for name in names]
+        for place, column in enumerate(form.columns):
+            if column in needed:
+                kind = pa.timestamp("us") if form.is_date(column) else pa.string()
+                columns[column] = pa.array([each[place] for each in values], kind)
+    return pa.table(columns)
+
+
+def _repeated(value: pa.Scalar, rows: int) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.repeat(value, rows)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    """Join pieces whose types may differ: an int column that met a missing value is float64."""
+    import pyarrow as pa
+
+    for at, name in enumerate(tables[0].column_names):
+        kinds = {table.field(at).type for table in tables}
+        if len(kinds) > 1 and pa.float64() in kinds:
+            field = pa.field(name, pa.float64())
+            tables = [t.set_column(at, field, exact_floats(name, t.column(at))) for t in tables]
+    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()

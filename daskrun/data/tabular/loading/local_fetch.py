@@ -1,0 +1,147 @@
+"""Remote pieces brought to this process when it needs them: inline runs, and datasets looked at.
+
+In a run the fetcher does this ahead of need; what is brought, and by which function, is the same.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.protocols import shown_url
+from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.registry import bring_function
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.data.remote_files import RemoteFolder
+    from daskrun.data.tabular.formats.node_cache import NodeCache
+
+Want = tuple[str, Any]
+"""Name of a file, and what is wanted of it as :class:`~.contracts.Bring` takes it."""
+
+
+def wants(load: tuple[Any, ...]) -> list[Want]:
+    """Return which files a table's plain load (or survey) needs something of, in order."""
+    if load[0] == "survey" and load[1] == "look":
+        return [(load[2], tuple(load[2:]))]
+    pieces = [Piece(*fields) for fields in (load[2] if load[0] == "survey" else load[1])]
+    return [(piece.name, piece) for piece in pieces]
+
+
+def bring(
+    root: RemoteFolder, table: dict[str, Any], want: Want, target: str, cache: NodeCache
+) -> None:
+    """Bring what is wanted of a file to ``target``; a piece in trouble needs nothing."""
+    _, what = want
+    if isinstance(what, Piece) and what.trouble:
+        Path(target).touch()
+        return
+    # With the columns that are kept: of Parquet no others are fetched.
+    reader = {**table["reader"], "fetch": table["columns"]}
+    bring_function(reader)(root, reader, what, target, cache)
+
+
+def piece_files(root: str, load: tuple[Any, ...], paths: Sequence[str]) -> list[PieceFile]:
+    """Return the brought files of a load to its reader."""
+    from daskrun.data.remote_files import join_url
+
+    return [
+        PieceFile(path, True, shown_url(join_url(root, name)))
+        for path, (name, _) in zip(paths, wants(load), strict=True)
+    ]
+
+
+class BroughtHere:
+    """Brings the pieces of remote inputs one load at a time.
+
+    Parameters
+    ----------
+    folder
+        Local; what is brought lies in it until :meth:`clear`.
+    cache
+        For what is needed more than once.
+    """
+
+    def __init__(self, folder: Path, cache: NodeCache) -> None:
+        self._folder = folder
+        self._cache = cache
+        self._roots: dict[str, RemoteFolder] = {}
+
+    def bring(self, source: dict[str, Any], load: tuple[Any, ...]) -> list[PieceFile] | None:
+        """Bring what a load needs; None for a local input, whose files are read in place."""
+        from daskrun.data.remote_files import RemoteFolder
+
+        if not source["remote"]:
+            return None
+        url = source["root"]
+        if url not in self._roots:
+            self._roots[url] = RemoteFolder(url, source["storage_options"])
+        self._folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for number, want in enumerate(wants(load)):
+            paths.append(str(self._folder / str(number)))
+            bring(self._roots[url], source["table"], want, paths[-1], self._cache)
+        return piece_files(url, load, paths)
+
+    def clear(self) -> None:
+        """Remove what was brought."""
+        for file in self._folder.glob("*"):
+            file.unlink(missing_ok=True)
+
+
+def complete_here(plan: Plan, upto: int | None = None) -> None:
+    """Make in this process the surveys that a plan waits for, until it is complete.
+
+    Parameters
+    ----------
+    upto
+        How many mini-batches are enough; None: all.
+
+    Raises
+    ------
+    DatasetError
+        What must be looked at can't be read, and no mini-batch after it can be known.
+    """
+    from daskrun.data.tabular.formats.node_cache import NodeCache
+    from daskrun.data.tabular.loading.load import TableLoader
+    from daskrun.errors import DatasetError
+
+    with tempfile.TemporaryDirectory(prefix="daskrun-look-") as folder:
+        cache = NodeCache(f"{folder}/cache")
+        here = BroughtHere(Path(folder) / "brought", cache)
+        loaders: dict[int, tuple[dict[str, Any], TableLoader]] = {}
+
+        def found_by(descriptor: bytes) -> Any:
+            _, which, load, _, _ = pickle.loads(descriptor)
+            if which not in loaders:
+                source = asdict(plan.inputs[which])
+                loaders[which] = source, TableLoader(source, cache)
+            source, loader = loaders[which]
+            try:
+                return loader.look(load, here.bring(source, load))
+            finally:
+                here.clear()
+
+        def enough() -> bool:
+            return plan.complete or (upto is not None and plan.known >= upto)
+
+        while not enough():
+            plan.extend(plan.known + (1 << 30) if upto is None else upto)
+            surveyor = plan.surveyor
+            if enough() or surveyor is None:
+                return
+            surveys = surveyor.begin(1)
+            assert surveys, "a plan that is not complete waits for something"
+            for survey in surveys:
+                try:
+                    found = found_by(survey.descriptor)
+                except DatasetError as error:
+                    surveyor.give_up(survey.number, str(error))
+                else:
+                    surveyor.learn(survey.number, found)

@@ -1,0 +1,1 @@
+"""From a tabular dataset to its mini-batches: files resolved, cut, counted, in order."""

@@ -1,0 +1,204 @@
+"""The plan of a run over tables: the mini-batches of each input, one input after another."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from bisect import bisect_right
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.minibatch import MiniBatch, PlanInput, Survey
+from daskrun.data.partition_format import PartitionFormat, grouped
+from daskrun.data.protocols import shown_url
+from daskrun.data.tabular.planning.input_plan import InputPlan
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daskrun.core.minibatch import TablePieces
+    from daskrun.data.paths import PathTable
+    from daskrun.data.tabular.formats.contract import TableInput
+
+
+class TablePlan:
+    """Mini-batches of tables; a :class:`daskrun.core.minibatch.Plan`, known as it is asked for.
+
+    Parameters
+    ----------
+    inputs
+        Name and table of each input, in order.
+    mini_batch_size
+        About how many bytes of a file, at least 1.
+    partition_keys
+        One mini-batch per existing combination of these columns' values; they come from the path.
+
+    Raises
+    ------
+    DatasetError
+        The size is no number of bytes, or an input is not partitioned by the keys.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[tuple[str, TableInput]],
+        mini_batch_size: int,
+        partition_keys: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(mini_batch_size, int) or mini_batch_size < 1:
+            raise DatasetError(
+                f"mini_batch_size={mini_batch_size!r} is not a number of bytes. Give an int from "
+                "1, or a size such as mini_batch_size='1MB'."
+            )
+        self.mini_batch_size = mini_batch_size
+        self.partition_keys = tuple(partition_keys or ())
+        self._tables = [table for _, table in inputs]
+        self.inputs = tuple(
+            PlanInput(
+                name,
+                table.listing.root,
+                table.listing.remote,
+                table.secrets,
+                "tabular",
+                {**table.spec, "partition_keys": list(self.partition_keys)},
+            )
+            for name, table in inputs
+        )
+        self._plans = [
+            InputPlan(number, table, mini_batch_size, self._groups(name, table))
+            for number, (name, table) in enumerate(inputs)
+        ]
+        self._starts = [0]
+        """Index of the first mini-batch of each input whose predecessors are complete."""
+        self._surveys = 0
+        self._asked: dict[int, InputPlan] = {}
+
+    def narrowed(self, tables: Sequence[PathTable]) -> TablePlan:
+        """Return the plan of some of the files of each input, or of none; the schema stays."""
+        inputs = [
+            (each.name, replace(table, listing=replace(table.listing, table=files)))
+            for each, table, files in zip(self.inputs, self._tables, tables, strict=True)
+        ]
+        return TablePlan(inputs, self.mini_batch_size, self.partition_keys)
+
+    @property
+    def surveyor(self) -> TablePlan:
+        """Itself."""
+        return self
+
+    @property
+    def tables(self) -> list[PathTable]:
+        """The files of each input."""
+        return [table.listing.table for table in self._tables]
+
+    @property
+    def known(self) -> int:
+        """How many mini-batches have been found so far."""
+        return self._starts[-1] + self._plans[len(self._starts) - 1].known
+
+    @property
+    def complete(self) -> bool:
+        """Whether that is all there are."""
+        return len(self._starts) == len(self._plans) and self._plans[-1].complete
+
+    def extend(self, upto: int) -> None:
+        """Look on until ``upto`` are known, the data ends, or a survey must be waited for."""
+        while not self.complete:
+            current = self._plans[len(self._starts) - 1]
+            current.extend(upto - self._starts[-1])
+            if not current.complete or self.known >= upto:
+                return
+            self._go_on()
+
+    def begin(self, most: int) -> list[Survey]:
+        """Return up to ``most`` surveys to be made now."""
+        surveys: list[Survey] = []
+        for number, plan in enumerate(self._plans[len(self._starts) - 1 :], len(self._starts) - 1):
+            while len(surveys) < most and (found := plan.begin(self._surveys)) is not None:
+                load, key, nbytes = found
+                descriptor = _encode(self._surveys, number, load, None, nbytes)
+                surveys.append(Survey(self._surveys, descriptor, key))
+                self._asked[self._surveys] = plan
+                self._surveys += 1
+        return surveys
+
+    def learn(self, number: int, found: Any) -> None:
+        """Take what a survey found."""
+        self._asked.pop(number).learn(number, found)
+        self._go_on()
+
+    def give_up(self, number: int, trouble: str) -> None:
+        """Take it that a survey can't be made.
+
+        Raises
+        ------
+        DatasetError
+            No mini-batch after it can be known.
+        """
+        self._asked.pop(number).give_up(number, trouble)
+        self._go_on()
+
+    def __getitem__(self, index: int) -> MiniBatch:
+        """Return mini-batch ``index``, ``0 <= index < known``."""
+        which, load, items, nbytes = self._look_up(index)
+        return MiniBatch(index, which, load, items, nbytes)
+
+    def encode(self, index: int) -> bytes:
+        """Return ``plan[index].encode()``."""
+        return self[index].encode()
+
+    def bundle_size(self, start: int, count: int) -> int:
+        """Return about ``count``: half to twice as many, where a bundle had better end there.
+
+        What is cut within a large row group has to be gone through from the group's beginning by
+        every script process that gets a part of it.
+        """
+        which = bisect_right(self._starts, start) - 1
+        return self._plans[which].bundle_size(start - self._starts[which], count)
+
+    def fingerprint(self) -> str:
+        """Digest the files, the schema, the steps and the size (32 hex digits)."""
+        head = json.dumps([self.mini_batch_size, self.partition_keys])
+        digest = blake2b(head.encode(), digest_size=16)
+        for table in self._tables:
+            listing = table.listing
+            spec = json.dumps(table.spec, sort_keys=True, default=str)
+            digest.update(f"\0{shown_url(listing.root)}\0{spec}\0".encode("utf-8", "replace"))
+            listing.table.update(digest)
+        return digest.hexdigest()
+
+    def _look_up(self, index: int) -> tuple[int, TablePieces, int | None, int]:
+        if not 0 <= index < self.known:
+            raise IndexError(f"index={index} is not below the number of mini-batches, {self.known}")
+        which = bisect_right(self._starts, index) - 1
+        return which, *self._plans[which].load(index - self._starts[which])
+
+    def _go_on(self) -> None:
+        """Count the inputs that are complete."""
+        while len(self._starts) < len(self._plans) and self._plans[len(self._starts) - 1].complete:
+            self._starts.append(self.known)
+
+    def _groups(self, name: str, table: TableInput) -> list[list[int]] | None:
+        """Return the files of each existing combination of ``partition_keys``, in order."""
+        if not self.partition_keys:
+            return None
+        partition = table.spec["partition"]
+        if partition is None:
+            raise DatasetError(
+                f"input {name!r} is not partitioned, and "
+                f"partition_keys={list(self.partition_keys)} asks for its parts. Give "
+                "partition_format='{key}/*.csv' where the dataset is made, "
+                "or leave partition_keys out."
+            )
+        listing = table.listing
+        return grouped(
+            PartitionFormat(partition["format"]), listing.root, listing.table, self.partition_keys
+        )
+
+
+def _encode(
+    number: int, which: int, load: tuple[Any, ...], items: int | None, nbytes: int
+) -> bytes:
+    return pickle.dumps((number, which, load, items, nbytes), 5)

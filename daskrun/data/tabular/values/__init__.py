@@ -1,0 +1,1 @@
+"""What becomes of values: types of columns, their inference, conversion into them."""

@@ -1,0 +1,350 @@
+"""What a column's type is called, what Arrow type holds it, and what pandas makes of it.
+
+A reader's ``columns`` travel as plain texts:
+
+=================== ============================= ===========================================
+text                Arrow                         pandas
+=================== ============================= ===========================================
+``text``            string                        ``str``
+``int``             int64                         ``int64``
+``int_as_float``    double                        ``float64``: whole numbers, some missing
+``float``           double                        ``float64``
+``bool``            bool                          ``bool``
+``boolean``         bool                          ``boolean``: some missing
+``datetime``        timestamp[us]                 ``datetime64[us]``; written as ISO 8601
+``datetime_utc``    timestamp[us, UTC]            the same with a zone offset in the data
+``datetime_ns``     timestamp[ns]                 more than six digits of a second
+``datetime_ns_utc`` timestamp[ns, UTC]            the same with a zone offset
+``datetime:<how>``  timestamp[us], UTC with %z    read with a strptime format, or a JSON list
+``arrow:<base64>``  any other                     what ``pyarrow.Table.to_pandas`` gives
+=================== ============================= ===========================================
+
+pandas and pyarrow are imported inside functions: ``import daskrun`` and runs over files do without.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.absent_names import OriginalClass
+from daskrun.errors import DatasetError, TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import pandas as pd
+    import pyarrow as pa
+
+_NULLABLE = b"daskrun.nullable"
+"""Field metadata of a bool column that is pandas' ``boolean`` in every mini-batch."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DataType(OriginalClass):
+    """The type of a column, for ``set_column_types``.
+
+    Examples
+    --------
+    >>> {"id": DataType.to_string(), "day": DataType.to_datetime("%d/%m/%Y")}
+    {'id': DataType.to_string(), 'day': DataType.to_datetime('%d/%m/%Y')}
+    """
+
+    type: str
+    """As a reader's ``columns`` write it."""
+    written: str
+    """The call that made it."""
+
+    def __repr__(self) -> str:
+        return f"DataType.{self.written}"
+
+    @staticmethod
+    def to_string() -> DataType:
+        """Leave the values as the text that is in the file."""
+        return DataType("text", "to_string()")
+
+    @staticmethod
+    def to_long() -> DataType:
+        """Read whole numbers: int64, or float64 where values are missing."""
+        return DataType("int", "to_long()")
+
+    @staticmethod
+    def to_float() -> DataType:
+        """Read numbers: float64."""
+        return DataType("float", "to_float()")
+
+    @staticmethod
+    def to_bool() -> DataType:
+        """Read true and false, also written ``True``, ``TRUE``, ``1`` and so on."""
+        return DataType("bool", "to_bool()")
+
+    @staticmethod
+    def to_datetime(format: str | Sequence[str] | None = None) -> DataType:
+        """Read dates and times.
+
+        Parameters
+        ----------
+        format
+            How they are written, as :meth:`datetime.datetime.strptime` knows it, such as
+            ``'%d/%m/%Y'``; a list: the first that fits a value counts. With ``%z`` times become
+            UTC. None: ISO 8601, such as ``2024-05-31`` or ``2024-05-31 17:30:00.25``.
+
+        Raises
+        ------
+        DatasetError
+            If a format is no text with a ``%`` in it, or only some have ``%z``.
+        """
+        if format is None:
+            return DataType("datetime", "to_datetime()")
+        formats = [format] if isinstance(format, str) else list(format)
+        if not formats or not all(isinstance(f, str) and "%" in f for f in formats):
+            raise DatasetError(
+                f"to_datetime(format={format!r}) is no date format. Write one such as "
+                "'%d/%m/%Y %H:%M', a list of them, or leave it out for ISO dates."
+            )
+        if len({"%z" in f for f in formats}) > 1:
+            raise DatasetError(
+                f"to_datetime(format={format!r}): some formats have a zone offset (%z) and some "
+                "have none, and one column can't hold both. Give formats of one kind."
+            )
+        shown = formats[0] if len(formats) == 1 else formats
+        return DataType(datetime_text(formats), f"to_datetime({shown!r})")
+
+
+def datetime_text(formats: Sequence[str]) -> str:
+    """Return the type of a column whose dates are written in one of these strptime formats.
+
+    Examples
+    --------
+    >>> datetime_text(["%d/%m/%Y"])
+    'datetime:%d/%m/%Y'
+    """
+    if len(formats) == 1 and not formats[0].startswith("["):
+        return f"datetime:{formats[0]}"
+    return f"datetime:{json.dumps(list(formats))}"
+
+
+def datetime_formats(type_text: str) -> list[str]:
+    """Return the strptime formats of a type; none for ISO dates and for other types."""
+    kind, _, rest = type_text.partition(":")
+    if kind != "datetime" or not rest:
+        return []
+    if rest.startswith("["):
+        return [str(f) for f in json.loads(rest)]
+    return [rest]
+
+
+@lru_cache(maxsize=4096)
+def arrow_type(type_text: str) -> pa.DataType:
+    """Return the Arrow type that holds a column."""
+    import pyarrow as pa
+
+    kind, _, rest = type_text.partition(":")
+    if kind == "arrow":
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(rest))).field(0).type
+    if kind == "datetime":
+        zone = "UTC" if "%z" in rest else None
+        return pa.timestamp("us", zone)
+    plain = {
+        "text": pa.string(),
+        "int": pa.int64(),
+        "int_as_float": pa.float64(),
+        "float": pa.float64(),
+        "bool": pa.bool_(),
+        "boolean": pa.bool_(),
+        "datetime_utc": pa.timestamp("us", "UTC"),
+        "datetime_ns": pa.timestamp("ns"),
+        "datetime_ns_utc": pa.timestamp("ns", "UTC"),
+    }
+    return plain[kind]
+
+
+def type_text(arrow: pa.DataType) -> str:
+    """Return the text of an Arrow type; the plain ones have a word, others carry all of it."""
+    import pyarrow as pa
+
+    plain = ("text", "int", "float", "bool", "datetime", "datetime_utc", "datetime_ns")
+    for text in (*plain, "datetime_ns_utc"):
+        if arrow_type(text).equals(arrow):
+            return text
+    schema = pa.schema([pa.field("", arrow)])
+    return f"arrow:{base64.b64encode(schema.serialize().to_pybytes()).decode()}"
+
+
+@lru_cache(maxsize=4096)
+def arrow_field(name: str, type_text: str) -> pa.Field:
+    """Return the field of a column, which says what :func:`to_frame` must know beside its type."""
+    import pyarrow as pa
+
+    metadata = {_NULLABLE: b"1"} if type_text == "boolean" else None
+    return pa.field(name, arrow_type(type_text), metadata=metadata)
+
+
+def arrow_schema(columns: Sequence[Sequence[str]]) -> pa.Schema:
+    """Return the schema of a reader's ``columns``, a list of ``[name, type]``."""
+    import pyarrow as pa
+
+    return pa.schema([arrow_field(name, text) for name, text in columns])
+
+
+def shown_type(type_text: str) -> str:
+    """Say a type in a message, as ``set_column_types`` has it where it can."""
+    words = {
+        "text": "DataType.to_string()",
+        "int": "DataType.to_long()",
+        "int_as_float": "DataType.to_long()",
+        "float": "DataType.to_float()",
+        "bool": "DataType.to_bool()",
+        "boolean": "DataType.to_bool()",
+    }
+    if type_text in words:
+        return words[type_text]
+    formats = datetime_formats(type_text)
+    if formats:
+        return f"DataType.to_datetime({formats[0] if len(formats) == 1 else formats!r})"
+    if type_text.startswith("datetime"):
+        return "DataType.to_datetime()"
+    return str(arrow_type(type_text))
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Turn a table into a DataFrame with index 0..n-1: one rule of dtypes for all formats.
+
+    Text is pandas' own ``str``, a bool column with missing values ``boolean``, an integer column
+    with missing values ``float64``, a dictionary a category, anything else what
+    ``pyarrow.Table.to_pandas`` gives, with the dtypes that pandas' own metadata names.
+
+    Raises
+    ------
+    TableError
+        If an integer beside missing values is one that float64 can't hold, or pandas has nothing
+        for a value, such as a time of day with nanoseconds.
+    """
+    frame = _plain_frame(table)
+    for position, field in enumerate(table.schema):
+        kind = _kind(field.type)
+        if not kind:
+            continue
+        column, dtype = table.column(position), frame.dtypes.iloc[position]
+        if kind == "nested":
+            if _would_round(column):
+                # As Python's own integers: pandas would make rounded floats of them.
+                whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
+                frame[field.name] = whole
+        elif kind == "int":
+            if column.null_count and dtype == "float64":
+                exact_floats(field.name, column)
+        elif dtype != "boolean" and (column.null_count or _NULLABLE in (field.metadata or ())):
+            frame[field.name] = frame[field.name].astype("boolean")
+    return frame
+
+
+def _plain_frame(table: pa.Table) -> pd.DataFrame:
+    """Return what pyarrow makes of a table; name the column that it makes nothing of."""
+    import pyarrow as pa
+
+    try:
+        frame: pd.DataFrame = _without_index(table).to_pandas(use_threads=False)
+    except pa.ArrowException as error:
+        for field, column in zip(table.schema, table.columns, strict=True):
+            try:
+                column.to_pandas(use_threads=False)
+            except pa.ArrowException:
+                raise TableError(
+                    f"column {field.name!r}: pandas can't hold its values, which are {field.type}: "
+                    f"{error}. Leave it out: .drop_columns({field.name!r}).",
+                    len(table),
+                ) from None
+        raise TableError(f"pandas can't hold the rows: {error}.", len(table)) from None
+    return frame
+
+
+@lru_cache(maxsize=1024)
+def _kind(arrow: pa.DataType) -> str:
+    import pyarrow.types as kinds
+
+    if kinds.is_boolean(arrow):
+        return "bool"
+    if kinds.is_nested(arrow):
+        return "nested"
+    return "int" if kinds.is_int64(arrow) or kinds.is_uint64(arrow) else ""
+
+
+def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return whole numbers as float64, as pandas does, and fail where it would round them.
+
+    Raises
+    ------
+    TableError
+        The first value that float64 can't hold.
+    """
+    import pyarrow as pa
+
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid:  # also for 2**54, which float64 holds
+        values = (v for v in column.to_pylist() if v is not None and int(float(v)) != v)
+        value = next(values, None)
+    if value is None:
+        return column.cast(pa.float64(), safe=False)
+    raise TableError(
+        f"column {name!r}: {value} is a whole number that float64 can't hold, and float64 it "
+        "must be beside missing or decimal values. Read it as text: "
+        f"set_column_types={{{name!r}: DataType.to_string()}}.",
+        len(column),
+    )
+
+
+def _would_round(column: pa.ChunkedArray) -> bool:
+    """Return whether nested whole numbers are beside missing ones, and too large for float64."""
+    import pyarrow.compute as pc
+    import pyarrow.types as kinds
+
+    if _kind(column.type) == "int":
+        if not column.null_count:
+            return False
+        low, high = pc.min_max(column).as_py().values()
+        return low is not None and max(-low, high) > 2**53
+    if kinds.is_struct(column.type) or _is_list(column.type):
+        return any(map(_would_round, _inner(column)))
+    return False
+
+
+def _is_list(arrow: pa.DataType) -> bool:
+    import pyarrow.types as kinds
+
+    lists = kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list, kinds.is_map
+    return any(check(arrow) for check in lists)
+
+
+def _inner(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
+    """Yield what is inside nested values."""
+    import pyarrow as pa
+    import pyarrow.types as kinds
+
+    for chunk in column.chunks:
+        if kinds.is_map(chunk.type):
+            parts = [chunk.keys, chunk.items]
+        else:
+            flat = chunk.flatten()
+            parts = flat if isinstance(flat, list) else [flat]
+        yield from (pa.chunked_array([part]) for part in parts)
+
+
+def _without_index(table: pa.Table) -> pa.Table:
+    """Take the index out of pandas' metadata: its columns are columns here."""
+    metadata = table.schema.metadata
+    if not metadata or b"pandas" not in metadata:
+        return table
+    plain = _plain_metadata(metadata[b"pandas"])
+    return table.replace_schema_metadata({**metadata, b"pandas": plain})
+
+
+@lru_cache(maxsize=256)
+def _plain_metadata(text: bytes) -> bytes:
+    told: dict[str, Any] = json.loads(text)
+    told["index_columns"] = []
+    return json.dumps(told).encode()

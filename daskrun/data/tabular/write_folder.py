@@ -1,0 +1,120 @@
+"""A folder or URL that files are written to, from any process."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from daskrun.data.local_files import local_path
+from daskrun.data.protocols import DataPath, as_elements, shown, shown_url
+from daskrun.data.remote_files import RemoteFolder, is_url
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from daskrun.data.protocols import OnePath
+
+
+class Target:
+    """Where files go; each appears there whole, or not at all.
+
+    It travels to Dask's workers and holds the secrets of a URL; its ``repr`` does not show them.
+
+    Parameters
+    ----------
+    target
+        As the user gave it.
+
+    Raises
+    ------
+    DatasetError
+        If it is not one folder.
+    """
+
+    def __init__(self, target: OnePath) -> None:
+        if isinstance(target, list):
+            raise DatasetError(f"target={target!r} is a list. Give one folder or URL.")
+        element = as_elements(target)[0]
+        options: dict[str, Any] = {}
+        where = element
+        if isinstance(element, DataPath):
+            where, options = (
+                element.place.url(element.relative),
+                dict(element.place.storage_options),
+            )
+        assert isinstance(where, str)
+        self.shown = shown(element)
+        self.remote = is_url(where)
+        self._where = where if self.remote else local_path(where, str(Path.cwd())).rstrip("/")
+        self._options = options
+
+    def __repr__(self) -> str:
+        return f"<Target {self.shown}>"
+
+    def check_empty(self) -> None:
+        """Check that nothing is there yet, that what is written could be mixed up with.
+
+        Raises
+        ------
+        DatasetError
+            Something is, or it can't be looked at.
+        """
+        try:
+            there = self._first()
+        except Exception as error:  # each of fsspec's file systems has errors of its own
+            text = shown_url(f"{type(error).__name__}: {error}").rstrip(".")
+            raise DatasetError(f"target={self.shown} can't be used: {text}.") from error
+        if there is not None:
+            raise DatasetError(
+                f"target={self.shown} is not empty: {shown_url(there)!r} is there. Give a new "
+                "folder, or remove what is in this one."
+            )
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[str]:
+        """Yield a local path to write to; when it is left without an error, the file is there.
+
+        Parameters
+        ----------
+        name
+            Of the file below the target, with ``/``.
+        """
+        if self.remote:
+            with tempfile.TemporaryDirectory(prefix="daskrun-write-") as folder:
+                path = f"{folder}/file"
+                yield path
+                self._put(path, name)
+            return
+        final = Path(self._where) / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        aside = final.parent / f".daskrun-{uuid4().hex}"
+        try:
+            yield str(aside)
+            aside.replace(final)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def _put(self, path: str, name: str) -> None:
+        folder = RemoteFolder(self._where, self._options)
+        remote = folder.path(name)
+        folder.system.makedirs(folder.system._parent(remote), exist_ok=True)
+        folder.system.put_file(path, remote)
+
+    def _first(self) -> str | None:
+        """Return the name of something that is there."""
+        if not self.remote:
+            try:
+                with os.scandir(self._where) as entries:
+                    return next((entry.name for entry in entries), None)
+            except FileNotFoundError:
+                return None
+        folder = RemoteFolder(self._where, self._options)
+        folder.system.invalidate_cache()
+        if not folder.system.exists(folder.base):
+            return None
+        return next(iter(folder.find()), None)

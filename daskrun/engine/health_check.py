@@ -1,0 +1,139 @@
+"""The pulse of a cluster: whether its scheduler answers, and which workers it lets take tasks.
+
+A scheduler that is stopped keeps its connections, and a worker that Dask has paused keeps its
+place: nothing breaks, and what waits for them would wait for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 2.0
+"""Seconds between two questions, each answered in about a millisecond."""
+PAUSE_LIMIT = 30.0
+"""Seconds for which a worker of the run may take no tasks; then its bundles go elsewhere."""
+NO_TASKS = "is given no tasks by Dask: it is paused, as its memory is full, or leaving"
+LEAST_PATIENCE = 30.0
+"""Seconds for which a scheduler may in any case be silent: what others give it can keep it busy."""
+TOLD_AFTER = 10.0
+"""Seconds of silence after which the log says so."""
+LONGEST_STEP = 5.0
+"""Seconds that count at most between two looks: this process may have been stopped itself."""
+
+
+class Found(NamedTuple):
+    """What a look found; empty where all is well."""
+
+    note: str
+    """Something for the log."""
+    trouble: str
+    """Why the run has to end; once."""
+    idle: list[str]
+    """Workers that have been given no tasks for :data:`PAUSE_LIMIT`."""
+    back: bool
+    """Whether a worker that was given none is given some again."""
+
+
+class Pulse:
+    """Asks the scheduler every few seconds which of some workers it gives tasks.
+
+    Looks and answers come from two threads.
+
+    Parameters
+    ----------
+    patience
+        Seconds after which a scheduler that does not answer is given up.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self._patience = max(patience, LEAST_PATIENCE)
+        self._lock = threading.Lock()
+        self._asked = float("-inf")
+        self._out = False
+        """Whether a question is waiting for its answer."""
+        self._looked: float | None = None
+        self._silence = 0.0
+        self._told = self._given_up = False
+        self._heard: float | None = None
+        self._idle: dict[str, float] = {}
+        """Address of a worker that is given no tasks -> seconds for which that is known."""
+        self._back = False
+
+    def look(self, client: Any, workers: Collection[str], now: float) -> Found:
+        """Return how it is, and ask anew where it is time; nobody waits for the answer.
+
+        Parameters
+        ----------
+        client
+            Of the cluster.
+        workers
+            Addresses of those to be asked after.
+        now
+            Seconds on a monotonic clock.
+        """
+        with self._lock:
+            step = 0.0 if self._looked is None else min(now - self._looked, LONGEST_STEP)
+            self._looked = now
+            self._silence = self._silence + step if self._out else 0.0
+            due = not self._out and now >= self._asked + INTERVAL
+            if due:
+                self._asked, self._out = now, True
+            found = self._found(workers)
+        if due:
+            client.loop.add_callback(self._ask, client, list(workers), now)
+        return found
+
+    @property
+    def silent(self) -> bool:
+        """Whether a question has been waiting for its answer for a while."""
+        return self._silence > INTERVAL
+
+    def starts_anew(self) -> None:
+        """Forget all: the connection was broken, and may be one to another scheduler now."""
+        with self._lock:
+            self._out, self._silence, self._told, self._heard = False, 0.0, False, None
+            self._idle.clear()
+
+    def heard(self, asked: Collection[str], busy: Collection[str] | None, now: float) -> None:
+        """Take in which of the workers asked after are given tasks; None: there was no answer.
+
+        ``now`` is when it was asked for.
+        """
+        with self._lock:
+            self._out = False
+            if busy is None:
+                return
+            step = 0.0 if self._heard is None else min(now - self._heard, LONGEST_STEP)
+            self._heard = now
+            self._back |= any(address in self._idle for address in busy)
+            self._idle = {
+                address: self._idle[address] + step if address in self._idle else 0.0
+                for address in asked
+                if address not in busy
+            }
+
+    async def _ask(self, client: Any, workers: list[str], now: float) -> None:
+        busy = None
+        try:
+            busy = await client.scheduler.ncores_running(workers=workers)
+        except Exception as error:  # noqa: BLE001  (who looks at the connection says what is wrong)
+            logger.info("asking the scheduler: %s", error)
+        self.heard(workers, busy, now)
+
+    def _found(self, workers: Collection[str]) -> Found:
+        words = f"has not answered for {self._silence:.0f} s"
+        gone = self._silence > self._patience and not self._given_up
+        self._given_up |= gone
+        trouble = f"{words}: it is stopped, or overloaded" if gone else ""
+        note = words if self._silence > TOLD_AFTER and not self._told else ""
+        self._told = self._silence > TOLD_AFTER
+        idle = [each for each in workers if self._idle.get(each, 0.0) >= PAUSE_LIMIT]
+        back, self._back = self._back, False
+        return Found(note, trouble, idle, back)

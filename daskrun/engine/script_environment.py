@@ -1,0 +1,85 @@
+"""What the script finds around it where it runs in this process, put back after."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.script import context
+from daskrun.script.original import offered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def surroundings(config: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
+    """Yield the script the path, arguments, variables, names, context it expects; put them back.
+
+    Parameters
+    ----------
+    config
+        A node's, see :func:`daskrun.engine.nodes.node_config`.
+    values
+        The context, see :func:`daskrun.script.context.current`.
+    """
+    argv, path, environment = sys.argv[:], sys.path[:], dict(os.environ)
+    modules, outside = set(sys.modules), context.current()
+    sys.argv[:] = config["argv"]
+    sys.path[:] = [*config["sys_path"], *sys.path]
+    output = values["output_dir"]
+    if output:
+        os.environ["AZUREML_BI_OUTPUT_PATH"] = os.environ["DASKRUN_OUTPUT_PATH"] = output
+    os.environ.update({**config.get("path_variables", {}), **config["environment"]})
+    context.enter(values)
+    try:
+        with offered():
+            yield
+    finally:
+        context.enter(outside)
+        own = [*config["sys_path"], *(each for each in sys.path if each not in path)]
+        sys.argv[:], sys.path[:] = argv, path
+        for name in set(os.environ) - set(environment):
+            del os.environ[name]
+        os.environ.update(environment)
+        for name in set(sys.modules) - modules:
+            if _is_users(sys.modules[name], config["script"]["shown_as"], own):
+                _forget(name)  # the next run may bring another version of it
+
+
+def _is_users(module: Any, script: str, own: list[str]) -> bool:
+    """Return whether a module is the user's own source: the script, or a file that came with it.
+
+    That is what lies in the folders of ``own``, which the script has on its path or has put there.
+
+    An environment may lie in the script's folder. What is installed there is not forgotten: numpy
+    can't be loaded twice, and a second copy of daskrun's own modules would not know of the first.
+    """
+    known = getattr(module, "__dict__", {})  # an attribute would have a lazy module load itself
+    place = str(known.get("__file__") or next(iter(known.get("__path__") or ()), ""))
+    if place == script:
+        return True
+    if place.endswith(tuple(EXTENSION_SUFFIXES)):
+        return False
+    if not {"site-packages", "dist-packages"}.isdisjoint(Path(place).parts):
+        return False
+    others = [*sys.path, sys.prefix, sys.base_prefix, str(Path(__file__).parents[1])]
+    # Of folders inside one another the innermost says whose it is; the script's own comes first.
+    return _depth(place, own) >= max(1, _depth(place, others))
+
+
+def _depth(place: str, folders: list[str]) -> int:
+    """Length of the innermost of ``folders`` that holds ``place``, 0 when none does."""
+    return max((len(f) for f in folders if f and place.startswith(f"{f}{os.sep}")), default=0)
+
+
+def _forget(name: str) -> None:
+    """Take a module out of this process, also as an attribute of its package."""
+    module = sys.modules.pop(name)
+    package, _, last = name.rpartition(".")
+    if getattr(sys.modules.get(package), last, None) is module:
+        delattr(sys.modules[package], last)

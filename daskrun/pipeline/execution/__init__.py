@@ -1,0 +1,1 @@
+"""Driving a run: its threads, its states, reuse, resume, signals."""

@@ -1,0 +1,398 @@
+"""The threads of this process that drive a pipeline's run."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import traceback
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskrun.core.events import RunEnded
+from daskrun.core.report import ErrorGroup, Report, RunStatus
+from daskrun.engine.dispatchers import INLINE
+from daskrun.errors import DaskrunError, DatasetError
+from daskrun.pipeline.execution.reuse import decide, explain, note_completed, reused_report
+from daskrun.pipeline.execution.state import LiveState, ProgressKeeper, resume_hint
+from daskrun.pipeline.records import changes
+from daskrun.pipeline.records import step_spec as recipe
+from daskrun.pipeline.records.cancel import CancelWatch
+from daskrun.pipeline.records.run_output import register
+from daskrun.pipeline.records.side_changes import keep_side_inputs
+from daskrun.pipeline.submission import since
+from daskrun.workspace.model import model_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.observer import Observer
+    from daskrun.engine.driver import RunControl
+    from daskrun.engine.request import StepRequest
+    from daskrun.pipeline.records.step_spec import Recipe
+    from daskrun.storage.lock_handle import Held
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+logger = logging.getLogger("daskrun")
+POLL = 0.2
+"""Seconds between two looks at whether a wait for a turn was canceled."""
+_inline = threading.Lock()
+"""Held by the step that runs in this process itself: there is one ``sys.argv`` and one working
+directory."""
+
+
+@dataclass(frozen=True)
+class StepToRun:
+    """A step run that waits for its turn."""
+
+    folder: RunFolder
+    recipe: Recipe
+    target: object
+    """As :attr:`StepRequest.target`."""
+    plan: Plan | None
+    """None: it is made when its turn comes, since its inputs are others' outputs."""
+    resumed: bool = False
+    """Whether an earlier driver has had it."""
+    retry_failed: bool = False
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return self.recipe.step_name
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything of it may be done already."""
+        return changes.begun_with(self.folder.path) is not None
+
+    def request(self, workspace: Workspace) -> StepRequest:
+        """Return what the driver is asked, now that the steps before are done.
+
+        Raises
+        ------
+        DatasetError
+            An input holds nothing, or can't be read.
+        """
+        made = self.recipe
+        if made.after and not self.begun:
+            # The steps before it may have registered some.
+            made = replace(made, context={**made.context, "models": model_paths(workspace)})
+            made.keep(self.folder, workspace)
+        try:
+            plan = self.plan or since.as_begun(made.plan(), self.folder)
+        except DatasetError as error:
+            if not made.waits:
+                raise
+            raise DatasetError(
+                f"what an earlier step was to write can't be used as an input: {error}"
+            ) from error
+        if self.begun and self.plan is None:
+            changes.check_unchanged(self.folder, plan, made.side_input_changes(self.folder))
+        request = made.request(
+            self.folder, plan, self.target, resumed=self.resumed, retry_failed=self.retry_failed
+        )
+        whole = self.folder.sibling(self.folder.manifest()["pipeline_run"])
+        return replace(
+            request,
+            nothing_new=since.nothing_new(self.folder),
+            kept_at=self.folder.url,
+            kept_options=workspace.site.options,
+            before_commit=partial(_push_metrics, self.folder, whole),
+            context={**request.context, "workspace_options": workspace.site.options},
+        )
+
+
+class PipelineDriver:
+    """Runs each step, in a thread of its own, as soon as those before it are done.
+
+    Parameters
+    ----------
+    folder
+        The pipeline run's.
+    held
+        Its lock.
+    workspace
+        Where it is kept.
+    steps
+        The steps to run; those that an earlier driver has done are not among them.
+    """
+
+    def __init__(
+        self, folder: RunFolder, held: Held, workspace: Workspace, steps: Sequence[StepToRun]
+    ) -> None:
+        self.state = LiveState(folder, self.cancel)
+        self.states = {step.folder.id: LiveState(step.folder, self.cancel) for step in steps}
+        """How the runs of the steps stand, by id; canceling one cancels the pipeline's run."""
+        manifest = folder.manifest()
+        self._held = held
+        self._workspace = workspace
+        self._steps_in_all = len(manifest["steps"])
+        self._step_folders = [folder.sibling(name) for name in manifest["steps"]]
+        self._go_on = bool(manifest["continue_on_step_failure"])
+        self._waiting = list(steps)
+        self._running: set[str] = set()
+        self._ended: queue.SimpleQueue[StepToRun] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._controls: dict[str, RunControl] = {}
+        self._canceled: str | None = None
+
+    def start(self) -> None:
+        """Start the thread and return at once."""
+        if self.state.folder.last_state()["status"] != RunStatus.NOT_STARTED.value:
+            # It was asked of a driver that is gone, not of this one.
+            self.state.folder.forget_cancel()
+        self.state.enter(RunStatus.RUNNING)
+        _thread(self._run, self.state.folder.id).start()
+
+    def cancel(self, reason: str) -> None:
+        """End the steps that run and start no other."""
+        with self._lock:
+            self._canceled = self._canceled or reason
+            for control in self._controls.values():
+                control.cancel(self._canceled)  # what ended the first step is no reason by itself
+
+    def _run(self) -> None:
+        try:
+            # The lock goes last: who sees it free must see the end too.
+            with self._held:
+                try:
+                    with CancelWatch(self.state.folder, self.cancel):
+                        status, message = self._run_steps()
+                except Exception as error:
+                    logger.exception("run %s: its driver failed", self.state.folder.id)
+                    status, message = RunStatus.FAILED, _told(error)
+                self._end_all(status, message)
+        finally:
+            self.state.closed.set()
+
+    def _run_steps(self) -> tuple[RunStatus, str]:
+        """Run the steps; give how the run ended and what there is to say."""
+        failed: list[StepToRun] = []
+        while self._start_ready() or self._running:
+            step = self._ended.get()
+            self._running.discard(step.folder.id)
+            state = self.states[step.folder.id]
+            if state.status is RunStatus.COMPLETED:
+                continue
+            failed.append(step)
+            if self._go_on and self._canceled is None:
+                self._leave_out(step)
+            else:
+                self._waiting.clear()
+                self.cancel(f"step {step.name!r} ended as {state.status.value}")
+        return self._conclusion(failed)
+
+    def _start_ready(self) -> bool:
+        """Start the steps that wait for none of these; tell whether there was one."""
+        if self._canceled is not None:
+            self._waiting.clear()
+        open_ids = self._running | {step.folder.id for step in self._waiting}
+        ready = [each for each in self._waiting if not open_ids.intersection(each.recipe.after)]
+        for step in ready:
+            self._waiting.remove(step)
+            self._running.add(step.folder.id)
+            _thread(self._run_and_tell, step.folder.id, step).start()
+        return bool(ready)
+
+    def _leave_out(self, failed: StepToRun) -> None:
+        """Start none of the steps that wait for one that failed, or for one of those."""
+        gone = {failed.folder.id}
+        for step in list(self._waiting):  # each is behind those it waits for
+            if gone.intersection(step.recipe.after):
+                gone.add(step.folder.id)
+                self._waiting.remove(step)
+                reason = f"not started: it needs step {failed.name!r}, which failed"
+                self.states[step.folder.id].enter(RunStatus.CANCELED, reason)
+
+    def _conclusion(self, failed: Sequence[StepToRun]) -> tuple[RunStatus, str]:
+        states = [(step.name, self.states[step.folder.id]) for step in failed]
+        bad = [each for each in states if each[1].status is RunStatus.FAILED] or states
+        if bad:
+            messages = [f"step {name!r}: {state.message}" for name, state in bad]
+            return bad[0][1].status, " ".join(messages)
+        done = all(each.status is RunStatus.COMPLETED for each in self.states.values())
+        if self._canceled is not None and not done:
+            return RunStatus.CANCELED, self._canceled
+        for each in self._step_folders:
+            _forget(each)  # a killed driver's too
+        if self._steps_in_all == 1 and self.states:
+            return RunStatus.COMPLETED, next(iter(self.states.values())).message
+        used = sum(explain(each).run_id is not None for each in self._step_folders)
+        more = f" {used} used the output of an earlier run." if used else ""
+        return RunStatus.COMPLETED, f"all {self._steps_in_all} steps are done.{more}"
+
+    def _run_and_tell(self, step: StepToRun) -> None:
+        state = self.states[step.folder.id]
+        try:
+            with step.folder.drive():
+                step.folder.forget_report()
+                state.enter(RunStatus.RUNNING)
+                report = self._run_step(step)
+                state.end(report)
+            if report.status is RunStatus.COMPLETED:
+                _forget(step.folder)
+        except Exception as error:
+            logger.exception("run %s: its driver failed", step.folder.id)
+            if not state.status.ended:
+                state.end(_failed(error))
+        finally:
+            self._ended.put(step)
+
+    def _run_step(self, step: StepToRun) -> Report:
+        try:
+            # Here, in the thread: submit returns before the engine is imported.
+            from daskrun.engine.driver import RunControl
+
+            control = RunControl()
+            with self._lock:
+                self._controls[step.folder.id] = control
+                if self._canceled is not None:
+                    control.cancel(self._canceled)
+            request = step.request(self._workspace)
+            if not step.begun:
+                found = decide(self._workspace, step.folder, step.recipe, request)
+                if found.run_id is not None:
+                    return self._reuse(step, found.run_id)
+            return self._execute(step, request, control)
+        except Exception as error:
+            if not isinstance(error, DaskrunError):
+                logger.exception("run %s: its driver failed", step.folder.id)
+            report = _failed(error)
+            if not step.begun:
+                with suppress(OSError):  # the run's end is told all the same
+                    _log_end(step.folder, report)
+            return report
+        finally:
+            with self._lock:
+                self._controls.pop(step.folder.id, None)
+
+    def _reuse(self, step: StepToRun, run_id: str) -> Report:
+        """Return what an earlier run has made as what this one has."""
+        report = reused_report(self._workspace, run_id)
+        step.recipe.leave_output(step.folder.id)
+        register(self._workspace, step.folder, step.recipe.registrations)
+        _log_end(step.folder, report)
+        return report
+
+    def _execute(self, step: StepToRun, request: StepRequest, control: RunControl) -> Report:
+        from daskrun.engine.commit import told_again
+        from daskrun.engine.driver import execute
+        from daskrun.monitor.logs import LogWriter
+        from daskrun.monitor.script_report import ScriptReports, told_of_script
+
+        folder = step.folder
+        changes.keep_listings(request.run_folder, request.plan)
+        keep_side_inputs(request.run_folder, step.recipe.side_inputs, request.side_inputs)
+        folder.push()  # before anything is committed: who goes on holds its data against these
+        logs = LogWriter(
+            folder.logs, request.plan, request.settings.run_max_try, resume_hint(folder)
+        )
+        journal = folder.path / "journal"
+        if request.resumed and journal.exists():
+            past = ((outcome, process) for _, outcome, process, _ in told_again(journal))
+            logs.go_on(past)
+        script = Path(request.script.file).name if request.script.whole else ""
+        observers: list[Observer] = [ProgressKeeper(self.states[folder.id]), logs]
+        if script:
+            observers = [ScriptReports(each, script) for each in observers]
+        with self._turn(control) if request.target == INLINE else nullcontext():
+            report = execute(request, observers, control)
+        report = told_of_script(report, script) if script else report
+        if report.status is RunStatus.COMPLETED:
+            if report.failed:
+                since.note_failed(folder, request.plan)
+            register(self._workspace, folder, step.recipe.registrations)
+            note_completed(self._workspace, folder, step.recipe.settings)
+        return report
+
+    @contextmanager
+    def _turn(self, control: RunControl) -> Iterator[None]:
+        """Wait until no other step runs in this process itself, or a cancel ends them all."""
+        held = False
+        while not held and self._canceled is None:
+            held = _inline.acquire(timeout=POLL)
+        if not held:
+            control.cancel(self._canceled or "")  # it is on its way; nothing may start meanwhile
+        try:
+            yield
+        finally:
+            if held:
+                _inline.release()
+
+    def _end_all(self, status: RunStatus, message: str) -> None:
+        """Give an end to everything without one, to the steps before the whole of them."""
+        for state in self.states.values():
+            if not state.status.ended:
+                state.enter(RunStatus.CANCELED, f"not started: {message}")
+        if not self.state.status.ended:
+            self.state.enter(status, message)
+        # Users keep runs, runs reach their driver, and a request holds the names of all files.
+        self._waiting.clear()
+
+
+def _told(error: Exception) -> str:
+    """Return what a run failed with that its engine didn't tell, such as a store's words."""
+    own = isinstance(error, DaskrunError)
+    return str(error) if own else f"daskrun itself failed: {type(error).__name__}: {error}"
+
+
+def _thread(target: object, run_id: str, *arguments: object) -> threading.Thread:
+    # Not a daemon: the process must not end under a run.
+    name = f"daskrun-{run_id}"
+    return threading.Thread(target=target, name=name, args=arguments, daemon=False)  # type: ignore[arg-type]
+
+
+def _push_metrics(*folders: RunFolder) -> None:
+    """Have what scripts have logged where it is kept; nodes elsewhere do it themselves."""
+    for folder in folders:
+        folder.push_metrics()
+
+
+def _forget(folder: RunFolder) -> None:
+    """Remove what only a resume needs, secrets among it, where it is noted that none will come."""
+    try:
+        if folder.last_state()["status"] == RunStatus.COMPLETED.value:
+            recipe.forget(folder)
+    except (DaskrunError, OSError) as error:  # it is Completed all the same
+        logger.warning(
+            "run %s: what only a resume needs could not be removed: %s", folder.id, error
+        )
+
+
+def _log_end(folder: RunFolder, report: Report) -> None:
+    """Write the logs of a step that nothing was run of."""
+    from daskrun.monitor.logs import LogWriter
+
+    logs = LogWriter(folder.logs, resume_hint=resume_hint(folder))
+    logs.notify(RunEnded(report, time.monotonic()))
+    logs.close()
+
+
+def _failed(error: Exception) -> Report:
+    """Return what kept a step from running as the end of its run."""
+    message = f"{type(error).__name__}: {error}"
+    known = isinstance(error, DaskrunError)
+    text = message if known else "".join(traceback.format_exception(error))
+    group = ErrorGroup(message, "", 1, -1, 1, "", text)
+    return Report(
+        status=RunStatus.FAILED,
+        message=_told(error),
+        total=None,
+        succeeded=0,
+        failed=0,
+        unfinished=0,
+        items=0,
+        items_succeeded=0,
+        items_failed=0,
+        attempts=0,
+        retried=0,
+        errors=(group,),
+        warnings=(),
+        seconds=0.0,
+    )

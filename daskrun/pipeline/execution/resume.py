@@ -1,0 +1,220 @@
+"""Going on with a run that has ended early: checked first, driven after."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.report import RunStatus
+from daskrun.core.validation import resolve_settings
+from daskrun.engine.dispatchers import INLINE
+from daskrun.errors import (
+    ComputeTargetException,
+    DatasetError,
+    ResumeError,
+    SettingsError,
+    StorageError,
+)
+from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
+from daskrun.pipeline.records.changes import check_unchanged
+from daskrun.pipeline.records.step_spec import AGAIN, Recipe
+from daskrun.pipeline.steps.compute_target import NOT_INLINE, find_target, inline_note
+from daskrun.pipeline.submission.since import as_begun
+from daskrun.workspace.compute import ComputeTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.storage.lock_handle import Held
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+logger = logging.getLogger("daskrun")
+SUBJECT = "resume"
+CHANGEABLE = frozenset(
+    {
+        "error_threshold",
+        "allowed_failed_count",
+        "allowed_failed_percent",
+        "node_count",
+        "process_count_per_node",
+        "run_invocation_timeout",
+        "run_max_try",
+        "logging_level",
+        "init_timeout",
+        "load_timeout",
+        "shutdown_timeout",
+        "no_worker_timeout",
+        "progress_update_timeout",
+        "process_memory_limit",
+        "retry_delay",
+        "resource_monitor_interval",
+        "overwrite",
+    }
+)
+"""Settings that no result depends on. ``threads_per_process`` is not one: sums of floats change in
+their last digits with the number of threads."""
+SECRET = frozenset({"environment_variables"})
+"""Settings whose values are not shown."""
+
+
+def hold(folder: RunFolder) -> Held:
+    """Take the lock of a pipeline's run, which nobody may be driving.
+
+    Raises
+    ------
+    ResumeError
+        Somebody is: the message names process and host. Or the run is Completed, or its folder
+        can't be read.
+    """
+    _check_unfinished(folder)  # to take a run over leaves a trace
+    try:
+        return folder.drive()
+    except StorageError as error:
+        raise ResumeError(f"run {folder.id} can't be resumed now: {error}") from error
+
+
+def make_driver(
+    folder: RunFolder,
+    held: Held,
+    workspace: Workspace,
+    *,
+    retry_failed: bool = False,
+    compute_target: ComputeTarget | str | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> PipelineDriver:
+    """Check that a run can go on, and give the driver that does it; what is new is kept.
+
+    Parameters
+    ----------
+    folder
+        The pipeline run's.
+    held
+        Its lock.
+    workspace
+        Where datastores and compute targets are looked for.
+    retry_failed
+        Whether mini-batches that had used up their tries get new ones.
+    compute_target
+        Where to run; None: where it ran.
+    changes
+        Settings that shall be others than they were.
+
+    Raises
+    ------
+    ResumeError
+        The run is Completed, was never whole, or its data has changed.
+    SettingsError
+        With every problem of the arguments.
+    """
+    _check_unfinished(folder)
+    problems = _problems(retry_failed, compute_target)
+    if problems:
+        raise SettingsError(SUBJECT, problems)
+    unfinished = _unfinished_steps(folder)
+    recipes = [Recipe.load(each, workspace) for each in unfinished]
+    ready = [_changed(each, compute_target, changes or {}, workspace) for each in recipes]
+    steps = [
+        _again(each, recipe, target, retry_failed)
+        for each, (recipe, target) in zip(unfinished, ready, strict=True)
+    ]
+    if changes or compute_target is not None:
+        for each in steps:
+            each.recipe.keep(each.folder, workspace)  # a later resume begins with it
+    return PipelineDriver(folder, held, workspace, steps)
+
+
+def _check_unfinished(folder: RunFolder) -> None:
+    if folder.last_state()["status"] == RunStatus.COMPLETED.value:
+        raise ResumeError(f"run {folder.id} is Completed: there is nothing to do. {AGAIN}")
+
+
+def _unfinished_steps(folder: RunFolder) -> list[RunFolder]:
+    """Return the runs of the steps that are not Completed, in their order."""
+    steps = [folder.sibling(name) for name in folder.manifest()["steps"]]
+    missing = [each.id for each in steps if not each.is_run]
+    if missing:
+        raise ResumeError(
+            f"run {folder.id} can't go on: it was interrupted while it was being submitted, before "
+            f"{', '.join(missing)} was there. {AGAIN}"
+        )
+    return [each for each in steps if each.last_state()["status"] != RunStatus.COMPLETED.value]
+
+
+def _problems(retry_failed: object, compute_target: object) -> list[str]:
+    problems = []
+    if not isinstance(retry_failed, bool):
+        problems.append(f"retry_failed={retry_failed!r}: write True or False.")
+    if not isinstance(compute_target, ComputeTarget | str | None):
+        problems.append(
+            f"compute_target={compute_target!r} is of type {type(compute_target).__name__}. Write "
+            "compute_target=ws.compute_targets['cpu'], a scheduler's address or 'inline'."
+        )
+    return problems
+
+
+def _changed(
+    recipe: Recipe,
+    compute_target: ComputeTarget | str | None,
+    changes: Mapping[str, Any],
+    workspace: Workspace,
+) -> tuple[Recipe, object]:
+    """Return what a step runs with now, and what the engine runs on."""
+    settings = recipe.settings
+    # The rules also turn text into numbers, as they do at submit.
+    asked = resolve_settings({**changes, "entry_script": settings.entry_script}, SUBJECT)
+    given = {name: getattr(asked, name) for name in changes}
+    problems = [
+        _refusal(name, changes[name], getattr(settings, name))
+        for name, value in given.items()
+        if name not in CHANGEABLE and value != getattr(settings, name)
+    ]
+    if "entry_script" in changes and changes["entry_script"] != settings.entry_script:
+        shown = changes["entry_script"]
+        problems.append(_refusal("entry_script", shown, settings.entry_script))
+    if problems:
+        raise SettingsError(SUBJECT, problems)
+    settings = replace(settings, **{name: given[name] for name in given if name in CHANGEABLE})
+    wanted = recipe.target if compute_target is None else compute_target
+    try:
+        target, _ = find_target(
+            wanted, settings.node_count, workspace, settings.process_count_per_node
+        )
+    except SettingsError as error:
+        raise SettingsError(SUBJECT, error.problems) from None
+    except ComputeTargetException as error:
+        raise ComputeTargetException(
+            f"{error} Or resume elsewhere: run.resume(compute_target=...)."
+        ) from error
+    unused = [f"{name}={changes[name]!r}" for name in changes if name in NOT_INLINE]
+    if target == INLINE and unused:
+        logger.warning(inline_note(unused))
+    return replace(recipe, settings=settings, target=wanted), target
+
+
+def _refusal(name: str, given: object, own: object) -> str:
+    shown = f"{name}={'...' if name in SECRET else repr(given)}"
+    was = "another" if name in SECRET else repr(own)
+    return (
+        f"{shown}: the run has {was}, and its results depend on it: what is finished would not fit "
+        f"what comes. Leave it out. {AGAIN} Those that may be changed: "
+        f"{', '.join(sorted(CHANGEABLE))}."
+    )
+
+
+def _again(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bool) -> StepToRun:
+    """Plan a step again where that can be done, and see that the plan is what it was."""
+    recipe.prepare_output(folder.id)
+    step = StepToRun(folder, recipe, target, None, resumed=True, retry_failed=retry_failed)
+    before = [folder.sibling(name) for name in recipe.after]
+    if any(each.last_state()["status"] != RunStatus.COMPLETED.value for each in before):
+        return step
+    try:
+        plan = as_begun(recipe.plan(), folder)
+    except DatasetError as error:
+        raise ResumeError(
+            f"run {folder.id} can't go on: its data can't be read as at submit: {error}"
+        ) from error
+    check_unchanged(folder, plan, recipe.side_input_changes(folder))
+    return replace(step, plan=plan)

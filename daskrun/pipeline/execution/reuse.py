@@ -1,0 +1,292 @@
+"""Using the output of an earlier run of the same step, or saying why not.
+
+Two runs of one identity (:mod:`daskrun.pipeline.records.identity`) have the same results, so the
+second need not run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from daskrun.core.report import Report, RunStatus
+from daskrun.data.file_dataset import Dataset, FileDataset
+from daskrun.errors import DaskrunError, DatasetError
+from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
+from daskrun.pipeline.records.run_output import find_output, outputs_of
+from daskrun.storage.durable import write_whole
+from daskrun.workspace.models_used import NOTED, digests_used, newer_models
+from daskrun.workspace.run_folder import REUSE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.settings import RunSettings
+    from daskrun.data.paths import PathTable
+    from daskrun.engine.request import StepRequest
+    from daskrun.pipeline.records.changes import ListedPlan
+    from daskrun.pipeline.records.step_spec import Recipe
+    from daskrun.pipeline.steps.inputs import AnyDataset
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+logger = logging.getLogger("daskrun")
+IDENTITY = "identity.json"
+"""In a step run's folder: what its results come from. For this user alone: values may be secret."""
+RECORDS = "results"
+"""Kind of the records that find a completed run by the digest of its identity."""
+UNKNOWN = -1
+"""Time of a file whose store tells none."""
+DIGEST = re.compile(r" ?\b[0-9a-f]{32,}\b")
+"""What tells nobody how a thing has changed."""
+SHOWN = 5
+"""Differences that are told of each part."""
+USED = "used the output of"
+"""Begins the message of a step run that did."""
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """Whether a step run used the output of an earlier one, and why not."""
+
+    run_id: str | None
+    """The step run whose output is used; None: it ran itself."""
+    nearest: str | None = None
+    """The newest completed run of the step that it was held against; None: there is none."""
+    differences: dict[str, list[str]] = field(default_factory=dict)
+    """What differs from that, by part: ``snapshot``, ``script``, ``settings``, ``arguments``,
+    ``inputs``, ``side_inputs``, ``environment``, ``outputs``, ``models``."""
+    message: str = ""
+    """In words."""
+
+    def __str__(self) -> str:
+        lines = [f"  {part}: {text}" for part, each in self.differences.items() for text in each]
+        return "\n".join([self.message, *lines])
+
+
+def decide(workspace: Workspace, folder: RunFolder, recipe: Recipe, request: StepRequest) -> Reuse:
+    """Look for a run whose output can be used, and note in the run's folder what was found.
+
+    Parameters
+    ----------
+    workspace
+        Where runs are looked for.
+    folder
+        Of the step run that is about to begin.
+    recipe, request
+        Its own.
+    """
+    identity = identity_of(folder, recipe, request.plan)
+    write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
+    models = request.context["models"]
+    refused = recipe.no_reuse or _unsure(folder, recipe, request.plan)
+    if refused:
+        found = Reuse(None, message=f"It ran, whatever there was: {refused}.")
+    else:
+        found = _decision(workspace, folder, recipe, identity, models)
+    noted = asdict(found)
+    if found.run_id is not None:
+        noted["outputs"] = outputs_of(workspace.site.run_folder(found.run_id))
+    write_whole(folder.path / REUSE, json.dumps(noted).encode())
+    return found
+
+
+def explain(folder: RunFolder) -> Reuse:
+    """Return what :func:`decide` noted of a step run."""
+    noted = folder.reuse()
+    if noted is None:
+        return Reuse(None, message="Nothing was looked for: the step has not begun.")
+    noted.pop("outputs", None)
+    return Reuse(**noted)
+
+
+def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSettings) -> None:
+    """Have a step run that has completed found by later ones; where that fails it is just run.
+
+    Parameters
+    ----------
+    workspace
+        Where it is looked for.
+    folder
+        The step run's.
+    settings
+        Those it has completed with: a resume may have changed them.
+    """
+    folder.fetch(*NOTED)
+    try:
+        identity = json.loads((folder.path / IDENTITY).read_bytes())
+    except FileNotFoundError:  # of an earlier daskrun
+        return
+    try:
+        identity["settings"] = result_settings(settings)
+        write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
+        record = {
+            "run": folder.id,
+            "outputs": _output_digests(workspace, folder),
+            "models": digests_used(workspace, folder.path),
+        }
+        workspace.records.create(RECORDS, digest_of(identity), record)
+    except (DaskrunError, OSError) as error:  # the run has completed all the same
+        logger.warning("run %s: later runs can't use its output again: %s", folder.id, error)
+
+
+def reused_report(workspace: Workspace, run_id: str) -> Report:
+    """Tell the report of an earlier run as that of one that uses its output."""
+    earlier = workspace.site.run_folder(run_id).report() or {}
+    counts = {
+        name: earlier.get(name, 0) for name in ("succeeded", "items", "items_succeeded", "failed")
+    }
+    failed = earlier.get("items_failed", 0)
+    more = f" {failed} items had failed there." if failed else ""
+    return Report(
+        **counts,
+        status=RunStatus.COMPLETED,
+        message=f"{USED} {run_id}: nothing it depends on has changed.{more}",
+        total=earlier.get("total"),
+        unfinished=0,
+        items_failed=failed,
+        attempts=0,
+        retried=0,
+        errors=(),
+        warnings=tuple(earlier.get("warnings", ())),
+        seconds=0.0,
+    )
+
+
+def _decision(
+    workspace: Workspace,
+    folder: RunFolder,
+    recipe: Recipe,
+    identity: Mapping[str, Any],
+    models: Mapping[str, Mapping[str, str]],
+) -> Reuse:
+    newest: Reuse | None = None
+    for record in _completed(workspace, identity):
+        run_id = record["run"]
+        stale = _stale(workspace, record, models)
+        if not stale:
+            message = f"It uses the output of {run_id}: nothing it depends on has changed."
+            return Reuse(run_id, run_id, message=message)
+        message = f"It ran. What has changed since {run_id}:"
+        newest = newest or Reuse(None, run_id, stale, message)
+    if newest is not None:
+        return newest
+    nearest, before = _nearest(workspace, folder, recipe.step_name)
+    if nearest is None:
+        return Reuse(None, message="It ran: no run of the step has completed before.")
+    found = {part: list(_differences(before.get(part, {}), now)) for part, now in identity.items()}
+    differences = {part: _first(texts) for part, texts in found.items() if texts}
+    if not differences:  # it was not noted when it completed, or its folder is a copy
+        gone = (nearest.reuse() or {}).get("run_id")
+        why = (
+            f"used the output of {gone}, which was removed" if gone else "is not known to be whole"
+        )
+        return Reuse(None, nearest.id, message=f"It ran: {nearest.id} {why}.")
+    return Reuse(None, nearest.id, differences, f"It ran. What has changed since {nearest.id}:")
+
+
+def _unsure(folder: RunFolder, recipe: Recipe, plan: Plan) -> str:
+    """Return why it can't be known whether results would be the same, ``""`` where it can."""
+    if not folder.manifest()["outputs"]:
+        return "the step has no output that could be used"
+    sides = [(each.name, each.dataset) for each in recipe.side_inputs]
+    for name, each in (*recipe.inputs, *sides):
+        if getattr(getattr(each, "source", None), "changes_unseen", False):
+            return f"input {name!r} is a query, whose rows may be others now"
+    planned = zip(plan.inputs, cast("ListedPlan", plan).tables, strict=True)
+    listed = [] if recipe.script.whole else [(each.name, each.root, t) for each, t in planned]
+    for name, root, table in (*listed, *(_listed(*each) for each in sides)):
+        if folder.id in Path(root).parts:
+            return f"input {name!r} is a dataframe, whose rows are not held against earlier ones"
+        if UNKNOWN in table.times:
+            return f"input {name!r} is in a store that doesn't tell when a file was changed"
+    return ""
+
+
+def _listed(name: str, dataset: AnyDataset) -> tuple[str, str, PathTable]:
+    resolved = dataset if isinstance(dataset, FileDataset) else dataset.resolve()
+    listing = resolved.listing() if isinstance(resolved, FileDataset) else resolved.listing
+    return name, listing.root, listing.table
+
+
+def _completed(workspace: Workspace, identity: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what :func:`note_completed` kept of the runs of an identity, the newest first."""
+    name, records = digest_of(identity), workspace.records
+    for number in reversed(records.numbers(RECORDS, name)):
+        with suppress(DaskrunError):  # removed meanwhile
+            record = records.get(RECORDS, name, number)
+            folder = workspace.site.run_folder(record["run"])
+            # Its end is noted after it was: the process may have been killed between.
+            if folder.is_run and _is_completed(folder):
+                yield record
+
+
+def _stale(
+    workspace: Workspace, record: Mapping[str, Any], models: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[str]]:
+    """Return what has changed since a run of the same identity: its output, or models it used."""
+    folder, found = workspace.site.run_folder(record["run"]), {}
+    folder.fetch(*NOTED)
+    try:
+        same = _output_digests(workspace, folder) == record["outputs"]
+        wrong = [] if same else ["what it wrote has been changed since"]
+    except DaskrunError as error:
+        wrong = [f"what it wrote can't be read: {error}"]
+    if wrong:
+        found["outputs"] = wrong
+    later = newer_models(workspace, folder.path, record.get("models", {}), models)
+    return {**found, **({"models": later} if later else {})}
+
+
+def _output_digests(workspace: Workspace, folder: RunFolder) -> dict[str, str]:
+    found = {}
+    for each in outputs_of(folder):
+        reference = find_output(workspace, folder, each["name"], "")
+        path = reference.datastore.path(reference.path_on_datastore)
+        try:
+            found[each["name"]] = Dataset.File.from_files(path, validate=False).fingerprint()
+        except DatasetError:
+            found[each["name"]] = ""  # nothing was written
+    return found
+
+
+def _nearest(
+    workspace: Workspace, folder: RunFolder, step: str
+) -> tuple[RunFolder | None, dict[str, Any]]:
+    """Return the newest completed run of a step of that name, and its identity."""
+    ids = (run_id for run_id in workspace.site.run_ids() if run_id.endswith(f"-{step}"))
+    for each in map(workspace.site.run_folder, sorted(ids, reverse=True)):
+        with suppress(DaskrunError, OSError, ValueError):  # removed meanwhile, or damaged
+            others = each.id != folder.id and each.manifest()["name"] == step
+            if others and _is_completed(each):
+                each.fetch(IDENTITY)
+                return each, json.loads((each.path / IDENTITY).read_bytes())
+    return None, {}
+
+
+def _is_completed(folder: RunFolder) -> bool:
+    return bool(folder.last_state()["status"] == RunStatus.COMPLETED.value)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name in {**before, **now}:
+        if name not in now:
+            yield f"{name} is gone"
+        elif name not in before:
+            yield f"{name} is new"
+        elif before[name] != now[name]:
+            was, is_now = (DIGEST.sub("", json.dumps(each[name])) for each in (before, now))
+            label = f"[{name}]" if name.isdigit() else name  # of an argument
+            same = was == is_now
+            yield f"{label} has changed" if same else f"{label} was {was} and is {is_now}"
+
+
+def _first(texts: list[str]) -> list[str]:
+    more = len(texts) - SHOWN
+    return texts if more <= 0 else [*texts[:SHOWN], f"and {more} more"]

@@ -1,0 +1,286 @@
+"""How a run stands: as the thread that drives it knows, or as its folder tells."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.errors import DaskrunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daskrun.core.events import Event
+    from daskrun.workspace.run_folder import RunFolder
+
+logger = logging.getLogger("daskrun")
+POLL = 0.5
+"""Seconds between two looks at the folder of a run that another process drives."""
+
+
+def resume_hint(folder: RunFolder) -> str:
+    """Return how a run that has ended early, a pipeline's or a step's, is resumed."""
+    manifest = folder.manifest()
+    whole = manifest.get("pipeline_run", folder.id)
+    return (
+        "Go on from what is done, with the code as it was at submit, with run.resume(), in another "
+        f"process with Experiment(ws, {manifest['experiment']!r}).get_run({whole!r}).resume(). For "
+        "code that was changed since, submit again."
+    )
+
+
+class RunState(Protocol):
+    """How a run stands."""
+
+    @property
+    def folder(self) -> RunFolder:
+        """Where the run is kept."""
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in."""
+
+    @property
+    def message(self) -> str:
+        """What happened, once it has ended."""
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far it is; None while and where that isn't known."""
+
+    def first_error(self) -> dict[str, Any] | None:
+        """Return the fields of the run's first ``ErrorGroup``, None when there was no error."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, and tell whether it has come."""
+
+    def wait_until_closed(self, seconds: float) -> bool:
+        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+
+    def cancel(self, reason: str) -> None:
+        """Ask it to end."""
+
+
+class Latch:
+    """Set once, and waited for where a signal may raise in the middle of the wait.
+
+    An exception that comes while ``threading.Event`` takes its own lock leaves that taken: who sets
+    the event, and who waits for it next, then waits for ever. Here nothing is held in a wait.
+
+    Examples
+    --------
+    >>> latch = Latch()
+    >>> latch.wait(0.01)
+    False
+    >>> latch.set()
+    >>> latch.wait(0.01), latch.is_set
+    (True, True)
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        """Whether it is."""
+        self._closed = threading.Lock()
+        self._closed.acquire()
+
+    def set(self) -> None:
+        """Let all go on that wait."""
+        if not self.is_set:
+            self.is_set = True
+            self._open()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, and tell whether it is."""
+        if not self.is_set and self._closed.acquire(timeout=seconds):
+            # An exception before this leaves others waiting for their time, not for ever.
+            self._open()
+        return self.is_set
+
+    def _open(self) -> None:
+        with suppress(RuntimeError):  # it is open already
+            self._closed.release()
+
+
+class LiveState:
+    """A run that this process drives. Every method may be called from any thread.
+
+    Parameters
+    ----------
+    folder
+        Where each state is noted.
+    on_cancel
+        Called, once at most, when the run shall end.
+    """
+
+    def __init__(self, folder: RunFolder, on_cancel: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.progress: Progress | None = None
+        self.report: Report | None = None
+        self._on_cancel = on_cancel
+        self._status = RunStatus.NOT_STARTED
+        self._message = ""
+        self._ended = Latch()
+        self.closed = Latch()
+        """Set when everything of it is kept and others may go on with it."""
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in."""
+        return self._status
+
+    @property
+    def message(self) -> str:
+        """What happened, once it has ended."""
+        return self._message
+
+    def first_error(self) -> dict[str, Any] | None:
+        """Return the fields of the run's first ``ErrorGroup``, None when there was no error."""
+        if self.report is None or not self.report.errors:
+            return None
+        return asdict(self.report.errors[0])
+
+    def enter(self, status: RunStatus, message: str = "") -> None:
+        """Go on to another state."""
+        self._status, self._message = status, message
+        try:
+            self.folder.add_state(status.value, message)
+        except (DaskrunError, OSError) as error:
+            what = f"its state {status.value} can't be noted, so others don't see it"
+            logger.warning("run %s: %s: %s", self.folder.id, what, error)
+        if status.ended:
+            self._ended.set()
+
+    def end(self, report: Report) -> None:
+        """Go on to the state a report tells."""
+        self.report = report
+        try:
+            self.folder.write_report(asdict(report))
+        except (DaskrunError, OSError) as error:
+            where = self.folder.shown()
+            logger.warning(
+                "run %s: its report can't be kept in %s: %s", self.folder.id, where, error
+            )
+        self.enter(report.status, report.message)
+
+    def give_up(self, message: str) -> None:
+        """Note an end in place of the thread that drives the run, which the process ends with."""
+        if not self._status.ended:
+            self.enter(RunStatus.CANCELED, message)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, and tell whether it has come."""
+        return self._ended.wait(seconds)
+
+    def wait_until_closed(self, seconds: float) -> bool:
+        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+        return self.closed.wait(seconds)
+
+    def cancel(self, reason: str) -> None:
+        """Ask it to end; nothing happens when it has."""
+        if not self._ended.is_set:
+            self._on_cancel(reason)
+
+
+class ProgressKeeper:
+    """Keeps a step's progress where waits look for it; an observer."""
+
+    def __init__(self, state: LiveState) -> None:
+        self._state = state
+
+    def notify(self, event: Event) -> None:
+        """Events are others' concern."""
+
+    def progress(self, progress: Progress) -> None:
+        """Keep how far the run is."""
+        self._state.progress = progress
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class StoredState:
+    """A run that another process drives or drove, as its folder tells.
+
+    Parameters
+    ----------
+    folder
+        Where it is kept.
+    whole
+        Of a step: how its pipeline's run stands. No step is started once that has ended.
+    """
+
+    progress: Progress | None = None
+
+    def __init__(self, folder: RunFolder, whole: StoredState | None = None) -> None:
+        self.folder = folder
+        self._whole = whole
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in; Failed when its process is gone without having noted an end."""
+        return self._now()[0]
+
+    @property
+    def message(self) -> str:
+        """What happened, once it has ended."""
+        return self._now()[1]
+
+    def _now(self) -> tuple[RunStatus, str]:
+        # Looked at first: between the looks the run may end and let go, never the reverse.
+        whole = self._whole._now() if self._whole is not None else None
+        driven = self.folder.is_driven()
+        last = self.folder.last_state()
+        status = RunStatus(last["status"])
+        if status is RunStatus.NOT_STARTED:
+            if whole is not None and whole[0].ended:
+                return RunStatus.CANCELED, f"not started: {whole[1]}"
+            if whole is None and not driven:
+                return RunStatus.FAILED, "the process that submitted the run is gone"
+        elif not status.ended and not driven:
+            return (
+                RunStatus.FAILED,
+                "the process that drove the run is gone; it did not note an end",
+            )
+        return status, str(last["message"])
+
+    def first_error(self) -> dict[str, Any] | None:
+        """Return the fields of the run's first ``ErrorGroup``, None when there was no error."""
+        errors = (self.folder.report() or {}).get("errors") or []
+        return dict(errors[0]) if errors else None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, and tell whether it has come."""
+        deadline = time.monotonic() + seconds
+        while not self.status.ended:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(POLL, left))
+        return True
+
+    def wait_until_closed(self, seconds: float) -> bool:  # noqa: ARG002
+        """Tell that this process does nothing of it."""
+        return True
+
+    def cancel(self, reason: str) -> None:
+        """Ask the process that drives it to end it; nothing happens when it has ended.
+
+        Raises
+        ------
+        StorageError
+            The run's folder can't be written.
+        """
+        if self.status.ended:
+            return
+        if self._whole is not None:
+            self._whole.cancel(reason)
+        else:
+            who = f"process {os.getpid()} on {socket.gethostname()}"
+            self.folder.ask_to_cancel(f"{reason} (in {who})")

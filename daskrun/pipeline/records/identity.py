@@ -1,0 +1,129 @@
+"""What a step's results come from, written down in parts.
+
+Two runs whose parts are equal have the same results. Left out are settings that no result depends
+on, and where the run takes place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.pipeline.records.changes import input_digests
+from daskrun.pipeline.records.script_imports import imported_beside
+from daskrun.script.environments.packages import contents
+from daskrun.workspace.run_folder import SNAPSHOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.settings import RunSettings
+    from daskrun.engine.request import ScriptSource
+    from daskrun.pipeline.records.step_spec import Recipe
+    from daskrun.workspace.run_folder import RunFolder
+
+NO_RESULT = frozenset(
+    {
+        "entry_script",  # where the file lies; its contents are the snapshot's
+        "source_directory",
+        "environment_name",
+        "environment_timeout",
+        "environment_variables",
+        "requirements",
+        "python_executable",
+        "arguments",
+        "node_count",
+        "process_count_per_node",
+        "logging_level",
+        "shutdown_timeout",
+        "no_worker_timeout",
+        "progress_update_timeout",
+        "retry_delay",
+        "resource_monitor_interval",
+        "overwrite",
+    }
+)
+"""Settings that no result depends on, or that are a part of their own."""
+
+
+def identity_of(folder: RunFolder, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+    """Write down what the results of a step run come from, in parts.
+
+    Parameters
+    ----------
+    folder
+        The step run's, with its code.
+    recipe
+        What it is made of.
+    plan
+        Of its inputs.
+    """
+    settings, manifest = asdict(recipe.settings), folder.manifest()
+    snapshot = folder.path / SNAPSHOT
+    return {
+        "snapshot": _digests(snapshot, sorted(snapshot.rglob("*"))),
+        "script": {"entry_script": recipe.script.file, **_beside(recipe.script)},
+        "settings": result_settings(recipe.settings),
+        "arguments": {str(n): each for n, each in enumerate(settings["arguments"])},
+        "inputs": input_digests(plan, without=snapshot),
+        "side_inputs": {
+            each.name: f"{each.mode} {each.path_on_compute} {each.dataset.fingerprint()}"
+            for each in recipe.side_inputs
+        },
+        "environment": {
+            "python": manifest["python"],
+            "variables": digest_of(settings["environment_variables"]),
+            "requirements": list(settings["requirements"]),
+            "contents of requirements": contents(settings["requirements"]),
+            "python_executable": settings["python_executable"],
+            **_installed(recipe.settings),
+        },
+        "outputs": manifest["destinations"],
+    }
+
+
+def result_settings(settings: RunSettings) -> dict[str, Any]:
+    """Return the settings that results depend on."""
+    values = sorted(asdict(settings).items())
+    return {name: value for name, value in values if name not in NO_RESULT}
+
+
+def _beside(script: ScriptSource) -> dict[str, str]:
+    """Digest what a script that was copied alone imports from the folder it is in."""
+    if script.extra_path is None:
+        return {}
+    home = Path(script.extra_path)
+    return _digests(home, imported_beside(script.snapshot / script.file, home))
+
+
+def _installed(settings: RunSettings) -> dict[str, str]:
+    """Return the packages there are where a script runs in the Python of its node.
+
+    Other nodes are taken to have what this process has.
+    """
+    if settings.requirements or settings.python_executable is not None:
+        return {}
+    folders = [Path(each) for each in sys.path if Path(each).is_dir()]
+    found = {file.stem for folder in folders for file in folder.glob("*.dist-info")}
+    pairs = (name.partition("-")[::2] for name in sorted(found))
+    return {f"package {name}": version for name, version in pairs}
+
+
+def _digests(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    found = {}
+    for path in paths:
+        if path.is_file():
+            with path.open("rb") as opened:
+                digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            found[str(path.relative_to(folder))] = digest
+    return found
+
+
+def digest_of(value: object) -> str:
+    """Digest a JSON value, whatever the order of its names."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,145 @@
+"""What the steps of a submitted run write, and where it really is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.report import RunStatus
+from daskrun.data.file_dataset import Dataset
+from daskrun.data.protocols import shown_url
+from daskrun.data.registration import register_once
+from daskrun.errors import DaskrunError, NameNotFoundError
+from daskrun.pipeline.steps.outputs import PortDataReference
+from daskrun.workspace.datastore import Datastore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from daskrun.pipeline.steps.outputs import StepOutput
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+
+def output_record(output: StepOutput, step_run_id: str, workspace: Workspace) -> dict[str, Any]:
+    """Return where an output of a run goes, as JSON: name, datastore, path there, folder."""
+    store, path = output.place(step_run_id, workspace)
+    return {
+        "name": output.name,
+        "datastore": store.name,
+        "path_on_datastore": path,
+        "folder": shown_url(store.url(path)),
+    }
+
+
+def registrations(outputs: Iterable[StepOutput]) -> list[dict[str, Any]]:
+    """Return what :func:`register` is told, as JSON: which outputs, under which names."""
+    noted = [(each.name, getattr(each, "registration", None)) for each in outputs]
+    return [{"output": name, **asdict(each)} for name, each in noted if each is not None]
+
+
+def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[Mapping[str, Any]]) -> None:
+    """Register outputs of a step run that has completed as datasets, each a new version.
+
+    Done again by a driver that goes on where one was killed it changes nothing.
+
+    Raises
+    ------
+    DaskrunError
+        It can't be done; the message names output and dataset.
+    """
+    for each in wanted:
+        found = find_output(workspace, folder, each["output"], RunStatus.COMPLETED.value)
+        dataset = Dataset.File.from_files(found.datastore.path(found.path_on_datastore))
+        try:
+            register_once(
+                dataset,
+                workspace,
+                each["name"],
+                owner=f"output {each['output']} of {folder.id}",
+                description=each["description"],
+                tags=each["tags"],
+            )
+        except DaskrunError as error:
+            raise DaskrunError(
+                f"its output {each['output']!r} is there, but can't be registered as dataset "
+                f"{each['name']!r}: {error}"
+            ) from error
+
+
+def outputs_of(folder: RunFolder) -> list[dict[str, Any]]:
+    """Return the records of a step run's outputs, or of those it uses instead.
+
+    See :func:`output_record`.
+    """
+    used = (folder.reuse() or {}).get("outputs")
+    return list(used or folder.manifest()["outputs"])
+
+
+def find_output(
+    workspace: Workspace, folder: RunFolder, name: str, status: str
+) -> PortDataReference:
+    """Return an output of a step run.
+
+    Raises
+    ------
+    NameNotFoundError
+        The step has none of that name.
+    """
+    records = {each["name"]: each for each in outputs_of(folder)}
+    if name not in records:
+        raise NameNotFoundError("output", name, sorted(records))
+    record = records[name]
+    store = Datastore(workspace, record["datastore"])
+    return PortDataReference(name, store, record["path_on_datastore"], status)
+
+
+@dataclass(frozen=True, eq=False)
+class KeptPlace:
+    """A folder among what is kept of a run behind a URL, as a place of datasets."""
+
+    workspace: Workspace
+    run_id: str
+    name: str
+    """The folder's, in the run's."""
+
+    @property
+    def storage_options(self) -> Mapping[str, Any]:
+        """What opens its URLs."""
+        return self.workspace.site.options
+
+    def url(self, relative: str) -> str:
+        """Return the URL of a path in it."""
+        kept = self.workspace.site.run_folder(self.run_id).url
+        return "/".join(part for part in (kept, self.name, relative) if part)
+
+
+@dataclass(frozen=True, eq=False)
+class RunOutputPlace:
+    """An output of a step run that goes on or is still to come, as a place of datasets.
+
+    It holds something once that run is Completed.
+    """
+
+    workspace: Workspace
+    run_id: str
+    """The step run's."""
+    name: str
+    """The output's."""
+
+    def __repr__(self) -> str:
+        return f"output {self.name!r} of {self.run_id}"
+
+    @property
+    def storage_options(self) -> Mapping[str, Any]:
+        """What opens its URLs."""
+        return self._reference().datastore.storage_options
+
+    def url(self, relative: str) -> str:
+        """Return the local path or URL of a path in it."""
+        found = self._reference()
+        return found.datastore.url("/".join(p for p in (found.path_on_datastore, relative) if p))
+
+    def _reference(self) -> PortDataReference:
+        folder = self.workspace.site.run_folder(self.run_id)
+        return find_output(self.workspace, folder, self.name, "")

@@ -1,0 +1,351 @@
+"""Steps as plain values: what can be kept in a file and be the same steps in another process.
+
+A step is kept as the arguments that its class makes it of. What several steps share (an output, a
+dataset, a parameter) stands in a list of its own, once, so that it is one object again when it is
+read: by that a step is known to use what another writes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from daskrun.data.consumption import DatasetConsumptionConfig
+from daskrun.data.dataset_codec import from_plain, registered_name, to_plain
+from daskrun.data.registration import Registration as Named
+from daskrun.data.registration import named
+from daskrun.errors import (
+    ComputeTargetException,
+    DaskrunError,
+    DatasetError,
+    SettingsError,
+    WorkspaceError,
+)
+from daskrun.pipeline.steps.base import DATASETS
+from daskrun.pipeline.steps.config import ParallelRunConfig
+from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig, Registration
+from daskrun.pipeline.steps.outputs import OutputId, PendingOutput, PipelineData, StepOutput
+from daskrun.pipeline.steps.parallel_step import ParallelRunStep
+from daskrun.pipeline.steps.parameter import PipelineParameter
+from daskrun.pipeline.steps.script_step import PythonScriptStep
+from daskrun.workspace.compute import ComputeTarget
+from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.environment import Environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from daskrun.data.protocols import Place
+    from daskrun.pipeline.steps.base import PipelineStep
+    from daskrun.pipeline.steps.inputs import AnyDataset
+    from daskrun.workspace.workspace import Workspace
+
+Output = TypeVar("Output", bound=StepOutput)
+KIND = "is"
+"""Key of an object that says what it is."""
+STEPS: dict[str, Callable[..., PipelineStep]] = {
+    "ParallelRunStep": ParallelRunStep,
+    "PythonScriptStep": PythonScriptStep,
+}
+"""Every class that a step may be of. No other is ever made."""
+
+
+def steps_to_plain(
+    steps: Sequence[PipelineStep],
+    after: Mapping[PipelineStep, Sequence[PipelineStep]],
+    workspace: Workspace,
+) -> dict[str, Any]:
+    """Return steps as JSON values; they may hold secrets, such as those in URLs.
+
+    Parameters
+    ----------
+    steps
+        Each after those it depends on.
+    after
+        Those it waits for.
+    workspace
+        Where their datastores and compute targets are looked for again.
+
+    Raises
+    ------
+    SettingsError
+        They hold what only this process knows; each is named.
+    """
+    writer = _Writer(workspace)
+    made = [
+        {
+            KIND: writer.class_of(step),
+            "values": writer.values(step.as_made(), f"step {step.name!r}: "),
+            "after": [steps.index(each) for each in after[step]],
+        }
+        for step in steps
+    ]
+    if writer.problems:
+        raise SettingsError("publish", list(dict.fromkeys(writer.problems)))
+    parameters = {name: value for name, (_, value) in writer.parameters.items()}
+    return {
+        "parameters": parameters,
+        "outputs": writer.outputs,
+        "datasets": writer.datasets,
+        "steps": made,
+    }
+
+
+def steps_from_plain(value: Mapping[str, Any], workspace: Workspace) -> list[PipelineStep]:
+    """Make the steps that :func:`steps_to_plain` was given.
+
+    Raises
+    ------
+    DaskrunError
+        What they are made of isn't there any more, or was kept by another version of daskrun.
+    """
+    reader = _Reader(value, workspace)
+    made: list[PipelineStep] = []
+    try:
+        for each in value["steps"]:
+            step = STEPS[each[KIND]](**reader.values(each["values"]))
+            for number in each["after"]:
+                step.run_after(made[number])
+            made.append(step)
+    except DaskrunError:
+        raise
+    except (TypeError, KeyError) as error:
+        raise WorkspaceError(
+            f"the pipeline was kept by another version of daskrun ({error!r} is unknown). Use that "
+            "version, or publish it again."
+        ) from error
+    return made
+
+
+class _Writer:
+    """Turns what a step is made of into JSON values, and notes what can't be."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self.parameters: dict[str, tuple[PipelineParameter, Any]] = {}
+        self.outputs: list[dict[str, Any]] = []
+        self.datasets: list[Any] = []
+        self.problems: list[str] = []
+        self._numbers: dict[int, int] = {}
+        self._links: dict[int, int] = {}
+        self._held: list[object] = []  # else an id could become another object's
+
+    def class_of(self, step: PipelineStep) -> str:
+        name = type(step).__name__
+        if STEPS.get(name) is not type(step):
+            known = " or ".join(STEPS)
+            self.problems.append(
+                f"step {step.name!r} is of class {name}, which can't be kept. Write {known}."
+            )
+        return name
+
+    def values(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
+        return {name: self.value(each, f"{where}{name}") for name, each in given.items()}
+
+    def value(self, value: Any, where: str) -> Any:
+        if value is None or isinstance(value, str | bool | int | float):
+            return value
+        if isinstance(value, list | tuple):
+            return [self.value(each, f"{where}[{n}]") for n, each in enumerate(value)]
+        if isinstance(value, Mapping):
+            return {KIND: "dict", "values": self.values(value, f"{where}: ")}
+        if isinstance(value, os.PathLike):
+            return os.fspath(value)
+        if isinstance(value, PipelineParameter):
+            return self._parameter(value)
+        if isinstance(value, DATASETS):
+            return {KIND: "dataset", "number": self._dataset(value, where)}
+        if isinstance(value, StepOutput):
+            return {KIND: "output", "number": self._output(value, where)}
+        return self._object(value, where)
+
+    def _object(self, value: object, where: str) -> Any:
+        if isinstance(value, DatasetConsumptionConfig):
+            given = {field.name: getattr(value, field.name) for field in fields(value)}
+            return {KIND: "use", "values": self.values(given, f"{where}: ")}
+        if isinstance(value, ParallelRunConfig):
+            given = {field.name: getattr(value, field.name) for field in fields(value)}
+            return {KIND: "config", "values": self.values(given, f"{where}: ")}
+        if isinstance(value, Environment):
+            return {KIND: "environment", "record": value.as_record()}
+        if isinstance(value, Datastore):
+            return {KIND: "datastore", "reference": self._workspace.reference_to(value)}
+        if isinstance(value, ComputeTarget):
+            if value.for_this_process:
+                self.problems.append(
+                    f"{where}: compute target {value.name!r} is a cluster object of this process, "
+                    "which no other can use. Attach it by its address: ComputeTarget.attach(ws, "
+                    f"{value.name!r}, address='tcp://...')."
+                )
+            return {KIND: "target", "reference": self._workspace.reference_to(value)}
+        self.problems.append(
+            f"{where} is of type {type(value).__name__}, which can't be kept. Write text or a "
+            "number, such as str(value)."
+        )
+        return None
+
+    def _parameter(self, parameter: PipelineParameter) -> dict[str, Any]:
+        name = parameter.name
+        if name not in self.parameters:
+            where = f"parameter {name!r}: default_value"
+            self.parameters[name] = parameter, self.value(parameter.default_value, where)
+        return {KIND: "parameter", "name": name}
+
+    def _dataset(self, dataset: AnyDataset, where: str) -> int:
+        if id(dataset) not in self._numbers:
+
+            def name_of(place: Place) -> Any:
+                if isinstance(place, PendingOutput):
+                    return {"output": self._output(place.output, where)}
+                registered_name(place)  # refuses one that only this process knows
+                return self._workspace.reference_to(place)
+
+            try:
+                plain = to_plain(dataset, name_of)
+            except DatasetError as error:
+                self.problems.append(f"{where}: {error}")
+                return -1
+            self._held.append(dataset)
+            self.datasets.append({"definition": plain, "registered": self._name_of(dataset)})
+            self._numbers[id(dataset)] = len(self.datasets) - 1
+        return self._numbers[id(dataset)]
+
+    def _name_of(self, dataset: AnyDataset) -> dict[str, Any] | None:
+        """Return what is known of a dataset by its name in this workspace."""
+        known = dataset.registration
+        if known is None or known.registry != self._workspace:
+            return None
+        return {
+            "name": known.name,
+            "version": known.version,
+            "description": known.description,
+            "tags": dict(known.tags),
+        }
+
+    def _output(self, output: StepOutput, where: str) -> int:
+        if id(output) not in self._numbers:
+            link = self._links.setdefault(id(output.link), len(self._links))
+            plain = {"link": link, **self._output_values(output, where)}
+            self._held.append(output)
+            self.outputs.append(plain)
+            self._numbers[id(output)] = len(self.outputs) - 1
+        return self._numbers[id(output)]
+
+    def _output_values(self, output: StepOutput, where: str) -> dict[str, Any]:
+        if isinstance(output, PipelineData):
+            own = {"name": output.name, "datastore": output.datastore}
+            return {KIND: "PipelineData", "values": self.values(own, f"{where}: ")}
+        assert isinstance(output, OutputFileDatasetConfig)
+        given: dict[str, Any] = {"name": output.name, "destination": output.destination}
+        noted = output.registration
+        return {
+            KIND: "OutputFileDatasetConfig",
+            "values": self.values(given, f"{where}: "),
+            "registration": asdict(noted) if noted is not None else None,
+            "overwrite": output.overwrite,
+        }
+
+
+class _Reader:
+    """The way back."""
+
+    def __init__(self, plain: Mapping[str, Any], workspace: Workspace) -> None:
+        self._plain = plain
+        self._workspace = workspace
+        self._links: dict[int, OutputId] = {}
+        self._outputs: dict[int, StepOutput] = {}
+        self._datasets: dict[int, AnyDataset] = {}
+        self._parameters: dict[str, PipelineParameter] = {}
+        self._kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
+            "config": self._config,
+            "dataset": self._dataset,
+            "datastore": self._datastore,
+            "dict": self._dict,
+            "environment": self._environment,
+            "output": self._output,
+            "parameter": self._parameter,
+            "target": self._target,
+            "use": self._use,
+        }
+
+    def values(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: self.value(each) for name, each in plain.items()}
+
+    def value(self, plain: Any) -> Any:
+        if isinstance(plain, list):
+            return [self.value(each) for each in plain]
+        if not isinstance(plain, dict):
+            return plain
+        return self._kinds[plain[KIND]](plain)
+
+    def _dict(self, plain: dict[str, Any]) -> dict[str, Any]:
+        return self.values(plain["values"])
+
+    def _use(self, plain: dict[str, Any]) -> DatasetConsumptionConfig:
+        return DatasetConsumptionConfig(**self.values(plain["values"]))
+
+    def _config(self, plain: dict[str, Any]) -> ParallelRunConfig:
+        return ParallelRunConfig(**self.values(plain["values"]))
+
+    def _environment(self, plain: dict[str, Any]) -> Environment:
+        return Environment.from_record(plain["record"])
+
+    def _datastore(self, plain: dict[str, Any]) -> Datastore:
+        reference = plain["reference"]
+        return Datastore(self._workspace.home_of(reference), reference["name"])
+
+    def _target(self, plain: dict[str, Any]) -> ComputeTarget | str:
+        reference = plain["reference"]
+        try:
+            return ComputeTarget(self._workspace.home_of(reference), reference["name"])
+        except ComputeTargetException:
+            return str(reference["name"])  # that it is gone is said at submit
+
+    def _parameter(self, plain: dict[str, Any]) -> PipelineParameter:
+        name = plain["name"]
+        if name not in self._parameters:
+            default = self.value(self._plain["parameters"][name])
+            self._parameters[name] = PipelineParameter(name, default)
+        return self._parameters[name]
+
+    def _dataset(self, plain: dict[str, Any]) -> AnyDataset:
+        number = plain["number"]
+        if number not in self._datasets:
+            kept = self._plain["datasets"][number]
+            made = from_plain(kept["definition"], self._place)
+            if kept["registered"] is not None:
+                named(made, Named(self._workspace, **kept["registered"]))
+            self._datasets[number] = made
+        return self._datasets[number]
+
+    def _place(self, reference: dict[str, Any]) -> Place:
+        if "output" in reference:
+            return PendingOutput(self._output({"number": reference["output"]}))
+        return self._workspace.place_of(reference)
+
+    def _output(self, plain: dict[str, Any]) -> StepOutput:
+        number = plain["number"]
+        if number not in self._outputs:
+            self._outputs[number] = self._made_output(self._plain["outputs"][number])
+        return self._outputs[number]
+
+    def _made_output(self, plain: dict[str, Any]) -> StepOutput:
+        values = self.values(plain["values"])
+        link = self._links.setdefault(plain["link"], OutputId())
+        if plain[KIND] == "PipelineData":
+            return _joined(PipelineData(**values), link)
+        destination = values["destination"]
+        if isinstance(destination, list):
+            values["destination"] = tuple(destination)
+        made = _joined(OutputFileDatasetConfig(**values), link)
+        noted = plain["registration"]
+        if noted is not None:
+            made = made.register_on_complete(**asdict(Registration(**noted)))
+        return made.as_upload(plain["overwrite"])
+
+
+def _joined(output: Output, link: OutputId) -> Output:
+    object.__setattr__(output, "link", link)  # a new one that nobody has seen
+    return output

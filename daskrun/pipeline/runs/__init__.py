@@ -1,0 +1,1 @@
+"""What users hold: pipelines, experiments, runs, published pipelines, metrics."""

@@ -1,0 +1,54 @@
+"""``RunDetails``: a run at one glance, as text."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from daskrun.core.absent_names import OriginalClass
+from daskrun.monitor.text import bar_line
+
+if TYPE_CHECKING:
+    from daskrun.pipeline.runs.run import PipelineRun, StepRun
+
+
+class RunDetails(OriginalClass):
+    """Shows how a run stands.
+
+    Parameters
+    ----------
+    run
+        A pipeline's run.
+    """
+
+    def __init__(self, run: PipelineRun) -> None:
+        self._run = run
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def show(self) -> None:
+        """Write how the run stands now: status, steps, progress, where logs and outputs are."""
+        sys.stdout.write(f"{self.text()}\n")
+        sys.stdout.flush()
+
+    def text(self) -> str:
+        """Return what :meth:`show` writes."""
+        run = self._run
+        message = f"  {run.message}" if run.message else ""
+        lines = [f"Run {run.id}: {run.status.value}{message}", f"  kept in {run.place_of()}"]
+        for step in run.get_steps():
+            lines += self._step_lines(step)
+        return "\n".join(lines)
+
+    def _step_lines(self, step: StepRun) -> list[str]:
+        lines = [f"  Step {step.name}: {step.status.value}"]
+        if step.progress is not None:
+            lines.append(f"    {bar_line(step.progress)}")
+        if step.status.ended and step.message:
+            lines.append(f"    {step.message}")
+        lines.append(f"    logs in {step.place_of('logs')}")
+        output = step.output_folder
+        if output is not None:
+            lines.append(f"    output goes to {output}")
+        return lines

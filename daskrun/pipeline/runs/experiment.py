@@ -1,0 +1,359 @@
+"""``Experiment``: a name under which pipelines are submitted."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.absent_names import OriginalClass
+from daskrun.core.tags import has_tags, tag_problems, wanted_problems
+from daskrun.errors import NameNotFoundError, SettingsError
+from daskrun.pipeline.execution import lifetime
+from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
+from daskrun.pipeline.execution.state import StoredState
+from daskrun.pipeline.runs.pipeline import Pipeline
+from daskrun.pipeline.runs.published import ACTIVE, PublishedPipeline
+from daskrun.pipeline.runs.run import PipelineRun, StepRun
+from daskrun.pipeline.runs.run import live_runs as _live
+from daskrun.pipeline.runs.submitted_pipeline import keep_pipeline
+from daskrun.pipeline.submission.prepare import PreparedStep, prepare
+from daskrun.pipeline.submission.since import earlier_run, without_processed
+from daskrun.workspace.workspace import workspace_problems
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Iterator, Sequence
+
+    from daskrun.core.tags import Wanted
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
+RECORDS = "experiments"
+"""Kind of their records."""
+logger = logging.getLogger("daskrun")
+_said: set[str] = set()
+"""Notes that were said in this process: once is enough."""
+
+
+class Experiment(OriginalClass):
+    """A name that runs are kept under.
+
+    Parameters
+    ----------
+    workspace
+        Where.
+    name
+        Letters, digits, ``_`` and ``-``.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+    """
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        problems = workspace_problems(workspace)
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            problems.append(
+                f"name={name!r} is not an experiment's. Write letters, digits, '_' and '-', a "
+                "letter or digit first, such as name='digits'."
+            )
+        if problems:
+            raise SettingsError("Experiment", problems)
+        self.workspace = workspace
+        self.name = name
+
+    @property
+    def id(self) -> str:
+        """Its name: there is one of that in a workspace."""
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"Experiment(name={self.name!r}, workspace={self.workspace.name!r})"
+
+    def submit(
+        self,
+        pipeline: Pipeline | PublishedPipeline,
+        pipeline_parameters: Mapping[str, Any] | None = None,
+        regenerate_outputs: bool = False,
+        continue_on_step_failure: bool | None = None,
+        since: PipelineRun | str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> PipelineRun:
+        """Check everything, start a run of the pipeline, and return at once.
+
+        A thread of this process drives the run; the end of the script waits for it.
+
+        Parameters
+        ----------
+        pipeline
+            What to run; also one that was published.
+        pipeline_parameters
+            Values by the names of pipeline parameters; the others have their defaults.
+        regenerate_outputs
+            Whether to run also steps for which an earlier run's output could be used.
+        continue_on_step_failure
+            Whether steps that don't depend on one that failed are run all the same; the run fails
+            in any case. False: they end with it; so does None, unless the pipeline was published
+            with another choice.
+        since
+            A Completed run, or its id: files that its step of the same name has processed, or left
+            out because of its own ``since``, are left out, unless their size or time has changed.
+            With ``partition_keys`` a combination is so whole or not. Where nothing is new the run
+            is Completed at once, its output empty.
+        tags
+            Texts by name, which the run can be found by; see :meth:`get_runs`.
+
+        Raises
+        ------
+        SettingsError
+            With all problems of all steps; nothing was started.
+        DatasetError
+            An input holds nothing or can't be read; nothing was started.
+        """
+        if continue_on_step_failure is None:
+            continue_on_step_failure = getattr(pipeline, "continue_on_step_failure", False)
+        switches = {
+            "regenerate_outputs": regenerate_outputs,
+            "continue_on_step_failure": continue_on_step_failure,
+        }
+        self._check(pipeline, pipeline_parameters, switches, tags)
+        given, published = dict(pipeline_parameters or {}), {}
+        if isinstance(pipeline, PublishedPipeline):
+            published = {"published": {"id": pipeline.id, "name": pipeline.name}}
+            pipeline = pipeline.pipeline()
+        earlier = earlier_run(self.workspace, since) if since is not None else None
+        prepared = prepare(pipeline, given)
+        if earlier is not None:
+            prepared = without_processed(prepared, earlier)
+        for note in dict.fromkeys(note for step in prepared for note in step.notes):
+            if note not in _said:
+                _said.add(note)
+                logger.warning(note)
+        if not self.workspace.records.numbers(RECORDS, self.name):
+            self.workspace.records.create(RECORDS, self.name, {"created": time.time()})
+        run_id = new_run_id()
+        try:
+            told = {**switches, **published}
+            run = self._set_up(run_id, pipeline, prepared, given, told)
+        except BaseException:
+            self._undo(run_id, prepared)
+            raise
+        _live[run_id] = run
+        lifetime.watch(run)
+        for name, text in (tags or {}).items():
+            run.tag(name, text)
+        return run
+
+    def get_run(self, run_id: str) -> PipelineRun:
+        """Return a run of this experiment, also one of another process.
+
+        Raises
+        ------
+        NameNotFoundError
+            There is none of that id.
+        """
+        live = _live.get(run_id)
+        if live is not None and live.workspace == self.workspace and not live.outdated:
+            return live
+        folder = self.workspace.site.run_folder(run_id)
+        if "/" in run_id or not folder.is_run or not self._has(folder):
+            raise NameNotFoundError("run", run_id, self._run_ids()[::-1])
+        whole = StoredState(folder)
+        steps = [
+            StepRun.made(self.workspace, StoredState(each, whole))
+            for each in map(self.workspace.site.run_folder, folder.manifest()["steps"])
+            if each.is_run  # else: killed in submit
+        ]
+        return PipelineRun.made(self.workspace, whole, steps)
+
+    def get_runs(self, tags: Wanted = None, properties: Wanted = None) -> Iterator[PipelineRun]:
+        """Return the runs of this experiment one by one, the newest first.
+
+        Parameters
+        ----------
+        tags
+            Those with all of these only: names, ``['name', 'value']`` pairs, or a dict.
+        properties
+            Likewise; see :meth:`~daskrun.pipeline.runs.metrics.FolderRun.get_properties`.
+
+        Examples
+        --------
+        >>> newest = next(Experiment(ws, "digits").get_runs())  # doctest: +SKIP
+        """
+        problems = wanted_problems("tags", tags) + wanted_problems("properties", properties)
+        if problems:
+            raise SettingsError("get_runs", problems)
+        return self._runs(tags, properties)
+
+    def _runs(self, tags: Wanted, properties: Wanted) -> Iterator[PipelineRun]:
+        for run_id in reversed(self._run_ids()):
+            try:
+                run = self.get_run(run_id)
+                wanted = (not tags or has_tags(run.tags, tags)) and (
+                    not properties or has_tags(run.properties, properties)
+                )
+            except NameNotFoundError:  # its folder was removed meanwhile
+                continue
+            if wanted:
+                yield run
+
+    @staticmethod
+    def list(workspace: Workspace, experiment_name: str | None = None) -> builtins.list[Experiment]:
+        """Return the experiments that something was submitted to, sorted by name.
+
+        Parameters
+        ----------
+        workspace
+            Where.
+        experiment_name
+            That one only, if there is one.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from daskrun import Workspace
+        >>> Experiment.list(Workspace.create("trial", path=tempfile.mkdtemp()))
+        []
+        """
+        if problems := workspace_problems(workspace):
+            raise SettingsError("Experiment.list", problems)
+        names = workspace.records.names(RECORDS)
+        return [Experiment(workspace, name) for name in names if experiment_name in (None, name)]
+
+    def _check(
+        self, pipeline: object, parameters: object, switches: Mapping[str, bool], tags: object
+    ) -> None:
+        problems = tag_problems("tags", tags)
+        if isinstance(tags, Mapping) and any(not str(name).strip() for name in tags):
+            problems.append(f"tags={dict(tags)!r} has one without a name. Write one.")
+        if not isinstance(pipeline, Pipeline | PublishedPipeline):
+            problems.append(f"pipeline={pipeline!r} is not one. Write Pipeline(ws, steps=[step]).")
+        elif pipeline.workspace != self.workspace:
+            problems.append(
+                f"the pipeline is of {pipeline.workspace!r}, the experiment of {self.workspace!r}. "
+                "Make both with the same workspace."
+            )
+        elif isinstance(pipeline, PublishedPipeline) and pipeline.status != ACTIVE:
+            problems.append(f"{pipeline!r} is disabled. Write published.enable() first.")
+        if parameters is not None and not isinstance(parameters, Mapping):
+            problems.append(
+                f"pipeline_parameters={parameters!r} is not a dict. Write "
+                "pipeline_parameters={'batch_size_param': 5}."
+            )
+        problems += [
+            f"{name}={value!r}: write True or False."
+            for name, value in switches.items()
+            if not isinstance(value, bool)
+        ]
+        if problems:
+            raise SettingsError("submit", problems)
+
+    def _set_up(
+        self,
+        run_id: str,
+        pipeline: Pipeline,
+        prepared: Sequence[PreparedStep],
+        given: Mapping[str, Any],
+        told: Mapping[str, Any],
+    ) -> PipelineRun:
+        """Make the folders of the run and its steps, and start the driver that knows them."""
+        common = {
+            "experiment": self.name,
+            "workspace": self.workspace.location,
+            "created": time.time(),
+            "python": sys.version.split()[0],
+            "host": socket.gethostname(),
+            "script": os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else None,  # noqa: PTH100
+        }
+        ids = {each.step: step_run_id(run_id, each) for each in prepared}
+        writers = {out.link: ids[each.step] for each in prepared for out in each.step.outputs}
+        dependencies = pipeline.dependencies
+        manifest = {
+            "kind": "pipeline",
+            "id": run_id,
+            **common,
+            "steps": list(ids.values()),
+            "parameters": {name: repr(value) for name, value in given.items()},
+            **told,
+        }
+        whole = self.workspace.site.run_folder(run_id)
+        held = whole.begin(manifest)
+        try:
+            ready = []
+            for each in prepared:
+                name, after = ids[each.step], [ids[step] for step in dependencies[each.step]]
+                own = {"pipeline_run": run_id, **common, "after": after}
+                no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
+                ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
+            codes = {each.step: (ids[each.step], each.code) for each in prepared}
+            kept = keep_pipeline(whole, pipeline, codes)
+            driver = PipelineDriver(whole, held, self.workspace, ready)
+            steps = [StepRun.made(self.workspace, driver.states[each.folder.id]) for each in ready]
+            run = PipelineRun.made(self.workspace, driver.state, steps)
+            run._held = kept
+            driver.start()
+        except BaseException:
+            held.close()
+            raise
+        return run
+
+    def _set_up_step(
+        self, prepared: PreparedStep, run_id: str, own: Mapping[str, Any], no_reuse: str
+    ) -> StepToRun:
+        """Make the folder of a step's run, with all that it takes to drive it in it."""
+        prepared.check_output(run_id)
+        manifest = {"id": run_id, **own, **prepared.manifest(run_id)}
+        folder = self.workspace.site.run_folder(run_id)
+        folder.create(manifest)
+        if prepared.left_out is not None:
+            prepared.left_out.keep(folder.path)
+        ready = prepared.with_stored_inputs(folder)
+        recipe = ready.recipe(folder, own["pipeline_run"], self.name, own["after"])
+        no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")
+        recipe = replace(recipe, no_reuse=no_reuse)
+        recipe.keep(folder, self.workspace)
+        return StepToRun(folder, recipe, ready.target, ready.plan)
+
+    def _undo(self, run_id: str, prepared: builtins.list[PreparedStep]) -> None:
+        """Remove what a submit that failed has made."""
+        for each in prepared:
+            name = step_run_id(run_id, each)
+            self._remove(name)
+            each.undo_output(name)
+        self._remove(run_id)
+
+    def _remove(self, run_id: str) -> None:
+        with suppress(OSError):  # what is left of it is found by Workspace.clean()
+            self.workspace.site.run_folder(run_id).remove()
+
+    def _has(self, folder: RunFolder) -> bool:
+        """Return whether a run is a pipeline's, of this experiment."""
+        manifest = folder.manifest()
+        return bool(manifest["kind"] == "pipeline" and manifest["experiment"] == self.name)
+
+    def _run_ids(self) -> builtins.list[str]:
+        """Return the ids of this experiment's pipeline runs, the oldest first."""
+        site = self.workspace.site
+        return [run_id for run_id in site.run_ids() if self._has(site.run_folder(run_id))]
+
+
+def new_run_id() -> str:
+    """Make a run id: unique, and sorted by time."""
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{stamp}-{int(now % 1 * 1000):03d}-{os.urandom(3).hex()}"
+
+
+def step_run_id(run_id: str, prepared: PreparedStep) -> str:
+    """Return the id of a step's run, which sorts behind its pipeline's."""
+    return f"{run_id}-{prepared.step.name}"

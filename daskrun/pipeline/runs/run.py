@@ -1,0 +1,320 @@
+"""``PipelineRun`` and ``StepRun``: runs as their users hold them."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import NameNotFoundError, SettingsError
+from daskrun.pipeline.execution import lifetime, resume
+from daskrun.pipeline.execution.reuse import explain
+from daskrun.pipeline.records.run_output import find_output, outputs_of
+from daskrun.pipeline.runs.lookup import find_run_of
+from daskrun.pipeline.runs.submitted import SubmittedRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from daskrun.pipeline.execution.reuse import Reuse
+    from daskrun.pipeline.execution.state import RunState
+    from daskrun.pipeline.runs.experiment import Experiment
+    from daskrun.pipeline.runs.published import PublishedPipeline
+    from daskrun.pipeline.steps.outputs import PortDataReference
+    from daskrun.workspace.compute import ComputeTarget
+    from daskrun.workspace.workspace import Workspace
+
+live_runs: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDictionary()
+"""The runs of this process that go on or that somebody holds, by id; of others the folder tells."""
+
+
+class StepRun(SubmittedRun):
+    """One run of one step.
+
+    Parameters
+    ----------
+    experiment
+        That it was submitted in.
+    step_run_id
+        What ``step_run.id`` gave.
+    pipeline_run_id
+        Of the pipeline's run that it is a step of; it needs not be said.
+    node_id
+        Means nothing here: a pipeline has no graph of its own.
+
+    Raises
+    ------
+    NameNotFoundError
+        There is no run of that id.
+    SettingsError
+        It is a pipeline's, or of another experiment or pipeline.
+    """
+
+    def __new__(
+        cls,
+        experiment: Experiment,
+        step_run_id: str,
+        pipeline_run_id: str | None = None,
+        node_id: str | None = None,  # noqa: ARG004
+    ) -> StepRun:
+        """Return a step's run that is there."""
+        run = find_run_of(StepRun, experiment, step_run_id)
+        whole = run._story["pipeline_run"]
+        if pipeline_run_id not in (None, whole):
+            problem = f"pipeline_run_id={pipeline_run_id!r} is not that of {step_run_id}: that is "
+            raise SettingsError("StepRun", [f"{problem}{whole!r}. Leave it out."])
+        return run
+
+    @classmethod
+    def made(cls, workspace: Workspace, state: RunState) -> StepRun:
+        """Make the object that stands for a step's run, which is a part of a pipeline's.
+
+        Parameters
+        ----------
+        workspace
+            Where it is kept.
+        state
+            How it stands.
+        """
+        run: StepRun = object.__new__(cls)
+        run._set_up(workspace, state)
+        return run
+
+    def _set_up(self, workspace: Workspace, state: RunState) -> None:
+        super()._set_up(workspace, state)
+        self._story = state.folder.manifest()
+        self.name = str(self._story["name"])
+        """The step's name."""
+        self._whole: PipelineRun | None = None
+
+    @property
+    def parent(self) -> PipelineRun | None:
+        """The pipeline's run that this is a step of."""
+        return self._whole
+
+    @property
+    def progress(self) -> Any:
+        """How far it is: a :class:`~daskrun.core.report.Progress`, None where that isn't known."""
+        return self._state.progress
+
+    @property
+    def output_folder(self) -> str | None:
+        """Where its output goes, its first if there are several; None when it has none."""
+        outputs = outputs_of(self._state.folder)
+        return str(outputs[0]["folder"]) if outputs else None
+
+    def get_output_data(self, name: str) -> PortDataReference:
+        """Return an output of the step, to download it.
+
+        Raises
+        ------
+        NameNotFoundError
+            The step has no output of that name.
+        """
+        return find_output(self.workspace, self._state.folder, name, self.status.value)
+
+    @property
+    def reused_run_id(self) -> str | None:
+        """The step run whose output this one uses; None: it ran itself."""
+        return self.explain_reuse().run_id
+
+    def explain_reuse(self) -> Reuse:
+        """Return whether it used an earlier run's output, and if not what has changed since.
+
+        Examples
+        --------
+        >>> print(run.find_step_run("score")[0].explain_reuse())  # doctest: +SKIP
+        It ran. What has changed since 20261104-093012-410-9be1c2-score:
+          snapshot: score.py has changed
+        """
+        return explain(self._state.folder)
+
+    def resume(
+        self,
+        retry_failed: bool = False,
+        compute_target: ComputeTarget | str | None = None,
+        **settings: Any,
+    ) -> StepRun:
+        """Resume the pipeline's run that it is a step of; see :meth:`PipelineRun.resume`."""
+        assert self._whole is not None
+        self._whole.resume(retry_failed, compute_target, **settings)
+        return self
+
+    def _steps(self) -> list[StepRun]:
+        return [self]
+
+    def _reason(self) -> str:
+        reason = self.message.rstrip()
+        first = self._state.first_error()
+        errors = self.place_of("logs/job_error.txt")
+        stop = "" if reason.endswith((".", "?", "!")) else "."
+        reason = f"{reason}{stop} Each error with its traceback: {errors}"
+        reason = f"{reason}\n{self.resume_hint}"
+        text = first["text"].strip() if first is not None else ""
+        return f"{reason}\n\nThe first of them:\n{text}" if text else reason
+
+
+class PipelineRun(SubmittedRun):
+    """One run of a pipeline: of its steps, each when those it depends on are done.
+
+    Parameters
+    ----------
+    experiment
+        That it was submitted in.
+    run_id
+        What ``run.id`` gave.
+
+    Raises
+    ------
+    NameNotFoundError
+        There is no run of that id.
+    SettingsError
+        It is a step's, or of another experiment.
+
+    Examples
+    --------
+    >>> PipelineRun(Experiment(ws, "digits"), run_id).get_status()  # doctest: +SKIP
+    'Completed'
+    """
+
+    _step_runs: list[StepRun]
+    _held: dict[str, Any] | None = None
+    """Its pipeline, where this process alone may have it; see ``submitted_pipeline.py``."""
+
+    def __new__(cls, experiment: Experiment, run_id: str) -> PipelineRun:
+        """Return a pipeline's run that is there."""
+        return find_run_of(PipelineRun, experiment, run_id)
+
+    @classmethod
+    def made(cls, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> PipelineRun:
+        """Make the object that stands for a pipeline's run.
+
+        Parameters
+        ----------
+        workspace
+            Where it is kept.
+        state
+            How it stands.
+        steps
+            The runs of its steps.
+        """
+        run: PipelineRun = object.__new__(cls)
+        run._set_up(workspace, state)
+        run._step_runs = list(steps)
+        for step in run._step_runs:
+            step._whole = run
+        return run
+
+    @property
+    def parent(self) -> None:
+        """None: it is a step of no other."""
+
+    def get_steps(self) -> list[StepRun]:
+        """Return the runs of the steps, each after those it depends on."""
+        return list(self._step_runs)
+
+    def get_children(self) -> Iterator[StepRun]:
+        """Return the runs of the steps one by one: those of :meth:`get_steps`."""
+        return iter(self.get_steps())
+
+    def find_step_run(self, name: str) -> list[StepRun]:
+        """Return the runs of the step of a name, as a list of one.
+
+        Raises
+        ------
+        NameNotFoundError
+            The pipeline has no such step.
+        """
+        found = [step for step in self._step_runs if step.name == name]
+        if not found:
+            raise NameNotFoundError("step", name, [step.name for step in self._step_runs])
+        return found
+
+    def explain_reuse(self) -> dict[str, Reuse]:
+        """Say of each step by name what :meth:`StepRun.explain_reuse` does."""
+        return {step.name: step.explain_reuse() for step in self._step_runs}
+
+    def publish_pipeline(
+        self,
+        name: str,
+        description: str | None = None,
+        version: str | None = None,
+        continue_on_step_failure: bool | None = None,
+    ) -> PublishedPipeline:
+        """Publish the pipeline that was submitted, with its code as it was then.
+
+        Parameters have their defaults, whatever values the run was given.
+
+        Parameters
+        ----------
+        name, description, version
+            As those of :meth:`Pipeline.publish`.
+        continue_on_step_failure
+            Likewise; None: as the run has it.
+
+        Raises
+        ------
+        SettingsError
+            Its pipeline isn't kept with the run, and why: it holds what only one process knows, or
+            what may be secret and this isn't the process that submitted it.
+        DaskrunError
+            What it is made of isn't there any more.
+        """
+        from daskrun.pipeline.runs.submitted_pipeline import pipeline_of  # few runs are asked
+
+        folder = self._state.folder
+        if continue_on_step_failure is None:
+            continue_on_step_failure = bool(folder.manifest()["continue_on_step_failure"])
+        pipeline = pipeline_of(folder, self.workspace, self._held)
+        return pipeline.publish(name, description, version, continue_on_step_failure)
+
+    def resume(
+        self,
+        retry_failed: bool = False,
+        compute_target: ComputeTarget | str | None = None,
+        **settings: Any,
+    ) -> PipelineRun:
+        """Go on with a run that has ended early; see :meth:`SubmittedRun.resume`.
+
+        Examples
+        --------
+        >>> run = Experiment(ws, "digits").get_run(run_id)  # doctest: +SKIP
+        >>> run.resume(retry_failed=True).wait_for_completion()  # doctest: +SKIP
+        'Completed'
+        """
+        folder = self._state.folder
+        held = resume.hold(folder)
+        try:
+            driver = resume.make_driver(
+                folder,
+                held,
+                self.workspace,
+                retry_failed=retry_failed,
+                compute_target=compute_target,
+                changes=settings,
+            )
+            states = driver.states  # it forgets them at its end
+            driver.start()
+        except BaseException:
+            held.close()
+            raise
+        self._go_on(driver.state, states)
+        return self
+
+    def _go_on(self, state: RunState, steps: Mapping[str, RunState]) -> None:
+        """Stand for the run that a driver of this process goes on with."""
+        self._state = state
+        for step in self._step_runs:
+            step._state = steps.get(step.id, step._state)
+        for run in (self, *self._step_runs):
+            run._told = False
+        live_runs[self.id] = self
+        lifetime.watch(self)
+
+    def _steps(self) -> list[StepRun]:
+        return self._step_runs
+
+    def _reason(self) -> str:
+        for step in self._step_runs:
+            if step.status is self.status:
+                return f"step {step.name!r}: {step._reason()}"
+        return f"{self.message}\n{self.resume_hint}"

@@ -1,0 +1,335 @@
+"""``SubmittedRun``: what runs of pipelines and of steps have in common."""
+
+from __future__ import annotations
+
+import os
+import time
+from abc import abstractmethod
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.report import RunStatus
+from daskrun.errors import RunCanceledError, RunFailedError, SettingsError, WaitTimeoutError
+from daskrun.monitor.console import make_display
+from daskrun.pipeline.execution import lifetime
+from daskrun.pipeline.execution.reuse import USED
+from daskrun.pipeline.execution.state import LiveState, resume_hint
+from daskrun.pipeline.runs.metrics import FolderRun
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from daskrun.monitor.console import Display
+    from daskrun.pipeline.execution.state import RunState
+    from daskrun.pipeline.runs.experiment import Experiment
+    from daskrun.pipeline.runs.run import PipelineRun, StepRun
+    from daskrun.workspace.compute import ComputeTarget
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+LOG_BYTES = 1 << 20
+"""Of a log file, what :meth:`SubmittedRun.get_details_with_logs` gives at most."""
+
+
+class SubmittedRun(FolderRun):
+    """What runs of pipelines and of steps have in common.
+
+    Who calls one of its classes finds a run that is there; ``made`` of each makes the objects.
+    """
+
+    # There is no __init__: Python would call it again of each run that is found.
+    def _set_up(self, workspace: Workspace, state: RunState) -> None:
+        self.workspace = workspace
+        self.id = state.folder.id
+        self._state = state
+        self._told = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(id={self.id!r}, status={self.status.value!r})"
+
+    @property
+    def status(self) -> RunStatus:
+        """Which state it is in, as an enum."""
+        return self._state.status
+
+    @property
+    @abstractmethod
+    def parent(self) -> PipelineRun | None:
+        """The pipeline's run that this is a step of; None for that itself."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment that it was submitted in."""
+        from daskrun.pipeline.runs.experiment import Experiment  # the two know each other
+
+        return Experiment(self.workspace, str(self._state.folder.manifest()["experiment"]))
+
+    @property
+    def message(self) -> str:
+        """What happened, once it has ended."""
+        return self._state.message
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another process has gone on with it since it ended here."""
+        now = self._state.folder.last_state()["status"]
+        return self.status.ended and now != self.status.value
+
+    @property
+    def folder(self) -> Path:
+        """Where everything that is known of it is kept; what a URL has is brought here."""
+        self._state.folder.fetch()
+        return self._state.folder.path
+
+    @property
+    def _kept(self) -> RunFolder:
+        return self._state.folder
+
+    def place_of(self, name: str = "") -> str:
+        """Return the path or URL of a file or folder among what is kept of it."""
+        return self._state.folder.shown(name)
+
+    @property
+    def resume_hint(self) -> str:
+        """How it is resumed, once it has failed or was canceled."""
+        return resume_hint(self._state.folder)
+
+    @property
+    def failure(self) -> str | None:
+        """Why it failed, if it did and nobody was told by a wait or a status."""
+        told = any(run._told for run in (self, *self._steps()))
+        return None if told or self.status is not RunStatus.FAILED else self._reason()
+
+    def get_status(self) -> str:
+        """Return which state it is in, such as ``Running``, ``Completed``, ``Failed``."""
+        status = self.status
+        self._told = self._told or status.ended
+        return status.value
+
+    def ended_within(self, seconds: float) -> bool:
+        """Wait for its end, and tell whether it has come."""
+        return self._state.wait(seconds)
+
+    def closed_within(self, seconds: float) -> bool:
+        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+        return self._state.wait_until_closed(seconds)
+
+    def cancel(self, reason: str = "cancel() was called") -> None:
+        """Ask the run to end with status Canceled; what it finished is kept. Doesn't wait."""
+        self._state.cancel(reason)
+
+    @property
+    def ids(self) -> set[str]:
+        """Its own id and those of its steps."""
+        return {self.id, *(step.id for step in self._steps())}
+
+    def kill(self) -> None:
+        """End the script processes that run in this process's nodes, at once."""
+        from daskrun.script.node import kill_nodes  # loaded already, where there is one
+
+        kill_nodes(self.ids)
+
+    def give_up(self, reason: str) -> None:
+        """Note the end of a run of this process, which ends now."""
+        for run in (*self._steps(), self):
+            if isinstance(run._state, LiveState):
+                run._state.give_up(reason)
+
+    @abstractmethod
+    def resume(
+        self,
+        retry_failed: bool = False,
+        compute_target: ComputeTarget | str | None = None,
+        **settings: Any,
+    ) -> SubmittedRun:
+        """Go on with a run that failed, was canceled or lost its process; returns at once.
+
+        Steps that are done stay, the one that ended early goes on after what is committed, later
+        ones are started. The code is the snapshot of the run's submit: to run a script that was
+        changed since, submit again. The inputs must be what they were. Nothing is changed where
+        this raises.
+
+        Parameters
+        ----------
+        retry_failed
+            Whether mini-batches that had used up their tries get new ones. Once the output is
+            there it is too late: its rows stay as they are.
+        compute_target
+            Where to run from now on; None: where the run was. A cluster that was given as an object
+            is known to the process alone that attached it.
+        settings
+            Settings of the steps that are not done: counts, time limits, thresholds and others that
+            no result depends on; refused are those that shape results.
+
+        Returns
+        -------
+        SubmittedRun
+            The same object, Running again.
+
+        Raises
+        ------
+        ResumeError
+            The run is Completed, is being driven, or its data has changed: what is named.
+        SettingsError
+            With every problem of the arguments.
+        """
+
+    def wait_for_completion(
+        self,
+        show_output: bool = False,
+        timeout_seconds: float | None = None,
+        raise_on_error: bool = True,
+    ) -> str:
+        """Wait for the run's end and give its status.
+
+        Ctrl-C (and SIGTERM, SIGHUP) during the wait cancel the run.
+
+        Parameters
+        ----------
+        show_output
+            Show how far it is: a bar in a terminal, a line in a notebook, some lines in a log file;
+            and at its end which steps used the output of an earlier run, and of which.
+        timeout_seconds
+            How long to wait at most; None: as long as it takes.
+        raise_on_error
+            Whether a run that fails or is canceled raises.
+
+        Raises
+        ------
+        RunFailedError
+            With the first error of the user's code, its file and line, and where the rest is.
+        RunCanceledError
+            Somebody canceled it.
+        WaitTimeoutError
+            ``timeout_seconds`` are over. The run goes on.
+        """
+        if timeout_seconds is not None and not timeout_seconds >= 0:
+            problem = f"timeout_seconds={timeout_seconds!r} is not a time. Write 60, or None."
+            raise SettingsError("wait_for_completion", [problem])
+        with lifetime.signals_as_interrupts():
+            try:
+                self._watch(show_output, timeout_seconds)
+            except KeyboardInterrupt as interrupt:
+                self._interrupted(interrupt)
+                raise
+        self._told = True
+        return self._conclude(raise_on_error)
+
+    def get_details(self) -> dict[str, Any]:
+        """Return what is known of the run as plain values: what was asked, states, report, logs.
+
+        ``startTimeUtc`` and ``endTimeUtc`` are texts as the original gives them, None before.
+        """
+        folder = self._state.folder
+        begun, ended = _times(folder.states())
+        return {
+            "runId": self.id,
+            "status": self.status.value,
+            "startTimeUtc": begun,
+            "endTimeUtc": ended,
+            "message": self.message,
+            "manifest": folder.manifest(),
+            "states": folder.states(),
+            "report": folder.report(),
+            "logs": folder.shown("logs"),
+        }
+
+    def get_details_with_logs(self) -> dict[str, Any]:
+        """Return :meth:`get_details`, and text of each log file by its path in the run's folder.
+
+        Of a run of a pipeline that are the logs of its steps. Of a file of more than 1 MB the last
+        megabyte is given.
+        """
+        found = {}
+        for each in {run.id: run for run in (self, *self._steps())}.values():
+            folder = each._kept
+            folder.fetch(folder.logs.name)
+            for file in sorted(folder.logs.rglob("*")):
+                if file.is_file():
+                    found[file.relative_to(folder.path.parent).as_posix()] = _end_of(file)
+        return {**self.get_details(), "logFiles": found}
+
+    @abstractmethod
+    def _steps(self) -> Sequence[StepRun]:
+        """Return what progress is shown of."""
+
+    @abstractmethod
+    def _reason(self) -> str:
+        """Return why it ended as it did, where the rest is, and the first error's traceback."""
+
+    def _watch(self, show_output: bool, timeout: float | None) -> None:
+        display = make_display() if show_output else None
+        try:
+            self._wait(display, timeout)
+        finally:
+            if display is not None:
+                display.close()
+
+    def _wait(self, display: Display | None, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if display is not None:
+            for step in self._steps():
+                display.say(f"run {step.id}, logs in {step.place_of('logs')}")
+        while True:
+            left = lifetime.POLL if deadline is None else deadline - time.monotonic()
+            ended = self.ended_within(max(0.0, min(lifetime.POLL, left)))
+            if display is not None:
+                self._show(display)
+            if ended:
+                break
+            if deadline is not None and time.monotonic() >= deadline:
+                raise WaitTimeoutError(
+                    f"run {self.id} is still {self.status.value} after timeout_seconds="
+                    f"{timeout:g}. It goes on: wait again, or call cancel()."
+                )
+        if display is not None:
+            display.close()
+            for step in self._steps():
+                if step.message.startswith(USED) and step.message != self.message:
+                    display.say(f"{step.name} {step.message}")
+            display.say(f"run {self.id} {self.status.value}: {self.message}")
+
+    def _show(self, display: Display) -> None:
+        for step in self._steps():
+            if step.progress is not None:
+                display.show(step.name, step.progress)
+
+    def _interrupted(self, interrupt: KeyboardInterrupt) -> None:
+        """Cancel the run and wait for its end; another Ctrl-C ends that wait and the processes."""
+        if isinstance(self._state, LiveState):
+            lifetime.cancel_and_wait([self], interrupt)
+            self._told = True
+        else:
+            lifetime.say(f"run {self.id} goes on in another process; cancel() ends it")
+        lifetime.leave_if_terminated(interrupt)
+
+    def _conclude(self, raise_on_error: bool) -> str:
+        status = self.status
+        if raise_on_error and status is RunStatus.CANCELED:
+            raise RunCanceledError(self.id, self._reason())
+        if raise_on_error and status is RunStatus.FAILED:
+            raise RunFailedError(self.id, self._reason())
+        return status.value
+
+
+def _times(states: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """Return when a run first ran, and when it ended if it has, as the original writes it."""
+    running = [each["time"] for each in states if each["status"] == RunStatus.RUNNING.value]
+    last = states[-1]
+    ended = last["time"] if RunStatus(last["status"]).ended else None
+    begun = running[0] if running else None
+    shown = [
+        None if time is None else datetime.fromtimestamp(time, UTC).isoformat()[:-6] + "Z"
+        for time in (begun, ended)
+    ]
+    return shown[0], shown[1]
+
+
+def _end_of(file: Path) -> str:
+    """Return the text of a log file, or the last of it."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - LOG_BYTES))
+        text = opened.read().decode("utf-8", "replace")
+    return text if size <= LOG_BYTES else f"... {size - LOG_BYTES:,} bytes before\n{text}"

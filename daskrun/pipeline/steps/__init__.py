@@ -1,0 +1,1 @@
+"""What users put together: parameters, configurations, arguments, outputs, snapshots, steps."""

@@ -1,0 +1,217 @@
+"""``PipelineStep``: what all steps are, and how they depend on each other."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.absent_names import OriginalClass
+from daskrun.data.consumption import DatasetConsumptionConfig
+from daskrun.data.dataset_codec import places_of
+from daskrun.data.file_dataset import FileDataset
+from daskrun.data.tabular.tabular_dataset import TabularDataset
+from daskrun.errors import SettingsError
+from daskrun.pipeline.steps.outputs import PendingOutput, StepOutput
+from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from daskrun.core.settings import RunSettings
+    from daskrun.pipeline.steps.outputs import OutputId
+    from daskrun.pipeline.steps.snapshot import Snapshot
+    from daskrun.pipeline.submission.prepare import PreparedStep
+    from daskrun.workspace.workspace import Workspace
+
+INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+DATASETS = (FileDataset, TabularDataset)
+USABLE = (FileDataset, TabularDataset, DatasetConsumptionConfig, StepOutput)
+"""What may be an input of a step."""
+
+
+class PipelineStep(OriginalClass, ABC):
+    """A step of a pipeline: it uses datasets, and writes outputs that others may use."""
+
+    name: str
+    """Its runs are found by it."""
+    allow_reuse: bool
+    """Whether the output of an earlier run is used where nothing it depends on has changed."""
+    code: Snapshot | None = None
+    """Its code as it was kept when it was published; None: as it is at submit."""
+
+    def __init__(self) -> None:
+        self._after: list[PipelineStep] = []
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(name={self.name!r})"
+
+    @property
+    @abstractmethod
+    def outputs(self) -> list[StepOutput]:
+        """What it writes."""
+
+    @property
+    @abstractmethod
+    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+        """The pipeline parameters it uses, each with what it is used for."""
+
+    @property
+    def parameters(self) -> list[PipelineParameter]:
+        """The pipeline parameters it uses."""
+        return [parameter for _, parameter in self.parameter_uses]
+
+    @abstractmethod
+    def as_made(self) -> dict[str, Any]:
+        """Return the arguments that its class makes the same step of, as they are now."""
+
+    @abstractmethod
+    def _used(self) -> Sequence[object]:
+        """Return everything that is a dataset, an output or a parameter, however it is used."""
+
+    @abstractmethod
+    def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
+        """Return everything that is wrong with it as it is now.
+
+        Parameters
+        ----------
+        given
+            Values of pipeline parameters, at submit; until then they are not looked at.
+        """
+
+    @abstractmethod
+    def check(
+        self, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
+    ) -> CheckedStep:
+        """Look up all that it needs but its data; problems are added to the list."""
+
+    def run_after(self, step: PipelineStep) -> None:
+        """Have it wait for another step that it uses nothing of."""
+        if not isinstance(step, PipelineStep):
+            raise SettingsError("run_after", [f"step={step!r} is no step. Write run_after(first)."])
+        self._after.append(step)
+
+    def upstream(self, producers: Mapping[OutputId, PipelineStep]) -> list[PipelineStep]:
+        """Return the steps that must have run before: whose outputs it uses, or that it waits for.
+
+        Parameters
+        ----------
+        producers
+            Which step writes an output; of others the step that was last made with it.
+
+        Raises
+        ------
+        SettingsError
+            No step writes an output that it uses.
+        """
+        found = list(self._after)
+        own = [each.link for each in self.outputs]
+        for output in (place.output for place in places_used(self._used(), {})):
+            if output.link in own:  # told to its script in the arguments
+                continue
+            step = producers.get(output.link) or output.link.step
+            if step is None:
+                problem = (
+                    f"step {self.name!r} uses output {output.name!r}, which no step writes. Give "
+                    "it to the step that does, such as output=..."
+                )
+                raise SettingsError("Pipeline", [problem])
+            found.append(step)
+        return list(dict.fromkeys(found))
+
+
+class CheckedStep(ABC):
+    """A step whose every value but its data is known and good."""
+
+    settings: RunSettings
+    code: Snapshot
+    target: object
+    """As :attr:`StepRequest.target`."""
+
+    @abstractmethod
+    def plan(self) -> PreparedStep:
+        """List its data, which may take long.
+
+        Raises
+        ------
+        DatasetError
+            An input holds nothing, or can't be read.
+        """
+
+
+def as_consumption(each: object) -> DatasetConsumptionConfig:
+    """Return an input as the way it is used."""
+    if isinstance(each, DatasetConsumptionConfig):
+        return each
+    if isinstance(each, StepOutput):
+        return each.as_input()
+    assert isinstance(each, DATASETS)
+    return DatasetConsumptionConfig(None, each)
+
+
+def dataset_of(each: object, given: Mapping[str, Any]) -> FileDataset | TabularDataset | None:
+    """Return the dataset that something stands for; None where it is no dataset."""
+    each = resolve_value(each, given)
+    if isinstance(each, StepOutput):
+        return each.as_dataset()
+    if isinstance(each, DatasetConsumptionConfig):
+        each = resolve_value(each.dataset, given)
+    return each if isinstance(each, DATASETS) else None
+
+
+def places_used(used: Iterable[object], given: Mapping[str, Any]) -> list[PendingOutput]:
+    """Return the outputs of steps among what a step uses.
+
+    Parameters
+    ----------
+    used
+        Datasets, outputs, parameters, or anything else.
+    given
+        Values of pipeline parameters; the others have their defaults.
+    """
+    datasets = (dataset_of(each, given) for each in used)
+    places = (place for each in datasets if each is not None for place in places_of(each))
+    return [place for place in places if isinstance(place, PendingOutput)]
+
+
+def in_order(steps: Sequence[PipelineStep]) -> dict[PipelineStep, list[PipelineStep]]:
+    """Return steps and all they depend on, each after those, with what it waits for.
+
+    Raises
+    ------
+    SettingsError
+        Steps wait for each other, for an output that no step writes, or two write one output.
+    """
+    producers = {output.link: step for step in steps for output in step.outputs}
+    found: dict[PipelineStep, list[PipelineStep]] = {}
+
+    def visit(step: PipelineStep, path: tuple[PipelineStep, ...]) -> None:
+        if step in path:
+            ring = " → ".join(each.name for each in (*path[path.index(step) :], step))
+            problem = f"steps wait for each other: {ring}. Take out one run_after() or input."
+            raise SettingsError("Pipeline", [problem])
+        if step in found:
+            return
+        before = step.upstream(producers)
+        for each in before:
+            visit(each, (*path, step))
+        found[step] = before
+
+    for step in steps:
+        visit(step, ())
+    _check_outputs(found)
+    return found
+
+
+def _check_outputs(steps: Iterable[PipelineStep]) -> None:
+    """See that each output is of one step: of two, nobody knew whose is read."""
+    writers: dict[OutputId, PipelineStep] = {}
+    for step in steps:
+        for output in step.outputs:
+            first = writers.setdefault(output.link, step)
+            if first is not step:
+                problem = (
+                    f"output {output.name!r} is written by steps {first.name!r} and "
+                    f"{step.name!r}. Give each an output of its own."
+                )
+                raise SettingsError("Pipeline", [problem])

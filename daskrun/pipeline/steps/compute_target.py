@@ -1,0 +1,126 @@
+"""From what a user calls a compute target to what the engine runs on."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from daskrun.engine.dispatchers import INLINE
+from daskrun.errors import ComputeTargetException, SettingsError
+from daskrun.workspace.compute import ComputeTarget, is_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daskrun.workspace.workspace import Workspace
+
+NOT_INLINE = (
+    "node_count",
+    "process_count_per_node",
+    "run_invocation_timeout",
+    "environment_timeout",
+    "init_timeout",
+    "load_timeout",
+    "shutdown_timeout",
+    "no_worker_timeout",
+    "progress_update_timeout",
+    "process_memory_limit",
+    "resource_monitor_interval",
+    "threads_per_process",
+)
+"""Settings of nodes and script processes; inline there are none."""
+
+
+PROCESSES_A_CORE = 32
+"""Script processes on this machine for each of its cores, also of scripts that only wait."""
+
+
+def find_target(
+    target: ComputeTarget | str | None,
+    node_count: object,
+    workspace: Workspace,
+    process_count: object = None,
+) -> tuple[object, list[str]]:
+    """Return what the engine runs on, and what there is to say of it.
+
+    Parameters
+    ----------
+    target
+        As ``ParallelRunConfig.compute_target``, or a scheduler's address.
+    node_count
+        How many nodes of it are asked for.
+    workspace
+        Where targets are looked for by name.
+    process_count
+        Script processes on each node, if that is said.
+
+    Raises
+    ------
+    ComputeTargetException
+        There is none of that name, or another process knows it alone.
+    SettingsError
+        It has fewer nodes, or this machine is asked for more processes than it can bear.
+    """
+    if target is None:
+        _check_here(node_count, process_count)
+    if target is None or target == INLINE:
+        return target, []
+    if isinstance(target, str):
+        if "://" in target:
+            if not is_address(target):
+                problem = (
+                    f"compute_target={target!r} is not a scheduler's address. Write one like "
+                    "'tcp://10.0.0.5:8786'."
+                )
+                raise SettingsError("submit", [problem])
+            return target, []
+        target = _by_name(target, workspace)
+    count = str(node_count)
+    most = target.most_nodes
+    if most is not None and count.isdecimal() and int(count) > most:
+        problem = (
+            f"node_count={count} is more than compute target {target.name!r} has "
+            f"(max_nodes={most}). Write {most} or less."
+        )
+        raise SettingsError("submit", [problem])
+    if target.dask_target is None:
+        _check_here(node_count, process_count)
+    return target.dask_target, target.notes
+
+
+def _check_here(node_count: object, process_count: object) -> None:
+    """Refuse a typing error that would fill this machine with processes."""
+    counts = [text for text in (str(node_count), str(process_count)) if text.isdecimal()]
+    cores = os.cpu_count() or 1
+    most, asked = cores * PROCESSES_A_CORE, math.prod(map(int, counts))
+    if asked > most:
+        said = f"node_count={node_count}"
+        if len(counts) > 1:
+            said += f" with process_count_per_node={process_count}"
+        problem = (
+            f"{said} are {asked:,} script processes on this machine, which has {cores} cores. "
+            f"Write {most} or less in all, or compute_target= a cluster."
+        )
+        raise SettingsError("submit", [problem])
+
+
+def _by_name(name: str, workspace: Workspace) -> ComputeTarget:
+    try:
+        return ComputeTarget(workspace, name)
+    except ComputeTargetException as error:
+        if name in workspace.compute_targets:
+            raise
+        raise ComputeTargetException(
+            f"{error} Write compute_target=ComputeTarget.attach(ws, {name!r}, "
+            "address='tcp://scheduler:8786') for a Dask cluster, 'inline' for this process, or "
+            "leave it out for workers on this machine."
+        ) from error
+
+
+def inline_note(unused: Sequence[str]) -> str:
+    """Say that settings, as they were typed, mean nothing in this process."""
+    return (
+        f"compute_target='inline': {', '.join(unused)} not used; run() runs in this process, one "
+        "mini-batch after the other, where nothing is limited and nothing can be killed."
+    )

@@ -1,0 +1,336 @@
+"""``ParallelRunConfig``: which entry script runs, over how much at once, and what may go wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.absent_names import with_keywords
+from daskrun.core.validation import resolve_settings
+from daskrun.errors import SettingsError
+from daskrun.pipeline.steps.compute_target import inline_note
+from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
+from daskrun.workspace.compute import ComputeTarget
+from daskrun.workspace.environment import Environment
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from daskrun.core.settings import RunSettings
+    from daskrun.workspace.workspace import Workspace
+
+MAY_BE_PARAMETERS = (
+    "mini_batch_size",
+    "node_count",
+    "process_count_per_node",
+    "logging_level",
+    "run_invocation_timeout",
+    "run_max_try",
+)
+"""The settings that the original lets a pipeline parameter set."""
+NOT_SETTINGS = ("environment", "compute_target", "description")
+SUBJECT = "ParallelRunConfig"
+
+
+@with_keywords
+@dataclass(kw_only=True, eq=False, repr=False, slots=True)  # slots: no misspelt attribute passes
+class ParallelRunConfig:
+    """The settings of a step, all by keyword, checked at once; a misspelt one is a ``TypeError``.
+
+    Times are in seconds. ``mini_batch_size``, ``node_count``, ``process_count_per_node``,
+    ``logging_level``, ``run_invocation_timeout`` and ``run_max_try`` may be a
+    :class:`PipelineParameter`. All are checked again, as they are then, at submit.
+
+    Parameters
+    ----------
+    entry_script
+        File with ``run(mini_batch)``; relative to ``source_directory`` if that is given.
+    error_threshold
+        Failed items (files) allowed over the whole input, -1 for any number. Every item of a
+        mini-batch that fails counts, and every item that ``run()`` returned no result for.
+    output_action
+        ``append_row``: all results in one file; ``summary_only``: the script writes its own files,
+        and ``run()`` returns one element for each item that succeeded.
+    environment
+        Packages that the script needs: where the node's own Python lacks any of them, an
+        environment with them is built there, once.
+    source_directory
+        Folder whose files the script processes see as they were at submit.
+    compute_target
+        None: Dask workers in this process; ``"inline"``: this process itself, for a debugger; a
+        :class:`ComputeTarget` or the name of one.
+    mini_batch_size
+        What one ``run()`` gets: a number of files, 10 if nothing is said; of tables about so many
+        bytes of the file, such as ``"10MB"``, ``"1MB"`` if nothing is said.
+    partition_keys
+        Columns that come from the files' paths (``partition_format``): one ``run()`` then gets all
+        files, or all rows, of one existing combination of their values. Not together with
+        ``mini_batch_size``.
+    append_row_file_name
+        Name of the output file of ``append_row``.
+    append_row_format
+        What that file is: ``text`` as the original has it, ``str(element)`` a line, and tables with
+        a space between fields; ``csv`` with one header; ``jsonl``, one JSON value a line;
+        ``parquet``, a row group for each mini-batch that returned rows.
+    node_count
+        Dask workers that take part.
+    process_count_per_node
+        Script processes on each; None: one per core, or per GPU where there are GPUs.
+    run_invocation_timeout
+        For one ``run()``; then its process is killed and another takes its place.
+    run_max_try
+        Tries of a mini-batch in all.
+    logging_level
+        Of ``EntryScript().logger``: ``WARNING``, ``INFO`` or ``DEBUG``.
+    allowed_failed_count
+        Failed mini-batches allowed; None or -1: any number.
+    allowed_failed_percent
+        Percent of mini-batches allowed to fail, judged once all have been handed out.
+    environment_variables
+        Set in the script processes before the script is imported; of one that ``environment`` sets
+        too, this value.
+    description
+        Kept with the run.
+    python_executable
+        Interpreter that script processes run in, with what they need installed; None: the node's
+        own, or what ``environment`` says.
+    environment_timeout
+        For building the environment on a node.
+    init_timeout, load_timeout, shutdown_timeout
+        For importing the script and ``init()``; for reading a mini-batch; for ``shutdown()``.
+    no_worker_timeout
+        How long the run waits for a node when there is none.
+    progress_update_timeout
+        How long a script process with work may show no progress at all; None: 3 ×
+        (``run_invocation_timeout`` + 30).
+    process_memory_limit
+        Size, such as ``"2GB"``, at which a script process is killed; None: no limit, in a container
+        0.9 × its limit ÷ processes.
+    retry_delay
+        Wait before a second try, doubled for each further one, at most 10 s.
+    resource_monitor_interval
+        Between two notes of what nodes and script processes use of processor and memory, in
+        ``logs/sys/perf``; 0: none are made.
+    threads_per_process
+        BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes.
+    argv_compat
+        Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``.
+    overwrite
+        Replace an existing output file instead of refusing.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
+    Examples
+    --------
+    >>> config = ParallelRunConfig(
+    ...     entry_script="score.py", error_threshold=10, output_action="append_row",
+    ...     mini_batch_size=PipelineParameter("batch_size_param", "5"))
+    >>> config.append_row_file_name
+    'parallel_run_step.txt'
+    """
+
+    entry_script: str | os.PathLike[str]
+    error_threshold: int
+    output_action: str
+    environment: Environment | None = None
+    source_directory: str | os.PathLike[str] | None = None
+    compute_target: ComputeTarget | str | None = None
+    mini_batch_size: int | str | PipelineParameter | None = None
+    partition_keys: Sequence[str] | None = None
+    append_row_file_name: str = "parallel_run_step.txt"
+    append_row_format: str = "text"
+    node_count: int | str | PipelineParameter = 1
+    process_count_per_node: int | str | PipelineParameter | None = None
+    run_invocation_timeout: float | str | PipelineParameter = 60
+    run_max_try: int | str | PipelineParameter = 3
+    logging_level: str | PipelineParameter = "INFO"
+    allowed_failed_count: int | None = None
+    allowed_failed_percent: float | None = None
+    environment_variables: Mapping[str, str] | None = None
+    description: str | None = None
+    python_executable: str | os.PathLike[str] | None = None
+    environment_timeout: float = 1800
+    init_timeout: float = 600
+    load_timeout: float = 600
+    shutdown_timeout: float = 30
+    no_worker_timeout: float = 300
+    progress_update_timeout: float | None = None
+    process_memory_limit: int | str | None = None
+    retry_delay: float = 0.1
+    resource_monitor_interval: float = 30
+    threads_per_process: int | None = None
+    argv_compat: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        self.resolve({})
+
+    def __repr__(self) -> str:
+        return f"{SUBJECT}(entry_script={str(self.entry_script)!r})"
+
+    @staticmethod
+    def load_yaml(workspace: Workspace, path: str | os.PathLike[str]) -> ParallelRunConfig:
+        """Return the config that :meth:`save_to_yaml` wrote, or that was written by hand.
+
+        Parameters
+        ----------
+        workspace
+            Where compute targets and registered environments are looked for by name.
+        path
+            The file. ``environment`` in it may be the name of a registered one too.
+
+        Raises
+        ------
+        SettingsError
+            With every problem there is, and its line.
+        """
+        from daskrun.pipeline.steps.config_file import load  # the two know each other
+
+        return load(workspace, path)
+
+    def save_to_yaml(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it to a YAML file, environment variables too; one that is there is replaced.
+
+        Paths stay as they were typed. A compute target is written by its name, an environment with
+        all that it says, a :class:`PipelineParameter` with name and default.
+
+        Raises
+        ------
+        SettingsError
+            It holds what can't be run or written.
+        StorageError
+            The file can't be written.
+
+        Examples
+        --------
+        >>> import tempfile, pathlib
+        >>> file = pathlib.Path(tempfile.mkdtemp(), "score.yml")
+        >>> ParallelRunConfig(
+        ...     entry_script="score.py", error_threshold=10, output_action="append_row",
+        ...     mini_batch_size=PipelineParameter("batch_size_param", "5")).save_to_yaml(file)
+        >>> file.read_text().splitlines()[:2]
+        ['parallel_run_config:', '  entry_script: score.py']
+        """
+        from daskrun.pipeline.steps.config_file import save  # the two know each other
+
+        save(self, path)
+
+    @property
+    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+        """The pipeline parameters it uses, each with the setting it is."""
+        return [each for each in self._values().items() if isinstance(each[1], PipelineParameter)]
+
+    @property
+    def parameters(self) -> list[PipelineParameter]:
+        """The pipeline parameters it uses."""
+        return [parameter for _, parameter in self.parameter_uses]
+
+    def resolve(
+        self, given: Mapping[str, Any], extra: Mapping[str, Any] | None = None
+    ) -> RunSettings:
+        """Check everything with the values given for parameters, and give it as settings of a run.
+
+        Parameters
+        ----------
+        given
+            Values of pipeline parameters; the others have their defaults.
+        extra
+            Settings that come from elsewhere: the step's arguments, the settings file.
+
+        Raises
+        ------
+        SettingsError
+            With every problem there is.
+        """
+        problems = self._own_problems()
+        values = {
+            name: resolve_value(value, given)
+            for name, value in self._values().items()
+            if name not in NOT_SETTINGS
+        }
+        if self.environment is not None and self.python_executable is None and not problems:
+            values |= self._packages(self.environment)
+        values |= extra or {}
+        own = values["environment_variables"]
+        if self.environment is not None and not problems and isinstance(own, Mapping | None):
+            values["environment_variables"] = {**self.environment.variables, **(own or {})}
+        try:
+            settings = resolve_settings(values, SUBJECT)
+        except SettingsError as error:
+            raise SettingsError(SUBJECT, [*error.problems, *problems]) from None
+        if problems:
+            raise SettingsError(SUBJECT, problems)
+        return settings
+
+    def _values(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _packages(self, environment: Environment) -> dict[str, Any]:
+        """Return the settings that an environment says."""
+        said = {"environment_name": environment.name, "requirements": environment.requirements}
+        python = environment.interpreter
+        return said if python is None else {**said, "python_executable": python}
+
+    def python_notes(self, *, inline: bool) -> list[str]:
+        """Return what was asked for of the script's Python and is not used.
+
+        Parameters
+        ----------
+        inline
+            Whether the script runs in this process.
+        """
+        found = self.environment.notes(inline=inline) if self.environment is not None else []
+        if inline and self.python_executable is not None:
+            found.append(inline_note([f"python_executable={str(self.python_executable)!r}"]))
+        return found
+
+    def _own_problems(self) -> list[str]:
+        """Check what is no setting of the run itself."""
+        problems = [
+            f"{name}={value!r} can't be a PipelineParameter. Write its value; those "
+            f"that can be are {', '.join(MAY_BE_PARAMETERS)}."
+            for name, value in self._values().items()
+            if isinstance(value, PipelineParameter) and name not in MAY_BE_PARAMETERS
+        ]
+        checks = (
+            ("environment", Environment, "environment=Environment(name='batch_environment')"),
+            ("compute_target", (ComputeTarget, str), "compute_target=ws.compute_targets['cpu']"),
+            ("description", str, "description='some text'"),
+        )
+        for name, kind, example in checks:
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                problems.append(
+                    f"{name}={value!r} is of type {type(value).__name__}. Write {example}."
+                )
+        if isinstance(self.environment, Environment):
+            problems += self._environment_problems(self.environment)
+        if self.partition_keys is not None and self.mini_batch_size is not None:
+            problems.append(
+                f"partition_keys={self.partition_keys!r} and "
+                f"mini_batch_size={self.mini_batch_size!r} both say what a mini-batch is. Give one "
+                "of them."
+            )
+        if self.append_row_format != "text" and self.output_action == "summary_only":
+            problems.append(
+                f"append_row_format={self.append_row_format!r} with output_action='summary_only': "
+                "no rows are appended. Leave append_row_format out, or write "
+                "output_action='append_row'."
+            )
+        return problems
+
+    def _environment_problems(self, environment: Environment) -> list[str]:
+        found = environment.problems()
+        if not found and self.python_executable is not None:
+            says = environment.interpreter or ", ".join(environment.requirements)
+            if says:
+                found.append(
+                    f"python_executable={str(self.python_executable)!r} and environment "
+                    f"{environment.name!r} ({says}) both say which Python is used. Give one."
+                )
+        return found

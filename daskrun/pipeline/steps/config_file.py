@@ -1,0 +1,228 @@
+"""A ``ParallelRunConfig`` as a YAML file: written whole, read with every problem by its line."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from daskrun.core.validation import close_to
+from daskrun.errors import (
+    ComputeTargetException,
+    DaskrunError,
+    SettingsError,
+    StorageError,
+)
+from daskrun.pipeline.steps.config import ParallelRunConfig
+from daskrun.pipeline.steps.parameter import PipelineParameter
+from daskrun.storage.durable import write_whole
+from daskrun.workspace.compute import ComputeTarget
+from daskrun.workspace.environment import Environment
+from daskrun.workspace.workspace import Workspace, workspace_problems
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from yaml import Node
+
+TOP = "parallel_run_config"
+STR = "tag:yaml.org,2002:str"
+PARAMETER = "pipeline_parameter"
+"""Key of a mapping that stands for a parameter."""
+FIELDS = {field.name: field for field in fields(ParallelRunConfig)}
+REQUIRED = {"entry_script": "score.py", "error_threshold": -1, "output_action": "append_row"}
+"""The fields without a default; what is said of the others doesn't depend on these values."""
+assert REQUIRED.keys() == {name for name, each in FIELDS.items() if each.default is MISSING}
+
+
+def save(config: ParallelRunConfig, path: str | os.PathLike[str]) -> None:
+    """Write a config to a file; see :meth:`ParallelRunConfig.save_to_yaml`."""
+    config.resolve({})  # what can't be run can't be read either
+    problems: list[str] = []
+    values = {}
+    for name in FIELDS:
+        value = getattr(config, name)
+        if value is not None:
+            values[name] = _plain(name, value, problems)
+    if problems:
+        raise SettingsError("save_to_yaml", problems)
+    text = yaml.dump({TOP: values}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    try:
+        write_whole(Path(path), text.encode())
+    except OSError as error:
+        raise StorageError(f"path={str(path)!r} can't be written: {error}") from error
+
+
+def load(workspace: Workspace, path: str | os.PathLike[str]) -> ParallelRunConfig:
+    """Return the config of a file; see :meth:`ParallelRunConfig.load_yaml`."""
+    if problems := workspace_problems(workspace):
+        raise SettingsError("load_yaml", problems)
+    written = _read(path)
+    problems = list(written.problems)
+    values: dict[str, Any] = {}
+    for name, value in written.values.items():
+        if name in FIELDS:
+            try:
+                values[name] = _value(name, value, workspace)
+            except SettingsError as error:
+                problems += [written.at(name, problem) for problem in error.problems]
+        else:
+            hint = close_to(name, FIELDS)
+            problems.append(written.at(name, f"{name} is not a setting. {hint}"))
+    for name, example in REQUIRED.items():
+        if name not in written.values:
+            problems.append(f"{name} is missing. Write {name}: {example}")
+    try:
+        config = ParallelRunConfig(**{**REQUIRED, **values})
+    except SettingsError as error:
+        of_values = [written.at(problem.partition("=")[0], problem) for problem in error.problems]
+        raise SettingsError(str(path), [*problems, *of_values]) from None
+    if problems:
+        raise SettingsError(str(path), problems)
+    return config
+
+
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
+    """Writes text so that it is read as it was: unquoted, some line breaks would be others."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        return self.represent_scalar(STR, data, style=None if data.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a file says."""
+
+    values: Mapping[Any, Any]
+    lines: Mapping[Any, int]
+    """By key, where it stands, from 1."""
+    problems: tuple[str, ...]
+
+    def at(self, name: Any, problem: str) -> str:
+        """Return where the value is that a problem speaks of."""
+        return f"line {self.lines[name]}: {problem}" if name in self.lines else problem
+
+
+def _plain(name: str, value: Any, problems: list[str]) -> Any:
+    """Return a value as YAML has it."""
+    if isinstance(value, PipelineParameter):
+        default = _plain(name, value.default_value, problems)
+        return {PARAMETER: {"name": value.name, "default_value": default}}
+    if isinstance(value, Environment):
+        return value.as_record()
+    if isinstance(value, ComputeTarget):
+        return value.name
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, list | tuple):
+        return [_plain(name, each, problems) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(name, each, problems) for key, each in value.items()}
+    # Subclasses, such as numpy's and those of enum, have a type that no file knows.
+    for kind, method in ((str, None), (bool, None), (int, "__index__"), (float, "__float__")):
+        if isinstance(value, kind) or (method is not None and hasattr(value, method)):
+            return kind(value)
+    if value is not None:
+        given = type(value).__name__
+        problems.append(f"{name}={value!r} is of type {given}. Write text or a number.")
+    return None
+
+
+def _read(path: str | os.PathLike[str]) -> _Written:
+    """Read a file, and note where each key stands.
+
+    Raises
+    ------
+    SettingsError
+        It can't be read, or is no config's.
+    """
+    example = f"Write `{TOP}:` and the settings below it, as save_to_yaml(path) does."
+    try:
+        loader = yaml.SafeLoader(Path(path).read_bytes())
+        try:
+            node = loader.get_single_node()
+            inside = _inside(node)  # before values are made: merging changes it
+            lines, twice = dict(inside), _twice(inside)
+            value = loader.construct_document(node) if node is not None else None
+        finally:
+            loader.dispose()
+    except OSError as error:
+        problem = f"path={str(path)!r} can't be read: {error.strerror or error}. Write the path of "
+        problem += "a file such as save_to_yaml(path) makes."
+        raise SettingsError("load_yaml", [problem]) from error
+    except (ValueError, yaml.YAMLError) as error:
+        said = " ".join(str(error).split()).rstrip(".")
+        problem = f"path={str(path)!r} can't be read as YAML: {said}. {example}"
+        raise SettingsError("load_yaml", [problem]) from error
+    if not isinstance(value, dict) or not isinstance(value.get(TOP), dict):
+        raise SettingsError(str(path), [f"it holds no settings. {example}"])
+    problems = [f"{key} is not known here. {example}" for key in value if key != TOP]
+    return _Written(value[TOP], lines, (*problems, *twice))
+
+
+def _inside(node: Node | None) -> list[tuple[str, int]]:
+    """Return the keys below the top one, each with its line."""
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    inner = next((each for key, each in node.value if key.value == TOP), None)
+    if not isinstance(inner, yaml.MappingNode):
+        return []
+    return [(str(key.value), key.start_mark.line + 1) for key, _ in inner.value]
+
+
+def _twice(keys: Sequence[tuple[str, int]]) -> list[str]:
+    """Return which keys stand there more than once: YAML would take the last."""
+    counts = Counter(key for key, _ in keys)
+    lines = dict(keys)
+    return [
+        f"line {lines[key]}: {key} is written {count} times. Leave one."
+        for key, count in counts.items()
+        if count > 1
+    ]
+
+
+def _value(name: str, value: Any, workspace: Workspace) -> Any:
+    """Return the value that something written stands for."""
+    if isinstance(value, dict) and PARAMETER in value:
+        return _parameter(name, value)
+    if name == "environment" and value is not None:
+        return _environment(value, workspace)
+    if name == "compute_target" and isinstance(value, str):
+        try:
+            return ComputeTarget(workspace, value)
+        except (ComputeTargetException, SettingsError):
+            return value  # inline, or an address, or it is yet to be made
+    return value
+
+
+def _parameter(name: str, value: dict[str, Any]) -> PipelineParameter:
+    given = value[PARAMETER]
+    if len(value) > 1 or not isinstance(given, dict) or set(given) != {"name", "default_value"}:
+        example = f"{{{PARAMETER}: {{name: batch_size_param, default_value: '5'}}}}"
+        problem = f"{name}={value!r} is not a parameter. Write {name}: {example}"
+        raise SettingsError(name, [problem])
+    return PipelineParameter(**given)
+
+
+def _environment(value: Any, workspace: Workspace) -> Environment:
+    """Return an environment that is written out, or the registered one that is named."""
+    example = "Write the name of a registered one, or {name: mine, version: '1'}."
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+        raise SettingsError("environment", [f"environment={value!r} is not one. {example}"])
+    try:
+        if set(value) <= {"name", "version"}:
+            return Environment.get(workspace, value["name"], value.get("version"))
+        return Environment.from_record({"version": None, **value})
+    except (DaskrunError, KeyError, TypeError, ValueError) as error:
+        problem = f"environment={value['name']!r} can't be used: {error}. {example}"
+        raise SettingsError("environment", [problem]) from error

@@ -1,0 +1,183 @@
+"""The data of a step run: which kind it is, what a mini-batch of it is, and the plan of all."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.validation import SIZE
+from daskrun.data.file_dataset import FileDataset
+from daskrun.data.file_plan import FilePlan
+from daskrun.data.tabular.tabular_dataset import TabularDataset
+from daskrun.engine.dispatchers import INLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.settings import RunSettings
+
+AnyDataset = FileDataset | TabularDataset
+
+FILES = 10
+"""Files of a mini-batch where nothing is said."""
+BYTES = 1 << 20
+"""Bytes of a table's mini-batch where nothing is said."""
+CLOSE_LIMIT = 5.0
+"""Seconds that giving back a connection may take."""
+SMALL = 1024
+"""Bytes below which a bare number is likely to be meant as a number of something else."""
+
+
+def kind_problems(datasets: Iterable[AnyDataset], size: object) -> list[str]:
+    """Return what is wrong with the kinds of a step's inputs, and a size that does not suit them.
+
+    Parameters
+    ----------
+    datasets
+        All inputs, or those that are known.
+    size
+        ``mini_batch_size`` as it was given.
+    """
+    kinds = {dataset.kind for dataset in datasets}
+    if len(kinds) > 1:
+        problem = "inputs has file datasets and tabular ones, and one run() can't take both. Make "
+        return [f"{problem}two steps, or give all inputs as one kind."]
+    in_bytes = isinstance(size, str) and SIZE.fullmatch(size) and not size.isdecimal()
+    if kinds == {"files"} and in_bytes:  # what is no size at all is said elsewhere
+        problem = f"mini_batch_size={size!r} is a size in bytes, and the inputs are files. Give a "
+        return [f"{problem}number of files, such as mini_batch_size=10."]
+    return []
+
+
+def size_notes(settings: RunSettings, kind: str, given: object) -> list[str]:
+    """Say so where a number of files seems to be meant for a table: its size is in bytes.
+
+    Parameters
+    ----------
+    given
+        ``mini_batch_size`` as it was written.
+    """
+    number = not isinstance(given, str) or given.strip().isdecimal()
+    size = settings.mini_batch_size
+    if kind == "files" or not number or size is None or size >= SMALL:
+        return []
+    note = (
+        f"mini_batch_size={given!r} means {size} bytes of a table, one row or a few. Write a size, "
+    )
+    return [f"{note}such as mini_batch_size='1MB', unless that is what you want."]
+
+
+def with_size(settings: RunSettings, kind: str) -> RunSettings:
+    """Return settings whose ``mini_batch_size`` is a number: what was given, or the kind's own."""
+    if settings.mini_batch_size is not None:
+        return settings
+    return replace(settings, mini_batch_size=FILES if kind == "files" else BYTES)
+
+
+def make_plan(inputs: Sequence[tuple[str, AnyDataset]], settings: RunSettings) -> Plan:
+    """Make the plan of a run.
+
+    Parameters
+    ----------
+    inputs
+        Name and dataset of each, of one kind.
+    settings
+        From :func:`with_size`.
+
+    Raises
+    ------
+    DatasetError
+        An input holds nothing, can't be read, or is not partitioned by ``partition_keys``.
+    """
+    size, keys = settings.mini_batch_size, settings.partition_keys
+    assert size is not None
+    files = [(name, each) for name, each in inputs if isinstance(each, FileDataset)]
+    if files:
+        return FilePlan(files, size, partition_keys=keys)
+    # Here: runs over files have no use for it.
+    from daskrun.data.tabular.planning.table_plan import TablePlan
+
+    tables = [(name, each) for name, each in inputs if isinstance(each, TabularDataset)]
+    return TablePlan([(name, each.resolve()) for name, each in tables], size, keys)
+
+
+class ScriptPlan(FilePlan):
+    """The plan of a script that is run once: over itself.
+
+    It is the same wherever the run's folder lies, and whenever it was brought there.
+    """
+
+    def fingerprint(self) -> str:
+        """Digest the script's name (32 hex digits): what is in it never changes."""
+        (table,) = self.tables
+        return blake2b(f"script:{[*table]}".encode(), digest_size=16).hexdigest()
+
+
+def wait_for_rows(inputs: Sequence[tuple[str, AnyDataset]]) -> bool:
+    """Return whether a plan can be made only of what :func:`stored` gives."""
+    return any(isinstance(each, TabularDataset) and each.is_lazy for _, each in inputs)
+
+
+def stored(
+    inputs: Sequence[tuple[str, AnyDataset]],
+    folder: str,
+    settings: RunSettings,
+    target: object,
+    options: Mapping[str, Any],
+) -> list[tuple[str, AnyDataset]] | None:
+    """Write dataframes among the inputs to Parquet files; None when there is none.
+
+    Parameters
+    ----------
+    folder
+        Where to, a folder of the run's own, or its URL, that its workers can read.
+    target
+        Where the run's nodes are, as in ``StepRequest``. Dask dataframes are computed there unless
+        Dask has been told of another place, such as a default client.
+    options
+        For fsspec, where ``folder`` is a URL.
+
+    Raises
+    ------
+    DatasetError
+        They can't be computed or written.
+    StorageError
+        No scheduler answers there.
+    """
+    size = settings.mini_batch_size
+    assert size is not None
+    tables = [each for _, each in inputs if isinstance(each, TabularDataset)]
+    if not any(table.in_memory for table in tables):
+        return None
+    written: list[tuple[str, AnyDataset]] = []
+    with _scheduler(target if wait_for_rows(inputs) else None) as scheduler:
+        for number, (name, dataset) in enumerate(inputs):
+            if isinstance(dataset, TabularDataset) and dataset.in_memory:
+                dataset = dataset.stored(f"{folder}/{number}", size, scheduler, options)
+            written.append((name, dataset))
+    return written
+
+
+@contextmanager
+def _scheduler(target: object) -> Iterator[Any]:
+    """Yield a client of the run's cluster; None where there is none, or Dask has a choice made."""
+    if target is None or target == INLINE:
+        yield None
+        return
+    from dask.base import get_scheduler
+
+    from daskrun.engine.cluster import Connection
+
+    chosen: Any = get_scheduler  # without types
+    if chosen() is not None:
+        yield None
+        return
+    connection = Connection("", "", CLOSE_LIMIT)
+    try:
+        connection.connect(target)
+        yield connection.client
+    finally:
+        connection.close(quick=True)

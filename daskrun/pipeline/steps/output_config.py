@@ -1,0 +1,152 @@
+"""``OutputFileDatasetConfig``: an output with a path of the user's choice, which may be kept."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from daskrun.core.absent_names import with_keywords
+from daskrun.core.tags import tag_problems
+from daskrun.errors import SettingsError
+from daskrun.pipeline.steps.outputs import OutputId, StepOutput, name_problems
+from daskrun.storage.records import wrong_name
+from daskrun.workspace.datastore import Datastore
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.workspace.workspace import Workspace
+
+SUBJECT = "OutputFileDatasetConfig"
+EXAMPLE = "Write destination=(ws.get_default_datastore(), 'scores/{run-id}')."
+RUN_ID = "{run-id}"
+OUTPUT_NAME = "{output-name}"
+USUAL = f"dataset/{RUN_ID}/{OUTPUT_NAME}"
+"""Where it goes if nothing is said, as in the original."""
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Under which name an output becomes a registered dataset when its step has completed."""
+
+    name: str
+    description: str | None = None
+    tags: Mapping[str, str] | None = None
+
+
+@with_keywords
+@dataclass(frozen=True, eq=False)
+class OutputFileDatasetConfig(StepOutput):
+    """The output of a step, at a path of your choice in a datastore.
+
+    Parameters
+    ----------
+    name
+        What ``get_output_data`` asks for; if nothing is said, one that no other has.
+    destination
+        ``(datastore, path)``; the path may hold ``{run-id}``, the id of the step's run, and
+        ``{output-name}``. None: ``dataset/{run-id}/{output-name}`` in the workspace's default
+        datastore. Without ``{run-id}`` each run writes to the same folder.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
+    Examples
+    --------
+    >>> scores = OutputFileDatasetConfig("scores").register_on_complete("night_scores")
+    >>> scores.registration.name
+    'night_scores'
+    """
+
+    name: str = field(default_factory=lambda: f"output_{uuid.uuid4().hex[:8]}")
+    """The output's name."""
+    destination: tuple[Datastore, str] | Datastore | None = None
+    """Datastore, or datastore and path there, before anything is put in."""
+    registration: Registration | None = field(default=None, init=False)
+    """What :meth:`register_on_complete` has noted."""
+    overwrite: bool = field(default=False, init=False)
+    """Whether an output file that is there is replaced."""
+    link: OutputId = field(default_factory=OutputId, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        problems = name_problems(self.name, "scores")
+        given = self.destination
+        pair = given if isinstance(given, tuple) and len(given) == 2 else (given, USUAL)
+        if given is not None and not (
+            isinstance(pair[0], Datastore) and isinstance(pair[1], str) and _inside(pair[1])
+        ):
+            problems.append(f"destination={given!r} is not (datastore, 'path'). {EXAMPLE}")
+        if problems:
+            raise SettingsError(SUBJECT, problems)
+
+    def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
+        """Return the destination, with the run's id and the output's name put in."""
+        given = self.destination
+        store, path = given if isinstance(given, tuple) else (given, USUAL)
+        path = path.replace(RUN_ID, run_id).replace(OUTPUT_NAME, self.name)
+        return store or workspace.get_default_datastore(), path.strip("/")
+
+    def destination_text(self, workspace: Workspace) -> str:
+        """Return datastore and path, before a run's id and its own name are put in."""
+        path = self.destination[1] if isinstance(self.destination, tuple) else USUAL
+        return f"{self.place('', workspace)[0].name}: {path}"
+
+    def register_on_complete(
+        self,
+        name: str,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> OutputFileDatasetConfig:
+        """Have the files registered as a dataset when the step has completed.
+
+        Each run that completes makes a new version.
+
+        Returns
+        -------
+        OutputFileDatasetConfig
+            Another one: give that to the step.
+        """
+        problems = tag_problems("tags", tags)
+        if not isinstance(name, str) or not name.strip():
+            problems.append(f"name={name!r} is not a name. Write name='night_scores'.")
+        elif wrong := wrong_name(name):
+            problems.append(f"name={name!r} {wrong}")
+        if not isinstance(description, str | None):
+            problems.append(f"description={description!r} is not a text. Write one, or None.")
+        if problems:  # hours before the step has completed
+            raise SettingsError("register_on_complete", problems)
+        return self._with("registration", Registration(name, description, tags))
+
+    def as_upload(self, overwrite: bool = False) -> OutputFileDatasetConfig:
+        """Return it with another way for what is there already; all else is as without.
+
+        Files for a URL are always written on the node first, then put.
+
+        Parameters
+        ----------
+        overwrite
+            Whether an ``append_row`` file of that name is replaced; else it is refused.
+        """
+        if not isinstance(overwrite, bool):
+            problem = f"overwrite={overwrite!r}: write True or False."
+            raise SettingsError("as_upload", [problem])
+        return self._with("overwrite", overwrite)
+
+    def as_mount(self) -> OutputFileDatasetConfig:
+        """Return it as it is: see :meth:`as_upload`."""
+        return self
+
+    def _with(self, name: str, value: object) -> OutputFileDatasetConfig:
+        made = replace(self)
+        for field_name in ("registration", "overwrite", "link"):  # replace() makes these anew
+            object.__setattr__(made, field_name, getattr(self, field_name))
+        object.__setattr__(made, name, value)
+        return made
+
+
+def _inside(path: str) -> bool:
+    parts = path.strip("/").split("/")
+    return bool(path.strip("/")) and ".." not in parts and "://" not in path

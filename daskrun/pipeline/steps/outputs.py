@@ -1,0 +1,270 @@
+"""What a step writes: named before it has run, found after."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.absent_names import OriginalClass, with_keywords
+from daskrun.data.consumption import DatasetConsumptionConfig
+from daskrun.data.file_dataset import Dataset
+from daskrun.data.protocols import DataPath
+from daskrun.errors import DatasetError, SettingsError, StorageError
+from daskrun.workspace.datastore import Datastore
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from daskrun.data.file_dataset import FileDataset
+    from daskrun.data.tabular.tabular_dataset import TabularDataset
+    from daskrun.pipeline.steps.base import PipelineStep
+    from daskrun.workspace.workspace import Workspace
+
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
+
+
+@dataclass(eq=False)
+class OutputId:
+    """What joins an output, and others that differ from it in how it is kept, to their step."""
+
+    step: PipelineStep | None = None
+    """The step that writes it: the last one that was made with it."""
+
+
+class StepOutput(OriginalClass, ABC):
+    """The output of a step, which a later step of the pipeline may have as its input.
+
+    What is written there is a dataset before the step has run: :meth:`as_dataset` of the files,
+    :meth:`read_delimited_files` and the like of the rows in them. These can be narrowed as other
+    datasets can (``take``, ``keep_columns``, ...), but hold nothing until the step has run.
+    """
+
+    name: str
+    """What ``get_output_data`` asks for."""
+    link: OutputId
+
+    @abstractmethod
+    def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
+        """Return where a run of the step writes it: a datastore and the path there.
+
+        Parameters
+        ----------
+        run_id
+            The step run's.
+        workspace
+            The pipeline's.
+        """
+
+    @abstractmethod
+    def destination_text(self, workspace: Workspace) -> str:
+        """Return where it is to go, the same for each run."""
+
+    def as_dataset(self) -> FileDataset:
+        """Return the files that the step writes.
+
+        Examples
+        --------
+        >>> PipelineData("scores").as_dataset().kind
+        'files'
+        """
+        return Dataset.File.from_files(self._path(), validate=False)
+
+    def read_delimited_files(self, **options: Any) -> TabularDataset:
+        """Return the rows of the delimited files that the step writes.
+
+        Parameters
+        ----------
+        options
+            As of ``Dataset.Tabular.from_delimited_files``; ``path_glob`` says which of the files,
+            such as ``'*.csv'``.
+
+        Examples
+        --------
+        >>> PipelineData("scores").read_delimited_files(separator=" ", header=False).kind
+        'tabular'
+        """
+        path = self._path(options.pop("path_glob", ""))
+        return Dataset.Tabular.from_delimited_files(path, **options, validate=False)
+
+    def read_json_lines_files(self, **options: Any) -> TabularDataset:
+        """Return the rows of the JSON lines files that the step writes.
+
+        ``options`` are as of ``Dataset.Tabular.from_json_lines_files``, and ``path_glob``.
+        """
+        path = self._path(options.pop("path_glob", ""))
+        return Dataset.Tabular.from_json_lines_files(path, **options, validate=False)
+
+    def read_parquet_files(self, **options: Any) -> TabularDataset:
+        """Return the rows of the Parquet files that the step writes.
+
+        ``options`` are as of ``Dataset.Tabular.from_parquet_files``, and ``path_glob``.
+        """
+        path = self._path(options.pop("path_glob", ""))
+        return Dataset.Tabular.from_parquet_files(path, **options, validate=False)
+
+    parse_delimited_files = read_delimited_files
+    parse_parquet_files = read_parquet_files
+
+    def as_input(self, name: str | None = None) -> DatasetConsumptionConfig:
+        """Return the files as an input of a later step, under a name."""
+        known_by = self.name if name is None and self.name.isidentifier() else name
+        return DatasetConsumptionConfig(known_by, self.as_dataset())
+
+    as_named_input = as_input
+
+    def _path(self, inside: str = "") -> DataPath:
+        return DataPath(PendingOutput(self), inside)
+
+
+@dataclass(frozen=True, eq=False)
+class PendingOutput:
+    """Where a step will write an output: no folder yet, since no run has been submitted."""
+
+    output: StepOutput
+
+    def __repr__(self) -> str:
+        return f"output {self.output.name!r}"
+
+    @property
+    def storage_options(self) -> Mapping[str, Any]:
+        """Nothing is known of it."""
+        return MappingProxyType({})
+
+    def url(self, relative: str) -> str:
+        """Say that there is none.
+
+        Raises
+        ------
+        DatasetError
+            Always.
+        """
+        raise DatasetError(
+            f"output {self.output.name!r} of a step holds nothing before the step has run"
+            f"{f' (asked for {relative!r})' if relative else ''}. Use it as an input of a later "
+            "step; what a run has written is run.find_step_run(step)[0].get_output_data(name)."
+        )
+
+
+@with_keywords
+@dataclass(frozen=True, eq=False)
+class PipelineData(StepOutput):
+    """The output of a step, in a folder of its own in a datastore.
+
+    Each run of the step writes to ``azureml/<step run>/<name>``.
+
+    Parameters
+    ----------
+    name
+        What ``get_output_data`` asks for, and the last part of its path.
+    datastore
+        Where it is written; None: the workspace's default datastore.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
+    Examples
+    --------
+    >>> PipelineData(name="inferences").name
+    'inferences'
+    """
+
+    name: str
+    """The output's name."""
+    datastore: Datastore | None = None
+    """What it was told."""
+    link: OutputId = field(default_factory=OutputId, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        problems = name_problems(self.name, "inferences")
+        if self.datastore is not None and not isinstance(self.datastore, Datastore):
+            problems.append(
+                f"datastore={self.datastore!r} is of type {type(self.datastore).__name__}. "
+                "Write datastore=ws.get_default_datastore()."
+            )
+        if problems:
+            raise SettingsError("PipelineData", problems)
+
+    def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
+        """Return ``azureml/<run>/<name>`` in its datastore."""
+        return self.datastore or workspace.get_default_datastore(), f"azureml/{run_id}/{self.name}"
+
+    def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
+        """Return the files as an input of a later step, read in place where that can be."""
+        return self.as_input().as_mount(path)
+
+    def as_download(self, path: str | None = None) -> DatasetConsumptionConfig:
+        """Return the files as an input of a later step, copied to its node."""
+        return self.as_input().as_download(path)
+
+    def destination_text(self, workspace: Workspace) -> str:
+        """Return the name of its datastore."""
+        return self.place("", workspace)[0].name
+
+
+def name_problems(name: object, example: str) -> list[str]:
+    """Return what is wrong with the name of an output."""
+    if isinstance(name, str) and NAME.fullmatch(name):
+        return []
+    rule = "Write letters, digits, '_', '-' and '.'"
+    return [f"name={name!r} is not an output's. {rule}, such as name={example!r}."]
+
+
+class PortDataReference(OriginalClass):
+    """An output of a step run.
+
+    Parameters
+    ----------
+    name
+        The output's name.
+    datastore
+        Where it is.
+    path_on_datastore
+        Its folder there, such as ``azureml/<step run id>/<name>``.
+    status
+        How the run stands, for what is said when there is nothing yet.
+    """
+
+    def __init__(
+        self, name: str, datastore: Datastore, path_on_datastore: str, status: str
+    ) -> None:
+        self.name = name
+        self.datastore = datastore
+        self.path_on_datastore = path_on_datastore
+        self._status = status
+
+    def __repr__(self) -> str:
+        return f"PortDataReference(name={self.name!r}, path={self.path_on_datastore!r})"
+
+    def download(
+        self,
+        local_path: str | os.PathLike[str],
+        overwrite: bool = False,
+        show_progress: bool = False,
+    ) -> int:
+        """Copy the output to ``<local_path>/<path_on_datastore>/``.
+
+        With ``show_progress`` a line is printed every few seconds, and at the end.
+
+        Returns
+        -------
+        int
+            How many files were copied; those that are there stay unless ``overwrite``.
+
+        Raises
+        ------
+        StorageError
+            There is nothing to copy.
+        """
+        folder = Path(local_path).expanduser()
+        try:
+            path = self.path_on_datastore
+            return self.datastore.download(folder, path, overwrite, show_progress)
+        except StorageError as error:
+            raise StorageError(f"output {self.name!r} (run {self._status}): {error}") from error

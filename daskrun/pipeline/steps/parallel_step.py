@@ -1,0 +1,262 @@
+"""``ParallelRunStep``: an entry script's configuration, its data and its output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.validation import same_name_problems, step_name_problem
+from daskrun.data.consumption import DatasetConsumptionConfig
+from daskrun.data.file_dataset import FileDataset
+from daskrun.data.tabular.tabular_dataset import TabularDataset
+from daskrun.errors import SettingsError
+from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
+from daskrun.pipeline.steps.base import USABLE, PipelineStep, as_consumption, places_used
+from daskrun.pipeline.steps.config import ParallelRunConfig
+from daskrun.pipeline.steps.inputs import AnyDataset, kind_problems
+from daskrun.pipeline.steps.outputs import StepOutput
+from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
+from daskrun.pipeline.steps.side_inputs import list_problems, named, side_problems
+from daskrun.pipeline.submission.check import check_parallel_step
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from daskrun.core.settings import NodePath, RunSettings
+    from daskrun.pipeline.steps.base import CheckedStep
+    from daskrun.workspace.workspace import Workspace
+
+SUBJECT = "ParallelRunStep"
+AnyInput = AnyDataset | DatasetConsumptionConfig | StepOutput
+"""What may be among ``inputs`` and ``side_inputs``."""
+
+
+class ParallelRunStep(PipelineStep):
+    """A step that runs an entry script over datasets, mini-batch by mini-batch.
+
+    Parameters
+    ----------
+    name
+        3 to 32 small letters, digits and ``-``; its runs are found by it.
+    parallel_run_config
+        What runs, and how.
+    inputs
+        Datasets of one kind, all of files or all tabular, each split into mini-batches by itself;
+        also outputs of other steps, which then run before.
+    output
+        Where results go, a :class:`PipelineData` or :class:`OutputFileDatasetConfig`; required for
+        ``append_row``.
+    side_inputs
+        Datasets, or outputs of other steps, that are whole on every node before the script is
+        imported; their paths, or rows, are ``Run.get_context().input_datasets[name]``.
+    arguments
+        What the entry script finds in ``sys.argv[1:]``; any text passes untouched. May hold
+        pipeline parameters, lists, which become several arguments, and what is in ``inputs``,
+        ``side_inputs`` and ``output``, which becomes its path on the node.
+    allow_reuse
+        Whether the output of an earlier run is used, at once, where nothing that it depends on has
+        changed; ``explain_reuse()`` of the run says what has.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
+    Examples
+    --------
+    >>> from daskrun import Dataset, PipelineData
+    >>> config = ParallelRunConfig(
+    ...     entry_script="score.py", error_threshold=-1, output_action="append_row")
+    >>> images = Dataset.File.from_files("images", validate=False)
+    >>> step = ParallelRunStep("score-images", config, [images], PipelineData("scores"))
+    >>> step.name
+    'score-images'
+    """
+
+    def __init__(
+        self,
+        name: str,
+        parallel_run_config: ParallelRunConfig,
+        inputs: Sequence[AnyInput],
+        output: StepOutput | None = None,
+        side_inputs: Sequence[AnyInput] | None = None,
+        arguments: Sequence[object] | None = None,
+        allow_reuse: bool = True,
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.parallel_run_config = parallel_run_config
+        self.inputs = inputs
+        self.output = output
+        self.side_inputs = side_inputs
+        self.arguments = arguments
+        self.allow_reuse = allow_reuse
+        problems = self.problems()
+        if problems:
+            raise SettingsError(SUBJECT, problems)
+        self.inputs = [as_consumption(each) for each in inputs]
+        self.side_inputs = [as_consumption(each) for each in side_inputs or []]
+        self.arguments = list(arguments or [])
+        if output is not None:
+            output.link.step = self
+
+    @property
+    def outputs(self) -> list[StepOutput]:
+        """What it writes, one output or none."""
+        return [] if self.output is None else [self.output]
+
+    @property
+    def named_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
+        """The inputs with the name each has, ``input_<n>`` where none was given."""
+        return named(self.inputs, "input")
+
+    @property
+    def named_side_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
+        """The side inputs with the name each has, ``side_input_<n>`` where none was given."""
+        return named(self.side_inputs or [], "side_input")
+
+    @property
+    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+        """The pipeline parameters it uses, those of its configuration included."""
+        inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
+        sides = [(f"side input {name!r}", each.dataset) for name, each in self.named_side_inputs]
+        arguments = flattened(self.arguments or [])
+        uses = [*self.parallel_run_config.parameter_uses, *inputs, *sides, *arguments]
+        return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
+
+    def as_made(self) -> dict[str, Any]:
+        """Return the arguments that its class makes the same step of, as they are now."""
+        return {
+            "name": self.name,
+            "parallel_run_config": self.parallel_run_config,
+            "inputs": self.inputs,
+            "output": self.output,
+            "side_inputs": self.side_inputs,
+            "arguments": self.arguments,
+            "allow_reuse": self.allow_reuse,
+        }
+
+    def resolve(
+        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any]
+    ) -> RunSettings:
+        """Return the settings of a run of this step, with the values given for parameters."""
+        arguments, _ = self._resolved_arguments(given)
+        extra = {"arguments": arguments, "append_row_settings": append_row_settings}
+        return self.parallel_run_config.resolve(given, extra)
+
+    def check(
+        self, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
+    ) -> CheckedStep:
+        """Look up all that it needs but its data; problems are added to the list."""
+        return check_parallel_step(self, workspace, given, problems)
+
+    def _used(self) -> list[object]:
+        return [each for _, each in (*self.named_inputs, *self.named_side_inputs)]
+
+    def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
+        """Return everything that is wrong with it as it is now.
+
+        Parameters
+        ----------
+        given
+            Values of pipeline parameters, at submit; until then they are not looked at.
+        """
+        problem = step_name_problem(self.name)
+        problems = [problem] if problem else []
+        if not isinstance(self.parallel_run_config, ParallelRunConfig):
+            problems.append(
+                f"parallel_run_config={self.parallel_run_config!r} is not a ParallelRunConfig. "
+                "Write parallel_run_config=ParallelRunConfig(...)."
+            )
+        problems += self._data_problems(given) + self._output_problems()
+        problems += self._argument_problems(given)
+        if not isinstance(self.allow_reuse, bool):
+            problems.append(f"allow_reuse={self.allow_reuse!r} is not one. Write True or False.")
+        return problems
+
+    def _input_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+        example = (
+            "Write inputs=[Dataset.File.from_files('images')] for files, or [Dataset.Tabular."
+            "from_delimited_files('*.csv')] for tables, [Dataset.Tabular.from_pandas_dataframe("
+            "frame)] for a dataframe."
+        )
+        if not isinstance(self.inputs, list | tuple) or not self.inputs:
+            shown = _shown(self.inputs)
+            return [f"inputs={shown} is not a list with at least one dataset. {example}"]
+        problems = []
+        for number, each in enumerate(self.inputs):
+            if isinstance(each, PipelineParameter):
+                problems.append(
+                    f"inputs[{number}]={each!r} has no name as an input. "
+                    f"Write inputs=[DatasetConsumptionConfig({each.name!r}, parameter)]."
+                )
+            elif not isinstance(each, USABLE):
+                problems.append(f"inputs[{number}]={_shown(each)} is not a dataset. {example}")
+            elif isinstance(each, DatasetConsumptionConfig) and each.path_on_compute is not None:
+                problems.append(
+                    f"inputs[{number}] has path={each.path_on_compute!r}: files that mini-batches "
+                    "are cut from have paths of daskrun's choice. Write as_mount() without a path."
+                )
+        if not problems:
+            problems += same_name_problems("inputs", [name for name, _ in self.named_inputs])
+            problems += self._kind_problems(given)
+        return problems
+
+    def _data_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+        """Check the inputs and side inputs, and what can only be said of all of them."""
+        found = self._input_problems(given) + list_problems("side_inputs", self.side_inputs)
+        if found:
+            return found
+        names = {name for name, _ in self.named_inputs}
+        found += side_problems(self.named_side_inputs, names, given)
+        links = [place.output.link for place in places_used(self._used(), given or {})]
+        if isinstance(self.output, StepOutput) and self.output.link in links:
+            name = self.output.name
+            found.append(f"inputs has output {name!r} of the step itself. Give it another output.")
+        return found
+
+    def _kind_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+        """Check the kinds of the inputs; those that are parameters only when they are given."""
+        datasets = [each.dataset for _, each in self.named_inputs]
+        size = getattr(self.parallel_run_config, "mini_batch_size", None)
+        if given is not None:
+            datasets = [each.resolve(given) for _, each in self.named_inputs]
+            size = resolve_value(size, given)
+        known = [each for each in datasets if isinstance(each, FileDataset | TabularDataset)]
+        return kind_problems(known, size)
+
+    def _output_problems(self) -> list[str]:
+        example = "Write output=PipelineData(name='inferences')."
+        if self.output is not None and not isinstance(self.output, StepOutput):
+            given = type(self.output).__name__
+            return [f"output={self.output!r} is of type {given}. {example}"]
+        action = getattr(self.parallel_run_config, "output_action", None)
+        if self.output is None and action == "append_row":
+            nowhere = "output=None with output_action='append_row': there is nowhere to write."
+            return [f"{nowhere} {example}"]
+        return []
+
+    def _argument_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+        if self.arguments is None:
+            return []
+        if isinstance(self.arguments, str) or not isinstance(self.arguments, list | tuple):
+            return [
+                f"arguments={self.arguments!r} is not a list. Write arguments=['--model', 'mnist']."
+            ]
+        return self._resolved_arguments(given)[1]
+
+    def _resolved_arguments(
+        self, given: Mapping[str, Any] | None
+    ) -> tuple[list[str | NodePath], list[str]]:
+        """Return the arguments of the script, and what is wrong with them."""
+        if self._data_problems(given):
+            return [], []  # what they speak of isn't known
+        # Of what is both, a side input's path is all of it, and that of one file is the file's.
+        used = [*self.named_side_inputs, *self.named_inputs]
+        outputs = [each for each in self.outputs if isinstance(each, StepOutput)]
+        return resolve_arguments(self.arguments or [], given, used, outputs)
+
+
+def _shown(value: object) -> str:
+    """Return what was typed, in one line: a dataframe's rows say nothing here."""
+    text = repr(value)
+    return text if "\n" not in text else f"<{type(value).__module__}.{type(value).__name__}>"

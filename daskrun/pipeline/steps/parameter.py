@@ -1,0 +1,92 @@
+"""``PipelineParameter``: a value that may be another at each submit."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+GIVEN = "pipeline_parameters="
+"""Begins, in messages, what was given for a parameter."""
+
+
+@dataclass(frozen=True, eq=False)
+class PipelineParameter:
+    """A value of a pipeline that can be set when it is submitted.
+
+    Examples
+    --------
+    >>> size = PipelineParameter(name="batch_size_param", default_value="5")
+    >>> resolve_value(size, {"batch_size_param": "1"})
+    '1'
+    >>> resolve_value(size, {})
+    '5'
+    """
+
+    name: str
+    """Its key in ``pipeline_parameters``."""
+    default_value: Any
+    """Used where nothing else is given: text, a number, True or False, or a dataset."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise SettingsError(
+                "PipelineParameter",
+                [f"name={self.name!r} is not a name. Write name='batch_size_param'."],
+            )
+
+    def __repr__(self) -> str:
+        return f"PipelineParameter(name={self.name!r}, default_value={self.default_value!r})"
+
+
+def with_parameters(
+    problems: Iterable[str],
+    uses: Iterable[tuple[str, PipelineParameter]],
+    given: Mapping[str, Any] | None,
+) -> list[str]:
+    """Return problems with the parameter named that a value comes from.
+
+    Parameters
+    ----------
+    problems
+        Those of values begin with the name of what they are used for, and ``=``.
+    uses
+        What parameters are used for.
+    given
+        Values of pipeline parameters; None: nothing has been submitted.
+    """
+    by_use = dict(uses)
+
+    def named(problem: str) -> str:
+        parameter = by_use.get(problem.partition("=")[0])
+        if parameter is None or given is None:
+            return problem
+        if parameter.name not in given and f"of parameter {parameter.name!r}" in problem:
+            return problem
+        name = parameter.name
+        if name not in given:
+            problem = _with_advice(problem, f"PipelineParameter({name!r}, ", ")")
+            return f"parameter {name!r} by default: {problem}"
+        problem = _with_advice(problem, f"{GIVEN}{{{name!r}: ", "}")
+        return f"{GIVEN}{{{name!r}: {given[name]!r}}}: {problem}"
+
+    return [named(problem) for problem in problems]
+
+
+def _with_advice(problem: str, before: str, after: str) -> str:
+    """Have the advice of a problem say where its value is to be written."""
+    use, _, rest = problem.partition("=")
+    examples = re.compile(rf"\b{re.escape(use)}=('[^']*'|[\d.]*\d|\w+)")
+    return f"{use}={examples.sub(lambda match: before + match[1] + after, rest)}"
+
+
+def resolve_value(value: Any, given: Mapping[str, Any]) -> Any:
+    """Return what a parameter stands for; anything else is itself."""
+    if isinstance(value, PipelineParameter):
+        return given.get(value.name, value.default_value)
+    return value

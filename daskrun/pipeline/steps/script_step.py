@@ -1,0 +1,317 @@
+"""``PythonScriptStep``: an ordinary program as a step, before, between or after parallel ones."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.validation import LONGEST_TIME, same_name_problems, step_name_problem
+from daskrun.engine.dispatchers import INLINE
+from daskrun.errors import ComputeTargetException, SettingsError
+from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
+from daskrun.pipeline.steps.base import CheckedStep, PipelineStep, as_consumption
+from daskrun.pipeline.steps.compute_target import find_target, inline_note
+from daskrun.pipeline.steps.config import ParallelRunConfig
+from daskrun.pipeline.steps.outputs import StepOutput
+from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value, with_parameters
+from daskrun.pipeline.steps.side_inputs import list_problems, look_at_sides, named, side_problems
+from daskrun.pipeline.steps.snapshot import Snapshot, find_code
+from daskrun.pipeline.submission.check import output_problems
+from daskrun.pipeline.submission.prepare import PreparedStep
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from daskrun.core.settings import RunSettings
+    from daskrun.data.consumption import DatasetConsumptionConfig
+    from daskrun.pipeline.steps.parallel_step import AnyInput
+    from daskrun.workspace.compute import ComputeTarget
+    from daskrun.workspace.environment import Environment
+    from daskrun.workspace.workspace import Workspace
+
+SUBJECT = "PythonScriptStep"
+PARAMETER = "AML_PARAMETER_"
+"""Before a parameter's name, the variable by which a script is told it, as in the original."""
+OWN_WORDS = {
+    "entry_script=": "script_name=",
+    "the file that has run()": "the script",
+    "run_invocation_timeout=": "timeout=",
+    "as output=... if": "in outputs=[...] if",
+    "side_inputs=[...]": "inputs=[...]",
+    "in inputs and side_inputs": "in inputs",
+}
+"""What is said of a parallel step, and how it is said of this."""
+
+
+class PythonScriptStep(PipelineStep):
+    """A step that runs a script once, as ``python script.py`` does.
+
+    It runs in a script process of one node, as entry scripts do: with logs, limits, cancel and
+    ``Run.get_context()``. Its working directory is a private copy of ``source_directory``. An
+    exception, or an exit code other than 0, fails the step; resumed, the script begins again.
+
+    Parameters
+    ----------
+    script_name
+        The file; relative to ``source_directory`` if that is given.
+    name
+        3 to 32 small letters, digits and ``-``; None: made of the script's name.
+    arguments
+        What it finds in ``sys.argv[1:]``: text, numbers, pipeline parameters, and inputs and
+        outputs of the step, which become paths on its node.
+    compute_target
+        As of :class:`ParallelRunConfig`.
+    inputs
+        Datasets and outputs of other steps, each whole on the node.
+    outputs
+        What it writes: :class:`PipelineData` or :class:`OutputFileDatasetConfig`, each a folder
+        that is there when the script begins. Files for a URL are put there when it has ended well.
+    params
+        Values by name, also pipeline parameters: environment variables ``AML_PARAMETER_<name>``.
+    source_directory
+        Folder whose files the script sees as they were at submit; None: the script alone, with the
+        folder it is in importable.
+    allow_reuse
+        Whether the outputs of an earlier run are used where nothing they depend on has changed.
+    environment
+        What packages it needs; None: it runs in the Python of its node.
+    environment_variables
+        Set before it begins.
+    timeout
+        Seconds it may take; None: 259,200, three days.
+    run_max_try
+        Tries in all.
+
+    Raises
+    ------
+    SettingsError
+        With every problem there is.
+
+    Examples
+    --------
+    >>> from daskrun.pipeline.steps.outputs import PipelineData
+    >>> pages = PipelineData("pages")
+    >>> PythonScriptStep("split_pages.py", arguments=["--output", pages], outputs=[pages]).name
+    'split-pages'
+    """
+
+    def __init__(
+        self,
+        script_name: str | os.PathLike[str],
+        name: str | None = None,
+        arguments: Sequence[object] | None = None,
+        compute_target: ComputeTarget | str | None = None,
+        inputs: Sequence[AnyInput] | None = None,
+        outputs: Sequence[StepOutput] | None = None,
+        params: Mapping[str, Any] | None = None,
+        source_directory: str | os.PathLike[str] | None = None,
+        allow_reuse: bool = True,
+        *,
+        environment: Environment | None = None,
+        environment_variables: Mapping[str, str] | None = None,
+        timeout: float | PipelineParameter | None = None,
+        run_max_try: int | PipelineParameter = 1,
+    ) -> None:
+        super().__init__()
+        self.script_name = script_name
+        self.name = _name_of(script_name) if name is None else name
+        self.arguments = arguments
+        self.inputs = inputs
+        self.params = params
+        self.timeout = timeout
+        self.allow_reuse = allow_reuse
+        self._outputs = outputs
+        problems = self.problems()
+        try:
+            self.config = ParallelRunConfig(
+                entry_script=script_name,
+                source_directory=source_directory,
+                compute_target=compute_target,
+                environment=environment,
+                environment_variables=environment_variables,
+                run_invocation_timeout=LONGEST_TIME if timeout is None else timeout,
+                run_max_try=run_max_try,
+                error_threshold=0,
+                output_action="summary_only",
+                mini_batch_size=1,
+                process_count_per_node=1,
+            )
+        except SettingsError as error:
+            problems += [_own_words(problem) for problem in error.problems]
+        if problems:
+            raise SettingsError(SUBJECT, problems)
+        self.inputs = [as_consumption(each) for each in inputs or []]
+        self.arguments = list(arguments or [])
+        for output in self.outputs:
+            output.link.step = self
+
+    @property
+    def outputs(self) -> list[StepOutput]:
+        """What it writes."""
+        return list(self._outputs or [])
+
+    @property
+    def named_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
+        """The inputs with the name each has, ``input_<n>`` where none was given."""
+        return named(self.inputs or [], "input")
+
+    @property
+    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+        """The pipeline parameters it uses, each with what it is used for."""
+        inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
+        arguments = flattened(self.arguments or [])
+        params = [(f"params[{name!r}]", each) for name, each in (self.params or {}).items()]
+        own = [(_own_words(f"{name}=")[:-1], p) for name, p in self.config.parameter_uses]
+        uses = [*inputs, *arguments, *params, *own]
+        return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
+
+    def as_made(self) -> dict[str, Any]:
+        """Return the arguments that its class makes the same step of, as they are now."""
+        config = self.config
+        return {
+            "script_name": config.entry_script,
+            "name": self.name,
+            "arguments": self.arguments,
+            "compute_target": config.compute_target,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
+            "params": self.params,
+            "source_directory": config.source_directory,
+            "allow_reuse": self.allow_reuse,
+            "environment": config.environment,
+            "environment_variables": config.environment_variables,
+            "timeout": self.timeout,
+            "run_max_try": config.run_max_try,
+        }
+
+    def _used(self) -> list[object]:
+        return [each for _, each in self.named_inputs]
+
+    def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
+        """Return everything that is wrong with it as it is now.
+
+        Parameters
+        ----------
+        given
+            Values of pipeline parameters, at submit; until then they are not looked at.
+        """
+        problem = step_name_problem(self.name)
+        problems = [problem] if problem else []
+        problems += list_problems("inputs", self.inputs) + self._output_problems()
+        if not isinstance(self.params, dict | None):
+            problems.append(f"params={self.params!r} is not a dict. Write params={{'rate': 0.1}}.")
+        if not isinstance(self.allow_reuse, bool):
+            problems.append(f"allow_reuse={self.allow_reuse!r} is not one. Write True or False.")
+        if isinstance(self.arguments, str) or not isinstance(self.arguments, list | tuple | None):
+            shown = f"arguments={self.arguments!r} is not a list"
+            return [*problems, f"{shown}. Write arguments=['--rate', 0.1]."]
+        if problems:
+            return problems
+        problems += same_name_problems("outputs", [each.name for each in self.outputs])
+        problems += side_problems(self.named_inputs, (), given)
+        return problems + [_own_words(each) for each in self._resolved(given)[1]]
+
+    def _output_problems(self) -> list[str]:
+        outputs = self._outputs
+        if outputs is None or (
+            isinstance(outputs, list | tuple) and all(isinstance(o, StepOutput) for o in outputs)
+        ):
+            return []
+        return [f"outputs={outputs!r} is not a list of them. Write [PipelineData('pages')]."]
+
+    def _resolved(self, given: Mapping[str, Any] | None) -> tuple[list[Any], list[str]]:
+        return resolve_arguments(self.arguments or [], given, self.named_inputs, self.outputs)
+
+    def resolve(self, given: Mapping[str, Any]) -> RunSettings:
+        """Return the settings of a run of this step, with the values given for parameters."""
+        params = {
+            f"{PARAMETER}{name}": str(resolve_value(value, given))
+            for name, value in (self.params or {}).items()
+        }
+        variables = {**params, **(self.config.environment_variables or {})}
+        extra = {"arguments": self._resolved(given)[0], "environment_variables": variables}
+        return self.config.resolve(given, extra)
+
+    def check(
+        self, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
+    ) -> CheckedStep:
+        """Look up all that it needs but its data; problems are added to the list."""
+        found = self.problems(given)
+        settings = code = None
+        target: object = None
+        notes: list[str] = []
+        try:
+            settings = self.resolve(given)
+            code = self.code or find_code(settings, workspace.folder)
+        except SettingsError as error:
+            found += [_own_words(problem) for problem in error.problems]
+        try:
+            target, notes = find_target(self.config.compute_target, 1, workspace)
+        except (SettingsError, ComputeTargetException) as error:
+            found += error.problems if isinstance(error, SettingsError) else [str(error)]
+        for output in self.outputs:
+            found += output_problems(output, workspace, target)
+        found = with_parameters(dict.fromkeys(found), self.parameter_uses, given)
+        problems += [f"step {self.name!r}: {text}" for text in found]
+        if target == INLINE and self.timeout is not None:
+            notes = [*notes, inline_note([f"timeout={resolve_value(self.timeout, given)!r}"])]
+        if not found:
+            notes = [*notes, *self.config.python_notes(inline=target == INLINE)]
+        # Where there are problems nobody asks for more.
+        return _CheckedScript(self, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _CheckedScript(CheckedStep):
+    """A ``PythonScriptStep`` whose data is to be looked at."""
+
+    step: PythonScriptStep
+    workspace: Workspace
+    given: Mapping[str, Any]
+    settings: RunSettings
+    code: Snapshot
+    target: object
+    notes: tuple[str, ...]
+
+    def plan(self) -> PreparedStep:
+        """See that its inputs are there, but for outputs of other steps.
+
+        Raises
+        ------
+        DatasetError
+            One holds nothing, or can't be read.
+        """
+        step, environment = self.step, self.step.config.environment
+        return PreparedStep(
+            step=step,
+            workspace=self.workspace,
+            settings=self.settings,
+            code=self.code,
+            target=self.target,
+            wanted_target=step.config.compute_target,
+            inputs=(),
+            plan=None,
+            result=None,
+            about={"environment": environment.as_told() if environment else None},
+            notes=self.notes,
+            side_inputs=look_at_sides(step.named_inputs, self.given, self.settings, ()),
+            whole=True,
+        )
+
+
+def _name_of(script_name: object) -> str:
+    """Make a step's name of a script's."""
+    stem = Path(str(script_name)).stem.lower()
+    name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:32].strip("-")
+    name = name if re.match("[a-z]", name) else f"run-{name}"[:32]
+    return name if len(name) > 2 else f"run-{name}"
+
+
+def _own_words(problem: str) -> str:
+    """Return what is wrong by the names that things have here."""
+    for others, own in OWN_WORDS.items():
+        problem = problem.replace(others, own)
+    return problem

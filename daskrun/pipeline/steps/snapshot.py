@@ -1,0 +1,184 @@
+"""The code of a run as it was at submit: found and checked first, copied after."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskrun.engine.request import ScriptSource
+from daskrun.errors import SettingsError, StorageError
+from daskrun.output.encode import SETTINGS_FILE
+from daskrun.pipeline.steps.ignore import IgnoreRules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from daskrun.core.settings import RunSettings
+
+MOST_BYTES = 300 * 1024**2
+MOST_FILES = 20_000
+"""The original's limits for a source folder."""
+SUBJECT = "source_directory"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The files of a snapshot, not copied yet."""
+
+    root: Path
+    """Folder that they are relative to."""
+    files: tuple[str, ...]
+    """Relative paths, with ``/``."""
+    entry_script: str
+    """One of them."""
+    whole_folder: bool
+    """Whether a ``source_directory`` was given."""
+    origin: Path | None = None
+    """Of code that was kept: the folder that it was kept from."""
+
+    @property
+    def script_folder(self) -> Path:
+        """The folder of the entry script, where its settings file is looked for."""
+        return (self.root / self.entry_script).parent
+
+    def copy(self, target: Path) -> ScriptSource:
+        """Copy the files to ``target`` and say where the script is now.
+
+        Raises
+        ------
+        StorageError
+            A file can't be read, or the target not written.
+        """
+        made: set[Path] = set()
+        try:
+            target.mkdir(parents=True, exist_ok=True)
+            for name in self.files:
+                place = target / name
+                if place.parent not in made:
+                    place.parent.mkdir(parents=True, exist_ok=True)
+                    made.add(place.parent)
+                shutil.copy2(self.root / name, place)
+        except OSError as error:
+            raise StorageError(f"can't copy the code of {self.root}: {error}") from error
+        if self.whole_folder:
+            return ScriptSource(target, self.entry_script, str(target / self.entry_script))
+        home = self.origin or self.root
+        own = str(home / self.entry_script)
+        return ScriptSource(target, self.entry_script, own, extra_path=str(home))
+
+
+def find_code(settings: RunSettings, workspace_folder: Path) -> Snapshot:
+    """Find the entry script and what goes with it, and check both.
+
+    With a ``source_directory`` that is the folder, without what its ignore files name; else the
+    script and its settings file alone.
+
+    Raises
+    ------
+    SettingsError
+        The script or the folder isn't there, or the folder is too large.
+    """
+    if settings.source_directory is None:
+        return _script_alone(settings.entry_script)
+    root = Path(settings.source_directory).expanduser().resolve()
+    if not root.is_dir():
+        given = f"source_directory={settings.source_directory!r}"
+        problem = f"{given} is not a folder ({root}). Write one that is there."
+        raise SettingsError("ParallelRunConfig", [problem])
+    script = _script_in(root, settings)
+    files = tuple(_walk(root, workspace_folder))
+    # A script that an ignore file names is part of the snapshot all the same.
+    if script not in files:
+        files = (*files, script)
+    return Snapshot(root, files, script, whole_folder=True)
+
+
+def _script_alone(entry_script: str) -> Snapshot:
+    path = Path(entry_script).expanduser()
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own name and folder
+    if not absolute.is_file():
+        raise SettingsError("ParallelRunConfig", [_no_script(entry_script, absolute)])
+    beside = [SETTINGS_FILE] if (absolute.parent / SETTINGS_FILE).is_file() else []
+    return Snapshot(absolute.parent, (absolute.name, *beside), absolute.name, whole_folder=False)
+
+
+def _script_in(root: Path, settings: RunSettings) -> str:
+    """Return the entry script's path relative to the source folder."""
+    given = settings.entry_script
+    path = Path(os.path.normpath(root / Path(given).expanduser()))
+    if not path.is_relative_to(root):
+        problem = (
+            f"entry_script={given!r} is not inside source_directory={settings.source_directory!r}. "
+            "Write a path relative to that folder."
+        )
+        raise SettingsError("ParallelRunConfig", [problem])
+    if not path.is_file():
+        raise SettingsError("ParallelRunConfig", [_no_script(given, path)])
+    return path.relative_to(root).as_posix()
+
+
+def _no_script(given: str, path: Path) -> str:
+    what = "a folder" if path.is_dir() else "not there"
+    return f"entry_script={given!r} is {what} ({path}). Write the path of the file that has run()."
+
+
+def _walk(root: Path, workspace_folder: Path) -> Iterator[str]:
+    """Yield the relative paths of all files that belong to the snapshot, in order.
+
+    Raises
+    ------
+    SettingsError
+        They are too many or too large; the message names the largest folders.
+    """
+    rules = IgnoreRules(root)
+    sizes: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    seen = {root}
+    for number, path in enumerate(_files(root, root, workspace_folder, rules, seen), 1):
+        relative = path.relative_to(root).as_posix()
+        top = relative.partition("/")[0] if "/" in relative else "."
+        sizes[top] += path.stat().st_size
+        counts[top] += 1
+        if number > 10 * MOST_FILES:
+            break  # enough is known; the folder may be a whole disk
+        yield relative
+    _check_size(root, sizes, counts)
+
+
+def _files(
+    root: Path, folder: Path, workspace_folder: Path, rules: IgnoreRules, seen: set[Path]
+) -> Iterator[Path]:
+    """Walk a folder in order. Links to folders are followed, each folder is entered once."""
+    if folder != root:
+        rules.enter(folder)
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        path = Path(entry.path)
+        if entry.is_dir():
+            real = path.resolve()
+            if real in seen or real == workspace_folder or rules.leaves_out(path, True):
+                continue
+            seen.add(real)
+            yield from _files(root, path, workspace_folder, rules, seen)
+        elif entry.is_file() and not rules.leaves_out(path, False):  # a pipe can't be copied
+            yield path
+
+
+def _check_size(root: Path, sizes: Counter[str], counts: Counter[str]) -> None:
+    if sizes.total() <= MOST_BYTES and counts.total() <= MOST_FILES:
+        return
+    ranking = sizes if sizes.total() > MOST_BYTES else counts
+    largest = ", ".join(
+        f"{name} ({sizes[name] / 1024**2:,.1f} MB, {counts[name]:,} files)"
+        for name, _ in ranking.most_common(5)
+    )
+    problem = (
+        f"source_directory={str(root)!r} holds {sizes.total() / 1024**2:,.0f} MB in "
+        f"{counts.total():,} files; {MOST_BYTES // 1024**2} MB and {MOST_FILES:,} files are the "
+        f"most. The largest: {largest}. Name what the script doesn't need in "
+        f"{root.name}/.amlignore, or give a smaller folder."
+    )
+    raise SettingsError(SUBJECT, [problem])

@@ -1,0 +1,1 @@
+"""From what was asked for to what can be driven: checked, prepared, nothing started."""

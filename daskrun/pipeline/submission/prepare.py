@@ -1,0 +1,291 @@
+"""From what was put together to what can be driven: everything looked up, nothing started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.settings import ASIDE
+from daskrun.data.dataset_codec import places_of, with_places
+from daskrun.data.protocols import shown_url
+from daskrun.errors import SettingsError
+from daskrun.output.destination import output_place
+from daskrun.pipeline.records.run_output import (
+    KeptPlace,
+    RunOutputPlace,
+    output_record,
+    registrations,
+)
+from daskrun.pipeline.records.step_spec import SCRIPT, Recipe, itself
+from daskrun.pipeline.steps.base import places_used
+from daskrun.pipeline.steps.inputs import make_plan, stored
+from daskrun.pipeline.steps.outputs import PendingOutput
+from daskrun.pipeline.steps.side_inputs import stored_sides
+from daskrun.workspace.model import model_paths
+from daskrun.workspace.run_folder import SNAPSHOT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from daskrun.core.minibatch import Plan
+    from daskrun.core.settings import RunSettings
+    from daskrun.data.protocols import Place
+    from daskrun.output.destination import OutputPlace
+    from daskrun.pipeline.runs.pipeline import Pipeline
+    from daskrun.pipeline.steps.base import PipelineStep
+    from daskrun.pipeline.steps.inputs import AnyDataset
+    from daskrun.pipeline.steps.outputs import OutputId, StepOutput
+    from daskrun.pipeline.steps.side_inputs import SideInput
+    from daskrun.pipeline.steps.snapshot import Snapshot
+    from daskrun.pipeline.submission.since import LeftOut
+    from daskrun.workspace.compute import ComputeTarget
+    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class PreparedStep:
+    """A step whose every value is known and good."""
+
+    step: PipelineStep
+    workspace: Workspace
+    settings: RunSettings
+    code: Snapshot
+    target: object
+    """As :attr:`StepRequest.target`."""
+    wanted_target: ComputeTarget | str | None
+    """What was asked for; ``target`` is what the engine makes of it."""
+    inputs: tuple[tuple[str, AnyDataset], ...]
+    """Name and dataset of what the mini-batches are cut from, parameters resolved."""
+    plan: Plan | None
+    """None: it can be made only of :meth:`with_stored_inputs`, or after other steps."""
+    result: StepOutput | None
+    """Where what ``run()`` returns goes; None: the step has no output."""
+    about: Mapping[str, Any]
+    """What else its run's manifest tells."""
+    notes: tuple[str, ...]
+    """What was asked for and is not used, in words."""
+    side_inputs: tuple[SideInput, ...] = ()
+    """What is whole on each node, parameters resolved."""
+    left_out: LeftOut | None = None
+    """With ``since``: the files that the plan is without."""
+    whole: bool = False
+    """Whether its script is run once, as the program it is: over itself, so to say."""
+
+    def bound(self, runs: Mapping[OutputId, str]) -> PreparedStep:
+        """Return it with the outputs of other steps among its inputs as those of their runs.
+
+        Parameters
+        ----------
+        runs
+            The id of the step run that writes an output.
+        """
+
+        def of_run(place: Place) -> Place:
+            if not isinstance(place, PendingOutput):
+                return place
+            output = place.output
+            return RunOutputPlace(self.workspace, runs[output.link], output.name)
+
+        def bound(dataset: AnyDataset) -> AnyDataset:
+            return with_places(dataset, of_run) if places_used([dataset], {}) else dataset
+
+        inputs = tuple((name, bound(each)) for name, each in self.inputs)
+        sides = tuple(replace(each, dataset=bound(each.dataset)) for each in self.side_inputs)
+        return replace(self, inputs=inputs, side_inputs=sides)
+
+    def check_output(self, step_run_id: str) -> None:
+        """See that the output can be written, or say why that can't be.
+
+        Raises
+        ------
+        SettingsError
+            It can't be written, or the output is there.
+        """
+        place = self._output_place(step_run_id)
+        if place is not None:
+            name = self.settings.append_row_file_name if self.settings.appends else None
+            place.prepare(name, self.settings.overwrite)
+
+    def undo_output(self, step_run_id: str) -> None:
+        """Remove what :meth:`check_output` and :meth:`with_stored_inputs` have made."""
+        folder = self.output_folder(step_run_id)
+        if folder is None:
+            return
+        if step_run_id in folder.parts:
+            while folder.name != step_run_id:
+                folder = folder.parent
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        shutil.rmtree(folder / ASIDE / step_run_id, ignore_errors=True)
+        with suppress(OSError):  # other runs write to that folder too
+            (folder / ASIDE).rmdir()
+
+    def output_folder(self, step_run_id: str) -> Path | None:
+        """Return the folder that the result of a run goes to; None where that is a URL."""
+        if self.result is None:
+            return None
+        store, path = self.result.place(step_run_id, self.workspace)
+        return store.folder / path if store.folder is not None else None
+
+    def _output_place(self, step_run_id: str) -> OutputPlace | None:
+        if self.result is None:
+            return None
+        store, path = self.result.place(step_run_id, self.workspace)
+        location = self.output_folder(step_run_id) or store.url(path)
+        return output_place(location, dict(store.storage_options), step_run_id)
+
+    @property
+    def waits(self) -> bool:
+        """Whether some inputs are outputs of other steps, so that no plan can be made yet."""
+        places = (place for _, each in self.inputs for place in places_of(each))
+        return any(isinstance(each, RunOutputPlace) for each in places)
+
+    def with_stored_inputs(self, run: RunFolder) -> PreparedStep:
+        """Write dataframes among the inputs to files, and plan over these from then on.
+
+        They lie beside the output, as parts do, and go with them when the run has completed; where
+        that is no folder, in the run's own, which may be behind a URL.
+
+        Parameters
+        ----------
+        run
+            The step's.
+
+        Raises
+        ------
+        DatasetError
+            They can't be computed or written.
+        StorageError
+            The cluster that is to compute them doesn't answer.
+        """
+        output = self.output_folder(run.id)
+        aside = run.url or str(run.path) if output is None else str(output / ASIDE / run.id)
+        how = self.settings, self.target, self.workspace.site.options
+        sides = stored_sides(self.side_inputs, f"{aside}/side_inputs", *how)
+        written = stored(self.inputs, f"{aside}/inputs", *how)
+        if run.url and aside == run.url:
+            sides = tuple(
+                each if each in self.side_inputs else self._kept_side(each, run) for each in sides
+            )
+            written = written and [
+                (name, each if (name, each) in self.inputs else self._kept(each, run))
+                for name, each in written
+            ]
+        if written is None:
+            return replace(self, side_inputs=sides)
+        plan = None if self.waits else make_plan(written, self.settings)
+        return replace(self, inputs=tuple(written), side_inputs=sides, plan=plan)
+
+    def _kept(self, dataset: AnyDataset, run: RunFolder) -> AnyDataset:
+        """Return a dataset that was written among the run's files as one of these."""
+        start = len(run.url) + 1
+        return with_places(
+            dataset, lambda place: KeptPlace(self.workspace, run.id, place.url("")[start:])
+        )
+
+    def _kept_side(self, side: SideInput, run: RunFolder) -> SideInput:
+        return replace(side, dataset=self._kept(side.dataset, run))
+
+    @property
+    def _roots(self) -> list[str]:
+        """Where each input is; ``""`` for what isn't there yet."""
+        planned = self.plan.inputs if self.plan is not None else ()
+        return [each.root for each in planned] or [""] * len(self.inputs)
+
+    def manifest(self, step_run_id: str) -> dict[str, Any]:
+        """Return what was asked, as JSON that holds no secret."""
+        plan = self.plan
+        settings = asdict(self.settings)
+        settings["environment_variables"] = sorted(settings["environment_variables"])
+        return {
+            "kind": "step",
+            "name": self.step.name,
+            "type": type(self.step).__name__,
+            "settings": settings,
+            "entry_script": str(self.code.root / self.code.entry_script),
+            "inputs": [
+                {"name": name, "dataset": repr(dataset), "root": shown_url(root)}
+                | ({"registered": dataset.id} if dataset.id else {})
+                for root, (name, dataset) in zip(self._roots, self.inputs, strict=True)
+            ],
+            "side_inputs": [
+                {"name": each.name, "dataset": repr(each.dataset)}
+                | ({"registered": each.dataset.id} if each.dataset.id else {})
+                for each in self.side_inputs
+            ],
+            "mini_batches": plan.known if plan is not None and plan.complete else None,
+            "outputs": [
+                output_record(each, step_run_id, self.workspace) for each in self.step.outputs
+            ],
+            "destinations": {
+                each.name: each.destination_text(self.workspace) for each in self.step.outputs
+            },
+            "compute_target": repr(self.wanted_target),
+            **self.about,
+        }
+
+    def recipe(
+        self, run: RunFolder, pipeline_run_id: str, experiment: str, after: Sequence[str]
+    ) -> Recipe:
+        """Copy the code into the run's folder, and give what the run is made of.
+
+        Parameters
+        ----------
+        after
+            Ids of the step runs that come before it.
+        """
+        where = self.result.place(run.id, self.workspace) if self.result is not None else None
+        script = self.code.copy(run.path / SNAPSHOT)
+        inputs = self.inputs
+        if self.whole:
+            script = replace(script, whole=True)
+            inputs = ((SCRIPT, itself(script)),)
+        context = {
+            "workspace": self.workspace.location,
+            "experiment": experiment,
+            "run_id": run.id,
+            "pipeline_run_id": pipeline_run_id,
+            "step_name": self.step.name,
+            "models": model_paths(self.workspace),
+        }
+        return Recipe(
+            step_name=self.step.name,
+            settings=self.settings,
+            inputs=inputs,
+            script=script,
+            store=where[0] if where is not None else None,
+            path=where[1] if where is not None else "",
+            target=self.wanted_target,
+            context=context,
+            after=tuple(after),
+            side_inputs=self.side_inputs,
+            outputs=tuple(
+                (each.name, *each.place(run.id, self.workspace)) for each in self.step.outputs
+            ),
+            registrations=tuple(registrations(self.step.outputs)),
+        )
+
+
+def prepare(pipeline: Pipeline, given: Mapping[str, Any]) -> list[PreparedStep]:
+    """Look up and check everything of a pipeline.
+
+    Raises
+    ------
+    SettingsError
+        With all problems of all steps.
+    DatasetError
+        An input holds nothing, or can't be read.
+    """
+    if os.name == "nt":
+        problem = "daskrun runs on Linux and macOS. On Windows use it inside WSL: wsl --install"
+        raise SettingsError("submit", [problem])
+    checked, problems = pipeline.check(given)
+    if problems:
+        raise SettingsError("submit", problems)
+    # Files are listed last: that may take long, and a mistake is better told at once.
+    return [each.plan() for each in checked]

@@ -1,0 +1,1 @@
+"""The Python of script processes: found, or built once per machine."""

@@ -1,0 +1,1 @@
+"""Remote files of mini-batches, brought to the node ahead of need."""

@@ -1,0 +1,48 @@
+"""Remote files of mini-batches, brought by the process that runs them: there is no fetcher."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.remote_files import RemoteFolder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class MiniBatchFiles:
+    """Brings what a mini-batch needs when it is loaded, one mini-batch at a time.
+
+    Parameters
+    ----------
+    folder
+        Local; ``fetch/`` in it holds what is brought, ``cache/`` what is needed more than once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def fetched(
+        self, _: int, index: int, source: dict[str, Any], load: tuple[Any, ...]
+    ) -> list[str]:
+        """Bring the remote files of a load and give their local paths."""
+        folder = self._folder / "fetch" / str(index)
+        if load[0] != "files":
+            from daskrun.data.tabular.formats.node_cache import NodeCache
+            from daskrun.data.tabular.loading.local_fetch import BroughtHere
+
+            files = BroughtHere(folder, NodeCache(str(self._folder / "cache"))).bring(source, load)
+            return [file.path for file in files or []]
+        remote = RemoteFolder(source["root"], source["storage_options"])
+        paths = []
+        for name in load[1:]:
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            remote.fetch(name, str(target))
+            paths.append(str(target))
+        return paths
+
+    def release(self, _: int, index: int) -> None:
+        """Remove what was brought for a mini-batch."""
+        shutil.rmtree(self._folder / "fetch" / str(index), ignore_errors=True)

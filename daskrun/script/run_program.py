@@ -1,0 +1,132 @@
+"""A script that is run once, as the program it is: no ``run()`` is called."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import EntryScriptError
+from daskrun.script import context
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+    from types import CodeType
+
+COPY = "code"
+"""Folder in the process's own that a source folder is copied to."""
+MAIN = "__main__"
+
+
+@dataclass(frozen=True)
+class ScriptOutput:
+    """Where a script writes an output."""
+
+    folder: str
+    """What it finds among its arguments."""
+    url: str = ""
+    """Where the folder's files are put when the script has ended well; ``""``: they stay."""
+    options: Mapping[str, Any] | None = None
+    """What fsspec needs for that; may hold secrets."""
+
+
+def run_whole(
+    code: CodeType, shown_as: str, source: str | None, outputs: tuple[ScriptOutput, ...]
+) -> list[str]:
+    """Run a program until it ends, and bring what it wrote to where that goes.
+
+    Parameters
+    ----------
+    code
+        The compiled script.
+    shown_as
+        Its ``__file__``.
+    source
+        Folder whose copy is its working directory, as it was made for; None: there is none.
+    outputs
+        Made before it begins.
+
+    Returns
+    -------
+    list
+        One element: it has succeeded.
+
+    Raises
+    ------
+    EntryScriptError
+        It ended with another exit code than 0.
+    StorageError
+        What it wrote can't be put where it goes.
+    Exception
+        What it raises.
+    """
+    for each in outputs:
+        Path(each.folder).mkdir(parents=True, exist_ok=True)
+    before = set(threading.enumerate())
+    with _working_copy(source), _as_main(shown_as) as module:
+        try:
+            exec(code, module.__dict__)
+        except SystemExit as error:
+            if error.code not in (None, 0):
+                told = error.code if isinstance(error.code, int) else f"1: {error.code}"
+                name = Path(shown_as).name
+                raise EntryScriptError(f"{name} ended with exit code {told}") from error
+        finally:
+            _join_threads(before)
+            sys.stdout.flush()
+    for each in outputs:
+        if each.url:
+            _put(each)
+    return [shown_as]
+
+
+def _join_threads(before: Collection[threading.Thread]) -> None:
+    """Wait for the threads that a script has left, as Python does at a program's end."""
+    for each in threading.enumerate():
+        if each not in before and not each.daemon:
+            each.join()
+
+
+@contextmanager
+def _as_main(shown_as: str) -> Iterator[ModuleType]:
+    """Yield a module that is ``__main__`` meanwhile, as programs expect to be."""
+    module = ModuleType(MAIN)
+    module.__file__ = shown_as
+    before = sys.modules.get(MAIN)
+    sys.modules[MAIN] = module
+    try:
+        yield module
+    finally:
+        if before is not None:
+            sys.modules[MAIN] = before
+
+
+@contextmanager
+def _working_copy(source: str | None) -> Iterator[None]:
+    """Have a copy of a folder as the working directory: the script may write there."""
+    if source is None:
+        yield
+        return
+    before = Path.cwd()
+    own = Path((context.current() or {}).get("working_dir") or before, COPY)
+    shutil.rmtree(own, ignore_errors=True)  # of an earlier try
+    shutil.copytree(source, own)
+    os.chdir(own)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _put(output: ScriptOutput) -> None:
+    """Bring an output's files to its URL."""
+    from daskrun.output.script_files import open_files
+
+    record = Path(f"{output.folder}.put")
+    open_files(output.folder, output.url, output.options or {}, record).sync()

@@ -1,0 +1,1 @@
+"""Side inputs on a node: whole before any script is imported."""

@@ -1,0 +1,217 @@
+"""Where records are kept: in a folder, or behind a URL. Each is created whole and exclusively."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from daskrun.errors import StorageError
+from daskrun.storage.durable import publish_new, sync_folder, write_aside, write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daskrun.storage.url_folder import UrlFolder
+
+NUMBERED = re.compile(r"([1-9][0-9]{0,17})\.json", re.ASCII)
+TRIES = 20
+"""How often a folder that others delete is made again."""
+
+
+class Shelf(Protocol):
+    """Keeps the files ``<kind>/<name>/<number>.json``. An empty one holds nothing.
+
+    Every method raises ``StorageError`` where the place can't be used, but for those of a folder
+    that write, which raise ``OSError``.
+    """
+
+    def shown(self, kind: str, name: str, number: int) -> str:
+        """Return the place of a file as messages show it."""
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names that have a file which holds something, sorted."""
+
+    def numbers(self, kind: str, name: str) -> list[int]:
+        """Return all numbers of a name, ascending, with those that hold nothing."""
+
+    def holding(self, kind: str, name: str) -> list[int]:
+        """Return the numbers of a name that hold something, ascending."""
+
+    def read(self, kind: str, name: str, number: int) -> bytes | None:
+        """Return what a file holds; None where there is none."""
+
+    def create(self, kind: str, name: str, number: int, data: bytes) -> None:
+        """Make a file; it appears whole. Raises ``FileExistsError`` where there is one."""
+
+    def empty(self, kind: str, name: str, number: int) -> None:
+        """Have a file that is there hold nothing."""
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Remove all files of a name; False where there was none."""
+
+
+class FolderShelf:
+    """A shelf in a folder, made when it is first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def shown(self, kind: str, name: str, number: int) -> str:
+        """Return the path of a file."""
+        return str(self._path(kind, name, number))
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names that have a file which holds something, sorted."""
+        try:
+            with os.scandir(self._folder / kind) as entries:
+                found = [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in found if self._any_holds(kind, name))
+
+    def numbers(self, kind: str, name: str) -> list[int]:
+        """Return all numbers of a name; what else is there (a temporary file) is no record."""
+        folder = self._folder / kind / name
+        try:
+            found = os.listdir(folder)  # noqa: PTH208 - names only, and there may be thousands
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StorageError(f"can't read the records in {folder}: {error}") from error
+        return sorted(int(match[1]) for text in found if (match := NUMBERED.fullmatch(text)))
+
+    def holding(self, kind: str, name: str) -> list[int]:
+        """Return the numbers of a name that hold something, ascending."""
+        return [n for n in self.numbers(kind, name) if self._holds(kind, name, n)]
+
+    def read(self, kind: str, name: str, number: int) -> bytes | None:
+        """Return what a file holds; None where there is none."""
+        path = self._path(kind, name, number)
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StorageError(f"can't read {path}: {error}") from error
+
+    def create(self, kind: str, name: str, number: int, data: bytes) -> None:
+        """Write a file aside, then give it its name."""
+        path, chances = self._path(kind, name, number), TRIES
+        while True:
+            try:
+                self._make(path.parent)
+                temporary = write_aside(path.parent, data)
+                try:
+                    publish_new(temporary, path)
+                finally:
+                    temporary.unlink(missing_ok=True)
+            except FileNotFoundError:  # deleted by another process meanwhile: make it again
+                chances -= 1
+                if not chances:
+                    raise
+            else:
+                return
+
+    def empty(self, kind: str, name: str, number: int) -> None:
+        """Have a file that is there hold nothing."""
+        with suppress(FileNotFoundError):  # all were deleted meanwhile
+            write_whole(self._path(kind, name, number), b"")
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Remove all files of a name, at once for every reader."""
+        folder = self._folder / kind / name
+        # Renamed first: a process killed on the way leaves all of them or none.
+        gone = folder.parent / f".deleted-{os.getpid()}-{os.urandom(8).hex()}"
+        try:
+            folder.rename(gone)
+        except FileNotFoundError:
+            return False
+        sync_folder(folder.parent)
+        shutil.rmtree(gone, ignore_errors=True)
+        return True
+
+    def _make(self, folder: Path) -> None:
+        """Make the folder of a name; what is new is put on the disk, names and all."""
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in new:
+            sync_folder(path.parent)
+
+    def _any_holds(self, kind: str, name: str) -> bool:
+        return any(self._holds(kind, name, n) for n in reversed(self.numbers(kind, name)))
+
+    def _holds(self, kind: str, name: str, number: int) -> bool:
+        try:
+            return self._path(kind, name, number).stat().st_size > 0
+        except OSError:
+            return False
+
+    def _path(self, kind: str, name: str, number: int) -> Path:
+        return self._folder / kind / name / f"{number}.json"
+
+
+class UrlShelf:
+    """A shelf behind a URL, whose store must be able to create an object exclusively.
+
+    All of a name are deleted by one request where the store has such (S3: a thousand).
+    """
+
+    def __init__(self, folder: UrlFolder) -> None:
+        self._folder = folder
+
+    def __str__(self) -> str:
+        return self._folder.shown()
+
+    def shown(self, kind: str, name: str, number: int) -> str:
+        """Return the URL of a file."""
+        return self._folder.shown(_object(kind, name, number))
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names that have a file which holds something, sorted."""
+        sizes = self._folder.sizes(kind).items()
+        found = (path.split("/") for path, size in sizes if size > 0)
+        return sorted({each[0] for each in found if len(each) == 2 and NUMBERED.fullmatch(each[1])})
+
+    def numbers(self, kind: str, name: str) -> list[int]:
+        """Return all numbers of a name, ascending, with those that hold nothing."""
+        return [number for number, _ in self._sizes(kind, name)]
+
+    def holding(self, kind: str, name: str) -> list[int]:
+        """Return the numbers of a name that hold something, ascending."""
+        return [number for number, size in self._sizes(kind, name) if size > 0]
+
+    def read(self, kind: str, name: str, number: int) -> bytes | None:
+        """Return what a file holds; None where there is none."""
+        try:
+            return self._folder.read_whole(_object(kind, name, number))
+        except FileNotFoundError:
+            return None
+
+    def create(self, kind: str, name: str, number: int, data: bytes) -> None:
+        """Put an object; of all who put it at once, one succeeds."""
+        self._folder.create(_object(kind, name, number), data)
+
+    def empty(self, kind: str, name: str, number: int) -> None:
+        """Have a file that is there hold nothing."""
+        self._folder.put(_object(kind, name, number), b"")
+
+    def delete(self, kind: str, name: str) -> bool:
+        """Remove all files of a name."""
+        found = [_object(kind, name, number) for number, _ in self._sizes(kind, name)]
+        self._folder.delete(found)
+        return bool(found)
+
+    def _sizes(self, kind: str, name: str) -> list[tuple[int, int]]:
+        found = self._folder.sizes(f"{kind}/{name}").items()
+        matches = ((NUMBERED.fullmatch(path), size) for path, size in found)
+        return sorted((int(match[1]), size) for match, size in matches if match)
+
+
+def _object(kind: str, name: str, number: int) -> str:
+    return f"{kind}/{name}/{number}.json"

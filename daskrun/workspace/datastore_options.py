@@ -1,0 +1,166 @@
+"""How a datastore's options are kept: what is secret apart from what anybody may read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import SettingsError
+from daskrun.storage.urls import shown_url
+
+if TYPE_CHECKING:
+    from daskrun.storage.private import Private
+
+OPEN = frozenset({"account_name", "anon", "endpoint_url"})
+"""Options that say where a place is, not who may enter; they are kept in the record itself."""
+VARIABLE = "environment_variable"
+
+
+@dataclass(frozen=True)
+class EnvironmentVariable:
+    """The name of an environment variable that holds a secret, given instead of the secret.
+
+    It is looked up in the process that submits, each time the datastore is used; the workspace
+    keeps the name alone.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from daskrun import Datastore, Workspace
+    >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
+    >>> store = Datastore.register_azure_blob_container(
+    ...     ws, "blob", "container", "account", account_key=EnvironmentVariable("BLOB_KEY")
+    ... )
+    >>> os.environ["BLOB_KEY"] = "abc"
+    >>> store.storage_options["account_key"]
+    'abc'
+    """
+
+    name: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name or "=" in self.name:
+            problem = f"name={self.name!r} is not a variable's. Write name='BLOB_KEY'."
+            raise SettingsError("EnvironmentVariable", [problem])
+
+
+class KeptOptions:
+    """Root and fsspec options of a datastore, as its record says where to find them.
+
+    Parameters
+    ----------
+    name
+        The datastore's, for messages.
+    record
+        From :func:`keep`, or of an older daskrun, which kept all options in it.
+    files
+        The workspace's.
+    """
+
+    def __init__(self, name: str, record: Mapping[str, Any], files: Private) -> None:
+        self.shown_root = shown_url(str(record["root"]))
+        self._name = name
+        self._record = record
+        self._files = files
+        self._secret: dict[str, Any] | None = None if "private" in record else {}
+
+    @property
+    def root(self) -> str:
+        """Folder or URL."""
+        if self._record.get("root_is_secret"):
+            return str(self._private()["root"])
+        return str(self._record["root"])
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What fsspec needs.
+
+        Raises
+        ------
+        SettingsError
+            An environment variable is not set.
+        StorageError
+            The file with the secrets can't be read.
+        """
+        given = {
+            **self._record.get("storage_options", {}),
+            **self._private().get("storage_options", {}),
+        }
+        missing: list[str] = []
+        found = {name: _filled_in(value, missing) for name, value in given.items()}
+        if missing:
+            raise SettingsError(
+                f"datastore {self._name!r}",
+                [
+                    f"the environment variable {name} is not set in this process. Set it to the "
+                    "secret before the datastore is used."
+                    for name in dict.fromkeys(missing)
+                ],
+            )
+        return found
+
+    def _private(self) -> dict[str, Any]:
+        if self._secret is None:
+            self._secret = self._files.read(self._record["private"])
+        return self._secret
+
+
+def keep(root: str, options: Mapping[str, Any], files: Private) -> dict[str, Any]:
+    """Put what may be secret into a private file, and give the record of a datastore.
+
+    Raises
+    ------
+    SettingsError
+        An option is not a value that can be kept.
+    StorageError
+        The file can't be written.
+    """
+    problems: list[str] = []
+    kept = {name: _plain(name, value, problems) for name, value in options.items()}
+    if problems:
+        raise SettingsError("datastore", problems)
+    closed = {
+        name: kept.pop(name)
+        for name, value in options.items()
+        if name not in OPEN and not isinstance(value, EnvironmentVariable)
+    }
+    record: dict[str, Any] = {"root": shown_url(root), "storage_options": kept}
+    secret: dict[str, Any] = {"storage_options": closed} if closed else {}
+    if shown_url(root) != root:
+        secret["root"], record["root_is_secret"] = root, True
+    if secret:
+        record["private"] = files.keep(secret)
+    return record
+
+
+def _plain(name: str, value: Any, problems: list[str]) -> Any:
+    """Return an option as JSON."""
+    if isinstance(value, EnvironmentVariable):
+        return {VARIABLE: value.name}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(f"{name}.{key}", each, problems) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, each, problems) for each in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    problems.append(
+        f"storage_options: {name} is of type {type(value).__name__}, which can't be kept. Write "
+        "texts, numbers, True, False, None, and lists and dicts of them."
+    )
+    return None
+
+
+def _filled_in(value: Any, missing: list[str]) -> Any:
+    """Put the values of environment variables in, and note those that are not set."""
+    if isinstance(value, list):
+        return [_filled_in(each, missing) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {VARIABLE}:
+        name = str(value[VARIABLE])
+        if name not in os.environ:
+            missing.append(name)
+        return os.environ.get(name)
+    return {key: _filled_in(each, missing) for key, each in value.items()}

@@ -1,0 +1,215 @@
+"""Copying files between a datastore and local folders."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import shutil
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
+from daskrun.errors import StorageError
+from daskrun.storage.retry import patiently
+from daskrun.storage.url_folder import is_flat
+from daskrun.storage.urls import is_url, package_of, protocols_of, shown_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Result = TypeVar("Result")
+Say: TypeAlias = "Callable[[str], None] | None"
+SAY_EVERY = 5.0
+"""Seconds between two lines that say how far copying is."""
+logger = logging.getLogger("daskrun")
+
+
+def missing_package(root: str) -> str | None:
+    """Return what must be installed to use a URL, None where nothing is missing.
+
+    Examples
+    --------
+    >>> missing_package("/a/folder")
+    """
+    packages = map(package_of, protocols_of(root)) if is_url(root) else ()
+    for package in filter(None, packages):
+        if importlib.util.find_spec(package) is None:
+            return f"{root}, which needs the package {package}. Install it: pip install {package}"
+    return None
+
+
+class Count:
+    """Counts what is copied, and says so every few seconds and at the end.
+
+    Parameters
+    ----------
+    say
+        Takes a line; None: nothing is said but a warning of what was not copied.
+    """
+
+    def __init__(self, say: Say) -> None:
+        self.copied = self.kept = 0
+        self._say = say
+        self._next = time.monotonic() + SAY_EVERY
+
+    def add(self, copied: bool) -> None:
+        """Count a file, one that was there already as kept."""
+        self.copied += copied
+        self.kept += not copied
+        if self._say is not None and time.monotonic() >= self._next:
+            self._next = time.monotonic() + SAY_EVERY
+            self._say(f"{_files(self.copied)} copied so far")
+
+    def close(self) -> None:
+        """Say how many there were."""
+        if self._say is not None:
+            self._say(f"{_files(self.copied)} copied")
+        if self.kept:
+            logger.warning(
+                "%s there already and kept as before (overwrite=False).", _files(self.kept)
+            )
+
+
+def named_below(
+    files: Sequence[str | os.PathLike[str]], relative_root: str | os.PathLike[str] | None
+) -> list[tuple[Path, str]]:
+    """Return each file with its path below ``relative_root``; without one, with its name alone.
+
+    Raises
+    ------
+    StorageError
+        One is no file, or not below that folder.
+    """
+    named = []
+    for file in map(Path, files):
+        if not file.is_file():
+            raise StorageError(f"files: {str(file)!r} is not a file. Write ones that are there.")
+        try:
+            name = file.relative_to(relative_root).as_posix() if relative_root else file.name
+        except ValueError:
+            raise StorageError(
+                f"relative_root={str(relative_root)!r} is not above {str(file)!r}. "
+                "Write a folder that all files are in."
+            ) from None
+        named.append((file, name))
+    return named
+
+
+def put(
+    pairs: Iterable[tuple[Path, str]], options: dict[str, Any], overwrite: bool, say: Say = None
+) -> int:
+    """Copy local files to paths or URLs; give how many were copied."""
+    count = Count(say)
+    for source, target in pairs:
+        if is_url(target):
+            count.add(_upload(source, target, options, overwrite))
+        else:
+            count.add(_copy(source, Path(target), overwrite))
+    count.close()
+    return count.copied
+
+
+def get(
+    root: str, start: str, target: Path, options: dict[str, Any], overwrite: bool, say: Say = None
+) -> int:
+    """Copy a file, or all files of a folder, to ``target``, with their paths below ``root``.
+
+    Raises
+    ------
+    StorageError
+        There is no file.
+    """
+    found = _remote_files(root, start, options) if is_url(root) else _local_files(root, start)
+    count = Count(say)
+    for relative, copy in found:
+        place = target / relative
+        if place.exists() and not overwrite:
+            count.add(False)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        # Beside first: a copy that is broken off must not look like a whole one.
+        aside = place.parent / f".{place.name}.{os.getpid()}.partial"
+        try:
+            _explained(f"copy {shown_url(start)} to {place}", partial(copy, aside), options)
+            aside.replace(place)
+        finally:
+            aside.unlink(missing_ok=True)
+        count.add(True)
+    if not count.copied and not count.kept:
+        raise StorageError(
+            f"there is no file in {shown_url(start)}, so there is nothing to download."
+        )
+    count.close()
+    return count.copied
+
+
+def _local_files(root: str, start: str) -> Iterable[tuple[str, Any]]:
+    if Path(start).is_file():
+        yield Path(start).relative_to(root).as_posix(), lambda to: shutil.copyfile(start, to)
+        return
+    for folder, folders, files in os.walk(start):
+        folders[:] = sorted(name for name in folders if name != ASIDE)
+        for name in sorted(files):
+            path = Path(folder, name)
+            yield path.relative_to(root).as_posix(), lambda to, p=path: shutil.copyfile(p, to)
+
+
+def _remote_files(root: str, start: str, options: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    def find() -> tuple[Any, str, list[str]]:
+        fs, path = _remote(start, options)
+        return fs, _remote(root, options)[1].rstrip("/") + "/", sorted(fs.find(path))
+
+    fs, base, names = _explained(f"list {shown_url(start)}", find, options)
+    for name in names:
+        relative = name.removeprefix(base)
+        if ASIDE not in relative.split("/"):
+            yield relative, lambda to, n=name: fs.get_file(n, str(to))
+
+
+def _remote(url: str, options: dict[str, Any]) -> tuple[Any, str]:
+    import fsspec  # 50 ms, and no local datastore needs it
+
+    fs, path = fsspec.url_to_fs(url, **options)
+    fs.invalidate_cache()  # what was listed before may have changed
+    return fs, str(path)
+
+
+def _upload(source: Path, target: str, options: dict[str, Any], overwrite: bool) -> bool:
+    """Copy a local file to a URL; False when there was one."""
+
+    def put() -> bool:
+        fs, path = _remote(target, options)
+        if fs.exists(path) and not overwrite:
+            return False
+        if not is_flat(fs):
+            fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        fs.put_file(str(source), path)
+        return True
+
+    return _explained(f"copy {source} to {shown_url(target)}", put, options)
+
+
+def _explained(what: str, call: Callable[[], Result], options: dict[str, Any]) -> Result:
+    """Do something with a store; what fails is one error of ours, without secrets."""
+    return patiently(what, call, options, tries=1)  # stores' own clients try again
+
+
+def _copy(source: Path, target: Path, overwrite: bool) -> bool:
+    """Copy one local file whole; False when it was there."""
+    if target.exists() and not overwrite:
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.parent / f".{target.name}.{os.getpid()}.partial"
+    try:
+        shutil.copyfile(source, aside)
+        aside.replace(target)
+    finally:
+        aside.unlink(missing_ok=True)
+    return True
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count:,} files"

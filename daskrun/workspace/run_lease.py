@@ -1,0 +1,222 @@
+"""That this process drives a run behind a URL: a lease, renewed while what is written is put."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import DaskrunError, StorageError
+from daskrun.storage.lease import RENEWED, Lease
+from daskrun.storage.lock_handle import Held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from daskrun.storage.mirror import Mirror
+
+logger = logging.getLogger("daskrun")
+INTERVAL = 5.0
+"""Seconds between two times that what was written meanwhile is put."""
+PATIENCE = 0.5
+"""Seconds in which a run's end is waited for that its driver has told already."""
+CLOSING = 60.0
+"""Seconds in which a store that fails at a run's end is asked again; on top of its own patience."""
+AGAIN = 1.0
+"""Seconds between two tries of that."""
+CANCEL = "cancel.json"
+ASIDE = frozenset({"journal", "lease", "driver.lock", "inputs", "side_inputs", CANCEL})
+"""What of a run's folder has ways of its own: dataframes are written there, not here."""
+
+
+def left_out(name: str) -> bool:
+    """Return whether what is at a name in a run's folder isn't put with the rest."""
+    return name.partition("/")[0] in ASIDE
+
+
+class Hold(Held):
+    """The hold of this process on a pipeline's run, with the runs of its steps.
+
+    While it is held, what is in the working copy is the newest there is, and goes to the URL every
+    few seconds; what must be there before anything else is put by whoever writes it.
+
+    Parameters
+    ----------
+    mirror
+        Of the pipeline's run.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self.lease = Lease(mirror.remote)
+        self.whole_here = False
+        """Whether the copy here is the newest there is of the run: it was made or brought while
+        this process had the lease that it has now, or the one before."""
+        self._name = mirror.folder.name
+        self._mirrors = {self._name: mirror}
+        self._lock = threading.Condition()
+        """Also waited on, so that others can look while this process waits for the lease."""
+        self._over: threading.Event | None = None
+        self._released = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._closing = False
+        self._told: set[str] = set()
+        self.trouble = ""
+        """What the store said when it was asked last, ``""`` where it did what it was asked."""
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds the run."""
+        return self.lease.held
+
+    def is_held(self) -> bool:
+        """Return whether a process, this one or another, does."""
+        with self._lock:
+            return self.lease.is_held()
+
+    def acquire(self, *, puts: bool = True) -> None:
+        """Take the run.
+
+        Parameters
+        ----------
+        puts
+            Whether what is written here is put, now and then and at the end.
+
+        Raises
+        ------
+        StorageError
+            Another process has it, or the store fails.
+        """
+        self._await_end()
+        with self._lock:
+            before = self.lease.number
+            self.lease.acquire(self._lock.wait)
+            self.whole_here = self.whole_here and self.lease.number == before + 1
+            self._over, self._released = threading.Event(), threading.Event()
+            # Two: a slow put must not let the lease grow old.
+            self._threads = [self._start(self._renew, self._released)]
+            if puts:
+                self._threads.append(self._start(self._put, self._over))
+
+    def add(self, mirror: Mirror) -> None:
+        """Put what is written of a step's run too."""
+        with self._lock:
+            self._mirrors[mirror.folder.name] = mirror
+
+    def forget(self, mirror: Mirror) -> None:
+        """Put nothing more of a run, which is being removed; of the pipeline's: let go of it."""
+        with self._lock:
+            self._mirrors.pop(mirror.folder.name, None)
+            if mirror.remote is self.lease.folder:
+                self.lease.held = False
+
+    def check(self) -> None:
+        """See that the run is held, by asking there.
+
+        Raises
+        ------
+        StorageError
+            It isn't any more, or the store fails.
+        """
+        with self._lock:
+            self.lease.check()
+        if not self.held:
+            raise StorageError(
+                f"{self.lease.folder.shown()} was taken over by another process, so this one can't "
+                "write there. Nothing of what is committed is lost."
+            )
+
+    def close(self) -> None:
+        """Put what is left and let others have the run; may be called again."""
+        with self._lock:
+            if self._over is None or self._closing:
+                return
+            self._closing = True
+            over, released, (renews, *puts) = self._over, self._released, self._threads
+        deadline = time.monotonic() + CLOSING
+        try:
+            over.set()
+            for thread in puts:
+                thread.join()
+                self._end(self._put_all, deadline, "not all of a run's folder could be put")
+            released.set()
+            renews.join()
+            self._end(self._release, deadline, "a run's lease could not be released")
+        finally:
+            released.set()
+            with self._lock:
+                self._over, self._closing, self.lease.held = None, False, False
+
+    def _await_end(self) -> None:
+        """Wait for the end of a hold of this process that is being closed, or is about to be."""
+        began = time.monotonic()
+        while self._over is not None:
+            if time.monotonic() < began + (2 * CLOSING if self._closing else PATIENCE):
+                time.sleep(PATIENCE / 50)
+                continue
+            raise StorageError(
+                f"{self.lease.folder.shown()} is driven by this process already. Wait for its end."
+            )
+
+    def _start(self, work: Callable[[threading.Event], None], over: threading.Event) -> Any:
+        name = f"daskrun-hold-{self._name}"
+        thread = threading.Thread(target=work, args=(over,), name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _renew(self, over: threading.Event) -> None:
+        """Renew the lease until it is released or lost."""
+        while not over.wait(RENEWED / 4) and self.held:
+            try:
+                with self._lock:
+                    self.lease.renew()
+            except (DaskrunError, OSError) as error:
+                self._tell(error)
+
+    def _put(self, over: threading.Event) -> None:
+        """Put what was written, until the run is over or lost."""
+        while not over.wait(INTERVAL) and self.held:
+            try:
+                self._put_all(all_of_it=False)
+            except (DaskrunError, OSError) as error:
+                self._tell(error)
+            else:
+                self.trouble = ""
+
+    def _put_all(self, *, all_of_it: bool = True) -> None:
+        self.check()
+        for mirror in list(self._mirrors.values()):
+            mirror.put("states/", all_of_it=all_of_it, code=False)  # the code never changes
+
+    def _release(self) -> None:
+        with self._lock:
+            self.lease.release()
+
+    def _end(self, what: Callable[[], object], deadline: float, trouble: str) -> None:
+        """Do what a hold ends with, again while the store fails."""
+        while self.held:
+            try:
+                what()
+            except Exception as error:  # noqa: BLE001  (the lease has to be let go of all the same)
+                if not self.held or time.monotonic() > deadline:
+                    logger.warning("%s: %s", trouble, error)
+                    return
+                self._tell(error)
+                time.sleep(AGAIN)
+            else:
+                return
+
+    def _tell(self, error: Exception) -> None:
+        """Say what can't be done, once for each thing."""
+        self.trouble = str(error)
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            more = " It is tried again." if self.held else ""
+            logger.warning("%s.%s", str(error).rstrip("."), more)
+
+
+class HeldWithTheWhole(Held):
+    """In place of a lock: who drives a pipeline's run drives those of its steps."""
+
+    def close(self) -> None:
+        """Nothing is held."""
