@@ -6,7 +6,6 @@ and a script process loads only what its script asks for.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -148,7 +147,10 @@ _HOMES = {
     "workspace.datastore_options": ("EnvironmentVariable",),
     "workspace.workspace": ("Workspace",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
+_HOME = {name: f"daskrun.{home}" for home, names in _HOMES.items() for name in names}
+
+LINKS = {"experiments": "daskrun.pipeline.runs.experiment:Experiment"}
+"""What a lower floor asks of a higher one, ``module:attribute`` by its name there."""
 
 
 def __getattr__(name: str) -> object:
@@ -157,11 +159,9 @@ def __getattr__(name: str) -> object:
         from importlib.metadata import version  # seldom asked for, and 20 ms to import
 
         return version(__name__)
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # the next use finds it without coming here
-    return value
+    from daskrun.core.plugins import lazy  # `import daskrun` itself loads nothing
+
+    return lazy(__name__, _HOME)[0](name)
 
 
 def __dir__() -> list[str]:

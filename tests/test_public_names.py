@@ -18,7 +18,7 @@ def test_all_is_sorted_and_complete():
 
 @pytest.mark.parametrize("name", daskrun.__all__)
 def test_each_name_is_the_one_of_its_file(name):
-    home = importlib.import_module(f"daskrun.{daskrun._HOME[name]}")
+    home = importlib.import_module(daskrun._HOME[name])
     assert getattr(daskrun, name) is getattr(home, name)
 
 

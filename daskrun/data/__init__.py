@@ -6,8 +6,9 @@ The names below are loaded when they are first used: a script process needs only
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from daskrun.core.plugins import lazy
 
 if TYPE_CHECKING:
     from daskrun.data.consumption import DatasetConsumptionConfig
@@ -25,18 +26,14 @@ __all__ = [
     "TabularDataset",
 ]
 
-_HOME = {
-    "DataPath": "protocols",
-    "DataType": "tabular.values.types",
-    "Dataset": "file_dataset",
-    "DatasetConsumptionConfig": "consumption",
-    "FileDataset": "file_dataset",
-    "TabularDataset": "tabular.tabular_dataset",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load an exported name from its file."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "DataPath": "daskrun.data.protocols",
+        "DataType": "daskrun.data.tabular.values.types",
+        "Dataset": "daskrun.data.file_dataset",
+        "DatasetConsumptionConfig": "daskrun.data.consumption",
+        "FileDataset": "daskrun.data.file_dataset",
+        "TabularDataset": "daskrun.data.tabular.tabular_dataset",
+    },
+)

@@ -11,8 +11,9 @@ Each name is loaded when it is first used: a script process needs only what faul
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from daskrun.core.plugins import lazy
 
 if TYPE_CHECKING:
     from daskrun.engine.checkpoints import KILL_AT, POINTS
@@ -30,25 +31,15 @@ __all__ = [
     "run_script",
 ]
 
-_HOME = {
-    "KILL_AT": "engine.checkpoints",
-    "POINTS": "engine.checkpoints",
-    "Account": "testing.accounting",
-    "Faults": "testing.faults",
-    "ScriptResult": "testing.alone",
-    "account": "testing.accounting",
-    "run_script": "testing.alone",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load an exported name from its file."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"daskrun.{_HOME[name]}"), name)
-    globals()[name] = value  # the next use finds it without coming here
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "KILL_AT": "daskrun.engine.checkpoints",
+        "POINTS": "daskrun.engine.checkpoints",
+        "Account": "daskrun.testing.accounting",
+        "Faults": "daskrun.testing.faults",
+        "ScriptResult": "daskrun.testing.alone",
+        "account": "daskrun.testing.accounting",
+        "run_script": "daskrun.testing.alone",
+    },
+)

@@ -6,11 +6,11 @@ import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass
+from daskrun.core.plugins import linked
 from daskrun.data.registration import KIND as DATASETS
 from daskrun.data.registration import get_all
 from daskrun.errors import (
@@ -44,8 +44,6 @@ Thing = TypeVar("Thing")
 DATASTORE = "datastore"
 DEFAULT_DATASTORE = "workspaceblobstore"
 """Name of the datastore every workspace has: its own folder ``datastore``. The original's name."""
-EXPERIMENT = "daskrun.pipeline.runs.experiment"
-"""Where :class:`Experiment` is: a floor above this one, so it is loaded by name when asked for."""
 logger = logging.getLogger("daskrun")
 
 
@@ -300,7 +298,7 @@ class Workspace(OriginalClass):
     @property
     def experiments(self) -> dict[str, Any]:
         """The experiments that something was submitted to, by name."""
-        experiment = import_module(EXPERIMENT).Experiment
+        experiment = linked("experiments")
         return {name: experiment(self, name) for name in self.records.names("experiments")}
 
     def get_run(self, run_id: str) -> Any:
@@ -315,7 +313,7 @@ class Workspace(OriginalClass):
         if "/" in run_id or not folder.is_run:
             raise NameNotFoundError("run", run_id, self.site.run_ids()[::-1])
         manifest = folder.manifest()
-        experiment = import_module(EXPERIMENT).Experiment(self, manifest["experiment"])
+        experiment = linked("experiments")(self, manifest["experiment"])
         whole = experiment.get_run(manifest.get("pipeline_run", run_id))
         return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)
 
