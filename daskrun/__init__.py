@@ -45,12 +45,16 @@ if TYPE_CHECKING:
     from daskrun.pipeline.steps.parameter import PipelineParameter
     from daskrun.pipeline.steps.script_step import PythonScriptStep
     from daskrun.script.entry_script import EntryScript
-    from daskrun.workspace.compute import AmlCompute, ComputeTarget
-    from daskrun.workspace.datastore import Datastore
-    from daskrun.workspace.datastore_options import EnvironmentVariable
-    from daskrun.workspace.dependencies import CondaDependencies
-    from daskrun.workspace.environment import DEFAULT_CPU_IMAGE, DEFAULT_GPU_IMAGE, Environment
-    from daskrun.workspace.model import Model
+    from daskrun.workspace.compute.targets import AmlCompute, ComputeTarget
+    from daskrun.workspace.datastores.datastore import Datastore
+    from daskrun.workspace.datastores.datastore_options import EnvironmentVariable
+    from daskrun.workspace.environments.dependencies import CondaDependencies
+    from daskrun.workspace.environments.environment import (
+        DEFAULT_CPU_IMAGE,
+        DEFAULT_GPU_IMAGE,
+        Environment,
+    )
+    from daskrun.workspace.models.model import Model
     from daskrun.workspace.workspace import Workspace
 
 __all__ = [
@@ -139,12 +143,12 @@ _HOMES = {
     "pipeline.steps.script_step": ("PythonScriptStep",),
     "pipeline.steps.parallel_step": ("ParallelRunStep",),
     "script.entry_script": ("EntryScript",),
-    "workspace.compute": ("AmlCompute", "ComputeTarget"),
-    "workspace.datastore": ("Datastore",),
-    "workspace.dependencies": ("CondaDependencies",),
-    "workspace.environment": ("DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE", "Environment"),
-    "workspace.model": ("Model",),
-    "workspace.datastore_options": ("EnvironmentVariable",),
+    "workspace.compute.targets": ("AmlCompute", "ComputeTarget"),
+    "workspace.datastores.datastore": ("Datastore",),
+    "workspace.environments.dependencies": ("CondaDependencies",),
+    "workspace.environments.environment": ("DEFAULT_CPU_IMAGE", "DEFAULT_GPU_IMAGE", "Environment"),
+    "workspace.models.model": ("Model",),
+    "workspace.datastores.datastore_options": ("EnvironmentVariable",),
     "workspace.workspace": ("Workspace",),
 }
 _HOME = {name: f"daskrun.{home}" for home, names in _HOMES.items() for name in names}

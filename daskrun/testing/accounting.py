@@ -15,7 +15,7 @@ from daskrun.storage.journal import Journal
 from daskrun.storage.urls import is_url
 from daskrun.testing.joined import Difference, Rows, compare
 from daskrun.testing.row_groups import RowGroups
-from daskrun.workspace.run_folder import RunFolder
+from daskrun.workspace.run_folders.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import os

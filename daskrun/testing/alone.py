@@ -26,7 +26,7 @@ from daskrun.script.entry import EntryModule, ScriptFile
 from daskrun.script.node_folders import INLINE
 from daskrun.storage.urls import is_url
 from daskrun.testing.given import SUBJECT, Given, given
-from daskrun.workspace.model import model_paths
+from daskrun.workspace.models.model import model_paths
 from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, WorkspaceError
 from daskrun.workspace import workspace
-from daskrun.workspace.folder_site import start_folder
+from daskrun.workspace.sites.folder_site import start_folder
 
 if TYPE_CHECKING:
     import os

@@ -20,10 +20,10 @@ from daskrun.errors import (
     WorkspaceError,
 )
 from daskrun.storage.urls import is_url, shown_url
-from daskrun.workspace import folder_site as place
-from daskrun.workspace import url_site
-from daskrun.workspace.folder_site import CONFIG, FOLDER
-from daskrun.workspace.site import PIPELINES, RUNS, FolderSite
+from daskrun.workspace.sites import folder_site as place
+from daskrun.workspace.sites import url_site
+from daskrun.workspace.sites.folder_site import CONFIG, FOLDER
+from daskrun.workspace.sites.site import PIPELINES, RUNS, FolderSite
 
 if TYPE_CHECKING:
     import os
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from daskrun.data.protocols import Place
     from daskrun.data.tabular.tabular_dataset import TabularDataset
     from daskrun.storage.private import Private
-    from daskrun.workspace.clean import Found
-    from daskrun.workspace.compute import ComputeTarget
-    from daskrun.workspace.datastore import Datastore
-    from daskrun.workspace.environment import Environment
-    from daskrun.workspace.model import Model
-    from daskrun.workspace.site import Site
+    from daskrun.workspace.cleaning.clean import Found
+    from daskrun.workspace.compute.targets import ComputeTarget
+    from daskrun.workspace.datastores.datastore import Datastore
+    from daskrun.workspace.environments.environment import Environment
+    from daskrun.workspace.models.model import Model
+    from daskrun.workspace.sites.site import Site
 
 Thing = TypeVar("Thing")
 DATASTORE = "datastore"
@@ -206,13 +206,13 @@ class Workspace(OriginalClass):
     @property
     def datastores(self) -> dict[str, Datastore]:
         """The datastores by name."""
-        from daskrun.workspace.datastore import Datastore  # the two know each other
+        from daskrun.workspace.datastores.datastore import Datastore  # the two know each other
 
         return _there(partial(Datastore, self), Datastore.names(self))
 
     def get_default_datastore(self) -> Datastore:
         """Return the datastore that outputs go to when nothing else is said."""
-        from daskrun.workspace.datastore import Datastore
+        from daskrun.workspace.datastores.datastore import Datastore
 
         return Datastore(self)
 
@@ -230,7 +230,7 @@ class Workspace(OriginalClass):
         NameNotFoundError
             There is no datastore of that name.
         """
-        from daskrun.workspace.datastore import Datastore
+        from daskrun.workspace.datastores.datastore import Datastore
 
         chosen = name if isinstance(name, Datastore) else Datastore(self, name)
         self.records.create("settings", "default_datastore", {"name": chosen.name})
@@ -238,14 +238,14 @@ class Workspace(OriginalClass):
     @property
     def compute_targets(self) -> dict[str, ComputeTarget]:
         """The compute targets by name."""
-        from daskrun.workspace.compute import ComputeTarget
+        from daskrun.workspace.compute.targets import ComputeTarget
 
         return _there(partial(ComputeTarget, self), self.records.names("compute_targets"))
 
     @property
     def models(self) -> dict[str, Model]:
         """The newest version of each model by name."""
-        from daskrun.workspace.model import Model
+        from daskrun.workspace.models.model import Model
 
         return _there(partial(Model, self), self.records.names("models"))
 
@@ -279,7 +279,7 @@ class Workspace(OriginalClass):
         >>> sum(each.bytes for each in found if each.run == "none")
         0
         """
-        from daskrun.workspace.clean import find  # the two know each other
+        from daskrun.workspace.cleaning.clean import find  # the two know each other
 
         return find(self, older_than_days, runs)
 
@@ -291,7 +291,7 @@ class Workspace(OriginalClass):
     @property
     def environments(self) -> dict[str, Environment]:
         """The newest version of each registered environment by name."""
-        from daskrun.workspace.environment import Environment
+        from daskrun.workspace.environments.environment import Environment
 
         return Environment.list(self)
 
@@ -348,8 +348,8 @@ class Workspace(OriginalClass):
         self.private.sweep(self._needed_secrets)
 
     def _needed_secrets(self) -> set[str]:
-        from daskrun.workspace.datastore import KIND as DATASTORES
-        from daskrun.workspace.environment import KIND as ENVIRONMENTS
+        from daskrun.workspace.datastores.datastore import KIND as DATASTORES
+        from daskrun.workspace.environments.environment import KIND as ENVIRONMENTS
 
         records = self.records
         newest = (records.latest(DATASTORES, name) for name in records.names(DATASTORES))
@@ -372,8 +372,8 @@ class Workspace(OriginalClass):
 
     def place_of(self, reference: dict[str, str]) -> Place:
         """Return the datastore of a reference; one that is gone says so when it is used."""
-        from daskrun.workspace.datastore import Datastore
-        from daskrun.workspace.missing_datastore import GoneDatastore
+        from daskrun.workspace.datastores.datastore import Datastore
+        from daskrun.workspace.datastores.missing_datastore import GoneDatastore
 
         try:
             return Datastore(self.home_of(reference), reference["name"])

@@ -18,8 +18,8 @@ from daskrun.pipeline.runs.run import PipelineRun
 from daskrun.pipeline.steps.base import PipelineStep
 from daskrun.pipeline.steps.outputs import PortDataReference
 from daskrun.workspace import original as others_ways
-from daskrun.workspace.compute import ComputeStatus
-from daskrun.workspace.sections import DockerSection, PythonSection
+from daskrun.workspace.compute.targets import ComputeStatus
+from daskrun.workspace.environments.sections import DockerSection, PythonSection
 
 PUBLIC = [getattr(daskrun, name) for name in daskrun.__all__]
 OTHERS = {

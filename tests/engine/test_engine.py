@@ -467,7 +467,7 @@ def test_inline_keeps_daskrun_where_it_lies_beside_the_script(tmp_path: Path) ->
     from pathlib import Path
     from running import make_request
     from daskrun.engine.driver import RunControl, execute
-    script = "from daskrun.workspace.model import Model\\n" \\
+    script = "from daskrun.workspace.models.model import Model\\n" \\
         "def run(m):\\n    return [f'{{Model}} {{id(Model)}}']\\n"
     for number in "12":
         request = make_request(

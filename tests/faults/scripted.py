@@ -14,7 +14,7 @@ from daskrun.data.file_plan import FilePlan
 from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.engine.driver import RunControl, execute
 from daskrun.testing import Faults, account
-from daskrun.workspace.run_folder import RunFolder
+from daskrun.workspace.run_folders.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan

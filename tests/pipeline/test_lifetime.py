@@ -67,7 +67,7 @@ def finish(process):
 
 
 def status_of(work):
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
 
     folders = sorted(work.ws.runs_folder.iterdir())
     return RunFolder(folders[0]).last_state()["status"]

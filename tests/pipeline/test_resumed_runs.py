@@ -31,7 +31,7 @@ from daskrun import (
 )
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.pipeline.runs import experiment as experiment_file
-from daskrun.workspace.run_folder import RunFolder
+from daskrun.workspace.run_folders.run_folder import RunFolder
 
 COUNTED = """
 import os

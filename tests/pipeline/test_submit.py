@@ -495,7 +495,7 @@ def test_a_run_that_cannot_be_locked_is_not_started(work, monkeypatch):
     def broken(self):
         raise StorageError("no locks here")
 
-    monkeypatch.setattr("daskrun.workspace.run_folder.RunFolder.drive", broken)
+    monkeypatch.setattr("daskrun.workspace.run_folders.run_folder.RunFolder.drive", broken)
     with pytest.raises(StorageError, match="no locks here"):
         work.submit()
     assert no_trace(work.ws)

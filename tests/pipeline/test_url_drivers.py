@@ -262,7 +262,7 @@ def test_what_a_store_says_when_a_step_begins_is_told(work, monkeypatch):
     def refused(*_):
         raise StorageError("s3://there can't be reached")
 
-    monkeypatch.setattr("daskrun.workspace.url_run.UrlRun.forget_report", refused)
+    monkeypatch.setattr("daskrun.workspace.run_folders.url_run.UrlRun.forget_report", refused)
     run = work.submit()
     with pytest.raises(RunFailedError, match="s3://there can't be reached"):
         run.wait_for_completion()

@@ -44,7 +44,7 @@ from daskrun.errors import StorageError
 from daskrun.storage import lease as lease_file
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.testing import account
-from daskrun.workspace import working_copy
+from daskrun.workspace.run_folders import working_copy
 
 
 @pytest.mark.parametrize("target", ["inline", None])
@@ -349,7 +349,9 @@ def test_a_run_that_is_being_committed_to_is_not_old(work):
 
 
 def test_files_that_were_never_registered_are_cleaned(work, monkeypatch):
-    monkeypatch.setattr("daskrun.workspace.orphans.ABANDONED", -1)  # what was put just now, too
+    monkeypatch.setattr(
+        "daskrun.workspace.cleaning.orphans.ABANDONED", -1
+    )  # what was put just now, too
     kept = Pipeline(work.ws, [work.make_step()]).publish("nightly")
     before = work.bucket.keys()
     folders = [f"team/.daskrun/{name}/" for name in ("models_files", "models_files/weights")]

@@ -27,7 +27,7 @@ from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.state import Latch
 from daskrun.pipeline.records import cancel
 from daskrun.pipeline.runs import experiment as experiment_file
-from daskrun.workspace import run_folder
+from daskrun.workspace.run_folders import run_folder
 
 DONE = Report(RunStatus.COMPLETED, "all done.", 1, 1, 0, 0, 1, 1, 0, 1, 0, (), (), 0.1)
 

@@ -25,8 +25,8 @@ from daskrun import (
 )
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.script.node_folders import base_folder, clear_leftovers
-from daskrun.workspace import run_lease as hold
-from daskrun.workspace import working_copy
+from daskrun.workspace.run_folders import run_lease as hold
+from daskrun.workspace.run_folders import working_copy
 
 SCRIPT = """
 import os, pathlib, time

@@ -77,8 +77,8 @@ def test_processes_that_create_at_once_get_all_numbers_once(tmp_path, fallback):
 def test_what_a_killed_process_left_is_no_record(tmp_path):
     code = (
         "import sys, os, signal, pathlib\n"
-        "from daskrun.storage import records, shelf\n"
-        "shelf.publish_new = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from daskrun.storage import records, record_store\n"
+        "record_store.publish_new = lambda *a: os.kill(os.getpid(), signal.SIGKILL)\n"
         "records.Records(pathlib.Path(sys.argv[1])).create('models', 'mnist', {'a': 1})\n"
     )
     dead = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False, timeout=60)

@@ -17,8 +17,8 @@ from daskrun import (
 )
 from daskrun.script import node_folders as leftovers
 from daskrun.storage.s3 import S3Folder
-from daskrun.workspace.clean import shown_size
-from daskrun.workspace.run_folder import RunFolder
+from daskrun.workspace.cleaning.clean import shown_size
+from daskrun.workspace.run_folders.run_folder import RunFolder
 
 FAILS_LATE = """
 import os
@@ -143,7 +143,7 @@ def test_nobody_resumes_while_parts_are_removed(ws, monkeypatch):
     def free(self):
         seen.extend(folder.is_driven() for folder in map(RunFolder, folders))
 
-    from daskrun.workspace.old_runs import OldStep
+    from daskrun.workspace.cleaning.old_runs import OldStep
 
     folders = [run.folder, run.get_steps()[0].folder]
     monkeypatch.setattr(OldStep, "free", free)

@@ -4,8 +4,8 @@ import threading
 import pytest
 
 from daskrun.errors import ComputeTargetException, SettingsError
-from daskrun.workspace import compute
-from daskrun.workspace.compute import AmlCompute, ComputeTarget, DaskCompute
+from daskrun.workspace.compute import targets as compute
+from daskrun.workspace.compute.targets import AmlCompute, ComputeTarget, DaskCompute
 from daskrun.workspace.workspace import Workspace
 
 

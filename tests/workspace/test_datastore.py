@@ -10,9 +10,9 @@ from s3 import KEY, SECRET
 from daskrun.data.file_dataset import Dataset
 from daskrun.data.protocols import DataPath, Place
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
-from daskrun.workspace import datastore_transfer as transfer
-from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.datastore_options import EnvironmentVariable
+from daskrun.workspace.datastores import datastore_transfer as transfer
+from daskrun.workspace.datastores.datastore import Datastore
+from daskrun.workspace.datastores.datastore_options import EnvironmentVariable
 from daskrun.workspace.workspace import Workspace
 
 

@@ -6,8 +6,8 @@ from daskrun import ParallelRunConfig
 from daskrun.core.validation import resolve_settings
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.storage.records import Records
-from daskrun.workspace.dependencies import CondaDependencies
-from daskrun.workspace.environment import DEFAULT_GPU_IMAGE, Environment
+from daskrun.workspace.environments.dependencies import CondaDependencies
+from daskrun.workspace.environments.environment import DEFAULT_GPU_IMAGE, Environment
 from daskrun.workspace.workspace import Workspace
 
 

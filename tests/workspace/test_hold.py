@@ -11,8 +11,8 @@ from daskrun.storage import lease as lease_file
 from daskrun.storage.lease import Lease
 from daskrun.storage.mirror import Mirror
 from daskrun.storage.url_folder import open_url_folder
-from daskrun.workspace import run_lease as hold_file
-from daskrun.workspace.run_lease import Hold
+from daskrun.workspace.run_folders import run_lease as hold_file
+from daskrun.workspace.run_folders.run_lease import Hold
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.script import context
-from daskrun.workspace import model_files
-from daskrun.workspace.model import Model, model_paths
+from daskrun.workspace.models import model_files
+from daskrun.workspace.models.model import Model, model_paths
 from daskrun.workspace.workspace import Workspace
 
 

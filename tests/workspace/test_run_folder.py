@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from daskrun.errors import StorageError
-from daskrun.workspace.run_folder import RunFolder
+from daskrun.workspace.run_folders.run_folder import RunFolder
 
 
 def test_a_copied_folder_still_tells_its_story(tmp_path):

@@ -20,8 +20,8 @@ from daskrun import (
 )
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.storage.s3 import S3Folder
-from daskrun.workspace import model as model_file
-from daskrun.workspace import working_copy
+from daskrun.workspace.models import model as model_file
+from daskrun.workspace.run_folders import working_copy
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.pipeline.runs.experiment import Experiment
-from daskrun.workspace import folder_site as place
-from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.model import Model
+from daskrun.workspace.datastores.datastore import Datastore
+from daskrun.workspace.models.model import Model
+from daskrun.workspace.sites import folder_site as place
 from daskrun.workspace.workspace import Workspace
 
 

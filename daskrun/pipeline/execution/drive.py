@@ -25,7 +25,7 @@ from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.pipeline.records.run_output import register
 from daskrun.pipeline.records.side_changes import keep_side_inputs
 from daskrun.pipeline.submission import since
-from daskrun.workspace.model import model_paths
+from daskrun.workspace.models.model import model_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.records.step_spec import Recipe
     from daskrun.storage.lock_handle import Held
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")

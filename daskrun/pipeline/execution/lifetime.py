@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from daskrun.script.node_folders import clear_inline
-from daskrun.workspace.working_copy import remove_copies
+from daskrun.workspace.run_folders.working_copy import remove_copies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

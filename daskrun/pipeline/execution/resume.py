@@ -21,13 +21,13 @@ from daskrun.pipeline.records.changes import check_unchanged
 from daskrun.pipeline.records.step_spec import AGAIN, Recipe
 from daskrun.pipeline.steps.compute_target import NOT_INLINE, find_target, inline_note
 from daskrun.pipeline.submission.since import as_begun
-from daskrun.workspace.compute import ComputeTarget
+from daskrun.workspace.compute.targets import ComputeTarget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from daskrun.storage.lock_handle import Held
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")

@@ -20,8 +20,8 @@ from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.records.run_output import find_output, outputs_of
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.models_used import NOTED, digests_used, newer_models
-from daskrun.workspace.run_folder import REUSE
+from daskrun.workspace.models.models_used import NOTED, digests_used, newer_models
+from daskrun.workspace.run_folders.run_folder import REUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.records.changes import ListedPlan
     from daskrun.pipeline.records.step_spec import Recipe
     from daskrun.pipeline.steps.inputs import AnyDataset
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 logger = logging.getLogger("daskrun")

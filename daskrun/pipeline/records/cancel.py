@@ -11,7 +11,7 @@ from daskrun.errors import DaskrunError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
 
 logger = logging.getLogger("daskrun")
 LOOK = 0.5

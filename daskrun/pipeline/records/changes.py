@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daskrun.core.minibatch import Plan, PlanInput
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
 
 FOLDER = "listings"
 """In the step run's folder, a file for each input; they stay, for a later run over what is new."""

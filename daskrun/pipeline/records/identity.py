@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.pipeline.records.changes import input_digests
 from daskrun.pipeline.records.script_imports import imported_beside
 from daskrun.script.environments.packages import contents
-from daskrun.workspace.run_folder import SNAPSHOT
+from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
     from daskrun.engine.request import ScriptSource
     from daskrun.pipeline.records.step_spec import Recipe
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
 
 NO_RESULT = frozenset(
     {

@@ -11,13 +11,13 @@ from daskrun.data.protocols import shown_url
 from daskrun.data.registration import register_once
 from daskrun.errors import DaskrunError, NameNotFoundError
 from daskrun.pipeline.steps.outputs import PortDataReference
-from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from daskrun.pipeline.steps.outputs import StepOutput
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.pipeline.steps.side_inputs import SideInput
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
 
 
 FOLDER = "side_listings"

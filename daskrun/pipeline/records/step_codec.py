@@ -30,9 +30,9 @@ from daskrun.pipeline.steps.outputs import OutputId, PendingOutput, PipelineData
 from daskrun.pipeline.steps.parallel_step import ParallelRunStep
 from daskrun.pipeline.steps.parameter import PipelineParameter
 from daskrun.pipeline.steps.script_step import PythonScriptStep
-from daskrun.workspace.compute import ComputeTarget
-from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.environment import Environment
+from daskrun.workspace.compute.targets import ComputeTarget
+from daskrun.workspace.datastores.datastore import Datastore
+from daskrun.workspace.environments.environment import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -27,9 +27,9 @@ from daskrun.pipeline.steps.side_inputs import (
     paths_asked,
 )
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.compute import ComputeTarget
-from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.run_folder import SNAPSHOT
+from daskrun.workspace.compute.targets import ComputeTarget
+from daskrun.workspace.datastores.datastore import Datastore
+from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.data.protocols import Place
     from daskrun.pipeline.steps.inputs import AnyDataset
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 SCRIPT = "script"

@@ -20,7 +20,7 @@ from daskrun.pipeline.runs.script_inputs import ScriptInputs, workspace_of
 from daskrun.script import context
 from daskrun.storage import metric_files as metrics
 from daskrun.storage.metric_files import MetricFolder, folded
-from daskrun.workspace.run_folder import RunFolder
+from daskrun.workspace.run_folders.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,7 +18,7 @@ from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.steps.snapshot import Snapshot
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.private import ABANDONED
-from daskrun.workspace.site import PIPELINES
+from daskrun.workspace.sites.site import PIPELINES
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.runs.experiment import Experiment
     from daskrun.pipeline.runs.published import PublishedPipeline
     from daskrun.pipeline.steps.outputs import PortDataReference
-    from daskrun.workspace.compute import ComputeTarget
+    from daskrun.workspace.compute.targets import ComputeTarget
     from daskrun.workspace.workspace import Workspace
 
 live_runs: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDictionary()

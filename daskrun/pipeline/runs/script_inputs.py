@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from daskrun.errors import DatasetError, NameNotFoundError, ResumeError
-from daskrun.workspace.run_folder import RunFolder
+from daskrun.workspace.run_folders.run_folder import RunFolder
 from daskrun.workspace.workspace import Workspace
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from daskrun.pipeline.execution.state import RunState
     from daskrun.pipeline.runs.experiment import Experiment
     from daskrun.pipeline.runs.run import PipelineRun, StepRun
-    from daskrun.workspace.compute import ComputeTarget
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.compute.targets import ComputeTarget
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 LOG_BYTES = 1 << 20

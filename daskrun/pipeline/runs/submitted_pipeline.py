@@ -9,7 +9,7 @@ from daskrun.errors import DaskrunError, SettingsError, StorageError
 from daskrun.pipeline.records.step_codec import steps_to_plain
 from daskrun.pipeline.runs.published import about_code, may_be_secret, pipeline_from
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.run_folder import SNAPSHOT
+from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.runs.pipeline import Pipeline
     from daskrun.pipeline.steps.base import PipelineStep
     from daskrun.pipeline.steps.snapshot import Snapshot
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 FILE = "pipeline.json"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.engine.dispatchers import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
-from daskrun.workspace.compute import ComputeTarget, is_address
+from daskrun.workspace.compute.targets import ComputeTarget, is_address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,8 +11,8 @@ from daskrun.core.validation import resolve_settings
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.compute_target import inline_note
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
-from daskrun.workspace.compute import ComputeTarget
-from daskrun.workspace.environment import Environment
+from daskrun.workspace.compute.targets import ComputeTarget
+from daskrun.workspace.environments.environment import Environment
 
 if TYPE_CHECKING:
     import os

@@ -21,8 +21,8 @@ from daskrun.errors import (
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.parameter import PipelineParameter
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.compute import ComputeTarget
-from daskrun.workspace.environment import Environment
+from daskrun.workspace.compute.targets import ComputeTarget
+from daskrun.workspace.environments.environment import Environment
 from daskrun.workspace.workspace import Workspace, workspace_problems
 
 if TYPE_CHECKING:

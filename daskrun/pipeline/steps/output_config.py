@@ -11,7 +11,7 @@ from daskrun.core.tags import tag_problems
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.outputs import OutputId, StepOutput, name_problems
 from daskrun.storage.records import wrong_name
-from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.file_dataset import Dataset
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, SettingsError, StorageError
-from daskrun.workspace.datastore import Datastore
+from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
     import os

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
     from daskrun.data.consumption import DatasetConsumptionConfig
     from daskrun.pipeline.steps.parallel_step import AnyInput
-    from daskrun.workspace.compute import ComputeTarget
-    from daskrun.workspace.environment import Environment
+    from daskrun.workspace.compute.targets import ComputeTarget
+    from daskrun.workspace.environments.environment import Environment
     from daskrun.workspace.workspace import Workspace
 
 SUBJECT = "PythonScriptStep"

@@ -24,8 +24,8 @@ from daskrun.pipeline.steps.base import places_used
 from daskrun.pipeline.steps.inputs import make_plan, stored
 from daskrun.pipeline.steps.outputs import PendingOutput
 from daskrun.pipeline.steps.side_inputs import stored_sides
-from daskrun.workspace.model import model_paths
-from daskrun.workspace.run_folder import SNAPSHOT
+from daskrun.workspace.models.model import model_paths
+from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from daskrun.pipeline.steps.side_inputs import SideInput
     from daskrun.pipeline.steps.snapshot import Snapshot
     from daskrun.pipeline.submission.since import LeftOut
-    from daskrun.workspace.compute import ComputeTarget
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.compute.targets import ComputeTarget
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 

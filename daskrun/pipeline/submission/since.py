@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from daskrun.data.file_plan import FilePlan
     from daskrun.data.paths import PathTable
     from daskrun.pipeline.submission.prepare import PreparedStep
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 LEFT_OUT = "since"

@@ -59,8 +59,8 @@ _SAME = {
 }
 """By module, the names that ``daskrun`` has too."""
 
-_COMPUTE = "daskrun.workspace.compute"
-_PROVISIONING = "daskrun.workspace.provisioning"
+_COMPUTE = "daskrun.workspace.compute.targets"
+_PROVISIONING = "daskrun.workspace.compute.provisioning"
 _OTHERS = {
     "azureml.core": {
         "VERSION": "daskrun.workspace.original:VERSION",
@@ -71,9 +71,9 @@ _OTHERS = {
         "AmlComputeStatus": f"{_COMPUTE}:ComputeStatus",
     },
     "azureml.core.environment": {
-        "DockerSection": "daskrun.workspace.sections:DockerSection",
-        "PythonSection": "daskrun.workspace.sections:PythonSection",
-        "SparkSection": "daskrun.workspace.sections:SparkSection",
+        "DockerSection": "daskrun.workspace.environments.sections:DockerSection",
+        "PythonSection": "daskrun.workspace.environments.sections:PythonSection",
+        "SparkSection": "daskrun.workspace.environments.sections:SparkSection",
     },
     "azureml.core.workspace": {"Workspace": "daskrun.workspace.original:Workspace"},
     "azureml.data.abstract_dataset": {

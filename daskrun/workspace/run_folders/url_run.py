@@ -12,14 +12,14 @@ from daskrun.storage.journal import encoded
 from daskrun.storage.metric_files import FOLDER as METRICS
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
-from daskrun.workspace.models_used import NOTED
-from daskrun.workspace.run_folder import CANCEL, REPORT, REUSE, STATES, STORY, RunFolder
-from daskrun.workspace.run_lease import HeldWithTheWhole, Hold
-from daskrun.workspace.site import RUNS
+from daskrun.workspace.models.models_used import NOTED
+from daskrun.workspace.run_folders.run_folder import CANCEL, REPORT, REUSE, STATES, STORY, RunFolder
+from daskrun.workspace.run_folders.run_lease import HeldWithTheWhole, Hold
+from daskrun.workspace.sites.site import RUNS
 
 if TYPE_CHECKING:
     from daskrun.storage.lock_handle import Held
-    from daskrun.workspace.working_copy import WorkingCopy
+    from daskrun.workspace.run_folders.working_copy import WorkingCopy
 
 CANCEL_LOOK = 2.0
 """Seconds between two looks whether others want the run to end."""

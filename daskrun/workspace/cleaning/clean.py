@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.errors import DaskrunError, SettingsError
-from daskrun.workspace import old_runs
-from daskrun.workspace import orphans as left_over
-from daskrun.workspace.url_site import UrlSite
+from daskrun.workspace.cleaning import old_runs
+from daskrun.workspace.cleaning import orphans as left_over
+from daskrun.workspace.sites.url_site import UrlSite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,13 +13,13 @@ from daskrun.errors import DaskrunError, StorageError
 from daskrun.output.destination import output_place
 from daskrun.output.folder import temporary_file
 from daskrun.storage.urls import is_url, shown_url
-from daskrun.workspace.datastore import Datastore
-from daskrun.workspace.run_folder import size_of
+from daskrun.workspace.datastores.datastore import Datastore
+from daskrun.workspace.run_folders.run_folder import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from daskrun.workspace.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
 PARTS = "parts"

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from daskrun.errors import StorageError
 from daskrun.script import node_folders as leftovers
 from daskrun.storage.lease import Lease
-from daskrun.workspace.model_files import ABANDONED
-from daskrun.workspace.model_files import FOLDER as MODEL_FILES
-from daskrun.workspace.models_used import KIND as MODELS
-from daskrun.workspace.run_folder import STORY, RunFolder, size_of
-from daskrun.workspace.site import PIPELINES, RUNS
-from daskrun.workspace.working_copy import NAME as COPY
+from daskrun.workspace.models.model_files import ABANDONED
+from daskrun.workspace.models.model_files import FOLDER as MODEL_FILES
+from daskrun.workspace.models.models_used import KIND as MODELS
+from daskrun.workspace.run_folders.run_folder import STORY, RunFolder, size_of
+from daskrun.workspace.run_folders.working_copy import NAME as COPY
+from daskrun.workspace.sites.site import PIPELINES, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from daskrun.storage.records import Records
     from daskrun.storage.url_folder import UrlFolder
-    from daskrun.workspace.working_copy import WorkingCopy
+    from daskrun.workspace.run_folders.working_copy import WorkingCopy
 
 HALF_MADE = re.compile(r"\.(\d+-[0-9a-f]{16}\.tmp|(deleted|exclusive)-\d+-[0-9a-f]+)", re.ASCII)
 """Names of what is being written, deleted or tried out in a workspace."""

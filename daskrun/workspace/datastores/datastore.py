@@ -12,8 +12,8 @@ from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
 from daskrun.storage.urls import protocol_problem, shown_url
-from daskrun.workspace import datastore_transfer as transfer
-from daskrun.workspace.datastore_options import EnvironmentVariable, KeptOptions, keep
+from daskrun.workspace.datastores import datastore_transfer as transfer
+from daskrun.workspace.datastores.datastore_options import EnvironmentVariable, KeptOptions, keep
 from daskrun.workspace.workspace import DATASTORE, DEFAULT_DATASTORE
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from daskrun.script import context
 from daskrun.storage.mirror import bring_whole
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.storage.urls import is_url
-from daskrun.workspace.model_files import FOLDER, copy_in, copy_out, sweep
-from daskrun.workspace.models_used import KIND, note_used
+from daskrun.workspace.models.model_files import FOLDER, copy_in, copy_out, sweep
+from daskrun.workspace.models.models_used import KIND, note_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -13,13 +13,18 @@ from daskrun.core.validation import RULES
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script.environments.packages import lacking
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.dependencies import (
+from daskrun.workspace.environments.dependencies import (
     CondaDependencies,
     read_conda,
     read_or_refuse,
     read_requirements,
 )
-from daskrun.workspace.sections import OWN_PYTHON, DockerSection, PythonSection, SparkSection
+from daskrun.workspace.environments.sections import (
+    OWN_PYTHON,
+    DockerSection,
+    PythonSection,
+    SparkSection,
+)
 
 if TYPE_CHECKING:
     import builtins

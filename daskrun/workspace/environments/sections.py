@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.absent_names import OriginalClass
 
 if TYPE_CHECKING:
-    from daskrun.workspace.dependencies import CondaDependencies
+    from daskrun.workspace.environments.dependencies import CondaDependencies
 
 OWN_PYTHON = "python"
 """``interpreter_path`` as the original has it where nothing is said."""

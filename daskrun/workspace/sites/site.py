@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.storage.private import PrivateFiles
 from daskrun.storage.records import Records
-from daskrun.workspace.folder_site import read_config
-from daskrun.workspace.run_folder import STORY, RunFolder
+from daskrun.workspace.run_folders.run_folder import STORY, RunFolder
+from daskrun.workspace.sites.folder_site import read_config
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -35,8 +35,8 @@ class RunFolder:
     """A run as it is kept on disk; copied elsewhere, the folder still tells all of it.
 
     ``run.json`` says what was asked, ``states/<n>.json`` each state with its time, ``report.json``
-    how it ended, ``logs/`` the rest. What :class:`~daskrun.workspace.url_run.UrlRun` does
-    otherwise, since its folder is a copy of what is behind a URL, is nothing here.
+    how it ended, ``logs/`` the rest. The methods that synchronise with a URL do nothing here:
+    :class:`~daskrun.workspace.run_folders.url_run.UrlRun` overrides them.
     """
 
     def __init__(self, path: Path) -> None:

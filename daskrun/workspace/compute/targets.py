@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
-from daskrun.workspace.provisioning import ProvisioningConfiguration, node_counts
+from daskrun.workspace.compute.provisioning import ProvisioningConfiguration, node_counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

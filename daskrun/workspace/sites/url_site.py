@@ -14,9 +14,9 @@ from daskrun.storage.record_store import UrlShelf
 from daskrun.storage.records import Records
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.storage.urls import OWN_MEMORY, shown_url
-from daskrun.workspace.folder_site import CONFIG, FOLDER
-from daskrun.workspace.url_run import UrlRun
-from daskrun.workspace.working_copy import working_copy
+from daskrun.workspace.run_folders.url_run import UrlRun
+from daskrun.workspace.run_folders.working_copy import working_copy
+from daskrun.workspace.sites.folder_site import CONFIG, FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from daskrun.storage.private import Private
     from daskrun.storage.url_folder import UrlFolder
-    from daskrun.workspace.run_folder import RunFolder
-    from daskrun.workspace.working_copy import WorkingCopy
+    from daskrun.workspace.run_folders.run_folder import RunFolder
+    from daskrun.workspace.run_folders.working_copy import WorkingCopy
 
 
 class UrlSite:

@@ -1,0 +1,1 @@
+"""Removing what old and killed runs have left."""

@@ -1,0 +1,1 @@
+"""Compute targets: where the Dask workers of a run are."""

@@ -1,0 +1,1 @@
+"""Environments: the packages and the Python of the script processes."""
