@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from daskrun.engine.request import INLINE
+
 if TYPE_CHECKING:
     from daskrun.engine.dispatch import Dispatcher
     from daskrun.engine.request import StepRequest
-
-INLINE = "inline"
 
 
 def make_dispatcher(request: StepRequest) -> Dispatcher:
@@ -21,6 +21,6 @@ def make_dispatcher(request: StepRequest) -> Dispatcher:
         from daskrun.engine.inline import InlineDispatcher  # loads pandas-free, Dask-free code only
 
         return InlineDispatcher(request)
-    from daskrun.engine.on_dask import DaskDispatcher
+    from daskrun.engine.dask.dispatcher import DaskDispatcher
 
     return DaskDispatcher(request)

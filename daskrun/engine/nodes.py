@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import NodePath
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 from daskrun.output.destination import output_place
 from daskrun.script.environments.packages import needs
 from daskrun.storage.urls import shown_url

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
 
+INLINE = "inline"
+"""The compute target that is this process itself."""
+
 
 @dataclass(frozen=True)
 class ScriptSource:

@@ -11,7 +11,7 @@ from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.loading import MiniBatchPaths
 from daskrun.data.tabular.tabular_dataset import TabularDataset
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 from daskrun.errors import DatasetError, SettingsError
 from daskrun.pipeline.steps.inputs import kind_problems, make_plan, stored, with_size
 from daskrun.script.execute import Loader, MiniBatchContext, context_of

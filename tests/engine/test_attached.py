@@ -30,10 +30,10 @@ from running import (
 
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, RunEnded
 from daskrun.core.report import RunStatus
-from daskrun.engine.cluster import GONE_LIMIT
+from daskrun.engine.dask.connection import GONE_LIMIT
+from daskrun.engine.dask.dispatcher import LOOK
+from daskrun.engine.dask.plugin import CLIENT_GRACE
 from daskrun.engine.driver import RunControl, execute
-from daskrun.engine.on_dask import LOOK
-from daskrun.engine.plugin import CLIENT_GRACE
 from daskrun.script.node_folders import base_folder
 from daskrun.storage.journal import Journal
 

@@ -7,8 +7,8 @@ import pickle
 
 import pytest
 
-from daskrun.engine.bag import BundleBags
-from daskrun.engine.cluster import Connection
+from daskrun.engine.dask.bag import BundleBags
+from daskrun.engine.dask.connection import Connection
 
 ADDRESS = "tcp://10.0.0.1:1"
 

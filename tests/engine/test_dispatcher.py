@@ -14,13 +14,13 @@ import pytest
 from daskrun.core.events import BundleLost, Event, NodeLost, NodeReady, Note, StopAsked
 from daskrun.core.orders import Bundle
 from daskrun.core.report import RunStatus
-from daskrun.engine import plugin
-from daskrun.engine import worker as side
-from daskrun.engine.assignment import MOST_FAILURES
+from daskrun.engine.dask import plugin
+from daskrun.engine.dask import worker as side
+from daskrun.engine.dask.assignment import MOST_FAILURES
+from daskrun.engine.dask.dispatcher import MOST_REJOINS, DaskDispatcher
 from daskrun.engine.dispatch import returned
 from daskrun.engine.driver import RunControl
 from daskrun.engine.nodes import node_config
-from daskrun.engine.on_dask import MOST_REJOINS, DaskDispatcher
 from tests.running import (
     make_request,
     run_request,
@@ -107,7 +107,7 @@ def test_tasks_that_keep_failing_make_a_worker_unfit(dispatcher):
 def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispatcher, monkeypatch):
     joined = []
     monkeypatch.setattr(dispatcher, "_join_again", lambda: joined.append(1))
-    monkeypatch.setattr("daskrun.engine.on_dask.REJOIN_INTERVAL", 0.0)
+    monkeypatch.setattr("daskrun.engine.dask.dispatcher.REJOIN_INTERVAL", 0.0)
     for number in range(MOST_REJOINS + 1):
         dispatcher._workers.choose({ADDRESS: {}})
         dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
@@ -119,13 +119,13 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     stops = [event for event in drain(dispatcher.events) if isinstance(event, StopAsked)]
     assert len(joined) == MOST_REJOINS
     assert len(stops) == 1
-    monkeypatch.setattr("daskrun.engine.on_dask.REJOIN_INTERVAL", 60.0)
+    monkeypatch.setattr("daskrun.engine.dask.dispatcher.REJOIN_INTERVAL", 60.0)
     dispatcher._cleared(ADDRESS, "told by another worker")
     assert len(joined) == MOST_REJOINS
 
 
 def test_a_scheduler_that_accepts_and_says_nothing_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("daskrun.engine.cluster.CONNECT_LIMIT", 0.5)
+    monkeypatch.setattr("daskrun.engine.dask.connection.CONNECT_LIMIT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
         run = run_script(tmp_path, target=address)

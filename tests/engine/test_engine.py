@@ -367,7 +367,7 @@ def test_an_address_where_nobody_answers_is_named(
 ) -> None:
     import dask
 
-    monkeypatch.setattr("daskrun.engine.cluster.CONNECT_LIMIT", 0.5)
+    monkeypatch.setattr("daskrun.engine.dask.connection.CONNECT_LIMIT", 0.5)
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
         run = run_script(tmp_path, target="tcp://127.0.0.1:1")
     assert run.report.status is RunStatus.FAILED

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from daskrun.engine.assignment import Assignment
-from daskrun.engine.health_check import (
+from daskrun.engine.dask.assignment import Assignment
+from daskrun.engine.dask.health_check import (
     INTERVAL,
     LEAST_PATIENCE,
     PAUSE_LIMIT,

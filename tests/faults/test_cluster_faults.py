@@ -37,7 +37,7 @@ from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
 from daskrun.data.tabular.planning.table_plan import TablePlan
-from daskrun.engine.cluster import Connection
+from daskrun.engine.dask.connection import Connection
 from daskrun.engine.driver import RunControl, execute
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setattr("daskrun.engine.on_dask.LOOK", 0.1)
+    monkeypatch.setattr("daskrun.engine.dask.dispatcher.LOOK", 0.1)
     # SCRIPT never gives back a bundle of two before it is told to go on, which waits for bundles:
     # a node that starts when another has returned one would get such a bundle.
     monkeypatch.setattr("daskrun.core.sizing.GROWTH", 1)
@@ -243,7 +243,7 @@ def run(mini_batch):
 def test_a_script_that_kills_its_worker_ends_the_run_and_not_never(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daskrun.engine.node_loss_limit.MOST_LOSSES", 2)
+    monkeypatch.setattr("daskrun.engine.dask.node_loss_limit.MOST_LOSSES", 2)
     cluster.have_workers(1, nanny=True)
     run = run_rows(tmp_path, "files", lambda _: None, KILLS_ITS_WORKER, target=cluster.address)
     assert run.report.status is RunStatus.FAILED
@@ -327,9 +327,9 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
 def test_a_worker_that_is_stopped_before_it_has_begun_its_node(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daskrun.engine.on_dask.BEGIN_LIMIT", 1.0)
-    for limit in ("cluster.REGISTER_LIMIT", "on_dask.CLOSE_MARGIN"):
-        monkeypatch.setattr(f"daskrun.engine.{limit}", 0.3)
+    monkeypatch.setattr("daskrun.engine.dask.dispatcher.BEGIN_LIMIT", 1.0)
+    for limit in ("connection.REGISTER_LIMIT", "dispatcher.CLOSE_MARGIN"):
+        monkeypatch.setattr(f"daskrun.engine.dask.{limit}", 0.3)
     cluster.have_workers(2)
     (stopped, victim), (other, _) = sorted(cluster.worker_pids().items())
     os.kill(victim, signal.SIGSTOP)
@@ -404,7 +404,7 @@ def test_a_keeper_that_is_killed_or_stopped(
 def test_a_scheduler_that_is_killed_and_the_run_resumed(
     tmp_path: Path, cluster: Cluster, data: str, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("daskrun.engine.cluster.GONE_LIMIT", 0.3)
+    monkeypatch.setattr("daskrun.engine.dask.connection.GONE_LIMIT", 0.3)
     cluster.have_workers(1)
     act = Once(1, cluster.processes[0].kill)
     run = run_rows(tmp_path, data, act, target=cluster.address, output_action=action)

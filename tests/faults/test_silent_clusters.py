@@ -21,8 +21,8 @@ from running import (
 
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note, RunEnded
 from daskrun.core.report import RunStatus
+from daskrun.engine.dask.health_check import Pulse
 from daskrun.engine.driver import RunControl, execute
-from daskrun.engine.health_check import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,14 +61,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture
 def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     for name, value in {
-        "on_dask.LOOK": 0.1,
-        "pulse.INTERVAL": 0.1,
-        "pulse.TOLD_AFTER": 0.3,
-        "cluster.SILENT_CLOSE": 0.1,
-        "pulse.PAUSE_LIMIT": 0.5,
+        "dispatcher.LOOK": 0.1,
+        "health_check.INTERVAL": 0.1,
+        "health_check.TOLD_AFTER": 0.3,
+        "connection.SILENT_CLOSE": 0.1,
+        "health_check.PAUSE_LIMIT": 0.5,
         "plugin.CLIENT_GRACE": 0.2,
     }.items():
-        monkeypatch.setattr(f"daskrun.engine.{name}", value)
+        monkeypatch.setattr(f"daskrun.engine.dask.{name}", value)
     yield shared
     assert wait_until_nothing_is_left() == []
 
@@ -126,7 +126,7 @@ def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
         # not before: a busy machine may take longer until there is a node, or for an answer
         pulses[0]._patience = 0.5
 
-    monkeypatch.setattr("daskrun.engine.on_dask.Pulse", feel)
+    monkeypatch.setattr("daskrun.engine.dask.dispatcher.Pulse", feel)
     stop = first_bundle(fall_silent)
 
     def act(event: Event) -> None:

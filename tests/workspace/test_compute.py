@@ -160,7 +160,7 @@ def test_waiting_for_workers(ws, given):
 
 
 def test_a_scheduler_that_says_nothing_ends_the_wait(ws, monkeypatch):
-    monkeypatch.setattr("daskrun.engine.cluster.CONNECT_LIMIT", 0.5)
+    monkeypatch.setattr("daskrun.engine.dask.connection.CONNECT_LIMIT", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         target = ComputeTarget.attach(ws, "silent", address=address)

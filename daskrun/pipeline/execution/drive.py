@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.events import RunEnded
 from daskrun.core.report import ErrorGroup, Report, RunStatus
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.execution.reuse import decide, explain, note_completed, reused_report
 from daskrun.pipeline.execution.state import LiveState, ProgressKeeper, resume_hint

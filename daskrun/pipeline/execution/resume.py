@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.report import RunStatus
 from daskrun.core.validation import resolve_settings
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 from daskrun.errors import (
     ComputeTargetException,
     DatasetError,

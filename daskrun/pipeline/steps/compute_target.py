@@ -6,7 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING
 
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.workspace.compute.targets import ComputeTarget, is_address
 

@@ -11,7 +11,7 @@ from daskrun.core.validation import SIZE
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.file_plan import FilePlan
 from daskrun.data.tabular.tabular_dataset import TabularDataset
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -169,7 +169,7 @@ def _scheduler(target: object) -> Iterator[Any]:
         return
     from dask.base import get_scheduler
 
-    from daskrun.engine.cluster import Connection
+    from daskrun.engine.dask.connection import Connection
 
     chosen: Any = get_scheduler  # without types
     if chosen() is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.validation import LONGEST_TIME, same_name_problems, step_name_problem
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
 from daskrun.pipeline.steps.base import CheckedStep, PipelineStep, as_consumption

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import RunSettings
 from daskrun.data.protocols import shown_url
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.encode import read_settings
 from daskrun.output.row_formats import contradictions

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.engine.dispatchers import INLINE
+from daskrun.engine.request import INLINE
 from daskrun.script.environments.packages import asked_file
 
 if TYPE_CHECKING:

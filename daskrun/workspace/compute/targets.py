@@ -291,7 +291,7 @@ class DaskCompute(ComputeTarget):
                 return
 
     def _wait_for_workers(self, deadline: float, count: int) -> None:
-        from daskrun.engine.cluster import Connection  # distributed takes long to import
+        from daskrun.engine.dask.connection import Connection  # distributed takes long to import
 
         connection = Connection(self.name, "", ANSWER_LIMIT)
         try:

@@ -12,15 +12,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleLost, Event, NodeLost, Note, StopAsked
-from daskrun.engine import worker as side
-from daskrun.engine.assignment import MOST_FAILURES, Assignment
-from daskrun.engine.bag import BundleBags
-from daskrun.engine.cluster import Abandoned, Connection
-from daskrun.engine.dashboard import connect_when_asked
-from daskrun.engine.health_check import NO_TASKS, Pulse
-from daskrun.engine.node_loss_limit import Losses
+from daskrun.engine.dask import worker as side
+from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment
+from daskrun.engine.dask.bag import BundleBags
+from daskrun.engine.dask.connection import Abandoned, Connection
+from daskrun.engine.dask.dashboard import connect_when_asked
+from daskrun.engine.dask.health_check import NO_TASKS, Pulse
+from daskrun.engine.dask.node_loss_limit import Losses
+from daskrun.engine.dask.worker_messages import OF_NODES, answer, event_told, why_unfit
 from daskrun.engine.nodes import node_config
-from daskrun.engine.worker_messages import OF_NODES, answer, event_told, why_unfit
 from daskrun.errors import DaskrunError
 
 if TYPE_CHECKING:
@@ -104,13 +104,13 @@ class DaskDispatcher:
     def _connect(self) -> None:
         from cloudpickle import register_pickle_by_value
 
-        from daskrun.engine import plugin
+        from daskrun.engine.dask import plugin
 
         register_pickle_by_value(plugin)
         self._plugins = plugin
         target, here = self._request.target, ()
         if self._local:
-            from daskrun.engine.local_cluster import end_silence, silence, start_cluster
+            from daskrun.engine.dask.local_cluster import end_silence, silence, start_cluster
 
             silence()
             self._cluster.keep(end_silence)

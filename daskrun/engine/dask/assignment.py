@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from daskrun.engine.health_check import NO_TASKS
+from daskrun.engine.dask.health_check import NO_TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

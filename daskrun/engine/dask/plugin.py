@@ -38,7 +38,7 @@ class EntryScriptPlugin(WorkerPlugin):
     def setup(self, worker: Any) -> None:
         """Note the run on this worker."""
         try:
-            from daskrun.engine import worker as side
+            from daskrun.engine.dask import worker as side
         except ImportError as error:
             report = {"kind": "missing", "address": worker.address, "value": str(error)}
             worker.log_event(self.topic, report)
@@ -48,7 +48,7 @@ class EntryScriptPlugin(WorkerPlugin):
     async def teardown(self, worker: Any) -> None:
         """End the run's node on this worker, off the event loop."""
         try:
-            from daskrun.engine import worker as side
+            from daskrun.engine.dask import worker as side
         except ImportError:
             return
         loop = asyncio.get_running_loop()
@@ -102,7 +102,7 @@ def make_task() -> Callable[[bytes], list[bytes]]:
         # the work is in script processes: no thread of the worker is taken
         distributed.secede()
         try:
-            from daskrun.engine import worker as side
+            from daskrun.engine.dask import worker as side
         except ImportError as error:
             message = pickle.loads(payload)
             return [pickle.dumps({"number": message["number"], "lost": f"no daskrun: {error}"}, 5)]
@@ -119,7 +119,7 @@ def packed(config: dict[str, Any]) -> bytes:
 
 async def begin_node(run_id: str, topic: str, config: bytes, dask_worker: Any) -> None:
     """Start a node on a worker, from what :func:`packed` gave; called there by ``client.run``."""
-    from daskrun.engine import worker as side
+    from daskrun.engine.dask import worker as side
 
     # A worker that joins may be asked before its setup(). One that has no plugin any more belongs
     # to a run that is over: a node begun there would never be ended.

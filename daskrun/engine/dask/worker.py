@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from daskrun.engine.node_copy import AnyNode, start_node
+from daskrun.engine.dask.node_copy import AnyNode, start_node
 from daskrun.script.node import Node
 from daskrun.script.wire import loads
 from daskrun.storage.urls import is_url
