@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
-from daskrun.data.tabular.formats.registry.frames import write as frame_write
 from distributed import Client
 from running import wait_until_nothing_is_left
 from test_attached import Cluster
@@ -25,6 +24,7 @@ from daskrun import (
     PipelineData,
     Workspace,
 )
+from daskrun.data.tabular.formats.frames import write as frame_write
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def test_a_folder_that_the_workers_do_not_see_is_named(work: Work, cluster: Clus
 
     def elsewhere() -> None:
         """Have this worker look for folders below another root."""
-        from daskrun.data.tabular.formats.registry.frames import write as frame_write
+        from daskrun.data.tabular.formats.frames import write as frame_write
 
         def other(folder: str) -> Path:
             return Path(f"/nowhere{folder}")

@@ -239,7 +239,7 @@ def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(w
 
 def test_ctrl_c_waits_for_no_store_that_is_gone(work):
     (work.path / "gate").touch()
-    limit = "from daskrun.pipeline import lifetime\nlifetime.CANCEL_LIMIT = 1.0\n"
+    limit = "from daskrun.pipeline.execution import lifetime\nlifetime.CANCEL_LIMIT = 1.0\n"
     (work.path / "short.py").write_text(limit + MAIN)
     command = [sys.executable, "short.py", work.ws.location, ""]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

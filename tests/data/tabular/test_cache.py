@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from daskrun.data.tabular.formats import node_cache as cache
 from daskrun.data.tabular.formats.node_cache import NodeCache
-from daskrun.data.tabular.formats.registry import node_cache as cache
 
 MAKER = """
 import sys, time

@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from daskrun.data.tabular.formats.registry.text import lines
 from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daskrun.data.tabular.formats.text import lines
 from daskrun.data.tabular.formats.text.lines import line_begin, line_number, read_header, read_lines
 from daskrun.data.tabular.formats.text.source import LocalBytes, MemoryBytes
 from daskrun.errors import TableError

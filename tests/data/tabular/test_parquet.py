@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from daskrun.data.tabular.formats.registry.parquet import row_groups as parquet_split
 from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskrun.data.remote_files import RemoteFolder
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.parquet import row_groups as parquet_split
 from daskrun.data.tabular.formats.parquet.format import ParquetSource
 from daskrun.data.tabular.formats.parquet.row_groups import RowGroups, cut_groups
 from daskrun.data.tabular.formats.registry import bring_function, make_reader

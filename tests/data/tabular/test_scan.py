@@ -6,11 +6,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from daskrun.data.tabular.formats.registry.text import quotes, scan
 from generated import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from daskrun.data.tabular.formats.text import quotes, scan
 from daskrun.data.tabular.formats.text.scan import (
     quoted_line_break,
     record_starts,
