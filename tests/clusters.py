@@ -215,7 +215,7 @@ def _children(pid: int) -> list[int]:
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             found += [int(word) for word in task.read_text().split()]
-    return [child for child in found if "daskrun.script.keeper" not in _command(child)]
+    return [child for child in found if "daskrun.script.keeper.keeper" not in _command(child)]
 
 
 def _command(pid: int) -> str:

@@ -222,7 +222,7 @@ def keepers() -> list[int]:
             command = Path(f"/proc/{pid}/cmdline").read_bytes()
         except OSError:
             continue
-        if b"daskrun.script.keeper" in command:
+        if b"daskrun.script.keeper.keeper" in command:
             found.append(pid)
     return found
 

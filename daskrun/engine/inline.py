@@ -32,15 +32,15 @@ from daskrun.output.part import Part, open_part
 from daskrun.output.row_formats import encoder_of
 from daskrun.output.script_files import OutputFiles, open_files
 from daskrun.script import context
-from daskrun.script.entry import EntryModule, ScriptFile, error_of
-from daskrun.script.execute import Executor
 from daskrun.script.fetching.inline import MiniBatchFiles
 from daskrun.script.node_folders import INLINE, base_folder, claim, clear_leftovers
 from daskrun.script.outcome_log import rowless
+from daskrun.script.process.entry import EntryModule, ScriptFile, error_of
+from daskrun.script.process.execute import Executor
+from daskrun.script.process.tables import Tables
 from daskrun.script.side_inputs.bring import bring_here
 from daskrun.script.side_inputs.location import take_away
 from daskrun.script.side_inputs.node_paths import with_paths
-from daskrun.script.tables import Tables
 from daskrun.script.wire import StatusBlock, loads, shared_memory
 from daskrun.storage.error_hints import store_remedy
 from daskrun.storage.urls import shown_url

@@ -16,13 +16,16 @@ import weakref
 from collections.abc import Callable, Set
 from typing import Any
 
+from daskrun.script.keeper.script_process import PACKAGE_ROOT, STOPPED_SHUTDOWN
 from daskrun.script.node_folders import base_folder, claim, clear, clear_leftovers
-from daskrun.script.process import PACKAGE_ROOT, STOPPED_SHUTDOWN
 from daskrun.script.wire import Unpacker, pack
 
 logger = logging.getLogger(__name__)
 
-KEEPER = "import sys; sys.path.append(sys.argv[1]); from daskrun.script.keeper import main; main()"
+KEEPER = (
+    "import sys; sys.path.append(sys.argv[1]); "
+    "from daskrun.script.keeper.keeper import main; main()"
+)
 """``append``: what else is installed there must not hide the standard library."""
 KEEPER_RESTARTS = 3
 """Times a keeper that was killed is replaced before the node counts as lost."""

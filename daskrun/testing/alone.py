@@ -22,8 +22,8 @@ from daskrun.pipeline.steps.base import USABLE
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.parameter import resolve_value
 from daskrun.pipeline.steps.snapshot import find_code
-from daskrun.script.entry import EntryModule, ScriptFile
 from daskrun.script.node_folders import INLINE
+from daskrun.script.process.entry import EntryModule, ScriptFile
 from daskrun.storage.urls import is_url
 from daskrun.testing.given import SUBJECT, Given, given
 from daskrun.workspace.models.model import model_paths

@@ -14,9 +14,9 @@ from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.engine.request import INLINE
 from daskrun.errors import DatasetError, SettingsError
 from daskrun.pipeline.steps.inputs import kind_problems, make_plan, stored, with_size
-from daskrun.script.execute import Loader, MiniBatchContext, context_of
 from daskrun.script.fetching.inline import MiniBatchFiles
-from daskrun.script.tables import Tables
+from daskrun.script.process.execute import Loader, MiniBatchContext, context_of
+from daskrun.script.process.tables import Tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

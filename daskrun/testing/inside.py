@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.script import context
-from daskrun.script.entry import EntryModule, ScriptFile
+from daskrun.script.process.entry import EntryModule, ScriptFile
 from daskrun.testing.kinds import AFTER, BEFORE, NEEDS_PROCESS, OK
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from daskrun.script.entry import OWN_FOLDER, TEXT_CAP, EntryModule, ScriptFile, error_of
+from daskrun.script.process.entry import OWN_FOLDER, TEXT_CAP, EntryModule, ScriptFile, error_of
 from daskrun.script.wire import loads
 
 

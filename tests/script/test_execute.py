@@ -14,8 +14,8 @@ from daskrun.core.outcome import Outcome, Status
 from daskrun.data.loading import MiniBatchPaths
 from daskrun.output.encode import ResultEncoder
 from daskrun.output.part import PartWriter
-from daskrun.script.entry import EntryModule, ScriptFile
-from daskrun.script.execute import Executor
+from daskrun.script.process.entry import EntryModule, ScriptFile
+from daskrun.script.process.execute import Executor
 from daskrun.script.wire import StatusBlock, shared_memory
 
 if TYPE_CHECKING:

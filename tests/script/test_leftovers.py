@@ -13,7 +13,7 @@ import pytest
 from running import alive, wait_for
 
 from daskrun.script import reaper
-from daskrun.script.logcap import cap_log
+from daskrun.script.keeper.log_cap import cap_log
 from daskrun.script.node_folders import base_folder, claim, clear_leftovers
 
 if TYPE_CHECKING:

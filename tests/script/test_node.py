@@ -411,7 +411,7 @@ def test_a_bundle_waits_for_init_and_its_time_is_not_the_mini_batchs(tmp_path: P
 def test_a_process_that_says_it_is_ready_can_be_given_a_bundle(tmp_path: Path) -> None:
     # the keeper looks when it hears that; were the process not idle yet, the bundle would wait
     code = """
-    from daskrun.script.child import ScriptProcess
+    from daskrun.script.process.main import ScriptProcess
     from daskrun.script.wire import StatusBlock, Phase
     def init():
         send = ScriptProcess._send

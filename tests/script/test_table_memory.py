@@ -6,7 +6,7 @@ import pytest
 
 ROUNDS = """
 import resource, sys
-from daskrun.script.tables import _keep_memory
+from daskrun.script.process.tables import _keep_memory
 
 def mini_batch():
     return [b"x" * (1 << 20) for _ in range(4)]

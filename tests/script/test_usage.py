@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from running import OneNode, make_request
 
-from daskrun.script import usage
-from daskrun.script.usage import UsageLog
+from daskrun.script.keeper import usage
+from daskrun.script.keeper.usage import UsageLog
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from daskrun.script import hardware, reaper
+from daskrun.script import reaper
 from daskrun.script.context import with_output
-from daskrun.script.process import PACKAGE_ROOT, ScriptProcess
+from daskrun.script.keeper import hardware
+from daskrun.script.keeper.script_process import PACKAGE_ROOT, ScriptProcess
 from daskrun.script.side_inputs.node_paths import with_paths
 
 CONTAINER_SHARE = 0.9

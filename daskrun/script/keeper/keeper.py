@@ -28,15 +28,15 @@ from typing import Any
 
 from daskrun.core.outcome import Status
 from daskrun.script import reaper
-from daskrun.script.fetching.holder import Fetcher
-from daskrun.script.hardware import resident_memory
-from daskrun.script.logcap import cap_log
+from daskrun.script.keeper.fetcher import Fetcher
+from daskrun.script.keeper.hardware import resident_memory
+from daskrun.script.keeper.log_cap import cap_log
+from daskrun.script.keeper.preparing import Preparing
+from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN, Limits, ScriptProcess
+from daskrun.script.keeper.spawn import Spawner
+from daskrun.script.keeper.usage import UsageLog
 from daskrun.script.outcome_log import read_outcome_log, without_rows
-from daskrun.script.preparing import Preparing
-from daskrun.script.process import STOPPED_SHUTDOWN, Limits, ScriptProcess
 from daskrun.script.side_inputs.location import take_away
-from daskrun.script.spawn import Spawner
-from daskrun.script.usage import UsageLog
 from daskrun.script.wire import Phase, Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.error_hints import explained

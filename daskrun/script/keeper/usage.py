@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.script.hardware import resident_memory
-from daskrun.script.logcap import cap_log
+from daskrun.script.keeper.hardware import resident_memory
+from daskrun.script.keeper.log_cap import cap_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daskrun.script import reaper
-from daskrun.script.process import BOOT, PACKAGE_ROOT
+from daskrun.script.keeper.script_process import BOOT, PACKAGE_ROOT
 from daskrun.script.wire import Unpacker, shared_memory, write_all
 
 FIRST_WORD, LONGEST_SILENCE = 1.0, 30.0

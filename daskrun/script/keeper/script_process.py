@@ -32,7 +32,7 @@ BOOT = (
     "from daskrun.script.{module} import main; main()"
 )
 """What a process of ours starts with; argv[1] is the folder that daskrun is in."""
-PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
 STDERR_TAIL = 16 * 1024
 """Bytes of a dead process's stderr that its error carries: the stacks of some thirty threads."""
 DUMP_TIME = 0.15
@@ -77,7 +77,7 @@ class ScriptProcess:
     name
         Such as ``process000``: the slot, the same for a replacement.
     config
-        What the process is told first (see ``child.py``).
+        What the process is told first (see :mod:`daskrun.script.process.main`).
     environment
         Its environment variables.
     logs
@@ -135,7 +135,7 @@ class ScriptProcess:
         self.out, child_out = os.pipe()
         os.set_blocking(self.out, False)
         passed = (child_in, self._memory, child_out, cell, self._outcome_log)
-        command = [python, "-c", BOOT.format(module="child"), root, *map(str, passed)]
+        command = [python, "-c", BOOT.format(module="process.main"), root, *map(str, passed)]
         with logs[0].open("ab") as stdout, logs[1].open("ab") as stderr:
             self._stderr_start = stderr.tell()
             self._popen = subprocess.Popen(

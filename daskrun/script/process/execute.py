@@ -12,14 +12,14 @@ from daskrun.core.outcome import Status
 from daskrun.data.input_changes import check_brought
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
 from daskrun.errors import PartError, WrongResultError
-from daskrun.script.entry import EntryModule, error_of
-from daskrun.script.tables import Tables, known_of
+from daskrun.script.process.entry import EntryModule, error_of
+from daskrun.script.process.tables import Tables, known_of
 from daskrun.script.wire import StatusBlock
 
 if TYPE_CHECKING:
     from daskrun.output.encode import ResultEncoder
     from daskrun.output.part import Part
-    from daskrun.script.entry import ScriptFile
+    from daskrun.script.process.entry import ScriptFile
 
 Fetched = Callable[[int, int, dict[str, Any], tuple[Any, ...]], list[str]]
 """(bundle, index, input, load) -> local paths of what a load needs of remote files."""

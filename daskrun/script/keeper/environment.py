@@ -13,7 +13,7 @@ from typing import Any
 
 from daskrun.script import reaper
 from daskrun.script.environments.build import TAIL, remove_half, tail
-from daskrun.script.process import BOOT, PACKAGE_ROOT
+from daskrun.script.keeper.script_process import BOOT, PACKAGE_ROOT
 from daskrun.script.wire import Unpacker
 
 FIRST_WORD, LONGEST_SILENCE = 1.0, 30.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import TableError
-from daskrun.script.fork_guard import OnlyHere
+from daskrun.script.process.fork_guard import OnlyHere
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 TEXT_CAP = 64 * 1024
 """Characters of an error's text that travel."""
-OWN_FOLDER = str(Path(__file__).resolve().parent.parent)
-_LINKED_FOLDER = str(Path(__file__).parent.parent)
+OWN_FOLDER = str(Path(__file__).resolve().parents[2])
+_LINKED_FOLDER = str(Path(__file__).parents[2])
 """The same, as another Python than the node's own has imported it."""
 
 
@@ -130,7 +130,7 @@ def _compiled(script: ScriptFile) -> CodeType:
 
 def _whole(script: ScriptFile) -> Callable[[Any], list[str]]:
     """Return a ``run()`` that runs the script as the program it is."""
-    from daskrun.script.run_program import ScriptOutput, run_whole
+    from daskrun.script.process.run_program import ScriptOutput, run_whole
 
     outputs = tuple(ScriptOutput(**each) for each in script.outputs)
     # Compiled when it is run: an error in it is an error of the step, not of its processes.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daskrun.script import reaper
-from daskrun.script.process import BOOT, PACKAGE_ROOT
+from daskrun.script.keeper.script_process import BOOT, PACKAGE_ROOT
 from daskrun.script.wire import loads, pack, write_all
 
 RESTART_DELAY = 0.1

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daskrun.script.environments.holder import Build
-    from daskrun.script.side_inputs.holder import SideInputs
+    from daskrun.script.keeper.environment import Build
+    from daskrun.script.keeper.side_inputs import SideInputs
 
 
 class Preparing:
@@ -53,7 +53,7 @@ class Preparing:
     def start(self) -> None:
         """Begin; where there is nothing to wait for, all is ready at once."""
         if self._config["packages"]:
-            from daskrun.script.environments.holder import (
+            from daskrun.script.keeper.environment import (
                 Build,  # what it imports, other keepers are spared
             )
 
@@ -88,7 +88,7 @@ class Preparing:
         if all(side["there"] for side in self._config["side_inputs"].values()):
             self._ready({})
         else:
-            from daskrun.script.side_inputs.holder import SideInputs
+            from daskrun.script.keeper.side_inputs import SideInputs
 
             self._wait_for(SideInputs(self._config))
 

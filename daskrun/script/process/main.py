@@ -22,12 +22,12 @@ from daskrun.output.part import Part, open_part
 from daskrun.output.row_formats import encoder_of
 from daskrun.output.script_files import OutputFiles, open_files
 from daskrun.script import context
-from daskrun.script.entry import EntryModule, ScriptFile, error_of
-from daskrun.script.execute import Executor, Fetched
 from daskrun.script.fetching.waiting import RemoteFiles, labels
 from daskrun.script.original import offer
 from daskrun.script.outcome_log import pack_outcome, without_rows
-from daskrun.script.tables import Tables
+from daskrun.script.process.entry import EntryModule, ScriptFile, error_of
+from daskrun.script.process.execute import Executor, Fetched
+from daskrun.script.process.tables import Tables
 from daskrun.script.wire import DUMP_SIGNAL, Inbox, Phase, StatusBlock, loads, pack, write_all
 from daskrun.storage.error_hints import store_remedy
 

@@ -1,0 +1,1 @@
+"""What runs in the keeper: its loop, and how it starts, watches and ends its children."""
