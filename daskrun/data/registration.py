@@ -122,7 +122,7 @@ class Registered(OriginalClass):
         Dataset.File.from_files('images/*.png')
         """
         _check(workspace, name, description, tags, create_new_version)
-        plain = to_plain(cast("Any", self), _reference_in(workspace))
+        plain = to_plain(self, _reference_in(workspace))
         asked = {"tags": dict(tags or {}), "description": description}
         number = None if create_new_version else _newest_if_same(workspace, name, plain, asked)
         if number is None:
@@ -178,7 +178,7 @@ def register_once(
         The version.
     """
     _check(workspace, name, description, tags, True)
-    plain = to_plain(cast("Any", dataset), _reference_in(workspace))
+    plain = to_plain(dataset, _reference_in(workspace))
     for number in reversed(workspace.records.numbers(KIND, name)):
         with suppress(NameNotFoundError):  # unregistered meanwhile
             record = workspace.records.get(KIND, name, number)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset_codec import from_plain, registered_name, to_plain
@@ -314,7 +314,7 @@ class _Reader:
         number = plain["number"]
         if number not in self._datasets:
             kept = self._plain["datasets"][number]
-            made = from_plain(kept["definition"], self._place)
+            made = cast("AnyDataset", from_plain(kept["definition"], self._place))
             if kept["registered"] is not None:
                 named(made, Named(self._workspace, **kept["registered"]))
             self._datasets[number] = made

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from daskrun.core.settings import ASIDE, NodePath, RunSettings
 from daskrun.data.dataset_codec import from_plain, places_of, registered_name, to_plain
@@ -332,17 +332,19 @@ def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset
 
 
 def _inputs(value: dict[str, Any], workspace: Workspace) -> list[tuple[str, AnyDataset]]:
-    return [
-        (each["name"], from_plain(each["dataset"], lambda ref: _place(ref, workspace)))
-        for each in value["inputs"]
-    ]
+    return [(each["name"], _dataset(each, workspace)) for each in value["inputs"]]
+
+
+def _dataset(value: dict[str, Any], workspace: Workspace) -> AnyDataset:
+    made = from_plain(value["dataset"], lambda reference: _place(reference, workspace))
+    return cast("AnyDataset", made)
 
 
 def _side_inputs(value: dict[str, Any], workspace: Workspace) -> list[SideInput]:
     return [
         SideInput(
             each["name"],
-            from_plain(each["dataset"], lambda ref: _place(ref, workspace)),
+            _dataset(each, workspace),
             each["mode"],
             each["path_on_compute"],
         )

@@ -1,0 +1,285 @@
+"""Dataclasses as JSON values, and back: the one way in which they are kept in files.
+
+There are two forms. A **record** is read as a dataclass that the reader knows beforehand: its
+fields stand in an object, and their annotations say what they become (:func:`to_record`,
+:func:`from_record`). Where a value may be of several classes, it is **tagged** with its kind, under
+:data:`KIND`: a :class:`Writer` and a :class:`Reader` know the same kinds. A class is loaded by a
+name from a file only if it was registered under that name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache, partial
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeAlias, TypeVar
+
+from daskrun.core import plugins
+
+T = TypeVar("T")
+KIND = "is"
+"""Key of an object that says what it is."""
+FLOAT = "float"
+"""Kind of a number that JSON has no word for: it is not finite."""
+DICT = "dict"
+"""Kind of a mapping, which else could be taken for an object."""
+Convert: TypeAlias = Callable[[Any, str], Any]
+"""Return the JSON value of an object, from the object and where it stands, for messages."""
+
+Read: TypeAlias = Callable[[Any], Any]
+"""Make a value of its JSON value."""
+Made: TypeAlias = Mapping[Any, Read]
+
+
+class UnknownKindError(TypeError):
+    """A tagged value is of no kind that its reader knows, or has fields that its class lacks."""
+
+
+class Writer:
+    """Turn values into JSON values.
+
+    Texts, numbers, None, lists, tuples and mappings with texts as keys need no registration.
+
+    Parameters
+    ----------
+    classes
+        Dataclasses by the name they are tagged with, each as ``module:attribute``. Their fields
+        stand beside the tag. A subclass is another class.
+    converters
+        For other classes. The first that an object is an instance of is taken; those for lists,
+        tuples and mappings stand in for what is done with them else.
+    unknown
+        Called for an object of no class that is known.
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, str],
+        converters: Iterable[tuple[type | tuple[type, ...], Convert]],
+        unknown: Convert,
+    ) -> None:
+        self._names = {reference: name for name, reference in classes.items()}
+        self._converters = tuple(converters)
+        self._unknown = unknown
+
+    def plain(self, value: Any, where: str = "") -> Any:
+        """Return a value as JSON; ``where`` it stands is for messages."""
+        if value is None or isinstance(value, str | bool | int):
+            return value
+        if isinstance(value, float):
+            return value if math.isfinite(value) else {KIND: FLOAT, "value": repr(float(value))}
+        cls = type(value)
+        name = self._names.get(f"{cls.__module__}:{cls.__qualname__}")
+        if name is not None:
+            return {KIND: name, **self.fields(value, where)}
+        for known, convert in self._converters:
+            if isinstance(value, known):
+                return convert(value, where)
+        if isinstance(value, list | tuple):
+            return self.sequence(value, where)
+        if isinstance(value, Mapping):
+            return {KIND: DICT, "values": self.mapping(value, f"{where}: ")}
+        return self._unknown(value, where)
+
+    def sequence(self, value: list[Any] | tuple[Any, ...], where: str = "") -> list[Any]:
+        """Return the elements of a list or tuple as JSON."""
+        if all(type(each) is str for each in value):
+            return list(value)  # of paths there may be a million
+        return [self.plain(each, f"{where}[{number}]") for number, each in enumerate(value)]
+
+    def mapping(self, value: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+        """Return the values of a mapping as JSON, untagged."""
+        return {str(name): self.plain(each, f"{where}{name}") for name, each in value.items()}
+
+    def fields(self, value: Any, where: str = "") -> dict[str, Any]:
+        """Return the fields that a dataclass is made of as JSON, untagged."""
+        # Some hold what is open in this process, and can say the same without.
+        value = value.closed() if hasattr(value, "closed") else value
+        given = {each.name: getattr(value, each.name) for each in fields(value) if each.init}
+        return self.mapping(given, where)
+
+
+class Reader:
+    """Turn JSON values into what a :class:`Writer` was given; lists become tuples.
+
+    Parameters
+    ----------
+    classes
+        As those of the writer.
+    kinds
+        For other tags: what makes the object of what stands beside the tag.
+    sequence
+        What is made of a list.
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, str],
+        kinds: Mapping[str, Callable[[dict[str, Any]], Any]],
+        sequence: Callable[[Iterable[Any]], Any] = tuple,
+    ) -> None:
+        self._classes = classes
+        self._kinds: dict[str, Read] = {
+            FLOAT: lambda plain: float(plain["value"]),
+            DICT: lambda plain: self.mapping(plain["values"]),
+            **kinds,
+        }
+        self._sequence = sequence
+
+    def value(self, plain: Any) -> Any:
+        """Return the value of a JSON value.
+
+        Raises
+        ------
+        UnknownKindError
+            It is of no kind that is known here.
+        """
+        if isinstance(plain, list):
+            return self._sequence(map(self.value, plain))
+        if not isinstance(plain, dict):
+            return plain
+        make = self._kinds.get(plain.get(KIND, ""))
+        return make(plain) if make is not None else self._object(plain)
+
+    def mapping(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values of a mapping that is not tagged."""
+        return {name: self.value(each) for name, each in plain.items()}
+
+    def _object(self, plain: dict[str, Any]) -> Any:
+        name: str = plain.get(KIND, "")
+        cls = plugins.load(self._classes[name]) if name in self._classes else None
+        given = {key: each for key, each in plain.items() if key != KIND}
+        if cls is None or not given.keys() <= {each.name for each in fields(cls) if each.init}:
+            raise UnknownKindError(f"{sorted(plain)!r} of a {name!r}")
+        return cls(**self.mapping(given))
+
+
+def record(cls: T) -> T:
+    """Mark a dataclass that :func:`from_record` makes: its annotations must be found at run time.
+
+    Imports that only they use may not stand under ``TYPE_CHECKING``, which ruff knows by this mark.
+    """
+    return cls
+
+
+def to_record(value: Any) -> Any:
+    """Return a dataclass as JSON: its fields, untagged; those with ``init=False`` are left out.
+
+    Mappings, sequences, enums and paths in it become JSON too.
+
+    Examples
+    --------
+    >>> from daskrun.core.settings import NodePath
+    >>> to_record(NodePath("input", "images"))
+    {'kind': 'input', 'name': 'images'}
+    """
+    return _RECORDS.plain(value)
+
+
+def _of_record(value: Any, where: str) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _RECORDS.fields(value, where)
+    raise TypeError(f"{where} is of type {type(value).__name__}, which JSON has no word for")
+
+
+_RECORDS: Writer = Writer(
+    {},
+    (
+        (Mapping, lambda value, where: _RECORDS.mapping(value, f"{where}.")),
+        (Enum, lambda value, _: value.value),
+        (os.PathLike, lambda value, _: os.fspath(value)),
+    ),
+    _of_record,
+)
+
+
+def from_record(cls: Callable[..., T], plain: Mapping[str, Any], made: Made | None = None) -> T:
+    """Make a dataclass of what :func:`to_record` gave.
+
+    Parameters
+    ----------
+    cls
+        The dataclass, marked with :func:`record`.
+    plain
+        Its fields. Those that are not in it have their defaults.
+    made
+        By annotation, what makes a value of its JSON value: for classes that are no records.
+
+    Raises
+    ------
+    TypeError
+        There is a field that ``cls`` doesn't know, or one is missing.
+
+    Examples
+    --------
+    >>> from daskrun.core.settings import NodePath
+    >>> from_record(NodePath, {"kind": "input", "name": "images"})
+    NodePath(kind='input', name='images')
+    """
+    of_field = _readers(cls) if made is None else _uncached_readers(cls, made)
+    given = {
+        name: value if (read := of_field.get(name)) is None else read(value)
+        for name, value in plain.items()
+    }
+    return cls(**given)
+
+
+@cache
+def _readers(cls: Any) -> dict[str, Read]:
+    return _uncached_readers(cls, {})
+
+
+def _uncached_readers(cls: Any, made: Made) -> dict[str, Read]:
+    """Return by field what makes its value; those whose value is the JSON value are left out."""
+    hints = typing.get_type_hints(cls)
+    found = {each.name: _reader(hints[each.name], made) for each in fields(cls) if each.init}
+    return {name: read for name, read in found.items() if read is not None}
+
+
+def _reader(hint: Any, made: Made) -> Read | None:
+    """Return what makes a value of an annotation; None: the value is the JSON value."""
+    if hint in made:
+        return made[hint]
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, UnionType):
+        return _union_reader([each for each in arguments if each is not NoneType], made)
+    if origin in _SEQUENCES:
+        return partial(_sequence, _SEQUENCES[origin], _reader(arguments[0], made))
+    if origin in (dict, Mapping):
+        of_value = _reader(arguments[1], made)
+        return of_value and (lambda plain: {key: of_value(each) for key, each in plain.items()})
+    if not isinstance(hint, type):
+        return None
+    if is_dataclass(hint):
+        return partial(from_record, hint, made=made or None)
+    return hint if issubclass(hint, Enum | Path) else None
+
+
+def _union_reader(arms: list[Any], made: Made) -> Read | None:
+    """Return the reader of a union, which goes by the form that the JSON value has."""
+    by_form: dict[type, Read] = {}
+    for arm in arms:
+        if (read := _reader(arm, made)) is not None:
+            text = isinstance(arm, type) and issubclass(arm, Enum | Path)
+            form = str if text else list if typing.get_origin(arm) in _SEQUENCES else dict
+            by_form.setdefault(form, read)
+    if not by_form:
+        return None
+    return lambda plain: by_form.get(type(plain), _as_it_is)(plain)
+
+
+def _sequence(make: Read, read: Read | None, plain: list[Any]) -> Any:
+    return make(plain if read is None else map(read, plain))
+
+
+def _as_it_is(plain: Any) -> Any:
+    return plain
+
+
+_SEQUENCES: dict[Any, Read] = {tuple: tuple, list: list, Sequence: tuple}
