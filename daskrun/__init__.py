@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from daskrun.data.consumption import DatasetConsumptionConfig
-    from daskrun.data.file_dataset import Dataset, FileDataset
+    from daskrun.data.datasets import Dataset
+    from daskrun.data.file_dataset import FileDataset
+    from daskrun.data.items import DatasetConsumptionConfig
     from daskrun.data.tabular.tabular_dataset import TabularDataset
     from daskrun.data.tabular.values.types import DataType
     from daskrun.errors import (
@@ -107,8 +108,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "data.consumption": ("DatasetConsumptionConfig",),
-    "data.file_dataset": ("Dataset", "FileDataset"),
+    "data.datasets": ("Dataset",),
+    "data.file_dataset": ("FileDataset",),
+    "data.items": ("DatasetConsumptionConfig",),
     "data.tabular.tabular_dataset": ("TabularDataset",),
     "data.tabular.values.types": ("DataType",),
     "errors": (

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from daskrun.core.plugins import lazy
 
 if TYPE_CHECKING:
-    from daskrun.data.consumption import DatasetConsumptionConfig
-    from daskrun.data.file_dataset import Dataset, FileDataset
+    from daskrun.data.datasets import Dataset
+    from daskrun.data.file_dataset import FileDataset
+    from daskrun.data.items import DatasetConsumptionConfig
     from daskrun.data.protocols import DataPath
     from daskrun.data.tabular.tabular_dataset import TabularDataset
     from daskrun.data.tabular.values.types import DataType
@@ -31,8 +32,8 @@ __getattr__, __dir__ = lazy(
     {
         "DataPath": "daskrun.data.protocols",
         "DataType": "daskrun.data.tabular.values.types",
-        "Dataset": "daskrun.data.file_dataset",
-        "DatasetConsumptionConfig": "daskrun.data.consumption",
+        "Dataset": "daskrun.data.datasets",
+        "DatasetConsumptionConfig": "daskrun.data.items",
         "FileDataset": "daskrun.data.file_dataset",
         "TabularDataset": "daskrun.data.tabular.tabular_dataset",
     },

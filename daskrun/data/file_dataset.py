@@ -1,36 +1,30 @@
-"""Datasets as users make them: lazy, immutable, the same on every machine."""
+"""Datasets of files: lazy, immutable, the same on every machine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
-from daskrun.core.absent_names import OriginalClass
-from daskrun.data.items import Items
-from daskrun.data.listing import Listing, check_files, list_files
+from daskrun.core.typing import override
+from daskrun.data.items import DatasetConsumptionConfig, Items
+from daskrun.data.listing import Listing, list_files
 from daskrun.data.partition_format import PartitionFormat
-from daskrun.data.protocols import AnyPath, PathElement, as_elements, shown, shown_url
-from daskrun.data.registration import LATEST, get_all, get_by_name
+from daskrun.data.protocols import PathElement, shown, shown_url
 from daskrun.data.selection import Selection, Share, Skip, Take
 
 if TYPE_CHECKING:
     import os
 
     from daskrun.core.minibatch import FilePaths
-    from daskrun.data.consumption import DatasetConsumptionConfig
     from daskrun.data.mount import MountContext
-    from daskrun.data.protocols import Registry
-    from daskrun.data.tabular.factory import TabularDatasetFactory
-    from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class FileDataset(Items):
     """Files, named by folders, globs or lists; listed anew each time they are asked for.
 
-    Made by :meth:`FileDatasetFactory.from_files`. Immutable; each method gives a new dataset.
+    Made by ``Dataset.File.from_files``. Immutable; each method gives a new dataset.
     """
 
     kind: ClassVar = "files"
@@ -56,23 +50,16 @@ class FileDataset(Items):
             what += f", partition_format={self.partition_format!r}"
         return f"Dataset.File.from_files({what}){''.join(map(str, self.selections))}"
 
+    @override
     def listing(self) -> Listing:
-        """Find the files, in order.
-
-        Raises
-        ------
-        DatasetError
-            If the path means no file or can't be read. A selection may leave nothing; that is
-            an error only for a run.
-        """
         found = list_files(self.elements, self.folder)
         table = found.table
         for position, selection in enumerate(self.selections):
             table = selection.apply(table, position)
         return replace(found, table=table)
 
+    @override
     def fingerprint(self) -> str:
-        """Digest root, names, sizes and times of the files (32 hex digits)."""
         listing = self.listing()
         digest = blake2b(shown_url(listing.root).encode("utf-8", "surrogateescape"), digest_size=16)
         listing.table.update(digest)
@@ -84,6 +71,7 @@ class FileDataset(Items):
         Examples
         --------
         >>> import tempfile, pathlib
+        >>> from daskrun.data import Dataset
         >>> folder = pathlib.Path(tempfile.mkdtemp())
         >>> _ = (folder / "0.txt").write_text("zero")
         >>> [pathlib.Path(p).name for p in Dataset.File.from_files(folder).to_path()]
@@ -133,18 +121,14 @@ class FileDataset(Items):
         """
         from daskrun.data.mount import MountContext
 
-        return MountContext(self, mount_point)
+        return MountContext(self.listing, mount_point)
 
     def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Use it as an input without a name; see :class:`DatasetConsumptionConfig`."""
-        from daskrun.data.consumption import DatasetConsumptionConfig
-
         return DatasetConsumptionConfig(None, self, "mount", path)
 
     def as_download(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Use it as an input without a name; see :class:`DatasetConsumptionConfig`."""
-        from daskrun.data.consumption import DatasetConsumptionConfig
-
         return DatasetConsumptionConfig(None, self, "download", path)
 
     def to_dask_bag(self, mini_batch_size: int = 10) -> Any:
@@ -176,117 +160,18 @@ class FileDataset(Items):
         return Bag(graph, name, plan.known)
 
     @property
+    @override
     def _form(self) -> PartitionFormat | None:
         form = self.partition_format
         return None if form is None else PartitionFormat(form)
 
-    def _listed(self) -> Listing:
-        return self.listing()
-
+    @override
     def _window(self, start: int, count: int | None, text: str) -> Self:  # noqa: ARG002  (a Skip and a Take write themselves)
         return self._and(Skip(start) if count is None else Take(count))
 
+    @override
     def _share(self, low: float, high: float, seed: int, text: str) -> Self:
         return self._and(Share(float(low), float(high), seed, text))
 
     def _and(self, selection: Selection) -> Self:
         return replace(self, selections=(*self.selections, selection))
-
-
-class FileDatasetFactory(OriginalClass):
-    """Makes file datasets; ``Dataset.File``."""
-
-    @staticmethod
-    def from_files(
-        path: AnyPath, validate: bool = True, partition_format: str | None = None
-    ) -> FileDataset:
-        """Make a dataset of files.
-
-        Parameters
-        ----------
-        path
-            A folder (all files below it), a file, a glob with ``*``, ``?``, ``[..]`` and ``**``,
-            each a local path, a URL of any file system fsspec knows, ``(datastore, 'relative')``
-            or ``datastore.path('relative')``; or a list of these. What exists under exactly that
-            name is meant before it is a glob. Files and folders whose name begins with ``.``
-            (``.DS_Store``, ``.ipynb_checkpoints/``, a ``.daskrun/`` workspace) are left out of
-            folders and globs, unless that part of the glob begins with ``.`` itself.
-        validate
-            Check now that each path means at least one file. False: when it is used.
-        partition_format
-            How the end of each path is read: ``'{label}/{name}.png'`` gives every file a label
-            and a name, for ``partition_keys`` of a run;
-            ``'{user}/{day:yyyy/MM/dd}/*.png'`` a date too. ``*`` is any text within a name.
-
-        Raises
-        ------
-        DatasetError
-            If ``path`` is of another kind, or nothing is there.
-
-        Examples
-        --------
-        >>> Dataset.File.from_files("images/**/*.png", validate=False).take(100)
-        Dataset.File.from_files('images/**/*.png').take(100)
-        """
-        if partition_format is not None:
-            PartitionFormat(partition_format)  # a wrong one is said now
-        dataset = FileDataset(as_elements(path), str(Path.cwd()), partition_format=partition_format)
-        if validate:
-            check_files(dataset.elements, dataset.folder)
-        return dataset
-
-
-class _TabularFactory:
-    """Loads what makes tables when it is asked for: most of it is for readers of files."""
-
-    def __get__(self, instance: object, owner: type) -> type[TabularDatasetFactory]:
-        from daskrun.data.tabular.factory import TabularDatasetFactory
-
-        return TabularDatasetFactory
-
-
-class Dataset(OriginalClass):
-    """Where datasets are made and found: ``Dataset.File.from_files``, ``Dataset.get_by_name``."""
-
-    File = FileDatasetFactory
-    Tabular = _TabularFactory()
-
-    @staticmethod
-    def get_by_name(
-        workspace: Registry, name: str, version: int | str = LATEST
-    ) -> FileDataset | TabularDataset:
-        """Return a registered dataset.
-
-        Parameters
-        ----------
-        workspace
-            Where it is registered.
-        name
-            Under which name.
-        version
-            A number, or ``'latest'``.
-
-        Raises
-        ------
-        NameNotFoundError
-            There is none of that name or version.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from daskrun import Workspace
-        >>> ws = Workspace.create("trial", path=tempfile.mkdtemp())
-        >>> texts = Dataset.File.from_files("texts", validate=False)
-        >>> _ = texts.register(ws, "texts", description="all of them")
-        >>> _ = texts.take(3).register(ws, "texts", create_new_version=True)
-        >>> Dataset.get_by_name(ws, "texts", version=1).description
-        'all of them'
-        >>> Dataset.get_by_name(ws, "texts")
-        Dataset.File.from_files('texts').take(3)
-        """
-        return get_by_name(workspace, name, version)
-
-    @staticmethod
-    def get_all(workspace: Registry) -> dict[str, FileDataset | TabularDataset]:
-        """Return the newest version of each registered dataset by name."""
-        return get_all(workspace)

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from dataclasses import replace
 from hashlib import blake2b
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
 from daskrun.data.paths import PathTable
@@ -18,8 +18,18 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskrun.data.file_dataset import FileDataset
     from daskrun.data.listing import Listing
+
+
+class ListedFiles(Protocol):
+    """A dataset of files, as far as a plan knows it."""
+
+    @property
+    def partition_format(self) -> str | None:
+        """How values are read from paths."""
+
+    def listing(self) -> Listing:
+        """Find the files, in order."""
 
 
 class FilePlan:
@@ -50,7 +60,7 @@ class FilePlan:
 
     def __init__(
         self,
-        inputs: Sequence[tuple[str, FileDataset]],
+        inputs: Sequence[tuple[str, ListedFiles]],
         mini_batch_size: int,
         *,
         listings: Sequence[Listing] | None = None,
@@ -93,7 +103,7 @@ class FilePlan:
         self._starts = list(accumulate(counts, initial=0))
 
     def _group(
-        self, number: int, name: str, dataset: FileDataset, listing: Listing
+        self, number: int, name: str, dataset: ListedFiles, listing: Listing
     ) -> dict[str, Any] | None:
         """Put the files of each combination of values together; say how values are read."""
         if not self.partition_keys:

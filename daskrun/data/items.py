@@ -1,27 +1,33 @@
-"""What datasets of files and of rows have in common: items, of which some can be taken."""
+"""What datasets of files and of rows have in common, and how a step uses one as an input."""
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
+from daskrun.core.absent_names import OriginalClass
 from daskrun.data.registration import Registered
 from daskrun.data.selection import as_count, as_fraction, as_seed
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from daskrun.data.consumption import DatasetConsumptionConfig
     from daskrun.data.listing import Listing
     from daskrun.data.partition_format import PartitionFormat, Value
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_MODES = ("mount", "download")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Items(Registered):
     """A dataset of files or of rows, lazy and immutable: each method gives a new one."""
 
+    kind: ClassVar[str]
+    """``files`` or ``tabular``."""
     unit: ClassVar[str]
     """What an item is, in the plural."""
     how_partitioned: ClassVar[str]
@@ -87,23 +93,32 @@ class Items(Registered):
         if form is None:
             raise DatasetError(f"{self!r} has no partitions. {self.how_partitioned}")
         form.check_keys(partition_keys)
-        listing = self._listed()
+        listing = self.listing()
         return form.combinations(listing.root, listing.table, partition_keys)
 
     def as_named_input(self, name: str) -> DatasetConsumptionConfig:
-        """Return it the name that the entry script knows it by."""
-        from daskrun.data.consumption import DatasetConsumptionConfig
+        """Use it as an input under this name, which the entry script knows it by."""
+        return DatasetConsumptionConfig(name, self)
 
-        return DatasetConsumptionConfig(name, self)  # type: ignore[arg-type]  # there is no third kind
+    @abstractmethod
+    def listing(self) -> Listing:
+        """Find the files that are left by all steps, in order.
+
+        Raises
+        ------
+        DatasetError
+            If the path means no file or can't be read. A selection may leave nothing; that is
+            an error only for a run.
+        """
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Digest all that says which items there are (32 hex digits)."""
 
     @property
     @abstractmethod
     def _form(self) -> PartitionFormat | None:
         """How values are read from paths."""
-
-    @abstractmethod
-    def _listed(self) -> Listing:
-        """Find the files that are left by all steps."""
 
     @abstractmethod
     def _window(self, start: int, count: int | None, text: str) -> Self:
@@ -112,3 +127,92 @@ class Items(Registered):
     @abstractmethod
     def _share(self, low: float, high: float, seed: int, text: str) -> Self:
         """Take the items whose draw is at least ``low`` and below ``high``."""
+
+
+@runtime_checkable
+class DatasetParameter(Protocol):
+    """A pipeline parameter whose value is a dataset."""
+
+    @property
+    def name(self) -> str:
+        """Name in ``pipeline_parameters``."""
+
+    @property
+    def default_value(self) -> object:
+        """Value where none is given at submit."""
+
+
+@dataclass(frozen=True, eq=False)
+class DatasetConsumptionConfig(OriginalClass):
+    """A dataset as an input of a step.
+
+    Examples
+    --------
+    >>> from daskrun.data import Dataset
+    >>> images = Dataset.File.from_files("images", validate=False)
+    >>> DatasetConsumptionConfig("images", images).as_download().mode
+    'download'
+    """
+
+    name: str | None
+    """Name the entry script knows it by; None: by its position among the inputs, ``input_<n>``."""
+
+    dataset: Items | DatasetParameter
+    """The dataset, or a pipeline parameter that stands for one until the run is submitted."""
+
+    mode: str = "mount"
+    """``mount``: read in place where the node can, else fetched as needed. ``download``: copied to
+    the node. For the inputs that mini-batches are cut from both are the same."""
+
+    path_on_compute: str | None = None
+    """Folder on the node where the files shall be found; None: anywhere."""
+
+    def __post_init__(self) -> None:
+        if self.name is not None and not (
+            isinstance(self.name, str) and _NAME.fullmatch(self.name)
+        ):
+            raise DatasetError(
+                f"name={self.name!r} is not a name for an input. Use letters, digits and _, not "
+                "beginning with a digit, such as name='images'."
+            )
+        if not isinstance(self.dataset, (Items, DatasetParameter)):
+            raise DatasetError(
+                f"dataset={self.dataset!r} is of type {type(self.dataset).__name__}. Give a "
+                "dataset, such as Dataset.File.from_files(path) or "
+                "Dataset.Tabular.from_delimited_files(path), or a PipelineParameter."
+            )
+        if self.mode not in _MODES:
+            raise DatasetError(f"mode={self.mode!r} is unknown. Write 'mount' or 'download'.")
+
+    def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
+        """Read the files in place, as if they were at ``path``."""
+        return replace(self, mode="mount", path_on_compute=path)
+
+    def as_download(self, path: str | None = None) -> DatasetConsumptionConfig:
+        """Copy the files to the node, into ``path``."""
+        return replace(self, mode="download", path_on_compute=path)
+
+    def resolve(self, values: Mapping[str, object]) -> Items:
+        """Return the dataset, from the values of the pipeline's parameters where it is one.
+
+        Parameters
+        ----------
+        values
+            What was given at submit; a parameter that is not in it has its default.
+
+        Raises
+        ------
+        DatasetError
+            If the parameter's value is not a dataset.
+        """
+        if isinstance(self.dataset, Items):
+            return self.dataset
+        parameter = self.dataset.name
+        value = values.get(parameter, self.dataset.default_value)
+        if isinstance(value, Items):
+            return value
+        raise DatasetError(
+            f"pipeline_parameters={{{parameter!r}: {value!r}}}: an input needs a dataset, this is "
+            f"of type {type(value).__name__}. Give a dataset, such as "
+            "Dataset.File.from_files(path)."
+        )

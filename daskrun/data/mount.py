@@ -7,13 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from daskrun.data.file_transfer import download
 from daskrun.data.paths import local_copies
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
-    from daskrun.data.file_dataset import FileDataset
+    from daskrun.data.listing import Listing
 
 
 class MountContext:
@@ -34,8 +36,10 @@ class MountContext:
     ['a.txt']
     """
 
-    def __init__(self, dataset: FileDataset, mount_point: str | os.PathLike[str] | None) -> None:
-        self._dataset = dataset
+    def __init__(
+        self, listing: Callable[[], Listing], mount_point: str | os.PathLike[str] | None
+    ) -> None:
+        self._list_files = listing
         self._made: Path | None = None
         self._asked = Path(mount_point).expanduser() if mount_point is not None else None
         if self._asked is not None and self._asked.exists() and not _is_empty(self._asked):
@@ -69,11 +73,11 @@ class MountContext:
         """
         if self._made is not None:
             return
-        listing = self._dataset.listing()
+        listing = self._list_files()
         folder = self._asked or Path(tempfile.mkdtemp(prefix="daskrun-mount-"))
         try:
             if listing.remote:
-                self._dataset.download(folder)
+                download(listing, folder, overwrite=False)
             else:
                 copies = local_copies(str(folder), listing.table)
                 for source, place in zip(listing.paths(list(copies)), copies.values(), strict=True):

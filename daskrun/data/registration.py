@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.core.tags import tag_problems
-from daskrun.data.dataset_codec import NameOf, from_plain, registered_name, to_plain
+from daskrun.data.dataset_codec import NameOf, registered_name, to_plain
 from daskrun.data.protocols import DataPath, Registry, as_elements, shown_url
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
 from daskrun.storage.urls import is_url
@@ -17,9 +17,7 @@ from daskrun.storage.urls import is_url
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import OnePath, Place
-    from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 KIND = "datasets"
 LATEST = "latest"
@@ -182,40 +180,10 @@ def register_once(
     for number in reversed(workspace.records.numbers(KIND, name)):
         with suppress(NameNotFoundError):  # unregistered meanwhile
             record = workspace.records.get(KIND, name, number)
-            if record.get("owner") == owner and _definition(workspace, record) == plain:
+            if record.get("owner") == owner and definition_of(workspace, record) == plain:
                 return number
     asked = {"tags": dict(tags or {}), "description": description, "owner": owner}
     return _keep(workspace, name, plain, asked, first=False)
-
-
-def get_by_name(
-    workspace: Registry, name: str, version: int | str = LATEST
-) -> FileDataset | TabularDataset:
-    """Return a version of a registered dataset; see ``Dataset.get_by_name``."""
-    problems = _workspace_problems(workspace)
-    number = None if version == LATEST else version
-    if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
-        problems.append(f"version={version!r} is not a version. Write 1 or more, or 'latest'.")
-    if problems:
-        raise SettingsError("Dataset.get_by_name", problems)
-    found = workspace.records.latest(KIND, name)
-    if found is None:
-        raise NameNotFoundError("dataset", name, workspace.records.names(KIND))
-    if number is not None:
-        try:
-            found = int(number), workspace.records.get(KIND, name, int(number))
-        except NameNotFoundError as error:
-            raise NameNotFoundError("dataset", error.name, error.known) from None
-    return _made(workspace, name, *found)
-
-
-def get_all(workspace: Registry) -> dict[str, FileDataset | TabularDataset]:
-    """Return the newest version of each registered dataset; see ``Dataset.get_all``."""
-    if problems := _workspace_problems(workspace):
-        raise SettingsError("Dataset.get_all", problems)
-    found = ((name, workspace.records.latest(KIND, name)) for name in workspace.records.names(KIND))
-    # One that is unregistered meanwhile is left out.
-    return {name: _made(workspace, name, *record) for name, record in found if record is not None}
 
 
 def registry_of(name: str, target: OnePath) -> Registry:
@@ -237,27 +205,14 @@ def registry_of(name: str, target: OnePath) -> Registry:
     return registry
 
 
-def _made(
-    workspace: Registry, name: str, number: int, record: Mapping[str, Any]
-) -> FileDataset | TabularDataset:
-    plain = _definition(workspace, record)
-    try:
-        dataset = from_plain(plain, workspace.place_of)
-    except DatasetError as error:
-        raise DatasetError(f"dataset {name}:{number}: {error}") from error
-    registration = Registration(
-        workspace, name, number, record["description"], dict(record["tags"])
-    )
-    return cast("FileDataset | TabularDataset", named(dataset, registration))
-
-
 def named(dataset: Any, registration: Registration) -> Any:
     """Return a new dataset the name that it has in a workspace."""
     object.__setattr__(dataset, "registration", registration)  # a new one that nobody has seen
     return dataset
 
 
-def _definition(workspace: Registry, record: Mapping[str, Any]) -> dict[str, Any]:
+def definition_of(workspace: Registry, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain form of a registered dataset, also of one that is kept as a secret."""
     if "private" in record:
         return workspace.private.read(record["private"])
     return dict(record["definition"])
@@ -278,7 +233,7 @@ def _newest_if_same(
         return None
     number, record = found
     same = all(record[key] == value for key, value in asked.items())
-    if same and _definition(workspace, record) == plain:
+    if same and definition_of(workspace, record) == plain:
         return number
     problem = (
         f"name={name!r} is taken by another dataset, of version {number}. Pass "
@@ -317,7 +272,8 @@ def _reference_in(workspace: Registry) -> NameOf:
     return reference
 
 
-def _workspace_problems(workspace: object) -> list[str]:
+def workspace_problems(workspace: object) -> list[str]:
+    """Return what is wrong with an argument that should be a workspace."""
     if isinstance(workspace, Registry):
         return []
     return [f"workspace={workspace!r} is not a Workspace. Write Workspace.from_config()."]
@@ -326,7 +282,7 @@ def _workspace_problems(workspace: object) -> list[str]:
 def _check(
     workspace: object, name: object, description: object, tags: object, create_new_version: object
 ) -> None:
-    problems = [*_workspace_problems(workspace), *tag_problems("tags", tags)]
+    problems = [*workspace_problems(workspace), *tag_problems("tags", tags)]
     if not isinstance(name, str):
         problems.append(f"name={name!r} is not a name. Write name='images'.")
     if description is not None and not isinstance(description, str):

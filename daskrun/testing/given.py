@@ -7,8 +7,7 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.consumption import DatasetConsumptionConfig
-from daskrun.data.file_dataset import FileDataset
+from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.data.loading import MiniBatchPaths
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.engine.request import INLINE
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from daskrun.core.settings import RunSettings
 
-    AnyDataset = FileDataset | TabularDataset
 
 NAME = "input_0"
 """Of an input that was given none, as in a run."""
@@ -99,10 +97,10 @@ def given(
     return Given(lambda: loaded, list, {})
 
 
-def _dataset(mini_batch: object) -> tuple[AnyDataset | None, str]:
+def _dataset(mini_batch: object) -> tuple[Items | None, str]:
     if isinstance(mini_batch, DatasetConsumptionConfig):
         return mini_batch.resolve({}), mini_batch.name or NAME
-    return (mini_batch if isinstance(mini_batch, FileDataset | TabularDataset) else None), NAME
+    return (mini_batch if isinstance(mini_batch, Items) else None), NAME
 
 
 def _is_frame(mini_batch: object) -> bool:
@@ -138,7 +136,7 @@ def _as_in_a_run(mini_batch: Any, index: int) -> Any:
 
 
 def _from_dataset(
-    dataset: AnyDataset, name: str, index: int, settings: RunSettings, folder: Path
+    dataset: Items, name: str, index: int, settings: RunSettings, folder: Path
 ) -> Given:
     """Cut the dataset as a run does, as far as it takes to know its mini-batch."""
     settings = with_size(settings, dataset.kind)

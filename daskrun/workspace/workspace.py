@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.core.plugins import linked
+from daskrun.data.datasets import Dataset
 from daskrun.data.registration import KIND as DATASETS
-from daskrun.data.registration import get_all
 from daskrun.errors import (
     ComputeTargetException,
     DaskrunError,
@@ -286,7 +286,7 @@ class Workspace(OriginalClass):
     @property
     def datasets(self) -> dict[str, FileDataset | TabularDataset]:
         """The newest version of each registered dataset by name."""
-        return get_all(self)
+        return Dataset.get_all(self)
 
     @property
     def environments(self) -> dict[str, Environment]:

@@ -10,7 +10,7 @@ from daskrun import OriginalNameError, SettingsError
 from daskrun.core.absent_names import Lacking, OriginalClass
 from daskrun.core.keywords import KEYWORDS
 from daskrun.core.lacking import LACKING
-from daskrun.data.file_dataset import FileDatasetFactory
+from daskrun.data.datasets import FileDatasetFactory
 from daskrun.data.original import DataPath
 from daskrun.data.tabular.factory import TabularDatasetFactory
 from daskrun.pipeline.runs.metrics import ContextRun, OfflineRun

@@ -1,8 +1,8 @@
 import pytest
 
 from daskrun.core.settings import RunSettings
-from daskrun.data.consumption import DatasetConsumptionConfig
-from daskrun.data.file_dataset import Dataset
+from daskrun.data.datasets import Dataset
+from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.errors import SettingsError
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.steps.config import ParallelRunConfig

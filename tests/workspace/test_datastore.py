@@ -7,7 +7,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from s3 import KEY, SECRET
 
-from daskrun.data.file_dataset import Dataset
+from daskrun.data.datasets import Dataset
 from daskrun.data.protocols import DataPath, Place
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
 from daskrun.workspace.datastores import datastore_transfer as transfer

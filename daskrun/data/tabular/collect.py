@@ -7,7 +7,7 @@ import warnings
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.validation import parse_size
 from daskrun.data.tabular.formats.node_cache import NodeCache
@@ -23,13 +23,23 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from daskrun.data.tabular.tabular_dataset import TabularDataset
+    from daskrun.data.tabular.formats.contract import TableInput
 
 _SIZE = 64 * 1024 * 1024
 """Bytes of a file read at a time where all rows are wanted: what is in memory beside the result."""
 
 
-def plan_of(dataset: TabularDataset, mini_batch_size: int | str) -> TablePlan:
+class Table(Protocol):
+    """A tabular dataset, as far as what reads all of it knows it."""
+
+    def readable(self, mini_batch_size: int) -> Table:
+        """Return the same dataset, a dataframe in a form that can be cut to this size."""
+
+    def resolve(self) -> TableInput:
+        """Find out all that can be known before rows are read."""
+
+
+def plan_of(dataset: Table, mini_batch_size: int | str) -> TablePlan:
     """Plan all mini-batches of one dataset, looking at the files where that is needed.
 
     Raises
@@ -99,7 +109,7 @@ def warn_of(plan: TablePlan) -> None:
             warnings.warn(text, stacklevel=3)
 
 
-def to_pandas(dataset: TabularDataset) -> pd.DataFrame:
+def to_pandas(dataset: Table) -> pd.DataFrame:
     """Read all rows; see ``TabularDataset.to_pandas_dataframe``."""
     plan = plan_of(dataset, _SIZE)
     warn_of(plan)

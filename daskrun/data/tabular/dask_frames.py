@@ -22,8 +22,8 @@ from daskrun.data.tabular.planning.resolve import narrowed
 if TYPE_CHECKING:
     import pandas as pd
 
+    from daskrun.data.tabular.collect import Table
     from daskrun.data.tabular.planning.table_plan import TablePlan
-    from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 _KEPT = 8
 """Datasets whose open files and readers a thread keeps."""
@@ -39,7 +39,7 @@ def _forget() -> None:
     _here.__dict__.clear()
 
 
-def to_dask(dataset: TabularDataset, mini_batch_size: int | str) -> Any:
+def to_dask(dataset: Table, mini_batch_size: int | str) -> Any:
     """Make the dataframe; see ``TabularDataset.to_dask_dataframe``."""
     import dask
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from daskrun.core.typing import override
 from daskrun.data.items import Items
 from daskrun.data.protocols import shown_url
 from daskrun.data.registration import registry_of
@@ -207,7 +208,7 @@ class TabularDataset(Items):
 
         keys = as_names("partition_keys", partition_keys)
         registry = None if name is None else registry_of(name, target)
-        made = partition_by(self, keys, target, mini_batch_size)
+        made = TabularDataset(partition_by(self, keys, target, mini_batch_size))
         if registry is None or name is None:
             return made
         return made.register(registry, name, create_new_version=True)
@@ -286,8 +287,8 @@ class TabularDataset(Items):
         """
         return resolve(self.readable(_SIZE).source, self.steps)
 
+    @override
     def fingerprint(self) -> str:
-        """Digest files (names, sizes, times), schema and steps (32 hex digits)."""
         table = self.resolve()
         spec = json.dumps(table.spec, sort_keys=True, default=str)
         text = f"{shown_url(table.listing.root)}\0{spec}"
@@ -328,10 +329,12 @@ class TabularDataset(Items):
         return replace(self, source=cast("Any", self.source).as_source(mini_batch_size))
 
     @property
+    @override
     def _form(self) -> PartitionFormat | None:
         return format_of(self.source)
 
-    def _listed(self) -> Listing:
+    @override
+    def listing(self) -> Listing:
         return self.resolve().listing
 
     def _with(self, steps: tuple[Step, ...], text: str) -> Self:
@@ -340,9 +343,11 @@ class TabularDataset(Items):
     def _and(self, step: Step, text: str) -> Self:
         return self._with((*self.steps, step), text)
 
+    @override
     def _window(self, start: int, count: int | None, text: str) -> Self:
         return self._with(with_window(self.steps, start, count), text)
 
+    @override
     def _share(self, low: float, high: float, seed: int, text: str) -> Self:
         return self._and(("sample", float(low), float(high), seed), text)
 

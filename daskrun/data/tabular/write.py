@@ -13,10 +13,15 @@ import shutil
 import tempfile
 from datetime import UTC
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
+from daskrun.data.file_dataset import FileDataset
+from daskrun.data.protocols import as_elements
 from daskrun.data.tabular.collect import empty, plan_of, schema, warn_of
 from daskrun.data.tabular.dask_frames import ReadMiniBatch, held_here, loads
+from daskrun.data.tabular.formats.parquet.format import ParquetSource
 from daskrun.data.tabular.write_folder import Target
 from daskrun.errors import DatasetError, TableError
 
@@ -26,17 +31,16 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import OnePath
+    from daskrun.data.tabular.collect import Table
     from daskrun.data.tabular.planning.table_plan import TablePlan
-    from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 _MOST_NAME = 255
 """Bytes in the name of a folder: what Linux's file systems can hold."""
 
 
 def to_csv_files(
-    dataset: TabularDataset, separator: str, target: OnePath | None, mini_batch_size: int | str
+    dataset: Table, separator: str, target: OnePath | None, mini_batch_size: int | str
 ) -> FileDataset:
     """Write CSV files; see ``TabularDataset.to_csv_files``."""
     if not isinstance(separator, str) or len(separator) != 1:
@@ -45,21 +49,19 @@ def to_csv_files(
 
 
 def to_parquet_files(
-    dataset: TabularDataset, target: OnePath | None, mini_batch_size: int | str
+    dataset: Table, target: OnePath | None, mini_batch_size: int | str
 ) -> FileDataset:
     """Write Parquet files; see ``TabularDataset.to_parquet_files``."""
     return _one_file_each(dataset, WriteParquet, target, mini_batch_size)
 
 
 def partition_by(
-    dataset: TabularDataset,
+    dataset: Table,
     keys: tuple[str, ...],
     target: OnePath,
     mini_batch_size: int | str,
-) -> TabularDataset:
+) -> ParquetSource:
     """Write Parquet files into a folder for each combination; see ``TabularDataset``."""
-    from daskrun.data.file_dataset import Dataset
-
     for key in keys:
         if re.search(r"[{}:/*]", key):
             raise DatasetError(
@@ -77,18 +79,18 @@ def partition_by(
     if not sum(written):
         raise DatasetError(f"{dataset!r} has no rows: there is nothing to partition.")
     form = "/".join([*(_format_of(key, kinds[key]) for key in keys), "*.parquet"])
-    return Dataset.Tabular.from_parquet_files(target, partition_format=form)
+    source = ParquetSource(as_elements(target), str(Path.cwd()), partition_format=form)
+    source.check()
+    return source
 
 
 def _one_file_each(
-    dataset: TabularDataset,
+    dataset: Table,
     writer: Callable[..., WriteMiniBatch],
     target: OnePath | None,
     mini_batch_size: int | str,
     *options: Any,
 ) -> FileDataset:
-    from daskrun.data.file_dataset import Dataset
-
     if target is None:
         target = tempfile.mkdtemp(prefix="daskrun-files-")
         atexit.register(shutil.rmtree, target, ignore_errors=True)
@@ -101,7 +103,7 @@ def _one_file_each(
         _write(plan, write)
     else:  # a dataset without rows has columns all the same
         write.write(empty(plan), 0)
-    return Dataset.File.from_files(target)
+    return FileDataset(as_elements(target), str(Path.cwd()))
 
 
 def _write(plan: TablePlan, writer: WriteMiniBatch) -> list[int]:
@@ -157,8 +159,8 @@ class WriteCsv(WriteMiniBatch):
         super().__init__(plan, target)
         self._separator = separator
 
+    @override
     def write(self, frame: pd.DataFrame, number: int) -> int:
-        """Write one file."""
         with self._target.writing(self._name(number, "csv")) as path:
             # csv quotes the line ends that it writes, LF, and no other: CR would begin a row.
             how: Any = csv.QUOTE_NONNUMERIC if _has_cr(frame) else csv.QUOTE_MINIMAL
@@ -177,8 +179,8 @@ def _has_cr(frame: pd.DataFrame) -> bool:
 class WriteParquet(WriteMiniBatch):
     """Writes Parquet with the dataset's one schema."""
 
+    @override
     def write(self, frame: pd.DataFrame, number: int) -> int:
-        """Write one file."""
         self._write_table(_as_table(frame, self._schema), self._name(number, "parquet"))
         return 1
 
@@ -204,8 +206,8 @@ class WritePartitions(WriteParquet):
         super().__init__(plan, target)
         self._kinds = kinds
 
+    @override
     def write(self, frame: pd.DataFrame, number: int) -> int:
-        """Write the files."""
         import pyarrow as pa
 
         schema = pa.schema([field for field in self._schema if field.name not in self._kinds])

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from daskrun.core.report import Report, RunStatus
-from daskrun.data.file_dataset import Dataset, FileDataset
+from daskrun.data.datasets import Dataset
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.records.run_output import find_output, outputs_of
@@ -210,8 +210,7 @@ def _unsure(folder: RunFolder, recipe: Recipe, plan: Plan) -> str:
 
 
 def _listed(name: str, dataset: AnyDataset) -> tuple[str, str, PathTable]:
-    resolved = dataset if isinstance(dataset, FileDataset) else dataset.resolve()
-    listing = resolved.listing() if isinstance(resolved, FileDataset) else resolved.listing
+    listing = dataset.listing()
     return name, listing.root, listing.table
 
 

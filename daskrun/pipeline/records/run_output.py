@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.report import RunStatus
-from daskrun.data.file_dataset import Dataset
+from daskrun.data.datasets import Dataset
 from daskrun.data.protocols import shown_url
 from daskrun.data.registration import register_once
 from daskrun.errors import DaskrunError, NameNotFoundError

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset_codec import from_plain, registered_name, to_plain
+from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.registration import Registration as Named
 from daskrun.data.registration import named
 from daskrun.errors import (

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from daskrun.core.settings import ASIDE, NodePath, RunSettings
 from daskrun.data.dataset_codec import from_plain, places_of, registered_name, to_plain
-from daskrun.data.file_dataset import Dataset, FileDataset
+from daskrun.data.datasets import Dataset
+from daskrun.data.file_dataset import FileDataset
 from daskrun.data.protocols import shown_url
 from daskrun.data.registration import has_secret
 from daskrun.engine.request import ScriptSource, StepRequest

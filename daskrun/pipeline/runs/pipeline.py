@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.core.validation import same_name_problems
-from daskrun.data.consumption import DatasetConsumptionConfig
+from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.errors import DaskrunError, SettingsError
 from daskrun.pipeline.steps.base import DATASETS, PipelineStep, in_order, places_used
 from daskrun.pipeline.steps.outputs import StepOutput

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import NodePath
-from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.file_dataset import FileDataset
+from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.pipeline.steps.base import DATASETS, USABLE
 from daskrun.pipeline.steps.outputs import PendingOutput, StepOutput

@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass
-from daskrun.data.consumption import DatasetConsumptionConfig
 from daskrun.data.dataset_codec import places_of
 from daskrun.data.file_dataset import FileDataset
+from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.outputs import PendingOutput, StepOutput
@@ -149,7 +149,7 @@ def as_consumption(each: object) -> DatasetConsumptionConfig:
     return DatasetConsumptionConfig(None, each)
 
 
-def dataset_of(each: object, given: Mapping[str, Any]) -> FileDataset | TabularDataset | None:
+def dataset_of(each: object, given: Mapping[str, Any]) -> Items | None:
     """Return the dataset that something stands for; None where it is no dataset."""
     each = resolve_value(each, given)
     if isinstance(each, StepOutput):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.validation import SIZE
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.file_plan import FilePlan
+from daskrun.data.items import Items
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.engine.request import INLINE
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
 
-AnyDataset = FileDataset | TabularDataset
+AnyDataset = Items
 
 FILES = 10
 """Files of a mini-batch where nothing is said."""

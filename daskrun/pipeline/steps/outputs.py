@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, with_keywords
-from daskrun.data.consumption import DatasetConsumptionConfig
-from daskrun.data.file_dataset import Dataset
+from daskrun.data.datasets import Dataset
+from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, SettingsError, StorageError
 from daskrun.workspace.datastores.datastore import Datastore

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.validation import same_name_problems, step_name_problem
-from daskrun.data.consumption import DatasetConsumptionConfig
-from daskrun.data.file_dataset import FileDataset
-from daskrun.data.tabular.tabular_dataset import TabularDataset
+from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
 from daskrun.pipeline.steps.base import USABLE, PipelineStep, as_consumption, places_used
@@ -221,7 +219,7 @@ class ParallelRunStep(PipelineStep):
         if given is not None:
             datasets = [each.resolve(given) for _, each in self.named_inputs]
             size = resolve_value(size, given)
-        known = [each for each in datasets if isinstance(each, FileDataset | TabularDataset)]
+        known = [each for each in datasets if isinstance(each, Items)]
         return kind_problems(known, size)
 
     def _output_problems(self) -> list[str]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
-    from daskrun.data.consumption import DatasetConsumptionConfig
+    from daskrun.data.items import DatasetConsumptionConfig
     from daskrun.pipeline.steps.parallel_step import AnyInput
     from daskrun.workspace.compute.targets import ComputeTarget
     from daskrun.workspace.environments.environment import Environment

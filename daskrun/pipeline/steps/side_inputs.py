@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import PlanInput
     from daskrun.core.settings import RunSettings
-    from daskrun.data.consumption import DatasetConsumptionConfig
+    from daskrun.data.items import DatasetConsumptionConfig
     from daskrun.data.listing import Listing
     from daskrun.data.protocols import PathElement
     from daskrun.pipeline.steps.inputs import AnyDataset
