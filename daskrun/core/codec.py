@@ -32,6 +32,8 @@ DICT = "dict"
 Convert: TypeAlias = Callable[[Any, str], Any]
 """Return the JSON value of an object, from the object and where it stands, for messages."""
 
+JsonObject: TypeAlias = dict[str, Any]
+"""A JSON object that a codec has made or reads."""
 Read: TypeAlias = Callable[[Any], Any]
 """Make a value of its JSON value."""
 Made: TypeAlias = Mapping[Any, Read]
@@ -93,11 +95,11 @@ class Writer:
             return list(value)  # of paths there may be a million
         return [self.plain(each, f"{where}[{number}]") for number, each in enumerate(value)]
 
-    def mapping(self, value: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    def mapping(self, value: Mapping[str, Any], where: str = "") -> JsonObject:
         """Return the values of a mapping as JSON, untagged."""
         return {str(name): self.plain(each, f"{where}{name}") for name, each in value.items()}
 
-    def fields(self, value: Any, where: str = "") -> dict[str, Any]:
+    def fields(self, value: Any, where: str = "") -> JsonObject:
         """Return the fields that a dataclass is made of as JSON, untagged."""
         # Some hold what is open in this process, and can say the same without.
         value = value.closed() if hasattr(value, "closed") else value
@@ -121,7 +123,7 @@ class Reader:
     def __init__(
         self,
         classes: Mapping[str, str],
-        kinds: Mapping[str, Callable[[dict[str, Any]], Any]],
+        kinds: Mapping[str, Callable[[JsonObject], Any]],
         sequence: Callable[[Iterable[Any]], Any] = tuple,
     ) -> None:
         self._classes = classes
@@ -147,11 +149,11 @@ class Reader:
         make = self._kinds.get(plain.get(KIND, ""))
         return make(plain) if make is not None else self._object(plain)
 
-    def mapping(self, plain: Mapping[str, Any]) -> dict[str, Any]:
+    def mapping(self, plain: Mapping[str, Any]) -> JsonObject:
         """Return the values of a mapping that is not tagged."""
         return {name: self.value(each) for name, each in plain.items()}
 
-    def _object(self, plain: dict[str, Any]) -> Any:
+    def _object(self, plain: JsonObject) -> Any:
         name: str = plain.get(KIND, "")
         cls = plugins.load(self._classes[name]) if name in self._classes else None
         given = {key: each for key, each in plain.items() if key != KIND}

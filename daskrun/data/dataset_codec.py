@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar, cast
 
-from daskrun.core.codec import KIND, Reader, UnknownKindError, Writer
+from daskrun.core.codec import KIND, JsonObject, Reader, UnknownKindError, Writer
 from daskrun.data.protocols import DataPath, Place
 from daskrun.errors import DatasetError
 
@@ -54,7 +54,7 @@ def registered_name(place: Place) -> str:
     return name
 
 
-def to_plain(dataset: object, name_of: NameOf = registered_name) -> dict[str, Any]:
+def to_plain(dataset: object, name_of: NameOf = registered_name) -> JsonObject:
     """Return a dataset as JSON values.
 
     Parameters

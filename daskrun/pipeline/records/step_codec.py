@@ -8,10 +8,9 @@ read: by that a step is known to use what another writes.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from daskrun.core.codec import KIND, JsonObject, Reader, Writer, to_record
 from daskrun.data.dataset_codec import from_plain, registered_name, to_plain
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.registration import Registration as Named
@@ -25,7 +24,7 @@ from daskrun.errors import (
 )
 from daskrun.pipeline.steps.base import DATASETS
 from daskrun.pipeline.steps.config import ParallelRunConfig
-from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig, Registration
+from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
 from daskrun.pipeline.steps.outputs import OutputId, PendingOutput, PipelineData, StepOutput
 from daskrun.pipeline.steps.parallel_step import ParallelRunStep
 from daskrun.pipeline.steps.parameter import PipelineParameter
@@ -35,7 +34,7 @@ from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.environments.environment import Environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from daskrun.data.protocols import Place
     from daskrun.pipeline.steps.base import PipelineStep
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 Output = TypeVar("Output", bound=StepOutput)
-KIND = "is"
-"""Key of an object that says what it is."""
 STEPS: dict[str, Callable[..., PipelineStep]] = {
     "ParallelRunStep": ParallelRunStep,
     "PythonScriptStep": PythonScriptStep,
@@ -56,7 +53,7 @@ def steps_to_plain(
     steps: Sequence[PipelineStep],
     after: Mapping[PipelineStep, Sequence[PipelineStep]],
     workspace: Workspace,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return steps as JSON values; they may hold secrets, such as those in URLs.
 
     Parameters
@@ -77,16 +74,15 @@ def steps_to_plain(
     made = [
         {
             KIND: writer.class_of(step),
-            "values": writer.values(step.as_made(), f"step {step.name!r}: "),
+            "values": writer.mapping(step.as_made(), f"step {step.name!r}: "),
             "after": [steps.index(each) for each in after[step]],
         }
         for step in steps
     ]
     if writer.problems:
         raise SettingsError("publish", list(dict.fromkeys(writer.problems)))
-    parameters = {name: value for name, (_, value) in writer.parameters.items()}
     return {
-        "parameters": parameters,
+        "parameters": writer.parameters,
         "outputs": writer.outputs,
         "datasets": writer.datasets,
         "steps": made,
@@ -105,7 +101,7 @@ def steps_from_plain(value: Mapping[str, Any], workspace: Workspace) -> list[Pip
     made: list[PipelineStep] = []
     try:
         for each in value["steps"]:
-            step = STEPS[each[KIND]](**reader.values(each["values"]))
+            step = STEPS[each[KIND]](**reader.mapping(each["values"]))
             for number in each["after"]:
                 step.run_after(made[number])
             made.append(step)
@@ -119,14 +115,26 @@ def steps_from_plain(value: Mapping[str, Any], workspace: Workspace) -> list[Pip
     return made
 
 
-class _Writer:
+class _Writer(Writer):
     """Turns what a step is made of into JSON values, and notes what can't be."""
 
     def __init__(self, workspace: Workspace) -> None:
+        own = (
+            (os.PathLike, lambda value, _: os.fspath(value)),
+            (PipelineParameter, self._parameter),
+            (DATASETS, self._dataset),
+            (StepOutput, self._output),
+            (DatasetConsumptionConfig, lambda value, where: self._values("use", value, where)),
+            (ParallelRunConfig, lambda value, where: self._values("config", value, where)),
+            (Environment, lambda value, _: {KIND: "environment", "record": value.as_record()}),
+            (Datastore, lambda value, _: self._reference("datastore", value)),
+            (ComputeTarget, self._target),
+        )
+        super().__init__({}, own, self._note)
         self._workspace = workspace
-        self.parameters: dict[str, tuple[PipelineParameter, Any]] = {}
-        self.outputs: list[dict[str, Any]] = []
-        self.datasets: list[Any] = []
+        self.parameters: dict[str, object] = {}
+        self.outputs: list[JsonObject] = []
+        self.datasets: list[JsonObject] = []
         self.problems: list[str] = []
         self._numbers: dict[int, int] = {}
         self._links: dict[int, int] = {}
@@ -141,64 +149,43 @@ class _Writer:
             )
         return name
 
-    def values(self, given: Mapping[str, Any], where: str) -> dict[str, Any]:
-        return {name: self.value(each, f"{where}{name}") for name, each in given.items()}
+    def _values(self, kind: str, value: object, where: str) -> Any:
+        return {KIND: kind, "values": self.fields(value, f"{where}: ")}
 
-    def value(self, value: Any, where: str) -> Any:
-        if value is None or isinstance(value, str | bool | int | float):
-            return value
-        if isinstance(value, list | tuple):
-            return [self.value(each, f"{where}[{n}]") for n, each in enumerate(value)]
-        if isinstance(value, Mapping):
-            return {KIND: "dict", "values": self.values(value, f"{where}: ")}
-        if isinstance(value, os.PathLike):
-            return os.fspath(value)
-        if isinstance(value, PipelineParameter):
-            return self._parameter(value)
-        if isinstance(value, DATASETS):
-            return {KIND: "dataset", "number": self._dataset(value, where)}
-        if isinstance(value, StepOutput):
-            return {KIND: "output", "number": self._output(value, where)}
-        return self._object(value, where)
+    def _reference(self, kind: str, value: Datastore | ComputeTarget) -> Any:
+        return {KIND: kind, "reference": self._workspace.reference_to(value)}
 
-    def _object(self, value: object, where: str) -> Any:
-        if isinstance(value, DatasetConsumptionConfig):
-            given = {field.name: getattr(value, field.name) for field in fields(value)}
-            return {KIND: "use", "values": self.values(given, f"{where}: ")}
-        if isinstance(value, ParallelRunConfig):
-            given = {field.name: getattr(value, field.name) for field in fields(value)}
-            return {KIND: "config", "values": self.values(given, f"{where}: ")}
-        if isinstance(value, Environment):
-            return {KIND: "environment", "record": value.as_record()}
-        if isinstance(value, Datastore):
-            return {KIND: "datastore", "reference": self._workspace.reference_to(value)}
-        if isinstance(value, ComputeTarget):
-            if value.for_this_process:
-                self.problems.append(
-                    f"{where}: compute target {value.name!r} is a cluster object of this process, "
-                    "which no other can use. Attach it by its address: ComputeTarget.attach(ws, "
-                    f"{value.name!r}, address='tcp://...')."
-                )
-            return {KIND: "target", "reference": self._workspace.reference_to(value)}
+    def _target(self, value: ComputeTarget, where: str) -> Any:
+        if value.for_this_process:
+            self.problems.append(
+                f"{where}: compute target {value.name!r} is a cluster object of this process, "
+                "which no other can use. Attach it by its address: ComputeTarget.attach(ws, "
+                f"{value.name!r}, address='tcp://...')."
+            )
+        return self._reference("target", value)
+
+    def _note(self, value: object, where: str) -> None:
         self.problems.append(
             f"{where} is of type {type(value).__name__}, which can't be kept. Write text or a "
             "number, such as str(value)."
         )
-        return None
 
-    def _parameter(self, parameter: PipelineParameter) -> dict[str, Any]:
+    def _parameter(self, parameter: PipelineParameter, _: str) -> Any:
         name = parameter.name
         if name not in self.parameters:
             where = f"parameter {name!r}: default_value"
-            self.parameters[name] = parameter, self.value(parameter.default_value, where)
+            self.parameters[name] = self.plain(parameter.default_value, where)
         return {KIND: "parameter", "name": name}
 
-    def _dataset(self, dataset: AnyDataset, where: str) -> int:
+    def _dataset(self, dataset: AnyDataset, where: str) -> Any:
+        return {KIND: "dataset", "number": self._dataset_number(dataset, where)}
+
+    def _dataset_number(self, dataset: AnyDataset, where: str) -> int:
         if id(dataset) not in self._numbers:
 
             def name_of(place: Place) -> Any:
                 if isinstance(place, PendingOutput):
-                    return {"output": self._output(place.output, where)}
+                    return {"output": self._output_number(place.output, where)}
                 registered_name(place)  # refuses one that only this process knows
                 return self._workspace.reference_to(place)
 
@@ -212,7 +199,7 @@ class _Writer:
             self._numbers[id(dataset)] = len(self.datasets) - 1
         return self._numbers[id(dataset)]
 
-    def _name_of(self, dataset: AnyDataset) -> dict[str, Any] | None:
+    def _name_of(self, dataset: AnyDataset) -> JsonObject | None:
         """Return what is known of a dataset by its name in this workspace."""
         known = dataset.registration
         if known is None or known.registry != self._workspace:
@@ -224,7 +211,10 @@ class _Writer:
             "tags": dict(known.tags),
         }
 
-    def _output(self, output: StepOutput, where: str) -> int:
+    def _output(self, output: StepOutput, where: str) -> Any:
+        return {KIND: "output", "number": self._output_number(output, where)}
+
+    def _output_number(self, output: StepOutput, where: str) -> int:
         if id(output) not in self._numbers:
             link = self._links.setdefault(id(output.link), len(self._links))
             plain = {"link": link, **self._output_values(output, where)}
@@ -233,84 +223,62 @@ class _Writer:
             self._numbers[id(output)] = len(self.outputs) - 1
         return self._numbers[id(output)]
 
-    def _output_values(self, output: StepOutput, where: str) -> dict[str, Any]:
+    def _output_values(self, output: StepOutput, where: str) -> JsonObject:
         if isinstance(output, PipelineData):
             own = {"name": output.name, "datastore": output.datastore}
-            return {KIND: "PipelineData", "values": self.values(own, f"{where}: ")}
+            return {KIND: "PipelineData", "values": self.mapping(own, f"{where}: ")}
         assert isinstance(output, OutputFileDatasetConfig)
-        given: dict[str, Any] = {"name": output.name, "destination": output.destination}
+        given: JsonObject = {"name": output.name, "destination": output.destination}
         noted = output.registration
         return {
             KIND: "OutputFileDatasetConfig",
-            "values": self.values(given, f"{where}: "),
-            "registration": asdict(noted) if noted is not None else None,
+            "values": self.mapping(given, f"{where}: "),
+            "registration": to_record(noted),
             "overwrite": output.overwrite,
         }
 
 
-class _Reader:
+class _Reader(Reader):
     """The way back."""
 
     def __init__(self, plain: Mapping[str, Any], workspace: Workspace) -> None:
+        kinds: Mapping[str, Callable[[JsonObject], Any]] = {
+            "config": lambda plain: ParallelRunConfig(**self.mapping(plain["values"])),
+            "dataset": self._dataset,
+            "datastore": self._datastore,
+            "environment": lambda plain: Environment.from_record(plain["record"]),
+            "output": self._output,
+            "parameter": self._parameter,
+            "target": self._target,
+            "use": lambda plain: DatasetConsumptionConfig(**self.mapping(plain["values"])),
+        }
+        super().__init__({}, kinds, sequence=list)
         self._plain = plain
         self._workspace = workspace
         self._links: dict[int, OutputId] = {}
         self._outputs: dict[int, StepOutput] = {}
         self._datasets: dict[int, AnyDataset] = {}
         self._parameters: dict[str, PipelineParameter] = {}
-        self._kinds: dict[str, Callable[[dict[str, Any]], Any]] = {
-            "config": self._config,
-            "dataset": self._dataset,
-            "datastore": self._datastore,
-            "dict": self._dict,
-            "environment": self._environment,
-            "output": self._output,
-            "parameter": self._parameter,
-            "target": self._target,
-            "use": self._use,
-        }
 
-    def values(self, plain: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: self.value(each) for name, each in plain.items()}
-
-    def value(self, plain: Any) -> Any:
-        if isinstance(plain, list):
-            return [self.value(each) for each in plain]
-        if not isinstance(plain, dict):
-            return plain
-        return self._kinds[plain[KIND]](plain)
-
-    def _dict(self, plain: dict[str, Any]) -> dict[str, Any]:
-        return self.values(plain["values"])
-
-    def _use(self, plain: dict[str, Any]) -> DatasetConsumptionConfig:
-        return DatasetConsumptionConfig(**self.values(plain["values"]))
-
-    def _config(self, plain: dict[str, Any]) -> ParallelRunConfig:
-        return ParallelRunConfig(**self.values(plain["values"]))
-
-    def _environment(self, plain: dict[str, Any]) -> Environment:
-        return Environment.from_record(plain["record"])
-
-    def _datastore(self, plain: dict[str, Any]) -> Datastore:
+    def _datastore(self, plain: JsonObject) -> Datastore:
         reference = plain["reference"]
         return Datastore(self._workspace.home_of(reference), reference["name"])
 
-    def _target(self, plain: dict[str, Any]) -> ComputeTarget | str:
+    def _target(self, plain: JsonObject) -> ComputeTarget | str:
         reference = plain["reference"]
         try:
             return ComputeTarget(self._workspace.home_of(reference), reference["name"])
         except ComputeTargetException:
             return str(reference["name"])  # that it is gone is said at submit
 
-    def _parameter(self, plain: dict[str, Any]) -> PipelineParameter:
+    def _parameter(self, plain: JsonObject) -> PipelineParameter:
         name = plain["name"]
         if name not in self._parameters:
             default = self.value(self._plain["parameters"][name])
             self._parameters[name] = PipelineParameter(name, default)
         return self._parameters[name]
 
-    def _dataset(self, plain: dict[str, Any]) -> AnyDataset:
+    def _dataset(self, plain: JsonObject) -> AnyDataset:
         number = plain["number"]
         if number not in self._datasets:
             kept = self._plain["datasets"][number]
@@ -320,19 +288,19 @@ class _Reader:
             self._datasets[number] = made
         return self._datasets[number]
 
-    def _place(self, reference: dict[str, Any]) -> Place:
+    def _place(self, reference: JsonObject) -> Place:
         if "output" in reference:
             return PendingOutput(self._output({"number": reference["output"]}))
         return self._workspace.place_of(reference)
 
-    def _output(self, plain: dict[str, Any]) -> StepOutput:
+    def _output(self, plain: JsonObject) -> StepOutput:
         number = plain["number"]
         if number not in self._outputs:
             self._outputs[number] = self._made_output(self._plain["outputs"][number])
         return self._outputs[number]
 
-    def _made_output(self, plain: dict[str, Any]) -> StepOutput:
-        values = self.values(plain["values"])
+    def _made_output(self, plain: JsonObject) -> StepOutput:
+        values = self.mapping(plain["values"])
         link = self._links.setdefault(plain["link"], OutputId())
         if plain[KIND] == "PipelineData":
             return _joined(PipelineData(**values), link)
@@ -342,7 +310,7 @@ class _Reader:
         made = _joined(OutputFileDatasetConfig(**values), link)
         noted = plain["registration"]
         if noted is not None:
-            made = made.register_on_complete(**asdict(Registration(**noted)))
+            made = made.register_on_complete(**noted)
         return made.as_upload(plain["overwrite"])
 
 
