@@ -10,6 +10,7 @@ from daskrun.pipeline.steps.inputs import size_notes
 from daskrun.pipeline.steps.outputs import PipelineData
 from daskrun.pipeline.steps.parallel_step import ParallelRunStep
 from daskrun.pipeline.steps.parameter import PipelineParameter
+from daskrun.pipeline.submission import parameters
 from daskrun.pipeline.submission.check import name_notes
 from daskrun.workspace.workspace import Workspace
 
@@ -151,8 +152,8 @@ def test_summary_only_needs_no_output():
 
 def test_arguments_pass_untouched():
     step = make_step(arguments=["--model", PipelineParameter("model", "a"), 3, "--output"])
-    assert step.resolve({"model": "b"}, {}).arguments == ("--model", "b", "3", "--output")
-    assert step.resolve({}, {}).arguments == ("--model", "a", "3", "--output")
+    assert step._resolve({"model": "b"}, {}).arguments == ("--model", "b", "3", "--output")
+    assert step._resolve({}, {}).arguments == ("--model", "a", "3", "--output")
 
 
 def test_pipeline_parameters(ws):
@@ -162,8 +163,8 @@ def test_pipeline_parameters(ws):
     step = make_step(config=config, inputs=[DatasetConsumptionConfig("x", data)], arguments=[size])
     pipeline = Pipeline(ws, [step])
     assert pipeline.parameters == {"size": size, "data": data}
-    assert pipeline.parameter_problems({"size": 1}) == {}
-    problems = pipeline.parameter_problems({"sizes": 1, "nodes": 2})
+    assert parameters.problems(pipeline.steps, {"size": 1}) == {}
+    problems = parameters.problems(pipeline.steps, {"sizes": 1, "nodes": 2})
     assert problems["sizes"] == (
         "pipeline_parameters={'sizes': 1}: the pipeline has no such parameter."
     )

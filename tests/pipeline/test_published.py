@@ -201,7 +201,7 @@ def test_steps_come_back_as_they_were(ws, tmp_path):
         n: repr(p) for n, p in before.parameters.items()
     }
     for old, new in zip(before.steps, after.steps, strict=True):
-        old_settings, new_settings = (each.resolve({}, {}) for each in (old, new))
+        old_settings, new_settings = (each._resolve({}, {}) for each in (old, new))
         assert old_settings == new_settings
         assert repr(old.named_inputs) == repr(new.named_inputs)
         assert repr(old.named_side_inputs) == repr(new.named_side_inputs)
@@ -402,7 +402,7 @@ def watch(event, arguments):
         if done == count:
             os.kill(os.getpid(), signal.SIGKILL)
 if count:
-    pipeline.check({})  # imports are done before
+    pipeline.validate()  # imports are done before
     PublishedPipeline.list(ws)
     for count in range(1, 100):
         child = os.fork()
@@ -431,7 +431,7 @@ def test_a_publish_that_is_killed_leaves_none_or_a_whole_one(ws, tmp_path):
         for line in process.stdout:
             count += 1
             there = PublishedPipeline.list(ws)
-            assert all(each.pipeline().check({})[1] == [] for each in there)
+            assert all(each.pipeline().validate() == [] for each in there)
             assert len(there) - whole in ((1,) if int(line) == 0 else (0, 1))
             whole = len(there)
             last = int(line)
@@ -451,7 +451,7 @@ def test_a_publish_that_is_killed_leaves_none_or_a_whole_one(ws, tmp_path):
     Pipeline(ws, [lines_step(PipelineData("x"))]).publish("sweeps")
     assert len(list(kept.iterdir())) == whole + 1
     assert len(list(private.iterdir())) == whole
-    assert all(each.pipeline().check({})[1] == [] for each in PublishedPipeline.list(ws))
+    assert all(each.pipeline().validate() == [] for each in PublishedPipeline.list(ws))
 
 
 def test_several_processes_publish_at_once(ws):

@@ -29,7 +29,7 @@ from daskrun import (
     Workspace,
 )
 from daskrun.pipeline.runs import experiment as experiment_file
-from daskrun.pipeline.submission import prepare as prepare_file
+from daskrun.pipeline.submission import check as check_file
 
 EXPECTED = "".join(f"{n}.txt: {n}\n" for n in range(10))
 
@@ -411,7 +411,7 @@ def test_inline_names_the_settings_it_has_no_use_for(work, caplog, monkeypatch):
         "one mini-batch after the other, where nothing is limited and nothing can be killed."
     )
     local = work.make_step(compute_target=None, node_count=2, init_timeout=99)
-    [prepared] = prepare_file.prepare(Pipeline(work.ws, [local]), {})
+    [prepared] = check_file.prepare([local], work.ws, {})
     assert prepared.notes == ()
 
 
@@ -472,9 +472,9 @@ def test_wrong_submits(work, tmp_path_factory):
 def test_windows_is_told_of_wsl(work, monkeypatch):
     step = work.make_step()
     pipeline = Pipeline(work.ws, [step])
-    monkeypatch.setattr(prepare_file.os, "name", "nt")
+    monkeypatch.setattr(check_file.os, "name", "nt")
     with pytest.raises(SettingsError, match="WSL"):
-        prepare_file.prepare(pipeline, {})
+        check_file.prepare(pipeline.steps, work.ws, {})
     monkeypatch.undo()
     assert os.name == "posix"
 

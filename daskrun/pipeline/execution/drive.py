@@ -19,12 +19,11 @@ from daskrun.engine.request import INLINE
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.execution.reuse import decide, explain, note_completed, reused_report
 from daskrun.pipeline.execution.state import LiveState, ProgressKeeper, resume_hint
-from daskrun.pipeline.records import changes
+from daskrun.pipeline.records import changes, processed
 from daskrun.pipeline.records import step_spec as recipe
 from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.pipeline.records.run_output import register
 from daskrun.pipeline.records.side_changes import keep_side_inputs
-from daskrun.pipeline.submission import since
 from daskrun.workspace.models.model import model_paths
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class StepToRun:
             made = replace(made, context={**made.context, "models": model_paths(workspace)})
             made.keep(self.folder, workspace)
         try:
-            plan = self.plan or since.as_begun(made.plan(), self.folder)
+            plan = self.plan or processed.as_begun(made.plan(), self.folder)
         except DatasetError as error:
             if not made.waits:
                 raise
@@ -100,7 +99,7 @@ class StepToRun:
         whole = self.folder.sibling(self.folder.manifest()["pipeline_run"])
         return replace(
             request,
-            nothing_new=since.nothing_new(self.folder),
+            nothing_new=processed.nothing_new(self.folder),
             kept_at=self.folder.url,
             kept_options=workspace.site.options,
             before_commit=partial(_push_metrics, self.folder, whole),
@@ -306,7 +305,7 @@ class PipelineDriver:
         report = told_of_script(report, script) if script else report
         if report.status is RunStatus.COMPLETED:
             if report.failed:
-                since.note_failed(folder, request.plan)
+                processed.note_failed(folder, request.plan)
             register(self._workspace, folder, step.recipe.registrations)
             note_completed(self._workspace, folder, step.recipe.settings)
         return report

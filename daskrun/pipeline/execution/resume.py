@@ -18,9 +18,9 @@ from daskrun.errors import (
 )
 from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.records.changes import check_unchanged
+from daskrun.pipeline.records.processed import as_begun
 from daskrun.pipeline.records.step_spec import AGAIN, Recipe
 from daskrun.pipeline.steps.compute_target import NOT_INLINE, find_target, inline_note
-from daskrun.pipeline.submission.since import as_begun
 from daskrun.workspace.compute.targets import ComputeTarget
 
 if TYPE_CHECKING:

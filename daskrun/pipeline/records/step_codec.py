@@ -74,7 +74,7 @@ def steps_to_plain(
     made = [
         {
             KIND: writer.class_of(step),
-            "values": writer.mapping(step.as_made(), f"step {step.name!r}: "),
+            "values": writer.mapping(step._arguments_of_class(), f"step {step.name!r}: "),
             "after": [steps.index(each) for each in after[step]],
         }
         for step in steps

@@ -24,7 +24,7 @@ from daskrun.pipeline.runs.published import ACTIVE, PublishedPipeline
 from daskrun.pipeline.runs.run import PipelineRun, StepRun
 from daskrun.pipeline.runs.run import live_runs as _live
 from daskrun.pipeline.runs.submitted_pipeline import keep_pipeline
-from daskrun.pipeline.submission.prepare import PreparedStep, prepare
+from daskrun.pipeline.submission.check import prepare
 from daskrun.pipeline.submission.since import earlier_run, without_processed
 from daskrun.workspace.workspace import workspace_problems
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daskrun.core.tags import Wanted
+    from daskrun.pipeline.submission.prepare import PreparedStep
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -131,8 +132,9 @@ class Experiment(OriginalClass):
         if isinstance(pipeline, PublishedPipeline):
             published = {"published": {"id": pipeline.id, "name": pipeline.name}}
             pipeline = pipeline.pipeline()
+        since = since.id if isinstance(since, PipelineRun | StepRun) else since
         earlier = earlier_run(self.workspace, since) if since is not None else None
-        prepared = prepare(pipeline, given)
+        prepared = prepare(pipeline.steps, pipeline.workspace, given)
         if earlier is not None:
             prepared = without_processed(prepared, earlier)
         for note in dict.fromkeys(note for step in prepared for note in step.notes):

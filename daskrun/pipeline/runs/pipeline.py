@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.core.validation import same_name_problems
-from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.errors import DaskrunError, SettingsError
-from daskrun.pipeline.steps.base import DATASETS, PipelineStep, in_order, places_used
-from daskrun.pipeline.steps.outputs import StepOutput
-from daskrun.pipeline.steps.parameter import GIVEN
-from daskrun.pipeline.submission.preflight import here_problems
+from daskrun.pipeline.steps.base import PipelineStep, in_order
+from daskrun.pipeline.submission import parameters
+from daskrun.pipeline.submission.check import check_steps
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
@@ -19,16 +17,8 @@ if TYPE_CHECKING:
 
     from daskrun.pipeline.runs.published import PublishedPipeline
     from daskrun.pipeline.runs.run import PipelineRun
-    from daskrun.pipeline.steps.base import CheckedStep
     from daskrun.pipeline.steps.parameter import PipelineParameter
     from daskrun.workspace.workspace import Workspace
-
-KINDS = {"files": "file", "tabular": "tabular"}
-EXAMPLES = {
-    "files": "such as Dataset.File.from_files('images')",
-    "tabular": "such as Dataset.Tabular.from_delimited_files('*.csv')",
-}
-"""By kind, how a dataset of it is written."""
 
 
 class Pipeline(OriginalClass):
@@ -86,95 +76,21 @@ class Pipeline(OriginalClass):
         SettingsError
             Two parameters have one name.
         """
-        found: dict[str, PipelineParameter] = {}
-        for step in self.steps:
-            for parameter in step.parameters:
-                other = found.setdefault(parameter.name, parameter)
-                if other is not parameter and other.default_value != parameter.default_value:
-                    problem = (
-                        f"two parameters have the name {parameter.name!r}: {other!r} and "
-                        f"{parameter!r}. Use one object in both places, or two names."
-                    )
-                    raise SettingsError("Pipeline", [problem])
-        return found
-
-    def parameter_problems(self, given: Mapping[str, Any]) -> dict[str, str]:
-        """Say by name what is wrong with values for parameters, before they are used.
-
-        Parameters
-        ----------
-        given
-            The values by name.
-        """
-        found = {}
-        known, uses = self.parameters, self._uses()
-        for name, value in given.items():
-            if name not in known:
-                wrong = "the pipeline has no such parameter."
-            elif any("input " in use for use in uses[name]):
-                wrong = dataset_problem(known[name].default_value, value)
-            else:
-                wrong = value_problem(known[name].default_value, value)
-            if wrong:
-                found[name] = f"pipeline_parameters={{{name!r}: {value!r}}}: {wrong}"
-        return found
-
-    def parameters_text(self) -> str:
-        """Return which parameters there are, with their defaults and what they are used for."""
-        parameters, uses = self.parameters, self._uses()
-        if not uses:
-            return "The pipeline has no parameters."
-        lines = [
-            f"{name!r}, default {parameters[name].default_value!r}: {', '.join(uses[name])}"
-            for name in sorted(uses)
-        ]
-        return "\n  ".join(["The pipeline's parameters:", *lines])
-
-    def _uses(self) -> dict[str, list[str]]:
-        """Return by a parameter's name what it is used for."""
-        found: dict[str, dict[str, None]] = {}
-        for step in self.steps:
-            for what, parameter in step.parameter_uses:
-                found.setdefault(parameter.name, {})[f"{what} of step {step.name!r}"] = None
-        return {name: [*uses] for name, uses in found.items()}
-
-    def check(
-        self, given: Mapping[str, Any], *, to_run: bool = True
-    ) -> tuple[list[CheckedStep], list[str]]:
-        """Look up all that the steps need but their data, and say everything that is wrong.
-
-        Parameters
-        ----------
-        given
-            Values of pipeline parameters; the others have their defaults.
-        to_run
-            Whether it is to run now, and so on this machine where nothing else is said.
-        """
-        wrong = self.parameter_problems(given)
-        good = {name: value for name, value in given.items() if name not in wrong}
-        problems = list(wrong.values())
-        checked = [step.check(self.workspace, good, problems) for step in self.steps]
-        if any(GIVEN in problem for problem in problems):
-            problems[-1] += f"\n  {self.parameters_text()}"  # once, below what is wrong
-        if to_run and not problems:
-            for step, each in zip(self.steps, checked, strict=True):
-                found = here_problems(each.settings, each.target)
-                problems += [f"step {step.name!r}: {text}" for text in found]
-        return checked, problems
+        return parameters.by_name(self.steps)
 
     def validate(self) -> list[str]:
         """Return everything that submit would refuse, data included; [] if it would nothing.
 
         Parameters have their defaults. Nothing is started or written.
         """
-        checked, problems = self.check({})
+        checked, problems = check_steps(self.steps, self.workspace, {})
         if problems:
             return problems
-        for step, each in zip(self.steps, checked, strict=True):
+        for each in checked:
             try:
                 each.plan()
             except DaskrunError as error:
-                problems.append(f"step {step.name!r}: {error}")
+                problems.append(f"step {each.step.name!r}: {error}")
         return problems
 
     def submit(
@@ -228,28 +144,3 @@ class Pipeline(OriginalClass):
         from daskrun.pipeline.runs.published import publish  # the two know each other
 
         return publish(self, name, description, version, continue_on_step_failure)
-
-
-def value_problem(default: object, value: object) -> str:
-    """Return why a value can't be given for a parameter that is no input, else ``""``."""
-    data = (*DATASETS, DatasetConsumptionConfig, StepOutput)
-    if isinstance(value, data) and not isinstance(default, data):
-        return f"this parameter is no dataset. Give text or a number, such as {default!r}."
-    return ""
-
-
-def dataset_problem(default: object, value: object) -> str:
-    """Return why a value can't be given for a parameter that is an input, else ``""``."""
-    wanted = default.kind if isinstance(default, DATASETS) else "files"
-    example = EXAMPLES[wanted]
-    if not isinstance(value, DATASETS):
-        of = type(value).__name__
-        return f"an input needs a dataset, this is of type {of}. Give a dataset, {example}."
-    if isinstance(default, DATASETS) and value.kind != wanted:
-        return (
-            f"this is a {KINDS[value.kind]} dataset, and the pipeline is made for "
-            f"{KINDS[wanted]} ones. Give another of these, {example}."
-        )
-    if places_used([value], {}):
-        return f"it is what a step writes once it has run. Give a dataset that is there, {example}."
-    return ""

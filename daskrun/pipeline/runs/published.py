@@ -16,6 +16,7 @@ from daskrun.errors import NameNotFoundError, SettingsError, StorageError, Works
 from daskrun.pipeline.records.step_codec import steps_from_plain, steps_to_plain
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.steps.snapshot import Snapshot
+from daskrun.pipeline.submission.check import check_steps
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.private import ABANDONED
 from daskrun.workspace.sites.site import PIPELINES
@@ -204,7 +205,7 @@ def pipeline_from(
     """
     steps = steps_from_plain(definition, workspace)
     for step, (root, about) in zip(steps, codes, strict=True):
-        step.code = _kept_code(root, about)
+        step._published_code = _kept_code(root, about)
     return Pipeline(workspace, steps)
 
 
@@ -218,7 +219,7 @@ def publish(
     """Keep a pipeline in its workspace; see :meth:`Pipeline.publish`."""
     workspace = pipeline.workspace
     problems = _problems(name, description, version, continue_on_step_failure)
-    checked, found = pipeline.check({}, to_run=False)
+    checked, found = check_steps(pipeline.steps, workspace, {}, to_run=False)
     if problems or found:
         raise SettingsError("publish", [*problems, *found])
     plain = steps_to_plain(pipeline.steps, pipeline.dependencies, workspace)

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
+    from daskrun.pipeline.steps.config import ParallelRunConfig
     from daskrun.pipeline.steps.outputs import OutputId
     from daskrun.pipeline.steps.snapshot import Snapshot
-    from daskrun.pipeline.submission.prepare import PreparedStep
-    from daskrun.workspace.workspace import Workspace
+
+    NamedInput = tuple[str, DatasetConsumptionConfig]
 
 INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DATASETS = (FileDataset, TabularDataset)
@@ -37,8 +38,10 @@ class PipelineStep(OriginalClass, ABC):
     """Its runs are found by it."""
     allow_reuse: bool
     """Whether the output of an earlier run is used where nothing it depends on has changed."""
-    code: Snapshot | None = None
+    _published_code: Snapshot | None = None
     """Its code as it was kept when it was published; None: as it is at submit."""
+    _is_program: bool = False
+    """Whether its script is run once, as the program it is, not mini-batch by mini-batch."""
 
     def __init__(self) -> None:
         self._after: list[PipelineStep] = []
@@ -52,22 +55,9 @@ class PipelineStep(OriginalClass, ABC):
         """What it writes."""
 
     @property
-    @abstractmethod
-    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
-        """The pipeline parameters it uses, each with what it is used for."""
-
-    @property
     def parameters(self) -> list[PipelineParameter]:
         """The pipeline parameters it uses."""
-        return [parameter for _, parameter in self.parameter_uses]
-
-    @abstractmethod
-    def as_made(self) -> dict[str, Any]:
-        """Return the arguments that its class makes the same step of, as they are now."""
-
-    @abstractmethod
-    def _used(self) -> Sequence[object]:
-        """Return everything that is a dataset, an output or a parameter, however it is used."""
+        return [parameter for _, parameter in self._parameter_uses]
 
     @abstractmethod
     def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
@@ -79,19 +69,66 @@ class PipelineStep(OriginalClass, ABC):
             Values of pipeline parameters, at submit; until then they are not looked at.
         """
 
+    @property
     @abstractmethod
-    def check(
-        self, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
-    ) -> CheckedStep:
-        """Look up all that it needs but its data; problems are added to the list."""
+    def _config(self) -> ParallelRunConfig:
+        """What its settings come from."""
+
+    @property
+    @abstractmethod
+    def _split_inputs(self) -> list[NamedInput]:
+        """The inputs that mini-batches are cut from."""
+
+    @property
+    @abstractmethod
+    def _side_inputs(self) -> list[NamedInput]:
+        """The inputs that are whole on each node."""
+
+    @property
+    @abstractmethod
+    def _result(self) -> StepOutput | None:
+        """Where what ``run()`` returns goes."""
+
+    @property
+    @abstractmethod
+    def _parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+        """The pipeline parameters it uses, each with what it is used for."""
+
+    @abstractmethod
+    def _arguments_of_class(self) -> dict[str, Any]:
+        """Return the arguments that its class makes the same step of, as they are now."""
+
+    @abstractmethod
+    def _resolve(
+        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any] | None = None
+    ) -> RunSettings:
+        """Return the settings of a run of this step, with the values given for parameters.
+
+        Parameters
+        ----------
+        append_row_settings
+            Those of the file beside the script.
+        """
+
+    @abstractmethod
+    def _unused_inline(self, settings: RunSettings, given: Mapping[str, Any]) -> list[str]:
+        """Return the settings that were given and mean nothing in this process, as typed."""
+
+    def _in_own_words(self, problem: str) -> str:
+        """Return a problem with the names that the arguments of its class have."""
+        return problem
+
+    def _used(self) -> list[object]:
+        """Return everything that is a dataset, an output or a parameter, however it is used."""
+        return [each for _, each in (*self._split_inputs, *self._side_inputs)]
 
     def run_after(self, step: PipelineStep) -> None:
-        """Have it wait for another step that it uses nothing of."""
+        """Make it wait for another step that it uses nothing of."""
         if not isinstance(step, PipelineStep):
             raise SettingsError("run_after", [f"step={step!r} is no step. Write run_after(first)."])
         self._after.append(step)
 
-    def upstream(self, producers: Mapping[OutputId, PipelineStep]) -> list[PipelineStep]:
+    def _upstream(self, producers: Mapping[OutputId, PipelineStep]) -> list[PipelineStep]:
         """Return the steps that must have run before: whose outputs it uses, or that it waits for.
 
         Parameters
@@ -110,7 +147,7 @@ class PipelineStep(OriginalClass, ABC):
             if output.link in own:  # told to its script in the arguments
                 continue
             step = producers.get(output.link) or output.link.step
-            if step is None:
+            if not isinstance(step, PipelineStep):
                 problem = (
                     f"step {self.name!r} uses output {output.name!r}, which no step writes. Give "
                     "it to the step that does, such as output=..."
@@ -118,25 +155,6 @@ class PipelineStep(OriginalClass, ABC):
                 raise SettingsError("Pipeline", [problem])
             found.append(step)
         return list(dict.fromkeys(found))
-
-
-class CheckedStep(ABC):
-    """A step whose every value but its data is known and good."""
-
-    settings: RunSettings
-    code: Snapshot
-    target: object
-    """As :attr:`StepRequest.target`."""
-
-    @abstractmethod
-    def plan(self) -> PreparedStep:
-        """List its data, which may take long.
-
-        Raises
-        ------
-        DatasetError
-            An input holds nothing, or can't be read.
-        """
 
 
 def as_consumption(each: object) -> DatasetConsumptionConfig:
@@ -192,7 +210,7 @@ def in_order(steps: Sequence[PipelineStep]) -> dict[PipelineStep, list[PipelineS
             raise SettingsError("Pipeline", [problem])
         if step in found:
             return
-        before = step.upstream(producers)
+        before = step._upstream(producers)
         for each in before:
             visit(each, (*path, step))
         found[step] = before

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.tabular.tabular_dataset import TabularDataset
-    from daskrun.pipeline.steps.base import PipelineStep
     from daskrun.workspace.workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
@@ -30,10 +29,10 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
 @dataclass(eq=False)
 class OutputId:
-    """What joins an output, and others that differ from it in how it is kept, to their step."""
+    """Identifies an output, and others that differ from it only in how it is kept."""
 
-    step: PipelineStep | None = None
-    """The step that writes it: the last one that was made with it."""
+    step: object = None
+    """The step that writes it: the last one that was made with it; None: there is none yet."""
 
 
 class StepOutput(OriginalClass, ABC):

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.settings import RunSettings
+from daskrun.core.typing import override
 from daskrun.core.validation import same_name_problems, step_name_problem
 from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
 from daskrun.pipeline.steps.base import USABLE, PipelineStep, as_consumption, places_used
+from daskrun.pipeline.steps.compute_target import NOT_INLINE
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.inputs import AnyDataset, kind_problems
 from daskrun.pipeline.steps.outputs import StepOutput
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 from daskrun.pipeline.steps.side_inputs import list_problems, named, side_problems
-from daskrun.pipeline.submission.check import check_parallel_step
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskrun.core.settings import NodePath, RunSettings
-    from daskrun.pipeline.steps.base import CheckedStep
-    from daskrun.workspace.workspace import Workspace
+    from daskrun.core.settings import NodePath
+    from daskrun.pipeline.steps.base import NamedInput
 
 SUBJECT = "ParallelRunStep"
 AnyInput = AnyDataset | DatasetConsumptionConfig | StepOutput
@@ -98,8 +99,8 @@ class ParallelRunStep(PipelineStep):
             output.link.step = self
 
     @property
+    @override
     def outputs(self) -> list[StepOutput]:
-        """What it writes, one output or none."""
         return [] if self.output is None else [self.output]
 
     @property
@@ -113,16 +114,36 @@ class ParallelRunStep(PipelineStep):
         return named(self.side_inputs or [], "side_input")
 
     @property
-    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
-        """The pipeline parameters it uses, those of its configuration included."""
+    @override
+    def _config(self) -> ParallelRunConfig:
+        return self.parallel_run_config
+
+    @property
+    @override
+    def _split_inputs(self) -> list[NamedInput]:
+        return self.named_inputs
+
+    @property
+    @override
+    def _side_inputs(self) -> list[NamedInput]:
+        return self.named_side_inputs
+
+    @property
+    @override
+    def _result(self) -> StepOutput | None:
+        return self.output
+
+    @property
+    @override
+    def _parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
         inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
         sides = [(f"side input {name!r}", each.dataset) for name, each in self.named_side_inputs]
         arguments = flattened(self.arguments or [])
         uses = [*self.parallel_run_config.parameter_uses, *inputs, *sides, *arguments]
         return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
 
-    def as_made(self) -> dict[str, Any]:
-        """Return the arguments that its class makes the same step of, as they are now."""
+    @override
+    def _arguments_of_class(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "parallel_run_config": self.parallel_run_config,
@@ -133,31 +154,25 @@ class ParallelRunStep(PipelineStep):
             "allow_reuse": self.allow_reuse,
         }
 
-    def resolve(
-        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any]
+    @override
+    def _resolve(
+        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any] | None = None
     ) -> RunSettings:
-        """Return the settings of a run of this step, with the values given for parameters."""
         arguments, _ = self._resolved_arguments(given)
-        extra = {"arguments": arguments, "append_row_settings": append_row_settings}
+        extra = {"arguments": arguments, "append_row_settings": append_row_settings or {}}
         return self.parallel_run_config.resolve(given, extra)
 
-    def check(
-        self, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
-    ) -> CheckedStep:
-        """Look up all that it needs but its data; problems are added to the list."""
-        return check_parallel_step(self, workspace, given, problems)
+    @override
+    def _unused_inline(self, settings: RunSettings, given: Mapping[str, Any]) -> list[str]:
+        usual = RunSettings(entry_script="")
+        return [
+            f"{name}={resolve_value(getattr(self.parallel_run_config, name), given)!r}"
+            for name in NOT_INLINE
+            if getattr(settings, name) not in (getattr(usual, name), 1 if "count" in name else None)
+        ]
 
-    def _used(self) -> list[object]:
-        return [each for _, each in (*self.named_inputs, *self.named_side_inputs)]
-
+    @override
     def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
-        """Return everything that is wrong with it as it is now.
-
-        Parameters
-        ----------
-        given
-            Values of pipeline parameters, at submit; until then they are not looked at.
-        """
         problem = step_name_problem(self.name)
         problems = [problem] if problem else []
         if not isinstance(self.parallel_run_config, ParallelRunConfig):

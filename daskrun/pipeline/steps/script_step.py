@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.core.validation import LONGEST_TIME, same_name_problems, step_name_problem
-from daskrun.engine.request import INLINE
-from daskrun.errors import ComputeTargetException, SettingsError
+from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
-from daskrun.pipeline.steps.base import CheckedStep, PipelineStep, as_consumption
-from daskrun.pipeline.steps.compute_target import find_target, inline_note
+from daskrun.pipeline.steps.base import PipelineStep, as_consumption
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.outputs import StepOutput
-from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value, with_parameters
-from daskrun.pipeline.steps.side_inputs import list_problems, look_at_sides, named, side_problems
-from daskrun.pipeline.steps.snapshot import Snapshot, find_code
-from daskrun.pipeline.submission.check import output_problems
-from daskrun.pipeline.submission.prepare import PreparedStep
+from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
+from daskrun.pipeline.steps.side_inputs import list_problems, named, side_problems
 
 if TYPE_CHECKING:
     import os
@@ -27,10 +22,10 @@ if TYPE_CHECKING:
 
     from daskrun.core.settings import RunSettings
     from daskrun.data.items import DatasetConsumptionConfig
+    from daskrun.pipeline.steps.base import NamedInput
     from daskrun.pipeline.steps.parallel_step import AnyInput
     from daskrun.workspace.compute.targets import ComputeTarget
     from daskrun.workspace.environments.environment import Environment
-    from daskrun.workspace.workspace import Workspace
 
 SUBJECT = "PythonScriptStep"
 PARAMETER = "AML_PARAMETER_"
@@ -98,6 +93,8 @@ class PythonScriptStep(PipelineStep):
     'split-pages'
     """
 
+    _is_program = True
+
     def __init__(
         self,
         script_name: str | os.PathLike[str],
@@ -126,7 +123,7 @@ class PythonScriptStep(PipelineStep):
         self._outputs = outputs
         problems = self.problems()
         try:
-            self.config = ParallelRunConfig(
+            self._own_config = ParallelRunConfig(
                 entry_script=script_name,
                 source_directory=source_directory,
                 compute_target=compute_target,
@@ -140,7 +137,7 @@ class PythonScriptStep(PipelineStep):
                 process_count_per_node=1,
             )
         except SettingsError as error:
-            problems += [_own_words(problem) for problem in error.problems]
+            problems += map(self._in_own_words, error.problems)
         if problems:
             raise SettingsError(SUBJECT, problems)
         self.inputs = [as_consumption(each) for each in inputs or []]
@@ -149,8 +146,8 @@ class PythonScriptStep(PipelineStep):
             output.link.step = self
 
     @property
+    @override
     def outputs(self) -> list[StepOutput]:
-        """What it writes."""
         return list(self._outputs or [])
 
     @property
@@ -159,18 +156,38 @@ class PythonScriptStep(PipelineStep):
         return named(self.inputs or [], "input")
 
     @property
-    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
-        """The pipeline parameters it uses, each with what it is used for."""
+    @override
+    def _config(self) -> ParallelRunConfig:
+        return self._own_config
+
+    @property
+    @override
+    def _split_inputs(self) -> list[NamedInput]:
+        return []
+
+    @property
+    @override
+    def _side_inputs(self) -> list[NamedInput]:
+        return self.named_inputs
+
+    @property
+    @override
+    def _result(self) -> None:
+        return None
+
+    @property
+    @override
+    def _parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
         inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
         arguments = flattened(self.arguments or [])
         params = [(f"params[{name!r}]", each) for name, each in (self.params or {}).items()]
-        own = [(_own_words(f"{name}=")[:-1], p) for name, p in self.config.parameter_uses]
+        own = [(self._in_own_words(f"{name}=")[:-1], p) for name, p in self._config.parameter_uses]
         uses = [*inputs, *arguments, *params, *own]
         return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
 
-    def as_made(self) -> dict[str, Any]:
-        """Return the arguments that its class makes the same step of, as they are now."""
-        config = self.config
+    @override
+    def _arguments_of_class(self) -> dict[str, Any]:
+        config = self._config
         return {
             "script_name": config.entry_script,
             "name": self.name,
@@ -187,17 +204,8 @@ class PythonScriptStep(PipelineStep):
             "run_max_try": config.run_max_try,
         }
 
-    def _used(self) -> list[object]:
-        return [each for _, each in self.named_inputs]
-
+    @override
     def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
-        """Return everything that is wrong with it as it is now.
-
-        Parameters
-        ----------
-        given
-            Values of pipeline parameters, at submit; until then they are not looked at.
-        """
         problem = step_name_problem(self.name)
         problems = [problem] if problem else []
         problems += list_problems("inputs", self.inputs) + self._output_problems()
@@ -212,7 +220,7 @@ class PythonScriptStep(PipelineStep):
             return problems
         problems += same_name_problems("outputs", [each.name for each in self.outputs])
         problems += side_problems(self.named_inputs, (), given)
-        return problems + [_own_words(each) for each in self._resolved(given)[1]]
+        return problems + [self._in_own_words(each) for each in self._resolved(given)[1]]
 
     def _output_problems(self) -> list[str]:
         outputs = self._outputs
@@ -225,81 +233,28 @@ class PythonScriptStep(PipelineStep):
     def _resolved(self, given: Mapping[str, Any] | None) -> tuple[list[Any], list[str]]:
         return resolve_arguments(self.arguments or [], given, self.named_inputs, self.outputs)
 
-    def resolve(self, given: Mapping[str, Any]) -> RunSettings:
-        """Return the settings of a run of this step, with the values given for parameters."""
+    @override
+    def _resolve(
+        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any] | None = None
+    ) -> RunSettings:
         params = {
             f"{PARAMETER}{name}": str(resolve_value(value, given))
             for name, value in (self.params or {}).items()
         }
-        variables = {**params, **(self.config.environment_variables or {})}
+        variables = {**params, **(self._config.environment_variables or {})}
         extra = {"arguments": self._resolved(given)[0], "environment_variables": variables}
-        return self.config.resolve(given, extra)
+        return self._config.resolve(given, extra)
 
-    def check(
-        self, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
-    ) -> CheckedStep:
-        """Look up all that it needs but its data; problems are added to the list."""
-        found = self.problems(given)
-        settings = code = None
-        target: object = None
-        notes: list[str] = []
-        try:
-            settings = self.resolve(given)
-            code = self.code or find_code(settings, workspace.folder)
-        except SettingsError as error:
-            found += [_own_words(problem) for problem in error.problems]
-        try:
-            target, notes = find_target(self.config.compute_target, 1, workspace)
-        except (SettingsError, ComputeTargetException) as error:
-            found += error.problems if isinstance(error, SettingsError) else [str(error)]
-        for output in self.outputs:
-            found += output_problems(output, workspace, target)
-        found = with_parameters(dict.fromkeys(found), self.parameter_uses, given)
-        problems += [f"step {self.name!r}: {text}" for text in found]
-        if target == INLINE and self.timeout is not None:
-            notes = [*notes, inline_note([f"timeout={resolve_value(self.timeout, given)!r}"])]
-        if not found:
-            notes = [*notes, *self.config.python_notes(inline=target == INLINE)]
-        # Where there are problems nobody asks for more.
-        return _CheckedScript(self, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
+    @override
+    def _unused_inline(self, settings: RunSettings, given: Mapping[str, Any]) -> list[str]:
+        given_timeout = self.timeout is not None
+        return [f"timeout={resolve_value(self.timeout, given)!r}"] if given_timeout else []
 
-
-@dataclass(frozen=True)
-class _CheckedScript(CheckedStep):
-    """A ``PythonScriptStep`` whose data is to be looked at."""
-
-    step: PythonScriptStep
-    workspace: Workspace
-    given: Mapping[str, Any]
-    settings: RunSettings
-    code: Snapshot
-    target: object
-    notes: tuple[str, ...]
-
-    def plan(self) -> PreparedStep:
-        """See that its inputs are there, but for outputs of other steps.
-
-        Raises
-        ------
-        DatasetError
-            One holds nothing, or can't be read.
-        """
-        step, environment = self.step, self.step.config.environment
-        return PreparedStep(
-            step=step,
-            workspace=self.workspace,
-            settings=self.settings,
-            code=self.code,
-            target=self.target,
-            wanted_target=step.config.compute_target,
-            inputs=(),
-            plan=None,
-            result=None,
-            about={"environment": environment.as_told() if environment else None},
-            notes=self.notes,
-            side_inputs=look_at_sides(step.named_inputs, self.given, self.settings, ()),
-            whole=True,
-        )
+    @override
+    def _in_own_words(self, problem: str) -> str:
+        for others, own in OWN_WORDS.items():
+            problem = problem.replace(others, own)
+        return problem
 
 
 def _name_of(script_name: object) -> str:
@@ -308,10 +263,3 @@ def _name_of(script_name: object) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:32].strip("-")
     name = name if re.match("[a-z]", name) else f"run-{name}"[:32]
     return name if len(name) > 2 else f"run-{name}"
-
-
-def _own_words(problem: str) -> str:
-    """Return what is wrong by the names that things have here."""
-    for others, own in OWN_WORDS.items():
-        problem = problem.replace(others, own)
-    return problem

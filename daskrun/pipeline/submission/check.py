@@ -1,39 +1,42 @@
-"""What a ``ParallelRunStep`` needs but its data: looked up and checked, nothing listed yet."""
+"""What steps need but their data: looked up and checked, nothing listed yet."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.settings import RunSettings
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.encode import read_settings
 from daskrun.output.row_formats import contradictions
-from daskrun.pipeline.steps.base import CheckedStep, places_used
-from daskrun.pipeline.steps.compute_target import NOT_INLINE, find_target, inline_note
+from daskrun.pipeline.steps.base import places_used
+from daskrun.pipeline.steps.compute_target import find_target, inline_note
 from daskrun.pipeline.steps.inputs import make_plan, size_notes, wait_for_rows, with_size
-from daskrun.pipeline.steps.parameter import resolve_value, with_parameters
+from daskrun.pipeline.steps.parameter import GIVEN, resolve_value, with_parameters
 from daskrun.pipeline.steps.side_inputs import check_files, look_at_sides, paths_asked
 from daskrun.pipeline.steps.snapshot import Snapshot, find_code
+from daskrun.pipeline.submission import parameters
+from daskrun.pipeline.submission.preflight import here_problems
 from daskrun.pipeline.submission.prepare import PreparedStep
 from daskrun.storage.urls import OWN_MEMORY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from daskrun.core.settings import RunSettings
+    from daskrun.pipeline.steps.base import PipelineStep
     from daskrun.pipeline.steps.outputs import StepOutput
-    from daskrun.pipeline.steps.parallel_step import ParallelRunStep
     from daskrun.workspace.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class CheckedParallelStep(CheckedStep):
-    """A ``ParallelRunStep`` whose data is to be listed."""
+class CheckedStep:
+    """A step whose every value but its data is known and good."""
 
-    step: ParallelRunStep
+    step: PipelineStep
     workspace: Workspace
     given: Mapping[str, Any]
     settings: RunSettings
@@ -43,122 +46,164 @@ class CheckedParallelStep(CheckedStep):
     notes: tuple[str, ...]
 
     def plan(self) -> PreparedStep:
-        """List its inputs; those that are outputs of other steps when these have run.
+        """List its data, which may take long; outputs of other steps when these have run.
 
         Raises
         ------
         DatasetError
             An input holds nothing, or can't be read.
         """
-        step = self.step
-        inputs = tuple((name, each.resolve(self.given)) for name, each in step.named_inputs)
-        kind = inputs[0][1].kind
-        check_files(inputs, paths_asked(self.settings))
-        settings = with_size(self.settings, kind)
-        later = wait_for_rows(inputs) or places_used([each for _, each in inputs], {})
-        plan = None if later else make_plan(inputs, settings)
-        config = step.parallel_run_config
-        size = resolve_value(config.mini_batch_size, self.given)
+        step, config, settings = self.step, self.step._config, self.settings
+        inputs = tuple((name, each.resolve(self.given)) for name, each in step._split_inputs)
+        plan, notes = None, list(self.notes)
+        if inputs:
+            kind = inputs[0][1].kind
+            check_files(inputs, paths_asked(settings))
+            settings = with_size(settings, kind)
+            if not wait_for_rows(inputs) and not places_used([each for _, each in inputs], {}):
+                plan = make_plan(inputs, settings)
+            size = resolve_value(config.mini_batch_size, self.given)
+            of_size = size_notes(self.settings, kind, size)
+            notes += with_parameters(of_size, step._parameter_uses, self.given)
         planned = plan.inputs if plan is not None else ()
-        of_size = with_parameters(
-            size_notes(self.settings, kind, size), step.parameter_uses, self.given
-        )
-        notes = [*self.notes, *of_size]
         return PreparedStep(
             step=step,
             workspace=self.workspace,
             settings=settings,
             code=self.code,
             target=self.target,
-            wanted_target=config.compute_target,
             inputs=inputs,
             plan=plan,
-            result=step.output,
-            about={
-                "environment": config.environment.as_told() if config.environment else None,
-                "description": config.description,
-            },
             notes=(*notes, *(text for each in planned for text in each.warnings)),
-            side_inputs=look_at_sides(step.named_side_inputs, self.given, self.settings, planned),
+            side_inputs=look_at_sides(step._side_inputs, self.given, self.settings, planned),
         )
 
 
-def check_parallel_step(
-    step: ParallelRunStep, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
-) -> CheckedParallelStep:
+def prepare(
+    steps: Sequence[PipelineStep], workspace: Workspace, given: Mapping[str, Any]
+) -> list[PreparedStep]:
+    """Look up and check everything of the steps of a pipeline.
+
+    Parameters
+    ----------
+    given
+        Values of pipeline parameters; the others have their defaults.
+
+    Raises
+    ------
+    SettingsError
+        With all problems of all steps.
+    DatasetError
+        An input holds nothing, or can't be read.
+    """
+    if os.name == "nt":
+        problem = "daskrun runs on Linux and macOS. On Windows use it inside WSL: wsl --install"
+        raise SettingsError("submit", [problem])
+    checked, problems = check_steps(steps, workspace, given)
+    if problems:
+        raise SettingsError("submit", problems)
+    # Files are listed last: that may take long, and a mistake is better told at once.
+    return [each.plan() for each in checked]
+
+
+def check_steps(
+    steps: Sequence[PipelineStep],
+    workspace: Workspace,
+    given: Mapping[str, Any],
+    *,
+    to_run: bool = True,
+) -> tuple[list[CheckedStep], list[str]]:
+    """Look up all that steps need but their data, and return everything that is wrong.
+
+    Parameters
+    ----------
+    given
+        Values of pipeline parameters; the others have their defaults.
+    to_run
+        Whether they are to run now, and so on this machine where nothing else is said.
+    """
+    wrong = parameters.problems(steps, given)
+    good = {name: value for name, value in given.items() if name not in wrong}
+    problems = list(wrong.values())
+    checked = [_check_step(step, workspace, good, problems) for step in steps]
+    if any(GIVEN in problem for problem in problems):
+        problems[-1] += f"\n  {parameters.text(steps)}"  # once, below what is wrong
+    if to_run and not problems:
+        for each in checked:
+            found = here_problems(each.settings, each.target)
+            problems += [f"step {each.step.name!r}: {text}" for text in found]
+    return checked, problems
+
+
+def _check_step(
+    step: PipelineStep, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
+) -> CheckedStep:
     """Check all of a step but its data; problems are added to the list."""
     # A step may have been changed since it was made, as the original's samples do.
-    found = step.problems(given)
+    found, config = step.problems(given), step._config
     settings = code = None
     target: object = None
     notes: list[str] = []
     try:
-        settings = step.resolve(given, {})
-        code = step.code or find_code(settings, workspace.folder)
-        settings = step.resolve(given, _read_settings(code.script_folder))
-        found += contradictions(settings.append_row_format, settings.append_row_settings)
+        settings = step._resolve(given)
+        code = step._published_code or find_code(settings, workspace.folder)
+        if not step._is_program:
+            settings = step._resolve(given, _read_settings(code.script_folder))
+            found += contradictions(settings.append_row_format, settings.append_row_settings)
     except SettingsError as error:
         found += error.problems
     try:
-        config = step.parallel_run_config
         counts = (config.node_count, config.process_count_per_node)
         nodes, processes = (resolve_value(count, given) for count in counts)
         target, notes = find_target(config.compute_target, nodes, workspace, processes)
     except (SettingsError, ComputeTargetException) as error:
         found += error.problems if isinstance(error, SettingsError) else [str(error)]
-    if step.output is not None:
-        found += output_problems(step.output, workspace, target)
-        if settings is not None and getattr(step.output, "overwrite", False):
-            settings = replace(settings, overwrite=True)
-    found = with_parameters(dict.fromkeys(found), step.parameter_uses, given)
+    for output in step.outputs:
+        found += _output_problems(output, workspace, target)
+    if settings is not None and getattr(step._result, "overwrite", False):
+        settings = replace(settings, overwrite=True)
+    found = [step._in_own_words(text) for text in dict.fromkeys(found)]
+    found = with_parameters(found, step._parameter_uses, given)
     problems += [f"step {step.name!r}: {text}" for text in found]
-    if settings is not None and target == INLINE:
-        notes += _inline_notes(step, settings, given)
-    if settings is not None:
-        notes += name_notes(settings)
-    if not found:
-        notes += step.parallel_run_config.python_notes(inline=target == INLINE)
+    if settings is not None and not found:
+        notes = [*notes, *_notes(step, settings, given, inline=target == INLINE)]
     # Where there are problems nobody asks for more.
-    return CheckedParallelStep(step, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
+    return CheckedStep(step, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
 
 
-def output_problems(output: StepOutput, workspace: Workspace, target: object) -> list[str]:
+def _notes(
+    step: PipelineStep, settings: RunSettings, given: Mapping[str, Any], *, inline: bool
+) -> list[str]:
+    """Return what was asked for and is not used, and what may not be what was meant."""
+    unused = step._unused_inline(settings, given) if inline else []
+    return [
+        *([inline_note(unused)] if unused else []),
+        *name_notes(settings),
+        *step._config.python_notes(inline=inline),
+    ]
+
+
+def _output_problems(output: StepOutput, workspace: Workspace, target: object) -> list[str]:
     """Return why an output can't go to a datastore that is a URL."""
     store, _ = output.place("", workspace)
-    if store.is_local:
+    if store.is_local or store.url().partition("://")[0] not in OWN_MEMORY or target == INLINE:
         return []
-    shown = f"output={output.name!r} is in datastore {store.name!r} at {shown_url(store.url())}"
-    if store.url().partition("://")[0] in OWN_MEMORY and target != INLINE:
-        problem = (
-            f"{shown}, which is this process's own memory: script processes can't write there. "
-            "Write compute_target='inline', or give another datastore."
-        )
-        return [problem]
-    return []
+    problem = (
+        f"output={output.name!r} is in datastore {store.name!r} at {shown_url(store.url())}, which "
+        "is this process's own memory: script processes can't write there. Write "
+        "compute_target='inline', or give another datastore."
+    )
+    return [problem]
 
 
 def name_notes(settings: RunSettings) -> list[str]:
-    """Say so where a Parquet file will have a name by which nothing knows it as one."""
+    """Return a note where a Parquet file will have a name by which nothing knows it as one."""
     name = settings.append_row_file_name
     if settings.append_row_format != "parquet" or not name.endswith(".txt"):
         return []
     better = f"{name.removesuffix('.txt')}.parquet"
     note = f"append_row_file_name={name!r}: a Parquet file is written under this name. Write"
     return [f"{note} append_row_file_name={better!r} for others to know it as one."]
-
-
-def _inline_notes(
-    step: ParallelRunStep, settings: RunSettings, given: Mapping[str, Any]
-) -> list[str]:
-    """Return which settings were given and mean nothing in this process."""
-    config = step.parallel_run_config
-    usual = RunSettings(entry_script="")
-    unused = [
-        f"{name}={resolve_value(getattr(config, name), given)!r}"
-        for name in NOT_INLINE
-        if getattr(settings, name) not in (getattr(usual, name), 1 if "count" in name else None)
-    ]
-    return [inline_note(unused)] if unused else []
 
 
 def _read_settings(script_folder: Path) -> dict[str, Any]:

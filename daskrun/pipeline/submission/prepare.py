@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.settings import ASIDE
 from daskrun.data.dataset_codec import places_of, with_places
 from daskrun.data.protocols import shown_url
-from daskrun.errors import SettingsError
 from daskrun.output.destination import output_place
 from daskrun.pipeline.records.run_output import (
     KeptPlace,
@@ -35,14 +33,12 @@ if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
     from daskrun.data.protocols import Place
     from daskrun.output.destination import OutputPlace
-    from daskrun.pipeline.runs.pipeline import Pipeline
+    from daskrun.pipeline.records.processed import LeftOut
     from daskrun.pipeline.steps.base import PipelineStep
     from daskrun.pipeline.steps.inputs import AnyDataset
-    from daskrun.pipeline.steps.outputs import OutputId, StepOutput
+    from daskrun.pipeline.steps.outputs import OutputId
     from daskrun.pipeline.steps.side_inputs import SideInput
     from daskrun.pipeline.steps.snapshot import Snapshot
-    from daskrun.pipeline.submission.since import LeftOut
-    from daskrun.workspace.compute.targets import ComputeTarget
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -57,24 +53,16 @@ class PreparedStep:
     code: Snapshot
     target: object
     """As :attr:`StepRequest.target`."""
-    wanted_target: ComputeTarget | str | None
-    """What was asked for; ``target`` is what the engine makes of it."""
     inputs: tuple[tuple[str, AnyDataset], ...]
     """Name and dataset of what the mini-batches are cut from, parameters resolved."""
     plan: Plan | None
     """None: it can be made only of :meth:`with_stored_inputs`, or after other steps."""
-    result: StepOutput | None
-    """Where what ``run()`` returns goes; None: the step has no output."""
-    about: Mapping[str, Any]
-    """What else its run's manifest tells."""
     notes: tuple[str, ...]
     """What was asked for and is not used, in words."""
     side_inputs: tuple[SideInput, ...] = ()
     """What is whole on each node, parameters resolved."""
     left_out: LeftOut | None = None
     """With ``since``: the files that the plan is without."""
-    whole: bool = False
-    """Whether its script is run once, as the program it is: over itself, so to say."""
 
     def bound(self, runs: Mapping[OutputId, str]) -> PreparedStep:
         """Return it with the outputs of other steps among its inputs as those of their runs.
@@ -127,15 +115,15 @@ class PreparedStep:
 
     def output_folder(self, step_run_id: str) -> Path | None:
         """Return the folder that the result of a run goes to; None where that is a URL."""
-        if self.result is None:
+        if self.step._result is None:
             return None
-        store, path = self.result.place(step_run_id, self.workspace)
+        store, path = self.step._result.place(step_run_id, self.workspace)
         return store.folder / path if store.folder is not None else None
 
     def _output_place(self, step_run_id: str) -> OutputPlace | None:
-        if self.result is None:
+        if self.step._result is None:
             return None
-        store, path = self.result.place(step_run_id, self.workspace)
+        store, path = self.step._result.place(step_run_id, self.workspace)
         location = self.output_folder(step_run_id) or store.url(path)
         return output_place(location, dict(store.storage_options), step_run_id)
 
@@ -199,7 +187,7 @@ class PreparedStep:
 
     def manifest(self, step_run_id: str) -> dict[str, Any]:
         """Return what was asked, as JSON that holds no secret."""
-        plan = self.plan
+        plan, left_out, config = self.plan, self.left_out, self.step._config
         settings = asdict(self.settings)
         settings["environment_variables"] = sorted(settings["environment_variables"])
         return {
@@ -225,8 +213,10 @@ class PreparedStep:
             "destinations": {
                 each.name: each.destination_text(self.workspace) for each in self.step.outputs
             },
-            "compute_target": repr(self.wanted_target),
-            **self.about,
+            "compute_target": repr(config.compute_target),
+            "environment": config.environment.as_told() if config.environment else None,
+            "description": config.description,
+            **({"since": left_out.as_told()} if left_out is not None else {}),
         }
 
     def recipe(
@@ -239,10 +229,11 @@ class PreparedStep:
         after
             Ids of the step runs that come before it.
         """
-        where = self.result.place(run.id, self.workspace) if self.result is not None else None
+        step = self.step
+        where = step._result.place(run.id, self.workspace) if step._result is not None else None
         script = self.code.copy(run.path / SNAPSHOT)
         inputs = self.inputs
-        if self.whole:
+        if step._is_program:
             script = replace(script, whole=True)
             inputs = ((SCRIPT, itself(script)),)
         context = {
@@ -260,7 +251,7 @@ class PreparedStep:
             script=script,
             store=where[0] if where is not None else None,
             path=where[1] if where is not None else "",
-            target=self.wanted_target,
+            target=step._config.compute_target,
             context=context,
             after=tuple(after),
             side_inputs=self.side_inputs,
@@ -269,23 +260,3 @@ class PreparedStep:
             ),
             registrations=tuple(registrations(self.step.outputs)),
         )
-
-
-def prepare(pipeline: Pipeline, given: Mapping[str, Any]) -> list[PreparedStep]:
-    """Look up and check everything of a pipeline.
-
-    Raises
-    ------
-    SettingsError
-        With all problems of all steps.
-    DatasetError
-        An input holds nothing, or can't be read.
-    """
-    if os.name == "nt":
-        problem = "daskrun runs on Linux and macOS. On Windows use it inside WSL: wsl --install"
-        raise SettingsError("submit", [problem])
-    checked, problems = pipeline.check(given)
-    if problems:
-        raise SettingsError("submit", problems)
-    # Files are listed last: that may take long, and a mistake is better told at once.
-    return [each.plan() for each in checked]
