@@ -166,7 +166,7 @@ class FileDataset(Items):
         return None if form is None else PartitionFormat(form)
 
     @override
-    def _window(self, start: int, count: int | None, text: str) -> Self:  # noqa: ARG002  (a Skip and a Take write themselves)
+    def _window(self, start: int, count: int | None, text: str) -> Self:
         return self._and(Skip(start) if count is None else Take(count))
 
     @override
