@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.observer import Observer
 from daskrun.core.settings import RunSettings
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.output.folder import prepare_output
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from daskrun.core.events import Event
     from daskrun.core.minibatch import Plan
-    from daskrun.core.report import Progress
 
 SCRIPT = "def run(mini_batch):\n    return ['ok'] * len(mini_batch)\n"
 """The no-op that daskrun and its peers call: a short result for each item, nothing read."""
@@ -51,7 +51,7 @@ def output_of(request: StepRequest) -> Path:
     return request.output_folder / request.settings.append_row_file_name
 
 
-class Watch:
+class Watch(Observer):
     """An observer that notes when each kind of event was last seen, and first."""
 
     def __init__(self) -> None:
@@ -64,9 +64,3 @@ class Watch:
         kind, now = type(event).__name__, time.time()
         self.first.setdefault(kind, now)
         self.last[kind] = now
-
-    def progress(self, progress: Progress) -> None:
-        """Nothing is shown."""
-
-    def close(self) -> None:
-        """Nothing is open."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from daskrun.core.observer import Observer
     from daskrun.data.datasets import Dataset
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.items import DatasetConsumptionConfig
@@ -79,6 +80,7 @@ __all__ = [
     "FileDataset",
     "Model",
     "NameNotFoundError",
+    "Observer",
     "OriginalImportError",
     "OriginalNameError",
     "OutputFileDatasetConfig",
@@ -108,6 +110,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "core.observer": ("Observer",),
     "data.datasets": ("Dataset",),
     "data.file_dataset": ("FileDataset",),
     "data.items": ("DatasetConsumptionConfig",),

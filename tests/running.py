@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from forked import fork
 
 from daskrun.core.events import BundleReturned, Event
+from daskrun.core.observer import Observer
 from daskrun.core.settings import RunSettings
 from daskrun.data import Dataset
 from daskrun.data.file_plan import FilePlan
@@ -96,7 +97,7 @@ def make_request(
     return StepRequest(run_id, "score", run, out, wanted, plan, source, target)
 
 
-class Watch:
+class Watch(Observer):
     """An observer that keeps what it is shown and can act on it."""
 
     def __init__(self, act: Callable[[Event], None] | None = None) -> None:
@@ -108,9 +109,6 @@ class Watch:
         self.events.append(event)
         if self._act is not None:
             self._act(event)
-
-    def progress(self, progress: object) -> None:
-        pass
 
     def close(self) -> None:
         self.closed += 1

@@ -10,6 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from daskrun.core.outcome import Outcome, ProcessInfo
+    from daskrun.core.report import Report
+    from daskrun.core.settings import RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A run of a step starts, or starts again where it is resumed; the first event of every one."""
+
+    run_id: str
+    step_name: str
+    settings: RunSettings
+    """What the step was given. The values of ``environment_variables`` may be secret."""
+    mini_batches: int | None
+    """How many there are; None while that is not known."""
+    now: float
+    experiment: str = ""
+    pipeline_run_id: str = ""
+    """The run that this step's run is part of."""
+    folder: str = ""
+    """The run's folder on the driver's machine."""
+    resumed: bool = False
+    """Whether an earlier driver has had it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +97,7 @@ class InitFailed:
 
 @dataclass(frozen=True, slots=True)
 class RoomFor:
-    """A slot can take a bundle of up to ``limit`` mini-batches."""
+    """A slot can take a bundle of up to ``limit`` mini-batches; for the ledger, not observers."""
 
     node: str
     limit: int
@@ -130,7 +152,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The run goes on where an earlier driver ended; comes before anything else of it."""
+    """The run goes on where an earlier driver ended; before anything else happens in it."""
 
     failed: tuple[int, ...]
     """Mini-batches that have used up their tries, and get no new ones."""
@@ -141,13 +163,13 @@ class Resumed:
 class RunEnded:
     """The run is over and its output, if any, published."""
 
-    report: Any
-    """The :class:`daskrun.core.report.Report`."""
+    report: Report
     now: float
 
 
 Event = (
-    Planned
+    RunStarted
+    | Planned
     | NodePreparing
     | NodeReady
     | NodeLost

@@ -22,6 +22,7 @@ from daskrun.core.events import (
     Planned,
     Resumed,
     RunEnded,
+    RunStarted,
     StopAsked,
 )
 from daskrun.core.ledger import Ledger
@@ -96,7 +97,7 @@ class Driver:
         dispatcher: Dispatcher | None = None,
     ) -> None:
         self._request = request
-        self._audience = Audience(observers, request.run_id)
+        self._audience = Audience([*observers, *request.observers], request.run_id)
         self._control = control
         self._settings = request.settings
         self._plan = request.plan
@@ -118,6 +119,7 @@ class Driver:
     def run(self) -> Report:
         """Run to the end."""
         trouble = None
+        self._audience.notify(self._started())
         try:
             self._begin()
             self._control.connect(self._dispatcher.events)
@@ -140,6 +142,20 @@ class Driver:
         completed = trouble is None and self._ledger.finished is RunStatus.COMPLETED
         self._close(completed, trouble or "")
         return self._report(trouble)
+
+    def _started(self) -> RunStarted:
+        request, plan = self._request, self._plan
+        return RunStarted(
+            request.run_id,
+            request.step_name,
+            request.settings,
+            plan.known if plan.complete else None,
+            self._began,
+            experiment=request.context.get("experiment", ""),
+            pipeline_run_id=request.context.get("pipeline_run_id", ""),
+            folder=str(request.run_folder),
+            resumed=request.resumed,
+        )
 
     def _begin(self) -> None:
         """Begin the run, or go on where an earlier driver of it ended."""
@@ -361,8 +377,7 @@ class Driver:
         if report.total == 0 and self._request.nothing_new:
             report = replace(report, message=self._request.nothing_new)
         found = {**self._warnings, **self._history.warnings}
-        if self._audience.trouble:
-            found[self._audience.trouble] = None
+        found.update(dict.fromkeys(self._audience.warnings))
         report = replace(report, warnings=(*report.warnings, *found, *self._results.warnings))
         if found:
             count = f"{len(found)} warning{'s' if len(found) > 1 else ''}"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.minibatch import Plan
+    from daskrun.core.observer import Observer
     from daskrun.core.settings import RunSettings
 
 INLINE = "inline"
@@ -77,3 +78,5 @@ class StepRequest:
     metrics, is to be where it is kept by then."""
     nothing_new: str = ""
     """What the run says at its end where its plan has no mini-batch; ``""`` for the usual."""
+    observers: tuple[Observer | Callable[[], Observer], ...] = ()
+    """The user's, and what makes one when it is called without arguments."""

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from daskrun.core.events import (
-    BundleReturned,
-    InitFailed,
-    NodeLost,
-    NodePreparing,
-    NodeReady,
-    Note,
-    ProcessReady,
-    Resumed,
-    RunEnded,
-    StopAsked,
-)
+from daskrun.core.observer import Observer
 from daskrun.core.report import RunStatus
 from daskrun.core.tally import Tally
+from daskrun.core.typing import override
 from daskrun.monitor.attempts import AttemptTable, item_paths
 from daskrun.monitor.text import bar_line, duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from daskrun.core.events import Event
+    from daskrun.core.events import (
+        BundleReturned,
+        Event,
+        InitFailed,
+        NodeLost,
+        NodePreparing,
+        NodeReady,
+        Note,
+        ProcessReady,
+        Resumed,
+        RunEnded,
+        StopAsked,
+    )
     from daskrun.core.minibatch import Plan
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.report import ErrorGroup, Progress, Report
 
+logger = logging.getLogger(__name__)
 INTERVAL = 1.0
 """Seconds between two writes of the overview."""
 FAILED_ITEMS = "failed_items.txt"
 
 
-class LogWriter:
-    """Keeps the log files of a step run; an :class:`~daskrun.core.observer.Observer`.
+class LogWriter(Observer):
+    """Keeps the log files of a step run.
 
     ``job_progress_overview.txt`` and ``job_error.txt`` are true within a second while the run goes
     on, ``job_result.txt`` comes with its end. Each is replaced whole. ``failed_items.txt``, there
@@ -62,7 +67,7 @@ class LogWriter:
         self._logs = logs
         self._plan = plan
         self._tries = tries
-        self._way_on = resume_hint
+        self._resume_hint = resume_hint
         logs.mkdir(parents=True, exist_ok=True)
         table = logs / "sys" / "job_report" / "processed_mini-batches.csv"
         self._table = AttemptTable(table, plan)
@@ -83,24 +88,95 @@ class LogWriter:
             self._count_error(outcome, process)
         self._happened(f"process {os.getpid()} goes on with the run")
 
+    @override
     def notify(self, event: Event) -> None:
-        """Take in an event."""
-        if isinstance(event, BundleReturned):
-            self._table.add(event)
-            for outcome in event.outcomes:
-                self._count_error(outcome, event.process)
-                if outcome.status:
-                    self._note_failed(outcome)
-        elif isinstance(event, InitFailed):
-            self._errors.init_failure(event.error, event.process)
-            self._errors_changed = True
-        elif isinstance(event, Resumed):
-            self._list_failed(event.failed)
-        elif isinstance(event, RunEnded):
-            self._end(event.report)
-        words = happening(event)
-        if words:
-            self._happened(words)
+        with self._writing():
+            super().notify(event)
+
+    @override
+    def on_bundle_returned(self, event: BundleReturned) -> None:
+        self._table.add(event)
+        for outcome in event.outcomes:
+            self._count_error(outcome, event.process)
+            if outcome.status and outcome.attempt >= self._tries:
+                self._add_failed([outcome.index])
+
+    @override
+    def on_resumed(self, event: Resumed) -> None:
+        # Listed anew: some of it may be tried again, and a line may be torn.
+        (self._logs / FAILED_ITEMS).unlink(missing_ok=True)
+        self._add_failed(event.failed)
+
+    @override
+    def on_node_ready(self, event: NodeReady) -> None:
+        processes = f"{event.slots} script processes"
+        self._happened(f"{event.node} is ready on {event.where} with {processes}")
+
+    @override
+    def on_node_preparing(self, event: NodePreparing) -> None:
+        self._happened(f"{event.node}: {event.text}")
+
+    @override
+    def on_node_lost(self, event: NodeLost) -> None:
+        self._happened(f"{event.node} is lost: {event.reason}")
+
+    @override
+    def on_process_ready(self, event: ProcessReady) -> None:
+        after = f"is past init() after {event.init_seconds:.3f} s"
+        self._happened(f"{_named(event.process)} {after}")
+
+    @override
+    def on_init_failed(self, event: InitFailed) -> None:
+        self._errors.init_failure(event.error, event.process)
+        self._errors_changed = True
+        self._happened(f"{_named(event.process)} failed: {event.error.get('message', '')}")
+
+    @override
+    def on_stop_asked(self, event: StopAsked) -> None:
+        self._happened(f"the run stops: {event.reason}")
+
+    @override
+    def on_note(self, event: Note) -> None:
+        if event.text:
+            self._happened(event.text)
+
+    @override
+    def on_run_ended(self, event: RunEnded) -> None:
+        report = event.report
+        self._table.flush()
+        if self._last is not None:
+            self._write("job_progress_overview.txt", overview(self._last))
+        self._write("job_error.txt", errors_text(report.errors))
+        self._write("job_result.txt", result_text(report, self._logs, self._resume_hint))
+
+    @override
+    def progress(self, progress: Progress) -> None:
+        self._last = progress
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + INTERVAL
+        with self._writing():
+            self._table.flush()
+            self._write("job_progress_overview.txt", overview(progress))
+            if self._errors_changed:
+                self._errors_changed = False
+                self._write("job_error.txt", errors_text(self._errors.groups()))
+
+    @override
+    def close(self) -> None:
+        with self._writing():
+            self._table.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Go on where the disk is full or gone, which may pass; say so once."""
+        try:
+            yield
+        except OSError as error:
+            if not self.warning:
+                self.warning = f"what is told of the run in its logs is not whole: {error}"
+                logger.warning("%s: %s", self._logs, self.warning)
 
     def _happened(self, words: str) -> None:
         with (self._logs / "sys" / "happenings.txt").open("a", encoding="utf-8") as file:
@@ -115,16 +191,6 @@ class LogWriter:
             self._errors.short(outcome, process)
             self._errors_changed = True
 
-    def _note_failed(self, outcome: Outcome) -> None:
-        """List the items of a mini-batch that has used up its tries, as paths to run again."""
-        if outcome.attempt >= self._tries:
-            self._add_failed([outcome.index])
-
-    def _list_failed(self, failed: Iterable[int]) -> None:
-        """List anew what has failed so far: some of it may be tried again, a line may be torn."""
-        (self._logs / FAILED_ITEMS).unlink(missing_ok=True)
-        self._add_failed(failed)
-
     def _add_failed(self, failed: Iterable[int]) -> None:
         if self._plan is None or not (indices := list(failed)):
             return
@@ -132,30 +198,6 @@ class LogWriter:
         with listed.open("a", encoding="utf-8", errors="surrogateescape") as file:
             for index in indices:
                 file.writelines(f"{path}\n" for path in item_paths(self._plan, index))
-
-    def progress(self, progress: Progress) -> None:
-        """Take in how far the run is."""
-        self._last = progress
-        now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + INTERVAL
-        self._table.flush()
-        self._write("job_progress_overview.txt", overview(progress))
-        if self._errors_changed:
-            self._errors_changed = False
-            self._write("job_error.txt", errors_text(self._errors.groups()))
-
-    def close(self) -> None:
-        """Finish the files."""
-        self._table.close()
-
-    def _end(self, report: Report) -> None:
-        self._table.flush()
-        if self._last is not None:
-            self._write("job_progress_overview.txt", overview(self._last))
-        self._write("job_error.txt", errors_text(report.errors))
-        self._write("job_result.txt", result_text(report, self._logs, self._way_on))
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file whole. Not synced: it only tells what the journal keeps."""
@@ -169,25 +211,8 @@ class LogWriter:
             raise
 
 
-def happening(event: Event) -> str:
-    """Return what happened to nodes, processes or the whole run; ``""`` for the rest."""
-    if isinstance(event, NodeReady):
-        return f"{event.node} is ready on {event.where} with {event.slots} script processes"
-    if isinstance(event, NodePreparing):
-        return f"{event.node}: {event.text}"
-    if isinstance(event, NodeLost):
-        return f"{event.node} is lost: {event.reason}"
-    if isinstance(event, ProcessReady):
-        name = f"{event.process.node}/{event.process.name}"
-        return f"{name} (pid {event.process.pid}) is past init() after {event.init_seconds:.3f} s"
-    if isinstance(event, InitFailed):
-        name = f"{event.process.node}/{event.process.name}"
-        return f"{name} (pid {event.process.pid}) failed: {event.error.get('message', '')}"
-    if isinstance(event, StopAsked):
-        return f"the run stops: {event.reason}"
-    if isinstance(event, Note):
-        return event.text
-    return ""
+def _named(process: ProcessInfo) -> str:
+    return f"{process.node}/{process.name} (pid {process.pid})"
 
 
 def overview(progress: Progress) -> str:

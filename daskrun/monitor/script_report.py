@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import RunEnded
+from daskrun.core.observer import Observer
 from daskrun.core.report import RunStatus
+from daskrun.core.typing import override
 from daskrun.errors import EntryScriptError
 
 if TYPE_CHECKING:
     from daskrun.core.events import Event
-    from daskrun.core.observer import Observer
     from daskrun.core.report import ErrorGroup, Progress, Report
 
 OVER_TIME = "run() took longer than run_invocation_timeout="
@@ -49,7 +50,7 @@ def _message(error: ErrorGroup, name: str) -> str:
     return f"{name} failed: {error.message}{where}."
 
 
-class ScriptReports:
+class ScriptReports(Observer):
     """Passes on what it is told to another observer, the end in a script's words.
 
     Parameters
@@ -64,16 +65,17 @@ class ScriptReports:
         self._observer = observer
         self._name = name
 
+    @override
     def notify(self, event: Event) -> None:
-        """Pass on an event."""
         if isinstance(event, RunEnded):
             event = replace(event, report=told_of_script(event.report, self._name))
         self._observer.notify(event)
+        self.warning = self._observer.warning
 
+    @override
     def progress(self, progress: Progress) -> None:
-        """Pass on how far it is."""
         self._observer.progress(replace(progress, script=self._name))
 
+    @override
     def close(self) -> None:
-        """Close the other."""
         self._observer.close()

@@ -8,6 +8,7 @@ import sys
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
@@ -22,6 +23,7 @@ from daskrun.core.events import (
     Note,
     ProcessReady,
     RunEnded,
+    RunStarted,
 )
 from daskrun.core.minibatch import digest
 from daskrun.core.report import RunStatus
@@ -327,15 +329,22 @@ def test_secrets_of_the_environment_are_not_written_down(
 
 
 @both
-def test_observers_see_the_run_in_order_and_one_that_fails_is_only_logged(
+def test_observers_see_the_run_in_order_and_one_that_fails_is_left_out(
     tmp_path: Path, target: str | None
 ) -> None:
     def act(event: Event) -> None:
         raise RuntimeError("a bad observer")
 
-    run = run_script(tmp_path, target=target, act=act)
+    bad = Watch(act)
+    run = run_request(replace(make_request(tmp_path, target=target), observers=(bad,)))
     assert run.report.status is RunStatus.COMPLETED
+    assert run.report.warnings == (
+        "observer Watch failed and was left out: RuntimeError: a bad observer",
+    )
+    assert [type(event) for event in bad.events] == [RunStarted]
+    assert bad.closed == 1
     kinds = [type(event) for event in run.watch.events]
+    assert kinds[0] is RunStarted
     assert kinds[-1] is RunEnded
     assert run.watch.events[-1].report == run.report
     assert kinds.index(NodeReady) < kinds.index(BundleReturned)

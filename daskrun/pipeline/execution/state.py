@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
+from daskrun.core.observer import Observer
 from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.core.typing import override
 from daskrun.errors import DaskrunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from daskrun.core.events import Event
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
 logger = logging.getLogger("daskrun")
@@ -188,21 +189,15 @@ class LiveState:
             self._on_cancel(reason)
 
 
-class ProgressKeeper:
-    """Keeps a step's progress where waits look for it; an observer."""
+class ProgressKeeper(Observer):
+    """Keeps a step's progress where waits look for it."""
 
     def __init__(self, state: LiveState) -> None:
         self._state = state
 
-    def notify(self, event: Event) -> None:
-        """Events are others' concern."""
-
+    @override
     def progress(self, progress: Progress) -> None:
-        """Keep how far the run is."""
         self._state.progress = progress
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 class StoredState:
