@@ -6,10 +6,10 @@ Every event carries ``now``: seconds on the driver's monotonic clock, read by wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from daskrun.core.outcome import Outcome, ProcessInfo
+    from daskrun.core.outcome import Failure, Outcome, ProcessInfo
     from daskrun.core.report import Report
     from daskrun.core.settings import RunSettings
 
@@ -90,8 +90,7 @@ class InitFailed:
     """A script process could not import the script or finish ``init()``, or ended right after."""
 
     process: ProcessInfo
-    error: dict[str, Any]
-    """As :attr:`Outcome.error`."""
+    error: Failure
     now: float
 
 

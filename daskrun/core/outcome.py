@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 
 class Status(IntEnum):
@@ -39,6 +40,47 @@ CATEGORY = {
 """The words reports use for a status."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt, or ``init()``, failed: made once, where it happened."""
+
+    message: str
+    """One line, with the type of what was raised."""
+    kind: str = ""
+    """What groups it with failures of the same ``where``; ``""``: the message does."""
+    where: str = ""
+    """File and line in the user's code, ``""`` when there is none."""
+    text: str = ""
+    """The traceback, or what else is known."""
+    ends_run: bool = False
+    """Whether it puts other mini-batches in doubt, so that the run must not go on."""
+    exit_code: int | None = None
+    """What a dead process ended with, minus the signal's number."""
+    signal: str = ""
+    """Name of the signal that ended a process which nobody here has killed."""
+    peak_memory: int = 0
+    """Bytes a dead process held at most."""
+    stderr: str = ""
+    """The end of a dead process's stderr."""
+
+    def plain(self) -> dict[str, Any]:
+        """Return the fields that say something as builtins, to cross a border or be kept."""
+        told = ((field, getattr(self, field.name)) for field in fields(self))
+        return {field.name: value for field, value in told if value != field.default}
+
+    @classmethod
+    def from_plain(cls, values: dict[str, Any]) -> Self:
+        """Return the failure of which these are the fields; a journal may lack the message."""
+        return cls(**{"message": "", **values})
+
+
+class Found(NamedTuple):
+    """What a survey found, where an attempt has its failure."""
+
+    value: Any
+    """As builtins."""
+
+
 class Outcome(NamedTuple):
     """One attempt at one mini-batch. Field order is the wire's.
 
@@ -70,10 +112,13 @@ class Outcome(NamedTuple):
     """Seconds from then to the outcome: load, run, write."""
     run_seconds: float
     """Seconds inside ``run()``."""
-    error: dict[str, Any] | None
-    """None for success, else ``message`` (one line, with type), ``where`` (file and line), ``text``
-    (the traceback or what else is known), and for a dead process ``exit_code``, ``signal``,
-    ``peak_memory`` (bytes), ``stderr`` (its end)."""
+    error: Failure | Found | None
+    """Why it failed; of a survey that succeeded what it found; None for any other success."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it failed, None if it didn't."""
+        return self.error if isinstance(self.error, Failure) else None
 
     @property
     def succeeded_items(self) -> int:

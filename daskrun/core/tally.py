@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from daskrun.core.outcome import CATEGORY, Outcome, ProcessInfo, Status
+from daskrun.core.outcome import CATEGORY, Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup
 
 MOST_GROUPS = 1000
@@ -52,9 +52,9 @@ class Tally:
             f"run() returned {results} for {outcome.items} items: an item without a result counts "
             "as failed and is not retried"
         )
-        error = {"message": message, "kind": "fewer results than items"}
+        failure = Failure(message, kind="fewer results than items")
         label = f"{process.node}/{process.name}" if process is not None else ""
-        self._group(error, outcome.index, outcome.attempt, label, Status.SUCCEEDED)
+        self._group(failure, outcome.index, outcome.attempt, label, Status.SUCCEEDED)
 
     def failure(self, outcome: Outcome, process: ProcessInfo | None, *, final: bool) -> None:
         """Count an attempt that failed; its items too if it was the last."""
@@ -65,7 +65,8 @@ class Tally:
         else:
             self.retried += 1
         label = f"{process.node}/{process.name}" if process is not None else ""
-        self._group(outcome.error or {}, outcome.index, outcome.attempt, label, outcome.status)
+        failure = outcome.failure or Failure("")
+        self._group(failure, outcome.index, outcome.attempt, label, outcome.status)
 
     def give_up(self, items: int) -> None:
         """Count a mini-batch, whose last failure is counted already, as failed for good."""
@@ -73,9 +74,9 @@ class Tally:
         self.failed += 1
         self.items += items
 
-    def init_failure(self, error: dict[str, Any], process: ProcessInfo) -> None:
+    def init_failure(self, failure: Failure, process: ProcessInfo) -> None:
         """Note that ``init()`` failed."""
-        self._group(error, -1, 1, f"{process.node}/{process.name}", Status.RAISED)
+        self._group(failure, -1, 1, f"{process.node}/{process.name}", Status.RAISED)
 
     def first_error(self) -> str:
         """Say the first error: what, where, in which mini-batch; ``""`` when there was none."""
@@ -93,17 +94,15 @@ class Tally:
         """Return each distinct error once, the first first."""
         return tuple(ErrorGroup(*values) for values in self._groups.values())
 
-    def _group(
-        self, error: dict[str, Any], index: int, attempt: int, process: str, status: int
-    ) -> None:
-        message = str(error.get("message") or CATEGORY[Status(status)])[:ERROR_CAP]
-        key = (str(error.get("kind") or message), str(error.get("where", "")))
+    def _group(self, failure: Failure, index: int, attempt: int, process: str, status: int) -> None:
+        message = (failure.message or CATEGORY[Status(status)])[:ERROR_CAP]
+        key = (failure.kind or message, failure.where)
         if key not in self._groups and len(self._groups) >= MOST_GROUPS:
             key = ("other errors", "")
             message = f"other errors, beyond the first {MOST_GROUPS} distinct ones"
         group = self._groups.get(key)
         if group is None:
-            text = str(error.get("text", ""))[:ERROR_CAP]
+            text = failure.text[:ERROR_CAP]
             self._groups[key] = [message, key[1], 1, index, attempt, process, text]
         else:
             group[2] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.outcome import Outcome, ProcessInfo
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo
 from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class Recorder:
         digest]``; offsets are in ``part``. ``errors`` tells of each that failed.
         """
         process = event.process
-        errors = {str(o.index): self._error(o.error) for o in event.outcomes if o.error is not None}
+        failures = {o.index: o.failure for o in event.outcomes if o.failure is not None}
+        errors = {str(index): self._error(failure) for index, failure in failures.items()}
         return {
             "kind": "bundle",
             "number": event.number,
@@ -43,14 +44,12 @@ class Recorder:
             **({"errors": errors} if errors else {}),
         }
 
-    def _error(self, error: dict[str, Any]) -> dict[str, str]:
-        found = {
-            name: str(error.get(name, ""))[:ERROR_CAP] for name in ("message", "kind", "where")
-        }
+    def _error(self, failure: Failure) -> dict[str, str]:
+        found = {name: getattr(failure, name)[:ERROR_CAP] for name in ("message", "kind", "where")}
         key = found["kind"] or found["message"], found["where"]
         if key not in self._told and len(self._told) < MOST_TEXTS:
             self._told.add(key)
-            found["text"] = str(error.get("text", ""))[:TEXT_CAP]
+            found["text"] = failure.text[:TEXT_CAP]
         return {name: text for name, text in found.items() if text}
 
 
@@ -75,5 +74,7 @@ def told_again(path: Path) -> Iterator[tuple[int, Outcome, ProcessInfo | None, s
             process = ProcessInfo(node, name, pid, 0.0, entry["part"])
         errors = entry.get("errors", {})
         for *fields, digest in entry["outcomes"]:
-            outcome = Outcome._make([*fields, 0.0, 0.0, 0.0, errors.get(str(fields[0]))])
+            error = errors.get(str(fields[0]))
+            failure = None if error is None else Failure.from_plain(error)
+            outcome = Outcome._make([*fields, 0.0, 0.0, 0.0, failure])
             yield resumed, outcome, process, digest

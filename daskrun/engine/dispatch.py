@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.events import BundleLost, BundleReturned, Event
-from daskrun.core.outcome import Outcome, ProcessInfo
+from daskrun.core.outcome import ProcessInfo
 from daskrun.script.outcome_log import read_outcome_log
 
 if TYPE_CHECKING:
@@ -48,11 +48,10 @@ def returned(result: dict[str, Any], now: float | None = None) -> Event:
     if "lost" in result:
         return BundleLost(result["number"], result["lost"], now)
     process = result["process"]
-    charged = [Outcome._make(frame) for frame in result["charged"]]
     return BundleReturned(
         number=result["number"],
         process=ProcessInfo(*process) if process is not None else None,
-        outcomes=(*read_outcome_log(result["outcome_log"]), *charged),
+        outcomes=(*read_outcome_log(result["outcome_log"]), *read_outcome_log(result["charged"])),
         seconds=result["seconds"],
         now=now,
         warnings=tuple(result.get("warnings", ())),

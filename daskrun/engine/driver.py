@@ -303,8 +303,8 @@ class Driver:
         if event.trouble:
             self._handle(StopAsked(event.trouble, canceled=False, now=event.now))
         for outcome in event.outcomes:
-            if outcome.error is not None and outcome.error.get("ends_run"):
-                reason = f"mini-batch {outcome.index}: {outcome.error['message']}"
+            if outcome.failure is not None and outcome.failure.ends_run:
+                reason = f"mini-batch {outcome.index}: {outcome.failure.message}"
                 self._handle(StopAsked(reason, canceled=False, now=event.now))
 
     def _learn(self, event: BundleReturned | BundleLost) -> None:

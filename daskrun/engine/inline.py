@@ -212,7 +212,7 @@ class InlineDispatcher:
         try:
             call()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (told, never fatal)
-            text = error_of(error, self._script)["text"]
+            text = error_of(error, self._script).text
             self.events.put(Note(f"shutdown() failed: {text}", time.monotonic()))
 
     def _process(self) -> ProcessInfo:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleLost, BundleReturned
 from daskrun.core.orders import Bundle
+from daskrun.core.outcome import Found
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -130,15 +131,15 @@ class Surveys:
         if not outcomes:  # not started, or its node is gone
             self._again.append((survey, attempt))
             return False
-        told = outcomes[0].error or {}
-        if outcomes[0].status == 0:
-            self._note({"kind": "survey", "key": survey.key, "found": as_text(told["found"])})
-            surveyor.learn(survey.number, told["found"])
+        told = outcomes[0].error
+        if isinstance(told, Found):
+            self._note({"kind": "survey", "key": survey.key, "found": as_text(told.value)})
+            surveyor.learn(survey.number, told.value)
             return True
         if attempt < self._tries:
             self._again.append((survey, attempt + 1))
             return False
-        trouble = str(told.get("message", "it can't be read"))
+        trouble = told.message if told is not None else "it can't be read"
         self._note({"kind": "survey", "key": survey.key, "trouble": trouble})
         surveyor.give_up(survey.number, trouble)
         return True

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from daskrun.core.minibatch import FilePaths
-from daskrun.core.outcome import CATEGORY, Status
+from daskrun.core.outcome import CATEGORY, Failure, Status
 from daskrun.data.protocols import shown_url
 
 if TYPE_CHECKING:
@@ -153,8 +153,8 @@ def _named_items(plan: Plan | None, index: int) -> str:
 def _failed_row(
     outcome: Outcome, where: str, started: str, plan: Plan | None
 ) -> tuple[object, ...]:
-    error = outcome.error or {}
-    place = f", {error['where']}" if error.get("where") else ""
+    failure = outcome.failure or Failure("")
+    place = f", {failure.where}" if failure.where else ""
     place += _named_items(plan, outcome.index)
     return (
         outcome.index,
@@ -169,7 +169,7 @@ def _failed_row(
         f"{outcome.run_seconds:.6f}",
         "Failed",
         CATEGORY[Status(outcome.status)],
-        error.get("message", ""),
+        failure.message,
         f"mini-batch {outcome.index}{place}",
     )
 

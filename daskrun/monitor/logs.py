@@ -129,7 +129,7 @@ class LogWriter(Observer):
     def on_init_failed(self, event: InitFailed) -> None:
         self._errors.init_failure(event.error, event.process)
         self._errors_changed = True
-        self._happened(f"{_named(event.process)} failed: {event.error.get('message', '')}")
+        self._happened(f"{_named(event.process)} failed: {event.error.message}")
 
     @override
     def on_stop_asked(self, event: StopAsked) -> None:

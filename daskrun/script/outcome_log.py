@@ -9,7 +9,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any
 
-from daskrun.core.outcome import Outcome, Status
+from daskrun.core.outcome import Failure, Found, Outcome, Status
 from daskrun.script.wire import loads, pack
 
 _LENGTH = Struct(">I")
@@ -17,11 +17,12 @@ _SUCCESS = Struct(">IqqqqqqqqIddd")
 """Length, then the fields of an outcome but its error. Length 0 means this: no pickle has it."""
 
 
-def pack_outcome(outcome: tuple[object, ...]) -> bytes:
+def pack_outcome(outcome: tuple[Any, ...]) -> bytes:
     """Frame the fields of an outcome."""
-    if outcome[-1] is None:
+    told = outcome[-1]
+    if told is None:
         return _SUCCESS.pack(0, *outcome[:-1])
-    return pack(outcome)
+    return pack((*outcome[:-1], told.plain() if isinstance(told, Failure) else tuple(told)))
 
 
 def read_outcome_log(outcome_log: bytes) -> list[Outcome]:
@@ -42,12 +43,14 @@ def read_outcome_log(outcome_log: bytes) -> list[Outcome]:
         start, at = at + _LENGTH.size, at + _LENGTH.size + length
         if at > end:
             break
-        outcomes.append(Outcome._make(loads(outcome_log[start:at])))
+        *fields, told = loads(outcome_log[start:at])
+        error = Failure.from_plain(told) if isinstance(told, dict) else Found(*told)
+        outcomes.append(Outcome._make((*fields, error)))
     return outcomes
 
 
 def rowless(
-    outcomes: list[Outcome], error: dict[str, Any] | None = None, *, files: bool = False
+    outcomes: list[Outcome], error: Failure | None = None, *, files: bool = False
 ) -> list[Outcome]:
     """Return outcomes of which none has rows, since they may not be on the disk.
 
@@ -66,9 +69,7 @@ def rowless(
     return kept
 
 
-def without_rows(
-    outcome_log: bytes, error: dict[str, Any] | None = None, *, files: bool = False
-) -> bytes:
+def without_rows(outcome_log: bytes, error: Failure | None = None, *, files: bool = False) -> bytes:
     """Return the outcome log of :func:`rowless` outcomes."""
     kept = rowless(read_outcome_log(outcome_log), error, files=files)
     return b"".join(pack_outcome(tuple(outcome)) for outcome in kept)

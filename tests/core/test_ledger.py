@@ -30,7 +30,7 @@ from daskrun.core.events import (
 )
 from daskrun.core.ledger import LONGEST_DELAY, Ledger
 from daskrun.core.orders import Bundle, Finish, HandOut, Order, Skip, Stop
-from daskrun.core.outcome import Outcome, ProcessInfo, Status
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings
 
@@ -46,7 +46,7 @@ def outcome(
     results: int = 2,
     text: str = "x",
 ) -> Outcome:
-    error = None if status == 0 else {"message": text, "kind": "E", "where": "s.py:1", "text": text}
+    error = None if status == 0 else Failure(text, "E", "s.py:1", text)
     made = results if status == 0 else 0
     return Outcome(index, attempt, status, items, made, 0, 0, 0, 0, 0.0, 0.1, 0.1, error)
 
@@ -228,7 +228,7 @@ def ready(name: str, node: str = "node000", pid: int = 1) -> ProcessReady:
 
 
 def failed(name: str, node: str = "node000", pid: int = 2) -> InitFailed:
-    error = {"message": "ValueError: no model", "where": "s.py:2", "text": "..."}
+    error = Failure("ValueError: no model", where="s.py:2", text="...")
     return InitFailed(ProcessInfo(node, name, pid, 0.0, ""), error, 0.0)
 
 

@@ -18,7 +18,7 @@ from daskrun.core.events import BundleLost, BundleReturned, Event, NodeReady, Pl
 from daskrun.core.ledger import Ledger
 from daskrun.core.minibatch import digest
 from daskrun.core.orders import Bundle, HandOut, Skip
-from daskrun.core.outcome import Outcome, ProcessInfo
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings
 from daskrun.engine.commit import Recorder
@@ -173,7 +173,7 @@ class Drivers(RuleBasedStateMachine):
         for (index, attempt), status in zip(bundle.entries, statuses, strict=False):
             offset = self.parts[part]
             self.parts[part] += 0 if status else ROW
-            error = {"message": "bad"} if status else None
+            error = Failure("bad") if status else None
             size = 0 if status else ROW
             made = Outcome(
                 index, attempt, status, 1, 1 - status, offset, size, 0, 0, 0.0, 0.0, 0.0, error

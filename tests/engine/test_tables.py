@@ -12,7 +12,7 @@ import pytest
 from running import make_request, run_request
 
 from daskrun.core.events import BundleLost, BundleReturned
-from daskrun.core.outcome import Outcome
+from daskrun.core.outcome import Failure, Found, Outcome
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
 from daskrun.data.file_plan import FilePlan
@@ -311,10 +311,10 @@ def test_surveys_come_back_are_tried_again_and_given_up():
     assert not surveys.returned(BundleLost(-1, "gone", 0.0))
     ((again, _),) = surveys.hand_out({"node": 1})
     assert again.entries == ((0, 1),)  # lost, not tried
-    back = (outcome(0, 1, 0, {"found": 7}),)
+    back = (outcome(0, 1, 0, Found(7)),)
     assert surveys.returned(BundleReturned(again.number, None, back, 0.0, 0.0))
     assert (surveyor.learnt, len(notes)) == ({0: 7}, 1)
-    failed = (outcome(1, 1, 6, {"message": "torn"}),)
+    failed = (outcome(1, 1, 6, Failure("torn")),)
     assert not surveys.returned(BundleReturned(second.number, None, failed, 0.0, 0.0))
     ((third, _),) = surveys.hand_out({"node": 1})
     assert third.entries == ((1, 2),)

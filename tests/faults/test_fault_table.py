@@ -114,13 +114,14 @@ def test_a_fault_costs_one_attempt_and_its_report_tells_of_it(tmp_path: Path, fa
     [failed] = [o for o in run.attempts if o.status]
     assert (failed.index, failed.attempt, failed.status) == (2, 1, status)
     assert failed.items == SIZE
-    assert message in failed.error["message"]
-    assert f"about to {fault}" in failed.error.get("stderr", f"about to {fault}")
+    assert message in failed.error.message
+    if failed.error.exit_code is not None:
+        assert f"about to {fault}" in failed.error.stderr
     [group] = run.report.errors
     assert (group.index, group.attempt, group.count) == (2, 1, 1)
     assert group.process == "node000/process000"
     if ends_process:
-        assert failed.error["peak_memory"] > 2**20
+        assert failed.error.peak_memory > 2**20
         assert f"about to {fault}" in group.text
     elif fault not in ("none", "str"):
         assert group.where.startswith("score.py:")

@@ -31,7 +31,7 @@ def test_on_the_first_process_it_costs_nobody_an_attempt(
     assert (found.succeeded, found.attempts) == (6, 6)
     assert faults.calls() == EACH_ONCE
     [failed] = run.watch.of(InitFailed)
-    assert says in failed.error["message"]
+    assert says in failed.error.message
     [group] = run.report.errors
     assert (group.index, group.count) == (-1, 1)
     assert faults.inits() in (2, 3)  # the run may end before the first has its replacement

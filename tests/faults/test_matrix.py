@@ -80,8 +80,8 @@ def test_a_fault_costs_its_own_mini_batch_and_no_other(
     failed = [o for o in run.attempts if o.status]
     assert sorted((o.index, o.attempt) for o in failed) == bad
     assert {o.status for o in failed} == {expected.status}
-    assert all(expected.says in o.error["message"] for o in failed)
-    assert all(len(o.error["text"]) < 2**17 for o in failed)
+    assert all(expected.says in o.error.message for o in failed)
+    assert all(len(o.error.text) < 2**17 for o in failed)
     assert sum(group.count for group in run.report.errors) == len(bad)
 
 

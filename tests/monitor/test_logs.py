@@ -14,7 +14,7 @@ from daskrun.core.events import (
     RunEnded,
 )
 from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
-from daskrun.core.outcome import Outcome, ProcessInfo, Status
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
 from daskrun.monitor.attempts import COLUMNS
 from daskrun.monitor.logs import LogWriter, errors_text, overview, result_text
@@ -28,12 +28,7 @@ def success(index, items=5, results=5):
 
 
 def failure(index, attempt=1, message="ValueError: bad", where="score.py:7", status=Status.RAISED):
-    error = {
-        "message": message,
-        "where": where,
-        "text": f"Traceback\n{message}",
-        "kind": "ValueError",
-    }
+    error = Failure(message, "ValueError", where, f"Traceback\n{message}")
     return Outcome(index, attempt, status, 5, 0, -1, 0, 0, 0, 1.0, 0.5, 0.5, error)
 
 
@@ -121,7 +116,7 @@ def test_a_run_that_goes_on_keeps_the_rows(tmp_path):
 def test_files_are_true_while_the_run_goes_on(tmp_path):
     writer = LogWriter(tmp_path)
     writer.notify(bundle(success(0), failure(1)))
-    writer.notify(InitFailed(PROCESS, {"message": "ImportError: x", "text": "trace"}, 1.0))
+    writer.notify(InitFailed(PROCESS, Failure("ImportError: x", text="trace"), 1.0))
     writer.progress(PROGRESS)
     assert len(rows(tmp_path)) == 2
     assert "handed out         5" in (tmp_path / "job_progress_overview.txt").read_text()

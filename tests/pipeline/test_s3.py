@@ -179,7 +179,7 @@ def test_an_object_that_is_not_the_one_listed_is_not_read(tmp_path, bucket, clou
     assert (
         f"the input file '{bucket.url}/store/in/3.txt' was changed after the run was submitted: 1 "
         "bytes were listed, 7 were brought. Submit the run again."
-    ) in failed[0].error["message"]
+    ) in failed[0].error.message
 
 
 def test_a_run_that_fails_leaves_no_output_but_its_parts(tmp_path, bucket):

@@ -159,7 +159,7 @@ def run(mini_batch):
     failed = [o for o in done.attempts if o.status]
     assert {o.status for o in failed} == {Status.NOT_WRITTEN}
     assert {3, 13, 23, 33, 43, 53} <= {o.index for o in failed}
-    assert all("'\\udcff' is not UTF-8" in o.error["message"] for o in failed)
+    assert all("'\\udcff' is not UTF-8" in o.error.message for o in failed)
     bundles = [event.outcomes for event in done.watch.of(BundleReturned)]
     spared = [b for b in bundles if b and not any(o.index % 10 == 3 for o in b)]
     assert sum(all(o.status == 0 for o in b) for b in spared) >= len(spared) / 2

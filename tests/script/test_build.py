@@ -299,7 +299,7 @@ def test_tracebacks_do_not_show_daskrun_there(tmp_path, bare):
     python = str(bare / "bin" / "python")
     with OneNode(make_request(tmp_path, code, python_executable=python)) as node:
         [outcome] = node.run(0).outcomes
-        assert "daskrun" not in outcome.error["text"].replace(str(tmp_path), "")
+        assert "daskrun" not in outcome.error.text.replace(str(tmp_path), "")
 
 
 @pytest.mark.parametrize(

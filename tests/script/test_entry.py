@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from daskrun.core.outcome import Failure
 from daskrun.script.process.entry import OWN_FOLDER, TEXT_CAP, EntryModule, ScriptFile, error_of
 from daskrun.script.wire import loads
 
@@ -33,7 +34,7 @@ def file_of(tmp: Path, code: str, name: str = "score.py") -> ScriptFile:
     return ScriptFile(str(path), str(tmp / "mine" / name), str(tmp / "mine"))
 
 
-def failure(script: ScriptFile, call: str = "run") -> dict[str, object]:
+def failure(script: ScriptFile, call: str = "run") -> Failure:
     try:
         module = EntryModule(script)
         module.init() if call == "init" else module.run(["a"])
@@ -42,7 +43,7 @@ def failure(script: ScriptFile, call: str = "run") -> dict[str, object]:
         made = error_of(error, script)
     else:
         raise AssertionError("nothing was raised")
-    assert loads(pickle.dumps(made)) == made  # builtins only: it travels
+    assert Failure.from_plain(loads(pickle.dumps(made.plain()))) == made  # it travels
     return made
 
 
@@ -58,10 +59,10 @@ def test_a_traceback_has_the_users_frames_and_no_others(tmp_path: Path) -> None:
         """,
     )
     error = failure(script)
-    assert error["message"].startswith("JSONDecodeError: Expecting property name")
-    assert error["where"] == "score.py:6"  # the user's own line, not json's
-    assert error["kind"] == "JSONDecodeError"
-    text = str(error["text"])
+    assert error.message.startswith("JSONDecodeError: Expecting property name")
+    assert error.where == "score.py:6"  # the user's own line, not json's
+    assert error.kind == "JSONDecodeError"
+    text = str(error.text)
     assert OWN_FOLDER not in text
     assert text.count(script.shown_as) == 2
     assert 'return json.loads("{")' in text
@@ -71,7 +72,7 @@ def test_the_traceback_shows_the_code_that_ran_not_what_the_file_has_become(tmp_
     script = file_of(tmp_path, "def run(mini_batch):\n    raise ValueError('as submitted')\n")
     Path(script.shown_as).write_text("# edited since\n# edited since\n")
     linecache.clearcache()
-    text = str(failure(script)["text"])
+    text = str(failure(script).text)
     assert "raise ValueError('as submitted')" in text
     assert "edited since" not in text
 
@@ -81,27 +82,27 @@ def test_where_names_files_relative_to_the_source_directory(tmp_path: Path) -> N
     path = tmp_path / "pkg" / "score.py"
     path.write_text("def run(mini_batch):\n    return 1 / 0\n")
     script = ScriptFile(str(path), str(path), str(tmp_path))
-    assert failure(script)["where"] == "pkg/score.py:2"
+    assert failure(script).where == "pkg/score.py:2"
 
 
 def test_a_syntax_error_is_shown_with_its_line(tmp_path: Path) -> None:
     error = failure(file_of(tmp_path, "import os\ndef run(mini_batch:\n    pass\n"))
-    assert error["where"] == "score.py:2"
-    assert str(error["message"]).startswith("SyntaxError: ")
-    assert OWN_FOLDER not in str(error["text"])
+    assert error.where == "score.py:2"
+    assert str(error.message).startswith("SyntaxError: ")
+    assert OWN_FOLDER not in str(error.text)
 
 
 def test_an_import_error_is_shown_where_the_script_imports(tmp_path: Path) -> None:
     error = failure(file_of(tmp_path, "import os\nimport no_such_module_here\n"))
-    assert error["where"] == "score.py:2"
-    assert error["message"] == "ModuleNotFoundError: No module named 'no_such_module_here'"
+    assert error.where == "score.py:2"
+    assert error.message == "ModuleNotFoundError: No module named 'no_such_module_here'"
 
 
 @pytest.mark.parametrize("code", ["", "run = 3\n", "def Run(mini_batch): return mini_batch\n"])
 def test_a_script_without_run_is_told_what_to_define(tmp_path: Path, code: str) -> None:
     error = failure(file_of(tmp_path, code))
-    assert "score.py has no function run(mini_batch)" in str(error["message"])
-    assert "def run(mini_batch)" in str(error["message"])
+    assert "score.py has no function run(mini_batch)" in str(error.message)
+    assert "def run(mini_batch)" in str(error.message)
 
 
 def test_an_exception_whose_text_raises_is_still_reported(tmp_path: Path) -> None:
@@ -113,8 +114,8 @@ def test_an_exception_whose_text_raises_is_still_reported(tmp_path: Path) -> Non
         raise Bad
     """
     error = failure(file_of(tmp_path, code))
-    assert error["message"] == "Bad (its text can't be shown: RuntimeError)"
-    assert error["where"] == "score.py:6"
+    assert error.message == "Bad (its text can't be shown: RuntimeError)"
+    assert error.where == "score.py:6"
 
 
 def test_a_chain_is_shown_whole_without_our_frames(tmp_path: Path) -> None:
@@ -126,8 +127,8 @@ def test_a_chain_is_shown_whole_without_our_frames(tmp_path: Path) -> None:
             raise ValueError("second") from error
     """
     error = failure(file_of(tmp_path, code))
-    assert error["message"] == "ValueError: second"
-    text = str(error["text"])
+    assert error.message == "ValueError: second"
+    text = str(error.text)
     assert "direct cause" in text
     assert "/no/such/file" in text
     assert OWN_FOLDER not in text
@@ -138,7 +139,7 @@ def test_a_group_of_exceptions_is_shown_with_its_members(tmp_path: Path) -> None
     def run(mini_batch):
         raise ExceptionGroup("several", [ValueError("one"), KeyError("two")])
     """
-    text = str(failure(file_of(tmp_path, code))["text"])
+    text = str(failure(file_of(tmp_path, code)).text)
     assert "ValueError: one" in text
     assert "KeyError: 'two'" in text
     assert OWN_FOLDER not in text
@@ -152,22 +153,22 @@ def test_an_endless_recursion_and_a_huge_text_are_capped(tmp_path: Path) -> None
         raise ValueError("x" * 10_000_000)
     """
     error = failure(file_of(tmp_path, code))
-    assert len(str(error["message"])) < 5000
-    assert len(str(error["text"])) < TEXT_CAP + 100
+    assert len(str(error.message)) < 5000
+    assert len(str(error.text)) < TEXT_CAP + 100
     script = file_of(tmp_path, code)
     with pytest.raises(RecursionError) as caught:
         EntryModule(script).run(["deep"])
-    assert "Previous line repeated" in error_of(caught.value, script)["text"]
+    assert "Previous line repeated" in error_of(caught.value, script).text
 
 
 def test_sys_exit_is_an_error_with_its_line(tmp_path: Path) -> None:
     error = failure(file_of(tmp_path, "import sys\ndef run(mini_batch):\n    sys.exit(42)\n"))
-    assert (error["message"], error["where"]) == ("SystemExit: 42", "score.py:3")
+    assert (error.message, error.where) == ("SystemExit: 42", "score.py:3")
 
 
 def test_an_error_without_a_text_is_its_type(tmp_path: Path) -> None:
     error = failure(file_of(tmp_path, "def run(mini_batch):\n    assert not mini_batch\n"))
-    assert error["message"] == "AssertionError"
+    assert error.message == "AssertionError"
 
 
 @pytest.mark.parametrize("name", ["random.py", "json.py", "my-script.py", "2.py", "pytest.py"])

@@ -90,7 +90,7 @@ def test_a_wrong_type_is_named_and_costs_the_attempt(trial: Make, result: str) -
     outcome = trial(f"def run(m): return {result}").attempt("0.txt", "1.txt")
     assert outcome.status == Status.WRONG_TYPE
     assert outcome[3:8] == (2, 0, -1, 0, 0)
-    assert "run() returned" in outcome.error["message"]
+    assert "run() returned" in outcome.error.message
 
 
 def test_a_result_that_cannot_be_written_is_an_output_error(trial: Make) -> None:
@@ -102,7 +102,7 @@ def test_a_result_that_cannot_be_written_is_an_output_error(trial: Make) -> None
     t = trial(code)
     outcome = t.attempt("0.txt")
     assert outcome.status == Status.NOT_WRITTEN
-    assert outcome.error["where"] == "attempt_script.py:3"
+    assert outcome.error.where == "attempt_script.py:3"
     assert t.attempt("1.txt").offset == 0  # nothing of the first was kept
 
 
@@ -110,7 +110,7 @@ def test_a_file_that_is_not_there_is_an_input_error(trial: Make) -> None:
     outcome = trial("def run(m): return [open(p).read() for p in m]").attempt("9.txt", "0.txt")
     assert outcome.status == Status.NOT_LOADED
     assert outcome.items == 2
-    assert "9.txt" in outcome.error["message"]
+    assert "9.txt" in outcome.error.message
 
 
 def test_an_empty_mini_batch_does_not_call_run(trial: Make) -> None:
@@ -143,7 +143,7 @@ def test_the_cell_shows_what_is_running_and_is_clear_after(trial: Make) -> None:
     """
     t = trial(code)
     outcome = t.attempt("0.txt", number=2)
-    assert outcome.error["message"] == "KeyError: 'x'"
+    assert outcome.error.message == "KeyError: 'x'"
     assert (t.cell.ints[StatusBlock.LOADING], t.cell.ints[StatusBlock.RUNNING]) == (-1, -1)
 
 
@@ -178,7 +178,7 @@ def test_a_fetch_that_fails_is_an_input_error(trial: Make) -> None:
 
     outcome = trial("def run(m): return m", remote=True, fetched=fetched).attempt("0.txt", "1.txt")
     assert (outcome.status, outcome.items) == (Status.NOT_LOADED, 2)
-    assert outcome.error["message"] == "OSError: no route"
+    assert outcome.error.message == "OSError: no route"
 
 
 def test_paths_are_a_list_that_can_be_copied() -> None:

@@ -4,20 +4,22 @@ import pickle
 
 import pytest
 
-from daskrun.core.outcome import Outcome, Status
+from daskrun.core.outcome import Failure, Found, Outcome, Status
 from daskrun.script.outcome_log import pack_outcome, read_outcome_log, without_rows
 from daskrun.script.wire import pack
 
 SUCCESS = Outcome(7, 1, 0, 10, 9, 2**40, 300, 12, 2**32 - 1, 1.7e9 + 0.25, 0.5, 0.25, None)
+SURVEYED = Outcome(0, 1, 0, 0, 0, -1, 0, 0, 0, 1.0, 2.0, 0.0, Found({"rows": (1, None)}))
 NOTHING_WRITTEN = SUCCESS._replace(index=2**40, offset=-1, length=0, head=0, crc=0)
-FAILURE = Outcome(8, 3, 1, 10, 0, -1, 0, 0, 0, 1.0, 2.0, 1.5, {"message": "ValueError: é", "n": 1})
+FAILURE = Outcome(8, 3, 1, 10, 0, -1, 0, 0, 0, 1.0, 2.0, 1.5, Failure("ValueError: é", exit_code=0))
 
 
 def test_outcomes_come_back_as_they_were():
-    outcomes = [SUCCESS, FAILURE, NOTHING_WRITTEN, FAILURE, SUCCESS]
+    outcomes = [SUCCESS, FAILURE, NOTHING_WRITTEN, FAILURE, SURVEYED, SUCCESS]
     read = read_outcome_log(b"".join(pack_outcome(tuple(one)) for one in outcomes))
     assert read == outcomes
     assert all(type(one) is Outcome for one in read)
+    assert type(read[4].error) is Found
     assert read_outcome_log(b"") == []
 
 
@@ -37,7 +39,7 @@ def test_nothing_but_plain_values_is_made():
 def test_without_rows_a_success_is_a_failure_or_was_never_begun():
     outcome_log = b"".join(pack_outcome(tuple(one)) for one in (SUCCESS, FAILURE, NOTHING_WRITTEN))
     assert read_outcome_log(without_rows(outcome_log)) == [FAILURE, NOTHING_WRITTEN]
-    error = {"message": "OSError: full"}
+    error = Failure("OSError: full")
     lost, *others = read_outcome_log(without_rows(outcome_log, error))
     assert others == [FAILURE, NOTHING_WRITTEN]
     assert lost[:9] == (7, 1, Status.NOT_WRITTEN, 10, 0, -1, 0, 0, 0)

@@ -15,7 +15,7 @@ from daskrun.core.events import (
     Note,
     ProcessReady,
 )
-from daskrun.core.outcome import ProcessInfo
+from daskrun.core.outcome import Failure, ProcessInfo
 from daskrun.engine.dispatch import returned
 from daskrun.script.wire import loads
 
@@ -43,7 +43,7 @@ def event_told(message: Mapping[str, Any], now: float) -> Event | None:
     if kind == "ready":
         return ProcessReady(ProcessInfo(*value[0]), value[1], now)
     if kind == "init_failed":
-        return InitFailed(ProcessInfo(*value[0]), value[1], now)
+        return InitFailed(ProcessInfo(*value[0]), Failure.from_plain(value[1]), now)
     if kind == "note":
         return Note(f"{node}: {value}", now)
     return None

@@ -35,7 +35,7 @@ from daskrun.script.keeper.preparing import Preparing
 from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN, Limits, ScriptProcess
 from daskrun.script.keeper.spawn import Spawner
 from daskrun.script.keeper.usage import UsageLog
-from daskrun.script.outcome_log import read_outcome_log, without_rows
+from daskrun.script.outcome_log import pack_outcome, read_outcome_log, without_rows
 from daskrun.script.side_inputs.location import take_away
 from daskrun.script.wire import Phase, Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
@@ -215,7 +215,7 @@ class Keeper:
                 process.said_bye = True
                 self._say("init_failed", (self._spawner.info(process), value))
             elif kind == "shutdown_failed":
-                self._say("note", f"shutdown() failed in {process.name}: {value['text']}")
+                self._say("note", f"shutdown() failed in {process.name}: {value}")
             elif kind == "warning":
                 process.warnings.append(value)
             elif kind == "bye":
@@ -224,7 +224,7 @@ class Keeper:
     def _done_with(self, process: ScriptProcess, number: int, seconds: float, trouble: str) -> None:
         """Take a bundle back from its process; what it says of any other is no answer."""
         if process.bundle is not None and process.bundle["number"] == number:
-            self._return(process, seconds, process.outcome_log(), [], trouble)
+            self._return(process, seconds, process.outcome_log(), b"", trouble)
 
     def _end_preparing(self) -> None:
         if self._preparing is not None:
@@ -315,7 +315,7 @@ class Keeper:
         ending = self._closing or self._stop_at is not None
         if not (ending or process.said_bye or process.proven):
             told = True  # also after init(): else one that dies then would be replaced for ever
-            self._say("init_failed", (self._spawner.info(process), process.error()))
+            self._say("init_failed", (self._spawner.info(process), process.failure().plain()))
         verdict = process.verdict
         if verdict is not None and verdict.status is not Status.DIED and not told:
             self._say("note", f"{process.name} was killed: {verdict.reason}")
@@ -347,7 +347,8 @@ class Keeper:
                 words = f"what {process.name} had finished when it died may not have been kept"
                 self._say("note", f"{words}, and is made again: {doubt}")
         seconds = time.monotonic() - process.given
-        self._return(process, seconds, outcome_log, [] if charged is None else [charged], trouble)
+        frame = b"" if charged is None else pack_outcome(charged)
+        self._return(process, seconds, outcome_log, frame, trouble)
         return charged is not None
 
     def _sync(self, process: ScriptProcess) -> tuple[str, str]:
@@ -378,7 +379,7 @@ class Keeper:
         process: ScriptProcess,
         seconds: float,
         outcome_log: bytes,
-        charged: list[tuple[Any, ...]],
+        charged: bytes,
         trouble: str,
     ) -> None:
         bundle, process.bundle = process.bundle, None
@@ -398,7 +399,7 @@ class Keeper:
         self._finish(bundle, result)
 
     def _hand_back(self, bundle: dict[str, Any]) -> None:
-        empty: dict[str, Any] = {"process": None, "outcome_log": b"", "charged": [], "seconds": 0.0}
+        empty = {"process": None, "outcome_log": b"", "charged": b"", "seconds": 0.0}
         self._finish(bundle, {"number": bundle["number"], **empty})
 
     def _finish(self, bundle: dict[str, Any], result: dict[str, Any]) -> None:

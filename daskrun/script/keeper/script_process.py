@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daskrun.core.outcome import Status
+from daskrun.core.outcome import Failure, Status
 from daskrun.script import reaper
 from daskrun.script.wire import (
     DUMP_SIGNAL,
@@ -323,17 +323,17 @@ class ScriptProcess:
                 self._popen.returncode = os.waitstatus_to_exitcode(status)
         return True
 
-    def error(self) -> dict[str, Any]:
+    def failure(self) -> Failure:
         """Describe its death: exit code or signal, peak memory, end of stderr."""
         status, peak = self.exit if self.exit is not None else (0, 0)
         code = os.waitstatus_to_exitcode(status) if self.exit is not None else None
         stderr = self._stderr_tail()
-        details: dict[str, Any] = {"exit_code": code, "peak_memory": peak, "stderr": stderr}
+        signal = ""
         if self.verdict is not None:
             message = self.verdict.reason
         elif code is not None and code < 0:
-            details["signal"] = _signal_name(-code)
-            message = f"the script process was ended by {details['signal']}"
+            signal = _signal_name(-code)
+            message = f"the script process was ended by {signal}"
         else:
             message = f"the script process ended by itself with exit code {code}"
         if self.ready and not self.proven and self.bundle is None:
@@ -341,7 +341,9 @@ class ScriptProcess:
         kind = self.verdict.status.name if self.verdict is not None else message
         tail = f"\nend of its stderr:\n{stderr}" if stderr else ""
         text = f"{message}; peak memory {_megabytes(peak)}; pid {self.pid}{tail}"
-        return {"message": message, "kind": kind, "where": "", "text": text, **details}
+        return Failure(
+            message, kind, "", text, exit_code=code, signal=signal, peak_memory=peak, stderr=stderr
+        )
 
     def died_with(self, finished: set[int]) -> tuple[Any, ...] | None:
         """Return the outcome its death is charged as; None when no mini-batch is to blame.
@@ -359,7 +361,7 @@ class ScriptProcess:
         now = time.monotonic()
         since = now - at.since
         head = (at.index, at.attempt, int(status), at.items, 0, -1, 0, 0, 0)
-        return (*head, at.started_at, since, 0.0 if at.loading else since, self.error())
+        return (*head, at.started_at, since, 0.0 if at.loading else since, self.failure())
 
     def close(self) -> None:
         """Release descriptors and the working directory; end what it left running."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.outcome import Failure
 from daskrun.errors import TableError
 from daskrun.script.process.fork_guard import OnlyHere
 
@@ -191,8 +192,8 @@ def _takes_context(run: Callable[..., Any], file: str) -> bool:
     return wanted
 
 
-def error_of(error: BaseException, script: ScriptFile) -> dict[str, Any]:
-    """Turn an exception into plain values: ``message``, ``kind``, ``where``, ``text``.
+def error_of(error: BaseException, script: ScriptFile) -> Failure:
+    """Return an exception as a plain value.
 
     Frames of daskrun itself are left out, so that the traceback is the user's own.
     """
@@ -211,12 +212,12 @@ def error_of(error: BaseException, script: ScriptFile) -> dict[str, Any]:
     except Exception as broken:  # noqa: BLE001  (an exception whose __str__ raises)
         text = message = f"{kind} (its text can't be shown: {type(broken).__name__})"
     where = _where(frames, error, script)
-    return {
-        "message": _cap(message.strip(), 4096),
-        "kind": kind if where else message,  # one group for each line that raises, or each text
-        "where": where,
-        "text": _cap(text, TEXT_CAP),
-    }
+    return Failure(
+        message=_cap(message.strip(), 4096),
+        kind=kind if where else message,  # one group for each line that raises, or each text
+        where=where,
+        text=_cap(text, TEXT_CAP),
+    )
 
 
 def _own(filename: str) -> bool:

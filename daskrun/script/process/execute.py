@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.outcome import Status
+from daskrun.core.outcome import Failure, Found, Status
 from daskrun.data.input_changes import check_brought
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
 from daskrun.errors import PartError, WrongResultError
@@ -184,11 +184,11 @@ class Executor:
             error = error_of(caught, self._module.script)
             items = getattr(caught, "items", 0) or items
             if getattr(caught, "ends_run", False):
-                error["ends_run"] = True
+                error = replace(error, ends_run=True)
             files = load[0] == "files" and status == Status.RAISED
             if files and (why := unreadable(mini_batch)) is not None:
                 status = Status.NOT_LOADED  # the script's error is what follows from it
-                error["message"] = f"{why} The script said: {error['message']}"
+                error = replace(error, message=f"{why} The script said: {error.message}")
             outcome = (index, number, int(status), items or 1, 0, -1, 0, 0, 0)
         ints[StatusBlock.LOADING] = ints[StatusBlock.RUNNING] = -1
         if source["remote"] and self._release is not None:
@@ -210,7 +210,7 @@ class Executor:
         ints[StatusBlock.LOADING] = index
         status = Status.SUCCEEDED
         try:
-            told = {"found": self._loader.look(bundle, descriptor)}
+            told: Found | Failure = Found(self._loader.look(bundle, descriptor))
         except BaseException as caught:  # noqa: BLE001  (as in attempt())
             status, told = Status.NOT_LOADED, error_of(caught, self._module.script)
         ints[StatusBlock.LOADING] = -1

@@ -69,7 +69,7 @@ class ScriptProcess:
             module = EntryModule(script)
             module.init()
         except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)
-            self._send("init_failed", error_of(error, script))
+            self._send("init_failed", error_of(error, script).plain())
             return
         seconds = time.perf_counter() - began
         part = open_part(
@@ -183,12 +183,12 @@ class ScriptProcess:
         try:
             module.shutdown()
         except BaseException as error:  # noqa: BLE001  (told, never fatal: the results are safe)
-            self._send("shutdown_failed", error_of(error, script))
+            self._send("shutdown_failed", error_of(error, script).text)
         if self._files is not None:
             try:
                 self._files.sync()  # shutdown() may have written
             except OSError as error:
-                self._send("shutdown_failed", error_of(error, script))
+                self._send("shutdown_failed", error_of(error, script).text)
         self._send("bye", None)
 
     def _send(self, kind: str, value: object) -> None:
