@@ -189,9 +189,9 @@ class ParallelRunConfig:
         SettingsError
             With every problem there is, and its line.
         """
-        from daskrun.pipeline.steps.config_file import load  # the two know each other
+        from daskrun.pipeline.steps import config_file  # yaml takes a while to load
 
-        return load(workspace, path)
+        return config_file.load(ParallelRunConfig, workspace, path)
 
     def save_to_yaml(self, path: str | os.PathLike[str]) -> None:
         """Write all of it to a YAML file, environment variables too; one that is there is replaced.
@@ -216,9 +216,10 @@ class ParallelRunConfig:
         >>> file.read_text().splitlines()[:2]
         ['parallel_run_config:', '  entry_script: score.py']
         """
-        from daskrun.pipeline.steps.config_file import save  # the two know each other
+        from daskrun.pipeline.steps import config_file  # yaml takes a while to load
 
-        save(self, path)
+        self.resolve({})  # what can't be run can't be read either
+        config_file.save(self, path)
 
     @property
     def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:

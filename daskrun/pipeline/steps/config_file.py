@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
@@ -18,7 +18,6 @@ from daskrun.errors import (
     SettingsError,
     StorageError,
 )
-from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.parameter import PipelineParameter
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute.targets import ComputeTarget
@@ -28,27 +27,25 @@ from daskrun.workspace.workspace import Workspace, workspace_problems
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from _typeshed import DataclassInstance
     from yaml import Node
 
 TOP = "parallel_run_config"
 STR = "tag:yaml.org,2002:str"
 PARAMETER = "pipeline_parameter"
 """Key of a mapping that stands for a parameter."""
-FIELDS = {field.name: field for field in fields(ParallelRunConfig)}
+Config = TypeVar("Config", bound="DataclassInstance")
 REQUIRED = {"entry_script": "score.py", "error_threshold": -1, "output_action": "append_row"}
 """The fields without a default; what is said of the others doesn't depend on these values."""
-assert REQUIRED.keys() == {name for name, each in FIELDS.items() if each.default is MISSING}
 
 
-def save(config: ParallelRunConfig, path: str | os.PathLike[str]) -> None:
-    """Write a config to a file; see :meth:`ParallelRunConfig.save_to_yaml`."""
-    config.resolve({})  # what can't be run can't be read either
+def save(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
+    """Write a config to a file; see ``ParallelRunConfig.save_to_yaml``."""
     problems: list[str] = []
-    values = {}
-    for name in FIELDS:
-        value = getattr(config, name)
-        if value is not None:
-            values[name] = _plain(name, value, problems)
+    given = {field.name: getattr(config, field.name) for field in fields(config)}
+    values = {
+        name: _plain(name, value, problems) for name, value in given.items() if value is not None
+    }
     if problems:
         raise SettingsError("save_to_yaml", problems)
     text = yaml.dump({TOP: values}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
@@ -58,27 +55,29 @@ def save(config: ParallelRunConfig, path: str | os.PathLike[str]) -> None:
         raise StorageError(f"path={str(path)!r} can't be written: {error}") from error
 
 
-def load(workspace: Workspace, path: str | os.PathLike[str]) -> ParallelRunConfig:
-    """Return the config of a file; see :meth:`ParallelRunConfig.load_yaml`."""
+def load(kind: type[Config], workspace: Workspace, path: str | os.PathLike[str]) -> Config:
+    """Return the config of a file, an object of ``kind``; see ``ParallelRunConfig.load_yaml``."""
+    known = {field.name: field for field in fields(kind)}
+    assert REQUIRED.keys() == {name for name, each in known.items() if each.default is MISSING}
     if problems := workspace_problems(workspace):
         raise SettingsError("load_yaml", problems)
     written = _read(path)
     problems = list(written.problems)
     values: dict[str, Any] = {}
     for name, value in written.values.items():
-        if name in FIELDS:
+        if name in known:
             try:
                 values[name] = _value(name, value, workspace)
             except SettingsError as error:
                 problems += [written.at(name, problem) for problem in error.problems]
         else:
-            hint = close_to(name, FIELDS)
+            hint = close_to(name, known)
             problems.append(written.at(name, f"{name} is not a setting. {hint}"))
     for name, example in REQUIRED.items():
         if name not in written.values:
             problems.append(f"{name} is missing. Write {name}: {example}")
     try:
-        config = ParallelRunConfig(**{**REQUIRED, **values})
+        config = kind(**{**REQUIRED, **values})
     except SettingsError as error:
         of_values = [written.at(problem.partition("=")[0], problem) for problem in error.problems]
         raise SettingsError(str(path), [*problems, *of_values]) from None
