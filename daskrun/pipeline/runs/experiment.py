@@ -19,12 +19,13 @@ from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.execution.state import StoredState
+from daskrun.pipeline.records.kept_pipeline import KeptCode, keep_steps
 from daskrun.pipeline.runs.pipeline import Pipeline
-from daskrun.pipeline.runs.published import ACTIVE, PublishedPipeline
+from daskrun.pipeline.runs.published import PublishedPipeline
 from daskrun.pipeline.runs.run import PipelineRun, StepRun
 from daskrun.pipeline.runs.run import live_runs as _live
-from daskrun.pipeline.runs.submitted_pipeline import keep_pipeline
 from daskrun.pipeline.submission.check import prepare
+from daskrun.pipeline.submission.publish import ACTIVE
 from daskrun.pipeline.submission.since import earlier_run, without_processed
 from daskrun.workspace.workspace import workspace_problems
 
@@ -297,8 +298,8 @@ class Experiment(OriginalClass):
                 own = {"pipeline_run": run_id, **common, "after": after}
                 no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
                 ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
-            codes = {each.step: (ids[each.step], each.code) for each in prepared}
-            kept = keep_pipeline(whole, pipeline, codes)
+            codes = {each.step: KeptCode.of(each.code, ids[each.step]) for each in prepared}
+            kept = keep_steps(whole, pipeline.workspace, dependencies, codes)
             driver = PipelineDriver(whole, held, self.workspace, ready)
             steps = [StepRun.made(self.workspace, driver.states[each.folder.id]) for each in ready]
             run = PipelineRun.made(self.workspace, driver.state, steps)

@@ -141,6 +141,8 @@ class Pipeline(OriginalClass):
         >>> nightly = pipeline.publish("nightly scores", version="1.0")  # doctest: +SKIP
         >>> nightly.submit(ws, "digits", {"batch_size_param": 20})  # doctest: +SKIP
         """
-        from daskrun.pipeline.runs.published import publish  # the two know each other
+        from daskrun.pipeline.runs.published import PublishedPipeline  # the two know each other
+        from daskrun.pipeline.submission.publish import publish
 
-        return publish(self, name, description, version, continue_on_step_failure)
+        told = name, description, version, continue_on_step_failure
+        return PublishedPipeline(self.workspace, publish(self.workspace, self.dependencies, *told))

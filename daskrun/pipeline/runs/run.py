@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline.execution import lifetime, resume
 from daskrun.pipeline.execution.reuse import explain
+from daskrun.pipeline.records.kept_pipeline import kept_steps
 from daskrun.pipeline.records.run_output import find_output, outputs_of
 from daskrun.pipeline.runs.lookup import find_run_of
 from daskrun.pipeline.runs.submitted import SubmittedRun
@@ -178,7 +179,7 @@ class PipelineRun(SubmittedRun):
 
     _step_runs: list[StepRun]
     _held: dict[str, Any] | None = None
-    """Its pipeline, where this process alone may have it; see ``submitted_pipeline.py``."""
+    """Its pipeline, where this process alone may have it; see :func:`kept_steps`."""
 
     def __new__(cls, experiment: Experiment, run_id: str) -> PipelineRun:
         """Return a pipeline's run that is there."""
@@ -259,12 +260,13 @@ class PipelineRun(SubmittedRun):
         DaskrunError
             What it is made of isn't there any more.
         """
-        from daskrun.pipeline.runs.submitted_pipeline import pipeline_of  # few runs are asked
+        from daskrun.pipeline.runs.pipeline import Pipeline  # few runs are asked
 
         folder = self._state.folder
         if continue_on_step_failure is None:
             continue_on_step_failure = bool(folder.manifest()["continue_on_step_failure"])
-        pipeline = pipeline_of(folder, self.workspace, self._held)
+        steps = kept_steps(folder, self.workspace, self._held)
+        pipeline = Pipeline(self.workspace, steps)
         return pipeline.publish(name, description, version, continue_on_step_failure)
 
     def resume(
