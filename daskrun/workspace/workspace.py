@@ -6,24 +6,26 @@ import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.core.plugins import linked
 from daskrun.data.datasets import Dataset
-from daskrun.data.registration import KIND as DATASETS
 from daskrun.errors import (
     ComputeTargetException,
     DaskrunError,
     NameNotFoundError,
     WorkspaceError,
 )
-from daskrun.storage.urls import is_url, shown_url
-from daskrun.workspace.sites import folder_site as place
-from daskrun.workspace.sites import url_site
-from daskrun.workspace.sites.folder_site import CONFIG, FOLDER
-from daskrun.workspace.sites.site import PIPELINES, RUNS, FolderSite
+from daskrun.storage.urls import shown_url
+from daskrun.workspace.compute.targets import ComputeTarget
+from daskrun.workspace.datastores.datastore import Datastore
+from daskrun.workspace.datastores.missing_datastore import GoneDatastore
+from daskrun.workspace.environments.environment import Environment
+from daskrun.workspace.home import Home
+from daskrun.workspace.layout import COMPUTE_TARGETS, DATASTORE, MODELS
+from daskrun.workspace.models.model import Model
+from daskrun.workspace.sites import opening
 
 if TYPE_CHECKING:
     import os
@@ -32,22 +34,13 @@ if TYPE_CHECKING:
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import Place
     from daskrun.data.tabular.tabular_dataset import TabularDataset
-    from daskrun.storage.private import Private
     from daskrun.workspace.cleaning.clean import Found
-    from daskrun.workspace.compute.targets import ComputeTarget
-    from daskrun.workspace.datastores.datastore import Datastore
-    from daskrun.workspace.environments.environment import Environment
-    from daskrun.workspace.models.model import Model
-    from daskrun.workspace.sites.site import Site
 
 Thing = TypeVar("Thing")
-DATASTORE = "datastore"
-DEFAULT_DATASTORE = "workspaceblobstore"
-"""Name of the datastore every workspace has: its own folder ``datastore``. The original's name."""
 logger = logging.getLogger("daskrun")
 
 
-class Workspace(OriginalClass):
+class Workspace(Home, OriginalClass):
     """A folder that holds datastores, models, compute targets, experiments and runs.
 
     Made by :meth:`from_config` or :meth:`create`. Everything in it is a small file that is created
@@ -63,24 +56,6 @@ class Workspace(OriginalClass):
     >>> ws.get_default_datastore().name
     'workspaceblobstore'
     """
-
-    def __init__(
-        self,
-        folder: str | os.PathLike[str],
-        storage_options: Mapping[str, Any] | None = None,
-    ) -> None:
-        if isinstance(folder, str) and is_url(folder):
-            self.site: Site = url_site.opened(folder, storage_options)
-            """Where it is kept."""
-        else:
-            url_site.refuse_options(folder, storage_options)
-            self.site = FolderSite(Path(folder).resolve())
-        self.folder = self.site.folder
-        """The workspace's own folder; of one behind a URL this process's copy of it."""
-        self.name = str(self.site.config["name"])
-        """The name it was created with."""
-        self.records = self.site.records
-        """What it remembers, as numbered records."""
 
     @staticmethod
     def from_config(
@@ -107,10 +82,8 @@ class Workspace(OriginalClass):
         found = Workspace.find(path, storage_options)
         if found is not None:
             return found
-        if isinstance(path, str) and is_url(path):
-            return Workspace.create(url_site.name_of(path), path, storage_options=storage_options)
-        start = place.start_folder(path)
-        return Workspace.create(start.name or "workspace", path=start)
+        name, place = opening.default_name(path)
+        return Workspace.create(name, place, storage_options=storage_options)
 
     @staticmethod
     def find(
@@ -118,17 +91,8 @@ class Workspace(OriginalClass):
         storage_options: Mapping[str, Any] | None = None,
     ) -> Workspace | None:
         """Find a workspace as :meth:`from_config` does, but create none: then give None."""
-        if isinstance(path, str) and is_url(path):
-            url = url_site.found(path, storage_options)
-            return None if url is None else Workspace(url, storage_options)
-        url_site.refuse_options(path, storage_options)
-        start = place.start_folder(path)
-        if (start / CONFIG).is_file() and start.name == FOLDER:
-            return Workspace(start)
-        for folder in (start, *start.parents):
-            if (folder / FOLDER / CONFIG).is_file():
-                return Workspace(folder / FOLDER)
-        return None
+        found = opening.find_site(path, storage_options)
+        return None if found is None else Workspace(found, storage_options)
 
     @staticmethod
     def create(
@@ -161,14 +125,7 @@ class Workspace(OriginalClass):
             raise WorkspaceError(
                 f"name={name!r} is not a name. Write some text, such as name='ws'."
             )
-        if isinstance(path, str) and is_url(path):
-            made, where = url_site.make(path, storage_options, name)
-        else:
-            url_site.refuse_options(path, storage_options)
-            folder = place.local(path) / FOLDER
-            made, where = not (folder / CONFIG).is_file(), str(folder)
-            if made:
-                place.make(folder, name)
+        made, where = opening.make_site(path, storage_options, name)
         opened = Workspace(where, storage_options)
         if made or (exist_ok and opened.name == name):
             return opened
@@ -184,43 +141,14 @@ class Workspace(OriginalClass):
         logger.warning("%s, which is used. Write Workspace.%s, %s", there, from_config, other)
         return opened
 
-    def __repr__(self) -> str:
-        return f"Workspace(name={self.name!r}, folder={shown_url(self.location)!r})"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Workspace) and other.location == self.location
-
-    def __hash__(self) -> int:
-        return hash(self.location)
-
-    @property
-    def location(self) -> str:
-        """Its folder's path, or its URL."""
-        return self.site.location
-
-    @property
-    def runs_folder(self) -> Path:
-        """Holds a folder for each run; of a workspace behind a URL, what is here of them."""
-        return self.folder / RUNS
-
     @property
     def datastores(self) -> dict[str, Datastore]:
         """The datastores by name."""
-        from daskrun.workspace.datastores.datastore import Datastore  # the two know each other
-
         return _there(partial(Datastore, self), Datastore.names(self))
 
     def get_default_datastore(self) -> Datastore:
         """Return the datastore that outputs go to when nothing else is said."""
-        from daskrun.workspace.datastores.datastore import Datastore
-
         return Datastore(self)
-
-    @property
-    def default_datastore_name(self) -> str:
-        """The name of the default datastore."""
-        chosen = self.records.latest("settings", "default_datastore")
-        return str(chosen[1]["name"]) if chosen else DEFAULT_DATASTORE
 
     def set_default_datastore(self, name: str | Datastore) -> None:
         """Make a datastore the default one.
@@ -230,24 +158,18 @@ class Workspace(OriginalClass):
         NameNotFoundError
             There is no datastore of that name.
         """
-        from daskrun.workspace.datastores.datastore import Datastore
-
         chosen = name if isinstance(name, Datastore) else Datastore(self, name)
         self.records.create("settings", "default_datastore", {"name": chosen.name})
 
     @property
     def compute_targets(self) -> dict[str, ComputeTarget]:
         """The compute targets by name."""
-        from daskrun.workspace.compute.targets import ComputeTarget
-
-        return _there(partial(ComputeTarget, self), self.records.names("compute_targets"))
+        return _there(partial(ComputeTarget, self), self.records.names(COMPUTE_TARGETS))
 
     @property
     def models(self) -> dict[str, Model]:
         """The newest version of each model by name."""
-        from daskrun.workspace.models.model import Model
-
-        return _there(partial(Model, self), self.records.names("models"))
+        return _there(partial(Model, self), self.records.names(MODELS))
 
     def clean(self, older_than_days: float = 7, runs: bool = False) -> Found:
         """Look for what old and dead runs have left; ``remove()`` of what this gives frees it.
@@ -279,7 +201,7 @@ class Workspace(OriginalClass):
         >>> sum(each.bytes for each in found if each.run == "none")
         0
         """
-        from daskrun.workspace.cleaning.clean import find  # the two know each other
+        from daskrun.workspace.cleaning.clean import find  # loads output/: 50 ms
 
         return find(self, older_than_days, runs)
 
@@ -291,8 +213,6 @@ class Workspace(OriginalClass):
     @property
     def environments(self) -> dict[str, Environment]:
         """The newest version of each registered environment by name."""
-        from daskrun.workspace.environments.environment import Environment
-
         return Environment.list(self)
 
     @property
@@ -333,30 +253,10 @@ class Workspace(OriginalClass):
             "name": self.name,
             "type": "daskrun",
             "location": shown,
-            "creationTime": datetime.fromtimestamp(self.site.config["created"], UTC).isoformat(),
+            "creationTime": datetime.fromtimestamp(self.site.config.created, UTC).isoformat(),
             "defaultDatastore": self.default_datastore_name,
             "storageAccount": f"{shown}/{DATASTORE}",
         }
-
-    @property
-    def private(self) -> Private:
-        """Where secrets are kept, that only this user may read; behind a URL none are."""
-        return self.site.private
-
-    def sweep_private(self) -> None:
-        """Remove what killed processes left in the private folder and no record names."""
-        self.private.sweep(self._needed_secrets)
-
-    def _needed_secrets(self) -> set[str]:
-        from daskrun.workspace.datastores.datastore import KIND as DATASTORES
-        from daskrun.workspace.environments.environment import KIND as ENVIRONMENTS
-
-        records = self.records
-        newest = (records.latest(DATASTORES, name) for name in records.names(DATASTORES))
-        needed = {str(each[1]["private"]) for each in newest if each and "private" in each[1]}
-        for kind in (DATASETS, ENVIRONMENTS, PIPELINES):
-            needed.update(records.values_of(kind, records.names(kind), "private"))
-        return needed
 
     def reference_to(self, named: Any) -> dict[str, str]:
         """Return what a datastore or compute target is found by, also one of another workspace."""
@@ -372,9 +272,6 @@ class Workspace(OriginalClass):
 
     def place_of(self, reference: dict[str, str]) -> Place:
         """Return the datastore of a reference; one that is gone says so when it is used."""
-        from daskrun.workspace.datastores.datastore import Datastore
-        from daskrun.workspace.datastores.missing_datastore import GoneDatastore
-
         try:
             return Datastore(self.home_of(reference), reference["name"])
         except DaskrunError as error:

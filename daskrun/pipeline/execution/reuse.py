@@ -20,8 +20,8 @@ from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.records.run_output import find_output, outputs_of
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.models.models_used import NOTED, digests_used, newer_models
-from daskrun.workspace.run_folders.run_folder import REUSE
+from daskrun.workspace.models.models_used import digests_used, newer_models
+from daskrun.workspace.run_folders.run_folder import NOTED, REUSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -129,7 +129,7 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
         record = {
             "run": folder.id,
             "outputs": _output_digests(workspace, folder),
-            "models": digests_used(workspace, folder.path),
+            "models": digests_used(workspace.records, folder.path),
         }
         workspace.records.create(RECORDS, digest_of(identity), record)
     except (DaskrunError, OSError) as error:  # the run has completed all the same
@@ -239,7 +239,7 @@ def _stale(
         wrong = [f"what it wrote can't be read: {error}"]
     if wrong:
         found["outputs"] = wrong
-    later = newer_models(workspace, folder.path, record.get("models", {}), models)
+    later = newer_models(workspace.records, folder.path, record.get("models", {}), models)
     return {**found, **({"models": later} if later else {})}
 
 

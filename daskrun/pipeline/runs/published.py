@@ -11,7 +11,7 @@ from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.pipeline.records.kept_pipeline import steps_with_code
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.submission.publish import ACTIVE, CODE, DISABLED, LAYOUT, PublishedRecord
-from daskrun.workspace.sites.site import PIPELINES
+from daskrun.workspace.layout import PIPELINES
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from daskrun.pipeline.records.step_codec import steps_to_plain
 from daskrun.pipeline.submission.check import check_steps
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.private import ABANDONED
-from daskrun.workspace.sites.site import PIPELINES
+from daskrun.workspace.layout import PIPELINES
 
 if TYPE_CHECKING:
     from daskrun.pipeline.records.kept_pipeline import Dependencies

@@ -81,7 +81,7 @@ _OTHERS = {
     },
     "azureml.data.abstract_datastore": {"AbstractDatastore": "daskrun:Datastore"},
     "azureml.data.constants": {
-        "WORKSPACE_BLOB_DATASTORE": "daskrun.workspace.workspace:DEFAULT_DATASTORE",
+        "WORKSPACE_BLOB_DATASTORE": "daskrun.workspace.layout:DEFAULT_DATASTORE",
     },
     "azureml.data.datapath": {"DataPath": "daskrun.data.original:DataPath"},
     "azureml.data.dataset_error_handling": {

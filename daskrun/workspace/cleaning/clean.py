@@ -16,7 +16,7 @@ from daskrun.workspace.sites.url_site import UrlSite
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from daskrun.workspace.workspace import Workspace
+    from daskrun.workspace.home import Home
 
 DAY = 86400.0
 NO_RESUME = (
@@ -115,7 +115,7 @@ class Found:
         return Removed(tuple(removed), tuple(kept))
 
 
-def find(workspace: Workspace, older_than_days: float, runs: bool) -> Found:
+def find(workspace: Home, older_than_days: float, runs: bool) -> Found:
     """Look for what :meth:`Workspace.clean` can remove."""
     days = older_than_days
     number = isinstance(days, (int, float)) and not isinstance(days, bool)

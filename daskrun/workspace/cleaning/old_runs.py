@@ -19,8 +19,8 @@ from daskrun.workspace.run_folders.run_folder import size_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from daskrun.workspace.home import Home
     from daskrun.workspace.run_folders.run_folder import RunFolder
-    from daskrun.workspace.workspace import Workspace
 
 PARTS = "parts"
 """How what a run has among its parts is called."""
@@ -41,7 +41,7 @@ class OldStep:
         What was asked.
     """
 
-    def __init__(self, workspace: Workspace, folder: RunFolder, manifest: dict[str, Any]) -> None:
+    def __init__(self, workspace: Home, folder: RunFolder, manifest: dict[str, Any]) -> None:
         self.folder = folder
         self.id = folder.id
         self._workspace = workspace
@@ -150,7 +150,7 @@ class OldRun:
         return [float(folder.last_state()["time"]) for folder in self._folders]
 
 
-def all_runs(workspace: Workspace) -> Iterator[tuple[str, Callable[[], OldRun]]]:
+def all_runs(workspace: Home) -> Iterator[tuple[str, Callable[[], OldRun]]]:
     """Yield the ids of all runs, the oldest first, and what looks at each; it may raise.
 
     Those whose folder can't be read are left out.

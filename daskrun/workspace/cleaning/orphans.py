@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 from daskrun.errors import StorageError
 from daskrun.script import node_folders as leftovers
 from daskrun.storage.lease import Lease
+from daskrun.workspace.layout import MODEL_FILES, MODELS, PIPELINES, RUNS
 from daskrun.workspace.models.model_files import ABANDONED
-from daskrun.workspace.models.model_files import FOLDER as MODEL_FILES
-from daskrun.workspace.models.models_used import KIND as MODELS
 from daskrun.workspace.run_folders.run_folder import STORY, RunFolder, size_of
 from daskrun.workspace.run_folders.working_copy import NAME as COPY
-from daskrun.workspace.sites.site import PIPELINES, RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

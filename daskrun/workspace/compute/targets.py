@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from daskrun.core.absent_names import OriginalClass
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
 from daskrun.workspace.compute.provisioning import ProvisioningConfiguration, node_counts
+from daskrun.workspace.layout import COMPUTE_TARGETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from daskrun.workspace.workspace import Workspace
+    from daskrun.workspace.home import Home
 
-KIND = "compute_targets"
 ANSWER_LIMIT = 10.0
 """Seconds in which a scheduler says which workers it has."""
 N = TypeVar("N", int, float)
@@ -45,14 +45,14 @@ class ComputeTarget(OriginalClass):
     """
 
     name: str
-    workspace: Workspace
+    workspace: Home
     _record: dict[str, Any]
 
-    def __new__(cls, workspace: Workspace, name: str) -> ComputeTarget:
+    def __new__(cls, workspace: Home, name: str) -> ComputeTarget:
         """Return the target of a name, of the class it was made as."""
-        found = workspace.records.latest(KIND, name)
+        found = workspace.records.latest(COMPUTE_TARGETS, name)
         if found is None:
-            known = workspace.records.names(KIND)
+            known = workspace.records.names(COMPUTE_TARGETS)
             raise ComputeTargetException(str(NameNotFoundError("compute target", name, known)))
         kind = AmlCompute if found[1]["type"] == "AmlCompute" else DaskCompute
         target = object.__new__(kind)
@@ -71,7 +71,7 @@ class ComputeTarget(OriginalClass):
 
     @staticmethod
     def create(
-        workspace: Workspace, name: str, provisioning_configuration: ProvisioningConfiguration
+        workspace: Home, name: str, provisioning_configuration: ProvisioningConfiguration
     ) -> ComputeTarget:
         """Remember nodes of this machine under a name; an older one of that name is superseded."""
         if not isinstance(provisioning_configuration, ProvisioningConfiguration):
@@ -89,12 +89,12 @@ class ComputeTarget(OriginalClass):
             "others": provisioning_configuration.others,
             "created": time.time(),
         }
-        workspace.records.create(KIND, name, value)
+        workspace.records.create(COMPUTE_TARGETS, name, value)
         return ComputeTarget(workspace, name)
 
     @staticmethod
     def attach(
-        workspace: Workspace, name: str, address: str | None = None, cluster: object = None
+        workspace: Home, name: str, address: str | None = None, cluster: object = None
     ) -> ComputeTarget:
         """Remember a Dask cluster that is there, under a name.
 
@@ -117,7 +117,7 @@ class ComputeTarget(OriginalClass):
             reachable = _address_of(cluster)
             address = reachable if reachable and not reachable.startswith("inproc") else None
         value = {"type": "Dask", "address": address, "created": time.time()}
-        workspace.records.create(KIND, name, value)
+        workspace.records.create(COMPUTE_TARGETS, name, value)
         _attached.pop((workspace.location, name), None)
         if cluster is not None:
             _attached[workspace.location, name] = cluster
@@ -188,7 +188,7 @@ class ComputeTarget(OriginalClass):
 
     def delete(self) -> None:
         """Forget the target; the cluster itself is left alone."""
-        self.workspace.records.delete(KIND, self.name)
+        self.workspace.records.delete(COMPUTE_TARGETS, self.name)
         _attached.pop((self.workspace.location, self.name), None)
 
 

@@ -14,15 +14,14 @@ from daskrun.monitor.console import make_display
 from daskrun.storage.urls import protocol_problem, shown_url
 from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore_options import EnvironmentVariable, KeptOptions, keep
-from daskrun.workspace.workspace import DATASTORE, DEFAULT_DATASTORE
+from daskrun.workspace.layout import DATASTORE, DATASTORES, DEFAULT_DATASTORE
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from daskrun.workspace.workspace import Workspace
+    from daskrun.workspace.home import Home
 
-KIND = "datastores"
 Secret: TypeAlias = str | EnvironmentVariable
 
 logger = logging.getLogger("daskrun")
@@ -53,10 +52,10 @@ class Datastore(OriginalClass):
     True
     """
 
-    def __init__(self, workspace: Workspace, name: str | None = None) -> None:
+    def __init__(self, workspace: Home, name: str | None = None) -> None:
         self.name: str = workspace.default_datastore_name if name is None else name
         self.workspace = workspace
-        record = workspace.records.latest(KIND, self.name)
+        record = workspace.records.latest(DATASTORES, self.name)
         if record is not None:
             value = record[1]
         elif self.name == DEFAULT_DATASTORE:
@@ -68,23 +67,23 @@ class Datastore(OriginalClass):
         self._kept = KeptOptions(self.name, value, workspace.private)
 
     @staticmethod
-    def get(workspace: Workspace, datastore_name: str) -> Datastore:
+    def get(workspace: Home, datastore_name: str) -> Datastore:
         """Return the datastore of a name."""
         return Datastore(workspace, datastore_name)
 
     @staticmethod
-    def get_default(workspace: Workspace) -> Datastore:
+    def get_default(workspace: Home) -> Datastore:
         """Return the datastore that outputs go to when nothing else is said."""
         return Datastore(workspace)
 
     @staticmethod
-    def names(workspace: Workspace) -> list[str]:
+    def names(workspace: Home) -> list[str]:
         """Return the names of a workspace's datastores, sorted."""
-        return sorted({DEFAULT_DATASTORE, *workspace.records.names(KIND)})
+        return sorted({DEFAULT_DATASTORE, *workspace.records.names(DATASTORES)})
 
     @staticmethod
     def register_local(
-        workspace: Workspace,
+        workspace: Home,
         datastore_name: str,
         folder: str | os.PathLike[str],
         overwrite: bool = False,
@@ -105,7 +104,7 @@ class Datastore(OriginalClass):
 
     @staticmethod
     def register_azure_blob_container(
-        workspace: Workspace,
+        workspace: Home,
         datastore_name: str,
         container_name: str,
         account_name: str,
@@ -137,7 +136,7 @@ class Datastore(OriginalClass):
 
     @staticmethod
     def register_s3(
-        workspace: Workspace,
+        workspace: Home,
         datastore_name: str,
         bucket_name: str,
         key: Secret | None = None,
@@ -167,7 +166,7 @@ class Datastore(OriginalClass):
 
     @staticmethod
     def register_url(
-        workspace: Workspace,
+        workspace: Home,
         datastore_name: str,
         url: str,
         storage_options: Mapping[str, Any] | None = None,
@@ -355,11 +354,12 @@ class Datastore(OriginalClass):
         SettingsError
             It is the workspace's own folder, which every workspace has.
         """
-        if not self.workspace.records.numbers(KIND, self.name) and self.name == DEFAULT_DATASTORE:
+        records = self.workspace.records
+        if self.name == DEFAULT_DATASTORE and not records.numbers(DATASTORES, self.name):
             problem = f"{self.name!r} is a folder of the workspace itself and can't be unregistered"
             raise SettingsError("unregister", [f"{problem}. Unregister one that was registered."])
-        files = self.workspace.records.values_of(KIND, [self.name], "private")
-        self.workspace.records.delete(KIND, self.name)
+        files = records.values_of(DATASTORES, [self.name], "private")
+        records.delete(DATASTORES, self.name)
         for file in files:
             self.workspace.private.remove(file)
 
@@ -379,7 +379,7 @@ def _say(show_progress: bool) -> Callable[[str], None] | None:
 
 
 def _register(
-    workspace: Workspace, name: str, root: str, options: dict[str, Any], overwrite: bool
+    workspace: Home, name: str, root: str, options: dict[str, Any], overwrite: bool
 ) -> Datastore:
     """Remember a datastore, or a new version of it."""
     if not overwrite and name in Datastore.names(workspace):
@@ -388,12 +388,12 @@ def _register(
             "Pass overwrite=True to replace it, or write another name."
         )
         raise SettingsError("datastore", [problem])
-    workspace.records.numbers(KIND, name)  # refuses a name that can't be one
+    workspace.records.numbers(DATASTORES, name)  # refuses a name that can't be one
     files = workspace.private
-    before = workspace.records.latest(KIND, name)
+    before = workspace.records.latest(DATASTORES, name)
     record = keep(root, options, files)
     try:
-        workspace.records.create(KIND, name, record, None if overwrite else 1)
+        workspace.records.create(DATASTORES, name, record, None if overwrite else 1)
     except BaseException:
         files.remove(record.get("private", ""))
         raise

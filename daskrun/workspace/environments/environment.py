@@ -25,15 +25,15 @@ from daskrun.workspace.environments.sections import (
     PythonSection,
     SparkSection,
 )
+from daskrun.workspace.layout import ENVIRONMENTS
 
 if TYPE_CHECKING:
     import builtins
     import os
     from collections.abc import Mapping
 
-    from daskrun.workspace.workspace import Workspace
+    from daskrun.workspace.home import Home
 
-KIND = "environments"
 VARIABLES = "environment_variables"
 FILE = "azureml_environment.json"
 """The original's name for an environment in a folder."""
@@ -191,7 +191,7 @@ class Environment(OriginalClass):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, json.dumps(self.as_record(), indent=2).encode())
 
-    def register(self, workspace: Workspace) -> Environment:
+    def register(self, workspace: Home) -> Environment:
         """Keep it in a workspace under its name, and give it with its version.
 
         Where the newest version of that name says the same, it is given, and nothing is kept.
@@ -202,13 +202,13 @@ class Environment(OriginalClass):
             The name can't be a record's.
         """
         value = self._contents()
-        newest = workspace.records.latest(KIND, self.name)
+        newest = workspace.records.latest(ENVIRONMENTS, self.name)
         if newest is not None and _whole(workspace, newest[1]) == value:
             return _from_record(self.name, newest[0], value)
         return _from_record(self.name, _keep(workspace, self.name, value), value)
 
     @staticmethod
-    def get(workspace: Workspace, name: str, version: str | int | None = None) -> Environment:
+    def get(workspace: Home, name: str, version: str | int | None = None) -> Environment:
         """Return a registered environment; without ``version`` the newest.
 
         Raises
@@ -217,24 +217,24 @@ class Environment(OriginalClass):
             There is none of that name or version.
         """
         records = workspace.records
-        newest = records.latest(KIND, name)
+        newest = records.latest(ENVIRONMENTS, name)
         if newest is None:
-            raise NameNotFoundError("environment", name, records.names(KIND))
+            raise NameNotFoundError("environment", name, records.names(ENVIRONMENTS))
         number, record = newest
         if version is not None:
             number = int(version) if str(version).isdecimal() else 0
             try:
-                record = records.get(KIND, name, number)
+                record = records.get(ENVIRONMENTS, name, number)
             except NameNotFoundError as error:
                 asked = f"{name}:{version}"
                 raise NameNotFoundError("environment", asked, error.known) from None
         return _from_record(name, number, _whole(workspace, record))
 
     @staticmethod
-    def list(workspace: Workspace) -> dict[str, Environment]:
+    def list(workspace: Home) -> dict[str, Environment]:
         """Return the newest version of each registered environment by name."""
         records = workspace.records
-        found = ((name, records.latest(KIND, name)) for name in records.names(KIND))
+        found = ((name, records.latest(ENVIRONMENTS, name)) for name in records.names(ENVIRONMENTS))
         return {
             name: _from_record(name, newest[0], _whole(workspace, newest[1]))
             for name, newest in found
@@ -356,7 +356,7 @@ def _made(name: str, **python: Any) -> Environment:
     return made
 
 
-def _keep(workspace: Workspace, name: str, value: Mapping[str, Any]) -> int:
+def _keep(workspace: Home, name: str, value: Mapping[str, Any]) -> int:
     """Keep what an environment says as the next version; the values of variables go aside."""
     files = workspace.private
     # Often they are no secrets, and a workspace behind a URL has no better place.
@@ -369,13 +369,13 @@ def _keep(workspace: Workspace, name: str, value: Mapping[str, Any]) -> int:
         workspace.sweep_private()
         record["private"] = files.keep(variables)
     try:
-        return workspace.records.create(KIND, name, record)
+        return workspace.records.create(ENVIRONMENTS, name, record)
     except BaseException:
         files.remove(record.get("private", ""))
         raise
 
 
-def _whole(workspace: Workspace, record: Mapping[str, Any]) -> dict[str, Any]:
+def _whole(workspace: Home, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an environment says that :func:`_keep` was given."""
     value = dict(record["environment"])
     if "private" in record:

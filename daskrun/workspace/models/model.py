@@ -19,14 +19,15 @@ from daskrun.script import context
 from daskrun.storage.mirror import bring_whole
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.storage.urls import is_url
-from daskrun.workspace.models.model_files import FOLDER, copy_in, copy_out, sweep
-from daskrun.workspace.models.models_used import KIND, note_used
+from daskrun.workspace.layout import MODEL_FILES, MODELS
+from daskrun.workspace.models.model_files import copy_in, copy_out, sweep
+from daskrun.workspace.models.models_used import note_used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from daskrun.core.tags import Wanted
-    from daskrun.workspace.workspace import Workspace
+    from daskrun.workspace.home import Home
 
 ID = re.compile(r"(.+):([1-9][0-9]{0,17})", re.ASCII)
 
@@ -69,7 +70,7 @@ class Model(OriginalClass):
 
     def __init__(
         self,
-        workspace: Workspace,
+        workspace: Home,
         name: str | None = None,
         version: int | None = None,
         *,
@@ -79,7 +80,7 @@ class Model(OriginalClass):
         self.workspace = workspace
         self.name, wanted = _asked(name, version, id, tags)
         if wanted is None:
-            note_used(self.name, workspace.records.numbers(KIND, self.name))
+            note_used(self.name, workspace.records.numbers(MODELS, self.name))
         self.version, value = _record(workspace, self.name, wanted, tags)
         self._place = str(value["path"])
         self.tags: dict[str, str] = dict(value.get("tags", {}))
@@ -102,7 +103,7 @@ class Model(OriginalClass):
 
     @staticmethod
     def register(
-        workspace: Workspace,
+        workspace: Home,
         model_path: str | os.PathLike[str],
         model_name: str,
         tags: Mapping[str, str] | None = None,
@@ -129,9 +130,9 @@ class Model(OriginalClass):
         if problems:
             raise SettingsError("Model.register", problems)
         records = workspace.records
-        records.numbers(KIND, model_name)  # refuses a name that can't be one, before any copying
-        folder = workspace.folder / FOLDER / model_name
-        sweep(folder, lambda: _folders(records.values_of(KIND, [model_name], "path")))
+        records.numbers(MODELS, model_name)  # refuses a name that can't be one, before any copying
+        folder = workspace.folder / MODEL_FILES / model_name
+        sweep(folder, lambda: _folders(records.values_of(MODELS, [model_name], "path")))
         stored, digest = copy_in(source, folder, workspace.folder)
         value: dict[str, Any] = {
             "path": stored.relative_to(workspace.folder).as_posix(),
@@ -144,7 +145,7 @@ class Model(OriginalClass):
         kept = stored.parent.relative_to(workspace.folder).as_posix()
         try:
             workspace.site.publish(kept)
-            version = records.create(KIND, model_name, value)
+            version = records.create(MODELS, model_name, value)
         except BaseException:
             workspace.site.discard(kept)
             raise
@@ -152,7 +153,7 @@ class Model(OriginalClass):
 
     @staticmethod
     def list(
-        workspace: Workspace,
+        workspace: Home,
         name: str | None = None,
         tags: Wanted = None,
         properties: Wanted = None,
@@ -188,10 +189,10 @@ class Model(OriginalClass):
         problems = wanted_problems("tags", tags) + wanted_problems("properties", properties)
         if problems:
             raise SettingsError("Model.list", problems)
-        for each in workspace.records.names(KIND) if name is None else [name]:
-            note_used(each, workspace.records.numbers(KIND, each))
+        for each in workspace.records.names(MODELS) if name is None else [name]:
+            note_used(each, workspace.records.numbers(MODELS, each))
         found: list[Model] = []
-        for each in workspace.records.names(KIND) if name is None else [name]:
+        for each in workspace.records.names(MODELS) if name is None else [name]:
             models = (
                 model
                 for model in _versions(workspace, each)
@@ -219,15 +220,16 @@ class Model(OriginalClass):
                 note_used(model_name, versions, only_path=True)
             path = _path_in_run(values["models"], model_name, version)
             return path if not is_url(path) else str(_brought(path, values))
-        from daskrun.workspace.workspace import Workspace  # not needed in a script process
+        from daskrun.workspace.home import Home  # not needed in a script process
+        from daskrun.workspace.sites.opening import find_site
 
-        workspace = Workspace.find()
-        if workspace is None:
+        found = find_site(None, None)
+        if found is None:
             raise WorkspaceError(
                 f"model_name={model_name!r}: {Path.cwd()} and the folders above it hold no "
                 "workspace. Call Model.get_model_path in a run, or where the workspace is."
             )
-        return str(Model(workspace, model_name, version).path)
+        return str(Model(Home(found), model_name, version).path)
 
     def download(self, target_dir: str | os.PathLike[str] = ".", exist_ok: bool = False) -> str:
         """Copy the model's file or folder into a folder, and give the path of the copy.
@@ -253,14 +255,14 @@ class Model(OriginalClass):
 
     def delete(self) -> None:
         """Remove this version of the model, with its files; its number is not given again."""
-        if self.workspace.records.delete_one(KIND, self.name, self.version):
+        if self.workspace.records.delete_one(MODELS, self.name, self.version):
             self.workspace.site.discard(self._place.rpartition("/")[0])
 
 
-def model_paths(workspace: Workspace) -> dict[str, dict[str, str]]:
+def model_paths(workspace: Home) -> dict[str, dict[str, str]]:
     """Return the path or URL of every version of every model, as script processes are told them."""
     found: dict[str, dict[str, str]] = {}
-    names = workspace.records.names(KIND)
+    names = workspace.records.names(MODELS)
     for model in (each for name in names for each in _versions(workspace, name)):
         found.setdefault(model.name, {})[str(model.version)] = (
             f"{workspace.location}/{model._place}"
@@ -311,27 +313,27 @@ def _asked(name: object, version: object, given_id: object, tags: object) -> tup
 
 
 def _record(
-    workspace: Workspace, name: str, version: int | None, tags: Wanted
+    workspace: Home, name: str, version: int | None, tags: Wanted
 ) -> tuple[int, dict[str, Any]]:
     """Return the newest version that has the tags, or the one that is asked for."""
     records = workspace.records
-    newest = records.latest(KIND, name)
+    newest = records.latest(MODELS, name)
     if newest is None:
-        raise NameNotFoundError("model", name, records.names(KIND))
-    numbers = [version] if version is not None else reversed(records.numbers(KIND, name))
+        raise NameNotFoundError("model", name, records.names(MODELS))
+    numbers = [version] if version is not None else reversed(records.numbers(MODELS, name))
     for number in numbers:
         try:
-            value = newest[1] if number == newest[0] else records.get(KIND, name, number)
+            value = newest[1] if number == newest[0] else records.get(MODELS, name, number)
         except NameNotFoundError as error:
             raise NameNotFoundError("model", error.name, error.known) from None
         if has_tags(value.get("tags", {}), tags):
             return number, value
-    raise NameNotFoundError("model", f"{name} with tags={tags!r}", records.names(KIND))
+    raise NameNotFoundError("model", f"{name} with tags={tags!r}", records.names(MODELS))
 
 
-def _versions(workspace: Workspace, name: str) -> Iterator[Model]:
+def _versions(workspace: Home, name: str) -> Iterator[Model]:
     """Yield the versions of a model, the newest first."""
-    for version in reversed(workspace.records.numbers(KIND, name)):
+    for version in reversed(workspace.records.numbers(MODELS, name)):
         with suppress(NameNotFoundError):  # deleted meanwhile
             yield Model(workspace, name, version)
 

@@ -16,8 +16,6 @@ from daskrun.storage.durable import sync_data, sync_folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-FOLDER = "models_files"
-"""In a workspace; below are folders of models, in these one for each version."""
 ABANDONED = 24 * 3600
 """Seconds after which what no record names is taken for a killed process's."""
 

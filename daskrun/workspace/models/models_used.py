@@ -13,19 +13,13 @@ from typing import TYPE_CHECKING
 from daskrun.errors import NameNotFoundError
 from daskrun.script import context
 from daskrun.storage.records import wrong_name
+from daskrun.workspace.layout import MODELS
+from daskrun.workspace.run_folders.run_folder import READ, SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from daskrun.workspace.workspace import Workspace
-
-KIND = "models"
-"""Kind of the records of models."""
-SHOWN = "models_used"
-"""In a run's folder: models of which a script was shown the newest version, its number included."""
-READ = "models_read"
-"""Those it was given the path of, no more: there only what the files hold counts."""
-NOTED = (SHOWN, READ)
+    from daskrun.storage.records import Records
 
 
 def note_used(name: str, versions: Iterable[int], *, only_path: bool = False) -> None:
@@ -47,18 +41,18 @@ def note_used(name: str, versions: Iterable[int], *, only_path: bool = False) ->
         (folder / f"{name}:{max(versions, default=0)}").touch()
 
 
-def digests_used(workspace: Workspace, run_folder: Path) -> dict[str, str]:
+def digests_used(records: Records, run_folder: Path) -> dict[str, str]:
     """Return the digests of the models that scripts of a run used, by name and version.
 
     They are kept with the run, since a version may be deleted when a later run asks.
     """
     used = {*_noted(run_folder / SHOWN), *_noted(run_folder / READ)}
-    found = {f"{name}:{version}": _digest(workspace, name, version) for name, version in used}
+    found = {f"{name}:{version}": _digest(records, name, version) for name, version in used}
     return {model: digest for model, digest in found.items() if digest}
 
 
 def newer_models(
-    workspace: Workspace,
+    records: Records,
     run_folder: Path,
     digests: Mapping[str, str],
     models: Mapping[str, Iterable[str]],
@@ -67,8 +61,8 @@ def newer_models(
 
     Parameters
     ----------
-    workspace
-        Where they are registered.
+    records
+        Of the workspace that the models are registered in.
     run_folder
         The run's.
     digests
@@ -83,7 +77,7 @@ def newer_models(
     for name, version in sorted({*shown, *_noted(run_folder / READ)}):
         now = newest.get(name, 0)
         before = digests.get(f"{name}:{version}", "")
-        same = before != "" and before == _digest(workspace, name, now)
+        same = before != "" and before == _digest(records, name, now)
         if now != version and ((name, version) in shown or not same):
             text = f"{name!r}: version {version or 'none'} was the newest, now it is"
             more = " with the same files, but the script was shown its version" if same else ""
@@ -98,8 +92,8 @@ def _noted(folder: Path) -> Iterator[tuple[str, int]]:
         yield name, int(version)
 
 
-def _digest(workspace: Workspace, name: str, version: int) -> str:
+def _digest(records: Records, name: str, version: int) -> str:
     """Return the digest of a model's files, ``""`` where there is none."""
     with suppress(NameNotFoundError):  # deleted meanwhile
-        return str(workspace.records.get(KIND, name, version).get("digest", ""))
+        return str(records.get(MODELS, name, version).get("digest", ""))
     return ""

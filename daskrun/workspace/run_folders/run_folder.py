@@ -27,6 +27,12 @@ ALIVE = "driver.lock"
 """Locked while a process drives the run."""
 REUSE = "reuse.json"
 """Of a step's run: whose output it uses, or why none."""
+SHOWN = "models_used"
+"""Models of which a script was shown the newest version, its number included: an empty file each.
+"""
+READ = "models_read"
+"""Models of which a script was given the path alone: there only what the files hold counts."""
+NOTED = (SHOWN, READ)
 CANCEL = "cancel.json"
 """There while another process wants the one that drives the run to end it."""
 

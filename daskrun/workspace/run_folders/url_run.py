@@ -12,10 +12,17 @@ from daskrun.storage.journal import encoded
 from daskrun.storage.metric_files import FOLDER as METRICS
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
-from daskrun.workspace.models.models_used import NOTED
-from daskrun.workspace.run_folders.run_folder import CANCEL, REPORT, REUSE, STATES, STORY, RunFolder
+from daskrun.workspace.layout import RUNS
+from daskrun.workspace.run_folders.run_folder import (
+    CANCEL,
+    NOTED,
+    REPORT,
+    REUSE,
+    STATES,
+    STORY,
+    RunFolder,
+)
 from daskrun.workspace.run_folders.run_lease import HeldWithTheWhole, Hold
-from daskrun.workspace.sites.site import RUNS
 
 if TYPE_CHECKING:
     from daskrun.storage.lock_handle import Held

@@ -15,9 +15,9 @@ from daskrun.script.node_folders import base_folder, claim, clear_left, left
 from daskrun.storage.durable import write_whole
 from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.url_folder import READS, UrlFolder, open_url_folder
+from daskrun.workspace.layout import RUNS
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT, STATES, STORY
 from daskrun.workspace.run_folders.run_lease import Hold, left_out
-from daskrun.workspace.sites.site import RUNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

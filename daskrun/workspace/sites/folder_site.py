@@ -1,28 +1,79 @@
-"""The folder of a workspace: how it is found, made and known as one."""
+"""A workspace in a folder: how it is searched for, made and used."""
 
 from __future__ import annotations
 
-import json
 import os
-import time
+import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from daskrun.core.typing import override
 from daskrun.errors import WorkspaceError
+from daskrun.storage.durable import publish_new, write_aside
+from daskrun.storage.private import Private, PrivateFiles
+from daskrun.storage.records import Records
+from daskrun.workspace.layout import CONFIG, FOLDER, RUNS
+from daskrun.workspace.run_folders.run_folder import STORY, RunFolder
+from daskrun.workspace.sites.site import Config, Site, creates_twice
 
-FOLDER = ".daskrun"
-"""Name of a workspace folder beside the work."""
-CONFIG = "config.json"
+
+class FolderSite(Site):
+    """A workspace in a folder.
+
+    Raises
+    ------
+    WorkspaceError
+        The folder is no workspace.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        file = folder / CONFIG
+        self.folder = folder
+        self.location = str(folder)
+        self.options = {}
+        self.config = Config.read(
+            str(file),
+            file.read_bytes,
+            f"{folder} is not a workspace: it has no {CONFIG}. Write Workspace.from_config() to "
+            "find or make one.",
+        )
+        self.records = Records(folder)
+        self.private: Private = PrivateFiles(folder / "private")
+
+    @override
+    def run_folder(self, run_id: str) -> RunFolder:
+        return RunFolder(self.folder / RUNS / run_id)
+
+    @override
+    def run_ids(self) -> list[str]:
+        return sorted(file.parent.name for file in (self.folder / RUNS).glob(f"*/{STORY}"))
+
+    @override
+    def file(self, name: str) -> Path:
+        return self.folder / name
+
+    @override
+    def publish(self, name: str) -> None:
+        pass
+
+    @override
+    def discard(self, name: str) -> None:
+        shutil.rmtree(self.folder / name, ignore_errors=True)
 
 
 def local(path: str | os.PathLike[str] | None) -> Path:
-    """Return the absolute folder that ``path`` means."""
+    """Return the absolute folder that ``path`` means; None is the current one."""
     return Path.cwd() if path is None else Path(path).expanduser().resolve()
 
 
 def start_folder(path: str | os.PathLike[str] | None) -> Path:
-    """Return the folder that a search begins in."""
+    """Return the folder that a search begins in.
+
+    Raises
+    ------
+    WorkspaceError
+        ``path`` is neither a folder nor a workspace's file.
+    """
     start = local(path)
     if start.is_dir():
         return start
@@ -34,18 +85,29 @@ def start_folder(path: str | os.PathLike[str] | None) -> Path:
     )
 
 
+def find(path: str | os.PathLike[str] | None) -> Path | None:
+    """Return the nearest workspace in ``path`` or above it; None where there is none."""
+    start = start_folder(path)
+    if (start / CONFIG).is_file() and start.name == FOLDER:
+        return start
+    above = (folder / FOLDER for folder in (start, *start.parents))
+    return next((folder for folder in above if (folder / CONFIG).is_file()), None)
+
+
 def make(folder: Path, name: str) -> None:
-    """Make a workspace's folder; of two processes that do so at once, the first gives the name."""
+    """Make a workspace's folder; of two processes that do so at once, the first names it.
+
+    Raises
+    ------
+    WorkspaceError
+        It can't be made, or not every file is created exclusively there.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _check_exclusive(folder)
         # Whatever version control the work is under, its results are not part of it.
         (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-        text = json.dumps({"name": name, "created": time.time(), "layout": 1}, indent=1)
-        # Records have their own way of being whole; this one file is looked for by its path.
-        from daskrun.storage.durable import publish_new, write_aside
-
-        temporary = write_aside(folder, text.encode())
+        temporary = write_aside(folder, Config.new(name).encoded())
         try:
             publish_new(temporary, folder / CONFIG)
         finally:
@@ -65,11 +127,10 @@ def make(folder: Path, name: str) -> None:
 def _check_exclusive(folder: Path) -> None:
     """Refuse a file system on which two processes can both create the same file."""
     probe = folder / f".exclusive-{os.getpid()}-{os.urandom(4).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        for _ in range(2):
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    except FileExistsError:
-        return
+        if not creates_twice(lambda: os.close(os.open(probe, flags, 0o666))):
+            return
     finally:
         with suppress(OSError):
             probe.unlink()
@@ -78,24 +139,3 @@ def _check_exclusive(folder: Path) -> None:
         "file succeeded), so two processes could take the same version number. Put the workspace "
         "elsewhere: Workspace.create(name, path=...)."
     )
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """Return what a workspace's ``config.json`` says.
-
-    Raises
-    ------
-    WorkspaceError
-        The folder is no workspace.
-    """
-    file = folder / CONFIG
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-        return {**value, "name": str(value["name"])}
-    except FileNotFoundError:
-        raise WorkspaceError(
-            f"{folder} is not a workspace: it has no {CONFIG}. Write Workspace.from_config() to "
-            "find or make one."
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorkspaceError(f"{file} can't be read as a workspace's: {error!r}") from error

@@ -1,89 +1,112 @@
-"""Where a workspace is kept, in a folder or behind a URL: what is done there, chosen once."""
+"""What a workspace needs of where it is kept, in a folder or behind a URL."""
 
 from __future__ import annotations
 
-import shutil
-from typing import TYPE_CHECKING, Any, Protocol
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from daskrun.storage.private import PrivateFiles
-from daskrun.storage.records import Records
-from daskrun.workspace.run_folders.run_folder import STORY, RunFolder
-from daskrun.workspace.sites.folder_site import read_config
+from daskrun.errors import DaskrunError, WorkspaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from daskrun.storage.private import Private
+    from daskrun.storage.records import Records
+    from daskrun.workspace.run_folders.run_folder import RunFolder
 
-RUNS = "runs"
-PIPELINES = "pipelines"
-"""Kind of the records of published pipelines, and the folder of their code."""
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The contents of a workspace's ``config.json``."""
+
+    name: str
+    created: float
+    """Seconds since the epoch."""
+
+    @classmethod
+    def read(cls, file: str, read: Callable[[], bytes], missing: str) -> Self:
+        """Return what a workspace's file holds.
+
+        Parameters
+        ----------
+        file
+            Its place, for messages.
+        read
+            Returns its bytes.
+        missing
+            The message where there is none.
+
+        Raises
+        ------
+        WorkspaceError
+            There is none, or it can't be read.
+        """
+        try:
+            value = json.loads(read())
+            return cls(str(value["name"]), float(value.get("created", 0.0)))
+        except FileNotFoundError:
+            raise WorkspaceError(missing) from None
+        except DaskrunError:
+            raise
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WorkspaceError(f"{file} can't be read as a workspace's: {error!r}") from error
+
+    def encoded(self) -> bytes:
+        """Return it as the file holds it."""
+        value = {"name": self.name, "created": self.created, "layout": 1}
+        return json.dumps(value, indent=1).encode()
+
+    @classmethod
+    def new(cls, name: str) -> Self:
+        """Return that of a workspace that is made now."""
+        return cls(name, time.time())
 
 
 class Site(Protocol):
     """The place of a workspace."""
 
     folder: Path
-    """Its folder; of one behind a URL this process's copy of it."""
+    """Its folder; behind a URL, this process's copy of it."""
     location: str
     """The folder's path, or its URL."""
     options: dict[str, Any]
     """What fsspec needs to open the URL; may hold secrets."""
-    config: dict[str, Any]
-    """``name``, and ``created`` in seconds since the epoch."""
+    config: Config
     records: Records
-    """What it remembers, as numbered records."""
+    """Its numbered records."""
     private: Private
     """Where it keeps secrets, if it does."""
 
     def run_folder(self, run_id: str) -> RunFolder:
-        """Return the folder of a run, which need not be there."""
+        """Return the folder of a run, which need not exist."""
 
     def run_ids(self) -> list[str]:
         """Return the ids of all runs, of pipelines and of steps, sorted."""
 
     def file(self, name: str) -> Path:
-        """Return the path of a file or folder of it that nobody changes, such as a model's."""
+        """Return the local path of a file or folder that nobody changes, such as a model's.
+
+        Raises
+        ------
+        StorageError
+            It is behind a URL and can't be downloaded.
+        """
 
     def publish(self, name: str) -> None:
-        """Have a new folder in :attr:`folder` where others find it."""
+        """Upload a new folder in :attr:`folder` to the URL, if the workspace has one."""
 
     def discard(self, name: str) -> None:
-        """Remove a folder of it."""
+        """Remove a folder, also from the URL."""
 
 
-class FolderSite:
-    """A workspace in a folder.
-
-    Raises
-    ------
-    WorkspaceError
-        The folder is no workspace.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.location = str(folder)
-        self.options: dict[str, Any] = {}
-        self.config = read_config(folder)
-        self.records = Records(folder)
-        self.private: Private = PrivateFiles(folder / "private")
-
-    def run_folder(self, run_id: str) -> RunFolder:
-        """Return the folder of a run."""
-        return RunFolder(self.folder / RUNS / run_id)
-
-    def run_ids(self) -> list[str]:
-        """Return the ids of all runs that are whole."""
-        return sorted(file.parent.name for file in (self.folder / RUNS).glob(f"*/{STORY}"))
-
-    def file(self, name: str) -> Path:
-        """Return the path of a file or folder."""
-        return self.folder / name
-
-    def publish(self, name: str) -> None:
-        """Nothing is left to do."""
-
-    def discard(self, name: str) -> None:
-        """Remove a folder."""
-        shutil.rmtree(self.folder / name, ignore_errors=True)
+def creates_twice(create: Callable[[], object]) -> bool:
+    """Return whether one name can be created twice: no two versions could be told apart there."""
+    try:
+        create()
+        create()
+    except FileExistsError:
+        return False
+    return True

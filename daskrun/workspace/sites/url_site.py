@@ -1,22 +1,22 @@
-"""A workspace behind a URL: how it is found, made and known as one."""
+"""A workspace behind a URL: how it is searched for, made and used."""
 
 from __future__ import annotations
 
-import json
 import os
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.errors import StorageError, WorkspaceError
 from daskrun.storage.private import NoSecrets
 from daskrun.storage.record_store import UrlShelf
 from daskrun.storage.records import Records
 from daskrun.storage.url_folder import open_url_folder
 from daskrun.storage.urls import OWN_MEMORY, shown_url
+from daskrun.workspace.layout import CONFIG, FOLDER
 from daskrun.workspace.run_folders.url_run import UrlRun
 from daskrun.workspace.run_folders.working_copy import working_copy
-from daskrun.workspace.sites.folder_site import CONFIG, FOLDER
+from daskrun.workspace.sites.site import Config, Site, creates_twice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,58 +25,84 @@ if TYPE_CHECKING:
     from daskrun.storage.private import Private
     from daskrun.storage.url_folder import UrlFolder
     from daskrun.workspace.run_folders.run_folder import RunFolder
-    from daskrun.workspace.run_folders.working_copy import WorkingCopy
 
 
-class UrlSite:
+class UrlSite(Site):
     """A workspace behind a URL.
-
-    Parameters
-    ----------
-    copy
-        What this process has of it.
-    """
-
-    def __init__(self, copy: WorkingCopy) -> None:
-        self.copy = copy
-        self.folder = copy.folder
-        self.location = copy.url
-        self.options = copy.options
-        self.config = _read_config(copy)
-        self.records = Records(UrlShelf(copy.remote))
-        self.private: Private = NoSecrets(copy.remote.shown())
-
-    def run_folder(self, run_id: str) -> RunFolder:
-        """Return the folder of a run."""
-        return UrlRun(self.copy, run_id)
-
-    def run_ids(self) -> list[str]:
-        """Return the ids of all runs that are whole."""
-        return self.copy.run_ids()
-
-    def file(self, name: str) -> Path:
-        """Bring a file or folder."""
-        return self.copy.file(name)
-
-    def publish(self, name: str) -> None:
-        """Put a folder."""
-        self.copy.publish(name)
-
-    def discard(self, name: str) -> None:
-        """Remove a folder, here and there."""
-        self.copy.discard(name)
-
-
-def opened(url: str, options: Mapping[str, Any] | None) -> UrlSite:
-    """Open a workspace.
 
     Raises
     ------
     WorkspaceError
         There is none, or the URL has a password or query in it.
     """
+
+    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+        _check_url(url)
+        self.copy = copy = working_copy(url, options)
+        """What this process has downloaded of it, and is about to upload."""
+        self.folder = copy.folder
+        self.location = copy.url
+        self.options = copy.options
+        shown = copy.remote.shown()
+        self.config = Config.read(
+            f"{shown}/{CONFIG}",
+            lambda: copy.remote.read_whole(CONFIG),
+            f"{shown} is not a workspace: it has no {CONFIG}. Write Workspace.from_config(url) to "
+            "find or make one.",
+        )
+        self.records = Records(UrlShelf(copy.remote))
+        self.private: Private = NoSecrets(shown)
+
+    @override
+    def run_folder(self, run_id: str) -> RunFolder:
+        return UrlRun(self.copy, run_id)
+
+    @override
+    def run_ids(self) -> list[str]:
+        return self.copy.run_ids()
+
+    @override
+    def file(self, name: str) -> Path:
+        return self.copy.file(name)
+
+    @override
+    def publish(self, name: str) -> None:
+        self.copy.publish(name)
+
+    @override
+    def discard(self, name: str) -> None:
+        self.copy.discard(name)
+
+
+def find(url: str, options: Mapping[str, Any]) -> str | None:
+    """Return the URL of the workspace that is at ``url`` or beside what is there; None for none."""
     _check_url(url)
-    return UrlSite(working_copy(url, options or {}))
+    url = url.rstrip("/").removesuffix(f"/{CONFIG}")
+    for each in (url, f"{url}/{FOLDER}"):
+        if open_url_folder(each, options).exists(CONFIG):
+            return each
+    return None
+
+
+def make(url: str, options: Mapping[str, Any], name: str) -> tuple[bool, str]:
+    """Make a workspace beside what is at ``url``; return whether there was none, and its URL.
+
+    Raises
+    ------
+    WorkspaceError
+        Its store can't create objects exclusively, or no other process can see it.
+    """
+    _check_url(url)  # as it was typed
+    url = f"{url.rstrip('/')}/{FOLDER}"
+    remote = open_url_folder(url, options)
+    if remote.exists(CONFIG):
+        return False, url
+    _check_exclusive(remote)
+    try:
+        remote.create(CONFIG, Config.new(name).encoded())
+    except FileExistsError:
+        return False, url
+    return True, url
 
 
 def _check_url(url: str) -> None:
@@ -96,88 +122,12 @@ def _check_url(url: str) -> None:
         )
 
 
-def refuse_options(path: object, options: object) -> None:
-    """Refuse options that nothing would be done with."""
-    if options:
-        raise WorkspaceError(
-            f"path={str(path)!r} is a folder, which takes no storage_options. Leave them out, or "
-            "write a URL such as 's3://bucket/team'."
-        )
-
-
-def name_of(url: str) -> str:
-    """Return the name of a workspace that nobody has named."""
-    return url.rstrip("/").rpartition("/")[2] or "workspace"
-
-
-def found(url: str, options: Mapping[str, Any] | None) -> str | None:
-    """Return the URL of the workspace that is at ``url`` or beside what is there; None for none."""
-    _check_url(url)
-    url = url.rstrip("/").removesuffix(f"/{CONFIG}")
-    for each in (url, f"{url}/{FOLDER}"):
-        if _open(each, options).exists(CONFIG):
-            return each
-    return None
-
-
-def make(url: str, options: Mapping[str, Any] | None, name: str) -> tuple[bool, str]:
-    """Make a workspace beside what is at ``url``; tell whether there was none, and its URL.
-
-    Raises
-    ------
-    WorkspaceError
-        Its store can't create objects exclusively, or no other process can see it.
-    """
-    _check_url(url)  # as it was typed
-    url = f"{url.rstrip('/')}/{FOLDER}"
-    remote = _open(url, options)
-    if remote.exists(CONFIG):
-        return False, url
-    _check_exclusive(remote)
-    text = json.dumps({"name": name, "created": time.time(), "layout": 1}, indent=1)
-    try:
-        remote.create(CONFIG, text.encode())
-    except FileExistsError:
-        return False, url
-    return True, url
-
-
-def _read_config(copy: WorkingCopy) -> dict[str, Any]:
-    """Return what a workspace's ``config.json`` says.
-
-    Raises
-    ------
-    WorkspaceError
-        There is no workspace.
-    """
-    shown = copy.remote.shown()
-    try:
-        value = json.loads(copy.remote.read_whole(CONFIG))
-        return {"name": str(value["name"]), "created": float(value["created"])}
-    except FileNotFoundError:
-        raise WorkspaceError(
-            f"{shown} is not a workspace: it has no {CONFIG}. Write Workspace.from_config(url) to "
-            "find or make one."
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise WorkspaceError(
-            f"{shown}/{CONFIG} can't be read as a workspace's: {error!r}"
-        ) from error
-
-
-def _open(url: str, options: Mapping[str, Any] | None) -> UrlFolder:
-    _check_url(url)
-    return open_url_folder(url, options or {})
-
-
 def _check_exclusive(remote: UrlFolder) -> None:
     """Refuse a store in which two processes can both create the same object."""
     probe = f".exclusive-{os.getpid()}-{os.urandom(4).hex()}"
     try:
-        for _ in range(2):
-            remote.create(probe, b"x")
-    except FileExistsError:
-        return
+        if not creates_twice(lambda: remote.create(probe, b"x")):
+            return
     except (StorageError, FileNotFoundError) as error:  # the second: no bucket
         raise WorkspaceError(f"no workspace can be made at {remote.shown()}: {error}") from error
     finally:

@@ -1,0 +1,79 @@
+"""Opening, finding and making a workspace, in a folder or behind a URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.errors import WorkspaceError
+from daskrun.storage.urls import is_url
+from daskrun.workspace.layout import CONFIG, FOLDER
+from daskrun.workspace.sites import folder_site, url_site
+from daskrun.workspace.sites.folder_site import FolderSite
+from daskrun.workspace.sites.url_site import UrlSite
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from daskrun.workspace.sites.site import Site
+
+
+def open_site(where: str | os.PathLike[str], options: Mapping[str, Any] | None) -> Site:
+    """Open the workspace in a folder, or at a URL.
+
+    Raises
+    ------
+    WorkspaceError
+        There is none.
+    """
+    if isinstance(where, str) and is_url(where):
+        return UrlSite(where, options or {})
+    _refuse_options(where, options)
+    return FolderSite(Path(where).resolve())
+
+
+def find_site(path: str | os.PathLike[str] | None, options: Mapping[str, Any] | None) -> str | None:
+    """Return the folder or URL of the workspace that is found from ``path``; None for none."""
+    if isinstance(path, str) and is_url(path):
+        return url_site.find(path, options or {})
+    _refuse_options(path, options)
+    found = folder_site.find(path)
+    return None if found is None else str(found)
+
+
+def make_site(
+    path: str | os.PathLike[str] | None, options: Mapping[str, Any] | None, name: str
+) -> tuple[bool, str]:
+    """Make a workspace beside ``path``; return whether there was none, and its folder or URL.
+
+    Raises
+    ------
+    WorkspaceError
+        It can't be made.
+    """
+    if isinstance(path, str) and is_url(path):
+        return url_site.make(path, options or {}, name)
+    _refuse_options(path, options)
+    folder = folder_site.local(path) / FOLDER
+    is_new = not (folder / CONFIG).is_file()
+    if is_new:
+        folder_site.make(folder, name)
+    return is_new, str(folder)
+
+
+def default_name(path: str | os.PathLike[str] | None) -> tuple[str, str | os.PathLike[str]]:
+    """Return the name of a workspace that nobody has named, and the folder or URL beside it."""
+    if isinstance(path, str) and is_url(path):
+        return path.rstrip("/").rpartition("/")[2] or "workspace", path
+    start = folder_site.start_folder(path)
+    return start.name or "workspace", start
+
+
+def _refuse_options(path: object, options: object) -> None:
+    """Refuse options that would have no effect."""
+    if options:
+        raise WorkspaceError(
+            f"path={str(path)!r} is a folder, which takes no storage_options. Leave them out, or "
+            "write a URL such as 's3://bucket/team'."
+        )
