@@ -57,6 +57,13 @@ class Workspace(Home, OriginalClass):
     'workspaceblobstore'
     """
 
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(folder, storage_options)  # has the original's keywords explained
+
     @staticmethod
     def from_config(
         path: str | os.PathLike[str] | None = None,
