@@ -38,6 +38,8 @@ Read: TypeAlias = Callable[[Any], Any]
 """Make a value of its JSON value."""
 Made: TypeAlias = Mapping[Any, Read]
 
+Converters: TypeAlias = Iterable[tuple[type | tuple[type, ...], Convert]]
+
 
 class UnknownKindError(TypeError):
     """A tagged value is of no kind that its reader knows, or has fields that its class lacks."""
@@ -63,7 +65,7 @@ class Writer:
     def __init__(
         self,
         classes: Mapping[str, str],
-        converters: Iterable[tuple[type | tuple[type, ...], Convert]],
+        converters: Converters,
         unknown: Convert,
     ) -> None:
         self._names = {reference: name for name, reference in classes.items()}
@@ -101,6 +103,8 @@ class Writer:
 
     def fields(self, value: Any, where: str = "") -> JsonObject:
         """Return the fields that a dataclass is made of as JSON, untagged."""
+        if not is_dataclass(value):
+            raise TypeError(f"{where} is of type {type(value).__name__}, which JSON can't hold")
         # Some hold what is open in this process, and can say the same without.
         value = value.closed() if hasattr(value, "closed") else value
         given = {each.name: getattr(value, each.name) for each in fields(value) if each.init}
@@ -170,10 +174,11 @@ def record(cls: T) -> T:
     return cls
 
 
-def to_record(value: Any) -> Any:
+def to_record(value: Any, converters: Converters = ()) -> Any:
     """Return a dataclass as JSON: its fields, untagged; those with ``init=False`` are left out.
 
-    Mappings, sequences, enums and paths in it become JSON too.
+    Mappings, sequences, enums, paths and dataclasses in it become JSON too; of other classes the
+    ``converters`` make it, as those of a :class:`Writer` do.
 
     Examples
     --------
@@ -181,24 +186,23 @@ def to_record(value: Any) -> Any:
     >>> to_record(NodePath("input", "images"))
     {'kind': 'input', 'name': 'images'}
     """
-    return _RECORDS.plain(value)
+    writer: Writer = Writer(
+        {},
+        (
+            *converters,
+            (Mapping, lambda value, where: writer.mapping(value, f"{where}.")),
+            (Enum, lambda value, _: value.value),
+            (os.PathLike, lambda value, _: os.fspath(value)),
+        ),
+        lambda value, where: (
+            writer.fields(value, where) if is_dataclass(value) else _refuse(value, where)
+        ),
+    )
+    return writer.plain(value)
 
 
-def _of_record(value: Any, where: str) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return _RECORDS.fields(value, where)
+def _refuse(value: object, where: str) -> None:
     raise TypeError(f"{where} is of type {type(value).__name__}, which JSON has no word for")
-
-
-_RECORDS: Writer = Writer(
-    {},
-    (
-        (Mapping, lambda value, where: _RECORDS.mapping(value, f"{where}.")),
-        (Enum, lambda value, _: value.value),
-        (os.PathLike, lambda value, _: os.fspath(value)),
-    ),
-    _of_record,
-)
 
 
 def from_record(cls: Callable[..., T], plain: Mapping[str, Any], made: Made | None = None) -> T:

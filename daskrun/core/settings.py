@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from daskrun.core.codec import record
+
 ASIDE = "_daskrun"
 """Folder beside an output that holds a folder of parts for each run that is not finished."""
 
 
+@record
 @dataclass(frozen=True)
 class NodePath:
     """Stands among a script's arguments for a path that is known on its node only."""
@@ -19,6 +22,7 @@ class NodePath:
     """The input's or output's."""
 
 
+@record
 @dataclass(frozen=True)
 class RunSettings:
     """Settings of one step run; times in seconds.

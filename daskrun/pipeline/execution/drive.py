@@ -19,8 +19,7 @@ from daskrun.engine.request import INLINE
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.execution.reuse import decide, explain, note_completed, reused_report
 from daskrun.pipeline.execution.state import LiveState, ProgressKeeper, resume_hint
-from daskrun.pipeline.records import changes, processed
-from daskrun.pipeline.records import step_spec as recipe
+from daskrun.pipeline.records import changes, processed, step_spec
 from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.pipeline.records.run_output import register
 from daskrun.pipeline.records.side_changes import keep_side_inputs
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from daskrun.core.observer import Observer
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
-    from daskrun.pipeline.records.step_spec import Recipe
+    from daskrun.pipeline.records.step_spec import StepSpec
     from daskrun.storage.lock_handle import Held
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
@@ -51,7 +50,7 @@ class StepToRun:
     """A step run that waits for its turn."""
 
     folder: RunFolder
-    recipe: Recipe
+    spec: StepSpec
     target: object
     """As :attr:`StepRequest.target`."""
     plan: Plan | None
@@ -63,7 +62,7 @@ class StepToRun:
     @property
     def name(self) -> str:
         """The step's name."""
-        return self.recipe.step_name
+        return self.spec.step
 
     @property
     def begun(self) -> bool:
@@ -78,7 +77,7 @@ class StepToRun:
         DatasetError
             An input holds nothing, or can't be read.
         """
-        made = self.recipe
+        made = self.spec
         if made.after and not self.begun:
             # The steps before it may have registered some.
             made = replace(made, context={**made.context, "models": model_paths(workspace)})
@@ -192,7 +191,7 @@ class PipelineDriver:
         if self._canceled is not None:
             self._waiting.clear()
         open_ids = self._running | {step.folder.id for step in self._waiting}
-        ready = [each for each in self._waiting if not open_ids.intersection(each.recipe.after)]
+        ready = [each for each in self._waiting if not open_ids.intersection(each.spec.after)]
         for step in ready:
             self._waiting.remove(step)
             self._running.add(step.folder.id)
@@ -203,7 +202,7 @@ class PipelineDriver:
         """Start none of the steps that wait for one that failed, or for one of those."""
         gone = {failed.folder.id}
         for step in list(self._waiting):  # each is behind those it waits for
-            if gone.intersection(step.recipe.after):
+            if gone.intersection(step.spec.after):
                 gone.add(step.folder.id)
                 self._waiting.remove(step)
                 reason = f"not started: it needs step {failed.name!r}, which failed"
@@ -255,7 +254,7 @@ class PipelineDriver:
                     control.cancel(self._canceled)
             request = step.request(self._workspace)
             if not step.begun:
-                found = decide(self._workspace, step.folder, step.recipe, request)
+                found = decide(self._workspace, step.folder, step.spec, request)
                 if found.run_id is not None:
                     return self._reuse(step, found.run_id)
             return self._execute(step, request, control)
@@ -274,8 +273,8 @@ class PipelineDriver:
     def _reuse(self, step: StepToRun, run_id: str) -> Report:
         """Return what an earlier run has made as what this one has."""
         report = reused_report(self._workspace, run_id)
-        step.recipe.leave_output(step.folder.id)
-        register(self._workspace, step.folder, step.recipe.registrations)
+        step.spec.leave_output(step.folder.id)
+        register(self._workspace, step.folder, step.spec.registrations)
         _log_end(step.folder, report)
         return report
 
@@ -287,7 +286,7 @@ class PipelineDriver:
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
-        keep_side_inputs(request.run_folder, step.recipe.side_inputs, request.side_inputs)
+        keep_side_inputs(request.run_folder, step.spec.side_inputs, request.side_inputs)
         folder.push()  # before anything is committed: who goes on holds its data against these
         logs = LogWriter(
             folder.logs, request.plan, request.settings.run_max_try, resume_hint(folder)
@@ -306,8 +305,8 @@ class PipelineDriver:
         if report.status is RunStatus.COMPLETED:
             if report.failed:
                 processed.note_failed(folder, request.plan)
-            register(self._workspace, folder, step.recipe.registrations)
-            note_completed(self._workspace, folder, step.recipe.settings)
+            register(self._workspace, folder, step.spec.registrations)
+            note_completed(self._workspace, folder, step.spec.settings)
         return report
 
     @contextmanager
@@ -357,7 +356,7 @@ def _forget(folder: RunFolder) -> None:
     """Remove what only a resume needs, secrets among it, where it is noted that none will come."""
     try:
         if folder.last_state()["status"] == RunStatus.COMPLETED.value:
-            recipe.forget(folder)
+            step_spec.forget(folder)
     except (DaskrunError, OSError) as error:  # it is Completed all the same
         logger.warning(
             "run %s: what only a resume needs could not be removed: %s", folder.id, error

@@ -19,7 +19,7 @@ from daskrun.errors import (
 from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.records.changes import check_unchanged
 from daskrun.pipeline.records.processed import as_begun
-from daskrun.pipeline.records.step_spec import AGAIN, Recipe
+from daskrun.pipeline.records.step_spec import AGAIN, StepSpec
 from daskrun.pipeline.steps.compute_target import NOT_INLINE, find_target, inline_note
 from daskrun.workspace.compute.targets import ComputeTarget
 
@@ -113,15 +113,15 @@ def make_driver(
     if problems:
         raise SettingsError(SUBJECT, problems)
     unfinished = _unfinished_steps(folder)
-    recipes = [Recipe.load(each, workspace) for each in unfinished]
-    ready = [_changed(each, compute_target, changes or {}, workspace) for each in recipes]
+    specs = [StepSpec.load(each, workspace) for each in unfinished]
+    ready = [_changed(each, compute_target, changes or {}, workspace) for each in specs]
     steps = [
-        _again(each, recipe, target, retry_failed)
-        for each, (recipe, target) in zip(unfinished, ready, strict=True)
+        _again(each, spec, target, retry_failed)
+        for each, (spec, target) in zip(unfinished, ready, strict=True)
     ]
     if changes or compute_target is not None:
         for each in steps:
-            each.recipe.keep(each.folder, workspace)  # a later resume begins with it
+            each.spec.keep(each.folder, workspace)  # a later resume begins with it
     return PipelineDriver(folder, held, workspace, steps)
 
 
@@ -155,13 +155,13 @@ def _problems(retry_failed: object, compute_target: object) -> list[str]:
 
 
 def _changed(
-    recipe: Recipe,
+    spec: StepSpec,
     compute_target: ComputeTarget | str | None,
     changes: Mapping[str, Any],
     workspace: Workspace,
-) -> tuple[Recipe, object]:
+) -> tuple[StepSpec, object]:
     """Return what a step runs with now, and what the engine runs on."""
-    settings = recipe.settings
+    settings = spec.settings
     # The rules also turn text into numbers, as they do at submit.
     asked = resolve_settings({**changes, "entry_script": settings.entry_script}, SUBJECT)
     given = {name: getattr(asked, name) for name in changes}
@@ -176,7 +176,7 @@ def _changed(
     if problems:
         raise SettingsError(SUBJECT, problems)
     settings = replace(settings, **{name: given[name] for name in given if name in CHANGEABLE})
-    wanted = recipe.target if compute_target is None else compute_target
+    wanted = spec.target if compute_target is None else compute_target
     try:
         target, _ = find_target(
             wanted, settings.node_count, workspace, settings.process_count_per_node
@@ -190,7 +190,7 @@ def _changed(
     unused = [f"{name}={changes[name]!r}" for name in changes if name in NOT_INLINE]
     if target == INLINE and unused:
         logger.warning(inline_note(unused))
-    return replace(recipe, settings=settings, target=wanted), target
+    return replace(spec, settings=settings, target=wanted), target
 
 
 def _refusal(name: str, given: object, own: object) -> str:
@@ -203,18 +203,18 @@ def _refusal(name: str, given: object, own: object) -> str:
     )
 
 
-def _again(folder: RunFolder, recipe: Recipe, target: object, retry_failed: bool) -> StepToRun:
+def _again(folder: RunFolder, spec: StepSpec, target: object, retry_failed: bool) -> StepToRun:
     """Plan a step again where that can be done, and see that the plan is what it was."""
-    recipe.prepare_output(folder.id)
-    step = StepToRun(folder, recipe, target, None, resumed=True, retry_failed=retry_failed)
-    before = [folder.sibling(name) for name in recipe.after]
+    spec.prepare_output(folder.id)
+    step = StepToRun(folder, spec, target, None, resumed=True, retry_failed=retry_failed)
+    before = [folder.sibling(name) for name in spec.after]
     if any(each.last_state()["status"] != RunStatus.COMPLETED.value for each in before):
         return step
     try:
-        plan = as_begun(recipe.plan(), folder)
+        plan = as_begun(spec.plan(), folder)
     except DatasetError as error:
         raise ResumeError(
             f"run {folder.id} can't go on: its data can't be read as at submit: {error}"
         ) from error
-    check_unchanged(folder, plan, recipe.side_input_changes(folder))
+    check_unchanged(folder, plan, spec.side_input_changes(folder))
     return replace(step, plan=plan)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from daskrun.data.paths import PathTable
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.records.changes import ListedPlan
-    from daskrun.pipeline.records.step_spec import Recipe
+    from daskrun.pipeline.records.step_spec import StepSpec
     from daskrun.pipeline.steps.inputs import AnyDataset
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
@@ -70,7 +70,7 @@ class Reuse:
         return "\n".join([self.message, *lines])
 
 
-def decide(workspace: Workspace, folder: RunFolder, recipe: Recipe, request: StepRequest) -> Reuse:
+def decide(workspace: Workspace, folder: RunFolder, spec: StepSpec, request: StepRequest) -> Reuse:
     """Look for a run whose output can be used, and note in the run's folder what was found.
 
     Parameters
@@ -79,17 +79,17 @@ def decide(workspace: Workspace, folder: RunFolder, recipe: Recipe, request: Ste
         Where runs are looked for.
     folder
         Of the step run that is about to begin.
-    recipe, request
+    spec, request
         Its own.
     """
-    identity = identity_of(folder, recipe, request.plan)
+    identity = identity_of(folder, spec, request.plan)
     write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
     models = request.context["models"]
-    refused = recipe.no_reuse or _unsure(folder, recipe, request.plan)
+    refused = spec.no_reuse or _unsure(folder, spec, request.plan)
     if refused:
         found = Reuse(None, message=f"It ran, whatever there was: {refused}.")
     else:
-        found = _decision(workspace, folder, recipe, identity, models)
+        found = _decision(workspace, folder, spec, identity, models)
     noted = asdict(found)
     if found.run_id is not None:
         noted["outputs"] = outputs_of(workspace.site.run_folder(found.run_id))
@@ -162,7 +162,7 @@ def reused_report(workspace: Workspace, run_id: str) -> Report:
 def _decision(
     workspace: Workspace,
     folder: RunFolder,
-    recipe: Recipe,
+    spec: StepSpec,
     identity: Mapping[str, Any],
     models: Mapping[str, Mapping[str, str]],
 ) -> Reuse:
@@ -177,7 +177,7 @@ def _decision(
         newest = newest or Reuse(None, run_id, stale, message)
     if newest is not None:
         return newest
-    nearest, before = _nearest(workspace, folder, recipe.step_name)
+    nearest, before = _nearest(workspace, folder, spec.step)
     if nearest is None:
         return Reuse(None, message="It ran: no run of the step has completed before.")
     found = {part: list(_differences(before.get(part, {}), now)) for part, now in identity.items()}
@@ -191,16 +191,16 @@ def _decision(
     return Reuse(None, nearest.id, differences, f"It ran. What has changed since {nearest.id}:")
 
 
-def _unsure(folder: RunFolder, recipe: Recipe, plan: Plan) -> str:
+def _unsure(folder: RunFolder, spec: StepSpec, plan: Plan) -> str:
     """Return why it can't be known whether results would be the same, ``""`` where it can."""
     if not folder.manifest()["outputs"]:
         return "the step has no output that could be used"
-    sides = [(each.name, each.dataset) for each in recipe.side_inputs]
-    for name, each in (*recipe.inputs, *sides):
-        if getattr(getattr(each, "source", None), "changes_unseen", False):
-            return f"input {name!r} is a query, whose rows may be others now"
+    sides = [(each.name, each.dataset) for each in spec.side_inputs]
+    for each in (*spec.inputs, *spec.side_inputs):
+        if getattr(getattr(each.dataset, "source", None), "changes_unseen", False):
+            return f"input {each.name!r} is a query, whose rows may be others now"
     planned = zip(plan.inputs, cast("ListedPlan", plan).tables, strict=True)
-    listed = [] if recipe.script.whole else [(each.name, each.root, t) for each, t in planned]
+    listed = [] if spec.script.whole else [(each.name, each.root, t) for each, t in planned]
     for name, root, table in (*listed, *(_listed(*each) for each in sides)):
         if folder.id in Path(root).parts:
             return f"input {name!r} is a dataframe, whose rows are not held against earlier ones"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
     from daskrun.engine.request import ScriptSource
-    from daskrun.pipeline.records.step_spec import Recipe
+    from daskrun.pipeline.records.step_spec import StepSpec
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
 NO_RESULT = frozenset(
@@ -51,29 +51,29 @@ NO_RESULT = frozenset(
 """Settings that no result depends on, or that are a part of their own."""
 
 
-def identity_of(folder: RunFolder, recipe: Recipe, plan: Plan) -> dict[str, Any]:
+def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> dict[str, Any]:
     """Write down what the results of a step run come from, in parts.
 
     Parameters
     ----------
     folder
         The step run's, with its code.
-    recipe
+    spec
         What it is made of.
     plan
         Of its inputs.
     """
-    settings, manifest = asdict(recipe.settings), folder.manifest()
+    settings, manifest = asdict(spec.settings), folder.manifest()
     snapshot = folder.path / SNAPSHOT
     return {
         "snapshot": _digests(snapshot, sorted(snapshot.rglob("*"))),
-        "script": {"entry_script": recipe.script.file, **_beside(recipe.script)},
-        "settings": result_settings(recipe.settings),
+        "script": {"entry_script": spec.script.file, **_beside(spec.script)},
+        "settings": result_settings(spec.settings),
         "arguments": {str(n): each for n, each in enumerate(settings["arguments"])},
         "inputs": input_digests(plan, without=snapshot),
         "side_inputs": {
             each.name: f"{each.mode} {each.path_on_compute} {each.dataset.fingerprint()}"
-            for each in recipe.side_inputs
+            for each in spec.side_inputs
         },
         "environment": {
             "python": manifest["python"],
@@ -81,7 +81,7 @@ def identity_of(folder: RunFolder, recipe: Recipe, plan: Plan) -> dict[str, Any]
             "requirements": list(settings["requirements"]),
             "contents of requirements": contents(settings["requirements"]),
             "python_executable": settings["python_executable"],
-            **_installed(recipe.settings),
+            **_installed(spec.settings),
         },
         "outputs": manifest["destinations"],
     }

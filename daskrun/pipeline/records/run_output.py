@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.codec import record
 from daskrun.core.report import RunStatus
 from daskrun.data.datasets import Dataset
 from daskrun.data.protocols import shown_url
 from daskrun.data.registration import register_once
 from daskrun.errors import DaskrunError, NameNotFoundError
+from daskrun.pipeline.steps.output_config import Registration
 from daskrun.pipeline.steps.outputs import PortDataReference
 from daskrun.workspace.datastores.datastore import Datastore
 
@@ -32,13 +34,25 @@ def output_record(output: StepOutput, step_run_id: str, workspace: Workspace) ->
     }
 
 
-def registrations(outputs: Iterable[StepOutput]) -> list[dict[str, Any]]:
-    """Return what :func:`register` is told, as JSON: which outputs, under which names."""
+@record
+@dataclass(frozen=True, kw_only=True)
+class OutputRegistration(Registration):
+    """Which output becomes a registered dataset, and under which name."""
+
+    output: str
+
+
+def registrations(outputs: Iterable[StepOutput]) -> tuple[OutputRegistration, ...]:
+    """Return which outputs are registered when their step has completed."""
     noted = [(each.name, getattr(each, "registration", None)) for each in outputs]
-    return [{"output": name, **asdict(each)} for name, each in noted if each is not None]
+    return tuple(
+        OutputRegistration(each.name, each.description, each.tags, output=name)
+        for name, each in noted
+        if each is not None
+    )
 
 
-def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[Mapping[str, Any]]) -> None:
+def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputRegistration]) -> None:
     """Register outputs of a step run that has completed as datasets, each a new version.
 
     Done again by a driver that goes on where one was killed it changes nothing.
@@ -49,21 +63,21 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[Mapping[s
         It can't be done; the message names output and dataset.
     """
     for each in wanted:
-        found = find_output(workspace, folder, each["output"], RunStatus.COMPLETED.value)
+        found = find_output(workspace, folder, each.output, RunStatus.COMPLETED.value)
         dataset = Dataset.File.from_files(found.datastore.path(found.path_on_datastore))
         try:
             register_once(
                 dataset,
                 workspace,
-                each["name"],
-                owner=f"output {each['output']} of {folder.id}",
-                description=each["description"],
-                tags=each["tags"],
+                each.name,
+                owner=f"output {each.output} of {folder.id}",
+                description=each.description,
+                tags=each.tags,
             )
         except DaskrunError as error:
             raise DaskrunError(
-                f"its output {each['output']!r} is there, but can't be registered as dataset "
-                f"{each['name']!r}: {error}"
+                f"its output {each.output!r} is there, but can't be registered as dataset "
+                f"{each.name!r}: {error}"
             ) from error
 
 

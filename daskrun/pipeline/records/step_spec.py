@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from daskrun.core.settings import ASIDE, NodePath, RunSettings
+from daskrun.core.codec import from_record, record, to_record
+from daskrun.core.settings import ASIDE, RunSettings
 from daskrun.data.dataset_codec import from_plain, places_of, registered_name, to_plain
 from daskrun.data.datasets import Dataset
 from daskrun.data.file_dataset import FileDataset
+from daskrun.data.items import Items
 from daskrun.data.protocols import shown_url
 from daskrun.data.registration import has_secret
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.output.destination import output_place
 from daskrun.pipeline.records import side_changes
-from daskrun.pipeline.records.run_output import KeptPlace, RunOutputPlace
-from daskrun.pipeline.steps.inputs import ScriptPlan, make_plan
+from daskrun.pipeline.records.run_output import KeptPlace, OutputRegistration, RunOutputPlace
+from daskrun.pipeline.steps.inputs import Input, ScriptPlan, make_plan
 from daskrun.pipeline.steps.side_inputs import (
     SideInput,
-    by_name,
     check_whole,
     described,
     packages,
@@ -35,6 +36,7 @@ from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from daskrun.core.codec import Converters, Made
     from daskrun.core.minibatch import Plan
     from daskrun.data.protocols import Place
     from daskrun.pipeline.steps.inputs import AnyDataset
@@ -60,31 +62,75 @@ LAYOUT = 2
 AGAIN = "Submit the pipeline again for a new run."
 
 
+@record
 @dataclass(frozen=True)
-class Recipe:
-    """All that a request is made of, but the plan and what the engine runs on."""
+class OutputFolder:
+    """Where results go."""
 
-    step_name: str
-    settings: RunSettings
-    inputs: tuple[tuple[str, AnyDataset], ...]
-    """Dataframes as the files they were stored in."""
-    script: ScriptSource
-    store: Datastore | None
-    """Where the output goes; None: there is none."""
+    datastore: Datastore
     path: str
-    """The output's folder in ``store``."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder; None for a URL."""
+        root = self.datastore.folder
+        return root / self.path if root is not None else None
+
+    @property
+    def url(self) -> str:
+        """The URL; ``""`` for a folder."""
+        return "" if self.datastore.is_local else self.datastore.url(self.path)
+
+    @property
+    def as_told(self) -> dict[str, Any]:
+        """What nodes are told; see ``StepRequest.outputs``."""
+        if self.datastore.is_local:
+            return {"folder": self.datastore.url(self.path)}
+        return {"url": self.url, "options": dict(self.datastore.storage_options)}
+
+
+@record
+@dataclass(frozen=True)
+class StepOutputFolder(OutputFolder):
+    """Where an output of a step goes."""
+
+    name: str
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class StepData:
+    """The data that a step run uses."""
+
+    inputs: tuple[Input, ...]
+    side_inputs: tuple[SideInput, ...] = ()
+    """What is whole on each node."""
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class StepSpec(StepData):
+    """All that a request is made of, but the plan and what the engine runs on.
+
+    This is what ``resume.json`` holds, by the names of the fields.
+    """
+
+    step: str
+    """The step's name."""
+    settings: RunSettings
+    script: ScriptSource
+    output: OutputFolder | None
+    """Where the results go; None: nowhere."""
     target: ComputeTarget | str | None
     """As ``ParallelRunConfig.compute_target``."""
     context: dict[str, Any]
     """As in ``StepRequest``, without what the plan tells."""
     after: tuple[str, ...] = ()
     """Ids of the step runs that come before it."""
-    side_inputs: tuple[SideInput, ...] = ()
-    """What is whole on each node."""
-    outputs: tuple[tuple[str, Datastore, str], ...] = ()
-    """Name, datastore and folder there of all that the step writes."""
-    registrations: tuple[dict[str, Any], ...] = ()
-    """What is registered as a dataset when it has completed; see :func:`run_output.register`."""
+    outputs: tuple[StepOutputFolder, ...] = ()
+    """All that the step writes."""
+    registrations: tuple[OutputRegistration, ...] = ()
+    """What is registered as a dataset when it has completed."""
     no_reuse: str = ""
     """Why no earlier run's output may be used, ``""`` where one may."""
 
@@ -95,7 +141,7 @@ class Recipe:
 
     @property
     def _places(self) -> list[Place]:
-        return [place for _, each in self.inputs for place in places_of(each)]
+        return [place for each in self.inputs for place in places_of(each.dataset)]
 
     def plan(self) -> Plan:
         """Make the plan of its inputs.
@@ -106,10 +152,10 @@ class Recipe:
             They hold nothing, or can't be read.
         """
         if self.script.whole:
-            [(name, script)] = self.inputs
+            script = self.inputs[0].dataset
             assert isinstance(script, FileDataset)
-            return ScriptPlan([(name, script)], 1)
-        return make_plan(self.inputs, self.settings)
+            return ScriptPlan([(SCRIPT, script)], 1)
+        return make_plan([(each.name, each.dataset) for each in self.inputs], self.settings)
 
     def side_input_changes(self, folder: RunFolder) -> list[str]:
         """Return what of the side inputs is not what a run has begun with; see there."""
@@ -122,7 +168,7 @@ class Recipe:
         What only this process knows can't be kept; the file then says so.
         """
         try:
-            value = self._as_plain(workspace)
+            value = to_record(self, _converters(workspace))
         except DatasetError as error:
             value = {"unkept": str(error)}
         if not workspace.private.keeps and has_secret([value.get(name) for name in OF_DATA]):
@@ -135,7 +181,7 @@ class Recipe:
         folder.push()
 
     @classmethod
-    def load(cls, folder: RunFolder, workspace: Workspace) -> Recipe:
+    def load(cls, folder: RunFolder, workspace: Workspace) -> StepSpec:
         """Return what was kept in the folder of a run.
 
         Raises
@@ -144,32 +190,12 @@ class Recipe:
             It isn't there, or can't be used.
         """
         value = _read(folder)
-        script = _script(value["script"], folder.path / SNAPSHOT)
+        value["context"]["workspace"] = workspace.location
         try:
-            inputs, side_inputs = _inputs(value, workspace), _side_inputs(value, workspace)
+            spec = from_record(cls, value, _made(folder, workspace))
         except DatasetError as error:
             raise ResumeError(f"run {folder.id} can't go on here: {error}") from error
-        output, target = value["output"], value["target"]
-        if isinstance(target, dict):
-            target = ComputeTarget(workspace.home_of(target), target["name"])
-        return cls(
-            step_name=value["step"],
-            settings=_settings(value["settings"]),
-            inputs=((SCRIPT, itself(script)),) if script.whole else tuple(inputs),
-            script=script,
-            store=_store(output["datastore"], workspace) if output else None,
-            path=output["path"] if output else "",
-            target=target,
-            context={**value["context"], "workspace": workspace.location},
-            after=tuple(value["after"]),
-            side_inputs=tuple(side_inputs),
-            outputs=tuple(
-                (each["name"], _store(each["datastore"], workspace), each["path"])
-                for each in value.get("outputs", ())
-            ),
-            registrations=tuple(value["registrations"]),
-            no_reuse=value["no_reuse"],
-        )
+        return replace(spec, inputs=itself(spec.script)) if spec.script.whole else spec
 
     def prepare_output(self, run_id: str) -> None:
         """See that the output can still be written.
@@ -179,11 +205,12 @@ class Recipe:
         SettingsError
             It can't.
         """
-        if self.store is not None:
-            location = self._url or self._folder
+        if self.output is not None:
+            location = self.output.url or self.output.folder
             assert location
             # An output that is there may be this run's own: the driver finds that out.
-            output_place(location, self.store.storage_options, run_id).prepare(None, True)
+            options = self.output.datastore.storage_options
+            output_place(location, options, run_id).prepare(None, True)
 
     def request(
         self,
@@ -212,13 +239,13 @@ class Recipe:
         DatasetError
             A side input holds nothing, or can't be read.
         """
-        asked = paths_asked(self.settings)
+        asked, output = paths_asked(self.settings), self.output
         check_whole(asked, plan.inputs)
         return StepRequest(
             run_id=folder.id,
-            step_name=self.step_name,
+            step_name=self.step,
             run_folder=folder.path,
-            output_folder=self._folder,
+            output_folder=output.folder if output is not None else None,
             settings=self.settings,
             plan=plan,
             script=self.script,
@@ -230,87 +257,35 @@ class Recipe:
                     **dict.fromkeys((each.name for each in self.side_inputs), ""),
                 },
                 "tables": [
-                    name
-                    for name, each in (*self.inputs, *by_name(self.side_inputs).items())
-                    if each.kind == "tabular"
+                    each.name
+                    for each in (*self.inputs, *self.side_inputs)
+                    if each.dataset.kind == "tabular"
                 ],
             },
             side_inputs=described(self.side_inputs, asked),
             packages=tuple(packages(self.side_inputs)),
-            outputs={name: _where(store, path) for name, store, path in self.outputs},
-            output_url=self._url,
-            output_options=dict(self.store.storage_options) if self.store is not None else {},
+            outputs={each.name: each.as_told for each in self.outputs},
+            output_url=output.url if output is not None else "",
+            output_options=dict(output.datastore.storage_options) if output is not None else {},
             resumed=resumed,
             retry_failed=retry_failed,
         )
 
     def leave_output(self, run_id: str) -> None:
         """Remove the folders that were made for the output, which another run's is used for."""
-        if self._folder is None:
+        if self.output is None or self.output.folder is None:
             return
-        folder = self._folder / ASIDE / run_id
+        folder = self.output.folder / ASIDE / run_id
         with suppress(OSError):  # others use it too
             while folder.name == ASIDE or run_id in folder.parts:
                 folder.rmdir()
                 folder = folder.parent
 
-    @property
-    def _folder(self) -> Path | None:
-        root = self.store.folder if self.store is not None else None
-        return root / self.path if root is not None else None
 
-    @property
-    def _url(self) -> str:
-        store = self.store
-        return "" if store is None or store.is_local else store.url(self.path)
-
-    def _as_plain(self, workspace: Workspace) -> dict[str, Any]:
-        target: Any = self.target
-        if isinstance(target, ComputeTarget):
-            target = workspace.reference_to(target)
-
-        def name_of(place: Place) -> Any:
-            if isinstance(place, RunOutputPlace):
-                return {"run": place.run_id, "output": place.name}
-            if isinstance(place, KeptPlace):
-                return {"run": place.run_id, "kept": place.name}
-            registered_name(place)
-            return workspace.reference_to(place)
-
-        script = asdict(self.script)
-        script.pop("snapshot")
-        return {
-            "step": self.step_name,
-            "settings": asdict(self.settings),
-            "inputs": [
-                {"name": name, "dataset": to_plain(each, name_of)} for name, each in self.inputs
-            ],
-            "side_inputs": [
-                {
-                    "name": each.name,
-                    "dataset": to_plain(each.dataset, name_of),
-                    "mode": each.mode,
-                    "path_on_compute": each.path_on_compute,
-                }
-                for each in self.side_inputs
-            ],
-            "outputs": [
-                {"name": name, "datastore": name_of(store), "path": path}
-                for name, store, path in self.outputs
-            ],
-            "script": script,
-            "output": self.store and {"datastore": name_of(self.store), "path": self.path},
-            "target": target,
-            "context": self.context,
-            "after": self.after,
-            "registrations": self.registrations,
-            "no_reuse": self.no_reuse,
-        }
-
-
-def itself(script: ScriptSource) -> FileDataset:
+def itself(script: ScriptSource) -> tuple[Input, ...]:
     """Return what a script that is run as a whole is run over."""
-    return Dataset.File.from_files(str(script.snapshot / script.file), validate=False)
+    dataset = Dataset.File.from_files(str(script.snapshot / script.file), validate=False)
+    return (Input(SCRIPT, dataset),)
 
 
 def forget(folder: RunFolder) -> None:
@@ -329,28 +304,9 @@ def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset
         They can't be made again here.
     """
     value = _read(folder)
-    return {**dict(_inputs(value, workspace)), **by_name(_side_inputs(value, workspace))}
-
-
-def _inputs(value: dict[str, Any], workspace: Workspace) -> list[tuple[str, AnyDataset]]:
-    return [(each["name"], _dataset(each, workspace)) for each in value["inputs"]]
-
-
-def _dataset(value: dict[str, Any], workspace: Workspace) -> AnyDataset:
-    made = from_plain(value["dataset"], lambda reference: _place(reference, workspace))
-    return cast("AnyDataset", made)
-
-
-def _side_inputs(value: dict[str, Any], workspace: Workspace) -> list[SideInput]:
-    return [
-        SideInput(
-            each["name"],
-            _dataset(each, workspace),
-            each["mode"],
-            each["path_on_compute"],
-        )
-        for each in value.get("side_inputs", ())
-    ]
+    data = {name: value[name] for name in OF_DATA if name in value}
+    used = from_record(StepData, data, _made(folder, workspace))
+    return {each.name: each.dataset for each in (*used.inputs, *used.side_inputs)}
 
 
 def _read(folder: RunFolder) -> dict[str, Any]:
@@ -370,43 +326,55 @@ def _read(folder: RunFolder) -> dict[str, Any]:
         )
     if "unkept" in value:
         raise ResumeError(f"run {folder.id} can't go on: {value['unkept']} {AGAIN}")
+    value.pop("layout")
     return dict(value)
 
 
-def _place(reference: dict[str, str], own: Workspace) -> Place:
-    if "kept" in reference:
-        return KeptPlace(own, reference["run"], reference["kept"])
-    if "run" in reference:
-        return RunOutputPlace(own, reference["run"], reference["output"])
-    return _store(reference, own)
+def _converters(workspace: Workspace) -> Converters:
+    """Return how what is no record is written."""
 
+    def reference_to(place: Place) -> dict[str, Any]:
+        if isinstance(place, RunOutputPlace):
+            return {"run": place.run_id, "output": place.name}
+        if isinstance(place, KeptPlace):
+            return {"run": place.run_id, "kept": place.name}
+        registered_name(place)
+        return workspace.reference_to(place)
 
-def _store(reference: dict[str, str], own: Workspace) -> Datastore:
-    return Datastore(own.home_of(reference), reference["name"])
-
-
-def _where(store: Datastore, path: str) -> dict[str, Any]:
-    if store.is_local:
-        return {"folder": store.url(path)}
-    return {"url": store.url(path), "options": dict(store.storage_options)}
-
-
-def _settings(value: dict[str, Any]) -> RunSettings:
-    keys = value["partition_keys"]
-    return RunSettings(
-        **{
-            **value,
-            "partition_keys": tuple(keys) if keys is not None else None,
-            "arguments": tuple(
-                NodePath(**each) if isinstance(each, dict) else each for each in value["arguments"]
-            ),
-            "requirements": tuple(value.get("requirements", ())),
-        }
+    return (
+        (Items, lambda dataset, _: to_plain(dataset, reference_to)),
+        (Datastore, lambda store, _: reference_to(store)),
+        (ComputeTarget, lambda target, _: workspace.reference_to(target)),
+        (ScriptSource, lambda script, _: {**vars(script), "snapshot": None}),
     )
 
 
-def _script(value: dict[str, Any], snapshot: Path) -> ScriptSource:
-    # Where the workspace has been moved since, a script in the snapshot has moved with it.
-    inside = value["extra_path"] is None
-    shown_as = str(snapshot / value["file"]) if inside else value["shown_as"]
-    return ScriptSource(snapshot, value["file"], shown_as, value["extra_path"], value["whole"])
+def _made(folder: RunFolder, workspace: Workspace) -> Made:
+    """Return how what is no record is made again."""
+
+    def place(reference: dict[str, Any]) -> Place:
+        if "kept" in reference:
+            return KeptPlace(workspace, reference["run"], reference["kept"])
+        if "run" in reference:
+            return RunOutputPlace(workspace, reference["run"], reference["output"])
+        return store(reference)
+
+    def store(reference: dict[str, Any]) -> Datastore:
+        return Datastore(workspace.home_of(reference), reference["name"])
+
+    def target(reference: dict[str, Any]) -> ComputeTarget:
+        return ComputeTarget(workspace.home_of(reference), reference["name"])
+
+    def script(value: dict[str, Any]) -> ScriptSource:
+        # Where the workspace has been moved since, a script in the snapshot has moved with it.
+        snapshot = folder.path / SNAPSHOT
+        inside = value["extra_path"] is None
+        shown_as = str(snapshot / value["file"]) if inside else value["shown_as"]
+        return ScriptSource(**{**value, "snapshot": snapshot, "shown_as": shown_as})
+
+    return {
+        Items: lambda plain: from_plain(plain, place),
+        Datastore: store,
+        ComputeTarget: target,
+        ScriptSource: script,
+    }

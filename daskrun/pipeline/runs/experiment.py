@@ -321,11 +321,11 @@ class Experiment(OriginalClass):
         if prepared.left_out is not None:
             prepared.left_out.keep(folder.path)
         ready = prepared.with_stored_inputs(folder)
-        recipe = ready.recipe(folder, own["pipeline_run"], self.name, own["after"])
+        spec = ready.spec(folder, own["pipeline_run"], self.name, own["after"])
         no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")
-        recipe = replace(recipe, no_reuse=no_reuse)
-        recipe.keep(folder, self.workspace)
-        return StepToRun(folder, recipe, ready.target, ready.plan)
+        spec = replace(spec, no_reuse=no_reuse)
+        spec.keep(folder, self.workspace)
+        return StepToRun(folder, spec, ready.target, ready.plan)
 
     def _undo(self, run_id: str, prepared: builtins.list[PreparedStep]) -> None:
         """Remove what a submit that failed has made."""

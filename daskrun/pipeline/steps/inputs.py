@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.codec import record
 from daskrun.core.validation import SIZE
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.file_plan import FilePlan
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
 
 AnyDataset = Items
+
+
+@record
+@dataclass(frozen=True)
+class Input:
+    """A dataset that a step uses."""
+
+    name: str
+    """What the script knows it by."""
+    dataset: Items
+    """Parameters resolved; a dataframe as the files it was stored in."""
+
 
 FILES = 10
 """Files of a mini-batch where nothing is said."""

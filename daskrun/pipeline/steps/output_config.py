@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import with_keywords
+from daskrun.core.codec import record
 from daskrun.core.tags import tag_problems
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.outputs import OutputId, StepOutput, name_problems
@@ -14,8 +16,6 @@ from daskrun.storage.records import wrong_name
 from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from daskrun.workspace.workspace import Workspace
 
 SUBJECT = "OutputFileDatasetConfig"
@@ -26,6 +26,7 @@ USUAL = f"dataset/{RUN_ID}/{OUTPUT_NAME}"
 """Where it goes if nothing is said, as in the original."""
 
 
+@record
 @dataclass(frozen=True)
 class Registration:
     """Under which name an output becomes a registered dataset when its step has completed."""

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.codec import record
 from daskrun.core.settings import NodePath
 from daskrun.core.validation import same_name_problems
 from daskrun.data.file_dataset import FileDataset
@@ -15,7 +16,7 @@ from daskrun.data.remote_files import is_url, join_url
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import DatasetError
 from daskrun.pipeline.steps.base import USABLE, as_consumption, dataset_of, places_used
-from daskrun.pipeline.steps.inputs import stored
+from daskrun.pipeline.steps.inputs import Input, stored
 from daskrun.script.environments.packages import FOR_SQL, FOR_TABLES, needs
 
 if TYPE_CHECKING:
@@ -32,14 +33,11 @@ LEVEL = 1
 """Of compression of names, sizes and times, which travel to each node."""
 
 
+@record
 @dataclass(frozen=True)
-class SideInput:
+class SideInput(Input):
     """A dataset that the script finds whole on its node."""
 
-    name: str
-    """What the script knows it by."""
-    dataset: AnyDataset
-    """Parameters resolved."""
     mode: str = "mount"
     """As ``DatasetConsumptionConfig.mode``."""
     path_on_compute: str | None = None

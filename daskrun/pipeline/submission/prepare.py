@@ -17,9 +17,9 @@ from daskrun.pipeline.records.run_output import (
     output_record,
     registrations,
 )
-from daskrun.pipeline.records.step_spec import SCRIPT, Recipe, itself
+from daskrun.pipeline.records.step_spec import OutputFolder, StepOutputFolder, StepSpec, itself
 from daskrun.pipeline.steps.base import places_used
-from daskrun.pipeline.steps.inputs import make_plan, stored
+from daskrun.pipeline.steps.inputs import Input, make_plan, stored
 from daskrun.pipeline.steps.outputs import PendingOutput
 from daskrun.pipeline.steps.side_inputs import stored_sides
 from daskrun.workspace.models.model import model_paths
@@ -219,9 +219,9 @@ class PreparedStep:
             **({"since": left_out.as_told()} if left_out is not None else {}),
         }
 
-    def recipe(
+    def spec(
         self, run: RunFolder, pipeline_run_id: str, experiment: str, after: Sequence[str]
-    ) -> Recipe:
+    ) -> StepSpec:
         """Copy the code into the run's folder, and give what the run is made of.
 
         Parameters
@@ -232,10 +232,10 @@ class PreparedStep:
         step = self.step
         where = step._result.place(run.id, self.workspace) if step._result is not None else None
         script = self.code.copy(run.path / SNAPSHOT)
-        inputs = self.inputs
+        inputs = tuple(Input(name, dataset) for name, dataset in self.inputs)
         if step._is_program:
             script = replace(script, whole=True)
-            inputs = ((SCRIPT, itself(script)),)
+            inputs = itself(script)
         context = {
             "workspace": self.workspace.location,
             "experiment": experiment,
@@ -244,19 +244,19 @@ class PreparedStep:
             "step_name": self.step.name,
             "models": model_paths(self.workspace),
         }
-        return Recipe(
-            step_name=self.step.name,
+        return StepSpec(
+            step=self.step.name,
             settings=self.settings,
             inputs=inputs,
             script=script,
-            store=where[0] if where is not None else None,
-            path=where[1] if where is not None else "",
+            output=OutputFolder(*where) if where is not None else None,
             target=step._config.compute_target,
             context=context,
             after=tuple(after),
             side_inputs=self.side_inputs,
             outputs=tuple(
-                (each.name, *each.place(run.id, self.workspace)) for each in self.step.outputs
+                StepOutputFolder(*each.place(run.id, self.workspace), each.name)
+                for each in self.step.outputs
             ),
-            registrations=tuple(registrations(self.step.outputs)),
+            registrations=registrations(self.step.outputs),
         )
