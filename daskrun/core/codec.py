@@ -205,7 +205,13 @@ def _refuse(value: object, where: str) -> None:
     raise TypeError(f"{where} is of type {type(value).__name__}, which JSON has no word for")
 
 
-def from_record(cls: Callable[..., T], plain: Mapping[str, Any], made: Made | None = None) -> T:
+def from_record(
+    cls: Callable[..., T],
+    plain: Mapping[str, Any],
+    made: Made | None = None,
+    *,
+    known_only: bool = False,
+) -> T:
     """Make a dataclass of what :func:`to_record` gave.
 
     Parameters
@@ -216,6 +222,8 @@ def from_record(cls: Callable[..., T], plain: Mapping[str, Any], made: Made | No
         Its fields. Those that are not in it have their defaults.
     made
         By annotation, what makes a value of its JSON value: for classes that are no records.
+    known_only
+        Whether fields that ``cls`` doesn't know are left out.
 
     Raises
     ------
@@ -229,11 +237,13 @@ def from_record(cls: Callable[..., T], plain: Mapping[str, Any], made: Made | No
     NodePath(kind='input', name='images')
     """
     of_field = _readers(cls) if made is None else _uncached_readers(cls, made)
-    given = {
-        name: value if (read := of_field.get(name)) is None else read(value)
-        for name, value in plain.items()
-    }
-    return cls(**given)
+    return cls(
+        **{
+            name: of_field.get(name, _as_it_is)(value)
+            for name, value in plain.items()
+            if name in of_field or not known_only
+        }
+    )
 
 
 @cache
@@ -242,10 +252,10 @@ def _readers(cls: Any) -> dict[str, Read]:
 
 
 def _uncached_readers(cls: Any, made: Made) -> dict[str, Read]:
-    """Return by field what makes its value; those whose value is the JSON value are left out."""
+    """Return by field what makes its value of the JSON value."""
     hints = typing.get_type_hints(cls)
-    found = {each.name: _reader(hints[each.name], made) for each in fields(cls) if each.init}
-    return {name: read for name, read in found.items() if read is not None}
+    named = [(each.name, hints[each.name]) for each in fields(cls) if each.init]
+    return {name: _reader(hint, made) or _as_it_is for name, hint in named}
 
 
 def _reader(hint: Any, made: Made) -> Read | None:

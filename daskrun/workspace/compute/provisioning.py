@@ -1,9 +1,10 @@
-"""What is asked for of nodes of this machine, before they are a compute target."""
+"""What a compute target is kept as, and what is asked for of nodes of this machine."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from daskrun.core.codec import record
 from daskrun.errors import SettingsError
 
 
@@ -18,6 +19,27 @@ class ProvisioningConfiguration:
     max_nodes: int
     others: dict[str, str] = field(default_factory=dict)
     """What else was said, as it is shown: recorded, and not used."""
+
+
+@record
+@dataclass(frozen=True, kw_only=True)
+class Nodes(ProvisioningConfiguration):
+    """Nodes of this machine, as a workspace keeps them."""
+
+    created: float
+    """Seconds since 1970."""
+    type: str = "AmlCompute"
+
+
+@record
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that was attached, as a workspace keeps it."""
+
+    address: str | None
+    created: float
+    """Seconds since 1970."""
+    type: str = "Dask"
 
 
 def node_counts(min_nodes: int | str, max_nodes: int | str) -> dict[str, int]:

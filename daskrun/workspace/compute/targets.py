@@ -9,8 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass
+from daskrun.core.codec import from_record, to_record
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
-from daskrun.workspace.compute.provisioning import ProvisioningConfiguration, node_counts
+from daskrun.workspace.compute.provisioning import (
+    Cluster,
+    Nodes,
+    ProvisioningConfiguration,
+    node_counts,
+)
 from daskrun.workspace.layout import COMPUTE_TARGETS
 
 if TYPE_CHECKING:
@@ -46,7 +52,7 @@ class ComputeTarget(OriginalClass):
 
     name: str
     workspace: Home
-    _record: dict[str, Any]
+    _record: Nodes | Cluster
 
     def __new__(cls, workspace: Home, name: str) -> ComputeTarget:
         """Return the target of a name, of the class it was made as."""
@@ -54,20 +60,24 @@ class ComputeTarget(OriginalClass):
         if found is None:
             known = workspace.records.names(COMPUTE_TARGETS)
             raise ComputeTargetException(str(NameNotFoundError("compute target", name, known)))
-        kind = AmlCompute if found[1]["type"] == "AmlCompute" else DaskCompute
-        target = object.__new__(kind)
-        target.name, target.workspace, target._record = name, workspace, found[1]
+        value = found[1]
+        kind: tuple[type, type] = AmlCompute, Nodes
+        if value["type"] != Nodes.type:
+            kind = DaskCompute, Cluster
+        target: ComputeTarget = object.__new__(kind[0])
+        target.name, target.workspace = name, workspace
+        target._record = from_record(kind[1], value, known_only=True)
         return target
 
     @property
     def type(self) -> str:
         """What it was made as: ``AmlCompute``, or ``Dask`` for one that was attached."""
-        return str(self._record["type"])
+        return self._record.type
 
     @property
     def for_this_process(self) -> bool:
         """Whether no other process can use it: a cluster object without an address."""
-        return self._record["type"] == "Dask" and self._record["address"] is None
+        return isinstance(self._record, Cluster) and self._record.address is None
 
     @staticmethod
     def create(
@@ -81,15 +91,8 @@ class ComputeTarget(OriginalClass):
                 "Write AmlCompute.provisioning_configuration(vm_size=..., max_nodes=...)."
             )
             raise SettingsError("ComputeTarget.create", [problem])
-        value = {
-            "type": "AmlCompute",
-            "vm_size": provisioning_configuration.vm_size,
-            "min_nodes": provisioning_configuration.min_nodes,
-            "max_nodes": provisioning_configuration.max_nodes,
-            "others": provisioning_configuration.others,
-            "created": time.time(),
-        }
-        workspace.records.create(COMPUTE_TARGETS, name, value)
+        value = Nodes(**to_record(provisioning_configuration), created=time.time())
+        workspace.records.create(COMPUTE_TARGETS, name, to_record(value))
         return ComputeTarget(workspace, name)
 
     @staticmethod
@@ -116,8 +119,8 @@ class ComputeTarget(OriginalClass):
         if cluster is not None:
             reachable = _address_of(cluster)
             address = reachable if reachable and not reachable.startswith("inproc") else None
-        value = {"type": "Dask", "address": address, "created": time.time()}
-        workspace.records.create(COMPUTE_TARGETS, name, value)
+        value = Cluster(address, time.time())
+        workspace.records.create(COMPUTE_TARGETS, name, to_record(value))
         _attached.pop((workspace.location, name), None)
         if cluster is not None:
             _attached[workspace.location, name] = cluster
@@ -184,7 +187,7 @@ class ComputeTarget(OriginalClass):
 
     def get_status(self) -> ComputeStatus:
         """Return what is known of it now."""
-        return ComputeStatus(dict(self._record))
+        return ComputeStatus(self._record)
 
     def delete(self) -> None:
         """Forget the target; the cluster itself is left alone."""
@@ -194,6 +197,8 @@ class ComputeTarget(OriginalClass):
 
 class AmlCompute(ComputeTarget):
     """Nodes of this machine: each is a Dask worker in this process, started for a run."""
+
+    _record: Nodes
 
     @staticmethod
     def provisioning_configuration(
@@ -228,25 +233,27 @@ class AmlCompute(ComputeTarget):
     @property
     def most_nodes(self) -> int:
         """How many nodes a run may ask for."""
-        return int(self._record["max_nodes"])
+        return self._record.max_nodes
 
     @property
     def vm_size(self) -> str:
         """The recorded size, which is not used."""
-        return str(self._record["vm_size"])
+        return self._record.vm_size
 
     @property
     def notes(self) -> list[str]:
         """What was recorded and is not used, in words."""
-        others = self._record.get("others", {}).items()
+        others = self._record.others.items()
         more = "".join(f"{name}={shown}, " for name, shown in others)
-        unused = f"{more}vm_size={self.vm_size!r} and min_nodes={self._record['min_nodes']}"
+        unused = f"{more}vm_size={self.vm_size!r} and min_nodes={self._record.min_nodes}"
         note = f"compute target {self.name!r}: {unused} are recorded and not used; "
         return [f"{note}its nodes are Dask workers on this machine, started for each run."]
 
 
 class DaskCompute(ComputeTarget):
     """A Dask cluster somebody else started: an address, or an object of this process."""
+
+    _record: Cluster
 
     @property
     def dask_target(self) -> object:
@@ -258,7 +265,7 @@ class DaskCompute(ComputeTarget):
             It was attached as an object, by another process, and has no address.
         """
         attached = _attached.get((self.workspace.location, self.name))
-        target = attached if attached is not None else self._record["address"]
+        target = attached if attached is not None else self._record.address
         if target is None:
             raise ComputeTargetException(
                 f"compute target {self.name!r} was attached as an object by another process. "
@@ -267,7 +274,7 @@ class DaskCompute(ComputeTarget):
         return target
 
     def _wait(self, deadline: float, count: int) -> None:
-        address = self._record["address"]
+        address = self._record.address
         if address is None or not str(address).startswith(("tcp://", "tls://")):
             self.dask_target  # noqa: B018 - raises when nothing is known of it here
         else:
@@ -314,27 +321,24 @@ class DaskCompute(ComputeTarget):
 class ComputeStatus(OriginalClass):
     """What is known of a compute target at one moment."""
 
-    record: dict[str, Any]
+    record: Nodes | Cluster
 
     def serialize(self) -> dict[str, Any]:
         """Return it as plain values, with the original's names."""
-        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.record["created"]))
+        created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.record.created))
         status: dict[str, Any] = {
             "allocationState": "Steady",
             "provisioningState": "Succeeded",
             "creationTime": created,
             "errors": None,
         }
-        if self.record["type"] == "AmlCompute":
-            status["vmSize"] = self.record["vm_size"]
-            status["currentNodeCount"] = self.record["min_nodes"]
-            status["targetNodeCount"] = self.record["min_nodes"]
-            status["scaleSettings"] = {
-                "minNodeCount": self.record["min_nodes"],
-                "maxNodeCount": self.record["max_nodes"],
-            }
+        if isinstance(self.record, Nodes):
+            least, most = self.record.min_nodes, self.record.max_nodes
+            status["vmSize"] = self.record.vm_size
+            status["currentNodeCount"] = status["targetNodeCount"] = least
+            status["scaleSettings"] = {"minNodeCount": least, "maxNodeCount": most}
         else:
-            status["address"] = self.record["address"]
+            status["address"] = self.record.address
         return status
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass
+from daskrun.core.codec import from_record
 from daskrun.core.validation import RULES
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script.environments.packages import lacking
@@ -387,15 +388,11 @@ def _from_record(name: str, number: int | str | None, value: Mapping[str, Any]) 
     """Make an environment of what was kept of it."""
     made = Environment(name)
     made.version = str(number) if number is not None else None
-    python = dict(value["python"])
-    conda = python.pop("conda_dependencies")
     made.environment_variables = value.get(VARIABLES, {})
     try:
-        if conda is not None:
-            made.python.conda_dependencies = CondaDependencies(**conda)
-        made.python = replace(made.python, **python)
-        made.docker = DockerSection(**value["docker"])
-        made.spark = SparkSection(**value.get("spark", {}))
+        made.python = from_record(PythonSection, value["python"])
+        made.docker = from_record(DockerSection, value["docker"])
+        made.spark = from_record(SparkSection, value.get("spark", {}))
     except TypeError as error:
         raise WorkspaceError(
             f"environment {name}:{number} was kept by another version of daskrun: {error}. "

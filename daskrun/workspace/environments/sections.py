@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from daskrun.core.absent_names import OriginalClass
-
-if TYPE_CHECKING:
-    from daskrun.workspace.environments.dependencies import CondaDependencies
+from daskrun.core.codec import record
+from daskrun.workspace.environments.dependencies import CondaDependencies
 
 OWN_PYTHON = "python"
 """``interpreter_path`` as the original has it where nothing is said."""
 
 
+@record
 @dataclass(slots=True)
 class PythonSection(OriginalClass):
     """What an environment says of Python."""
@@ -26,6 +26,7 @@ class PythonSection(OriginalClass):
     """
 
 
+@record
 @dataclass(slots=True)
 class DockerSection(OriginalClass):
     """What an environment says of Docker."""
@@ -36,6 +37,7 @@ class DockerSection(OriginalClass):
     arguments: list[str] = field(default_factory=list)
 
 
+@record
 @dataclass(slots=True)
 class SparkSection:
     """What an environment says of Spark."""
