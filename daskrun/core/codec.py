@@ -25,20 +25,14 @@ from daskrun.core import plugins
 T = TypeVar("T")
 KIND = "is"
 """Key of an object that says what it is."""
-FLOAT = "float"
-"""Kind of a number that JSON has no word for: it is not finite."""
-DICT = "dict"
-"""Kind of a mapping, which else could be taken for an object."""
-Convert: TypeAlias = Callable[[Any, str], Any]
-"""Return the JSON value of an object, from the object and where it stands, for messages."""
-
 JsonObject: TypeAlias = dict[str, Any]
 """A JSON object that a codec has made or reads."""
+Convert: TypeAlias = Callable[[Any, str], Any]
+"""Return the JSON value of an object, from the object and where it stands, for messages."""
+Converters: TypeAlias = Iterable[tuple[type | tuple[type, ...], Convert]]
 Read: TypeAlias = Callable[[Any], Any]
 """Make a value of its JSON value."""
 Made: TypeAlias = Mapping[Any, Read]
-
-Converters: TypeAlias = Iterable[tuple[type | tuple[type, ...], Convert]]
 
 
 class UnknownKindError(TypeError):
@@ -56,17 +50,14 @@ class Writer:
         Dataclasses by the name they are tagged with, each as ``module:attribute``. Their fields
         stand beside the tag. A subclass is another class.
     converters
-        For other classes. The first that an object is an instance of is taken; those for lists,
-        tuples and mappings stand in for what is done with them else.
+        For other classes, and in the place of what else is done with sequences and mappings. The
+        first that an object is an instance of is taken.
     unknown
         Called for an object of no class that is known.
     """
 
     def __init__(
-        self,
-        classes: Mapping[str, str],
-        converters: Converters,
-        unknown: Convert,
+        self, classes: Mapping[str, str], converters: Converters, unknown: Convert
     ) -> None:
         self._names = {reference: name for name, reference in classes.items()}
         self._converters = tuple(converters)
@@ -74,10 +65,10 @@ class Writer:
 
     def plain(self, value: Any, where: str = "") -> Any:
         """Return a value as JSON; ``where`` it stands is for messages."""
-        if value is None or isinstance(value, str | bool | int):
+        if value is None or isinstance(value, str | int):
             return value
-        if isinstance(value, float):
-            return value if math.isfinite(value) else {KIND: FLOAT, "value": repr(float(value))}
+        if isinstance(value, float):  # JSON has no word for those that are not finite
+            return value if math.isfinite(value) else {KIND: "float", "value": repr(float(value))}
         cls = type(value)
         name = self._names.get(f"{cls.__module__}:{cls.__qualname__}")
         if name is not None:
@@ -88,7 +79,7 @@ class Writer:
         if isinstance(value, list | tuple):
             return self.sequence(value, where)
         if isinstance(value, Mapping):
-            return {KIND: DICT, "values": self.mapping(value, f"{where}: ")}
+            return {KIND: "dict", "values": self.mapping(value, f"{where}: ")}
         return self._unknown(value, where)
 
     def sequence(self, value: list[Any] | tuple[Any, ...], where: str = "") -> list[Any]:
@@ -132,8 +123,8 @@ class Reader:
     ) -> None:
         self._classes = classes
         self._kinds: dict[str, Read] = {
-            FLOAT: lambda plain: float(plain["value"]),
-            DICT: lambda plain: self.mapping(plain["values"]),
+            "float": lambda plain: float(plain["value"]),
+            "dict": lambda plain: self.mapping(plain["values"]),
             **kinds,
         }
         self._sequence = sequence
@@ -194,15 +185,9 @@ def to_record(value: Any, converters: Converters = ()) -> Any:
             (Enum, lambda value, _: value.value),
             (os.PathLike, lambda value, _: os.fspath(value)),
         ),
-        lambda value, where: (
-            writer.fields(value, where) if is_dataclass(value) else _refuse(value, where)
-        ),
+        lambda value, where: writer.fields(value, where),
     )
     return writer.plain(value)
-
-
-def _refuse(value: object, where: str) -> None:
-    raise TypeError(f"{where} is of type {type(value).__name__}, which JSON has no word for")
 
 
 def from_record(
@@ -237,13 +222,8 @@ def from_record(
     NodePath(kind='input', name='images')
     """
     of_field = _readers(cls) if made is None else _uncached_readers(cls, made)
-    return cls(
-        **{
-            name: of_field.get(name, _as_it_is)(value)
-            for name, value in plain.items()
-            if name in of_field or not known_only
-        }
-    )
+    names = plain.keys() & of_field if known_only else plain
+    return cls(**{name: of_field.get(name, _as_it_is)(plain[name]) for name in names})
 
 
 @cache
@@ -285,9 +265,7 @@ def _union_reader(arms: list[Any], made: Made) -> Read | None:
             text = isinstance(arm, type) and issubclass(arm, Enum | Path)
             form = str if text else list if typing.get_origin(arm) in _SEQUENCES else dict
             by_form.setdefault(form, read)
-    if not by_form:
-        return None
-    return lambda plain: by_form.get(type(plain), _as_it_is)(plain)
+    return (lambda plain: by_form.get(type(plain), _as_it_is)(plain)) if by_form else None
 
 
 def _sequence(make: Read, read: Read | None, plain: list[Any]) -> Any:
