@@ -17,6 +17,8 @@ class Bundle:
     node: str
     entries: tuple[tuple[int, int], ...]
     """(index, attempt) of each, in order of index."""
+    survey: bool = False
+    """Whether it is no bundle of the ledger's, but a look at the data that the plan waits for."""
 
 
 @dataclass(frozen=True, slots=True)

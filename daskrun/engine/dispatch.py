@@ -2,44 +2,76 @@
 
 from __future__ import annotations
 
+import pickle
+import queue
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleLost, BundleReturned, Event
 from daskrun.core.outcome import ProcessInfo
 from daskrun.script.outcome_log import read_outcome_log
 
 if TYPE_CHECKING:
-    import queue
     from collections.abc import Sequence
 
     from daskrun.core.orders import Bundle
 
 
-class Dispatcher(Protocol):
-    """Runs bundles somewhere. Calls come from the driver's thread; events go to ``events``."""
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A bundle as it travels."""
 
-    events: queue.SimpleQueue[Event]
-    """What happened, from any thread: nodes, processes, bundles that came back."""
+    bundle: Bundle
+    payload: bytes
+    """What :func:`pack_entries` gave for its entries."""
+
+
+class Dispatcher(ABC):
+    """Runs bundles somewhere; made for one run, by what :mod:`daskrun.engine.dispatchers` has.
+
+    The driver's thread makes all calls; nothing but its constructor may be called where the run is
+    over before it starts, then :meth:`close`. What an implementation has to keep is tested by
+    :class:`daskrun.testing.contracts.dispatchers.DispatcherContract`.
+    """
+
+    def __init__(self) -> None:
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        """What happened, from any thread: nodes, processes, bundles that came back."""
 
     @property
     def obstacle(self) -> str:
         """What is in the way of nodes, as far as that is known; else ``""``."""
+        return ""
 
+    @abstractmethod
     def start(self) -> None:
-        """Begin to make nodes. Returns soon; each announces itself by ``NodeReady``."""
+        """Begin to make nodes; return soon. Each is announced by a ``NodeReady``.
 
-    def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:
-        """Run bundles. Each comes back exactly once, as ``BundleReturned`` or ``BundleLost``.
-
-        The bytes are a pickled list of (encoded descriptor, attempt).
+        Whatever is in the way of all of them is put as a ``StopAsked``, never raised.
         """
 
-    def stop(self, grace: float) -> None:
-        """Have everything come back: what is in hand may end within ``grace`` seconds."""
+    @abstractmethod
+    def hand_out(self, bundles: Sequence[Packed], budget: float) -> None:
+        """Run bundles on the nodes they are for.
 
+        Each comes back exactly once, as a ``BundleReturned``, in which what was not begun within
+        ``budget`` seconds has no outcome, or as a ``BundleLost`` after its node's ``NodeLost``.
+        """
+
+    @abstractmethod
+    def stop(self, grace: float) -> None:
+        """Make everything come back soon: what is in hand may end within ``grace`` seconds."""
+
+    @abstractmethod
     def close(self) -> None:
-        """End every process and connection of the run."""
+        """End every process and connection of the run, however far they are."""
+
+
+def pack_entries(entries: Sequence[tuple[bytes, int]]) -> bytes:
+    """Pack what is to be run: the encoded descriptor and the attempt of each mini-batch."""
+    return pickle.dumps(entries, 5)
 
 
 def returned(result: dict[str, Any], now: float | None = None) -> Event:

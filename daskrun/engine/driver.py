@@ -215,10 +215,12 @@ class Driver:
             self._fill()
             events = [self._checked(event) for event in self._events()]
             returned = [each for each in events if isinstance(each, BundleReturned)]
-            self._history.commit([*filter(self._is_owed, returned)], self._slots.digests_of)
+            surveys = [each for each in returned if self._surveys.is_out(each.number)]
+            owed = [each for each in returned if self._ledger.bundle(each.number) is not None]
+            self._history.commit(owed, surveys, self._slots.digests_of)
             for event in events:
                 self._handle(event)
-                if isinstance(event, BundleReturned) and event.number >= 0 and event.outcomes:
+                if isinstance(event, BundleReturned) and event.outcomes and event not in surveys:
                     self._checkpoints.reach("counted")
             self._check_waits(time.monotonic())
             self._check_room(time.monotonic())
@@ -248,7 +250,7 @@ class Driver:
 
     def _checked(self, event: Event) -> Event:
         """Leave out outcomes nobody is owed: each mini-batch of a bundle counts once, as asked."""
-        if not isinstance(event, BundleReturned) or event.number < 0:
+        if not isinstance(event, BundleReturned) or self._surveys.is_out(event.number):
             return event
         bundle = self._ledger.bundle(event.number)
         owed = dict(bundle.entries) if bundle is not None else {}
@@ -259,13 +261,9 @@ class Driver:
         logger.warning("bundle %d: %d outcomes nobody asked for", event.number, left)
         return replace(event, outcomes=kept)
 
-    def _is_owed(self, event: BundleReturned) -> bool:
-        """Return whether what came back is still waited for; a survey always is."""
-        return event.number < 0 or self._ledger.bundle(event.number) is not None
-
     def _handle(self, event: Event) -> None:
         if isinstance(event, (BundleReturned, BundleLost)):
-            if event.number < 0:
+            if self._surveys.is_out(event.number):
                 self._learn(event)
                 return
             bundle = self._ledger.bundle(event.number)

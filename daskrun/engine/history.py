@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from daskrun.engine.commit import Recorder
+from daskrun.engine.journal_records import (
+    PlannedRecord,
+    Recorder,
+    RunRecord,
+    WarningsRecord,
+    encode,
+)
 from daskrun.engine.replay import Past, read_past
 from daskrun.storage.journal import Journal
 from daskrun.storage.segments import Segments
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.events import BundleReturned
     from daskrun.engine.checkpoints import Checkpoints
+    from daskrun.engine.journal_records import Record
     from daskrun.engine.request import StepRequest
 
 
@@ -76,32 +83,25 @@ class History:
         settings, plan = asdict(self._request.settings), self._request.plan
         settings["environment_variables"] = sorted(settings["environment_variables"])  # not values
         self._sized = plan.complete
-        self.note(
-            {
-                "kind": "run",
-                "run": self._request.run_id,
-                "plan": plan.fingerprint(),
-                "mini_batches": plan.known if plan.complete else None,
-                "settings": settings,
-            }
-        )
+        known = plan.known if plan.complete else None
+        self.note(RunRecord(self._request.run_id, plan.fingerprint(), known, settings))
         self._warn(self._damage)
 
-    def note(self, entry: dict[str, Any]) -> None:
-        """Have an entry in the journal before going on."""
-        self.note_later(entry)
+    def note(self, record: Record) -> None:
+        """Have a record in the journal before going on."""
+        self.note_later(record)
         self.sync()
 
-    def note_later(self, entry: dict[str, Any]) -> None:
-        """Have an entry in the journal before anything that comes after it."""
+    def note_later(self, record: Record) -> None:
+        """Have a record in the journal before anything that comes after it."""
         assert self._journal is not None
-        self._journal.append(entry)
+        self._journal.append(encode(record))
 
     def note_size(self) -> None:
         """Note how many mini-batches there are, once that is known."""
         if self._request.plan.complete and not self._sized:
             self._sized = True
-            self.note_later({"kind": "planned", "mini_batches": self._request.plan.known})
+            self.note_later(PlannedRecord(self._request.plan.known))
 
     def sync(self) -> None:
         """Have what was noted on the disk."""
@@ -109,19 +109,22 @@ class History:
         self._journal.sync()
 
     def commit(
-        self, returned: Sequence[BundleReturned], digests_of: Callable[[int], Mapping[int, str]]
+        self,
+        bundles: Sequence[BundleReturned],
+        surveys: Sequence[BundleReturned],
+        digests_of: Callable[[int], Mapping[int, str]],
     ) -> None:
         """Have what came back on the disk, before anything of it counts as done.
 
         Parameters
         ----------
-        returned
-            Bundles that are still owed, and surveys.
+        bundles, surveys
+            Those that are still owed; of surveys only what is to be warned of.
         digests_of
-            Gives those of a bundle's descriptors.
+            Returns those of a bundle's descriptors.
         """
-        with_outcomes = [each for each in returned if each.number >= 0 and each.outcomes]
-        for each in returned:
+        with_outcomes = [each for each in bundles if each.outcomes]
+        for each in (*surveys, *bundles):
             self._warn([text for text in each.warnings if text not in self.warnings])
         for each in with_outcomes:
             self._reach("written")
@@ -141,4 +144,4 @@ class History:
         """Keep warnings, also for a next driver: what was read with them isn't read again."""
         if texts:
             self.warnings.update(dict.fromkeys(texts))
-            self.note_later({"kind": "warnings", "texts": texts})
+            self.note_later(WarningsRecord(texts))

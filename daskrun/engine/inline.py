@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import queue
 import secrets
 import shutil
 import time
@@ -17,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import (
     BundleReturned,
-    Event,
     InitFailed,
     NodeReady,
     Note,
@@ -25,6 +23,8 @@ from daskrun.core.events import (
     StopAsked,
 )
 from daskrun.core.outcome import Outcome, ProcessInfo
+from daskrun.core.typing import override
+from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_config
 from daskrun.engine.script_environment import surroundings
 from daskrun.errors import DaskrunError, PartError, StorageError
@@ -48,19 +48,16 @@ from daskrun.storage.urls import shown_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from daskrun.core.orders import Bundle
     from daskrun.engine.request import StepRequest
 
 NODE = INLINE
 
 
-class InlineDispatcher:
+class InlineDispatcher(Dispatcher):
     """Runs each bundle when it is handed out, in the driver's thread."""
 
-    obstacle = ""
-
     def __init__(self, request: StepRequest) -> None:
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        super().__init__()
         self._config = node_config(request, NODE, 1)
         self._script = ScriptFile(**self._config["script"])
         self._stack = contextlib.ExitStack()
@@ -71,8 +68,8 @@ class InlineDispatcher:
         self._executor: Executor | None = None
         self._stopped = False
 
+    @override
     def start(self) -> None:
-        """Load the script and call ``init()``."""
         for left in clear_leftovers(base_folder()):
             text = f"cleared up after a run whose process had been killed: {left}"
             self.events.put(Note(text, time.monotonic()))
@@ -142,18 +139,18 @@ class InlineDispatcher:
             "working_dir": str(self._folder),
         }
 
-    def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:
-        """Run bundles, one after another."""
-        for bundle, payload in bundles:
-            began = time.monotonic()
-            outcomes, trouble = self._run_bundle(bundle.number, payload, began + budget)
+    @override
+    def hand_out(self, bundles: Sequence[Packed], budget: float) -> None:
+        for packed in bundles:
+            number, began = packed.bundle.number, time.monotonic()
+            outcomes, trouble = self._run_bundle(number, packed.payload, began + budget)
             outcomes, lost = self._with_files(outcomes)
             now = time.monotonic()
             process = self._process() if outcomes else None
             warnings = self._executor.new_warnings() if self._executor is not None else ()
             took = now - began
             back = BundleReturned(
-                bundle.number, process, tuple(outcomes), took, now, tuple(warnings), lost or trouble
+                number, process, tuple(outcomes), took, now, tuple(warnings), lost or trouble
             )
             self.events.put(back)
 
@@ -194,12 +191,12 @@ class InlineDispatcher:
             return rowless(outcomes, error_of(error, self._script), files=True), ""
         return outcomes, ""
 
-    def stop(self, grace: float) -> None:  # noqa: ARG002  (nothing runs while this is called)
-        """Start nothing more."""
-        self._stopped = True
+    @override
+    def stop(self, grace: float) -> None:
+        self._stopped = True  # nothing runs while this is called
 
+    @override
     def close(self) -> None:
-        """Call ``shutdown()`` and put this process back as it was."""
         with self._stack:
             if self._executor is not None and self._module is not None:
                 self._at_end(self._module.shutdown)

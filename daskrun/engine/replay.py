@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.minibatch import digest
-from daskrun.engine.commit import told_again
+from daskrun.engine.journal_records import (
+    KINDS,
+    BundleRecord,
+    FinalizedRecord,
+    FinalizingRecord,
+    PlannedRecord,
+    ResumedRecord,
+    RunRecord,
+    SurveyRecord,
+    UnfinishedRecord,
+    WarningsRecord,
+    read_attempts,
+    read_records,
+)
 from daskrun.errors import StorageError
-from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -17,18 +29,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import Plan
     from daskrun.core.outcome import Outcome, ProcessInfo
-
-KINDS = (
-    "run",
-    "planned",
-    "survey",
-    "warnings",
-    "resumed",
-    "finalizing",
-    "unfinished",
-    "finalized",
-)
-"""Of a journal's records, all but those of bundles."""
+BESIDE_BUNDLES = tuple(kind for kind in KINDS.values() if kind is not BundleRecord)
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Past:
     path: Path
     plan: str = ""
     """Fingerprint of the plan."""
-    surveys: dict[str, dict[str, Any]] = field(default_factory=dict)
+    surveys: dict[str, SurveyRecord] = field(default_factory=dict)
     """By what they looked at, as JSON."""
     mark: str | None = None
     """Of an output that was about to be published; None where none was, or it was given up."""
@@ -65,28 +66,28 @@ def read_past(path: Path) -> Past | None:
         return None
     past = None
     resumed = 0
-    for entry in Journal.read(path, *KINDS):
-        kind = entry["kind"]
+    for record in read_records(path, *BESIDE_BUNDLES):
         if past is None:
             past = Past(path)
-        if kind == "run":
-            past.plan, past.mini_batches = entry["plan"], entry["mini_batches"]
-        elif kind == "planned":
-            past.mini_batches = entry["mini_batches"]
-        elif kind == "warnings":
-            past.warnings += entry["texts"]
-        elif kind == "survey":
-            past.surveys[json.dumps(entry["key"])] = entry
-        elif kind == "resumed":
-            resumed += 1
-            past.lost.update(dict.fromkeys(entry["lost"], resumed))
-            past.forgiven.update(dict.fromkeys(entry["forgiven"], resumed))
-        elif kind == "finalizing":
-            past.mark = entry["mark"]
-        elif kind == "unfinished":
-            past.mark = None
-        else:
-            past.finalized = True
+        match record:
+            case RunRecord():
+                past.plan, past.mini_batches = record.plan, record.mini_batches
+            case PlannedRecord():
+                past.mini_batches = record.mini_batches
+            case WarningsRecord():
+                past.warnings += record.texts
+            case SurveyRecord():
+                past.surveys[json.dumps(record.key)] = record
+            case ResumedRecord():
+                resumed += 1
+                past.lost.update(dict.fromkeys(record.lost, resumed))
+                past.forgiven.update(dict.fromkeys(record.forgiven, resumed))
+            case FinalizingRecord():
+                past.mark = record.mark
+            case UnfinishedRecord():
+                past.mark = None
+            case FinalizedRecord():
+                past.finalized = True
     return past
 
 
@@ -141,7 +142,7 @@ class Replay:
             The plan is not the one the journal is of.
         """
         past = self._past
-        for driver, outcome, process, descriptor in told_again(past.path):
+        for driver, outcome, process, descriptor in read_attempts(past.path):
             index = outcome.index
             if not self._known(index) or digest(self._plan.encode(index)) != descriptor:
                 raise StorageError(
@@ -161,11 +162,10 @@ class Replay:
                 forgiven = self._retry_failed
             yield outcome, process, forgiven
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> ResumedRecord:
         """Return the journal's record of it, to be asked for at its end."""
         forgiven = sorted(self._out_of_tries) if self._retry_failed else []
-        tries = {} if self._over else {"tries": self._tries}
-        return {"kind": "resumed", "lost": self._lost, "forgiven": forgiven, **tries}
+        return ResumedRecord(self._lost, forgiven, None if self._over else self._tries)
 
     def _is_gone(self, outcome: Outcome, process: ProcessInfo | None) -> bool:
         """Return whether the rows are in a part that is missing or too short."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from daskrun.engine.journal_records import FinalizedRecord, FinalizingRecord, UnfinishedRecord
 from daskrun.engine.nodes import output_of
 from daskrun.output.finalize import Finalizer
 from daskrun.output.space import NOTHING, SpaceWatch
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.engine.checkpoints import Checkpoints
+    from daskrun.engine.journal_records import Record
     from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
     from daskrun.output.destination import Assembler
@@ -32,7 +34,7 @@ class Results:
     request
         The run's.
     note
-        Has an entry in the journal before going on.
+        Has a record in the journal before going on.
     checkpoints
         Where a test may stop the driver.
     """
@@ -40,7 +42,7 @@ class Results:
     def __init__(
         self,
         request: StepRequest,
-        note: Callable[[dict[str, Any]], None],
+        note: Callable[[Record], None],
         checkpoints: Checkpoints,
     ) -> None:
         self._settings = request.settings
@@ -91,7 +93,7 @@ class Results:
             return None
         if past is not None and past.mark is not None:
             # What is marked is about to go, and another file may get its inode, and its mark.
-            self._note({"kind": "unfinished"})
+            self._note(UnfinishedRecord())
         self._joining = self._place.joining(name, self._settings.append_row_format)
         return self._place.parts_there() if past is not None else None
 
@@ -130,13 +132,13 @@ class Results:
             self._joining.finish()
             self._begun = True
             mark = self._joining.mark
-            self._note({"kind": "finalizing", "mark": mark, "mini_batches": total})
+            self._note(FinalizingRecord(mark, total))
             self._reach("finalizing")
             self._joining.publish(self._settings.overwrite, total)
             self._published = True
             self._reach("renamed")
         if self._published and not self._noted:
-            self._note({"kind": "finalized"})
+            self._note(FinalizedRecord())
             self._noted = True
             self._reach("finalized")
 
@@ -147,7 +149,7 @@ class Results:
             self._joining.abandon()
             if self._begun and not there:
                 with contextlib.suppress(Exception):  # then the mark tells that it isn't there
-                    self._note({"kind": "unfinished"})
+                    self._note(UnfinishedRecord())
         if completed and self._place is not None:
             self._place.sweep()
             self._reach("swept")

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import pickle
 import time
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import RoomFor
 from daskrun.core.minibatch import digest
-from daskrun.core.orders import Bundle, HandOut
+from daskrun.core.orders import HandOut
 from daskrun.core.sizing import BundleSizer
+from daskrun.engine.dispatch import Packed, pack_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from daskrun.core.ledger import Ledger
     from daskrun.core.minibatch import Plan
-
-Packed = tuple[Bundle, bytes]
-"""A bundle, and what travels: a pickled list of (encoded descriptor, attempt)."""
+    from daskrun.core.orders import Bundle
 
 
 class Slots:
@@ -70,7 +68,7 @@ class Slots:
             given = False
             for node, count in self.counts.items():
                 if (bundle := self._bundle_for(node, count, total)) is not None:
-                    bundles.append((bundle, self._pack(bundle)))
+                    bundles.append(self._pack(bundle))
                     given = True
         return bundles
 
@@ -90,14 +88,14 @@ class Slots:
                 return order.bundle
         return None
 
-    def _pack(self, bundle: Bundle) -> bytes:
+    def _pack(self, bundle: Bundle) -> Packed:
         entries = []
         digests = self._digests[bundle.number] = {}
         for index, attempt in bundle.entries:
             descriptor = self._plan.encode(index)
             digests[index] = digest(descriptor)
             entries.append((descriptor, attempt))
-        return pickle.dumps(entries, 5)
+        return Packed(bundle, pack_entries(entries))
 
     def digests_of(self, number: int) -> Mapping[int, str]:
         """Return the digests of the descriptors in a bundle that is owed."""

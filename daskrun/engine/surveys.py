@@ -9,16 +9,20 @@ import base64
 import json
 import pickle
 from collections import deque
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleLost, BundleReturned
 from daskrun.core.orders import Bundle
 from daskrun.core.outcome import Found
+from daskrun.engine.dispatch import Packed, pack_entries
+from daskrun.engine.journal_records import SurveyRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from daskrun.core.minibatch import Plan, Survey
+    from daskrun.engine.journal_records import Record
 
 EACH_SLOT = 2
 """Surveys a slot owes at a time: one in hand, one to go on with."""
@@ -26,10 +30,17 @@ RECALLED = 64
 """Surveys begun at a time to see whether an earlier driver had them made."""
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A survey to be made, or on its way."""
+
+    survey: Survey
+    attempt: int = 1
+    node: str = ""
+
+
 class Surveys:
     """Has the surveys of a plan made by whatever runs mini-batches.
-
-    A bundle of a survey has a negative number, which no bundle of the ledger has.
 
     Parameters
     ----------
@@ -41,19 +52,20 @@ class Surveys:
         Puts a record in the journal.
     """
 
-    def __init__(self, plan: Plan, tries: int, note: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, plan: Plan, tries: int, note: Callable[[Record], None]) -> None:
         self._plan = plan
         self._tries = tries
         self._note = note
-        self._out: dict[int, tuple[Survey, int, str]] = {}
-        """By bundle number: the survey, which try, the node."""
-        self._again: deque[tuple[Survey, int]] = deque()
-        self._made = 0
-        self._past: dict[str, dict[str, Any]] = {}
+        self._out: dict[int, Try] = {}
+        """By bundle number."""
+        self._again: deque[Try] = deque()
+        self._number = 0
+        """Counts down: no bundle of the ledger has a negative number."""
+        self._past: dict[str, SurveyRecord] = {}
         self._troubles: dict[int, str] = {}
         """By survey: why an earlier driver has not had it made."""
 
-    def remember(self, past: Mapping[str, dict[str, Any]]) -> None:
+    def remember(self, past: Mapping[str, SurveyRecord]) -> None:
         """Take the records that earlier drivers of the run have journalled, by their keys."""
         self._past = dict(past)
 
@@ -64,13 +76,14 @@ class Surveys:
             return False
         learned = False
         for survey in surveyor.begin(RECALLED):
-            entry = self._past.pop(json.dumps(survey.key), {})
-            if "found" in entry:
-                surveyor.learn(survey.number, from_text(entry["found"]))
+            record = self._past.pop(json.dumps(survey.key), None)
+            if record is not None and record.found is not None:
+                surveyor.learn(survey.number, from_text(record.found))
                 learned = True
             else:
-                self._again.append((survey, 1))
-                self._troubles[survey.number] = entry.get("trouble", "")
+                self._again.append(Try(survey))
+                trouble = record.trouble if record is not None else None
+                self._troubles[survey.number] = trouble or ""
         return learned
 
     def recall_trouble(self) -> bool:
@@ -83,36 +96,40 @@ class Surveys:
         if surveyor is None:
             return False
         for each in self._again:
-            if trouble := self._troubles.pop(each[0].number, ""):
+            if trouble := self._troubles.pop(each.survey.number, ""):
                 self._again.remove(each)
-                surveyor.give_up(each[0].number, trouble)
+                surveyor.give_up(each.survey.number, trouble)
                 return True
         return False
 
-    def hand_out(self, slots: Mapping[str, int]) -> list[tuple[Bundle, bytes]]:
-        """Return every slot that has room a survey, while the plan has any to be made."""
+    def is_out(self, number: int) -> bool:
+        """Return whether the bundle of this number is a survey that is waited for."""
+        return number in self._out
+
+    def hand_out(self, slots: Mapping[str, int]) -> list[Packed]:
+        """Return a survey for every slot that has room, while the plan has any to be made."""
         surveyor = self._plan.surveyor
         if surveyor is None or self._plan.complete:
             return []
         owed = dict.fromkeys(slots, 0)
-        for _, _, node in self._out.values():
-            if node in owed:
-                owed[node] += 1
+        for each in self._out.values():
+            if each.node in owed:
+                owed[each.node] += 1
         room = {node: EACH_SLOT * count - owed[node] for node, count in slots.items()}
         room = {node: free for node, free in room.items() if free > 0}
         total = sum(room.values())
         due = [self._again.popleft() for _ in range(min(total, len(self._again)))]
         if not self._past:
-            due += [(survey, 1) for survey in surveyor.begin(total - len(due))]
+            due += [Try(survey) for survey in surveyor.begin(total - len(due))]
         bundles = []
-        for survey, attempt in due:
+        for each in due:
             node = max(room, key=lambda name: room[name])
             room[node] -= 1
-            self._made += 1
-            number = -self._made
-            self._out[number] = survey, attempt, node
-            payload = pickle.dumps([(survey.descriptor, attempt)], 5)
-            bundles.append((Bundle(number, node, ((survey.number, attempt),)), payload))
+            self._number -= 1
+            self._out[self._number] = replace(each, node=node)
+            survey, attempt = each.survey, each.attempt
+            bundle = Bundle(self._number, node, ((survey.number, attempt),), survey=True)
+            bundles.append(Packed(bundle, pack_entries([(survey.descriptor, attempt)])))
         return bundles
 
     def returned(self, event: BundleReturned | BundleLost) -> bool:
@@ -123,24 +140,25 @@ class Surveys:
         DatasetError
             It can't be made, and the plan can't go on without.
         """
-        survey, attempt, _ = self._out.pop(event.number, (None, 0, ""))
+        back = self._out.pop(event.number, None)
         surveyor = self._plan.surveyor
-        if survey is None or surveyor is None:
+        if back is None or surveyor is None:
             return False
+        survey, attempt = back.survey, back.attempt
         outcomes = event.outcomes if isinstance(event, BundleReturned) else ()
         if not outcomes:  # not started, or its node is gone
-            self._again.append((survey, attempt))
+            self._again.append(back)
             return False
         told = outcomes[0].error
         if isinstance(told, Found):
-            self._note({"kind": "survey", "key": survey.key, "found": as_text(told.value)})
+            self._note(SurveyRecord(survey.key, found=as_text(told.value)))
             surveyor.learn(survey.number, told.value)
             return True
         if attempt < self._tries:
-            self._again.append((survey, attempt + 1))
+            self._again.append(Try(survey, attempt + 1))
             return False
         trouble = told.message if told is not None else "it can't be read"
-        self._note({"kind": "survey", "key": survey.key, "trouble": trouble})
+        self._note(SurveyRecord(survey.key, trouble=trouble))
         surveyor.give_up(survey.number, trouble)
         return True
 

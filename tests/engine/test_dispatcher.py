@@ -18,7 +18,7 @@ from daskrun.engine.dask import plugin
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.assignment import MOST_FAILURES
 from daskrun.engine.dask.dispatcher import MOST_REJOINS, DaskDispatcher
-from daskrun.engine.dispatch import returned
+from daskrun.engine.dispatch import Packed, returned
 from daskrun.engine.driver import RunControl
 from daskrun.engine.nodes import node_config
 from tests.running import (
@@ -77,7 +77,7 @@ def test_a_worker_lost_while_its_bundles_are_submitted_gives_them_back(dispatche
         return {7: future}
 
     monkeypatch.setattr(dispatcher, "_submit", submit)
-    dispatcher.hand_out([(Bundle(7, "node000", ((0, 1),)), b"")], 1.0)
+    dispatcher.hand_out([Packed(Bundle(7, "node000", ((0, 1),)), b"")], 1.0)
     kinds = [type(event) for event in drain(dispatcher.events)]
     assert kinds == [NodeLost, BundleLost]
     assert dispatcher.canceled == [future]

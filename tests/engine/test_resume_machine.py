@@ -21,7 +21,7 @@ from daskrun.core.orders import Bundle, HandOut, Skip
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings
-from daskrun.engine.commit import Recorder
+from daskrun.engine.journal_records import Recorder, RunRecord, encode
 from daskrun.engine.replay import Replay, read_past
 from daskrun.storage import journal
 from daskrun.storage.journal import Journal
@@ -61,7 +61,7 @@ class Drivers(RuleBasedStateMachine):
         self.rounds: Counter[int] = Counter()
         """How often each mini-batch was given new tries."""
         self.journal = Journal(self.folder / "journal")
-        self.journal.append({"kind": "run", "plan": "p", "mini_batches": count})
+        self.journal.append(encode(RunRecord("run1", "p", count)))
         self.journal.sync()
         self.new_driver()
         self.handle(Planned(count, True, 0.0))
@@ -153,8 +153,8 @@ class Drivers(RuleBasedStateMachine):
             assert isinstance(order, Skip)
             self.skipped.add(order.index)
         record = replay.record()
-        self.rounds.update(record["forgiven"])
-        self.journal.append(record)
+        self.rounds.update(record.forgiven)
+        self.journal.append(encode(record))
         self.journal.sync()
         self.handle(Planned(self.plan.known, True, 0.0))
 
@@ -186,7 +186,7 @@ class Drivers(RuleBasedStateMachine):
         event = BundleReturned(bundle.number, process, tuple(outcomes), 0.1, 0.0)
         if outcomes:
             digests = {index: digest(self.plan.encode(index)) for index, _ in bundle.entries}
-            self.journal.append(self.recorder.record(event, digests))
+            self.journal.append(encode(self.recorder.record(event, digests)))
             self.journal.sync()
         if crash:
             return

@@ -305,18 +305,21 @@ def outcome(index, attempt, status, told):
 def test_surveys_come_back_are_tried_again_and_given_up():
     surveyor, notes = Surveyor(), []
     surveys = Surveys(SimpleNamespace(surveyor=surveyor, complete=False), 2, notes.append)
-    (first, _), (second, _) = surveys.hand_out({"node": 1})
+    first, second = (each.bundle for each in surveys.hand_out({"node": 1}))
+    assert first.survey
     assert (first.number, second.number, first.entries) == (-1, -2, ((0, 1),))
     assert surveys.hand_out({"node": 1}) == []  # it owes two
+    assert surveys.is_out(-1)
     assert not surveys.returned(BundleLost(-1, "gone", 0.0))
-    ((again, _),) = surveys.hand_out({"node": 1})
+    assert not surveys.is_out(-1)
+    [again] = (each.bundle for each in surveys.hand_out({"node": 1}))
     assert again.entries == ((0, 1),)  # lost, not tried
     back = (outcome(0, 1, 0, Found(7)),)
     assert surveys.returned(BundleReturned(again.number, None, back, 0.0, 0.0))
     assert (surveyor.learnt, len(notes)) == ({0: 7}, 1)
     failed = (outcome(1, 1, 6, Failure("torn")),)
     assert not surveys.returned(BundleReturned(second.number, None, failed, 0.0, 0.0))
-    ((third, _),) = surveys.hand_out({"node": 1})
+    [third] = (each.bundle for each in surveys.hand_out({"node": 1}))
     assert third.entries == ((1, 2),)
     assert surveys.returned(BundleReturned(third.number, None, failed, 0.0, 0.0))
     assert surveyor.lost == {1: "torn"}

@@ -11,7 +11,8 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import BundleLost, Event, NodeLost, Note, StopAsked
+from daskrun.core.events import BundleLost, NodeLost, Note, StopAsked
+from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment
 from daskrun.engine.dask.bag import BundleBags
@@ -20,6 +21,7 @@ from daskrun.engine.dask.dashboard import connect_when_asked
 from daskrun.engine.dask.health_check import NO_TASKS, Pulse
 from daskrun.engine.dask.node_loss_limit import Losses
 from daskrun.engine.dask.worker_messages import OF_NODES, answer, event_told, why_unfit
+from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_config
 from daskrun.errors import DaskrunError
 
@@ -44,7 +46,7 @@ MOST_REJOINS = 5
 """Times the run may register with the cluster again after the connection was lost for a while."""
 
 
-class DaskDispatcher:
+class DaskDispatcher(Dispatcher):
     """Runs bundles on a Dask cluster: one in this process, or one that is given.
 
     The local target's nodes are started before anything of Dask is imported: the user's ``init()``
@@ -52,7 +54,7 @@ class DaskDispatcher:
     """
 
     def __init__(self, request: StepRequest) -> None:
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        super().__init__()
         self._request = request
         self._topic = f"daskrun-{request.run_id}-{uuid.uuid4().hex[:8]}"
         self._local = request.target is None
@@ -77,8 +79,9 @@ class DaskDispatcher:
 
     # nodes
 
+    @override
     def start(self) -> None:
-        """Start the local nodes; connect and ask for nodes in a thread, as that may take long."""
+        # The local nodes at once; connecting may take long.
         if self._local:
             for name in self._names:
                 config = node_config(self._request, name, self._count)
@@ -259,11 +262,11 @@ class DaskDispatcher:
 
     # bundles
 
-    def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:
-        """Submit bundles as the partitions of one bag for each node."""
-        by_node: dict[str, list[tuple[Bundle, bytes]]] = {}
-        for bundle, payload in bundles:
-            by_node.setdefault(bundle.node, []).append((bundle, payload))
+    @override
+    def hand_out(self, bundles: Sequence[Packed], budget: float) -> None:
+        by_node: dict[str, list[Packed]] = {}
+        for each in bundles:
+            by_node.setdefault(each.bundle.node, []).append(each)
         for node, group in by_node.items():
             address = self._workers.address_of(node)
             futures = self._submit(address, group, budget) if address is not None else {}
@@ -271,21 +274,23 @@ class DaskDispatcher:
                 # a worker lost while its bundles were being submitted would never give them back
                 there = bool(futures) and self._workers.address_of(node) == address
                 if there:
-                    self._out.update({b.number: (b, futures[b.number]) for b, _ in group})
+                    given = [each.bundle for each in group]
+                    self._out.update({b.number: (b, futures[b.number]) for b in given})
             if there:
                 for number, future in futures.items():
                     future.add_done_callback(partial(self._fetch, number))
                 continue
             self._cluster.cancel(list(futures.values()))
-            for bundle, _ in group:
-                self.events.put(BundleLost(bundle.number, f"{node} is gone", time.monotonic()))
+            for each in group:
+                lost = BundleLost(each.bundle.number, f"{node} is gone", time.monotonic())
+                self.events.put(lost)
 
-    def _submit(
-        self, address: str, group: list[tuple[Bundle, bytes]], budget: float
-    ) -> dict[int, Any]:
+    def _submit(self, address: str, group: list[Packed], budget: float) -> dict[int, Any]:
         """Submit bundles to one worker; give the future of each by the bundle's number."""
         fields = {"run": self._request.run_id, "budget": budget}
-        messages = [{**fields, "number": b.number, "payload": payload} for b, payload in group]
+        messages = [
+            {**fields, "number": each.bundle.number, "payload": each.payload} for each in group
+        ]
         try:
             return self._bags.submit(messages, address)
         except Exception:
@@ -366,12 +371,12 @@ class DaskDispatcher:
             self._ask_soon()
 
     @property
+    @override
     def obstacle(self) -> str:
-        """What is in the way of nodes, as far as that is known."""
         return self._workers.obstacle
 
+    @override
     def stop(self, grace: float) -> None:
-        """Have every node give back what it has in hand."""
         self._stopped = True
         addresses = self._workers.addresses
         if addresses and self._cluster.client is not None:
@@ -379,8 +384,8 @@ class DaskDispatcher:
 
     # the end
 
+    @override
     def close(self) -> None:
-        """Unregister the plugins, which ends every node, then leave the cluster."""
         run_id = self._request.run_id
         early = [side.EARLY.pop((run_id, name), None) for name in self._names]
         self._cluster.close(quick=self._stopped, silent=self._pulse.silent)

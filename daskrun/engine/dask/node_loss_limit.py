@@ -34,7 +34,7 @@ class Losses:
     def lost(self, bundles: Sequence[Bundle], reason: str) -> str:
         """Count what was out on a node that is lost; give why the run must end, or nothing."""
         over: dict[bool, list[int]] = {}
-        for survey, index in [(b.number < 0, index) for b in bundles for index, _ in b.entries]:
+        for survey, index in [(b.survey, index) for b in bundles for index, _ in b.entries]:
             count = self._counts[survey, index] = self._counts.get((survey, index), 0) + 1
             if count >= MOST_LOSSES:
                 over.setdefault(survey, []).append(index)

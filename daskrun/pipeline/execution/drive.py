@@ -279,8 +279,8 @@ class PipelineDriver:
         return report
 
     def _execute(self, step: StepToRun, request: StepRequest, control: RunControl) -> Report:
-        from daskrun.engine.commit import told_again
         from daskrun.engine.driver import execute
+        from daskrun.engine.journal_records import read_attempts
         from daskrun.monitor.logs import LogWriter
         from daskrun.monitor.script_report import ScriptReports, told_of_script
 
@@ -293,7 +293,7 @@ class PipelineDriver:
         )
         journal = folder.path / "journal"
         if request.resumed and journal.exists():
-            past = ((outcome, process) for _, outcome, process, _ in told_again(journal))
+            past = ((outcome, process) for _, outcome, process, _ in read_attempts(journal))
             logs.go_on(past)
         script = Path(request.script.file).name if request.script.whole else ""
         observers: list[Observer] = [ProgressKeeper(self.states[folder.id]), logs]

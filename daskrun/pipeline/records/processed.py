@@ -91,10 +91,10 @@ def nothing_new(folder: RunFolder) -> str:
 
 def note_failed(folder: RunFolder, plan: Plan) -> None:
     """Note which files of a run that is Completed have a mini-batch that failed."""
-    from daskrun.engine.commit import told_again
+    from daskrun.engine.journal_records import read_attempts
 
     succeeded = bytearray(plan.known)
-    for _, outcome, _, _ in told_again(folder.path / "journal"):
+    for _, outcome, _, _ in read_attempts(folder.path / "journal"):
         succeeded[outcome.index] = succeeded[outcome.index] or outcome.status == 0
     names: list[set[str]] = [set() for _ in plan.inputs]
     at = succeeded.find(0)

@@ -1,0 +1,215 @@
+"""The records of a run's journal: what each holds, and how it is written and read again.
+
+On the disk a record is a JSON object whose first entry is its ``kind``. A field that has its
+default is left out, and one that isn't known is passed over when it is read, so that journals of
+earlier and later versions can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo
+from daskrun.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from daskrun.core.events import BundleReturned
+
+ERROR_CAP = 1000
+"""Characters of a failed attempt's message in the journal; the whole is in the logs."""
+TEXT_CAP = 16 * 1024
+"""Characters of its traceback, which the first error of each place has in the journal."""
+MOST_TEXTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What the run is; the first record."""
+
+    run: str
+    plan: str
+    """Fingerprint of the plan."""
+    mini_batches: int | None
+    """How many there are, where that was known."""
+    settings: Mapping[str, object] | None = None
+    """With the names of environment variables, not their values."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRecord:
+    """How many mini-batches there are, where that was not known at first."""
+
+    mini_batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class SurveyRecord:
+    """A survey that was made, or was done without."""
+
+    key: Sequence[object]
+    """What it looked at."""
+    found: str | None = None
+    """As :func:`daskrun.engine.surveys.as_text` has it."""
+    trouble: str | None = None
+    """Why it could not be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarningsRecord:
+    """What the report is to say in any case: what was read with them isn't read again."""
+
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRecord:
+    """What came back of a bundle: what commits its mini-batches."""
+
+    number: int
+    process: tuple[str, str, int] | None
+    """Node, name and pid."""
+    part: str
+    """Which the offsets of its outcomes are in."""
+    outcomes: Sequence[Sequence[object]]
+    """Each ``[index, attempt, status, items, results, offset, length, head, crc, digest]``."""
+    errors: Mapping[str, Mapping[str, str]] | None = None
+    """By index, of each that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumedRecord:
+    """What a further driver found, after all that it took over."""
+
+    lost: Sequence[int]
+    """Mini-batches whose rows were gone."""
+    forgiven: Sequence[int]
+    """Mini-batches that were given new tries."""
+    tries: int | None = None
+    """``run_max_try`` from then on; None where the output was there already."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizingRecord:
+    """The output is about to get its name."""
+
+    mark: str
+    """By which it is known."""
+    mini_batches: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnfinishedRecord:
+    """It has not got it after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizedRecord:
+    """The output is there, whole."""
+
+
+Record = (
+    RunRecord
+    | PlannedRecord
+    | SurveyRecord
+    | WarningsRecord
+    | BundleRecord
+    | ResumedRecord
+    | FinalizingRecord
+    | UnfinishedRecord
+    | FinalizedRecord
+)
+KINDS: dict[str, type[Record]] = {
+    "run": RunRecord,
+    "planned": PlannedRecord,
+    "survey": SurveyRecord,
+    "warnings": WarningsRecord,
+    "bundle": BundleRecord,
+    "resumed": ResumedRecord,
+    "finalizing": FinalizingRecord,
+    "unfinished": UnfinishedRecord,
+    "finalized": FinalizedRecord,
+}
+_NAMES = {kind: name for name, kind in KINDS.items()}
+_DEFAULTS = {kind: {each.name: each.default for each in fields(kind)} for kind in KINDS.values()}
+
+
+def encode(record: Record) -> dict[str, Any]:
+    """Return a record as the journal takes it."""
+    kind = type(record)
+    entry: dict[str, Any] = {"kind": _NAMES[kind]}
+    for name, default in _DEFAULTS[kind].items():
+        if (value := getattr(record, name)) is not default:
+            entry[name] = value
+    return entry
+
+
+def decode(entry: Mapping[str, Any]) -> Record:
+    """Return what :func:`encode` was given."""
+    kind = KINDS[entry["kind"]]
+    return kind(**{name: entry[name] for name in _DEFAULTS[kind] if name in entry})
+
+
+def read_records(path: Path, *kinds: type[Record]) -> Iterator[Record]:
+    """Yield the records of these kinds in a journal, in order; those of others are not parsed."""
+    return map(decode, Journal.read(path, *(_NAMES[kind] for kind in kinds)))
+
+
+class Recorder:
+    """Makes the records of bundles."""
+
+    def __init__(self) -> None:
+        self._told: set[tuple[str, str]] = set()
+
+    def record(self, event: BundleReturned, digests: Mapping[int, str]) -> BundleRecord:
+        """Return the record of a bundle; ``digests`` are those of its descriptors, by index."""
+        process = event.process
+        failures = {o.index: o.failure for o in event.outcomes if o.failure is not None}
+        errors = {str(index): self._error(failure) for index, failure in failures.items()}
+        return BundleRecord(
+            event.number,
+            (process.node, process.name, process.pid) if process is not None else None,
+            process.part if process is not None else "",
+            [[*o[:9], digests.get(o.index, "")] for o in event.outcomes],
+            errors or None,
+        )
+
+    def _error(self, failure: Failure) -> dict[str, str]:
+        found = {name: getattr(failure, name)[:ERROR_CAP] for name in ("message", "kind", "where")}
+        key = found["kind"] or found["message"], found["where"]
+        if key not in self._told and len(self._told) < MOST_TEXTS:
+            self._told.add(key)
+            found["text"] = failure.text[:TEXT_CAP]
+        return {name: text for name, text in found.items() if text}
+
+
+class Attempt(NamedTuple):
+    """An attempt that a journal tells of."""
+
+    drivers: int
+    """How many had resumed the run by then."""
+    outcome: Outcome
+    """Its times are left out."""
+    process: ProcessInfo | None
+    descriptor: str
+    """Digest of the mini-batch's."""
+
+
+def read_attempts(path: Path) -> Iterator[Attempt]:
+    """Yield what a journal has of attempts, in order."""
+    drivers = 0
+    for record in read_records(path, BundleRecord, ResumedRecord):
+        if isinstance(record, ResumedRecord):
+            drivers += 1
+        elif isinstance(record, BundleRecord):
+            made_by = record.process
+            process = ProcessInfo(*made_by, 0.0, record.part) if made_by is not None else None
+            errors = record.errors or {}
+            for *values, digest in record.outcomes:
+                error = errors.get(str(values[0]))
+                failure = None if error is None else Failure.from_plain(dict(error))
+                outcome = Outcome._make((*values, 0.0, 0.0, 0.0, failure))
+                yield Attempt(drivers, outcome, process, str(digest))
