@@ -20,9 +20,11 @@ WRITTEN = [
     '{"kind":"survey","key":[0,"look","a.csv",0],"found":"gASVBQAAAAAAAABLAS4="}',
     '{"kind":"survey","key":[1,"look","b.csv",0],"trouble":"torn"}',
     '{"kind":"warnings","texts":["a word"]}',
-    '{"kind":"bundle","number":4,"process":["node000","process001",77],"part":"p-1",'
-    '"outcomes":[[0,1,0,2,2,10,5,0,99,"d0"],[1,1,1,2,0,-1,0,0,0,"d1"]],'
-    '"errors":{"1":{"message":"ValueError: x","where":"s.py:3","text":"Traceback"}}}',
+    (
+        '{"kind":"bundle","number":4,"process":["node000","process001",77],"part":"p-1",'
+        '"outcomes":[[0,1,0,2,2,10,5,0,99,"d0"],[1,1,1,2,0,-1,0,0,0,"d1"]],'
+        '"errors":{"1":{"message":"ValueError: x","where":"s.py:3","text":"Traceback"}}}'
+    ),
     '{"kind":"bundle","number":5,"process":null,"part":"","outcomes":[]}',
     '{"kind":"resumed","lost":[0],"forgiven":[1],"tries":3}',
     '{"kind":"resumed","lost":[],"forgiven":[]}',
