@@ -186,8 +186,7 @@ class RunFolder:
 
     def report(self) -> dict[str, Any] | None:
         """Return how the run ended, None when it has not."""
-        found = _read(self.path / REPORT)
-        return None if found is None else _renamed(found)
+        return _read(self.path / REPORT)
 
     def forget_report(self) -> None:
         """Remove the report of an end that the run has been resumed from."""
@@ -269,7 +268,7 @@ def _encode(value: dict[str, Any]) -> bytes:
 
 
 def _renamed(found: dict[str, Any]) -> dict[str, Any]:
-    """Return a state or report with the key of its message as it is today.
+    """Return a state, report or note of reuse with the key of its message as it is today.
 
     Folders written by daskrun 0.1.0 before its words were settled have ``sentence`` there.
     """
@@ -285,4 +284,4 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise StorageError(f"{path} can't be read: {error}") from error
     if not isinstance(value, dict):
         raise StorageError(f"{path} holds {type(value).__name__}, not what a run keeps there.")
-    return value
+    return _renamed(value)
