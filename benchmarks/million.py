@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import queue
 import sys
 import tempfile
 import threading
 import time
-import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.rounds import middle, one_round, show, show_spread
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from daskrun.core.events import Event
-    from daskrun.core.orders import Bundle
+    from daskrun.engine.request import StepRequest
 
 COUNT = 1_000_000
 SECONDS = 60.0
@@ -35,78 +33,11 @@ def main(rounds: int) -> bool:
     peak = middle(found, "megabytes")
     met &= show("memory at its highest, beyond the imports", peak, "MB", MEGABYTES, 0)
     show_spread("seconds", found, "seconds")
-    print(f"  of them plan {middle(found, 'plan_seconds'):.1f} s, the pretender itself "
+    print(f"  of them plan {middle(found, 'plan_seconds'):.1f} s, the dispatcher itself "
           f"{middle(found, 'pretended_seconds'):.1f} s; journal "
           f"{middle(found, 'journal_megabytes'):.0f} MB, memory of the plan "
           f"{middle(found, 'plan_megabytes'):.0f} MB")  # fmt: skip
     return met
-
-
-class Pretender:
-    """A dispatcher without processes: every bundle is back, done, as soon as it is handed out.
-
-    What it gives comes as frames on an outcome log, as a node gives it, so that the driver pays
-    for reading them. One row for each mini-batch goes into a part, for the output to be made of.
-    """
-
-    obstacle = ""
-
-    def __init__(self, parts: Path) -> None:
-        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        self.seconds = 0.0
-        """Time spent in making things up."""
-        self._part = (parts / "made-up").open("wb")
-
-    def start(self) -> None:
-        """Announce one node of two slots."""
-        from daskrun.core.events import NodeReady, ProcessReady
-
-        now = time.monotonic()
-        self.events.put(NodeReady("node000", 2, now))
-        for _ in range(2):
-            self.events.put(ProcessReady(self._process(), 0.0, now))
-
-    def hand_out(self, bundles: Sequence[tuple[Bundle, bytes]], budget: float) -> None:  # noqa: ARG002
-        """Answer at once."""
-        from daskrun.engine.dispatch import returned
-
-        for bundle, _ in bundles:
-            began = time.monotonic()
-            result = self._make_up(bundle)
-            self.seconds += time.monotonic() - began
-            self.events.put(returned(result))
-
-    def stop(self, grace: float) -> None:
-        """Nothing is out."""
-
-    def close(self) -> None:
-        """Close the part."""
-        self._part.close()
-
-    def _make_up(self, bundle: Bundle) -> dict[str, Any]:
-        from daskrun.script.outcome_log import pack_outcome
-
-        outcome_log, rows = bytearray(), bytearray()
-        offset, now = self._part.tell(), time.time()
-        for index, attempt in bundle.entries:
-            row = b"%d\n" % index
-            head = (index, attempt, 0, 1, 1, offset + len(rows), len(row), 0, zlib.crc32(row))
-            rows += row
-            outcome_log += pack_outcome((*head, now, EACH, EACH, None))
-        self._part.write(rows)
-        self._part.flush()
-        return {
-            "number": bundle.number,
-            "process": tuple(self._process()),
-            "outcome_log": bytes(outcome_log),
-            "charged": [],
-            "seconds": EACH * len(bundle.entries),
-        }
-
-    def _process(self) -> Any:
-        from daskrun.core.outcome import ProcessInfo
-
-        return ProcessInfo("node000", "process000", 1, 0.0, "made-up")
 
 
 class Peak:
@@ -149,8 +80,8 @@ def measure() -> dict[str, Any]:
     from daskrun.data.file_plan import FilePlan
     from daskrun.data.listing import Listing
     from daskrun.data.paths import PathTable
-    from daskrun.engine.driver import Driver, RunControl
-    from daskrun.engine.nodes import output_of as place_of
+    from daskrun.engine.driver import RunControl, execute
+    from daskrun.testing import FakeDispatcher
 
     with tempfile.TemporaryDirectory() as place:
         peak = Peak()
@@ -160,10 +91,13 @@ def measure() -> dict[str, Any]:
         plan = FilePlan([("files", dataset)], 1, listings=[listing])
         planned, plan_memory = time.monotonic() - began, peak.now() - peak.before
         request = make_request(Path(place), plan, SCRIPT, mini_batch_size=1)
-        place_of_output = place_of(request)
-        assert place_of_output is not None
-        pretender = Pretender(Path(place_of_output.parts))
-        report = Driver(request, [], RunControl(), dispatcher=pretender).run()
+        made: list[FakeDispatcher] = []
+
+        def make(request: StepRequest) -> FakeDispatcher:
+            made.append(FakeDispatcher(request, run_seconds=EACH))
+            return made[0]
+
+        report = execute(replace(request, target=make), [], RunControl())
         seconds = time.monotonic() - began
         assert report.succeeded == COUNT, report
         lines = output_of(request).read_bytes().split(b"\n")
@@ -173,7 +107,7 @@ def measure() -> dict[str, Any]:
     return {
         "seconds": seconds,
         "plan_seconds": planned,
-        "pretended_seconds": pretender.seconds,
+        "pretended_seconds": made[0].seconds,
         "megabytes": peak.stop() / 1e6,
         "plan_megabytes": plan_memory / 1e6,
         "journal_megabytes": journal / 1e6,

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from daskrun.core.orders import Bundle
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.data.input_changes import ListedPlan
-    from daskrun.engine.dispatch import Dispatcher
     from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
 
@@ -94,7 +93,6 @@ class Driver:
         request: StepRequest,
         observers: Sequence[Observer],
         control: RunControl,
-        dispatcher: Dispatcher | None = None,
     ) -> None:
         self._request = request
         self._audience = Audience([*observers, *request.observers], request.run_id)
@@ -110,7 +108,7 @@ class Driver:
         self._warnings: dict[str, None] = dict.fromkeys(
             text for each in request.plan.inputs for text in each.warnings
         )
-        self._dispatcher = dispatcher or make_dispatcher(request)
+        self._dispatcher = make_dispatcher(request)
         self._slots = Slots(request.plan, self._ledger, self._know_plan)
         self._began = time.monotonic()
         self._waits = Waits(request.settings.no_worker_timeout, self._began)

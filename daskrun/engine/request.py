@@ -50,7 +50,7 @@ class StepRequest:
     plan: Plan
     script: ScriptSource
     target: object = None
-    """``"inline"``, None (Dask workers in this process), an address, a Client or a Cluster."""
+    """See :func:`daskrun.engine.dispatchers.make_dispatcher`."""
     context: dict[str, Any] = field(default_factory=dict)
     """JSON for the script's processes: ``workspace`` (folder), ``experiment``, ``run_id``,
     ``models`` (``{name: {version: path}}``), ``input_datasets`` (``{name: path}``)."""

@@ -8,7 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from daskrun.core.minibatch import FilePaths
+from daskrun.core.observer import Observer
 from daskrun.core.outcome import CATEGORY, Failure, Status
+from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ COLUMNS = (
 which here happens before an attempt begins, so the two are equal; Run Method: inside ``run()``."""
 
 
-class AttemptTable:
+class AttemptTable(Observer):
     """Writes the rows as bundles come back.
 
     Parameters
@@ -62,8 +64,8 @@ class AttemptTable:
         if path.stat().st_size == 0:
             self._writer.writerow(COLUMNS)
 
-    def add(self, event: BundleReturned) -> None:
-        """Write a row for each attempt of a bundle."""
+    @override
+    def on_bundle_returned(self, event: BundleReturned) -> None:
         process = event.process
         where, started = ("", "")
         if process is not None:
@@ -92,11 +94,11 @@ class AttemptTable:
         self._file.write("".join(rows))
 
     def flush(self) -> None:
-        """Have what was added in the file."""
+        """Write what was added to the file."""
         self._file.flush()
 
+    @override
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 

@@ -95,7 +95,7 @@ class LogWriter(Observer):
 
     @override
     def on_bundle_returned(self, event: BundleReturned) -> None:
-        self._table.add(event)
+        self._table.on_bundle_returned(event)
         for outcome in event.outcomes:
             self._count_error(outcome, event.process)
             if outcome.status and outcome.attempt >= self._tries:
@@ -179,7 +179,8 @@ class LogWriter(Observer):
                 logger.warning("%s: %s", self._logs, self.warning)
 
     def _happened(self, words: str) -> None:
-        with (self._logs / "sys" / "happenings.txt").open("a", encoding="utf-8") as file:
+        path = self._logs / "sys" / "happenings.txt"
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
             file.write(f"{stamp} UTC  {words}\n")
 

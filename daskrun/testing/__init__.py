@@ -4,7 +4,9 @@
 :class:`Faults` makes an entry script that behaves as yours does, but for the faults it is told to
 have; :func:`account` holds a run's journal, output and report against each other. Also here:
 ``KILL_AT`` and ``POINTS``, the environment variable that has a driver's process killed at one of
-the steps of its commit, and the names of those steps.
+the steps of its commit, and the names of those steps. :class:`FakeDispatcher` ends every bundle at
+once. Suites that an observer or a dispatcher of yours inherits are in
+:mod:`daskrun.testing.contracts`.
 
 Each name is loaded when it is first used: a script process needs only what faults are made of.
 """
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
     from daskrun.engine.checkpoints import KILL_AT, POINTS
     from daskrun.testing.accounting import Account, account
     from daskrun.testing.alone import ScriptResult, run_script
+    from daskrun.testing.dispatcher import FakeDispatcher
     from daskrun.testing.faults import Faults
 
 __all__ = [
     "KILL_AT",
     "POINTS",
     "Account",
+    "FakeDispatcher",
     "Faults",
     "ScriptResult",
     "account",
@@ -37,6 +41,7 @@ __getattr__, __dir__ = lazy(
         "KILL_AT": "daskrun.engine.checkpoints",
         "POINTS": "daskrun.engine.checkpoints",
         "Account": "daskrun.testing.accounting",
+        "FakeDispatcher": "daskrun.testing.dispatcher",
         "Faults": "daskrun.testing.faults",
         "ScriptResult": "daskrun.testing.alone",
         "account": "daskrun.testing.accounting",

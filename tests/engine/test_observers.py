@@ -22,6 +22,11 @@ from daskrun.core.events import (
 )
 from daskrun.core.report import RunStatus
 from daskrun.engine.observers import GROUP, Audience
+from daskrun.monitor.attempts import AttemptTable
+from daskrun.monitor.logs import LogWriter
+from daskrun.pipeline.execution.state import LiveState, ProgressKeeper
+from daskrun.testing.contracts.observers import ObserverContract
+from daskrun.workspace.run_folders.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,3 +197,23 @@ def _with(request: Any, *observers: Any) -> Any:
     from dataclasses import replace
 
     return replace(request, observers=observers)
+
+
+class TestLogWriter(ObserverContract):
+    def make_observer(self, folder: Path) -> Observer:
+        return LogWriter(folder / "logs", resume_hint="Go on with run.resume().")
+
+
+class TestAttemptTable(ObserverContract):
+    def make_observer(self, folder: Path) -> Observer:
+        return AttemptTable(folder / "attempts.csv")
+
+
+class TestProgressKeeper(ObserverContract):
+    def make_observer(self, folder: Path) -> Observer:
+        return ProgressKeeper(LiveState(RunFolder(folder), lambda reason: None))
+
+
+class TestBase(ObserverContract):
+    def make_observer(self, folder: Path) -> Observer:
+        return Observer()

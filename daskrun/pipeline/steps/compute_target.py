@@ -6,6 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+from daskrun.engine.dispatchers import registered
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.workspace.compute.targets import ComputeTarget, is_address
@@ -68,7 +69,7 @@ def find_target(
         return target, []
     if isinstance(target, str):
         if "://" in target:
-            if not is_address(target):
+            if not is_address(target) and not registered(target):
                 problem = (
                     f"compute_target={target!r} is not a scheduler's address. Write one like "
                     "'tcp://10.0.0.5:8786'."
