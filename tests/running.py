@@ -24,8 +24,8 @@ from daskrun.engine.dispatch import returned
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import node_config
 from daskrun.engine.request import ScriptSource, StepRequest
-from daskrun.output.encode import read_settings
 from daskrun.output.folder import prepare_output
+from daskrun.output.sinks.settings_file import read_settings
 from daskrun.script import reaper
 from daskrun.script.node import Node
 from daskrun.script.node_folders import base_folder

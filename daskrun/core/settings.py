@@ -88,5 +88,10 @@ class RunSettings:
 
     @property
     def appends(self) -> bool:
-        """Whether the run writes one appended output file."""
+        """Whether the run writes one output of all results."""
         return self.output_action == "append_row"
+
+    @property
+    def output_file(self) -> str | None:
+        """Name of that output; None where the script writes its own files."""
+        return self.append_row_file_name if self.appends else None

@@ -21,7 +21,6 @@ LONGEST_TIME = 259_200
 LARGEST_INT = 2**31 - 1
 """The original's ``int.max``."""
 OUTPUT_ACTIONS = ("append_row", "summary_only")
-APPEND_ROW_FORMATS = ("text", "csv", "jsonl", "parquet")
 LOGGING_LEVELS = ("WARNING", "INFO", "DEBUG")
 
 Rule = Callable[[Any], Any]
@@ -183,6 +182,15 @@ def _choice(name: str, choices: tuple[str, ...], *, any_case: bool = False) -> R
     return rule
 
 
+def _text(example: str) -> Rule:
+    def rule(value: Any) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise ValueError(f"is not a name. Write {example}.")
+        return value
+
+    return rule
+
+
 def _path(example: str) -> Rule:
     def rule(value: Any) -> str:
         text = value.__fspath__() if hasattr(value, "__fspath__") else value
@@ -314,7 +322,7 @@ RULES: dict[str, Rule] = {
     "source_directory": _optional(_path("source_directory='src', or leave it out")),
     "output_action": _choice("output_action", OUTPUT_ACTIONS),
     "append_row_file_name": _file_name,
-    "append_row_format": _choice("append_row_format", APPEND_ROW_FORMATS),
+    "append_row_format": _text("append_row_format='csv'"),
     "mini_batch_size": _optional(_mini_batch_size),
     "partition_keys": _optional(_keys),
     "error_threshold": _integer(-1, "error_threshold=10, or -1 to ignore failed items"),

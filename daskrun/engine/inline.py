@@ -28,9 +28,10 @@ from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_config
 from daskrun.engine.script_environment import surroundings
 from daskrun.errors import DaskrunError, PartError, StorageError
-from daskrun.output.part import Part, open_part
-from daskrun.output.row_formats import encoder_of
-from daskrun.output.script_files import OutputFiles, open_files
+from daskrun.output.parts.part import Part, open_part
+from daskrun.output.parts.uploads import OutputFiles, open_files
+from daskrun.output.parts.writer import ResultWriter
+from daskrun.output.sinks.registry import open_sink
 from daskrun.script import context
 from daskrun.script.fetching.inline import MiniBatchFiles
 from daskrun.script.node_folders import INLINE, base_folder, claim, clear_leftovers
@@ -85,6 +86,7 @@ class InlineDispatcher(Dispatcher):
         began = time.perf_counter()
         try:
             self._module = EntryModule(self._script)
+            sink = open_sink(self._config["sink"], self._config["sink_settings"])
             self._module.init()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (an outcome, not a crash)
             failed = error_of(error, self._script)
@@ -102,8 +104,7 @@ class InlineDispatcher(Dispatcher):
         self._executor = Executor(
             self._module,
             config["inputs"],
-            encoder_of(config["append_row"]),
-            self._part,
+            ResultWriter(sink, self._part),
             StatusBlock(cell_memory, create=True),
             brought.fetched,
             brought.release,

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.settings import NodePath
 from daskrun.engine.request import INLINE
-from daskrun.output.destination import output_place
+from daskrun.output.destination import destination_of
+from daskrun.output.sinks.registry import sink_of, sink_reference
 from daskrun.script.environments.packages import needs
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
     from daskrun.engine.request import StepRequest
-    from daskrun.output.destination import OutputPlace
+    from daskrun.output.destination import Destination
 
 LOG_LIMIT = 64 * 2**20
 """Bytes a log file of a script process may reach before its middle is cut out."""
@@ -23,12 +24,12 @@ FETCH_LIMIT = 2**30
 """Bytes of remote files a node holds ahead of need."""
 
 
-def output_of(request: StepRequest) -> OutputPlace | None:
+def output_of(request: StepRequest) -> Destination | None:
     """Return the place of the run's output; None when it has none."""
     location = request.output_url or request.output_folder
     if not location:
         return None
-    return output_place(location, request.output_options, request.run_id)
+    return destination_of(location, request.output_options, request.run_id)
 
 
 def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, Any]:
@@ -53,10 +54,8 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         "parts": place.parts if place is not None else "",
         "parts_options": request.output_options,
         "files": "" if settings.appends else request.output_url,
-        "append_row": {
-            "format": settings.append_row_format,
-            "settings": settings.append_row_settings,
-        },
+        "sink": sink_reference(settings),
+        "sink_settings": settings.append_row_settings,
         "inputs": [asdict(source) for source in request.plan.inputs],
         "script": script_file(request),
         "sys_path": [p for p in (str(script.snapshot), str(folder), script.extra_path) if p],
@@ -113,7 +112,7 @@ def _packages(request: StepRequest, output: str) -> dict[str, Any]:
     settings = request.settings
     if not settings.requirements and settings.python_executable is None:
         return {}
-    own = needs(request.plan.inputs, output, settings.append_row_format)
+    own = needs(request.plan.inputs, output, sink_of(settings).packages)
     return {
         "name": settings.environment_name,
         "python": settings.python_executable,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.engine.journal_records import FinalizedRecord, FinalizingRecord, UnfinishedRecord
 from daskrun.engine.nodes import output_of
-from daskrun.output.finalize import Finalizer
+from daskrun.output.sinks.registry import sink_of
 from daskrun.output.space import NOTHING, SpaceWatch
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from daskrun.engine.journal_records import Record
     from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
-    from daskrun.output.destination import Assembler
+    from daskrun.output.assembly.assembler import Assembler
     from daskrun.output.space import Look
 
 logger = logging.getLogger(__name__)
 
 
 class Results:
-    """The one output of an ``append_row`` run; of other runs, only their place.
+    """The one output of a run, where its sink makes one; of other runs, only their place.
 
     Parameters
     ----------
@@ -47,9 +47,11 @@ class Results:
     ) -> None:
         self._settings = request.settings
         self._place = output_of(request)
+        self._run_folder = request.run_folder
+        self._name = ""
         self._note = note
         self._reach = checkpoints.reach
-        self._joining: Assembler | None = None
+        self._assembler: Assembler | None = None
         self._begun = False
         """Whether the journal says that the output is being published."""
         self._published = False
@@ -65,7 +67,7 @@ class Results:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the output."""
-        return tuple(self._joining.warnings) if self._joining is not None else ()
+        return self._assembler.warnings if self._assembler is not None else ()
 
     @property
     def published(self) -> bool:
@@ -80,9 +82,9 @@ class Results:
         dict or None
             The parts that are there and their sizes; None where they don't matter.
         """
-        if self._place is None or not self._settings.appends:
+        name = self._settings.output_file
+        if self._place is None or name is None:
             return None
-        name = self._settings.append_row_file_name
         if past is not None:
             self._noted = past.finalized
             if not past.finalized:
@@ -94,47 +96,48 @@ class Results:
         if past is not None and past.mark is not None:
             # What is marked is about to go, and another file may get its inode, and its mark.
             self._note(UnfinishedRecord())
-        self._joining = self._place.joining(name, self._settings.append_row_format)
+        self._name = name
+        self._assembler = self._place.assembler(name, sink_of(self._settings), self._run_folder)
         return self._place.parts_there() if past is not None else None
 
     def commit(self, outcome: Outcome, process: ProcessInfo | None) -> None:
         """Take in what became of a mini-batch, if it has succeeded."""
-        if self._joining is None or outcome.status:
+        if self._assembler is None or outcome.status:
             return
         if outcome.length and process is not None:
             o = outcome
             self._committed += o.length
-            self._joining.commit(o.index, process.part, o.offset, o.length, o.head, o.crc)
+            self._assembler.commit(o.index, process.part, o.offset, o.length, o.head, o.crc)
         else:
-            self._joining.skip(outcome.index)
+            self._assembler.skip(outcome.index)
 
     def skip(self, index: int) -> None:
         """Take in that a mini-batch has no rows."""
-        if self._joining is not None:
-            self._joining.skip(index)
+        if self._assembler is not None:
+            self._assembler.skip(index)
 
     def advance(self) -> None:
         """Go on with what is next in order."""
-        if self._joining is not None:
-            self._joining.advance()
+        if self._assembler is not None:
+            self._assembler.advance()
 
     def look(self, now: float, done: int, total: int | None) -> Look:
         """See whether there is room for what is still to be written; as :class:`SpaceWatch`."""
         if self._watch is None:
             return NOTHING
-        joined = self._joining.nbytes if isinstance(self._joining, Finalizer) else 0
-        return self._watch.check(now, self._committed, joined, done, total)
+        nbytes = self._assembler.nbytes if self._assembler is not None else 0
+        return self._watch.check(now, self._committed, nbytes, done, total)
 
     def publish(self, total: int) -> None:
         """Let the output appear, whole."""
-        if self._joining is not None:
-            self._joining.advance()
-            self._joining.finish()
+        if self._assembler is not None:
+            self._assembler.advance()
+            self._assembler.finish()
             self._begun = True
-            mark = self._joining.mark
+            mark = self._assembler.mark
             self._note(FinalizingRecord(mark, total))
             self._reach("finalizing")
-            self._joining.publish(self._settings.overwrite, total)
+            self._assembler.publish(self._settings.overwrite, total)
             self._published = True
             self._reach("renamed")
         if self._published and not self._noted:
@@ -144,9 +147,9 @@ class Results:
 
     def close(self, completed: bool) -> None:
         """Remove what nothing needs any more: without an output its parts are kept, for resume."""
-        if self._joining is not None and not self._published:
-            there = self._begun and self._is_there(self._joining.mark)
-            self._joining.abandon()
+        if self._assembler is not None and not self._published:
+            there = self._begun and self._is_there(self._assembler.mark)
+            self._assembler.abandon()
             if self._begun and not there:
                 with contextlib.suppress(Exception):  # then the mark tells that it isn't there
                     self._note(UnfinishedRecord())
@@ -158,5 +161,5 @@ class Results:
         """Return whether the output has its name after all: what failed came after."""
         assert self._place is not None
         with contextlib.suppress(Exception):  # then a next driver looks
-            return self._place.published(self._settings.append_row_file_name, mark)
+            return self._place.published(self._name, mark)
         return False

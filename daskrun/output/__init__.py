@@ -1,1 +1,1 @@
-"""From what ``run()`` returned to one output: encoders, parts, finalize, the output's folder."""
+"""Where results go: sinks (the formats), parts (what processes write), assembly (one output)."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from daskrun.data.loading import MiniBatchPaths
 from daskrun.engine.script_environment import surroundings
 from daskrun.errors import NameNotFoundError, SettingsError
-from daskrun.output.encode import read_settings
-from daskrun.output.row_formats import contradictions, encoder_of, heads_of
+from daskrun.output.assembly.single import output_of_one
+from daskrun.output.sinks.registry import sink_of, sink_problems
+from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.runs.metrics import OfflineRun
 from daskrun.pipeline.steps.arguments import flattened
 from daskrun.pipeline.steps.base import USABLE
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
-    from daskrun.output.commit_table import Heads
 
 Paths = str | os.PathLike[str]
 
@@ -187,8 +187,7 @@ def _checked(
     code = find_code(config.resolve({}, extra), workspace.folder if workspace else Path())
     extra["append_row_settings"] = read_settings(code.script_folder)
     settings = config.resolve({}, extra)
-    problems = contradictions(settings.append_row_format, settings.append_row_settings)
-    if problems:
+    if problems := sink_problems(settings):
         raise SettingsError(SUBJECT, problems)
     path = str(code.root / code.entry_script)
     return settings, ScriptFile(path, path, str(code.root))
@@ -259,9 +258,7 @@ def _called(
     script: ScriptFile, settings: RunSettings, data: Given, values: dict[str, Any], folder: Path
 ) -> dict[str, Any]:
     """Call the script; give the fields of the result that come of that."""
-    encoder = encoder_of(
-        {"format": settings.append_row_format, "settings": settings.append_row_settings}
-    )
+    sink = sink_of(settings)
     with _around(script, settings, values, folder):
         module = EntryModule(script)
         with _begun(module):
@@ -269,24 +266,17 @@ def _called(
             items = len(mini_batch)
             result = _processed(module, mini_batch, mini_batch_context) if items else []
             with module.here:  # str(element) is the user's code too
-                count = encoder.check(result)
-                encoded = encoder.encode(result)
-    with contextlib.closing(heads_of(settings.append_row_format, str(folder))) as heads:
-        rows = _joined(*encoded, heads, mini_batch_context.minibatch_index)
+                count = sink.count(result)
+                encoded = sink.encode(result)
+    rows = output_of_one(sink, encoded, mini_batch_context.minibatch_index, folder / "output")
     return {
         "result": result,
         "items": items,
         "succeeded": min(count, items),
         "failed": max(items - count, 0),
         "rows": rows,
-        "warnings": (*data.warnings(), *encoder.new_warnings()),
+        "warnings": (*data.warnings(), *sink.new_warnings()),
     }
-
-
-def _joined(data: bytes, head: int, heads: Heads, index: int) -> bytes:
-    """Return the output that has this mini-batch and no other."""
-    kept = bool(head) and heads.take(index, data[:head], len(data) - head)
-    return b"".join([heads.begins, data if kept else data[head:], *heads.end()])
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.errors import SettingsError
-from daskrun.output.encode import SETTINGS_FILE
+from daskrun.output.sinks.settings_file import SETTINGS_FILE
 from daskrun.testing.inside import INIT, read_notes
 from daskrun.testing.kinds import OF_INIT, OF_RUN, OK
 

@@ -8,7 +8,8 @@ import pytest
 from running import lines, run_script
 
 from daskrun.core.report import RunStatus
-from daskrun.output.encode import LINE_BREAKS, NOT_UTF8
+from daskrun.output.sinks.sink import NOT_UTF8
+from daskrun.output.sinks.text import LINE_BREAKS
 
 if TYPE_CHECKING:
     from pathlib import Path

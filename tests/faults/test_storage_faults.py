@@ -17,8 +17,8 @@ import pytest
 from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
 from daskrun.errors import SettingsError
-from daskrun.output import part
 from daskrun.output.folder import prepare_output
+from daskrun.output.parts import part
 from daskrun.output.space import RESERVE
 from daskrun.storage import journal as journal_module
 from daskrun.storage.journal import Journal
@@ -86,7 +86,7 @@ FAULTS = {
 CALLS = ["pwrite_all", "sync_data", "sync_folder"]
 REFUSES = """
 import errno, os
-import daskrun.output.part as part
+import daskrun.output.parts.part as part
 def bad(*args):
     raise OSError(errno.{name}, os.strerror(errno.{name}))
 def run(mini_batch, context):

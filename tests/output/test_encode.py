@@ -11,14 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskrun.errors import DaskrunError, SettingsError, WrongResultError
-from daskrun.output import encode
-from daskrun.output.encode import (
-    LINE_BREAKS,
-    NOT_UTF8,
-    SETTINGS_FILE,
-    ResultEncoder,
-    read_settings,
-)
+from daskrun.output.sinks import text as encode
+from daskrun.output.sinks.registry import open_sink
+from daskrun.output.sinks.settings_file import SETTINGS_FILE, read_settings
+from daskrun.output.sinks.sink import NOT_UTF8
+from daskrun.output.sinks.text import LINE_BREAKS
 
 CSV = "pandas.DataFrame.to_csv"
 
@@ -62,9 +59,9 @@ elements = st.one_of(
 
 @given(result=st.lists(elements))
 def test_lists_and_tuples_are_the_naive_join(result):
-    encoder = ResultEncoder({})
+    encoder = open_sink("text")
     for kind in (list, tuple):
-        assert encoder.check(kind(result)) == len(result)
+        assert encoder.count(kind(result)) == len(result)
         assert encoder.encode(kind(result)) == (naive(result), 0)
 
 
@@ -88,8 +85,8 @@ ARRAYS = [
 
 @pytest.mark.parametrize("result", ARRAYS, ids=lambda r: f"{type(r).__name__}-{r.dtype}-{r.shape}")
 def test_arrays_and_series_are_the_naive_join(result):
-    encoder = ResultEncoder({})
-    assert encoder.check(result) == len(result)
+    encoder = open_sink("text")
+    assert encoder.count(result) == len(result)
     assert encoder.encode(result) == (naive(result), 0)
 
 
@@ -109,7 +106,7 @@ def test_arrays_and_series_are_the_naive_join(result):
     ],
 )
 def test_bytes_by_hand(result, data):
-    assert ResultEncoder({}).encode(result) == (data, 0)
+    assert open_sink("text").encode(result) == (data, 0)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 6, 7])
@@ -117,7 +114,7 @@ def test_bytes_by_hand(result, data):
 def test_many_elements_are_made_text_a_block_at_a_time(monkeypatch, kind, count):
     monkeypatch.setattr(encode, "BLOCK", 3)
     result = kind([f"{n}\n!" * (n % 2) for n in range(count)])
-    encoder = ResultEncoder({})
+    encoder = open_sink("text")
     assert encoder.encode(result) == (naive(result), 0)
     assert encoder.new_warnings() == [LINE_BREAKS] * (count > 1)
 
@@ -139,7 +136,7 @@ def test_many_elements_are_made_text_a_block_at_a_time(monkeypatch, kind, count)
     ],
 )
 def test_what_is_odd_about_results_is_told_once(result, warnings):
-    encoder = ResultEncoder({})
+    encoder = open_sink("text")
     encoder.encode(["plain", 1])
     assert encoder.new_warnings() == []
     encoder.encode(result)
@@ -178,11 +175,11 @@ def frames():
     ),
 )
 def test_frames_are_to_csv_and_their_header_is_found(frame, options):
-    encoder = ResultEncoder({CSV: options})
+    encoder = open_sink("text", {CSV: options})
     data, head = encoder.encode(frame)
     plain = {"sep": " ", "header": False, "index": False, "lineterminator": "\n"} | options
     assert data == frame.to_csv(**plain).encode()
-    assert encoder.check(frame) == len(frame)
+    assert encoder.count(frame) == len(frame)
     if not plain["header"]:
         assert head == 0
     else:
@@ -192,7 +189,7 @@ def test_frames_are_to_csv_and_their_header_is_found(frame, options):
 
 
 def test_header_with_other_names_is_a_header():
-    encoder = ResultEncoder({CSV: {"sep": ",", "header": ["x", "y"]}})
+    encoder = open_sink("text", {CSV: {"sep": ",", "header": ["x", "y"]}})
     frame = pd.DataFrame({"a": [1], "b": [2]})
     assert encoder.encode(frame) == (b"x,y\n1,2\n", 4)
 
@@ -221,7 +218,7 @@ def generator():
     ],
 )
 def test_other_types_are_named(result, name, hint):
-    for call in (ResultEncoder({}).check, ResultEncoder({}).encode):
+    for call in (open_sink("text").count, open_sink("text").encode):
         with pytest.raises(WrongResultError, match=hint) as caught:
             call(result)
         assert "Return a list, tuple, pandas.DataFrame, pandas.Series or numpy" in str(caught.value)
@@ -238,23 +235,23 @@ def test_an_element_that_fails_raises_what_it_raises():
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
-        ResultEncoder({}).encode([Broken()])
+        open_sink("text").encode([Broken()])
 
 
 def test_neither_pandas_nor_numpy_is_imported():
     code = (
         "import sys\n"
-        "from daskrun.output.encode import ResultEncoder\n"
-        "e = ResultEncoder({})\n"
-        "print(e.check(['a']), e.encode(['a', 1]))\n"
-        "try: e.check(None)\n"
+        "from daskrun.output.sinks.registry import open_sink\n"
+        "e = open_sink('text')\n"
+        "print(e.count(['a']), e.encode(['a', 1]))\n"
+        "try: e.count(None)\n"
         "except TypeError as error: print(error.type_name)\n"
         "print('pandas' in sys.modules, 'numpy' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    assert done.stdout == "1 (b'a\\n1\\n', 0)\nNoneType\nFalse False\n"
+    assert done.stdout == "1 EncodedRows(data=b'a\\n1\\n', header=0)\nNoneType\nFalse False\n"
 
 
 def settings(folder, value):
@@ -301,7 +298,7 @@ def test_without_a_file_there_are_no_settings(tmp_path):
 def test_settings_are_given_and_are_what_to_csv_takes(tmp_path, value):
     given_back = settings(tmp_path, value)
     assert given_back == value.get("append_row", {})
-    data, head = ResultEncoder(given_back).encode(pd.DataFrame({"a": [1.5]}))
+    data, head = open_sink("text", given_back).encode(pd.DataFrame({"a": [1.5]}))
     options = {"sep": " ", "header": False, "index": False} | given_back.get(CSV, {})
     assert data == pd.DataFrame({"a": [1.5]}).to_csv(**options).encode()
     assert (head > 0) == bool(options["header"])

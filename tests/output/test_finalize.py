@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskrun.errors import StorageError
-from daskrun.output import commit_table as entries
-from daskrun.output import finalize as module
-from daskrun.output.finalize import Finalizer
+from daskrun.output.assembly import commit_table as entries
+from daskrun.output.assembly import file_assembler as module
+from daskrun.output.assembly import part_reader
+from daskrun.output.assembly.file_assembler import FileAssembler
 from daskrun.output.folder import prepare_output
+from daskrun.output.sinks.headers import MOST_WARNINGS
 
 
 def folders(base):
@@ -25,7 +27,7 @@ def folders(base):
 
 def commit(finalizer, index, part, offset, length, head, rows=None):
     """Commit what is in a part now, or ``rows``."""
-    path = finalizer._parts / part
+    path = finalizer._parts._folder / part
     if rows is None:
         rows = path.read_bytes()[offset : offset + length] if part else b""
     finalizer.commit(index, part, offset, length, head, zlib.crc32(rows))
@@ -74,10 +76,10 @@ def test_any_order_gives_the_naive_join(
         (parts / name).write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entries, "CHUNK", chunk)
-        patch.setattr(module, "MOST_OPEN", most_open)
+        patch.setattr(part_reader, "MOST_OPEN", most_open)
         if not kernel:
             patch.setattr(module, "_copy_file_range", None)
-        finalizer = Finalizer(parts, target)
+        finalizer = FileAssembler(parts, target)
         for n, index in enumerate(order):
             commit(finalizer, index, *places[index]) if index in places else finalizer.skip(index)
             if n % every == 0:
@@ -102,7 +104,7 @@ def test_small_neighbours_are_read_at_once_and_large_ones_copied_by_the_kernel(
 ):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(os.urandom(6 * size))
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     for n in range(6):
         commit(finalizer, n, "a", n * size, size, 0)
     copies, reads = [], []
@@ -125,7 +127,7 @@ def test_rows_that_are_not_those_written_are_named(tmp_path, monkeypatch, size, 
         monkeypatch.setattr(module, "_copy_file_range", None)
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"0123456789" * (size // 5))
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "a", 0, size, head)
     commit(finalizer, 1, "a", size, size, head)
     with (parts / "a").open("r+b") as part:
@@ -153,7 +155,7 @@ def test_where_the_kernel_can_not_copy_it_is_read_and_written(tmp_path, monkeypa
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(module, "_copy_file_range", unable)
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "a", 0, len(data), 0)
     finalizer.publish(overwrite=False, total=1)
     assert target.read_bytes() == data
@@ -172,7 +174,7 @@ def test_copies_that_stop_short_or_say_nothing_go_on(tmp_path, monkeypatch):
         return 0 if len(calls) % 2 else real(source, output, min(size, 1000), start, end)
 
     monkeypatch.setattr(module, "_copy_file_range", odd)
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "a", 0, len(data), 0)
     finalizer.publish(overwrite=False, total=1)
     assert target.read_bytes() == data
@@ -180,19 +182,19 @@ def test_copies_that_stop_short_or_say_nothing_go_on(tmp_path, monkeypatch):
 
 def test_a_run_without_rows_has_an_empty_output(tmp_path):
     parts, target = folders(tmp_path)
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     finalizer.skip(1)
     commit(finalizer, 0, "", -1, 0, 0)
     finalizer.publish(overwrite=False, total=2)
     assert target.read_bytes() == b""
     parts, target = folders(tmp_path / "none")
-    Finalizer(parts, target).publish(overwrite=False, total=0)
+    FileAssembler(parts, target).publish(overwrite=False, total=0)
     assert target.read_bytes() == b""
 
 
 def test_what_is_missing_is_named(tmp_path):
     parts, target = folders(tmp_path)
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     finalizer.skip(0)
     finalizer.skip(2)
     assert finalizer.advance() == 1
@@ -207,7 +209,7 @@ def test_what_is_missing_is_named(tmp_path):
 def test_a_missing_or_short_part_is_named_and_can_be_put_back(tmp_path, size):
     parts, target = folders(tmp_path)
     (parts / "good").write_bytes(b"g" * size)
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "good", 0, size, 0)
     commit(finalizer, 1, "bad", 0, size, 0, b"b" * size)
     with pytest.raises(StorageError, match=r"the part .*bad, which holds committed.*No such file"):
@@ -223,7 +225,7 @@ def test_a_missing_or_short_part_is_named_and_can_be_put_back(tmp_path, size):
 def test_a_full_disk_leaves_a_state_from_which_it_goes_on(tmp_path, monkeypatch):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"h\n1\nk\n2\n" + b"x" * 100_000)
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "a", 0, 4, 2)
     commit(finalizer, 1, "a", 4, 4, 2)
     commit(finalizer, 2, "a", 8, 100_000, 0)
@@ -245,7 +247,7 @@ def test_a_full_disk_leaves_a_state_from_which_it_goes_on(tmp_path, monkeypatch)
 def test_headers_are_written_once_and_compared(tmp_path):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"a b\n1 2\n" + b"a b\n" + b"b a\n5 6\n" + b"7 8\n")
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 3, "a", 12, 8, 4)
     commit(finalizer, 4, "a", 20, 4, 0)  # a list among the tables
     commit(finalizer, 2, "a", 8, 4, 4)  # a table without rows
@@ -260,19 +262,19 @@ def test_headers_are_written_once_and_compared(tmp_path):
 def test_many_differing_headers_are_counted_not_listed(tmp_path):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"".join(b"h%03d\n" % n for n in range(100)))
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     for n in range(100):
         commit(finalizer, n, "a", 5 * n, 5, 5)
     finalizer.publish(overwrite=False, total=100)
     assert target.read_bytes() == b"h000\n"
-    assert len(finalizer.warnings) == entries.MOST_WARNINGS + 1
+    assert len(finalizer.warnings) == MOST_WARNINGS + 1
     assert finalizer.warnings[-1] == "89 more mini-batches have a header that differs"
 
 
 def test_an_output_that_appeared_meanwhile_is_not_replaced(tmp_path):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"new\n")
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "a", 0, 4, 0)
     target.write_text("theirs")
     with pytest.raises(StorageError, match=r"out\.txt: a file of that name appeared.*overwrite"):
@@ -287,7 +289,7 @@ def test_an_output_that_appeared_meanwhile_is_not_replaced(tmp_path):
 
 def test_another_failure_to_publish_is_said(tmp_path):
     parts, target = folders(tmp_path)
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     target.mkdir()
     with pytest.raises(StorageError, match=r"can't publish .*out\.txt: .*directory"):
         finalizer.publish(overwrite=True, total=0)
@@ -295,25 +297,22 @@ def test_another_failure_to_publish_is_said(tmp_path):
     assert hidden(target) == []
 
 
-@pytest.mark.parametrize("keep", [False, True])
-def test_abandon_leaves_no_output(tmp_path, keep):
+def test_abandon_leaves_no_output(tmp_path):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"row\n")
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "a", 0, 4, 0)
     finalizer.advance()
-    finalizer.abandon(keep=keep)
+    finalizer.abandon()
     finalizer.abandon()
     assert not target.exists()
-    assert len(hidden(target)) == keep
-    if keep:
-        assert (target.parent / hidden(target)[0]).read_bytes() == b"row\n"
+    assert hidden(target) == []
 
 
 def test_a_mini_batch_is_committed_once(tmp_path):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"row\n")
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "a", 0, 4, 0)
     commit(finalizer, 5, "a", 0, 4, 0)
     for again in (0, 5):
@@ -333,15 +332,15 @@ def test_a_mini_batch_is_committed_once(tmp_path):
 
 def test_few_parts_are_open_at_once(tmp_path):
     parts, target = folders(tmp_path)
-    count = 3 * module.MOST_OPEN
+    count = 3 * part_reader.MOST_OPEN
     for n in range(count):
         (parts / f"p{n}").write_bytes(b"%d\n" % n)
     before = len(os.listdir("/proc/self/fd"))
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     for n in range(count):
         commit(finalizer, n, f"p{n}", 0, len(b"%d\n" % n), 0)
     finalizer.advance()
-    assert len(os.listdir("/proc/self/fd")) <= before + module.MOST_OPEN + 1
+    assert len(os.listdir("/proc/self/fd")) <= before + part_reader.MOST_OPEN + 1
     finalizer.publish(overwrite=False, total=count)
     assert len(os.listdir("/proc/self/fd")) == before
     assert target.read_bytes() == b"".join(b"%d\n" % n for n in range(count))
@@ -352,7 +351,7 @@ def test_many_that_wait_for_the_first_take_little_memory(tmp_path):
     count = 200_000
     (parts / "a").write_bytes(b"1234567\n" * count)
     crc = zlib.crc32(b"1234567\n")
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     tracemalloc.start()
     try:
         for n in range(1, count):
@@ -373,7 +372,7 @@ def test_many_that_wait_for_the_first_take_little_memory(tmp_path):
 
 def test_memory_stays_small_when_all_come_in_order(tmp_path):
     parts, target = folders(tmp_path)
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     tracemalloc.start()
     try:
         for n in range(100_000):
@@ -393,8 +392,8 @@ def test_a_killed_driver_leaves_no_output_and_is_not_in_the_way(tmp_path):
     code = (
         "import sys, os, signal, pathlib\n"
         "from zlib import crc32\n"
-        "from daskrun.output.finalize import Finalizer\n"
-        "f = Finalizer(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
+        "from daskrun.output.assembly.file_assembler import FileAssembler\n"
+        "f = FileAssembler(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))\n"
         # another order than the next driver's: nothing is kept of it
         "f.commit(0, 'a', 4, 4, 0, crc32(b'two\\n'))\n"
         "f.commit(1, 'a', 0, 4, 0, crc32(b'one\\n'))\n"
@@ -406,7 +405,7 @@ def test_a_killed_driver_leaves_no_output_and_is_not_in_the_way(tmp_path):
     assert dead.returncode == -signal.SIGKILL
     assert not target.exists()
     assert len(hidden(target)) == 1
-    finalizer = Finalizer(parts, target)
+    finalizer = FileAssembler(parts, target)
     commit(finalizer, 0, "a", 0, 4, 0)
     commit(finalizer, 1, "a", 4, 4, 0)
     finalizer.publish(overwrite=False, total=2)
@@ -416,4 +415,4 @@ def test_a_killed_driver_leaves_no_output_and_is_not_in_the_way(tmp_path):
 
 def test_a_folder_that_is_gone_is_said(tmp_path):
     with pytest.raises(StorageError, match=r"can't create .*gone"):
-        Finalizer(tmp_path, tmp_path / "gone" / "out.txt")
+        FileAssembler(tmp_path, tmp_path / "gone" / "out.txt")

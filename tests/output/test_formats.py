@@ -18,16 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskrun.errors import WrongResultError
-from daskrun.output import encode
-from daskrun.output import row_formats as formats
-from daskrun.output.row_formats import contradictions, encoder_of
+from daskrun.output.sinks import csv as formats
+from daskrun.output.sinks import text as encode
+from daskrun.output.sinks.registry import open_sink
 
 Digit = namedtuple("Digit", "file digit")
 FRAME = pd.DataFrame({"file": ["a,b", 'c"d'], "score": [0.1, None]}, index=[7, 8])
 
 
 def encoded(name, result):
-    return encoder_of({"format": name, "settings": {}}).encode(result)
+    return open_sink(name).encode(result)
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,6 @@ def test_what_cannot_be_a_row_is_said(name, result, message):
     ],
 )
 def test_a_settings_file_must_not_contradict(name, asked, shown):
-    problems = contradictions(name, {"pandas.DataFrame.to_csv": asked} if asked else {})
+    problems = open_sink(name).configure({"pandas.DataFrame.to_csv": asked} if asked else {})
     assert len(problems) == (shown is not None)
     assert shown is None or shown in problems[0]

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskrun.errors import StorageError, WrongResultError
-from daskrun.output import commit_table as entries
-from daskrun.output.destination import output_place
-from daskrun.output.object_finalize import ObjectFinalizer
-from daskrun.output.part import ObjectPart
-from daskrun.output.pieces import PieceCutter, Slice
-from daskrun.output.row_formats import encoder_of, heads_of
+from daskrun.output.assembly import commit_table as entries
+from daskrun.output.assembly.object_assembler import ObjectAssembler
+from daskrun.output.assembly.pieces import PieceCutter, Slice
+from daskrun.output.destination import destination_of
+from daskrun.output.parts.part import ObjectPart
+from daskrun.output.sinks.registry import open_sink
 from daskrun.storage.s3 import MOST_PIECES, SMALLEST_PIECE, Multipart, piece_size
 from daskrun.storage.url_folder import open_url_folder
 
@@ -45,7 +45,7 @@ def test_pieces_hold_every_row_once_and_keep_the_stores_rules(batches, copies, s
     packed = []
     for index, batch in enumerate(batches):
         if batch is None:
-            packed.append((True, entries.SKIPPED, 0, 0, 0, 0))
+            packed.append(entries.Entry(True, entries.SKIPPED))
             continue
         part, size, headed, junk = batch
         header = b"hd\n" if headed else b""
@@ -54,7 +54,7 @@ def test_pieces_hold_every_row_once_and_keep_the_stores_rules(batches, copies, s
         start = ends[part] + junk
         ends[part] = start + len(header) + size
         crc = zlib.crc32(header + body)
-        packed.append((True, part, start, ends[part] - start, len(header), crc))
+        packed.append(entries.Entry(True, part, start, ends[part] - start, len(header), crc))
         rows.append((header, body))
     seen = []
 
@@ -63,9 +63,9 @@ def test_pieces_hold_every_row_once_and_keep_the_stores_rules(batches, copies, s
         return parts[entry[1]][entry[2] : entry[2] + entry[4]], len(seen) == 1
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("daskrun.output.pieces.SMALL", 50)
-        patch.setattr("daskrun.output.pieces.READ_LIMIT", 350)
-        patch.setattr("daskrun.output.pieces.COPY_LIMIT", 700)
+        patch.setattr("daskrun.output.assembly.pieces.SMALL", 50)
+        patch.setattr("daskrun.output.assembly.pieces.READ_LIMIT", 350)
+        patch.setattr("daskrun.output.assembly.pieces.COPY_LIMIT", 700)
         cutter = PieceCutter(smallest, lambda n: 320, copies, header)
         pieces = [p for i, entry in enumerate(packed) for p in cutter.add(i, entry)]
         pieces += cutter.finish()
@@ -107,7 +107,7 @@ class Run:
 
     def __init__(self, url, options, spool, heads=None):
         self.folder = open_url_folder(f"{url}/out", options)
-        self.finalizer = ObjectFinalizer(self.folder, PARTS, "rows.txt", heads)
+        self.finalizer = ObjectAssembler(self.folder, PARTS, "rows.txt", heads)
         self.part = ObjectPart(f"{url}/out/{PARTS}", options, "p-", spool)
 
     def add(self, index, rows, head=0, crc=None, sync=True):
@@ -193,7 +193,7 @@ def test_an_output_that_appeared_meanwhile_is_replaced_only_when_asked(run):
         run.finalizer.publish(overwrite=False, total=1)
     run.finalizer.abandon()
     assert run.output() == b"theirs"
-    again = ObjectFinalizer(run.folder, PARTS, "rows.txt")
+    again = ObjectAssembler(run.folder, PARTS, "rows.txt")
     again.commit(0, run.part.name, 0, 4, 0, zlib.crc32(b"new\n"))
     again.publish(overwrite=True, total=1)
     assert run.output() == b"new\n"
@@ -307,7 +307,7 @@ def test_what_is_not_committed_is_named(s3_run):
 
 
 def test_the_place_is_checked_and_swept(bucket):
-    place = output_place(f"{bucket.url}/out", bucket.options, "run1")
+    place = destination_of(f"{bucket.url}/out", bucket.options, "run1")
     place.prepare("rows.txt", overwrite=False)
     assert bucket.keys() == []  # the probe is gone
     bucket.put("out/rows.txt", b"old")
@@ -332,7 +332,7 @@ def test_a_place_that_can_not_be_written_is_said_without_secrets(bucket, wrong):
     else:
         url = "s3://no-such-bucket-anywhere/out"
     with pytest.raises(ValueError, match=r"output='s3://.*/out' can't be written: .*") as caught:
-        output_place(url, options, "run1").prepare("rows.txt", overwrite=False)
+        destination_of(url, options, "run1").prepare("rows.txt", overwrite=False)
     assert "AKIA" not in str(caught.value)
     assert "secret-secret" not in str(caught.value)
 
@@ -386,7 +386,7 @@ def test_uploads_of_processes_that_were_killed_are_forgotten(s3_run, bucket, tmp
     killed.write(1, rows[: 6 * MEGA])
     assert bucket.uploads() == 2
     s3_run.finalizer.publish(overwrite=False, total=2)
-    output_place(f"{bucket.url}/out", bucket.options, "run1").sweep()
+    destination_of(f"{bucket.url}/out", bucket.options, "run1").sweep()
     assert bucket.uploads() == 0
     assert bucket.keys() == ["out/rows.txt"]
     assert bucket.get("out/rows.txt") == rows + b"end\n"
@@ -417,16 +417,16 @@ def test_no_traceback_shows_a_secret(tmp_path, hidden):
 def parquet_run(request, tmp_path):
     """Give a run whose rows are row groups."""
     if request.param == "file":
-        return Run(f"file://{tmp_path}", {}, tmp_path, heads_of("parquet", None))
+        return Run(f"file://{tmp_path}", {}, tmp_path, open_sink("parquet").headers(None))
     bucket = request.getfixturevalue("bucket")
-    return Run(bucket.url, bucket.options, tmp_path, heads_of("parquet", None))
+    return Run(bucket.url, bucket.options, tmp_path, open_sink("parquet").headers(None))
 
 
 @pytest.mark.parametrize("sizes", [[3, 700_000, 5, 0, 900_000, 20, 1], [1_200_000], [2] * 30, []])
 def test_row_groups_of_every_size_become_one_parquet_file(parquet_run, sizes):
     # up to 9.6 MB each: some are copied on the store's side, some read
     frames = [pd.DataFrame({"n": np.random.default_rng(n).random(n)}) for n in sizes]
-    encoder = encoder_of({"format": "parquet", "settings": {}})
+    encoder = open_sink("parquet")
     for index in reversed(range(len(sizes))):
         data, head = encoder.encode(frames[index])
         if not data:
@@ -444,10 +444,10 @@ def test_row_groups_of_every_size_become_one_parquet_file(parquet_run, sizes):
 
 
 def test_a_footer_of_several_pieces(parquet_run, monkeypatch):
-    monkeypatch.setattr("daskrun.output.object_finalize.piece_size", lambda _: 5 * MEGA)
-    monkeypatch.setattr("daskrun.output.footer.BLOCK", 50_000)
+    monkeypatch.setattr("daskrun.output.assembly.object_assembler.piece_size", lambda _: 5 * MEGA)
+    monkeypatch.setattr("daskrun.output.sinks.parquet.footer.BLOCK", 50_000)
     names = {f"column_{n}": n for n in range(600)}
-    data, head = encoder_of({"format": "parquet", "settings": {}}).encode([names])
+    data, head = open_sink("parquet").encode([names])
     for index in range(100):
         parquet_run.add(index, data, head, zlib.crc32(data[head:]), sync=False)
     parquet_run.part.sync()
@@ -458,7 +458,7 @@ def test_a_footer_of_several_pieces(parquet_run, monkeypatch):
 
 
 def test_columns_that_differ_end_the_run_and_leave_nothing(parquet_run):
-    encoder = encoder_of({"format": "parquet", "settings": {}})
+    encoder = open_sink("parquet")
     for index, result in enumerate([[1], ["x"]]):
         data, head = encoder.encode(result)
         parquet_run.add(index, data, head, zlib.crc32(data[head:]))

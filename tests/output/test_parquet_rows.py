@@ -19,14 +19,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskrun.errors import StorageError, WrongResultError
-from daskrun.output import footer as module
-from daskrun.output.encode import NOT_UTF8
-from daskrun.output.finalize import Finalizer
+from daskrun.output.assembly.file_assembler import FileAssembler
 from daskrun.output.folder import prepare_output
-from daskrun.output.footer import Footer
-from daskrun.output.parquet_rows import null_leaves
-from daskrun.output.row_formats import encoder_of, heads_of
-from daskrun.output.row_group import read_head, row_group_of
+from daskrun.output.sinks.parquet import footer as module
+from daskrun.output.sinks.parquet.footer import Footer
+from daskrun.output.sinks.parquet.row_group import read_head, row_group_of
+from daskrun.output.sinks.parquet.sink import null_leaves
+from daskrun.output.sinks.registry import open_sink
+from daskrun.output.sinks.sink import NOT_UTF8
 
 Digit = namedtuple("Digit", "file digit")
 KINDS = [
@@ -75,7 +75,7 @@ def tables(draw):
 
 
 def encoded(result):
-    return encoder_of({"format": "parquet", "settings": {}}).encode(result)
+    return open_sink("parquet").encode(result)
 
 
 def read(result):
@@ -147,7 +147,9 @@ def test_a_finalizer_joins_them_and_begins_again_after_a_failure(tmp_path, monke
     results = [encoded(pd.DataFrame({"a": np.arange(n) + n / 7})) for n in (3, 4000, 0, 5, 9000)]
     want, _ = joined(results)
     parts = prepare_output(tmp_path, "run1", "rows.parquet", overwrite=False)
-    finalizer = Finalizer(parts, tmp_path / "rows.parquet", heads_of("parquet", str(parts)))
+    finalizer = FileAssembler(
+        parts, tmp_path / "rows.parquet", open_sink("parquet").headers(str(parts))
+    )
     finalizer._kernel_copies = kernel
     (parts / "p").write_bytes(b"".join(data for data, _ in results))
     at = 0
@@ -156,7 +158,7 @@ def test_a_finalizer_joins_them_and_begins_again_after_a_failure(tmp_path, monke
         finalizer.commit(index, "p" if data else "", at, len(data), head, crc)
         at += len(data)
     with monkeypatch.context() as patch:
-        patch.setattr("daskrun.output.finalize.pwrite_all", broken)
+        patch.setattr("daskrun.output.assembly.file_assembler.pwrite_all", broken)
         with pytest.raises(StorageError):
             finalizer.advance()
     finalizer.advance()
@@ -170,11 +172,11 @@ def test_a_finalizer_joins_them_and_begins_again_after_a_failure(tmp_path, monke
 
 def test_an_output_that_cannot_be_begun_leaves_nothing_open(tmp_path, monkeypatch):
     parts = prepare_output(tmp_path, "run1", "rows.parquet", overwrite=False)
-    heads, (data, head) = heads_of("parquet", str(parts)), encoded([1])
+    heads, (data, head) = open_sink("parquet").headers(str(parts)), encoded([1])
     before, files = len(os.listdir("/proc/self/fd")), set(os.listdir(tmp_path))
-    monkeypatch.setattr("daskrun.output.finalize.pwrite_all", broken)
+    monkeypatch.setattr("daskrun.output.assembly.file_assembler.pwrite_all", broken)
     with pytest.raises(StorageError, match="can't create"):
-        Finalizer(parts, tmp_path / "rows.parquet", heads)
+        FileAssembler(parts, tmp_path / "rows.parquet", heads)
     assert len(os.listdir("/proc/self/fd")) == before
     assert set(os.listdir(tmp_path)) == files
     with pytest.raises(ValueError, match="closed"):
@@ -266,7 +268,7 @@ def test_texts_are_one_type_however_pandas_keeps_them(values):
 
 
 def test_text_that_utf8_cannot_hold_is_escaped_and_warned_of():
-    encoder = encoder_of({"format": "parquet", "settings": {}})
+    encoder = open_sink("parquet")
     odd = "caf\udce9"
     found = [
         encoder.encode([odd, "b"]),

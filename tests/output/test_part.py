@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from daskrun.errors import PartError
-from daskrun.output import part as module
-from daskrun.output.part import PartWriter
+from daskrun.output.parts import part as module
+from daskrun.output.parts.part import PartWriter
 
 
 def test_offsets_are_where_the_bytes_are(tmp_path):
@@ -39,7 +39,7 @@ def test_a_part_never_written_is_no_file(tmp_path):
 def test_every_writer_has_its_own_name_in_every_process(tmp_path):
     code = (
         "import sys, pathlib\n"
-        "from daskrun.output.part import PartWriter\n"
+        "from daskrun.output.parts.part import PartWriter\n"
         "parts = [PartWriter(pathlib.Path(sys.argv[1]), 'p-') for _ in range(20)]\n"
         "for part in parts:\n"
         "    part.write(b'x')\n"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daskrun.output import thrift
-from daskrun.output.thrift import Elements, Field, Open, Template, packed, read_struct
+from daskrun.output.sinks.parquet import thrift
+from daskrun.output.sinks.parquet.thrift import Elements, Field, Open, Template, packed, read_struct
 
 NUMBERS = st.integers(-(2**63), 2**63 - 1)
 LEAVES = {

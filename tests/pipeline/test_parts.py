@@ -1,9 +1,9 @@
 import pytest
 
-from daskrun.core.settings import RunSettings
 from daskrun.data.datasets import Dataset
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.errors import SettingsError
+from daskrun.output.sinks.registry import open_sink
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.inputs import size_notes
@@ -11,7 +11,6 @@ from daskrun.pipeline.steps.outputs import PipelineData
 from daskrun.pipeline.steps.parallel_step import ParallelRunStep
 from daskrun.pipeline.steps.parameter import PipelineParameter
 from daskrun.pipeline.submission import parameters
-from daskrun.pipeline.submission.check import name_notes
 from daskrun.workspace.workspace import Workspace
 
 FILES = Dataset.File.from_files("images", validate=False)
@@ -199,10 +198,9 @@ def test_a_number_of_files_given_for_a_table_is_noticed():
 
 
 def test_a_parquet_file_with_the_name_of_a_text_is_noticed():
-    named = {"append_row_format": "parquet", "append_row_file_name": "scores.txt"}
-    assert "append_row_file_name='scores.parquet'" in name_notes(RunSettings("a.py", **named))[0]
-    assert name_notes(RunSettings("a.py", **{**named, "append_row_file_name": "scores"})) == []
-    assert name_notes(RunSettings("a.py", **{**named, "append_row_format": "csv"})) == []
+    assert "append_row_file_name='scores.parquet'" in open_sink("parquet").notes("scores.txt")[0]
+    assert open_sink("parquet").notes("scores") == []
+    assert open_sink("csv").notes("scores.txt") == []
 
 
 def test_inputs_are_of_one_kind(tmp_path):

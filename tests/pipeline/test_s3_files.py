@@ -16,7 +16,7 @@ from daskrun.core.events import BundleReturned
 from daskrun.core.outcome import Status
 from daskrun.engine.driver import RunControl, execute
 from daskrun.errors import StorageError
-from daskrun.output.script_files import SETTLED, OutputFiles
+from daskrun.output.parts.uploads import SETTLED, OutputFiles
 from daskrun.storage.s3 import S3Folder
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")

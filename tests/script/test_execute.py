@@ -12,8 +12,9 @@ import pytest
 
 from daskrun.core.outcome import Outcome, Status
 from daskrun.data.loading import MiniBatchPaths
-from daskrun.output.encode import ResultEncoder
-from daskrun.output.part import PartWriter
+from daskrun.output.parts.part import PartWriter
+from daskrun.output.parts.writer import ResultWriter
+from daskrun.output.sinks.registry import open_sink
 from daskrun.script.process.entry import EntryModule, ScriptFile
 from daskrun.script.process.execute import Executor
 from daskrun.script.wire import StatusBlock, shared_memory
@@ -44,8 +45,8 @@ class Trial:
         self.parts = parts
         source = {"root": str(tmp), "name": "numbers", "table": None}
         source["remote"] = options.pop("remote", False)
-        encoder = ResultEncoder({})
-        self._executor = Executor(module, [source], encoder, self.part, self.cell, **options)
+        writer = ResultWriter(open_sink("text"), self.part)
+        self._executor = Executor(module, [source], writer, self.cell, **options)
 
     def attempt(self, *names: str, index: int = 5, number: int = 1) -> Outcome:
         descriptor = (index, 0, ("files", *names), len(names), -1)

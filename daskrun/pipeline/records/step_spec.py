@@ -17,7 +17,7 @@ from daskrun.data.protocols import shown_url
 from daskrun.data.registration import has_secret
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
-from daskrun.output.destination import output_place
+from daskrun.output.destination import destination_of
 from daskrun.pipeline.records import side_changes
 from daskrun.pipeline.records.run_output import KeptPlace, OutputRegistration, RunOutputPlace
 from daskrun.pipeline.steps.inputs import Input, ScriptPlan, make_plan
@@ -210,7 +210,7 @@ class StepSpec(StepData):
             assert location
             # An output that is there may be this run's own: the driver finds that out.
             options = self.output.datastore.storage_options
-            output_place(location, options, run_id).prepare(None, True)
+            destination_of(location, options, run_id).prepare(None, True)
 
     def request(
         self,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.absent_names import with_keywords
 from daskrun.core.validation import resolve_settings
 from daskrun.errors import SettingsError
+from daskrun.output.sinks.registry import reference_of
 from daskrun.pipeline.steps.compute_target import inline_note
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 from daskrun.workspace.compute.targets import ComputeTarget
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daskrun.core.settings import RunSettings
+    from daskrun.output.sinks.sink import Sink
     from daskrun.workspace.workspace import Workspace
 
 MAY_BE_PARAMETERS = (
@@ -73,7 +75,9 @@ class ParallelRunConfig:
     append_row_format
         What that file is: ``text`` as the original has it, ``str(element)`` a line, and tables with
         a space between fields; ``csv`` with one header; ``jsonl``, one JSON value a line;
-        ``parquet``, a row group for each mini-batch that returned rows.
+        ``parquet``, a row group for each mini-batch that returned rows; or a
+        :class:`~daskrun.Sink` of your own: the class, an object, or the name under which an
+        installed package registers it.
     node_count
         Dask workers that take part.
     process_count_per_node
@@ -143,7 +147,7 @@ class ParallelRunConfig:
     mini_batch_size: int | str | PipelineParameter | None = None
     partition_keys: Sequence[str] | None = None
     append_row_file_name: str = "parallel_run_step.txt"
-    append_row_format: str = "text"
+    append_row_format: str | type[Sink] | Sink = "text"
     node_count: int | str | PipelineParameter = 1
     process_count_per_node: int | str | PipelineParameter | None = None
     run_invocation_timeout: float | str | PipelineParameter = 60
@@ -169,6 +173,7 @@ class ParallelRunConfig:
 
     def __post_init__(self) -> None:
         self.resolve({})
+        self.append_row_format = reference_of(self.append_row_format)  # which can be recorded
 
     def __repr__(self) -> str:
         return f"{SUBJECT}(entry_script={str(self.entry_script)!r})"
@@ -249,6 +254,7 @@ class ParallelRunConfig:
             With every problem there is.
         """
         problems = self._own_problems()
+        sink = self._sink(problems)
         values = {
             name: resolve_value(value, given)
             for name, value in self._values().items()
@@ -256,7 +262,7 @@ class ParallelRunConfig:
         }
         if self.environment is not None and self.python_executable is None and not problems:
             values |= self._packages(self.environment)
-        values |= extra or {}
+        values |= {"append_row_format": sink, **(extra or {})}
         own = values["environment_variables"]
         if self.environment is not None and not problems and isinstance(own, Mapping | None):
             values["environment_variables"] = {**self.environment.variables, **(own or {})}
@@ -270,6 +276,14 @@ class ParallelRunConfig:
 
     def _values(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def _sink(self, problems: list[str]) -> str:
+        """Return how records name the sink; a problem is added to the list."""
+        try:
+            return reference_of(self.append_row_format)
+        except SettingsError as error:
+            problems += error.problems
+            return "text"
 
     def _packages(self, environment: Environment) -> dict[str, Any]:
         """Return the settings that an environment says."""

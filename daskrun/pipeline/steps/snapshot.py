@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.engine.request import ScriptSource
 from daskrun.errors import SettingsError, StorageError
-from daskrun.output.encode import SETTINGS_FILE
+from daskrun.output.sinks.settings_file import SETTINGS_FILE
 from daskrun.pipeline.steps.ignore import IgnoreRules
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
-from daskrun.output.encode import read_settings
-from daskrun.output.row_formats import contradictions
+from daskrun.output.sinks.registry import sink_of, sink_problems
+from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.steps.base import places_used
 from daskrun.pipeline.steps.compute_target import find_target, inline_note
 from daskrun.pipeline.steps.inputs import make_plan, size_notes, wait_for_rows, with_size
@@ -149,7 +149,7 @@ def _check_step(
         code = step._published_code or find_code(settings, workspace.folder)
         if not step._is_program:
             settings = step._resolve(given, _read_settings(code.script_folder))
-            found += contradictions(settings.append_row_format, settings.append_row_settings)
+            found += sink_problems(settings)
     except SettingsError as error:
         found += error.problems
     try:
@@ -178,7 +178,7 @@ def _notes(
     unused = step._unused_inline(settings, given) if inline else []
     return [
         *([inline_note(unused)] if unused else []),
-        *name_notes(settings),
+        *sink_of(settings).notes(settings.append_row_file_name),
         *step._config.python_notes(inline=inline),
     ]
 
@@ -194,16 +194,6 @@ def _output_problems(output: StepOutput, workspace: Workspace, target: object) -
         "compute_target='inline', or give another datastore."
     )
     return [problem]
-
-
-def name_notes(settings: RunSettings) -> list[str]:
-    """Return a note where a Parquet file will have a name by which nothing knows it as one."""
-    name = settings.append_row_file_name
-    if settings.append_row_format != "parquet" or not name.endswith(".txt"):
-        return []
-    better = f"{name.removesuffix('.txt')}.parquet"
-    note = f"append_row_file_name={name!r}: a Parquet file is written under this name. Write"
-    return [f"{note} append_row_file_name={better!r} for others to know it as one."]
 
 
 def _read_settings(script_folder: Path) -> dict[str, Any]:

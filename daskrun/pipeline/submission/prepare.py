@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.settings import ASIDE
 from daskrun.data.dataset_codec import places_of, with_places
 from daskrun.data.protocols import shown_url
-from daskrun.output.destination import output_place
+from daskrun.output.destination import destination_of
 from daskrun.pipeline.records.run_output import (
     KeptPlace,
     RunOutputPlace,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
     from daskrun.data.protocols import Place
-    from daskrun.output.destination import OutputPlace
+    from daskrun.output.destination import Destination
     from daskrun.pipeline.records.processed import LeftOut
     from daskrun.pipeline.steps.base import PipelineStep
     from daskrun.pipeline.steps.inputs import AnyDataset
@@ -94,10 +94,9 @@ class PreparedStep:
         SettingsError
             It can't be written, or the output is there.
         """
-        place = self._output_place(step_run_id)
+        place = self._destination_of(step_run_id)
         if place is not None:
-            name = self.settings.append_row_file_name if self.settings.appends else None
-            place.prepare(name, self.settings.overwrite)
+            place.prepare(self.settings.output_file, self.settings.overwrite)
 
     def undo_output(self, step_run_id: str) -> None:
         """Remove what :meth:`check_output` and :meth:`with_stored_inputs` have made."""
@@ -120,12 +119,12 @@ class PreparedStep:
         store, path = self.step._result.place(step_run_id, self.workspace)
         return store.folder / path if store.folder is not None else None
 
-    def _output_place(self, step_run_id: str) -> OutputPlace | None:
+    def _destination_of(self, step_run_id: str) -> Destination | None:
         if self.step._result is None:
             return None
         store, path = self.step._result.place(step_run_id, self.workspace)
         location = self.output_folder(step_run_id) or store.url(path)
-        return output_place(location, dict(store.storage_options), step_run_id)
+        return destination_of(location, dict(store.storage_options), step_run_id)
 
     @property
     def waits(self) -> bool:

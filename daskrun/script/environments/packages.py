@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import PlanInput
 
 LEAST_PYTHON = (3, 11)
-FOR_PARQUET = "pyarrow>=17"
-FOR_TABLES = ("numpy>=2.0", "pandas>=2.2", FOR_PARQUET)
+FOR_TABLES = ("numpy>=2.0", "pandas>=2.2", "pyarrow>=17")
 FOR_SQL = "sqlalchemy>=2"
 FOR_URLS = "fsspec>=2024.6"
 """As ``pyproject.toml`` has them, with the reasons. Files need the standard library only."""
@@ -33,7 +32,7 @@ _EXTRAS = re.compile(r"\[[\w,.\s-]*\]$")
 _MADE_BY_BUILDS = frozenset({"build", "__pycache__"})
 
 
-def needs(inputs: Iterable[PlanInput], output: str, row_format: str = "text") -> list[str]:
+def needs(inputs: Iterable[PlanInput], output: str, packages: Sequence[str] = ()) -> list[str]:
     """Return what daskrun itself imports in the script processes of a run, as lines for pip.
 
     Parameters
@@ -42,20 +41,19 @@ def needs(inputs: Iterable[PlanInput], output: str, row_format: str = "text") ->
         The run's.
     output
         Where its rows or files go.
-    row_format
-        Of the file that its rows are appended to.
+    packages
+        What encodes its rows needs, as lines for pip.
 
     Examples
     --------
-    >>> needs([], "s3://bucket/scores", "parquet")
+    >>> needs([], "s3://bucket/scores", ["pyarrow>=17"])
     ['pyarrow>=17', 'fsspec>=2024.6', 's3fs']
     """
     tables = [each.table for each in inputs if each.table is not None and each.kind == "tabular"]
     found = [*FOR_TABLES] if tables else []
     if any(table["reader"]["format"] == "sql" for table in tables):
         found.append(FOR_SQL)
-    if row_format == "parquet":
-        found.append(FOR_PARQUET)
+    found += packages
     if is_url(output):
         found += _for_url(output)
     return list(dict.fromkeys(found))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,7 @@ from daskrun.script.process.tables import Tables, known_of
 from daskrun.script.wire import StatusBlock
 
 if TYPE_CHECKING:
-    from daskrun.output.encode import ResultEncoder
-    from daskrun.output.part import Part
+    from daskrun.output.parts.writer import ResultWriter
     from daskrun.script.process.entry import ScriptFile
 
 Fetched = Callable[[int, int, dict[str, Any], tuple[Any, ...]], list[str]]
@@ -99,8 +97,8 @@ class Executor:
         The loaded entry script, after ``init()``.
     inputs
         The run's inputs, as ``PlanInput`` fields.
-    encoder, part
-        Where results go; None for ``summary_only``.
+    writer
+        Where results go.
     cell
         Where to show what is in hand.
     fetched, release
@@ -113,8 +111,7 @@ class Executor:
         self,
         module: EntryModule,
         inputs: list[dict[str, Any]],
-        encoder: ResultEncoder,
-        part: Part | None,
+        writer: ResultWriter,
         cell: StatusBlock,
         fetched: Fetched | None = None,
         release: Callable[[int, int], None] | None = None,
@@ -122,8 +119,7 @@ class Executor:
     ) -> None:
         self._module = module
         self._inputs = inputs
-        self._encoder = encoder
-        self._part = part
+        self._writer = writer
         self._ints = cell.ints
         self._times = cell.times
         self._release = release
@@ -172,9 +168,9 @@ class Executor:
             else:
                 result = []  # CONTRACT: an empty mini-batch doesn't call run()
             status = Status.NOT_WRITTEN
-            results = self._encoder.check(result)
-            offset, length, head, crc = self._write(result)
-            outcome = (index, number, 0, items, results, offset, length, head, crc)
+            results = self._writer.count(result)
+            written = self._writer.write(result, self._module.here)
+            outcome = (index, number, 0, items, results, *written)
         except PartError:
             ints[StatusBlock.LOADING] = ints[StatusBlock.RUNNING] = -1
             raise
@@ -197,7 +193,7 @@ class Executor:
 
     def new_warnings(self) -> list[str]:
         """Return what readers and results have to be warned of and was not given before."""
-        return [*self._tables.new_warnings(), *self._encoder.new_warnings()]
+        return [*self._tables.new_warnings(), *self._writer.new_warnings()]
 
     def _survey(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
         """Look at data for the plan; an attempt like any other, that calls no user code."""
@@ -218,14 +214,3 @@ class Executor:
             self._release(bundle, index)
         outcome = (index, number, int(status), 0, 0, -1, 0, 0, 0)
         return (*outcome, started, time.monotonic() - begin, 0.0, told)
-
-    def _write(self, result: Any) -> tuple[int, int, int, int]:
-        """Write the rows; give offset, length, header length and CRC."""
-        if self._part is None:
-            return -1, 0, 0, 0
-        with self._module.here:  # str(element) is the user's code too
-            data, head = self._encoder.encode(result)
-        if not data:
-            return -1, 0, 0, 0
-        checked = memoryview(data)[head:] if self._encoder.heads_aside else data
-        return self._part.write(data), len(data), head, zlib.crc32(checked)

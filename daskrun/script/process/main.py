@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import PartError, StorageError
-from daskrun.output.part import Part, open_part
-from daskrun.output.row_formats import encoder_of
-from daskrun.output.script_files import OutputFiles, open_files
+from daskrun.output.parts.part import Part, open_part
+from daskrun.output.parts.uploads import OutputFiles, open_files
+from daskrun.output.parts.writer import ResultWriter
+from daskrun.output.sinks.registry import open_sink
 from daskrun.script import context
 from daskrun.script.fetching.waiting import RemoteFiles, labels
 from daskrun.script.original import offer
@@ -67,6 +68,7 @@ class ScriptProcess:
             tables = Tables(config["inputs"], config["cache"])
             tables.prepare()
             module = EntryModule(script)
+            sink = open_sink(config["sink"], config["sink_settings"])
             module.init()
         except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)
             self._send("init_failed", error_of(error, script).plain())
@@ -79,7 +81,7 @@ class ScriptProcess:
             record = Path(config["spool"]) / "output.put"
             folder, options = config["context"]["output_dir"], config["parts_options"]
             self._files = open_files(folder, config["files"], options, record)
-        executor = self._executor(config, module, part, tables)
+        executor = self._executor(config, module, ResultWriter(sink, part), tables)
         self._cell.enter(Phase.IDLE, time.monotonic())
         # last: the keeper looks when it hears this whether a bundle can be given, and may not look
         # again for a second
@@ -102,7 +104,7 @@ class ScriptProcess:
         offer()
 
     def _executor(
-        self, config: dict[str, Any], module: EntryModule, part: Part | None, tables: Tables
+        self, config: dict[str, Any], module: EntryModule, writer: ResultWriter, tables: Tables
     ) -> Executor:
         fetched: Fetched | None = None
         release: Callable[[int, int], None] | None = None
@@ -115,9 +117,8 @@ class ScriptProcess:
             ) -> list[str]:
                 return files.wait(bundle, index, labels(load))
 
-        encoder = encoder_of(config["append_row"])
         inputs = config["inputs"]
-        return Executor(module, inputs, encoder, part, self._cell, fetched, release, tables)
+        return Executor(module, inputs, writer, self._cell, fetched, release, tables)
 
     def _run_bundle(self, executor: Executor, part: Part | None, bundle: dict[str, Any]) -> bool:
         """Run a bundle on the emptied outcome log; False: this process must end."""

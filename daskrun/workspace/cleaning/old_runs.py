@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import ASIDE
 from daskrun.errors import DaskrunError, StorageError
-from daskrun.output.destination import output_place
+from daskrun.output.destination import destination_of
 from daskrun.output.folder import temporary_file
 from daskrun.storage.urls import is_url, shown_url
 from daskrun.workspace.datastores.datastore import Datastore
@@ -94,7 +94,7 @@ class OldStep:
 
             folder = open_url_folder(location, options)
             folder.forget_begun(self._file, f"{ASIDE}/{self.id}/upload")
-        output_place(location, options, self.id).sweep()
+        destination_of(location, options, self.id).sweep()
 
     def _location(self) -> tuple[str, dict[str, Any]]:
         assert self._output is not None

@@ -12,7 +12,7 @@ import zlib
 from struct import Struct, error, iter_unpack
 from typing import NamedTuple
 
-from daskrun.output.thrift import (
+from daskrun.output.sinks.parquet.thrift import (
     I64,
     LIST,
     STRUCT,

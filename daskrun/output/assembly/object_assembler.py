@@ -1,4 +1,4 @@
-"""Finalize behind a URL: committed ranges of objects, in mini-batch order, into one object."""
+"""One output object of the rows that are committed in many parts behind a URL."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.output.commit_table import ENTRY, Committed, Entry, Headers, Heads, changed
-from daskrun.output.pieces import Piece, PieceCutter, Rows, Slice
+from daskrun.output.assembly.assembler import Assembler
+from daskrun.output.assembly.commit_table import Entry, changed, unpacked
+from daskrun.output.assembly.file_assembler import already_there, check_complete
+from daskrun.output.assembly.pieces import Piece, PieceCutter, Rows, Slice
 from daskrun.storage.s3 import piece_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from daskrun.output.sinks.headers import Headers
     from daskrun.storage.publication import Publication
     from daskrun.storage.url_folder import Range, UrlFolder
 
@@ -32,8 +36,8 @@ ABANDON_LIMIT = 30.0
 """Seconds for what is on its way when a run ends without an output."""
 
 
-class ObjectFinalizer:
-    """Puts committed rows together as one object; :class:`Finalizer` for a URL.
+class ObjectAssembler(Assembler):
+    """Puts committed rows together as one object behind a URL.
 
     The driver's thread enters what is committed. A thread of its own cuts what is next in order
     into pieces, which a few others read and upload, so that the driver never waits for the network
@@ -47,19 +51,18 @@ class ObjectFinalizer:
         Path of the run's parts in it.
     name
         The output.
-    heads
-        What becomes of the heads; None: they are headers of tables.
+    headers
+        What becomes of headers; None: the output has the first.
     """
 
     def __init__(
-        self, folder: UrlFolder, parts: str, name: str, heads: Heads | None = None
+        self, folder: UrlFolder, parts: str, name: str, headers: Headers | None = None
     ) -> None:
+        super().__init__(headers)
         self._folder = folder
         self._parts = parts
-        self._name = name
-        self._committed = Committed()
-        self._heads = heads or Headers()
-        self._head_lock = threading.Lock()
+        self._shown = folder.shown(name)
+        self._header_lock = threading.Lock()
         self._publication: Publication = folder.publication(name, f"{parts}/upload")
         self._taken: queue.SimpleQueue[tuple[int, bytes] | bool | None] = queue.SimpleQueue()
         """Entries with the index of the first; at the end ``overwrite``, or None to give up."""
@@ -69,36 +72,12 @@ class ObjectFinalizer:
         self._stopped = False
 
     @property
-    def done(self) -> int:
-        """How many mini-batches, from the first on, are on their way to the output."""
-        return self._committed.done
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is odd about the output: headers that differ from its own."""
-        return self._heads.warnings
-
-    @property
+    @override
     def mark(self) -> str:
-        """What the object is known by once it is there."""
         return self._publication.mark
 
-    def commit(self, index: int, part: str, offset: int, length: int, head: int, crc: int) -> None:
-        """Take in which bytes of a part are the rows of a mini-batch; as :class:`Finalizer`."""
-        self._committed.commit(index, part, offset, length, head, crc)
-
-    def skip(self, index: int) -> None:
-        """Take in that a mini-batch has no rows."""
-        self._committed.skip(index)
-
+    @override
     def advance(self) -> int:
-        """Pass on what is next in order, as far as it is committed; give :attr:`done`.
-
-        Raises
-        ------
-        StorageError
-            What was passed on before could not be put together.
-        """
         self._raise_trouble()
         committed = self._committed
         while entries := committed.ready():
@@ -107,41 +86,28 @@ class ObjectFinalizer:
         committed.forget()
         return committed.done
 
+    @override
     def finish(self) -> None:
         """Do nothing: the thread writes what comes behind the last rows."""
 
+    @override
     def publish(self, overwrite: bool, total: int) -> None:
-        """Let the output appear, whole; returns when it is there.
-
-        Raises
-        ------
-        StorageError
-            Some mini-batch isn't committed, or there is an object of that name, or it can't be
-            written. :meth:`abandon` is still to be called then.
-        """
-        if self.advance() != total:
-            raise StorageError(
-                f"can't publish {self._shown}: mini-batch {self.done} of {total} is not committed"
-            )
+        check_complete(self.advance(), total, self._shown)
         self._pass_on(overwrite)
         assert self._thread is not None
         self._thread.join()  # each request of it has its limit
         self._thread = None
         self._raise_trouble()
 
+    @override
     def abandon(self) -> None:
-        """Give up without publishing; may be called again, and after :meth:`publish`."""
         self._stopped = True
         if self._thread is not None:
             self._taken.put(None)
             self._thread.join(ABANDON_LIMIT)
             self._thread = None
         self._publication.abort()
-        self._heads.close()
-
-    @property
-    def _shown(self) -> str:
-        return self._folder.shown(self._name)
+        self._headers.close()
 
     def _pass_on(self, what: tuple[int, bytes] | bool) -> None:
         if self._thread is None:
@@ -157,10 +123,7 @@ class ObjectFinalizer:
         if isinstance(self._trouble, StorageError):
             raise StorageError(str(self._trouble)) from self._trouble
         if isinstance(self._trouble, FileExistsError):
-            raise StorageError(
-                f"can't publish {self._shown}: an object of that name appeared during the run. "
-                "Pass overwrite=True or give another append_row_file_name."
-            ) from self._trouble
+            raise already_there(self._shown, "an object") from self._trouble
         raise self._trouble
 
     # the thread that puts it together
@@ -184,14 +147,14 @@ class ObjectFinalizer:
 
         The last piece, which may be small, is left to :meth:`_put_end`.
         """
-        publication, heads = self._publication, self._heads
+        publication, headers = self._publication, self._headers
         cutter = PieceCutter(
             publication.smallest,
             piece_size,
             publication.copies,
-            self._head,
-            aside=heads.aside,
-            begins=heads.begins,
+            self._header,
+            aside=headers.aside,
+            begins=headers.begins,
         )
         while True:
             taken = self._taken.get()
@@ -205,14 +168,14 @@ class ObjectFinalizer:
                 yield from pieces
                 yield taken
                 return
-            for index, entry in enumerate(ENTRY.iter_unpack(taken[1]), taken[0]):
+            for index, entry in enumerate(unpacked(taken[1]), taken[0]):
                 yield from cutter.add(index, entry)
 
     def _put_end(self) -> None:
         """Put the last rows and what comes behind them; all other rows are put."""
         last = self._last
         number, data = last.number, self._make(last) if last.segments else b""
-        for block in self._heads.end():
+        for block in self._headers.end():
             data += block
             if len(data) >= max(self._publication.smallest, piece_size(number)):
                 self._put(Piece(number), data)
@@ -220,12 +183,12 @@ class ObjectFinalizer:
         if data or last.segments:
             self._put(Piece(number), data)
 
-    def _head(self, index: int, entry: Entry) -> tuple[bytes, bool]:
-        """Read and take the head of a mini-batch; tell whether the output gets it."""
-        _, part, offset, length, head, _ = entry
-        text = bytes(self._read([Slice(part, offset, offset + head)])[0])
-        with self._head_lock:
-            return text, self._heads.take(index, text, length - head)
+    def _header(self, index: int, entry: Entry) -> tuple[bytes, bool]:
+        """Read and take the header of a mini-batch; tell whether the output gets it."""
+        wanted = Slice(entry.part, entry.offset, entry.offset + entry.header)
+        text = bytes(self._read([wanted])[0])
+        with self._header_lock:
+            return text, self._headers.take(index, text, entry.length - entry.header)
 
     # the threads that read and upload
 
@@ -254,17 +217,17 @@ class ObjectFinalizer:
             self._publication.write(piece.number, data)
 
     def _checked(self, rows: Rows, data: memoryview) -> memoryview:
-        """Hold rows against their CRC; give them without a header that is not the first."""
+        """Check rows against their CRC; return them without a header that isn't the output's."""
         index, entry, keep = rows
-        head = entry[4]
-        crc = zlib.crc32(data[head:] if self._heads.aside else data)
-        if crc != entry[5]:
-            raise StorageError(changed(self._part(entry[1]), index, entry, crc))
-        if keep or not head:
+        header = entry.header
+        crc = zlib.crc32(data[header:] if self._headers.aside else data)
+        if crc != entry.crc:
+            raise changed(self._part(entry.part), index, entry, crc)
+        if keep or not header:
             return data
-        with self._head_lock:
-            self._heads.take(index, bytes(data[:head]), len(data) - head)
-        return data[head:]
+        with self._header_lock:
+            self._headers.take(index, bytes(data[:header]), len(data) - header)
+        return data[header:]
 
     def _read(self, wanted: list[Slice]) -> list[memoryview]:
         """Read slices; those that are near each other in a part are one request."""
@@ -311,7 +274,7 @@ class _Pipe:
         self._going: deque[tuple[Piece, Future[bytes]]] = deque()
 
     def run(self, pieces: Iterator[Piece | bool | None]) -> bool | None:
-        """Bring all pieces through; give what comes after the last."""
+        """Bring all pieces through; return what comes after the last."""
         try:
             for piece in pieces:
                 if not isinstance(piece, Piece):
@@ -348,5 +311,4 @@ class _Pipe:
 def _slice(segment: Rows | Slice) -> Slice:
     if isinstance(segment, Slice):
         return segment
-    _, part, offset, length, _, _ = segment.entry
-    return Slice(part, offset, offset + length)
+    return Slice(segment.entry.part, segment.entry.offset, segment.entry.stop)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from daskrun.output.commit_table import SKIPPED, SMALL, Entry
+from daskrun.output.assembly.commit_table import SKIPPED, SMALL, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +17,7 @@ READ_LIMIT = 8 * 2**20
 
 
 class Rows(NamedTuple):
-    """All rows of a mini-batch: read, held against their CRC, a header but the first left out."""
+    """All rows of a mini-batch: read and checked, a header but the first left out."""
 
     mini_batch: int
     entry: Entry
@@ -59,11 +59,11 @@ class PieceCutter:
     copies
         Whether a piece may be a copy.
     header
-        Reads the head of a mini-batch (index, entry) and tells whether the output gets it. Called
-        in mini-batch order, not for all: the first, unless heads stay aside, and those of large
+        Reads the header of a mini-batch (index, entry) and tells whether the output gets it. Called
+        in mini-batch order, not for all: the first, unless headers stay aside, and those of large
         mini-batches.
     aside
-        Whether heads are no part of the output.
+        Whether headers are no part of the output.
     begins
         What the output begins with.
     """
@@ -94,16 +94,16 @@ class PieceCutter:
         return self._piece.number
 
     def add(self, index: int, entry: Entry) -> list[Piece]:
-        """Take the next entry; give the pieces that are whole now."""
-        _, part, offset, length, head, _ = entry
+        """Take the next entry; return the pieces that are whole now."""
+        _, part, offset, length, header, _ = entry
         if part == SKIPPED:
             return []
-        alone = head > 0 or length < SMALL or not self._copies
+        alone = header > 0 or length < SMALL or not self._copies
         if self._run and (alone or not self._follows(part, offset)):
             self._end_run()
         if not alone:
             self._run.append(Rows(index, entry, keep=False))
-        elif head:
+        elif header:
             self._add_headed(index, entry)
         elif length < self._large:
             self._append(Rows(index, entry, keep=False), length)
@@ -120,22 +120,22 @@ class PieceCutter:
 
     def _follows(self, part: int, offset: int) -> bool:
         last = self._run[-1].entry
-        return last[1] == part and last[2] + last[3] == offset
+        return last.part == part and last.stop == offset
 
     def _add_headed(self, index: int, entry: Entry) -> None:
         """Add a mini-batch whose rows begin with a header."""
-        _, part, offset, length, head, _ = entry
-        large = length - head >= self._large
+        length, header = entry.length, entry.header
+        large = length - header >= self._large
         text, first = b"", False
         if large or not self._headed:
             self._headed = True
             text, first = self._header(index, entry)
         if not large:
-            self._append(Rows(index, entry, first), length if first else length - head)
+            self._append(Rows(index, entry, first), length if first else length - header)
             return
         if first:
-            self._append(text, head)
-        self._add_range(part, offset + head, offset + length)
+            self._append(text, header)
+        self._add_range(entry.part, entry.offset + header, entry.stop)
 
     def _end_run(self) -> None:
         """Add what lies side by side: as one range where that can be copied."""
@@ -143,12 +143,12 @@ class PieceCutter:
         if not run:
             return
         first, last = run[0].entry, run[-1].entry
-        start, stop = first[2], last[2] + last[3]
+        start, stop = first.offset, last.stop
         if stop - start >= self._large:
-            self._add_range(first[1], start, stop)
+            self._add_range(first.part, start, stop)
             return
         for rows in run:
-            self._append(rows, rows.entry[3])
+            self._append(rows, rows.entry.length)
 
     def _add_range(self, part: int, start: int, stop: int) -> None:
         """Add bytes of a part: what can be is copied, the edges are read."""
@@ -166,7 +166,7 @@ class PieceCutter:
             start += taken
 
     def _fill(self, part: int, start: int, stop: int) -> int:
-        """Bring the piece in hand to the size it must have and close it; give the new start."""
+        """Bring the piece in hand to the size it must have and close it; return the new start."""
         if not self._piece.segments:
             return start
         missing = max(0, self._smallest - self._piece.size)

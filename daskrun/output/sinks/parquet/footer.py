@@ -6,8 +6,11 @@ import tempfile
 from array import array
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.errors import StorageError, WrongResultError
-from daskrun.output.row_group import (
+from daskrun.output.sinks.headers import Headers
+from daskrun.output.sinks.parquet.arrow_file import file_of
+from daskrun.output.sinks.parquet.row_group import (
     MAGIC,
     MOST_FOOTER,
     Frame,
@@ -40,12 +43,10 @@ SHOWN = 10
 """Columns that are named."""
 
 
-class Footer:
-    """Takes the heads of row groups and gives the footer.
+class Footer(Headers):
+    """Gathers the headers of row groups and makes the footer of them.
 
-    A :class:`~daskrun.output.commit_table.Heads`.
-
-    Heads come in any order, each once. The footer is that of their mini-batches' order. All have
+    Headers come in any order, each once. The footer is that of their mini-batches' order. All have
     one schema, but that a column of which a row group holds only nulls has any type.
 
     Parameters
@@ -67,8 +68,9 @@ class Footer:
         metadata, rows, bytes of the body."""
         self._schemas = Schemas()
 
-    def take(self, index: int, head: bytes, nbytes: int) -> bool:
-        """Take in the head of a mini-batch whose body has ``nbytes``; give False: it stays aside.
+    @override
+    def take(self, index: int, header: bytes, nbytes: int) -> bool:
+        """Take in a header, which stays aside.
 
         Raises
         ------
@@ -78,7 +80,7 @@ class Footer:
             It is not what was written, or can't be kept.
         """
         try:
-            frame, group = read_head(head)
+            frame, group = read_head(header)
         except ValueError as error:
             raise StorageError(f"mini-batch {index}: {error}. Submit the run again.") from error
         self._schemas.add(index, frame)
@@ -96,18 +98,18 @@ class Footer:
         self._end += len(group.open) + len(group.metadata)
         return False
 
+    @override
     def mark(self) -> tuple[int, int, int]:
-        """Return what :meth:`rewind` goes back to."""
         return len(self._table), self._end, self._length
 
+    @override
     def rewind(self, mark: tuple[int, int, int]) -> None:
-        """Forget what was taken since a mark."""
         count, self._end, self._length = mark
         del self._table[count:]
 
     @property
+    @override
     def warnings(self) -> tuple[str, ...]:
-        """Whether the footer is so large that readers feel it."""
         if self._length < LARGE:
             return ()
         text = (
@@ -117,8 +119,8 @@ class Footer:
         )
         return (text,)
 
+    @override
     def end(self) -> Iterator[bytes]:
-        """Yield what comes behind the last body, block by block."""
         order = self._in_order()
         frame = self._schemas.frame()
         types = physical_types(frame)
@@ -135,8 +137,8 @@ class Footer:
         length += size + len(frame.after)
         yield b"".join((*found, frame.after, footer_end(length)))
 
+    @override
     def close(self) -> None:
-        """Forget what was taken; may be called again."""
         self._spool.close()
 
     def _in_order(self) -> list[int]:
@@ -204,8 +206,6 @@ class Schemas:
             return self._frame
         # Made anew, so that it doesn't depend on which came first.
         import pyarrow as pa
-
-        from daskrun.output.parquet_rows import file_of
 
         schema = pa.schema([]) if self._merged is None else self._merged
         file = file_of(schema.empty_table())

@@ -1,0 +1,289 @@
+"""One output file of the rows that are committed in many parts of a folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import zlib
+from typing import TYPE_CHECKING
+
+from daskrun.core.typing import override
+from daskrun.errors import StorageError
+from daskrun.output.assembly.assembler import Assembler
+from daskrun.output.assembly.commit_table import SKIPPED, SMALL, Entry, changed
+from daskrun.output.assembly.part_reader import PartReader
+from daskrun.output.folder import temporary_file
+from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
+from daskrun.storage.error_hints import explained
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daskrun.output.sinks.headers import Headers
+
+BLOCK = 1024 * 1024
+"""Bytes read and written at once."""
+
+_copy_file_range = getattr(os, "copy_file_range", None)  # Linux only
+_NOT_HERE = frozenset(
+    {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EPERM}
+    | {errno.EACCES, errno.ETXTBSY, errno.EBADF}
+)
+"""What ``copy_file_range`` answers where it can't copy these two files, but read and write can."""
+
+
+class FileAssembler(Assembler):
+    """Copies committed rows into one file and publishes it.
+
+    :meth:`advance` copies what is next in order, so that little is left when the last mini-batch is
+    done. What a chunk had copied that fails is copied again at the next call.
+
+    Parameters
+    ----------
+    parts
+        The folder of parts, as :func:`daskrun.output.folder.prepare_output` returns it.
+    target
+        The output. Until :meth:`publish` its rows are in a hidden file beside it; one that an
+        earlier driver of the same run left is begun anew.
+    headers
+        What becomes of headers; None: the output has the first.
+
+    Raises
+    ------
+    StorageError
+        That file can't be created.
+    """
+
+    def __init__(self, parts: Path, target: Path, headers: Headers | None = None) -> None:
+        super().__init__(headers)
+        self._target = target
+        self._temporary = temporary_file(parts, target.parent)
+        self._parts = PartReader(parts, self._committed.names)
+        self._end = 0  # bytes of the output
+        self._joined: list[bytes] = []  # small ranges, not yet written
+        self._joined_size = 0
+        self._finished = False
+        self._kernel_copies = _copy_file_range is not None
+        self._output = -1
+        try:
+            self._output = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+            pwrite_all(self._output, self._headers.begins, 0)
+        except OSError as error:
+            self.abandon()
+            raise StorageError(explained(f"can't create {self._temporary}", error)) from error
+        self._end = len(self._headers.begins)
+
+    @property
+    @override
+    def nbytes(self) -> int:
+        return self._end
+
+    @property
+    @override
+    def mark(self) -> str:
+        return _mark(os.fstat(self._output), self._end)
+
+    @override
+    def advance(self) -> int:
+        while entries := self._committed.ready():
+            before, mark = self._end, self._headers.mark()
+            try:
+                self._copy_entries(entries)
+            except BaseException as error:
+                self._end = before
+                self._headers.rewind(mark)
+                self._joined.clear()
+                self._joined_size = 0
+                if isinstance(error, OSError) and not isinstance(error, StorageError):
+                    what = f"can't copy to {self._temporary}"
+                    raise StorageError(explained(what, error)) from error
+                raise
+        self._committed.forget()
+        return self.done
+
+    @override
+    def finish(self) -> None:
+        if self._finished:
+            return
+        end = self._end
+        try:
+            for block in self._headers.end():
+                pwrite_all(self._output, block, end)
+                end += len(block)
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise StorageError(explained(f"can't write {self._temporary}", error)) from error
+        self._end = end
+        self._finished = True
+
+    @override
+    def publish(self, overwrite: bool, total: int) -> None:
+        check_complete(self.advance(), total, self._target)
+        self.finish()
+        try:
+            os.ftruncate(self._output, self._end)  # a failed copy may have gone further
+        except OSError as error:
+            raise StorageError(explained(f"can't publish {self._target}", error)) from error
+        publish_file(self._output, self._temporary, self._target, overwrite)
+        self._close()
+
+    @override
+    def abandon(self) -> None:
+        self._headers.close()
+        if self._output < 0:
+            return
+        self._close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _copy_entries(self, entries: list[Entry]) -> None:
+        """Copy one chunk; small ranges that follow each other in a part are read as one."""
+        run: list[tuple[int, Entry]] = []
+        part, end, size = SKIPPED, 0, 0
+        for index, entry in enumerate(entries, self.done):
+            _, this, offset, length, _, _ = entry
+            if this == SKIPPED:
+                continue
+            if this != part or offset != end or size + length > BLOCK or length >= SMALL:
+                self._copy_run(run)
+                run, size = [], 0
+            part, end = this, offset + length
+            if length >= SMALL:
+                self._copy_large(index, entry)
+            else:
+                run.append((index, entry))
+                size += length
+        self._copy_run(run)
+        self._write_joined()
+        self._committed.take(len(entries))
+
+    def _copy_run(self, run: list[tuple[int, Entry]]) -> None:
+        """Read the rows of small mini-batches that lie side by side, and join them."""
+        if not run:
+            return
+        first, last = run[0][1], run[-1][1]
+        part, start = first.part, first.offset
+        data = self._parts.read(part, start, last.stop - start)
+        crc32 = zlib.crc32
+        joined = 0  # bytes of ``data`` that are joined or passed over
+        aside = self._headers.aside
+        for index, entry in run:
+            _, _, offset, length, header, crc = entry
+            at = offset - start
+            if (found := crc32(data[at + header * aside : at + length])) != crc:
+                raise changed(self._parts.path(part), index, entry, found)
+            if header:
+                self._join(data[joined:at])
+                self._take_header(index, data[at : at + header], length - header)
+                joined = at + header
+        self._join(data[joined:])
+
+    def _copy_large(self, index: int, entry: Entry) -> None:
+        """Copy the rows of a mini-batch, inside the kernel where that can be done."""
+        part, start, found = entry.part, entry.offset, 0
+        if entry.header:
+            text = self._parts.read(part, start, entry.header)
+            self._take_header(index, text, entry.length - entry.header)
+            start += entry.header
+            found = 0 if self._headers.aside else zlib.crc32(text)
+        self._write_joined()
+        source, seen = self._parts.descriptor(part), True
+        while start < entry.stop:
+            copied = self._copy_inside(source, start, entry.stop - start)
+            if copied:
+                seen = False
+            else:
+                data = self._parts.read(part, start, min(entry.stop - start, BLOCK))
+                found = zlib.crc32(data, found)
+                pwrite_all(self._output, data, self._end)
+                copied = len(data)
+            start += copied
+            self._end += copied
+        if seen and found != entry.crc:
+            raise changed(self._parts.path(part), index, entry, found)
+
+    def _take_header(self, index: int, header: bytes, nbytes: int) -> None:
+        """Have a header taken in, and keep it where it belongs in the output."""
+        if self._headers.take(index, header, nbytes):
+            self._join(header)
+
+    def _copy_inside(self, source: int, start: int, size: int) -> int:
+        """Have the kernel copy up to ``size`` bytes; 0 where it can't."""
+        if not self._kernel_copies or _copy_file_range is None:
+            return 0
+        try:
+            # 0 may be the end of the part; some file systems mean "not here"
+            return int(_copy_file_range(source, self._output, size, start, self._end))
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            self._kernel_copies = False
+            return 0
+
+    def _join(self, data: bytes) -> None:
+        self._joined.append(data)
+        self._joined_size += len(data)
+        if self._joined_size >= BLOCK:
+            self._write_joined()
+
+    def _write_joined(self) -> None:
+        if self._joined:
+            pwrite_all(self._output, b"".join(self._joined), self._end)
+            self._end += self._joined_size
+            self._joined.clear()
+            self._joined_size = 0
+
+    def _close(self) -> None:
+        os.close(self._output)
+        self._output = -1
+        self._parts.close()
+        self._headers.close()
+
+
+def check_complete(done: int, total: int, target: object) -> None:
+    """Raise StorageError where a mini-batch is missing in an output that is to be published."""
+    if done != total:
+        raise StorageError(f"can't publish {target}: mini-batch {done} of {total} is not committed")
+
+
+def publish_file(descriptor: int, file: Path, target: Path, overwrite: bool) -> None:
+    """Give a whole file the output's name, durably.
+
+    Raises
+    ------
+    StorageError
+        There is a file of that name, or the disk failed.
+    """
+    try:
+        os.fsync(descriptor)
+        if overwrite:
+            file.replace(target)
+            sync_folder(target.parent)
+        else:
+            publish_new(file, target)
+    except FileExistsError as error:
+        raise already_there(target, "a file") from error
+    except OSError as error:
+        raise StorageError(explained(f"can't publish {target}", error)) from error
+
+
+def already_there(target: object, what: str) -> StorageError:
+    """Return the error that something got the output's name during the run."""
+    return StorageError(
+        f"can't publish {target}: {what} of that name appeared during the run. "
+        "Pass overwrite=True or give another append_row_file_name."
+    )
+
+
+def file_mark(path: Path) -> str:
+    """Return the mark of a file, ``""`` where there is none; see :attr:`FileAssembler.mark`."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ""
+    return _mark(found, found.st_size)
+
+
+def _mark(found: os.stat_result, size: int) -> str:
+    # The time is not in it: renaming and linking keep it, copies on their way do not.
+    return f"{found.st_dev}:{found.st_ino}:{size}"

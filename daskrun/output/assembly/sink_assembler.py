@@ -1,0 +1,248 @@
+"""An output that a sink makes of committed rows, in a folder or behind a URL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import traceback
+import zlib
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from daskrun.core.typing import override
+from daskrun.errors import DaskrunError, StorageError
+from daskrun.output.assembly.assembler import Assembler
+from daskrun.output.assembly.commit_table import SKIPPED, Entry, changed
+from daskrun.output.assembly.file_assembler import (
+    already_there,
+    check_complete,
+    file_mark,
+    publish_file,
+)
+from daskrun.output.assembly.part_reader import PartReader
+from daskrun.output.sinks.sink import CommittedRows
+from daskrun.storage.error_hints import explained
+from daskrun.storage.s3 import piece_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from daskrun.output.sinks.sink import Sink
+    from daskrun.storage.url_folder import UrlFolder
+
+ASSEMBLED = "assembled"
+"""Folder in which a sink makes its file."""
+READ_AT_ONCE = 8 * 2**20
+"""Bytes of rows in memory at once, where those of one mini-batch alone aren't more."""
+
+
+class SinkAssembler(Assembler):
+    """Has a sink make a file of committed rows once all of them are, and publishes it.
+
+    Parameters
+    ----------
+    sink
+        Makes it.
+    folder
+        A folder of its own for the file; what an earlier driver left there is removed.
+    name
+        The file's.
+    target
+        What messages call the output.
+    """
+
+    def __init__(self, sink: Sink, folder: Path, name: str, target: str) -> None:
+        super().__init__()
+        self._sink = sink
+        self._folder = folder
+        self._file = folder / name
+        self._target = target
+        self._finished = False
+
+    @override
+    def advance(self) -> int:
+        return self.done  # the sink takes all rows at once, in finish()
+
+    @override
+    def finish(self) -> None:
+        if self._finished:
+            return
+        rows = self._rows()
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.mkdir(parents=True)
+            self._sink.assemble(rows, self._file)
+        except DaskrunError:
+            raise
+        except Exception as error:
+            raise self._failed(error) from error
+        if next(rows, None) is not None:
+            raise DaskrunError(f"{self._shown_sink} did not take the rows of all mini-batches.")
+        if not self._file.is_file():
+            raise DaskrunError(f"{self._shown_sink} made no file {self._file.name!r}.")
+        self._finished = True
+
+    @override
+    def publish(self, overwrite: bool, total: int) -> None:
+        self.finish()
+        check_complete(self.done, total, self._target)
+        self._publish(overwrite)
+        self.abandon()
+
+    @override
+    def abandon(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @abstractmethod
+    def _publish(self, overwrite: bool) -> None:
+        """Give the file the output's name."""
+
+    @abstractmethod
+    def _read(self, entries: Sequence[Entry]) -> list[bytes]:
+        """Return the bytes of some mini-batches."""
+
+    @abstractmethod
+    def _part(self, part: int) -> object:
+        """Return what messages call a part."""
+
+    @property
+    def _shown_sink(self) -> str:
+        return f"append_row_format={self._sink.reference!r}: assemble()"
+
+    def _failed(self, error: Exception) -> DaskrunError:
+        if isinstance(error, OSError) and error.errno is not None:
+            return StorageError(explained(f"can't assemble {self._target}", error))
+        text = "".join(traceback.format_exception(error))
+        return DaskrunError(
+            f"{self._shown_sink} failed: {type(error).__name__}: {error}. Mend it and go on with "
+            f"run.resume(): no mini-batch is run again.\n{text}"
+        )
+
+    def _rows(self) -> Iterator[CommittedRows]:
+        while entries := self._committed.ready():
+            first, some, size = self.done, list[tuple[int, Entry]](), 0
+            for index, entry in enumerate(entries, first):
+                if entry.part == SKIPPED:
+                    continue
+                some.append((index, entry))
+                size += entry.length
+                if size >= READ_AT_ONCE:
+                    yield from self._checked(some)
+                    some, size = [], 0
+            yield from self._checked(some)
+            self._committed.take(len(entries))
+            self._committed.forget()
+
+    def _checked(self, some: Sequence[tuple[int, Entry]]) -> Iterator[CommittedRows]:
+        """Read mini-batches and check them against their CRC."""
+        read = self._read([entry for _, entry in some]) if some else []
+        for (index, entry), data in zip(some, read, strict=True):
+            header, rows = data[: entry.header], data[entry.header :]
+            found = zlib.crc32(rows if self._sink.header_aside else data)
+            if found != entry.crc:
+                raise changed(self._part(entry.part), index, entry, found)
+            yield CommittedRows(index, header, rows)
+
+
+class SinkFileAssembler(SinkAssembler):
+    """Publishes to a folder.
+
+    Parameters
+    ----------
+    sink
+        Makes the output.
+    parts
+        The folder of parts: the file is made in a folder within it, on the output's own disk.
+    target
+        The output.
+    """
+
+    def __init__(self, sink: Sink, parts: Path, target: Path) -> None:
+        super().__init__(sink, parts / ASSEMBLED, target.name, str(target))
+        self._parts = PartReader(parts, self._committed.names)
+        self._path = target
+
+    @property
+    @override
+    def mark(self) -> str:
+        return file_mark(self._file)
+
+    @override
+    def abandon(self) -> None:
+        self._parts.close()
+        super().abandon()
+
+    @override
+    def _publish(self, overwrite: bool) -> None:
+        with self._file.open("rb+") as file:
+            publish_file(file.fileno(), self._file, self._path, overwrite)
+
+    @override
+    def _read(self, entries: Sequence[Entry]) -> list[bytes]:
+        return [self._parts.read(each.part, each.offset, each.length) for each in entries]
+
+    @override
+    def _part(self, part: int) -> Path:
+        return self._parts.path(part)
+
+
+class SinkObjectAssembler(SinkAssembler):
+    """Publishes behind a URL: the file is made on this machine and uploaded.
+
+    Parameters
+    ----------
+    sink
+        Makes the output.
+    folder
+        The output's folder.
+    parts
+        Path of the run's parts in it.
+    name
+        The output.
+    spool
+        A folder of this machine, in which the file is made.
+    """
+
+    def __init__(self, sink: Sink, folder: UrlFolder, parts: str, name: str, spool: Path) -> None:
+        super().__init__(sink, spool / ASSEMBLED, name, folder.shown(name))
+        self._remote = folder
+        self._parts = parts
+        self._publication = folder.publication(name, f"{parts}/upload")
+
+    @property
+    @override
+    def mark(self) -> str:
+        return self._publication.mark
+
+    @override
+    def abandon(self) -> None:
+        self._publication.abort()
+        super().abandon()
+
+    @override
+    def _publish(self, overwrite: bool) -> None:
+        with self._file.open("rb") as file:
+            left, number = os.fstat(file.fileno()).st_size, 0
+            while left > 0 or number == 0:
+                data = file.read(max(self._publication.smallest, piece_size(number)))
+                self._publication.write(number, data)
+                left, number = left - len(data), number + 1
+        try:
+            self._publication.commit(overwrite)
+        except FileExistsError as error:
+            raise already_there(self._target, "an object") from error
+
+    @override
+    def _read(self, entries: Sequence[Entry]) -> list[bytes]:
+        try:
+            return self._remote.read([(self._path(e.part), e.offset, e.stop) for e in entries])
+        except StorageError as error:
+            raise StorageError(f"committed rows can't be read: {error}") from error
+
+    @override
+    def _part(self, part: int) -> str:
+        return self._remote.shown(self._path(part))
+
+    def _path(self, part: int) -> str:
+        return f"{self._parts}/{self._committed.names[part]}"

@@ -1,0 +1,1 @@
+"""The format ``parquet``: row groups of script processes, put together in one file."""

@@ -1,0 +1,219 @@
+"""``Sink``: the one contract for what becomes of results, from ``run()`` to the output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from daskrun.errors import WrongResultError
+from daskrun.output.sinks.headers import FirstHeader
+from daskrun.output.sinks.settings_file import SETTINGS_FILE, TO_CSV
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from daskrun.output.sinks.headers import Headers
+
+BLOCK = 10_000
+"""Elements that are made text at a time: all of them at once would be in memory three times."""
+NOT_UTF8 = (
+    "run() returned text that UTF-8 can't hold, such as a file name that is not text. Characters "
+    "that it can't hold are written as their escape, like \\udce9."
+)
+
+
+class EncodedRows(NamedTuple):
+    """The results of one mini-batch as bytes."""
+
+    data: bytes
+    """Empty for no rows: then nothing is written."""
+    header: int = 0
+    """How many bytes at the front are a header, which the output has once."""
+
+
+class CommittedRows(NamedTuple):
+    """The rows of one mini-batch on their way into the output: exactly what was encoded."""
+
+    mini_batch: int
+    """Its position in the run."""
+    header: bytes
+    rows: bytes
+
+
+class Sink(ABC):
+    r"""What becomes of the results of a run.
+
+    A sink encodes the results of one mini-batch into bytes, in a script process. Those bytes are
+    kept, committed once, and handed out in mini-batch order by daskrun, whatever fails on the way.
+    In the driver they become the output: one file of all bytes in a row, unless the sink overrides
+    :meth:`assemble`, which makes another file of them. The output appears whole, or not at all.
+
+    A sink is made anew in each process, from its class and, where it is a dataclass, the values of
+    its fields. The class must be importable in script processes: write it in a module that is
+    installed there, or that lies beside the entry script.
+
+    Examples
+    --------
+    >>> class Upper(Sink):
+    ...     def encode_elements(self, elements):
+    ...         return EncodedRows(b"".join(self.utf8(f"{each}\n".upper()) for each in elements))
+    >>> Upper().encode(["a", 1])
+    EncodedRows(data=b'A\n1\n', header=0)
+    """
+
+    reference: str = ""
+    """What ``append_row_format`` says; filled in by the registry."""
+    packages: ClassVar[tuple[str, ...]] = ()
+    """What :meth:`encode` imports beside the standard library, as lines for pip."""
+    writes_rows: ClassVar[bool] = True
+    """False where a run has no output of its own: results are counted only."""
+    header_aside: ClassVar[bool] = False
+    """Whether headers are no part of the output; :attr:`Headers.aside` of :meth:`headers`."""
+    layout: Mapping[str, Any] = {}
+    """The keywords of ``to_csv`` that describe this format, where that can be said so."""
+
+    # before a run
+
+    def configure(self, file_settings: Mapping[str, Any]) -> list[str]:
+        """Apply what the settings file beside the entry script says; return what is wrong with it.
+
+        Parameters
+        ----------
+        file_settings
+            As :func:`~daskrun.output.sinks.settings_file.read_settings` returns them.
+        """
+        asked = file_settings.get(TO_CSV, {})
+        other = {key: value for key, value in asked.items() if self.layout.get(key) != value}
+        if not other:
+            return []
+        shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in other.items())
+        problem = (
+            f"append_row_format={self.reference!r} says how rows look, and {SETTINGS_FILE} beside "
+            f"the entry script says {shown}. Remove that file, or leave append_row_format out."
+        )
+        return [problem]
+
+    def notes(self, file_name: str) -> list[str]:  # noqa: ARG002  (for sinks that override it)
+        """Return what a user should know before a run that writes ``file_name``."""
+        return []
+
+    # in a script process
+
+    def count(self, result: Any) -> int:
+        """Return the number of results in what ``run()`` returned.
+
+        Raises
+        ------
+        WrongResultError
+            It is None, str, dict, a generator or anything else that isn't a list, tuple, DataFrame,
+            Series or ndarray.
+        """
+        if isinstance(result, (list, tuple)) or _is_series_or_array(result) or _is_frame(result):
+            return len(result)
+        raise WrongResultError(_type_name(result))
+
+    def encode(self, result: Any) -> EncodedRows:
+        """Return the bytes of what ``run()`` returned.
+
+        Raises
+        ------
+        WrongResultError
+            As :meth:`count`, or it holds what this format can't; the mini-batch fails.
+        """
+        if isinstance(result, (list, tuple)) or _is_series_or_array(result):
+            return self.encode_elements(result)
+        if _is_frame(result):
+            return self.encode_frame(result)
+        raise WrongResultError(_type_name(result))
+
+    @abstractmethod
+    def encode_elements(self, elements: Sequence[Any]) -> EncodedRows:
+        """Return the bytes of a list, tuple, Series or ndarray, which may be empty."""
+
+    def encode_frame(self, frame: Any) -> EncodedRows:
+        """Return the bytes of a ``pandas.DataFrame``: of a list with a dict for each row."""
+        return self.encode_elements(frame.to_dict("records"))
+
+    def utf8(self, text: str) -> bytes:
+        """Return text as UTF-8; a lone surrogate becomes its escape, which is warned of."""
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            self.warn(NOT_UTF8)
+            return text.encode("utf-8", "backslashreplace")
+
+    def warn(self, text: str) -> None:
+        """Note something odd about results; each text is reported once."""
+        vars(self).setdefault("_warned", {}).setdefault(text, False)
+
+    def new_warnings(self) -> list[str]:
+        """Return the warnings that were not returned before."""
+        warned: dict[str, bool] = vars(self).get("_warned", {})
+        new = [text for text, reported in warned.items() if not reported]
+        warned.update(dict.fromkeys(new, True))
+        return new
+
+    # in the driver
+
+    def headers(self, spool: str | None) -> Headers:  # noqa: ARG002  (for sinks that need one)
+        """Return what becomes of the headers where the output is all bytes in a row.
+
+        Parameters
+        ----------
+        spool
+            Folder for what is too much for memory; None: the system's for temporary files.
+        """
+        return FirstHeader()
+
+    @property
+    def assembles(self) -> bool:
+        """Whether the output is what :meth:`assemble` makes."""
+        return type(self).assemble is not Sink.assemble
+
+    def assemble(self, mini_batches: Iterator[CommittedRows], file: Path) -> None:
+        """Make the output of all committed rows.
+
+        Called once in the driver, when all mini-batches have ended; after a fault again, from the
+        start. Rows are read while the iterator is gone through, so that only those of one
+        mini-batch need be in memory. What is raised ends the run, which can be resumed.
+
+        Parameters
+        ----------
+        mini_batches
+            In mini-batch order; those without rows are left out.
+        file
+            Where to write. It does not exist yet, and lies alone in its folder, on the driver's
+            machine. It is published under the output's name when this returns.
+        """
+        raise NotImplementedError
+
+
+def _loaded(module: str, name: str) -> tuple[Any, ...]:
+    """Return a class for isinstance, if its module is loaded.
+
+    Whoever returned a DataFrame has imported pandas: this process need not pay 0.3 s to see that.
+    """
+    found = getattr(sys.modules.get(module), name, None)
+    return () if found is None else (found,)
+
+
+def _is_frame(result: Any) -> bool:
+    return isinstance(result, _loaded("pandas", "DataFrame"))
+
+
+def _is_series_or_array(result: Any) -> bool:
+    if isinstance(result, _loaded("numpy", "ndarray")):
+        return bool(result.ndim)  # a 0-d array has no elements
+    return isinstance(result, _loaded("pandas", "Series"))
+
+
+def _type_name(result: Any) -> str:
+    """Name a type as the user would write it."""
+    kind = type(result)
+    shown = kind.__qualname__
+    if kind.__module__ != "builtins":
+        shown = f"{kind.__module__}.{shown}"
+    return f"0-d {shown}" if isinstance(result, _loaded("numpy", "ndarray")) else shown
