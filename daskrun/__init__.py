@@ -158,7 +158,12 @@ _HOMES = {
 }
 _HOME = {name: f"daskrun.{home}" for home, names in _HOMES.items() for name in names}
 
-LINKS = {"experiments": "daskrun.pipeline.runs.experiment:Experiment"}
+LINKS = {
+    "experiments": "daskrun.pipeline.runs.experiment:Experiment",
+    "original_keyword": "daskrun.original.catalogue:keyword",
+    "original_member": "daskrun.original.catalogue:member",
+    "script_names": "daskrun.original.finder:offer",
+}
 """What a lower floor asks of a higher one, ``module:attribute`` by its name there."""
 
 

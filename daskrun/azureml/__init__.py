@@ -10,6 +10,6 @@ Examples
 >>> from azureml.core import Workspace  # doctest: +SKIP
 """
 
-from daskrun.script.original import put_first
+from daskrun.original.finder import put_first
 
 put_first()

@@ -1,66 +1,66 @@
-"""What only the original has of a class says what there is instead: members, and keywords."""
+"""A class of the public API says what there is instead of members and keywords it lacks.
+
+What the original has is not known here: it is asked, by a link, when something is missing.
+"""
 
 from __future__ import annotations
 
 import inspect
+import sys
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar
 
-from daskrun.core.keywords import KEYWORDS, Keyword
-from daskrun.core.lacking import LACKING
+from daskrun.core.plugins import linked
 from daskrun.errors import DaskrunError, OriginalNameError, SettingsError
 
 if TYPE_CHECKING:
+    from abc import ABCMeta as BaseMeta
     from collections.abc import Callable
+else:
+    BaseMeta = type(Protocol)  # so that such a class can also implement a protocol
 
-C = TypeVar("C")
+F = TypeVar("F", bound="Callable[..., Any]")
 LONGEST = 80
 """Characters of a value in a message."""
 
 
-class Lacking:
-    """Stands in a class for a member that it lacks.
+def _check_member(kind: type, name: str) -> None:
+    """Raise what is said of a member that a class lacks, if the original has it."""
+    # what is declared is only not set yet; dataclass() asks the class for the default of each
+    if not name.startswith("_") and not any(
+        name in getattr(base, "__annotations__", ()) for base in kind.__mro__
+    ):
+        said = linked("original_member")([base.__name__ for base in kind.__mro__], name)
+        if said is not None:
+            raise OriginalNameError(said)
+
+
+class OriginalMeta(BaseMeta):
+    """Type of the classes that have their name from the original: asked for static members."""
+
+    if not TYPE_CHECKING:  # so that a misspelt name is still an error of types
+
+        def __getattr__(self, name):
+            _check_member(self, name)
+            message = f"type object {self.__name__!r} has no attribute {name!r}"
+            raise AttributeError(message, name=name, obj=self)
+
+
+class OriginalClass(metaclass=OriginalMeta):
+    """Base of the classes that have their name from the original.
 
     Parameters
     ----------
-    name
-        Of class and member.
-    message
-        What there is instead.
-    """
-
-    def __init__(self, name: str, message: str) -> None:
-        self._message = f"daskrun has no {name}: {message}"
-
-    def __get__(self, instance: object, owner: type | None = None) -> Never:
-        """Return what there is instead, whether the class is asked or an object of it.
-
-        Raises
-        ------
-        OriginalNameError
-            Always: an AttributeError, so that ``hasattr`` says no.
-        """
-        raise OriginalNameError(self._message)
-
-    def __set__(self, instance: object, value: object) -> None:
-        """Say it too where it is set, which nobody would look at.
-
-        Raises
-        ------
-        OriginalNameError
-            Always.
-        """
-        raise OriginalNameError(self._message)
-
-
-class OriginalClass:
-    """Base of the classes that have their name from the original.
+    read_only
+        Names, apart by spaces, that users of the original set and that nobody would look at here:
+        setting one raises what reading it does.
 
     Examples
     --------
     >>> class Model(OriginalClass):
     ...     "As the original's, but for some of its members and keywords."
     ...
+    ...     @original_keywords
     ...     def download(self, target_dir="."):
     ...         return target_dir
     >>> Model.get_sas_urls
@@ -76,76 +76,104 @@ class OriginalClass:
     """
 
     __slots__ = ()
+    _is_protocol = False  # asked of it by isinstance()
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, read_only: str = "") -> None:
         super().__init_subclass__()
-        there = {name for base in cls.__mro__ for name in vars(base)}
-        for name, message in LACKING.get(cls.__name__, {}).items():
-            if name not in there:
-                setattr(cls, name, Lacking(f"{cls.__name__}.{name}", message))
-        with_keywords(cls)
+        for name in read_only.split():
+            setattr(cls, name, _Absent(name))
 
     def __dir__(self) -> list[str]:
-        return [name for name in super().__dir__() if not _lacks(type(self), name)]
-
-
-def with_keywords(cls: type[C]) -> type[C]:
-    """Have the calls of a class say what there is instead of keywords that only the original has.
-
-    Done of each :class:`OriginalClass`. Those that ``dataclass`` makes the constructor of need it
-    once more, as a decorator before that one.
-    """
-    for call, keywords in KEYWORDS.items():
-        owner, _, method = call.partition(".")
-        if any(base.__name__ == owner for base in cls.__mro__):
-            for name in (method,) if method else ("__new__", "__init__"):
-                _with_keywords(cls, name, call, keywords)
-    return cls
-
-
-def _with_keywords(cls: type, name: str, call: str, keywords: dict[str, Keyword]) -> None:
-    found = vars(cls).get(name)
-    function = found.__func__ if isinstance(found, staticmethod) else found
-    if not inspect.isfunction(function) or hasattr(function, "__wrapped__"):
-        return
-    own = inspect.signature(function).parameters
-    if any(each.kind is each.VAR_KEYWORD for each in own.values()):
-        return  # it takes any, and knows what for
-    others = {keyword: said for keyword, said in keywords.items() if keyword not in own}
-    static = isinstance(found, staticmethod)
-    constructs = name in ("__new__", "__init__")
-    subject = cls.__name__ if constructs else call if static else name
-    said = _saying(function, subject, others, starts_nothing=name == "__init__")
-    setattr(cls, name, staticmethod(said) if static else said)
-
-
-def _saying(
-    function: Callable[..., Any],
-    subject: str,
-    keywords: dict[str, Keyword],
-    *,
-    starts_nothing: bool,
-) -> Callable[..., Any]:
-    """Return a function that names what is wrong with keywords it lacks."""
-
-    @wraps(function)
-    def checked(*args: Any, **given: Any) -> Any:
-        asked = {name: given.pop(name) for name in [*given] if name in keywords}
-        problems = [
-            f"{name}={_shown(name, value)}: {keywords[name].message}"
-            for name, value in asked.items()
-            if not keywords[name].is_so(value)
+        kind = type(self)
+        found = inspect.getattr_static
+        return [
+            name for name in super().__dir__() if not isinstance(found(kind, name, None), _Absent)
         ]
-        if not problems:
-            return function(*args, **given)
-        if starts_nothing:  # and knows what else is wrong
-            problems = [*_problems_of(function, args, given), *problems]
-        raise SettingsError(subject, problems)
 
-    return checked
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            _check_member(type(self), name)
+            return object.__getattribute__(self, name)  # once more, to raise Python's own error
 
 
-def _problems_of(function: Callable[..., Any], args: Any, given: Any) -> list[str]:
+class _Absent:
+    """Stands in a class for a member that it lacks and that users would set."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> Never:
+        _check_member(owner, self._name)
+        raise AttributeError(self._name)
+
+    def __set__(self, instance: object, value: object) -> None:
+        self.__get__(instance, type(instance))
+
+
+def original_keywords(call: F) -> F:
+    """Decorate a function, or a class's constructor, whose keywords only the original has.
+
+    Those raise what to write instead, but where the value says what is the case anyway: then they
+    are left out. The catalogue has them by ``Class``, or ``Class.function``.
+    """
+    if isinstance(call, type):
+        name = "__new__" if "__new__" in vars(call) else "__init__"
+        setattr(call, name, original_keywords(vars(call)[name]))
+        return call
+
+    @wraps(call)
+    def checked(*args: Any, **given: Any) -> Any:
+        try:
+            return call(*args, **given)
+        except TypeError:
+            rest = _without_absent(call, args, given)
+            if rest is None:
+                raise
+        return call(*args, **rest)
+
+    return checked  # type: ignore[return-value]  # the same signature
+
+
+def _without_absent(
+    function: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Return the keywords without those that only the original has; None if there are none.
+
+    Raises
+    ------
+    SettingsError
+        One has a value that says something else than is the case.
+    """
+    own = inspect.signature(function).parameters
+    *_, owner, name = function.__qualname__.split(".")
+    kind = getattr(sys.modules[function.__module__], owner, None)  # none where it is a local class
+    kinds = [each.__name__ for each in kind.__mro__] if isinstance(kind, type) else [owner]
+    method = "" if name in ("__new__", "__init__") else f".{name}"
+    ask = linked("original_keyword")
+    calls = [f"{each}{method}" for each in kinds]
+    said = {
+        keyword: text
+        for keyword, value in given.items()
+        if keyword not in own and (text := ask(calls, keyword, value)) is not None
+    }
+    if not said:
+        return None
+    rest = {keyword: value for keyword, value in given.items() if keyword not in said}
+    problems = [
+        f"{each}={_shown(each, given[each])}: {text}" for each, text in said.items() if text
+    ]
+    if problems:
+        if name == "__init__":  # it starts nothing, and knows what else is wrong
+            problems = [*_problems_of(function, args, rest), *problems]
+        subject = name if method and "self" in own else f"{owner}{method}"
+        raise SettingsError(subject, problems) from None
+    return rest
+
+
+def _problems_of(
+    function: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
+) -> list[str]:
     """Return what is wrong with the other arguments, as far as they can be looked at."""
     try:
         function(*args, **given)
@@ -164,8 +192,3 @@ def _shown(name: str, value: object) -> str:
         return "..."
     text = " ".join(repr(value).split())
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def _lacks(kind: type, name: str) -> bool:
-    """Return whether what a class has of a name says only that there is none."""
-    return any(isinstance(vars(base).get(name), Lacking) for base in kind.__mro__)

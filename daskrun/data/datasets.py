@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.data.dataset_codec import from_plain
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.listing import check_files
@@ -33,6 +33,7 @@ class FileDatasetFactory(OriginalClass):
     """Makes file datasets; ``Dataset.File``."""
 
     @staticmethod
+    @original_keywords
     def from_files(
         path: AnyPath, validate: bool = True, partition_format: str | None = None
     ) -> FileDataset:

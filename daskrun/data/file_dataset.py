@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.typing import override
 from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.data.listing import Listing, list_files
@@ -80,6 +81,7 @@ class FileDataset(Items):
         listing = self.listing()
         return list(listing.paths(listing.table))
 
+    @original_keywords
     def download(self, target_path: str | os.PathLike[str], overwrite: bool = False) -> list[str]:
         """Copy the files into a local folder, below it as they are below the dataset's root.
 
@@ -123,10 +125,12 @@ class FileDataset(Items):
 
         return MountContext(self.listing, mount_point)
 
+    @original_keywords
     def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Use it as an input without a name; see :class:`DatasetConsumptionConfig`."""
         return DatasetConsumptionConfig(None, self, "mount", path)
 
+    @original_keywords
     def as_download(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Use it as an input without a name; see :class:`DatasetConsumptionConfig`."""
         return DatasetConsumptionConfig(None, self, "download", path)

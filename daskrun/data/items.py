@@ -7,7 +7,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol, Self, runtime_checkable
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.data.registration import Registered
 from daskrun.data.selection import as_count, as_fraction, as_seed
 from daskrun.errors import DatasetError
@@ -184,10 +184,12 @@ class DatasetConsumptionConfig(OriginalClass):
         if self.mode not in _MODES:
             raise DatasetError(f"mode={self.mode!r} is unknown. Write 'mount' or 'download'.")
 
+    @original_keywords
     def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Read the files in place, as if they were at ``path``."""
         return replace(self, mode="mount", path_on_compute=path)
 
+    @original_keywords
     def as_download(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Copy the files to the node, into ``path``."""
         return replace(self, mode="download", path_on_compute=path)

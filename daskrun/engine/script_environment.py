@@ -9,8 +9,8 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.plugins import linked
 from daskrun.script import context
-from daskrun.script.original import offered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,10 +36,11 @@ def surroundings(config: dict[str, Any], values: dict[str, Any]) -> Iterator[Non
         os.environ["AZUREML_BI_OUTPUT_PATH"] = os.environ["DASKRUN_OUTPUT_PATH"] = output
     os.environ.update({**config.get("path_variables", {}), **config["environment"]})
     context.enter(values)
+    take_back = linked("script_names")()
     try:
-        with offered():
-            yield
+        yield
     finally:
+        take_back()
         context.enter(outside)
         own = [*config["sys_path"], *(each for each in sys.path if each not in path)]
         sys.argv[:], sys.path[:] = argv, path

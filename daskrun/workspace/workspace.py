@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.plugins import linked
 from daskrun.data.datasets import Dataset
 from daskrun.errors import (
@@ -57,6 +57,7 @@ class Workspace(Home, OriginalClass):
     'workspaceblobstore'
     """
 
+    @original_keywords
     def __init__(
         self,
         folder: str | os.PathLike[str],
@@ -65,6 +66,7 @@ class Workspace(Home, OriginalClass):
         super().__init__(folder, storage_options)  # has the original's keywords explained
 
     @staticmethod
+    @original_keywords
     def from_config(
         path: str | os.PathLike[str] | None = None,
         storage_options: Mapping[str, Any] | None = None,
@@ -102,6 +104,7 @@ class Workspace(Home, OriginalClass):
         return None if found is None else Workspace(found, storage_options)
 
     @staticmethod
+    @original_keywords
     def create(
         name: str,
         path: str | os.PathLike[str] | None = None,

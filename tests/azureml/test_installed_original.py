@@ -58,8 +58,8 @@ def test_others_packages_stay_importable(site, package):
         "daskrun.pipeline.steps.parallel_step",
     ]
     assert site.printed(code.format("daskrun.azureml", "")) == expected
-    offer = "daskrun.script.original.offer()\n"
-    assert site.printed(code.format("daskrun.script.original", offer)) == expected
+    offer = "daskrun.original.finder.offer()\n"
+    assert site.printed(code.format("daskrun.original.finder", offer)) == expected
 
 
 def test_what_others_packages_lack_is_said_as_python_says_it(site):
@@ -87,7 +87,7 @@ def test_an_original_that_is_imported_already_is_an_error(site):
 def test_an_offer_leaves_an_installed_original_whole(site):
     site.lay(azureml__core="VERSION = 'theirs'")
     code = (
-        "from daskrun.script.original import offer\noffer()\noffer()\n"
+        "from daskrun.original.finder import offer\noffer()\noffer()\n"
         "from azureml.core import VERSION\n"
         "from azureml_user.parallel_run import EntryScript\n"
         "try:\n    import azureml.pipeline.core\n"

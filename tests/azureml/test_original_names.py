@@ -12,10 +12,11 @@ import pytest
 
 import daskrun
 from daskrun import OriginalImportError, OriginalNameError
-from daskrun.script.original import put_first, take_out
-from daskrun.script.original.missing import MISSING
-from daskrun.script.original.names import NAMES, SHARED
+from daskrun.original.catalogue import catalogue
+from daskrun.original.finder import put_first, take_out
+from daskrun.original.names import NAMES, SHARED
 
+MISSING = catalogue().imports
 PAIRS = [(module, name) for module, names in NAMES.items() for name in names]
 HEAVY = {"pandas", "numpy", "pyarrow", "fsspec", "dask", "distributed", "rich", "psutil", "bokeh"}
 
@@ -131,12 +132,25 @@ def test_importing_it_loads_only_the_tables():
     own = {name for name in loaded if name.startswith("daskrun.")}
     assert own == {
         "daskrun.azureml",
+        "daskrun.core",
+        "daskrun.core.plugins",
         "daskrun.errors",
-        "daskrun.script",
-        *(f"daskrun.script.original{end}" for end in ("", ".finder", ".missing", ".names")),
+        *(f"daskrun.original{end}" for end in ("", ".finder", ".names")),
     }
 
 
 def test_all_names_load_without_anything_heavy():
     code = "\n".join(f"from {module} import *" for module in NAMES)
     assert _loaded_by(f"import daskrun.azureml\n{code}") & HEAVY == set()
+
+
+def test_the_catalogue_is_read_when_something_is_missing_and_not_before():
+    code = (
+        "from daskrun import *\n"
+        "from azureml.core import Workspace\n"
+        "Environment('e').python.user_managed_dependencies = True\n"
+        "Run.get_context(); PipelineData('scores'); ParallelRunConfig; dir(Model)\n"
+    )
+    assert "daskrun.original.catalogue" not in _loaded_by(f"import daskrun.azureml\n{code}")
+    missing = "hasattr(Model, 'deploy')"
+    assert "daskrun.original.catalogue" in _loaded_by(f"import daskrun.azureml\n{code}{missing}")

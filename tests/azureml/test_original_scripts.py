@@ -18,7 +18,7 @@ from daskrun import (
     PipelineData,
     Workspace,
 )
-from daskrun.script.original import take_out
+from daskrun.original.finder import take_out
 
 SCRIPT = """
 from azureml.core import VERSION
@@ -106,13 +106,13 @@ def program(tmp_path):
 def test_the_command_runs_a_script_as_python_does(program, tmp_path):
     done = run_as_original("code/show.py", "--rows", "3", cwd=tmp_path)
     argv = ["code/show.py", "--rows", "3"]
-    assert done.stdout == f"__main__ {argv} {program} beside daskrun.workspace.original\n"
+    assert done.stdout == f"__main__ {argv} {program} beside daskrun.original.workspace\n"
 
 
 def test_the_command_runs_a_module(program):
     done = run_as_original("-m", "show", "-x", cwd=program)
     argv = [str(program / "show.py"), "-x"]
-    assert done.stdout == f"__main__ {argv} {program} beside daskrun.workspace.original\n"
+    assert done.stdout == f"__main__ {argv} {program} beside daskrun.original.workspace\n"
 
 
 def test_the_exit_code_and_the_error_are_the_scripts(program):

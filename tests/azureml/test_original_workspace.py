@@ -9,8 +9,8 @@ import pytest
 
 import daskrun
 from daskrun import SettingsError, WorkspaceError
-from daskrun.workspace import original
-from daskrun.workspace.original import Workspace
+from daskrun.original import workspace as original
+from daskrun.original.workspace import Workspace
 
 AZURE = {"subscription_id": "1234", "resource_group": "people"}
 

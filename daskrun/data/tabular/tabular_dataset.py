@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.typing import override
 from daskrun.data.items import Items
 from daskrun.data.protocols import shown_url
@@ -117,6 +118,7 @@ class TabularDataset(Items):
         dropped = self._and(("drop", names), f".drop_columns({list(names)!r})")
         return replace(dropped, times=self.times.without(names))
 
+    @original_keywords
     def with_timestamp_columns(
         self,
         timestamp: str | None = None,
@@ -176,6 +178,7 @@ class TabularDataset(Items):
         start = datetime.now(UTC) - as_delta(time_delta)
         return self._between(start, None, include_boundary, "time_recent")._validated(validate)
 
+    @original_keywords
     def partition_by(
         self,
         partition_keys: Sequence[str],
@@ -213,6 +216,7 @@ class TabularDataset(Items):
             return made
         return made.register(registry, name, create_new_version=True)
 
+    @original_keywords
     def to_pandas_dataframe(self) -> pd.DataFrame:
         """Read all rows into memory, with index 0..n-1.
 
@@ -225,6 +229,7 @@ class TabularDataset(Items):
 
         return to_pandas(self)
 
+    @original_keywords
     def to_dask_dataframe(self, mini_batch_size: int | str = "1MB") -> Any:
         """Return a Dask dataframe: partition ``i`` is mini-batch ``i`` of a run with that size.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.monitor.text import bar_line
 
 if TYPE_CHECKING:
@@ -21,12 +21,14 @@ class RunDetails(OriginalClass):
         A pipeline's run.
     """
 
+    @original_keywords
     def __init__(self, run: PipelineRun) -> None:
         self._run = run
 
     def __repr__(self) -> str:
         return self.text()
 
+    @original_keywords
     def show(self) -> None:
         """Write how the run stands now: status, steps, progress, where logs and outputs are."""
         sys.stdout.write(f"{self.text()}\n")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline.execution import lifetime
@@ -82,6 +82,7 @@ class Experiment(OriginalClass):
     def __repr__(self) -> str:
         return f"Experiment(name={self.name!r}, workspace={self.workspace.name!r})"
 
+    @original_keywords
     def submit(
         self,
         pipeline: Pipeline | PublishedPipeline,
@@ -179,6 +180,7 @@ class Experiment(OriginalClass):
         ]
         return PipelineRun.made(self.workspace, whole, steps)
 
+    @original_keywords
     def get_runs(self, tags: Wanted = None, properties: Wanted = None) -> Iterator[PipelineRun]:
         """Return the runs of this experiment one by one, the newest first.
 
@@ -211,6 +213,7 @@ class Experiment(OriginalClass):
                 yield run
 
     @staticmethod
+    @original_keywords
     def list(workspace: Workspace, experiment_name: str | None = None) -> builtins.list[Experiment]:
         """Return the experiments that something was submitted to, sorted by name.
 

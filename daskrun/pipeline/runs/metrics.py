@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import (
     EntryScriptError,
     SettingsError,
@@ -31,7 +31,7 @@ NOTED = ("kind", "experiment", "script", "host", "python", "pipeline_run", "name
 """What of a run's manifest are its properties."""
 
 
-class Run(OriginalClass, ABC):
+class Run(OriginalClass, ABC, read_only="description display_name"):
     """A run that is logged to: the one a script is in, or one that was submitted.
 
     ``Run(experiment, run_id)`` gives one that was submitted, a :class:`PipelineRun` or a
@@ -57,6 +57,7 @@ class Run(OriginalClass, ABC):
     id: str
     """Unique; ids sort by the time of submission."""
 
+    @original_keywords
     def __new__(cls, experiment: Experiment, run_id: str) -> Run:
         """Return a run that was submitted in an experiment, by this process or another.
 
@@ -100,6 +101,7 @@ class Run(OriginalClass, ABC):
             )
         return _by_hand if values is None else values.get("by_hand", _by_hand)
 
+    @original_keywords
     def log(self, name: str, value: Any, description: str = "") -> None:
         """Log a number, text or flag; more of one name make a list.
 
@@ -183,6 +185,7 @@ class Run(OriginalClass, ABC):
         check_name("tag", key)
         self._add(metrics.TAG, key, None if value is None else str(value), "")
 
+    @original_keywords
     def get_metrics(self, name: str | None = None, recursive: bool = False) -> dict[str, Any]:
         """Return what was logged so far, also while the run goes on.
 
@@ -330,6 +333,7 @@ class ScriptRun(ContextRun, FolderRun):
         Whether it is the pipeline's.
     """
 
+    @original_keywords
     def __init__(self, values: Mapping[str, Any], whole: bool = False) -> None:
         self._values = values
         self._whole = whole
@@ -373,6 +377,7 @@ class OfflineRun(ContextRun):
         What a script tried by hand finds under that name.
     """
 
+    @original_keywords
     def __init__(self, input_datasets: Mapping[str, Any] | None = None) -> None:
         self.id = f"OfflineRun_{uuid.uuid4()}"
         self.input_datasets = ScriptInputs({"input_datasets": input_datasets or {}})

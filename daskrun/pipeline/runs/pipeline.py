@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.validation import same_name_problems
 from daskrun.errors import DaskrunError, SettingsError
 from daskrun.pipeline.steps.base import PipelineStep, in_order
@@ -40,6 +40,7 @@ class Pipeline(OriginalClass):
         With every problem there is.
     """
 
+    @original_keywords
     def __init__(self, workspace: Workspace, steps: Sequence[PipelineStep]) -> None:
         problems = workspace_problems(workspace)
         if not isinstance(steps, list | tuple) or not steps:
@@ -93,6 +94,7 @@ class Pipeline(OriginalClass):
                 problems.append(f"step {each.step.name!r}: {error}")
         return problems
 
+    @original_keywords
     def submit(
         self,
         experiment_name: str,

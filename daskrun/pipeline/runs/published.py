@@ -6,7 +6,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.pipeline.records.kept_pipeline import steps_with_code
 from daskrun.pipeline.runs.pipeline import Pipeline
@@ -141,6 +141,7 @@ class PublishedPipeline(OriginalClass):
         definition = private.read(kept.private) if kept.private else kept.definition
         return Pipeline(self.workspace, steps_with_code(self.workspace, definition or {}, codes))
 
+    @original_keywords
     def submit(
         self,
         workspace: Workspace,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline.execution import lifetime, resume
 from daskrun.pipeline.execution.reuse import explain
@@ -50,6 +51,7 @@ class StepRun(SubmittedRun):
         It is a pipeline's, or of another experiment or pipeline.
     """
 
+    @original_keywords
     def __new__(
         cls,
         experiment: Experiment,
@@ -181,6 +183,7 @@ class PipelineRun(SubmittedRun):
     _held: dict[str, Any] | None = None
     """Its pipeline, where this process alone may have it; see :func:`kept_steps`."""
 
+    @original_keywords
     def __new__(cls, experiment: Experiment, run_id: str) -> PipelineRun:
         """Return a pipeline's run that is there."""
         return find_run_of(PipelineRun, experiment, run_id)
@@ -213,6 +216,7 @@ class PipelineRun(SubmittedRun):
         """Return the runs of the steps, each after those it depends on."""
         return list(self._step_runs)
 
+    @original_keywords
     def get_children(self) -> Iterator[StepRun]:
         """Return the runs of the steps one by one: those of :meth:`get_steps`."""
         return iter(self.get_steps())

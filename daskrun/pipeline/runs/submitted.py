@@ -8,6 +8,7 @@ from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.report import RunStatus
 from daskrun.errors import RunCanceledError, RunFailedError, SettingsError, WaitTimeoutError
 from daskrun.monitor.console import make_display
@@ -175,6 +176,7 @@ class SubmittedRun(FolderRun):
             With every problem of the arguments.
         """
 
+    @original_keywords
     def wait_for_completion(
         self,
         show_output: bool = False,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import with_keywords
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.validation import resolve_settings
 from daskrun.errors import SettingsError
 from daskrun.output.sinks.registry import reference_of
@@ -36,7 +36,7 @@ NOT_SETTINGS = ("environment", "compute_target", "description")
 SUBJECT = "ParallelRunConfig"
 
 
-@with_keywords
+@original_keywords
 @dataclass(kw_only=True, eq=False, repr=False, slots=True)  # slots: no misspelt attribute passes
 class ParallelRunConfig:
     """The settings of a step, all by keyword, checked at once; a misspelt one is a ``TypeError``.

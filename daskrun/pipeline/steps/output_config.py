@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from daskrun.core.absent_names import with_keywords
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.codec import record
 from daskrun.core.tags import tag_problems
 from daskrun.errors import SettingsError
@@ -36,7 +36,7 @@ class Registration:
     tags: Mapping[str, str] | None = None
 
 
-@with_keywords
+@original_keywords
 @dataclass(frozen=True, eq=False)
 class OutputFileDatasetConfig(StepOutput):
     """The output of a step, at a path of your choice in a datastore.
@@ -121,6 +121,7 @@ class OutputFileDatasetConfig(StepOutput):
             raise SettingsError("register_on_complete", problems)
         return self._with("registration", Registration(name, description, tags))
 
+    @original_keywords
     def as_upload(self, overwrite: bool = False) -> OutputFileDatasetConfig:
         """Return it with another way for what is there already; all else is as without.
 

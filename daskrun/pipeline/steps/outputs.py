@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import OriginalClass, with_keywords
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.data.datasets import Dataset
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
@@ -109,6 +109,7 @@ class StepOutput(OriginalClass, ABC):
     parse_delimited_files = read_delimited_files
     parse_parquet_files = read_parquet_files
 
+    @original_keywords
     def as_input(self, name: str | None = None) -> DatasetConsumptionConfig:
         """Return the files as an input of a later step, under a name."""
         known_by = self.name if name is None and self.name.isidentifier() else name
@@ -149,7 +150,7 @@ class PendingOutput:
         )
 
 
-@with_keywords
+@original_keywords
 @dataclass(frozen=True, eq=False)
 class PipelineData(StepOutput):
     """The output of a step, in a folder of its own in a datastore.
@@ -194,10 +195,12 @@ class PipelineData(StepOutput):
         """Return ``azureml/<run>/<name>`` in its datastore."""
         return self.datastore or workspace.get_default_datastore(), f"azureml/{run_id}/{self.name}"
 
+    @original_keywords
     def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Return the files as an input of a later step, read in place where that can be."""
         return self.as_input().as_mount(path)
 
+    @original_keywords
     def as_download(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Return the files as an input of a later step, copied to its node."""
         return self.as_input().as_download(path)

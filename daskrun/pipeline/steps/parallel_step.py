@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.settings import RunSettings
 from daskrun.core.typing import override
 from daskrun.core.validation import same_name_problems, step_name_problem
@@ -71,6 +72,7 @@ class ParallelRunStep(PipelineStep):
     'score-images'
     """
 
+    @original_keywords
     def __init__(
         self,
         name: str,

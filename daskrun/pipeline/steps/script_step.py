@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.typing import override
 from daskrun.core.validation import LONGEST_TIME, same_name_problems, step_name_problem
 from daskrun.errors import SettingsError
@@ -95,6 +96,7 @@ class PythonScriptStep(PipelineStep):
 
     _is_program = True
 
+    @original_keywords
     def __init__(
         self,
         script_name: str | os.PathLike[str],

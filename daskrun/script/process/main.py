@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.plugins import linked
 from daskrun.errors import PartError, StorageError
 from daskrun.output.parts.part import Part, open_part
 from daskrun.output.parts.uploads import OutputFiles, open_files
@@ -24,7 +25,6 @@ from daskrun.output.parts.writer import ResultWriter
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script import context
 from daskrun.script.fetching.waiting import RemoteFiles, labels
-from daskrun.script.original import offer
 from daskrun.script.outcome_log import pack_outcome, without_rows
 from daskrun.script.process.entry import EntryModule, ScriptFile, error_of
 from daskrun.script.process.execute import Executor, Fetched
@@ -101,7 +101,7 @@ class ScriptProcess:
         sys.path[:] = [*config["sys_path"], *(p for p in sys.path if p)]
         sys.argv[:] = config["argv"]
         context.enter(config["context"])
-        offer()
+        linked("script_names")()
 
     def _executor(
         self, config: dict[str, Any], module: EntryModule, writer: ResultWriter, tables: Tables

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.codec import from_record, to_record
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
 from daskrun.workspace.compute.provisioning import (
@@ -96,6 +96,7 @@ class ComputeTarget(OriginalClass):
         return ComputeTarget(workspace, name)
 
     @staticmethod
+    @original_keywords
     def attach(
         workspace: Home, name: str, address: str | None = None, cluster: object = None
     ) -> ComputeTarget:
@@ -144,6 +145,7 @@ class ComputeTarget(OriginalClass):
         """What was recorded and is not used, in words."""
         return []
 
+    @original_keywords
     def wait_for_completion(
         self,
         show_output: bool = False,
@@ -201,6 +203,7 @@ class AmlCompute(ComputeTarget):
     _record: Nodes
 
     @staticmethod
+    @original_keywords
     def provisioning_configuration(
         vm_size: str,
         min_nodes: int | str = 0,

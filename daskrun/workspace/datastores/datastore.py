@@ -7,7 +7,7 @@ import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
@@ -103,6 +103,7 @@ class Datastore(OriginalClass):
         return _register(workspace, datastore_name, str(path), {}, overwrite)
 
     @staticmethod
+    @original_keywords
     def register_azure_blob_container(
         workspace: Home,
         datastore_name: str,

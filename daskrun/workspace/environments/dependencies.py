@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from daskrun.core.absent_names import OriginalClass, with_keywords
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import SettingsError, StorageError
 from daskrun.script.environments.packages import local_path, what_is_named
 from daskrun.storage.durable import write_whole
@@ -27,7 +27,7 @@ _NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)(\S.*)")
 _CREDENTIALS = re.compile(r"https?://(?!\$\{)[^/@\s]+@")
 
 
-@with_keywords
+@original_keywords
 @dataclass(slots=True)
 class CondaDependencies(OriginalClass):
     """Packages an entry script needs.

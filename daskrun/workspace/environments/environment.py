@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.codec import from_record
 from daskrun.core.validation import RULES
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
@@ -45,7 +45,7 @@ DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi3.1.2-cuda10.1-cudnn7-ubun
 """The original's image for GPU nodes: a name to record, nothing is pulled."""
 
 
-class Environment(OriginalClass):
+class Environment(OriginalClass, read_only="databricks inferencing_stack_version r"):
     """The Python environment of the script processes, by name.
 
     Where a node's own Python has every package that is named for pip, in a version that will do,
@@ -112,6 +112,7 @@ class Environment(OriginalClass):
         return f"Environment(name={self.name!r}{version})"
 
     @staticmethod
+    @original_keywords
     def from_pip_requirements(name: str, file_path: str | os.PathLike[str]) -> Environment:
         """Name the packages in a file such as ``requirements.txt``, and in those it names.
 
@@ -209,6 +210,7 @@ class Environment(OriginalClass):
         return _from_record(self.name, _keep(workspace, self.name, value), value)
 
     @staticmethod
+    @original_keywords
     def get(workspace: Home, name: str, version: str | int | None = None) -> Environment:
         """Return a registered environment; without ``version`` the newest.
 

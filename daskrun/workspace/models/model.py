@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
@@ -68,6 +68,7 @@ class Model(OriginalClass):
     'weights.bin'
     """
 
+    @original_keywords
     def __init__(
         self,
         workspace: Home,
@@ -102,6 +103,7 @@ class Model(OriginalClass):
         return self.workspace.site.file(self._place)
 
     @staticmethod
+    @original_keywords
     def register(
         workspace: Home,
         model_path: str | os.PathLike[str],
@@ -152,6 +154,7 @@ class Model(OriginalClass):
         return Model(workspace, model_name, version)
 
     @staticmethod
+    @original_keywords
     def list(
         workspace: Home,
         name: str | None = None,
@@ -231,6 +234,7 @@ class Model(OriginalClass):
             )
         return str(Model(Home(found), model_name, version).path)
 
+    @original_keywords
     def download(self, target_dir: str | os.PathLike[str] = ".", exist_ok: bool = False) -> str:
         """Copy the model's file or folder into a folder, and give the path of the copy.
 

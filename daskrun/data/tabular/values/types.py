@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import OriginalClass
+from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class DataType(OriginalClass):
         return DataType("bool", "to_bool()")
 
     @staticmethod
+    @original_keywords
     def to_datetime(format: str | Sequence[str] | None = None) -> DataType:
         """Read dates and times.
 

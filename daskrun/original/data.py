@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import with_keywords
+from daskrun.core.absent_names import original_keywords
 from daskrun.data import protocols
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class PromoteHeadersBehavior:
     """Each file has the same."""
 
 
-@with_keywords
+@original_keywords
 class DataPath(protocols.DataPath):
     """A path in a datastore, made with the original's argument names.
 
@@ -47,6 +47,7 @@ class DataPath(protocols.DataPath):
 
     __slots__ = ()
 
+    @original_keywords
     def __new__(cls, datastore: Place, path_on_datastore: str = "") -> Any:
         """Name a folder, file or glob in a datastore."""
         return protocols.DataPath(datastore, path_on_datastore)

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.errors import SettingsError, WorkspaceError
 from daskrun.workspace import workspace
 from daskrun.workspace.sites.folder_site import start_folder
@@ -81,6 +82,7 @@ class Workspace(workspace.Workspace):
         return _of(found or workspace.Workspace.from_config(path))
 
     @staticmethod
+    @original_keywords
     def get(
         name: str,
         auth: object = None,
@@ -102,6 +104,7 @@ class Workspace(workspace.Workspace):
         return _of(workspace.Workspace(folder))
 
     @staticmethod
+    @original_keywords
     def create(  # type: ignore[override]
         name: str,
         auth: object = None,

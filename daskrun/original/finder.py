@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from importlib import import_module
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from daskrun.core.plugins import load
 from daskrun.errors import OriginalImportError, OriginalNameError
-from daskrun.script.original.missing import message_of
-from daskrun.script.original.names import NAMES, ROOTS, SHARED
+from daskrun.original.names import NAMES, ROOTS, SHARED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 CORE = "azureml.core"
 """Where this is installed, the original is."""
@@ -36,10 +34,11 @@ class StandIn(ModuleType):
             daskrun has nothing of that name.
         """
         module = self.__name__
+        if name.startswith("__"):  # Python asks for some that are not set yet
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
         if name not in NAMES[module]:
             raise OriginalNameError(_why_not(module, name))
-        home, _, origin = NAMES[module][name].partition(":")
-        value: object = getattr(import_module(home), origin)
+        value: object = load(NAMES[module][name])
         setattr(self, name, value)  # the next use finds it without coming here
         return value
 
@@ -103,7 +102,7 @@ class OriginalFinder:
 
 
 def put_first() -> None:
-    """Have the original's names be daskrun's in this process, also where the original is installed.
+    """Make the original's names daskrun's in this process, also where the original is installed.
 
     Raises
     ------
@@ -122,31 +121,28 @@ def put_first() -> None:
     sys.meta_path.insert(0, OriginalFinder(over_real=True))
 
 
-def offer() -> None:
-    """Have the original's names be found here where nothing else has them."""
-    if not _finders():
-        sys.meta_path.append(OriginalFinder(over_real=False))
+def offer() -> Callable[[], None]:
+    """Let the original's names be found here where nothing else has them.
 
-
-@contextlib.contextmanager
-def offered() -> Iterator[None]:
-    """Offer the names as :func:`offer` does, and have them gone afterwards if they were not there.
-
-    What scripts that run in this process import must not be found by what runs after them.
+    Returns
+    -------
+    Callable
+        Takes them out again if they were not there before: what a script that runs in this process
+        imports must not be found by what runs after it.
     """
     if _finders():
-        yield
-        return
-    offer()
-    try:
-        yield
-    finally:
+        return lambda: None
+    sys.meta_path.append(OriginalFinder(over_real=False))
+
+    def take_back() -> None:
         if not any(finder.over_real for finder in _finders()):  # else put first meanwhile
             take_out()
 
+    return take_back
+
 
 def take_out() -> None:
-    """Have the original's names be found here no more; what was imported of them stays usable."""
+    """Stop finding the original's names here; what was imported of them stays usable."""
     for finder in _finders():
         sys.meta_path.remove(finder)
     for name, module in list(sys.modules.items()):
@@ -177,7 +173,7 @@ def _real_core() -> bool:
 
 
 def _find_installed(fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
-    """Have the other finders of this process look for a module."""
+    """Return what another finder of this process finds of a module."""
     for finder in sys.meta_path:
         if isinstance(finder, OriginalFinder) or not hasattr(finder, "find_spec"):
             continue
@@ -189,8 +185,10 @@ def _find_installed(fullname: str, path: Sequence[str] | None) -> ModuleSpec | N
 
 def _why_not(module: str, name: str) -> str:
     """Return why there is no such name in a module of the original, and what there is."""
+    from daskrun.original.catalogue import import_  # only where something is missing
+
     full = f"{module}.{name}" if module else name
-    message = message_of(full)
+    message = import_(full)
     if message is not None:
         return f"daskrun has no {full}: {message}"
     if module in SHARED or module not in NAMES:

@@ -1,0 +1,122 @@
+"""What the original has and daskrun has not: ``catalogue.toml``, read when it is first asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class Keyword:
+    """A keyword that only the original has."""
+
+    message: str
+    """What to write instead, or why it means nothing here."""
+    unless: tuple[object, ...] = ()
+    """Values that say what is the case here anyway: with these, or None, it is accepted."""
+
+    def problem(self, value: object) -> str:
+        """Return what is to be said of a value, ``""`` where it is accepted."""
+        accepted = value is None or any(
+            type(value) is type(each) and value == each for each in self.unless
+        )
+        return "" if accepted else self.message
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The tables of the file, each with one name per key and its messages whole."""
+
+    members: Mapping[str, Mapping[str, str]]
+    """By class and member."""
+    keywords: Mapping[str, Mapping[str, Keyword]]
+    """By call, ``Class`` or ``Class.method``, and keyword."""
+    imports: Mapping[str, str]
+    """By full name of a module or of a name in one."""
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Return what the file says; reading takes some 30 ms."""
+    import tomllib
+
+    text = Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
+    read = tomllib.loads(text)
+    messages: dict[str, str] = read["messages"]
+
+    def whole(message: str) -> str:
+        name, space, rest = message.partition(" ")
+        return f"{messages[name[1:]]}{space}{rest}" if message.startswith("@") else message
+
+    def keyword(said: Any) -> Keyword:
+        if isinstance(said, str):
+            return Keyword(whole(said))
+        return Keyword(whole(said["say"]), tuple(said["unless"]))
+
+    return Catalogue(
+        members={
+            kind: {name: whole(said) for name, said in _each(table)}
+            for kind, table in read["members"].items()
+        },
+        keywords={
+            call: {name: keyword(said) for name, said in _each(table)}
+            for call, table in read["keywords"].items()
+        },
+        imports={
+            name: whole(entry["say"])
+            for entry in read["imports"]
+            for name in entry["names"].split()
+        },
+    )
+
+
+def _each(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a table, one for each name of its keys."""
+    for names, said in table.items():
+        for name in names.split():
+            yield name, said
+
+
+def member(classes: Iterable[str], name: str) -> str | None:
+    """Return what is said of a member that a class lacks; None where the original has none.
+
+    Parameters
+    ----------
+    classes
+        Names of the class and of its bases, in their order.
+    """
+    members = catalogue().members
+    for each in classes:
+        if name in members.get(each, ()):
+            return f"daskrun has no {each}.{name}: {members[each][name]}"
+    return None
+
+
+def keyword(calls: Iterable[str], name: str, value: object) -> str | None:
+    """Return what is wrong with a keyword that a call lacks; None where the original has none.
+
+    That is ``""`` where the value says what is the case anyway.
+
+    Parameters
+    ----------
+    calls
+        ``Class`` or ``Class.method``, with the class and its bases, in their order.
+    """
+    keywords = catalogue().keywords
+    for call in calls:
+        if name in keywords.get(call, ()):
+            return keywords[call][name].problem(value)
+    return None
+
+
+def import_(name: str) -> str | None:
+    """Return what there is instead of a module, or of a name in one; None where it isn't known."""
+    imports = catalogue().imports
+    while name and name not in imports:
+        name = name.rpartition(".")[0]
+    return imports.get(name)

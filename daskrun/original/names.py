@@ -1,0 +1,85 @@
+"""Which names there are in which module of the original, and what they are in daskrun."""
+
+from __future__ import annotations
+
+ROOTS = ("azureml", "azureml_user")
+"""What the modules' full names begin with."""
+
+SHARED = ("azureml", "azureml.contrib")
+"""Packages that others, such as ``azureml-opendatasets``, may put modules into."""
+
+_TABLE = """
+azureml
+azureml.contrib
+azureml.contrib.pipeline
+azureml.contrib.pipeline.steps ParallelRunConfig ParallelRunStep
+azureml.core ComputeTarget Dataset Datastore Environment Experiment Model Run
+    VERSION=original.workspace Workspace=original.workspace
+azureml.core.compute AmlCompute ComputeTarget
+azureml.core.compute.amlcompute AmlCompute
+    AmlComputeProvisioningConfiguration=workspace.compute.provisioning:ProvisioningConfiguration
+    AmlComputeStatus=workspace.compute.targets:ComputeStatus
+azureml.core.compute.compute ComputeTarget
+azureml.core.compute_target ComputeTargetException
+azureml.core.conda_dependencies CondaDependencies
+azureml.core.dataset Dataset
+azureml.core.datastore Datastore
+azureml.core.environment CondaDependencies Environment
+    DockerSection=workspace.environments.sections PythonSection=workspace.environments.sections
+    SparkSection=workspace.environments.sections
+azureml.core.experiment Experiment
+azureml.core.model Model
+azureml.core.run Run
+azureml.core.runconfig CondaDependencies DEFAULT_CPU_IMAGE DEFAULT_GPU_IMAGE
+azureml.core.workspace Workspace=original.workspace
+azureml.data DataType FileDataset OutputFileDatasetConfig TabularDataset
+azureml.data.abstract_dataset AbstractDataset=data.registration:Registered
+azureml.data.abstract_datastore AbstractDatastore=:Datastore
+azureml.data.constants WORKSPACE_BLOB_DATASTORE=workspace.layout:DEFAULT_DATASTORE
+azureml.data.datapath DataPath=original.data
+azureml.data.dataset_consumption_config DatasetConsumptionConfig
+azureml.data.dataset_error_handling DatasetExecutionError=:DatasetError
+    DatasetValidationError=:DatasetError
+azureml.data.dataset_factory DataType FileDatasetFactory=data.datasets
+    TabularDatasetFactory=data.tabular.factory
+azureml.data.dataset_type_definitions PromoteHeadersBehavior=original.data
+azureml.data.file_dataset FileDataset
+azureml.data.output_dataset_config OutputFileDatasetConfig
+azureml.data.tabular_dataset TabularDataset
+azureml.exceptions ComputeTargetException ActivityFailedException=:RunFailedError
+    AzureMLException=:DaskrunError ExperimentExecutionException=:RunFailedError
+    ModelNotFoundException=:NameNotFoundError ModelPathNotFoundException=:SettingsError
+    RunEnvironmentException=:EntryScriptError UserErrorException=:DaskrunError
+    WorkspaceException=:WorkspaceError
+azureml.pipeline
+azureml.pipeline.core Pipeline PipelineData PipelineParameter PipelineRun PublishedPipeline
+    StepRun PipelineStep=pipeline.steps.base PortDataReference=pipeline.steps.outputs
+azureml.pipeline.core.builder PipelineData PipelineStep=pipeline.steps.base
+azureml.pipeline.core.graph PipelineParameter PublishedPipeline
+azureml.pipeline.core.pipeline Pipeline
+azureml.pipeline.core.run PipelineRun StepRun PortDataReference=pipeline.steps.outputs
+azureml.pipeline.steps ParallelRunConfig ParallelRunStep PythonScriptStep
+azureml.pipeline.steps.parallel_run_config ParallelRunConfig
+azureml.pipeline.steps.parallel_run_step ParallelRunStep
+azureml.pipeline.steps.python_script_step PythonScriptStep
+azureml.train
+azureml.widgets RunDetails
+azureml_user
+azureml_user.parallel_run EntryScript
+"""
+"""By module its names, a line that is indented going on with the one before. A name is that of
+``daskrun``, but where its module in daskrun follows, and its name there if that is another."""
+
+
+def _reference(word: str) -> tuple[str, str]:
+    """Return a name and where it comes from, ``module:name``."""
+    name, _, place = word.partition("=")
+    home, _, origin = place.partition(":")
+    return name, f"{f'daskrun.{home}' if home else 'daskrun'}:{origin or name}"
+
+
+NAMES: dict[str, dict[str, str]] = {
+    module: dict(map(_reference, words))
+    for module, *words in map(str.split, _TABLE.replace("\n    ", " ").strip().splitlines())
+}
+"""By module, each name and where it comes from, ``module:name``."""
