@@ -145,7 +145,19 @@ class PartError(StorageError):
 
 
 class EntryScriptError(DaskrunError, RuntimeError):
-    """The entry script can't be used."""
+    """The entry script can't be used, or was run as a program and has failed.
+
+    Parameters
+    ----------
+    message
+        What is wrong.
+    ended
+        How a program ended, in words that follow its name; ``""`` where it could not be run.
+    """
+
+    def __init__(self, message: str, ended: str = "") -> None:
+        super().__init__(message)
+        self.ended = ended
 
 
 class OriginalNameError(DaskrunError, AttributeError):

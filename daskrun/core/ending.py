@@ -5,11 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from daskrun.core.outcome import Status
 from daskrun.core.report import Report, RunStatus
 
 if TYPE_CHECKING:
     from daskrun.core.events import StopAsked
+    from daskrun.core.report import ErrorGroup
     from daskrun.core.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A script that is run as a whole: nothing that is said of it mentions mini-batches."""
+
+    name: str
+    """Its file's."""
+    timeout: float
+    """Seconds it may take."""
+
+    def failed_by(self, error: ErrorGroup) -> str:
+        """Return how it ended with an error."""
+        if error.ended:
+            return f"{self.name} {error.ended.rstrip('.')}."
+        if error.status == Status.TIMED_OUT and error.index >= 0:
+            return f"{self.name} took longer than timeout={self.timeout:g} s."
+        where = f" ({error.where})" if error.where else ""
+        return f"{self.name} failed: {error.message}{where}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +48,7 @@ class Ending:
     """None: it did not get to its end."""
     untried: int
     """Mini-batches that were to be tried again and were not."""
+    program: Program | None = None
 
     def report(self, seconds: float) -> Report:
         """Return the final account of a run that took so long."""
@@ -51,6 +73,10 @@ class Ending:
     def message(self) -> str:
         """Return how the run ended, with the first user error where it failed."""
         tally = self.tally
+        if self.program is not None and self.status is RunStatus.COMPLETED:
+            return f"{self.program.name} has ended well."
+        if self.program is not None and self.status is RunStatus.FAILED and tally.failed:
+            return self.program.failed_by(tally.groups()[0])
         if self.stopped is not None:
             reason = self.stopped.reason
         elif self.status is RunStatus.FAILED:
@@ -58,6 +84,9 @@ class Ending:
         else:
             return self._done()
         if self.stopped is not None and self.stopped.canceled:
+            if self.program is not None:
+                ended = "has ended" if tally.succeeded else "has not ended"
+                return f"{reason}; {self.program.name} {ended}."
             return f"{reason}; {tally.succeeded:,} of {self.known:,} mini-batches are done."
         first = tally.first_error()
         if not first or tally.groups()[0].message in reason:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.ending import Ending
+from daskrun.core.ending import Ending, Program
 from daskrun.core.events import (
     BundleLost,
     BundleReturned,
@@ -47,6 +47,8 @@ class Ledger:
     ----------
     settings
         Tries, thresholds and delays are read from it.
+    script
+        File name of a script that is run as a whole, the only mini-batch; of others ``""``.
 
     Examples
     --------
@@ -59,8 +61,9 @@ class Ledger:
     ((0, 1), (1, 1))
     """
 
-    def __init__(self, settings: RunSettings) -> None:
+    def __init__(self, settings: RunSettings, script: str = "") -> None:
         self._settings = settings
+        self._script = script
         self.tally = Tally()
         self._states = bytearray()
         self._next = 0
@@ -368,6 +371,7 @@ class Ledger:
             items_failed=tally.items - tally.items_succeeded,
             elapsed=elapsed,
             eta=eta,
+            script=self._script,
         )
 
     def message(self) -> str:
@@ -380,8 +384,12 @@ class Ledger:
 
     def _ending(self) -> Ending:
         known, untried = len(self._states), self._untried()
-        stopped, status = self._stopped, self._finished
-        return Ending(self.tally, known, self._complete, stopped, status, untried)
+        stopped, status, program = self._stopped, self._finished, self._program()
+        return Ending(self.tally, known, self._complete, stopped, status, untried, program)
+
+    def _program(self) -> Program | None:
+        limit = self._settings.run_invocation_timeout
+        return Program(self._script, limit) if self._script else None
 
     def _untried(self) -> int:
         """Count the mini-batches that were to be tried again when the run ended before its data."""

@@ -52,6 +52,9 @@ class Failure:
     """File and line in the user's code, ``""`` when there is none."""
     text: str = ""
     """The traceback, or what else is known."""
+    ended: str = ""
+    """How a script that is run as a program ended, in words that follow its name, such as ``ended
+    with exit code 3``; ``""`` where that is not known."""
     ends_run: bool = False
     """Whether it puts other mini-batches in doubt, so that the run must not go on."""
     exit_code: int | None = None

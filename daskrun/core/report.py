@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from daskrun.core.outcome import Status
+
 
 class RunStatus(StrEnum):
     """How a run can stand. The last three are ends; from the last two it can be resumed."""
@@ -74,6 +76,10 @@ class ErrorGroup:
     """Node and process of that try."""
     text: str
     """The traceback, or what else is known: signal, peak memory, the end of stderr."""
+    status: int = Status.RAISED
+    """How the attempt ended; of ``init()`` RAISED."""
+    ended: str = ""
+    """As :attr:`Failure.ended`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,10 @@ class Tally:
         group = self._groups.get(key)
         if group is None:
             text = failure.text[:ERROR_CAP]
-            self._groups[key] = [message, key[1], 1, index, attempt, process, text]
+            self._groups[key] = [
+                *(message, key[1], 1, index, attempt, process, text),
+                *(status, failure.ended),
+            ]
         else:
             group[2] += 1
 

@@ -9,6 +9,7 @@ import threading
 import time
 import traceback
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from daskrun.core.events import (
@@ -99,7 +100,8 @@ class Driver:
         self._control = control
         self._settings = request.settings
         self._plan = request.plan
-        self._ledger = Ledger(request.settings)
+        script = Path(request.script.file).name if request.script.whole else ""
+        self._ledger = Ledger(request.settings, script)
         self._checkpoints = Checkpoints()
         self._history = History(request, self._checkpoints)
         tries = request.settings.run_max_try

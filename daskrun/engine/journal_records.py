@@ -24,6 +24,8 @@ ERROR_CAP = 1000
 TEXT_CAP = 16 * 1024
 """Characters of its traceback, which the first error of each place has in the journal."""
 MOST_TEXTS = 1000
+KEPT = ("message", "kind", "where", "ended")
+"""What of a :class:`Failure` the journal has, beside its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class Recorder:
         )
 
     def _error(self, failure: Failure) -> dict[str, str]:
-        found = {name: getattr(failure, name)[:ERROR_CAP] for name in ("message", "kind", "where")}
+        found = {name: getattr(failure, name)[:ERROR_CAP] for name in KEPT}
         key = found["kind"] or found["message"], found["where"]
         if key not in self._told and len(self._told) < MOST_TEXTS:
             self._told.add(key)

@@ -10,7 +10,6 @@ import traceback
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import RunEnded
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daskrun.core.minibatch import Plan
-    from daskrun.core.observer import Observer
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.records.step_spec import StepSpec
@@ -282,7 +280,6 @@ class PipelineDriver:
         from daskrun.engine.driver import execute
         from daskrun.engine.journal_records import read_attempts
         from daskrun.monitor.logs import LogWriter
-        from daskrun.monitor.script_report import ScriptReports, told_of_script
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
@@ -295,13 +292,9 @@ class PipelineDriver:
         if request.resumed and journal.exists():
             past = ((outcome, process) for _, outcome, process, _ in read_attempts(journal))
             logs.go_on(past)
-        script = Path(request.script.file).name if request.script.whole else ""
-        observers: list[Observer] = [ProgressKeeper(self.states[folder.id]), logs]
-        if script:
-            observers = [ScriptReports(each, script) for each in observers]
+        observers = [ProgressKeeper(self.states[folder.id]), logs]
         with self._turn(control) if request.target == INLINE else nullcontext():
             report = execute(request, observers, control)
-        report = told_of_script(report, script) if script else report
         if report.status is RunStatus.COMPLETED:
             if report.failed:
                 processed.note_failed(folder, request.plan)

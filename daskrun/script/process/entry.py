@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Failure
-from daskrun.errors import TableError
+from daskrun.errors import EntryScriptError, TableError
 from daskrun.script.process.fork_guard import OnlyHere
 
 if TYPE_CHECKING:
@@ -217,6 +217,7 @@ def error_of(error: BaseException, script: ScriptFile) -> Failure:
         kind=kind if where else message,  # one group for each line that raises, or each text
         where=where,
         text=_cap(text, TEXT_CAP),
+        ended=_cap(error.ended, 4096) if isinstance(error, EntryScriptError) else "",
     )
 
 

@@ -75,8 +75,8 @@ def run_whole(
         except SystemExit as error:
             if error.code not in (None, 0):
                 told = error.code if isinstance(error.code, int) else f"1: {error.code}"
-                name = Path(shown_as).name
-                raise EntryScriptError(f"{name} ended with exit code {told}") from error
+                ended = f"ended with exit code {told}"
+                raise EntryScriptError(f"{Path(shown_as).name} {ended}", ended) from error
         finally:
             _join_threads(before)
             sys.stdout.flush()
