@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         WorkspaceError,
         WrongResultError,
     )
+    from daskrun.output.sinks.sink import CommittedRows, EncodedRows, Sink
     from daskrun.pipeline.runs.details import RunDetails
     from daskrun.pipeline.runs.experiment import Experiment
     from daskrun.pipeline.runs.metrics import Run
@@ -63,6 +64,7 @@ __all__ = [
     "DEFAULT_CPU_IMAGE",
     "DEFAULT_GPU_IMAGE",
     "AmlCompute",
+    "CommittedRows",
     "ComputeTarget",
     "ComputeTargetException",
     "CondaDependencies",
@@ -72,6 +74,7 @@ __all__ = [
     "DatasetConsumptionConfig",
     "DatasetError",
     "Datastore",
+    "EncodedRows",
     "EntryScript",
     "EntryScriptError",
     "Environment",
@@ -99,6 +102,7 @@ __all__ = [
     "RunDetails",
     "RunFailedError",
     "SettingsError",
+    "Sink",
     "StepRun",
     "StorageError",
     "TableError",
@@ -135,6 +139,7 @@ _HOMES = {
         "WorkspaceError",
         "WrongResultError",
     ),
+    "output.sinks.sink": ("CommittedRows", "EncodedRows", "Sink"),
     "pipeline.steps.config": ("ParallelRunConfig",),
     "pipeline.steps.outputs": ("PipelineData",),
     "pipeline.runs.details": ("RunDetails",),

@@ -5,7 +5,7 @@
 have; :func:`account` holds a run's journal, output and report against each other. Also here:
 ``KILL_AT`` and ``POINTS``, the environment variable that has a driver's process killed at one of
 the steps of its commit, and the names of those steps. :class:`FakeDispatcher` ends every bundle at
-once. Suites that an observer or a dispatcher of yours inherits are in
+once. Suites that an observer, a sink or a dispatcher of yours inherits are in
 :mod:`daskrun.testing.contracts`.
 
 Each name is loaded when it is first used: a script process needs only what faults are made of.

@@ -1,0 +1,215 @@
+"""The contract of sinks, for each that is built in; how sinks are named and found."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from daskrun import EncodedRows, ParallelRunConfig, Sink
+from daskrun.core import plugins
+from daskrun.core.settings import RunSettings
+from daskrun.errors import DaskrunError, SettingsError
+from daskrun.output.sinks.registry import (
+    BUILT_IN,
+    open_sink,
+    reference_of,
+    resolved,
+    sink_names,
+    sink_of,
+)
+from daskrun.output.sinks.summary import SummarySink
+from daskrun.testing.contracts.sinks import SinkContract
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from daskrun import CommittedRows
+
+FRAME = pd.DataFrame({"x": [1, 2], "y": ["a", None]})
+
+
+class TestText(SinkContract):
+    def make_sink(self) -> Sink:
+        return open_sink("text")
+
+    def count(self, output: bytes) -> int:
+        return output.count(b"\n")
+
+
+class TestCsv(SinkContract):
+    def make_sink(self) -> Sink:
+        return open_sink("csv")
+
+    def results(self) -> Sequence[Any]:
+        return [FRAME, [], [{"x": 3, "y": "b"}], [(4, "c")], FRAME[:0]]
+
+    def count(self, output: bytes) -> int:
+        return max(output.count(b"\r\n") - 1, 0)
+
+
+class TestJsonLines(SinkContract):
+    def make_sink(self) -> Sink:
+        return open_sink("jsonl")
+
+    def results(self) -> Sequence[Any]:
+        return [FRAME, [], [{"x": 3}], [None, "é"], pd.Series([1, 2])]
+
+    def count(self, output: bytes) -> int:
+        return output.count(b"\n")
+
+
+class TestParquet(SinkContract):
+    def make_sink(self) -> Sink:
+        return open_sink("parquet")
+
+    def results(self) -> Sequence[Any]:
+        return [FRAME, [], [{"x": 3, "y": None}], [{"x": 4, "y": "c"}] * 30, FRAME[:0]]
+
+    def count(self, output: bytes) -> int:
+        return int(pq.read_table(io.BytesIO(output)).num_rows)
+
+
+@dataclass(frozen=True)
+class Reversed(Sink):
+    """Makes an output of its own, the last mini-batch first."""
+
+    end: str = "\n"
+    fail: str = ""
+
+    def encode_elements(self, elements: Sequence[Any]) -> EncodedRows:
+        return EncodedRows("".join(f"{each}{self.end}" for each in elements).encode())
+
+    def assemble(self, mini_batches: Iterator[CommittedRows], file: Path) -> None:
+        if self.fail == "raise":
+            raise ValueError("no luck")
+        if self.fail == "no file":
+            list(mini_batches)
+            return
+        if self.fail == "not all":
+            next(mini_batches)
+        rows = [] if self.fail else [each.rows for each in mini_batches]
+        file.write_bytes(b"".join(reversed(rows)))
+
+
+class TestAssembled(SinkContract):
+    def make_sink(self) -> Sink:
+        return Reversed(";")
+
+    def count(self, output: bytes) -> int:
+        return output.count(b";")
+
+    @pytest.mark.parametrize(
+        ("fail", "message"),
+        [
+            ("raise", r"assemble\(\) failed: ValueError: no luck. Mend it and go on with run.res"),
+            ("no file", r"assemble\(\) made no file 'output'"),
+            ("not all", r"did not take the rows of all mini-batches"),
+        ],
+    )
+    def test_a_sink_that_fails_publishes_nothing(
+        self, tmp_path: Path, fail: str, message: str
+    ) -> None:
+        place = self._destination(tmp_path)
+        done = self._written(place, self.results(), None, tmp_path)
+        assembler = place.assembler("output", Reversed(fail=fail), tmp_path)
+        for number, part, written in done:
+            assembler.commit(number, part, *written)
+        with pytest.raises(DaskrunError, match=message):
+            assembler.finish()
+        assembler.abandon()
+        place.sweep()
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_summary_only_counts_and_writes_nothing():
+    sink = sink_of(RunSettings("a.py", output_action="summary_only", append_row_format="csv"))
+    assert isinstance(sink, SummarySink)
+    assert not sink.writes_rows
+    assert (sink.count([1, 2]), sink.encode([1, 2])) == (2, (b"", 0))
+
+
+@dataclass(frozen=True)
+class Odd(Sink):
+    value: object = field(default_factory=list)
+
+    def encode_elements(self, elements: Sequence[Any]) -> EncodedRows:
+        return EncodedRows(b"")
+
+
+class Half(Sink):
+    """Lacks a method."""
+
+
+NO_SINK = object()
+
+
+def test_each_way_to_name_a_sink():
+    assert [reference_of(name) for name in BUILT_IN] == list(BUILT_IN)
+    assert reference_of(Reversed) == reference_of(Reversed()) == f"{__name__}:Reversed"
+    named = reference_of(Reversed(end='"é"'))
+    assert named == f"{__name__}:Reversed(end='\"é\"')"
+    assert open_sink(named) == Reversed('"é"')
+    assert resolved("csv") == "daskrun.output.sinks.csv:CsvSink"
+    config = ParallelRunConfig(
+        entry_script="a.py",
+        error_threshold=1,
+        output_action="append_row",
+        append_row_format=Reversed("\r"),
+    )
+    assert config.append_row_format == f"{__name__}:Reversed(end='\\r')"
+    assert sink_of(config.resolve({})) == Reversed("\r")
+
+
+def test_a_package_can_register_a_sink(monkeypatch):
+    point = EntryPoint("mine", f"{__name__}:Reversed", "daskrun.sinks")
+    monkeypatch.setitem(plugins._groups, "daskrun.sinks", {"mine": point, "csv": point})
+    assert sink_names() == [*BUILT_IN, "mine"]
+    assert reference_of("mine(end='x')") == "mine(end='x')"
+    assert resolved("mine(end='x')") == f"{__name__}:Reversed(end='x')"
+    assert open_sink("mine") == Reversed()
+    assert type(open_sink("csv")).__name__ == "CsvSink"
+    with pytest.raises(SettingsError, match=r"append_row_format='parquet' or .*='mine'\."):
+        open_sink("their")
+
+
+def local_sink() -> type[Sink]:
+    class Local(Reversed):
+        pass
+
+    return Local
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("xml", "append_row_format='jsonl' or append_row_format='parquet'."),
+        (None, "append_row_format=None is not one of its values"),
+        (3, "append_row_format=3 is not one of its values"),
+        ("nowhere:Sink", "can't be used: 'nowhere:Sink' can't be loaded: there is no module"),
+        (f"{__name__}:Gone", "has no 'Gone'. Write append_row_format='sinks:MySink'"),
+        (f"{__name__}:NO_SINK", "is no sink"),
+        (f"{__name__}:Half", "lacks the method encode_elements of a daskrun.Sink"),
+        (f"{__name__}:Reversed(ende=1)", "can't be made: .*unexpected keyword argument 'ende'"),
+        (f"{__name__}:Reversed(1)", "can't be made: options are written name=value"),
+        (f"{__name__}:Reversed(end=open('x'))", "can't be made: malformed"),
+        (f"{__name__}:Reversed(", "can't be made"),
+        (local_sink(), "is a class that script processes can't import"),
+        (local_sink()(), "is a class that script processes can't import"),
+        (Odd(object()), "can't be made"),
+    ],
+)
+def test_what_names_no_sink_is_refused_at_once(given, problem):
+    with pytest.raises(SettingsError, match=problem):
+        ParallelRunConfig(
+            entry_script="a.py",
+            error_threshold=1,
+            output_action="append_row",
+            append_row_format=given,
+        )
