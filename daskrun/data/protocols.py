@@ -12,7 +12,7 @@ from daskrun.storage.urls import shown_url as shown_url  # what speaks of places
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskrun.storage.private import Private
+    from daskrun.storage.private import SecretStore
     from daskrun.storage.records import Records
 
 
@@ -37,7 +37,7 @@ class Registry(Protocol):
         """What it remembers."""
 
     @property
-    def private(self) -> Private:
+    def private(self) -> SecretStore:
         """Where it keeps secrets."""
 
     def sweep_private(self) -> None:

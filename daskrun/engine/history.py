@@ -57,7 +57,7 @@ class History:
         """
         path, segments = self._request.run_folder / "journal", None
         if self._request.kept_at:
-            from daskrun.storage.url_folder import open_url_folder
+            from daskrun.storage.stores import open_url_folder
 
             kept = open_url_folder(self._request.kept_at, self._request.kept_options)
             segments = Segments(kept)

@@ -185,7 +185,7 @@ class UrlDestination(Destination):
     @property
     def _folder(self) -> UrlFolder:
         if self._opened is None:
-            from daskrun.storage.url_folder import open_url_folder
+            from daskrun.storage.stores import open_url_folder
 
             self._opened = open_url_folder(self._url, self._options)
         return self._opened

@@ -44,7 +44,7 @@ class Lease:
 
     Examples
     --------
-    >>> from daskrun.storage.url_folder import open_url_folder
+    >>> from daskrun.storage.stores import open_url_folder
     >>> lease = Lease(open_url_folder("memory://lease-example", {}))
     >>> lease.acquire()
     >>> lease.held, Lease(lease.folder).is_held()

@@ -9,8 +9,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Self
 
+from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.storage.lock_handle import Held
+from daskrun.storage.lock_handle import LockHandle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ PATIENCE = 0.5
 """Seconds in which the lock is tried for: who looks whether it is held has it for that moment."""
 
 
-class RunLock(Held):
+class RunLock(LockHandle):
     """A lock that dies with its holder: ``flock`` on a file that says who holds it.
 
     The file stays when the lock is released: removing it would let two processes lock two files of
@@ -80,8 +81,8 @@ class RunLock(Held):
             raise StorageError(f"can't lock {self.path}: {error}") from error
         self._descriptor = descriptor
 
+    @override
     def close(self) -> None:
-        """Release the lock; may be called again."""
         if not self.held:
             return
         descriptor, self._descriptor = self._descriptor, -1

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class Held(ABC):
+class LockHandle(ABC):
     """Something that one has to oneself until it is closed; a context manager."""
 
     @abstractmethod

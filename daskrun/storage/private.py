@@ -21,7 +21,7 @@ ABANDONED = 24 * 3600
 """Seconds after which a file that no record names is taken for a killed process's."""
 
 
-class Private(Protocol):
+class SecretStore(Protocol):
     """Where a workspace keeps secrets, if it does."""
 
     keeps: bool
@@ -41,7 +41,7 @@ class Private(Protocol):
 
 
 class NoSecrets:
-    """In the place of :class:`PrivateFiles` where whoever may read records could read all.
+    """In the place of :class:`SecretFiles` where whoever may read records could read all.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class NoSecrets:
         """Nothing is there."""
 
 
-class PrivateFiles:
+class SecretFiles:
     """Values in files of mode 0600, in a folder of mode 0700.
 
     Parameters
@@ -92,7 +92,7 @@ class PrivateFiles:
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> files = PrivateFiles(pathlib.Path(tempfile.mkdtemp()) / "private")
+    >>> files = SecretFiles(pathlib.Path(tempfile.mkdtemp()) / "private")
     >>> name = files.keep({"key": "k3y"})
     >>> files.read(name)
     {'key': 'k3y'}

@@ -21,7 +21,7 @@ TRIES = 20
 """How often a folder that others delete is made again."""
 
 
-class Shelf(Protocol):
+class RecordStore(Protocol):
     """Keeps the files ``<kind>/<name>/<number>.json``. An empty one holds nothing.
 
     Every method raises ``StorageError`` where the place can't be used, but for those of a folder
@@ -53,7 +53,7 @@ class Shelf(Protocol):
         """Remove all files of a name; False where there was none."""
 
 
-class FolderShelf:
+class FolderRecordStore:
     """A shelf in a folder, made when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
@@ -156,7 +156,7 @@ class FolderShelf:
         return self._folder / kind / name / f"{number}.json"
 
 
-class UrlShelf:
+class UrlRecordStore:
     """A shelf behind a URL, whose store must be able to create an object exclusively.
 
     All of a name are deleted by one request where the store has such (S3: a thousand).

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.storage.durable import write_whole
-from daskrun.storage.record_store import FolderShelf
+from daskrun.storage.record_store import FolderRecordStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from daskrun.storage.record_store import Shelf
+    from daskrun.storage.record_store import RecordStore
 
 __all__ = ["Records", "write_whole"]
 
@@ -46,8 +46,8 @@ class Records:
     (2, {'path': 'b'})
     """
 
-    def __init__(self, place: Path | Shelf) -> None:
-        self._shelf: Shelf = FolderShelf(place) if isinstance(place, Path) else place
+    def __init__(self, place: Path | RecordStore) -> None:
+        self._shelf: RecordStore = FolderRecordStore(place) if isinstance(place, Path) else place
 
     def create(self, kind: str, name: str, value: dict[str, Any], number: int | None = None) -> int:
         """Keep ``value`` under the next free number, or under ``number``; give the number.

@@ -44,7 +44,7 @@ FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ParamValidation
 """Those of botocore, which is not imported for their sake."""
 
 
-def patiently(
+def retry(
     what: str,
     call: Callable[[], Result],
     options: Mapping[str, Any],

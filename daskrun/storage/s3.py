@@ -8,14 +8,15 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.errors import StorageError
+from daskrun.storage.publication import Publication
 from daskrun.storage.url_folder import BLOCK, READS, UrlFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from daskrun.storage.publication import Publication
-    from daskrun.storage.url_folder import Range
+    from daskrun.storage.publication import Range
 
 SMALLEST_PIECE = 5 * 2**20
 """Bytes that each piece of a multipart upload must have, but for the last (S3's rule)."""
@@ -55,22 +56,22 @@ class S3Folder(UrlFolder):
         bucket, key, _ = self.system.split_path(self.path(name))
         return str(bucket), str(key)
 
+    @override
     def publication(self, name: str, note: str = "") -> Publication:
-        """Begin an object that appears whole."""
         return Multipart(self, name, note)
 
+    @override
     def halt(self, name: str, note: str) -> None:
-        """Abort the upload that is noted: who has begun it can't complete it any more."""
         self.forget_begun(name, note)
 
+    @override
     def forget_begun(self, name: str, note: str) -> None:
-        """Abort the multipart upload that is noted, if there is one."""
         if self.exists(note):
             Multipart(self, name, note).abort_noted()
             self.delete([note])
 
+    @override
     def forget(self, below: str) -> None:
-        """Delete what is below, and have S3 forget uploads of processes that were killed."""
         super().forget(below)
         bucket, key = self.address(f"{below}/")
         # Not all who may write may list these; S3 can be told to drop them after some days.
@@ -82,11 +83,11 @@ class S3Folder(UrlFolder):
                     "abort_multipart_upload", Bucket=bucket, Key=name, UploadId=number
                 )
 
+    @override
     def published(self, name: str, mark: str) -> bool:
-        """Return whether the object of a name has the mark."""
         what = f"look at {self.shown(name)}"
         try:
-            return self.patiently(what, lambda: self.has_mark(name, mark), plain=True)
+            return self.retry(what, lambda: self.has_mark(name, mark), plain=True)
         except FileNotFoundError:
             return False
 
@@ -95,9 +96,11 @@ class S3Folder(UrlFolder):
         found = self.call("head_object", name).get("Metadata", {})
         return bool(found.get(MARK) == mark)
 
+    @override
     def _put(self, name: str, data: bytes) -> None:
         self.call("put_object", name, Body=data)
 
+    @override
     def _create(self, name: str, data: bytes, mark: str) -> None:
         try:
             self.call("put_object", name, Body=data, Metadata={MARK: mark}, IfNoneMatch="*")
@@ -108,6 +111,7 @@ class S3Folder(UrlFolder):
             if not self.has_mark(name, mark):
                 raise FileExistsError(self.shown(name)) from error
 
+    @override
     def _read(self, ranges: Sequence[Range]) -> list[Any]:
         names, starts, stops = zip(*ranges, strict=True)
         paths = [self.path(name) for name in names]
@@ -116,6 +120,7 @@ class S3Folder(UrlFolder):
         )
         return list(found)
 
+    @override
     def _exists(self, name: str) -> bool:
         try:
             self.call("head_object", name)
@@ -123,6 +128,7 @@ class S3Folder(UrlFolder):
             return False
         return True
 
+    @override
     def _delete(self, names: Sequence[str]) -> None:
         for start in range(0, len(names), MOST_DELETED):
             addresses = [self.address(name) for name in names[start : start + MOST_DELETED]]
@@ -143,7 +149,7 @@ def _is_taken(error: BaseException | None) -> bool:
     return False
 
 
-class Multipart:
+class Multipart(Publication):
     """A multipart upload; an object of one small piece that nobody notes is put in one request.
 
     One that is noted can be kept from appearing until it has: see :meth:`S3Folder.halt`.
@@ -174,8 +180,8 @@ class Multipart:
         """Piece 0, until it is known that there are more."""
         self._tags: dict[int, str] = {}
 
+    @override
     def write(self, number: int, data: bytes) -> None:
-        """Upload a piece; the first waits for another, lest one request would do."""
         if number == 0 and len(data) <= (0 if self._note else 2 * BLOCK):
             with self._lock:
                 if not self._upload:
@@ -183,8 +189,8 @@ class Multipart:
                     return
         self._put(number, data)
 
+    @override
     def copy(self, number: int, source: Range) -> None:
-        """Have S3 make a piece of a range of an object."""
         folder = self._folder
         name, start, stop = source
         bucket, key = folder.address(name)
@@ -204,14 +210,14 @@ class Multipart:
                 return ""
             return str(answer["CopyPartResult"]["ETag"])
 
-        tag = folder.patiently(what, ask)
+        tag = folder.retry(what, ask)
         if tag:
             self._tags[number] = tag
         else:  # some stores that speak S3 have no copies of ranges
             self._put(number, folder.read([source])[0])
 
+    @override
     def commit(self, overwrite: bool) -> None:
-        """Complete the upload."""
         folder, name = self._folder, self._name
         if not overwrite and folder.exists(name):
             raise FileExistsError(folder.shown(name))
@@ -235,8 +241,8 @@ class Multipart:
         )
         self._upload = ""
 
+    @override
     def abort(self) -> None:
-        """Have S3 forget the upload."""
         self._first = None
         if not self._upload:
             return
@@ -257,7 +263,7 @@ class Multipart:
         with suppress(FileNotFoundError):
             call = folder.call
             what = f"abort the upload of {folder.shown(self._name)}"
-            folder.patiently(
+            folder.retry(
                 what,
                 lambda: call("abort_multipart_upload", self._name, UploadId=upload),
                 plain=True,
@@ -266,7 +272,7 @@ class Multipart:
     def _put(self, number: int, data: bytes) -> None:
         arguments = self._piece(number)
         call: Callable[..., dict[str, Any]] = self._folder.call
-        answer = self._folder.patiently(
+        answer = self._folder.retry(
             self._what, lambda: call("upload_part", self._name, Body=data, **arguments)
         )
         self._tags[number] = answer["ETag"]
@@ -286,7 +292,7 @@ class Multipart:
         folder = self._folder
         if self._note and folder.exists(self._note):
             self.abort_noted()
-        begun = folder.patiently(
+        begun = folder.retry(
             self._what,
             lambda: folder.call("create_multipart_upload", self._name, Metadata=self._metadata),
         )
@@ -309,7 +315,7 @@ class Multipart:
                     raise
 
         try:
-            folder.patiently(self._what, send, plain=True)
+            folder.retry(self._what, send, plain=True)
         except FileNotFoundError as error:
             raise StorageError(f"can't {self._what}: its upload is gone") from error
         folder.system.invalidate_cache()

@@ -43,7 +43,7 @@ class Segments:
     Examples
     --------
     >>> import pathlib, tempfile
-    >>> from daskrun.storage.url_folder import open_url_folder
+    >>> from daskrun.storage.stores import open_url_folder
     >>> segments = Segments(open_url_folder("memory://segments-example", {}))
     >>> segments.put(0, b"one\n")
     >>> segments.put(4, b"two\n")

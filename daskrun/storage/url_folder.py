@@ -9,34 +9,31 @@ from __future__ import annotations
 
 import functools
 import random
-import re
-from concurrent.futures import ThreadPoolExecutor
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.errors import StorageError
 from daskrun.storage.object_times import time_of
-from daskrun.storage.publication import Publication, Staged
-from daskrun.storage.retry import explained, harmless, patiently
+from daskrun.storage.retry import explained, harmless, retry
 from daskrun.storage.urls import package_of, protocol_problem, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import IO
 
-Result = TypeVar("Result")
-Range = tuple[str, int, int]
-"""Name of an object, first byte, one past the last."""
+    from daskrun.storage.publication import Publication, Range
 
+Result = TypeVar("Result")
 READS = 16
 """Ranges asked for at once: round trips of tens of milliseconds are hidden, few sockets used."""
 BLOCK = 8 * 2**20
 """Bytes of a large object that are on their way at once."""
-_FLAT = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "memory"})
-"""Stores that need no folder before there is a file in it."""
 
 
-class UrlFolder:
+class UrlFolder(ABC):
     """A folder of objects; names are relative to it. Any thread may call anything.
+
+    :func:`~daskrun.storage.stores.open_url_folder` returns the kind that suits the store.
 
     Parameters
     ----------
@@ -65,7 +62,7 @@ class UrlFolder:
 
     def put(self, name: str, data: bytes) -> None:
         """Put a new object, whole."""
-        self.patiently(f"write {self.shown(name)}", lambda: self._put(name, data))
+        self.retry(f"write {self.shown(name)}", lambda: self._put(name, data))
 
     def create(self, name: str, data: bytes) -> None:
         """Put an object whose name is free: of all who try at once, one succeeds.
@@ -78,7 +75,7 @@ class UrlFolder:
             The store can't do that, or fails.
         """
         what, mark = f"write {self.shown(name)}", f"{random.getrandbits(128):032x}"
-        self.patiently(what, lambda: self._create(name, data, mark), plain=True)
+        self.retry(what, lambda: self._create(name, data, mark), plain=True)
 
     def put_file(self, name: str, file: IO[bytes], size: int) -> None:
         """Put the first ``size`` bytes of a file as a new object, a block in memory at a time."""
@@ -110,7 +107,7 @@ class UrlFolder:
         for n, ((name, start, stop), data) in enumerate(zip(ranges, found, strict=True)):
             if isinstance(data, BaseException):
                 again = functools.partial(self._one, name, start, stop)
-                data = found[n] = self.patiently(f"read {self.shown(name)}", again)
+                data = found[n] = self.retry(f"read {self.shown(name)}", again)
             if len(data) != stop - start:
                 raise StorageError(
                     f"{self.shown(name)} is too short: bytes {start} to {stop} are wanted, only "
@@ -130,11 +127,11 @@ class UrlFolder:
         def read() -> bytes:
             return bytes(self.system.cat_file(self.path(name)))
 
-        return self.patiently(f"read {self.shown(name)}", read, plain=True)
+        return self.retry(f"read {self.shown(name)}", read, plain=True)
 
     def exists(self, name: str) -> bool:
         """Return whether there is an object of a name."""
-        return self.patiently(f"look at {self.shown(name)}", lambda: self._exists(name))
+        return self.retry(f"look at {self.shown(name)}", lambda: self._exists(name))
 
     def names(self, below: str = "") -> list[str]:
         """List all objects of the folder, or of one in it, relative to that, sorted."""
@@ -164,7 +161,7 @@ class UrlFolder:
             return found
 
         try:
-            found = self.patiently(f"list {self.shown(below)}", look, plain=True)
+            found = self.retry(f"list {self.shown(below)}", look, plain=True)
         except FileNotFoundError:
             return []
         paths = (str(each["name"]).rstrip("/") for each in found if each["type"] == "directory")
@@ -180,53 +177,20 @@ class UrlFolder:
             return {path[len(base) + 1 :]: found[path] for path in sorted(found)}
 
         try:
-            return self.patiently(f"list {self.shown(below)}", find, plain=True)
+            return self.retry(f"list {self.shown(below)}", find, plain=True)
         except FileNotFoundError:
             return {}
 
     def delete(self, names: Sequence[str]) -> None:
         """Delete objects; one that isn't there is no error."""
         if names:
-            self.patiently(f"delete in {self.shown()}", lambda: self._delete(names))
-
-    def publication(self, name: str, note: str = "") -> Publication:  # noqa: ARG002  (S3's)
-        """Begin an object that appears whole.
-
-        Parameters
-        ----------
-        note
-            Where to note what this leaves when its process is killed, for the next one that
-            begins the same object.
-        """
-        return Staged(self, name)
-
-    def published(self, name: str, mark: str) -> bool:
-        """Return whether the object of a name is the publication that had this mark.
-
-        Its driver may have been killed while the object was moved to its name: then it is at both.
-        """
-        aside = self.sizes()
-        if name not in aside or aside.get(mark, aside[name]) != aside[name]:
-            return False
-        self.delete([mark] if mark in aside else [])
-        return True
-
-    def halt(self, name: str, note: str) -> None:
-        """Keep a publication that another process has begun from appearing, where that can be.
-
-        Here it can not; on S3 it can.
-        """
-
-    def forget_begun(self, name: str, note: str) -> None:  # noqa: ARG002  (S3's)
-        """Forget a publication of ``name`` whose process was killed; see :meth:`publication`."""
-        aside = re.compile(rf"{re.escape(name)}\.[0-9a-f]{{16}}\.tmp", re.ASCII)
-        self.delete([found for found in self.names() if aside.fullmatch(found)])
+            self.retry(f"delete in {self.shown()}", lambda: self._delete(names))
 
     def forget(self, below: str) -> None:
         """Delete all objects of a folder in it, and what was begun there and never ended."""
         self.delete([f"{below}/{name}" for name in self.names(below)])
 
-    def patiently(self, what: str, call: Callable[[], Result], *, plain: bool = False) -> Result:
+    def retry(self, what: str, call: Callable[[], Result], *, plain: bool = False) -> Result:
         """Do something, again with growing pauses where that may help.
 
         Parameters
@@ -241,85 +205,67 @@ class UrlFolder:
         StorageError
             It fails for good; the text holds no secret.
         """
-        return patiently(what, call, self._options, plain=plain)
+        return retry(what, call, self._options, plain=plain)
 
     def try_once(self, what: str, call: Callable[[], Result]) -> Result:
         """Do something; what fails is a :class:`StorageError` without secrets."""
-        return patiently(what, call, self._options, tries=1)
-
-    # what subclasses know better
+        return retry(what, call, self._options, tries=1)
 
     def path(self, name: str) -> str:
         """Return the file system's own path of a name; of ``""`` that is the folder's."""
         return f"{self._base}/{name}" if name else self._base
 
-    def _put(self, name: str, data: bytes) -> None:
-        self.make_room(name)
-        self.system.pipe_file(self.path(name), data)
-
-    def _create(self, name: str, data: bytes, mark: str) -> None:  # noqa: ARG002  (S3's)
-        self.make_room(name)
-        self.system.pipe_file(self.path(name), data, mode="create")
-
-    def make_room(self, name: str) -> None:
-        """Make the folder of a name, where the store has such things."""
-        if not is_flat(self.system):
-            self.system.makedirs(self.path(name).rpartition("/")[0], exist_ok=True)
-
-    def _read(self, ranges: Sequence[Range]) -> list[Any]:
-        """Read each once; an exception in place of what could not be read."""
-
-        def one(source: Range) -> Any:
-            try:
-                return self._one(*source)
-            except Exception as error:  # noqa: BLE001  (given, and tried again by the caller)
-                return error
-
-        if len(ranges) == 1:
-            return [one(ranges[0])]
-        with ThreadPoolExecutor(min(READS, len(ranges)), "daskrun-read") as pool:
-            return list(pool.map(one, ranges))
-
     def _one(self, name: str, start: int, stop: int) -> bytes:
         return bytes(self.system.cat_file(self.path(name), start=start, end=stop))
 
-    def _exists(self, name: str) -> bool:
-        self.system.invalidate_cache()
-        return bool(self.system.exists(self.path(name)))
+    @abstractmethod
+    def publication(self, name: str, note: str = "") -> Publication:
+        """Begin an object that appears whole.
 
+        Parameters
+        ----------
+        note
+            Object that names what this leaves when its process is killed, for the next one that
+            begins the same object.
+        """
+
+    @abstractmethod
+    def published(self, name: str, mark: str) -> bool:
+        """Return whether the object of a name is the publication that had this mark."""
+
+    @abstractmethod
+    def halt(self, name: str, note: str) -> None:
+        """Keep a publication that another process has begun from appearing, where that can be."""
+
+    @abstractmethod
+    def forget_begun(self, name: str, note: str) -> None:
+        """Remove a publication of ``name`` whose process was killed; see :meth:`publication`."""
+
+    @abstractmethod
+    def _put(self, name: str, data: bytes) -> None:
+        """Put an object once."""
+
+    @abstractmethod
+    def _create(self, name: str, data: bytes, mark: str) -> None:
+        """Create an object once, exclusively; ``mark`` is new for each that is created."""
+
+    @abstractmethod
+    def _read(self, ranges: Sequence[Range]) -> list[Any]:
+        """Read each once; an exception in place of what could not be read."""
+
+    @abstractmethod
+    def _exists(self, name: str) -> bool:
+        """Return whether there is an object, by asking once."""
+
+    @abstractmethod
     def _delete(self, names: Sequence[str]) -> None:
-        for name in names:
-            try:
-                self.system.rm_file(self.path(name))
-            except FileNotFoundError:
-                continue
+        """Delete objects once; one that isn't there is no error."""
 
 
 def _version(found: Mapping[str, Any]) -> str:
     """Tell one version of an object from another, by what its store says of it."""
     marks = (found.get(key) for key in ("ETag", "etag", "LastModified", "mtime", "created"))
     return f"{found['size']} {next((mark for mark in marks if mark is not None), '')}"
-
-
-def is_flat(system: Any) -> bool:
-    """Return whether a file system of fsspec has no folders that must be made."""
-    protocol = system.protocol
-    return not _FLAT.isdisjoint({protocol} if isinstance(protocol, str) else set(protocol))
-
-
-def open_url_folder(url: str, options: Mapping[str, Any]) -> UrlFolder:
-    """Open a folder behind a URL; one on S3 can do more.
-
-    Raises
-    ------
-    StorageError
-        No file system is known for it, or a package is missing.
-    """
-    if url.startswith(("s3://", "s3a://")):
-        from daskrun.storage.s3 import S3Folder
-
-        return S3Folder(url, options)
-    return UrlFolder(url, options)
 
 
 def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from daskrun.storage.private import Private
+    from daskrun.storage.private import SecretStore
 
 
 class Home:
@@ -75,7 +75,7 @@ class Home:
         return self.folder / RUNS
 
     @property
-    def private(self) -> Private:
+    def private(self) -> SecretStore:
         """Where secrets are kept that only this user may read; behind a URL none are."""
         return self.site.private
 

@@ -20,7 +20,7 @@ from daskrun.errors import (
 from daskrun.storage.urls import shown_url
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.datastores.datastore import Datastore
-from daskrun.workspace.datastores.missing_datastore import GoneDatastore
+from daskrun.workspace.datastores.missing_datastore import MissingDatastore
 from daskrun.workspace.environments.environment import Environment
 from daskrun.workspace.home import Home
 from daskrun.workspace.layout import COMPUTE_TARGETS, DATASTORE, MODELS
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import Place
     from daskrun.data.tabular.tabular_dataset import TabularDataset
-    from daskrun.workspace.cleaning.clean import Found
+    from daskrun.workspace.cleaning.clean import CleanupPlan
 
 Thing = TypeVar("Thing")
 logger = logging.getLogger("daskrun")
@@ -181,7 +181,7 @@ class Workspace(Home, OriginalClass):
         """The newest version of each model by name."""
         return _there(partial(Model, self), self.records.names(MODELS))
 
-    def clean(self, older_than_days: float = 7, runs: bool = False) -> Found:
+    def clean(self, older_than_days: float = 7, runs: bool = False) -> CleanupPlan:
         """Look for what old and dead runs have left; ``remove()`` of what this gives frees it.
 
         That are the parts of runs that failed, were canceled or lost their process (kept for
@@ -285,7 +285,7 @@ class Workspace(Home, OriginalClass):
         try:
             return Datastore(self.home_of(reference), reference["name"])
         except DaskrunError as error:
-            return GoneDatastore(reference["name"], error)
+            return MissingDatastore(reference["name"], error)
 
 
 def _there(make: Callable[[str], Thing], names: Iterable[str]) -> dict[str, Thing]:

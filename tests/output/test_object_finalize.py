@@ -20,7 +20,7 @@ from daskrun.output.destination import destination_of
 from daskrun.output.parts.part import ObjectPart
 from daskrun.output.sinks.registry import open_sink
 from daskrun.storage.s3 import MOST_PIECES, SMALLEST_PIECE, Multipart, piece_size
-from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.stores import open_url_folder
 
 PARTS = "_daskrun/run1"
 MEGA = 2**20
@@ -406,10 +406,10 @@ def test_no_traceback_shows_a_secret(tmp_path, hidden):
             raise PermissionError("no") from error
 
     with pytest.raises(StorageError, match=r"can't try: PermissionError: no") as caught:
-        folder.patiently("try", fails)
+        folder.retry("try", fails)
     assert secret not in "".join(traceback.format_exception(caught.value))
     with pytest.raises(StorageError, match="can't try: TypeError: 3") as caught:
-        folder.patiently("try", lambda: (_ for _ in ()).throw(TypeError(3)))
+        folder.retry("try", lambda: (_ for _ in ()).throw(TypeError(3)))
     assert isinstance(caught.value.__cause__, TypeError)
 
 

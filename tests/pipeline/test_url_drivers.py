@@ -218,7 +218,7 @@ def test_a_state_that_the_store_refuses_at_the_end_is_put_all_the_same(work):
     assert len(states) == 2
     wait_for(lambda: not run._state.folder.is_driven(), 30)
     assert other(work, f"print(ws.get_run({run.id!r}).get_status())") == "Completed"
-    assert not run._state.folder._hold.lease.held
+    assert not run._state.folder._lease.lease.held
 
 
 def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(work):
@@ -262,7 +262,9 @@ def test_what_a_store_says_when_a_step_begins_is_told(work, monkeypatch):
     def refused(*_):
         raise StorageError("s3://there can't be reached")
 
-    monkeypatch.setattr("daskrun.workspace.run_folders.url_run.UrlRun.forget_report", refused)
+    monkeypatch.setattr(
+        "daskrun.workspace.run_folders.url_run_folder.UrlRunFolder.forget_report", refused
+    )
     run = work.submit()
     with pytest.raises(RunFailedError, match="s3://there can't be reached"):
         run.wait_for_completion()

@@ -42,7 +42,7 @@ from daskrun import (
 )
 from daskrun.errors import StorageError
 from daskrun.storage import lease as lease_file
-from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.stores import open_url_folder
 from daskrun.testing import account
 from daskrun.workspace.run_folders import working_copy
 

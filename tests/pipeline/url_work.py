@@ -25,8 +25,7 @@ from daskrun import (
 )
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.script.node_folders import base_folder, clear_leftovers
-from daskrun.workspace.run_folders import run_lease as hold
-from daskrun.workspace.run_folders import working_copy
+from daskrun.workspace.run_folders import run_lease, working_copy
 
 SCRIPT = """
 import os, pathlib, time
@@ -87,8 +86,8 @@ def work(bucket, tmp_path, own_temporary_folder, monkeypatch):
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(hold, "INTERVAL", 0.5)
-    monkeypatch.setattr(hold, "AGAIN", 0.2)
+    monkeypatch.setattr(run_lease, "INTERVAL", 0.5)
+    monkeypatch.setattr(run_lease, "AGAIN", 0.2)
     (tmp_path / "files").mkdir()
     for name in NAMES:
         (tmp_path / "files" / name).write_text(name)

@@ -11,7 +11,7 @@ import pytest
 from daskrun.errors import StorageError
 from daskrun.storage import lease as lease_file
 from daskrun.storage.lease import Lease
-from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.stores import open_url_folder
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_that_of_a_dead_process_of_this_machine_is_free_at_once(folder, bucket):
     code = (
         "import os, signal\n"
         "from daskrun.storage.lease import Lease\n"
-        "from daskrun.storage.url_folder import open_url_folder\n"
+        "from daskrun.storage.stores import open_url_folder\n"
         f"Lease(open_url_folder({folder.url!r}, {bucket.options!r})).acquire()\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -7,7 +7,7 @@ import pytest
 
 from daskrun.errors import StorageError
 from daskrun.storage.mirror import Mirror, bring_whole
-from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.stores import open_url_folder
 
 
 @pytest.fixture

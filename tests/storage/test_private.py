@@ -3,11 +3,11 @@ import os
 import pytest
 
 from daskrun.errors import StorageError
-from daskrun.storage.private import PrivateFiles
+from daskrun.storage.private import SecretFiles
 
 
 def test_only_the_user_may_read_what_is_kept(tmp_path):
-    files = PrivateFiles(tmp_path / "private")
+    files = SecretFiles(tmp_path / "private")
     name = files.keep({"key": "k3y"})
     assert files.read(name) == {"key": "k3y"}
     assert (tmp_path / "private").stat().st_mode & 0o777 == 0o700
@@ -15,7 +15,7 @@ def test_only_the_user_may_read_what_is_kept(tmp_path):
 
 
 def test_what_is_gone_or_no_file_of_it(tmp_path):
-    files = PrivateFiles(tmp_path)
+    files = SecretFiles(tmp_path)
     name = files.keep({})
     files.remove(name)
     files.remove(name)
@@ -29,7 +29,7 @@ def test_what_is_gone_or_no_file_of_it(tmp_path):
 
 
 def test_another_users_secret_is_said(tmp_path, monkeypatch):
-    files = PrivateFiles(tmp_path)
+    files = SecretFiles(tmp_path)
     name = files.keep({})
 
     def refused(path):
@@ -41,7 +41,7 @@ def test_another_users_secret_is_said(tmp_path, monkeypatch):
 
 
 def test_sweep_leaves_what_is_named_or_new(tmp_path):
-    files = PrivateFiles(tmp_path)
+    files = SecretFiles(tmp_path)
     named, old, new = files.keep({}), files.keep({}), files.keep({})
     for name in (named, old):
         os.utime(tmp_path / name, (0, 0))
@@ -51,4 +51,4 @@ def test_sweep_leaves_what_is_named_or_new(tmp_path):
     files.remove(named)
     files.sweep(list)
     assert os.listdir(tmp_path) == []
-    PrivateFiles(tmp_path / "none").sweep(lambda: pytest.fail("nothing is old"))
+    SecretFiles(tmp_path / "none").sweep(lambda: pytest.fail("nothing is old"))

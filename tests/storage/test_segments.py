@@ -6,7 +6,7 @@ from daskrun.errors import StorageError
 from daskrun.storage import segments as segments_file
 from daskrun.storage.journal import Journal, encoded
 from daskrun.storage.segments import Segments
-from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.stores import open_url_folder
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
-from daskrun.storage.record_store import UrlShelf
+from daskrun.storage.record_store import UrlRecordStore
 from daskrun.storage.records import Records
-from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.stores import open_url_folder
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def records(bucket):
 
 
 def records_of(bucket):
-    return Records(UrlShelf(open_url_folder(f"{bucket.url}/ws", bucket.options)))
+    return Records(UrlRecordStore(open_url_folder(f"{bucket.url}/ws", bucket.options)))
 
 
 def test_numbers_run_from_one_and_the_last_is_the_latest(records, bucket):
@@ -74,9 +74,9 @@ def test_processes_that_create_at_once_get_numbers_of_their_own(bucket):
     code = (
         "import sys, json\n"
         "from daskrun.storage.records import Records\n"
-        "from daskrun.storage.record_store import UrlShelf\n"
-        "from daskrun.storage.url_folder import open_url_folder\n"
-        "records = Records(UrlShelf(open_url_folder(sys.argv[1], json.loads(sys.argv[2]))))\n"
+        "from daskrun.storage.record_store import UrlRecordStore\n"
+        "from daskrun.storage.stores import open_url_folder\n"
+        "records = Records(UrlRecordStore(open_url_folder(sys.argv[1], json.loads(sys.argv[2]))))\n"
         "sys.stdin.readline()\n"
         "print([records.create('models', 'm', {}) for _ in range(5)])\n"
     )

@@ -64,7 +64,7 @@ class CopiedNode:
     """
 
     def __init__(self, config: dict[str, Any], tell: Tell) -> None:
-        from daskrun.storage.url_folder import open_url_folder
+        from daskrun.storage.stores import open_url_folder
 
         kept, self._tell = config["kept"], tell
         name = f"{config['run_id']}-{config['node']}-{secrets.token_hex(3)}"

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from daskrun.output.sinks.headers import Headers
-    from daskrun.storage.publication import Publication
-    from daskrun.storage.url_folder import Range, UrlFolder
+    from daskrun.storage.publication import Publication, Range
+    from daskrun.storage.url_folder import UrlFolder
 
 
 AT_ONCE = 4

@@ -256,7 +256,7 @@ class ObjectPart:
         try:
             if self._folder is None:
                 # Here, not at the start: fsspec takes tenths of a second, and init() comes first.
-                from daskrun.storage.url_folder import open_url_folder
+                from daskrun.storage.stores import open_url_folder
 
                 self._folder = open_url_folder(self._url, self._options)
             self._folder.put_file(self._name, self._file, self._end)

@@ -218,7 +218,7 @@ class OutputFiles:
     def _remote(self) -> UrlFolder:
         if self._opened is None:
             # Here: fsspec takes tenths of a second to load, and init() comes first.
-            from daskrun.storage.url_folder import open_url_folder
+            from daskrun.storage.stores import open_url_folder
 
             self._opened = open_url_folder(self._url, self._options)
         return self._opened

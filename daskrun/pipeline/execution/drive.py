@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from daskrun.engine.driver import RunControl
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.records.step_spec import StepSpec
-    from daskrun.storage.lock_handle import Held
+    from daskrun.storage.lock_handle import LockHandle
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -120,7 +120,7 @@ class PipelineDriver:
     """
 
     def __init__(
-        self, folder: RunFolder, held: Held, workspace: Workspace, steps: Sequence[StepToRun]
+        self, folder: RunFolder, held: LockHandle, workspace: Workspace, steps: Sequence[StepToRun]
     ) -> None:
         self.state = LiveState(folder, self.cancel)
         self.states = {step.folder.id: LiveState(step.folder, self.cancel) for step in steps}

@@ -26,7 +26,7 @@ from daskrun.workspace.compute.targets import ComputeTarget
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from daskrun.storage.lock_handle import Held
+    from daskrun.storage.lock_handle import LockHandle
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -59,7 +59,7 @@ SECRET = frozenset({"environment_variables"})
 """Settings whose values are not shown."""
 
 
-def hold(folder: RunFolder) -> Held:
+def hold(folder: RunFolder) -> LockHandle:
     """Take the lock of a pipeline's run, which nobody may be driving.
 
     Raises
@@ -77,7 +77,7 @@ def hold(folder: RunFolder) -> Held:
 
 def make_driver(
     folder: RunFolder,
-    held: Held,
+    held: LockHandle,
     workspace: Workspace,
     *,
     retry_failed: bool = False,

@@ -19,7 +19,7 @@ from daskrun.errors import DaskrunError, DatasetError
 from daskrun.script.node_folders import base_folder
 from daskrun.script.side_inputs.location import FOLDER, in_place, is_absolute, link_at, with_file
 from daskrun.script.wire import loads, pack, write_all
-from daskrun.storage.retry import patiently
+from daskrun.storage.retry import retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -176,7 +176,7 @@ class Bringing:
         if side["remote"]:
             copy = partial(self._root(file.side).fetch, file.name, file.target)
         # Once: stores' own clients try again, for some 10 s.
-        patiently(f"copy {shown_url(file.source)!r} to the node", copy, side["options"], tries=1)
+        retry(f"copy {shown_url(file.source)!r} to the node", copy, side["options"], tries=1)
         size = Path(file.target).stat().st_size
         if file.size not in (-1, size):
             raise DatasetError(
@@ -200,7 +200,7 @@ class Bringing:
                     f"open {shown_url(side['root'])!r}",
                     partial(RemoteFolder, side["root"]),
                 )
-                self._roots[name] = patiently(what, lambda: make(side["options"]), side["options"])
+                self._roots[name] = retry(what, lambda: make(side["options"]), side["options"])
             return self._roots[name]
 
     def _so_far(self) -> tuple[int, int]:

@@ -72,7 +72,7 @@ class OldStep:
         if is_url(location):
             if self.status == RunStatus.COMPLETED.value:
                 return 0, ""  # it removed them; asking for each run of years would take minutes
-            from daskrun.storage.url_folder import open_url_folder
+            from daskrun.storage.stores import open_url_folder
 
             sizes = open_url_folder(location, options).sizes(f"{ASIDE}/{self.id}")
             return sum(sizes.values()), PARTS if sizes else ""
@@ -90,7 +90,7 @@ class OldStep:
             return
         location, options = self._location()
         if is_url(location) and self._file:
-            from daskrun.storage.url_folder import open_url_folder
+            from daskrun.storage.stores import open_url_folder
 
             folder = open_url_folder(location, options)
             folder.forget_begun(self._file, f"{ASIDE}/{self.id}/upload")

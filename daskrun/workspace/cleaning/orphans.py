@@ -7,16 +7,16 @@ import re
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
-from daskrun.script import node_folders as leftovers
+from daskrun.script.node_folders import base_folder, clear_left, left
 from daskrun.storage.lease import Lease
+from daskrun.workspace.cleaning.removable import DAY, Removable
 from daskrun.workspace.layout import MODEL_FILES, MODELS, PIPELINES, RUNS
 from daskrun.workspace.models.model_files import ABANDONED
-from daskrun.workspace.run_folders.run_folder import STORY, RunFolder, size_of
+from daskrun.workspace.run_folders.run_folder import MANIFEST, RunFolder, size_of
 from daskrun.workspace.run_folders.working_copy import NAME as COPY
 
 if TYPE_CHECKING:
@@ -38,52 +38,38 @@ STALE = 3600.0
 """Seconds after which nobody is at it any more: it takes milliseconds."""
 
 
-@dataclass(frozen=True)
-class Thing:
-    """A file or folder that is of no use to anybody."""
-
-    what: str
-    run: str
-    place: str
-    """Path or URL."""
-    bytes: int
-    """What it takes."""
-    last: float
-    """When something was last done there, in seconds since the epoch."""
-    free: Callable[[], None]
-
-
-def node_folders() -> list[Thing]:
+def node_folders(now: float) -> list[Removable]:
     """Return the folders on this machine of nodes, and processes, that were killed."""
     found = []
-    for folder in leftovers.left(leftovers.base_folder()):
+    for folder in left(base_folder()):
         with suppress(FileNotFoundError):
             copied = folder.name.startswith(COPY)
             what = "copy of a workspace" if copied else "node folder"
             run = "" if copied else folder.name.rsplit("-", 2)[0]
             last = folder.stat().st_mtime
-            found.append(_thing(what, run, folder, last, partial(_clear, folder)))
+            found.append(_orphan(what, run, folder, now - last, partial(_clear, folder)))
     return found
 
 
-def half_made(workspace: Path, now: float) -> list[Thing]:
+def half_made(workspace: Path, now: float) -> list[Removable]:
     """Return what was begun in a workspace and neither finished nor taken back."""
     found = []
     for path in _places(workspace):
         with suppress(FileNotFoundError):
             last = path.lstat().st_mtime
             if now - last > STALE:
-                found.append(_thing("half-made record", "", path, last, partial(_remove, path)))
+                free = partial(_remove, path)
+                found.append(_orphan("half-made record", "", path, now - last, free))
     for path in sorted((workspace / "runs").glob("*/")):
         with suppress(FileNotFoundError):
             last = path.stat().st_mtime
             if now - last > STALE and _is_no_run(path):
                 free = partial(_remove_run, path)
-                found.append(_thing("half-made run", path.name, path, last, free))
+                found.append(_orphan("half-made run", path.name, path, now - last, free))
     return found
 
 
-def half_put(copy: WorkingCopy, now: float) -> list[Thing]:
+def half_put(copy: WorkingCopy, now: float) -> list[Removable]:
     """Return the runs behind a URL whose submit was neither finished nor taken back."""
     whole, found = set(copy.run_ids()), []
     for run_id in copy.remote.folders(RUNS):
@@ -92,13 +78,12 @@ def half_put(copy: WorkingCopy, now: float) -> list[Thing]:
             remote = copy.below(f"{RUNS}/{run_id}")
             if Lease(remote).is_held():
                 continue  # a submit that takes long, or from a machine whose clock is late
-            size = sum(remote.sizes().values())
             free = partial(_delete_run, remote)
-            found.append(Thing("half-made run", run_id, remote.shown(), size, last, free))
+            found.append(_at_url("half-made run", run_id, remote, now - last, free))
     return found
 
 
-def never_registered(copy: WorkingCopy, records: Records, now: float) -> list[Thing]:
+def never_registered(copy: WorkingCopy, records: Records, now: float) -> list[Removable]:
     """Return files behind a URL of models and pipelines whose process was killed before the end.
 
     In a folder the next one that registers removes them; to look for them here takes longer.
@@ -117,8 +102,7 @@ def never_registered(copy: WorkingCopy, records: Records, now: float) -> list[Th
         if place not in known and now - since > ABANDONED:
             remote = copy.below(place)
             free = partial(_delete_unregistered, remote, place, records)
-            size = sum(remote.sizes().values())
-            found.append(Thing("never registered", "", remote.shown(), size, since, free))
+            found.append(_at_url("never registered", "", remote, now - since, free))
     return found
 
 
@@ -136,8 +120,15 @@ def _delete_unregistered(remote: UrlFolder, place: str, records: Records) -> Non
     remote.delete(names)
 
 
-def _thing(what: str, run: str, path: Path, last: float, free: Callable[[], None]) -> Thing:
-    return Thing(what, run, str(path), size_of(path), last, free)
+def _orphan(what: str, run: str, path: Path, seconds: float, free: Callable[[], None]) -> Removable:
+    return Removable(what, run, "", seconds / DAY, size_of(path), str(path), free)
+
+
+def _at_url(
+    what: str, run: str, remote: UrlFolder, seconds: float, free: Callable[[], None]
+) -> Removable:
+    size = sum(remote.sizes().values())
+    return Removable(what, run, "", seconds / DAY, size, remote.shown(), free)
 
 
 def _submitted(run_id: str) -> float:
@@ -150,7 +141,7 @@ def _submitted(run_id: str) -> float:
 
 def _delete_run(remote: UrlFolder) -> None:
     names = remote.names()
-    if STORY in names or Lease(remote).is_held():
+    if MANIFEST in names or Lease(remote).is_held():
         raise StorageError("it has become a run meanwhile")
     remote.delete(names)
 
@@ -168,11 +159,11 @@ def _places(workspace: Path) -> Iterator[Path]:
 
 
 def _is_no_run(path: Path) -> bool:
-    return not (path / STORY).exists() and not RunFolder(path).is_driven()
+    return not (path / MANIFEST).exists() and not RunFolder(path).is_driven()
 
 
 def _clear(folder: Path) -> None:
-    leftovers.clear_left(folder)
+    clear_left(folder)
     if folder.exists():
         raise StorageError("it can't be removed whole")
 
@@ -186,6 +177,6 @@ def _remove(path: Path) -> None:
 
 def _remove_run(path: Path) -> None:
     with RunFolder(path).drive():
-        if (path / STORY).exists():
+        if (path / MANIFEST).exists():
             raise StorageError("it has become a run meanwhile")
         shutil.rmtree(path)

@@ -11,7 +11,7 @@ from daskrun.errors import SettingsError
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
-    from daskrun.storage.private import Private
+    from daskrun.storage.private import SecretStore
 
 OPEN = frozenset({"account_name", "anon", "endpoint_url"})
 """Options that say where a place is, not who may enter; they are kept in the record itself."""
@@ -59,7 +59,7 @@ class KeptOptions:
         The workspace's.
     """
 
-    def __init__(self, name: str, record: Mapping[str, Any], files: Private) -> None:
+    def __init__(self, name: str, record: Mapping[str, Any], files: SecretStore) -> None:
         self.shown_root = shown_url(str(record["root"]))
         self._name = name
         self._record = record
@@ -107,7 +107,7 @@ class KeptOptions:
         return self._secret
 
 
-def keep(root: str, options: Mapping[str, Any], files: Private) -> dict[str, Any]:
+def keep(root: str, options: Mapping[str, Any], files: SecretStore) -> dict[str, Any]:
     """Put what may be secret into a private file, and give the record of a datastore.
 
     Raises

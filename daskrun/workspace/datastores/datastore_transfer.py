@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
 from daskrun.errors import StorageError
-from daskrun.storage.retry import patiently
-from daskrun.storage.url_folder import is_flat
+from daskrun.storage.retry import retry
+from daskrun.storage.staged import is_flat
 from daskrun.storage.urls import is_url, package_of, protocols_of, shown_url
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _upload(source: Path, target: str, options: dict[str, Any], overwrite: bool)
 
 def _explained(what: str, call: Callable[[], Result], options: dict[str, Any]) -> Result:
     """Do something with a store; what fails is one error of ours, without secrets."""
-    return patiently(what, call, options, tries=1)  # stores' own clients try again
+    return retry(what, call, options, tries=1)  # stores' own clients try again
 
 
 def _copy(source: Path, target: Path, overwrite: bool) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from daskrun.errors import DaskrunError
 
 
-class GoneDatastore:
+class MissingDatastore:
     """Stands for a datastore that was unregistered, in datasets that name it.
 
     They can be listed and unregistered; using them says what is missing.

@@ -17,7 +17,7 @@ from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script import context
 from daskrun.storage.mirror import bring_whole
-from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.stores import open_url_folder
 from daskrun.storage.urls import is_url
 from daskrun.workspace.layout import MODEL_FILES, MODELS
 from daskrun.workspace.models.model_files import copy_in, copy_out, sweep

@@ -15,9 +15,9 @@ from daskrun.storage.durable import write_whole
 from daskrun.storage.records import Records
 
 if TYPE_CHECKING:
-    from daskrun.storage.lock_handle import Held
+    from daskrun.storage.lock_handle import LockHandle
 
-STORY = "run.json"
+MANIFEST = "run.json"
 REPORT = "report.json"
 JOURNAL = "journal"
 STATES = "states"
@@ -42,7 +42,7 @@ class RunFolder:
 
     ``run.json`` says what was asked, ``states/<n>.json`` each state with its time, ``report.json``
     how it ended, ``logs/`` the rest. The methods that synchronise with a URL do nothing here:
-    :class:`~daskrun.workspace.run_folders.url_run.UrlRun` overrides them.
+    :class:`~daskrun.workspace.run_folders.url_run_folder.UrlRunFolder` overrides them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class RunFolder:
         """
         self.begin(manifest).close()
 
-    def begin(self, manifest: dict[str, Any]) -> Held:
+    def begin(self, manifest: dict[str, Any]) -> LockHandle:
         """Make the folder of a new run, and give the lock that says that this process drives it.
 
         There is no moment at which others see the run and not who drives it.
@@ -73,7 +73,7 @@ class RunFolder:
             self.logs.mkdir()
             held = self.drive()
             self.add_state("NotStarted")
-            write_whole(self.path / STORY, _encode(manifest))
+            write_whole(self.path / MANIFEST, _encode(manifest))
         except BaseException as error:
             if held is not None:
                 held.close()
@@ -132,7 +132,7 @@ class RunFolder:
             It can't be removed whole.
         """
         # Without that it is no run's: nobody sees a part of one.
-        (self.path / STORY).unlink(missing_ok=True)
+        (self.path / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.path)
 
     @property
@@ -148,7 +148,7 @@ class RunFolder:
     @property
     def is_run(self) -> bool:
         """Whether there is a run, and all of its folder was made."""
-        return (self.path / STORY).is_file()
+        return (self.path / MANIFEST).is_file()
 
     def manifest(self) -> dict[str, Any]:
         """Return what was asked.
@@ -158,9 +158,9 @@ class RunFolder:
         StorageError
             The folder isn't a run's.
         """
-        value = _read(self.path / STORY)
+        value = _read(self.path / MANIFEST)
         if value is None:
-            raise StorageError(f"{self.path} is not a run's folder: it has no {STORY}.")
+            raise StorageError(f"{self.path} is not a run's folder: it has no {MANIFEST}.")
         return value
 
     def add_state(self, status: str, message: str = "") -> None:
@@ -221,11 +221,11 @@ class RunFolder:
         """Remove what :meth:`ask_to_cancel` has left."""
         (self.path / CANCEL).unlink(missing_ok=True)
 
-    def drive(self) -> Held:
+    def drive(self) -> LockHandle:
         """Take the lock that says that this process drives the run, and have all of it here."""
         return self.lock()
 
-    def lock(self) -> Held:
+    def lock(self) -> LockHandle:
         """Take that lock, and have no more than its states here."""
         from daskrun.storage.lock import RunLock  # needs fcntl, which Windows lacks
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import DaskrunError, StorageError
 from daskrun.storage.lease import RENEWED, Lease
-from daskrun.storage.lock_handle import Held
+from daskrun.storage.lock_handle import LockHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +35,11 @@ def left_out(name: str) -> bool:
     return name.partition("/")[0] in ASIDE
 
 
-class Hold(Held):
-    """The hold of this process on a pipeline's run, with the runs of its steps.
+class RunLease(LockHandle):
+    """The right of this process to drive a pipeline's run, with the runs of its steps.
 
-    While it is held, what is in the working copy is the newest there is, and goes to the URL every
-    few seconds; what must be there before anything else is put by whoever writes it.
+    While it is held, the working copy is newer than what is at the URL, and is uploaded every few
+    seconds; what must be at the URL before anything else is uploaded by the code that writes it.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class Hold(Held):
                 self._over, self._closing, self.lease.held = None, False, False
 
     def _await_end(self) -> None:
-        """Wait for the end of a hold of this process that is being closed, or is about to be."""
+        """Wait until an earlier use of this lease is closed, where that has begun or is due."""
         began = time.monotonic()
         while self._over is not None:
             if time.monotonic() < began + (2 * CLOSING if self._closing else PATIENCE):
@@ -159,7 +159,7 @@ class Hold(Held):
             )
 
     def _start(self, work: Callable[[threading.Event], None], over: threading.Event) -> Any:
-        name = f"daskrun-hold-{self._name}"
+        name = f"daskrun-lease-{self._name}"
         thread = threading.Thread(target=work, args=(over,), name=name, daemon=True)
         thread.start()
         return thread
@@ -193,7 +193,7 @@ class Hold(Held):
             self.lease.release()
 
     def _end(self, what: Callable[[], object], deadline: float, trouble: str) -> None:
-        """Do what a hold ends with, again while the store fails."""
+        """Do one of the last things, again while the store fails."""
         while self.held:
             try:
                 what()
@@ -215,7 +215,7 @@ class Hold(Held):
             logger.warning("%s.%s", str(error).rstrip("."), more)
 
 
-class HeldWithTheWhole(Held):
+class StepLock(LockHandle):
     """In place of a lock: who drives a pipeline's run drives those of its steps."""
 
     def close(self) -> None:

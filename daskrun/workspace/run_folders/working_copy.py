@@ -14,10 +14,11 @@ from daskrun.errors import StorageError
 from daskrun.script.node_folders import base_folder, claim, clear_left, left
 from daskrun.storage.durable import write_whole
 from daskrun.storage.mirror import Mirror, bring_whole
-from daskrun.storage.url_folder import READS, UrlFolder, open_url_folder
+from daskrun.storage.stores import open_url_folder
+from daskrun.storage.url_folder import READS, UrlFolder
 from daskrun.workspace.layout import RUNS
-from daskrun.workspace.run_folders.run_folder import SNAPSHOT, STATES, STORY
-from daskrun.workspace.run_folders.run_lease import Hold, left_out
+from daskrun.workspace.run_folders.run_folder import MANIFEST, SNAPSHOT, STATES
+from daskrun.workspace.run_folders.run_lease import RunLease, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,7 @@ class WorkingCopy:
         self._claim = claim(self.folder)  # held until this process ends, however it does
         self._lock = threading.Lock()
         self._mirrors: dict[str, Mirror] = {}
-        self._holds: dict[str, Hold] = {}
+        self._leases: dict[str, RunLease] = {}
         self._known: set[str] = set()
         """Ids of runs whose ``run.json`` is here."""
 
@@ -71,13 +72,13 @@ class WorkingCopy:
                 self._mirrors[run_id] = Mirror(folder, remote, left_out, SNAPSHOT, once=STATES)
             return self._mirrors[run_id]
 
-    def hold(self, run_id: str) -> Hold:
-        """Return this process's hold on a pipeline's run."""
+    def lease(self, run_id: str) -> RunLease:
+        """Return this process's lease of a pipeline's run."""
         mirror = self.mirror(run_id)
         with self._lock:
-            if run_id not in self._holds:
-                self._holds[run_id] = Hold(mirror)
-            return self._holds[run_id]
+            if run_id not in self._leases:
+                self._leases[run_id] = RunLease(mirror)
+            return self._leases[run_id]
 
     def run_ids(self) -> list[str]:
         """Return the ids of all runs that are whole, sorted; their ``run.json`` is here then."""
@@ -113,10 +114,10 @@ class WorkingCopy:
 
     def _with_story(self, run_id: str) -> str:
         """Bring a run's ``run.json``, and give its id; ``""`` where it has none (yet)."""
-        path = self.folder / RUNS / run_id / STORY
+        path = self.folder / RUNS / run_id / MANIFEST
         if not path.is_file():
             try:
-                data = self.remote.read_whole(f"{RUNS}/{run_id}/{STORY}")
+                data = self.remote.read_whole(f"{RUNS}/{run_id}/{MANIFEST}")
             except FileNotFoundError:
                 return ""
             path.parent.mkdir(parents=True, exist_ok=True)

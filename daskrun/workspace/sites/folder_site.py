@@ -10,10 +10,10 @@ from pathlib import Path
 from daskrun.core.typing import override
 from daskrun.errors import WorkspaceError
 from daskrun.storage.durable import publish_new, write_aside
-from daskrun.storage.private import Private, PrivateFiles
+from daskrun.storage.private import SecretFiles
 from daskrun.storage.records import Records
 from daskrun.workspace.layout import CONFIG, FOLDER, RUNS
-from daskrun.workspace.run_folders.run_folder import STORY, RunFolder
+from daskrun.workspace.run_folders.run_folder import MANIFEST, RunFolder
 from daskrun.workspace.sites.site import Config, Site, creates_twice
 
 
@@ -38,7 +38,7 @@ class FolderSite(Site):
             "find or make one.",
         )
         self.records = Records(folder)
-        self.private: Private = PrivateFiles(folder / "private")
+        self.private = SecretFiles(folder / "private")
 
     @override
     def run_folder(self, run_id: str) -> RunFolder:
@@ -46,7 +46,7 @@ class FolderSite(Site):
 
     @override
     def run_ids(self) -> list[str]:
-        return sorted(file.parent.name for file in (self.folder / RUNS).glob(f"*/{STORY}"))
+        return sorted(file.parent.name for file in (self.folder / RUNS).glob(f"*/{MANIFEST}"))
 
     @override
     def file(self, name: str) -> Path:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from daskrun.storage.private import Private
+    from daskrun.storage.private import SecretStore
     from daskrun.storage.records import Records
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
@@ -77,7 +77,7 @@ class Site(Protocol):
     config: Config
     records: Records
     """Its numbered records."""
-    private: Private
+    private: SecretStore
     """Where it keeps secrets, if it does."""
 
     def run_folder(self, run_id: str) -> RunFolder:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.typing import override
 from daskrun.errors import StorageError, WorkspaceError
 from daskrun.storage.private import NoSecrets
-from daskrun.storage.record_store import UrlShelf
+from daskrun.storage.record_store import UrlRecordStore
 from daskrun.storage.records import Records
-from daskrun.storage.url_folder import open_url_folder
+from daskrun.storage.stores import open_url_folder
 from daskrun.storage.urls import OWN_MEMORY, shown_url
 from daskrun.workspace.layout import CONFIG, FOLDER
-from daskrun.workspace.run_folders.url_run import UrlRun
+from daskrun.workspace.run_folders.url_run_folder import UrlRunFolder
 from daskrun.workspace.run_folders.working_copy import working_copy
 from daskrun.workspace.sites.site import Config, Site, creates_twice
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from daskrun.storage.private import Private
     from daskrun.storage.url_folder import UrlFolder
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
@@ -50,12 +49,12 @@ class UrlSite(Site):
             f"{shown} is not a workspace: it has no {CONFIG}. Write Workspace.from_config(url) to "
             "find or make one.",
         )
-        self.records = Records(UrlShelf(copy.remote))
-        self.private: Private = NoSecrets(shown)
+        self.records = Records(UrlRecordStore(copy.remote))
+        self.private = NoSecrets(shown)
 
     @override
     def run_folder(self, run_id: str) -> RunFolder:
-        return UrlRun(self.copy, run_id)
+        return UrlRunFolder(self.copy, run_id)
 
     @override
     def run_ids(self) -> list[str]:

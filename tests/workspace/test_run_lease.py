@@ -10,17 +10,19 @@ from daskrun.errors import StorageError
 from daskrun.storage import lease as lease_file
 from daskrun.storage.lease import Lease
 from daskrun.storage.mirror import Mirror
-from daskrun.storage.url_folder import open_url_folder
-from daskrun.workspace.run_folders import run_lease as hold_file
-from daskrun.workspace.run_folders.run_lease import Hold
+from daskrun.storage.stores import open_url_folder
+from daskrun.workspace.run_folders import run_lease
+from daskrun.workspace.run_folders.run_lease import RunLease
 
 
 @pytest.fixture
 def held(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(hold_file, "INTERVAL", 0.05)
-    monkeypatch.setattr(hold_file, "AGAIN", 0.05)
+    monkeypatch.setattr(run_lease, "INTERVAL", 0.05)
+    monkeypatch.setattr(run_lease, "AGAIN", 0.05)
     (tmp_path / "run1").mkdir()
-    return Hold(Mirror(tmp_path / "run1", open_url_folder(f"{bucket.url}/run1", bucket.options)))
+    return RunLease(
+        Mirror(tmp_path / "run1", open_url_folder(f"{bucket.url}/run1", bucket.options))
+    )
 
 
 def test_others_look_while_one_waits_for_the_lease_of_another_machine(held, monkeypatch):
@@ -55,7 +57,7 @@ def test_a_store_that_fails_at_the_end_is_asked_again(held, bucket):
 
 
 def test_a_store_that_fails_for_ever_is_given_up(held, bucket, monkeypatch, caplog):
-    monkeypatch.setattr(hold_file, "CLOSING", 0.2)
+    monkeypatch.setattr(run_lease, "CLOSING", 0.2)
     held.acquire()
     bucket.fail("PUT", "/run1/lease/", count=1000, status=403)
     held.close()
@@ -64,7 +66,7 @@ def test_a_store_that_fails_for_ever_is_given_up(held, bucket, monkeypatch, capl
 
 
 def test_one_that_is_being_closed_is_not_waited_for_without_end(held, monkeypatch):
-    monkeypatch.setattr(hold_file, "CLOSING", 0.2)
+    monkeypatch.setattr(run_lease, "CLOSING", 0.2)
     held.acquire()
     held._closing = True  # as where the store takes minutes for what is put at the end
     with pytest.raises(StorageError, match="is driven by this process already"):
@@ -74,7 +76,7 @@ def test_one_that_is_being_closed_is_not_waited_for_without_end(held, monkeypatc
 
 
 def test_that_the_store_fails_is_known_until_something_could_be_put(held, bucket, monkeypatch):
-    monkeypatch.setattr(hold_file, "RENEWED", 0.04)  # the looks; the lease itself is not due
+    monkeypatch.setattr(run_lease, "RENEWED", 0.04)  # the looks; the lease itself is not due
     held.acquire()
     bucket.fail("PUT", "/run1/", count=10**6, status=403)
     (held._mirrors["run1"].folder / "log.txt").write_text("a")
@@ -88,7 +90,7 @@ def test_that_the_store_fails_is_known_until_something_could_be_put(held, bucket
 
 
 def test_one_that_is_closed_touches_nothing_of_the_next(held, monkeypatch):
-    release, released = Hold._release, threading.Event()
+    release, released = RunLease._release, threading.Event()
 
     def release_and_linger(self):
         release(self)
@@ -97,7 +99,7 @@ def test_one_that_is_closed_touches_nothing_of_the_next(held, monkeypatch):
 
     held.acquire()
     with monkeypatch.context() as patch:
-        patch.setattr(Hold, "_release", release_and_linger)
+        patch.setattr(RunLease, "_release", release_and_linger)
         closes = threading.Thread(target=held.close)
         closes.start()
         released.wait(10)

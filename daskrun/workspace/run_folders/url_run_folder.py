@@ -15,17 +15,17 @@ from daskrun.storage.segments import Segments
 from daskrun.workspace.layout import RUNS
 from daskrun.workspace.run_folders.run_folder import (
     CANCEL,
+    MANIFEST,
     NOTED,
     REPORT,
     REUSE,
     STATES,
-    STORY,
     RunFolder,
 )
-from daskrun.workspace.run_folders.run_lease import HeldWithTheWhole, Hold
+from daskrun.workspace.run_folders.run_lease import RunLease, StepLock
 
 if TYPE_CHECKING:
-    from daskrun.storage.lock_handle import Held
+    from daskrun.storage.lock_handle import LockHandle
     from daskrun.workspace.run_folders.working_copy import WorkingCopy
 
 CANCEL_LOOK = 2.0
@@ -34,7 +34,7 @@ OTHERS = ("logs", METRICS, *NOTED)
 """What nodes on other machines put, while this process drives the run."""
 
 
-class UrlRun(RunFolder):
+class UrlRunFolder(RunFolder):
     """A run behind a URL; :attr:`path` is this process's copy of it.
 
     Where this process drives the run its copy is the newest: it is written first and then put.
@@ -55,7 +55,7 @@ class UrlRun(RunFolder):
         self._whole = ""
         self._next_look = 0.0
 
-    def begin(self, manifest: dict[str, Any]) -> Held:
+    def begin(self, manifest: dict[str, Any]) -> LockHandle:
         """Make the folder of a new run, here and there."""
         self._whole = str(manifest.get("pipeline_run", self.id))
         held = super().begin(manifest)
@@ -73,7 +73,7 @@ class UrlRun(RunFolder):
 
     def sibling(self, run_id: str) -> RunFolder:
         """Return the folder of another run of the workspace."""
-        return UrlRun(self._copy, run_id)
+        return UrlRunFolder(self._copy, run_id)
 
     def shown(self, name: str = "") -> str:
         """Return the URL of a file in it."""
@@ -95,8 +95,8 @@ class UrlRun(RunFolder):
 
     def push(self) -> None:
         """Put what was written here."""
-        self._hold.check()
-        self._mirror.put(STORY)
+        self._lease.check()
+        self._mirror.put(MANIFEST)
 
     def size(self) -> int:
         """Return the bytes of all that is there of it."""
@@ -109,7 +109,7 @@ class UrlRun(RunFolder):
 
     def drop(self, *names: str) -> None:
         """Remove files and folders of it, here and there."""
-        self._hold.check()
+        self._lease.check()
         self._mirror.delete(*names)
 
     def push_metrics(self) -> None:
@@ -119,8 +119,8 @@ class UrlRun(RunFolder):
     def remove(self) -> None:
         """Remove all of it, here and there."""
         if self.is_run:  # else it was never held
-            self._hold.forget(self._mirror)
-        self._mirror.remote.delete([STORY])
+            self._lease.forget(self._mirror)
+        self._mirror.remote.delete([MANIFEST])
         self._mirror.forget()
 
     @property
@@ -136,9 +136,9 @@ class UrlRun(RunFolder):
     def add_state(self, status: str, message: str = "") -> None:
         """Note that the run has entered a state, after all that was written before it."""
         super().add_state(status, message)  # first: where the store fails it is put later
-        if self._hold.trouble:  # it would be asked for a minute, while somebody waits
-            raise StorageError(self._hold.trouble)
-        self._hold.check()
+        if self._lease.trouble:  # it would be asked for a minute, while somebody waits
+            raise StorageError(self._lease.trouble)
+        self._lease.check()
         if self.is_run:  # else it is being made
             self._mirror.put(f"{STATES}/")
 
@@ -169,7 +169,7 @@ class UrlRun(RunFolder):
 
     def asked_to_cancel(self) -> str | None:
         """Return the reason for which the run is asked to end, None when it isn't."""
-        if not self._hold.held:
+        if not self._lease.held:
             return "another process has taken the run over: this one had not renewed its lease"
         if time.monotonic() < self._next_look:
             return None
@@ -182,67 +182,70 @@ class UrlRun(RunFolder):
 
     def forget_cancel(self) -> None:
         """Remove what :meth:`ask_to_cancel` has left; not what is meant for who goes on."""
-        if not self._ours or self._hold.trouble:
+        if not self._ours or self._lease.trouble:
             return
         self._mirror.remote.delete([CANCEL])
 
-    def drive(self) -> Held:
+    def drive(self) -> LockHandle:
         """Take the lease that says that this process drives the run, and have all of it here."""
-        hold = self._hold
+        lease = self._lease
         if self._whole_id != self.id:
-            hold.check()
-            hold.add(self._mirror)
-            return HeldWithTheWhole()
-        hold.acquire()
+            lease.check()
+            lease.add(self._mirror)
+            return StepLock()
+        lease.acquire()
         try:
             if not self._is_new:
-                self._see_that_it_is_there(hold)
-                self._bring_all(hold)
-            hold.whole_here = True
+                self._see_that_it_is_there(lease)
+                self._bring_all(lease)
+            lease.whole_here = True
         except BaseException:
-            hold.close()
+            lease.close()
             raise
-        return hold
+        return lease
 
-    def lock(self) -> Held:
+    def lock(self) -> LockHandle:
         """Take the lease, with no more than the states here."""
         if self._whole_id != self.id and not self.sibling(self._whole_id).is_run:
             self._whole = self.id  # that was removed, by who was killed before this one was
-        hold = self._hold
+        lease = self._lease
         if self._whole_id != self.id:
-            hold.check()
+            lease.check()
             self._mirror.bring(STATES, over=True)
-            return HeldWithTheWhole()
-        hold.acquire(puts=False)
+            return StepLock()
+        lease.acquire(puts=False)
         try:
-            self._see_that_it_is_there(hold)
+            self._see_that_it_is_there(lease)
             self._mirror.bring(STATES, over=True)
         except BaseException:
-            hold.close()
+            lease.close()
             raise
-        return hold
+        return lease
 
     def is_driven(self) -> bool:
         """Return whether a process, this one or another, drives the run now."""
-        return self._hold.is_held()
+        return self._lease.is_held()
 
-    def _see_that_it_is_there(self, hold: Hold) -> None:
+    def _see_that_it_is_there(self, lease: RunLease) -> None:
         """Ask there: what is here may be of a run that others have removed."""
-        if not self._mirror.remote.exists(STORY):
-            hold.lease.remove()
+        if not self._mirror.remote.exists(MANIFEST):
+            lease.lease.remove()
             raise StorageError(f"{self._mirror.remote.shown()} was removed by another process.")
 
-    def _bring_all(self, hold: Hold) -> None:
+    def _bring_all(self, lease: RunLease) -> None:
         """Have the newest of the run and its steps here, which then are this process's.
 
         Journals in any case: what this process wrote here and could not put there never counted.
         """
-        for each in (self, *(UrlRun(self._copy, n) for n in self.manifest().get("steps", ()))):
-            if not hold.whole_here:
+        for each in (
+            self,
+            *(UrlRunFolder(self._copy, n) for n in self.manifest().get("steps", ())),
+        ):
+            if not lease.whole_here:
                 each._mirror.bring(over=True)
             if each is not self:
                 Segments(each._mirror.remote).take_over(each.path / JOURNAL, _taken_over())
-            hold.add(each._mirror)
+            lease.add(each._mirror)
 
     def _bring(self, name: str) -> None:
         if not self._ours:
@@ -250,22 +253,22 @@ class UrlRun(RunFolder):
 
     def _has_story(self) -> bool:
         """Bring ``run.json``, which never changes; False where there is none."""
-        if not (self.path / STORY).is_file() and not self._is_new:
-            self._mirror.bring(STORY, over=False)
-        return (self.path / STORY).is_file()
+        if not (self.path / MANIFEST).is_file() and not self._is_new:
+            self._mirror.bring(MANIFEST, over=False)
+        return (self.path / MANIFEST).is_file()
 
     @property
     def _is_new(self) -> bool:
         """Whether this process is making it."""
-        return bool(self._whole) and not (self.path / STORY).is_file()
+        return bool(self._whole) and not (self.path / MANIFEST).is_file()
 
     @property
     def _ours(self) -> bool:
-        return self._hold.held
+        return self._lease.held
 
     @property
-    def _hold(self) -> Hold:
-        return self._copy.hold(self._whole_id)
+    def _lease(self) -> RunLease:
+        return self._copy.lease(self._whole_id)
 
     @property
     def _whole_id(self) -> str:
