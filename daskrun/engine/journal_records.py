@@ -8,7 +8,7 @@ earlier and later versions can be read.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo
 from daskrun.storage.journal import Journal
@@ -28,8 +28,22 @@ KEPT = ("message", "kind", "where", "ended")
 """What of a :class:`Failure` the journal has, beside its text."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunRecord:
+KINDS: dict[str, type[Record]] = {}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record; each kind of them is a class below."""
+
+    kind: ClassVar[str]
+
+    def __init_subclass__(cls, kind: str) -> None:
+        cls.kind = kind
+        KINDS[kind] = cls
+
+
+@dataclass(frozen=True)
+class RunRecord(Record, kind="run"):
     """What the run is; the first record."""
 
     run: str
@@ -41,15 +55,15 @@ class RunRecord:
     """With the names of environment variables, not their values."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRecord:
+@dataclass(frozen=True)
+class PlannedRecord(Record, kind="planned"):
     """How many mini-batches there are, where that was not known at first."""
 
     mini_batches: int
 
 
-@dataclass(frozen=True, slots=True)
-class SurveyRecord:
+@dataclass(frozen=True)
+class SurveyRecord(Record, kind="survey"):
     """A survey that was made, or was done without."""
 
     key: Sequence[object]
@@ -60,15 +74,15 @@ class SurveyRecord:
     """Why it could not be made."""
 
 
-@dataclass(frozen=True, slots=True)
-class WarningsRecord:
+@dataclass(frozen=True)
+class WarningsRecord(Record, kind="warnings"):
     """What the report is to say in any case: what was read with them isn't read again."""
 
     texts: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class BundleRecord:
+@dataclass(frozen=True)
+class BundleRecord(Record, kind="bundle"):
     """What came back of a bundle: what commits its mini-batches."""
 
     number: int
@@ -82,8 +96,8 @@ class BundleRecord:
     """By index, of each that failed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResumedRecord:
+@dataclass(frozen=True)
+class ResumedRecord(Record, kind="resumed"):
     """What a further driver found, after all that it took over."""
 
     lost: Sequence[int]
@@ -94,8 +108,8 @@ class ResumedRecord:
     """``run_max_try`` from then on; None where the output was there already."""
 
 
-@dataclass(frozen=True, slots=True)
-class FinalizingRecord:
+@dataclass(frozen=True)
+class FinalizingRecord(Record, kind="finalizing"):
     """The output is about to get its name."""
 
     mark: str
@@ -103,61 +117,32 @@ class FinalizingRecord:
     mini_batches: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UnfinishedRecord:
+@dataclass(frozen=True)
+class UnfinishedRecord(Record, kind="unfinished"):
     """It has not got it after all."""
 
 
-@dataclass(frozen=True, slots=True)
-class FinalizedRecord:
+@dataclass(frozen=True)
+class FinalizedRecord(Record, kind="finalized"):
     """The output is there, whole."""
-
-
-Record = (
-    RunRecord
-    | PlannedRecord
-    | SurveyRecord
-    | WarningsRecord
-    | BundleRecord
-    | ResumedRecord
-    | FinalizingRecord
-    | UnfinishedRecord
-    | FinalizedRecord
-)
-KINDS: dict[str, type[Record]] = {
-    "run": RunRecord,
-    "planned": PlannedRecord,
-    "survey": SurveyRecord,
-    "warnings": WarningsRecord,
-    "bundle": BundleRecord,
-    "resumed": ResumedRecord,
-    "finalizing": FinalizingRecord,
-    "unfinished": UnfinishedRecord,
-    "finalized": FinalizedRecord,
-}
-_NAMES = {kind: name for name, kind in KINDS.items()}
-_DEFAULTS = {kind: {each.name: each.default for each in fields(kind)} for kind in KINDS.values()}
 
 
 def encode(record: Record) -> dict[str, Any]:
     """Return a record as the journal takes it."""
-    kind = type(record)
-    entry: dict[str, Any] = {"kind": _NAMES[kind]}
-    for name, default in _DEFAULTS[kind].items():
-        if (value := getattr(record, name)) is not default:
-            entry[name] = value
-    return entry
+    values = ((each, getattr(record, each.name)) for each in fields(record))
+    told = {each.name: value for each, value in values if value is not each.default}
+    return {"kind": record.kind, **told}
 
 
 def decode(entry: Mapping[str, Any]) -> Record:
     """Return what :func:`encode` was given."""
     kind = KINDS[entry["kind"]]
-    return kind(**{name: entry[name] for name in _DEFAULTS[kind] if name in entry})
+    return kind(**{each.name: entry[each.name] for each in fields(kind) if each.name in entry})
 
 
 def read_records(path: Path, *kinds: type[Record]) -> Iterator[Record]:
     """Yield the records of these kinds in a journal, in order; those of others are not parsed."""
-    return map(decode, Journal.read(path, *(_NAMES[kind] for kind in kinds)))
+    return map(decode, Journal.read(path, *(kind.kind for kind in kinds)))
 
 
 class Recorder:

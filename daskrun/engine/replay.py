@@ -7,20 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from daskrun.core.minibatch import digest
-from daskrun.engine.journal_records import (
-    KINDS,
-    BundleRecord,
-    FinalizedRecord,
-    FinalizingRecord,
-    PlannedRecord,
-    ResumedRecord,
-    RunRecord,
-    SurveyRecord,
-    UnfinishedRecord,
-    WarningsRecord,
-    read_attempts,
-    read_records,
-)
+from daskrun.engine import journal_records as records
+from daskrun.engine.journal_records import KINDS, BundleRecord, ResumedRecord, read_attempts
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
@@ -39,7 +27,7 @@ class Past:
     path: Path
     plan: str = ""
     """Fingerprint of the plan."""
-    surveys: dict[str, SurveyRecord] = field(default_factory=dict)
+    surveys: dict[str, records.SurveyRecord] = field(default_factory=dict)
     """By what they looked at, as JSON."""
     mark: str | None = None
     """Of an output that was about to be published; None where none was, or it was given up."""
@@ -66,27 +54,27 @@ def read_past(path: Path) -> Past | None:
         return None
     past = None
     resumed = 0
-    for record in read_records(path, *BESIDE_BUNDLES):
+    for record in records.read_records(path, *BESIDE_BUNDLES):
         if past is None:
             past = Past(path)
         match record:
-            case RunRecord():
+            case records.RunRecord():
                 past.plan, past.mini_batches = record.plan, record.mini_batches
-            case PlannedRecord():
+            case records.PlannedRecord():
                 past.mini_batches = record.mini_batches
-            case WarningsRecord():
+            case records.WarningsRecord():
                 past.warnings += record.texts
-            case SurveyRecord():
+            case records.SurveyRecord():
                 past.surveys[json.dumps(record.key)] = record
             case ResumedRecord():
                 resumed += 1
                 past.lost.update(dict.fromkeys(record.lost, resumed))
                 past.forgiven.update(dict.fromkeys(record.forgiven, resumed))
-            case FinalizingRecord():
+            case records.FinalizingRecord():
                 past.mark = record.mark
-            case UnfinishedRecord():
+            case records.UnfinishedRecord():
                 past.mark = None
-            case FinalizedRecord():
+            case records.FinalizedRecord():
                 past.finalized = True
     return past
 

@@ -1,4 +1,4 @@
-"""The waits of a run that have to end, and what is said when one has lasted too long."""
+"""The waits of a run that must end, and what is said when one has lasted too long."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ STOP_LIMIT = 6.0
 
 
 class Waits:
-    """How long a run has had no node, and how long it has been ending; is told, and asked.
+    """How long a run has had no node, and how long it has been stopping.
 
     Parameters
     ----------
@@ -38,25 +38,25 @@ class Waits:
         self._stopped_at: float | None = None
 
     def node_came(self) -> None:
-        """Take it that there is a node."""
+        """Note that there is a node."""
         self._nodeless_since = None
 
     def node_went(self, reason: str, now: float, left: int) -> None:
-        """Take it that a node is lost, and so many are left."""
+        """Note that a node is lost, and how many are left."""
         self._lost = reason
         if not left and self._nodeless_since is None:
             self._nodeless_since = now
 
     def stopped(self, now: float) -> None:
-        """Take it that the run ends before its data."""
+        """Note that the run ends before its data does."""
         self._stopped_at = now
 
     def too_long_stopped(self, now: float) -> bool:
-        """Return whether what is still out since the run was stopped is waited for no longer."""
+        """Return whether the bundles that are still out are to be given up."""
         return self._stopped_at is not None and now > self._stopped_at + STOP_LIMIT
 
     def too_long_nodeless(self, now: float, obstacle: str = "") -> str:
-        """Return why the run has to end: it had no node for too long; empty while that is not so.
+        """Return why the run has to end, as it had no node for too long; ``""`` if it had one.
 
         ``obstacle`` is what is known to be in the way of one.
         """
@@ -65,8 +65,8 @@ class Waits:
         waited = now - self._nodeless_since
         if waited <= self._timeout:
             return ""
-        reason = f"no Dask worker had a node of this run for {waited:.0f} s"
         why = f": {obstacle}" if obstacle else ""
         if self._lost and (not obstacle or obstacle not in self._lost):
             why += f"; last: {self._lost}"
+        reason = f"no Dask worker had a node of this run for {waited:.0f} s"
         return f"{reason} (no_worker_timeout={self._timeout:g}){why}"
