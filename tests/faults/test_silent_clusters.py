@@ -21,7 +21,7 @@ from running import (
 
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note, RunEnded
 from daskrun.core.report import RunStatus
-from daskrun.engine.dask.health_check import Pulse
+from daskrun.engine.dask.health_check import HealthCheck
 from daskrun.engine.driver import RunControl, execute
 
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
     scheduler = cluster.processes[0].pid
     pulses = []
 
-    def feel(patience: float) -> Pulse:
-        pulses.append(Pulse(patience))
+    def feel(patience: float) -> HealthCheck:
+        pulses.append(HealthCheck(patience))
         return pulses[-1]
 
     def fall_silent() -> None:
@@ -126,7 +126,7 @@ def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
         # not before: a busy machine may take longer until there is a node, or for an answer
         pulses[0]._patience = 0.5
 
-    monkeypatch.setattr("daskrun.engine.dask.dispatcher.Pulse", feel)
+    monkeypatch.setattr("daskrun.engine.dask.dispatcher.HealthCheck", feel)
     stop = first_bundle(fall_silent)
 
     def act(event: Event) -> None:

@@ -17,14 +17,14 @@ MOST_FAILURES = 3
 
 
 class Assignment:
-    """The nodes of a run and the addresses of their workers. Any thread may call anything.
+    """The nodes of a run and the addresses of their workers; for any thread.
 
     Parameters
     ----------
     names
         Of the nodes.
     local
-        Whether the workers are the run's own, each there for the node of its name.
+        Whether the workers are the run's own, each made for the node of its name.
     """
 
     def __init__(self, names: Iterable[str], *, local: bool) -> None:
@@ -36,13 +36,14 @@ class Assignment:
         self._unfit: dict[str, str] = {}
         """Address -> why that worker can't take part."""
         self._silent: set[str] = set()
-        """Addresses of workers that were asked to begin a node and have not answered."""
+        """Addresses of workers that were asked to start a node and have not answered."""
         self._failures: dict[str, int] = {}
         """Address -> tasks in a row that failed there."""
         self._told_short = False
-        self._idle: list[str] = []
+        self.idle: list[str] = []
         """Addresses of workers that could have a node if Dask gave them tasks."""
-        self._obstacle = ""
+        self.obstacle = ""
+        """What was in the way of nodes when they were last chosen; ``""`` where nothing was."""
 
     @property
     def addresses(self) -> list[str]:
@@ -50,18 +51,8 @@ class Assignment:
         with self._lock:
             return list(self._addresses.values())
 
-    @property
-    def idle(self) -> list[str]:
-        """Addresses of the workers that could have a node if Dask gave them tasks."""
-        return list(self._idle)
-
-    @property
-    def obstacle(self) -> str:
-        """What was in the way of nodes when they were last chosen; ``""`` where nothing was."""
-        return self._obstacle
-
-    def news_of_short(self) -> str:
-        """Say, the first time it is so, how many nodes have no worker; else nothing."""
+    def new_shortage(self) -> str:
+        """Return how many nodes have no worker, the first time that some have none; else ``""``."""
         if self._told_short or len(self._addresses) == len(self._names):
             return ""
         self._told_short = True
@@ -73,26 +64,19 @@ class Assignment:
         return self._addresses.get(node)
 
     def choose(self, workers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-        """Return workers to nodes that have none, then to those whose worker does not answer.
+        """Return the nodes to be started, each with the address of its worker.
 
-        Parameters
-        ----------
-        workers
-            What the scheduler knows of each worker, by address.
-
-        Returns
-        -------
-        list
-            Node and address of each that is to be begun.
+        Workers go to nodes that have none, then to those whose worker does not answer. ``workers``
+        is what the scheduler knows of each, by address.
         """
         with self._lock:
             untaken = self._free(workers)
-            self._idle = [a for a in untaken if workers[a].get("status") in IDLE]
-            free = [a for a in untaken if a not in self._idle]
-            self._obstacle = "" if workers else "the cluster has no Dask worker"
-            if self._idle and not free:
-                each, more = self._idle[0], len(self._idle) - 1
-                self._obstacle = f"worker {each} {NO_TASKS}" + (f"; {more} more" if more else "")
+            self.idle = [a for a in untaken if workers[a].get("status") in IDLE]
+            free = [a for a in untaken if a not in self.idle]
+            self.obstacle = "" if workers else "the cluster has no Dask worker"
+            if self.idle and not free:
+                each, more = self.idle[0], len(self.idle) - 1
+                self.obstacle = f"worker {each} {NO_TASKS}" + (f"; {more} more" if more else "")
             missing = [n for n in self._names if n not in self._addresses]
             if self._local:
                 by_name = {str(workers[a]["name"]): a for a in free}
@@ -120,7 +104,7 @@ class Assignment:
         return [address for address in sorted(workers) if address not in taken]
 
     def lose(self, address: str, why_unfit: str = "", *, keep: bool = False) -> list[str]:
-        """Take it that a worker's nodes are gone; ``keep`` where they start again there."""
+        """Return the nodes of a worker, which are lost; with ``keep`` they start again there."""
         with self._lock:
             if why_unfit:
                 self._unfit[address] = why_unfit
@@ -130,7 +114,7 @@ class Assignment:
         return nodes
 
     def lose_all(self) -> Sequence[str]:
-        """Take it that every node is gone; what was known of the workers holds no more."""
+        """Return all nodes, which are lost; forget what was known of the workers."""
         with self._lock:
             nodes = list(self._addresses)
             for known in (self._addresses, self._unfit, self._silent, self._failures):
@@ -138,24 +122,24 @@ class Assignment:
         return nodes
 
     def renew(self, address: str) -> None:
-        """Take it that who is at an address, or comes there, is another worker."""
+        """Note that another worker is at an address, or comes there."""
         with self._lock:
             self._unfit.pop(address, None)
             self._failures.pop(address, None)
             self._silent.discard(address)
 
     def silent(self, address: str) -> None:
-        """Note that a worker does not answer: its node may go to another, or it is waited for."""
+        """Note that a worker does not answer: its node may go to another."""
         with self._lock:
             self._silent.add(address)
 
     def spoke(self, address: str) -> None:
-        """Note that the worker of a node has begun it."""
+        """Note that a worker has started its node."""
         with self._lock:
             self._silent.discard(address)
 
     def failed(self, address: str) -> bool:
-        """Count a task that failed on a worker; True when these were too many in a row."""
+        """Count a task that failed on a worker; return whether too many in a row did."""
         with self._lock:
             self._failures[address] = self._failures.get(address, 0) + 1
             return self._failures[address] >= MOST_FAILURES

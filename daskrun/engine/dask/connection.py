@@ -1,4 +1,4 @@
-"""The driver's connection to a Dask cluster: made with a limit, watched, and given back whole."""
+"""The driver's connection to a Dask cluster: made within a limit, watched, and undone whole."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Connection:
         self._lock = threading.Lock()
         self._closed = False
         self._undo: list[Callable[[], object]] = []
-        """How to take back what was made, in the order it was made."""
+        """What undoes each thing that was made, in the order it was made."""
         self._subscribed = threading.Event()
         self._subscribing = False
         self._registered = False
@@ -67,7 +67,7 @@ class Connection:
         """The workers, where they are in this process."""
 
     def keep(self, undo: Callable[[], object]) -> None:
-        """Have ``undo`` called on close, or now where that has come already."""
+        """Call ``undo`` on close; now where the connection is closed already."""
         with self._lock:
             if not self._closed:
                 self._undo.append(undo)
@@ -78,12 +78,7 @@ class Connection:
     def connect(self, target: Any, here: Iterable[Any] = ()) -> None:
         """Connect to a scheduler; a Client that is given is used and left open.
 
-        Parameters
-        ----------
-        target
-            What ``distributed.Client`` takes, or one.
-        here
-            Its workers where they are in this process, on the client's event loop.
+        ``here`` are its workers where they are in this process, on the client's event loop.
 
         Raises
         ------
@@ -100,7 +95,7 @@ class Connection:
         self.client = client  # last: from now on the connection is looked at
 
     def _new_client(self, client_class: Any, target: Any) -> Any:
-        """Make a client in a thread of its own, which a silent scheduler can keep for ever."""
+        """Make a client, in a thread of its own: a silent scheduler can block it for ever."""
         made: list[Any] = []
         done = threading.Event()
 
@@ -132,7 +127,7 @@ class Connection:
         return made[0]
 
     def subscribe(self, hear: Callable[[tuple[float, dict[str, Any]]], None]) -> None:
-        """Hear the run's events; what a node said before the subscription holds would be lost."""
+        """Call ``hear`` with the run's events; return when the subscription holds."""
 
         def listen(event: tuple[float, dict[str, Any]]) -> None:
             if event[1]["kind"] == "subscribed":
@@ -162,7 +157,7 @@ class Connection:
                 )
 
     def register(self, watcher: Any, plugin: Any) -> bool:
-        """Register the run's plugins; False when not every worker has answered in time."""
+        """Register the run's plugins; return whether every worker has answered in time."""
         client = self.client
         if not self._registered:
             self._registered = True
@@ -179,7 +174,7 @@ class Connection:
         return whole
 
     def _unregister(self) -> None:
-        """Unregister the plugins, which ends every node; one that is gone is no trouble."""
+        """Unregister the plugins, which ends every node."""
         client, name = self.client, f"daskrun-{self._run_id}"
         for kind in ("worker", "scheduler") if self.there else ():
             remove = getattr(client.scheduler, f"unregister_{kind}_plugin")
@@ -232,14 +227,10 @@ class Connection:
         limit: float | None = None,
         failed: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Have a function called on workers; nobody waits: a stopped worker answers never.
+        """Call a function on workers without waiting: a stopped worker answers never.
 
-        Parameters
-        ----------
-        limit
-            Seconds after which that is taken for a failure, a TimeoutError.
-        failed
-            Told of one, on the event loop.
+        ``failed`` is called on the event loop with what went wrong; a TimeoutError after ``limit``
+        seconds.
         """
 
         async def call() -> None:
@@ -254,10 +245,10 @@ class Connection:
         self.client.loop.add_callback(call)
 
     def fetch(self, future: Any, limit: float, tell: Callable[[Any], None]) -> None:
-        """Fetch the result of a future that is done, and tell it or the error, on the event loop.
+        """Fetch the result of a future that is done; ``tell`` gets it, or the error.
 
         The client's own ``gather`` joins what is asked for at about the same time into one request,
-        so that a worker that does not answer would hold up the results of all others.
+        in which a worker that does not answer holds up the results of all others.
         """
 
         async def fetch() -> None:
@@ -292,14 +283,10 @@ class Connection:
             self.client.loop.add_callback(cancel)
 
     def close(self, *, quick: bool, silent: bool = False) -> None:
-        """Take back everything, what was made last first.
+        """Undo everything, what was made last first.
 
-        Parameters
-        ----------
-        quick
-            Whether the run was stopped.
-        silent
-            Whether the scheduler does not answer: its watcher clears the run when it wakes up.
+        ``quick`` where the run was stopped; ``silent`` where the scheduler does not answer: its
+        watcher clears the run when it wakes up.
         """
         if quick:
             limit = SILENT_CLOSE if silent else QUICK_CLOSE

@@ -18,8 +18,8 @@ from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment
 from daskrun.engine.dask.bag import BundleBags
 from daskrun.engine.dask.connection import Abandoned, Connection
 from daskrun.engine.dask.dashboard import connect_when_asked
-from daskrun.engine.dask.health_check import NO_TASKS, Pulse
-from daskrun.engine.dask.node_loss_limit import Losses
+from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
+from daskrun.engine.dask.node_loss_limit import NodeLossLimit
 from daskrun.engine.dask.worker_messages import OF_NODES, answer, event_told, why_unfit
 from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_config
@@ -62,12 +62,12 @@ class DaskDispatcher(Dispatcher):
         self._names = [f"node{n:03d}" for n in range(self._count)]
         limit = request.settings.shutdown_timeout + CLOSE_MARGIN
         self._cluster = Connection(request.run_id, self._topic, limit)
-        self._pulse = Pulse(request.settings.no_worker_timeout)
+        self._health = HealthCheck(request.settings.no_worker_timeout)
         self._lock = threading.Lock()
         self._workers = Assignment(self._names, local=self._local)
         self._out: dict[int, tuple[Bundle, Any]] = {}
         """Number -> bundle and its future."""
-        self._losses = Losses()
+        self._losses = NodeLossLimit()
         self._asking = threading.Lock()
         self._rejoins = 0
         self._rejoined = float("-inf")
@@ -145,7 +145,7 @@ class DaskDispatcher(Dispatcher):
             workers = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
             chosen = self._workers.choose(workers)
             why = self._workers.why_none(workers)
-        if short := self._workers.news_of_short():
+        if short := self._workers.new_shortage():
             self._note(short)
         # a cluster may get another worker within no_worker_timeout; where not one could even
         # begin, another of the same kind would be no better
@@ -344,9 +344,9 @@ class DaskDispatcher(Dispatcher):
             return
         state, reason = self._cluster.look(time.monotonic())
         if state == "fine" and not self._local:
-            self._feel_pulse()
+            self._check_health()
         else:
-            self._pulse.starts_anew()
+            self._health.restart()
         if state == "broken":
             self._lose_all(reason)
         elif state == "back" and not self._stopped:
@@ -355,11 +355,11 @@ class DaskDispatcher(Dispatcher):
             self._stop_run(reason)
             self._lose_all(reason)
 
-    def _feel_pulse(self) -> None:
-        """See that the scheduler answers, and gives tasks to the workers that have nodes."""
+    def _check_health(self) -> None:
+        """Act on what the health check has found of the scheduler and of the workers."""
         taken, scheduler = self._workers.addresses, f"the Dask scheduler {self._cluster.address}"
         workers = [*taken, *self._workers.idle]
-        found = self._pulse.look(self._cluster.client, workers, time.monotonic())
+        found = self._health.check(self._cluster.client, workers, time.monotonic())
         if found.note:
             self._note(f"{scheduler} {found.note}")
         if found.trouble:
@@ -388,7 +388,7 @@ class DaskDispatcher(Dispatcher):
     def close(self) -> None:
         run_id = self._request.run_id
         early = [side.EARLY.pop((run_id, name), None) for name in self._names]
-        self._cluster.close(quick=self._stopped, silent=self._pulse.silent)
+        self._cluster.close(quick=self._stopped, silent=self._health.silent)
         self._fetched.put(None)
         for thread in self._threads:
             thread.join(5)

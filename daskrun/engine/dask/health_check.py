@@ -1,7 +1,7 @@
-"""The pulse of a cluster: whether its scheduler answers, and which workers it lets take tasks.
+"""Whether a cluster's scheduler answers, and which workers it gives tasks.
 
-A scheduler that is stopped keeps its connections, and a worker that Dask has paused keeps its
-place: nothing breaks, and what waits for them would wait for ever.
+A scheduler that is stopped keeps its connections, and a worker that Dask has paused stays in the
+cluster: nothing breaks, and what waits for them would wait for ever.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ LONGEST_STEP = 5.0
 """Seconds that count at most between two looks: this process may have been stopped itself."""
 
 
-class Found(NamedTuple):
-    """What a look found; empty where all is well."""
+class Health(NamedTuple):
+    """What a check found; empty where all is well."""
 
     note: str
     """Something for the log."""
@@ -41,15 +41,11 @@ class Found(NamedTuple):
     """Whether a worker that was given none is given some again."""
 
 
-class Pulse:
+class HealthCheck:
     """Asks the scheduler every few seconds which of some workers it gives tasks.
 
-    Looks and answers come from two threads.
-
-    Parameters
-    ----------
-    patience
-        Seconds after which a scheduler that does not answer is given up.
+    Checks and answers come from two threads. A scheduler that has not answered for ``patience``
+    seconds, :data:`LEAST_PATIENCE` at least, is given up.
     """
 
     def __init__(self, patience: float) -> None:
@@ -66,17 +62,10 @@ class Pulse:
         """Address of a worker that is given no tasks -> seconds for which that is known."""
         self._back = False
 
-    def look(self, client: Any, workers: Collection[str], now: float) -> Found:
-        """Return how it is, and ask anew where it is time; nobody waits for the answer.
+    def check(self, client: Any, workers: Collection[str], now: float) -> Health:
+        """Return what is known, and ask again where that is due; nobody waits for the answer.
 
-        Parameters
-        ----------
-        client
-            Of the cluster.
-        workers
-            Addresses of those to be asked after.
-        now
-            Seconds on a monotonic clock.
+        ``workers`` are the addresses of those to ask about.
         """
         with self._lock:
             step = 0.0 if self._looked is None else min(now - self._looked, LONGEST_STEP)
@@ -95,16 +84,16 @@ class Pulse:
         """Whether a question has been waiting for its answer for a while."""
         return self._silence > INTERVAL
 
-    def starts_anew(self) -> None:
-        """Forget all: the connection was broken, and may be one to another scheduler now."""
+    def restart(self) -> None:
+        """Forget everything: the connection was broken, and may lead to another scheduler now."""
         with self._lock:
             self._out, self._silence, self._told, self._heard = False, 0.0, False, None
             self._idle.clear()
 
     def heard(self, asked: Collection[str], busy: Collection[str] | None, now: float) -> None:
-        """Take in which of the workers asked after are given tasks; None: there was no answer.
+        """Note which of the workers ``asked`` about are given tasks; None: no answer came.
 
-        ``now`` is when it was asked for.
+        ``now`` is when that was asked.
         """
         with self._lock:
             self._out = False
@@ -127,7 +116,7 @@ class Pulse:
             logger.info("asking the scheduler: %s", error)
         self.heard(workers, busy, now)
 
-    def _found(self, workers: Collection[str]) -> Found:
+    def _found(self, workers: Collection[str]) -> Health:
         words = f"has not answered for {self._silence:.0f} s"
         gone = self._silence > self._patience and not self._given_up
         self._given_up |= gone
@@ -136,4 +125,4 @@ class Pulse:
         self._told = self._silence > TOLD_AFTER
         idle = [each for each in workers if self._idle.get(each, 0.0) >= PAUSE_LIMIT]
         back, self._back = self._back, False
-        return Found(note, trouble, idle, back)
+        return Health(note, trouble, idle, back)

@@ -1,4 +1,4 @@
-"""How often mini-batches were out on nodes that were lost: what ends nodes may not go on."""
+"""How often mini-batches were out on nodes that were lost: one that ends them must not go on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MOST_LOSSES = 10
 nothing else ends a run whose entry script kills the worker, or the machine, that it runs on."""
 
 
-class Losses:
+class NodeLossLimit:
     """The count of one run.
 
     Examples
     --------
     >>> from daskrun.core.orders import Bundle
-    >>> losses, bundles = Losses(), [Bundle(7, "node000", ((3, 1), (4, 1)))]
+    >>> losses, bundles = NodeLossLimit(), [Bundle(7, "node000", ((3, 1), (4, 1)))]
     >>> [losses.lost(bundles, "it left") for _ in range(MOST_LOSSES - 1)] == [""] * 9
     True
     >>> losses.lost(bundles, "it went")
@@ -32,7 +32,7 @@ class Losses:
         """(whether it is a survey, its index) -> nodes lost."""
 
     def lost(self, bundles: Sequence[Bundle], reason: str) -> str:
-        """Count what was out on a node that is lost; give why the run must end, or nothing."""
+        """Count what was out on a lost node; return why the run must end, or ``""``."""
         over: dict[bool, list[int]] = {}
         for survey, index in [(b.survey, index) for b in bundles for index, _ in b.entries]:
             count = self._counts[survey, index] = self._counts.get((survey, index), 0) + 1

@@ -13,20 +13,20 @@ from daskrun.engine.dask.health_check import (
     LEAST_PATIENCE,
     PAUSE_LIMIT,
     TOLD_AFTER,
-    Found,
-    Pulse,
+    Health,
+    HealthCheck,
 )
 from daskrun.engine.waits import STOP_LIMIT, Waits
 
 A, B = "tcp://10.0.0.1:1", "tcp://10.0.0.2:1"
-FINE = Found("", "", [], False)
+FINE = Health("", "", [], False)
 
 
 class Clock:
     """A pulse that is looked at each second; the scheduler answers with ``busy``, or not."""
 
     def __init__(self, patience: float = 0.0) -> None:
-        self.pulse = Pulse(patience)
+        self.pulse = HealthCheck(patience)
         self.now = 100.0
         self.busy: list[str] | None = [A, B]
         self.asked = 0
@@ -39,12 +39,12 @@ class Clock:
         if self.busy is not None:
             self.pulse.heard(workers, [w for w in workers if w in self.busy], now)
 
-    def run(self, seconds: int) -> list[Found]:
+    def run(self, seconds: int) -> list[Health]:
         """Look so many times; give what was found that is not all well."""
         found = []
         for _ in range(seconds):
             self.now += 1.0
-            found.append(self.pulse.look(self._client, [A, B], self.now))
+            found.append(self.pulse.check(self._client, [A, B], self.now))
         return [each for each in found if each != FINE]
 
 
@@ -101,7 +101,7 @@ def test_a_worker_that_is_given_no_tasks_is_named_after_a_while_and_when_it_is_b
     assert {tuple(each.idle) for each in found} == {(A,)}
     assert len(found) <= 4
     clock.busy = [A, B]
-    assert clock.run(4)[-1] == Found("", "", [], back=True)
+    assert clock.run(4)[-1] == Health("", "", [], back=True)
     assert clock.run(4) == []
 
 
@@ -111,7 +111,7 @@ def test_what_was_known_is_forgotten_with_a_connection() -> None:
     clock.run(int(PAUSE_LIMIT) - 2)
     clock.busy = None
     clock.run(4)
-    clock.pulse.starts_anew()
+    clock.pulse.restart()
     clock.busy = [B]
     assert clock.run(4) == []
 
