@@ -23,7 +23,6 @@ BY_NAME = {
     "daskrun.data.tabular.formats.registry",
     "daskrun.data.tabular.dask_frames",
     "daskrun.data.tabular.write",
-    "daskrun.script.original.finder",
     "daskrun.data.dataset_codec",
 }
 """Modules that may import others by a name in a string."""

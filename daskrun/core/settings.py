@@ -1,14 +1,23 @@
-"""Everything a run can be told, resolved and validated once; immutable after."""
+"""Everything a run can be told, resolved and validated once; immutable after.
+
+A new setting is written in three places: its field here, with its rule, default and meaning; the
+field of :class:`.ParallelRunConfig` by which users give it; and that class's docstring. Checks,
+YAML files and what is kept of a run follow from these.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import MISSING, dataclass, field, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from daskrun.core import rules
 from daskrun.core.codec import record
 
-ASIDE = "_daskrun"
-"""Folder beside an output that holds a folder of parts for each run that is not finished."""
+if TYPE_CHECKING:
+    from daskrun.core.rules import Rule
+
+ASIDE = rules.ASIDE
 
 
 @record
@@ -22,6 +31,32 @@ class NodePath:
     """The input's or output's."""
 
 
+def _arguments(value: Any) -> tuple[str | NodePath, ...]:
+    """Take a list; what is in it is a text, or stands for a path."""
+    items = rules.listed(value)
+    return tuple(item if isinstance(item, NodePath) else str(item) for item in items)
+
+
+def setting(rule: Rule, default: Any = MISSING, example: str = "", hint: str = "") -> Any:
+    """Return a field of a setting.
+
+    Parameters
+    ----------
+    rule
+        Takes a value, see :mod:`daskrun.core.rules`; not asked of None where that is the default.
+    default
+        Where nothing is said; ``dict``: an empty one.
+    example
+        A value as it is written, for messages; ``""``: the default.
+    hint
+        What messages say in the place of ``Write name=example.``
+    """
+    extra = {"rule": rule, "example": example or repr(default), "hint": hint}
+    if default is dict:
+        return field(default_factory=dict, metadata=extra)
+    return field(default=default, metadata=extra)
+
+
 @record
 @dataclass(frozen=True)
 class RunSettings:
@@ -30,60 +65,83 @@ class RunSettings:
     Made by :func:`daskrun.core.validation.resolve_settings`.
     """
 
-    entry_script: str
+    entry_script: str = setting(rules.path, MISSING, "'score.py'")
     """File with ``run``, relative to ``source_directory`` if that is given."""
-    source_directory: str | None = None
-    output_action: str = "append_row"
-    """``append_row`` or ``summary_only``."""
-    append_row_file_name: str = "parallel_run_step.txt"
-    append_row_format: str = "text"
-    """``text``, ``csv``, ``jsonl`` or ``parquet``."""
-    mini_batch_size: int | None = None
+    source_directory: str | None = setting(rules.path, None, "'src', or leave it out")
+    output_action: str = setting(
+        rules.one_of("append_row", "summary_only"),
+        "append_row",
+        "'append_row' or output_action='summary_only'",
+    )
+    append_row_file_name: str = setting(rules.file_name, "parallel_run_step.txt", "'results.txt'")
+    append_row_format: str = setting(rules.name, "text", "'csv'")
+    """``text``, ``csv``, ``jsonl`` or ``parquet``, or a registered :class:`~daskrun.Sink`."""
+    mini_batch_size: int | None = setting(
+        rules.positive_size,
+        None,
+        hint="Give a number of files for a file dataset (mini_batch_size=10) or bytes for a "
+        "tabular one (mini_batch_size='10MB').",
+    )
     """Files for a file dataset, bytes for a tabular one; None: 10 files or 1 MB."""
-    partition_keys: tuple[str, ...] | None = None
+    partition_keys: tuple[str, ...] | None = setting(rules.columns, None, "['Department']")
     """One mini-batch per existing combination of the values of these columns."""
-    error_threshold: int = -1
+    error_threshold: int = setting(rules.whole(-1), -1, "10, or -1 to ignore failed items")
     """Failed items allowed over the whole input; -1: any number."""
-    allowed_failed_count: int | None = None
+    allowed_failed_count: int | None = setting(rules.whole(-1), None, "10, or -1 to ignore them")
     """Failed mini-batches allowed; None or -1: any number."""
-    allowed_failed_percent: float | None = None
+    allowed_failed_percent: float | None = setting(rules.percent, None, "5")
     """Percent of mini-batches allowed to fail, judged once all have been handed out."""
-    node_count: int = 1
-    process_count_per_node: int | None = None
+    node_count: int = setting(rules.whole(1), 1)
+    process_count_per_node: int | None = setting(
+        rules.whole(1), None, "2, or None for one process per core"
+    )
     """Script processes per node; None: one per core, or per GPU where there are GPUs."""
-    run_invocation_timeout: float = 60
-    run_max_try: int = 3
-    logging_level: str = "INFO"
-    environment_variables: dict[str, str] = field(default_factory=dict)
-    environment_name: str = ""
+    run_invocation_timeout: float = setting(rules.seconds(), 60)
+    run_max_try: int = setting(rules.whole(1), 3)
+    logging_level: str = setting(
+        rules.one_of("WARNING", "INFO", "DEBUG"),
+        "INFO",
+        "'WARNING' or logging_level='INFO' or logging_level='DEBUG'",
+    )
+    environment_variables: dict[str, str] = setting(  # noqa: RUF009  (a field, with a factory)
+        rules.variables, dict, "{'OMP_NUM_THREADS': '1'}"
+    )
+    environment_name: str = setting(str, "")
     """Of the environment that the next two come from, for messages."""
-    requirements: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = setting(rules.pip_lines, (), "['pillow>=10']")
     """Lines for pip: a node whose own Python lacks any of them has an environment built."""
-    python_executable: str | None = None
+    python_executable: str | None = setting(
+        rules.interpreter, None, "'/opt/env/bin/python', or None for the node's own"
+    )
     """Interpreter of the script processes; None: the node's own, or that of what is built."""
-    environment_timeout: float = 1800
-    init_timeout: float = 600
-    load_timeout: float = 600
-    shutdown_timeout: float = 30
-    no_worker_timeout: float = 300
-    progress_update_timeout: float | None = None
-    """None: 3 × (run_invocation_timeout + 30)."""
-    process_memory_limit: int | None = None
+    environment_timeout: float = setting(rules.seconds(), 1800)
+    init_timeout: float = setting(rules.seconds(), 600)
+    load_timeout: float = setting(rules.seconds(), 600)
+    shutdown_timeout: float = setting(rules.seconds(), 30)
+    no_worker_timeout: float = setting(rules.seconds(), 300)
+    progress_update_timeout: float | None = setting(
+        rules.seconds(), None, "270, or None for 3 × (run_invocation_timeout + 30)"
+    )
+    process_memory_limit: int | None = setting(rules.memory, None, "'2GB', or None for no limit")
     """Bytes of resident memory at which a script process is killed; None: no limit, or in a
     container 0.9 × its limit ÷ processes."""
-    retry_delay: float = 0.1
+    retry_delay: float = setting(rules.seconds(zero=True, most=10), 0.1)
     """Wait before a second try, doubled for each further one, at most 10 s."""
-    resource_monitor_interval: float = 30
+    resource_monitor_interval: float = setting(rules.seconds(zero=True), 30, "30, or 0")
     """Seconds between two notes of what nodes and script processes use; 0: none are made."""
-    threads_per_process: int | None = None
+    threads_per_process: int | None = setting(
+        rules.whole(1), None, "1, or None for cores ÷ processes"
+    )
     """BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes."""
-    argv_compat: bool = False
+    argv_compat: bool = setting(rules.flag, False, "True or argv_compat=False")
     """Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``."""
-    overwrite: bool = False
+    overwrite: bool = setting(rules.flag, False, "True or overwrite=False")
     """Replace an existing output file instead of refusing."""
-    arguments: tuple[str | NodePath, ...] = ()
+    arguments: tuple[str | NodePath, ...] = setting(_arguments, (), "['--model', 'mnist']")
     """The user's arguments, as the script sees them in ``sys.argv[1:]``, paths put in."""
-    append_row_settings: dict[str, Any] = field(default_factory=dict)
+    append_row_settings: dict[str, Any] = setting(  # noqa: RUF009
+        rules.table, dict, hint='Write {"pandas.DataFrame.to_csv": {"sep": ","}}.'
+    )
     """What ``parallel_run_step.settings.json`` beside the script says for ``append_row``."""
 
     @property
@@ -95,3 +153,19 @@ class RunSettings:
     def output_file(self) -> str | None:
         """Name of that output; None where the script writes its own files."""
         return self.append_row_file_name if self.appends else None
+
+
+def _take(setting: Any, value: Any) -> Any:
+    """Return the value to use; ValueError says what is wrong and what to write instead."""
+    if value is None and setting.default is None:
+        return None
+    extra = setting.metadata
+    try:
+        return extra["rule"](value)
+    except ValueError as error:
+        hint = extra["hint"] or f"Write {setting.name}={extra['example']}."
+        raise ValueError(f"{error}. {hint}") from None
+
+
+RULES: dict[str, Rule] = {each.name: partial(_take, each) for each in fields(RunSettings)}
+"""By name of a setting: the value to use, or ValueError with ``is wrong … . Write …``."""

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
+from daskrun.core.rules import parse_size
 from daskrun.core.settings import RunSettings
-from daskrun.core.validation import parse_size, resolve_settings, step_name_problem
+from daskrun.core.validation import resolve_settings, step_name_problem
 from daskrun.errors import SettingsError
 
 LEAST = {"entry_script": "score.py"}

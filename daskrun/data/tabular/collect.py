@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from daskrun.core.validation import parse_size
+from daskrun.core.rules import parse_size
 from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.loading.load import TableLoader
 from daskrun.data.tabular.loading.local_fetch import BroughtHere, complete_here

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.codec import record
-from daskrun.core.validation import SIZE
+from daskrun.core.rules import SIZE
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.file_plan import FilePlan
 from daskrun.data.items import Items

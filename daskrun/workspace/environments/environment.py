@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.codec import from_record
-from daskrun.core.validation import RULES
+from daskrun.core.settings import RULES
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script.environments.packages import lacking
 from daskrun.storage.durable import write_whole
