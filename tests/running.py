@@ -8,13 +8,14 @@ import signal
 import textwrap
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forked import fork
 
 from daskrun.core.events import BundleReturned, Event
+from daskrun.core.intervals import USUAL, Intervals
 from daskrun.core.observer import Observer
 from daskrun.core.settings import RunSettings
 from daskrun.data import Dataset
@@ -62,6 +63,7 @@ def make_request(
     extra: dict[str, str] | None = None,
     script: str = "score.py",
     plan: Plan | None = None,
+    intervals: Intervals = USUAL,
     **settings: Any,
 ) -> StepRequest:
     """Lay out files, a script and a run folder below ``tmp``, and say what is to be run.
@@ -94,7 +96,20 @@ def make_request(
     source = ScriptSource(
         snapshot, script, str(shown), None if source_directory else str(shown.parent)
     )
-    return StepRequest(run_id, "score", run, out, wanted, plan, source, target)
+    return StepRequest(run_id, "score", run, out, wanted, plan, source, target, intervals=intervals)
+
+
+SHORT = replace(
+    USUAL,
+    connection_look=0.1,
+    health_interval=0.1,
+    silence_told=0.3,
+    pause_limit=0.5,
+    silent_close=0.1,
+    client_grace=0.2,
+    space_look=0.2,
+)
+"""For tests of faults that would else wait for what they are about."""
 
 
 class Watch(Observer):

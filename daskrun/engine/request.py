@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.intervals import USUAL, Intervals
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -76,6 +78,8 @@ class StepRequest:
     before_commit: Callable[[], None] | None = None
     """Called before what script processes have done is committed: what they left beside it, such as
     metrics, is to be where it is kept by then."""
+    intervals: Intervals = field(default=USUAL, repr=False)
+    """How long the run waits for what."""
     nothing_new: str = ""
     """What the run says at its end where its plan has no mini-batch; ``""`` for the usual."""
     observers: tuple[Observer | Callable[[], Observer], ...] = ()

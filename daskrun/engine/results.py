@@ -62,7 +62,9 @@ class Results:
         self._watch: SpaceWatch | None = None
         if self._place is not None and request.output_folder and not request.output_url:
             parts = Path(self._place.parts)
-            self._watch = SpaceWatch(request.output_folder, parts, request.run_folder)
+            self._watch = SpaceWatch(
+                request.output_folder, parts, request.run_folder, request.intervals.space_look
+            )
 
     @property
     def warnings(self) -> tuple[str, ...]:

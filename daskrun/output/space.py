@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from daskrun.core.intervals import USUAL
 from daskrun.storage.error_hints import RESUME
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ RESERVE = 32 * 2**20
 states, logs and report. Between two looks the journal gets about 70 bytes for each mini-batch."""
 FEWEST_FILES = 64
 """Files that it must still be possible to make, for the same reason."""
-INTERVAL = 2.0
-"""Seconds between two looks."""
 FORESEEN_AFTER = 0.02
 """Share of the mini-batches that must be done before it is judged what all of them will need."""
 FEWEST_DONE = 10
@@ -82,12 +81,17 @@ class SpaceWatch:
         The output's folder, and the run's own folder in it.
     run_folder
         Where the journal and the logs are.
+    interval
+        Seconds between two looks.
     """
 
-    def __init__(self, output: Path, parts: Path, run_folder: Path) -> None:
+    def __init__(
+        self, output: Path, parts: Path, run_folder: Path, interval: float = USUAL.space_look
+    ) -> None:
         self._output = output
         self._parts = parts
         self._run_folder = run_folder
+        self._interval = interval
         self._next = 0.0
         self._warned = False
 
@@ -107,7 +111,7 @@ class SpaceWatch:
         """
         if now < self._next:
             return NOTHING
-        self._next = now + INTERVAL
+        self._next = now + self._interval
         if not self._parts.exists():
             lost = f"the folder {self._parts} was removed while the run went on: the rows in it"
             again = "are lost, and are made again by run.resume()"

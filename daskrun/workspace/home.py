@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.intervals import USUAL
 from daskrun.data.registration import KIND as DATASETS
 from daskrun.storage.urls import shown_url
 from daskrun.workspace.layout import (
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from daskrun.core.intervals import Intervals
     from daskrun.storage.private import SecretStore
 
 
@@ -34,6 +36,8 @@ class Home:
         The workspace's folder, or its URL.
     storage_options
         What fsspec needs to open the URL.
+    intervals
+        How long is waited for what.
 
     Raises
     ------
@@ -45,8 +49,9 @@ class Home:
         self,
         folder: str | os.PathLike[str],
         storage_options: Mapping[str, Any] | None = None,
+        intervals: Intervals = USUAL,
     ) -> None:
-        self.site = open_site(folder, storage_options)
+        self.site = open_site(folder, storage_options, intervals)
         """Where it is kept."""
         self.folder = self.site.folder
         """The workspace's own folder; behind a URL, this process's copy of it."""

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.intervals import USUAL
 from daskrun.core.plugins import linked
 from daskrun.data.datasets import Dataset
 from daskrun.errors import (
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Mapping
 
+    from daskrun.core.intervals import Intervals
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import Place
     from daskrun.data.tabular.tabular_dataset import TabularDataset
@@ -62,8 +64,11 @@ class Workspace(Home, OriginalClass):
         self,
         folder: str | os.PathLike[str],
         storage_options: Mapping[str, Any] | None = None,
+        *,
+        intervals: Intervals = USUAL,
     ) -> None:
-        super().__init__(folder, storage_options)  # has the original's keywords explained
+        # has the original's keywords explained
+        super().__init__(folder, storage_options, intervals)
 
     @staticmethod
     @original_keywords
@@ -278,7 +283,7 @@ class Workspace(Home, OriginalClass):
         """Return the workspace that :meth:`reference_to` speaks of."""
         if "workspace" not in reference or reference["workspace"] == self.location:
             return self
-        return Workspace(reference["workspace"])
+        return Workspace(reference["workspace"], intervals=self.site.intervals)
 
     def place_of(self, reference: dict[str, str]) -> Place:
         """Return the datastore of a reference; one that is gone says so when it is used."""

@@ -29,10 +29,8 @@ from running import (
 )
 
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, RunEnded
+from daskrun.core.intervals import USUAL
 from daskrun.core.report import RunStatus
-from daskrun.engine.dask.connection import GONE_LIMIT
-from daskrun.engine.dask.dispatcher import LOOK
-from daskrun.engine.dask.plugin import CLIENT_GRACE
 from daskrun.engine.driver import RunControl, execute
 from daskrun.script.node_folders import base_folder
 from daskrun.storage.journal import Journal
@@ -166,7 +164,7 @@ def test_a_scheduler_that_dies_ends_the_run_with_a_report(tmp_path: Path, cluste
     assert run.report.status is RunStatus.FAILED
     assert f"the Dask scheduler {cluster.address} is gone" in run.report.message
     [end] = run.watch.of(RunEnded)
-    assert end.now - died[0] < GONE_LIMIT + LOOK + SLACK
+    assert end.now - died[0] < USUAL.broken_limit + USUAL.connection_look + SLACK
 
 
 @pytest.mark.parametrize("others", [0, 1])
@@ -279,7 +277,7 @@ def test_what_is_left_of_a_killed_driver_does_not_end_the_nodes_of_the_one_that_
     watch = Watch()
     began = time.monotonic()
     report = execute(replace(request, resumed=True), [watch], RunControl())
-    assert time.monotonic() - began > CLIENT_GRACE  # else what was left would not have struck
+    assert time.monotonic() - began > USUAL.client_grace  # else what was left would not have struck
     assert report.status is RunStatus.COMPLETED
     assert watch.of(NodeLost) == []
     assert len(watch.of(NodeReady)) == 1

@@ -6,12 +6,14 @@ import pickle
 import socket
 import time
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from daskrun.core.events import BundleLost, Event, NodeLost, NodeReady, Note, StopAsked
+from daskrun.core.intervals import USUAL
 from daskrun.core.orders import Bundle
 from daskrun.core.report import RunStatus
 from daskrun.engine.dask import plugin
@@ -107,7 +109,7 @@ def test_tasks_that_keep_failing_make_a_worker_unfit(dispatcher):
 def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispatcher, monkeypatch):
     joined = []
     monkeypatch.setattr(dispatcher, "_join_again", lambda: joined.append(1))
-    monkeypatch.setattr("daskrun.engine.dask.dispatcher.REJOIN_INTERVAL", 0.0)
+    dispatcher._intervals = replace(USUAL, rejoin_interval=0.0)
     for number in range(MOST_REJOINS + 1):
         dispatcher._workers.choose({ADDRESS: {}})
         dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
@@ -119,16 +121,15 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     stops = [event for event in drain(dispatcher.events) if isinstance(event, StopAsked)]
     assert len(joined) == MOST_REJOINS
     assert len(stops) == 1
-    monkeypatch.setattr("daskrun.engine.dask.dispatcher.REJOIN_INTERVAL", 60.0)
+    dispatcher._intervals = replace(USUAL, rejoin_interval=60.0)
     dispatcher._cleared(ADDRESS, "told by another worker")
     assert len(joined) == MOST_REJOINS
 
 
-def test_a_scheduler_that_accepts_and_says_nothing_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("daskrun.engine.dask.connection.CONNECT_LIMIT", 0.5)
+def test_a_scheduler_that_accepts_and_says_nothing_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        run = run_script(tmp_path, target=address)
+        run = run_script(tmp_path, target=address, intervals=replace(USUAL, connect_limit=0.5))
     assert run.report.status is RunStatus.FAILED
     assert f"no Dask scheduler answered at {address}" in run.report.message
 

@@ -25,6 +25,7 @@ from daskrun.core.events import (
     RunEnded,
     RunStarted,
 )
+from daskrun.core.intervals import USUAL
 from daskrun.core.minibatch import digest
 from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
@@ -371,14 +372,12 @@ def test_no_worker_ends_the_run_with_what_it_waited_for(tmp_path: Path) -> None:
     assert "no_worker_timeout=0.5" in run.report.message
 
 
-def test_an_address_where_nobody_answers_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_where_nobody_answers_is_named(tmp_path: Path) -> None:
     import dask
 
-    monkeypatch.setattr("daskrun.engine.dask.connection.CONNECT_LIMIT", 0.5)
+    intervals = replace(USUAL, connect_limit=0.5)
     with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        run = run_script(tmp_path, target="tcp://127.0.0.1:1")
+        run = run_script(tmp_path, target="tcp://127.0.0.1:1", intervals=intervals)
     assert run.report.status is RunStatus.FAILED
     assert "tcp://127.0.0.1:1" in run.report.message
     assert "daskrun itself failed" not in run.report.message

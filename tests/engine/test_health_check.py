@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
+from daskrun.core.intervals import USUAL
 from daskrun.engine.dask.assignment import Assignment
 from daskrun.engine.dask.health_check import (
-    INTERVAL,
-    LEAST_PATIENCE,
-    PAUSE_LIMIT,
-    TOLD_AFTER,
     Health,
     HealthCheck,
 )
@@ -51,17 +48,17 @@ class Clock:
 def test_a_scheduler_that_answers_is_asked_every_few_seconds() -> None:
     clock = Clock()
     assert clock.run(20) == []
-    assert clock.asked == 20 / INTERVAL
+    assert clock.asked == 20 / USUAL.health_interval
     assert not clock.pulse.silent
 
 
-@pytest.mark.parametrize("patience", [0.0, 4 * LEAST_PATIENCE])
+@pytest.mark.parametrize("patience", [0.0, 4 * USUAL.least_silence])
 def test_a_silent_scheduler_is_told_of_and_then_given_up_once(patience: float) -> None:
     clock = Clock(patience)
     clock.busy = None
     told, gone = clock.run(300)
-    assert told.note.startswith(f"has not answered for {TOLD_AFTER + 1:.0f} s")
-    limit = max(patience, LEAST_PATIENCE)
+    assert told.note.startswith(f"has not answered for {USUAL.silence_told + 1:.0f} s")
+    limit = max(patience, USUAL.least_silence)
     assert gone.trouble.startswith(f"has not answered for {limit + 1:.0f} s: it is stopped")
     assert clock.asked == 1  # and not once more while that is out
     assert clock.pulse.silent
@@ -70,10 +67,10 @@ def test_a_silent_scheduler_is_told_of_and_then_given_up_once(patience: float) -
 def test_a_scheduler_that_answers_late_is_fine_again() -> None:
     clock = Clock()
     clock.busy = None
-    assert len(clock.run(int(LEAST_PATIENCE) - 2)) == 1
+    assert len(clock.run(int(USUAL.least_silence) - 2)) == 1
     clock.pulse.heard([A, B], [A, B], clock.now)
     assert clock.run(1) == []
-    assert len(clock.run(int(LEAST_PATIENCE) - 2)) == 1  # silent anew, told anew, not given up
+    assert len(clock.run(int(USUAL.least_silence) - 2)) == 1  # silent anew, told anew, not given up
 
 
 def test_a_driver_that_was_stopped_itself_blames_nobody() -> None:
@@ -97,7 +94,7 @@ def test_a_worker_that_is_given_no_tasks_is_named_after_a_while_and_when_it_is_b
     clock = Clock()
     clock.run(10)
     clock.busy = [B]
-    found = clock.run(int(PAUSE_LIMIT) + 4)
+    found = clock.run(int(USUAL.pause_limit) + 4)
     assert {tuple(each.idle) for each in found} == {(A,)}
     assert len(found) <= 4
     clock.busy = [A, B]
@@ -108,7 +105,7 @@ def test_a_worker_that_is_given_no_tasks_is_named_after_a_while_and_when_it_is_b
 def test_what_was_known_is_forgotten_with_a_connection() -> None:
     clock = Clock()
     clock.busy = [B]
-    clock.run(int(PAUSE_LIMIT) - 2)
+    clock.run(int(USUAL.pause_limit) - 2)
     clock.busy = None
     clock.run(4)
     clock.pulse.restart()

@@ -34,6 +34,7 @@ from running import (
 )
 
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note
+from daskrun.core.intervals import USUAL
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
 from daskrun.data.tabular.planning.table_plan import TablePlan
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from daskrun.core.events import Event
 
 ROWS = 30
+LOOKS_OFTEN = replace(USUAL, connection_look=0.1)
 SCRIPT = """
 import os, time
 calls = 0
@@ -81,7 +83,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    monkeypatch.setattr("daskrun.engine.dask.dispatcher.LOOK", 0.1)
     # SCRIPT never gives back a bundle of two before it is told to go on, which waits for bundles:
     # a node that starts when another has returned one would get such a bundle.
     monkeypatch.setattr("daskrun.core.sizing.GROWTH", 1)
@@ -104,6 +105,7 @@ def run_rows(
         table = Dataset.Tabular.from_delimited_files(str(tmp_path / "rows.csv"))
         plan = TablePlan([("rows", table.resolve())], 4)
     code = code.format(go=str(tmp_path / "go"))
+    options.setdefault("intervals", LOOKS_OFTEN)
     request = make_request(tmp_path, code, files=ROWS, plan=plan, **options)
     return run_request(request, act=act)
 
@@ -241,11 +243,18 @@ def run(mini_batch):
 
 
 def test_a_script_that_kills_its_worker_ends_the_run_and_not_never(
-    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cluster: Cluster
 ) -> None:
-    monkeypatch.setattr("daskrun.engine.dask.node_loss_limit.MOST_LOSSES", 2)
+    intervals = replace(LOOKS_OFTEN, most_losses=2)
     cluster.have_workers(1, nanny=True)
-    run = run_rows(tmp_path, "files", lambda _: None, KILLS_ITS_WORKER, target=cluster.address)
+    run = run_rows(
+        tmp_path,
+        "files",
+        lambda _: None,
+        KILLS_ITS_WORKER,
+        target=cluster.address,
+        intervals=intervals,
+    )
     assert run.report.status is RunStatus.FAILED
     named = run.report.message.partition("out on 2 nodes that were lost")[0]
     assert "5" in named
@@ -325,18 +334,21 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
 
 
 def test_a_worker_that_is_stopped_before_it_has_begun_its_node(
-    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cluster: Cluster
 ) -> None:
-    monkeypatch.setattr("daskrun.engine.dask.dispatcher.BEGIN_LIMIT", 1.0)
-    for limit in ("connection.REGISTER_LIMIT", "dispatcher.CLOSE_MARGIN"):
-        monkeypatch.setattr(f"daskrun.engine.dask.{limit}", 0.3)
+    intervals = replace(LOOKS_OFTEN, begin_limit=1.0, register_limit=0.3, close_margin=0.3)
     cluster.have_workers(2)
     (stopped, victim), (other, _) = sorted(cluster.worker_pids().items())
     os.kill(victim, signal.SIGSTOP)
     go_on(tmp_path)
     try:
         run = run_rows(
-            tmp_path, "files", lambda _: None, target=cluster.address, shutdown_timeout=0.3
+            tmp_path,
+            "files",
+            lambda _: None,
+            target=cluster.address,
+            shutdown_timeout=0.3,
+            intervals=intervals,
         )
     finally:
         os.kill(victim, signal.SIGCONT)
@@ -402,12 +414,14 @@ def test_a_keeper_that_is_killed_or_stopped(
 
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 def test_a_scheduler_that_is_killed_and_the_run_resumed(
-    tmp_path: Path, cluster: Cluster, data: str, action: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, cluster: Cluster, data: str, action: str
 ) -> None:
-    monkeypatch.setattr("daskrun.engine.dask.connection.GONE_LIMIT", 0.3)
+    intervals = replace(LOOKS_OFTEN, broken_limit=0.3)
     cluster.have_workers(1)
     act = Once(1, cluster.processes[0].kill)
-    run = run_rows(tmp_path, data, act, target=cluster.address, output_action=action)
+    run = run_rows(
+        tmp_path, data, act, target=cluster.address, output_action=action, intervals=intervals
+    )
     assert run.report.status is RunStatus.FAILED
     assert f"the Dask scheduler {cluster.address} is gone" in run.report.message
     check_nothing_was_charged(run)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from clusters import Cluster
 from running import (
+    SHORT,
     Watch,
     lines,
     make_request,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from daskrun.core.events import Event
+    from daskrun.core.intervals import Intervals
 
 ROWS = 20
 SCRIPT = """
@@ -59,16 +61,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def cluster(shared: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    for name, value in {
-        "dispatcher.LOOK": 0.1,
-        "health_check.INTERVAL": 0.1,
-        "health_check.TOLD_AFTER": 0.3,
-        "connection.SILENT_CLOSE": 0.1,
-        "health_check.PAUSE_LIMIT": 0.5,
-        "plugin.CLIENT_GRACE": 0.2,
-    }.items():
-        monkeypatch.setattr(f"daskrun.engine.dask.{name}", value)
+def cluster(shared: Cluster) -> Iterator[Cluster]:
     yield shared
     assert wait_until_nothing_is_left() == []
 
@@ -107,7 +100,9 @@ def enter(cluster: Cluster, address: str, status: str) -> None:
 
 def request_for(tmp_path: Path, cluster: Cluster, **settings: Any) -> Any:
     code = SCRIPT.format(go=str(tmp_path / "go"))
-    return make_request(tmp_path, code, files=ROWS, target=cluster.address, **settings)
+    return make_request(
+        tmp_path, code, files=ROWS, target=cluster.address, intervals=SHORT, **settings
+    )
 
 
 def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
@@ -117,8 +112,8 @@ def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
     scheduler = cluster.processes[0].pid
     pulses = []
 
-    def feel(patience: float) -> HealthCheck:
-        pulses.append(HealthCheck(patience))
+    def feel(patience: float, intervals: Intervals) -> HealthCheck:
+        pulses.append(HealthCheck(patience, intervals))
         return pulses[-1]
 
     def fall_silent() -> None:

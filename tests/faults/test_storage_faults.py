@@ -24,6 +24,7 @@ from daskrun.storage import journal as journal_module
 from daskrun.storage.journal import Journal
 from tests.running import (
     ECHO,
+    SHORT,
     Finished,
     Watch,
     lines,
@@ -153,7 +154,7 @@ def on_small_disk(tmp: Path, disk: Path, **options: Any) -> Finished:
     mended, filler = str(tmp / "mended"), str(disk / "filler")
     code = FILLS.format(mended=mended, filler=filler, reserve=RESERVE, **options)
     (tmp / "out").symlink_to(disk)
-    return run_script(tmp, code, files=8)
+    return run_script(tmp, code, files=8, intervals=SHORT)
 
 
 def mend(tmp: Path, disk: Path) -> None:
@@ -172,9 +173,8 @@ def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
 
 
 def test_a_disk_that_is_nearly_full_ends_the_run_before_it_is(
-    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small_disk: Path
 ) -> None:
-    monkeypatch.setattr("daskrun.output.space.INTERVAL", 0.2)
     wait = f"if not os.path.exists({str(tmp_path / 'mended')!r}): __import__('time').sleep(0.4)"
     run = on_small_disk(tmp_path, small_disk, whole=False, then=wait)
     check_not_charged(run)
@@ -196,10 +196,7 @@ def test_a_disk_for_reading_only_is_refused_before_a_run(tmp_path: Path, small_d
         prepare_output(small_disk / "out", "run1", "rows.txt", overwrite=False)
 
 
-def test_an_output_folder_that_is_removed_ends_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("daskrun.output.space.INTERVAL", 0.2)
+def test_an_output_folder_that_is_removed_ends_the_run(tmp_path: Path) -> None:
     code = """
     import os, shutil, time
     def run(mini_batch, context):
@@ -209,7 +206,7 @@ def test_an_output_folder_that_is_removed_ends_the_run(
             time.sleep(0.1)
         return [open(path).read() for path in mini_batch]
     """
-    run = run_script(tmp_path, code, files=40)
+    run = run_script(tmp_path, code, files=40, intervals=SHORT)
     check_not_charged(run)
     assert "removed" in run.report.message
     assert f"{tmp_path}/out/_daskrun/run1" in run.report.message

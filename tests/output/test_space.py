@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from daskrun.core.intervals import USUAL
 from daskrun.errors import SettingsError
 from daskrun.output.folder import prepare_output
-from daskrun.output.space import FEWEST_DONE, INTERVAL, NOTHING, RESERVE, SpaceWatch, room
+from daskrun.output.space import FEWEST_DONE, NOTHING, RESERVE, SpaceWatch, room
 
 MB = 10**6
 
@@ -65,8 +66,8 @@ def test_a_disk_that_can_hold_no_more_files_is_refused(disks, tmp_path):
 def test_room_for_what_is_still_to_be_joined_is_needed(watch, disks):
     disks.free = RESERVE + 500 * MB
     assert watch.check(0.0, 500 * MB, 0, 5, None) == NOTHING
-    assert watch.check(INTERVAL, 900 * MB, 400 * MB, 9, None) == NOTHING
-    look = watch.check(2 * INTERVAL, 900 * MB, 300 * MB, 9, None)
+    assert watch.check(USUAL.space_look, 900 * MB, 400 * MB, 9, None) == NOTHING
+    look = watch.check(2 * USUAL.space_look, 900 * MB, 300 * MB, 9, None)
     assert "has 534 MB free and 634 MB are needed: 600 MB of finished rows" in look.trouble
     assert look.trouble.endswith("Free 100 MB there, then go on with run.resume().")
 
@@ -74,8 +75,8 @@ def test_room_for_what_is_still_to_be_joined_is_needed(watch, disks):
 def test_it_looks_only_now_and_then(watch, disks):
     assert watch.check(100.0, 0, 0, 0, None) == NOTHING
     disks.free = 0
-    assert watch.check(100.0 + INTERVAL / 2, 0, 0, 0, None) == NOTHING
-    assert "Free 33.6 MB there" in watch.check(100.0 + INTERVAL, 0, 0, 0, None).trouble
+    assert watch.check(100.0 + USUAL.space_look / 2, 0, 0, 0, None) == NOTHING
+    assert "Free 33.6 MB there" in watch.check(100.0 + USUAL.space_look, 0, 0, 0, None).trouble
 
 
 def test_the_disk_of_the_journal_is_looked_at_too(watch, disks, tmp_path):
@@ -94,14 +95,14 @@ def test_what_will_not_fit_is_foreseen_once(watch, disks, done):
         return
     assert "is going to take about 1 GB" in look.warning
     assert "which has 1.5 GB free. Free 334 MB there" in look.warning
-    assert watch.check(INTERVAL, 100 * MB, 100 * MB, done, 10 * done) == NOTHING
+    assert watch.check(USUAL.space_look, 100 * MB, 100 * MB, done, 10 * done) == NOTHING
 
 
 def test_what_will_fit_is_no_warning(watch, disks):
     disks.free = 1800 * MB + RESERVE
     assert watch.check(0.0, 100 * MB, 100 * MB, 10, 100) == NOTHING
     disks.free -= 1
-    assert watch.check(INTERVAL, 100 * MB, 100 * MB, 10, 100).warning
+    assert watch.check(USUAL.space_look, 100 * MB, 100 * MB, 10, 100).warning
 
 
 def test_parts_that_were_removed_end_the_run(watch, tmp_path):

@@ -2,12 +2,14 @@
 
 import logging
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from running import wait_for
 
 from daskrun import Datastore, Experiment, Pipeline, PipelineData, RunFailedError, Workspace
+from daskrun.core.intervals import USUAL
 from daskrun.monitor.logs import LogWriter
 from daskrun.output import space
 from daskrun.pipeline.runs import experiment as experiment_file
@@ -95,11 +97,9 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["inline", None])
-def test_a_workspace_on_a_full_disk_ends_the_run_which_is_resumed(
-    work, small_disk, monkeypatch, target
-):
-    monkeypatch.setattr(space, "INTERVAL", 0.0)
-    work.ws = Workspace.create("small", path=small_disk)
+def test_a_workspace_on_a_full_disk_ends_the_run_which_is_resumed(work, small_disk, target):
+    made = Workspace.create("small", path=small_disk)
+    work.ws = Workspace(made.folder, intervals=replace(USUAL, space_look=0.0))
     flag, filler, elsewhere = work.path / "flag", small_disk / "filler", work.path / "outputs"
     flag.touch()
     elsewhere.mkdir()

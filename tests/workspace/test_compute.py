@@ -1,8 +1,10 @@
 import socket
 import threading
+from dataclasses import replace
 
 import pytest
 
+from daskrun.core.intervals import USUAL
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.workspace.compute import targets as compute
 from daskrun.workspace.compute.targets import AmlCompute, ComputeTarget, DaskCompute
@@ -159,8 +161,8 @@ def test_waiting_for_workers(ws, given):
         assert client.status == "running"  # what was given stays open
 
 
-def test_a_scheduler_that_says_nothing_ends_the_wait(ws, monkeypatch):
-    monkeypatch.setattr("daskrun.engine.dask.connection.CONNECT_LIMIT", 0.5)
+def test_a_scheduler_that_says_nothing_ends_the_wait(ws):
+    ws = Workspace(ws.folder, intervals=replace(USUAL, connect_limit=0.5))
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         target = ComputeTarget.attach(ws, "silent", address=address)

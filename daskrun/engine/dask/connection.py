@@ -10,25 +10,15 @@ import time
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.intervals import USUAL
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from daskrun.core.intervals import Intervals
+
 logger = logging.getLogger(__name__)
-
-
-CONNECT_LIMIT = 30.0
-"""Seconds a scheduler has to answer; the client's own limit ends with the TCP connection."""
-SUBSCRIBE_LIMIT = 20.0
-REGISTER_LIMIT = 20.0
-"""Seconds the plugins' registration is waited for: one stopped worker answers never."""
-GONE_LIMIT = 10.0
-"""Seconds for which the connection to the scheduler may be broken."""
-QUICK_CLOSE = 6.0
-"""Seconds that unregistering may take when the run was stopped: a stopped worker answers never."""
-SILENT_CLOSE = 0.5
-"""Seconds that it may take where the scheduler did not answer before, for either plugin."""
 
 
 class Abandoned(Exception):  # noqa: N818  (not an error: the run ended while it was connecting)
@@ -44,12 +34,17 @@ class Connection:
         Of the run.
     close_limit
         Seconds that ending the run's nodes may take.
+    intervals
+        How long a scheduler is waited for.
     """
 
-    def __init__(self, run_id: str, topic: str, close_limit: float) -> None:
+    def __init__(
+        self, run_id: str, topic: str, close_limit: float, intervals: Intervals = USUAL
+    ) -> None:
         self._run_id = run_id
         self._topic = topic
         self._close_limit = close_limit
+        self._intervals = intervals
         self._lock = threading.Lock()
         self._closed = False
         self._undo: list[Callable[[], object]] = []
@@ -97,11 +92,12 @@ class Connection:
     def _new_client(self, client_class: Any, target: Any) -> Any:
         """Make a client, in a thread of its own: a silent scheduler can block it for ever."""
         made: list[Any] = []
+        limit = self._intervals.connect_limit
         done = threading.Event()
 
         def make() -> None:
             try:
-                client = client_class(target, set_as_default=False, timeout=CONNECT_LIMIT)
+                client = client_class(target, set_as_default=False, timeout=limit)
                 with contextlib.suppress(Abandoned):
                     self.keep(client.close)
                 made.append(client)
@@ -110,7 +106,7 @@ class Connection:
             done.set()
 
         threading.Thread(target=make, name="daskrun-client", daemon=True).start()
-        deadline = time.monotonic() + CONNECT_LIMIT + 1
+        deadline = time.monotonic() + limit + 1
         while not done.wait(0.1):
             if self._closed:
                 raise Abandoned
@@ -121,7 +117,7 @@ class Connection:
         if not made or isinstance(made[0], Exception):
             why = f" ({made[0]})" if made else ""
             raise StorageError(
-                f"no Dask scheduler answered at {target} within {CONNECT_LIMIT:g} s{why}. "
+                f"no Dask scheduler answered at {target} within {limit:g} s{why}. "
                 "Is it running, and is the address the one it printed at its start?"
             )
         return made[0]
@@ -135,7 +131,8 @@ class Connection:
             else:
                 hear(event)
 
-        client, deadline = self.client, time.monotonic() + SUBSCRIBE_LIMIT
+        client, limit = self.client, self._intervals.subscribe_limit
+        deadline = time.monotonic() + limit
         self._subscribed.clear()
         client.subscribe_topic(self._topic, listen)
         if not self._subscribing:
@@ -145,7 +142,7 @@ class Connection:
             mark = {"kind": "subscribed", "address": "", "value": None}
             log = client.scheduler.log_event
             with contextlib.suppress(TimeoutError):
-                client.sync(log, topic=self._topic, msg=mark, callback_timeout=SUBSCRIBE_LIMIT)
+                client.sync(log, topic=self._topic, msg=mark, callback_timeout=limit)
             if self._subscribed.wait(0.02):
                 return
             if self._closed:
@@ -153,12 +150,12 @@ class Connection:
             if time.monotonic() > deadline:
                 raise StorageError(
                     f"the Dask scheduler {self.address} did not answer a subscription to its "
-                    f"events within {SUBSCRIBE_LIMIT:g} s. Is it overloaded or stopped?"
+                    f"events within {limit:g} s. Is it overloaded or stopped?"
                 )
 
     def register(self, watcher: Any, plugin: Any) -> bool:
         """Register the run's plugins; return whether every worker has answered in time."""
-        client = self.client
+        client, limit = self.client, self._intervals.register_limit
         if not self._registered:
             self._registered = True
             self.keep(self._unregister)
@@ -168,7 +165,7 @@ class Connection:
             (plugin, client._register_worker_plugin),
         ):
             try:
-                client.sync(register, name, name.name, False, callback_timeout=REGISTER_LIMIT)
+                client.sync(register, name, name.name, False, callback_timeout=limit)
             except (TimeoutError, OSError):  # a worker that is stopped; that died meanwhile
                 whole = False
         return whole
@@ -198,7 +195,7 @@ class Connection:
         -------
         str
             ``fine``; ``broken``; ``back`` once, when it is there again, maybe to another scheduler
-            at the same address; ``gone`` when it was broken for :data:`GONE_LIMIT`, or when the
+            at the same address; ``gone`` when it was broken for ``broken_limit``, or when the
             client that was given is closed, by somebody or as it has given up.
         str
             The same in words.
@@ -215,7 +212,7 @@ class Connection:
         if self.client.status in ("closing", "closed"):
             closed = "the Dask client given as the run's target is closed"
             return "gone", f"{closed}; {scheduler} was last seen {away} before"
-        if now > self.seen + GONE_LIMIT:
+        if now > self.seen + self._intervals.broken_limit:
             return "gone", f"{scheduler} is gone (for {away})"
         return "broken", f"the connection to {scheduler} is broken"
 
@@ -289,7 +286,8 @@ class Connection:
         watcher clears the run when it wakes up.
         """
         if quick:
-            limit = SILENT_CLOSE if silent else QUICK_CLOSE
+            times = self._intervals
+            limit = times.silent_close if silent else times.stopped_close
             self._close_limit = min(self._close_limit, limit)
         with self._lock:
             self._closed = True

@@ -33,15 +33,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-CLOSE_MARGIN = 10.0
-"""Seconds beyond ``shutdown_timeout`` that the nodes get to end."""
-LOOK = 1.0
-"""Seconds between two looks at the connection while nothing comes back."""
-FETCH_LIMIT = 20.0
-"""Seconds that fetching one bundle's result may take: kilobytes, from a worker that has it."""
-BEGIN_LIMIT = 30.0
-"""Seconds that a worker has to begin a node; then another that is free gets it."""
-REJOIN_INTERVAL = 15.0
 MOST_REJOINS = 5
 """Times the run may register with the cluster again after the connection was lost for a while."""
 
@@ -60,14 +51,15 @@ class DaskDispatcher(Dispatcher):
         self._local = request.target is None
         self._count = request.settings.node_count
         self._names = [f"node{n:03d}" for n in range(self._count)]
-        limit = request.settings.shutdown_timeout + CLOSE_MARGIN
-        self._cluster = Connection(request.run_id, self._topic, limit)
-        self._health = HealthCheck(request.settings.no_worker_timeout)
+        self._intervals = intervals = request.intervals
+        limit = request.settings.shutdown_timeout + intervals.close_margin
+        self._cluster = Connection(request.run_id, self._topic, limit, intervals)
+        self._health = HealthCheck(request.settings.no_worker_timeout, intervals)
         self._lock = threading.Lock()
         self._workers = Assignment(self._names, local=self._local)
         self._out: dict[int, tuple[Bundle, Any]] = {}
         """Number -> bundle and its future."""
-        self._losses = NodeLossLimit()
+        self._losses = NodeLossLimit(intervals.most_losses)
         self._asking = threading.Lock()
         self._rejoins = 0
         self._rejoined = float("-inf")
@@ -127,7 +119,8 @@ class DaskDispatcher(Dispatcher):
     def _register(self) -> None:
         self._cluster.subscribe(self._hear)
         run_id, client = self._request.run_id, self._cluster.client
-        watcher = self._plugins.RunWatcher(run_id, self._topic, client.id)
+        grace = self._intervals.client_grace
+        watcher = self._plugins.RunWatcher(run_id, self._topic, client.id, grace)
         if not self._cluster.register(
             watcher, self._plugins.EntryScriptPlugin(run_id, self._topic)
         ):
@@ -158,14 +151,15 @@ class DaskDispatcher(Dispatcher):
                 [address],
                 self._plugins.begin_node,
                 *arguments,
-                limit=BEGIN_LIMIT,
+                limit=self._intervals.begin_limit,
                 failed=partial(self._could_not_begin, address),
             )
 
     def _could_not_begin(self, address: str, error: Exception) -> None:
         if isinstance(error, TimeoutError):
             self._workers.silent(address)
-            self._note(f"worker {address} has not answered for {BEGIN_LIMIT:g} s")
+            limit = self._intervals.begin_limit
+            self._note(f"worker {address} has not answered for {limit:g} s")
             self._ask_soon()
             return
         why = f"{type(error).__name__}: {error}"
@@ -232,7 +226,7 @@ class DaskDispatcher(Dispatcher):
     def _cleared(self, address: str, reason: str) -> None:
         """Take it that the cluster has cleared the run, though the connection seemed to hold."""
         self._lose(address, reason)
-        if time.monotonic() > self._rejoined + REJOIN_INTERVAL:
+        if time.monotonic() > self._rejoined + self._intervals.rejoin_interval:
             self._rejoin(reason)  # else it is the same loss, told by another worker
 
     def _rejoin(self, reason: str) -> None:
@@ -300,15 +294,15 @@ class DaskDispatcher(Dispatcher):
 
     def _fetch(self, number: int, future: Any) -> None:
         """Fetch the result of a bundle that is done; nobody waits for that of another."""
-        put = self._fetched.put
-        self._cluster.fetch(future, FETCH_LIMIT, lambda found: put((number, future, found)))
+        put, limit = self._fetched.put, self._intervals.fetch_limit
+        self._cluster.fetch(future, limit, lambda found: put((number, future, found)))
 
     def _collect(self) -> None:
         """Take in results as they are fetched, in a thread of its own; follow the connection."""
         while True:
             item = None
             with contextlib.suppress(queue.Empty):
-                item = self._fetched.get(timeout=LOOK)
+                item = self._fetched.get(timeout=self._intervals.connection_look)
                 if item is None:
                     return
             self._look()

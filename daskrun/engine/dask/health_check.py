@@ -10,20 +10,16 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.core.intervals import USUAL
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from daskrun.core.intervals import Intervals
+
 logger = logging.getLogger(__name__)
 
-INTERVAL = 2.0
-"""Seconds between two questions, each answered in about a millisecond."""
-PAUSE_LIMIT = 30.0
-"""Seconds for which a worker of the run may take no tasks; then its bundles go elsewhere."""
 NO_TASKS = "is given no tasks by Dask: it is paused, as its memory is full, or leaving"
-LEAST_PATIENCE = 30.0
-"""Seconds for which a scheduler may in any case be silent: what others give it can keep it busy."""
-TOLD_AFTER = 10.0
-"""Seconds of silence after which the log says so."""
 LONGEST_STEP = 5.0
 """Seconds that count at most between two looks: this process may have been stopped itself."""
 
@@ -36,7 +32,7 @@ class Health(NamedTuple):
     trouble: str
     """Why the run has to end; once."""
     idle: list[str]
-    """Workers that have been given no tasks for :data:`PAUSE_LIMIT`."""
+    """Workers that have been given no tasks for ``Intervals.pause_limit``."""
     back: bool
     """Whether a worker that was given none is given some again."""
 
@@ -45,11 +41,12 @@ class HealthCheck:
     """Asks the scheduler every few seconds which of some workers it gives tasks.
 
     Checks and answers come from two threads. A scheduler that has not answered for ``patience``
-    seconds, :data:`LEAST_PATIENCE` at least, is given up.
+    seconds, ``Intervals.least_silence`` at least, is given up.
     """
 
-    def __init__(self, patience: float) -> None:
-        self._patience = max(patience, LEAST_PATIENCE)
+    def __init__(self, patience: float, intervals: Intervals = USUAL) -> None:
+        self._intervals = intervals
+        self._patience = max(patience, intervals.least_silence)
         self._lock = threading.Lock()
         self._asked = float("-inf")
         self._out = False
@@ -71,7 +68,7 @@ class HealthCheck:
             step = 0.0 if self._looked is None else min(now - self._looked, LONGEST_STEP)
             self._looked = now
             self._silence = self._silence + step if self._out else 0.0
-            due = not self._out and now >= self._asked + INTERVAL
+            due = not self._out and now >= self._asked + self._intervals.health_interval
             if due:
                 self._asked, self._out = now, True
             found = self._found(workers)
@@ -82,7 +79,7 @@ class HealthCheck:
     @property
     def silent(self) -> bool:
         """Whether a question has been waiting for its answer for a while."""
-        return self._silence > INTERVAL
+        return self._silence > self._intervals.health_interval
 
     def restart(self) -> None:
         """Forget everything: the connection was broken, and may lead to another scheduler now."""
@@ -121,8 +118,10 @@ class HealthCheck:
         gone = self._silence > self._patience and not self._given_up
         self._given_up |= gone
         trouble = f"{words}: it is stopped, or overloaded" if gone else ""
-        note = words if self._silence > TOLD_AFTER and not self._told else ""
-        self._told = self._silence > TOLD_AFTER
-        idle = [each for each in workers if self._idle.get(each, 0.0) >= PAUSE_LIMIT]
+        tell = self._silence > self._intervals.silence_told
+        note = words if tell and not self._told else ""
+        self._told = tell
+        limit = self._intervals.pause_limit
+        idle = [each for each in workers if self._idle.get(each, 0.0) >= limit]
         back, self._back = self._back, False
         return Health(note, trouble, idle, back)

@@ -9,25 +9,27 @@ if TYPE_CHECKING:
 
     from daskrun.core.orders import Bundle
 
-MOST_LOSSES = 10
-"""Nodes that may be lost with the same mini-batch out on them. A lost node charges nobody, so that
-nothing else ends a run whose entry script kills the worker, or the machine, that it runs on."""
-
 
 class NodeLossLimit:
     """The count of one run.
 
+    Parameters
+    ----------
+    most
+        As ``Intervals.most_losses``.
+
     Examples
     --------
     >>> from daskrun.core.orders import Bundle
-    >>> losses, bundles = NodeLossLimit(), [Bundle(7, "node000", ((3, 1), (4, 1)))]
-    >>> [losses.lost(bundles, "it left") for _ in range(MOST_LOSSES - 1)] == [""] * 9
-    True
+    >>> losses, bundles = NodeLossLimit(2), [Bundle(7, "node000", ((3, 1), (4, 1)))]
+    >>> losses.lost(bundles, "it left")
+    ''
     >>> losses.lost(bundles, "it went")
-    'mini-batches 3, 4 were out on 10 nodes that were lost, and may end them; last: it went'
+    'mini-batches 3, 4 were out on 2 nodes that were lost, and may end them; last: it went'
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._counts: dict[tuple[bool, int], int] = {}
         """(whether it is a survey, its index) -> nodes lost."""
 
@@ -36,13 +38,13 @@ class NodeLossLimit:
         over: dict[bool, list[int]] = {}
         for survey, index in [(b.survey, index) for b in bundles for index, _ in b.entries]:
             count = self._counts[survey, index] = self._counts.get((survey, index), 0) + 1
-            if count >= MOST_LOSSES:
+            if count >= self._most:
                 over.setdefault(survey, []).append(index)
         for survey, found in over.items():
             what = "looks at the data" if survey else "mini-batch"
             what += "es" if len(found) > 1 and not survey else ""
             named = f"{what} {', '.join(map(str, sorted(found)))}"
             were = "was" if len(found) == 1 and not survey else "were"
-            words = f"{named} {were} out on {MOST_LOSSES} nodes that were lost, and may end"
+            words = f"{named} {were} out on {self._most} nodes that were lost, and may end"
             return f"{words} them; last: {reason}"
         return ""

@@ -18,10 +18,6 @@ from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-CLIENT_GRACE = 2.0
-"""Seconds after a run's client has left the scheduler until the run is cleared from the cluster. A
-killed driver's connection ends at once, and nothing may outlive it by 5 s."""
-
 
 class EntryScriptPlugin(WorkerPlugin):
     """Makes a worker ready for a run, and clears the run from it.
@@ -56,12 +52,16 @@ class EntryScriptPlugin(WorkerPlugin):
 
 
 class RunWatcher(SchedulerPlugin):
-    """Tells the driver of workers that come and go, and clears the run when the driver is gone."""
+    """Tells the driver of workers that come and go, and clears the run when the driver is gone.
 
-    def __init__(self, run_id: str, topic: str, client: str) -> None:
+    That takes ``grace`` seconds from when its client has left; see ``Intervals.client_grace``.
+    """
+
+    def __init__(self, run_id: str, topic: str, client: str, grace: float) -> None:
         self.name = f"daskrun-{run_id}"
         self.topic = topic
         self.client = client
+        self.grace = grace
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         """Tell of a new worker."""
@@ -75,7 +75,7 @@ class RunWatcher(SchedulerPlugin):
         """Clear the run from the workers if its client does not come back."""
         if client == self.client:
             asyncio.get_running_loop().call_later(
-                CLIENT_GRACE, lambda: asyncio.ensure_future(self._clear(scheduler))
+                self.grace, lambda: asyncio.ensure_future(self._clear(scheduler))
             )
 
     async def _clear(self, scheduler: Any) -> None:

@@ -303,7 +303,7 @@ class DaskCompute(ComputeTarget):
     def _wait_for_workers(self, deadline: float, count: int) -> None:
         from daskrun.engine.dask.connection import Connection  # distributed takes long to import
 
-        connection = Connection(self.name, "", ANSWER_LIMIT)
+        connection = Connection(self.name, "", ANSWER_LIMIT, self.workspace.site.intervals)
         try:
             connection.connect(self.dask_target)
             while (there := _workers_of(connection.client)) < count:

@@ -6,6 +6,7 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import WorkspaceError
@@ -15,6 +16,9 @@ from daskrun.storage.records import Records
 from daskrun.workspace.layout import CONFIG, FOLDER, RUNS
 from daskrun.workspace.run_folders.run_folder import MANIFEST, RunFolder
 from daskrun.workspace.sites.site import Config, Site, creates_twice
+
+if TYPE_CHECKING:
+    from daskrun.core.intervals import Intervals
 
 
 class FolderSite(Site):
@@ -26,8 +30,9 @@ class FolderSite(Site):
         The folder is no workspace.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, intervals: Intervals) -> None:
         file = folder / CONFIG
+        self.intervals = intervals
         self.folder = folder
         self.location = str(folder)
         self.options = {}

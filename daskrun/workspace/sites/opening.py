@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from daskrun.core.intervals import Intervals
     from daskrun.workspace.sites.site import Site
 
 
-def open_site(where: str | os.PathLike[str], options: Mapping[str, Any] | None) -> Site:
+def open_site(
+    where: str | os.PathLike[str], options: Mapping[str, Any] | None, intervals: Intervals
+) -> Site:
     """Open the workspace in a folder, or at a URL.
 
     Raises
@@ -28,9 +31,9 @@ def open_site(where: str | os.PathLike[str], options: Mapping[str, Any] | None) 
         There is none.
     """
     if isinstance(where, str) and is_url(where):
-        return UrlSite(where, options or {})
+        return UrlSite(where, options or {}, intervals)
     _refuse_options(where, options)
-    return FolderSite(Path(where).resolve())
+    return FolderSite(Path(where).resolve(), intervals)
 
 
 def find_site(path: str | os.PathLike[str] | None, options: Mapping[str, Any] | None) -> str | None:

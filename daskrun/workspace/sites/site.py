@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from daskrun.core.intervals import Intervals
     from daskrun.storage.private import SecretStore
     from daskrun.storage.records import Records
     from daskrun.workspace.run_folders.run_folder import RunFolder
@@ -79,6 +80,8 @@ class Site(Protocol):
     """Its numbered records."""
     private: SecretStore
     """Where it keeps secrets, if it does."""
+    intervals: Intervals
+    """How long is waited for what."""
 
     def run_folder(self, run_id: str) -> RunFolder:
         """Return the folder of a run, which need not exist."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from daskrun.core.intervals import Intervals
     from daskrun.storage.url_folder import UrlFolder
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
@@ -35,8 +36,9 @@ class UrlSite(Site):
         There is none, or the URL has a password or query in it.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any], intervals: Intervals) -> None:
         _check_url(url)
+        self.intervals = intervals
         self.copy = copy = working_copy(url, options)
         """What this process has downloaded of it, and is about to upload."""
         self.folder = copy.folder

@@ -1,0 +1,59 @@
+"""Times that daskrun waits by: one object for all, which tests of faults make with shorter ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Intervals and limits of waiting, in seconds, and how often something may happen.
+
+    It goes where it is used as an argument: a step run has it in ``StepRequest.intervals``.
+    """
+
+    # a Dask cluster
+    connect_limit: float = 30.0
+    """A scheduler has to answer in it; the client's own limit ends with the TCP connection."""
+    subscribe_limit: float = 20.0
+    """A scheduler has to answer the subscription to the run's events in it."""
+    register_limit: float = 20.0
+    """The plugins' registration is waited for so long: one stopped worker answers never."""
+    broken_limit: float = 10.0
+    """The connection to the scheduler may be broken for so long."""
+    connection_look: float = 1.0
+    """Between two looks at the connection while nothing comes back."""
+    rejoin_interval: float = 15.0
+    """What other workers tell of a lost run in it is the same loss."""
+    begin_limit: float = 30.0
+    """A worker has to begin a node in it; then another that is free gets the node."""
+    fetch_limit: float = 20.0
+    """Fetching one bundle's result may take so long: kilobytes, from a worker that has it."""
+    health_interval: float = 2.0
+    """Between two questions to the scheduler, each answered in about a millisecond."""
+    pause_limit: float = 30.0
+    """A worker of the run may take no tasks for so long; then its bundles go elsewhere."""
+    silence_told: float = 10.0
+    """After so long a silence of the scheduler the log says so."""
+    least_silence: float = 30.0
+    """A scheduler may be silent for so long at least: what others give it can keep it busy."""
+    close_margin: float = 10.0
+    """Nodes get so long to end, beyond ``shutdown_timeout``."""
+    stopped_close: float = 6.0
+    """Unregistering may take so long where the run was stopped: a stopped worker answers never."""
+    silent_close: float = 0.5
+    """Unregistering either plugin may take so long where the scheduler did not answer before."""
+    client_grace: float = 2.0
+    """A run is cleared from the cluster so long after its client has left the scheduler. A killed
+    driver's connection ends at once, and nothing may outlive it by 5 s."""
+    most_losses: int = 10
+    """Nodes that may be lost with the same mini-batch out on them. A lost node charges nobody, so
+    that nothing else ends a run whose entry script kills the worker, or the machine, it runs on."""
+
+    # a disk
+    space_look: float = 2.0
+    """Between two looks at the room on the disk of an output."""
+
+
+USUAL = Intervals()
+"""Those of runs; tests of faults have others."""
