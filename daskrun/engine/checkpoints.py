@@ -31,7 +31,7 @@ class Checkpoints:
         self._left = int(number or 1)
 
     def reach(self, point: str) -> None:
-        """Say that a point is reached."""
+        """Note that a point is reached, and end the process there if that was asked for."""
         if point != self._point:
             return
         self._left -= 1

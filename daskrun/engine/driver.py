@@ -73,7 +73,7 @@ class RunControl:
                 self._events.put(StopAsked(reason, canceled=True, now=time.monotonic()))
 
     def connect(self, events: queue.SimpleQueue[Event]) -> None:
-        """Pass cancellations on to a driver, one that was asked for before too."""
+        """Pass cancellations on to a driver, also one that was asked for before."""
         with self._lock:
             self._events = events
             reason = self._reason
@@ -82,7 +82,7 @@ class RunControl:
 
 
 def execute(request: StepRequest, observers: Sequence[Observer], control: RunControl) -> Report:
-    """Run one step to its end and give its report; never raises for a run that fails."""
+    """Run a step to its end and return its report; a run that fails raises nothing."""
     return Driver(request, observers, control).run()
 
 
@@ -90,10 +90,7 @@ class Driver:
     """One step run."""
 
     def __init__(
-        self,
-        request: StepRequest,
-        observers: Sequence[Observer],
-        control: RunControl,
+        self, request: StepRequest, observers: Sequence[Observer], control: RunControl
     ) -> None:
         self._request = request
         self._audience = Audience([*observers, *request.observers], request.run_id)
@@ -167,7 +164,7 @@ class Driver:
             self._recall(past, sizes)
 
     def _recall(self, past: Past, sizes: dict[str, int] | None) -> None:
-        """Take in what is done already; ``sizes`` are those of the parts that are there."""
+        """Recall what is done already; ``sizes`` are those of the parts that are there."""
         self._surveys.remember(past.surveys)
         over = self._results.published
         replay = Replay(
@@ -192,7 +189,7 @@ class Driver:
             yield outcome, process, forgiven
 
     def _is_known(self, index: int) -> bool:
-        """Look on in the plan until a mini-batch is known; False when there is none."""
+        """Extend the plan until a mini-batch is known; return whether there is one."""
         plan, surveys = self._plan, self._surveys
         while plan.known <= index and not plan.complete:
             plan.extend(index + 1)
@@ -203,7 +200,7 @@ class Driver:
         return plan.known > index
 
     def _heed_early_cancel(self) -> None:
-        """End the run where that was asked for before it began: nothing is started then."""
+        """End the run before anything is started, if that was asked for before it began."""
         with contextlib.suppress(queue.Empty):
             while self._ledger.finished is None:
                 self._handle(self._dispatcher.events.get_nowait())
@@ -237,7 +234,7 @@ class Driver:
             self._handle(Planned(*self._planned, time.monotonic()))
 
     def _events(self) -> Iterator[Event]:
-        """Wait for something to happen, not past the next thing that is due."""
+        """Wait for events, but no longer than until something is due."""
         now = time.monotonic()
         limit = PROGRESS_INTERVAL
         if self._ledger.next_due is not None:
@@ -249,7 +246,7 @@ class Driver:
                 yield source.get_nowait()
 
     def _checked(self, event: Event) -> Event:
-        """Leave out outcomes nobody is owed: each mini-batch of a bundle counts once, as asked."""
+        """Leave out outcomes that nobody asked for: each mini-batch of a bundle counts once."""
         if not isinstance(event, BundleReturned) or self._surveys.is_out(event.number):
             return event
         bundle = self._ledger.bundle(event.number)
@@ -293,10 +290,9 @@ class Driver:
             self._results.commit(outcome, event.process)
 
     def _end_on_doubt(self, event: BundleReturned) -> None:
-        """End the run where a mini-batch failed by what makes others wrong too.
+        """End the run where a mini-batch's failure puts others in doubt, or rows can't be kept.
 
         At once: where it is the last one, the ledger is about to say that the run is complete.
-        So it is where rows can't be kept: the next ones couldn't be either.
         """
         if event.trouble:
             self._handle(StopAsked(event.trouble, canceled=False, now=event.now))
@@ -306,7 +302,7 @@ class Driver:
                 self._handle(StopAsked(reason, canceled=False, now=event.now))
 
     def _learn(self, event: BundleReturned | BundleLost) -> None:
-        """Take a survey back, and plan on with what it found."""
+        """Extend the plan by what a survey has found."""
         if self._ledger.stopped:
             return
         try:
@@ -323,7 +319,7 @@ class Driver:
             self._dispatcher.stop(STOP_GRACE)
 
     def _fill(self) -> None:
-        """Give every slot that has room a bundle; surveys first, as others wait for them."""
+        """Hand out bundles where there is room; surveys first, as the plan waits for them."""
         bundles = self._slots.fill()
         if not self._ledger.stopped:
             while self._surveys.recall():
@@ -352,9 +348,9 @@ class Driver:
     # the end
 
     def _close(self, completed: bool, told: str) -> None:
-        """End every process; then the run's own folder beside the output, if nothing needs it.
+        """End every process, and remove what nothing needs.
 
-        What ended the run, and is ``told``, may well be met again.
+        What ended the run, ``told`` already, may well happen again.
         """
         closing: tuple[Callable[[], object], ...] = (
             self._dispatcher.close,

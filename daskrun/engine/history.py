@@ -1,4 +1,4 @@
-"""The journal of a run as its driver writes it: begun or gone on with, one record after another."""
+"""The journal of a run, as its driver writes it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class History:
-    """What is committed, and what else a next driver has to know.
+    """What is committed, and what else a next driver of the run has to know.
 
     Parameters
     ----------
@@ -45,10 +45,10 @@ class History:
         self._sized = False
         """Whether the journal says how many mini-batches there are."""
         self.warnings: dict[str, None] = {}
-        """What readers have changed, and what is lost of the journal: each told once."""
+        """What readers have changed, and what is lost of the journal; each once."""
 
     def open(self) -> Past | None:
-        """Begin the journal, or go on with that of an earlier driver and give what is in it.
+        """Begin the journal, or continue an earlier driver's and return what is in it.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class History:
         return past
 
     def begin(self) -> None:
-        """Note what the run is, which is its first record."""
+        """Write the first record: what the run is."""
         settings, plan = asdict(self._request.settings), self._request.plan
         settings["environment_variables"] = sorted(settings["environment_variables"])  # not values
         self._sized = plan.complete
@@ -88,23 +88,23 @@ class History:
         self._warn(self._damage)
 
     def note(self, record: Record) -> None:
-        """Have a record in the journal before going on."""
+        """Write a record; return when it is on the disk."""
         self.note_later(record)
         self.sync()
 
     def note_later(self, record: Record) -> None:
-        """Have a record in the journal before anything that comes after it."""
+        """Write a record; it is on the disk before any that comes after it."""
         assert self._journal is not None
         self._journal.append(encode(record))
 
     def note_size(self) -> None:
-        """Note how many mini-batches there are, once that is known."""
+        """Write how many mini-batches there are, once that is known."""
         if self._request.plan.complete and not self._sized:
             self._sized = True
             self.note_later(PlannedRecord(self._request.plan.known))
 
     def sync(self) -> None:
-        """Have what was noted on the disk."""
+        """Wait until what was written is on the disk."""
         assert self._journal is not None
         self._journal.sync()
 
@@ -114,14 +114,10 @@ class History:
         surveys: Sequence[BundleReturned],
         digests_of: Callable[[int], Mapping[int, str]],
     ) -> None:
-        """Have what came back on the disk, before anything of it counts as done.
+        """Put what came back on the disk, before anything of it counts as done.
 
-        Parameters
-        ----------
-        bundles, surveys
-            Those that are still owed; of surveys only what is to be warned of.
-        digests_of
-            Returns those of a bundle's descriptors.
+        ``digests_of`` returns those of a bundle's descriptors. Of surveys only what is to be warned
+        of is written.
         """
         with_outcomes = [each for each in bundles if each.outcomes]
         for each in (*surveys, *bundles):
@@ -136,12 +132,12 @@ class History:
             self._reach("journalled")
 
     def close(self) -> None:
-        """Close the journal; nothing happens where it was not opened."""
+        """Close the journal, if it was opened."""
         if self._journal is not None:
             self._journal.close()
 
     def _warn(self, texts: list[str]) -> None:
-        """Keep warnings, also for a next driver: what was read with them isn't read again."""
+        """Keep warnings for the report, also for that of a next driver."""
         if texts:
             self.warnings.update(dict.fromkeys(texts))
             self.note_later(WarningsRecord(texts))

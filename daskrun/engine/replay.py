@@ -1,4 +1,4 @@
-"""What earlier drivers of a run have left in its journal, told again to the one that goes on."""
+"""What earlier drivers of a run have left in its journal, for the one that resumes it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BESIDE_BUNDLES = tuple(kind for kind in KINDS.values() if kind is not BundleReco
 
 @dataclass
 class Past:
-    """What is in the journal beside outcomes."""
+    """What is in a journal beside attempts."""
 
     path: Path
     plan: str = ""
@@ -33,17 +33,17 @@ class Past:
     """Of an output that was about to be published; None where none was, or it was given up."""
     finalized: bool = False
     lost: dict[int, int] = field(default_factory=dict)
-    """By mini-batch: the last driver that found its rows gone, from 1."""
+    """By mini-batch: which driver last found its rows gone, from 1."""
     forgiven: dict[int, int] = field(default_factory=dict)
-    """By mini-batch: the last driver that gave it new tries."""
+    """By mini-batch: which driver last gave it new tries."""
     mini_batches: int | None = None
     """How many there are, where that was known."""
     warnings: list[str] = field(default_factory=list)
-    """What was to be told at the end."""
+    """For the report."""
 
 
 def read_past(path: Path) -> Past | None:
-    """Read a journal; None where there is nothing to go on from.
+    """Return what is in a journal; None where there is nothing to resume from.
 
     Raises
     ------
@@ -80,24 +80,24 @@ def read_past(path: Path) -> Past | None:
 
 
 class Replay:
-    """The outcomes of a journal, as far as they still hold.
+    """The attempts of a journal, as far as they still count.
 
     Parameters
     ----------
     past
         What else is in it.
     plan
-        Of the run that goes on.
+        The run's.
     known
-        Has the plan looked on until a mini-batch is known; False: it ends before.
+        Extends the plan until a mini-batch is known; False where it ends before.
     sizes
-        Parts that are there, with their sizes; None where rows are no longer needed.
+        Of the parts that are there; None where rows are no longer needed.
     tries
         ``run_max_try``.
     retry_failed
-        Whether what has used them up gets new ones.
+        Whether mini-batches that have used them up get new ones.
     over
-        Whether the output is there already: then nothing does.
+        Whether the output is there already: then none does.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Replay:
             yield outcome, process, forgiven
 
     def record(self) -> ResumedRecord:
-        """Return the journal's record of it, to be asked for at its end."""
+        """Return the journal's record of this, once all attempts were read."""
         forgiven = sorted(self._out_of_tries) if self._retry_failed else []
         return ResumedRecord(self._lost, forgiven, None if self._over else self._tries)
 

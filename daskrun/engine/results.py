@@ -1,4 +1,4 @@
-"""The output of a run as its driver sees it: committed, put together, published, swept."""
+"""The output of a run, as its driver sees it: committed, assembled, published, swept."""
 
 from __future__ import annotations
 
@@ -29,21 +29,11 @@ logger = logging.getLogger(__name__)
 class Results:
     """The one output of a run, where its sink makes one; of other runs, only their place.
 
-    Parameters
-    ----------
-    request
-        The run's.
-    note
-        Has a record in the journal before going on.
-    checkpoints
-        Where a test may stop the driver.
+    ``note`` puts a record in the journal and returns when it is on the disk.
     """
 
     def __init__(
-        self,
-        request: StepRequest,
-        note: Callable[[Record], None],
-        checkpoints: Checkpoints,
+        self, request: StepRequest, note: Callable[[Record], None], checkpoints: Checkpoints
     ) -> None:
         self._settings = request.settings
         self._place = output_of(request)
@@ -68,7 +58,7 @@ class Results:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is odd about the output."""
+        """What is to be said of the output."""
         return self._assembler.warnings if self._assembler is not None else ()
 
     @property
@@ -77,12 +67,9 @@ class Results:
         return self._published
 
     def begin(self, past: Past | None) -> dict[str, int] | None:
-        """Begin to put the output together, unless an earlier driver has published it.
+        """Begin to assemble the output, unless an earlier driver has published it.
 
-        Returns
-        -------
-        dict or None
-            The parts that are there and their sizes; None where they don't matter.
+        Return the sizes of the parts that are there; None where they don't matter.
         """
         name = self._settings.output_file
         if self._place is None or name is None:
@@ -103,7 +90,7 @@ class Results:
         return self._place.parts_there() if past is not None else None
 
     def commit(self, outcome: Outcome, process: ProcessInfo | None) -> None:
-        """Take in what became of a mini-batch, if it has succeeded."""
+        """Add the rows of a mini-batch, if it has succeeded."""
         if self._assembler is None or outcome.status:
             return
         if outcome.length and process is not None:
@@ -114,24 +101,24 @@ class Results:
             self._assembler.skip(outcome.index)
 
     def skip(self, index: int) -> None:
-        """Take in that a mini-batch has no rows."""
+        """Go on without rows of a mini-batch."""
         if self._assembler is not None:
             self._assembler.skip(index)
 
     def advance(self) -> None:
-        """Go on with what is next in order."""
+        """Assemble what is next in order."""
         if self._assembler is not None:
             self._assembler.advance()
 
     def look(self, now: float, done: int, total: int | None) -> Look:
-        """See whether there is room for what is still to be written; as :class:`SpaceWatch`."""
+        """Return whether there is room for what is still to be written."""
         if self._watch is None:
             return NOTHING
         nbytes = self._assembler.nbytes if self._assembler is not None else 0
         return self._watch.check(now, self._committed, nbytes, done, total)
 
     def publish(self, total: int) -> None:
-        """Let the output appear, whole."""
+        """Publish the output, whole."""
         if self._assembler is not None:
             self._assembler.advance()
             self._assembler.finish()
@@ -148,7 +135,7 @@ class Results:
             self._reach("finalized")
 
     def close(self, completed: bool) -> None:
-        """Remove what nothing needs any more: without an output its parts are kept, for resume."""
+        """Remove what nothing needs any more; without an output parts are kept for a resume."""
         if self._assembler is not None and not self._published:
             there = self._begun and self._is_there(self._assembler.mark)
             self._assembler.abandon()

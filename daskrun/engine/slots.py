@@ -22,18 +22,13 @@ if TYPE_CHECKING:
 class Slots:
     """The slots of a run's nodes, and how many bundles each node owes.
 
-    Parameters
-    ----------
-    plan, ledger
-        The run's.
-    look_on
-        Has more of the plan found, and tells the ledger.
+    ``extend`` is called where the ledger wants to know more of the plan.
     """
 
-    def __init__(self, plan: Plan, ledger: Ledger, look_on: Callable[[], None]) -> None:
+    def __init__(self, plan: Plan, ledger: Ledger, extend: Callable[[], None]) -> None:
         self._plan = plan
         self._ledger = ledger
-        self._look_on = look_on
+        self._extend = extend
         self._sizer = BundleSizer()
         self.counts: dict[str, int] = {}
         """Slots of each node."""
@@ -46,21 +41,21 @@ class Slots:
         return self._sizer.budget(sum(self.counts.values()))
 
     def came(self, node: str, slots: int) -> None:
-        """Take in a node."""
+        """Note that a node is there."""
         self.counts[node] = slots
 
     def went(self, node: str) -> None:
-        """Take it that a node is lost."""
+        """Note that a node is lost."""
         self.counts.pop(node, None)
 
     def came_back(self, bundle: Bundle, count: int, seconds: float) -> None:
-        """Take it that a bundle is owed no more; ``count`` of it took ``seconds``, maybe none."""
+        """Note that a bundle is back, ``count`` of whose mini-batches took ``seconds``."""
         self._owed[bundle.node] = self._owed.get(bundle.node, 1) - 1
         self._digests.pop(bundle.number, None)
         self._sizer.observe(count, seconds)
 
     def fill(self) -> list[Packed]:
-        """Return every slot that has room a bundle, one round of nodes at a time."""
+        """Return a bundle for every slot that has room, one for each node in turn."""
         total = sum(self.counts.values())
         bundles: list[Packed] = []
         given = True
@@ -73,10 +68,10 @@ class Slots:
         return bundles
 
     def _bundle_for(self, node: str, count: int, total: int) -> Bundle | None:
-        """Return one node a bundle, if it has room and there is work."""
+        """Return a bundle for one node, if it has room and there is work."""
         ledger, now = self._ledger, time.monotonic()
         if ledger.wants_plan:
-            self._look_on()
+            self._extend()
         window = self._sizer.window(total, ledger.remaining())
         if count * window <= self._owed.get(node, 0) or not ledger.has_work(now):
             return None

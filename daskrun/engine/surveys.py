@@ -1,6 +1,7 @@
-"""Surveys on their way: looks at the data that travel as bundles of their own, outside the ledger.
+"""The surveys of a run: looks at its data, without which the plan can't go on.
 
-The ledger counts mini-batches, and how many there are is what surveys find out.
+They travel as bundles of their own. The ledger knows nothing of them: it counts mini-batches, and
+how many there are is what surveys find out.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Try:
 
 
 class Surveys:
-    """Has the surveys of a plan made by whatever runs mini-batches.
+    """Hands out the surveys of a plan, and gives it what they find.
 
     Parameters
     ----------
@@ -63,14 +64,14 @@ class Surveys:
         """Counts down: no bundle of the ledger has a negative number."""
         self._past: dict[str, SurveyRecord] = {}
         self._troubles: dict[int, str] = {}
-        """By survey: why an earlier driver has not had it made."""
+        """By survey: why an earlier driver gave it up."""
 
     def remember(self, past: Mapping[str, SurveyRecord]) -> None:
-        """Take the records that earlier drivers of the run have journalled, by their keys."""
+        """Keep the records that earlier drivers of the run have journalled, by their keys."""
         self._past = dict(past)
 
     def recall(self) -> bool:
-        """Have the plan learn what earlier drivers found out; True when it knows more now."""
+        """Give the plan what earlier drivers have found; return whether there was any of it."""
         surveyor = self._plan.surveyor
         if not self._past or surveyor is None or len(self._again) >= RECALLED:
             return False
@@ -87,10 +88,10 @@ class Surveys:
         return learned
 
     def recall_trouble(self) -> bool:
-        """Have the plan do without the next survey that an earlier driver did without.
+        """Give up the next survey that an earlier driver gave up; return whether there was one.
 
-        Only where mini-batches that have ended are behind it: else it is made again, since what
-        was in its way may be gone.
+        Only where mini-batches that have ended come after it: else it is made again, since what was
+        in its way may be gone.
         """
         surveyor = self._plan.surveyor
         if surveyor is None:
@@ -133,7 +134,7 @@ class Surveys:
         return bundles
 
     def returned(self, event: BundleReturned | BundleLost) -> bool:
-        """Take a survey back; True when the plan may know more now.
+        """Give the plan what a survey has found; return whether it may know more now.
 
         Raises
         ------
@@ -164,10 +165,10 @@ class Surveys:
 
 
 def as_text(found: Any) -> str:
-    """Write what a survey found, builtins, as text that JSON can hold."""
+    """Return what a survey found, builtins, as text that JSON can hold."""
     return base64.b64encode(pickle.dumps(found, 5)).decode("ascii")
 
 
 def from_text(text: str) -> Any:
-    """Read what :func:`as_text` has written."""
+    """Return what :func:`as_text` was given."""
     return pickle.loads(base64.b64decode(text))

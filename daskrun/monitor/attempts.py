@@ -38,20 +38,12 @@ COLUMNS = (
     "Error Message",
     "Mini-batch Detail",
 )
-"""The original's, in its order. Elapsed: load, run and write; Process: the same without waiting,
-which here happens before an attempt begins, so the two are equal; Run Method: inside ``run()``."""
+"""Azure ML's, in its order. Elapsed Seconds are those of load, run and write; Process Seconds leave
+out waiting, which here is over before an attempt begins: they are the same."""
 
 
 class AttemptTable(Observer):
-    """Writes the rows as bundles come back.
-
-    Parameters
-    ----------
-    path
-        The file; its folder is made.
-    plan
-        Where the names of a failed attempt's items are found.
-    """
+    """Writes a row for each attempt to ``path``; with a ``plan`` failed ones name their items."""
 
     def __init__(self, path: Path, plan: Plan | None = None) -> None:
         self._plan = plan
@@ -103,15 +95,7 @@ class AttemptTable(Observer):
 
 
 def cut_torn_line(path: Path, quote: bytes = b"") -> None:
-    """Cut off what follows a file's last whole line; in quotes a line break ends none.
-
-    Parameters
-    ----------
-    path
-        The file; nobody else writes to it.
-    quote
-        The character that quotes; none: every line break ends a line.
-    """
+    """Cut off what follows a file's last whole line; no line ends between two ``quote``."""
     with path.open("rb+") as file:
         quotes = 0
         while quote and (block := file.read(LAST)):
@@ -129,10 +113,7 @@ def cut_torn_line(path: Path, quote: bytes = b"") -> None:
 
 
 def item_paths(plan: Plan, index: int) -> list[str]:
-    """Return the path or URL of each file of a mini-batch; of a part, also from where to where.
-
-    The bounds are those of :class:`daskrun.data.tabular.formats.contract.Piece`.
-    """
+    """Return the path or URL of each file of a mini-batch, with bounds where it is a piece."""
     mini_batch = plan[index]
     root = plan.inputs[mini_batch.input].root.rstrip("/")
     load = mini_batch.load
@@ -145,7 +126,7 @@ def item_paths(plan: Plan, index: int) -> list[str]:
 
 
 def _named_items(plan: Plan | None, index: int) -> str:
-    """Name the first and the last item of a mini-batch."""
+    """Return the first and the last item of a mini-batch."""
     items = item_paths(plan, index) if plan is not None else []
     if not items:
         return ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, TextIO
 
+from daskrun.core.typing import override
 from daskrun.monitor.text import bar_line
 
 if TYPE_CHECKING:
@@ -15,16 +17,18 @@ LINE_INTERVAL = 5.0
 """Seconds between two lines where lines can't be drawn over."""
 
 
-class Display(Protocol):
-    """Shows the progress of one step after another."""
+class Display(ABC):
+    """Shows the progress of steps."""
 
+    @abstractmethod
     def show(self, step: str, progress: Progress) -> None:
-        """Show how far a step is, as often as anybody likes."""
+        """Show how far a step is; may be called as often as anybody likes."""
 
+    @abstractmethod
     def say(self, text: str) -> None:
         """Write a line that stays."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most hold nothing)
         """Leave what is shown as it is."""
 
 
@@ -36,7 +40,7 @@ def make_display(file: TextIO | None = None) -> Display:
     return TerminalDisplay(file) if file.isatty() else LineDisplay(file)
 
 
-class LineDisplay:
+class LineDisplay(Display):
     """Writes a line now and then: for log files, which keep every character."""
 
     def __init__(self, file: TextIO, interval: float = LINE_INTERVAL) -> None:
@@ -45,8 +49,8 @@ class LineDisplay:
         self._next = 0.0
         self._written: tuple[str, int, int, str] | None = None
 
+    @override
     def show(self, step: str, progress: Progress) -> None:
-        """Write a line, if the last one is old enough and something has changed."""
         done = progress.succeeded + progress.failed
         state = (step, done, progress.retried, progress.preparing)
         now = time.monotonic()
@@ -55,28 +59,22 @@ class LineDisplay:
         self._next, self._written = now + self._interval, state
         self.say(f"{step}: {bar_line(progress)}")
 
+    @override
     def say(self, text: str) -> None:
-        """Write a line."""
         self._file.write(f"{text}\n")
         self._file.flush()
 
-    def close(self) -> None:
-        """Nothing is held."""
 
-
-class TerminalDisplay:
-    """Draws a bar in a terminal.
-
-    Rich is imported when there is something to draw, so that it doesn't slow the run's start.
-    """
+class TerminalDisplay(Display):
+    """Draws a bar for each step; rich is imported when there is something to draw."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._bars: Any = None
         self._rows: dict[str, Any] = {}
 
+    @override
     def show(self, step: str, progress: Progress) -> None:
-        """Draw a bar for each step."""
         if self._bars is None:
             self._bars = _rich_bars(self._file)
             self._bars.start()
@@ -90,29 +88,29 @@ class TerminalDisplay:
             words=words,
         )
 
+    @override
     def say(self, text: str) -> None:
-        """Write a line, above the bars while there are any."""
         if self._bars is None:
             self._file.write(f"{text}\n")
             self._file.flush()
         else:
             self._bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    @override
     def close(self) -> None:
-        """Stop drawing; the bars stay as they are."""
         if self._bars is not None:
             self._bars.stop()
             self._bars = None
 
 
-class NotebookDisplay:
-    """Writes one line per step into a cell's output, in place."""
+class NotebookDisplay(Display):
+    """Writes a line for each step, replaced in place."""
 
     def __init__(self) -> None:
         self._handles: dict[str, Any] = {}
 
+    @override
     def show(self, step: str, progress: Progress) -> None:
-        """Replace the step's line."""
         from IPython.display import display
 
         # Plain text in place: a widget's bar would be lost when the notebook is saved.
@@ -124,12 +122,9 @@ class NotebookDisplay:
                 content, raw=True, display_id=True
             )
 
+    @override
     def say(self, text: str) -> None:
-        """Write a line."""
         sys.stdout.write(f"{text}\n")
-
-    def close(self) -> None:
-        """Nothing is held: the lines stay."""
 
 
 def _rich_bars(file: TextIO) -> Any:
@@ -150,7 +145,7 @@ def _rich_bars(file: TextIO) -> Any:
 
 
 def _in_notebook() -> bool:
-    """Return whether output goes to a notebook's cell."""
+    """Return whether this is a notebook."""
     ipython = sys.modules.get("IPython")
     if ipython is None:
         return False

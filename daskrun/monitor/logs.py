@@ -1,4 +1,4 @@
-"""The text logs of a step run: how far it is, how it ended, what went wrong."""
+"""The log files of a step run: how far it is, how it ended, what went wrong."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ FAILED_ITEMS = "failed_items.txt"
 class LogWriter(Observer):
     """Keeps the log files of a step run.
 
-    ``job_progress_overview.txt`` and ``job_error.txt`` are true within a second while the run goes
-    on, ``job_result.txt`` comes with its end. Each is replaced whole. ``failed_items.txt``, there
-    only if something failed, has the path of each item whose mini-batch used up its tries.
-    ``sys/happenings.txt`` has a line for each node and process that came or went.
+    ``job_progress_overview.txt`` and ``job_error.txt`` are at most a second old while the run goes
+    on; ``job_result.txt`` is written at its end. ``failed_items.txt``, there only if something
+    failed, has the path of each item whose mini-batch used up its tries. ``sys/happenings.txt``
+    has a line for each node and process that came or went.
 
     Parameters
     ----------
     logs
         The run's folder ``logs``.
     plan, tries
-        Where the names of failed items are found, and how many tries a mini-batch has; without a
-        plan they are not listed.
+        What names the failed items, which are not listed without it, and how many tries a
+        mini-batch has.
     resume_hint
-        What to do after an early end, in words.
+        What is to be done after an early end.
     """
 
     def __init__(
@@ -77,13 +77,7 @@ class LogWriter(Observer):
         self._last: Progress | None = None
 
     def go_on(self, past: Iterable[tuple[Outcome, ProcessInfo | None]]) -> None:
-        """Continue the files of earlier drivers of the same run.
-
-        Parameters
-        ----------
-        past
-            What they had journalled of attempts.
-        """
+        """Continue the files of earlier drivers, which have journalled these attempts."""
         for outcome, process in past:
             self._count_error(outcome, process)
         self._happened(f"process {os.getpid()} goes on with the run")
@@ -170,7 +164,7 @@ class LogWriter(Observer):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Go on where the disk is full or gone, which may pass; say so once."""
+        """Ignore that the disk is full or gone, which may pass; warn of it once."""
         try:
             yield
         except OSError as error:
@@ -201,7 +195,7 @@ class LogWriter(Observer):
                 file.writelines(f"{path}\n" for path in item_paths(self._plan, index))
 
     def _write(self, name: str, text: str) -> None:
-        """Replace a file whole. Not synced: it only tells what the journal keeps."""
+        """Replace a file whole; not synced, as it holds nothing that the journal has not."""
         path = self._logs / name
         aside = path.with_name(f".{name}.{os.getpid()}")
         try:
@@ -238,7 +232,7 @@ def overview(progress: Progress) -> str:
 
 
 def errors_text(groups: Iterable[ErrorGroup]) -> str:
-    """Tell each distinct error once, with its count and first example."""
+    """Return each distinct error once, with its count and first example."""
     parts = []
     for number, group in enumerate(groups, 1):
         text = f"\n{group.text.rstrip()}\n" if group.text.strip() else ""
@@ -255,7 +249,7 @@ def _first_in(group: ErrorGroup) -> str:
 
 
 def _headline(group: ErrorGroup) -> str:
-    """Return what went wrong, where and how often; messages of one line of code may differ."""
+    """Return what went wrong, where and how often."""
     where = f"{group.where}: " if group.where else ""
     if group.count == 1:
         return f"{where}{group.message}"
@@ -264,7 +258,7 @@ def _headline(group: ErrorGroup) -> str:
 
 
 def result_text(report: Report, logs: Path, resume_hint: str = "") -> str:
-    """Tell at one glance what happened and where to look."""
+    """Return what happened, and where to look."""
     total = "not all known" if report.total is None else f"{report.total:,}"
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
     errors = ""

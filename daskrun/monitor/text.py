@@ -1,4 +1,4 @@
-"""Progress in words, for terminals without a bar, log files and notebooks."""
+"""Progress as a line of text, for log files, notebooks and terminals without a bar."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WIDTH = 30
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as people say them.
+    """Return seconds as text.
 
     Examples
     --------
@@ -31,14 +31,14 @@ def duration(seconds: float) -> str:
 
 
 def share(progress: Progress) -> float | None:
-    """Return the part that is done, 0 to 1; None while the total is unknown."""
+    """Return the part that is done, from 0 to 1; None while the total is unknown."""
     if not progress.total:
         return None
     return (progress.succeeded + progress.failed) / progress.total
 
 
 def bar_line(progress: Progress) -> str:
-    """Draw a progress as one line of text.
+    """Return a progress as one line of text.
 
     Examples
     --------
