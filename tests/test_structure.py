@@ -20,10 +20,8 @@ BY_NAME = {
     "daskrun.data",
     "daskrun.testing",
     "daskrun.core.plugins",
-    "daskrun.data.tabular.formats.registry",
     "daskrun.data.tabular.dask_frames",
     "daskrun.data.tabular.write",
-    "daskrun.data.dataset_codec",
 }
 """Modules that may import others by a name in a string."""
 CIRCLES = 9

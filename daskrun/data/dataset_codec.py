@@ -13,6 +13,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from daskrun.core.codec import KIND, JsonObject, Reader, UnknownKindError, Writer
 from daskrun.data.protocols import DataPath, Place
+from daskrun.data.tabular.formats.contract import Source
+from daskrun.data.tabular.formats.registry import source_classes
 from daskrun.errors import DatasetError
 
 Kept = TypeVar("Kept")
@@ -26,12 +28,10 @@ CLASSES = {
     "TabularDataset": "daskrun.data.tabular.tabular_dataset:TabularDataset",
     "Times": "daskrun.data.tabular.conditions.timestamps:Times",
     "DataType": "daskrun.data.tabular.values.types:DataType",
-    "DelimitedSource": "daskrun.data.tabular.formats.delimited.format:DelimitedSource",
-    "JsonLinesSource": "daskrun.data.tabular.formats.json_lines.format:JsonLinesSource",
-    "ParquetSource": "daskrun.data.tabular.formats.parquet.format:ParquetSource",
-    "SqlSource": "daskrun.data.tabular.formats.sql.format:SqlSource",
+    **source_classes(installed=False),
 }
-"""Every class a dataset may be made of. No other is ever loaded."""
+"""Every class a dataset may be made of, but for formats of other packages. No other is ever
+loaded."""
 
 NameOf: TypeAlias = Callable[[Place], Any]
 """Gives the JSON value that a datastore is found by again; a DatasetError where there is none."""
@@ -102,23 +102,36 @@ def from_plain(value: Mapping[str, Any], find_datastore: Callable[[Any], Place])
             f"a dataset was kept in layout {value.get('layout')!r}, and this daskrun knows layout "
             f"{LAYOUT}. Use the version that has kept it, or make the dataset again."
         )
+    try:
+        made = _reader(CLASSES, find_datastore).value(value["dataset"])
+    except UnknownKindError:
+        made = _with_installed(value["dataset"], find_datastore)
+    if not hasattr(made, "fingerprint"):
+        raise DatasetError(f"what was kept is a {type(made).__name__}, not a dataset.")
+    return made
+
+
+def _reader(classes: Mapping[str, str], find_datastore: Callable[[Any], Place]) -> Reader:
     reader: Reader = Reader(
-        CLASSES,
+        classes,
         {
             "list": lambda plain: list(reader.value(plain["values"])),
             "DataPath": lambda plain: DataPath(find_datastore(plain["datastore"]), plain["path"]),
         },
     )
+    return reader
+
+
+def _with_installed(plain: Any, find_datastore: Callable[[Any], Place]) -> Any:
+    """Make a dataset of a format that an installed package has."""
+    classes = {**CLASSES, **source_classes(installed=True)}
     try:
-        made = reader.value(value["dataset"])
+        return _reader(classes, find_datastore).value(plain)
     except UnknownKindError as error:
         raise DatasetError(
             f"a dataset was kept with {error}, which this daskrun doesn't know. Use the version "
             "that has kept it, or make the dataset again."
         ) from error
-    if not hasattr(made, "fingerprint"):
-        raise DatasetError(f"what was kept is a {type(made).__name__}, not a dataset.")
-    return made
 
 
 def places_of(dataset: object) -> list[Place]:
@@ -152,7 +165,7 @@ class _Writer(Writer):
 
     def __init__(self, name_of: NameOf) -> None:
         own = ((tuple, self._tuple), (list, self._list), (DataPath, self._path))
-        super().__init__(CLASSES, own, _refuse)
+        super().__init__(CLASSES, own, self._other)
         self._name_of = name_of
 
     def _tuple(self, value: tuple[Any, ...], where: str) -> Any:
@@ -168,9 +181,12 @@ class _Writer(Writer):
     def _path(self, value: DataPath, _: str) -> Any:
         return {KIND: "DataPath", "datastore": self._name_of(value.place), "path": value.relative}
 
-
-def _refuse(value: Any, _: str) -> Any:
-    raise DatasetError(
-        f"{value!r} is only in the memory of this process, so it can't be kept. Write it to "
-        "files, such as with to_parquet_files(target=...), and make a dataset of these."
-    )
+    def _other(self, value: Any, where: str) -> Any:
+        name = type(value).__name__
+        known = source_classes(installed=True) if isinstance(value, Source) else {}
+        if known.get(name) == f"{type(value).__module__}:{name}":
+            return {KIND: name, **self.fields(value, where)}
+        raise DatasetError(
+            f"{value!r} is only in the memory of this process, so it can't be kept. Write it to "
+            "files, such as with to_parquet_files(target=...), and make a dataset of these."
+        )

@@ -11,7 +11,7 @@ from daskrun.core.typing import override
 from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.data.listing import Listing, list_files
 from daskrun.data.partition_format import PartitionFormat
-from daskrun.data.protocols import PathElement, shown, shown_url
+from daskrun.data.protocols import PathElement, shown_elements, shown_url
 from daskrun.data.selection import Selection, Share, Skip, Take
 
 if TYPE_CHECKING:
@@ -42,11 +42,7 @@ class FileDataset(Items):
     """How values are read from the end of each path."""
 
     def __repr__(self) -> str:
-        if len(self.elements) == 1:
-            what = shown(self.elements[0])
-        else:
-            more = f", … {len(self.elements) - 3} more" if len(self.elements) > 3 else ""
-            what = f"[{', '.join(map(shown, self.elements[:3]))}{more}]"
+        what = shown_elements(self.elements)
         if self.partition_format is not None:
             what += f", partition_format={self.partition_format!r}"
         return f"Dataset.File.from_files({what}){''.join(map(str, self.selections))}"

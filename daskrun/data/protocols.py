@@ -77,6 +77,14 @@ def shown(element: PathElement) -> str:
     return repr(shown_url(element))
 
 
+def shown_elements(elements: Sequence[PathElement]) -> str:
+    """Return ``path`` as messages show it: the first three of its elements."""
+    if len(elements) == 1:
+        return shown(elements[0])
+    more = f", … {len(elements) - 3} more" if len(elements) > 3 else ""
+    return f"[{', '.join(map(shown, elements[:3]))}{more}]"
+
+
 def as_elements(path: object) -> tuple[PathElement, ...]:
     """Check the kind of ``path`` and give what it lists, texts and datastore paths.
 

@@ -10,6 +10,7 @@ import pytest
 from wheels import make_wheel
 
 from daskrun.core.minibatch import PlanInput
+from daskrun.data.tabular.formats.sql.spec import SqlSpec
 from daskrun.output.sinks.parquet.sink import ParquetSink
 from daskrun.script.environments import packages
 from daskrun.script.environments.build import identity
@@ -21,7 +22,7 @@ PARQUET = list(ParquetSink.packages)
 
 def test_bounds_are_those_of_the_project():
     listed = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["sql"]]
-    for line in (*PARQUET, *packages.FOR_TABLES, packages.FOR_SQL, packages.FOR_URLS):
+    for line in (*PARQUET, *packages.FOR_TABLES, *SqlSpec.packages, packages.FOR_URLS):
         assert line in listed
     least = ".".join(map(str, packages.LEAST_PYTHON))
     assert PROJECT["requires-python"] == f">={least}"
@@ -35,7 +36,7 @@ def test_needs_follow_from_inputs_and_output():
     )
     assert packages.needs([files], "/out") == []
     assert packages.needs([csv, csv], "/out", PARQUET) == list(packages.FOR_TABLES)
-    assert packages.needs([sql], "") == [*packages.FOR_TABLES, packages.FOR_SQL]
+    assert packages.needs([sql], "") == [*packages.FOR_TABLES, *SqlSpec.packages]
     assert packages.needs([files], "/out", PARQUET) == PARQUET
     assert packages.needs([], "abfs://c/x") == [packages.FOR_URLS, "adlfs"]
     assert packages.needs([], "memory://x") == [packages.FOR_URLS]

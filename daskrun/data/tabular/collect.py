@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import warnings
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from daskrun.data.tabular.formats.contract import TableInput
+    from daskrun.core.minibatch import PlanInput
+    from daskrun.data.tabular.planning.resolve import TableInput
 
 _SIZE = 64 * 1024 * 1024
 """Bytes of a file read at a time where all rows are wanted: what is in memory beside the result."""
@@ -67,12 +67,12 @@ class PieceLoader:
     Parameters
     ----------
     source
-        The fields of :class:`daskrun.core.minibatch.PlanInput`.
+        The input.
     folder
         For what is brought and cached.
     """
 
-    def __init__(self, source: dict[str, Any], folder: str) -> None:
+    def __init__(self, source: PlanInput, folder: str) -> None:
         self._source = source
         cache = NodeCache(f"{folder}/cache")
         self._here = BroughtHere(Path(folder) / "brought", cache)
@@ -99,13 +99,13 @@ class PieceLoader:
 def loader_of(plan: TablePlan) -> Iterator[PieceLoader]:
     """Yield what loads the mini-batches of a plan over one input; what it keeps is removed."""
     with tempfile.TemporaryDirectory(prefix="daskrun-table-") as folder:
-        yield PieceLoader(asdict(plan.inputs[0]), folder)
+        yield PieceLoader(plan.inputs[0], folder)
 
 
 def warn_of(plan: TablePlan) -> None:
     """Tell once what was found when the schema was inferred, such as ambiguous dates."""
     for source in plan.inputs:
-        for text in (source.table or {})["reader"]["warnings"]:
+        for text in source.warnings:
             warnings.warn(text, stacklevel=3)
 
 
@@ -120,12 +120,12 @@ def to_pandas(dataset: Table) -> pd.DataFrame:
 
 def empty(plan: TablePlan) -> pd.DataFrame:
     """Return a mini-batch of a plan over one input, without its rows: columns and dtypes."""
-    return TableLoader(asdict(plan.inputs[0]), NodeCache("")).meta()  # reads, so keeps, nothing
+    return TableLoader(plan.inputs[0], NodeCache("")).meta()  # reads, so keeps, nothing
 
 
 def schema(plan: TablePlan) -> pa.Schema:
     """Return the Arrow types of the mini-batches of a plan over one input."""
-    return TableLoader(asdict(plan.inputs[0]), NodeCache("")).schema()
+    return TableLoader(plan.inputs[0], NodeCache("")).schema()
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:

@@ -11,17 +11,18 @@ import shutil
 import sys
 import tempfile
 import threading
-from dataclasses import asdict
+from dataclasses import replace
 from hashlib import blake2b
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.tabular.collect import PieceLoader, empty, loader_of, plan_of, warn_of
-from daskrun.data.tabular.planning.resolve import narrowed
+from daskrun.data.tabular.loading.table_spec import TableSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from daskrun.core.minibatch import PlanInput
     from daskrun.data.tabular.collect import Table
     from daskrun.data.tabular.planning.table_plan import TablePlan
 
@@ -69,7 +70,12 @@ def loads(plan: TablePlan) -> list[bytes]:
 
 def held_here(plan: TablePlan) -> bool:
     """Return whether the rows are in this process: each task would carry them to its worker."""
-    return bool((plan.inputs[0].table or {})["reader"]["format"] == "frame")
+    return _spec(plan.inputs[0]).reader.in_memory
+
+
+def _spec(source: PlanInput) -> TableSpec:
+    assert source.table is not None, "the plan is of a table"
+    return TableSpec.of(source.table)
 
 
 def _frames(plan: TablePlan) -> list[pd.DataFrame]:
@@ -94,9 +100,9 @@ class ReadMiniBatch:
 
     def __init__(self, plan: TablePlan) -> None:
         self.token = plan.fingerprint()
-        self._source = asdict(plan.inputs[0])
+        self._source = plan.inputs[0]
         # A new password is the same data, and yet not for a loader that has the old one.
-        secret = repr(self._source["storage_options"]).encode("utf-8", "surrogateescape")
+        secret = repr(self._source.storage_options).encode("utf-8", "surrogateescape")
         self._secret = blake2b(secret, digest_size=16).digest()
 
     def __repr__(self) -> str:
@@ -119,7 +125,7 @@ class ReadMiniBatch:
                 shutil.rmtree(folder, ignore_errors=True)
             source = self._source
             if columns is not None:
-                source = {**source, "table": narrowed(source["table"], columns)}
+                source = replace(source, table=_spec(source).narrowed(columns).plain())
             folder = tempfile.mkdtemp(dir=_folder())
             kept[key] = PieceLoader(source, folder), folder
         return kept[key][0]

@@ -6,13 +6,12 @@ Each format is imported by the method that needs it: a script process makes no d
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.data.partition_format import PartitionFormat
 from daskrun.data.protocols import as_elements
 from daskrun.data.tabular.tabular_dataset import TabularDataset
-from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +105,7 @@ class TabularDatasetFactory(OriginalClass):
             str(Path.cwd()),
             include_path=include_path,
             infer_column_types=infer_column_types,
-            set_column_types=_types(set_column_types),
+            set_column_types=_copied(set_column_types),
             separator=separator,
             header=header,
             partition_format=_format(partition_format),
@@ -155,7 +154,7 @@ class TabularDatasetFactory(OriginalClass):
             as_elements(path),
             str(Path.cwd()),
             include_path=include_path,
-            set_column_types=_types(set_column_types),
+            set_column_types=_copied(set_column_types),
             partition_format=_format(partition_format),
             invalid_lines=invalid_lines,
             encoding=encoding,
@@ -192,7 +191,7 @@ class TabularDatasetFactory(OriginalClass):
             as_elements(path),
             str(Path.cwd()),
             include_path=include_path,
-            set_column_types=_types(set_column_types),
+            set_column_types=_copied(set_column_types),
             partition_format=_format(partition_format),
             strict_types=strict_types,
         )
@@ -239,11 +238,11 @@ class TabularDatasetFactory(OriginalClass):
         Dataset.Tabular.from_sql_query('SELECT * FROM rides', \
 connection='sqlite:///rides.db').take(5)
         """
-        from daskrun.data.tabular.formats.sql.reader import SqlSource
+        from daskrun.data.tabular.formats.sql.format import SqlSource
 
         source = SqlSource(
             query,
-            set_column_types=_types(set_column_types),
+            set_column_types=_copied(set_column_types),
             query_timeout=query_timeout,
             connection=connection,
             index_column=index_column,
@@ -288,7 +287,7 @@ connection='sqlite:///rides.db').take(5)
 
         source = DaskSource(frame)
         source.check()
-        return TabularDataset(cast("Source", source))
+        return TabularDataset(source)
 
 
 def _made(source: Source, validate: bool) -> TabularDataset:
@@ -297,23 +296,8 @@ def _made(source: Source, validate: bool) -> TabularDataset:
     return TabularDataset(source)
 
 
-def _types(value: Mapping[str, DataType] | None) -> Mapping[str, DataType] | None:
-    from daskrun.data.tabular.values.types import DataType
-
-    if value is None:
-        return None
-    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise DatasetError(
-            f"set_column_types={value!r} is not a dict of names and types. Write "
-            "set_column_types={'id': DataType.to_string()}."
-        )
-    for name, kind in value.items():
-        if not isinstance(kind, DataType):
-            raise DatasetError(
-                f"set_column_types={{{name!r}: {kind!r}}}: that is no type. Write "
-                "DataType.to_string(), to_long(), to_float(), to_bool() or to_datetime()."
-            )
-    return dict(value)
+def _copied(types: Mapping[str, DataType] | None) -> Mapping[str, DataType] | None:
+    return dict(types) if isinstance(types, dict) else types
 
 
 def _format(text: str | None) -> str | None:

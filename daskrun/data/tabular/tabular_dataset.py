@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.typing import override
@@ -16,6 +16,7 @@ from daskrun.data.registration import registry_of
 from daskrun.data.selection import as_names
 from daskrun.data.tabular.conditions.expression import Column, Condition, as_condition
 from daskrun.data.tabular.conditions.timestamps import Times, as_delta, as_time
+from daskrun.data.tabular.formats.contract import FrameSource, Source
 from daskrun.data.tabular.planning.resolve import Step, format_of, resolve, with_window
 from daskrun.errors import DatasetError
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from daskrun.data.listing import Listing
     from daskrun.data.partition_format import PartitionFormat
     from daskrun.data.protocols import OnePath
-    from daskrun.data.tabular.formats.contract import Source, TableInput
+    from daskrun.data.tabular.planning.resolve import TableInput
 
 _SIZE = 1024 * 1024
 """Bytes of a mini-batch where a Dask dataframe must be written only to learn of its rows."""
@@ -51,7 +52,7 @@ class TabularDataset(Items):
         "partition_by([...], target)."
     )
 
-    source: Source
+    source: Source | FrameSource
     """Where the rows are."""
     steps: tuple[Step, ...] = ()
     """As :mod:`daskrun.data.tabular.conditions.row_steps` says."""
@@ -137,7 +138,7 @@ class TabularDataset(Items):
         validate
             Check now that the columns are there. False: when the dataset is used.
         """
-        times = Times.of(timestamp, partition_timestamp, format_of(self.source))
+        times = Times.of(timestamp, partition_timestamp, self._form)
         made = replace(self, times=times, written=(*self.written, str(times)))
         if validate:
             made.time_after(datetime(2000, 1, 1), validate=True)  # noqa: DTZ001  (any time would do)
@@ -290,12 +291,14 @@ class TabularDataset(Items):
         DatasetError
             Nothing can be read, or a step does not fit the schema.
         """
-        return resolve(self.readable(_SIZE).source, self.steps)
+        source = self.readable(_SIZE).source
+        assert isinstance(source, Source), "a dataframe is made readable"
+        return resolve(source, self.steps)
 
     @override
     def fingerprint(self) -> str:
         table = self.resolve()
-        spec = json.dumps(table.spec, sort_keys=True, default=str)
+        spec = json.dumps(table.spec.plain(), sort_keys=True, default=str)
         text = f"{shown_url(table.listing.root)}\0{spec}"
         digest = blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16)
         table.listing.table.update(digest)
@@ -304,12 +307,12 @@ class TabularDataset(Items):
     @property
     def in_memory(self) -> bool:
         """Whether it is a dataframe, which a run needs :meth:`stored` in a folder first."""
-        return hasattr(self.source, "write")
+        return isinstance(self.source, FrameSource)
 
     @property
     def is_lazy(self) -> bool:
         """Whether it is a dataframe whose rows are not known before it is :meth:`stored`."""
-        return not hasattr(self.source, "listing")
+        return not isinstance(self.source, Source)
 
     def stored(
         self,
@@ -322,21 +325,22 @@ class TabularDataset(Items):
 
         ``scheduler`` computes a Dask dataframe that is not persisted; None: what Dask chooses.
         """
-        source = cast("Any", self.source)
+        source = self.source
+        assert isinstance(source, FrameSource), "only a dataframe is written"
         if self.is_lazy and scheduler is not None:
             source = source.computed_by(scheduler)
         return replace(self, source=source.write(str(folder), mini_batch_size, storage_options))
 
     def readable(self, mini_batch_size: int) -> TabularDataset:
         """Return the same dataset, a dataframe in a form that can be read and cut to this size."""
-        if not self.in_memory:
+        if not isinstance(self.source, FrameSource):
             return self
-        return replace(self, source=cast("Any", self.source).as_source(mini_batch_size))
+        return replace(self, source=self.source.as_source(mini_batch_size))
 
     @property
     @override
     def _form(self) -> PartitionFormat | None:
-        return format_of(self.source)
+        return format_of(self.source) if isinstance(self.source, Source) else None
 
     @override
     def listing(self) -> Listing:

@@ -17,7 +17,7 @@ from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import DatasetError
 from daskrun.pipeline.steps.base import USABLE, as_consumption, dataset_of, places_used
 from daskrun.pipeline.steps.inputs import Input, stored
-from daskrun.script.environments.packages import FOR_SQL, FOR_TABLES, needs
+from daskrun.script.environments.packages import FOR_TABLES, needs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -241,7 +241,7 @@ def packages(sides: Iterable[SideInput]) -> list[str]:
         if isinstance(each.dataset, TabularDataset):
             source: Any = each.dataset.source
             places = [location(element) for element in getattr(source, "elements", ())]
-            found += FOR_TABLES if places else (*FOR_TABLES, FOR_SQL)
+            found += (*FOR_TABLES, *getattr(source, "packages", ()))
             found += [line for place in places if is_url(place) for line in needs([], place)]
     return list(dict.fromkeys(found))
 

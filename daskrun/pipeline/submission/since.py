@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
-FILE_FORMATS = frozenset({"delimited", "json_lines", "parquet"})
 """Formats of tables that are files of the user's."""
 RESUME = "Resume it first, and wait until it is Completed: run.resume()."
 
@@ -119,7 +118,9 @@ def _without(each: PreparedStep, plan: Plan, earlier: RunFolder, run_id: str) ->
 
 
 def _is_files(source: PlanInput) -> bool:
-    return (source.table or {}).get("reader", {}).get("format") in FILE_FORMATS
+    from daskrun.data.tabular.formats.registry import spec_class
+
+    return spec_class((source.table or {})["reader"]["format"]).of_files
 
 
 def _counts_rows(source: PlanInput) -> bool:

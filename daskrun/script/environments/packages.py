@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daskrun.data.tabular.formats.registry import spec_class
 from daskrun.storage.urls import is_url, package_of
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 LEAST_PYTHON = (3, 11)
 FOR_TABLES = ("numpy>=2.0", "pandas>=2.2", "pyarrow>=17")
-FOR_SQL = "sqlalchemy>=2"
 FOR_URLS = "fsspec>=2024.6"
 """As ``pyproject.toml`` has them, with the reasons. Files need the standard library only."""
 _VALUE = re.compile(r"^(?P<option>-\w|--[\w-]+)(?:\s+|=)(?P<value>\S.*)$")
@@ -51,8 +51,8 @@ def needs(inputs: Iterable[PlanInput], output: str, packages: Sequence[str] = ()
     """
     tables = [each.table for each in inputs if each.table is not None and each.kind == "tabular"]
     found = [*FOR_TABLES] if tables else []
-    if any(table["reader"]["format"] == "sql" for table in tables):
-        found.append(FOR_SQL)
+    for table in tables:
+        found += spec_class(table["reader"]["format"]).packages
     found += packages
     if is_url(output):
         found += _for_url(output)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.minibatch import PlanInput
 from daskrun.data.remote_files import RemoteFolder
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ class MiniBatchFiles:
             from daskrun.data.tabular.formats.node_cache import NodeCache
             from daskrun.data.tabular.loading.local_fetch import BroughtHere
 
-            files = BroughtHere(folder, NodeCache(str(self._folder / "cache"))).bring(source, load)
+            brought = BroughtHere(folder, NodeCache(str(self._folder / "cache")))
+            files = brought.bring(PlanInput(**source), load)
             return [file.path for file in files or []]
         remote = RemoteFolder(source["root"], source["storage_options"])
         paths = []

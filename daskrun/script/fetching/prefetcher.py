@@ -211,8 +211,8 @@ class Supply:
         from daskrun.data.tabular.formats.node_cache import NodeCache
         from daskrun.data.tabular.loading.local_fetch import bring
 
-        want = transfer.name, transfer.part
-        bring(root, self._inputs[number]["table"], want, transfer.path, NodeCache(self._cache))
+        table, cache = self._inputs[number]["table"], NodeCache(self._cache)
+        bring(root, table, transfer.part, transfer.path, cache)
 
     def _root(self, number: int) -> RemoteFolder:
         from daskrun.data.remote_files import RemoteFolder

@@ -67,4 +67,4 @@ def transfers_of(order: Order) -> list[Transfer]:
     from daskrun.data.tabular.loading.local_fetch import wants
 
     parts = zip(labels(load), wants(load), strict=True)
-    return [Transfer(order, name, f"{folder}/{label}", part) for label, (name, part) in parts]
+    return [Transfer(order, part.name, f"{folder}/{label}", part) for label, part in parts]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.minibatch import PlanInput
+
 if TYPE_CHECKING:
     from daskrun.data.tabular.formats.contract import PieceFile
     from daskrun.data.tabular.loading.load import TableLoader
@@ -63,7 +65,8 @@ class Tables:
             from daskrun.data.tabular.formats.node_cache import NodeCache
             from daskrun.data.tabular.loading.load import TableLoader
 
-            self._loaders[number] = TableLoader(self._inputs[number], NodeCache(self._cache))
+            source = PlanInput(**self._inputs[number])
+            self._loaders[number] = TableLoader(source, NodeCache(self._cache))
         return self._loaders[number]
 
     def _files(

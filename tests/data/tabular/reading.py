@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from daskrun.data.remote_files import RemoteFolder
-from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
 from daskrun.data.tabular.formats.node_cache import NodeCache
-from daskrun.data.tabular.formats.registry import bring_function, make_reader
+from daskrun.data.tabular.formats.registry import reader_class
 from daskrun.data.tabular.values.types import to_frame
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from daskrun.data.tabular.formats.contract import ReaderSpec
 
 
 class Read(NamedTuple):
@@ -25,7 +27,7 @@ class Read(NamedTuple):
     errors: list[TableError]
     ids: list[int]
     warnings: list[str]
-    reader: dict[str, Any]
+    reader: ReaderSpec
 
     @property
     def rows(self) -> pd.DataFrame:
@@ -40,19 +42,20 @@ class Opened:
         self.listing = source.listing()
         self.spec = source.describe(self.listing)
         self.cache = NodeCache(str(folder / "cache"))
-        self.reader = make_reader(self.spec, {}, self.cache)
+        self.reader = reader_class(self.spec)(self.spec, {}, self.cache)
         self._source, self._folder = source, folder
         self._remote = None
         if self.listing.remote:
             self._remote = RemoteFolder(self.listing.root, self.listing.storage_options)
 
     def file(self, what: Any) -> PieceFile:
-        shown = next(self.listing.paths([what[0]]))
+        shown = next(self.listing.paths([what.name]))
         if self._remote is None:
             return PieceFile(shown, False, shown)
         target = self._folder / "brought"
         target.unlink(missing_ok=True)
-        bring_function(self.spec)(self._remote, self.spec, what, str(target), self.cache)
+        names = [name for name, _ in self.spec.columns]
+        reader_class(self.spec).bring(self.spec, self._remote, names, what, str(target), self.cache)
         return PieceFile(str(target), True, shown)
 
     def pieces(self, size: int) -> Iterator[Piece]:
@@ -63,7 +66,7 @@ class Opened:
                 split, cuts = cuts, []
                 for number in range(split.surveys):
                     request = split.request(number)
-                    cuts += split.feed(self.reader.survey(request, self.file((name, *request))))
+                    cuts += split.feed(self.reader.survey(request, self.file(Look(name, request))))
             for cut in cuts:
                 yield Piece(name, cut.start, cut.stop, cut.trouble)
 
@@ -74,7 +77,7 @@ def read_all(
     """Read a source in pieces of a mini-batch size."""
     opened = Opened(source, folder)
     frames, errors, ids = [], [], []
-    wanted = columns or [name for name, _ in opened.spec["columns"]]
+    wanted = columns or [name for name, _ in opened.spec.columns]
     for piece in opened.pieces(size):
         try:
             rows = opened.reader.read(piece, opened.file(piece), wanted, True)

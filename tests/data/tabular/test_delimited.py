@@ -48,7 +48,7 @@ def middle_of(source, tmp_path, middle):
     opened = Opened(source, tmp_path)
     at = 10 + len("1,2.5,true,2024-05-31,x\n") * 40_000
     piece = Piece("a.csv", at, at + len(middle.encode()))
-    wanted = [name for name, _ in opened.spec["columns"]]
+    wanted = [name for name, _ in opened.spec.columns]
     rows = opened.reader.read(piece, opened.file(piece), wanted, False)
     return to_frame(rows.table), opened.reader.warnings
 
@@ -206,7 +206,7 @@ def test_types_are_those_asked_for(made, tmp_path):
     assert rows.to_dict("list") == {"a": ["007"], "d": [pd.Timestamp("2024-02-01")], "e": [1]}
     rows = read_all(made("a,e\n007,1\n", infer_column_types=False), tmp_path).rows
     assert rows.to_dict("list") == {"a": ["007"], "e": ["1"]}
-    with pytest.raises(DatasetError, match=r"no column 'aa'\. There is 'a'"):
+    with pytest.raises(DatasetError, match=r"no column 'aa'\. Did you mean 'a'"):
         read_all(made("a,e\n", set_column_types={"aa": types["a"]}), tmp_path)
 
 
@@ -331,8 +331,8 @@ def test_a_file_that_is_gone_is_named(made, tmp_path):
         ({"separator": "§", "encoding": "ascii"}, "is not a character of encoding='ascii'"),
         ({"header": "SOME"}, "header='SOME' is not known"),
         ({"support_multi_line": "yes"}, "support_multi_line='yes' is not known"),
-        ({"set_column_types": {"a": "int"}}, "'int' of column 'a' is no type"),
-        ({"set_column_types": "a"}, "is no dictionary"),
+        ({"set_column_types": {"a": "int"}}, "'int'}: that is no type"),
+        ({"set_column_types": "a"}, "is not a dict of names and types"),
     ],
 )
 def test_arguments_that_can_not_be(made, options, told):
@@ -351,7 +351,7 @@ def test_validation_looks_at_the_first_rows(made, tmp_path):
 
 
 def test_the_wrong_separator_is_suspected(made, tmp_path):
-    (warning,) = read_all(made("a;b\n1;2\n"), tmp_path).reader["warnings"]
+    (warning,) = read_all(made("a;b\n1;2\n"), tmp_path).reader.warnings
     assert "separator=';'" in warning
 
 
@@ -369,13 +369,13 @@ def test_types_come_from_all_over_the_files(made, tmp_path):
     rows = [f"{n},{n}\n" for n in range(200_000)]
     rows[100_000:] = [f"{n}.5,\n" for n in range(100_000)]
     reader = Opened(made("a,b\n" + "".join(rows)), tmp_path).spec
-    assert reader["columns"] == [["a", "float"], ["b", "int_as_float"]]
+    assert reader.columns == (("a", "float"), ("b", "int_as_float"))
 
 
 def test_a_sample_that_begins_in_quotes_does_not_make_numbers_text(made, tmp_path):
     row = '1,"' + "lorem, ipsum\n" * 9000 + '"\n'
     reader = Opened(made("a,b\n" + row * 12), tmp_path).spec
-    assert reader["columns"] == [["a", "int"], ["b", "text"]]
+    assert reader.columns == (("a", "int"), ("b", "text"))
 
 
 field = st.text(st.sampled_from("ab \"'é1.-"), max_size=4)

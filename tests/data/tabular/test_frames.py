@@ -12,7 +12,7 @@ import pytest
 
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.frames.format import DaskSource, PandasSource
-from daskrun.data.tabular.formats.registry import make_reader
+from daskrun.data.tabular.formats.registry import reader_class
 from daskrun.data.tabular.values.types import to_frame
 from daskrun.errors import DatasetError
 
@@ -39,8 +39,8 @@ def frame():
 def read(source, size):
     listing = source.listing()
     reader = source.describe(listing)
-    made = make_reader(reader, listing.storage_options, None)
-    names = [name for name, _ in reader["columns"]]
+    made = reader_class(reader)(reader, listing.storage_options, None)
+    names = [name for name, _ in reader.columns]
     splitter = source.splitter(reader, listing, size)
     rows, pieces = [], []
     for name, nbytes, _ in listing.table.rows():

@@ -47,8 +47,8 @@ def test_types_of_samples(values, found):
     inferred = infer("a", column(*values))
     assert (inferred.type, inferred.warning) == (found, "")
     converted = convert(column(*values), found)  # what is inferred can be read
-    assert converted.column.type == arrow_type(found)
-    assert converted.change == ""
+    assert converted.values.type == arrow_type(found)
+    assert converted.change is None
 
 
 def test_dates_that_can_be_read_in_two_ways_stay_text_and_are_told():

@@ -38,7 +38,7 @@ def middle_of(made, tmp_path, middle, **options):
     opened = Opened(made(ROW * ROWS + middle + ROW * ROWS, **options), tmp_path)
     at = len(ROW) * ROWS
     piece = Piece("a.jsonl", at, at + len(middle.encode()))
-    wanted = [name for name, _ in opened.spec["columns"]]
+    wanted = [name for name, _ in opened.spec.columns]
     rows = opened.reader.read(piece, opened.file(piece), wanted, True)
     assert len(rows.ids) == rows.table.num_rows
     return to_frame(rows.table), opened.reader.warnings, (rows.ids - at).tolist()
@@ -181,7 +181,7 @@ def test_types_asked_for(made, tmp_path):
     )
     assert read.rows.to_dict("list") == {"a": ['{"x": 1}', "2"], "b": [7, 8]}
     read = read_all(made('{"a":1}\n', set_column_types={"aa": DataType.to_string()}), tmp_path)
-    assert "the key 'aa' is in no line of the sample. There is 'a'" in read.reader["warnings"][0]
+    assert "the key 'aa' is in no line of the sample. There is 'a'" in read.reader.warnings[0]
 
 
 def test_validation_and_arguments(made, tmp_path):

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from daskrun.data.remote_files import RemoteFolder
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.parquet import row_groups as parquet_split
 from daskrun.data.tabular.formats.parquet.format import ParquetSource
+from daskrun.data.tabular.formats.parquet.reader import ParquetReader
 from daskrun.data.tabular.formats.parquet.row_groups import RowGroups, cut_groups
-from daskrun.data.tabular.formats.registry import bring_function, make_reader
 from daskrun.data.tabular.values.types import DataType, to_frame
 from daskrun.errors import DatasetError, TableError
 
@@ -44,8 +45,8 @@ class Opened:
         self.source = ParquetSource((str(path),), "/", **options)
         self.listing = self.source.listing()
         self.reader = self.source.describe(self.listing)
-        self.made = make_reader(self.reader, {}, None)
-        self.names = [name for name, _ in self.reader["columns"]]
+        self.made = ParquetReader(self.reader, {}, None)
+        self.names = [name for name, _ in self.reader.columns]
         self.root = self.listing.root
 
     def cuts(self, size):
@@ -171,7 +172,7 @@ def test_files_of_other_types_are_cast_by_name(tmp_path):
                   "a": pa.array([2**40, 4], "int64")}), tmp_path / "1",
     )  # fmt: skip
     opened = Opened(tmp_path)
-    assert opened.reader["columns"] == [["a", "int"], ["k", "text"]]
+    assert opened.reader.columns == (("a", "int"), ("k", "text"))
     got = opened.all(10**9)
     assert got.to_pydict() == {"a": [1, 2, 2**40, 4], "k": ["x", "y", "y", "z"]}
     assert got.schema.types == [pa.int64(), pa.string()]
@@ -312,14 +313,13 @@ def test_of_remote_files_only_footer_and_needed_chunks_are_fetched(folder, tmp_p
 
         monkeypatch.setattr(remote.system, method, told)
     monkeypatch.setattr(parquet_split, "_TAIL", 1024)
-    bring = bring_function(local.reader)
+    bring = partial(ParquetReader.bring, local.reader)
     (tmp_path / "cache").mkdir()
     cache = Cache(tmp_path / "cache")
-    reader = {**local.reader, "fetch": ["n"]}
     for number, (name, cut) in enumerate(local.cuts(4000)):
         target = str(tmp_path / f"brought{number}")
         piece = Piece(name, cut.start, cut.stop)
-        bring(remote, reader, piece, target, cache)
+        bring(remote, ["n"], piece, target, cache)
         got = local.made.read(piece, PieceFile(target, True, name), ["n"], False).table
         assert got.equals(local.read(name, cut, ["n"], ids=False).table)
         assert os.path.getsize(target) == os.path.getsize(folder / name)
@@ -328,7 +328,7 @@ def test_of_remote_files_only_footer_and_needed_chunks_are_fetched(folder, tmp_p
     shared = [key for key in cache.made if "c.parquet row group" in key]
     assert len(shared) == 1  # it has one, cut in many
     monkeypatch.setattr(os, "link", lambda *a: (_ for _ in ()).throw(OSError(18, "other device")))
-    bring(remote, reader, piece, str(tmp_path / "copied"), cache)
+    bring(remote, ["n"], piece, str(tmp_path / "copied"), cache)
     assert Path(tmp_path / "copied").read_bytes() == Path(target).read_bytes()
 
 
@@ -356,9 +356,8 @@ def test_all_columns_are_fetched_without_a_choice(folder, tmp_path):
     name, cut = local.cuts(4000)[1]
     piece = Piece(name, cut.start, cut.stop)
     target = str(tmp_path / "brought")
-    bring_function(local.reader)(
-        RemoteFolder(f"file://{folder}", {}), local.reader, piece, target, Cache(tmp_path / "cache")
-    )
+    remote, cache = RemoteFolder(f"file://{folder}", {}), Cache(tmp_path / "cache")
+    ParquetReader.bring(local.reader, remote, local.names, piece, target, cache)
     got = local.made.read(piece, PieceFile(target, True, name), local.names, False).table
     assert got.equals(local.read(name, cut, ids=False).table)
 

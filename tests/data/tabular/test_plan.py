@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from daskrun.data.listing import Listing
 from daskrun.data.paths import PathTable
-from daskrun.data.tabular.formats.contract import Cut, TableInput
+from daskrun.data.tabular.formats.contract import Cut
+from daskrun.data.tabular.formats.frames.spec import FrameSpec
+from daskrun.data.tabular.loading.table_spec import Partition, TableSpec
+from daskrun.data.tabular.planning.resolve import TableInput
 from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.errors import DatasetError
 
@@ -47,9 +50,14 @@ class Splitter:
         return Split(size, self._size)
 
 
+def spec_of(steps=(), partition=None):
+    reader = FrameSpec(columns=(("x", "int"),), strict_types=False, warnings=())
+    return TableSpec(reader, ("x",), partition, include_path=False, steps=tuple(steps))
+
+
 def table(sizes, steps=(), known=True, partition=None):
     names = PathTable((f"{'ab'[n % 2]}/{n:03d}.csv", size, n) for n, size in enumerate(sizes))
-    spec = {"reader": {}, "steps": list(steps), "partition": partition, "columns": ["x"]}
+    spec = spec_of(steps, partition)
     return TableInput(
         Listing("/data", names, False), lambda _, size: Splitter(size, known=known), spec
     )
@@ -210,7 +218,7 @@ def test_a_take_over_what_can_not_be_counted_ends_the_plan():
 
 
 def test_groups_are_the_combinations_in_the_order_of_the_files():
-    partition = {"format": "{key}/{n}.csv", "columns": ["key", "n"]}
+    partition = Partition("{key}/{n}.csv", ("key", "n"))
     plan = TablePlan([("t", table([3, 2, 0, 4], partition=partition))], 1, ["key"])
     finish(plan, [[3, 2, 0, 4]])
     assert [[piece[0] for piece in plan[n].load.pieces] for n in range(plan.known)] == [
@@ -229,7 +237,7 @@ def test_groups_are_the_combinations_in_the_order_of_the_files():
 )
 def test_windows_keep_the_same_rows_where_files_are_put_together(files, windows, known):
     bounds = [(low, None if more is None else low + more) for low, more in windows]
-    partition = {"format": "{key}/{n}.csv", "columns": ["key", "n"]}
+    partition = Partition("{key}/{n}.csv", ("key", "n"))
     steps = [("window", *b) for b in bounds]
     plan = TablePlan([("t", table(files, steps, known, partition))], 1, ["key"])
     finish(plan, [files])
@@ -252,8 +260,8 @@ def test_bundles_end_where_a_large_row_group_does():
             return [Cut(row, row + 1, 1, 1, goes_on=row % 8 > 0) for row in range(size)]
 
     listing = Listing("/data", PathTable([("a", 24, 0), ("b", 5, 0)]), False)
-    spec = {"reader": {}, "steps": [], "partition": None, "columns": ["x"]}
-    plan = TablePlan([("t", TableInput(listing, lambda _, size: Grouped(size), spec))], 1)
+    table_input = TableInput(listing, lambda _, size: Grouped(size), spec_of())
+    plan = TablePlan([("t", table_input)], 1)
     plan.extend(100)
     assert plan.known == 29
     sizes = [plan.bundle_size(0, count) for count in (1, 3, 4, 6, 8, 11, 13, 20, 100)]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import daskrun.data.tabular.formats.text.split as split_module
 from daskrun.data.remote_files import RemoteFolder
-from daskrun.data.tabular.formats.contract import Cut, Piece
+from daskrun.data.tabular.formats.contract import Cut, Look, Piece
 from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.formats.text.lines import bring_bytes, pack_piece, unpack_piece
 from daskrun.data.tabular.formats.text.scan import record_starts, unclosed_quote
@@ -262,7 +262,7 @@ def test_what_is_not_plain_is_made_so_and_cut(tmp_path, end, encoding, where):
 
         cuts = found
         if not isinstance(found, list):
-            source, target = opened(found.request(0)), str(tmp_path / f"brought-{size}")
+            source, target = opened(Look(name, found.request(0))), str(tmp_path / f"brought-{size}")
             bring_survey(source, found.request(0), target)
             cuts = cuts_of(found, source)
             if not is_plain(name, encoding):  # one survey; brought, it finds the same

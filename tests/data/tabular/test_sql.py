@@ -14,8 +14,8 @@ import pytest
 
 from daskrun.data import Dataset
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
-from daskrun.data.tabular.formats.registry import make_reader
 from daskrun.data.tabular.formats.sql.format import SqlSource
+from daskrun.data.tabular.formats.sql.reader import SqlReader
 from daskrun.data.tabular.formats.sql.values import infer, pack_key, unpack_key
 from daskrun.data.tabular.values.types import DataType, to_frame
 from daskrun.errors import DatasetError, TableError
@@ -32,11 +32,11 @@ class Read:
         listing = source.listing()
         self.reader = source.describe(listing)
         assert postgres.PASSWORD not in repr((source, self.reader))
-        self.names = [name for name, _ in self.reader["columns"]]
+        self.names = [name for name, _ in self.reader.columns]
         self.cuts = source.splitter(self.reader, listing, size).begin("query", -1)
         if before is not None:
             before()
-        made = make_reader(self.reader, listing.storage_options, None)
+        made = SqlReader(self.reader, listing.storage_options, None)
         pieces = [Piece("query", c.start, c.stop, c.trouble) for c in self.cuts]
         self.rows = [made.read(piece, FILE, self.names, ids) for piece in pieces]
         self.warnings = made.warnings
@@ -134,7 +134,7 @@ def test_many_sizes_of_postgres_by_all_columns_give_the_same_rows(server):
     query = "SELECT k, s, f, b, t, j, u, id FROM many WHERE id <= 500"
     source = SqlSource(query, connection=server)
     reads = [Read(source, size, ids=True) for size in (2000, 20_000, 10**9)]
-    assert reads[0].reader["keys"] == ["k", "s", "f", "b", "t", "id"]  # json, uuid: no order here
+    assert reads[0].reader.keys == ("k", "s", "f", "b", "t", "id")  # json, uuid: no order here
     assert [len(read.cuts) > 1 for read in reads] == [True, True, False]
     ids = [np.concatenate([rows.ids for rows in read.rows]) for read in reads]
     assert len(np.unique(ids[0])) == 500
@@ -154,7 +154,7 @@ def test_rows_that_are_the_same_stay_together_and_have_numbers_of_their_own(serv
 def test_types_of_postgres(server):
     query = "SELECT b, day, d, z, big, NULL::int AS none, f FROM many"
     read = Read(SqlSource(query + " WHERE id < 300", connection=server), 10**9)
-    assert dict(read.reader["columns"]) == {
+    assert dict(read.reader.columns) == {
         "b": "bool", "day": "datetime", "d": "float", "z": "datetime_utc", "big": "int",
         "none": "text", "f": "float",
     }  # fmt: skip
@@ -248,7 +248,7 @@ def test_a_column_without_values_in_the_sample_is_looked_at_further(sqlite):
     rows = [(n, None if n < 250 else n) for n in range(300)]
     url = sqlite(("CREATE TABLE t(id INTEGER, a)",), ("INSERT INTO t VALUES (?, ?)", rows))
     read = Read(SqlSource("SELECT * FROM t", connection=url), 500)
-    assert read.reader["columns"] == [["id", "int"], ["a", "int_as_float"]]
+    assert read.reader.columns == (("id", "int"), ("a", "int_as_float"))
     assert {str(frame["a"].dtype) for frame in read.frames} == {"float64"}
 
 
@@ -258,7 +258,7 @@ def test_an_empty_result_has_no_piece_and_no_columns_still_count(sqlite):
     sqlite(("INSERT INTO t VALUES (1), (2)",))
     source = SqlSource("SELECT * FROM t", connection=url)
     listing = source.listing()
-    made = make_reader(source.describe(listing), listing.storage_options, None)
+    made = SqlReader(source.describe(listing), listing.storage_options, None)
     assert made.read(Piece("query", 0, None), FILE, [], False).table.num_rows == 2
 
 

@@ -13,6 +13,7 @@ import daskrun.data.tabular.tabular_dataset as module
 from daskrun.data import DataPath, Dataset, DatasetConsumptionConfig, DataType, TabularDataset
 from daskrun.data.tabular.collect import loader_of, plan_of
 from daskrun.data.tabular.loading.local_fetch import complete_here
+from daskrun.data.tabular.loading.table_spec import Partition
 from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.errors import DatasetError, TableError
 
@@ -149,12 +150,12 @@ def test_random_split_puts_each_row_in_one_part(made):
 
 def test_what_no_one_needs_is_not_read(csv):
     spec = csv.filter(csv["x"] > 1).keep_columns(["Day", "id"]).resolve().spec
-    assert spec["columns"] == ["id", "x"]
-    assert spec["partition"] == {"format": f"{FORM}data.csv", "columns": ["Day"]}
-    assert csv.resolve().spec["steps"] == []
+    assert spec.columns == ("id", "x")
+    assert spec.partition == Partition(f"{FORM}data.csv", ("Day",))
+    assert csv.resolve().spec.steps == ()
     pruned = csv.filter((csv["Dep"] == "Acc") & (csv["Day"] >= at("2020-01-02"))).resolve()
     assert list(pruned.listing.table) == ["Acc/2020/01/02/data.csv"]
-    assert pruned.spec["steps"] == []
+    assert pruned.spec.steps == ()
     behind = csv.take(500).filter(csv["Dep"] == "Acc").resolve()
     assert len(behind.listing.table) == 4, "a take counts rows of all files"
 

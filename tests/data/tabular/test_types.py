@@ -2,7 +2,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from daskrun.data.tabular.values.convert import Misfit, convert
+from daskrun.data.tabular.values.coercion import Change, CoercionError
+from daskrun.data.tabular.values.convert import convert
 from daskrun.data.tabular.values.types import (
     DataType,
     arrow_schema,
@@ -68,7 +69,7 @@ def test_any_arrow_type_survives_its_text(arrow):
 def test_a_table_without_rows_has_the_dtypes_of_one_with_rows(word):
     full = convert(texts("2024-05-31T10:00:00Z" if word.endswith("utc") else VALUES[word]), word)
     schema = arrow_schema([["a", word]])
-    filled = pa.Table.from_arrays([full.column], schema=schema)
+    filled = pa.Table.from_arrays([full.values], schema=schema)
     assert (to_frame(schema.empty_table()).dtypes == to_frame(filled).dtypes).all()
 
 
@@ -119,25 +120,25 @@ def test_pandas_metadata_gives_dtypes_but_no_index():
 @pytest.mark.parametrize(
     ("values", "kind", "found", "change"),
     [
-        (["1", " 2", "+3", "4 "], "int", [1, 2, 3, 4], ""),
+        (["1", " 2", "+3", "4 "], "int", [1, 2, 3, 4], None),
         (["1", "NA"], "int", [1.0, None], "has missing values"),
         (["1", "2.5"], "int", [1.0, 2.5], "has decimal values"),
-        (["1", ""], "int_as_float", [1.0, None], ""),
+        (["1", ""], "int_as_float", [1.0, None], None),
         (
             ["1.5", "-INF", ".5", "1e3", "+1.", "n/a"],
             "float",
             [1.5, float("-inf"), 0.5, 1e3, 1, None],
-            "",
+            None,
         ),
-        (["True", "0", " false"], "bool", [True, False, False], ""),
+        (["True", "0", " false"], "bool", [True, False, False], None),
         (["True", ""], "bool", [True, None], "has missing values"),
-        (["True", ""], "boolean", [True, None], ""),
-        (["", "NA"], "text", [None, "NA"], ""),
+        (["True", ""], "boolean", [True, None], None),
+        (["", "NA"], "text", [None, "NA"], None),
     ],
 )
 def test_what_is_converted(values, kind, found, change):
     converted = convert(texts(*values), kind)
-    assert (converted.column.to_pylist(), converted.change) == (found, change)
+    assert (converted.values.to_pylist(), converted.change) == (found, change and Change(change))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_what_is_converted(values, kind, found, change):
     ],
 )
 def test_the_first_value_that_does_not_fit_is_named(values, kind, row, why):
-    with pytest.raises(Misfit) as caught:
+    with pytest.raises(CoercionError) as caught:
         convert(texts(*values), kind)
     assert (caught.value.row, caught.value.value) == (row, values[row])
     assert why in caught.value.why
@@ -164,5 +165,5 @@ def test_the_first_value_that_does_not_fit_is_named(values, kind, row, why):
 
 def test_dates_in_the_first_of_several_formats_that_fits():
     kind = DataType.to_datetime(["%d/%m/%Y", "%Y-%m-%d"]).type
-    found = convert(texts("31/05/2024", "", "2024-06-01"), kind).column.to_pylist()
+    found = convert(texts("31/05/2024", "", "2024-06-01"), kind).values.to_pylist()
     assert [str(f)[:10] for f in found] == ["2024-05-31", "None", "2024-06-01"]

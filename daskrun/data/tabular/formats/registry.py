@@ -2,33 +2,91 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from daskrun.core import plugins
+from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from daskrun.data.tabular.formats.contract import Bring, Reader
-    from daskrun.data.tabular.formats.node_cache import NodeCache
+    from collections.abc import Mapping
+
+    from daskrun.data.tabular.formats.contract import Reader, ReaderSpec
+
+GROUP = "daskrun.formats"
+"""Group of entry points: each is a :class:`Format`, under the name of the format."""
+
+
+class Format(NamedTuple):
+    """A format: where its classes are, as ``module:attribute``."""
+
+    spec: str
+    """Its :class:`~daskrun.data.tabular.formats.contract.ReaderSpec`."""
+    reader: str
+    """Its :class:`~daskrun.data.tabular.formats.contract.Reader`."""
+    source: str = ""
+    """Its :class:`~daskrun.data.tabular.formats.contract.Source`, where datasets of it can be kept
+    in a file; ``""``: they are only in memory."""
+
+
+def _own(folder: str, name: str) -> Format:
+    place = f"daskrun.data.tabular.formats.{folder}"
+    return Format(
+        f"{place}.spec:{name}Spec", f"{place}.reader:{name}Reader", f"{place}.format:{name}Source"
+    )
+
 
 FORMATS = {
-    "delimited": "delimited.reader",
-    "json_lines": "json_lines.reader",
-    "parquet": "parquet.reader",
-    "sql": "sql.reader",
-    "frame": "frames.format",
+    "delimited": _own("delimited", "Delimited"),
+    "json_lines": _own("json_lines", "JsonLines"),
+    "parquet": _own("parquet", "Parquet"),
+    "sql": _own("sql", "Sql"),
+    "frame": _own("frames", "Frame")._replace(source=""),
 }
-"""Module of this package that has the format's ``make_reader`` and ``bring``."""
 
 
-def make_reader(reader: dict[str, Any], secrets: dict[str, Any], cache: NodeCache) -> Reader:
-    """Make the reader of an input; ``secrets`` is its ``storage_options`` (SQL: the connection)."""
-    made = _module(reader).make_reader(reader, secrets, cache)
-    return cast("Reader", made)
+def format_named(name: str) -> Format:
+    """Return a format of this package, or one that an installed package registers.
+
+    Raises
+    ------
+    DatasetError
+        There is none of that name here.
+    """
+    if name in FORMATS:
+        return FORMATS[name]
+    found = plugins.entry_points(GROUP).get(name)
+    if found is None:
+        raise DatasetError(
+            f"there is no format {name!r} of tables in this Python. Install the package that has "
+            f"it, which registers an entry point {name!r} of the group {GROUP!r}."
+        )
+    made: Format = found.load()
+    return made
 
 
-def bring_function(reader: dict[str, Any]) -> Bring:
-    """Return the format's function that brings remote pieces here."""
-    return cast("Bring", _module(reader).bring)
+def spec_class(name: str) -> type[ReaderSpec]:
+    """Return the class of the reader specifications of a format."""
+    found: type[ReaderSpec] = plugins.load(format_named(name).spec)
+    return found
 
 
-def _module(reader: dict[str, Any]) -> Any:
-    return import_module(f"daskrun.data.tabular.formats.{FORMATS[reader['format']]}")
+def spec_of(plain: Mapping[str, Any]) -> ReaderSpec:
+    """Make a reader's specification of its plain form."""
+    return spec_class(plain["format"]).of(plain)
+
+
+def reader_class(spec: ReaderSpec) -> type[Reader]:
+    """Return the class of the readers of a format."""
+    found: type[Reader] = plugins.load(format_named(spec.format).reader)
+    return found
+
+
+def source_classes(*, installed: bool) -> dict[str, str]:
+    """Return by name the classes of sources that can be kept; ``installed``: those of packages too.
+
+    To look for packages takes some 20 ms.
+    """
+    formats = [*FORMATS.values()]
+    if installed:
+        formats += [format_named(name) for name in plugins.entry_points(GROUP)]
+    return {each.source.partition(":")[2]: each.source for each in formats if each.source}

@@ -11,20 +11,20 @@ from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import join_url
 from daskrun.data.tabular.conditions.row_steps import Steps, row_keys
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
-from daskrun.data.tabular.formats.registry import make_reader
+from daskrun.data.tabular.formats.registry import reader_class
+from daskrun.data.tabular.loading.table_spec import PATH, TableSpec
 from daskrun.data.tabular.values.types import exact_floats, to_frame
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     import pandas as pd
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from daskrun.core.minibatch import PlanInput
     from daskrun.data.tabular.formats.node_cache import NodeCache
-
-PATH = "Path"
 
 
 class TableLoader:
@@ -35,22 +35,20 @@ class TableLoader:
     Parameters
     ----------
     source
-        The fields of :class:`daskrun.core.minibatch.PlanInput`.
+        The input.
     cache
         The node's.
     """
 
-    def __init__(self, source: Mapping[str, Any], cache: NodeCache) -> None:
-        table = source["table"]
-        self._root: str = source["root"]
-        self._remote: bool = source["remote"]
-        self._reader = make_reader(table["reader"], source["storage_options"], cache)
-        self._columns: list[str] = list(table["columns"])
-        self._steps = Steps(table["steps"])
-        partition = table["partition"]
-        self._format = PartitionFormat(partition["format"]) if partition else None
-        self._added = [PATH] if table["include_path"] else []
-        self._added += partition["columns"] if partition else []
+    def __init__(self, source: PlanInput, cache: NodeCache) -> None:
+        assert source.table is not None, "an input of files has no rows"
+        table = TableSpec.of(source.table)
+        self._root, self._remote = source.root, source.remote
+        self._reader = reader_class(table.reader)(table.reader, source.storage_options, cache)
+        self._columns = list(table.columns)
+        self._steps = Steps(table.steps)
+        self._format = PartitionFormat(table.partition.format) if table.partition else None
+        self._added = table.added
 
     def load(
         self,

@@ -7,44 +7,42 @@ from __future__ import annotations
 
 import pickle
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from daskrun.data.protocols import shown_url
-from daskrun.data.tabular.formats.contract import Piece, PieceFile
-from daskrun.data.tabular.formats.registry import bring_function
+from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
+from daskrun.data.tabular.formats.registry import reader_class, spec_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from daskrun.core.minibatch import Plan
+    from daskrun.core.minibatch import Plan, PlanInput
     from daskrun.data.remote_files import RemoteFolder
     from daskrun.data.tabular.formats.node_cache import NodeCache
 
-Want = tuple[str, Any]
-"""Name of a file, and what is wanted of it as :class:`~.contracts.Bring` takes it."""
+Want: TypeAlias = "Piece | Look"
+"""What is wanted of a file."""
 
 
 def wants(load: tuple[Any, ...]) -> list[Want]:
     """Return which files a table's plain load (or survey) needs something of, in order."""
     if load[0] == "survey" and load[1] == "look":
-        return [(load[2], tuple(load[2:]))]
-    pieces = [Piece(*fields) for fields in (load[2] if load[0] == "survey" else load[1])]
-    return [(piece.name, piece) for piece in pieces]
+        name, *request = load[2:]
+        return [Look(name, tuple(request))]
+    return [Piece(*fields) for fields in (load[2] if load[0] == "survey" else load[1])]
 
 
 def bring(
-    root: RemoteFolder, table: dict[str, Any], want: Want, target: str, cache: NodeCache
+    root: RemoteFolder, table: Mapping[str, Any], want: Want, target: str, cache: NodeCache
 ) -> None:
     """Bring what is wanted of a file to ``target``; a piece in trouble needs nothing."""
-    _, what = want
-    if isinstance(what, Piece) and what.trouble:
+    if isinstance(want, Piece) and want.trouble:
         Path(target).touch()
         return
     # With the columns that are kept: of Parquet no others are fetched.
-    reader = {**table["reader"], "fetch": table["columns"]}
-    bring_function(reader)(root, reader, what, target, cache)
+    spec = spec_of(table["reader"])
+    reader_class(spec).bring(spec, root, table["columns"], want, target, cache)
 
 
 def piece_files(root: str, load: tuple[Any, ...], paths: Sequence[str]) -> list[PieceFile]:
@@ -53,7 +51,7 @@ def piece_files(root: str, load: tuple[Any, ...], paths: Sequence[str]) -> list[
 
     return [
         PieceFile(path, True, shown_url(join_url(root, name)))
-        for path, (name, _) in zip(paths, wants(load), strict=True)
+        for path, (name, *_) in zip(paths, wants(load), strict=True)
     ]
 
 
@@ -73,20 +71,21 @@ class BroughtHere:
         self._cache = cache
         self._roots: dict[str, RemoteFolder] = {}
 
-    def bring(self, source: dict[str, Any], load: tuple[Any, ...]) -> list[PieceFile] | None:
+    def bring(self, source: PlanInput, load: tuple[Any, ...]) -> list[PieceFile] | None:
         """Bring what a load needs; None for a local input, whose files are read in place."""
         from daskrun.data.remote_files import RemoteFolder
 
-        if not source["remote"]:
+        if not source.remote:
             return None
-        url = source["root"]
+        url = source.root
         if url not in self._roots:
-            self._roots[url] = RemoteFolder(url, source["storage_options"])
+            self._roots[url] = RemoteFolder(url, source.storage_options)
         self._folder.mkdir(parents=True, exist_ok=True)
         paths = []
         for number, want in enumerate(wants(load)):
             paths.append(str(self._folder / str(number)))
-            bring(self._roots[url], source["table"], want, paths[-1], self._cache)
+            assert source.table is not None, "only tables are brought in pieces"
+            bring(self._roots[url], source.table, want, paths[-1], self._cache)
         return piece_files(url, load, paths)
 
     def clear(self) -> None:
@@ -115,16 +114,15 @@ def complete_here(plan: Plan, upto: int | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="daskrun-look-") as folder:
         cache = NodeCache(f"{folder}/cache")
         here = BroughtHere(Path(folder) / "brought", cache)
-        loaders: dict[int, tuple[dict[str, Any], TableLoader]] = {}
+        loaders: dict[int, TableLoader] = {}
 
         def found_by(descriptor: bytes) -> Any:
             _, which, load, _, _ = pickle.loads(descriptor)
+            source = plan.inputs[which]
             if which not in loaders:
-                source = asdict(plan.inputs[which])
-                loaders[which] = source, TableLoader(source, cache)
-            source, loader = loaders[which]
+                loaders[which] = TableLoader(source, cache)
             try:
-                return loader.look(load, here.bring(source, load))
+                return loaders[which].look(load, here.bring(source, load))
             finally:
                 here.clear()
 

@@ -14,7 +14,7 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskrun.data.tabular.formats.contract import TableInput
+    from daskrun.data.tabular.planning.resolve import TableInput
 
 WHOLE = 1 << 62
 """A ``mini_batch_size`` that no file reaches: with ``partition_keys`` files are not cut."""
@@ -51,7 +51,7 @@ class InputPlan:
         self._cutting = Cutting(table.listing.table, table.splitter(table.listing, size))
         self._members: list[list[int]] = []
         """With groups: the pieces of each mini-batch, found when all pieces are."""
-        steps = Steps(table.spec["steps"])
+        steps = Steps(table.spec.steps)
         bounds = steps.windows
         self._keeps_rows = steps.counts_known(len(bounds))
         known = [steps.counts_known(n) for n in range(len(bounds))]

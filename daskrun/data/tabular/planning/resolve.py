@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.core.minibatch import PlanInput
 from daskrun.data.partition_format import PartitionFormat
 from daskrun.data.paths import PathTable
 from daskrun.data.tabular.conditions.expression import all_of, joined, only_uses, uses
-from daskrun.data.tabular.formats.contract import TableInput
+from daskrun.data.tabular.loading.table_spec import PATH, Partition, TableSpec
+from daskrun.data.tabular.values.coercion import alike
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from daskrun.data.listing import Listing
-    from daskrun.data.tabular.formats.contract import Source
+    from daskrun.data.tabular.formats.contract import Source, Splitter
 
 Step = tuple[Any, ...]
 
-PATH = "Path"
-"""Name of the column that ``include_path`` adds."""
+
+@dataclass(frozen=True)
+class TableInput:
+    """A tabular dataset with all that can be known before its rows are read."""
+
+    listing: Listing
+    """The files that are left after conditions on partition columns have dropped others. Its
+    ``storage_options`` (for SQL, the connection) are secrets: never logged or journalled."""
+    splitter: Callable[[Listing, int], Splitter]
+    """From files of ``listing`` and ``mini_batch_size`` in bytes."""
+    spec: TableSpec
+    """What script processes need to make its mini-batches."""
 
 
 class _Columns(NamedTuple):
@@ -56,25 +67,26 @@ def resolve(source: Source, steps: Sequence[Step]) -> TableInput:
             form.values(listing.root, name)
     reader = source.describe(listing)
     columns = _Columns(
-        [PATH] if getattr(source, "include_path", False) else [],
-        [name for name, _ in reader["columns"]],
+        [PATH] if source.include_path else [],
+        [name for name, _ in reader.columns],
         list(form.columns) if form else [],
     )
     _check_unique(columns)
     last, rest = _checked(steps, columns.all)
     fixed, rest = _by_file(rest, {*columns.path, *columns.format})
-    spec = _spec(reader, columns, form, last, rest)
+    partition = Partition(form.text, tuple(columns.format)) if form else None
+    whole = TableSpec(reader, tuple(columns.file), partition, bool(columns.path), tuple(rest))
+    spec = whole.narrowed(last)
     if fixed:
         listing = _pruned(listing, fixed, form)
     if any(step[0] == "filter" for step in rest):
         _try_filters(spec, listing)
-    splitter = partial(source.splitter, reader)
-    return TableInput(listing, splitter, spec, tuple(columns.format), dict(listing.storage_options))
+    return TableInput(listing, partial(source.splitter, reader), spec)
 
 
 def format_of(source: Source) -> PartitionFormat | None:
     """Return a source's ``partition_format``, if it has one."""
-    text = getattr(source, "partition_format", None)
+    text = source.partition_format
     return None if text is None else PartitionFormat(text)
 
 
@@ -92,53 +104,6 @@ def with_window(steps: tuple[Step, ...], start: int, stop: int | None) -> tuple[
     begin = first + start
     ends = [end for end in (last, None if stop is None else first + stop) if end is not None]
     return (*steps[:-1], ("window", begin, max(begin, min(ends)) if ends else None))
-
-
-def narrowed(spec: dict[str, Any], wanted: Sequence[str]) -> dict[str, Any]:
-    """Return the spec of the same rows with these columns only, in this order."""
-    steps = [step for step in spec["steps"] if step[0] != "keep"]
-    looked = set().union(*(uses(step[1]) for step in steps if step[0] == "filter"))
-    needed = looked | set(wanted)
-    # A row has at least one column: without any, nothing would say how many rows there are.
-    read = [name for name in spec["columns"] if name in needed] or spec["columns"][:1]
-    made = _frame_columns({**spec, "columns": read}, needed)
-    if made[1] != list(wanted):
-        steps.append(("keep", list(wanted)))
-    return {**made[0], "steps": steps}
-
-
-def _spec(
-    reader: dict[str, Any],
-    columns: _Columns,
-    form: PartitionFormat | None,
-    last: list[str],
-    steps: list[Step],
-) -> dict[str, Any]:
-    whole = {
-        "reader": reader,
-        "columns": columns.file,
-        "partition": {"format": form.text, "columns": columns.format} if form else None,
-        "include_path": bool(columns.path),
-        "steps": steps,
-    }
-    return narrowed(whole, last)
-
-
-def _frame_columns(
-    spec: dict[str, Any], needed: Collection[str]
-) -> tuple[dict[str, Any], list[str]]:
-    """Leave out columns of the path that nobody needs; give the columns there are then."""
-    partition = spec["partition"]
-    if partition is not None:
-        kept = [name for name in partition["columns"] if name in needed]
-        partition = {**partition, "columns": kept}
-    path = spec["include_path"] and PATH in needed
-    made = [
-        *([PATH] if path else []),
-        *spec["columns"],
-        *(partition["columns"] if partition else []),
-    ]
-    return {**spec, "partition": partition, "include_path": path}, made
 
 
 def _check_unique(columns: _Columns) -> None:
@@ -185,13 +150,7 @@ def _check_names(
                 f"{call}: the column {name!r} was left out by an earlier step. Put this step "
                 "before that one."
             )
-        near = get_close_matches(name, there, 3, 0.6)
-        known = near or list(there)[:10]
-        raise DatasetError(
-            f"{call}: there is no column {name!r}. "
-            f"{'Did you mean' if near else 'There are'} {', '.join(map(repr, known))}"
-            f"{'?' if near else '.' if len(there) <= 10 else f' and {len(there) - 10} more.'}"
-        )
+        raise DatasetError(f"{call}: there is no column {name!r}. {alike(name, there)}")
 
 
 def _by_file(steps: list[Step], of_path: set[str]) -> tuple[list[Step], list[Step]]:
@@ -235,16 +194,11 @@ def _pruned(listing: Listing, fixed: list[Step], form: PartitionFormat | None) -
     return replace(listing, table=PathTable(row for row, kept in rows if kept))
 
 
-def _try_filters(spec: dict[str, Any], listing: Listing) -> None:
+def _try_filters(spec: TableSpec, listing: Listing) -> None:
     """Apply the steps to no rows: a column of a wrong kind is said now."""
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.loading.load import TableLoader
 
-    source = {
-        "name": "",
-        "root": listing.root,
-        "remote": listing.remote,
-        "storage_options": listing.storage_options,
-        "table": spec,
-    }
+    options = listing.storage_options
+    source = PlanInput("", listing.root, listing.remote, options, "tabular", spec.plain())
     TableLoader(source, NodeCache("")).meta()  # reads nothing, and so keeps nothing

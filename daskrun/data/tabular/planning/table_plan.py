@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import TablePieces
     from daskrun.data.paths import PathTable
-    from daskrun.data.tabular.formats.contract import TableInput
+    from daskrun.data.tabular.planning.resolve import TableInput
 
 
 class TablePlan:
@@ -60,9 +60,9 @@ class TablePlan:
                 name,
                 table.listing.root,
                 table.listing.remote,
-                table.secrets,
+                dict(table.listing.storage_options),
                 "tabular",
-                {**table.spec, "partition_keys": list(self.partition_keys)},
+                {**table.spec.plain(), "partition_keys": list(self.partition_keys)},
             )
             for name, table in inputs
         )
@@ -164,7 +164,7 @@ class TablePlan:
         digest = blake2b(head.encode(), digest_size=16)
         for table in self._tables:
             listing = table.listing
-            spec = json.dumps(table.spec, sort_keys=True, default=str)
+            spec = json.dumps(table.spec.plain(), sort_keys=True, default=str)
             digest.update(f"\0{shown_url(listing.root)}\0{spec}\0".encode("utf-8", "replace"))
             listing.table.update(digest)
         return digest.hexdigest()
@@ -184,7 +184,7 @@ class TablePlan:
         """Return the files of each existing combination of ``partition_keys``, in order."""
         if not self.partition_keys:
             return None
-        partition = table.spec["partition"]
+        partition = table.spec.partition
         if partition is None:
             raise DatasetError(
                 f"input {name!r} is not partitioned, and "
@@ -194,7 +194,7 @@ class TablePlan:
             )
         listing = table.listing
         return grouped(
-            PartitionFormat(partition["format"]), listing.root, listing.table, self.partition_keys
+            PartitionFormat(partition.format), listing.root, listing.table, self.partition_keys
         )
 
 

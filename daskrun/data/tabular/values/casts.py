@@ -4,32 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.types import arrow_type, datetime_formats, shown_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pyarrow as pa
-
-
-class UnfitError(ValueError):
-    """A value that its column's type can't hold.
-
-    Parameters
-    ----------
-    row
-        Position of the value in the column given.
-    value
-        The value as Python has it.
-    why
-        What is wrong with it and what to write instead.
-    """
-
-    def __init__(self, row: int, value: object, why: str) -> None:
-        super().__init__(row, value, why)
-        self.row = row
-        self.value = value
-        self.why = why
 
 
 def fit(name: str, column: pa.ChunkedArray, type_text: str, strict: bool) -> pa.ChunkedArray:
@@ -51,7 +32,7 @@ def fit(name: str, column: pa.ChunkedArray, type_text: str, strict: bool) -> pa.
 
     Raises
     ------
-    UnfitError
+    CoercionError
         The first value that does not fit.
     """
     import pyarrow as pa
@@ -89,18 +70,20 @@ def _integers(
             row = next((n for n, v in enumerate(whole.to_pylist()) if _out(v, target)), None)
             if row is not None:
                 value = column[row].as_py()
-                raise UnfitError(row, value, f"is no {target}. {_as_text(name)}") from None
+                why = f"is no {target}. {_as_text(name)}"
+                raise CoercionError(row, value, Reason.OTHER_TYPE, why) from None
     missing = whole.null_count
     if pa.types.is_integer(whole.type) and not missing:
         return whole
     if strict:
         wrong = (n for n, v in enumerate(whole.to_pylist()) if v is None or v != int(v))
         row = next(wrong)
-        said = "a missing value" if missing and column[row].as_py() is None else "no whole number"
+        value = column[row].as_py()
+        reason = Reason.MISSING if missing and value is None else Reason.DECIMAL
+        said = "a missing value" if reason is Reason.MISSING else "no whole number"
         advice = f"set_column_types={{{name!r}: DataType.to_float()}}"
-        raise UnfitError(
-            row, column[row].as_py(), f"is {said}, and strict_types=True. Write {advice}."
-        )
+        why = f"is {said}, and strict_types=True. Write {advice}."
+        raise CoercionError(row, value, reason, why)
     if pa.types.is_integer(whole.type):
         return _floats(name, whole, pa.float64())
     return whole
@@ -128,9 +111,8 @@ def _floats(name: str, column: pa.ChunkedArray, target: pa.DataType) -> pa.Chunk
             zip(column.to_pylist(), floats.to_pylist(), strict=True)
         ):
             if whole is not None and whole != int(rounded):
-                raise UnfitError(
-                    row, whole, f"is a whole number that {target} can't hold. {_as_text(name)}"
-                ) from None
+                why = f"is a whole number that {target} can't hold. {_as_text(name)}"
+                raise CoercionError(row, whole, Reason.INEXACT, why) from None
         return floats
 
 
@@ -194,7 +176,7 @@ def _each(
             low = middle
     value = column[low].as_py() if len(column) else None
     why = f"({column.type}) is no {shown_type(type_text)}. {_as_text(name)}"
-    raise UnfitError(low, value, why) from None
+    raise CoercionError(low, value, Reason.OTHER_TYPE, why) from None
 
 
 def _as_text(name: str) -> str:

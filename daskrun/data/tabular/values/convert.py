@@ -9,8 +9,9 @@ inferred is what can be read.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from daskrun.data.tabular.values.coercion import Change, CoercionError, Fitted, Reason
 from daskrun.data.tabular.values.types import arrow_type, datetime_formats
 
 if TYPE_CHECKING:
@@ -29,41 +30,20 @@ _WHOLE = r"^[+-]?[0-9]+$"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 
 
-class Misfit(Exception):  # noqa: N818  (it is a finding, turned into an error where lines are known)
-    """A value that isn't of its column's type."""
-
-    def __init__(self, row: int, value: str, why: str) -> None:
-        super().__init__(row, value, why)
-        self.row = row
-        """Counted from 0 in what was converted."""
-        self.value = value
-        self.why = why
-        """Such as ``is no number``."""
-
-
-class Converted(NamedTuple):
-    """A column that fits."""
-
-    column: pa.ChunkedArray
-    """Of the type's Arrow type; float64 where a column of whole numbers met others."""
-    change: str
-    """Why its pandas dtype isn't the usual one, such as ``has missing values``; mostly empty."""
-
-
-def convert(column: pa.ChunkedArray, type_text: str, *, empty_as_string: bool = False) -> Converted:
+def convert(column: pa.ChunkedArray, type_text: str, *, empty_as_string: bool = False) -> Fitted:
     """Convert a column of text, in which nothing is missing yet.
 
     Raises
     ------
-    Misfit
+    CoercionError
         The first value that can't be converted.
     """
     import pyarrow.compute as pc
 
     if type_text == "text":
         if empty_as_string:
-            return Converted(column, "")
-        return Converted(pc.if_else(pc.equal(column, ""), None, column), "")
+            return Fitted(column)
+        return Fitted(pc.if_else(pc.equal(column, ""), None, column))
     values = pc.utf8_trim_whitespace(column)
     values = pc.if_else(pc.is_in(values, value_set=_array(NULLS)), None, values)
     if type_text in ("int", "int_as_float"):
@@ -71,7 +51,7 @@ def convert(column: pa.ChunkedArray, type_text: str, *, empty_as_string: bool = 
     return _others(column, values, type_text)
 
 
-def _whole_numbers(column: pa.ChunkedArray, values: pa.ChunkedArray, type_text: str) -> Converted:
+def _whole_numbers(column: pa.ChunkedArray, values: pa.ChunkedArray, type_text: str) -> Fitted:
     """Return int64; float64 where values are missing or decimal, if each is what it was."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -84,13 +64,13 @@ def _whole_numbers(column: pa.ChunkedArray, values: pa.ChunkedArray, type_text: 
             pass  # beyond int64: as any number that float64 might hold
         else:
             if type_text == "int" and not numbers.null_count:
-                return Converted(numbers, "")
-    floats = _others(column, values, "float").column
+                return Fitted(numbers)
+    floats = _others(column, values, "float").values
     _check_whole(column, values)
     if not whole:
-        return Converted(floats, "has decimal values")
+        return Fitted(floats, Change.DECIMAL)
     missing = type_text == "int" and values.null_count
-    return Converted(floats, "has missing values" if missing else "")
+    return Fitted(floats, Change.MISSING if missing else None)
 
 
 def _check_whole(column: pa.ChunkedArray, values: pa.ChunkedArray) -> None:
@@ -102,19 +82,18 @@ def _check_whole(column: pa.ChunkedArray, values: pa.ChunkedArray) -> None:
         text = values[row].as_py()
         if int(float(text)) != int(text):
             why = "is a whole number that float64, which the column is here, can't hold"
-            raise Misfit(row, column[row].as_py(), why)
+            raise CoercionError(row, column[row].as_py(), Reason.INEXACT, why)
 
 
-def _others(column: pa.ChunkedArray, values: pa.ChunkedArray, type_text: str) -> Converted:
+def _others(column: pa.ChunkedArray, values: pa.ChunkedArray, type_text: str) -> Fitted:
     import pyarrow as pa
 
     try:
         found = _try(values, type_text)
     except (pa.ArrowInvalid, ValueError):
         row = _first_bad(values, type_text)
-        raise Misfit(row, column[row].as_py(), _why(type_text)) from None
-    change = "has missing values" if type_text == "bool" and found.null_count else ""
-    return Converted(found, change)
+        raise CoercionError(row, column[row].as_py(), Reason.OTHER_TYPE, _why(type_text)) from None
+    return Fitted(found, Change.MISSING if type_text == "bool" and found.null_count else None)
 
 
 def _first_bad(values: pa.ChunkedArray, type_text: str) -> int:
@@ -197,13 +176,13 @@ def _array(values: tuple[str, ...]) -> pa.Array:
     return pa.array(values, pa.string())
 
 
-def first_change(column: pa.ChunkedArray, change: str) -> int:
-    """Find the first value of a column of text that :attr:`Converted.change` speaks of."""
+def first_change(column: pa.ChunkedArray, change: Change) -> int:
+    """Find the first value of a column of text that :attr:`Fitted.change` is about."""
     import pyarrow.compute as pc
 
     values = pc.utf8_trim_whitespace(column)
     missing = pc.is_in(values, value_set=_array(NULLS))
-    if change.endswith("missing values"):
+    if change is Change.MISSING:
         return int(pc.index(missing, True).as_py())
     plain = pc.or_(missing, pc.match_substring_regex(values, _WHOLE))
     return int(pc.index(plain, False).as_py())

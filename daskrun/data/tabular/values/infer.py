@@ -11,7 +11,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from daskrun.data.tabular.values.convert import NULLS, Misfit, convert
+from daskrun.data.tabular.values.coercion import CoercionError
+from daskrun.data.tabular.values.convert import NULLS, convert
 from daskrun.data.tabular.values.types import datetime_text
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def fits(column: pa.ChunkedArray, type_text: str) -> bool:
     """Return whether all values of a column of text can be read as a type."""
     try:
         convert(column, type_text)
-    except Misfit:
+    except CoercionError:
         return False
     return True
 

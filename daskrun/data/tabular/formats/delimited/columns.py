@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.data.tabular.formats.delimited.spec import FIRST, has_header
 from daskrun.data.tabular.formats.text.dialect import (
     Dialect,
     header_names,
@@ -15,7 +16,8 @@ from daskrun.data.tabular.formats.text.lines import read_header
 from daskrun.data.tabular.formats.text.sample import ROWS, SAMPLE_BYTES, Place, SampleFiles, at_once
 from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_starts
 from daskrun.data.tabular.formats.text.source import MemoryBytes
-from daskrun.data.tabular.values.fitting import cut
+from daskrun.data.tabular.formats.text.text_reader import FIX_ENCODING
+from daskrun.data.tabular.values.coercion import cut
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -26,14 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from daskrun.data.paths import FileRow, PathTable
-
-FIRST, NONE, SAME, COMBINE = (
-    "ONLY_FIRST_FILE_HAS_HEADERS",
-    "NO_HEADERS",
-    "ALL_FILES_HAVE_SAME_HEADERS",
-    "COMBINE_ALL_FILES_HEADERS",
-)
-HEADERS = (SAME, NONE, FIRST, COMBINE)
 
 _HEAD = 256 << 10
 """Bytes of the first files that 200 rows are looked for in; more where a row is longer."""
@@ -70,7 +64,7 @@ class DelimitedSample:
     dialect
         How they are written.
     header
-        One of :data:`HEADERS`.
+        One of :data:`.spec.HEADERS`.
     table
         All files, in order.
     """
@@ -256,11 +250,6 @@ class DelimitedSample:
         return data.decode(self._dialect.codec, "replace").encode()
 
 
-def has_header(mode: str, name: str, first: str) -> bool:
-    """Return whether a file's first record is a header, not data."""
-    return mode in (SAME, COMBINE) or (mode == FIRST and name == first)
-
-
 def _rows(data: bytes, starts: NDArray[np.int64], whole: bool) -> bytes:
     """Cut behind the last whole record, or the 200th."""
     if len(starts) > ROWS:
@@ -277,4 +266,4 @@ def _fix_encoding(data: bytes) -> str:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return f"It begins as files in {encoding} do: write encoding={encoding!r}."
-    return "Write the encoding the file has, such as encoding='latin1' or encoding='windows1252'."
+    return FIX_ENCODING

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from daskrun.data.listing import Listing, check_files, list_files
-from daskrun.data.tabular.formats.delimited.columns import (
+from daskrun.core.typing import override
+from daskrun.data.listing import Listing, check_files
+from daskrun.data.tabular.formats.delimited.columns import DelimitedSample, Head
+from daskrun.data.tabular.formats.delimited.spec import (
     COMBINE,
     HEADERS,
     NONE,
     SAME,
-    DelimitedSample,
-    Head,
-    has_header,
+    DelimitedSpec,
 )
-from daskrun.data.tabular.formats.delimited.reader import bring, make_reader
-from daskrun.data.tabular.formats.text.arguments import call_text, check_known, check_types
+from daskrun.data.tabular.formats.files import FileSource, check_known
 from daskrun.data.tabular.formats.text.dialect import Dialect, check_separator, known_encoding
 from daskrun.data.tabular.formats.text.sample import SampleFiles
 from daskrun.data.tabular.formats.text.source import is_plain
@@ -30,76 +29,39 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from daskrun.data.protocols import PathElement
     from daskrun.data.tabular.formats.contract import Splitter
-    from daskrun.data.tabular.values.types import DataType
-
-__all__ = ["DelimitedSource", "bring", "make_reader"]
-
-_DEFAULTS: dict[str, Any] = {
-    "include_path": False,
-    "infer_column_types": True,
-    "set_column_types": None,
-    "separator": ",",
-    "header": True,
-    "partition_format": None,
-    "support_multi_line": None,
-    "empty_as_string": False,
-    "encoding": "utf8",
-    "strict_types": False,
-    "count_rows": False,
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DelimitedSource:
-    """Files of delimited text; what ``Dataset.Tabular.from_delimited_files`` was given.
+class DelimitedSource(FileSource):
+    """Files of delimited text; what ``Dataset.Tabular.from_delimited_files`` was given."""
 
-    Raises
-    ------
-    DatasetError
-        If an argument can't be what it is.
-    """
+    made_by = "from_delimited_files"
 
-    elements: tuple[PathElement, ...]
-    """What ``path`` listed."""
-    folder: str
-    """What relative local paths are relative to."""
-    include_path: bool = False
-    """Whether the dataset has a column for the path; it is not one of the file's."""
     infer_column_types: bool = True
     """False: all columns are text, but those of ``set_column_types``."""
-    set_column_types: Mapping[str, DataType] | None = None
     separator: str = ","
     """Any one character but a quote or line end."""
     header: bool | str = True
     """True, False, or one of the four names of the contract."""
-    partition_format: str | None = None
-    """What the dataset's partition columns come from; they are not the file's."""
     support_multi_line: bool | None = None
     """Whether a quoted field may have line breaks; None: as the data has it."""
     empty_as_string: bool = False
     """True: an empty field of a text column is ``""``, not missing."""
     encoding: str = "utf8"
-    strict_types: bool = False
-    """True: a value that changes a column's dtype in its mini-batch fails it."""
     count_rows: bool = False
     """True: planning counts the rows of each piece."""
 
-    format = "delimited"
-
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
         check_separator(self.separator, known_encoding(self.encoding))
         self._mode  # noqa: B018
-        check_types(self.set_column_types)
         if self.support_multi_line not in (True, False, None):
             raise DatasetError(
                 f"support_multi_line={self.support_multi_line!r} is not known. Write True, False, "
                 "or None to decide from the data."
             )
-
-    def __repr__(self) -> str:
-        return call_text("from_delimited_files", self, _DEFAULTS)
 
     @property
     def _mode(self) -> str:
@@ -118,19 +80,15 @@ class DelimitedSource:
     def _dialect(self) -> Dialect:
         return Dialect(self.separator, known_encoding(self.encoding))
 
+    @override
     def check(self) -> None:
-        """Check that files are there and that the first one's first rows can be read."""
         listing = check_files(self.elements, self.folder)
         sample = self._sample(listing)
         for head in sample.heads():
             sample.check(head)
 
-    def listing(self) -> Listing:
-        """Find the files, in order."""
-        return list_files(self.elements, self.folder)
-
-    def describe(self, listing: Listing) -> dict[str, Any]:
-        """Find the columns and infer their types."""
+    @override
+    def describe(self, listing: Listing) -> DelimitedSpec:
         sample = self._sample(listing)
         heads = sample.heads()
         if not heads:
@@ -145,29 +103,28 @@ class DelimitedSource:
         check_known(self.set_column_types, columns)
         typed, warnings = self._types(sample, heads, columns, lacking)
         hint = _separator_hint(columns, self.separator)
-        return {
-            "format": self.format,
-            "columns": typed,
-            "strict_types": self.strict_types,
-            "warnings": [*hint, *warnings],
-            "names": names,
-            "header": self._mode,
-            "first": listing.table[0],
-            "separator": self.separator,
-            "encoding": self._dialect.encoding,
-            "empty_as_string": self.empty_as_string,
-            "exact": self.support_multi_line is not False or self.count_rows,
-            "multi_line": self.support_multi_line is not False,
-        }
+        return DelimitedSpec(
+            columns=tuple(typed),
+            strict_types=self.strict_types,
+            warnings=(*hint, *warnings),
+            names=tuple(names),
+            header=self._mode,
+            first=listing.table[0],
+            separator=self.separator,
+            encoding=self._dialect.encoding,
+            empty_as_string=self.empty_as_string,
+            exact=self.support_multi_line is not False or self.count_rows,
+            multi_line=self.support_multi_line is not False,
+        )
 
-    def splitter(self, reader: dict[str, Any], listing: Listing, mini_batch_size: int) -> Splitter:
-        """Return what cuts the files at record ends."""
+    @override
+    def splitter(self, spec: DelimitedSpec, listing: Listing, mini_batch_size: int) -> Splitter:
         return ByteSplitter(
             mini_batch_size,
-            exact=reader["exact"],
+            exact=spec.exact,
             count_rows=self.count_rows,
-            plain=partial(is_plain, encoding=reader["encoding"]),
-            header=partial(has_header, reader["header"], first=reader["first"]),
+            plain=partial(is_plain, encoding=spec.encoding),
+            header=spec.has_header,
             near=not listing.remote,
         )
 
@@ -181,8 +138,8 @@ class DelimitedSource:
         heads: Sequence[Head],
         columns: Sequence[str],
         lacking: frozenset[str],
-    ) -> tuple[list[list[str]], list[str]]:
-        """Return ``[name, type]`` of the columns, and the warnings."""
+    ) -> tuple[list[tuple[str, str]], list[str]]:
+        """Return name and type of the columns, and the warnings."""
         drawn = _drawn(sample, heads, columns)
         wanted = self.set_column_types or {}
         typed, warnings = [], []
@@ -194,7 +151,7 @@ class DelimitedSource:
                 warnings += [warning] if warning else []
             else:
                 found = "text"
-            typed.append([name, found])
+            typed.append((name, found))
         return typed, warnings
 
 

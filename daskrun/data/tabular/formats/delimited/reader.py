@@ -5,77 +5,55 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Rows
-from daskrun.data.tabular.formats.delimited.columns import COMBINE, SAME, has_header
+from daskrun.data.tabular.formats.delimited.spec import COMBINE, SAME
 from daskrun.data.tabular.formats.text.byte_reader import bring_piece
-from daskrun.data.tabular.formats.text.dialect import Dialect, Missing, header_names, parse
+from daskrun.data.tabular.formats.text.dialect import Missing, header_names, parse
 from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_starts, unclosed_quote
 from daskrun.data.tabular.formats.text.text_reader import TextReader
-from daskrun.data.tabular.values.convert import Misfit, convert, first_change
-from daskrun.data.tabular.values.fitting import (
-    Fitted,
-    Unfit,
-    assembled,
-    cut,
-    finish,
-    listed,
-    misfit_text,
-    parsed_as,
-    strict_misfit,
-)
+from daskrun.data.tabular.values.coercion import CoercionError, Fitted, cut, listed
+from daskrun.data.tabular.values.convert import convert, first_change
+from daskrun.data.tabular.values.fitting import assembled, coercion_text, finish, parsed_as
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
     from daskrun.data.remote_files import RemoteFolder
-    from daskrun.data.tabular.formats.contract import Piece, PieceFile
+    from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
+    from daskrun.data.tabular.formats.delimited.spec import DelimitedSpec
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.text.byte_reader import RawPiece
 
 
-def make_reader(
-    reader: dict[str, Any], secrets: dict[str, Any], cache: NodeCache
-) -> DelimitedReader:
-    """Make the reader of an input; local files and what was brought need no secrets."""
-    del secrets
-    return DelimitedReader(reader, cache)
-
-
-def bring(
-    folder: RemoteFolder,
-    reader: dict[str, Any],
-    what: Piece | tuple[Any, ...],
-    target: str,
-    cache: NodeCache,
-) -> None:
-    """Write the bytes of a piece or survey to a local file."""
-    dialect = Dialect(reader["separator"], reader["encoding"])
-    header = has_header(reader["header"], what[0], reader["first"])
-    bring_piece(folder, what, target, cache, dialect, exact=reader["exact"], header=header)
-
-
 class DelimitedReader(TextReader):
-    """Reads pieces of delimited files; see :class:`daskrun.data.tabular.formats.contract.Reader`.
+    """Reads pieces of delimited files."""
 
-    Parameters
-    ----------
-    reader
-        What ``DelimitedSource.describe`` gave.
-    cache
-        Of this node.
-    """
-
-    def __init__(self, reader: dict[str, Any], cache: NodeCache) -> None:
-        dialect = Dialect(reader["separator"], reader["encoding"])
-        super().__init__(reader, dialect, cache, exact=reader["exact"])
+    def __init__(self, spec: DelimitedSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
+        super().__init__(spec, secrets, cache, spec.dialect, exact=spec.exact)
+        self._spec = spec
         self._words = False
 
-    def read(self, piece: Piece, file: PieceFile, columns: list[str], ids: bool) -> Rows:
-        """Read the rows of a piece."""
-        header = has_header(self._reader["header"], piece.name, self._reader["first"])
+    @classmethod
+    @override
+    def bring(
+        cls,
+        spec: DelimitedSpec,
+        folder: RemoteFolder,
+        columns: Sequence[str],
+        what: Piece | Look,
+        target: str,
+        cache: NodeCache,
+    ) -> None:
+        header = spec.has_header(what.name)
+        bring_piece(folder, what, target, cache, spec.dialect, exact=spec.exact, header=header)
+
+    @override
+    def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
+        header = self._spec.has_header(piece.name)
         raw = self._bytes.read(piece, file, header=header)
         if b'"' in raw.data:
             self._check_quotes(raw)
@@ -102,7 +80,7 @@ class DelimitedReader(TextReader):
     def _check_quotes(self, raw: RawPiece) -> None:
         """Find what would make wrong rows without a word: pyarrow takes both as they come."""
         separator = self._dialect.separator_bytes
-        if not self._reader["multi_line"]:
+        if not self._spec.multi_line:
             at = quoted_line_break(raw.data, separator)
             if at >= 0:
                 raise self._trouble(
@@ -122,7 +100,7 @@ class DelimitedReader(TextReader):
 
     def _names(self, raw: RawPiece) -> tuple[str, ...]:
         """Return the names of the fields in this file's records."""
-        mode, known = self._reader["header"], tuple(self._reader["names"])
+        mode, known = self._spec.header, self._spec.names
         if mode not in (SAME, COMBINE):
             return known
         if not raw.header:
@@ -130,7 +108,7 @@ class DelimitedReader(TextReader):
         try:
             names = header_names(self._dialect.utf8(raw.header), self._dialect.separator)
         except UnicodeDecodeError:
-            raise self._not_encoded(raw, f"{raw.shown}, line 1") from None
+            raise self._trouble(raw, self._not_encoded(f"{raw.shown}, line 1")) from None
         wrong = set(names) ^ set(known) if mode == SAME else set(names) - set(self._types)
         if not wrong or not raw.data:
             return names
@@ -146,33 +124,29 @@ class DelimitedReader(TextReader):
         )
         raise self._trouble(raw, f"{raw.shown}: its header {' and '.join(told)}. {fix}")
 
-    def _table(self, raw: RawPiece, names: Sequence[str], columns: list[str]) -> pa.Table:
+    def _table(self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 
         there = [name for name in columns if name in names]
-        try:
-            rows, found = self._quick(raw, names, there)
-        except (Unfit, Misfit, pa.ArrowInvalid, UnicodeDecodeError):
-            rows, found = self._slow(raw, names, there)
+        read = None
+        with suppress(CoercionError, pa.ArrowInvalid, UnicodeDecodeError):
+            read = self._quick(raw, names, there)
+        rows, found = read or self._slow(raw, names, there)
         self._warnings.changed(found, self._types)
         return assembled(columns, self._types, found, rows)
 
     def _quick(
         self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
-    ) -> tuple[int, dict[str, Fitted]]:
-        """Parse and convert in one go, as almost every piece can be."""
+    ) -> tuple[int, dict[str, Fitted]] | None:
+        """Parse and convert in one go, as almost every piece can be; None: it can't be."""
         types = {name: parsed_as(self._types[name]) for name in columns}
         data = self._dialect.utf8(raw.data)
         table = self._parse(data, names, types)
         whole = [name for name in columns if self._types[name] in ("int", "int_as_float")]
         if whole and has_hex(data) and self._hex_in(data, names, whole):
-            raise Unfit
-        found = {}
-        for name in columns:
-            found[name] = finish(table.column(name), self._types[name])
-        if self._reader["strict_types"] and any(change for _, change in found.values()):
-            raise Unfit
-        return table.num_rows, found
+            return None
+        found = {name: finish(table.column(name), self._types[name]) for name in columns}
+        return None if self._refused(found.values()) else (table.num_rows, found)
 
     def _parse(self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
         """Parse data; where words such as ``NA`` were met, with those from then on.
@@ -181,7 +155,7 @@ class DelimitedReader(TextReader):
         """
         import pyarrow as pa
 
-        separator, as_string = self._dialect.separator, self._reader["empty_as_string"]
+        separator, as_string = self._dialect.separator, self._spec.empty_as_string
         if not self._words:
             missing = Missing.EMPTY_NOT_TEXT if as_string else Missing.EMPTY
             with suppress(pa.ArrowInvalid):
@@ -214,19 +188,17 @@ class DelimitedReader(TextReader):
         table = self._as_text(raw, names, columns)
         found = {}
         for name in columns:
-            column = table.column(name)
-            kind = self._types[name]
+            column, kind = table.column(name), self._types[name]
             try:
-                values, change = convert(
-                    column, kind, empty_as_string=self._reader["empty_as_string"]
-                )
-            except Misfit as misfit:
-                raise self._misfit(raw, name, misfit) from None
-            if change and self._reader["strict_types"]:
-                row = first_change(column, change)
-                changed = strict_misfit(row, column[row].as_py(), change)
-                raise self._misfit(raw, name, changed)
-            found[name] = Fitted(values, change)
+                fitted = convert(column, kind, empty_as_string=self._spec.empty_as_string)
+                if fitted.change and self._strict:
+                    row = first_change(column, fitted.change)
+                    raise fitted.change.error(row, column[row].as_py())
+            except CoercionError as error:
+                start = int(self._starts(raw)[error.row])
+                text = coercion_text(raw.at(start), name, kind, error)
+                raise self._trouble(raw, text) from None
+            found[name] = fitted
         return table.num_rows, found
 
     def _as_text(self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
@@ -236,7 +208,7 @@ class DelimitedReader(TextReader):
             text = self._dialect.utf8(raw.data)
             text.decode()
         except UnicodeDecodeError as error:
-            raise self._not_encoded(raw, raw.at(error.start)) from None
+            raise self._trouble(raw, self._not_encoded(raw.at(error.start))) from None
         ragged: list[Any] = []
         types = dict.fromkeys(columns, pa.string())
         table = parse(text, self._dialect.separator, names, types, _noting(ragged))
@@ -251,17 +223,6 @@ class DelimitedReader(TextReader):
                 f"{self._dialect.separator!r} in it must be in quotes.",
             )
         return table
-
-    def _misfit(self, raw: RawPiece, name: str, misfit: Misfit) -> TableError:
-        start = int(self._starts(raw)[misfit.row])
-        return self._trouble(raw, misfit_text(raw.at(start), name, self._types[name], misfit))
-
-    def _not_encoded(self, raw: RawPiece, where: str) -> TableError:
-        return self._trouble(
-            raw,
-            f"{where}: the bytes are not {self._reader['encoding']}. Write the encoding the file "
-            "has, such as encoding='latin1' or encoding='windows1252'.",
-        )
 
 
 def has_hex(data: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -161,34 +160,3 @@ class _Sink:
 def whole_categories(table: pa.Table) -> pa.Table:
     """Return each category column one list of values, so that parts have the frame's own."""
     return table.unify_dictionaries()
-
-
-def category_values(table: pa.Table) -> dict[str, str]:
-    """Return the values of each category column as text, for a file's metadata."""
-    import pyarrow as pa
-
-    values = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_dictionary(column.type) and column.num_chunks:
-            values[name] = _pack(column.unify_dictionaries().chunk(0).dictionary)
-    return values
-
-
-def _pack(values: pa.Array) -> str:
-    import pyarrow as pa
-
-    table = pa.table({"values": values})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as stream:
-        stream.write_table(table)
-    return base64.b64encode(sink.getvalue().to_pybytes()).decode()
-
-
-def unpack_values(text: str) -> pa.Array:
-    """Read what :func:`category_values` wrote of a column."""
-    import pyarrow as pa
-
-    with pa.ipc.open_stream(pa.py_buffer(base64.b64decode(text))) as stream:
-        column = stream.read_all().column(0)
-    # None of the values is missing, and a list without values has no chunk.
-    return column.combine_chunks() if column.num_chunks else pa.array([], column.type)

@@ -7,20 +7,21 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.data.listing import Listing
 from daskrun.data.paths import PathTable
 from daskrun.data.protocols import shown_url
-from daskrun.data.tabular.formats.contract import Cut, Rows
+from daskrun.data.tabular.formats.contract import Cut, FrameSource, Source, Splitter
 from daskrun.data.tabular.formats.frames.arrow import (
     check_names,
     columns_of,
     content,
     rows_per_group,
     to_table,
-    whole_categories,
 )
+from daskrun.data.tabular.formats.frames.spec import FrameSpec
 from daskrun.data.tabular.formats.frames.write import (
     check_written,
     clear_folder,
@@ -32,13 +33,11 @@ from daskrun.data.tabular.formats.frames.write import (
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pandas as pd
     import pyarrow as pa
 
-    from daskrun.data.tabular.formats.contract import Piece, PieceFile
-    from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.parquet.format import ParquetSource
 
 _NAME = "frame.parquet"
@@ -65,7 +64,7 @@ class HeldTable:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PandasSource:
+class PandasSource(Source, FrameSource):
     """A pandas DataFrame; made by ``Dataset.Tabular.from_pandas_dataframe``.
 
     Before a run its rows are read from memory; :meth:`write` makes the files of a run.
@@ -73,8 +72,6 @@ class PandasSource:
 
     frame: pd.DataFrame
     """A copy, so that the dataset stays what it was when the frame is changed."""
-
-    format = "frame"
 
     def __post_init__(self) -> None:
         import pandas as pd
@@ -99,56 +96,31 @@ class PandasSource:
         """The frame in Arrow, made once; DatasetError as :meth:`check`."""
         return to_table(self.frame, "from_pandas_dataframe()")
 
+    @override
     def check(self) -> None:
-        """Check that each column has a name of its own and values of one kind."""
         self.table  # noqa: B018  (made for its errors)
 
+    @override
     def listing(self) -> Listing:
-        """Return the frame as one file; its time is a digest of all values."""
         row = (_NAME, int(self.table.nbytes), content(self.table))
         return Listing("", PathTable([row]), False, {"table": HeldTable(self.table)})
 
-    def describe(self, listing: Listing) -> dict[str, Any]:  # noqa: ARG002  (of the seam)
-        """Return the reader; its rows come with the secrets."""
-        return {
-            "format": self.format,
-            "columns": [list(column) for column in columns_of(self.table)],
-            "strict_types": False,
-            "warnings": [],
-        }
+    @override
+    def describe(self, listing: Listing) -> FrameSpec:
+        return FrameSpec(columns=tuple(columns_of(self.table)), strict_types=False, warnings=())
 
-    def splitter(
-        self,
-        reader: dict[str, Any],  # noqa: ARG002  (of the seam)
-        listing: Listing,  # noqa: ARG002
-        mini_batch_size: int,
-    ) -> FrameSplitter:
-        """Return what cuts the frame as :meth:`write` would."""
+    @override
+    def splitter(self, spec: FrameSpec, listing: Listing, mini_batch_size: int) -> FrameSplitter:
         return FrameSplitter(self.table, mini_batch_size)
 
-    def as_source(self, mini_batch_size: int) -> PandasSource:  # noqa: ARG002  (as DaskSource has)
-        """Return a source that can be read now: itself."""
+    @override
+    def as_source(self, mini_batch_size: int) -> PandasSource:
         return self
 
+    @override
     def write(
         self, folder: str, mini_batch_size: int, storage_options: Mapping[str, Any] | None = None
     ) -> ParquetSource:
-        """Write the frame to a Parquet file whose row groups are its mini-batches.
-
-        Parameters
-        ----------
-        folder
-            Local, or a URL; made if it isn't there, else empty.
-        mini_batch_size
-            Bytes of a row group, about: as many rows as have this size in Arrow on average.
-        storage_options
-            For a URL.
-
-        Raises
-        ------
-        DatasetError
-            If the frame can't be a table, or the folder can't be written or is not empty.
-        """
         options = dict(storage_options or {})
         source = open_folder(folder, options)
         try:
@@ -161,7 +133,7 @@ class PandasSource:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DaskSource:
+class DaskSource(FrameSource):
     """A Dask dataframe; made by ``Dataset.Tabular.from_dask_dataframe``.
 
     It has no rows that could be looked at before they are computed: :meth:`as_source` and
@@ -190,14 +162,15 @@ class DaskSource:
             f"<{len(self.frame.columns)} columns, {self.frame.npartitions} partitions>)"
         )
 
+    @override
     def check(self) -> None:
-        """Check the names of the columns; values are looked at where they are written."""
         check_names(self.frame.columns, "from_dask_dataframe()")
 
+    @override
     def computed_by(self, scheduler: Any) -> DaskSource:
-        """Return the same dataframe with another scheduler."""
         return DaskSource(self.frame, scheduler)
 
+    @override
     def as_source(self, mini_batch_size: int) -> ParquetSource:
         """Write it to a temporary folder, kept until this process ends, and give that.
 
@@ -209,28 +182,13 @@ class DaskSource:
             self._looked_at[mini_batch_size] = self.write(folder, mini_batch_size)
         return self._looked_at[mini_batch_size]
 
+    @override
     def write(
         self, folder: str, mini_batch_size: int, storage_options: Mapping[str, Any] | None = None
     ) -> ParquetSource:
         """Have each partition written to a Parquet file whose row groups are its mini-batches.
 
         No row passes through this process unless it is what computes the dataframe.
-
-        Parameters
-        ----------
-        folder
-            One that all workers reach: local or shared, or a URL; made if it isn't there, else
-            empty.
-        mini_batch_size
-            Bytes of a row group, about.
-        storage_options
-            For a URL.
-
-        Raises
-        ------
-        DatasetError
-            If a partition can't be computed or can't be a table, or the folder can't be written
-            or is not empty, or is another one for the workers.
         """
         self.check()
         options = dict(storage_options or {})
@@ -262,7 +220,7 @@ class DaskSource:
         check_written(folder, names, options)
 
 
-class FrameSplitter:
+class FrameSplitter(Splitter):
     """Cuts a table in memory into equal numbers of rows.
 
     Parameters
@@ -278,69 +236,10 @@ class FrameSplitter:
         self._bytes = int(table.nbytes)
         self._step = rows_per_group(table, mini_batch_size)
 
-    def begin(self, name: str, size: int) -> list[Cut]:  # noqa: ARG002  (of the seam)
-        """Cut it; see :class:`daskrun.data.tabular.formats.contract.Splitter`."""
+    @override
+    def begin(self, name: str, size: int) -> list[Cut]:
         cuts = []
         for low in range(0, self._rows, self._step):
             high = min(low + self._step, self._rows)
             cuts.append(Cut(low, high, high - low, self._bytes * (high - low) // self._rows))
         return cuts
-
-
-class FrameReader:
-    """Gives rows of a table in memory; see :class:`daskrun.data.tabular.formats.contract.Reader`.
-
-    Parameters
-    ----------
-    table
-        All rows.
-    """
-
-    def __init__(self, table: pa.Table) -> None:
-        self._table = whole_categories(table)
-        self.warnings: list[str] = []
-
-    def read(
-        self,
-        piece: Piece,
-        file: PieceFile,  # noqa: ARG002  (of the seam)
-        columns: Sequence[str],
-        ids: bool,
-    ) -> Rows:
-        """Return the rows of a piece."""
-        import numpy as np
-
-        stop = self._table.num_rows if piece.stop is None else int(piece.stop)
-        start = int(piece.start)
-        table = self._select(columns).slice(start, stop - start)
-        return Rows(table, np.arange(start, stop, dtype=np.uint64) if ids else None)
-
-    def empty(self, columns: Sequence[str]) -> pa.Table:
-        """Return a table of these columns without rows."""
-        return self._select(columns).slice(0, 0)
-
-    def lines(self, piece: Piece, file: PieceFile) -> int:  # noqa: ARG002  (of the seam)
-        """Return 0: nothing tells how many rows a piece holds that can't be read."""
-        return 0
-
-    def survey(self, request: tuple[Any, ...], file: PieceFile) -> NoReturn:
-        """Look at nothing: all is known of a table in memory."""
-        raise DatasetError(f"{file.shown}: a dataframe is not surveyed, but was: {request!r}.")
-
-    def _select(self, columns: Sequence[str]) -> pa.Table:
-        wanted = set(columns)
-        return self._table.select([name for name in self._table.column_names if name in wanted])
-
-
-def make_reader(
-    reader: dict[str, Any],  # noqa: ARG001  (of the seam)
-    secrets: dict[str, Any],
-    cache: NodeCache,  # noqa: ARG001
-) -> FrameReader:
-    """Make the reader of an input."""
-    return FrameReader(secrets["table"].table)
-
-
-def bring(*_: Any) -> NoReturn:
-    """Bring nothing: a frame in memory is never remote."""
-    raise DatasetError("a dataframe in memory can't be fetched: it is written first.")

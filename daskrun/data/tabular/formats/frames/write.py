@@ -17,12 +17,12 @@ from uuid import uuid4
 from daskrun.data.protocols import DataPath, shown_url
 from daskrun.data.remote_files import RemoteFolder, is_url, join_url
 from daskrun.data.tabular.formats.frames.arrow import (
-    category_values,
     columns_of,
     rows_per_group,
     to_table,
 )
-from daskrun.data.tabular.formats.parquet.format import FRAME_KEY, ParquetSource
+from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY, category_values
+from daskrun.data.tabular.formats.parquet.format import ParquetSource
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -7,15 +7,16 @@ from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.listing import Listing, check_files, list_files
-from daskrun.data.tabular.formats.json_lines.reader import bring, make_reader
+from daskrun.core.typing import override
+from daskrun.data.listing import Listing, check_files
+from daskrun.data.tabular.formats.files import FileSource
+from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
 from daskrun.data.tabular.formats.json_lines.values import (
     infer_values,
     lines_of,
     parse_line,
     text_column,
 )
-from daskrun.data.tabular.formats.text.arguments import call_text, check_types
 from daskrun.data.tabular.formats.text.dialect import Dialect, known_encoding
 from daskrun.data.tabular.formats.text.sample import ROWS, SAMPLE_BYTES, Place, SampleFiles, at_once
 from daskrun.data.tabular.formats.text.source import is_plain
@@ -24,22 +25,7 @@ from daskrun.data.tabular.values.infer import settle
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from daskrun.data.protocols import PathElement
     from daskrun.data.tabular.formats.contract import Splitter
-    from daskrun.data.tabular.values.types import DataType
-
-__all__ = ["JsonLinesSource", "bring", "make_reader"]
-
-_DEFAULTS: dict[str, Any] = {
-    "include_path": False,
-    "set_column_types": None,
-    "partition_format": None,
-    "invalid_lines": "error",
-    "encoding": "utf8",
-    "strict_types": False,
-}
 
 _HEAD = 256 << 10
 _MOST = 64 << 20
@@ -47,47 +33,30 @@ _FIRST_FILES = 8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class JsonLinesSource:
+class JsonLinesSource(FileSource):
     """Files of JSON lines; what ``Dataset.Tabular.from_json_lines_files`` was given.
 
-    Raises
-    ------
-    DatasetError
-        If an argument can't be what it is.
+    ``set_column_types`` may name keys that the sample lacks.
     """
 
-    elements: tuple[PathElement, ...]
-    """What ``path`` listed."""
-    folder: str
-    """What relative local paths are relative to."""
-    include_path: bool = False
-    """Whether the dataset has a column for the path; it is not one of the file's."""
-    set_column_types: Mapping[str, DataType] | None = None
-    """Also of keys that the sample may not have."""
-    partition_format: str | None = None
-    """What the dataset's partition columns come from; they are not the file's."""
+    made_by = "from_json_lines_files"
+
     invalid_lines: str = "error"
     """``error``, or ``drop`` to leave out lines that are no JSON objects."""
     encoding: str = "utf8"
-    strict_types: bool = False
-    """True: a value that changes a column's dtype in its mini-batch fails it."""
 
-    format = "json_lines"
-
+    @override
     def __post_init__(self) -> None:
+        super().__post_init__()
         known_encoding(self.encoding)
-        check_types(self.set_column_types)
         if self.invalid_lines not in ("error", "drop"):
             raise DatasetError(
                 f"invalid_lines={self.invalid_lines!r} is not known. Write 'error', or 'drop' to "
                 "leave out lines that are no JSON objects."
             )
 
-    def __repr__(self) -> str:
-        return call_text("from_json_lines_files", self, _DEFAULTS)
-
+    @override
     def check(self) -> None:
-        """Check that files are there and that the first lines of the first are JSON objects."""
         listing = check_files(self.elements, self.folder)
         files = SampleFiles(listing, known_encoding(self.encoding))
         name, size, _ = next(listing.table.rows())
@@ -103,12 +72,8 @@ class JsonLinesSource:
                     "with invalid_lines='drop', or check none now with validate=False."
                 ) from None
 
-    def listing(self) -> Listing:
-        """Find the files, in order."""
-        return list_files(self.elements, self.folder)
-
-    def describe(self, listing: Listing) -> dict[str, Any]:
-        """Find the columns and infer their types from a sample of the lines."""
+    @override
+    def describe(self, listing: Listing) -> JsonLinesSpec:
         objects = self._sample(listing)
         wanted = self.set_column_types or {}
         keys = list(dict.fromkeys(key for found in objects for key in found))
@@ -122,31 +87,29 @@ class JsonLinesSource:
             values = [found.get(name) for found in objects]
             if name in wanted:
                 texts = text_column("" if value is None else value for value in values)
-                typed.append([name, settle(wanted[name].type, texts, name not in keys)])
+                typed.append((name, settle(wanted[name].type, texts, name not in keys)))
                 if name not in keys:
                     warnings.append(_unseen(name, keys))
             else:
                 found = infer_values(name, values)
-                typed.append([name, found.type])
+                typed.append((name, found.type))
                 warnings += [found.warning] if found.warning else []
-        return {
-            "format": self.format,
-            "columns": typed,
-            "strict_types": self.strict_types,
-            "warnings": warnings,
-            "encoding": known_encoding(self.encoding),
-            "invalid_lines": self.invalid_lines,
-            "exact": False,
-        }
+        return JsonLinesSpec(
+            columns=tuple(typed),
+            strict_types=self.strict_types,
+            warnings=tuple(warnings),
+            encoding=known_encoding(self.encoding),
+            invalid_lines=self.invalid_lines,
+            exact=False,
+        )
 
-    def splitter(self, reader: dict[str, Any], listing: Listing, mini_batch_size: int) -> Splitter:
-        """Return what cuts the files at line ends."""
-        del listing
+    @override
+    def splitter(self, spec: JsonLinesSpec, listing: Listing, mini_batch_size: int) -> Splitter:
         return ByteSplitter(
             mini_batch_size,
             exact=False,
             count_rows=False,
-            plain=partial(is_plain, encoding=reader["encoding"]),
+            plain=partial(is_plain, encoding=spec.encoding),
         )
 
     def _sample(self, listing: Listing) -> list[dict[str, Any]]:

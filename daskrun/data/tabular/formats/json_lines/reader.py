@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Rows
 from daskrun.data.tabular.formats.json_lines.values import (
     Line,
@@ -16,87 +18,60 @@ from daskrun.data.tabular.formats.json_lines.values import (
     unknown_keys,
 )
 from daskrun.data.tabular.formats.text.byte_reader import bring_piece
-from daskrun.data.tabular.formats.text.dialect import Dialect
 from daskrun.data.tabular.formats.text.text_reader import TextReader
-from daskrun.data.tabular.values.convert import Misfit, convert, first_change
-from daskrun.data.tabular.values.fitting import (
-    Fitted,
-    Unfit,
-    assembled,
-    cut,
-    finish,
-    listed,
-    misfit_text,
-    parsed_as,
-    strict_misfit,
-)
+from daskrun.data.tabular.values.coercion import CoercionError, Fitted, cut, listed
+from daskrun.data.tabular.values.convert import convert, first_change
+from daskrun.data.tabular.values.fitting import assembled, coercion_text, finish, parsed_as
 from daskrun.data.tabular.values.types import arrow_type
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
     from daskrun.data.remote_files import RemoteFolder
-    from daskrun.data.tabular.formats.contract import Piece, PieceFile
+    from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
+    from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.text.byte_reader import RawPiece
 
 
-def dialect_of(reader: dict[str, Any]) -> Dialect:
-    """Return the dialect in which every line break ends a record.
-
-    Without a separator, a quote means nothing.
-    """
-    return Dialect("", reader["encoding"])
-
-
-def make_reader(
-    reader: dict[str, Any], secrets: dict[str, Any], cache: NodeCache
-) -> JsonLinesReader:
-    """Make the reader of an input; local files and what was brought need no secrets."""
-    del secrets
-    return JsonLinesReader(reader, cache)
-
-
-def bring(
-    folder: RemoteFolder,
-    reader: dict[str, Any],
-    what: Piece | tuple[Any, ...],
-    target: str,
-    cache: NodeCache,
-) -> None:
-    """Write the bytes of a piece or survey to a local file."""
-    bring_piece(folder, what, target, cache, dialect_of(reader), exact=False, header=False)
-
-
 class JsonLinesReader(TextReader):
-    """Reads pieces of JSON-lines files; see :class:`daskrun.data.tabular.formats.contract.Reader`.
+    """Reads pieces of JSON-lines files."""
 
-    Parameters
-    ----------
-    reader
-        What ``JsonLinesSource.describe`` gave.
-    cache
-        Of this node.
-    """
-
-    def __init__(self, reader: dict[str, Any], cache: NodeCache) -> None:
-        super().__init__(reader, dialect_of(reader), cache, exact=False)
+    def __init__(self, spec: JsonLinesSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
+        super().__init__(spec, secrets, cache, spec.dialect, exact=False)
+        self._drops = spec.invalid_lines == "drop"
         self._unknown = "error"
         """What pyarrow.json does with keys the schema lacks; ``ignore`` once they were named."""
 
-    def read(self, piece: Piece, file: PieceFile, columns: list[str], ids: bool) -> Rows:
-        """Read the rows of a piece."""
+    @classmethod
+    @override
+    def bring(
+        cls,
+        spec: JsonLinesSpec,
+        folder: RemoteFolder,
+        columns: Sequence[str],
+        what: Piece | Look,
+        target: str,
+        cache: NodeCache,
+    ) -> None:
+        bring_piece(folder, what, target, cache, spec.dialect, exact=False, header=False)
+
+    @override
+    def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
         import pyarrow as pa
 
         raw = self._bytes.read(piece, file, header=False)
         data = self._text(raw)
         kept: list[Line] | None = None
-        try:
-            rows, found = self._quick(data, columns)
-        except (Unfit, Misfit, pa.ArrowInvalid):
+        quick = None
+        with suppress(CoercionError, pa.ArrowInvalid):
+            quick = self._quick(data, columns)
+        if quick is not None:
+            rows, found = quick
+        else:
             kept, rows, found = self._slow(raw, data, columns)
         self._warnings.changed(found, self._types)
         table = assembled(columns, self._types, found, rows)
@@ -119,33 +94,28 @@ class JsonLinesReader(TextReader):
             if data is raw.data and not data.isascii():
                 data.decode()
         except UnicodeDecodeError as error:
-            raise TableError(
-                f"{raw.at(error.start)}: the bytes are not {self._reader['encoding']}. Write the "
-                "encoding the file has, such as encoding='latin1' or encoding='windows1252'.",
-                count_lines(raw.data),
-            ) from None
+            text = self._not_encoded(raw.at(error.start))
+            raise TableError(text, count_lines(raw.data)) from None
         return data
 
-    def _quick(self, data: bytes, columns: Sequence[str]) -> tuple[int, dict[str, Fitted]]:
-        """Have pyarrow.json read all lines at once."""
+    def _quick(self, data: bytes, columns: Sequence[str]) -> tuple[int, dict[str, Fitted]] | None:
+        """Read all lines at once by pyarrow.json; None: that can't be trusted."""
         import pyarrow as pa
 
         every = len(columns) == len(self._types)
         try:
             table = self._parse(data, columns, self._unknown if every else "ignore")
         except pa.ArrowInvalid as error:
-            if "unexpected field" not in str(error):
+            if not _of_unknown_key(error):
                 raise
             self._name_unknown(data)
             self._unknown = "ignore"
             table = self._parse(data, columns, "ignore")
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         if table.num_rows != lines and table.num_rows != count_lines(data):
-            raise Unfit  # objects that share a line, or go over several
+            return None  # objects that share a line, or go over several
         found = {name: finish(table.column(name), self._types[name]) for name in columns}
-        if self._reader["strict_types"] and any(change for _, change in found.values()):
-            raise Unfit
-        return table.num_rows, found
+        return None if self._refused(found.values()) else (table.num_rows, found)
 
     def _parse(self, data: bytes, columns: Sequence[str], unknown: str) -> pa.Table:
         import pyarrow as pa
@@ -160,7 +130,7 @@ class JsonLinesReader(TextReader):
             json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unknown),
         )
         if not table.schema.equals(schema):
-            raise Unfit
+            raise pa.ArrowInvalid("nested values are of other types than the schema's")
         return table
 
     def _name_unknown(self, data: bytes) -> None:
@@ -205,22 +175,21 @@ class JsonLinesReader(TextReader):
             values = [line.get(name) for line in objects]
             try:
                 fitted = self._column(values, self._types[name])
-                if fitted.change and self._reader["strict_types"]:
+                if fitted.change and self._strict:
                     row = first_change(text_column(values), fitted.change)
-                    shown = as_text(values[row]) or "null"
-                    raise strict_misfit(row, shown, fitted.change)
-            except Misfit as misfit:
-                where = self._line(raw, data, kept[misfit.row])
-                text = misfit_text(where, name, self._types[name], misfit)
+                    raise fitted.change.error(row, as_text(values[row]) or "null")
+            except CoercionError as error:
+                where = self._line(raw, data, kept[error.row])
+                text = coercion_text(where, name, self._types[name], error)
                 raise TableError(text, len(kept)) from None
             found[name] = fitted
         return kept, len(objects), found
 
     def _column(self, values: Sequence[Any], kind: str) -> Fitted:
         if kind.startswith("arrow:"):
-            return Fitted(typed_column(values, arrow_type(kind)), "")
+            return Fitted(typed_column(values, arrow_type(kind)))
         # An empty text is a value in JSON: what is missing is null, or not there.
-        return Fitted(*convert(text_column(values), kind, empty_as_string=True))
+        return convert(text_column(values), kind, empty_as_string=True)
 
     def _objects(self, raw: RawPiece, data: bytes) -> tuple[list[Line], list[dict[str, Any]]]:
         """Parse the lines; those that are no objects are an error, or dropped."""
@@ -232,7 +201,7 @@ class JsonLinesReader(TextReader):
                 objects.append(parse_line(line.data))
             except ValueError as error:
                 where = self._line(raw, data, line)
-                if self._reader["invalid_lines"] == "error":
+                if not self._drops:
                     shown = cut(line.data.decode().strip())
                     raise TableError(
                         f"{where}: the line is no JSON object: {error}: {shown!r}. Mend it, or "
@@ -254,3 +223,8 @@ class JsonLinesReader(TextReader):
         if data is raw.data:
             return raw.at(line.offset)
         return raw.at(len(data[: line.offset].decode().encode(self._dialect.codec)))
+
+
+def _of_unknown_key(error: pa.ArrowInvalid) -> bool:
+    """Return whether pyarrow.json met a key that the schema lacks: only its words tell."""
+    return "unexpected field" in str(error)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from daskrun.data.tabular.values.convert import Misfit
+from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.infer import Inferred, infer, infer_dates
 from daskrun.data.tabular.values.types import type_text
 
@@ -97,7 +97,7 @@ def text_column(values: Iterable[Any]) -> pa.ChunkedArray:
 
     Raises
     ------
-    Misfit
+    CoercionError
         If one has half of a surrogate pair, which no text can hold.
     """
     import pyarrow as pa
@@ -109,7 +109,7 @@ def text_column(values: Iterable[Any]) -> pa.ChunkedArray:
         for row, text in enumerate(texts):
             if text is not None and any("\ud800" <= c <= "\udfff" for c in text):
                 why = "has half of a surrogate pair, which is no character"
-                raise Misfit(row, ascii(text), why) from None
+                raise CoercionError(row, ascii(text), Reason.OTHER_TYPE, why) from None
         raise
 
 
@@ -118,22 +118,26 @@ def typed_column(values: Sequence[Any], arrow: pa.DataType) -> pa.ChunkedArray:
 
     Raises
     ------
-    Misfit
+    CoercionError
         The first that is of another type.
     """
     import pyarrow as pa
 
-    why = f"can't be held as {arrow}"
     parts = []
     for row, value in enumerate(values):
         try:
             part = pa.array([value], arrow)
         except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError):
-            raise Misfit(row, as_text(value) or "null", why) from None
+            raise _other_type(row, value, arrow) from None
         if not _same(value, part[0].as_py()):  # pyarrow makes 1 of 1.5 without a word
-            raise Misfit(row, as_text(value) or "null", why)
+            raise _other_type(row, value, arrow)
         parts.append(part)
     return pa.chunked_array([pa.concat_arrays(parts)] if parts else [], arrow)
+
+
+def _other_type(row: int, value: Any, arrow: pa.DataType) -> CoercionError:
+    why = f"can't be held as {arrow}"
+    return CoercionError(row, as_text(value) or "null", Reason.OTHER_TYPE, why)
 
 
 def _same(value: Any, held: Any) -> bool:
@@ -190,7 +194,7 @@ def _texts(name: str, values: Sequence[Any]) -> Inferred:
         return Inferred("text")
     try:
         return infer_dates(name, text_column(values), first)
-    except Misfit:
+    except CoercionError:
         return Inferred("text")
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.data.tabular.formats.contract import Piece
 from daskrun.data.tabular.formats.parquet.row_groups import (
     chunk_range,
     footer_bytes,
@@ -21,10 +22,10 @@ from daskrun.data.tabular.formats.parquet.row_groups import (
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from daskrun.data.remote_files import RemoteFolder
-    from daskrun.data.tabular.formats.contract import Piece
+    from daskrun.data.tabular.formats.contract import Look
     from daskrun.data.tabular.formats.node_cache import NodeCache
 
 _GAP = 128 * 1024
@@ -41,29 +42,29 @@ Range = tuple[int, int]
 
 def bring(
     folder: RemoteFolder,
-    reader: dict[str, Any],
-    what: Piece | tuple[Any, ...],
+    wanted: Sequence[str],
+    what: Piece | Look,
     target: str,
     cache: NodeCache,
 ) -> None:
-    """Write ``target``; see :class:`daskrun.data.tabular.formats.contract.Bring`.
+    """Write ``target`` with what is needed of these columns.
 
-    A row group that several pieces share is fetched once per node. Columns are those that
-    ``reader['fetch']`` names, where it is given, else all of the schema.
+    A row group that several pieces share is fetched once per node.
 
     Raises
     ------
     TableError
         If the footer can't be read.
     """
-    name, start, stop = what[0], int(what[1]), what[2]
+    assert isinstance(what, Piece), "a Parquet file is not surveyed"
+    name, start, stop = what.name, int(what.start), what.stop
     size, footer = _footer(folder, name, cache)
     try:
         metadata = parse_footer(footer)
     except Exception as error:  # pyarrow's own
         raise TableError(unreadable(folder.path(name), error)) from error
     groups, shared = _groups(metadata, start, stop)
-    columns = set(reader.get("fetch") or [column for column, _ in reader["columns"]])
+    columns = set(wanted)
     ranges = _joined(_ranges(metadata, groups, columns), size - len(footer))
 
     def make(path: str) -> None:

@@ -6,24 +6,25 @@ import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.formats.contract import Rows
-from daskrun.data.tabular.formats.frames.arrow import unpack_values
+from daskrun.core.typing import override
+from daskrun.data.tabular.formats.contract import Reader, Rows
+from daskrun.data.tabular.formats.parquet.categories import unpack_values
 from daskrun.data.tabular.formats.parquet.ranges import bring
 from daskrun.data.tabular.formats.parquet.row_groups import reason, unreadable
-from daskrun.data.tabular.values.casts import UnfitError, fit
-from daskrun.data.tabular.values.fitting import listed
+from daskrun.data.tabular.values.casts import fit
+from daskrun.data.tabular.values.coercion import CoercionError, Warnings, listed
 from daskrun.data.tabular.values.types import arrow_schema
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
-    from daskrun.data.tabular.formats.contract import Piece, PieceFile
+    from daskrun.data.remote_files import RemoteFolder
+    from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
     from daskrun.data.tabular.formats.node_cache import NodeCache
-
-__all__ = ["ParquetReader", "bring", "make_reader"]
+    from daskrun.data.tabular.formats.parquet.spec import ParquetSpec
 
 _OPEN = 2
 """Files held open: the pieces of a bundle are consecutive. What was brought lies on the disk as
@@ -35,53 +36,51 @@ _BATCH = 64 * 1024
 """Most rows decoded at a time out of a large row group."""
 
 
-def make_reader(
-    reader: dict[str, Any],
-    secrets: dict[str, Any],  # noqa: ARG001  (a part of the seam that other formats use)
-    cache: NodeCache,  # noqa: ARG001
-) -> ParquetReader:
-    """Make the reader of an input."""
-    return ParquetReader(reader)
-
-
-class ParquetReader:
-    """Reads pieces of Parquet files; see :class:`daskrun.data.tabular.formats.contract.Reader`.
+class ParquetReader(Reader):
+    """Reads pieces of Parquet files.
 
     Columns are found by name. What differs from the schema is cast where nothing is lost; an
     integer column that meets missing values becomes float64 in that piece, with a warning.
-
-    Parameters
-    ----------
-    reader
-        What :meth:`.parquet_source.ParquetSource.describe` gave.
     """
 
-    def __init__(self, reader: dict[str, Any]) -> None:
+    @override
+    def __init__(self, spec: ParquetSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
         # Now, before a script process says that it is ready: 40 ms of the first piece otherwise.
         import pyarrow.parquet  # noqa: F401
 
-        self._columns: list[tuple[str, str]] = [(name, text) for name, text in reader["columns"]]
-        self._strict = bool(reader["strict_types"])
-        self._pandas: str = reader.get("pandas", "")
-        self._dictionaries = {
-            name: unpack_values(text) for name, text in reader.get("dictionaries", {}).items()
-        }
+        self._columns, self._strict = spec.columns, spec.strict_types
+        self._pandas = spec.pandas or ""
+        packed = spec.dictionaries or {}
+        self._dictionaries = {name: unpack_values(text) for name, text in packed.items()}
         self._schema = arrow_schema(self._columns)
+        self._names = set(self._schema.names)
         if self._pandas:
             self._schema = self._schema.with_metadata({b"pandas": self._pandas.encode()})
         self._fields: dict[tuple[str, ...], pa.Schema] = {}
         """The schema of some of the columns."""
         self._open: OrderedDict[tuple[int, ...], _OpenFile] = OrderedDict()
-        self._warnings: list[str] = []
-        self._others_told = False
+        self._warnings = Warnings()
+
+    @classmethod
+    @override
+    def bring(
+        cls,
+        spec: ParquetSpec,
+        folder: RemoteFolder,
+        columns: Sequence[str],
+        what: Piece | Look,
+        target: str,
+        cache: NodeCache,
+    ) -> None:
+        bring(folder, columns, what, target, cache)
 
     @property
+    @override
     def warnings(self) -> list[str]:
-        """What was changed to make data fit; each text once."""
-        return list(self._warnings)
+        return self._warnings.texts
 
+    @override
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
-        """Read the rows of a piece."""
         import numpy as np
 
         opened = self._opened(file)
@@ -94,21 +93,13 @@ class ParquetReader:
         numbers = np.arange(start, stop, dtype=np.uint64) if ids else None
         return Rows(table, numbers)
 
+    @override
     def empty(self, columns: Sequence[str]) -> pa.Table:
-        """Return a table of these columns without rows."""
         import pyarrow as pa
 
         fields = [field for field in self._schema if field.name in set(columns)]
         arrays = [self._recoded(f.name, pa.chunked_array([], type=f.type)) for f in fields]
         return pa.Table.from_arrays(arrays, schema=self._schema_of(fields))
-
-    def lines(self, piece: Piece, file: PieceFile) -> int:  # noqa: ARG002  (of the seam)
-        """Return 0: nothing tells how many rows a piece holds that can't be read."""
-        return 0
-
-    def survey(self, request: tuple[Any, ...], file: PieceFile) -> Any:
-        """Look at a file: the footers say all, so nothing ever asks."""
-        raise TableError(f"{file.shown}: a Parquet file is not surveyed, but was: {request!r}.")
 
     def _opened(self, file: PieceFile) -> _OpenFile:
         """Open a file, or go on with one that is: by what it is, not by its path."""
@@ -132,7 +123,7 @@ class ParquetReader:
         return opened
 
     def _fitted(
-        self, table: pa.Table, wanted: list[tuple[str, str]], file: PieceFile, first: int
+        self, table: pa.Table, wanted: Sequence[tuple[str, str]], file: PieceFile, first: int
     ) -> pa.Table:
         import pyarrow as pa
 
@@ -143,14 +134,14 @@ class ParquetReader:
             field = self._schema.field(name)
             try:
                 column = self._fit(name, table.column(name), text)
-            except UnfitError as error:
+            except CoercionError as error:
                 raise TableError(
                     f"{file.shown}, row {first + error.row}, column {name!r}: "
                     f"{error.value!r} {error.why}",
                     table.num_rows,
                 ) from None
             if not column.type.equals(field.type):
-                self._warn(name)
+                self._warnings.widened(name)
                 field = field.with_type(column.type)
             arrays.append(self._recoded(name, column))
             fields.append(field)
@@ -158,7 +149,7 @@ class ParquetReader:
             return pa.table({"rows": pa.nulls(table.num_rows)}).select([])
         return pa.Table.from_arrays(arrays, schema=self._schema_of(fields))
 
-    def _unfitted(self, table: pa.Table, wanted: list[tuple[str, str]]) -> pa.Table | None:
+    def _unfitted(self, table: pa.Table, wanted: Sequence[tuple[str, str]]) -> pa.Table | None:
         """Return a table that has just the types it should have, as almost every one; else None.
 
         To look at each column took 0.15 ms of the 3 that reading a million bytes takes.
@@ -205,23 +196,13 @@ class ParquetReader:
 
     def _tell_others(self, opened: _OpenFile) -> None:
         """Say, for the first such file, that it has columns which the first of all has not."""
-        if self._others_told or not (others := opened.names - set(self._schema.names)):
-            return
-        self._others_told = True
-        self._warnings.append(
-            f"{opened.shown} has {listed(sorted(others))}, which the first file has not: columns "
-            "that it lacks are left out. To have them give a list of paths in which a file with "
-            "all columns is first."
-        )
-
-    def _warn(self, name: str) -> None:
-        text = (
-            f"column {name!r} holds whole numbers; where values are missing or decimal it is "
-            f"float64. Write set_column_types={{{name!r}: DataType.to_float()}} to have float64 in "
-            "every mini-batch, or strict_types=True to have such mini-batches fail."
-        )
-        if text not in self._warnings:
-            self._warnings.append(text)
+        if others := opened.names - self._names:
+            text = (
+                f"{opened.shown} has {listed(sorted(others))}, which the first file has not: "
+                "columns that it lacks are left out. To have them give a list of paths in which a "
+                "file with all columns is first."
+            )
+            self._warnings.add("others", text)
 
 
 class _OpenFile:

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import RemoteFolder, join_url
-from daskrun.data.tabular.formats.contract import Cut, FileSplit
+from daskrun.data.tabular.formats.contract import Cut, FileSplit, Splitter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -214,7 +215,7 @@ def _by_rows(first: int, rows: int, size: int, mini_batch_size: int) -> list[Cut
     ]
 
 
-class ParquetSplitter:
+class ParquetSplitter(Splitter):
     """Cuts Parquet files by their footers, which threads read ahead in the listing's order.
 
     Parameters
@@ -241,8 +242,8 @@ class ParquetSplitter:
         self._ahead: deque[Future[list[tuple[str, list[Cut]]]]] = deque()
         self._read: deque[tuple[str, list[Cut]]] = deque()
 
+    @override
     def begin(self, name: str, size: int) -> list[Cut] | FileSplit:
-        """Cut a file; see :class:`daskrun.data.tabular.formats.contract.Splitter`."""
         if not self._read:
             self._look_ahead()
         if self._read and self._read[0][0] == name:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.data.listing import Listing
 from daskrun.data.paths import PathTable
 from daskrun.data.protocols import DataPath, Place
-from daskrun.data.tabular.formats.parquet.format import with_types
+from daskrun.data.tabular.formats.contract import Source
+from daskrun.data.tabular.formats.files import call_text
 from daskrun.data.tabular.formats.sql.database import (
     Database,
     parse_url,
@@ -18,8 +19,10 @@ from daskrun.data.tabular.formats.sql.database import (
     shown_query,
 )
 from daskrun.data.tabular.formats.sql.keys import SqlSplitter, below, rows_of
+from daskrun.data.tabular.formats.sql.spec import SqlSpec
 from daskrun.data.tabular.formats.sql.values import ORDERED, infer, to_arrow
-from daskrun.data.tabular.values.casts import UnfitError
+from daskrun.data.tabular.formats.typed_columns import with_types
+from daskrun.data.tabular.values.coercion import CoercionError, alike
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -33,8 +36,8 @@ _MOST_KEYS = 16
 """Columns that rows are cut by, at most: each is in the conditions of every query."""
 
 
-@dataclass(frozen=True, repr=False)
-class SqlSource:
+@dataclass(frozen=True, eq=False, repr=False)
+class SqlSource(Source):
     """A query; made by ``Dataset.Tabular.from_sql_query``.
 
     Rows are in the order of the index column (of all columns that can be ordered, without one),
@@ -53,10 +56,10 @@ class SqlSource:
     """Column that rows are ordered and cut by."""
     strict_types: bool = False
     """Whether an integer column may not become float64 where values are missing."""
-    folder: str = field(default_factory=lambda: str(Path.cwd()))
+    folder: str = field(default_factory=lambda: str(Path.cwd()), repr=False)
     """What a relative path of an SQLite file is relative to."""
 
-    format = "sql"
+    packages = SqlSpec.packages
     changes_unseen = True
     """Other rows in the tables don't change what a plan is known by."""
 
@@ -78,19 +81,10 @@ class SqlSource:
                 "(datastore, 'SELECT ...')."
             )
 
+    @override
     def __repr__(self) -> str:
-        told = [repr(_text(self.query))]
-        if self.set_column_types:
-            told.append(f"set_column_types={dict(self.set_column_types)!r}")
-        if self.query_timeout != 30:
-            told.append(f"query_timeout={self.query_timeout!r}")
-        if self.connection is not None:
-            told.append(f"connection={self._shown_connection()!r}")
-        if self.index_column is not None:
-            told.append(f"index_column={self.index_column!r}")
-        if self.strict_types:
-            told.append("strict_types=True")
-        return f"Dataset.Tabular.from_sql_query({', '.join(told)})"
+        first, connection = repr(_text(self.query)), self._shown_connection()
+        return call_text("from_sql_query", first, self, **connection)
 
     def closed(self) -> SqlSource:
         """Return the same query with only the URL of its connection, with its password."""
@@ -99,15 +93,16 @@ class SqlSource:
         url = parse_url(getattr(self.connection, "url", self.connection))
         return replace(self, connection=str(url.render_as_string(hide_password=False)))
 
+    @override
     def check(self) -> None:
-        """Check that the database answers the query and its rows can be read."""
         self.describe(self.listing())
 
+    @override
     def listing(self) -> Listing:
-        """Return the query as one file; the connection is its secret."""
         return Listing("", PathTable([("query", -1, -1)]), False, {"connection": self._url()})
 
-    def describe(self, listing: Listing) -> dict[str, Any]:
+    @override
+    def describe(self, listing: Listing) -> SqlSpec:
         """Infer the schema from the first 200 rows, and find the columns to cut by.
 
         A column without a value in these is looked at further, for its first values.
@@ -127,29 +122,26 @@ class SqlSource:
             database.close()
         try:
             arrays = {n: to_arrow(n, values[n], text, False) for n, text in columns}
-        except UnfitError as error:
+        except CoercionError as error:
             raise DatasetError(
                 f"query={shown_query(query)}, row {error.row}: {error.value!r} {error.why}"
             ) from None
         nbytes = pa.table(arrays).nbytes / len(rows) if rows and names else 1.0
         asked = self.set_column_types or {}
-        return {
-            "format": self.format,
-            "columns": [list(column) for column in columns],
-            "strict_types": self.strict_types,
-            "warnings": [told for n, (_, told) in inferred.items() if told and n not in asked],
-            "query": query,
-            "keys": keys,
-            "order": order,
-            "timeout": self.query_timeout,
-            "row_bytes": max(1.0, float(nbytes)),
-        }
+        return SqlSpec(
+            columns=columns,
+            strict_types=self.strict_types,
+            warnings=tuple(told for n, (_, told) in inferred.items() if told and n not in asked),
+            query=query,
+            keys=tuple(keys),
+            order=tuple(order),
+            timeout=self.query_timeout,
+            row_bytes=max(1.0, float(nbytes)),
+        )
 
-    def splitter(
-        self, reader: dict[str, Any], listing: Listing, mini_batch_size: int
-    ) -> SqlSplitter:
-        """Return what cuts the query's rows."""
-        return SqlSplitter(reader, listing.storage_options["connection"], mini_batch_size)
+    @override
+    def splitter(self, spec: SqlSpec, listing: Listing, mini_batch_size: int) -> SqlSplitter:
+        return SqlSplitter(spec, listing.storage_options["connection"], mini_batch_size)
 
     def _url(self) -> str:
         """Return the URL with its password, and the whole path of an SQLite file."""
@@ -175,21 +167,21 @@ class SqlSource:
             made = made.set(database=str(Path(self.folder) / file))
         return str(made.render_as_string(hide_password=False))
 
-    def _shown_connection(self) -> str:
+    def _shown_connection(self) -> dict[str, str]:
         url = getattr(self.connection, "url", self.connection)
+        if url is None:
+            return {}
         try:
-            return shown_connection(parse_url(url))
+            return {"connection": shown_connection(parse_url(url))}
         except DatasetError:
-            return "***"
+            return {"connection": "***"}
 
     def _check_index(self, names: list[str]) -> None:
         if self.index_column is None or self.index_column in names:
             return
-        near = get_close_matches(self.index_column, names, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
         raise DatasetError(
-            f"index_column={self.index_column!r} is no column of the query.{hint} It has "
-            f"{', '.join(map(repr, names[:20]))}."
+            f"index_column={self.index_column!r} is no column of the query. "
+            f"{alike(self.index_column, names)}"
         )
 
     def _keys(

@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.formats.contract import Cut
+from daskrun.core.typing import override
+from daskrun.data.tabular.formats.contract import Cut, Splitter
 from daskrun.data.tabular.formats.sql.database import Database, shown_query
 from daskrun.data.tabular.formats.sql.values import pack_key
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from daskrun.data.tabular.formats.sql.spec import SqlSpec
 
 _BIND = re.compile(r"(?<![:\w\\]):(?=\w+(?![:\w]))")
 """What SQLAlchemy takes for a parameter in a text, such as ``:name``."""
@@ -93,7 +96,7 @@ def _bound(value: Any) -> Any:
     return bindparam(None, value, unique=True)
 
 
-class SqlSplitter:
+class SqlSplitter(Splitter):
     """Finds the pieces of a query by one query more.
 
     A piece's ``start`` is how many rows it holds and its lowest key (None: no lower bound), its
@@ -101,23 +104,22 @@ class SqlSplitter:
 
     Parameters
     ----------
-    reader
-        What :meth:`.sql_source.SqlSource.describe` gave.
+    spec
+        What the source's ``describe`` returned.
     connection
         SQLAlchemy URL, with its password.
     mini_batch_size
         Bytes of a piece in Arrow, about.
     """
 
-    def __init__(self, reader: dict[str, Any], connection: str, mini_batch_size: int) -> None:
-        self._query: str = reader["query"]
-        self._keys: list[str] = reader["keys"]
-        self._row_bytes = float(reader["row_bytes"])
+    def __init__(self, spec: SqlSpec, connection: str, mini_batch_size: int) -> None:
+        self._query, self._keys = spec.query, spec.keys
+        self._row_bytes = float(spec.row_bytes)
         self._rows = max(1, int(mini_batch_size / self._row_bytes))
-        self._database = Database(connection, reader["timeout"])
+        self._database = Database(connection, spec.timeout)
 
-    def begin(self, name: str, size: int) -> list[Cut]:  # noqa: ARG002  (of the seam)
-        """Cut it; see :class:`daskrun.data.tabular.formats.contract.Splitter`."""
+    @override
+    def begin(self, name: str, size: int) -> list[Cut]:
         try:
             firsts, total = self._firsts() if self._keys else ([(0, None)], self._count())
         except DatasetError as error:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.formats.contract import Rows
+from daskrun.core.typing import override
+from daskrun.data.tabular.formats.contract import Reader, Rows
 from daskrun.data.tabular.formats.sql.database import Database, shown_query
-from daskrun.data.tabular.formats.sql.format import SqlSource
 from daskrun.data.tabular.formats.sql.keys import between, ordering, rows_of
 from daskrun.data.tabular.formats.sql.values import row_ids, to_arrow, unpack_key
-from daskrun.data.tabular.values.casts import UnfitError, fit
+from daskrun.data.tabular.values.casts import fit
+from daskrun.data.tabular.values.coercion import CoercionError, Warnings
 from daskrun.data.tabular.values.types import arrow_schema
 from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
     from daskrun.data.tabular.formats.contract import Piece, PieceFile
     from daskrun.data.tabular.formats.node_cache import NodeCache
-
-__all__ = ["SqlReader", "SqlSource", "bring", "make_reader"]
+    from daskrun.data.tabular.formats.sql.spec import SqlSpec
 
 _CHUNK = 4 * 2**20
 """Bytes, about, that are Python objects at a time."""
@@ -29,38 +29,25 @@ _MOST_ROWS = 10_000
 """Rows that are Python objects at a time, at most."""
 
 
-class SqlReader:
-    """Reads pieces of a query; see :class:`daskrun.data.tabular.formats.contract.Reader`.
+class SqlReader(Reader):
+    """Reads pieces of a query; the secret is the connection's URL, with its password."""
 
-    Parameters
-    ----------
-    reader
-        What :meth:`.sql_source.SqlSource.describe` gave.
-    connection
-        SQLAlchemy URL, with its password.
-    """
-
-    def __init__(self, reader: dict[str, Any], connection: str) -> None:
-        self._reader = reader
-        self._types: dict[str, str] = dict(reader["columns"])
-        self._schema = arrow_schema(reader["columns"])
-        self._database = Database(connection, reader["timeout"])
-        self._chunk = min(_MOST_ROWS, max(1, int(_CHUNK / reader["row_bytes"])))
-        self._warnings: list[str] = []
+    @override
+    def __init__(self, spec: SqlSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
+        self._spec = spec
+        self._types = dict(spec.columns)
+        self._schema = arrow_schema(spec.columns)
+        self._database = Database(secrets["connection"], spec.timeout)
+        self._chunk = min(_MOST_ROWS, max(1, int(_CHUNK / spec.row_bytes)))
+        self._warnings = Warnings()
 
     @property
+    @override
     def warnings(self) -> list[str]:
-        """What was changed to make data fit; each text once."""
-        return list(self._warnings)
+        return self._warnings.texts
 
-    def read(
-        self,
-        piece: Piece,
-        file: PieceFile,  # noqa: ARG002  (of the seam)
-        columns: Sequence[str],
-        ids: bool,
-    ) -> Rows:
-        """Read the rows of a piece."""
+    @override
+    def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
         import numpy as np
 
         planned, low = (-1, None) if piece.start == 0 else piece.start
@@ -68,7 +55,7 @@ class SqlReader:
         asked = list(self._types) if ids else wanted  # a row's number is made of all its values
         tables: list[pa.Table] = []
         numbers: list[Any] = []
-        what = f"reading a mini-batch of {shown_query(self._reader['query'])}"
+        what = f"reading a mini-batch of {shown_query(self._spec.query)}"
         rows = 0
         try:
             with self._database.query(self._statement(asked, low, piece.stop), what) as result:
@@ -81,35 +68,27 @@ class SqlReader:
         except DatasetError as error:
             raise TableError(str(error), max(0, planned)) from None
         if planned not in (-1, rows):
-            self._warn(_changed(self._reader["query"]))
+            self._warnings.add("changed", _changed(self._spec.query))
         table = self._joined(tables, wanted)
         if not ids:
             return Rows(table, None)
         every = [row for part in numbers for row in part]
         return Rows(table, row_ids(every) if every else np.empty(0, np.uint64))
 
+    @override
     def empty(self, columns: Sequence[str]) -> pa.Table:
-        """Return a table of these columns without rows."""
         return self._joined([], [name for name in self._types if name in set(columns)])
-
-    def lines(self, piece: Piece, file: PieceFile) -> int:  # noqa: ARG002  (of the seam)
-        """Return 0: nothing tells how many rows a piece holds that can't be read."""
-        return 0
-
-    def survey(self, request: tuple[Any, ...], file: PieceFile) -> NoReturn:
-        """Look at nothing: a query is cut where the run is driven."""
-        raise TableError(f"{file.shown}: a query is not surveyed, but was: {request!r}.")
 
     def _statement(self, names: list[str], low: Any, high: Any) -> Any:
         from sqlalchemy import column, literal_column, select
 
-        keys = self._reader["keys"]
+        keys = self._spec.keys
         chosen: list[Any] = [column(name) for name in names] or [literal_column("1")]
-        statement = select(*chosen).select_from(rows_of(self._reader["query"]))
+        statement = select(*chosen).select_from(rows_of(self._spec.query))
         if low is not None or high is not None:
             bounds = [None if key is None else unpack_key(key) for key in (low, high)]
             statement = statement.where(between(keys, *bounds))
-        order = ordering(self._reader["order"])
+        order = ordering(self._spec.order)
         return statement.order_by(*order) if order else statement
 
     def _table(
@@ -121,19 +100,18 @@ class SqlReader:
             return pa.table({"rows": pa.nulls(len(rows))}).select([])
         values = dict(zip(names, zip(*rows, strict=True), strict=True))
         arrays: dict[str, pa.ChunkedArray] = {}
-        strict = bool(self._reader["strict_types"])
         for name in wanted:
             try:
-                arrays[name] = to_arrow(name, values[name], self._types[name], strict)
-            except UnfitError as error:
+                arrays[name] = to_arrow(
+                    name, values[name], self._types[name], self._spec.strict_types
+                )
+            except CoercionError as error:
                 key = {
-                    name: values[name][error.row]
-                    for name in self._reader["keys"][:3]
-                    if name in values
+                    name: values[name][error.row] for name in self._spec.keys[:3] if name in values
                 }
                 where = ", ".join(f"{name} = {value!r}" for name, value in key.items())
                 raise TableError(
-                    f"query={shown_query(self._reader['query'])}, row {first + error.row} of the "
+                    f"query={shown_query(self._spec.query)}, row {first + error.row} of the "
                     f"mini-batch{f' ({where})' if where else ''}, column {name!r}: "
                     f"{error.value!r} {error.why}",
                     first + len(rows),
@@ -154,7 +132,7 @@ class SqlReader:
             if any(not column.type.equals(target.type) for column in columns):
                 target = target.with_type(pa.float64())
                 columns = [self._float(name, column) for column in columns]
-                self._warn(_widened(name))
+                self._warnings.widened(name)
             chunks = [chunk for column in columns for chunk in column.chunks]
             arrays.append(pa.chunked_array(chunks, type=target.type))
             fields.append(target)
@@ -163,23 +141,11 @@ class SqlReader:
     def _float(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         try:
             return fit(name, column, "float", False)
-        except UnfitError as error:
+        except CoercionError as error:
             raise TableError(
-                f"query={shown_query(self._reader['query'])}, column {name!r}: {error.value!r} "
+                f"query={shown_query(self._spec.query)}, column {name!r}: {error.value!r} "
                 f"{error.why}"
             ) from None
-
-    def _warn(self, text: str) -> None:
-        if text not in self._warnings:
-            self._warnings.append(text)
-
-
-def _widened(name: str) -> str:
-    return (
-        f"column {name!r} holds whole numbers; where values are missing or decimal it is float64. "
-        f"Write set_column_types={{{name!r}: DataType.to_float()}} to have float64 in every "
-        "mini-batch, or strict_types=True to have such mini-batches fail."
-    )
 
 
 def _changed(query: str) -> str:
@@ -188,17 +154,3 @@ def _changed(query: str) -> str:
         "been changed since. Rows that were added or removed meanwhile may be missing or counted "
         "in another mini-batch."
     )
-
-
-def make_reader(
-    reader: dict[str, Any],
-    secrets: dict[str, Any],
-    cache: NodeCache,  # noqa: ARG001  (of the seam)
-) -> SqlReader:
-    """Make the reader of an input."""
-    return SqlReader(reader, secrets["connection"])
-
-
-def bring(*_: Any) -> NoReturn:
-    """Bring nothing: script processes ask the database themselves."""
-    raise TableError("a query is not fetched: script processes ask the database themselves.")

@@ -8,7 +8,8 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.values.casts import UnfitError, fit
+from daskrun.data.tabular.values.casts import fit
+from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.types import arrow_type, shown_type, type_text
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def to_arrow(name: str, values: Sequence[Any], text: str, strict: bool) -> pa.Ch
 
     Raises
     ------
-    UnfitError
+    CoercionError
         The first value that does not fit.
     """
     import pyarrow as pa
@@ -120,10 +121,11 @@ def _natural(name: str, values: Sequence[Any], text: str) -> pa.Array:
         for row, value in enumerate(values):
             try:
                 fit(name, pa.chunked_array([pa.array([value])]), text, False)
-            except (UnfitError, pa.ArrowException, TypeError, ValueError, OverflowError):
-                raise UnfitError(
+            except (CoercionError, pa.ArrowException, TypeError, ValueError, OverflowError):
+                raise CoercionError(
                     row,
                     value,
+                    Reason.OTHER_TYPE,
                     f"is no {shown_type(text)}. Correct the data, cast the column in the query, "
                     f"or write set_column_types={{{name!r}: DataType.to_string()}}.",
                 ) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.formats.contract import Piece
+from daskrun.data.tabular.formats.contract import Look, Piece
 from daskrun.data.tabular.formats.text.lines import (
     BytePiece,
     bring_bytes,
@@ -106,7 +106,7 @@ class ByteReader:
         separator = self._dialect.separator_bytes
         if file.brought:
             return survey_file(file.path, request, separator)
-        return survey_bytes(self._opened(file, ("", *request)).source, request, separator)
+        return survey_bytes(self._opened(file, Look("", request)).source, request, separator)
 
     def lines(self, piece: Piece, file: PieceFile) -> int:
         """Count the lines of a piece; 0 where it can't be read here."""
@@ -129,7 +129,7 @@ class ByteReader:
             opened.header, opened.after = read_header(opened.source, separator)
         return found
 
-    def _opened(self, file: PieceFile, what: Piece | tuple[Any, ...]) -> _OpenFile:
+    def _opened(self, file: PieceFile, what: Piece | Look) -> _OpenFile:
         opened = self._open.get(file.path)
         if opened is not None:
             self._open.move_to_end(file.path)
@@ -153,7 +153,7 @@ class _OpenFile:
 
 def bring_piece(
     folder: RemoteFolder,
-    what: Piece | tuple[Any, ...],
+    what: Piece | Look,
     target: str,
     cache: NodeCache,
     dialect: Dialect,
@@ -162,12 +162,12 @@ def bring_piece(
     header: bool,
 ) -> None:
     """Write the bytes of a remote piece, or of a survey's block, to a local file."""
-    source = _open(what[0], folder, dialect, cache, what)
+    source = _open(what.name, folder, dialect, cache, what)
     if isinstance(what, Piece):
         found = bring_bytes(source, what, exact, header, dialect.separator_bytes)
         Path(target).write_bytes(pack_piece(found))
     else:
-        bring_survey(source, what[1:], target)
+        bring_survey(source, what.request, target)
 
 
 def _open(
@@ -175,7 +175,7 @@ def _open(
     where: str | RemoteFolder,
     dialect: Dialect,
     cache: NodeCache,
-    what: Piece | tuple[Any, ...],
+    what: Piece | Look,
 ) -> ByteSource:
     """Open a file's plain bytes; those of a small one that isn't plain are made in memory."""
     return open_bytes(name, where, dialect.encoding, cache, in_memory=fits_memory(what))

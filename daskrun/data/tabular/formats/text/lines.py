@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import codecs
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Piece
 from daskrun.data.tabular.formats.text.scan import record_starts, unclosed_quote
+from daskrun.data.tabular.formats.text.source import ByteSource
 from daskrun.errors import TableError
-
-if TYPE_CHECKING:
-    from daskrun.data.tabular.formats.text.source import ByteSource
 
 _LINE = 4 << 10
 """Bytes read first for the rest of a line; each step then doubles."""
@@ -85,7 +84,7 @@ def read_lines(source: ByteSource, start: int, stop: int) -> tuple[int, bytes]:
     return begin, source.read(begin, line_begin(source, stop))
 
 
-class _Ahead:
+class _Ahead(ByteSource):
     """A source of which one range has been read already."""
 
     near = True
@@ -95,13 +94,14 @@ class _Ahead:
         self._source, self._start = source, start
         self._data = source.read(start, stop)
 
+    @override
     def read(self, start: int, stop: int) -> bytes:
-        """Return a range that begins in what was read or behind it; what is new is kept."""
         end = self._start + len(self._data)
         if stop > end and end < self.size:
             self._data += self._source.read(end, stop)
         return self._data[start - self._start : stop - self._start]
 
+    @override
     def close(self) -> None:
         """Do nothing: the source is another's."""
 

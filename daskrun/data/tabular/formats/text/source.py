@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import RemoteFolder, join_url
 from daskrun.errors import TableError
@@ -50,7 +51,7 @@ class ByteSource(Protocol):
         """Let go of what is open; may be called again."""
 
 
-class LocalBytes:
+class LocalBytes(ByteSource):
     """A file of this machine, opened once.
 
     Raises
@@ -67,8 +68,8 @@ class LocalBytes:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self._descriptor).st_size
 
+    @override
     def read(self, start: int, stop: int) -> bytes:
-        """Return the bytes of a range."""
         wanted = min(stop, self.size) - start
         if wanted <= 0:
             return b""
@@ -81,8 +82,8 @@ class LocalBytes:
             parts.append(data)
         return b"".join(parts)
 
+    @override
     def close(self) -> None:
-        """Close the file."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -93,7 +94,7 @@ class LocalBytes:
             self.close()
 
 
-class RemoteBytes:
+class RemoteBytes(ByteSource):
     """A file behind a URL, read by range requests.
 
     Parameters
@@ -121,8 +122,8 @@ class RemoteBytes:
             size = told
         self.size = size
 
+    @override
     def read(self, start: int, stop: int) -> bytes:
-        """Request a range."""
         stop = min(stop, self.size)
         if stop <= start:
             return b""
@@ -137,11 +138,12 @@ class RemoteBytes:
             "again."
         )
 
+    @override
     def close(self) -> None:
         """Do nothing: connections are the file system's."""
 
 
-class MemoryBytes:
+class MemoryBytes(ByteSource):
     """Bytes that are here already."""
 
     near = True
@@ -151,10 +153,11 @@ class MemoryBytes:
         self.size = len(data)
         self._data = data
 
+    @override
     def read(self, start: int, stop: int) -> bytes:
-        """Return a range; all of it without a copy."""
         return self._data[start:stop] if stop > start else b""
 
+    @override
     def close(self) -> None:
         """Do nothing."""
 

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from daskrun.data.tabular.formats.contract import Cut, Piece
+from daskrun.core.typing import override
+from daskrun.data.tabular.formats.contract import Cut, FileSplit, Look, Piece, Splitter
 from daskrun.data.tabular.formats.text.lines import BytePiece, pack_piece, read_lines, unpack_piece
 from daskrun.data.tabular.formats.text.scan import Scan, Trace, scan_into
-from daskrun.data.tabular.formats.text.source import LocalBytes
+from daskrun.data.tabular.formats.text.source import ByteSource, LocalBytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from daskrun.data.tabular.formats.contract import FileSplit
-    from daskrun.data.tabular.formats.text.source import ByteSource
 
 BLOCK = 32 << 20
 """Bytes that a survey looks at: 10 to 60 ms of work, one request to a store, and a memory that does
@@ -48,16 +47,16 @@ _FETCHED = 8 << 20
 """The same where each read is a request."""
 
 
-def fits_memory(what: Piece | tuple[Any, ...]) -> bool:
+def fits_memory(what: Piece | Look) -> bool:
     """Return whether what a piece or a survey (its request) needs of a compressed file is small.
 
     It is then made plain in memory: ``open_bytes(..., in_memory=fits_memory(piece))``.
     """
-    return what.stop is None if isinstance(what, Piece) else what[-1] == 0
+    return what.stop is None if isinstance(what, Piece) else what.request[-1] == 0
 
 
-class ByteSplitter:
-    """Cuts files whose pieces are ranges of bytes; a :class:`~.contracts.Splitter`.
+class ByteSplitter(Splitter):
+    """Cuts files whose pieces are ranges of bytes.
 
     A file that is not plain has pieces of the bytes made plain, or, where these are no more than
     ``mini_batch_size`` for certain, one piece without an end.
@@ -103,8 +102,8 @@ class ByteSplitter:
         self._block = block
         self._near = near
 
+    @override
     def begin(self, name: str, size: int) -> list[Cut] | FileSplit:
-        """Cut a file, or give what does when the workers have looked at it."""
         if size == 0:
             return []
         plain = self._plain(name) and size > 0
@@ -120,8 +119,8 @@ class ByteSplitter:
         return _SurveyedFile(name, size, step, self._block if plain else 0, grown, header)
 
 
-class _SurveyedFile:
-    """Finds the cuts of one file from its surveys; a :class:`~.contracts.FileSplit`.
+class _SurveyedFile(FileSplit):
+    """Finds the cuts of one file from its surveys.
 
     Parameters
     ----------
@@ -153,8 +152,8 @@ class _SurveyedFile:
         self._inside = self._pending = False
         self._opened = self._last = -1
 
+    @override
     def request(self, number: int) -> tuple[Any, ...]:
-        """Return the bounds of a block (stop -1: all of the file) and the step."""
         if not self._block:
             return (0, -1, self._step)
         return (self._start(number), min(self._start(number + 1), self._size), self._step)
@@ -164,8 +163,8 @@ class _SurveyedFile:
         grown = self._grown
         return self._block * (number if number < grown else (number - grown + 1) * grown)
 
+    @override
     def feed(self, found: Any) -> list[Cut]:
-        """Take what :func:`survey_bytes` found in the next block."""
         end, *traces = found
         trace = Trace(*traces[self._inside])
         cuts = list(self._cuts(trace))
@@ -177,8 +176,8 @@ class _SurveyedFile:
         self._fed += 1
         return cuts + list(self._finish(end)) if self._fed == self.surveys else cuts
 
+    @override
     def give_up(self, trouble: str) -> list[Cut]:
-        """Return the rest of the file as one piece that can't be read."""
         self._fed = self.surveys
         return [Cut(self._begin, self._size if self._block else None, -1, -1, trouble)]
 
@@ -291,7 +290,7 @@ def survey_file(path: str, request: tuple[Any, ...], separator: bytes) -> tuple[
         source.close()
 
 
-class _Packed:
+class _Packed(ByteSource):
     """The bytes of a block in the file that :func:`bring_survey` made; a ``ByteSource``."""
 
     near = True
@@ -303,12 +302,12 @@ class _Packed:
         self.size = file.size - empty
         self.offset = unpack_piece(file.read(0, empty)).offset
 
+    @override
     def read(self, start: int, stop: int) -> bytes:
-        """Return the bytes of a range."""
         return self._file.read(start + self._skip, stop + self._skip)
 
+    @override
     def close(self) -> None:
-        """Close the file."""
         self._file.close()
 
 

@@ -1,0 +1,105 @@
+"""What formats whose rows are in files have in common, and what all check of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from daskrun.core.typing import override
+from daskrun.data.listing import Listing, list_files
+from daskrun.data.protocols import shown_elements
+from daskrun.data.tabular.formats.contract import Source
+from daskrun.data.tabular.values.coercion import alike
+from daskrun.data.tabular.values.types import DataType
+from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from daskrun.data.protocols import PathElement
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FileSource(Source):
+    """Files of a format; what a method of ``Dataset.Tabular`` was given.
+
+    Raises
+    ------
+    DatasetError
+        If an argument can't be what it is.
+    """
+
+    made_by: ClassVar[str]
+    """That method."""
+
+    elements: tuple[PathElement, ...]
+    """What ``path`` listed."""
+    folder: str
+    """What relative local paths are relative to."""
+    include_path: bool = False
+    set_column_types: Mapping[str, DataType] | None = None
+    partition_format: str | None = None
+    strict_types: bool = False
+    """True: a value that changes a column's dtype in its mini-batch fails it."""
+
+    def __post_init__(self) -> None:
+        check_types(self.set_column_types)
+
+    @override
+    def __repr__(self) -> str:
+        return call_text(self.made_by, shown_elements(self.elements), self)
+
+    @override
+    def listing(self) -> Listing:
+        return list_files(self.elements, self.folder)
+
+
+def call_text(method: str, first: str, source: Any, **shown: str) -> str:
+    """Return the call that makes a source, with the arguments that aren't their defaults.
+
+    ``shown`` stands for fields that may hold a password.
+    """
+    told = [first]
+    for each in fields(source):
+        value = shown.get(each.name, getattr(source, each.name) if each.repr else each.default)
+        if each.default is not MISSING and value != each.default:
+            told.append(f"{each.name}={value!r}")
+    return f"Dataset.Tabular.{method}({', '.join(told)})"
+
+
+def check_types(types: Mapping[str, DataType] | None) -> None:
+    """Check that ``set_column_types`` maps names to types.
+
+    Raises
+    ------
+    DatasetError
+        If it is something else.
+    """
+    if types is None:
+        return
+    if not isinstance(types, Mapping) or not all(isinstance(name, str) for name in types):
+        raise DatasetError(
+            f"set_column_types={types!r} is not a dict of names and types. Write "
+            "set_column_types={'id': DataType.to_string()}."
+        )
+    for name, kind in types.items():
+        if not isinstance(kind, DataType):
+            raise DatasetError(
+                f"set_column_types={{{name!r}: {kind!r}}}: that is no type. Write "
+                "DataType.to_string(), to_long(), to_float(), to_bool() or to_datetime()."
+            )
+
+
+def check_known(types: Mapping[str, DataType] | None, columns: Collection[str]) -> None:
+    """Check that the columns of ``set_column_types`` are there.
+
+    Raises
+    ------
+    DatasetError
+        If one is not; names those that are spelled alike.
+    """
+    for name, kind in (types or {}).items():
+        if name not in columns:
+            given = f"set_column_types={{{name!r}: {kind!r}}}"
+            raise DatasetError(f"{given}: there is no column {name!r}. {alike(name, columns)}")

@@ -1,0 +1,24 @@
+"""How Parquet files are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from daskrun.data.tabular.formats.contract import ReaderSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParquetSpec(ReaderSpec):
+    """The schema of Parquet files."""
+
+    format = "parquet"
+
+    pandas: str | None = None
+    """Of a dataframe's files: pandas' own metadata, with the dtypes it had."""
+    dictionaries: Mapping[str, str] | None = None
+    """Of a dataframe's files: the list of values of each category, as
+    :mod:`daskrun.data.tabular.formats.parquet.categories` writes it."""
