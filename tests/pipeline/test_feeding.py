@@ -112,7 +112,9 @@ def test_steps_that_need_nothing_of_each_other_run_at_once(ws):
     steps = [step(f"step-{n}", "slow", compute_target=None, mini_batch_size=1) for n in range(2)]
     run = run_of(ws, *steps)
     assert run.get_status() == "Completed", run.message
-    (a, b) = [[s["time"] for s in each.get_details()["states"]] for each in run.get_steps()]
+    (a, b) = [
+        [s["time"] for s in each.get_details()["daskrun"]["states"]] for each in run.get_steps()
+    ]
     assert a[1] < b[2]  # each began before the other ended
     assert b[1] < a[2]
 
@@ -135,7 +137,9 @@ def test_run_after_orders_steps(ws):
     steps[1].run_after(steps[2])
     run = run_of(ws, steps[0])
     assert [each.name for each in run.get_steps()] == ["step-2", "step-1", "step-0"]
-    times = [[s["time"] for s in each.get_details()["states"]] for each in run.get_steps()]
+    times = [
+        [s["time"] for s in each.get_details()["daskrun"]["states"]] for each in run.get_steps()
+    ]
     assert times[0][2] <= times[1][1]
     assert times[1][2] <= times[2][1]
 
@@ -249,12 +253,12 @@ def test_a_failed_pipeline_goes_on_with_what_is_missing(ws, tmp_path):
     third = step("third-step", "double", [out.read_delimited_files(header=False)])
     run = run_of(ws, third, second)
     assert run.get_status() == "Failed"
-    before = run.find_step_run("first-step")[0].get_details()["states"]
+    before = run.find_step_run("first-step")[0].get_details()["daskrun"]["states"]
     (tmp_path / "ready").touch()
     again = Experiment(ws, "feeding").get_run(run.id)
     again.resume(retry_failed=True).wait_for_completion()
     assert rows(again, "third-step") == "".join(f"{n}: 2\n" for n in range(6))
-    assert run.find_step_run("first-step")[0].get_details()["states"] == before
+    assert run.find_step_run("first-step")[0].get_details()["daskrun"]["states"] == before
 
 
 def test_a_step_without_anything_to_read_fails_by_name(ws):

@@ -261,7 +261,7 @@ def test_a_step_that_a_killed_driver_never_started_has_an_end(work, script):
     first, later = run.get_steps()
     wait_for(lambda: first.get_status() == "Running")
     assert later.get_status() == "NotStarted"
-    assert not later.ended_within(0)
+    assert not later._ended_within(0)
     process.kill()
     process.wait()
     assert later.wait_for_completion(raise_on_error=False, timeout_seconds=10) == "Canceled"
@@ -287,17 +287,17 @@ def test_no_wait_for_a_canceled_run_is_longer_than_a_signal_may_be_late(monkeypa
     asked = []
 
     class NeverEnds:
-        id, ids = "run1", {"run1"}
+        id, _ids = "run1", {"run1"}
 
         def cancel(self, reason):
             asked.append(reason)
 
-        def ended_within(self, seconds):
+        def _ended_within(self, seconds):
             asked.append(seconds)
             time.sleep(seconds)
             return False
 
-        def kill(self):
+        def _kill(self):
             asked.append("killed")
 
     lifetime.cancel_and_wait([NeverEnds()], KeyboardInterrupt())

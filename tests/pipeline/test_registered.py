@@ -44,11 +44,13 @@ def test_a_registered_dataset_is_an_input_and_named_in_the_record(work):
     step = work.make_step(inputs=[found.as_named_input("images")])
     run = work.submit(step)
     run.wait_for_completion()
-    (manifest,) = run.get_steps()[0].get_details()["manifest"]["inputs"]
+    (manifest,) = run.get_steps()[0].get_details()["daskrun"]["manifest"]["inputs"]
     assert (manifest["name"], manifest["registered"]) == ("images", "ten:1")
     unnamed = work.submit(work.make_step(inputs=[found.take(3).as_named_input("images")]))
     unnamed.wait_for_completion()
-    assert "registered" not in unnamed.get_steps()[0].get_details()["manifest"]["inputs"][0]
+    assert (
+        "registered" not in unnamed.get_steps()[0].get_details()["daskrun"]["manifest"]["inputs"][0]
+    )
 
 
 def test_it_may_be_unregistered_while_a_run_that_uses_it_is_resumed(work):
@@ -59,7 +61,7 @@ def test_it_may_be_unregistered_while_a_run_that_uses_it_is_resumed(work):
     assert run.wait_for_completion(raise_on_error=False) == "Failed"
     found.unregister_all_versions()
     assert run.resume(error_threshold=10).wait_for_completion(raise_on_error=False) == "Failed"
-    assert run.get_steps()[0].get_details()["report"]["failed"] == 4
+    assert run.get_steps()[0].get_details()["daskrun"]["report"]["failed"] == 4
 
 
 def test_experiments_and_their_runs(work):

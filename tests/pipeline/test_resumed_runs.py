@@ -137,7 +137,7 @@ def test_a_killed_driver_is_followed_by_another_process(work, kill_at):
     (step,) = run.get_steps()
     assert output_of(work, step) == EXPECTED
     assert sorted(calls(work)) == [f"{n}.txt" for n in range(10)]
-    assert [each["status"] for each in step.get_details()["states"]] == [
+    assert [each["status"] for each in step.get_details()["daskrun"]["states"]] == [
         "NotStarted",
         "Running",
         "Running",
@@ -181,7 +181,7 @@ def test_steps_that_are_done_stay_and_later_ones_are_started(work):
     assert output_of(work, first) == output_of(work, second) == EXPECTED
     assert calls(work)[:10] == [f"{n}.txt" for n in range(10)]
     assert len(calls(work)) <= 10 + 4 + 10  # what the inline driver held was not journalled
-    assert len(first.get_details()["states"]) == 3
+    assert len(first.get_details()["daskrun"]["states"]) == 3
 
 
 def test_a_step_that_was_never_started_is(work):
@@ -332,12 +332,12 @@ def change(work, what):
 )
 def test_what_has_changed_in_the_data_is_named(work, flag, what, told):
     run = failed(work, fault_while(flag))
-    states = len(run.get_details()["states"])
+    states = len(run.get_details()["daskrun"]["states"])
     change(work, what)
     with pytest.raises(ResumeError, match=told):
         run.resume(retry_failed=True)
     assert run.get_status() == "Failed"
-    assert len(run.get_details()["states"]) == states
+    assert len(run.get_details()["daskrun"]["states"]) == states
     assert not run._state.folder.is_driven()
 
 
@@ -531,7 +531,7 @@ def test_a_run_that_was_killed_before_it_was_started_is_resumed(work):
     done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
     assert done.returncode == -signal.SIGKILL
     run = stored(work)
-    assert [each["status"] for each in run.get_details()["states"]] == ["NotStarted"]
+    assert [each["status"] for each in run.get_details()["daskrun"]["states"]] == ["NotStarted"]
     assert run.get_status() == "Failed"
     assert run.resume().wait_for_completion() == "Completed"
     assert [output_of(work, step) for step in run.get_steps()] == [EXPECTED, EXPECTED]

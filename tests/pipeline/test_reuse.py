@@ -95,7 +95,7 @@ def test_a_run_of_the_same_is_not_made_again(work):
     assert again.message.startswith(f"used the output of {first.id}")
     assert rows(again) == rows(first) == "0.txt \n1.txt \n2.txt \n"
     assert again.get_metrics() == first.get_metrics() == {"calls": 1}
-    report = again.get_details()["report"]
+    report = again.get_details()["daskrun"]["report"]
     assert (report["items"], report["items_succeeded"], report["attempts"]) == (3, 3, 0)
     assert first.id in (again.folder / "logs" / "job_result.txt").read_text()
     assert not (work.get_default_datastore().folder / "azureml" / again.id).exists()

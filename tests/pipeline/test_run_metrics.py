@@ -90,9 +90,11 @@ def test_a_run_copied_to_another_place_still_tells_all(work):
     found = again.find_step_run("score-files")[0]
     assert (again.get_status(), again.message) == ("Completed", run.message)
     copied = found.get_details()
-    assert copied.pop("logs") != details.pop("logs")
+    assert copied["logFiles"].keys() == details["logFiles"].keys() != set()
+    assert copied.pop("logFiles") != details.pop("logFiles")
+    assert copied["daskrun"].pop("logs") != details["daskrun"].pop("logs")
     assert copied == details
-    assert copied["report"]["items_succeeded"] == 10
+    assert copied["daskrun"]["report"]["items_succeeded"] == 10
     image = Path(found.get_metrics()["roc"])
     assert image.is_relative_to(other.runs_folder)
     assert image.read_bytes() == b"PNG"
@@ -182,7 +184,7 @@ def test_a_dataset_that_only_the_submitting_process_knows_says_so(work):
     )
     run = work.submit(inputs=[table.as_named_input("rows")], mini_batch_size=None)
     run.wait_for_completion(raise_on_error=False)
-    message = run.get_steps()[0].get_details()["report"]["errors"][0]["text"]
+    message = run.get_steps()[0].get_details()["daskrun"]["report"]["errors"][0]["text"]
     assert DatasetError.__name__ in message
     assert "input_datasets['rows'] can't be had in a script process" in message
 

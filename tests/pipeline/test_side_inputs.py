@@ -199,7 +199,8 @@ def test_a_path_that_is_taken_is_refused(ws, tmp_path, target):
     run = run_of(ws, make_step([side], [side], target))
     [step] = run.get_steps()
     assert step.status == "Failed"
-    said = step.get_details()["error"]["message"] if "error" in step.get_details() else step.message
+    said = step.get_details()["error"]["error"]["message"]
+    assert said == step.message
     assert "side input 'at': path=" in said
     assert "there is something already" in said
     assert os.listdir(tmp_path / "taken") == ["mine.txt"]
@@ -416,7 +417,7 @@ def test_what_a_store_does_not_give_ends_the_run_and_is_named(ws, bucket, cloud,
     run = run_of(ws, step)
     [of_step] = run.get_steps()
     assert of_step.status == "Failed"
-    said = of_step.get_details()["message"]
+    said = of_step.get_details()["daskrun"]["message"]
     assert re.search(
         r"side input 'lookup': can't copy 's3://.*/store/lookup/a.txt' to the node: .*", said
     )
@@ -431,7 +432,7 @@ def test_a_store_that_says_nothing_is_given_up(ws, bucket, cloud):
     [of_step] = run_of(ws, step).get_steps()
     assert of_step.status == "Failed"
     said = "side inputs 'lookup' on node000: nothing of them has come for load_timeout=1 s"
-    assert said in of_step.get_details()["message"]
+    assert said in of_step.get_details()["daskrun"]["message"]
 
 
 @pytest.fixture

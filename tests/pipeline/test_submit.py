@@ -64,24 +64,82 @@ def test_what_the_run_folder_tells(work):
     run.wait_for_completion()
     step = run.get_steps()[0]
     details = step.get_details()
-    assert [state["status"] for state in details["states"]] == [
+    assert [state["status"] for state in details["daskrun"]["states"]] == [
         "NotStarted",
         "Running",
         "Completed",
     ]
-    assert details["report"]["succeeded"] == 4
-    manifest = details["manifest"]
+    assert details["daskrun"]["report"]["succeeded"] == 4
+    manifest = details["daskrun"]["manifest"]
     assert manifest["pipeline_run"] == run.id
     assert manifest["settings"]["mini_batch_size"] == 3
     assert manifest["inputs"][0]["dataset"] == "Dataset.File.from_files('files')"
     assert manifest["description"] == "a trial"
     assert manifest["mini_batches"] == 4
-    assert run.get_details()["manifest"]["steps"] == [step.id]
+    assert run.get_details()["daskrun"]["manifest"]["steps"] == [step.id]
     everything = "".join(
         path.read_text(errors="replace") for path in step.folder.rglob("*") if path.is_file()
     )
     assert "s3cret" not in everything
     assert (step.folder / "snapshot" / "score.py").exists()
+
+
+KEYS = {
+    "runId",
+    "target",
+    "status",
+    "startTimeUtc",
+    "endTimeUtc",
+    "properties",
+    "inputDatasets",
+    "outputDatasets",
+    "logFiles",
+    "warnings",
+    "daskrun",
+}
+
+
+def test_details_have_the_keys_of_the_original(work):
+    dataset = Dataset.File.from_files("files").register(work.ws, "images")
+    run = work.submit(work.make_step(inputs=[dataset.as_named_input("images")]))
+    run.wait_for_completion()
+    step = run.get_steps()[0]
+    for each in (run, step):
+        details = each.get_details()
+        assert details.keys() == KEYS
+        assert (details["runId"], details["status"]) == (each.id, "Completed")
+        assert details["properties"] == each.get_properties()
+        assert details["warnings"] == []
+        assert details["daskrun"]["message"] == each.message == each.sentence
+        assert f"{step.id}/logs/job_result.txt" in details["logFiles"]
+        for path, place in details["logFiles"].items():
+            assert place == str(work.ws.runs_folder / path)
+            assert Path(place).is_file()
+    assert details["target"] == "inline"
+    assert run.get_details()["target"] is None
+    (used,) = details["inputDatasets"]
+    assert used["dataset"]["id"] == "images:1"
+    assert used["consumptionDetails"] == {
+        "type": "RunInput",
+        "inputName": "images",
+        "mechanism": "Direct",
+    }
+    (made,) = details["outputDatasets"]
+    assert made["outputDetails"] == {"outputName": "scores"}
+    reference = step.get_output_data("scores")
+    assert made["dataset"]["path"] == reference.path_on_datastore
+
+
+def test_details_of_a_run_that_failed_tell_the_error(work):
+    (work.path / "score.py").write_text("def run(mini_batch):\n    raise ValueError('no')\n")
+    run = work.submit(error_threshold=0, run_max_try=1)
+    run.wait_for_completion(raise_on_error=False)
+    for each in (run, run.get_steps()[0]):
+        details = each.get_details()
+        assert details.keys() == KEYS | {"error"}
+        assert details["error"]["error"]["message"] == each.message
+        assert details["outputDatasets"] == []
+    assert details["error"]["error"]["code"] == "UserError"
 
 
 def test_logs_and_details(work, capsys):
@@ -90,7 +148,7 @@ def test_logs_and_details(work, capsys):
     details = run.get_details()
     began, ended = details["startTimeUtc"], details["endTimeUtc"]
     assert began < ended
-    noted = details["states"][-1]["time"]
+    noted = details["daskrun"]["states"][-1]["time"]
     assert datetime.fromisoformat(ended).timestamp() == pytest.approx(noted, abs=1e-3)
     logs = run.get_steps()[0].folder / "logs"
     assert (logs / "job_result.txt").read_text().startswith("Completed: 4 of 4")
@@ -113,7 +171,10 @@ def test_steps_run_in_order(work):
     assert run.message == "all 2 steps are done."
     assert result_of(run, "d", "second-step", "other") == EXPECTED
     first, second = run.get_steps()
-    assert first.get_details()["states"][2]["time"] <= second.get_details()["states"][1]["time"]
+    assert (
+        first.get_details()["daskrun"]["states"][2]["time"]
+        <= second.get_details()["daskrun"]["states"][1]["time"]
+    )
     with pytest.raises(NameNotFoundError, match="There are 'first-step', 'second-step'"):
         run.find_step_run("third-step")
     with pytest.raises(NameNotFoundError, match="no output has the name 'inferences'"):
@@ -502,7 +563,7 @@ def test_a_run_that_cannot_be_locked_is_not_started(work, monkeypatch):
 
 
 def test_details_with_logs_hold_the_text_of_each_log(work, monkeypatch):
-    monkeypatch.setattr("daskrun.pipeline.runs.submitted.LOG_BYTES", 40)
+    monkeypatch.setattr("daskrun.pipeline.records.run_details.LOG_BYTES", 40)
     run = work.submit()
     run.wait_for_completion()
     (step,) = run.get_steps()

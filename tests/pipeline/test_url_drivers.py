@@ -57,7 +57,7 @@ def test_a_killed_driver_is_followed_on_another_machine_once_its_lease_is_old(wo
     assert run.get_status() == "Completed"
     assert output_of(run) == EXPECTED
     account(run).check()
-    states = [each["status"] for each in run.get_details()["states"]]
+    states = [each["status"] for each in run.get_details()["daskrun"]["states"]]
     assert states == ["NotStarted", "Running", "Running", "Completed"]
 
 
@@ -120,7 +120,7 @@ def test_a_driver_that_was_taken_over_commits_nothing_more(work, monkeypatch):
     assert process.returncode == 1
     assert output_of(run) == EXPECTED
     account(run).check()
-    states = [each["status"] for each in work.ws.get_run(run_id).get_details()["states"]]
+    states = [each["status"] for each in work.ws.get_run(run_id).get_details()["daskrun"]["states"]]
     assert states[-1] == "Completed"
     assert "Failed" not in states
 
@@ -153,7 +153,7 @@ def test_a_driver_that_wakes_up_while_the_next_one_begins(work, monkeypatch, wha
     assert process.returncode == 1
     assert output_of(run) == EXPECTED
     account(run).check()
-    states = [each["status"] for each in work.ws.get_run(run_id).get_details()["states"]]
+    states = [each["status"] for each in work.ws.get_run(run_id).get_details()["daskrun"]["states"]]
     assert states == ["NotStarted", "Running", "Running", "Completed"]
 
 
@@ -234,7 +234,7 @@ def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(w
     run = work.ws.get_run(run_id)
     assert run.get_status() == "Completed"
     assert run.get_steps()[0].get_status() == "Completed"
-    assert run.get_steps()[0].get_details()["report"]["succeeded"] == len(NAMES)
+    assert run.get_steps()[0].get_details()["daskrun"]["report"]["succeeded"] == len(NAMES)
 
 
 def test_ctrl_c_waits_for_no_store_that_is_gone(work):

@@ -236,13 +236,13 @@ def test_a_run_that_was_killed_in_its_second_step_goes_on_in_that(work):
     run_id = killed(work, "drive.PipelineDriver._execute = second_only")
     run = work.ws.get_run(run_id)
     first, second = run.get_steps()
-    before = first.get_details()["states"]
+    before = first.get_details()["daskrun"]["states"]
     assert [each.get_status() for each in (run, first, second)] == ["Failed", "Completed", "Failed"]
     assert run.resume().wait_for_completion() == "Completed"
-    assert first.get_details()["states"] == before
+    assert first.get_details()["daskrun"]["states"] == before
     assert (work.path / "calls").read_text() == "first\n"
     assert written(work, run, "second") == DOUBLED
-    states = [each["status"] for each in second.get_details()["states"]]
+    states = [each["status"] for each in second.get_details()["daskrun"]["states"]]
     assert states == ["NotStarted", "Running", "Running", "Completed"]
     account(second).check()
     assert second.get_metrics() == {"rows": 10}

@@ -60,7 +60,8 @@ def test_a_run_is_whole_behind_the_url(work, target):
             "(step,) = run.get_steps()\n"
             "import json\n"
             "told = [run.get_status(), step.get_metrics(), run.get_metrics(), run.message,\n"
-            "    sorted(run.get_details_with_logs()['logFiles']), step.get_details()['states'],\n"
+            "    sorted(run.get_details_with_logs()['logFiles']), \n"
+            "    step.get_details()['daskrun']['states'],\n"
             "    [ws.models['weights'].version, [each.id for each in "
             "Experiment(ws, 'trial').get_runs()]]]\n"
             "print(json.dumps(told))\n",
@@ -87,8 +88,8 @@ def test_where_a_run_is_is_told_as_it_is_there_tomorrow(work):
     text = RunDetails(run).text()
     assert f"kept in {work.ws.location}/runs/{run.id}" in text
     assert os.environ["TMPDIR"] not in text
-    assert run.get_details()["logs"] == f"{work.ws.location}/runs/{run.id}/logs"
-    manifest = run.get_steps()[0].get_details()["manifest"]
+    assert run.get_details()["daskrun"]["logs"] == f"{work.ws.location}/runs/{run.id}/logs"
+    manifest = run.get_steps()[0].get_details()["daskrun"]["manifest"]
     assert manifest["workspace"] == work.ws.location
     assert (run.get_steps()[0].folder / "logs/job_result.txt").is_file()
 
@@ -169,7 +170,7 @@ def test_reuse_since_and_published_pipelines_in_other_processes(work):
         "Path('files/new.txt').write_text('new')\n"
         f"late = Experiment(ws, 'trial').submit(pipeline, since={first.id!r})\n"
         "late.wait_for_completion()\n"
-        "print(late.get_details()['states'][-1]['message'])\n"
+        "print(late.get_details()['daskrun']['states'][-1]['message'])\n"
         "print(pipeline.publish('nightly').id)\n"
     )
     said = [line for line in other(work, code).splitlines() if not line.startswith("seen")]

@@ -190,7 +190,7 @@ def test_an_engine_that_breaks_is_a_failed_run(work, engine, monkeypatch):
         RunFailedError, match="daskrun itself failed: RuntimeError: a mistake of ours"
     ):
         run.wait_for_completion()
-    report = run.get_steps()[0].get_details()["report"]
+    report = run.get_steps()[0].get_details()["daskrun"]["report"]
     assert "a mistake of ours" in report["errors"][0]["text"]
 
 
@@ -262,10 +262,10 @@ def test_another_process_asks_the_run_to_end(work, engine, monkeypatch, of_step)
         other.wait_for_completion(timeout_seconds=30)
     assert run.wait_for_completion(raise_on_error=False) == "Canceled"
     assert wait_for(lambda: not (run.folder / "cancel.json").exists())
-    states = len(run.get_details()["states"])
+    states = len(run.get_details()["daskrun"]["states"])
     other.cancel()
     assert not (run.folder / "cancel.json").exists()
-    assert len(run.get_details()["states"]) == states
+    assert len(run.get_details()["daskrun"]["states"]) == states
 
 
 def test_a_request_nobody_heard_is_not_for_the_next_driver(work, engine, monkeypatch):
@@ -303,10 +303,10 @@ def test_a_status_or_a_wait_tells_of_a_failure(work, engine):
     engine.report = replace(DONE, status=RunStatus.FAILED, message="it broke")
     engine.go.set()
     run = work.submit()
-    assert run.ended_within(30)
-    assert "it broke" in run.failure
+    assert run._ended_within(30)
+    assert "it broke" in run._failure
     assert run.get_steps()[0].get_status() == "Failed"
-    assert run.failure is None
+    assert run._failure is None
     with pytest.raises(RunFailedError):
         run.wait_for_completion()
 
@@ -349,7 +349,7 @@ def test_a_process_that_submits_for_weeks_keeps_nothing_of_ended_runs(work, engi
     assert forgotten not in experiment_file._live
     assert experiment.get_run(forgotten).get_status() == "Completed"
     engine.go.set()
-    assert last.ended_within(30)
+    assert last._ended_within(30)
     assert last.get_status() == "Failed"
     assert lifetime._runs[0].get_status() == "Failed"
 

@@ -38,11 +38,11 @@ class WatchedRun(Protocol):
         """Its id."""
 
     @property
-    def failure(self) -> str | None:
+    def _failure(self) -> str | None:
         """Why it failed, if it did and nobody was told."""
 
     @property
-    def ids(self) -> set[str]:
+    def _ids(self) -> set[str]:
         """Its own id and those of its steps."""
 
     @property
@@ -54,22 +54,22 @@ class WatchedRun(Protocol):
         """What happened, once it has ended."""
 
     @property
-    def resume_hint(self) -> str:
+    def _resume_hint(self) -> str:
         """How it is resumed."""
 
-    def ended_within(self, seconds: float) -> bool:
+    def _ended_within(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
 
-    def closed_within(self, seconds: float) -> bool:
+    def _closed_within(self, seconds: float) -> bool:
         """Wait until nothing of it is left to do in this process, and tell whether that is so."""
 
     def cancel(self, reason: str = ...) -> None:
         """Ask it to end."""
 
-    def kill(self) -> None:
+    def _kill(self) -> None:
         """End its script processes at once."""
 
-    def give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str) -> None:
         """Note its end: the process ends now."""
 
 
@@ -101,9 +101,9 @@ def watch(run: WatchedRun) -> None:
     """Let the end of the script wait for a run."""
     global _process
     with _changing:  # a notebook may live for weeks and submit thousands
-        _runs[:] = [run for run in _runs if not run.closed_within(0) or run.failure is not None]
+        _runs[:] = [run for run in _runs if not run._closed_within(0) or run._failure is not None]
         _runs.append(run)
-        for name in run.ids:  # it may be resumed
+        for name in run._ids:  # it may be resumed
             _given_up.pop(name, None)
     if _process == os.getpid():
         return
@@ -180,17 +180,17 @@ def cancel_and_wait(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) ->
 def _ended_by(run: WatchedRun, deadline: float) -> bool:
     """Wait for a run's end until then, in short waits: see ``POLL``."""
     while (left := deadline - time.monotonic()) > POLL:
-        if run.ended_within(POLL):
+        if run._ended_within(POLL):
             return True
-    return run.ended_within(max(0.0, left))
+    return run._ended_within(max(0.0, left))
 
 
 def _give_up(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) -> None:
     """End the processes of runs, and wait for them no more, also at the end of the script."""
-    left = [run for run in runs if not run.ended_within(0)]
-    _given_up.update({name: interrupt for run in left for name in run.ids})
+    left = [run for run in runs if not run._ended_within(0)]
+    _given_up.update({name: interrupt for run in left for name in run._ids})
     for run in left:
-        run.kill()
+        run._kill()
 
 
 def leave_if_terminated(interrupt: KeyboardInterrupt) -> None:
@@ -216,12 +216,12 @@ def _wait_at_end() -> None:
     active = _active()
     try:
         with signals_as_interrupts():
-            waited = [run for run in active if run.ids.isdisjoint(_given_up)]
+            waited = [run for run in active if run._ids.isdisjoint(_given_up)]
             try:
                 _wait_for(waited)
             except KeyboardInterrupt as interrupt:
                 _code = _code_of(interrupt)
-                cancel_and_wait([run for run in waited if not run.ended_within(0)], interrupt)
+                cancel_and_wait([run for run in waited if not run._ended_within(0)], interrupt)
             if not _active():
                 _wait_until_closed()
     except (KeyboardInterrupt, SystemExit):
@@ -234,7 +234,7 @@ def _wait_for(runs: Sequence[WatchedRun]) -> None:
     if runs:
         say(f"the script has ended; waiting for {_names(runs)} (Ctrl-C cancels)")
     for run in runs:
-        while not run.ended_within(POLL):
+        while not run._ended_within(POLL):
             pass
     for run in runs:
         say(f"run {run.id} {run.status.value}")
@@ -247,32 +247,32 @@ def _wait_until_closed() -> None:
     """
     try:
         for run in _runs:
-            while not run.closed_within(POLL):
+            while not run._closed_within(POLL):
                 pass
     except KeyboardInterrupt as interrupt:
         _leave(_code_of(interrupt))
 
 
 def _say_end(run: WatchedRun) -> None:
-    resume_hint = f" {run.resume_hint}" if run.status.value == "Canceled" else ""
+    resume_hint = f" {run._resume_hint}" if run.status.value == "Canceled" else ""
     say(f"run {run.id} {run.status.value}: {run.message.rstrip('.')}.{resume_hint}")
 
 
 def _active() -> list[WatchedRun]:
-    return [run for run in _runs if not run.ended_within(0)]
+    return [run for run in _runs if not run._ended_within(0)]
 
 
 def _end_now(runs: Sequence[WatchedRun]) -> None:
     """End the process, and so the threads that drive these runs; what they had ends with it."""
-    interrupts = [_given_up[name] for run in runs for name in run.ids if name in _given_up]
+    interrupts = [_given_up[name] for run in runs for name in run._ids if name in _given_up]
     interrupt = interrupts[0] if interrupts else KeyboardInterrupt()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked for already
     message = f"{describe(interrupt)}, and it was ended at once"
     for run in runs:
-        run.kill()
-        _within(NOTE_LIMIT, lambda run=run: run.give_up(message))  # type: ignore[misc]
+        run._kill()
+        _within(NOTE_LIMIT, lambda run=run: run._give_up(message))  # type: ignore[misc]
         _say_end(run)
-        clear_inline(run.ids)
+        clear_inline(run._ids)
     _leave(_code_of(interrupt))
 
 
@@ -288,7 +288,7 @@ def _within(seconds: float, what: Callable[[], None]) -> None:
 
 def _exit_code() -> None:
     """End the process with 1 if a run failed and nobody was told."""
-    failed = [(run.id, run.failure) for run in _runs if run.failure is not None]
+    failed = [(run.id, run._failure) for run in _runs if run._failure is not None]
     code = _code or (1 if failed else 0)
     if not code or _process != os.getpid():
         return

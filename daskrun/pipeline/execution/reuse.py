@@ -47,8 +47,6 @@ DIGEST = re.compile(r" ?\b[0-9a-f]{32,}\b")
 """What tells nobody how a thing has changed."""
 SHOWN = 5
 """Differences that are told of each part."""
-USED = "used the output of"
-"""Begins the message of a step run that did."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,11 @@ class Reuse:
     ``inputs``, ``side_inputs``, ``environment``, ``outputs``, ``models``."""
     message: str = ""
     """In words."""
+
+    @property
+    def sentence(self) -> str:
+        """The same as :attr:`message`, which had this name."""
+        return self.message
 
     def __str__(self) -> str:
         lines = [f"  {part}: {text}" for part, each in self.differences.items() for text in each]
@@ -147,7 +150,7 @@ def reused_report(workspace: Workspace, run_id: str) -> Report:
     return Report(
         **counts,
         status=RunStatus.COMPLETED,
-        message=f"{USED} {run_id}: nothing it depends on has changed.{more}",
+        message=f"used the output of {run_id}: nothing it depends on has changed.{more}",
         total=earlier.get("total"),
         unfinished=0,
         items_failed=failed,

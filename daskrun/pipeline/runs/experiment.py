@@ -167,18 +167,18 @@ class Experiment(OriginalClass):
             There is none of that id.
         """
         live = _live.get(run_id)
-        if live is not None and live.workspace == self.workspace and not live.outdated:
+        if live is not None and live.workspace == self.workspace and not live._outdated:
             return live
         folder = self.workspace.site.run_folder(run_id)
         if "/" in run_id or not folder.is_run or not self._has(folder):
             raise NameNotFoundError("run", run_id, self._run_ids()[::-1])
         whole = StoredState(folder)
         steps = [
-            StepRun.made(self.workspace, StoredState(each, whole))
+            StepRun._made(self.workspace, StoredState(each, whole))
             for each in map(self.workspace.site.run_folder, folder.manifest()["steps"])
             if each.is_run  # else: killed in submit
         ]
-        return PipelineRun.made(self.workspace, whole, steps)
+        return PipelineRun._made(self.workspace, whole, steps)
 
     @original_keywords
     def get_runs(self, tags: Wanted = None, properties: Wanted = None) -> Iterator[PipelineRun]:
@@ -304,8 +304,8 @@ class Experiment(OriginalClass):
             codes = {each.step: KeptCode.of(each.code, ids[each.step]) for each in prepared}
             kept = keep_steps(whole, pipeline.workspace, dependencies, codes)
             driver = PipelineDriver(whole, held, self.workspace, ready)
-            steps = [StepRun.made(self.workspace, driver.states[each.folder.id]) for each in ready]
-            run = PipelineRun.made(self.workspace, driver.state, steps)
+            steps = [StepRun._made(self.workspace, driver.states[each.folder.id]) for each in ready]
+            run = PipelineRun._made(self.workspace, driver.state, steps)
             run._held = kept
             driver.start()
         except BaseException:

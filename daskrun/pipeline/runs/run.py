@@ -6,12 +6,13 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
+from daskrun.core.typing import override
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline.execution import lifetime, resume
 from daskrun.pipeline.execution.reuse import explain
 from daskrun.pipeline.records.kept_pipeline import kept_steps
 from daskrun.pipeline.records.run_output import find_output, outputs_of
-from daskrun.pipeline.runs.lookup import find_run_of
+from daskrun.pipeline.runs.metrics import find_run
 from daskrun.pipeline.runs.submitted import SubmittedRun
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class StepRun(SubmittedRun):
         node_id: str | None = None,  # noqa: ARG004
     ) -> StepRun:
         """Return a step's run that is there."""
-        run = find_run_of(StepRun, experiment, step_run_id)
+        run = find_run(StepRun, experiment, step_run_id)
         whole = run._story["pipeline_run"]
         if pipeline_run_id not in (None, whole):
             problem = f"pipeline_run_id={pipeline_run_id!r} is not that of {step_run_id}: that is "
@@ -68,7 +69,7 @@ class StepRun(SubmittedRun):
         return run
 
     @classmethod
-    def made(cls, workspace: Workspace, state: RunState) -> StepRun:
+    def _made(cls, workspace: Workspace, state: RunState) -> StepRun:
         """Make the object that stands for a step's run, which is a part of a pipeline's.
 
         Parameters
@@ -82,6 +83,7 @@ class StepRun(SubmittedRun):
         run._set_up(workspace, state)
         return run
 
+    @override
     def _set_up(self, workspace: Workspace, state: RunState) -> None:
         super()._set_up(workspace, state)
         self._story = state.folder.manifest()
@@ -90,8 +92,8 @@ class StepRun(SubmittedRun):
         self._whole: PipelineRun | None = None
 
     @property
+    @override
     def parent(self) -> PipelineRun | None:
-        """The pipeline's run that this is a step of."""
         return self._whole
 
     @property
@@ -131,27 +133,29 @@ class StepRun(SubmittedRun):
         """
         return explain(self._state.folder)
 
+    @override
     def resume(
         self,
         retry_failed: bool = False,
         compute_target: ComputeTarget | str | None = None,
         **settings: Any,
     ) -> StepRun:
-        """Resume the pipeline's run that it is a step of; see :meth:`PipelineRun.resume`."""
         assert self._whole is not None
         self._whole.resume(retry_failed, compute_target, **settings)
         return self
 
+    @override
     def _steps(self) -> list[StepRun]:
         return [self]
 
+    @override
     def _reason(self) -> str:
         reason = self.message.rstrip()
         first = self._state.first_error()
         errors = self.place_of("logs/job_error.txt")
         stop = "" if reason.endswith((".", "?", "!")) else "."
         reason = f"{reason}{stop} Each error with its traceback: {errors}"
-        reason = f"{reason}\n{self.resume_hint}"
+        reason = f"{reason}\n{self._resume_hint}"
         text = first["text"].strip() if first is not None else ""
         return f"{reason}\n\nThe first of them:\n{text}" if text else reason
 
@@ -186,10 +190,10 @@ class PipelineRun(SubmittedRun):
     @original_keywords
     def __new__(cls, experiment: Experiment, run_id: str) -> PipelineRun:
         """Return a pipeline's run that is there."""
-        return find_run_of(PipelineRun, experiment, run_id)
+        return find_run(PipelineRun, experiment, run_id)
 
     @classmethod
-    def made(cls, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> PipelineRun:
+    def _made(cls, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> PipelineRun:
         """Make the object that stands for a pipeline's run.
 
         Parameters
@@ -209,6 +213,7 @@ class PipelineRun(SubmittedRun):
         return run
 
     @property
+    @override
     def parent(self) -> None:
         """None: it is a step of no other."""
 
@@ -273,6 +278,7 @@ class PipelineRun(SubmittedRun):
         pipeline = Pipeline(self.workspace, steps)
         return pipeline.publish(name, description, version, continue_on_step_failure)
 
+    @override
     def resume(
         self,
         retry_failed: bool = False,
@@ -316,11 +322,13 @@ class PipelineRun(SubmittedRun):
         live_runs[self.id] = self
         lifetime.watch(self)
 
+    @override
     def _steps(self) -> list[StepRun]:
         return self._step_runs
 
+    @override
     def _reason(self) -> str:
         for step in self._step_runs:
             if step.status is self.status:
                 return f"step {step.name!r}: {step._reason()}"
-        return f"{self.message}\n{self.resume_hint}"
+        return f"{self.message}\n{self._resume_hint}"

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import time
 from abc import abstractmethod
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.report import RunStatus
+from daskrun.core.typing import override
 from daskrun.errors import RunCanceledError, RunFailedError, SettingsError, WaitTimeoutError
 from daskrun.monitor.console import make_display
 from daskrun.pipeline.execution import lifetime
-from daskrun.pipeline.execution.reuse import USED
 from daskrun.pipeline.execution.state import LiveState, resume_hint
+from daskrun.pipeline.records import run_details
 from daskrun.pipeline.runs.metrics import FolderRun
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from daskrun.monitor.console import Display
     from daskrun.pipeline.execution.state import RunState
     from daskrun.pipeline.runs.experiment import Experiment
-    from daskrun.pipeline.runs.run import PipelineRun, StepRun
+    from daskrun.pipeline.runs.run import StepRun
     from daskrun.workspace.compute.targets import ComputeTarget
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
-
-LOG_BYTES = 1 << 20
-"""Of a log file, what :meth:`SubmittedRun.get_details_with_logs` gives at most."""
 
 
 class SubmittedRun(FolderRun):
     """What runs of pipelines and of steps have in common.
 
-    Who calls one of its classes finds a run that is there; ``made`` of each makes the objects.
+    Who calls one of its classes finds a run that is there; ``_made`` of each makes the objects.
     """
 
     # There is no __init__: Python would call it again of each run that is found.
@@ -55,13 +51,8 @@ class SubmittedRun(FolderRun):
         return self._state.status
 
     @property
-    @abstractmethod
-    def parent(self) -> PipelineRun | None:
-        """The pipeline's run that this is a step of; None for that itself."""
-
-    @property
+    @override
     def experiment(self) -> Experiment:
-        """The experiment that it was submitted in."""
         from daskrun.pipeline.runs.experiment import Experiment  # the two know each other
 
         return Experiment(self.workspace, str(self._state.folder.manifest()["experiment"]))
@@ -72,18 +63,24 @@ class SubmittedRun(FolderRun):
         return self._state.message
 
     @property
-    def outdated(self) -> bool:
+    def sentence(self) -> str:
+        """The same as :attr:`message`, which had this name."""
+        return self.message
+
+    @property
+    def _outdated(self) -> bool:
         """Whether another process has gone on with it since it ended here."""
         now = self._state.folder.last_state()["status"]
         return self.status.ended and now != self.status.value
 
     @property
+    @override
     def folder(self) -> Path:
-        """Where everything that is known of it is kept; what a URL has is brought here."""
         self._state.folder.fetch()
         return self._state.folder.path
 
     @property
+    @override
     def _kept(self) -> RunFolder:
         return self._state.folder
 
@@ -92,12 +89,12 @@ class SubmittedRun(FolderRun):
         return self._state.folder.shown(name)
 
     @property
-    def resume_hint(self) -> str:
+    def _resume_hint(self) -> str:
         """How it is resumed, once it has failed or was canceled."""
         return resume_hint(self._state.folder)
 
     @property
-    def failure(self) -> str | None:
+    def _failure(self) -> str | None:
         """Why it failed, if it did and nobody was told by a wait or a status."""
         told = any(run._told for run in (self, *self._steps()))
         return None if told or self.status is not RunStatus.FAILED else self._reason()
@@ -108,11 +105,11 @@ class SubmittedRun(FolderRun):
         self._told = self._told or status.ended
         return status.value
 
-    def ended_within(self, seconds: float) -> bool:
+    def _ended_within(self, seconds: float) -> bool:
         """Wait for its end, and tell whether it has come."""
         return self._state.wait(seconds)
 
-    def closed_within(self, seconds: float) -> bool:
+    def _closed_within(self, seconds: float) -> bool:
         """Wait until nothing of it is left to do in this process, and tell whether that is so."""
         return self._state.wait_until_closed(seconds)
 
@@ -121,17 +118,17 @@ class SubmittedRun(FolderRun):
         self._state.cancel(reason)
 
     @property
-    def ids(self) -> set[str]:
+    def _ids(self) -> set[str]:
         """Its own id and those of its steps."""
         return {self.id, *(step.id for step in self._steps())}
 
-    def kill(self) -> None:
+    def _kill(self) -> None:
         """End the script processes that run in this process's nodes, at once."""
         from daskrun.script.node import kill_nodes  # loaded already, where there is one
 
-        kill_nodes(self.ids)
+        kill_nodes(self._ids)
 
-    def give_up(self, reason: str) -> None:
+    def _give_up(self, reason: str) -> None:
         """Note the end of a run of this process, which ends now."""
         for run in (*self._steps(), self):
             if isinstance(run._state, LiveState):
@@ -219,23 +216,22 @@ class SubmittedRun(FolderRun):
         return self._conclude(raise_on_error)
 
     def get_details(self) -> dict[str, Any]:
-        """Return what is known of the run as plain values: what was asked, states, report, logs.
+        """Return what is known of the run, as plain values under the original's keys.
 
-        ``startTimeUtc`` and ``endTimeUtc`` are texts as the original gives them, None before.
+        Returns
+        -------
+        dict
+            ``runId``, ``target``, ``status``; ``startTimeUtc`` and ``endTimeUtc``, None before;
+            ``properties``, ``inputDatasets``; ``outputDatasets``, once it is Completed;
+            ``logFiles``, where each log file is, by its path; ``warnings``; ``error``, where it
+            failed. Under ``daskrun`` what only daskrun has: ``message``, ``manifest`` (what was
+            asked), ``states``, ``report``, ``logs``.
         """
-        folder = self._state.folder
-        begun, ended = _times(folder.states())
-        return {
-            "runId": self.id,
-            "status": self.status.value,
-            "startTimeUtc": begun,
-            "endTimeUtc": ended,
-            "message": self.message,
-            "manifest": folder.manifest(),
-            "states": folder.states(),
-            "report": folder.report(),
-            "logs": folder.shown("logs"),
+        details = run_details.details_of(self._kept, self.status, self.message)
+        details["logFiles"] = {
+            path: shown for folder in self._folders for path, shown in run_details.logs(folder)
         }
+        return details
 
     def get_details_with_logs(self) -> dict[str, Any]:
         """Return :meth:`get_details`, and text of each log file by its path in the run's folder.
@@ -243,14 +239,13 @@ class SubmittedRun(FolderRun):
         Of a run of a pipeline that are the logs of its steps. Of a file of more than 1 MB the last
         megabyte is given.
         """
-        found = {}
-        for each in {run.id: run for run in (self, *self._steps())}.values():
-            folder = each._kept
-            folder.fetch(folder.logs.name)
-            for file in sorted(folder.logs.rglob("*")):
-                if file.is_file():
-                    found[file.relative_to(folder.path.parent).as_posix()] = _end_of(file)
-        return {**self.get_details(), "logFiles": found}
+        texts = {path: text for each in self._folders for path, text in run_details.log_texts(each)}
+        return {**self.get_details(), "logFiles": texts}
+
+    @property
+    def _folders(self) -> list[RunFolder]:
+        """Its folder and those of its steps."""
+        return [run._kept for run in {run.id: run for run in (self, *self._steps())}.values()]
 
     @abstractmethod
     def _steps(self) -> Sequence[StepRun]:
@@ -275,7 +270,7 @@ class SubmittedRun(FolderRun):
                 display.say(f"run {step.id}, logs in {step.place_of('logs')}")
         while True:
             left = lifetime.POLL if deadline is None else deadline - time.monotonic()
-            ended = self.ended_within(max(0.0, min(lifetime.POLL, left)))
+            ended = self._ended_within(max(0.0, min(lifetime.POLL, left)))
             if display is not None:
                 self._show(display)
             if ended:
@@ -288,7 +283,7 @@ class SubmittedRun(FolderRun):
         if display is not None:
             display.close()
             for step in self._steps():
-                if step.message.startswith(USED) and step.message != self.message:
+                if step.reused_run_id is not None and step.message != self.message:
                     display.say(f"{step.name} {step.message}")
             display.say(f"run {self.id} {self.status.value}: {self.message}")
 
@@ -313,25 +308,3 @@ class SubmittedRun(FolderRun):
         if raise_on_error and status is RunStatus.FAILED:
             raise RunFailedError(self.id, self._reason())
         return status.value
-
-
-def _times(states: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
-    """Return when a run first ran, and when it ended if it has, as the original writes it."""
-    running = [each["time"] for each in states if each["status"] == RunStatus.RUNNING.value]
-    last = states[-1]
-    ended = last["time"] if RunStatus(last["status"]).ended else None
-    begun = running[0] if running else None
-    shown = [
-        None if time is None else datetime.fromtimestamp(time, UTC).isoformat()[:-6] + "Z"
-        for time in (begun, ended)
-    ]
-    return shown[0], shown[1]
-
-
-def _end_of(file: Path) -> str:
-    """Return the text of a log file, or the last of it."""
-    with file.open("rb") as opened:
-        size = opened.seek(0, os.SEEK_END)
-        opened.seek(max(0, size - LOG_BYTES))
-        text = opened.read().decode("utf-8", "replace")
-    return text if size <= LOG_BYTES else f"... {size - LOG_BYTES:,} bytes before\n{text}"

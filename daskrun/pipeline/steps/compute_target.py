@@ -90,6 +90,11 @@ def find_target(
     return target.dask_target, target.notes
 
 
+def target_name(target: ComputeTarget | str | None) -> str:
+    """Return what a target is called: its name or address, ``local`` for this machine."""
+    return "local" if target is None else target if isinstance(target, str) else target.name
+
+
 def _check_here(node_count: object, process_count: object) -> None:
     """Refuse a typing error that would fill this machine with processes."""
     counts = [text for text in (str(node_count), str(process_count)) if text.isdecimal()]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.codec import record
 from daskrun.core.rules import SIZE
+from daskrun.core.typing import override
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.file_plan import FilePlan
 from daskrun.data.items import Items
@@ -124,8 +125,8 @@ class ScriptPlan(FilePlan):
     It is the same wherever the run's folder lies, and whenever it was brought there.
     """
 
+    @override
     def fingerprint(self) -> str:
-        """Digest the script's name (32 hex digits): what is in it never changes."""
         (table,) = self.tables
         return blake2b(f"script:{[*table]}".encode(), digest_size=16).hexdigest()
 

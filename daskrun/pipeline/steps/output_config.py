@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.codec import record
 from daskrun.core.tags import tag_problems
+from daskrun.core.typing import override
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.outputs import OutputId, StepOutput, name_problems
 from daskrun.storage.records import wrong_name
@@ -83,15 +84,15 @@ class OutputFileDatasetConfig(StepOutput):
         if problems:
             raise SettingsError(SUBJECT, problems)
 
+    @override
     def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
-        """Return the destination, with the run's id and the output's name put in."""
         given = self.destination
         store, path = given if isinstance(given, tuple) else (given, USUAL)
         path = path.replace(RUN_ID, run_id).replace(OUTPUT_NAME, self.name)
         return store or workspace.get_default_datastore(), path.strip("/")
 
+    @override
     def destination_text(self, workspace: Workspace) -> str:
-        """Return datastore and path, before a run's id and its own name are put in."""
         path = self.destination[1] if isinstance(self.destination, tuple) else USUAL
         return f"{self.place('', workspace)[0].name}: {path}"
 

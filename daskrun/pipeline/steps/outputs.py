@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.typing import override
 from daskrun.data.datasets import Dataset
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
@@ -191,8 +192,8 @@ class PipelineData(StepOutput):
         if problems:
             raise SettingsError("PipelineData", problems)
 
+    @override
     def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
-        """Return ``azureml/<run>/<name>`` in its datastore."""
         return self.datastore or workspace.get_default_datastore(), f"azureml/{run_id}/{self.name}"
 
     @original_keywords
@@ -205,8 +206,8 @@ class PipelineData(StepOutput):
         """Return the files as an input of a later step, copied to its node."""
         return self.as_input().as_download(path)
 
+    @override
     def destination_text(self, workspace: Workspace) -> str:
-        """Return the name of its datastore."""
         return self.place("", workspace)[0].name
 
 

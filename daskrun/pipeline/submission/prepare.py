@@ -19,6 +19,7 @@ from daskrun.pipeline.records.run_output import (
 )
 from daskrun.pipeline.records.step_spec import OutputFolder, StepOutputFolder, StepSpec, itself
 from daskrun.pipeline.steps.base import places_used
+from daskrun.pipeline.steps.compute_target import target_name
 from daskrun.pipeline.steps.inputs import Input, make_plan, stored
 from daskrun.pipeline.steps.outputs import PendingOutput
 from daskrun.pipeline.steps.side_inputs import stored_sides
@@ -201,7 +202,7 @@ class PreparedStep:
                 for root, (name, dataset) in zip(self._roots, self.inputs, strict=True)
             ],
             "side_inputs": [
-                {"name": each.name, "dataset": repr(each.dataset)}
+                {"name": each.name, "dataset": repr(each.dataset), "mode": each.mode}
                 | ({"registered": each.dataset.id} if each.dataset.id else {})
                 for each in self.side_inputs
             ],
@@ -213,6 +214,7 @@ class PreparedStep:
                 each.name: each.destination_text(self.workspace) for each in self.step.outputs
             },
             "compute_target": repr(config.compute_target),
+            "target": target_name(config.compute_target),
             "environment": config.environment.as_told() if config.environment else None,
             "description": config.description,
             **({"since": left_out.as_told()} if left_out is not None else {}),

@@ -145,6 +145,11 @@ class RunFolder:
         """Where its logs are."""
         return self.path / "logs"
 
+    def log_names(self) -> list[str]:
+        """Return the paths of its log files, such as ``logs/job_result.txt``."""
+        files = (path for path in self.logs.rglob("*") if path.is_file())
+        return sorted(path.relative_to(self.path).as_posix() for path in files)
+
     @property
     def is_run(self) -> bool:
         """Whether there is a run, and all of its folder was made."""

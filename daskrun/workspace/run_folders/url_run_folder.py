@@ -123,6 +123,11 @@ class UrlRunFolder(RunFolder):
         self._mirror.remote.delete([MANIFEST])
         self._mirror.forget()
 
+    def log_names(self) -> list[str]:
+        """Return the paths of its log files, here and there."""
+        there = (f"logs/{name}" for name in self._mirror.remote.names("logs"))
+        return sorted({*super().log_names(), *there})
+
     @property
     def is_run(self) -> bool:
         """Whether there is a run, and all of its folder was made."""

@@ -1,0 +1,130 @@
+"""What is known of a run, under the keys that the original has for it."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from daskrun.core.report import RunStatus
+from daskrun.pipeline.records.run_output import outputs_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from daskrun.core.codec import JsonObject
+    from daskrun.workspace.run_folders.run_folder import RunFolder
+
+LOG_BYTES = 1 << 20
+"""Of a log file, what :func:`log_texts` gives at most."""
+NOTED = ("kind", "experiment", "script", "host", "python", "pipeline_run", "name", "entry_script")
+"""What of a run's manifest are its properties."""
+
+
+def properties_of(manifest: JsonObject) -> dict[str, str]:
+    """Return what was noted of a run when it was submitted, as texts."""
+    return {name: str(manifest[name]) for name in NOTED if manifest.get(name) is not None}
+
+
+def details_of(folder: RunFolder, status: RunStatus, message: str) -> JsonObject:
+    """Return what is known of a run, but for its log files.
+
+    Parameters
+    ----------
+    folder
+        A pipeline run's or a step run's.
+    status, message
+        How it stands.
+    """
+    manifest, states, report = folder.manifest(), folder.states(), folder.report()
+    begun, ended = _times(states)
+    done = status is RunStatus.COMPLETED and manifest["kind"] == "step"
+    details = {
+        "runId": folder.id,
+        "target": manifest.get("target"),
+        "status": status.value,
+        "startTimeUtc": begun,
+        "endTimeUtc": ended,
+        "properties": properties_of(manifest),
+        "inputDatasets": [
+            *(_input(each, "Direct") for each in manifest.get("inputs", ())),
+            *(_input(each, "Mount") for each in manifest.get("side_inputs", ())),
+        ],
+        "outputDatasets": [_output(each) for each in outputs_of(folder)] if done else [],
+        "logFiles": {},
+        "warnings": [
+            {"source": "daskrun", "message": text} for text in (report or {}).get("warnings", ())
+        ],
+    }
+    if status is RunStatus.FAILED:
+        # The codes of the original: something went wrong in a script process, or elsewhere.
+        errors = (report or {}).get("errors") or [{}]
+        code = "UserError" if errors[0].get("process") else "ServiceError"
+        details["error"] = {"error": {"code": code, "message": message}}
+    details["daskrun"] = {
+        "message": message,
+        "manifest": manifest,
+        "states": states,
+        "report": report,
+        "logs": folder.shown("logs"),
+    }
+    return details
+
+
+def _input(kept: JsonObject, mechanism: str) -> JsonObject:
+    """Return an input; ``mechanism`` is the usual one, where the manifest has none."""
+    return {
+        "dataset": {"id": kept.get("registered"), "name": kept["dataset"]},
+        "consumptionDetails": {
+            "type": "RunInput",
+            "inputName": kept["name"],
+            "mechanism": str(kept.get("mode", mechanism)).capitalize(),
+        },
+    }
+
+
+def _output(kept: JsonObject) -> JsonObject:
+    place = {"datastore": kept["datastore"], "path": kept["path_on_datastore"]}
+    return {
+        "outputType": "RunOutput",
+        "outputDetails": {"outputName": kept["name"]},
+        "dataset": {"id": None, **place},
+    }
+
+
+def _times(states: Sequence[Mapping[str, object]]) -> tuple[str | None, str | None]:
+    """Return when a run first ran, and when it ended if it has, as the original writes it."""
+    running = [each["time"] for each in states if each["status"] == RunStatus.RUNNING.value]
+    last = states[-1]
+    ended = last["time"] if RunStatus(str(last["status"])).ended else None
+    return _time(running[0] if running else None), _time(ended)
+
+
+def _time(seconds: object) -> str | None:
+    if not isinstance(seconds, int | float):
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6] + "Z"
+
+
+def logs(folder: RunFolder) -> Iterator[tuple[str, str]]:
+    """Yield the log files of a run: path, with the run's id, and place."""
+    for name in folder.log_names():
+        yield f"{folder.id}/{name}", folder.shown(name)
+
+
+def log_texts(folder: RunFolder) -> Iterator[tuple[str, str]]:
+    """Yield the log files of a run: path, with the run's id, and text or the end of it."""
+    folder.fetch(folder.logs.name)
+    for file in sorted(folder.logs.rglob("*")):
+        if file.is_file():
+            yield file.relative_to(folder.path.parent).as_posix(), _end_of(file)
+
+
+def _end_of(file: Path) -> str:
+    """Return the text of a log file, or the last of it."""
+    with file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - LOG_BYTES))
+        text = opened.read().decode("utf-8", "replace")
+    return text if size <= LOG_BYTES else f"... {size - LOG_BYTES:,} bytes before\n{text}"
