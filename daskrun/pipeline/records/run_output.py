@@ -118,7 +118,7 @@ class KeptPlace:
     """The folder's, in the run's."""
 
     @property
-    def storage_options(self) -> Mapping[str, Any]:
+    def storage_options(self) -> Mapping[str, object]:
         """What opens its URLs."""
         return self.workspace.site.options
 
@@ -145,7 +145,7 @@ class RunOutputPlace:
         return f"output {self.name!r} of {self.run_id}"
 
     @property
-    def storage_options(self) -> Mapping[str, Any]:
+    def storage_options(self) -> Mapping[str, object]:
         """What opens its URLs."""
         return self._reference().datastore.storage_options
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daskrun.core.tags import Wanted
+    from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.pipeline.submission.prepare import PreparedStep
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
@@ -86,7 +87,7 @@ class Experiment(OriginalClass):
     def submit(
         self,
         pipeline: Pipeline | PublishedPipeline,
-        pipeline_parameters: Mapping[str, Any] | None = None,
+        pipeline_parameters: ParameterValues | None = None,
         regenerate_outputs: bool = False,
         continue_on_step_failure: bool | None = None,
         since: PipelineRun | str | None = None,
@@ -269,7 +270,7 @@ class Experiment(OriginalClass):
         run_id: str,
         pipeline: Pipeline,
         prepared: Sequence[PreparedStep],
-        given: Mapping[str, Any],
+        given: ParameterValues,
         told: Mapping[str, Any],
     ) -> PipelineRun:
         """Make the folders of the run and its steps, and start the driver that knows them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.validation import same_name_problems
@@ -13,11 +13,11 @@ from daskrun.pipeline.submission.check import check_steps
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from daskrun.pipeline.runs.published import PublishedPipeline
     from daskrun.pipeline.runs.run import PipelineRun
-    from daskrun.pipeline.steps.parameter import PipelineParameter
+    from daskrun.pipeline.steps.parameter import ParameterValues, PipelineParameter
     from daskrun.workspace.workspace import Workspace
 
 
@@ -98,7 +98,7 @@ class Pipeline(OriginalClass):
     def submit(
         self,
         experiment_name: str,
-        pipeline_parameters: Mapping[str, Any] | None = None,
+        pipeline_parameters: ParameterValues | None = None,
         continue_on_step_failure: bool = False,
         regenerate_outputs: bool = False,
     ) -> PipelineRun:

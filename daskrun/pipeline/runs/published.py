@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
@@ -16,10 +16,9 @@ from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Mapping
 
     from daskrun.pipeline.runs.run import PipelineRun
-    from daskrun.pipeline.steps.parameter import PipelineParameter
+    from daskrun.pipeline.steps.parameter import ParameterValues, PipelineParameter
     from daskrun.workspace.workspace import Workspace
 
 
@@ -146,7 +145,7 @@ class PublishedPipeline(OriginalClass):
         self,
         workspace: Workspace,
         experiment_name: str,
-        pipeline_parameters: Mapping[str, Any] | None = None,
+        pipeline_parameters: ParameterValues | None = None,
         continue_on_step_failure: bool | None = None,
         regenerate_outputs: bool = False,
     ) -> PipelineRun:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.settings import NodePath
 from daskrun.data.file_dataset import FileDataset
@@ -13,7 +13,9 @@ from daskrun.pipeline.steps.outputs import PendingOutput, StepOutput
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
+
+    from daskrun.pipeline.steps.parameter import ParameterValues
 
     Named = tuple[str, object]
     """Name of an input, and the input as it was given to the step."""
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def resolve_arguments(
     arguments: Sequence[object],
-    given: Mapping[str, Any] | None,
+    given: ParameterValues | None,
     inputs: Sequence[Named],
     outputs: Sequence[StepOutput],
 ) -> tuple[list[str | NodePath], list[str]]:
@@ -68,7 +70,7 @@ def flattened(arguments: Iterable[object]) -> list[tuple[str, object]]:
 
 def argument_of(
     value: object,
-    given: Mapping[str, Any] | None,
+    given: ParameterValues | None,
     inputs: Iterable[Named],
     outputs: Iterable[StepOutput],
 ) -> list[str | NodePath] | None:
@@ -121,7 +123,7 @@ def _inmost(value: object) -> object:
     return value
 
 
-def _problem(value: object, given: Mapping[str, Any] | None) -> str:
+def _problem(value: object, given: ParameterValues | None) -> str:
     plain = resolve_value(value, given or {})
     of = f" (of parameter {value.name!r})" if isinstance(value, PipelineParameter) else ""
     if isinstance(plain, USABLE):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
     from daskrun.pipeline.steps.config import ParallelRunConfig
     from daskrun.pipeline.steps.outputs import OutputId
+    from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.pipeline.steps.snapshot import Snapshot
 
     NamedInput = tuple[str, DatasetConsumptionConfig]
@@ -60,7 +61,7 @@ class PipelineStep(OriginalClass, ABC):
         return [parameter for _, parameter in self._parameter_uses]
 
     @abstractmethod
-    def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
+    def problems(self, given: ParameterValues | None = None) -> list[str]:
         """Return everything that is wrong with it as it is now.
 
         Parameters
@@ -100,7 +101,7 @@ class PipelineStep(OriginalClass, ABC):
 
     @abstractmethod
     def _resolve(
-        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any] | None = None
+        self, given: ParameterValues, append_row_settings: Mapping[str, object] | None = None
     ) -> RunSettings:
         """Return the settings of a run of this step, with the values given for parameters.
 
@@ -111,7 +112,7 @@ class PipelineStep(OriginalClass, ABC):
         """
 
     @abstractmethod
-    def _unused_inline(self, settings: RunSettings, given: Mapping[str, Any]) -> list[str]:
+    def _unused_inline(self, settings: RunSettings, given: ParameterValues) -> list[str]:
         """Return the settings that were given and mean nothing in this process, as typed."""
 
     def _in_own_words(self, problem: str) -> str:
@@ -167,7 +168,7 @@ def as_consumption(each: object) -> DatasetConsumptionConfig:
     return DatasetConsumptionConfig(None, each)
 
 
-def dataset_of(each: object, given: Mapping[str, Any]) -> Items | None:
+def dataset_of(each: object, given: ParameterValues) -> Items | None:
     """Return the dataset that something stands for; None where it is no dataset."""
     each = resolve_value(each, given)
     if isinstance(each, StepOutput):
@@ -177,7 +178,7 @@ def dataset_of(each: object, given: Mapping[str, Any]) -> Items | None:
     return each if isinstance(each, DATASETS) else None
 
 
-def places_used(used: Iterable[object], given: Mapping[str, Any]) -> list[PendingOutput]:
+def places_used(used: Iterable[object], given: ParameterValues) -> list[PendingOutput]:
     """Return the outputs of steps among what a step uses.
 
     Parameters

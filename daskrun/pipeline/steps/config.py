@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.settings import RunSettings
     from daskrun.output.sinks.sink import Sink
+    from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.workspace.workspace import Workspace
 
 MAY_BE_PARAMETERS = (
@@ -237,7 +238,7 @@ class ParallelRunConfig:
         return [parameter for _, parameter in self.parameter_uses]
 
     def resolve(
-        self, given: Mapping[str, Any], extra: Mapping[str, Any] | None = None
+        self, given: ParameterValues, extra: Mapping[str, Any] | None = None
     ) -> RunSettings:
         """Check everything with the values given for parameters, and give it as settings of a run.
 

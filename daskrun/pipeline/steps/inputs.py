@@ -141,7 +141,7 @@ def stored(
     folder: str,
     settings: RunSettings,
     target: object,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
 ) -> list[tuple[str, AnyDataset]] | None:
     """Write dataframes among the inputs to Parquet files; None when there is none.
 

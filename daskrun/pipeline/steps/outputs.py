@@ -132,7 +132,7 @@ class PendingOutput:
         return f"output {self.output.name!r}"
 
     @property
-    def storage_options(self) -> Mapping[str, Any]:
+    def storage_options(self) -> Mapping[str, object]:
         """Nothing is known of it."""
         return MappingProxyType({})
 

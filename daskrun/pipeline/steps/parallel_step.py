@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.settings import NodePath
     from daskrun.pipeline.steps.base import NamedInput
+    from daskrun.pipeline.steps.parameter import ParameterValues
 
 SUBJECT = "ParallelRunStep"
 AnyInput = AnyDataset | DatasetConsumptionConfig | StepOutput
@@ -158,14 +159,14 @@ class ParallelRunStep(PipelineStep):
 
     @override
     def _resolve(
-        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any] | None = None
+        self, given: ParameterValues, append_row_settings: Mapping[str, object] | None = None
     ) -> RunSettings:
         arguments, _ = self._resolved_arguments(given)
         extra = {"arguments": arguments, "append_row_settings": append_row_settings or {}}
         return self.parallel_run_config.resolve(given, extra)
 
     @override
-    def _unused_inline(self, settings: RunSettings, given: Mapping[str, Any]) -> list[str]:
+    def _unused_inline(self, settings: RunSettings, given: ParameterValues) -> list[str]:
         usual = RunSettings(entry_script="")
         return [
             f"{name}={resolve_value(getattr(self.parallel_run_config, name), given)!r}"
@@ -174,7 +175,7 @@ class ParallelRunStep(PipelineStep):
         ]
 
     @override
-    def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
+    def problems(self, given: ParameterValues | None = None) -> list[str]:
         problem = step_name_problem(self.name)
         problems = [problem] if problem else []
         if not isinstance(self.parallel_run_config, ParallelRunConfig):
@@ -188,7 +189,7 @@ class ParallelRunStep(PipelineStep):
             problems.append(f"allow_reuse={self.allow_reuse!r} is not one. Write True or False.")
         return problems
 
-    def _input_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+    def _input_problems(self, given: ParameterValues | None) -> list[str]:
         example = (
             "Write inputs=[Dataset.File.from_files('images')] for files, or [Dataset.Tabular."
             "from_delimited_files('*.csv')] for tables, [Dataset.Tabular.from_pandas_dataframe("
@@ -216,7 +217,7 @@ class ParallelRunStep(PipelineStep):
             problems += self._kind_problems(given)
         return problems
 
-    def _data_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+    def _data_problems(self, given: ParameterValues | None) -> list[str]:
         """Check the inputs and side inputs, and what can only be said of all of them."""
         found = self._input_problems(given) + list_problems("side_inputs", self.side_inputs)
         if found:
@@ -229,7 +230,7 @@ class ParallelRunStep(PipelineStep):
             found.append(f"inputs has output {name!r} of the step itself. Give it another output.")
         return found
 
-    def _kind_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+    def _kind_problems(self, given: ParameterValues | None) -> list[str]:
         """Check the kinds of the inputs; those that are parameters only when they are given."""
         datasets = [each.dataset for _, each in self.named_inputs]
         size = getattr(self.parallel_run_config, "mini_batch_size", None)
@@ -250,7 +251,7 @@ class ParallelRunStep(PipelineStep):
             return [f"{nowhere} {example}"]
         return []
 
-    def _argument_problems(self, given: Mapping[str, Any] | None) -> list[str]:
+    def _argument_problems(self, given: ParameterValues | None) -> list[str]:
         if self.arguments is None:
             return []
         if isinstance(self.arguments, str) or not isinstance(self.arguments, list | tuple):
@@ -260,7 +261,7 @@ class ParallelRunStep(PipelineStep):
         return self._resolved_arguments(given)[1]
 
     def _resolved_arguments(
-        self, given: Mapping[str, Any] | None
+        self, given: ParameterValues | None
     ) -> tuple[list[str | NodePath], list[str]]:
         """Return the arguments of the script, and what is wrong with them."""
         if self._data_problems(given):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from daskrun.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    ParameterValues: TypeAlias = Mapping[str, object]
+    """Values of pipeline parameters by name; the others have their defaults."""
 
 GIVEN = "pipeline_parameters="
 """Begins, in messages, what was given for a parameter."""
@@ -47,7 +50,7 @@ class PipelineParameter:
 def with_parameters(
     problems: Iterable[str],
     uses: Iterable[tuple[str, PipelineParameter]],
-    given: Mapping[str, Any] | None,
+    given: ParameterValues | None,
 ) -> list[str]:
     """Return problems with the parameter named that a value comes from.
 
@@ -85,7 +88,7 @@ def _with_advice(problem: str, before: str, after: str) -> str:
     return f"{use}={examples.sub(lambda match: before + match[1] + after, rest)}"
 
 
-def resolve_value(value: Any, given: Mapping[str, Any]) -> Any:
+def resolve_value(value: Any, given: ParameterValues) -> Any:
     """Return what a parameter stands for; anything else is itself."""
     if isinstance(value, PipelineParameter):
         return given.get(value.name, value.default_value)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from daskrun.data.items import DatasetConsumptionConfig
     from daskrun.pipeline.steps.base import NamedInput
     from daskrun.pipeline.steps.parallel_step import AnyInput
+    from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.workspace.compute.targets import ComputeTarget
     from daskrun.workspace.environments.environment import Environment
 
@@ -106,7 +107,7 @@ class PythonScriptStep(PipelineStep):
         compute_target: ComputeTarget | str | None = None,
         inputs: Sequence[AnyInput] | None = None,
         outputs: Sequence[StepOutput] | None = None,
-        params: Mapping[str, Any] | None = None,
+        params: Mapping[str, object] | None = None,
         source_directory: str | os.PathLike[str] | None = None,
         allow_reuse: bool = True,
         *,
@@ -208,7 +209,7 @@ class PythonScriptStep(PipelineStep):
         }
 
     @override
-    def problems(self, given: Mapping[str, Any] | None = None) -> list[str]:
+    def problems(self, given: ParameterValues | None = None) -> list[str]:
         problem = step_name_problem(self.name)
         problems = [problem] if problem else []
         problems += list_problems("inputs", self.inputs) + self._output_problems()
@@ -233,12 +234,12 @@ class PythonScriptStep(PipelineStep):
             return []
         return [f"outputs={outputs!r} is not a list of them. Write [PipelineData('pages')]."]
 
-    def _resolved(self, given: Mapping[str, Any] | None) -> tuple[list[Any], list[str]]:
+    def _resolved(self, given: ParameterValues | None) -> tuple[list[Any], list[str]]:
         return resolve_arguments(self.arguments or [], given, self.named_inputs, self.outputs)
 
     @override
     def _resolve(
-        self, given: Mapping[str, Any], append_row_settings: Mapping[str, Any] | None = None
+        self, given: ParameterValues, append_row_settings: Mapping[str, object] | None = None
     ) -> RunSettings:
         params = {
             f"{PARAMETER}{name}": str(resolve_value(value, given))
@@ -249,7 +250,7 @@ class PythonScriptStep(PipelineStep):
         return self._config.resolve(given, extra)
 
     @override
-    def _unused_inline(self, settings: RunSettings, given: Mapping[str, Any]) -> list[str]:
+    def _unused_inline(self, settings: RunSettings, given: ParameterValues) -> list[str]:
         given_timeout = self.timeout is not None
         return [f"timeout={resolve_value(self.timeout, given)!r}"] if given_timeout else []
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from daskrun.data.listing import Listing
     from daskrun.data.protocols import PathElement
     from daskrun.pipeline.steps.inputs import AnyDataset
+    from daskrun.pipeline.steps.parameter import ParameterValues
 
 LEVEL = 1
 """Of compression of names, sizes and times, which travel to each node."""
@@ -67,7 +68,7 @@ def list_problems(argument: str, given: object) -> list[str]:
 def side_problems(
     sides: Sequence[tuple[str, DatasetConsumptionConfig]],
     taken: Collection[str],
-    given: Mapping[str, Any] | None,
+    given: ParameterValues | None,
 ) -> list[str]:
     """Return what is wrong with side inputs.
 
@@ -107,7 +108,7 @@ def _is_path(path: str) -> bool:
 
 def look_at_sides(
     sides: Iterable[tuple[str, DatasetConsumptionConfig]],
-    given: Mapping[str, Any],
+    given: ParameterValues,
     settings: RunSettings,
     planned: Iterable[PlanInput],
 ) -> tuple[SideInput, ...]:
@@ -294,7 +295,7 @@ def stored_sides(
     folder: str,
     settings: RunSettings,
     target: object,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
 ) -> tuple[SideInput, ...]:
     """Write dataframes among side inputs to files; see :func:`.inputs.stored`."""
     given: list[tuple[str, AnyDataset]] = list(by_name(sides).items())

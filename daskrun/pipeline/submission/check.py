@@ -23,12 +23,13 @@ from daskrun.pipeline.submission.prepare import PreparedStep
 from daskrun.storage.urls import OWN_MEMORY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from daskrun.core.settings import RunSettings
     from daskrun.pipeline.steps.base import PipelineStep
     from daskrun.pipeline.steps.outputs import StepOutput
+    from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.workspace.workspace import Workspace
 
 
@@ -38,7 +39,7 @@ class CheckedStep:
 
     step: PipelineStep
     workspace: Workspace
-    given: Mapping[str, Any]
+    given: ParameterValues
     settings: RunSettings
     code: Snapshot
     target: object
@@ -80,7 +81,7 @@ class CheckedStep:
 
 
 def prepare(
-    steps: Sequence[PipelineStep], workspace: Workspace, given: Mapping[str, Any]
+    steps: Sequence[PipelineStep], workspace: Workspace, given: ParameterValues
 ) -> list[PreparedStep]:
     """Look up and check everything of the steps of a pipeline.
 
@@ -109,7 +110,7 @@ def prepare(
 def check_steps(
     steps: Sequence[PipelineStep],
     workspace: Workspace,
-    given: Mapping[str, Any],
+    given: ParameterValues,
     *,
     to_run: bool = True,
 ) -> tuple[list[CheckedStep], list[str]]:
@@ -136,7 +137,7 @@ def check_steps(
 
 
 def _check_step(
-    step: PipelineStep, workspace: Workspace, given: Mapping[str, Any], problems: list[str]
+    step: PipelineStep, workspace: Workspace, given: ParameterValues, problems: list[str]
 ) -> CheckedStep:
     """Check all of a step but its data; problems are added to the list."""
     # A step may have been changed since it was made, as the original's samples do.
@@ -172,7 +173,7 @@ def _check_step(
 
 
 def _notes(
-    step: PipelineStep, settings: RunSettings, given: Mapping[str, Any], *, inline: bool
+    step: PipelineStep, settings: RunSettings, given: ParameterValues, *, inline: bool
 ) -> list[str]:
     """Return what was asked for and is not used, and what may not be what was meant."""
     unused = step._unused_inline(settings, given) if inline else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.errors import SettingsError
@@ -10,10 +10,10 @@ from daskrun.pipeline.steps.base import DATASETS, places_used
 from daskrun.pipeline.steps.outputs import StepOutput
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from daskrun.pipeline.steps.base import PipelineStep
-    from daskrun.pipeline.steps.parameter import PipelineParameter
+    from daskrun.pipeline.steps.parameter import ParameterValues, PipelineParameter
 
 KINDS = {"files": "file", "tabular": "tabular"}
 EXAMPLES = {
@@ -44,7 +44,7 @@ def by_name(steps: Iterable[PipelineStep]) -> dict[str, PipelineParameter]:
     return found
 
 
-def problems(steps: Sequence[PipelineStep], given: Mapping[str, Any]) -> dict[str, str]:
+def problems(steps: Sequence[PipelineStep], given: ParameterValues) -> dict[str, str]:
     """Return by name what is wrong with values for parameters, before they are used."""
     found = {}
     known, uses = by_name(steps), _uses(steps)
