@@ -9,28 +9,32 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
+from daskrun.core.codec import from_record, record, to_record
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.datasets import Dataset
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
-from daskrun.pipeline.records.run_output import find_output, outputs_of
+from daskrun.pipeline.records.run_output import OutputRecord, outputs_of
 from daskrun.storage.durable import write_whole
+from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.models.models_used import digests_used, newer_models
 from daskrun.workspace.run_folders.run_folder import NOTED, REUSE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
     from daskrun.data.paths import PathTable
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.records.changes import ListedPlan
+    from daskrun.pipeline.records.identity import Identity
     from daskrun.pipeline.records.step_spec import StepSpec
     from daskrun.pipeline.steps.inputs import AnyDataset
     from daskrun.workspace.run_folders.run_folder import RunFolder
@@ -49,6 +53,20 @@ SHOWN = 5
 """Differences that are told of each part."""
 
 
+@record
+@dataclass(frozen=True)
+class Completed:
+    """What is kept of a step run that has completed, under the digest of its identity."""
+
+    run: str
+    """Its id."""
+    outputs: dict[str, str]
+    """The fingerprint of each output by name, ``""`` where nothing was written."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """As :func:`digests_used` gives them."""
+
+
+@record
 @dataclass(frozen=True)
 class Reuse:
     """Whether a step run used the output of an earlier one, and why not."""
@@ -62,6 +80,8 @@ class Reuse:
     ``inputs``, ``side_inputs``, ``environment``, ``outputs``, ``models``."""
     message: str = ""
     """In words."""
+    outputs: tuple[OutputRecord, ...] = field(default=(), repr=False)
+    """Those of ``run_id``."""
 
     @property
     def sentence(self) -> str:
@@ -93,10 +113,10 @@ def decide(workspace: Workspace, folder: RunFolder, spec: StepSpec, request: Ste
         found = Reuse(None, message=f"It ran, whatever there was: {refused}.")
     else:
         found = _decision(workspace, folder, spec, identity, models)
-    noted = asdict(found)
     if found.run_id is not None:
-        noted["outputs"] = outputs_of(workspace.site.run_folder(found.run_id))
-    write_whole(folder.path / REUSE, json.dumps(noted).encode())
+        outputs = outputs_of(workspace.site.run_folder(found.run_id))
+        found = replace(found, outputs=tuple(outputs))
+    write_whole(folder.path / REUSE, json.dumps(to_record(found)).encode())
     return found
 
 
@@ -105,8 +125,7 @@ def explain(folder: RunFolder) -> Reuse:
     noted = folder.reuse()
     if noted is None:
         return Reuse(None, message="Nothing was looked for: the step has not begun.")
-    noted.pop("outputs", None)
-    return Reuse(**noted)
+    return from_record(Reuse, noted)
 
 
 def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSettings) -> None:
@@ -129,12 +148,9 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
     try:
         identity["settings"] = result_settings(settings)
         write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
-        record = {
-            "run": folder.id,
-            "outputs": _output_digests(workspace, folder),
-            "models": digests_used(workspace.records, folder.path),
-        }
-        workspace.records.create(RECORDS, digest_of(identity), record)
+        models = digests_used(workspace.records, folder.path)
+        kept = Completed(folder.id, _output_digests(workspace, folder), models)
+        workspace.records.create(RECORDS, digest_of(identity), to_record(kept))
     except (DaskrunError, OSError) as error:  # the run has completed all the same
         logger.warning("run %s: later runs can't use its output again: %s", folder.id, error)
 
@@ -166,13 +182,12 @@ def _decision(
     workspace: Workspace,
     folder: RunFolder,
     spec: StepSpec,
-    identity: Mapping[str, Any],
+    identity: Identity,
     models: Mapping[str, Mapping[str, str]],
 ) -> Reuse:
     newest: Reuse | None = None
-    for record in _completed(workspace, identity):
-        run_id = record["run"]
-        stale = _stale(workspace, record, models)
+    for completed in _completed(workspace, identity):
+        run_id, stale = completed.run, _stale(workspace, completed, models)
         if not stale:
             message = f"It uses the output of {run_id}: nothing it depends on has changed."
             return Reuse(run_id, run_id, message=message)
@@ -217,50 +232,49 @@ def _listed(name: str, dataset: AnyDataset) -> tuple[str, str, PathTable]:
     return name, listing.root, listing.table
 
 
-def _completed(workspace: Workspace, identity: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _completed(workspace: Workspace, identity: Identity) -> Iterator[Completed]:
     """Yield what :func:`note_completed` kept of the runs of an identity, the newest first."""
     name, records = digest_of(identity), workspace.records
     for number in reversed(records.numbers(RECORDS, name)):
         with suppress(DaskrunError):  # removed meanwhile
-            record = records.get(RECORDS, name, number)
-            folder = workspace.site.run_folder(record["run"])
+            found = from_record(Completed, records.get(RECORDS, name, number))
+            folder = workspace.site.run_folder(found.run)
             # Its end is noted after it was: the process may have been killed between.
             if folder.is_run and _is_completed(folder):
-                yield record
+                yield found
 
 
 def _stale(
-    workspace: Workspace, record: Mapping[str, Any], models: Mapping[str, Mapping[str, str]]
+    workspace: Workspace, completed: Completed, models: Mapping[str, Mapping[str, str]]
 ) -> dict[str, list[str]]:
     """Return what has changed since a run of the same identity: its output, or models it used."""
-    folder, found = workspace.site.run_folder(record["run"]), {}
+    folder, found = workspace.site.run_folder(completed.run), {}
     folder.fetch(*NOTED)
     try:
-        same = _output_digests(workspace, folder) == record["outputs"]
+        same = _output_digests(workspace, folder) == completed.outputs
         wrong = [] if same else ["what it wrote has been changed since"]
     except DaskrunError as error:
         wrong = [f"what it wrote can't be read: {error}"]
     if wrong:
         found["outputs"] = wrong
-    later = newer_models(workspace.records, folder.path, record.get("models", {}), models)
+    later = newer_models(workspace.records, folder.path, completed.models, models)
     return {**found, **({"models": later} if later else {})}
 
 
 def _output_digests(workspace: Workspace, folder: RunFolder) -> dict[str, str]:
     found = {}
     for each in outputs_of(folder):
-        reference = find_output(workspace, folder, each["name"], "")
-        path = reference.datastore.path(reference.path_on_datastore)
+        path = Datastore(workspace, each.datastore).path(each.path_on_datastore)
         try:
-            found[each["name"]] = Dataset.File.from_files(path, validate=False).fingerprint()
+            found[each.name] = Dataset.File.from_files(path, validate=False).fingerprint()
         except DatasetError:
-            found[each["name"]] = ""  # nothing was written
+            found[each.name] = ""  # nothing was written
     return found
 
 
 def _nearest(
     workspace: Workspace, folder: RunFolder, step: str
-) -> tuple[RunFolder | None, dict[str, Any]]:
+) -> tuple[RunFolder | None, Identity]:
     """Return the newest completed run of a step of that name, and its identity."""
     ids = (run_id for run_id in workspace.site.run_ids() if run_id.endswith(f"-{step}"))
     for each in map(workspace.site.run_folder, sorted(ids, reverse=True)):
@@ -276,7 +290,7 @@ def _is_completed(folder: RunFolder) -> bool:
     return bool(folder.last_state()["status"] == RunStatus.COMPLETED.value)
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:
     for name in {**before, **now}:
         if name not in now:
             yield f"{name} is gone"

@@ -7,9 +7,10 @@ import os
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from daskrun.core.observer import Observer
 from daskrun.core.report import Progress, Report, RunStatus
@@ -37,36 +38,45 @@ def resume_hint(folder: RunFolder) -> str:
     )
 
 
-class RunState(Protocol):
+class RunState(ABC):
     """How a run stands."""
 
-    @property
-    def folder(self) -> RunFolder:
-        """Where the run is kept."""
+    folder: RunFolder
+    """Where the run is kept."""
+    progress: Progress | None = None
+    """How far it is; None while and where that isn't known."""
 
     @property
+    @abstractmethod
     def status(self) -> RunStatus:
         """Which state it is in."""
 
     @property
+    @abstractmethod
     def message(self) -> str:
         """What happened, once it has ended."""
 
-    @property
-    def progress(self) -> Progress | None:
-        """How far it is; None while and where that isn't known."""
+    @abstractmethod
+    def first_error(self) -> str:
+        """Return traceback, or what else is known, of the run's first error; ``""`` for none."""
 
-    def first_error(self) -> dict[str, Any] | None:
-        """Return the fields of the run's first ``ErrorGroup``, None when there was no error."""
-
+    @abstractmethod
     def wait(self, seconds: float) -> bool:
-        """Wait for its end, and tell whether it has come."""
+        """Wait for its end, and return whether it has come."""
 
+    @abstractmethod
     def wait_until_closed(self, seconds: float) -> bool:
-        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+        """Wait until nothing of it is left to do in this process, and return whether that is so."""
 
+    @abstractmethod
     def cancel(self, reason: str) -> None:
-        """Ask it to end."""
+        """Ask it to end; nothing happens when it has.
+
+        Raises
+        ------
+        StorageError
+            Another process drives it, and the run's folder can't be written.
+        """
 
 
 class Latch:
@@ -109,7 +119,7 @@ class Latch:
             self._closed.release()
 
 
-class LiveState:
+class LiveState(RunState):
     """A run that this process drives. Every method may be called from any thread.
 
     Parameters
@@ -122,7 +132,6 @@ class LiveState:
 
     def __init__(self, folder: RunFolder, on_cancel: Callable[[str], None]) -> None:
         self.folder = folder
-        self.progress: Progress | None = None
         self.report: Report | None = None
         self._on_cancel = on_cancel
         self._status = RunStatus.NOT_STARTED
@@ -132,20 +141,18 @@ class LiveState:
         """Set when everything of it is kept and others may go on with it."""
 
     @property
+    @override
     def status(self) -> RunStatus:
-        """Which state it is in."""
         return self._status
 
     @property
+    @override
     def message(self) -> str:
-        """What happened, once it has ended."""
         return self._message
 
-    def first_error(self) -> dict[str, Any] | None:
-        """Return the fields of the run's first ``ErrorGroup``, None when there was no error."""
-        if self.report is None or not self.report.errors:
-            return None
-        return asdict(self.report.errors[0])
+    @override
+    def first_error(self) -> str:
+        return self.report.errors[0].text if self.report and self.report.errors else ""
 
     def enter(self, status: RunStatus, message: str = "") -> None:
         """Go on to another state."""
@@ -175,16 +182,16 @@ class LiveState:
         if not self._status.ended:
             self.enter(RunStatus.CANCELED, message)
 
+    @override
     def wait(self, seconds: float) -> bool:
-        """Wait for its end, and tell whether it has come."""
         return self._ended.wait(seconds)
 
+    @override
     def wait_until_closed(self, seconds: float) -> bool:
-        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
         return self.closed.wait(seconds)
 
+    @override
     def cancel(self, reason: str) -> None:
-        """Ask it to end; nothing happens when it has."""
         if not self._ended.is_set:
             self._on_cancel(reason)
 
@@ -200,7 +207,7 @@ class ProgressKeeper(Observer):
         self._state.progress = progress
 
 
-class StoredState:
+class StoredState(RunState):
     """A run that another process drives or drove, as its folder tells.
 
     Parameters
@@ -211,23 +218,22 @@ class StoredState:
         Of a step: how its pipeline's run stands. No step is started once that has ended.
     """
 
-    progress: Progress | None = None
-
     def __init__(self, folder: RunFolder, whole: StoredState | None = None) -> None:
         self.folder = folder
         self._whole = whole
 
     @property
+    @override
     def status(self) -> RunStatus:
-        """Which state it is in; Failed when its process is gone without having noted an end."""
         return self._now()[0]
 
     @property
+    @override
     def message(self) -> str:
-        """What happened, once it has ended."""
         return self._now()[1]
 
     def _now(self) -> tuple[RunStatus, str]:
+        """Return state and message: Failed where its process is gone and noted no end."""
         # Looked at first: between the looks the run may end and let go, never the reverse.
         whole = self._whole._now() if self._whole is not None else None
         driven = self.folder.is_driven()
@@ -245,13 +251,13 @@ class StoredState:
             )
         return status, str(last["message"])
 
-    def first_error(self) -> dict[str, Any] | None:
-        """Return the fields of the run's first ``ErrorGroup``, None when there was no error."""
-        errors = (self.folder.report() or {}).get("errors") or []
-        return dict(errors[0]) if errors else None
+    @override
+    def first_error(self) -> str:
+        errors = (self.folder.report() or {}).get("errors") or [{}]
+        return str(errors[0].get("text", ""))
 
+    @override
     def wait(self, seconds: float) -> bool:
-        """Wait for its end, and tell whether it has come."""
         deadline = time.monotonic() + seconds
         while not self.status.ended:
             left = deadline - time.monotonic()
@@ -260,18 +266,12 @@ class StoredState:
             time.sleep(min(POLL, left))
         return True
 
-    def wait_until_closed(self, seconds: float) -> bool:  # noqa: ARG002
-        """Tell that this process does nothing of it."""
+    @override
+    def wait_until_closed(self, seconds: float) -> bool:
         return True
 
+    @override
     def cancel(self, reason: str) -> None:
-        """Ask the process that drives it to end it; nothing happens when it has ended.
-
-        Raises
-        ------
-        StorageError
-            The run's folder can't be written.
-        """
         if self.status.ended:
             return
         if self._whole is not None:

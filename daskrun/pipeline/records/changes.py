@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
+from daskrun.core.codec import JsonObject, from_record, record, to_record
 from daskrun.data.paths import PathTable
 from daskrun.data.protocols import shown_url
 from daskrun.errors import ResumeError, StorageError
@@ -63,19 +65,40 @@ def keep_listings(folder: Path, plan: Plan) -> None:
         (folder / FOLDER).mkdir(mode=0o700, exist_ok=True)
         for number, (each, table) in enumerate(zip(listed.inputs, listed.tables, strict=True)):
             if not begun or not (folder / FOLDER / str(number)).exists():
-                keep_table(folder / FOLDER, number, _head(each), table)
+                keep_table(folder / FOLDER, number, InputHead.of(each), table)
     except OSError as error:
         raise StorageError(f"can't keep what is in the inputs: {error}") from error
 
 
-def keep_table(folder: Path, number: int, head: dict[str, Any], table: PathTable) -> None:
+@record
+@dataclass(frozen=True)
+class InputHead:
+    """What is kept of an input beside its files."""
+
+    root: str
+    """Where its files are, without what is secret in it."""
+    table: JsonObject | None = None
+    """As ``PlanInput.table``."""
+
+    @classmethod
+    def of(cls, each: PlanInput) -> InputHead:
+        """Return that of an input of a plan."""
+        return cls(shown_url(each.root), each.table)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The types of its columns by name."""
+        return dict((self.table or {})["reader"]["columns"])
+
+
+def keep_table(folder: Path, number: int, head: InputHead, table: PathTable) -> None:
     """Keep files, and what there is to say of them, as a file of a folder, for this user alone."""
     folder.mkdir(mode=0o700, exist_ok=True)
-    data = json.dumps(head).encode() + b"\n" + table.to_bytes()
+    data = json.dumps(to_record(head)).encode() + b"\n" + table.to_bytes()
     write_whole(folder / str(number), zlib.compress(data, LEVEL), mode=0o600)
 
 
-def read_tables(folder: Path, kind: str = "") -> Iterator[tuple[int, dict[str, Any], PathTable]]:
+def read_tables(folder: Path, kind: str = "") -> Iterator[tuple[InputHead, PathTable]]:
     """Yield what :func:`keep_table` has kept in the folder of a step's run.
 
     Parameters
@@ -92,12 +115,12 @@ def read_tables(folder: Path, kind: str = "") -> Iterator[tuple[int, dict[str, A
         path = folder / (kind or FOLDER) / str(number)
         if number and not path.exists():
             return
-        yield number, *_read_table(path)
+        yield _read_table(path)
 
 
-def _read_table(path: Path) -> tuple[dict[str, Any], PathTable]:
+def _read_table(path: Path) -> tuple[InputHead, PathTable]:
     head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
-    return json.loads(head), PathTable.from_bytes(rest)
+    return from_record(InputHead, json.loads(head)), PathTable.from_bytes(rest)
 
 
 def check_unchanged(folder: RunFolder, plan: Plan, more: Sequence[str] = ()) -> None:
@@ -141,7 +164,7 @@ def input_digests(plan: Plan, without: Path) -> dict[str, str]:
     listed, found = cast("ListedPlan", plan), {}
     for number, (each, table) in enumerate(zip(listed.inputs, listed.tables, strict=True)):
         if not Path(each.root).is_relative_to(without):
-            head = json.dumps([number, _head(each)], sort_keys=True)
+            head = json.dumps([number, to_record(InputHead.of(each))], sort_keys=True)
             digest = blake2b(head.encode(), digest_size=16)
             table.update(digest)
             found[each.name] = digest.hexdigest()
@@ -155,10 +178,6 @@ def begun_with(folder: Path) -> str | None:
     return None if first is None else str(first["plan"])
 
 
-def _head(each: PlanInput) -> dict[str, Any]:
-    return {"root": shown_url(each.root), "table": each.table}
-
-
 def _changes(folder: Path, plan: ListedPlan) -> Iterator[str]:
     for number, (each, table) in enumerate(zip(plan.inputs, plan.tables, strict=True)):
         try:
@@ -166,21 +185,22 @@ def _changes(folder: Path, plan: ListedPlan) -> Iterator[str]:
         except (OSError, zlib.error) as error:
             yield f"input {each.name!r}: what it was can't be read: {error}"
             continue
-        now = json.loads(json.dumps(_head(each)))  # as the other: tuples are lists there
+        plain = json.dumps(to_record(InputHead.of(each)))
+        now = from_record(InputHead, json.loads(plain))  # as the other: tuples are lists there
         texts = [*file_changes(files, table), *_table_changes(before, now)]
         yield from (f"input {each.name!r}: {text}" for text in texts)
 
 
-def _table_changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
-    if before["root"] != now["root"]:
-        yield f"its folder was {before['root']!r} and is {now['root']!r}"
-    if before["table"] == now["table"]:
+def _table_changes(before: InputHead, now: InputHead) -> Iterator[str]:
+    if before.root != now.root:
+        yield f"its folder was {before.root!r} and is {now.root!r}"
+    if before.table == now.table:
         return
-    columns = [dict(each["table"]["reader"]["columns"]) for each in (before, now)]
-    if columns[0] == columns[1]:
+    old, new = before.columns, now.columns
+    if old == new:
         yield "what is read of its rows has changed (steps, schema, or the version of daskrun)"
-    for name in {**columns[0], **columns[1]}:
-        was, is_now = (each.get(name, "not there") for each in columns)
+    for name in {**old, **new}:
+        was, is_now = (each.get(name, "not there") for each in (old, new))
         if was != is_now:
             yield f"column {name!r} was {was} and is {is_now}"
 

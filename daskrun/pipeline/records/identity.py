@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from daskrun.pipeline.records.changes import input_digests
 from daskrun.pipeline.records.script_imports import imported_beside
@@ -19,14 +20,14 @@ from daskrun.script.environments.packages import contents
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
     from daskrun.engine.request import ScriptSource
     from daskrun.pipeline.records.step_spec import StepSpec
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
+Identity: TypeAlias = dict[str, Mapping[str, object]]
+"""By part, and by name in that, what it is, as JSON."""
 NO_RESULT = frozenset(
     {
         "entry_script",  # where the file lies; its contents are the snapshot's
@@ -51,8 +52,8 @@ NO_RESULT = frozenset(
 """Settings that no result depends on, or that are a part of their own."""
 
 
-def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> dict[str, Any]:
-    """Write down what the results of a step run come from, in parts.
+def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> Identity:
+    """Return what the results of a step run come from, in parts.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> dict[str, Any]
     }
 
 
-def result_settings(settings: RunSettings) -> dict[str, Any]:
+def result_settings(settings: RunSettings) -> dict[str, object]:
     """Return the settings that results depend on."""
     values = sorted(asdict(settings).items())
     return {name: value for name, value in values if name not in NO_RESULT}

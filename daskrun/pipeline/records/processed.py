@@ -20,7 +20,7 @@ from daskrun.core.minibatch import FilePaths, TablePieces
 from daskrun.data.protocols import shown_url
 from daskrun.errors import StorageError
 from daskrun.pipeline.records.changes import FOLDER as LISTINGS
-from daskrun.pipeline.records.changes import keep_table, read_tables
+from daskrun.pipeline.records.changes import InputHead, keep_table, read_tables
 from daskrun.storage.durable import write_whole
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class LeftOut:
     def keep(self, folder: Path) -> None:
         """Keep it in the folder of the step's run, for a resume and for the next ``since``."""
         for number, (root, table) in enumerate(zip(self.roots, self.tables, strict=True)):
-            keep_table(folder / LEFT_OUT, number, {"root": root}, table)
+            keep_table(folder / LEFT_OUT, number, InputHead(root), table)
 
 
 def as_begun(plan: Plan, folder: RunFolder) -> Plan:
@@ -147,11 +147,11 @@ class Processed:
         folder.fetch(kind or LISTINGS, FAILED)
         if not kind and (folder.path / FAILED).exists():
             failed = json.loads((folder.path / FAILED).read_bytes())
-        for number, head, table in read_tables(folder.path, kind):
+        for number, (head, table) in enumerate(read_tables(folder.path, kind)):
             rows = {name: row for row, name in enumerate(table)}
             for name in failed[number] if failed else ():
                 rows.pop(name, None)
-            self._tables.append((_base(head["root"]), table, rows))
+            self._tables.append((_base(head.root), table, rows))
 
     def known(self, root: str, table: PathTable) -> list[bool]:
         """Tell of each file of a listing whether it is one of these, unchanged."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.codec import JsonObject
+    from daskrun.pipeline.records.run_output import OutputRecord
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
 LOG_BYTES = 1 << 20
@@ -84,11 +85,11 @@ def _input(kept: JsonObject, mechanism: str) -> JsonObject:
     }
 
 
-def _output(kept: JsonObject) -> JsonObject:
-    place = {"datastore": kept["datastore"], "path": kept["path_on_datastore"]}
+def _output(kept: OutputRecord) -> JsonObject:
+    place = {"datastore": kept.datastore, "path": kept.path_on_datastore}
     return {
         "outputType": "RunOutput",
-        "outputDetails": {"outputName": kept["name"]},
+        "outputDetails": {"outputName": kept.name},
         "dataset": {"id": None, **place},
     }
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from daskrun.core.codec import record
+from daskrun.core.codec import from_record, record
 from daskrun.core.report import RunStatus
 from daskrun.data.datasets import Dataset
 from daskrun.data.protocols import shown_url
@@ -23,15 +23,22 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 
-def output_record(output: StepOutput, step_run_id: str, workspace: Workspace) -> dict[str, Any]:
-    """Return where an output of a run goes, as JSON: name, datastore, path there, folder."""
-    store, path = output.place(step_run_id, workspace)
-    return {
-        "name": output.name,
-        "datastore": store.name,
-        "path_on_datastore": path,
-        "folder": shown_url(store.url(path)),
-    }
+@record
+@dataclass(frozen=True)
+class OutputRecord:
+    """Where an output of a step run goes, as its manifest tells."""
+
+    name: str
+    datastore: str
+    path_on_datastore: str
+    folder: str
+    """The folder or URL, without what is secret in it."""
+
+    @classmethod
+    def of(cls, output: StepOutput, step_run_id: str, workspace: Workspace) -> OutputRecord:
+        """Return the record of an output of a run."""
+        store, path = output.place(step_run_id, workspace)
+        return cls(output.name, store.name, path, shown_url(store.url(path)))
 
 
 @record
@@ -81,13 +88,10 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputReg
             ) from error
 
 
-def outputs_of(folder: RunFolder) -> list[dict[str, Any]]:
-    """Return the records of a step run's outputs, or of those it uses instead.
-
-    See :func:`output_record`.
-    """
+def outputs_of(folder: RunFolder) -> list[OutputRecord]:
+    """Return the records of a step run's outputs, or of those it uses instead."""
     used = (folder.reuse() or {}).get("outputs")
-    return list(used or folder.manifest()["outputs"])
+    return [from_record(OutputRecord, each) for each in used or folder.manifest()["outputs"]]
 
 
 def find_output(
@@ -100,12 +104,12 @@ def find_output(
     NameNotFoundError
         The step has none of that name.
     """
-    records = {each["name"]: each for each in outputs_of(folder)}
+    records = {each.name: each for each in outputs_of(folder)}
     if name not in records:
         raise NameNotFoundError("output", name, sorted(records))
-    record = records[name]
-    store = Datastore(workspace, record["datastore"])
-    return PortDataReference(name, store, record["path_on_datastore"], status)
+    found = records[name]
+    store = Datastore(workspace, found.datastore)
+    return PortDataReference(name, store, found.path_on_datastore, status)
 
 
 @dataclass(frozen=True, eq=False)

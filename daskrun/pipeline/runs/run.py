@@ -18,6 +18,7 @@ from daskrun.pipeline.runs.submitted import SubmittedRun
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from daskrun.core.codec import JsonObject
     from daskrun.pipeline.execution.reuse import Reuse
     from daskrun.pipeline.execution.state import RunState
     from daskrun.pipeline.runs.experiment import Experiment
@@ -105,7 +106,7 @@ class StepRun(SubmittedRun):
     def output_folder(self) -> str | None:
         """Where its output goes, its first if there are several; None when it has none."""
         outputs = outputs_of(self._state.folder)
-        return str(outputs[0]["folder"]) if outputs else None
+        return outputs[0].folder if outputs else None
 
     def get_output_data(self, name: str) -> PortDataReference:
         """Return an output of the step, to download it.
@@ -151,12 +152,11 @@ class StepRun(SubmittedRun):
     @override
     def _reason(self) -> str:
         reason = self.message.rstrip()
-        first = self._state.first_error()
         errors = self.place_of("logs/job_error.txt")
         stop = "" if reason.endswith((".", "?", "!")) else "."
         reason = f"{reason}{stop} Each error with its traceback: {errors}"
         reason = f"{reason}\n{self._resume_hint}"
-        text = first["text"].strip() if first is not None else ""
+        text = self._state.first_error().strip()
         return f"{reason}\n\nThe first of them:\n{text}" if text else reason
 
 
@@ -184,7 +184,7 @@ class PipelineRun(SubmittedRun):
     """
 
     _step_runs: list[StepRun]
-    _held: dict[str, Any] | None = None
+    _held: JsonObject | None = None
     """Its pipeline, where this process alone may have it; see :func:`kept_steps`."""
 
     @original_keywords

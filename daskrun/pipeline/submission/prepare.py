@@ -5,16 +5,17 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from daskrun.core.codec import JsonObject, to_record
 from daskrun.core.settings import ASIDE
 from daskrun.data.dataset_codec import places_of, with_places
 from daskrun.data.protocols import shown_url
 from daskrun.output.destination import destination_of
 from daskrun.pipeline.records.run_output import (
     KeptPlace,
+    OutputRecord,
     RunOutputPlace,
-    output_record,
     registrations,
 )
 from daskrun.pipeline.records.step_spec import OutputFolder, StepOutputFolder, StepSpec, itself
@@ -185,7 +186,7 @@ class PreparedStep:
         planned = self.plan.inputs if self.plan is not None else ()
         return [each.root for each in planned] or [""] * len(self.inputs)
 
-    def manifest(self, step_run_id: str) -> dict[str, Any]:
+    def manifest(self, step_run_id: str) -> JsonObject:
         """Return what was asked, as JSON that holds no secret."""
         plan, left_out, config = self.plan, self.left_out, self.step._config
         settings = asdict(self.settings)
@@ -208,7 +209,8 @@ class PreparedStep:
             ],
             "mini_batches": plan.known if plan is not None and plan.complete else None,
             "outputs": [
-                output_record(each, step_run_id, self.workspace) for each in self.step.outputs
+                to_record(OutputRecord.of(each, step_run_id, self.workspace))
+                for each in self.step.outputs
             ],
             "destinations": {
                 each.name: each.destination_text(self.workspace) for each in self.step.outputs
