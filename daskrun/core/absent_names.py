@@ -148,9 +148,12 @@ def _without_absent(
     own = inspect.signature(function).parameters
     *_, owner, name = function.__qualname__.split(".")
     kind = getattr(sys.modules[function.__module__], owner, None)  # none where it is a local class
+    classes: list[type] = [*kind.__mro__] if isinstance(kind, type) else []
     if "self" in own and args:
-        kind = type(args[0])  # the original may have it in a class between
-    kinds = [each.__name__ for each in kind.__mro__] if isinstance(kind, type) else [owner]
+        classes = [*type(args[0]).__mro__]
+    elif isinstance(kind, type):  # the original may have it in one of these
+        classes += kind.__subclasses__()
+    kinds = [each.__name__ for each in classes] or [owner]
     method = "" if name in ("__new__", "__init__") else f".{name}"
     ask = linked("original_keyword")
     calls = [f"{each}{method}" for each in kinds]
