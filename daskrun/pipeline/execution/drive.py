@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import Plan
     from daskrun.engine.driver import RunControl
+    from daskrun.engine.observers import MakesObserver
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.records.step_spec import StepSpec
     from daskrun.storage.lock_handle import LockHandle
@@ -56,6 +57,8 @@ class StepToRun:
     resumed: bool = False
     """Whether an earlier driver has had it."""
     retry_failed: bool = False
+    observers: tuple[MakesObserver, ...] = ()
+    """The user's."""
 
     @property
     def name(self) -> str:
@@ -96,6 +99,7 @@ class StepToRun:
         whole = self.folder.sibling(self.folder.manifest()["pipeline_run"])
         return replace(
             request,
+            observers=self.observers,
             nothing_new=processed.nothing_new(self.folder),
             kept_at=self.folder.url,
             kept_options=workspace.site.options,

@@ -21,12 +21,14 @@ from daskrun.pipeline.records.changes import check_unchanged
 from daskrun.pipeline.records.processed import as_begun
 from daskrun.pipeline.records.step_spec import AGAIN, StepSpec
 from daskrun.pipeline.steps.compute_target import NOT_INLINE, find_target, inline_note
+from daskrun.pipeline.submission.check import observer_problems
 from daskrun.workspace.compute.targets import ComputeTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from daskrun.storage.lock_handle import LockHandle
+    from daskrun.engine.observers import MakesObserver
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -83,6 +85,7 @@ def make_driver(
     retry_failed: bool = False,
     compute_target: ComputeTarget | str | None = None,
     changes: Mapping[str, Any] | None = None,
+    observers: Sequence[MakesObserver] | None = None,
 ) -> PipelineDriver:
     """Check that a run can go on, and give the driver that does it; what is new is kept.
 
@@ -100,6 +103,8 @@ def make_driver(
         Where to run; None: where it ran.
     changes
         Settings that shall be others than they were.
+    observers
+        What observes the steps from now on.
 
     Raises
     ------
@@ -109,7 +114,7 @@ def make_driver(
         With every problem of the arguments.
     """
     _check_unfinished(folder)
-    problems = _problems(retry_failed, compute_target)
+    problems = _problems(retry_failed, compute_target) + observer_problems(observers)
     if problems:
         raise SettingsError(SUBJECT, problems)
     unfinished = _unfinished_steps(folder)
@@ -122,6 +127,7 @@ def make_driver(
     if changes or compute_target is not None:
         for each in steps:
             each.spec.keep(each.folder, workspace)  # a later resume begins with it
+    steps = [replace(each, observers=tuple(observers or ())) for each in steps]
     return PipelineDriver(folder, held, workspace, steps)
 
 

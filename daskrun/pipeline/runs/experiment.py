@@ -24,7 +24,7 @@ from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.runs.published import PublishedPipeline
 from daskrun.pipeline.runs.run import PipelineRun, StepRun
 from daskrun.pipeline.runs.run import live_runs as _live
-from daskrun.pipeline.submission.check import prepare
+from daskrun.pipeline.submission.check import observer_problems, prepare
 from daskrun.pipeline.submission.publish import ACTIVE
 from daskrun.pipeline.submission.since import earlier_run, without_processed
 from daskrun.workspace.workspace import workspace_problems
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daskrun.core.tags import Wanted
+    from daskrun.engine.observers import MakesObserver
     from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.pipeline.submission.prepare import PreparedStep
     from daskrun.workspace.run_folders.run_folder import RunFolder
@@ -92,6 +93,8 @@ class Experiment(OriginalClass):
         continue_on_step_failure: bool | None = None,
         since: PipelineRun | str | None = None,
         tags: Mapping[str, str] | None = None,
+        *,
+        observers: Sequence[MakesObserver] | None = None,
     ) -> PipelineRun:
         """Check everything, start a run of the pipeline, and return at once.
 
@@ -116,6 +119,9 @@ class Experiment(OriginalClass):
             is Completed at once, its output empty.
         tags
             Texts by name, which the run can be found by; see :meth:`get_runs`.
+        observers
+            Each a :class:`daskrun.Observer`, or what makes one when it is called, for each step
+            that is run. They are not kept: a resume is given its own.
 
         Raises
         ------
@@ -130,6 +136,8 @@ class Experiment(OriginalClass):
             "regenerate_outputs": regenerate_outputs,
             "continue_on_step_failure": continue_on_step_failure,
         }
+        if problems := observer_problems(observers):
+            raise SettingsError("submit", problems)
         self._check(pipeline, pipeline_parameters, switches, tags)
         given, published = dict(pipeline_parameters or {}), {}
         if isinstance(pipeline, PublishedPipeline):
@@ -149,7 +157,7 @@ class Experiment(OriginalClass):
         run_id = new_run_id()
         try:
             told = {**switches, **published}
-            run = self._set_up(run_id, pipeline, prepared, given, told)
+            run = self._set_up(run_id, pipeline, prepared, given, told, tuple(observers or ()))
         except BaseException:
             self._undo(run_id, prepared)
             raise
@@ -272,6 +280,7 @@ class Experiment(OriginalClass):
         prepared: Sequence[PreparedStep],
         given: ParameterValues,
         told: Mapping[str, Any],
+        observers: tuple[MakesObserver, ...],
     ) -> PipelineRun:
         """Make the folders of the run and its steps, and start the driver that knows them."""
         common = {
@@ -301,7 +310,8 @@ class Experiment(OriginalClass):
                 name, after = ids[each.step], [ids[step] for step in dependencies[each.step]]
                 own = {"pipeline_run": run_id, **common, "after": after}
                 no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
-                ready.append(self._set_up_step(each.bound(writers), name, own, no_reuse))
+                step = self._set_up_step(each.bound(writers), name, own, no_reuse)
+                ready.append(replace(step, observers=observers))
             codes = {each.step: KeptCode.of(each.code, ids[each.step]) for each in prepared}
             kept = keep_steps(whole, pipeline.workspace, dependencies, codes)
             driver = PipelineDriver(whole, held, self.workspace, ready)

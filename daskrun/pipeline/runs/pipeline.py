@@ -15,6 +15,7 @@ from daskrun.workspace.workspace import workspace_problems
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from daskrun.engine.observers import MakesObserver
     from daskrun.pipeline.runs.published import PublishedPipeline
     from daskrun.pipeline.runs.run import PipelineRun
     from daskrun.pipeline.steps.parameter import ParameterValues, PipelineParameter
@@ -101,6 +102,8 @@ class Pipeline(OriginalClass):
         pipeline_parameters: ParameterValues | None = None,
         continue_on_step_failure: bool = False,
         regenerate_outputs: bool = False,
+        *,
+        observers: Sequence[MakesObserver] | None = None,
     ) -> PipelineRun:
         """Start a run of it in an experiment of its workspace; see :meth:`Experiment.submit`."""
         from daskrun.pipeline.runs.experiment import Experiment  # the two know each other
@@ -110,6 +113,7 @@ class Pipeline(OriginalClass):
             pipeline_parameters=pipeline_parameters,
             regenerate_outputs=regenerate_outputs,
             continue_on_step_failure=continue_on_step_failure,
+            observers=observers,
         )
 
     def publish(

@@ -16,7 +16,9 @@ from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
     import builtins
+    from collections.abc import Sequence
 
+    from daskrun.engine.observers import MakesObserver
     from daskrun.pipeline.runs.run import PipelineRun
     from daskrun.pipeline.steps.parameter import ParameterValues, PipelineParameter
     from daskrun.workspace.workspace import Workspace
@@ -148,6 +150,8 @@ class PublishedPipeline(OriginalClass):
         pipeline_parameters: ParameterValues | None = None,
         continue_on_step_failure: bool | None = None,
         regenerate_outputs: bool = False,
+        *,
+        observers: Sequence[MakesObserver] | None = None,
     ) -> PipelineRun:
         """Start a run of it; see :meth:`Experiment.submit`."""
         from daskrun.pipeline.runs.experiment import Experiment  # the two know each other
@@ -157,6 +161,7 @@ class PublishedPipeline(OriginalClass):
             pipeline_parameters=pipeline_parameters,
             regenerate_outputs=regenerate_outputs,
             continue_on_step_failure=continue_on_step_failure,
+            observers=observers,
         )
 
     def _set(self, status: str) -> None:

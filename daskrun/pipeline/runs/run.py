@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.core.codec import JsonObject
+    from daskrun.engine.observers import MakesObserver
     from daskrun.pipeline.execution.reuse import Reuse
     from daskrun.pipeline.execution.state import RunState
     from daskrun.pipeline.runs.experiment import Experiment
@@ -139,10 +140,12 @@ class StepRun(SubmittedRun):
         self,
         retry_failed: bool = False,
         compute_target: ComputeTarget | str | None = None,
+        *,
+        observers: Sequence[MakesObserver] | None = None,
         **settings: Any,
     ) -> StepRun:
         assert self._whole is not None
-        self._whole.resume(retry_failed, compute_target, **settings)
+        self._whole.resume(retry_failed, compute_target, observers=observers, **settings)
         return self
 
     @override
@@ -283,6 +286,8 @@ class PipelineRun(SubmittedRun):
         self,
         retry_failed: bool = False,
         compute_target: ComputeTarget | str | None = None,
+        *,
+        observers: Sequence[MakesObserver] | None = None,
         **settings: Any,
     ) -> PipelineRun:
         """Go on with a run that has ended early; see :meth:`SubmittedRun.resume`.
@@ -303,6 +308,7 @@ class PipelineRun(SubmittedRun):
                 retry_failed=retry_failed,
                 compute_target=compute_target,
                 changes=settings,
+                observers=observers,
             )
             states = driver.states  # it forgets them at its end
             driver.start()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from daskrun.engine.observers import MakesObserver
     from daskrun.monitor.console import Display
     from daskrun.pipeline.execution.state import RunState
     from daskrun.pipeline.runs.experiment import Experiment
@@ -139,6 +140,8 @@ class SubmittedRun(FolderRun):
         self,
         retry_failed: bool = False,
         compute_target: ComputeTarget | str | None = None,
+        *,
+        observers: Sequence[MakesObserver] | None = None,
         **settings: Any,
     ) -> SubmittedRun:
         """Go on with a run that failed, was canceled or lost its process; returns at once.
@@ -156,6 +159,8 @@ class SubmittedRun(FolderRun):
         compute_target
             Where to run from now on; None: where the run was. A cluster that was given as an object
             is known to the process alone that attached it.
+        observers
+            As of :meth:`Experiment.submit`.
         settings
             Settings of the steps that are not done: counts, time limits, thresholds and others that
             no result depends on; refused are those that shape results.

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.observer import Observer
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
@@ -181,6 +182,20 @@ def _notes(
         *([inline_note(unused)] if unused else []),
         *sink_of(settings).notes(settings.append_row_file_name),
         *step._config.python_notes(inline=inline),
+    ]
+
+
+def observer_problems(observers: object) -> list[str]:
+    """Return what of the observers of a run is none."""
+    example = "Write observers=[Failures()], of a class that inherits daskrun.Observer."
+    if observers is None:
+        return []
+    if not isinstance(observers, list | tuple):
+        return [f"observers={observers!r} is not a list. {example}"]
+    return [
+        f"observers[{number}]={each!r} is no observer, nor what makes one. {example}"
+        for number, each in enumerate(observers)
+        if not isinstance(each, Observer) and not callable(each)
     ]
 
 
