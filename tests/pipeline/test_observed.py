@@ -43,7 +43,7 @@ def test_observers_hear_each_step_and_are_not_kept_for_a_resume(work):
     run.resume(retry_failed=True, observers=[again]).wait_for_completion()
     assert again.heard == [("step-1", True), "Completed", ("step-2", True), "Completed"]
     assert len(one.heard) == 2
-    assert "observers" not in "".join(
+    assert "Ends" not in "".join(
         path.read_text(errors="replace") for path in run.folder.parent.rglob("*.json")
     )
     with pytest.raises(SettingsError, match="observers=3 is not a list"):
