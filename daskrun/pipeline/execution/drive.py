@@ -71,13 +71,7 @@ class StepToRun:
         return changes.begun_with(self.folder.path) is not None
 
     def request(self, workspace: Workspace) -> StepRequest:
-        """Return what the driver is asked, now that the steps before are done.
-
-        Raises
-        ------
-        DatasetError
-            An input holds nothing, or can't be read.
-        """
+        """Return the request for the driver, now that the steps before are done."""
         made = self.spec
         if made.after and not self.begun:
             # The steps before it may have registered some.

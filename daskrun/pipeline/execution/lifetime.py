@@ -149,14 +149,10 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
 
 
 def cancel_and_wait(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) -> None:
-    """Cancel runs and wait for their ends, ten seconds for all of them.
+    """Cancel runs and wait up to ten seconds for the ends of all of them.
 
-    Raises
-    ------
-    KeyboardInterrupt
-        Ctrl-C was pressed again. The script processes that this process has are killed.
-    SystemExit
-        SIGTERM or SIGHUP came again; the same.
+    Another Ctrl-C, SIGTERM or SIGHUP meanwhile kills their script processes in this process's
+    nodes, and is raised as KeyboardInterrupt or SystemExit.
     """
     deadline = time.monotonic() + CANCEL_LIMIT
     reason = describe(interrupt)

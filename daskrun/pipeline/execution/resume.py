@@ -27,8 +27,8 @@ from daskrun.workspace.compute.targets import ComputeTarget
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskrun.storage.lock_handle import LockHandle
     from daskrun.engine.observers import MakesObserver
+    from daskrun.storage.lock_handle import LockHandle
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -62,13 +62,12 @@ SECRET = frozenset({"environment_variables"})
 
 
 def hold(folder: RunFolder) -> LockHandle:
-    """Take the lock of a pipeline's run, which nobody may be driving.
+    """Take the lock of a pipeline's run that can be resumed.
 
     Raises
     ------
     ResumeError
-        Somebody is: the message names process and host. Or the run is Completed, or its folder
-        can't be read.
+        Another process drives it (the message names process and host), or it is Completed.
     """
     _check_unfinished(folder)  # to take a run over leaves a trace
     try:
@@ -87,24 +86,14 @@ def make_driver(
     changes: Mapping[str, Any] | None = None,
     observers: Sequence[MakesObserver] | None = None,
 ) -> PipelineDriver:
-    """Check that a run can go on, and give the driver that does it; what is new is kept.
+    """Check that a run can go on, and return the driver that does it; what is new is kept.
 
     Parameters
     ----------
-    folder
-        The pipeline run's.
-    held
-        Its lock.
-    workspace
-        Where datastores and compute targets are looked for.
-    retry_failed
-        Whether mini-batches that had used up their tries get new ones.
-    compute_target
-        Where to run; None: where it ran.
+    retry_failed, compute_target, observers
+        As of ``run.resume``.
     changes
-        Settings that shall be others than they were.
-    observers
-        What observes the steps from now on.
+        The settings that are to change.
 
     Raises
     ------

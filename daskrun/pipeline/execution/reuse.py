@@ -94,17 +94,7 @@ class Reuse:
 
 
 def decide(workspace: Workspace, folder: RunFolder, spec: StepSpec, request: StepRequest) -> Reuse:
-    """Look for a run whose output can be used, and note in the run's folder what was found.
-
-    Parameters
-    ----------
-    workspace
-        Where runs are looked for.
-    folder
-        Of the step run that is about to begin.
-    spec, request
-        Its own.
-    """
+    """Look for a run whose output this one can use, and note the result in its folder."""
     identity = identity_of(folder, spec, request.plan)
     write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
     models = request.context["models"]
@@ -129,16 +119,10 @@ def explain(folder: RunFolder) -> Reuse:
 
 
 def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSettings) -> None:
-    """Have a step run that has completed found by later ones; where that fails it is just run.
+    """Keep a completed step run where later ones look for it.
 
-    Parameters
-    ----------
-    workspace
-        Where it is looked for.
-    folder
-        The step run's.
-    settings
-        Those it has completed with: a resume may have changed them.
+    ``settings`` are those it has completed with: a resume may have changed them. Where this fails
+    later runs just don't use its output.
     """
     folder.fetch(*NOTED)
     try:

@@ -45,20 +45,10 @@ class ListedPlan(Protocol):
 
 
 def keep_listings(folder: Path, plan: Plan) -> None:
-    """Keep names, sizes and times of the files that a plan is of.
+    """Keep names, sizes and times of the files that a plan is of, in the folder of the step's run.
 
     What is kept stays once the run has begun, with just that plan. Before, it is of a driver that
     was killed, and the data may be other by now.
-
-    Parameters
-    ----------
-    folder
-        The step run's.
-
-    Raises
-    ------
-    StorageError
-        They can't be written.
     """
     listed, begun = cast("ListedPlan", plan), begun_with(folder) is not None
     try:
@@ -99,17 +89,10 @@ def keep_table(folder: Path, number: int, head: InputHead, table: PathTable) -> 
 
 
 def read_tables(folder: Path, kind: str = "") -> Iterator[tuple[InputHead, PathTable]]:
-    """Yield what :func:`keep_table` has kept in the folder of a step's run.
+    """Yield what :func:`keep_table` has kept in a folder of a step's run.
 
-    Parameters
-    ----------
-    kind
-        Name of the folder there; ``""`` for that of :func:`keep_listings`.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is nothing.
+    ``kind`` is the name of that folder; ``""`` for that of :func:`keep_listings`. Where there is
+    nothing FileNotFoundError is raised.
     """
     for number in count():
         path = folder / (kind or FOLDER) / str(number)
@@ -124,19 +107,12 @@ def _read_table(path: Path) -> tuple[InputHead, PathTable]:
 
 
 def check_unchanged(folder: RunFolder, plan: Plan, more: Sequence[str] = ()) -> None:
-    """See that a plan made now is the one that the run has begun with.
-
-    Parameters
-    ----------
-    folder
-        The step run's.
-    more
-        What else is not as it was, in words.
+    """Check that a plan made now is the one that the run has begun with.
 
     Raises
     ------
     ResumeError
-        It is another; the message names what has changed.
+        It isn't, or there is something in ``more``; the message names what has changed.
     """
     same = begun_with(folder.path) in (None, plan.fingerprint())
     if same and not more:
@@ -152,14 +128,9 @@ def check_unchanged(folder: RunFolder, plan: Plan, more: Sequence[str] = ()) -> 
 
 
 def input_digests(plan: Plan, without: Path) -> dict[str, str]:
-    """Digest what each input of a plan is: root, files with sizes and times, what is read of them.
+    """Digest each input of a plan: number, root, files with sizes and times, what is read of them.
 
-    Also which one it is: mini-batches come in the order of inputs.
-
-    Parameters
-    ----------
-    without
-        What lies in that folder is left out.
+    Inputs in the folder ``without`` are left out.
     """
     listed, found = cast("ListedPlan", plan), {}
     for number, (each, table) in enumerate(zip(listed.inputs, listed.tables, strict=True)):

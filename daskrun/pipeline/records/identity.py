@@ -53,17 +53,7 @@ NO_RESULT = frozenset(
 
 
 def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> Identity:
-    """Return what the results of a step run come from, in parts.
-
-    Parameters
-    ----------
-    folder
-        The step run's, with its code.
-    spec
-        What it is made of.
-    plan
-        Of its inputs.
-    """
+    """Return what the results of a step run come from, in parts; its code is in its folder."""
     settings, manifest = asdict(spec.settings), folder.manifest()
     snapshot = folder.path / SNAPSHOT
     return {

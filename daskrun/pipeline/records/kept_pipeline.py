@@ -55,13 +55,7 @@ class KeptCode:
         return cls(code.entry_script, code.whole_folder, str(code.origin or code.root), run)
 
     def snapshot(self, root: Path) -> Snapshot:
-        """Return the code, whose files are below ``root``.
-
-        Raises
-        ------
-        StorageError
-            The entry script isn't there.
-        """
+        """Return the code, whose files are below ``root``."""
         if not (root / self.entry_script).is_file():
             raise StorageError(
                 f"{root / self.entry_script} is gone: it was kept with the pipeline. Publish it "
@@ -79,10 +73,6 @@ def steps_with_code(
 
     Parameters
     ----------
-    workspace
-        Where it was kept.
-    definition
-        The steps, as :func:`steps_to_plain` gave them.
     codes
         Of each step the folder that holds its code, and what was kept of it.
 
@@ -105,15 +95,7 @@ def keep_steps(
 ) -> JsonObject | None:
     """Keep the steps of a pipeline in the folder of its run, as far as that can be done.
 
-    Returns
-    -------
-    dict or None
-        What the folder must not hold, as it may be secret, for :func:`kept_steps`.
-
-    Raises
-    ------
-    StorageError
-        The folder can't be written.
+    What the folder must not hold, as it may be secret, is returned, for :func:`kept_steps`.
     """
     held: JsonObject | None = None
     value: JsonObject
@@ -137,14 +119,10 @@ def keep_steps(
 def kept_steps(
     folder: RunFolder, workspace: Workspace, held: JsonObject | None
 ) -> list[PipelineStep]:
-    """Return the steps that :func:`keep_steps` was given, with the code as it was.
+    """Return the steps that :func:`keep_steps` kept, with their code as it was.
 
     Parameters
     ----------
-    folder
-        The pipeline run's.
-    workspace
-        Where it is kept.
     held
         What :func:`keep_steps` returned; None in another process.
 
@@ -152,8 +130,6 @@ def kept_steps(
     ------
     SettingsError
         They weren't kept, and why.
-    DaskrunError
-        What they are made of isn't there any more.
     """
     folder.fetch(FILE)
     try:

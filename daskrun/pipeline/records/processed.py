@@ -118,13 +118,7 @@ class Processed:
 
     @classmethod
     def by(cls, folder: RunFolder) -> Processed:
-        """Return what a step's run has processed or left out.
-
-        Raises
-        ------
-        StorageError
-            It hasn't kept that.
-        """
+        """Return what a step's run has processed or left out."""
         found, made_by, reuse = cls(), folder, folder.reuse()
         if reuse is not None and reuse["run_id"] is not None:  # its output is that run's
             made_by = folder.sibling(reuse["run_id"])

@@ -29,15 +29,7 @@ def properties_of(manifest: JsonObject) -> dict[str, str]:
 
 
 def details_of(folder: RunFolder, status: RunStatus, message: str) -> JsonObject:
-    """Return what is known of a run, but for its log files.
-
-    Parameters
-    ----------
-    folder
-        A pipeline run's or a step run's.
-    status, message
-        How it stands.
-    """
+    """Return what is known of a run of a pipeline or step, but for its log files."""
     manifest, states, report = folder.manifest(), folder.states(), folder.report()
     begun, ended = _times(states)
     done = status is RunStatus.COMPLETED and manifest["kind"] == "step"

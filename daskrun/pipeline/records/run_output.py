@@ -60,14 +60,9 @@ def registrations(outputs: Iterable[StepOutput]) -> tuple[OutputRegistration, ..
 
 
 def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputRegistration]) -> None:
-    """Register outputs of a step run that has completed as datasets, each a new version.
+    """Register outputs of a completed step run as datasets, each a new version.
 
-    Done again by a driver that goes on where one was killed it changes nothing.
-
-    Raises
-    ------
-    DaskrunError
-        It can't be done; the message names output and dataset.
+    It changes nothing where it is done again, by a driver that goes on after another was killed.
     """
     for each in wanted:
         found = find_output(workspace, folder, each.output, RunStatus.COMPLETED.value)
@@ -97,13 +92,7 @@ def outputs_of(folder: RunFolder) -> list[OutputRecord]:
 def find_output(
     workspace: Workspace, folder: RunFolder, name: str, status: str
 ) -> PortDataReference:
-    """Return an output of a step run.
-
-    Raises
-    ------
-    NameNotFoundError
-        The step has none of that name.
-    """
+    """Return an output of a step run; NameNotFoundError is raised where there is none."""
     records = {each.name: each for each in outputs_of(folder)}
     if name not in records:
         raise NameNotFoundError("output", name, sorted(records))

@@ -15,22 +15,10 @@ MADE = "__pycache__"
 
 
 def imported_beside(script: Path, folder: Path) -> list[Path]:
-    """Return modules and packages of a folder that a script imports, and those that they import.
+    """Return the files of a folder that a script imports, directly or indirectly, sorted.
 
     They are found in the source, nothing is run: a name that is put together while the script runs
-    is not seen.
-
-    Parameters
-    ----------
-    script
-        The file, which may lie elsewhere.
-    folder
-        Where its imports are looked for.
-
-    Returns
-    -------
-    list
-        Files, sorted; of a package all that are in it.
+    is not seen. Of a package all files are returned. The script may lie in another folder.
     """
     found: set[Path] = set()
     new = [script]

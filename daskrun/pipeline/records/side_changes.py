@@ -28,21 +28,9 @@ FOLDER = "side_listings"
 def keep_side_inputs(
     folder: Path, sides: Iterable[SideInput], told: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Keep what side inputs are, as :func:`daskrun.pipeline.records.changes.keep_listings` does.
+    """Keep what the side inputs of a step run are, as ``keep_listings`` does for inputs.
 
-    Parameters
-    ----------
-    folder
-        The step run's.
-    sides
-        All of them.
-    told
-        What nodes are told of those that are files.
-
-    Raises
-    ------
-    StorageError
-        It can't be written.
+    ``told`` is what nodes are told of those that are files.
     """
     begun = begun_with(folder) is not None
     for each in sides:
@@ -59,21 +47,9 @@ def keep_side_inputs(
 def side_input_changes(
     folder: RunFolder, sides: Iterable[SideInput], asked: Iterable[str]
 ) -> list[str]:
-    """Return what of the side inputs is not what a run has begun with, one text for each change.
+    """Return how side inputs differ from what a run has begun with, one text for each change.
 
-    Parameters
-    ----------
-    folder
-        The step run's.
-    sides
-        As the run has them.
-    asked
-        As of :func:`daskrun.pipeline.steps.side_inputs.described`.
-
-    Raises
-    ------
-    ResumeError
-        One can't be read any more.
+    ``asked`` is as of :func:`~daskrun.pipeline.steps.side_inputs.described`.
     """
     sides = list(sides)
     if not sides or begun_with(folder.path) is None:

@@ -11,33 +11,15 @@ from daskrun.errors import SettingsError
 
 
 def check_name(method: str, name: object) -> None:
-    """See that a metric or tag has a name.
-
-    Raises
-    ------
-    SettingsError
-        It has none, said in the name of ``method``.
-    """
+    """Raise SettingsError where a metric or tag has no name."""
     if not isinstance(name, str) or not name.strip():
         raise SettingsError(method, [f"name={shown(name)} is not a name. Write name='loss'."])
 
 
 def checked(method: str, name: object, value: Any, hint: str) -> Any:
-    """Return a number, text or flag as JSON has it.
+    """Return a number, text or flag as JSON has it; arrays of one element count as that.
 
-    Parameters
-    ----------
-    method, name
-        What was called, and what the value is of there, for the error.
-    value
-        Arrays of one element count as that.
-    hint
-        What to write instead.
-
-    Raises
-    ------
-    SettingsError
-        It is no such value.
+    Anything else raises SettingsError, which says ``hint``.
     """
     check_name(method, name)
     if isinstance(value, bool | int | float | str) or value is None:
@@ -54,13 +36,7 @@ def checked(method: str, name: object, value: Any, hint: str) -> Any:
 
 
 def many(method: str, name: str, argument: str, values: Any) -> list[Any]:
-    """Return the values of a list, array or Series, each as :func:`checked` does.
-
-    Raises
-    ------
-    SettingsError
-        It is no list, or one of its elements no such value.
-    """
+    """Return the values of a list, array or Series, each as :func:`checked` does."""
     check_name(method, name)
     if hasattr(values, "tolist"):  # arrays, Series
         values = values.tolist()
@@ -72,13 +48,7 @@ def many(method: str, name: str, argument: str, values: Any) -> list[Any]:
 
 
 def image(path: Any, plot: Any) -> tuple[bytes, str]:
-    """Return the bytes of an image and what its file's name ends with.
-
-    Raises
-    ------
-    SettingsError
-        There isn't exactly one of ``path`` and ``plot``, or it can't be read.
-    """
+    """Return the bytes of an image, from its file or a figure, and its file name's ending."""
     example = "Write log_image(name, path='roc.png') or log_image(name, plot=plt)."
     if (path is None) == (plot is None):
         given = "neither path nor plot" if path is None else "both path and plot"

@@ -277,14 +277,7 @@ _by_hand = OfflineRun()
 
 
 def find_run(kind: type[Found], experiment: object, run_id: object) -> Found:
-    """Return a run of an experiment that is of a class.
-
-    Parameters
-    ----------
-    kind
-        The class that was called.
-    experiment, run_id
-        What it was given.
+    """Return a run of an experiment, of the class ``kind``.
 
     Raises
     ------

@@ -72,15 +72,7 @@ class StepRun(SubmittedRun):
 
     @classmethod
     def _made(cls, workspace: Workspace, state: RunState) -> StepRun:
-        """Make the object that stands for a step's run, which is a part of a pipeline's.
-
-        Parameters
-        ----------
-        workspace
-            Where it is kept.
-        state
-            How it stands.
-        """
+        """Make the object of a step's run, which is part of a pipeline's."""
         run: StepRun = object.__new__(cls)
         run._set_up(workspace, state)
         return run
@@ -197,17 +189,7 @@ class PipelineRun(SubmittedRun):
 
     @classmethod
     def _made(cls, workspace: Workspace, state: RunState, steps: Sequence[StepRun]) -> PipelineRun:
-        """Make the object that stands for a pipeline's run.
-
-        Parameters
-        ----------
-        workspace
-            Where it is kept.
-        state
-            How it stands.
-        steps
-            The runs of its steps.
-        """
+        """Make the object of a pipeline's run, with those of its steps."""
         run: PipelineRun = object.__new__(cls)
         run._set_up(workspace, state)
         run._step_runs = list(steps)

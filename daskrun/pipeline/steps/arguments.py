@@ -29,18 +29,8 @@ def resolve_arguments(
 ) -> tuple[list[str | NodePath], list[str]]:
     """Return the arguments of a script, and what is wrong with them.
 
-    A list among them becomes several arguments.
-
-    Parameters
-    ----------
-    arguments
-        As given to the step.
-    given
-        Values of pipeline parameters; None: they are not known yet, and nothing is said of them.
-    inputs
-        What the step uses, with its names; of two that a value may be, the first.
-    outputs
-        What it writes.
+    A list among them becomes several arguments. Of two ``inputs`` that a value may be, it is the
+    first. ``given`` is None while values of parameters are not known; they are not checked then.
     """
     resolved: list[str | NodePath] = []
     problems: list[str] = []
@@ -74,14 +64,9 @@ def argument_of(
     inputs: Iterable[Named],
     outputs: Iterable[StepOutput],
 ) -> list[str | NodePath] | None:
-    """Return one argument, or several where a parameter's value is a list; None: it can't be one.
+    """Return one argument, or several for a parameter whose value is a list; None: it can't be one.
 
-    Parameters
-    ----------
-    value
-        Text, a number, a pipeline parameter, or a dataset or output that the step uses.
-    given, inputs, outputs
-        As of :func:`resolve_arguments`.
+    It is text, a number, a pipeline parameter, or a dataset or output that the step uses.
     """
     for output in outputs:
         if isinstance(value, StepOutput) and value.link is output.link:

@@ -103,12 +103,9 @@ class PipelineStep(OriginalClass, ABC):
     def _resolve(
         self, given: ParameterValues, append_row_settings: Mapping[str, object] | None = None
     ) -> RunSettings:
-        """Return the settings of a run of this step, with the values given for parameters.
+        """Return the settings of a run of this step.
 
-        Parameters
-        ----------
-        append_row_settings
-            Those of the file beside the script.
+        ``append_row_settings`` are those of the file beside the script.
         """
 
     @abstractmethod
@@ -132,15 +129,7 @@ class PipelineStep(OriginalClass, ABC):
     def _upstream(self, producers: Mapping[OutputId, PipelineStep]) -> list[PipelineStep]:
         """Return the steps that must have run before: whose outputs it uses, or that it waits for.
 
-        Parameters
-        ----------
-        producers
-            Which step writes an output; of others the step that was last made with it.
-
-        Raises
-        ------
-        SettingsError
-            No step writes an output that it uses.
+        An output that is not in ``producers`` is written by the step that was last made with it.
         """
         found = list(self._after)
         own = [each.link for each in self.outputs]
@@ -179,15 +168,7 @@ def dataset_of(each: object, given: ParameterValues) -> Items | None:
 
 
 def places_used(used: Iterable[object], given: ParameterValues) -> list[PendingOutput]:
-    """Return the outputs of steps among what a step uses.
-
-    Parameters
-    ----------
-    used
-        Datasets, outputs, parameters, or anything else.
-    given
-        Values of pipeline parameters; the others have their defaults.
-    """
+    """Return the outputs of steps among datasets, outputs, parameters and other values."""
     datasets = (dataset_of(each, given) for each in used)
     places = (place for each in datasets if each is not None for place in places_of(each))
     return [place for place in places if isinstance(place, PendingOutput)]
@@ -196,10 +177,8 @@ def places_used(used: Iterable[object], given: ParameterValues) -> list[PendingO
 def in_order(steps: Sequence[PipelineStep]) -> dict[PipelineStep, list[PipelineStep]]:
     """Return steps and all they depend on, each after those, with what it waits for.
 
-    Raises
-    ------
-    SettingsError
-        Steps wait for each other, for an output that no step writes, or two write one output.
+    SettingsError is raised where steps wait for each other, or for an output that no step writes,
+    or where two write one output.
     """
     producers = {output.link: step for step in steps for output in step.outputs}
     found: dict[PipelineStep, list[PipelineStep]] = {}

@@ -43,18 +43,7 @@ def find_target(
     workspace: Workspace,
     process_count: object = None,
 ) -> tuple[object, list[str]]:
-    """Return what the engine runs on, and what there is to say of it.
-
-    Parameters
-    ----------
-    target
-        As ``ParallelRunConfig.compute_target``, or a scheduler's address.
-    node_count
-        How many nodes of it are asked for.
-    workspace
-        Where targets are looked for by name.
-    process_count
-        Script processes on each node, if that is said.
+    """Return what the engine runs on, and notes on it for the user.
 
     Raises
     ------

@@ -136,13 +136,7 @@ def _plain(name: str, value: Any, problems: list[str]) -> Any:
 
 
 def _read(path: str | os.PathLike[str]) -> _Written:
-    """Read a file, and note where each key stands.
-
-    Raises
-    ------
-    SettingsError
-        It can't be read, or is no config's.
-    """
+    """Read a file, and note where each key stands."""
     example = f"Write `{TOP}:` and the settings below it, as save_to_yaml(path) does."
     try:
         loader = yaml.SafeLoader(Path(path).read_bytes())

@@ -47,15 +47,7 @@ SMALL = 1024
 
 
 def kind_problems(datasets: Iterable[AnyDataset], size: object) -> list[str]:
-    """Return what is wrong with the kinds of a step's inputs, and a size that does not suit them.
-
-    Parameters
-    ----------
-    datasets
-        All inputs, or those that are known.
-    size
-        ``mini_batch_size`` as it was given.
-    """
+    """Return what is wrong with the kinds of a step's inputs, and a size that doesn't suit them."""
     kinds = {dataset.kind for dataset in datasets}
     if len(kinds) > 1:
         problem = "inputs has file datasets and tabular ones, and one run() can't take both. Make "
@@ -68,12 +60,9 @@ def kind_problems(datasets: Iterable[AnyDataset], size: object) -> list[str]:
 
 
 def size_notes(settings: RunSettings, kind: str, given: object) -> list[str]:
-    """Say so where a number of files seems to be meant for a table: its size is in bytes.
+    """Return a note where a number of files seems to be meant for a table, whose size is in bytes.
 
-    Parameters
-    ----------
-    given
-        ``mini_batch_size`` as it was written.
+    ``given`` is ``mini_batch_size`` as it was written.
     """
     number = not isinstance(given, str) or given.strip().isdecimal()
     size = settings.mini_batch_size
@@ -93,14 +82,7 @@ def with_size(settings: RunSettings, kind: str) -> RunSettings:
 
 
 def make_plan(inputs: Sequence[tuple[str, AnyDataset]], settings: RunSettings) -> Plan:
-    """Make the plan of a run.
-
-    Parameters
-    ----------
-    inputs
-        Name and dataset of each, of one kind.
-    settings
-        From :func:`with_size`.
+    """Make the plan of a run, whose inputs are of one kind; ``settings`` are of :func:`with_size`.
 
     Raises
     ------
@@ -143,24 +125,11 @@ def stored(
     target: object,
     options: Mapping[str, object],
 ) -> list[tuple[str, AnyDataset]] | None:
-    """Write dataframes among the inputs to Parquet files; None when there is none.
+    """Write dataframes among the inputs to Parquet files; return None when there is none.
 
-    Parameters
-    ----------
-    folder
-        Where to, a folder of the run's own, or its URL, that its workers can read.
-    target
-        Where the run's nodes are, as in ``StepRequest``. Dask dataframes are computed there unless
-        Dask has been told of another place, such as a default client.
-    options
-        For fsspec, where ``folder`` is a URL.
-
-    Raises
-    ------
-    DatasetError
-        They can't be computed or written.
-    StorageError
-        No scheduler answers there.
+    ``folder`` is one of the run's own that its workers can read, or its URL. Dask dataframes are
+    computed on the nodes of ``target`` unless Dask was told of another place, such as a default
+    client.
     """
     size = settings.mini_batch_size
     assert size is not None

@@ -137,13 +137,7 @@ class PendingOutput:
         return MappingProxyType({})
 
     def url(self, relative: str) -> str:
-        """Say that there is none.
-
-        Raises
-        ------
-        DatasetError
-            Always.
-        """
+        """Raise DatasetError: there is none yet."""
         raise DatasetError(
             f"output {self.output.name!r} of a step holds nothing before the step has run"
             f"{f' (asked for {relative!r})' if relative else ''}. Use it as an input of a later "

@@ -52,16 +52,10 @@ def with_parameters(
     uses: Iterable[tuple[str, PipelineParameter]],
     given: ParameterValues | None,
 ) -> list[str]:
-    """Return problems with the parameter named that a value comes from.
+    """Return problems with the name of the parameter that a value comes from.
 
-    Parameters
-    ----------
-    problems
-        Those of values begin with the name of what they are used for, and ``=``.
-    uses
-        What parameters are used for.
-    given
-        Values of pipeline parameters; None: nothing has been submitted.
+    Problems of values begin with what the value is used for, as in ``uses``, and ``=``. Until the
+    pipeline is submitted ``given`` is None.
     """
     by_use = dict(uses)
 

@@ -70,17 +70,7 @@ def side_problems(
     taken: Collection[str],
     given: ParameterValues | None,
 ) -> list[str]:
-    """Return what is wrong with side inputs.
-
-    Parameters
-    ----------
-    sides
-        With their names.
-    taken
-        Names that the step's inputs have.
-    given
-        Values of pipeline parameters, where they are known.
-    """
+    """Return what is wrong with named side inputs; ``taken`` are names that inputs have."""
     found = same_name_problems("side_inputs", [name for name, _ in sides])
     for name, use in sides:
         if name in taken:
@@ -112,23 +102,9 @@ def look_at_sides(
     settings: RunSettings,
     planned: Iterable[PlanInput],
 ) -> tuple[SideInput, ...]:
-    """Return the side inputs of a step, and see that what is there already can be used.
+    """Return the side inputs of a step, and check that those that are there can be used.
 
-    Parameters
-    ----------
-    sides
-        With their names.
-    given
-        Values of pipeline parameters.
-    settings
-        The step's.
-    planned
-        What its mini-batches are cut from, as far as that is known.
-
-    Raises
-    ------
-    DatasetError
-        One holds nothing, or can't be read.
+    ``planned`` is what its mini-batches are cut from, as far as that is known.
     """
     made = tuple(
         SideInput(name, use.resolve(given), use.mode, use.path_on_compute) for name, use in sides
@@ -248,13 +224,7 @@ def packages(sides: Iterable[SideInput]) -> list[str]:
 
 
 def check_files(inputs: Iterable[tuple[str, AnyDataset]], asked: Iterable[str]) -> None:
-    """See that what is asked for by its path is in files, of what mini-batches are cut from.
-
-    Raises
-    ------
-    DatasetError
-        It is a query or a dataframe.
-    """
+    """Raise DatasetError where an input whose path is asked for is a query or a dataframe."""
     names = set(asked)
     for name, each in inputs:
         rows = isinstance(each, TabularDataset) and not hasattr(each.source, "elements")
@@ -266,20 +236,7 @@ def check_files(inputs: Iterable[tuple[str, AnyDataset]], asked: Iterable[str]) 
 
 
 def check_whole(asked: Iterable[str], inputs: Iterable[PlanInput]) -> None:
-    """See that what is asked for by its path has one, of what mini-batches are cut from.
-
-    Parameters
-    ----------
-    asked
-        Names of inputs among the arguments.
-    inputs
-        The plan's.
-
-    Raises
-    ------
-    DatasetError
-        It is elsewhere.
-    """
+    """Raise DatasetError where an input whose path is asked for is remote: it has none on nodes."""
     names = set(asked)
     for each in inputs:
         if each.name in names and each.remote:

@@ -46,13 +46,7 @@ class Snapshot:
         return (self.root / self.entry_script).parent
 
     def copy(self, target: Path) -> ScriptSource:
-        """Copy the files to ``target`` and say where the script is now.
-
-        Raises
-        ------
-        StorageError
-            A file can't be read, or the target not written.
-        """
+        """Copy the files to ``target`` and return where the script is now."""
         made: set[Path] = set()
         try:
             target.mkdir(parents=True, exist_ok=True)
@@ -72,15 +66,10 @@ class Snapshot:
 
 
 def find_code(settings: RunSettings, workspace_folder: Path) -> Snapshot:
-    """Find the entry script and what goes with it, and check both.
+    """Find and check the entry script and what goes with it.
 
     With a ``source_directory`` that is the folder, without what its ignore files name; else the
-    script and its settings file alone.
-
-    Raises
-    ------
-    SettingsError
-        The script or the folder isn't there, or the folder is too large.
+    script and its settings file alone. What isn't there or is too large raises SettingsError.
     """
     if settings.source_directory is None:
         return _script_alone(settings.entry_script)
@@ -127,13 +116,7 @@ def _no_script(given: str, path: Path) -> str:
 
 
 def _walk(root: Path, workspace_folder: Path) -> Iterator[str]:
-    """Yield the relative paths of all files that belong to the snapshot, in order.
-
-    Raises
-    ------
-    SettingsError
-        They are too many or too large; the message names the largest folders.
-    """
+    """Yield the relative paths of all files that belong to the snapshot, in order."""
     rules = IgnoreRules(root)
     sizes: Counter[str] = Counter()
     counts: Counter[str] = Counter()

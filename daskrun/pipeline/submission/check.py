@@ -48,13 +48,7 @@ class CheckedStep:
     notes: tuple[str, ...]
 
     def plan(self) -> PreparedStep:
-        """List its data, which may take long; outputs of other steps when these have run.
-
-        Raises
-        ------
-        DatasetError
-            An input holds nothing, or can't be read.
-        """
+        """List its data, which may take long; outputs of other steps when these have run."""
         step, config, settings = self.step, self.step._config, self.settings
         inputs = tuple((name, each.resolve(self.given)) for name, each in step._split_inputs)
         plan, notes = None, list(self.notes)
@@ -86,11 +80,6 @@ def prepare(
 ) -> list[PreparedStep]:
     """Look up and check everything of the steps of a pipeline.
 
-    Parameters
-    ----------
-    given
-        Values of pipeline parameters; the others have their defaults.
-
     Raises
     ------
     SettingsError
@@ -117,12 +106,7 @@ def check_steps(
 ) -> tuple[list[CheckedStep], list[str]]:
     """Look up all that steps need but their data, and return everything that is wrong.
 
-    Parameters
-    ----------
-    given
-        Values of pipeline parameters; the others have their defaults.
-    to_run
-        Whether they are to run now, and so on this machine where nothing else is said.
+    ``to_run`` says that they run now, and so on this machine where nothing else is said.
     """
     wrong = parameters.problems(steps, given)
     good = {name: value for name, value in given.items() if name not in wrong}

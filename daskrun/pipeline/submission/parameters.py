@@ -24,13 +24,7 @@ EXAMPLES = {
 
 
 def by_name(steps: Iterable[PipelineStep]) -> dict[str, PipelineParameter]:
-    """Return the parameters of steps by name.
-
-    Raises
-    ------
-    SettingsError
-        Two parameters have one name.
-    """
+    """Return the parameters of steps by name; SettingsError where two have one name."""
     found: dict[str, PipelineParameter] = {}
     for step in steps:
         for parameter in step.parameters:

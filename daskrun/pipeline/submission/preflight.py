@@ -19,15 +19,9 @@ if TYPE_CHECKING:
 
 
 def here_problems(settings: RunSettings, target: object) -> list[str]:
-    """Return which interpreter or package of a step isn't there.
+    """Return which interpreter or package of a step isn't on this machine, if it runs here.
 
-    Parameters
-    ----------
-    settings
-        The step's.
-    target
-        As :attr:`StepRequest.target`: None is this machine. A relative path is one of this
-        process's folder, wherever the step runs.
+    A relative path is one of this process's folder, wherever the step runs.
     """
     if target == INLINE:  # runs in this Python, and nothing is installed
         return []

@@ -67,12 +67,9 @@ class PreparedStep:
     """With ``since``: the files that the plan is without."""
 
     def bound(self, runs: Mapping[OutputId, str]) -> PreparedStep:
-        """Return it with the outputs of other steps among its inputs as those of their runs.
+        """Return it with outputs of other steps among its inputs as those of their runs.
 
-        Parameters
-        ----------
-        runs
-            The id of the step run that writes an output.
+        ``runs`` has the id of the step run that writes an output.
         """
 
         def of_run(place: Place) -> Place:
@@ -89,13 +86,7 @@ class PreparedStep:
         return replace(self, inputs=inputs, side_inputs=sides)
 
     def check_output(self, step_run_id: str) -> None:
-        """See that the output can be written, or say why that can't be.
-
-        Raises
-        ------
-        SettingsError
-            It can't be written, or the output is there.
-        """
+        """Raise SettingsError where the output can't be written, or is there."""
         place = self._destination_of(step_run_id)
         if place is not None:
             place.prepare(self.settings.output_file, self.settings.overwrite)
@@ -139,18 +130,6 @@ class PreparedStep:
 
         They lie beside the output, as parts do, and go with them when the run has completed; where
         that is no folder, in the run's own, which may be behind a URL.
-
-        Parameters
-        ----------
-        run
-            The step's.
-
-        Raises
-        ------
-        DatasetError
-            They can't be computed or written.
-        StorageError
-            The cluster that is to compute them doesn't answer.
         """
         output = self.output_folder(run.id)
         aside = run.url or str(run.path) if output is None else str(output / ASIDE / run.id)
@@ -225,12 +204,9 @@ class PreparedStep:
     def spec(
         self, run: RunFolder, pipeline_run_id: str, experiment: str, after: Sequence[str]
     ) -> StepSpec:
-        """Copy the code into the run's folder, and give what the run is made of.
+        """Copy the code into the run's folder, and return what the run is made of.
 
-        Parameters
-        ----------
-        after
-            Ids of the step runs that come before it.
+        ``after`` has the ids of the step runs that come before it.
         """
         step = self.step
         where = step._result.place(run.id, self.workspace) if step._result is not None else None

@@ -26,13 +26,7 @@ RESUME = "Resume it first, and wait until it is Completed: run.resume()."
 
 
 def earlier_run(workspace: Workspace, since: object) -> RunFolder:
-    """Return the folder of the pipeline's run that ``since``, an id, names.
-
-    Raises
-    ------
-    SettingsError
-        It names none, or one that isn't Completed.
-    """
+    """Return the folder of the Completed run whose id ``since`` is."""
     if not isinstance(since, str):
         raise _wrong(f"since={since!r} is no run. Write since=run, or its id.")
     run_id = since
@@ -57,19 +51,8 @@ def earlier_run(workspace: Workspace, since: object) -> RunFolder:
 def without_processed(prepared: Sequence[PreparedStep], earlier: RunFolder) -> list[PreparedStep]:
     """Leave out of steps what an earlier run of the pipeline has processed.
 
-    Steps whose inputs are outputs of others are left as they are.
-
-    Parameters
-    ----------
-    prepared
-        The steps of the run to be.
-    earlier
-        From :func:`earlier_run`.
-
-    Raises
-    ------
-    SettingsError
-        The earlier run has no step of a name, or an input is no files; all problems at once.
+    Steps whose inputs are outputs of others are left as they are. SettingsError is raised where the
+    earlier run has no step of a name, or an input is no files; with all problems at once.
     """
     folders = [earlier.sibling(name) for name in earlier.manifest()["steps"]]
     by_name = {folder.manifest()["name"]: folder for folder in folders}
