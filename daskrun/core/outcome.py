@@ -10,34 +10,31 @@ from typing import Any, NamedTuple, Self
 class Status(IntEnum):
     """How an attempt ended: exactly one of these. All but SUCCEEDED are failures, and retried."""
 
-    SUCCEEDED = 0
-    RAISED = 1
+    category: str
+    """The words reports use for it."""
+
+    def __new__(cls, value: int, category: str = "") -> Self:
+        """Make a member from its number on the wire and its category."""
+        made = int.__new__(cls, value)
+        made._value_ = value
+        made.category = category
+        return made
+
+    SUCCEEDED = 0, ""
+    RAISED = 1, "User error"
     """``run()`` raised."""
-    WRONG_TYPE = 2
+    WRONG_TYPE = 2, "Wrong return type"
     """``run()`` returned something that is not a list, tuple, DataFrame, ndarray or Series."""
-    TIMED_OUT = 3
+    TIMED_OUT = 3, "Time-out"
     """``run()`` or loading took longer than its limit; the process was killed."""
-    DIED = 4
+    DIED = 4, "Process died"
     """The process ended by itself: an exit, a signal."""
-    OUT_OF_MEMORY = 5
+    OUT_OF_MEMORY = 5, "Memory limit"
     """The process was killed at ``process_memory_limit``."""
-    NOT_LOADED = 6
+    NOT_LOADED = 6, "Input error"
     """The mini-batch could not be read."""
-    NOT_WRITTEN = 7
+    NOT_WRITTEN = 7, "Output error"
     """What ``run()`` returned could not be encoded or written."""
-
-
-CATEGORY = {
-    Status.SUCCEEDED: "",
-    Status.RAISED: "User error",
-    Status.WRONG_TYPE: "Wrong return type",
-    Status.TIMED_OUT: "Time-out",
-    Status.DIED: "Process died",
-    Status.OUT_OF_MEMORY: "Memory limit",
-    Status.NOT_LOADED: "Input error",
-    Status.NOT_WRITTEN: "Output error",
-}
-"""The words reports use for a status."""
 
 
 @dataclass(frozen=True, slots=True)

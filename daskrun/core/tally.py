@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from daskrun.core.outcome import CATEGORY, Failure, Outcome, ProcessInfo, Status
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup
 
 MOST_GROUPS = 1000
@@ -95,7 +95,7 @@ class Tally:
         return tuple(ErrorGroup(*values) for values in self._groups.values())
 
     def _group(self, failure: Failure, index: int, attempt: int, process: str, status: int) -> None:
-        message = (failure.message or CATEGORY[Status(status)])[:ERROR_CAP]
+        message = (failure.message or Status(status).category)[:ERROR_CAP]
         key = (failure.kind or message, failure.where)
         if key not in self._groups and len(self._groups) >= MOST_GROUPS:
             key = ("other errors", "")

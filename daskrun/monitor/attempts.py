@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.minibatch import FilePaths
 from daskrun.core.observer import Observer
-from daskrun.core.outcome import CATEGORY, Failure, Status
+from daskrun.core.outcome import Failure, Status
 from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url
 
@@ -151,7 +151,7 @@ def _failed_row(
         f"{outcome.elapsed:.6f}",
         f"{outcome.run_seconds:.6f}",
         "Failed",
-        CATEGORY[Status(outcome.status)],
+        Status(outcome.status).category,
         failure.message,
         f"mini-batch {outcome.index}{place}",
     )
