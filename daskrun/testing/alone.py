@@ -156,14 +156,16 @@ def run_script(
         "partition_key_value": partition_key_value,
         "global_row_index_lower_bound": global_row_index_lower_bound,
     }
-    values: dict[str, Any] = {"models": _models(models, workspace)}
     with _folders(output_dir) as (folder, output):
         data = given(mini_batch, index, settings, mini_batch_size, told, folder)
         more = {name: _reachable(each) for name, each in (input_datasets or {}).items()}
         run = OfflineRun({**data.input_datasets, **more})
-        values |= {"by_hand": run, "output_dir": str(output)}
-        made = _called(script, settings, data, values, folder)
-        done = ScriptResult(**made, output_dir=output, metrics=run.get_metrics())
+        context = {
+            "models": _models(models, workspace),
+            "by_hand": run,
+            "output_dir": str(output),
+        }
+        done = _called(script, settings, data, context, folder, run)
     if output_dir is None:
         weakref.finalize(done, shutil.rmtree, output, ignore_errors=True)
     return done
@@ -255,37 +257,16 @@ def _folders(output_dir: Paths | None) -> Iterator[tuple[Path, Path]]:
 
 
 def _called(
-    script: ScriptFile, settings: RunSettings, data: Given, values: dict[str, Any], folder: Path
-) -> dict[str, Any]:
-    """Call the script; give the fields of the result that come of that."""
+    script: ScriptFile,
+    settings: RunSettings,
+    data: Given,
+    context: Mapping[str, object],
+    folder: Path,
+    run: OfflineRun,
+) -> ScriptResult:
+    """Call the script, which finds what it finds in a run."""
     sink = sink_of(settings)
-    with _around(script, settings, values, folder):
-        module = EntryModule(script)
-        with _begun(module):
-            mini_batch, mini_batch_context = data.load()
-            items = len(mini_batch)
-            result = _processed(module, mini_batch, mini_batch_context) if items else []
-            with module.here:  # str(element) is the user's code too
-                count = sink.count(result)
-                encoded = sink.encode(result)
-    rows = output_of_one(sink, encoded, mini_batch_context.minibatch_index, folder / "output")
-    return {
-        "result": result,
-        "items": items,
-        "succeeded": min(count, items),
-        "failed": max(items - count, 0),
-        "rows": rows,
-        "warnings": (*data.warnings(), *sink.new_warnings()),
-    }
-
-
-@contextlib.contextmanager
-def _around(
-    script: ScriptFile, settings: RunSettings, values: dict[str, Any], folder: Path
-) -> Iterator[None]:
-    """Have the script find what it finds in a run."""
-    home = str(Path(script.path).parent)
-    working = folder / "work"
+    home, working = str(Path(script.path).parent), folder / "work"
     working.mkdir()
     config = {
         "script": {"shown_as": script.shown_as},
@@ -300,8 +281,25 @@ def _around(
         "script_dir": home,
         "logging_level": settings.logging_level,
     }
-    with surroundings(config, {**values, **own}), contextlib.chdir(working):
-        yield
+    with surroundings(config, {**context, **own}), contextlib.chdir(working):
+        module = EntryModule(script)
+        with _begun(module):
+            mini_batch, mini_batch_context = data.load()
+            items = len(mini_batch)
+            result = _processed(module, mini_batch, mini_batch_context) if items else []
+            with module.here:  # str(element) is the user's code too
+                count = sink.count(result)
+                encoded = sink.encode(result)
+    return ScriptResult(
+        result=result,
+        items=items,
+        succeeded=min(count, items),
+        failed=max(items - count, 0),
+        rows=output_of_one(sink, encoded, mini_batch_context.minibatch_index, folder / "output"),
+        output_dir=Path(str(context["output_dir"])),
+        metrics=run.get_metrics(),
+        warnings=(*data.warnings(), *sink.new_warnings()),
+    )
 
 
 @contextlib.contextmanager

@@ -37,8 +37,8 @@ class _NoText:
         raise ValueError("scripted fault 'unencodable': this row has no text")
 
 
-def _raise() -> None:
-    raise RuntimeError("scripted fault 'raise'")
+def _raise(name: str, more: str = "") -> NoReturn:
+    raise RuntimeError(f"scripted fault {name!r}{more}")
 
 
 def _hang() -> None:
@@ -51,26 +51,6 @@ def _hang_in_c() -> None:
         ctypes.PyDLL(None).sleep(FOR_EVER)  # unlike CDLL it keeps the GIL
 
 
-def _segfault() -> None:
-    ctypes.string_at(0)
-
-
-def _exit() -> None:
-    os._exit(3)
-
-
-def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _stop() -> None:
-    os.kill(os.getpid(), signal.SIGSTOP)
-
-
-def _memory_error() -> None:
-    bytearray(2**62)  # more than any machine has: a real one, and nothing is taken
-
-
 def _eat_memory() -> None:
     """Take memory until the keeper notices; half of what is free at most."""
     eaten: list[bytes] = []
@@ -78,10 +58,8 @@ def _eat_memory() -> None:
     while len(eaten) * BLOCK < most:
         eaten.append(b"x" * BLOCK)
         time.sleep(0.002)  # the keeper looks ten times a second
-    raise RuntimeError(
-        f"scripted fault 'eat_memory' took {len(eaten) * BLOCK // 2**20:,} MB and nothing ended "
-        "it. Set process_memory_limit, such as process_memory_limit='1GB'."
-    )
+    took = f"took {len(eaten) * BLOCK // 2**20:,} MB and nothing ended it"
+    _raise("eat_memory", f" {took}. Set process_memory_limit, such as process_memory_limit='1GB'.")
 
 
 def _free_memory() -> int:
@@ -96,12 +74,8 @@ def _unpicklable() -> None:
     raise _CannotTravelError("scripted fault 'unpicklable'")
 
 
-def _huge_message() -> None:
-    raise RuntimeError("scripted fault 'huge_message': " + "x" * LONG)
-
-
 def _disk_full() -> None:
-    """Have the next write of rows refused, as a full disk does."""
+    """Refuse the next write of rows, as a full disk does."""
     real = os.pwrite
 
     def refuse(*_: Any) -> NoReturn:
@@ -111,56 +85,30 @@ def _disk_full() -> None:
     os.pwrite = refuse
 
 
-def _short(result: Any) -> Any:
-    return result[:-1]
-
-
-def _none(_: Any) -> None:
-    return None
-
-
-def _unencodable(result: Any) -> list[object]:
-    return [*([""] * (len(result) - 1)), _NoText()]
-
-
-BEFORE: dict[str, Callable[[], None]] = {
-    "raise": _raise,
+BEFORE: dict[str, Callable[[], object]] = {
+    "raise": lambda: _raise("raise"),
     "hang": _hang,
     "hang_in_c": _hang_in_c,
-    "segfault": _segfault,
-    "exit": _exit,
-    "kill": _kill,
-    "stop": _stop,
-    "memory_error": _memory_error,
+    "segfault": lambda: ctypes.string_at(0),
+    "exit": lambda: os._exit(3),
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "memory_error": lambda: bytearray(2**62),  # more than any machine has; nothing is taken
     "eat_memory": _eat_memory,
     "unpicklable": _unpicklable,
-    "huge_message": _huge_message,
+    "huge_message": lambda: _raise("huge_message", ": " + "x" * LONG),
     "disk_full": _disk_full,
 }
 """Faults that come before the script's own function is called."""
 
 AFTER: dict[str, Callable[[Any], Any]] = {
-    "short": _short,
-    "none": _none,
-    "unencodable": _unencodable,
+    "short": lambda result: result[:-1],
+    "none": lambda _: None,
+    "unencodable": lambda result: [*([""] * (len(result) - 1)), _NoText()],
 }
 """Faults that change what it returned."""
 
 OF_RUN = (*BEFORE, *AFTER)
-OF_INIT = (
-    "raise",
-    "hang",
-    "hang_in_c",
-    "segfault",
-    "exit",
-    "kill",
-    "stop",
-    "memory_error",
-    "eat_memory",
-    "unpicklable",
-    "huge_message",
-)
-NEEDS_PROCESS = frozenset(
-    {"hang", "hang_in_c", "segfault", "exit", "kill", "stop", "eat_memory", "disk_full"}
-)
+OF_INIT = tuple(name for name in BEFORE if name != "disk_full")
+NEEDS_PROCESS = {"hang", "hang_in_c", "segfault", "exit", "kill", "stop", "eat_memory", "disk_full"}
 """Faults that no process survives unhurt: not for one that is the user's own."""
