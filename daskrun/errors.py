@@ -63,7 +63,7 @@ class SettingsError(DaskrunError, ValueError):
 
 
 class DatasetError(DaskrunError, ValueError):
-    """The data isn't there, or isn't what was said of it."""
+    """The data isn't there, or isn't what was declared."""
 
 
 class TableError(DatasetError):

@@ -1,6 +1,6 @@
-"""A class of the public API says what there is instead of members and keywords it lacks.
+"""Errors for members and keywords that the original has and a class of the public API lacks.
 
-What the original has is not known here: it is asked, by a link, when something is missing.
+What the original has is not known here: a link leads to its catalogue when something is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST = 80
 
 
 def _check_member(kind: type, name: str) -> None:
-    """Raise what is said of a member that a class lacks, if the original has it."""
+    """Raise OriginalNameError if the original has a member that a class lacks."""
     # what is declared is only not set yet; dataclass() asks the class for the default of each
     if not name.startswith("_") and not any(
         name in getattr(base, "__annotations__", ()) for base in kind.__mro__

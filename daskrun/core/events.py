@@ -47,7 +47,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class NodePreparing:
-    """A node makes ready what its script processes run in; told again and again until it has."""
+    """A node prepares what its script processes run in; repeated until it is done."""
 
     node: str
     text: str
@@ -116,7 +116,7 @@ class BundleReturned:
     """Wall time in the script process."""
     now: float
     warnings: tuple[str, ...] = ()
-    """What readers changed to make data fit, in words; each process says each text once."""
+    """What readers changed to make data fit; each process reports each text once."""
     trouble: str = ""
     """Why rows can't be kept where the run's parts are, and what to do about it: the run ends. The
     mini-batches whose rows these were have no outcome."""

@@ -99,7 +99,7 @@ class Ledger:
         }
 
     def handle(self, event: Event) -> list[Order]:
-        """Take in what happened and say what to do about it, in order."""
+        """Record an event and return what to do about it, in order."""
         handler = self._handlers.get(type(event))
         orders = handler(event) if handler else []
         if self._finished is None and not self._out and (end := self._end()) is not None:
@@ -110,7 +110,7 @@ class Ledger:
     def recall(
         self, past: Iterable[tuple[Outcome, ProcessInfo | None, bool]], *, over: bool = False
     ) -> list[Order]:
-        """Take in what the journal of earlier drivers tells, before anything is handed out.
+        """Restore the state from the journal of earlier drivers, before anything is handed out.
 
         Nothing of it is done again: a success stays one, tries go on being counted where they were.
 
@@ -308,7 +308,7 @@ class Ledger:
             heappush(self._ready, (index, attempt))
 
     def _judge(self, now: float) -> list[Order]:
-        """Hold the counts against the three thresholds."""
+        """Compare the counts with the three thresholds."""
         if self._stopped is not None:
             return []
         settings, tally = self._settings, self.tally

@@ -68,10 +68,10 @@ class Surveyor(Protocol):
         """Return up to ``most`` surveys to be made now; they may end in any order."""
 
     def learn(self, number: int, found: Any) -> None:
-        """Take what a survey found; :attr:`Plan.known` may grow."""
+        """Add what a survey found; :attr:`Plan.known` may grow."""
 
     def give_up(self, number: int, trouble: str) -> None:
-        """Take it that a survey can't be made: what depends on it can't be read, and says so."""
+        """Note that a survey can't be made: mini-batches that need it fail with this text."""
 
 
 @dataclass(frozen=True, slots=True)

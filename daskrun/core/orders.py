@@ -1,4 +1,4 @@
-"""What the ledger says is to be done; the driver does it."""
+"""What the ledger orders the driver to do."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class HandOut:
-    """Give this bundle to its node."""
+    """Send this bundle to its node."""
 
     bundle: Bundle
 

@@ -64,7 +64,7 @@ class Failure:
     """The end of a dead process's stderr."""
 
     def plain(self) -> dict[str, Any]:
-        """Return the fields that say something as builtins, to cross a border or be kept."""
+        """Return the fields that differ from their defaults as builtins, to be sent or kept."""
         told = ((field, getattr(self, field.name)) for field in fields(self))
         return {field.name: value for field, value in told if value != field.default}
 

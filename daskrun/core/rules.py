@@ -1,4 +1,4 @@
-"""What values a setting may have: each rule takes a value, or a text that means one.
+"""What values a setting may have: each rule takes a value, or the text of one.
 
 A rule returns the value to use, or raises ValueError with what is wrong: the rest of a sentence
 that began with the value, without a full stop.
@@ -42,7 +42,7 @@ def parse_size(text: int | str) -> int:
 
 
 def positive_size(value: Any) -> int:
-    """Take a size that is more than nothing."""
+    """Return a size that is more than nothing."""
     number = parse_size(value)
     if number < 1:
         raise ValueError("is out of range: it must be 1 or more")
@@ -50,7 +50,7 @@ def positive_size(value: Any) -> int:
 
 
 def memory(value: Any) -> int:
-    """Take a size of memory."""
+    """Return a size of memory."""
     number = parse_size(value)
     if number < 1:
         raise ValueError("leaves no memory at all")
@@ -87,7 +87,7 @@ def seconds(*, zero: bool = False, most: float = LONGEST_TIME) -> Rule:
 
 
 def percent(value: Any) -> float:
-    """Take a number from 0 to 100."""
+    """Return a number from 0 to 100."""
     number = _number_of(value, float)
     if number is None or not 0 <= number <= 100:
         raise ValueError("is not a percentage, from 0 to 100")
@@ -112,7 +112,7 @@ def _number_of(value: Any, kind: type[int] | type[float]) -> float | None:
 
 
 def flag(value: Any) -> bool:
-    """Take True or False."""
+    """Return True or False."""
     if not isinstance(value, bool):
         raise ValueError("is not True or False")  # noqa: TRY004  (one kind of error for all rules)
     return value
@@ -132,14 +132,14 @@ def one_of(*choices: str) -> Rule:
 
 
 def name(value: Any) -> str:
-    """Take a text that isn't blank."""
+    """Return a text that isn't blank."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("is not a name")
     return value
 
 
 def path(value: Any) -> str:
-    """Take a path."""
+    """Return a path."""
     text = value.__fspath__() if hasattr(value, "__fspath__") else value
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise ValueError("is not a path")
@@ -147,7 +147,7 @@ def path(value: Any) -> str:
 
 
 def interpreter(value: Any) -> str:
-    """Take a path, or the name of a program that the nodes find by themselves."""
+    """Return a path, or the name of a program that the nodes find by themselves."""
     text = path(value)
     if "/" in text and not text.startswith("/"):
         raise ValueError("is relative, and nodes have folders of their own")
@@ -155,7 +155,7 @@ def interpreter(value: Any) -> str:
 
 
 def file_name(value: Any) -> str:
-    """Take the name of an output file."""
+    """Return the name of an output file."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("is not a file name")
     refused = set(FORBIDDEN_IN_FILE_NAMES)
@@ -170,7 +170,7 @@ def file_name(value: Any) -> str:
 
 
 def columns(value: Any) -> tuple[str, ...]:
-    """Take names of columns."""
+    """Return names of columns."""
     items = listed(value, "is not a list of names")
     if not items:
         raise ValueError("is not a list of names")
@@ -183,7 +183,7 @@ def columns(value: Any) -> tuple[str, ...]:
 
 
 def pip_lines(value: Any) -> tuple[str, ...]:
-    """Take lines for pip."""
+    """Return lines for pip."""
     lines = listed(value)
     for line in lines:
         if not isinstance(line, str) or not line.strip() or not line.isprintable():
@@ -192,14 +192,14 @@ def pip_lines(value: Any) -> tuple[str, ...]:
 
 
 def listed(value: Any, wrong: str = "is not a list") -> Collection[Any]:
-    """Take a list or tuple; ``wrong`` is said of what is none."""
+    """Return a list or tuple; ``wrong`` is the message for anything else."""
     if isinstance(value, str) or not isinstance(value, list | tuple):
         raise ValueError(wrong)  # noqa: TRY004
     return value
 
 
 def variables(value: Any) -> dict[str, str]:
-    """Take environment variables; None: there are none."""
+    """Return environment variables by name, all as text; none for None."""
     for name, text in table(value if value is not None else {}).items():
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
             raise ValueError(f"has {name!r}, which is not a variable's name")
@@ -209,7 +209,7 @@ def variables(value: Any) -> dict[str, str]:
 
 
 def table(value: Any) -> dict[str, Any]:
-    """Take a dict."""
+    """Return a dict."""
     if not isinstance(value, Mapping):
         raise ValueError("is not a dict")  # noqa: TRY004
     return dict(value)

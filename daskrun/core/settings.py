@@ -32,7 +32,7 @@ class NodePath:
 
 
 def _arguments(value: Any) -> tuple[str | NodePath, ...]:
-    """Take a list; what is in it is a text, or stands for a path."""
+    """Return a tuple of texts and of what stands for paths."""
     items = rules.listed(value)
     return tuple(item if isinstance(item, NodePath) else str(item) for item in items)
 

@@ -70,7 +70,7 @@ class BundleSizer:
         return 2 if far or self._mean < self.aim(slots) / 2 else 1
 
     def observe(self, count: int, seconds: float) -> None:
-        """Take in that ``count`` mini-batches took ``seconds``."""
+        """Record that ``count`` mini-batches took ``seconds``."""
         if count <= 0:
             return
         mean = seconds / count

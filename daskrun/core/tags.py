@@ -1,4 +1,4 @@
-"""Tags: texts by name that models, datasets and runs are told apart and looked for by."""
+"""Tags: texts by name, by which models, datasets and runs are searched."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Tally:
         self._group(failure, -1, 1, f"{process.node}/{process.name}", Status.RAISED)
 
     def first_error(self) -> str:
-        """Say the first error: what, where, in which mini-batch; ``""`` when there was none."""
+        """Return the first error: what, where, in which mini-batch; ``""`` when there was none."""
         groups = self.groups()
         if not groups:
             return ""

@@ -1,4 +1,4 @@
-"""Checks of settings and names: all problems of a set of values are said at once."""
+"""Checks of settings and names: one error names all problems of a set of values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEP_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?", re.ASCII)
 
 
 def resolve_settings(values: Mapping[str, Any], subject: str = "ParallelRunConfig") -> RunSettings:
-    """Check the values of settings against every rule and give them as one immutable object.
+    """Check the values of settings against every rule and return them as one immutable object.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the original has and daskrun has not: ``catalogue.toml``, read when it is first asked."""
+"""What the original has and daskrun lacks: ``catalogue.toml``, read at first use."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Keyword:
     message: str
     """What to write instead, or why it means nothing here."""
     unless: tuple[object, ...] = ()
-    """Values that say what is the case here anyway: with these, or None, it is accepted."""
+    """Values that describe what daskrun does anyway: these, and None, are accepted."""
 
     def problem(self, value: object) -> str:
-        """Return what is to be said of a value, ``""`` where it is accepted."""
+        """Return the message for a value, ``""`` where it is accepted."""
         accepted = value is None or any(
             type(value) is type(each) and value == each for each in self.unless
         )
@@ -42,7 +42,7 @@ class Catalogue:
 
 @cache
 def catalogue() -> Catalogue:
-    """Return what the file says; reading takes some 30 ms."""
+    """Return the contents of the file; reading takes some 30 ms."""
     import tomllib
 
     text = Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
@@ -83,7 +83,7 @@ def _each(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def member(classes: Iterable[str], name: str) -> str | None:
-    """Return what is said of a member that a class lacks; None where the original has none.
+    """Return the message for a member that a class lacks; None where the original has none.
 
     Parameters
     ----------

@@ -30,7 +30,6 @@ class PromoteHeadersBehavior:
     """Each file has the same."""
 
 
-@original_keywords
 class DataPath(protocols.DataPath):
     """A path in a datastore, made with the original's argument names.
 

@@ -26,13 +26,7 @@ class StandIn(ModuleType):
         self.__all__ = sorted(NAMES[name])
 
     def __getattr__(self, name: str) -> object:
-        """Load a name, or say what there is instead.
-
-        Raises
-        ------
-        OriginalNameError
-            daskrun has nothing of that name.
-        """
+        """Load a name; OriginalNameError names what there is instead."""
         module = self.__name__
         if name.startswith("__"):  # Python asks for some that are not set yet
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
@@ -47,13 +41,7 @@ class StandIn(ModuleType):
 
 
 class OriginalFinder:
-    """Finds the stand-ins, and loads them.
-
-    Parameters
-    ----------
-    over_real
-        Whether they are found also where the original is installed.
-    """
+    """Finds the stand-ins, and loads them."""
 
     def __init__(self, *, over_real: bool) -> None:
         self.over_real = over_real
@@ -62,13 +50,7 @@ class OriginalFinder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module of the original; None for any other.
-
-        Raises
-        ------
-        OriginalImportError
-            Neither daskrun nor anything installed has that module of the original.
-        """
+        """Find a module of the original, None for any other; OriginalImportError where none is."""
         del target
         if fullname.partition(".")[0] not in ROOTS or not self._stands_for(fullname):
             return None
@@ -122,7 +104,7 @@ def put_first() -> None:
 
 
 def offer() -> Callable[[], None]:
-    """Let the original's names be found here where nothing else has them.
+    """Add the original's names to what can be imported here, after all that is installed.
 
     Returns
     -------
@@ -155,7 +137,7 @@ def _finders() -> list[OriginalFinder]:
 
 
 def _forget(name: str) -> None:
-    """Take a stand-in out of this process, also as an attribute of an installed package."""
+    """Remove a stand-in from this process, also as an attribute of an installed package."""
     module = sys.modules.pop(name)
     package, _, last = name.rpartition(".")
     if vars(sys.modules.get(package, module)).get(last) is module:

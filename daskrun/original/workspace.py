@@ -31,25 +31,13 @@ CONFIGS = ("config.json", ".azureml/config.json", "aml_config/config.json")
 
 logger = logging.getLogger("daskrun")
 _said: set[str] = set()
-"""Arguments that were said to be unused in this process: once is enough."""
+"""Arguments that were logged as unused in this process: once is enough."""
 
 
 class Workspace(workspace.Workspace):
     """A workspace as the original's code opens it: by its name.
 
-    Parameters
-    ----------
-    subscription_id, resource_group
-        Recorded nowhere and not used, which a warning says once.
-    workspace_name
-        Its name, see :meth:`get`.
-    auth
-        Only None: there is no account to sign in to.
-
-    Raises
-    ------
-    WorkspaceError
-        The workspace here has another name.
+    What says where in the cloud it is isn't used, which a warning says once; ``auth`` is only None.
     """
 
     def __init__(
@@ -66,13 +54,7 @@ class Workspace(workspace.Workspace):
     def from_config(path: str | os.PathLike[str] | None = None, auth: object = None) -> Workspace:
         """Find the workspace of a folder, or make one there, named as the original's file says.
 
-        Parameters
-        ----------
-        path
-            As that of daskrun's own ``Workspace.from_config``; also the original's file
-            ``config.json``, of which only ``workspace_name`` is used, for a workspace that is made.
-        auth
-            Only None.
+        ``path`` may also be that file, ``config.json``: of it only ``workspace_name`` is used.
         """
         _refuse_auth(auth)
         path, named = _original_config(path)
@@ -90,18 +72,11 @@ class Workspace(workspace.Workspace):
         resource_group: str | None = None,
         location: str | None = None,
     ) -> Workspace:
-        """Return the workspace of the current folder, which must have this name, or make it.
-
-        Raises
-        ------
-        WorkspaceError
-            The workspace here has another name.
-        """
+        """Return the workspace of the current folder, which must have this name, or make it."""
         _say_unused(
             subscription_id=subscription_id, resource_group=resource_group, location=location
         )
-        folder = _folder_of("name", name, auth)
-        return _of(workspace.Workspace(folder))
+        return _of(workspace.Workspace(_folder_of("name", name, auth)))
 
     @staticmethod
     @original_keywords
@@ -116,16 +91,7 @@ class Workspace(workspace.Workspace):
         exist_ok: bool = False,
         path: str | os.PathLike[str] | None = None,
     ) -> Workspace:
-        """Create a workspace in the folder ``<path>/.daskrun``.
-
-        The arguments have the original's order. What says where in the cloud it is to be is not
-        used, which a warning says once.
-
-        Raises
-        ------
-        WorkspaceError
-            It can't be made, or there is one and ``exist_ok`` isn't True.
-        """
+        """Create a workspace in the folder ``<path>/.daskrun``; see daskrun's own."""
         _refuse_auth(auth)
         _say_unused(
             subscription_id=subscription_id,
@@ -139,16 +105,9 @@ class Workspace(workspace.Workspace):
     def write_config(
         self, path: str | os.PathLike[str] | None = None, file_name: str | None = None
     ) -> None:
-        """Make sure that :meth:`from_config` finds this workspace from ``path``.
+        """Raise if :meth:`from_config` doesn't find this workspace from ``path``.
 
-        There is nothing to write: a workspace is found by its own folder.
-
-        Raises
-        ------
-        WorkspaceError
-            It isn't found from there.
-        SettingsError
-            ``file_name`` is given.
+        There is nothing to write: a workspace is found by its own folder, not by a ``file_name``.
         """
         if file_name is not None:
             problem = (
@@ -167,15 +126,8 @@ class Workspace(workspace.Workspace):
         """The folder it is in, where the original says the region."""
         return str(self.folder)
 
-    @property
-    def resource_group(self) -> str:
-        """Empty: it is in none."""
-        return ""
-
-    @property
-    def subscription_id(self) -> str:
-        """Empty: it needs none."""
-        return ""
+    resource_group = subscription_id = ""
+    """It is in none, and needs none."""
 
 
 def _of(opened: workspace.Workspace) -> Workspace:
@@ -228,7 +180,7 @@ def _refuse_auth(auth: object) -> None:
 
 
 def _say_unused(**arguments: object) -> None:
-    """Say once that what places a workspace in a cloud places nothing here."""
+    """Log once that arguments which place a workspace in a cloud are not used."""
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
     if given and given not in _said:
         _said.add(given)

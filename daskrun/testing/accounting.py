@@ -1,4 +1,4 @@
-"""``account``: every item of a run, from what is on the disk and not from what its driver says."""
+"""``account``: every item of a run, counted from what is on the disk."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _step_of(run: object) -> StepRun | None:
 def _difference(
     step: StepRun | None, folder: RunFolder, output: Any, seen: _Seen
 ) -> Difference | None:
-    """Hold the output against what is committed, wherever it is."""
+    """Compare the output with what is committed, wherever it is."""
     name = seen.settings["append_row_file_name"]
     place = (
         output if output is not None else (folder.manifest()["outputs"] or [{}])[0].get("folder")
@@ -167,7 +167,7 @@ class _Seen:
         """Mini-batches that had a success when another came."""
 
     def take(self, entry: Mapping[str, Any]) -> None:
-        """Take in a record."""
+        """Add a record."""
         kind = entry["kind"]
         if kind == "run":
             self.settings = entry["settings"]
@@ -189,7 +189,7 @@ class _Seen:
                 self._tried = {tried for tried in self._tried if tried[0] != index}
 
     def _sized(self, count: int | None) -> None:
-        """Take in how many mini-batches there are; one that only looked so far knows None."""
+        """Note how many mini-batches there are; None where a record doesn't know."""
         if count is None:
             return
         if self.size not in (None, count):
@@ -210,7 +210,7 @@ class _Seen:
             self._failed[index] = attempt, items
 
     def compare(self, output: Path) -> Difference:
-        """Hold an output against what is committed."""
+        """Compare an output with what is committed."""
         rows = [Rows(n, done[6], done[7], done[8]) for n, done in sorted(self._done.items())]
         if not output.is_file():
             self.problems.append(f"the run is Completed, and there is no {output}")
@@ -220,7 +220,7 @@ class _Seen:
         return compare(output, rows)
 
     def _compare_row_groups(self, output: Path, rows: list[Rows]) -> Difference:
-        """Hold a Parquet file against what is committed: bytes, rows, what its footer says."""
+        """Compare a Parquet file with what is committed: bytes, rows, footer."""
         bodies = [each._replace(length=each.length - each.head, head=0) for each in rows]
         try:
             found = RowGroups.read(output)

@@ -173,7 +173,7 @@ def run_script(
 
 @contextlib.contextmanager
 def _own_problems() -> Iterator[None]:
-    """Have problems with settings be those of this call: they are checked as a run's are."""
+    """Raise problems with settings, which are checked as a run's are, as those of this call."""
     try:
         yield
     except SettingsError as error:

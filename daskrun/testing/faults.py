@@ -126,7 +126,7 @@ class Faults:
     def around(
         self, script: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None
     ) -> str:
-        """Write an entry script that is ``script`` with these faults, and give its path.
+        """Write an entry script that is ``script`` with these faults, and return its path.
 
         Calls are counted from here on; those of an earlier script are forgotten, and no run of it
         is reused. A second run of the same script is one that is reused where the step allows it.

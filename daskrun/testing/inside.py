@@ -61,7 +61,7 @@ class Inside:
         self._module.init()
 
     def run(self, mini_batch: Any, mini_batch_context: Any) -> Any:
-        """Call the script's ``run()`` and give its result, but for what the faults do to it."""
+        """Return the result of the script's ``run()``, changed by its faults."""
         index = mini_batch_context.minibatch_index
         line = self._note(index)
         fault = self._faults.get(index, OK)
@@ -89,7 +89,7 @@ class Inside:
         BEFORE[fault]()
 
     def _note(self, index: int) -> bytes:
-        """Note a call; give the line, which no other call has."""
+        """Note a call and return its line, which no other call has."""
         self._noted += 1
         line = b"%d %s-%d\n" % (index, self._name.encode(), self._noted)
         os.write(self._descriptor, line)

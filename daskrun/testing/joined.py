@@ -16,7 +16,7 @@ MOST_WRONG = 50
 
 
 class Rows(NamedTuple):
-    """What the journal says that a mini-batch has written."""
+    """What a mini-batch has written, according to the journal."""
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nothing here uses
     length: int
@@ -45,7 +45,7 @@ class Difference:
 def compare(
     output: Path, committed: Sequence[Rows], start: int = 0, stop: int | None = None
 ) -> Difference:
-    """Hold an output against the rows that were committed, in the order of their mini-batches.
+    """Compare an output with the rows that were committed, in the order of their mini-batches.
 
     What has a header of another length than the output's own is only looked at for its length.
 
@@ -73,7 +73,7 @@ class _Comparison:
         self._rows = [rows for rows in committed if rows.length > rows.head]
 
     def result(self) -> Difference:
-        """Walk from the first to the last, and say where it went wrong."""
+        """Walk from the first to the last and return the differences."""
         found, rows = Difference(), self._rows
         place, n = self._start + self._head, 0
         while n < len(rows):

@@ -18,7 +18,7 @@ OK = "ok"
 BLOCK = 16 * 2**20
 """Bytes that ``eat_memory`` takes at a time."""
 LONG = 10_000_000
-"""Characters of ``huge_message``: 150 times what of an error's text is kept."""
+"""Characters of ``huge_message``: 150 times what is kept of an error's text."""
 FOR_EVER = 10**6
 """Seconds of a hang; every limit there is ends it before."""
 
@@ -52,7 +52,7 @@ def _hang_in_c() -> None:
 
 
 def _eat_memory() -> None:
-    """Take memory until the keeper notices; half of what is free at most."""
+    """Allocate memory until the keeper notices; half of what is free at most."""
     eaten: list[bytes] = []
     most = _free_memory() // 2
     while len(eaten) * BLOCK < most:

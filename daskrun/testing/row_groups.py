@@ -1,4 +1,4 @@
-"""What a Parquet file's own footer says of its row groups."""
+"""The row groups of a Parquet file, according to its footer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RowGroups(NamedTuple):
     places: tuple[tuple[int, int], ...]
     """First byte of each, and one past its last."""
     unreadable: str
-    """What the first row group that can't be read says; ``""`` where all can be."""
+    """Error of the first row group that can't be read; ``""`` where all can be."""
 
     @classmethod
     def read(cls, path: Path) -> RowGroups:
