@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.report import RunStatus
 from daskrun.errors import SettingsError, StorageError
 from daskrun.pipeline.runs.run import PipelineRun, StepRun
 from daskrun.pipeline.runs.submitted import SubmittedRun
@@ -20,6 +21,8 @@ from daskrun.workspace.run_folders.run_folder import RunFolder
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+
+    from daskrun.core.report import Report
 
 MOST_SHOWN = 10
 """Mini-batches that a problem names."""
@@ -101,11 +104,11 @@ def account(
         seen.take(entry)
     if not seen.settings:
         raise StorageError(f"{folder.path} has a journal without a record: no run was begun there.")
-    report = folder.report() or {}
+    report = folder.report()
     difference = None
-    completed = report.get("status") == "Completed"
-    if seen.size is None and not completed:
-        seen.size = report.get("total")
+    completed = report is not None and report.status is RunStatus.COMPLETED
+    if seen.size is None and report is not None and not completed:
+        seen.size = report.total
     if seen.settings["output_action"] == "append_row" and completed:
         difference = _difference(step, folder, output, seen)
     return seen.account(report, difference)
@@ -133,9 +136,8 @@ def _difference(
 ) -> Difference | None:
     """Compare the output with what is committed, wherever it is."""
     name = seen.settings["append_row_file_name"]
-    place = (
-        output if output is not None else (folder.manifest()["outputs"] or [{}])[0].get("folder")
-    )
+    outputs = folder.manifest().outputs
+    place = outputs[0].folder if output is None and outputs else output
     if place is None:
         return None
     if not is_url(str(place)):
@@ -143,10 +145,10 @@ def _difference(
     if step is None:
         problem = f"the output is at a URL, {place}. Write account(run) with the run, not a folder."
         raise SettingsError("account", [problem])
-    told = folder.manifest()["outputs"][0]
+    told = outputs[0]
     with tempfile.TemporaryDirectory(prefix="daskrun-account-") as copy:
-        step.get_output_data(told["name"]).download(copy)
-        return seen.compare(Path(copy) / told["path_on_datastore"] / name)
+        step.get_output_data(told.name).download(copy)
+        return seen.compare(Path(copy) / told.path_on_datastore / name)
 
 
 class _Seen:
@@ -231,7 +233,7 @@ class _Seen:
         self.problems += found.problems([(each.index, each.length, n) for each, n in wanted])
         return compare(output, bodies, found.start, found.stop)
 
-    def account(self, report: Mapping[str, Any], difference: Difference | None) -> Account:
+    def account(self, report: Report | None, difference: Difference | None) -> Account:
         """Add up."""
         failed = {
             index: items
@@ -281,21 +283,21 @@ class _Seen:
         return wrong
 
 
-def _contradictions(found: Account, report: Mapping[str, Any]) -> list[str]:
+def _contradictions(found: Account, report: Report | None) -> list[str]:
     """Return where the report differs from what was found, and what is owed at a run's end."""
-    if not report:
+    if report is None:
         return []
     names = ("succeeded", "failed", "items", "items_succeeded", "items_failed", "attempts")
-    pairs = [(name, report[name], getattr(found, name)) for name in names]
-    if report["total"] is not None:
-        pairs.append(("total", report["total"], found.mini_batches))
-        pairs.append(("unfinished", report["unfinished"], found.unfinished))
+    pairs = [(name, getattr(report, name), getattr(found, name)) for name in names]
+    if report.total is not None:
+        pairs.append(("total", report.total, found.mini_batches))
+        pairs.append(("unfinished", report.unfinished, found.unfinished))
     wrong = [
         f"report.json says {n}={said}, the journal {is_}" for n, said, is_ in pairs if said != is_
     ]
-    if report["status"] == "Completed" and found.mini_batches is None:
+    if report.status is RunStatus.COMPLETED and found.mini_batches is None:
         wrong.append("the run is Completed, and its journal names no number of mini-batches")
-    if report["status"] == "Completed" and found.unfinished:
+    if report.status is RunStatus.COMPLETED and found.unfinished:
         wrong.append(f"the run is Completed, and {found.unfinished} mini-batches have no end")
     return wrong
 

@@ -248,8 +248,8 @@ class Workspace(Home, OriginalClass):
         if "/" in run_id or not folder.is_run:
             raise NameNotFoundError("run", run_id, self.site.run_ids()[::-1])
         manifest = folder.manifest()
-        experiment = linked("experiments")(self, manifest["experiment"])
-        whole = experiment.get_run(manifest.get("pipeline_run", run_id))
+        experiment = linked("experiments")(self, manifest.experiment)
+        whole = experiment.get_run(manifest.pipeline_run)
         return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)
 
     def get_details(self) -> dict[str, Any]:

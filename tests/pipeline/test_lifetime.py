@@ -70,7 +70,7 @@ def status_of(work):
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
     folders = sorted(work.ws.runs_folder.iterdir())
-    return RunFolder(folders[0]).last_state()["status"]
+    return RunFolder(folders[0]).last_state().status
 
 
 def results(work):

@@ -437,7 +437,11 @@ def test_a_dataframe_is_resumed_from_its_files(work, flag, monkeypatch):
 def test_a_run_that_was_killed_in_submit_says_so(work, flag):
     run = failed(work, fault_while(flag))
     (step,) = run.get_steps()
-    whole = {**RunFolder(run.folder).manifest(), "id": "later", "steps": [step.id, "later-x"]}
+    whole = {
+        **RunFolder(run.folder).manifest().values,
+        "id": "later",
+        "steps": [step.id, "later-x"],
+    }
     folder = RunFolder(work.ws.runs_folder / "later")
     folder.create(whole)
     later = Experiment(work.ws, "trial").get_run("later")

@@ -2,8 +2,13 @@ import shutil
 
 import pytest
 
+from daskrun.core.report import Report, RunStatus
 from daskrun.errors import StorageError
 from daskrun.workspace.run_folders.run_folder import RunFolder
+
+REPORT = Report(
+    RunStatus.FAILED, "it broke", None, 1, 2, 3, 10, 7, 3, 4, 1, errors=(), warnings=(), seconds=0.5
+)
 
 
 def test_a_copied_folder_still_tells_its_story(tmp_path):
@@ -11,14 +16,14 @@ def test_a_copied_folder_still_tells_its_story(tmp_path):
     folder.create({"kind": "step", "name": "ä\udc80"})
     folder.add_state("Running")
     folder.add_state("Failed", "it broke")
-    folder.write_report({"errors": [], "status": "Failed"})
+    folder.write_report(REPORT)
     shutil.copytree(folder.path, tmp_path / "elsewhere" / "named-anew")
 
     copy = RunFolder(tmp_path / "elsewhere" / "named-anew")
-    assert copy.manifest() == {"kind": "step", "name": "ä\udc80"}
-    assert [state["status"] for state in copy.states()] == ["NotStarted", "Running", "Failed"]
-    assert copy.last_state()["message"] == "it broke"
-    assert copy.report() == {"errors": [], "status": "Failed"}
+    assert copy.manifest().values == {"kind": "step", "name": "ä\udc80"}
+    assert [state.status for state in copy.states()] == ["NotStarted", "Running", "Failed"]
+    assert copy.last_state().message == "it broke"
+    assert copy.report() == REPORT
     assert not copy.is_driven()
 
 

@@ -90,7 +90,7 @@ class StepToRun:
         request = made.request(
             self.folder, plan, self.target, resumed=self.resumed, retry_failed=self.retry_failed
         )
-        whole = self.folder.sibling(self.folder.manifest()["pipeline_run"])
+        whole = self.folder.sibling(self.folder.manifest().pipeline_run)
         return replace(
             request,
             observers=self.observers,
@@ -127,9 +127,9 @@ class PipelineDriver:
         manifest = folder.manifest()
         self._held = held
         self._workspace = workspace
-        self._steps_in_all = len(manifest["steps"])
-        self._step_folders = [folder.sibling(name) for name in manifest["steps"]]
-        self._go_on = bool(manifest["continue_on_step_failure"])
+        self._steps_in_all = len(manifest.steps)
+        self._step_folders = [folder.sibling(name) for name in manifest.steps]
+        self._go_on = manifest.continue_on_step_failure
         self._waiting = list(steps)
         self._running: set[str] = set()
         self._ended: queue.SimpleQueue[StepToRun] = queue.SimpleQueue()
@@ -139,7 +139,7 @@ class PipelineDriver:
 
     def start(self) -> None:
         """Start the thread and return at once."""
-        if self.state.folder.last_state()["status"] != RunStatus.NOT_STARTED.value:
+        if self.state.folder.last_state().status is not RunStatus.NOT_STARTED:
             # It was asked of a driver that is gone, not of this one.
             self.state.folder.forget_cancel()
         self.state.enter(RunStatus.RUNNING)
@@ -347,7 +347,7 @@ def _push_metrics(*folders: RunFolder) -> None:
 def _forget(folder: RunFolder) -> None:
     """Remove what only a resume needs, secrets among it, where it is noted that none will come."""
     try:
-        if folder.last_state()["status"] == RunStatus.COMPLETED.value:
+        if folder.last_state().status is RunStatus.COMPLETED:
             step_spec.forget(folder)
     except (DaskrunError, OSError) as error:  # it is Completed all the same
         logger.warning(

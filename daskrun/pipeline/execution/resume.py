@@ -121,20 +121,20 @@ def make_driver(
 
 
 def _check_unfinished(folder: RunFolder) -> None:
-    if folder.last_state()["status"] == RunStatus.COMPLETED.value:
+    if folder.last_state().status is RunStatus.COMPLETED:
         raise ResumeError(f"run {folder.id} is Completed: there is nothing to do. {AGAIN}")
 
 
 def _unfinished_steps(folder: RunFolder) -> list[RunFolder]:
     """Return the runs of the steps that are not Completed, in their order."""
-    steps = [folder.sibling(name) for name in folder.manifest()["steps"]]
+    steps = [folder.sibling(name) for name in folder.manifest().steps]
     missing = [each.id for each in steps if not each.is_run]
     if missing:
         raise ResumeError(
             f"run {folder.id} can't go on: it was interrupted while it was being submitted, before "
             f"{', '.join(missing)} was there. {AGAIN}"
         )
-    return [each for each in steps if each.last_state()["status"] != RunStatus.COMPLETED.value]
+    return [each for each in steps if each.last_state().status is not RunStatus.COMPLETED]
 
 
 def _problems(retry_failed: object, compute_target: object) -> list[str]:
@@ -203,7 +203,7 @@ def _again(folder: RunFolder, spec: StepSpec, target: object, retry_failed: bool
     spec.prepare_output(folder.id)
     step = StepToRun(folder, spec, target, None, resumed=True, retry_failed=retry_failed)
     before = [folder.sibling(name) for name in spec.after]
-    if any(each.last_state()["status"] != RunStatus.COMPLETED.value for each in before):
+    if any(each.last_state().status is not RunStatus.COMPLETED for each in before):
         return step
     try:
         plan = as_begun(spec.plan(), folder)

@@ -20,11 +20,12 @@ from daskrun.core.report import Report, RunStatus
 from daskrun.data.datasets import Dataset
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
-from daskrun.pipeline.records.run_output import OutputRecord, outputs_of
+from daskrun.pipeline.records.run_output import outputs_of
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.models.models_used import digests_used, newer_models
 from daskrun.workspace.run_folders.run_folder import NOTED, REUSE
+from daskrun.workspace.run_folders.run_records import OutputRecord, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def decide(workspace: Workspace, folder: RunFolder, spec: StepSpec, request: Ste
         found = _decision(workspace, folder, spec, identity, models)
     if found.run_id is not None:
         outputs = outputs_of(workspace.site.run_folder(found.run_id))
-        found = replace(found, outputs=tuple(outputs))
+        found = replace(found, outputs=outputs)
     write_whole(folder.path / REUSE, json.dumps(to_record(found)).encode())
     return found
 
@@ -141,23 +142,17 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
 
 def reused_report(workspace: Workspace, run_id: str) -> Report:
     """Tell the report of an earlier run as that of one that uses its output."""
-    earlier = workspace.site.run_folder(run_id).report() or {}
-    counts = {
-        name: earlier.get(name, 0) for name in ("succeeded", "items", "items_succeeded", "failed")
-    }
-    failed = earlier.get("items_failed", 0)
+    earlier = workspace.site.run_folder(run_id).report() or read_report({"status": "Completed"})
+    failed = earlier.items_failed
     more = f" {failed} items had failed there." if failed else ""
-    return Report(
-        **counts,
+    return replace(
+        earlier,
         status=RunStatus.COMPLETED,
         message=f"used the output of {run_id}: nothing it depends on has changed.{more}",
-        total=earlier.get("total"),
         unfinished=0,
-        items_failed=failed,
         attempts=0,
         retried=0,
         errors=(),
-        warnings=tuple(earlier.get("warnings", ())),
         seconds=0.0,
     )
 
@@ -195,7 +190,7 @@ def _decision(
 
 def _unsure(folder: RunFolder, spec: StepSpec, plan: Plan) -> str:
     """Return why it can't be known whether results would be the same, ``""`` where it can."""
-    if not folder.manifest()["outputs"]:
+    if not folder.manifest().outputs:
         return "the step has no output that could be used"
     sides = [(each.name, each.dataset) for each in spec.side_inputs]
     for each in (*spec.inputs, *spec.side_inputs):
@@ -263,7 +258,7 @@ def _nearest(
     ids = (run_id for run_id in workspace.site.run_ids() if run_id.endswith(f"-{step}"))
     for each in map(workspace.site.run_folder, sorted(ids, reverse=True)):
         with suppress(DaskrunError, OSError, ValueError):  # removed meanwhile, or damaged
-            others = each.id != folder.id and each.manifest()["name"] == step
+            others = each.id != folder.id and each.manifest().name == step
             if others and _is_completed(each):
                 each.fetch(IDENTITY)
                 return each, json.loads((each.path / IDENTITY).read_bytes())
@@ -271,7 +266,7 @@ def _nearest(
 
 
 def _is_completed(folder: RunFolder) -> bool:
-    return bool(folder.last_state()["status"] == RunStatus.COMPLETED.value)
+    return folder.last_state().status is RunStatus.COMPLETED
 
 
 def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:

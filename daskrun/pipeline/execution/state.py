@@ -9,7 +9,6 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from daskrun.core.observer import Observer
@@ -30,10 +29,10 @@ POLL = 0.5
 def resume_hint(folder: RunFolder) -> str:
     """Return how a run that has ended early, a pipeline's or a step's, is resumed."""
     manifest = folder.manifest()
-    whole = manifest.get("pipeline_run", folder.id)
     return (
         "Go on from what is done, with the code as it was at submit, with run.resume(), in another "
-        f"process with Experiment(ws, {manifest['experiment']!r}).get_run({whole!r}).resume(). For "
+        f"process with Experiment(ws, {manifest.experiment!r}).get_run({manifest.pipeline_run!r})"
+        ".resume(). For "
         "code that was changed since, submit again."
     )
 
@@ -169,7 +168,7 @@ class LiveState(RunState):
         """Go on to the state a report tells."""
         self.report = report
         try:
-            self.folder.write_report(asdict(report))
+            self.folder.write_report(report)
         except (DaskrunError, OSError) as error:
             where = self.folder.shown()
             logger.warning(
@@ -238,7 +237,7 @@ class StoredState(RunState):
         whole = self._whole._now() if self._whole is not None else None
         driven = self.folder.is_driven()
         last = self.folder.last_state()
-        status = RunStatus(last["status"])
+        status = last.status
         if status is RunStatus.NOT_STARTED:
             if whole is not None and whole[0].ended:
                 return RunStatus.CANCELED, f"not started: {whole[1]}"
@@ -249,12 +248,12 @@ class StoredState(RunState):
                 RunStatus.FAILED,
                 "the process that drove the run is gone; it did not note an end",
             )
-        return status, str(last["message"])
+        return status, last.message
 
     @override
     def first_error(self) -> str:
-        errors = (self.folder.report() or {}).get("errors") or [{}]
-        return str(errors[0].get("text", ""))
+        report = self.folder.report()
+        return report.errors[0].text if report is not None and report.errors else ""
 
     @override
     def wait(self, seconds: float) -> bool:

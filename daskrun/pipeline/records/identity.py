@@ -54,7 +54,7 @@ NO_RESULT = frozenset(
 
 def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> Identity:
     """Return what the results of a step run come from, in parts; its code is in its folder."""
-    settings, manifest = asdict(spec.settings), folder.manifest()
+    settings, manifest = asdict(spec.settings), folder.manifest().values
     snapshot = folder.path / SNAPSHOT
     return {
         "snapshot": _digests(snapshot, sorted(snapshot.rglob("*"))),

@@ -80,7 +80,7 @@ def as_begun(plan: Plan, folder: RunFolder) -> Plan:
 
 def nothing_new(folder: RunFolder) -> str:
     """Return what is to be said where a step's run has nothing to do, ``""`` without ``since``."""
-    told = folder.manifest().get("since")
+    told = folder.manifest().values.get("since")
     if told is None:
         return ""
     return (

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.report import RunStatus
 from daskrun.pipeline.records.run_output import outputs_of
+from daskrun.workspace.run_folders.run_records import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from daskrun.core.codec import JsonObject
-    from daskrun.pipeline.records.run_output import OutputRecord
     from daskrun.workspace.run_folders.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_records import Manifest, OutputRecord, StateRecord
 
 LOG_BYTES = 1 << 20
 """Of a log file, what :func:`log_texts` gives at most."""
@@ -23,43 +24,44 @@ NOTED = ("kind", "experiment", "script", "host", "python", "pipeline_run", "name
 """What of a run's manifest are its properties."""
 
 
-def properties_of(manifest: JsonObject) -> dict[str, str]:
+def properties_of(manifest: Manifest) -> dict[str, str]:
     """Return what was noted of a run when it was submitted, as texts."""
-    return {name: str(manifest[name]) for name in NOTED if manifest.get(name) is not None}
+    kept = manifest.values
+    return {name: str(kept[name]) for name in NOTED if kept.get(name) is not None}
 
 
 def details_of(folder: RunFolder, status: RunStatus, message: str) -> JsonObject:
     """Return what is known of a run of a pipeline or step, but for its log files."""
     manifest, states, report = folder.manifest(), folder.states(), folder.report()
     begun, ended = _times(states)
-    done = status is RunStatus.COMPLETED and manifest["kind"] == "step"
+    done = status is RunStatus.COMPLETED and manifest.kind == "step"
     details = {
         "runId": folder.id,
-        "target": manifest.get("target"),
+        "target": manifest.values.get("target"),
         "status": status.value,
         "startTimeUtc": begun,
         "endTimeUtc": ended,
         "properties": properties_of(manifest),
         "inputDatasets": [
-            *(_input(each, "Direct") for each in manifest.get("inputs", ())),
-            *(_input(each, "Mount") for each in manifest.get("side_inputs", ())),
+            *(_input(each, "Direct") for each in manifest.values.get("inputs", ())),
+            *(_input(each, "Mount") for each in manifest.values.get("side_inputs", ())),
         ],
         "outputDatasets": [_output(each) for each in outputs_of(folder)] if done else [],
         "logFiles": {},
         "warnings": [
-            {"source": "daskrun", "message": text} for text in (report or {}).get("warnings", ())
+            {"source": "daskrun", "message": text} for text in (report.warnings if report else ())
         ],
     }
     if status is RunStatus.FAILED:
         # The codes of the original: something went wrong in a script process, or elsewhere.
-        errors = (report or {}).get("errors") or [{}]
-        code = "UserError" if errors[0].get("process") else "ServiceError"
+        by_script = report is not None and report.errors and report.errors[0].process
+        code = "UserError" if by_script else "ServiceError"
         details["error"] = {"error": {"code": code, "message": message}}
     details["daskrun"] = {
         "message": message,
-        "manifest": manifest,
-        "states": states,
-        "report": report,
+        "manifest": manifest.values,
+        "states": [plain(state) for state in states],
+        "report": None if report is None else plain(report),
         "logs": folder.shown("logs"),
     }
     return details
@@ -86,16 +88,16 @@ def _output(kept: OutputRecord) -> JsonObject:
     }
 
 
-def _times(states: Sequence[Mapping[str, object]]) -> tuple[str | None, str | None]:
+def _times(states: Sequence[StateRecord]) -> tuple[str | None, str | None]:
     """Return when a run first ran, and when it ended if it has, as the original writes it."""
-    running = [each["time"] for each in states if each["status"] == RunStatus.RUNNING.value]
+    running = [each.time for each in states if each.status is RunStatus.RUNNING]
     last = states[-1]
-    ended = last["time"] if RunStatus(str(last["status"])).ended else None
+    ended = last.time if last.status.ended else None
     return _time(running[0] if running else None), _time(ended)
 
 
-def _time(seconds: object) -> str | None:
-    if not isinstance(seconds, int | float):
+def _time(seconds: float | None) -> str | None:
+    if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:-6] + "Z"
 

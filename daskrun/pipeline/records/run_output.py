@@ -14,6 +14,7 @@ from daskrun.errors import DaskrunError, NameNotFoundError
 from daskrun.pipeline.steps.output_config import Registration
 from daskrun.pipeline.steps.outputs import PortDataReference
 from daskrun.workspace.datastores.datastore import Datastore
+from daskrun.workspace.run_folders.run_records import OutputRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,22 +24,10 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 
-@record
-@dataclass(frozen=True)
-class OutputRecord:
-    """Where an output of a step run goes, as its manifest tells."""
-
-    name: str
-    datastore: str
-    path_on_datastore: str
-    folder: str
-    """The folder or URL, without what is secret in it."""
-
-    @classmethod
-    def of(cls, output: StepOutput, step_run_id: str, workspace: Workspace) -> OutputRecord:
-        """Return the record of an output of a run."""
-        store, path = output.place(step_run_id, workspace)
-        return cls(output.name, store.name, path, shown_url(store.url(path)))
+def output_record(output: StepOutput, step_run_id: str, workspace: Workspace) -> OutputRecord:
+    """Return where an output of a run goes."""
+    store, path = output.place(step_run_id, workspace)
+    return OutputRecord(output.name, store.name, path, shown_url(store.url(path)))
 
 
 @record
@@ -83,10 +72,10 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputReg
             ) from error
 
 
-def outputs_of(folder: RunFolder) -> list[OutputRecord]:
-    """Return the records of a step run's outputs, or of those it uses instead."""
-    used = (folder.reuse() or {}).get("outputs")
-    return [from_record(OutputRecord, each) for each in used or folder.manifest()["outputs"]]
+def outputs_of(folder: RunFolder) -> tuple[OutputRecord, ...]:
+    """Return the outputs of a step run, or those it uses instead."""
+    used = (folder.reuse() or {}).get("outputs") or ()
+    return tuple(from_record(OutputRecord, each) for each in used) or folder.manifest().outputs
 
 
 def find_output(

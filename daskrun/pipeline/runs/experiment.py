@@ -184,7 +184,7 @@ class Experiment(OriginalClass):
         whole = StoredState(folder)
         steps = [
             StepRun._made(self.workspace, StoredState(each, whole))
-            for each in map(self.workspace.site.run_folder, folder.manifest()["steps"])
+            for each in map(self.workspace.site.run_folder, folder.manifest().steps)
             if each.is_run  # else: killed in submit
         ]
         return PipelineRun._made(self.workspace, whole, steps)
@@ -356,7 +356,7 @@ class Experiment(OriginalClass):
     def _has(self, folder: RunFolder) -> bool:
         """Return whether a run is a pipeline's, of this experiment."""
         manifest = folder.manifest()
-        return bool(manifest["kind"] == "pipeline" and manifest["experiment"] == self.name)
+        return manifest.kind == "pipeline" and manifest.experiment == self.name
 
     def _run_ids(self) -> builtins.list[str]:
         """Return the ids of this experiment's pipeline runs, the oldest first."""

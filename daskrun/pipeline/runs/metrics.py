@@ -152,7 +152,7 @@ class FolderRun(Run):
 
     @override
     def _ids_below(self) -> list[str]:
-        return [self.id, *self._kept.manifest().get("steps", ())]
+        return [self.id, *self._kept.manifest().steps]
 
 
 def _logged(folder: RunFolder) -> list[metrics.Record]:

@@ -64,7 +64,7 @@ class StepRun(SubmittedRun):
     ) -> StepRun:
         """Return a step's run that is there."""
         run = find_run(StepRun, experiment, step_run_id)
-        whole = run._story["pipeline_run"]
+        whole = run._manifest.pipeline_run
         if pipeline_run_id not in (None, whole):
             problem = f"pipeline_run_id={pipeline_run_id!r} is not that of {step_run_id}: that is "
             raise SettingsError("StepRun", [f"{problem}{whole!r}. Leave it out."])
@@ -80,8 +80,8 @@ class StepRun(SubmittedRun):
     @override
     def _set_up(self, workspace: Workspace, state: RunState) -> None:
         super()._set_up(workspace, state)
-        self._story = state.folder.manifest()
-        self.name = str(self._story["name"])
+        self._manifest = state.folder.manifest()
+        self.name = self._manifest.name
         """The step's name."""
         self._whole: PipelineRun | None = None
 
@@ -258,7 +258,7 @@ class PipelineRun(SubmittedRun):
 
         folder = self._state.folder
         if continue_on_step_failure is None:
-            continue_on_step_failure = bool(folder.manifest()["continue_on_step_failure"])
+            continue_on_step_failure = folder.manifest().continue_on_step_failure
         steps = kept_steps(folder, self.workspace, self._held)
         pipeline = Pipeline(self.workspace, steps)
         return pipeline.publish(name, description, version, continue_on_step_failure)

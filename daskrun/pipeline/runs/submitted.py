@@ -56,7 +56,7 @@ class SubmittedRun(FolderRun):
     def experiment(self) -> Experiment:
         from daskrun.pipeline.runs.experiment import Experiment  # the two know each other
 
-        return Experiment(self.workspace, str(self._state.folder.manifest()["experiment"]))
+        return Experiment(self.workspace, self._state.folder.manifest().experiment)
 
     @property
     def message(self) -> str:
@@ -71,8 +71,8 @@ class SubmittedRun(FolderRun):
     @property
     def _outdated(self) -> bool:
         """Whether another process has gone on with it since it ended here."""
-        now = self._state.folder.last_state()["status"]
-        return self.status.ended and now != self.status.value
+        now = self._state.folder.last_state().status
+        return self.status.ended and now is not self.status
 
     @property
     @override

@@ -14,8 +14,8 @@ from daskrun.data.protocols import shown_url
 from daskrun.output.destination import destination_of
 from daskrun.pipeline.records.run_output import (
     KeptPlace,
-    OutputRecord,
     RunOutputPlace,
+    output_record,
     registrations,
 )
 from daskrun.pipeline.records.step_spec import OutputFolder, StepOutputFolder, StepSpec, itself
@@ -188,7 +188,7 @@ class PreparedStep:
             ],
             "mini_batches": plan.known if plan is not None and plan.complete else None,
             "outputs": [
-                to_record(OutputRecord.of(each, step_run_id, self.workspace))
+                to_record(output_record(each, step_run_id, self.workspace))
                 for each in self.step.outputs
             ],
             "destinations": {

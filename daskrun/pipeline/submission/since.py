@@ -36,11 +36,11 @@ def earlier_run(workspace: Workspace, since: object) -> RunFolder:
             f"since={run_id!r}: {workspace!r} has no such run. Its runs: "
             "Experiment(ws, name).get_runs()."
         )
-    if folder.manifest()["kind"] != "pipeline":
-        whole = folder.manifest()["pipeline_run"]
+    if folder.manifest().kind != "pipeline":
+        whole = folder.manifest().pipeline_run
         raise _wrong(f"since={run_id!r} is the run of one step. Write since={whole!r}.")
-    status = folder.last_state()["status"]
-    if status != RunStatus.COMPLETED.value:
+    status = folder.last_state().status
+    if status is not RunStatus.COMPLETED:
         raise _wrong(
             f"since={run_id!r} is {status}, and only what a Completed run has done is in its "
             f"output. {RESUME}"
@@ -54,8 +54,8 @@ def without_processed(prepared: Sequence[PreparedStep], earlier: RunFolder) -> l
     Steps whose inputs are outputs of others are left as they are. SettingsError is raised where the
     earlier run has no step of a name, or an input is no files; with all problems at once.
     """
-    folders = [earlier.sibling(name) for name in earlier.manifest()["steps"]]
-    by_name = {folder.manifest()["name"]: folder for folder in folders}
+    folders = [earlier.sibling(name) for name in earlier.manifest().steps]
+    by_name = {folder.manifest().name: folder for folder in folders}
     problems = [text for each in prepared for text in _problems(each, earlier.id, by_name)]
     if problems:
         raise SettingsError("submit", problems)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from daskrun.workspace.home import Home
     from daskrun.workspace.run_folders.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_records import Manifest
 
 PARTS = "parts"
 """How what a run has among its parts is called."""
@@ -41,16 +42,14 @@ class OldStep:
         What was asked.
     """
 
-    def __init__(self, workspace: Home, folder: RunFolder, manifest: dict[str, Any]) -> None:
+    def __init__(self, workspace: Home, folder: RunFolder, manifest: Manifest) -> None:
         self.folder = folder
         self.id = folder.id
         self._workspace = workspace
-        outputs = manifest.get("outputs") or []
+        outputs = manifest.outputs
         # A step that writes several is a script, which has no parts.
         self._output = outputs[0] if len(outputs) == 1 else None
-        settings = manifest.get("settings") or {}
-        appends = settings.get("output_action") == "append_row"
-        self._file = str(settings.get("append_row_file_name")) if appends else ""
+        self._file = manifest.output_file
         self.status = status_of(folder)
 
     @property
@@ -98,8 +97,8 @@ class OldStep:
 
     def _location(self) -> tuple[str, dict[str, Any]]:
         assert self._output is not None
-        store = Datastore(self._workspace, self._output["datastore"])
-        path = str(self._output["path_on_datastore"])
+        store = Datastore(self._workspace, self._output.datastore)
+        path = self._output.path_on_datastore
         return store.url(path).rstrip("/"), dict(store.storage_options)
 
 
@@ -147,7 +146,7 @@ class OldRun:
             folder.remove()
 
     def _states(self) -> list[float]:
-        return [float(folder.last_state()["time"]) for folder in self._folders]
+        return [folder.last_state().time for folder in self._folders]
 
 
 def all_runs(workspace: Home) -> Iterator[tuple[str, Callable[[], OldRun]]]:
@@ -161,17 +160,17 @@ def all_runs(workspace: Home) -> Iterator[tuple[str, Callable[[], OldRun]]]:
         with suppress(DaskrunError):
             manifest = folder.manifest()
             folder.last_state()
-            if manifest.get("kind") == "pipeline":
+            if manifest.kind == "pipeline":
                 wholes[folder.id] = folder
             else:
-                whole = str(manifest.get("pipeline_run", folder.id))
-                steps.setdefault(whole, []).append(OldStep(workspace, folder, manifest))
-                wholes.setdefault(whole, None)
+                step = OldStep(workspace, folder, manifest)
+                steps.setdefault(manifest.pipeline_run, []).append(step)
+                wholes.setdefault(manifest.pipeline_run, None)
     for name, found in wholes.items():
         yield name, partial(OldRun, found, steps.get(name, []))
 
 
 def status_of(folder: RunFolder) -> str:
     """Return how a run stands that nobody drives."""
-    status = str(folder.last_state()["status"])
-    return status if RunStatus(status).ended else "interrupted"
+    status = folder.last_state().status
+    return status.value if status.ended else "interrupted"

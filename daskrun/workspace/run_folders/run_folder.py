@@ -8,13 +8,24 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from daskrun.core.report import RunStatus
 from daskrun.errors import StorageError
 from daskrun.storage.durable import write_whole
 from daskrun.storage.records import Records
+from daskrun.workspace.run_folders.run_records import (
+    Manifest,
+    StateRecord,
+    plain,
+    read_report,
+    read_state,
+    renamed,
+)
 
 if TYPE_CHECKING:
+    from daskrun.core.codec import JsonObject
+    from daskrun.core.report import Report
     from daskrun.storage.lock_handle import LockHandle
 
 MANIFEST = "run.json"
@@ -38,10 +49,10 @@ CANCEL = "cancel.json"
 
 
 class RunFolder:
-    """A run as it is kept on disk; copied elsewhere, the folder still tells all of it.
+    """A run as it is kept on disk; a copy of the folder elsewhere still holds all of it.
 
     ``run.json`` says what was asked, ``states/<n>.json`` each state with its time, ``report.json``
-    how it ended, ``logs/`` the rest. The methods that synchronise with a URL do nothing here:
+    how it ended, ``logs/`` the rest. Methods that download or upload do nothing here:
     :class:`~daskrun.workspace.run_folders.url_run_folder.UrlRunFolder` overrides them.
     """
 
@@ -50,29 +61,29 @@ class RunFolder:
         # The folder's own name is the record's kind, so that states are kept inside the folder.
         self._records = Records(path.parent)
 
-    def create(self, manifest: dict[str, Any]) -> None:
+    def create(self, manifest: JsonObject) -> None:
         """Make the folder of a new run, which others may drive.
 
-        It is a run's for others once it has its ``run.json``, which comes last.
+        Others see the run once there is its ``run.json``, which is written last.
 
         Raises
         ------
         StorageError
-            It can't be made, or is there already.
+            It can't be made, or exists already.
         """
         self.begin(manifest).close()
 
-    def begin(self, manifest: dict[str, Any]) -> LockHandle:
-        """Make the folder of a new run, and give the lock that says that this process drives it.
+    def begin(self, manifest: JsonObject) -> LockHandle:
+        """Make the folder of a new run; return the lock that says that this process drives it.
 
-        There is no moment at which others see the run and not who drives it.
+        At no moment do others see the run and nobody who drives it.
         """
         held = None
         try:
             self.path.mkdir(parents=True)
             self.logs.mkdir()
             held = self.drive()
-            self.add_state("NotStarted")
+            self.add_state(RunStatus.NOT_STARTED)
             write_whole(self.path / MANIFEST, _encode(manifest))
         except BaseException as error:
             if held is not None:
@@ -92,25 +103,25 @@ class RunFolder:
         return RunFolder(self.path.parent / run_id)
 
     def shown(self, name: str = "") -> str:
-        """Return the place of a file in it, as messages show it: one that is there tomorrow."""
+        """Return the lasting path or URL of a file in it, for messages."""
         return str(self.path / name)
 
     def fetch(self, *names: str) -> None:
-        """Have what others have written of it in :attr:`path`, or only some files and folders."""
+        """Download what other processes have written of it, or only some files and folders."""
 
     def push(self) -> None:
-        """Have what was written to :attr:`path` where others find it."""
+        """Upload what was written to :attr:`path`."""
 
     def push_metrics(self) -> None:
-        """Have what was logged where others find it; any process may log to a run."""
+        """Upload what was logged; any process may log to a run."""
 
     def size(self) -> int:
-        """Return the bytes of all that is in it."""
+        """Return the bytes of all files in it."""
         return size_of(self.path)
 
     def last_change(self) -> float:
-        """Return when something was last noted of the run, in seconds since the epoch."""
-        last = float(self.last_state()["time"])
+        """Return when a state or the journal was written last, in seconds since the epoch."""
+        last = self.last_state().time
         with suppress(OSError):
             last = max(last, (self.path / JOURNAL).stat().st_mtime)
         return last
@@ -131,7 +142,7 @@ class RunFolder:
         OSError
             It can't be removed whole.
         """
-        # Without that it is no run's: nobody sees a part of one.
+        # First: without it there is no run, so that nobody sees a part of one.
         (self.path / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(self.path)
 
@@ -155,7 +166,7 @@ class RunFolder:
         """Whether there is a run, and all of its folder was made."""
         return (self.path / MANIFEST).is_file()
 
-    def manifest(self) -> dict[str, Any]:
+    def manifest(self) -> Manifest:
         """Return what was asked.
 
         Raises
@@ -163,43 +174,49 @@ class RunFolder:
         StorageError
             The folder isn't a run's.
         """
-        value = _read(self.path / MANIFEST)
+        value = _read(self.path / MANIFEST) if self.is_run else None
         if value is None:
             raise StorageError(f"{self.path} is not a run's folder: it has no {MANIFEST}.")
-        return value
+        return Manifest.read(value, self.id)
 
     def add_state(self, status: str, message: str = "") -> None:
         """Note that the run has entered a state."""
-        value = {"status": status, "message": message, "time": time.time()}
-        self._records.create(self.id, STATES, value)
+        state = StateRecord(RunStatus(status), message, time.time())
+        self._records.create(self.id, STATES, plain(state))
 
-    def states(self) -> list[dict[str, Any]]:
-        """Return the states so far, in order: ``status``, ``message``, ``time`` since the epoch."""
+    def states(self) -> list[StateRecord]:
+        """Return the states so far, in order."""
+        self._refresh(STATES)
         numbers = self._records.numbers(self.id, STATES)
-        return [_renamed(self._records.get(self.id, STATES, number)) for number in numbers]
+        return [read_state(self._records.get(self.id, STATES, number)) for number in numbers]
 
-    def last_state(self) -> dict[str, Any]:
+    def last_state(self) -> StateRecord:
         """Return the state it is in."""
+        self._refresh(STATES)
         found = self._records.latest(self.id, STATES)
         if found is None:
             raise StorageError(f"{self.path} holds no state of a run.")
-        return _renamed(found[1])
+        return read_state(found[1])
 
-    def write_report(self, report: dict[str, Any]) -> None:
+    def write_report(self, report: Report) -> None:
         """Keep how the run ended."""
-        write_whole(self.path / REPORT, _encode(report))
+        write_whole(self.path / REPORT, _encode(plain(report)))
 
-    def report(self) -> dict[str, Any] | None:
+    def report(self) -> Report | None:
         """Return how the run ended, None when it has not."""
-        return _read(self.path / REPORT)
+        self._refresh(REPORT)
+        found = _read(self.path / REPORT)
+        return None if found is None else read_report(found)
 
     def forget_report(self) -> None:
         """Remove the report of an end that the run has been resumed from."""
         self.drop(REPORT)
 
-    def reuse(self) -> dict[str, Any] | None:
+    def reuse(self) -> JsonObject | None:
         """Return what was found when an earlier run's output was looked for; None before."""
-        return _read(self.path / REUSE)
+        self._refresh(REUSE)
+        found = _read(self.path / REUSE)
+        return None if found is None else renamed(found)
 
     def ask_to_cancel(self, reason: str) -> None:
         """Ask the process that drives the run, whichever it is, to end it.
@@ -210,7 +227,9 @@ class RunFolder:
             The folder can't be written.
         """
         try:
-            write_whole(self.path / CANCEL, _encode({"reason": reason, "time": time.time()}))
+            self._write_cancel(_encode({"reason": reason, "time": time.time()}))
+        except StorageError:
+            raise
         except OSError as error:
             raise StorageError(
                 f"run {self.id} can't be asked to end: {error}. Press Ctrl-C in the process that "
@@ -223,15 +242,15 @@ class RunFolder:
         return str(asked["reason"]) if asked is not None else None
 
     def forget_cancel(self) -> None:
-        """Remove what :meth:`ask_to_cancel` has left."""
+        """Remove the request of :meth:`ask_to_cancel`."""
         (self.path / CANCEL).unlink(missing_ok=True)
 
     def drive(self) -> LockHandle:
-        """Take the lock that says that this process drives the run, and have all of it here."""
+        """Take the lock that says that this process drives the run; download all of the run."""
         return self.lock()
 
     def lock(self) -> LockHandle:
-        """Take that lock, and have no more than its states here."""
+        """Take that lock; download no more than the run's states."""
         from daskrun.storage.lock import RunLock  # needs fcntl, which Windows lacks
 
         lock = RunLock(self.path / ALIVE)
@@ -252,6 +271,12 @@ class RunFolder:
             return True
         return False
 
+    def _refresh(self, name: str) -> None:
+        """Download the newest of a file or folder, unless this process writes it."""
+
+    def _write_cancel(self, data: bytes) -> None:
+        write_whole(self.path / CANCEL, data)
+
 
 def size_of(path: Path) -> int:
     """Return the bytes of a file, or of all files in a folder; 0 where there is none."""
@@ -267,20 +292,12 @@ def size_of(path: Path) -> int:
     return total
 
 
-def _encode(value: dict[str, Any]) -> bytes:
+def _encode(value: JsonObject) -> bytes:
     text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _renamed(found: dict[str, Any]) -> dict[str, Any]:
-    """Return a state, report or note of reuse with the key of its message as it is today.
-
-    Folders written by daskrun 0.1.0 before its words were settled have ``sentence`` there.
-    """
-    return {"message" if key == "sentence" else key: value for key, value in found.items()}
-
-
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> JsonObject | None:
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -289,4 +306,4 @@ def _read(path: Path) -> dict[str, Any] | None:
         raise StorageError(f"{path} can't be read: {error}") from error
     if not isinstance(value, dict):
         raise StorageError(f"{path} holds {type(value).__name__}, not what a run keeps there.")
-    return _renamed(value)
+    return value

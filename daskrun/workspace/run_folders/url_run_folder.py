@@ -5,26 +5,20 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.storage.journal import encoded
 from daskrun.storage.metric_files import FOLDER as METRICS
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
 from daskrun.workspace.layout import RUNS
-from daskrun.workspace.run_folders.run_folder import (
-    CANCEL,
-    MANIFEST,
-    NOTED,
-    REPORT,
-    REUSE,
-    STATES,
-    RunFolder,
-)
+from daskrun.workspace.run_folders.run_folder import CANCEL, MANIFEST, NOTED, STATES, RunFolder
 from daskrun.workspace.run_folders.run_lease import RunLease, StepLock
 
 if TYPE_CHECKING:
+    from daskrun.core.codec import JsonObject
     from daskrun.storage.lock_handle import LockHandle
     from daskrun.workspace.run_folders.working_copy import WorkingCopy
 
@@ -37,8 +31,8 @@ OTHERS = ("logs", METRICS, *NOTED)
 class UrlRunFolder(RunFolder):
     """A run behind a URL; :attr:`path` is this process's copy of it.
 
-    Where this process drives the run its copy is the newest: it is written first and then put.
-    Else what is asked for is brought first. The runs of steps are held with their pipeline's.
+    Where this process drives the run its copy is the newest: it is written first, then uploaded.
+    Else what is asked for is downloaded first. The lease of a pipeline's run covers its steps.
 
     Parameters
     ----------
@@ -55,8 +49,8 @@ class UrlRunFolder(RunFolder):
         self._whole = ""
         self._next_look = 0.0
 
-    def begin(self, manifest: dict[str, Any]) -> LockHandle:
-        """Make the folder of a new run, here and there."""
+    @override
+    def begin(self, manifest: JsonObject) -> LockHandle:
         self._whole = str(manifest.get("pipeline_run", self.id))
         held = super().begin(manifest)
         try:
@@ -67,20 +61,20 @@ class UrlRunFolder(RunFolder):
         return held
 
     @property
+    @override
     def url(self) -> str:
-        """Where it is kept."""
         return self._mirror.remote.url
 
+    @override
     def sibling(self, run_id: str) -> RunFolder:
-        """Return the folder of another run of the workspace."""
         return UrlRunFolder(self._copy, run_id)
 
+    @override
     def shown(self, name: str = "") -> str:
-        """Return the URL of a file in it."""
         return self._mirror.remote.shown(name)
 
+    @override
     def fetch(self, *names: str) -> None:
-        """Bring what others have written."""
         if self._ours:
             if wanted := [name for name in OTHERS if not names or name in names]:
                 self._mirror.bring(*wanted, over=False)
@@ -93,88 +87,63 @@ class UrlRunFolder(RunFolder):
         if not names or JOURNAL in names:
             Segments(self._mirror.remote).bring(self.path / JOURNAL)
 
+    @override
     def push(self) -> None:
-        """Put what was written here."""
         self._lease.check()
         self._mirror.put(MANIFEST)
 
+    @override
+    def push_metrics(self) -> None:
+        self._mirror.put(below=METRICS)
+
+    @override
     def size(self) -> int:
-        """Return the bytes of all that is there of it."""
         return sum(self._mirror.remote.sizes().values())
 
+    @override
     def last_change(self) -> float:
-        """Return when something was last noted of the run, in seconds since the epoch."""
-        times = self._mirror.remote.times(JOURNAL).values()
-        return max([float(self.last_state()["time"]), *times])
+        return max([self.last_state().time, *self._mirror.remote.times(JOURNAL).values()])
 
+    @override
     def drop(self, *names: str) -> None:
-        """Remove files and folders of it, here and there."""
         self._lease.check()
         self._mirror.delete(*names)
 
-    def push_metrics(self) -> None:
-        """Put what was logged here."""
-        self._mirror.put(below=METRICS)
-
+    @override
     def remove(self) -> None:
-        """Remove all of it, here and there."""
-        if self.is_run:  # else it was never held
+        if self.is_run:  # else no lease was taken
             self._lease.forget(self._mirror)
         self._mirror.remote.delete([MANIFEST])
         self._mirror.forget()
 
+    @override
     def log_names(self) -> list[str]:
-        """Return the paths of its log files, here and there."""
         there = (f"logs/{name}" for name in self._mirror.remote.names("logs"))
         return sorted({*super().log_names(), *there})
 
     @property
+    @override
     def is_run(self) -> bool:
-        """Whether there is a run, and all of its folder was made."""
-        return super().is_run or self._has_story()
+        if not super().is_run and not self._is_new:
+            self._mirror.bring(MANIFEST, over=False)  # it never changes
+        return super().is_run
 
-    def manifest(self) -> dict[str, Any]:
-        """Return what was asked."""
-        self._has_story()
-        return super().manifest()
-
+    @override
     def add_state(self, status: str, message: str = "") -> None:
-        """Note that the run has entered a state, after all that was written before it."""
-        super().add_state(status, message)  # first: where the store fails it is put later
-        if self._lease.trouble:  # it would be asked for a minute, while somebody waits
+        super().add_state(status, message)  # first: where the store fails it is uploaded later
+        if self._lease.trouble:  # asking would take a minute, while somebody waits
             raise StorageError(self._lease.trouble)
         self._lease.check()
         if self.is_run:  # else it is being made
             self._mirror.put(f"{STATES}/")
 
-    def states(self) -> list[dict[str, Any]]:
-        """Return the states so far."""
-        self._bring(STATES)
-        return super().states()
+    @override
+    def _write_cancel(self, data: bytes) -> None:
+        self._mirror.remote.put(CANCEL, data)
 
-    def last_state(self) -> dict[str, Any]:
-        """Return the state it is in."""
-        self._bring(STATES)
-        return super().last_state()
-
-    def report(self) -> dict[str, Any] | None:
-        """Return how the run ended, None when it has not."""
-        self._bring(REPORT)
-        return super().report()
-
-    def reuse(self) -> dict[str, Any] | None:
-        """Return what was found when an earlier run's output was looked for."""
-        self._bring(REUSE)
-        return super().reuse()
-
-    def ask_to_cancel(self, reason: str) -> None:
-        """Ask the process that drives the run, whichever it is, to end it."""
-        value = {"reason": reason, "time": time.time()}
-        self._mirror.remote.put(CANCEL, json.dumps(value).encode())
-
+    @override
     def asked_to_cancel(self) -> str | None:
-        """Return the reason for which the run is asked to end, None when it isn't."""
-        if not self._lease.held:
+        if not self._ours:
             return "another process has taken the run over: this one had not renewed its lease"
         if time.monotonic() < self._next_look:
             return None
@@ -185,14 +154,14 @@ class UrlRunFolder(RunFolder):
             return None
         return str(asked["reason"])
 
+    @override
     def forget_cancel(self) -> None:
-        """Remove what :meth:`ask_to_cancel` has left; not what is meant for who goes on."""
-        if not self._ours or self._lease.trouble:
-            return
-        self._mirror.remote.delete([CANCEL])
+        # Where another process has taken the run over, the request is meant for that one.
+        if self._ours and not self._lease.trouble:
+            self._mirror.remote.delete([CANCEL])
 
+    @override
     def drive(self) -> LockHandle:
-        """Take the lease that says that this process drives the run, and have all of it here."""
         lease = self._lease
         if self._whole_id != self.id:
             lease.check()
@@ -201,7 +170,7 @@ class UrlRunFolder(RunFolder):
         lease.acquire()
         try:
             if not self._is_new:
-                self._see_that_it_is_there(lease)
+                self._check_existence(lease)
                 self._bring_all(lease)
             lease.whole_here = True
         except BaseException:
@@ -209,10 +178,10 @@ class UrlRunFolder(RunFolder):
             raise
         return lease
 
+    @override
     def lock(self) -> LockHandle:
-        """Take the lease, with no more than the states here."""
         if self._whole_id != self.id and not self.sibling(self._whole_id).is_run:
-            self._whole = self.id  # that was removed, by who was killed before this one was
+            self._whole = self.id  # the pipeline's was removed, by a process that was then killed
         lease = self._lease
         if self._whole_id != self.id:
             lease.check()
@@ -220,47 +189,39 @@ class UrlRunFolder(RunFolder):
             return StepLock()
         lease.acquire(puts=False)
         try:
-            self._see_that_it_is_there(lease)
+            self._check_existence(lease)
             self._mirror.bring(STATES, over=True)
         except BaseException:
             lease.close()
             raise
         return lease
 
+    @override
     def is_driven(self) -> bool:
-        """Return whether a process, this one or another, drives the run now."""
         return self._lease.is_held()
 
-    def _see_that_it_is_there(self, lease: RunLease) -> None:
-        """Ask there: what is here may be of a run that others have removed."""
+    def _check_existence(self, lease: RunLease) -> None:
+        """Ask the store: the copy here may be of a run that others have removed."""
         if not self._mirror.remote.exists(MANIFEST):
             lease.lease.remove()
             raise StorageError(f"{self._mirror.remote.shown()} was removed by another process.")
 
     def _bring_all(self, lease: RunLease) -> None:
-        """Have the newest of the run and its steps here, which then are this process's.
+        """Download the newest of the run and its steps, which then are this process's.
 
-        Journals in any case: what this process wrote here and could not put there never counted.
+        Journals in any case: what this process wrote and could not upload never counted.
         """
-        for each in (
-            self,
-            *(UrlRunFolder(self._copy, n) for n in self.manifest().get("steps", ())),
-        ):
+        for each in (self, *(UrlRunFolder(self._copy, n) for n in self.manifest().steps)):
             if not lease.whole_here:
                 each._mirror.bring(over=True)
             if each is not self:
                 Segments(each._mirror.remote).take_over(each.path / JOURNAL, _taken_over())
             lease.add(each._mirror)
 
-    def _bring(self, name: str) -> None:
+    @override
+    def _refresh(self, name: str) -> None:
         if not self._ours:
             self._mirror.bring(name, over=True)
-
-    def _has_story(self) -> bool:
-        """Bring ``run.json``, which never changes; False where there is none."""
-        if not (self.path / MANIFEST).is_file() and not self._is_new:
-            self._mirror.bring(MANIFEST, over=False)
-        return (self.path / MANIFEST).is_file()
 
     @property
     def _is_new(self) -> bool:
@@ -279,7 +240,7 @@ class UrlRunFolder(RunFolder):
     def _whole_id(self) -> str:
         """Id of the pipeline's run that it is, or is a step of."""
         if not self._whole:
-            self._whole = str(self.manifest().get("pipeline_run", self.id))
+            self._whole = self.manifest().pipeline_run
         return self._whole
 
 

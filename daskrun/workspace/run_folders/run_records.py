@@ -1,0 +1,107 @@
+"""What a run's folder keeps of the run, as it is read from the files there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from daskrun.core.codec import JsonObject, from_record, record, to_record
+from daskrun.core.report import Report, RunStatus
+
+NOT_KEPT = {each.name: 0 for each in fields(Report)} | {
+    "message": "",
+    "errors": [],
+    "warnings": [],
+}
+"""What stands for the fields that a report of an older daskrun lacks."""
+
+
+@record
+@dataclass(frozen=True, slots=True)
+class OutputRecord:
+    """Where an output of a step goes."""
+
+    name: str
+    datastore: str
+    """The datastore's name."""
+    path_on_datastore: str
+    folder: str
+    """The path or URL of that, as messages show it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What was asked when a run was submitted: ``run.json``. It never changes."""
+
+    values: JsonObject
+    """All of the file; it holds no secret."""
+    kind: str
+    """``pipeline`` or ``step``."""
+    name: str
+    """The step's; ``""`` for a pipeline's run."""
+    experiment: str
+    pipeline_run: str
+    """Id of the pipeline's run, which may be this one."""
+    steps: tuple[str, ...]
+    """Ids of the runs of its steps."""
+    outputs: tuple[OutputRecord, ...]
+
+    @classmethod
+    def read(cls, values: JsonObject, run_id: str) -> Self:
+        """Return what a file says of the run of an id."""
+        return cls(
+            values,
+            str(values.get("kind", "")),
+            str(values.get("name", "")),
+            str(values.get("experiment", "")),
+            str(values.get("pipeline_run", run_id)),
+            tuple(values.get("steps", ())),
+            tuple(from_record(OutputRecord, each) for each in values.get("outputs") or ()),
+        )
+
+    @property
+    def continue_on_step_failure(self) -> bool:
+        """Whether other steps of the pipeline go on once one has failed."""
+        return bool(self.values["continue_on_step_failure"])
+
+    @property
+    def output_file(self) -> str:
+        """Name of the file that all results are appended to; ``""`` where there is none."""
+        settings = self.values.get("settings") or {}
+        appends = settings.get("output_action") == "append_row"
+        return str(settings.get("append_row_file_name")) if appends else ""
+
+
+@record
+@dataclass(frozen=True, slots=True)
+class StateRecord:
+    """A state that a run has entered."""
+
+    status: RunStatus
+    message: str
+    """What has happened; ``""`` for the states that a run begins with."""
+    time: float
+    """Seconds since the epoch."""
+
+
+def read_state(value: JsonObject) -> StateRecord:
+    """Return a state of a file's value."""
+    return from_record(StateRecord, renamed(value), known_only=True)
+
+
+def read_report(value: JsonObject) -> Report:
+    """Return a report of a file's value; counts that an older daskrun didn't keep are 0."""
+    return from_record(Report, NOT_KEPT | renamed(value), known_only=True)
+
+
+def renamed(found: JsonObject) -> JsonObject:
+    """Return a state, report or note of reuse with the key of its message as it is today.
+
+    Folders written by daskrun 0.1.0 before its words were settled have ``sentence`` there.
+    """
+    return {"message" if key == "sentence" else key: value for key, value in found.items()}
+
+
+def plain(value: StateRecord | Report) -> Any:
+    """Return a record as JSON, as its file holds it."""
+    return to_record(value)
