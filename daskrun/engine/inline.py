@@ -29,7 +29,7 @@ from daskrun.engine.nodes import node_config
 from daskrun.engine.script_environment import surroundings
 from daskrun.errors import DaskrunError, PartError, StorageError
 from daskrun.output.parts.part import Part, open_part
-from daskrun.output.parts.uploads import OutputFiles, open_files
+from daskrun.output.parts.uploads import OutputFiles
 from daskrun.output.parts.writer import ResultWriter
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script import context
@@ -97,7 +97,7 @@ class InlineDispatcher(Dispatcher):
         self._part = open_part(parts, options, f"{NODE}-", str(self._folder))
         if config["files"]:
             folder, record = config["context"]["output_dir"], self._folder / "output.put"
-            self._files = open_files(folder, config["files"], options, record)
+            self._files = OutputFiles(folder, config["files"], options, record)
         brought = MiniBatchFiles(self._folder)
         cell_memory = shared_memory("daskrun-inline")
         self._stack.callback(os.close, cell_memory)

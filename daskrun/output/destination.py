@@ -40,17 +40,7 @@ class Destination(ABC):
 
     @abstractmethod
     def assembler(self, name: str, sink: Sink, spool: Path) -> Assembler:
-        """Begin to put the output ``name`` together.
-
-        Parameters
-        ----------
-        name
-            The output's.
-        sink
-            That of the run.
-        spool
-            Folder of the run on this machine, for what must not be seen in the output's.
-        """
+        """Begin to put the output ``name`` together, with a folder of this machine to work in."""
 
     @abstractmethod
     def parts_there(self) -> dict[str, int]:

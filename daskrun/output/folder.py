@@ -26,21 +26,8 @@ def prepare_output(
 ) -> Path:
     """Check, before a run, that its output can be written, and make the folder for its parts.
 
-    Parameters
-    ----------
-    output_folder
-        Where the output goes; made when it isn't there.
-    run_id
-        The run.
-    file_name
-        ``append_row_file_name``; None when the script writes its own files.
-    overwrite
-        Whether an existing output file may be replaced.
-
-    Returns
-    -------
-    Path
-        ``<output_folder>/_daskrun/<run_id>``. It may exist already: the run is resumed.
+    Returns ``<output_folder>/_daskrun/<run_id>``, which may exist already: the run is resumed.
+    ``file_name`` is None when the script writes its own files.
 
     Raises
     ------
@@ -74,10 +61,7 @@ def prepare_output(
 
 
 def temporary_file(parts: Path, folder: Path) -> Path:
-    """Return where, in the output's ``folder``, a run gathers its output until that is published.
-
-    The same in every process that drives the run, another for every other run.
-    """
+    """Return where, in the output's ``folder``, a run gathers its output until it is published."""
     return folder / f".{parts.parent.name}-{parts.name}.tmp"
 
 

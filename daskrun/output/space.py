@@ -43,25 +43,13 @@ NOTHING = Look("", "")
 
 
 def room(folder: Path) -> Room:
-    """Return what is free for this user on the disk of a folder.
-
-    Raises
-    ------
-    OSError
-        The folder isn't there, or its disk doesn't answer.
-    """
+    """Return what is free for this user on the disk of a folder, or raise OSError."""
     found = os.statvfs(folder)
     return Room(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
 
 
 def too_little(folder: Path) -> str:
-    """Say that a folder's disk has too little room for a run; empty where it has enough.
-
-    Raises
-    ------
-    OSError
-        As :func:`room`.
-    """
+    """Return that a folder's disk has too little room for a run; empty where it has enough."""
     free = room(folder)
     if free.nbytes < RESERVE:
         return f"{folder} has {size(free.nbytes)} free, a run needs {size(RESERVE)} at least"
@@ -74,15 +62,7 @@ class SpaceWatch:
     """Looks while a run goes on whether there is room for what it still has to write.
 
     Parts and output need twice the result: rows are in a part until the output is published.
-
-    Parameters
-    ----------
-    output, parts
-        The output's folder, and the run's own folder in it.
-    run_folder
-        Where the journal and the logs are.
-    interval
-        Seconds between two looks.
+    Journal and logs are in ``run_folder``.
     """
 
     def __init__(
@@ -138,7 +118,7 @@ class SpaceWatch:
         return ""
 
     def _foresee(self, free: int, committed: int, joined: int, done: int, total: int | None) -> str:
-        """Say, once, that what is still to come will not fit if it is as what has come."""
+        """Return, once, that what is still to come will not fit if it is as what has come."""
         if self._warned or not committed or total is None or done >= total:
             return ""
         if done < max(FEWEST_DONE, FORESEEN_AFTER * total):

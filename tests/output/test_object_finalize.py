@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from daskrun.errors import StorageError, WrongResultError
 from daskrun.output.assembly import commit_table as entries
 from daskrun.output.assembly.object_assembler import ObjectAssembler
-from daskrun.output.assembly.pieces import PieceCutter, Slice
+from daskrun.output.assembly.part_reader import Slice
+from daskrun.output.assembly.pieces import PieceCutter
 from daskrun.output.destination import destination_of
 from daskrun.output.parts.part import ObjectPart
 from daskrun.output.sinks.registry import open_sink

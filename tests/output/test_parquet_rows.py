@@ -23,7 +23,7 @@ from daskrun.output.assembly.file_assembler import FileAssembler
 from daskrun.output.folder import prepare_output
 from daskrun.output.sinks.parquet import footer as module
 from daskrun.output.sinks.parquet.footer import Footer
-from daskrun.output.sinks.parquet.row_group import read_head, row_group_of
+from daskrun.output.sinks.parquet.row_group import read_header, row_group_of
 from daskrun.output.sinks.parquet.sink import null_leaves
 from daskrun.output.sinks.registry import open_sink
 from daskrun.output.sinks.sink import NOT_UTF8
@@ -86,10 +86,10 @@ def read(result):
 def joined(results):
     """Put heads and bodies together as the finalizers do; give the bytes, and pyarrow's view."""
     footer, made = Footer(), b"PAR1"
-    for index, (data, head) in enumerate(results):
+    for index, (data, header) in enumerate(results):
         if data:
-            assert footer.take(index, data[:head], len(data) - head) is False
-            made += data[head:]
+            assert footer.take(index, data[:header], len(data) - header) is False
+            made += data[header:]
     made += b"".join(footer.end())
     footer.close()
     return made, pq.ParquetFile(io.BytesIO(made), page_checksum_verification=True)
@@ -136,9 +136,9 @@ def test_the_same_rows_are_the_same_bytes_in_whatever_order_heads_come():
     want, _ = joined(results)
     footer = Footer()
     for index in [*range(1, 20, 2), *range(18, -1, -2)]:
-        data, head = results[index]
-        footer.take(index, data[:head], len(data) - head)
-    bodies = b"".join(data[head:] for data, head in results)
+        data, header = results[index]
+        footer.take(index, data[:header], len(data) - header)
+    bodies = b"".join(data[header:] for data, header in results)
     assert b"PAR1" + bodies + b"".join(footer.end()) == want
 
 
@@ -153,9 +153,9 @@ def test_a_finalizer_joins_them_and_begins_again_after_a_failure(tmp_path, monke
     finalizer._kernel_copies = kernel
     (parts / "p").write_bytes(b"".join(data for data, _ in results))
     at = 0
-    for index, (data, head) in enumerate(results):
-        crc = zlib.crc32(data[head:])
-        finalizer.commit(index, "p" if data else "", at, len(data), head, crc)
+    for index, (data, header) in enumerate(results):
+        crc = zlib.crc32(data[header:])
+        finalizer.commit(index, "p" if data else "", at, len(data), header, crc)
         at += len(data)
     with monkeypatch.context() as patch:
         patch.setattr("daskrun.output.assembly.file_assembler.pwrite_all", broken)
@@ -172,7 +172,7 @@ def test_a_finalizer_joins_them_and_begins_again_after_a_failure(tmp_path, monke
 
 def test_an_output_that_cannot_be_begun_leaves_nothing_open(tmp_path, monkeypatch):
     parts = prepare_output(tmp_path, "run1", "rows.parquet", overwrite=False)
-    heads, (data, head) = open_sink("parquet").headers(str(parts)), encoded([1])
+    heads, (data, header) = open_sink("parquet").headers(str(parts)), encoded([1])
     before, files = len(os.listdir("/proc/self/fd")), set(os.listdir(tmp_path))
     monkeypatch.setattr("daskrun.output.assembly.file_assembler.pwrite_all", broken)
     with pytest.raises(StorageError, match="can't create"):
@@ -180,7 +180,7 @@ def test_an_output_that_cannot_be_begun_leaves_nothing_open(tmp_path, monkeypatc
     assert len(os.listdir("/proc/self/fd")) == before
     assert set(os.listdir(tmp_path)) == files
     with pytest.raises(ValueError, match="closed"):
-        heads.take(0, data[:head], len(data) - head)
+        heads.take(0, data[:header], len(data) - header)
 
 
 def broken(*_):
@@ -191,14 +191,14 @@ def test_more_metadata_than_memory_is_for_waits_in_a_file(monkeypatch, tmp_path)
     monkeypatch.setattr(module, "IN_MEMORY", 1000)
     monkeypatch.setattr(module, "BLOCK", 700)
     monkeypatch.setattr(module, "LARGE", 2000)
-    data, head = encoded([{"n": 1, "text": "x"}])
+    data, header = encoded([{"n": 1, "text": "x"}])
     footer = Footer(str(tmp_path))
     for index in range(50):
-        footer.take(index, data[:head], len(data) - head)
+        footer.take(index, data[:header], len(data) - header)
     assert footer._spool._rolled
     blocks = list(footer.end())
     assert len(blocks) > 5
-    made = b"PAR1" + data[head:] * 50 + b"".join(blocks)
+    made = b"PAR1" + data[header:] * 50 + b"".join(blocks)
     assert pq.read_table(io.BytesIO(made)).to_pylist() == [{"n": 1, "text": "x"}] * 50
     assert "the output's footer takes 0 MiB, for one row group of each" in footer.warnings[0]
     footer.close()
@@ -206,22 +206,22 @@ def test_more_metadata_than_memory_is_for_waits_in_a_file(monkeypatch, tmp_path)
 
 def test_a_footer_that_no_reader_could_count_is_refused(monkeypatch):
     monkeypatch.setattr(module, "MOST_FOOTER", 1000)
-    data, head = encoded([1])
+    data, header = encoded([1])
     footer = Footer()
-    taken = (footer.take(n, data[:head], len(data) - head) for n in range(100))
+    taken = (footer.take(n, data[:header], len(data) - header) for n in range(100))
     with pytest.raises(WrongResultError, match=r"so many row groups \(\d+, .*larger mini_batch_s"):
         list(taken)
 
 
 def test_a_head_that_was_changed_is_not_believed():
-    data, head = encoded([1, 2])
-    for at in range(head):
-        changed = bytearray(data[:head])
+    data, header = encoded([1, 2])
+    for at in range(header):
+        changed = bytearray(data[:header])
         changed[at] ^= 4
         with pytest.raises(ValueError, match="CRC"):
-            read_head(bytes(changed))
+            read_header(bytes(changed))
     with pytest.raises(
-        StorageError, match=r"mini-batch 7: the head of a row group is cut off\. Su"
+        StorageError, match=r"mini-batch 7: the header of a row group is cut off\. Su"
     ):
         Footer().take(7, data[:5], 0)
 

@@ -15,12 +15,8 @@ if TYPE_CHECKING:
 class Assembler(ABC):
     """Makes one output of committed rows, in mini-batch order, and publishes it.
 
-    Mini-batches are committed or skipped in any order, each once. One thread at a time.
-
-    Parameters
-    ----------
-    headers
-        What becomes of headers; None: the output has the first.
+    Mini-batches are committed or skipped in any order, each once. One thread at a time. Without
+    ``headers`` the output has the first header.
     """
 
     def __init__(self, headers: Headers | None = None) -> None:
@@ -71,13 +67,7 @@ class Assembler(ABC):
 
     @abstractmethod
     def finish(self) -> None:
-        """Write what comes behind the last rows; may be called again.
-
-        Raises
-        ------
-        DaskrunError
-            It can't be written.
-        """
+        """Write what comes behind the last rows, or raise DaskrunError; may be called again."""
 
     @property
     @abstractmethod
@@ -88,18 +78,11 @@ class Assembler(ABC):
     def publish(self, overwrite: bool, total: int) -> None:
         """Let the output appear under its name, whole and durable when this returns.
 
-        Parameters
-        ----------
-        overwrite
-            Whether an output of that name is replaced.
-        total
-            How many mini-batches the run has; all must be committed or skipped.
-
         Raises
         ------
         StorageError
-            Some aren't, or there is an output of that name, or the store failed. :meth:`abandon`
-            is still to be called then.
+            Not all of ``total`` mini-batches are committed or skipped, or there is an output of
+            that name, or the store failed. :meth:`abandon` is still to be called then.
         """
 
     @abstractmethod

@@ -11,7 +11,7 @@ from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.output.assembly.assembler import Assembler
 from daskrun.output.assembly.commit_table import SKIPPED, SMALL, Entry, changed
-from daskrun.output.assembly.part_reader import PartReader
+from daskrun.output.assembly.part_reader import FilePartReader
 from daskrun.output.folder import temporary_file
 from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
 from daskrun.storage.error_hints import explained
@@ -38,27 +38,15 @@ class FileAssembler(Assembler):
     :meth:`advance` copies what is next in order, so that little is left when the last mini-batch is
     done. What a chunk had copied that fails is copied again at the next call.
 
-    Parameters
-    ----------
-    parts
-        The folder of parts, as :func:`daskrun.output.folder.prepare_output` returns it.
-    target
-        The output. Until :meth:`publish` its rows are in a hidden file beside it; one that an
-        earlier driver of the same run left is begun anew.
-    headers
-        What becomes of headers; None: the output has the first.
-
-    Raises
-    ------
-    StorageError
-        That file can't be created.
+    Until :meth:`publish` the rows are in a hidden file beside ``target``; one that an earlier
+    driver of the same run left is begun anew. StorageError: it can't be created.
     """
 
     def __init__(self, parts: Path, target: Path, headers: Headers | None = None) -> None:
         super().__init__(headers)
         self._target = target
         self._temporary = temporary_file(parts, target.parent)
-        self._parts = PartReader(parts, self._committed.names)
+        self._parts = FilePartReader(parts, self._committed.names)
         self._end = 0  # bytes of the output
         self._joined: list[bytes] = []  # small ranges, not yet written
         self._joined_size = 0
@@ -163,7 +151,7 @@ class FileAssembler(Assembler):
             return
         first, last = run[0][1], run[-1][1]
         part, start = first.part, first.offset
-        data = self._parts.read(part, start, last.stop - start)
+        data = self._parts.read_one(part, start, last.stop)
         crc32 = zlib.crc32
         joined = 0  # bytes of ``data`` that are joined or passed over
         aside = self._headers.aside
@@ -171,7 +159,7 @@ class FileAssembler(Assembler):
             _, _, offset, length, header, crc = entry
             at = offset - start
             if (found := crc32(data[at + header * aside : at + length])) != crc:
-                raise changed(self._parts.path(part), index, entry, found)
+                raise changed(self._parts.shown(part), index, entry, found)
             if header:
                 self._join(data[joined:at])
                 self._take_header(index, data[at : at + header], length - header)
@@ -182,7 +170,7 @@ class FileAssembler(Assembler):
         """Copy the rows of a mini-batch, inside the kernel where that can be done."""
         part, start, found = entry.part, entry.offset, 0
         if entry.header:
-            text = self._parts.read(part, start, entry.header)
+            text = self._parts.read_one(part, start, start + entry.header)
             self._take_header(index, text, entry.length - entry.header)
             start += entry.header
             found = 0 if self._headers.aside else zlib.crc32(text)
@@ -193,14 +181,14 @@ class FileAssembler(Assembler):
             if copied:
                 seen = False
             else:
-                data = self._parts.read(part, start, min(entry.stop - start, BLOCK))
+                data = self._parts.read_one(part, start, min(entry.stop, start + BLOCK))
                 found = zlib.crc32(data, found)
                 pwrite_all(self._output, data, self._end)
                 copied = len(data)
             start += copied
             self._end += copied
         if seen and found != entry.crc:
-            raise changed(self._parts.path(part), index, entry, found)
+            raise changed(self._parts.shown(part), index, entry, found)
 
     def _take_header(self, index: int, header: bytes, nbytes: int) -> None:
         """Have a header taken in, and keep it where it belongs in the output."""

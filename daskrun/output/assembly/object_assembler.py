@@ -15,14 +15,15 @@ from daskrun.errors import StorageError
 from daskrun.output.assembly.assembler import Assembler
 from daskrun.output.assembly.commit_table import Entry, changed, unpacked
 from daskrun.output.assembly.file_assembler import already_there, check_complete
-from daskrun.output.assembly.pieces import Piece, PieceCutter, Rows, Slice
+from daskrun.output.assembly.part_reader import ObjectPartReader, Slice
+from daskrun.output.assembly.pieces import Piece, PieceCutter, Rows
 from daskrun.storage.s3 import piece_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from daskrun.output.sinks.headers import Headers
-    from daskrun.storage.publication import Publication, Range
+    from daskrun.storage.publication import Publication
     from daskrun.storage.url_folder import UrlFolder
 
 
@@ -41,26 +42,15 @@ class ObjectAssembler(Assembler):
 
     The driver's thread enters what is committed. A thread of its own cuts what is next in order
     into pieces, which a few others read and upload, so that the driver never waits for the network
-    and little is left when the last mini-batch is done. Memory: a few pieces.
-
-    Parameters
-    ----------
-    folder
-        The output's folder.
-    parts
-        Path of the run's parts in it.
-    name
-        The output.
-    headers
-        What becomes of headers; None: the output has the first.
+    and little is left when the last mini-batch is done. Memory: a few pieces. ``parts`` is the path
+    of the run's parts in the output's folder.
     """
 
     def __init__(
         self, folder: UrlFolder, parts: str, name: str, headers: Headers | None = None
     ) -> None:
         super().__init__(headers)
-        self._folder = folder
-        self._parts = parts
+        self._parts = ObjectPartReader(folder, parts, self._committed.names)
         self._shown = folder.shown(name)
         self._header_lock = threading.Lock()
         self._publication: Publication = folder.publication(name, f"{parts}/upload")
@@ -197,7 +187,7 @@ class ObjectAssembler(Assembler):
         if piece.copied:
             (source,) = piece.segments
             assert isinstance(source, Slice)
-            self._publication.copy(piece.number, self._range(source))
+            self._publication.copy(piece.number, self._parts.range(source))
             return b""
         wanted = [_slice(s) for s in piece.segments if not isinstance(s, bytes)]
         found = iter(self._read(wanted) if wanted else ())
@@ -222,7 +212,7 @@ class ObjectAssembler(Assembler):
         header = entry.header
         crc = zlib.crc32(data[header:] if self._headers.aside else data)
         if crc != entry.crc:
-            raise changed(self._part(entry.part), index, entry, crc)
+            raise changed(self._parts.shown(entry.part), index, entry, crc)
         if keep or not header:
             return data
         with self._header_lock:
@@ -240,21 +230,12 @@ class ObjectAssembler(Assembler):
             else:
                 joined.append([part, start, stop])
             places.append((len(joined) - 1, start - joined[-1][1]))
-        try:
-            read = self._folder.read([self._range(Slice(*one)) for one in joined])
-        except StorageError as error:
-            raise StorageError(f"committed rows can't be read: {error}") from error
+        read = self._parts.read([Slice(*one) for one in joined])
         found = [memoryview(data) for data in read]
         return [
             found[n][at : at + stop - start]
             for (n, at), (_, start, stop) in zip(places, wanted, strict=True)
         ]
-
-    def _range(self, source: Slice) -> Range:
-        return f"{self._parts}/{self._committed.names[source.part]}", source.start, source.stop
-
-    def _part(self, part: int) -> str:
-        return self._folder.shown(f"{self._parts}/{self._committed.names[part]}")
 
 
 class _Pipe:

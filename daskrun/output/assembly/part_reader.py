@@ -1,57 +1,87 @@
-"""Reads committed bytes of the parts in a folder."""
+"""Reads committed bytes of parts: files of a folder, or objects behind a URL."""
 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from daskrun.core.typing import override
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from daskrun.storage.publication import Range
+    from daskrun.storage.url_folder import UrlFolder
+
 MOST_OPEN = 64
 """Parts kept open; a process may have only 256 files on macOS."""
 
 
-class PartReader:
-    """The parts of a run in a folder, opened when they are first read.
+class Slice(NamedTuple):
+    """Bytes of a part."""
 
-    Parameters
-    ----------
-    folder
-        Where they are.
-    names
-        Their names by number; may grow.
-    """
+    part: int
+    start: int
+    stop: int
+
+
+class PartReader(ABC):
+    """The parts of a run, by their numbers in a commit table."""
+
+    @abstractmethod
+    def read(self, wanted: Sequence[Slice]) -> list[bytes]:
+        """Return bytes of parts.
+
+        Raises
+        ------
+        StorageError
+            A part has fewer, or can't be read.
+        """
+
+    @abstractmethod
+    def shown(self, part: int) -> str:
+        """Return what messages call a part."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what is open; may be called again."""
+
+
+class FilePartReader(PartReader):
+    """Parts in a folder, opened when they are first read; ``names`` by number may grow."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
         self._folder = folder
         self._names = names
         self._open: OrderedDict[int, int] = OrderedDict()
 
-    def path(self, part: int) -> Path:
-        """Return where a part is."""
-        return self._folder / self._names[part]
+    @override
+    def read(self, wanted: Sequence[Slice]) -> list[bytes]:
+        return [self.read_one(*each) for each in wanted]
 
-    def read(self, part: int, offset: int, size: int) -> bytes:
-        """Return bytes of a part.
+    @override
+    def shown(self, part: int) -> str:
+        return str(self._folder / self._names[part])
 
-        Raises
-        ------
-        StorageError
-            It has fewer, or can't be opened.
-        """
+    @override
+    def close(self) -> None:
+        while self._open:
+            os.close(self._open.popitem()[1])
+
+    def read_one(self, part: int, start: int, stop: int) -> bytes:
+        """Return bytes of one part."""
         source = self.descriptor(part)
-        data = os.pread(source, size, offset)
-        while len(data) < size:
-            more = os.pread(source, size - len(data), offset + len(data))
+        data = os.pread(source, stop - start, start)
+        while start + len(data) < stop:
+            more = os.pread(source, stop - start - len(data), start + len(data))
             if not more:
                 raise StorageError(
-                    f"the part {self.path(part)} is too short: rows from byte {offset} to "
-                    f"{offset + size} are committed, it ends at {os.fstat(source).st_size}"
+                    f"the part {self.shown(part)} is too short: rows from byte {start} to {stop} "
+                    f"are committed, it ends at {os.fstat(source).st_size}"
                 )
             data += more
         return data
@@ -62,7 +92,7 @@ class PartReader:
         if source is not None:
             self._open.move_to_end(part)
             return source
-        path = self.path(part)
+        path = self._folder / self._names[part]
         try:
             source = os.open(path, os.O_RDONLY)
         except OSError as error:
@@ -74,7 +104,30 @@ class PartReader:
             os.close(self._open.popitem(last=False)[1])
         return source
 
+
+class ObjectPartReader(PartReader):
+    """Parts behind a URL, at a path in the output's folder; ``names`` by number may grow."""
+
+    def __init__(self, folder: UrlFolder, path: str, names: Sequence[str]) -> None:
+        self._folder = folder
+        self._path = path
+        self._names = names
+
+    @override
+    def read(self, wanted: Sequence[Slice]) -> list[bytes]:
+        try:
+            return self._folder.read([self.range(each) for each in wanted])
+        except StorageError as error:
+            raise StorageError(f"committed rows can't be read: {error}") from error
+
+    @override
+    def shown(self, part: int) -> str:
+        return self._folder.shown(f"{self._path}/{self._names[part]}")
+
+    @override
     def close(self) -> None:
-        """Close all parts; may be called again."""
-        while self._open:
-            os.close(self._open.popitem()[1])
+        pass
+
+    def range(self, wanted: Slice) -> Range:
+        """Return what the store calls bytes of a part."""
+        return f"{self._path}/{self._names[wanted.part]}", wanted.start, wanted.stop

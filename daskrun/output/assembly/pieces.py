@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.output.assembly.commit_table import SKIPPED, SMALL, Entry
+from daskrun.output.assembly.part_reader import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +24,6 @@ class Rows(NamedTuple):
     entry: Entry
     keep: bool
     """Its header is the output's."""
-
-
-class Slice(NamedTuple):
-    """Bytes of a part, as they are."""
-
-    part: int
-    start: int
-    stop: int
 
 
 Segment = bytes | Rows | Slice

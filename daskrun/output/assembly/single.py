@@ -14,18 +14,9 @@ if TYPE_CHECKING:
 
 
 def output_of_one(sink: Sink, encoded: EncodedRows, index: int, folder: Path) -> bytes:
-    """Return the output that has the rows of one mini-batch and no others.
+    """Return the output that has the rows of mini-batch ``index`` and no others.
 
-    Parameters
-    ----------
-    sink
-        Has encoded them.
-    encoded
-        The rows.
-    index
-        Which mini-batch it is.
-    folder
-        A folder for the sink's own use; made here.
+    ``folder`` is made here, for the sink's own use.
     """
     header, rows = encoded.data[: encoded.header], encoded.data[encoded.header :]
     folder.mkdir()

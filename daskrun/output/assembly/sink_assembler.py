@@ -19,7 +19,7 @@ from daskrun.output.assembly.file_assembler import (
     file_mark,
     publish_file,
 )
-from daskrun.output.assembly.part_reader import PartReader
+from daskrun.output.assembly.part_reader import FilePartReader, ObjectPartReader, Slice
 from daskrun.output.sinks.sink import CommittedRows
 from daskrun.storage.error_hints import explained
 from daskrun.storage.s3 import piece_size
@@ -28,35 +28,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from daskrun.output.assembly.part_reader import PartReader
     from daskrun.output.sinks.sink import Sink
     from daskrun.storage.url_folder import UrlFolder
 
 ASSEMBLED = "assembled"
-"""Folder in which a sink makes its file."""
+"""Folder of its own in which a sink makes its file; what an earlier driver left is removed."""
 READ_AT_ONCE = 8 * 2**20
 """Bytes of rows in memory at once, where those of one mini-batch alone aren't more."""
 
 
 class SinkAssembler(Assembler):
-    """Has a sink make a file of committed rows once all of them are, and publishes it.
+    """Has a sink make a file of committed rows once all of them are, and publishes it."""
 
-    Parameters
-    ----------
-    sink
-        Makes it.
-    folder
-        A folder of its own for the file; what an earlier driver left there is removed.
-    name
-        The file's.
-    target
-        What messages call the output.
-    """
+    _parts: PartReader
 
     def __init__(self, sink: Sink, folder: Path, name: str, target: str) -> None:
         super().__init__()
         self._sink = sink
-        self._folder = folder
-        self._file = folder / name
+        self._shown_sink = f"append_row_format={sink.reference!r}: assemble()"
+        self._folder = folder / ASSEMBLED
+        self._file = self._folder / name
         self._target = target
         self._finished = False
 
@@ -92,23 +84,12 @@ class SinkAssembler(Assembler):
 
     @override
     def abandon(self) -> None:
+        self._parts.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @abstractmethod
     def _publish(self, overwrite: bool) -> None:
         """Give the file the output's name."""
-
-    @abstractmethod
-    def _read(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Return the bytes of some mini-batches."""
-
-    @abstractmethod
-    def _part(self, part: int) -> object:
-        """Return what messages call a part."""
-
-    @property
-    def _shown_sink(self) -> str:
-        return f"append_row_format={self._sink.reference!r}: assemble()"
 
     def _failed(self, error: Exception) -> DaskrunError:
         if isinstance(error, OSError) and error.errno is not None:
@@ -121,8 +102,9 @@ class SinkAssembler(Assembler):
 
     def _rows(self) -> Iterator[CommittedRows]:
         while entries := self._committed.ready():
-            first, some, size = self.done, list[tuple[int, Entry]](), 0
-            for index, entry in enumerate(entries, first):
+            some: list[tuple[int, Entry]] = []
+            size = 0
+            for index, entry in enumerate(entries, self.done):
                 if entry.part == SKIPPED:
                     continue
                 some.append((index, entry))
@@ -136,31 +118,22 @@ class SinkAssembler(Assembler):
 
     def _checked(self, some: Sequence[tuple[int, Entry]]) -> Iterator[CommittedRows]:
         """Read mini-batches and check them against their CRC."""
-        read = self._read([entry for _, entry in some]) if some else []
+        wanted = [Slice(entry.part, entry.offset, entry.stop) for _, entry in some]
+        read = self._parts.read(wanted) if wanted else []
         for (index, entry), data in zip(some, read, strict=True):
             header, rows = data[: entry.header], data[entry.header :]
             found = zlib.crc32(rows if self._sink.header_aside else data)
             if found != entry.crc:
-                raise changed(self._part(entry.part), index, entry, found)
+                raise changed(self._parts.shown(entry.part), index, entry, found)
             yield CommittedRows(index, header, rows)
 
 
 class SinkFileAssembler(SinkAssembler):
-    """Publishes to a folder.
-
-    Parameters
-    ----------
-    sink
-        Makes the output.
-    parts
-        The folder of parts: the file is made in a folder within it, on the output's own disk.
-    target
-        The output.
-    """
+    """Publishes a file: it is made among the parts, on the output's own disk, and renamed."""
 
     def __init__(self, sink: Sink, parts: Path, target: Path) -> None:
-        super().__init__(sink, parts / ASSEMBLED, target.name, str(target))
-        self._parts = PartReader(parts, self._committed.names)
+        super().__init__(sink, parts, target.name, str(target))
+        self._parts = FilePartReader(parts, self._committed.names)
         self._path = target
 
     @property
@@ -169,45 +142,17 @@ class SinkFileAssembler(SinkAssembler):
         return file_mark(self._file)
 
     @override
-    def abandon(self) -> None:
-        self._parts.close()
-        super().abandon()
-
-    @override
     def _publish(self, overwrite: bool) -> None:
         with self._file.open("rb+") as file:
             publish_file(file.fileno(), self._file, self._path, overwrite)
 
-    @override
-    def _read(self, entries: Sequence[Entry]) -> list[bytes]:
-        return [self._parts.read(each.part, each.offset, each.length) for each in entries]
-
-    @override
-    def _part(self, part: int) -> Path:
-        return self._parts.path(part)
-
 
 class SinkObjectAssembler(SinkAssembler):
-    """Publishes behind a URL: the file is made on this machine and uploaded.
-
-    Parameters
-    ----------
-    sink
-        Makes the output.
-    folder
-        The output's folder.
-    parts
-        Path of the run's parts in it.
-    name
-        The output.
-    spool
-        A folder of this machine, in which the file is made.
-    """
+    """Publishes an object: it is made as a file in ``spool``, on this machine, and uploaded."""
 
     def __init__(self, sink: Sink, folder: UrlFolder, parts: str, name: str, spool: Path) -> None:
-        super().__init__(sink, spool / ASSEMBLED, name, folder.shown(name))
-        self._remote = folder
-        self._parts = parts
+        super().__init__(sink, spool, name, folder.shown(name))
+        self._parts = ObjectPartReader(folder, parts, self._committed.names)
         self._publication = folder.publication(name, f"{parts}/upload")
 
     @property
@@ -232,17 +177,3 @@ class SinkObjectAssembler(SinkAssembler):
             self._publication.commit(overwrite)
         except FileExistsError as error:
             raise already_there(self._target, "an object") from error
-
-    @override
-    def _read(self, entries: Sequence[Entry]) -> list[bytes]:
-        try:
-            return self._remote.read([(self._path(e.part), e.offset, e.stop) for e in entries])
-        except StorageError as error:
-            raise StorageError(f"committed rows can't be read: {error}") from error
-
-    @override
-    def _part(self, part: int) -> str:
-        return self._remote.shown(self._path(part))
-
-    def _path(self, part: int) -> str:
-        return f"{self._parts}/{self._committed.names[part]}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from daskrun.core.typing import override
 from daskrun.errors import PartError, StorageError
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
 from daskrun.storage.error_hints import explained, store_remedy
@@ -24,51 +26,48 @@ IN_MEMORY = 8 * 2**20
 """Bytes of rows that wait in memory to be put to a URL; more wait in a local file."""
 
 
-class Part(Protocol):
+class Part(ABC):
     """Where a script process writes its rows."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        """What the rows written last are in, ``""`` until there are some.
+        """Name of the file or object with the rows written last, ``""`` until there are some.
 
         It may change at the first write after a :meth:`sync`.
         """
 
+    @abstractmethod
     def write(self, data: bytes) -> int:
-        """Append ``data``; give the offset where it begins.
+        """Append ``data``; return the offset where it begins.
 
         Raises
         ------
         PartError
-            It could not be written: the storage's fault, whatever the data is.
+            It could not be written, which is the storage's fault, whatever the data is. What was
+            written of it is not part of the rows: the next write begins at the same offset.
         """
 
+    @abstractmethod
     def sync(self) -> None:
-        """Return when everything written would survive this machine's end.
+        """Make everything that was written durable.
 
         Raises
         ------
         PartError
-            It would not.
+            That failed. No later call succeeds where a second try could be wrong.
         """
 
+    @abstractmethod
     def close(self) -> None:
-        """Release what is open; may be called again."""
+        """Sync, and release what is open; may be called again."""
 
 
 def open_part(parts: str, options: Mapping[str, Any], prefix: str, spool: str) -> Part | None:
-    """Return the part of this process; None where a run appends nothing.
+    """Return the part of this process in a folder or behind a URL; None where there is neither.
 
-    Parameters
-    ----------
-    parts
-        The run's parts folder, a path or URL; ``""`` for none.
-    options
-        For fsspec; may hold secrets.
-    prefix
-        Begins the names, such as ``node000-process000-``.
-    spool
-        Folder of this node, where rows wait that go to a URL.
+    ``prefix`` begins the part's name, such as ``node000-process000-``; in ``spool``, a folder of
+    this node, rows wait that go to a URL. ``options`` of fsspec may hold secrets.
     """
     if not parts:
         return None
@@ -77,18 +76,11 @@ def open_part(parts: str, options: Mapping[str, Any], prefix: str, spool: str) -
     return PartWriter(Path(parts), prefix)
 
 
-class PartWriter:
+class PartWriter(Part):
     r"""Writes the part of one script process.
 
     The part's name is made here, at the first write, from the process and chance: never from what
     Dask hands around, since Dask may run a task twice. Without rows there is no file.
-
-    Parameters
-    ----------
-    folder
-        The run's parts folder.
-    prefix
-        Begins the name, such as ``node000-process000-``.
 
     Examples
     --------
@@ -113,19 +105,12 @@ class PartWriter:
         self._links = 0
 
     @property
+    @override
     def name(self) -> str:
-        """File name of the part, ``""`` until something was written."""
         return self._name if self._end else ""
 
+    @override
     def write(self, data: bytes) -> int:
-        """Append ``data``; give the offset where it begins.
-
-        Raises
-        ------
-        PartError
-            It could not be written whole. What was written of it is cut off, and the next write
-            begins at the same offset. After a failed :meth:`sync` every call fails.
-        """
         offset = self._end
         if not data:
             return offset
@@ -144,8 +129,8 @@ class PartWriter:
         self._end = offset + len(data)
         return offset
 
+    @override
     def sync(self) -> None:
-        """Wait until everything written is on the disk, the file's name included."""
         if not self._dirty:
             return
         if self._broken is not None:
@@ -162,8 +147,8 @@ class PartWriter:
             raise self._broken from error
         self._dirty = False
 
+    @override
     def close(self) -> None:
-        """Sync and close; may be called again. A part without bytes is removed."""
         if self._descriptor < 0:
             return
         try:
@@ -195,22 +180,11 @@ class PartWriter:
         return PartError(explained(f"can't {verb} rows in {path}", error))
 
 
-class ObjectPart:
+class ObjectPart(Part):
     """Writes the rows of one script process to objects behind a URL, one for each bundle.
 
     Nothing can be appended to an object: rows wait on this machine until :meth:`sync` puts them as
     a new object, whole. What a process had not put when it died is made again.
-
-    Parameters
-    ----------
-    url
-        The run's parts folder.
-    options
-        For fsspec; may hold secrets.
-    prefix
-        Begins the names.
-    spool
-        Folder of this node, where rows wait when there are many.
     """
 
     def __init__(self, url: str, options: Mapping[str, Any], prefix: str, spool: Path) -> None:
@@ -224,12 +198,12 @@ class ObjectPart:
         self._end = 0
 
     @property
+    @override
     def name(self) -> str:
-        """Name of the object that the rows written last are in, or go to."""
         return self._name
 
+    @override
     def write(self, data: bytes) -> int:
-        """Append ``data`` to the object in the making; give the offset where it begins."""
         if not data:
             return self._end
         offset = self._end
@@ -249,8 +223,8 @@ class ObjectPart:
         self._end = offset + len(data)
         return offset
 
+    @override
     def sync(self) -> None:
-        """Put what was written since the last time, as one object."""
         if not self._end or self._file is None:
             return
         try:
@@ -267,8 +241,8 @@ class ObjectPart:
         self._file.seek(0)
         self._file.truncate()
 
+    @override
     def close(self) -> None:
-        """Put what is left, and forget the local copy."""
         try:
             self.sync()
         finally:

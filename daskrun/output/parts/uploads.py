@@ -42,11 +42,6 @@ class _Version(NamedTuple):
         return cls(stat.st_size, stat.st_mtime_ns)
 
 
-def open_files(folder: str, url: str, options: Mapping[str, Any], record: Path) -> OutputFiles:
-    """Return what brings the files of a node's folder to a URL; see :class:`OutputFiles`."""
-    return OutputFiles(Path(folder), url, options, record)
-
-
 class OutputFiles:
     """Brings what a script has written to a folder of its node to the output's URL.
 
@@ -54,20 +49,13 @@ class OutputFiles:
     it has put the others need not. A file is put again, whole, when its size or time has changed,
     and deleted there when it is deleted here. Where two nodes write one name, the later put wins.
 
-    Parameters
-    ----------
-    folder
-        Where the script writes.
-    url
-        The output's folder.
-    options
-        For fsspec; may hold secrets.
-    record
-        A file of the node beside ``folder``: which versions have been put.
+    ``record`` is a file of the node beside the folder, which says which versions have been put.
     """
 
-    def __init__(self, folder: Path, url: str, options: Mapping[str, Any], record: Path) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: str | Path, url: str, options: Mapping[str, Any], record: Path
+    ) -> None:
+        self._folder = Path(folder)
         self._url = url
         self._options = options
         self._record = record
@@ -79,12 +67,7 @@ class OutputFiles:
         """``ctime_ns`` from which on this process may have written what it was not told of."""
 
     def sync(self, alive: Callable[[], None] = lambda: None) -> None:
-        """Return when everything in the folder is behind the URL.
-
-        Parameters
-        ----------
-        alive
-            Called now and then, while this goes on.
+        """Bring everything in the folder behind the URL, and call ``alive`` now and then.
 
         Raises
         ------
@@ -114,7 +97,7 @@ class OutputFiles:
     def _put_all(
         self, found: dict[str, _Version], record: IO[str], alive: Callable[[], None]
     ) -> dict[str, OSError]:
-        """Put files, all that can be; give what is wrong with which of the others."""
+        """Put files, all that can be; return what is wrong with which of the others."""
         failed: dict[str, OSError] = {}
         if not found:
             return failed
@@ -182,7 +165,7 @@ class OutputFiles:
 
     @contextmanager
     def _account(self, alive: Callable[[], None]) -> Iterator[IO[str]]:
-        """Hold the record alone, and know all that is in it."""
+        """Lock the record, and read what is new in it."""
         with self._record.open("a+") as record:
             while True:
                 try:
@@ -225,7 +208,7 @@ class OutputFiles:
 
 
 def _put(remote: UrlFolder, folder: Path, name: str) -> _Version | None:
-    """Put a file and give which version that is; None when it has been removed meanwhile."""
+    """Put a file; return which version that is, None when it has been removed meanwhile."""
     if name.encode(errors="replace").decode() != name:
         raise OSError(f"the file name {name!r} is not UTF-8, which every URL is: give it another")
     try:

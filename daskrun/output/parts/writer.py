@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from daskrun.output.sinks.sink import EncodedRows
 
@@ -29,31 +29,19 @@ NO_ROWS = Written()
 
 
 class ResultWriter:
-    """Writes the results of the mini-batches of one process.
-
-    Parameters
-    ----------
-    sink
-        Encodes them.
-    part
-        Keeps the bytes; None where results are only counted.
-    """
+    """Writes the results of the mini-batches of one process: to no part, where they only count."""
 
     def __init__(self, sink: Sink, part: Part | None) -> None:
-        self._sink = sink
+        self._encode = sink.encode
+        self._aside = sink.header_aside
         self._part = part
         self.count = sink.count
         self.new_warnings = sink.new_warnings
 
     def write(self, result: Any, guard: AbstractContextManager[object]) -> Written:
-        """Write the rows of one mini-batch.
+        """Write the rows of what ``run()`` returned for one mini-batch.
 
-        Parameters
-        ----------
-        result
-            What ``run()`` returned.
-        guard
-            Encloses the sink's code, which calls the user's: ``str(element)``.
+        ``guard`` encloses the sink's code, which calls the user's: ``str(element)``.
 
         Raises
         ------
@@ -65,14 +53,18 @@ class ResultWriter:
         if self._part is None:
             return NO_ROWS
         with guard:
-            encoded = self._sink.encode(result)
-        if not isinstance(encoded, EncodedRows) or type(encoded.data) is not bytes:
-            kind = type(self._sink).__name__
-            raise TypeError(f"{kind}.encode() returned no EncodedRows of bytes: {encoded!r:.200}")
+            encoded = self._encode(result)
+        if type(encoded) is not EncodedRows:
+            raise TypeError(
+                f"{self._encode.__qualname__}() returned no EncodedRows: {encoded!r:.99}"
+            )
         data, header = encoded
         if not data:
             return NO_ROWS
-        if not 0 <= header <= len(data):
+        if not header:
+            crc = crc32(data)
+        elif 0 < header <= len(data):
+            crc = crc32(memoryview(data)[header:] if self._aside else data)
+        else:
             raise ValueError(f"a header of {header} bytes in rows of {len(data)}")
-        checked = memoryview(data)[header:] if self._sink.header_aside else data
-        return Written(self._part.write(data), len(data), header, zlib.crc32(checked))
+        return Written(self._part.write(data), len(data), header, crc)

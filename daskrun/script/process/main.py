@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.plugins import linked
 from daskrun.errors import PartError, StorageError
 from daskrun.output.parts.part import Part, open_part
-from daskrun.output.parts.uploads import OutputFiles, open_files
+from daskrun.output.parts.uploads import OutputFiles
 from daskrun.output.parts.writer import ResultWriter
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script import context
@@ -80,7 +80,7 @@ class ScriptProcess:
         if config["files"]:
             record = Path(config["spool"]) / "output.put"
             folder, options = config["context"]["output_dir"], config["parts_options"]
-            self._files = open_files(folder, config["files"], options, record)
+            self._files = OutputFiles(folder, config["files"], options, record)
         executor = self._executor(config, module, ResultWriter(sink, part), tables)
         self._cell.enter(Phase.IDLE, time.monotonic())
         # last: the keeper looks when it hears this whether a bundle can be given, and may not look

@@ -126,7 +126,7 @@ def _working_copy(source: str | None) -> Iterator[None]:
 
 def _put(output: ScriptOutput) -> None:
     """Bring an output's files to its URL."""
-    from daskrun.output.parts.uploads import open_files
+    from daskrun.output.parts.uploads import OutputFiles
 
     record = Path(f"{output.folder}.put")
-    open_files(output.folder, output.url, output.options or {}, record).sync()
+    OutputFiles(output.folder, output.url, output.options or {}, record).sync()

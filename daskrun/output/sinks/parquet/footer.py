@@ -20,7 +20,7 @@ from daskrun.output.sinks.parquet.row_group import (
     footer_start,
     physical_types,
     read_footer,
-    read_head,
+    read_header,
 )
 from daskrun.storage.error_hints import explained
 
@@ -48,11 +48,6 @@ class Footer(Headers):
 
     Headers come in any order, each once. The footer is that of their mini-batches' order. All have
     one schema, but that a column of which a row group holds only nulls has any type.
-
-    Parameters
-    ----------
-    spool
-        Folder for what is too much for memory; None: the system's for temporary files.
     """
 
     aside = True
@@ -80,7 +75,7 @@ class Footer(Headers):
             It is not what was written, or can't be kept.
         """
         try:
-            frame, group = read_head(header)
+            frame, group = read_header(header)
         except ValueError as error:
             raise StorageError(f"mini-batch {index}: {error}. Submit the run again.") from error
         self._schemas.add(index, frame)
@@ -174,13 +169,7 @@ class Schemas:
         """Mini-batch and schema, of each schema that was new."""
 
     def add(self, index: int, frame: Frame) -> None:
-        """Take in the schema of a mini-batch.
-
-        Raises
-        ------
-        WrongResultError
-            It contradicts another.
-        """
+        """Take in the schema of a mini-batch, or raise WrongResultError: it contradicts another."""
         if frame == self._frame or (seen := hash(frame)) in self._seen:
             return
         if self._frame is None:
@@ -265,7 +254,7 @@ def _schema_of(frame: Frame) -> Any:
 
 
 def _differences(schema: Any, index: int, against: Any, other: int) -> Iterator[str]:
-    """Say of each column where two schemas differ."""
+    """Yield where two schemas differ, column by column."""
     found = []
     for name in dict.fromkeys([*against.names, *schema.names]):
         here, there = (

@@ -1,7 +1,7 @@
 """A row group on its way from the script process that made it to the one Parquet file of a run.
 
-What a script process writes for a mini-batch is *head* and *body*. The body is the row group's
-bytes, as they will be in the output. The head is what the output's footer needs of it: the frame,
+What a script process writes for a mini-batch is *header* and *body*. The body is the row group's
+bytes, as they will be in the output. The header is what the output's footer needs of it: the frame,
 which is the footer without row groups, and the row group's metadata, with all numbers open that
 depend on where in the output the body will be.
 """
@@ -43,7 +43,7 @@ _SCHEMA, _ELEMENT_TYPE = 2, 1
 
 PLACE, TYPE = 0, 1
 """What is open in metadata: a place in the output; the physical type of a column of nulls."""
-_HEAD = Struct("<IIIIIQ")
+_HEADER = Struct("<IIIIIQ")
 """CRC-32 of the rest, bytes of the frame's two halves, count of open numbers, bytes of metadata,
 rows."""
 _OPEN = Struct("<IBq")
@@ -67,14 +67,9 @@ class RowGroup(NamedTuple):
     metadata: bytes
 
     def filled(self, place: int, types: list[int]) -> bytes:
-        """Return the metadata of a row group.
+        """Return the metadata of a row group whose bytes begin at ``place`` in the output.
 
-        Parameters
-        ----------
-        place
-            Where in the output its bytes begin.
-        types
-            The physical types of the output's columns.
+        ``types`` are the physical types of the output's columns.
         """
         metadata, done, found = self.metadata, 0, []
         for at, what, value in iter_unpack(_OPEN.format, self.open):
@@ -86,20 +81,10 @@ class RowGroup(NamedTuple):
 
 
 def row_group_of(file: bytes, nulls: frozenset[int]) -> tuple[bytes, int]:
-    """Return head and body of a Parquet file's one row group, and the length of the head.
+    """Return header and body of a Parquet file's one row group, and the length of the header.
 
-    Parameters
-    ----------
-    file
-        Whole.
-    nulls
-        The numbers of its columns that have no value, and will have whatever type those of other
-        row groups have.
-
-    Raises
-    ------
-    ValueError
-        It is no such file.
+    ``nulls`` are the numbers of its columns that have no value, and will have whatever type those
+    of other row groups have. ValueError: it is no such file.
     """
     start = len(file) - TAIL - int.from_bytes(file[-TAIL:-4], "little")
     frame, groups = read_footer(file[start:-TAIL])
@@ -112,28 +97,22 @@ def row_group_of(file: bytes, nulls: frozenset[int]) -> tuple[bytes, int]:
     places = b"".join(_OPEN.pack(*each) for each in template.open)
     rest = b"".join((*frame, places, template.data))
     sizes = len(frame.before), len(frame.after), len(template.open), len(template.data), rows
-    head = _HEAD.pack(zlib.crc32(rest, zlib.crc32(_HEAD.pack(0, *sizes))), *sizes) + rest
-    return b"".join((head, memoryview(file)[len(MAGIC) : start])), len(head)
+    header = _HEADER.pack(zlib.crc32(rest, zlib.crc32(_HEADER.pack(0, *sizes))), *sizes) + rest
+    return b"".join((header, memoryview(file)[len(MAGIC) : start])), len(header)
 
 
-def read_head(head: bytes) -> tuple[Frame, RowGroup]:
-    """Return what a head holds.
-
-    Raises
-    ------
-    ValueError
-        It is not what was written.
-    """
+def read_header(header: bytes) -> tuple[Frame, RowGroup]:
+    """Return what a header holds, or raise ValueError: it is not what was written."""
     try:
-        crc, before, after, places, metadata, rows = _HEAD.unpack_from(head)
+        crc, before, after, places, metadata, rows = _HEADER.unpack_from(header)
     except error:
-        raise ValueError("the head of a row group is cut off") from None
+        raise ValueError("the header of a row group is cut off") from None
     sizes = before, after, places, metadata, rows
-    if zlib.crc32(memoryview(head)[_HEAD.size :], zlib.crc32(_HEAD.pack(0, *sizes))) != crc:
-        raise ValueError("the head of a row group has another CRC than it was written with")
-    parts, at = [], _HEAD.size
+    if zlib.crc32(memoryview(header)[_HEADER.size :], zlib.crc32(_HEADER.pack(0, *sizes))) != crc:
+        raise ValueError("the header of a row group has another CRC than it was written with")
+    parts, at = [], _HEADER.size
     for size in (before, after, places * _OPEN.size, metadata):
-        parts.append(head[at : at + size])
+        parts.append(header[at : at + size])
         at += size
     return Frame(*parts[:2]), RowGroup(rows, *parts[2:])
 

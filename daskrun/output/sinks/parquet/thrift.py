@@ -107,13 +107,7 @@ def list_head(count: int, kind: int) -> bytes:
 
 
 def read_struct(data: bytes, at: int = 0) -> tuple[list[Field], int]:
-    """Read a struct; give its fields and where it ends.
-
-    Raises
-    ------
-    ValueError
-        These bytes are none.
-    """
+    """Read a struct; return its fields and where it ends, or raise ValueError: it is none."""
     fields: list[Field] = []
     last = 0
     try:
