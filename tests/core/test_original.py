@@ -2,6 +2,7 @@ import inspect
 import pickle
 import re
 from operator import attrgetter
+from typing import Protocol
 
 import pytest
 
@@ -206,3 +207,28 @@ def test_hints_name_only_what_there_is():
     assert len(calls) > 5
     for call in calls:
         attrgetter(call)(daskrun)
+
+
+def test_an_error_within_a_property_is_its_own():
+    class Model(OriginalClass):
+        @property
+        def path(self):
+            return self.nothing
+
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        Model().path  # noqa: B018
+    assert not hasattr(Model(), "path")
+
+
+def test_such_a_class_can_implement_a_protocol():
+    class Named(Protocol):
+        def name(self) -> str: ...
+
+    class Model(OriginalClass, Named):
+        def name(self) -> str:
+            return "mnist"
+
+    assert isinstance(Model(), Model)
+    assert not isinstance("mnist", Model)
+    with pytest.raises(OriginalNameError, match=r"no Model\.deploy"):
+        Model.deploy  # noqa: B018
