@@ -85,10 +85,7 @@ def _each(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def member(classes: Iterable[str], name: str) -> str | None:
     """Return the message for a member that a class lacks; None where the original has none.
 
-    Parameters
-    ----------
-    classes
-        Names of the class and of its bases, in their order.
+    ``classes`` are the names of the class and of its bases, in their order.
     """
     members = catalogue().members
     for each in classes:
@@ -98,14 +95,10 @@ def member(classes: Iterable[str], name: str) -> str | None:
 
 
 def keyword(calls: Iterable[str], name: str, value: object) -> str | None:
-    """Return what is wrong with a keyword that a call lacks; None where the original has none.
+    """Return the message for a keyword that a call lacks; None where the original has none.
 
-    That is ``""`` where the value says what is the case anyway.
-
-    Parameters
-    ----------
-    calls
-        ``Class`` or ``Class.method``, with the class and its bases, in their order.
+    That is ``""`` where the value is accepted. ``calls`` are ``Class`` or ``Class.method``, with the
+    class and its bases, in their order.
     """
     keywords = catalogue().keywords
     for call in calls:

@@ -57,13 +57,7 @@ class Account:
     """What is wrong, a message each."""
 
     def check(self) -> None:
-        """Raise where something is wrong.
-
-        Raises
-        ------
-        AssertionError
-            With a line for each thing that is.
-        """
+        """Raise AssertionError, with a line for each thing that is wrong."""
         if self.problems:
             lines = "".join(f"\n  {text}" for text in self.problems)
             raise AssertionError(f"the run's account doesn't add up:{lines}")

@@ -49,29 +49,10 @@ def given(
     told: Mapping[str, Any],
     folder: Path,
 ) -> Given:
-    """Find out what ``run()`` is to get.
+    """Return what ``run()`` is to get; arguments are as those of ``run_script``.
 
-    Parameters
-    ----------
-    mini_batch
-        As the user gave it.
-    index
-        Which of a dataset's mini-batches; of anything else its number.
-    settings
-        ``mini_batch_size`` and ``partition_keys``.
-    size
-        ``mini_batch_size`` as it was written.
-    told
-        The fields of the context that the user gave.
-    folder
-        Local and temporary.
-
-    Raises
-    ------
-    SettingsError
-        It is none, or what is said of it contradicts it.
-    DatasetError
-        The dataset can't be read, or has no such mini-batch.
+    ``size`` is ``mini_batch_size`` as it was written, ``told`` the fields of the context that the
+    user gave, ``folder`` a temporary one.
     """
     problems = []
     if type(index) is not int or index < 0:

@@ -24,18 +24,8 @@ class Inside:
     """The user's script, and the faults it is to have.
 
     Each call is noted in a file before anything else happens, by one ``write`` of a line: the
-    kernel has it, whatever becomes of the process.
-
-    Parameters
-    ----------
-    script
-        The user's entry script.
-    notes
-        The file of calls.
-    faults
-        By mini-batch: one for every call, or one for each call in turn.
-    init
-        By process, from 1 in the order in which they call ``init()``; or one for every process.
+    kernel has it, whatever becomes of the process. ``notes`` is that file; faults are as in
+    :class:`~daskrun.testing.Faults`.
     """
 
     def __init__(

@@ -47,12 +47,8 @@ def compare(
 ) -> Difference:
     """Compare an output with the rows that were committed, in the order of their mini-batches.
 
-    What has a header of another length than the output's own is only looked at for its length.
-
-    Parameters
-    ----------
-    start, stop
-        Where in the output rows begin and end; None: at its end.
+    What has a header of another length than the output's own is only looked at for its length. Rows
+    are at bytes ``start`` to ``stop`` of the output; None: to its end.
     """
     size = output.stat().st_size if stop is None else stop
     if size <= start:

@@ -30,13 +30,7 @@ class RowGroups(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> RowGroups:
-        """Read the footer, and all rows with it.
-
-        Raises
-        ------
-        OSError, ValueError
-            It has no footer that can be read.
-        """
+        """Read the footer, and all rows with it; OSError or ValueError where it has none."""
         import pyarrow.parquet as pq
 
         places, rows, unreadable = [], [], ""
@@ -58,13 +52,7 @@ class RowGroups(NamedTuple):
         return cls(MAGIC, size - 2 * MAGIC - footer, tuple(rows), tuple(places), unreadable)
 
     def problems(self, wanted: Sequence[tuple[int, int, int]]) -> list[str]:
-        """Return where row groups are not those that were committed.
-
-        Parameters
-        ----------
-        wanted
-            Mini-batch, bytes and rows of each, in order.
-        """
+        """Return where row groups are not those committed: mini-batch, bytes, rows of each."""
         found, at = [self.unreadable] if self.unreadable else [], self.start
         if len(wanted) != len(self.rows):
             count = f"{len(wanted):,} mini-batches have rows"
