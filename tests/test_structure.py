@@ -16,12 +16,7 @@ LONG_FILES = 6
 UNTYPED = 350
 """``dict[str, Any]`` in the package."""
 BY_NAME = {
-    "daskrun",  # public names are loaded when they are first used
-    "daskrun.data",
-    "daskrun.testing",
     "daskrun.core.plugins",
-    "daskrun.data.tabular.dask_frames",
-    "daskrun.data.tabular.write",
 }
 """Modules that may import others by a name in a string."""
 CIRCLES = 9

@@ -97,8 +97,8 @@ def member(classes: Iterable[str], name: str) -> str | None:
 def keyword(calls: Iterable[str], name: str, value: object) -> str | None:
     """Return the message for a keyword that a call lacks; None where the original has none.
 
-    That is ``""`` where the value is accepted. ``calls`` are ``Class`` or ``Class.method``, with the
-    class and its bases, in their order.
+    That is ``""`` where the value is accepted. ``calls`` are ``Class`` or ``Class.method``, of
+    the class and its bases, in their order.
     """
     keywords = catalogue().keywords
     for call in calls:

@@ -13,7 +13,6 @@ import tempfile
 import threading
 from dataclasses import replace
 from hashlib import blake2b
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.tabular.collect import PieceLoader, empty, loader_of, plan_of, warn_of
@@ -42,9 +41,9 @@ def _forget() -> None:
 
 def to_dask(dataset: Table, mini_batch_size: int | str) -> Any:
     """Make the dataframe; see ``TabularDataset.to_dask_dataframe``."""
-    import dask
+    import dask.dataframe
 
-    dataframe: Any = import_module("dask.dataframe")  # partly typed
+    dataframe: Any = dask.dataframe  # partly typed
 
     plan = plan_of(dataset, mini_batch_size)
     warn_of(plan)
@@ -54,7 +53,7 @@ def to_dask(dataset: Table, mini_batch_size: int | str) -> Any:
         if not plan.known:
             return dataframe.from_pandas(meta, npartitions=1)
         # Categories are those of the rows read together: Dask must not take any for all there are.
-        meta = import_module("dask.dataframe.utils").clear_known_categories(meta)
+        meta = dataframe.utils.clear_known_categories(meta)
         if held_here(plan):
             frames = _frames(plan)
             return dataframe.from_map(_itself, frames, meta=meta, label="daskrun-table")

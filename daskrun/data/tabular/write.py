@@ -12,7 +12,6 @@ import re
 import shutil
 import tempfile
 from datetime import UTC
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +107,9 @@ def _one_file_each(
 
 def _write(plan: TablePlan, writer: WriteMiniBatch) -> list[int]:
     """Have Dask write all mini-batches: on the cluster of the current client, else in threads."""
-    dask: Any = import_module("dask")  # partly typed
+    import dask as typed
+
+    dask: Any = typed  # only partly
     one = dask.delayed(writer)
     chosen = {"scheduler": "threads"} if held_here(plan) else {}
     return list(dask.compute(*(one(load, n) for n, load in enumerate(loads(plan))), **chosen))
