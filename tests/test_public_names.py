@@ -1,11 +1,14 @@
 import importlib
+import inspect
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import daskrun
 from daskrun import errors
+from daskrun.core.absent_names import _Absent
 
 
 def test_all_is_sorted_and_complete():
@@ -66,3 +69,26 @@ def test_the_version_is_the_installed_one():
     except PackageNotFoundError:
         pytest.skip("daskrun is on the path here, not installed")
     assert daskrun.__version__ == installed
+
+
+def public_members(kind: type) -> list[str]:
+    """Return the names that autocomplete shows of a class, but for Python's own."""
+    own = {name for base in kind.__mro__ if base.__module__ == "builtins" for name in vars(base)}
+    return sorted(
+        name
+        for name in dir(kind)
+        if not name.startswith("_")
+        and name not in own
+        and not isinstance(inspect.getattr_static(kind, name), _Absent)
+    )
+
+
+def test_the_members_of_public_classes_are_those_that_are_written_down():
+    """Whoever adds one writes it into the file, and so says that it is for users."""
+    kept = Path(__file__).with_name("public_members.txt").read_text().splitlines()
+    found = [
+        f"{name}: {' '.join(public_members(getattr(daskrun, name)))}".strip()
+        for name in daskrun.__all__
+        if isinstance(getattr(daskrun, name), type)
+    ]
+    assert found == kept

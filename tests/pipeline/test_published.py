@@ -205,8 +205,8 @@ def test_steps_come_back_as_they_were(ws, tmp_path):
         assert old_settings == new_settings
         assert repr(old.named_inputs) == repr(new.named_inputs)
         assert repr(old.named_side_inputs) == repr(new.named_side_inputs)
-        assert [o.destination_text(ws) for o in old.outputs] == [
-            o.destination_text(ws) for o in new.outputs
+        assert [o._destination_text(ws) for o in old.outputs] == [
+            o._destination_text(ws) for o in new.outputs
         ]
         ours, theirs = old.parallel_run_config, new.parallel_run_config
         assert repr(ours.environment) == repr(theirs.environment)

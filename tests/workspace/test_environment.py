@@ -386,7 +386,7 @@ def test_what_a_config_says_of_python():
     environment.python.conda_dependencies = None
     config = ParallelRunConfig(environment=environment, python_executable="/p", **common)
     assert config.resolve({}).python_executable == "/p"
-    [note] = config.python_notes(inline=True)
+    [note] = config._python_notes(inline=True)
     assert "python_executable='/p' not used" in note
     environment.python.user_managed_dependencies = True
     environment.python.interpreter_path = "/q"

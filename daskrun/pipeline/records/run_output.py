@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def output_record(output: StepOutput, step_run_id: str, workspace: Workspace) -> OutputRecord:
     """Return where an output of a run goes."""
-    store, path = output.place(step_run_id, workspace)
+    store, path = output._place(step_run_id, workspace)
     return OutputRecord(output.name, store.name, path, shown_url(store.url(path)))
 
 

@@ -228,14 +228,14 @@ class ParallelRunConfig:
         config_file.save(self, path)
 
     @property
-    def parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
+    def _parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
         """The pipeline parameters it uses, each with the setting it is."""
         return [each for each in self._values().items() if isinstance(each[1], PipelineParameter)]
 
     @property
     def parameters(self) -> list[PipelineParameter]:
         """The pipeline parameters it uses."""
-        return [parameter for _, parameter in self.parameter_uses]
+        return [parameter for _, parameter in self._parameter_uses]
 
     def resolve(
         self, given: ParameterValues, extra: Mapping[str, Any] | None = None
@@ -292,7 +292,7 @@ class ParallelRunConfig:
         python = environment.interpreter
         return said if python is None else {**said, "python_executable": python}
 
-    def python_notes(self, *, inline: bool) -> list[str]:
+    def _python_notes(self, *, inline: bool) -> list[str]:
         """Return what was asked for of the script's Python and is not used.
 
         Parameters

@@ -85,16 +85,16 @@ class OutputFileDatasetConfig(StepOutput):
             raise SettingsError(SUBJECT, problems)
 
     @override
-    def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
+    def _place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
         given = self.destination
         store, path = given if isinstance(given, tuple) else (given, USUAL)
         path = path.replace(RUN_ID, run_id).replace(OUTPUT_NAME, self.name)
         return store or workspace.get_default_datastore(), path.strip("/")
 
     @override
-    def destination_text(self, workspace: Workspace) -> str:
+    def _destination_text(self, workspace: Workspace) -> str:
         path = self.destination[1] if isinstance(self.destination, tuple) else USUAL
-        return f"{self.place('', workspace)[0].name}: {path}"
+        return f"{self._place('', workspace)[0].name}: {path}"
 
     def register_on_complete(
         self,

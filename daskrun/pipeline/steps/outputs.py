@@ -49,7 +49,7 @@ class StepOutput(OriginalClass, ABC):
     link: OutputId
 
     @abstractmethod
-    def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
+    def _place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
         """Return where a run of the step writes it: a datastore and the path there.
 
         Parameters
@@ -61,7 +61,7 @@ class StepOutput(OriginalClass, ABC):
         """
 
     @abstractmethod
-    def destination_text(self, workspace: Workspace) -> str:
+    def _destination_text(self, workspace: Workspace) -> str:
         """Return where it is to go, the same for each run."""
 
     def as_dataset(self) -> FileDataset:
@@ -187,7 +187,7 @@ class PipelineData(StepOutput):
             raise SettingsError("PipelineData", problems)
 
     @override
-    def place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
+    def _place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
         return self.datastore or workspace.get_default_datastore(), f"azureml/{run_id}/{self.name}"
 
     @original_keywords
@@ -201,8 +201,8 @@ class PipelineData(StepOutput):
         return self.as_input().as_download(path)
 
     @override
-    def destination_text(self, workspace: Workspace) -> str:
-        return self.place("", workspace)[0].name
+    def _destination_text(self, workspace: Workspace) -> str:
+        return self._place("", workspace)[0].name
 
 
 def name_problems(name: object, example: str) -> list[str]:

@@ -142,7 +142,7 @@ class ParallelRunStep(PipelineStep):
         inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
         sides = [(f"side input {name!r}", each.dataset) for name, each in self.named_side_inputs]
         arguments = flattened(self.arguments or [])
-        uses = [*self.parallel_run_config.parameter_uses, *inputs, *sides, *arguments]
+        uses = [*self.parallel_run_config._parameter_uses, *inputs, *sides, *arguments]
         return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
 
     @override

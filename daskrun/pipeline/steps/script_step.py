@@ -185,7 +185,7 @@ class PythonScriptStep(PipelineStep):
         inputs = [(f"input {name!r}", each.dataset) for name, each in self.named_inputs]
         arguments = flattened(self.arguments or [])
         params = [(f"params[{name!r}]", each) for name, each in (self.params or {}).items()]
-        own = [(self._in_own_words(f"{name}=")[:-1], p) for name, p in self._config.parameter_uses]
+        own = [(self._in_own_words(f"{name}=")[:-1], p) for name, p in self._config._parameter_uses]
         uses = [*inputs, *arguments, *params, *own]
         return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
 

@@ -165,7 +165,7 @@ def _notes(
     return [
         *([inline_note(unused)] if unused else []),
         *sink_of(settings).notes(settings.append_row_file_name),
-        *step._config.python_notes(inline=inline),
+        *step._config._python_notes(inline=inline),
     ]
 
 
@@ -185,7 +185,7 @@ def observer_problems(observers: object) -> list[str]:
 
 def _output_problems(output: StepOutput, workspace: Workspace, target: object) -> list[str]:
     """Return why an output can't go to a datastore that is a URL."""
-    store, _ = output.place("", workspace)
+    store, _ = output._place("", workspace)
     if store.is_local or store.url().partition("://")[0] not in OWN_MEMORY or target == INLINE:
         return []
     problem = (

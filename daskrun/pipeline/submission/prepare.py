@@ -109,13 +109,13 @@ class PreparedStep:
         """Return the folder that the result of a run goes to; None where that is a URL."""
         if self.step._result is None:
             return None
-        store, path = self.step._result.place(step_run_id, self.workspace)
+        store, path = self.step._result._place(step_run_id, self.workspace)
         return store.folder / path if store.folder is not None else None
 
     def _destination_of(self, step_run_id: str) -> Destination | None:
         if self.step._result is None:
             return None
-        store, path = self.step._result.place(step_run_id, self.workspace)
+        store, path = self.step._result._place(step_run_id, self.workspace)
         location = self.output_folder(step_run_id) or store.url(path)
         return destination_of(location, dict(store.storage_options), step_run_id)
 
@@ -192,7 +192,7 @@ class PreparedStep:
                 for each in self.step.outputs
             ],
             "destinations": {
-                each.name: each.destination_text(self.workspace) for each in self.step.outputs
+                each.name: each._destination_text(self.workspace) for each in self.step.outputs
             },
             "compute_target": repr(config.compute_target),
             "target": target_name(config.compute_target),
@@ -209,7 +209,7 @@ class PreparedStep:
         ``after`` has the ids of the step runs that come before it.
         """
         step = self.step
-        where = step._result.place(run.id, self.workspace) if step._result is not None else None
+        where = step._result._place(run.id, self.workspace) if step._result is not None else None
         script = self.code.copy(run.path / SNAPSHOT)
         inputs = tuple(Input(name, dataset) for name, dataset in self.inputs)
         if step._is_program:
@@ -234,7 +234,7 @@ class PreparedStep:
             after=tuple(after),
             side_inputs=self.side_inputs,
             outputs=tuple(
-                StepOutputFolder(*each.place(run.id, self.workspace), each.name)
+                StepOutputFolder(*each._place(run.id, self.workspace), each.name)
                 for each in self.step.outputs
             ),
             registrations=registrations(self.step.outputs),
