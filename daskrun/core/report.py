@@ -89,20 +89,20 @@ class Report:
     status: RunStatus
     message: str
     """What happened, and where to look."""
-    total: int | None
+    total: int | None = None
     """Mini-batches in all; None when the run ended before the plan was complete."""
-    succeeded: int
-    failed: int
-    unfinished: int
+    succeeded: int = 0
+    failed: int = 0
+    unfinished: int = 0
     """Mini-batches known but neither done nor failed."""
-    items: int
-    items_succeeded: int
-    items_failed: int
-    attempts: int
+    items: int = 0
+    items_succeeded: int = 0
+    items_failed: int = 0
+    attempts: int = 0
     """Attempts that came back, of any status."""
-    retried: int
-    errors: tuple[ErrorGroup, ...]
+    retried: int = 0
+    errors: tuple[ErrorGroup, ...] = ()
     """Each distinct error once, the first first."""
-    warnings: tuple[str, ...]
-    seconds: float
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
     """From the run's start to its end."""

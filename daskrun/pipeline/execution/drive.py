@@ -370,19 +370,4 @@ def _failed(error: Exception) -> Report:
     known = isinstance(error, DaskrunError)
     text = message if known else "".join(traceback.format_exception(error))
     group = ErrorGroup(message, "", 1, -1, 1, "", text)
-    return Report(
-        status=RunStatus.FAILED,
-        message=_told(error),
-        total=None,
-        succeeded=0,
-        failed=0,
-        unfinished=0,
-        items=0,
-        items_succeeded=0,
-        items_failed=0,
-        attempts=0,
-        retried=0,
-        errors=(group,),
-        warnings=(),
-        seconds=0.0,
-    )
+    return Report(RunStatus.FAILED, _told(error), errors=(group,))

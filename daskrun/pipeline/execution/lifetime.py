@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
 from daskrun.script.node_folders import clear_inline
 from daskrun.workspace.run_folders.working_copy import remove_copies
@@ -30,47 +31,55 @@ POLL = 0.2
 comes as a wait begins interrupts nothing, and is handled when the wait is over."""
 
 
-class WatchedRun(Protocol):
+class WatchedRun(ABC):
     """A run of this process."""
 
-    @property
-    def id(self) -> str:
-        """Its id."""
+    id: str
 
     @property
+    @abstractmethod
     def _failure(self) -> str | None:
-        """Why it failed, if it did and nobody was told."""
+        """Why it failed, if it did and nobody was told by a wait or a status."""
 
     @property
+    @abstractmethod
     def _ids(self) -> set[str]:
         """Its own id and those of its steps."""
 
     @property
+    @abstractmethod
     def status(self) -> RunStatus:
-        """Which state it is in."""
+        """Which state it is in, as an enum."""
 
     @property
+    @abstractmethod
     def message(self) -> str:
         """What happened, once it has ended."""
 
     @property
+    @abstractmethod
     def _resume_hint(self) -> str:
-        """How it is resumed."""
+        """How it is resumed, once it has failed or was canceled."""
 
+    @abstractmethod
     def _ended_within(self, seconds: float) -> bool:
-        """Wait for its end, and tell whether it has come."""
+        """Wait for its end, and return whether it has come."""
 
+    @abstractmethod
     def _closed_within(self, seconds: float) -> bool:
-        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
+        """Wait until nothing of it is left to do in this process; return whether that is so."""
 
-    def cancel(self, reason: str = ...) -> None:
-        """Ask it to end."""
+    @abstractmethod
+    def cancel(self, reason: str = "cancel() was called") -> None:
+        """Ask the run to end with status Canceled; what it finished is kept. Doesn't wait."""
 
+    @abstractmethod
     def _kill(self) -> None:
-        """End its script processes at once."""
+        """End the script processes that run in this process's nodes, at once."""
 
+    @abstractmethod
     def _give_up(self, reason: str) -> None:
-        """Note its end: the process ends now."""
+        """Note the end of a run of this process, which ends now."""
 
 
 class Terminated(KeyboardInterrupt):

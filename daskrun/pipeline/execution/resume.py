@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.report import RunStatus
 from daskrun.core.validation import resolve_settings
@@ -80,11 +80,10 @@ def make_driver(
     folder: RunFolder,
     held: LockHandle,
     workspace: Workspace,
-    *,
-    retry_failed: bool = False,
-    compute_target: ComputeTarget | str | None = None,
-    changes: Mapping[str, Any] | None = None,
-    observers: Sequence[MakesObserver] | None = None,
+    retry_failed: bool,
+    compute_target: ComputeTarget | str | None,
+    observers: Sequence[MakesObserver] | None,
+    changes: Mapping[str, object],
 ) -> PipelineDriver:
     """Check that a run can go on, and return the driver that does it; what is new is kept.
 
@@ -108,7 +107,7 @@ def make_driver(
         raise SettingsError(SUBJECT, problems)
     unfinished = _unfinished_steps(folder)
     specs = [StepSpec.load(each, workspace) for each in unfinished]
-    ready = [_changed(each, compute_target, changes or {}, workspace) for each in specs]
+    ready = [_changed(each, compute_target, changes, workspace) for each in specs]
     steps = [
         _again(each, spec, target, retry_failed)
         for each, (spec, target) in zip(unfinished, ready, strict=True)
@@ -152,7 +151,7 @@ def _problems(retry_failed: object, compute_target: object) -> list[str]:
 def _changed(
     spec: StepSpec,
     compute_target: ComputeTarget | str | None,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     workspace: Workspace,
 ) -> tuple[StepSpec, object]:
     """Return what a step runs with now, and what the engine runs on."""

@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.core.codec import JsonObject
-    from daskrun.engine.observers import MakesObserver
     from daskrun.pipeline.execution.reuse import Reuse
     from daskrun.pipeline.execution.state import RunState
     from daskrun.pipeline.runs.experiment import Experiment
     from daskrun.pipeline.runs.published import PublishedPipeline
     from daskrun.pipeline.steps.outputs import PortDataReference
-    from daskrun.workspace.compute.targets import ComputeTarget
     from daskrun.workspace.workspace import Workspace
 
 live_runs: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDictionary()
@@ -128,17 +126,9 @@ class StepRun(SubmittedRun):
         return explain(self._state.folder)
 
     @override
-    def resume(
-        self,
-        retry_failed: bool = False,
-        compute_target: ComputeTarget | str | None = None,
-        *,
-        observers: Sequence[MakesObserver] | None = None,
-        **settings: Any,
-    ) -> StepRun:
+    def _resume(self, *given: Any) -> None:
         assert self._whole is not None
-        self._whole.resume(retry_failed, compute_target, observers=observers, **settings)
-        return self
+        self._whole._resume(*given)
 
     @override
     def _steps(self) -> list[StepRun]:
@@ -264,41 +254,17 @@ class PipelineRun(SubmittedRun):
         return pipeline.publish(name, description, version, continue_on_step_failure)
 
     @override
-    def resume(
-        self,
-        retry_failed: bool = False,
-        compute_target: ComputeTarget | str | None = None,
-        *,
-        observers: Sequence[MakesObserver] | None = None,
-        **settings: Any,
-    ) -> PipelineRun:
-        """Go on with a run that has ended early; see :meth:`SubmittedRun.resume`.
-
-        Examples
-        --------
-        >>> run = Experiment(ws, "digits").get_run(run_id)  # doctest: +SKIP
-        >>> run.resume(retry_failed=True).wait_for_completion()  # doctest: +SKIP
-        'Completed'
-        """
+    def _resume(self, *given: Any) -> None:
         folder = self._state.folder
         held = resume.hold(folder)
         try:
-            driver = resume.make_driver(
-                folder,
-                held,
-                self.workspace,
-                retry_failed=retry_failed,
-                compute_target=compute_target,
-                changes=settings,
-                observers=observers,
-            )
+            driver = resume.make_driver(folder, held, self.workspace, *given)
             states = driver.states  # it forgets them at its end
             driver.start()
         except BaseException:
             held.close()
             raise
         self._go_on(driver.state, states)
-        return self
 
     def _go_on(self, state: RunState, steps: Mapping[str, RunState]) -> None:
         """Stand for the run that a driver of this process goes on with."""

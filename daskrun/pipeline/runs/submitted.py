@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.report import RunStatus
@@ -17,7 +17,7 @@ from daskrun.pipeline.records import run_details
 from daskrun.pipeline.runs.metrics import FolderRun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from daskrun.engine.observers import MakesObserver
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 
-class SubmittedRun(FolderRun):
+class SubmittedRun(FolderRun, lifetime.WatchedRun):
     """What runs of pipelines and of steps have in common.
 
     Who calls one of its classes finds a run that is there; ``_made`` of each makes the objects.
@@ -47,8 +47,8 @@ class SubmittedRun(FolderRun):
         return f"{type(self).__name__}(id={self.id!r}, status={self.status.value!r})"
 
     @property
+    @override
     def status(self) -> RunStatus:
-        """Which state it is in, as an enum."""
         return self._state.status
 
     @property
@@ -59,8 +59,8 @@ class SubmittedRun(FolderRun):
         return Experiment(self.workspace, self._state.folder.manifest().experiment)
 
     @property
+    @override
     def message(self) -> str:
-        """What happened, once it has ended."""
         return self._state.message
 
     @property
@@ -90,13 +90,13 @@ class SubmittedRun(FolderRun):
         return self._state.folder.shown(name)
 
     @property
+    @override
     def _resume_hint(self) -> str:
-        """How it is resumed, once it has failed or was canceled."""
         return resume_hint(self._state.folder)
 
     @property
+    @override
     def _failure(self) -> str | None:
-        """Why it failed, if it did and nobody was told by a wait or a status."""
         told = any(run._told for run in (self, *self._steps()))
         return None if told or self.status is not RunStatus.FAILED else self._reason()
 
@@ -106,36 +106,35 @@ class SubmittedRun(FolderRun):
         self._told = self._told or status.ended
         return status.value
 
+    @override
     def _ended_within(self, seconds: float) -> bool:
-        """Wait for its end, and tell whether it has come."""
         return self._state.wait(seconds)
 
+    @override
     def _closed_within(self, seconds: float) -> bool:
-        """Wait until nothing of it is left to do in this process, and tell whether that is so."""
         return self._state.wait_until_closed(seconds)
 
+    @override
     def cancel(self, reason: str = "cancel() was called") -> None:
-        """Ask the run to end with status Canceled; what it finished is kept. Doesn't wait."""
         self._state.cancel(reason)
 
     @property
+    @override
     def _ids(self) -> set[str]:
-        """Its own id and those of its steps."""
         return {self.id, *(step.id for step in self._steps())}
 
+    @override
     def _kill(self) -> None:
-        """End the script processes that run in this process's nodes, at once."""
         from daskrun.script.node import kill_nodes  # loaded already, where there is one
 
         kill_nodes(self._ids)
 
+    @override
     def _give_up(self, reason: str) -> None:
-        """Note the end of a run of this process, which ends now."""
         for run in (*self._steps(), self):
             if isinstance(run._state, LiveState):
                 run._state.give_up(reason)
 
-    @abstractmethod
     def resume(
         self,
         retry_failed: bool = False,
@@ -143,7 +142,7 @@ class SubmittedRun(FolderRun):
         *,
         observers: Sequence[MakesObserver] | None = None,
         **settings: Any,
-    ) -> SubmittedRun:
+    ) -> Self:
         """Go on with a run that failed, was canceled or lost its process; returns at once.
 
         Steps that are done stay, the one that ended early goes on after what is committed, later
@@ -176,7 +175,15 @@ class SubmittedRun(FolderRun):
             The run is Completed, is being driven, or its data has changed: what is named.
         SettingsError
             With every problem of the arguments.
+
+        Examples
+        --------
+        >>> run = Experiment(ws, "digits").get_run(run_id)  # doctest: +SKIP
+        >>> run.resume(retry_failed=True).wait_for_completion()  # doctest: +SKIP
+        'Completed'
         """
+        self._resume(retry_failed, compute_target, observers, settings)
+        return self
 
     @original_keywords
     def wait_for_completion(
@@ -251,6 +258,16 @@ class SubmittedRun(FolderRun):
     def _folders(self) -> list[RunFolder]:
         """Its folder and those of its steps."""
         return [run._kept for run in {run.id: run for run in (self, *self._steps())}.values()]
+
+    @abstractmethod
+    def _resume(
+        self,
+        retry_failed: bool,
+        compute_target: ComputeTarget | str | None,
+        observers: Sequence[MakesObserver] | None,
+        settings: Mapping[str, object],
+    ) -> None:
+        """Drive the pipeline's run on."""
 
     @abstractmethod
     def _steps(self) -> Sequence[StepRun]:

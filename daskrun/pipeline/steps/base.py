@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ class PipelineStep(OriginalClass, ABC):
 
     name: str
     """Its runs are found by it."""
+    inputs: Sequence[object] | None
+    """Its datasets, as they are used."""
     allow_reuse: bool
     """Whether the output of an earlier run is used where nothing it depends on has changed."""
     _published_code: Snapshot | None = None
@@ -54,6 +57,11 @@ class PipelineStep(OriginalClass, ABC):
     @abstractmethod
     def outputs(self) -> list[StepOutput]:
         """What it writes."""
+
+    @property
+    def named_inputs(self) -> list[NamedInput]:
+        """The inputs with the name each has, ``input_<n>`` where none was given."""
+        return named(self.inputs or [], "input")
 
     @property
     def parameters(self) -> list[PipelineParameter]:
@@ -95,9 +103,12 @@ class PipelineStep(OriginalClass, ABC):
     def _parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
         """The pipeline parameters it uses, each with what it is used for."""
 
-    @abstractmethod
     def _arguments_of_class(self) -> dict[str, Any]:
         """Return the arguments that its class makes the same step of, as they are now."""
+        mine = {*vars(self), *vars(type(self))}
+        names = inspect.signature(type(self).__init__).parameters
+        given = {name: self if name in mine else self._config for name in names if name != "self"}
+        return {name: getattr(owner, name) for name, owner in given.items()}
 
     @abstractmethod
     def _resolve(
@@ -155,6 +166,12 @@ def as_consumption(each: object) -> DatasetConsumptionConfig:
         return each.as_input()
     assert isinstance(each, DATASETS)
     return DatasetConsumptionConfig(None, each)
+
+
+def named(given: Iterable[object], prefix: str) -> list[NamedInput]:
+    """Return inputs as they are used, with their names, ``<prefix>_<n>`` where none is said."""
+    uses = [as_consumption(each) for each in given]
+    return [(each.name or f"{prefix}_{n}", each) for n, each in enumerate(uses)]
 
 
 def dataset_of(each: object, given: ParameterValues) -> Items | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.settings import RunSettings
@@ -11,13 +11,13 @@ from daskrun.core.validation import same_name_problems, step_name_problem
 from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
-from daskrun.pipeline.steps.base import USABLE, PipelineStep, as_consumption, places_used
+from daskrun.pipeline.steps.base import USABLE, PipelineStep, as_consumption, named, places_used
 from daskrun.pipeline.steps.compute_target import NOT_INLINE
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.inputs import AnyDataset, kind_problems
 from daskrun.pipeline.steps.outputs import StepOutput
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
-from daskrun.pipeline.steps.side_inputs import list_problems, named, side_problems
+from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,11 +107,6 @@ class ParallelRunStep(PipelineStep):
         return [] if self.output is None else [self.output]
 
     @property
-    def named_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
-        """The inputs with the name each has, ``input_<n>`` where none was given."""
-        return named(self.inputs, "input")
-
-    @property
     def named_side_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
         """The side inputs with the name each has, ``side_input_<n>`` where none was given."""
         return named(self.side_inputs or [], "side_input")
@@ -144,18 +139,6 @@ class ParallelRunStep(PipelineStep):
         arguments = flattened(self.arguments or [])
         uses = [*self.parallel_run_config._parameter_uses, *inputs, *sides, *arguments]
         return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
-
-    @override
-    def _arguments_of_class(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "parallel_run_config": self.parallel_run_config,
-            "inputs": self.inputs,
-            "output": self.output,
-            "side_inputs": self.side_inputs,
-            "arguments": self.arguments,
-            "allow_reuse": self.allow_reuse,
-        }
 
     @override
     def _resolve(

@@ -16,14 +16,13 @@ from daskrun.pipeline.steps.base import PipelineStep, as_consumption
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.outputs import StepOutput
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
-from daskrun.pipeline.steps.side_inputs import list_problems, named, side_problems
+from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
-    from daskrun.data.items import DatasetConsumptionConfig
     from daskrun.pipeline.steps.base import NamedInput
     from daskrun.pipeline.steps.parallel_step import AnyInput
     from daskrun.pipeline.steps.parameter import ParameterValues
@@ -155,11 +154,6 @@ class PythonScriptStep(PipelineStep):
         return list(self._outputs or [])
 
     @property
-    def named_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:
-        """The inputs with the name each has, ``input_<n>`` where none was given."""
-        return named(self.inputs or [], "input")
-
-    @property
     @override
     def _config(self) -> ParallelRunConfig:
         return self._own_config
@@ -188,25 +182,6 @@ class PythonScriptStep(PipelineStep):
         own = [(self._in_own_words(f"{name}=")[:-1], p) for name, p in self._config._parameter_uses]
         uses = [*inputs, *arguments, *params, *own]
         return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
-
-    @override
-    def _arguments_of_class(self) -> dict[str, Any]:
-        config = self._config
-        return {
-            "script_name": config.entry_script,
-            "name": self.name,
-            "arguments": self.arguments,
-            "compute_target": config.compute_target,
-            "inputs": self.inputs,
-            "outputs": self.outputs,
-            "params": self.params,
-            "source_directory": config.source_directory,
-            "allow_reuse": self.allow_reuse,
-            "environment": config.environment,
-            "environment_variables": config.environment_variables,
-            "timeout": self.timeout,
-            "run_max_try": config.run_max_try,
-        }
 
     @override
     def problems(self, given: ParameterValues | None = None) -> list[str]:

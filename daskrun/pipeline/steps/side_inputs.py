@@ -15,7 +15,7 @@ from daskrun.data.local_files import local_path
 from daskrun.data.remote_files import is_url, join_url
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import DatasetError
-from daskrun.pipeline.steps.base import USABLE, as_consumption, dataset_of, places_used
+from daskrun.pipeline.steps.base import USABLE, dataset_of, places_used
 from daskrun.pipeline.steps.inputs import Input, stored
 from daskrun.script.environments.packages import FOR_TABLES, needs
 
@@ -43,12 +43,6 @@ class SideInput(Input):
     """As ``DatasetConsumptionConfig.mode``."""
     path_on_compute: str | None = None
     """Where it shall be found on the node; None: anywhere."""
-
-
-def named(given: Iterable[object], prefix: str) -> list[tuple[str, DatasetConsumptionConfig]]:
-    """Return inputs as they are used, with their names, ``<prefix>_<n>`` where none is said."""
-    uses = [as_consumption(each) for each in given]
-    return [(each.name or f"{prefix}_{n}", each) for n, each in enumerate(uses)]
 
 
 def list_problems(argument: str, given: object) -> list[str]:

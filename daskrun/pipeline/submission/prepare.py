@@ -29,12 +29,10 @@ from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
     from daskrun.data.protocols import Place
-    from daskrun.output.destination import Destination
     from daskrun.pipeline.records.processed import LeftOut
     from daskrun.pipeline.steps.base import PipelineStep
     from daskrun.pipeline.steps.inputs import AnyDataset
@@ -87,13 +85,16 @@ class PreparedStep:
 
     def check_output(self, step_run_id: str) -> None:
         """Raise SettingsError where the output can't be written, or is there."""
-        place = self._destination_of(step_run_id)
-        if place is not None:
-            place.prepare(self.settings.output_file, self.settings.overwrite)
+        where = self._output(step_run_id)
+        if where is not None:
+            options = dict(where.datastore.storage_options)
+            destination = destination_of(where.folder or where.url, options, step_run_id)
+            destination.prepare(self.settings.output_file, self.settings.overwrite)
 
     def undo_output(self, step_run_id: str) -> None:
         """Remove what :meth:`check_output` and :meth:`with_stored_inputs` have made."""
-        folder = self.output_folder(step_run_id)
+        where = self._output(step_run_id)
+        folder = where.folder if where is not None else None
         if folder is None:
             return
         if step_run_id in folder.parts:
@@ -105,19 +106,10 @@ class PreparedStep:
         with suppress(OSError):  # other runs write to that folder too
             (folder / ASIDE).rmdir()
 
-    def output_folder(self, step_run_id: str) -> Path | None:
-        """Return the folder that the result of a run goes to; None where that is a URL."""
-        if self.step._result is None:
-            return None
-        store, path = self.step._result._place(step_run_id, self.workspace)
-        return store.folder / path if store.folder is not None else None
-
-    def _destination_of(self, step_run_id: str) -> Destination | None:
-        if self.step._result is None:
-            return None
-        store, path = self.step._result._place(step_run_id, self.workspace)
-        location = self.output_folder(step_run_id) or store.url(path)
-        return destination_of(location, dict(store.storage_options), step_run_id)
+    def _output(self, step_run_id: str) -> OutputFolder | None:
+        """Return where the result of a run goes; None: there is none."""
+        result = self.step._result
+        return None if result is None else OutputFolder(*result._place(step_run_id, self.workspace))
 
     @property
     def waits(self) -> bool:
@@ -131,7 +123,8 @@ class PreparedStep:
         They lie beside the output, as parts do, and go with them when the run has completed; where
         that is no folder, in the run's own, which may be behind a URL.
         """
-        output = self.output_folder(run.id)
+        where = self._output(run.id)
+        output = where.folder if where is not None else None
         aside = run.url or str(run.path) if output is None else str(output / ASIDE / run.id)
         how = self.settings, self.target, self.workspace.site.options
         sides = stored_sides(self.side_inputs, f"{aside}/side_inputs", *how)
@@ -209,7 +202,6 @@ class PreparedStep:
         ``after`` has the ids of the step runs that come before it.
         """
         step = self.step
-        where = step._result._place(run.id, self.workspace) if step._result is not None else None
         script = self.code.copy(run.path / SNAPSHOT)
         inputs = tuple(Input(name, dataset) for name, dataset in self.inputs)
         if step._is_program:
@@ -228,7 +220,7 @@ class PreparedStep:
             settings=self.settings,
             inputs=inputs,
             script=script,
-            output=OutputFolder(*where) if where is not None else None,
+            output=self._output(run.id),
             target=step._config.compute_target,
             context=context,
             after=tuple(after),
