@@ -106,16 +106,8 @@ class StepToRun:
 class PipelineDriver:
     """Runs each step, in a thread of its own, as soon as those before it are done.
 
-    Parameters
-    ----------
-    folder
-        The pipeline run's.
-    held
-        Its lock.
-    workspace
-        Where it is kept.
-    steps
-        The steps to run; those that an earlier driver has done are not among them.
+    ``held`` is the lock of the pipeline's run. Steps that an earlier driver has completed are not
+    among ``steps``.
     """
 
     def __init__(

@@ -83,13 +83,7 @@ class WatchedRun(ABC):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP came inside a wait: it acts as the first Ctrl-C.
-
-    Parameters
-    ----------
-    number
-        Which signal.
-    """
+    """SIGTERM or SIGHUP came inside a wait: it acts as the first Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

@@ -87,19 +87,8 @@ def make_driver(
 ) -> PipelineDriver:
     """Check that a run can go on, and return the driver that does it; what is new is kept.
 
-    Parameters
-    ----------
-    retry_failed, compute_target, observers
-        As of ``run.resume``.
-    changes
-        The settings that are to change.
-
-    Raises
-    ------
-    ResumeError
-        The run is Completed, was never whole, or its data has changed.
-    SettingsError
-        With every problem of the arguments.
+    ``changes`` are the settings that are to change; the others are as of ``run.resume``, and so is
+    what is raised.
     """
     _check_unfinished(folder)
     problems = _problems(retry_failed, compute_target) + observer_problems(observers)

@@ -121,12 +121,7 @@ class Latch:
 class LiveState(RunState):
     """A run that this process drives. Every method may be called from any thread.
 
-    Parameters
-    ----------
-    folder
-        Where each state is noted.
-    on_cancel
-        Called, once at most, when the run shall end.
+    Each state is noted in the folder; ``on_cancel`` is called when the run is asked to end.
     """
 
     def __init__(self, folder: RunFolder, on_cancel: Callable[[str], None]) -> None:
@@ -209,12 +204,7 @@ class ProgressKeeper(Observer):
 class StoredState(RunState):
     """A run that another process drives or drove, as its folder tells.
 
-    Parameters
-    ----------
-    folder
-        Where it is kept.
-    whole
-        Of a step: how its pipeline's run stands. No step is started once that has ended.
+    ``whole`` is, of a step, how its pipeline's run stands: no step is started once that has ended.
     """
 
     def __init__(self, folder: RunFolder, whole: StoredState | None = None) -> None:

@@ -21,15 +21,9 @@ LOOK = 0.5
 class CancelWatch:
     """Looks for what other processes ask, while a run is driven; a context manager.
 
-    In a thread of its own, so that it is heard also while the driver connects, imports, or runs
-    the user's code inline.
-
-    Parameters
-    ----------
-    folder
-        The run's; this process holds its lock.
-    cancel
-        Called, once at most, with the reason.
+    In a thread of its own, so that it is heard also while the driver connects, imports, or runs the
+    user's code inline. ``cancel`` is called with the reason, once at most. This process has the
+    lock.
     """
 
     def __init__(self, folder: RunFolder, cancel: Callable[[str], None]) -> None:

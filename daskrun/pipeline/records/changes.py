@@ -107,12 +107,9 @@ def _read_table(path: Path) -> tuple[InputHead, PathTable]:
 
 
 def check_unchanged(folder: RunFolder, plan: Plan, more: Sequence[str] = ()) -> None:
-    """Check that a plan made now is the one that the run has begun with.
+    """Raise ResumeError where a plan made now isn't the one that the run has begun with.
 
-    Raises
-    ------
-    ResumeError
-        It isn't, or there is something in ``more``; the message names what has changed.
+    It names what has changed. ``more`` is what else is not as it was, in words.
     """
     same = begun_with(folder.path) in (None, plan.fingerprint())
     if same and not more:

@@ -71,15 +71,9 @@ def steps_with_code(
 ) -> list[PipelineStep]:
     """Return the steps of a pipeline that was kept.
 
-    Parameters
-    ----------
-    codes
-        Of each step the folder that holds its code, and what was kept of it.
-
-    Raises
-    ------
-    DaskrunError
-        What they are made of isn't there any more, or another version of daskrun kept them.
+    ``codes`` are, of each step, the folder that holds its code, and what was kept of it.
+    DaskrunError is raised where what they are made of isn't there any more, or another version of
+    daskrun kept them.
     """
     steps = steps_from_plain(definition, workspace)
     for step, (root, kept) in zip(steps, codes, strict=True):
@@ -121,15 +115,8 @@ def kept_steps(
 ) -> list[PipelineStep]:
     """Return the steps that :func:`keep_steps` kept, with their code as it was.
 
-    Parameters
-    ----------
-    held
-        What :func:`keep_steps` returned; None in another process.
-
-    Raises
-    ------
-    SettingsError
-        They weren't kept, and why.
+    ``held`` is what that returned, None in another process. SettingsError says why they weren't
+    kept.
     """
     folder.fetch(FILE)
     try:

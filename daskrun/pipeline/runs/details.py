@@ -13,13 +13,7 @@ if TYPE_CHECKING:
 
 
 class RunDetails(OriginalClass):
-    """Shows how a run stands.
-
-    Parameters
-    ----------
-    run
-        A pipeline's run.
-    """
+    """Shows how a pipeline's run stands."""
 
     @original_keywords
     def __init__(self, run: PipelineRun) -> None:

@@ -50,13 +50,6 @@ class Run(RunLog, read_only="description display_name"):
     def __new__(cls, experiment: Experiment, run_id: str) -> Run:
         """Return a run that was submitted in an experiment, by this process or another.
 
-        Parameters
-        ----------
-        experiment
-            That it was submitted in.
-        run_id
-            What ``run.id`` gave.
-
         Raises
         ------
         NameNotFoundError
@@ -172,14 +165,9 @@ class ContextRun(Run):
 
 
 class ScriptRun(ContextRun, FolderRun):
-    """The run of the step that this script process works for, or of its pipeline.
+    """The run of the step that this script process works for, or of its pipeline (``whole``).
 
-    Parameters
-    ----------
-    values
-        As :func:`daskrun.script.context.current` gives them.
-    whole
-        Whether it is the pipeline's.
+    ``values`` are as :func:`daskrun.script.context.current` gives them.
     """
 
     @original_keywords
@@ -217,13 +205,7 @@ class ScriptRun(ContextRun, FolderRun):
 
 
 class OfflineRun(ContextRun):
-    """Stands for a run where there is none: it prints what is logged, and remembers it.
-
-    Parameters
-    ----------
-    input_datasets
-        What a script tried by hand finds under that name.
-    """
+    """Stands for a run where there is none: it prints what is logged, and remembers it."""
 
     @original_keywords
     def __init__(self, input_datasets: Mapping[str, Any] | None = None) -> None:
@@ -277,15 +259,7 @@ _by_hand = OfflineRun()
 
 
 def find_run(kind: type[Found], experiment: object, run_id: object) -> Found:
-    """Return a run of an experiment, of the class ``kind``.
-
-    Raises
-    ------
-    NameNotFoundError
-        There is no run of that id.
-    SettingsError
-        It is another experiment's, or of another class, or these are no such values.
-    """
+    """Return a run of an experiment; SettingsError is raised where it isn't of class ``kind``."""
     from daskrun.pipeline.runs.experiment import Experiment  # it brings the engine's names along
 
     problems = []

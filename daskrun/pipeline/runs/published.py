@@ -125,10 +125,7 @@ class PublishedPipeline(OriginalClass):
     def pipeline(self) -> Pipeline:
         """Return its steps as a new pipeline, which can be looked at, changed and submitted.
 
-        Raises
-        ------
-        DaskrunError
-            What they are made of isn't there any more, or another version of daskrun kept it.
+        DaskrunError is raised where what they are made of isn't there any more.
         """
         kept = self._record
         if kept.layout != LAYOUT:

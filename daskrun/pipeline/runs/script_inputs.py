@@ -19,10 +19,7 @@ def workspace_of(values: Mapping[str, Any]) -> Workspace:
 class ScriptInputs(Mapping[str, Any]):
     """The inputs of a step, in its script processes, by name.
 
-    Parameters
-    ----------
-    values
-        As :func:`daskrun.script.context.current` gives them; empty for no inputs.
+    ``values`` are as :func:`daskrun.script.context.current` gives them; empty for no inputs.
     """
 
     def __init__(self, values: Mapping[str, Any]) -> None:

@@ -72,10 +72,7 @@ class PipelineStep(OriginalClass, ABC):
     def problems(self, given: ParameterValues | None = None) -> list[str]:
         """Return everything that is wrong with it as it is now.
 
-        Parameters
-        ----------
-        given
-            Values of pipeline parameters, at submit; until then they are not looked at.
+        ``given`` are values of pipeline parameters, at submit; until then they are not looked at.
         """
 
     @property

@@ -45,12 +45,8 @@ def find_target(
 ) -> tuple[object, list[str]]:
     """Return what the engine runs on, and notes on it for the user.
 
-    Raises
-    ------
-    ComputeTargetException
-        There is none of that name, or another process knows it alone.
-    SettingsError
-        It has fewer nodes, or this machine is asked for more processes than it can bear.
+    ComputeTargetException is raised where there is none of that name or another process alone knows
+    it, SettingsError where it has fewer nodes, or this machine could not bear so many processes.
     """
     if target is None:
         _check_here(node_count, process_count)

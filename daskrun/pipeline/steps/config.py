@@ -240,19 +240,10 @@ class ParallelRunConfig:
     def resolve(
         self, given: ParameterValues, extra: Mapping[str, Any] | None = None
     ) -> RunSettings:
-        """Check everything with the values given for parameters, and give it as settings of a run.
+        """Check everything with the values given for parameters, and return the settings of a run.
 
-        Parameters
-        ----------
-        given
-            Values of pipeline parameters; the others have their defaults.
-        extra
-            Settings that come from elsewhere: the step's arguments, the settings file.
-
-        Raises
-        ------
-        SettingsError
-            With every problem there is.
+        ``extra`` are settings that come from elsewhere: the step's arguments, the settings file.
+        SettingsError has every problem there is.
         """
         problems = self._own_problems()
         sink = self._sink(problems)
@@ -293,13 +284,7 @@ class ParallelRunConfig:
         return said if python is None else {**said, "python_executable": python}
 
     def _python_notes(self, *, inline: bool) -> list[str]:
-        """Return what was asked for of the script's Python and is not used.
-
-        Parameters
-        ----------
-        inline
-            Whether the script runs in this process.
-        """
+        """Return what was asked for of the script's Python and is not used."""
         found = self.environment.notes(inline=inline) if self.environment is not None else []
         if inline and self.python_executable is not None:
             found.append(inline_note([f"python_executable={str(self.python_executable)!r}"]))

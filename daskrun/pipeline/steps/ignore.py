@@ -25,15 +25,11 @@ class _Pattern:
 
 
 class IgnoreRules:
-    """Tells what is left out, as git would: the last pattern that matches counts.
+    """Tells what is left out of a source folder, as git would.
 
-    An ``.amlignore`` in the folder itself is taken alone. Else every ``.gitignore`` counts: those
-    of the folders above, up to the root of the repository, and those of the folders below.
-
-    Parameters
-    ----------
-    root
-        The source folder.
+    The last pattern that matches counts. An ``.amlignore`` in the folder itself is taken alone.
+    Else every ``.gitignore`` counts: those of the folders above, up to the root of the repository,
+    and those of the folders below.
     """
 
     def __init__(self, root: Path) -> None:

@@ -84,10 +84,7 @@ def with_size(settings: RunSettings, kind: str) -> RunSettings:
 def make_plan(inputs: Sequence[tuple[str, AnyDataset]], settings: RunSettings) -> Plan:
     """Make the plan of a run, whose inputs are of one kind; ``settings`` are of :func:`with_size`.
 
-    Raises
-    ------
-    DatasetError
-        An input holds nothing, can't be read, or is not partitioned by ``partition_keys``.
+    DatasetError is raised where an input holds nothing, can't be read, or is not partitioned so.
     """
     size, keys = settings.mini_batch_size, settings.partition_keys
     assert size is not None

@@ -50,15 +50,7 @@ class StepOutput(OriginalClass, ABC):
 
     @abstractmethod
     def _place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
-        """Return where a run of the step writes it: a datastore and the path there.
-
-        Parameters
-        ----------
-        run_id
-            The step run's.
-        workspace
-            The pipeline's.
-        """
+        """Return where a run of the step writes it: a datastore and the path there."""
 
     @abstractmethod
     def _destination_text(self, workspace: Workspace) -> str:
@@ -214,19 +206,7 @@ def name_problems(name: object, example: str) -> list[str]:
 
 
 class PortDataReference(OriginalClass):
-    """An output of a step run.
-
-    Parameters
-    ----------
-    name
-        The output's name.
-    datastore
-        Where it is.
-    path_on_datastore
-        Its folder there, such as ``azureml/<step run id>/<name>``.
-    status
-        How the run stands, for what is said when there is nothing yet.
-    """
+    """An output of a step run."""
 
     def __init__(
         self, name: str, datastore: Datastore, path_on_datastore: str, status: str

@@ -80,12 +80,7 @@ def prepare(
 ) -> list[PreparedStep]:
     """Look up and check everything of the steps of a pipeline.
 
-    Raises
-    ------
-    SettingsError
-        With all problems of all steps.
-    DatasetError
-        An input holds nothing, or can't be read.
+    SettingsError has all problems of all steps; then DatasetError says what can't be read.
     """
     if os.name == "nt":
         problem = "daskrun runs on Linux and macOS. On Windows use it inside WSL: wsl --install"
