@@ -8,6 +8,7 @@ YAML files and what is kept of a run follow from these.
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, field, fields
+from enum import Flag, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,29 @@ def _arguments(value: Any) -> tuple[str | NodePath, ...]:
     return tuple(item if isinstance(item, NodePath) else str(item) for item in items)
 
 
-def setting(rule: Rule, default: Any = MISSING, example: str = "", hint: str = "") -> Any:
+class Trait(Flag):
+    """What is to be known of a setting beside its value."""
+
+    NO_RESULT = auto()
+    """No result depends on it, or it is a part of its own of what results come from."""
+    RESUME = auto()
+    """A resume may change it. ``threads_per_process`` shapes results: the last digits of sums."""
+    NODES = auto()
+    """It is of nodes and script processes, and means nothing inline."""
+    PARAMETER = auto()
+    """A pipeline parameter may set it, as in the original."""
+
+
+NO_RESULT, RESUME, NODES, PARAMETER = Trait
+
+
+def setting(
+    rule: Rule,
+    default: Any = MISSING,
+    example: str = "",
+    hint: str = "",
+    traits: Trait = Trait(0),  # noqa: B008  (it is a constant)
+) -> Any:
     """Return a field of a setting.
 
     Parameters
@@ -50,8 +73,10 @@ def setting(rule: Rule, default: Any = MISSING, example: str = "", hint: str = "
         A value as it is written, for messages; ``""``: the default.
     hint
         What messages say in the place of ``Write name=example.``
+    traits
+        What else is to be known of it.
     """
-    extra = {"rule": rule, "example": example or repr(default), "hint": hint}
+    extra = {"rule": rule, "example": example or repr(default), "hint": hint, "traits": traits}
     if default is dict:
         return field(default_factory=dict, metadata=extra)
     return field(default=default, metadata=extra)
@@ -65,9 +90,11 @@ class RunSettings:
     Made by :func:`daskrun.core.validation.resolve_settings`.
     """
 
-    entry_script: str = setting(rules.path, MISSING, "'score.py'")
+    entry_script: str = setting(rules.path, MISSING, "'score.py'", traits=NO_RESULT)
     """File with ``run``, relative to ``source_directory`` if that is given."""
-    source_directory: str | None = setting(rules.path, None, "'src', or leave it out")
+    source_directory: str | None = setting(
+        rules.path, None, "'src', or leave it out", traits=NO_RESULT
+    )
     output_action: str = setting(
         rules.one_of("append_row", "summary_only"),
         "append_row",
@@ -81,63 +108,86 @@ class RunSettings:
         None,
         hint="Give a number of files for a file dataset (mini_batch_size=10) or bytes for a "
         "tabular one (mini_batch_size='10MB').",
+        traits=PARAMETER,
     )
     """Files for a file dataset, bytes for a tabular one; None: 10 files or 1 MB."""
     partition_keys: tuple[str, ...] | None = setting(rules.columns, None, "['Department']")
     """One mini-batch per existing combination of the values of these columns."""
-    error_threshold: int = setting(rules.whole(-1), -1, "10, or -1 to ignore failed items")
+    error_threshold: int = setting(
+        rules.whole(-1), -1, "10, or -1 to ignore failed items", traits=RESUME
+    )
     """Failed items allowed over the whole input; -1: any number."""
-    allowed_failed_count: int | None = setting(rules.whole(-1), None, "10, or -1 to ignore them")
+    allowed_failed_count: int | None = setting(
+        rules.whole(-1), None, "10, or -1 to ignore them", traits=RESUME
+    )
     """Failed mini-batches allowed; None or -1: any number."""
-    allowed_failed_percent: float | None = setting(rules.percent, None, "5")
+    allowed_failed_percent: float | None = setting(rules.percent, None, "5", traits=RESUME)
     """Percent of mini-batches allowed to fail, judged once all have been handed out."""
-    node_count: int = setting(rules.whole(1), 1)
+    node_count: int = setting(rules.whole(1), 1, traits=NO_RESULT | RESUME | NODES | PARAMETER)
     process_count_per_node: int | None = setting(
-        rules.whole(1), None, "2, or None for one process per core"
+        rules.whole(1),
+        None,
+        "2, or None for one process per core",
+        traits=NO_RESULT | RESUME | NODES | PARAMETER,
     )
     """Script processes per node; None: one per core, or per GPU where there are GPUs."""
-    run_invocation_timeout: float = setting(rules.seconds(), 60)
-    run_max_try: int = setting(rules.whole(1), 3)
+    run_invocation_timeout: float = setting(rules.seconds(), 60, traits=RESUME | NODES | PARAMETER)
+    run_max_try: int = setting(rules.whole(1), 3, traits=RESUME | PARAMETER)
     logging_level: str = setting(
         rules.one_of("WARNING", "INFO", "DEBUG"),
         "INFO",
         "'WARNING' or logging_level='INFO' or logging_level='DEBUG'",
+        traits=NO_RESULT | RESUME | PARAMETER,
     )
     environment_variables: dict[str, str] = setting(  # noqa: RUF009  (a field, with a factory)
-        rules.variables, dict, "{'OMP_NUM_THREADS': '1'}"
+        rules.variables, dict, "{'OMP_NUM_THREADS': '1'}", traits=NO_RESULT
     )
-    environment_name: str = setting(str, "")
+    environment_name: str = setting(str, "", traits=NO_RESULT)
     """Of the environment that the next two come from, for messages."""
-    requirements: tuple[str, ...] = setting(rules.pip_lines, (), "['pillow>=10']")
+    requirements: tuple[str, ...] = setting(rules.pip_lines, (), "['pillow>=10']", traits=NO_RESULT)
     """Lines for pip: a node whose own Python lacks any of them has an environment built."""
     python_executable: str | None = setting(
-        rules.interpreter, None, "'/opt/env/bin/python', or None for the node's own"
+        rules.interpreter,
+        None,
+        "'/opt/env/bin/python', or None for the node's own",
+        traits=NO_RESULT,
     )
     """Interpreter of the script processes; None: the node's own, or that of what is built."""
-    environment_timeout: float = setting(rules.seconds(), 1800)
-    init_timeout: float = setting(rules.seconds(), 600)
-    load_timeout: float = setting(rules.seconds(), 600)
-    shutdown_timeout: float = setting(rules.seconds(), 30)
-    no_worker_timeout: float = setting(rules.seconds(), 300)
+    environment_timeout: float = setting(rules.seconds(), 1800, traits=NO_RESULT | NODES)
+    init_timeout: float = setting(rules.seconds(), 600, traits=RESUME | NODES)
+    load_timeout: float = setting(rules.seconds(), 600, traits=RESUME | NODES)
+    shutdown_timeout: float = setting(rules.seconds(), 30, traits=NO_RESULT | RESUME | NODES)
+    no_worker_timeout: float = setting(rules.seconds(), 300, traits=NO_RESULT | RESUME | NODES)
     progress_update_timeout: float | None = setting(
-        rules.seconds(), None, "270, or None for 3 × (run_invocation_timeout + 30)"
+        rules.seconds(),
+        None,
+        "270, or None for 3 × (run_invocation_timeout + 30)",
+        traits=NO_RESULT | RESUME | NODES,
     )
-    process_memory_limit: int | None = setting(rules.memory, None, "'2GB', or None for no limit")
+    process_memory_limit: int | None = setting(
+        rules.memory, None, "'2GB', or None for no limit", traits=RESUME | NODES
+    )
     """Bytes of resident memory at which a script process is killed; None: no limit, or in a
     container 0.9 × its limit ÷ processes."""
-    retry_delay: float = setting(rules.seconds(zero=True, most=10), 0.1)
+    retry_delay: float = setting(rules.seconds(zero=True, most=10), 0.1, traits=NO_RESULT | RESUME)
     """Wait before a second try, doubled for each further one, at most 10 s."""
-    resource_monitor_interval: float = setting(rules.seconds(zero=True), 30, "30, or 0")
+    resource_monitor_interval: float = setting(
+        rules.seconds(zero=True), 30, "30, or 0", traits=NO_RESULT | RESUME | NODES
+    )
     """Seconds between two notes of what nodes and script processes use; 0: none are made."""
     threads_per_process: int | None = setting(
-        rules.whole(1), None, "1, or None for cores ÷ processes"
+        rules.whole(1), None, "1, or None for cores ÷ processes", traits=NODES
     )
     """BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes."""
     argv_compat: bool = setting(rules.flag, False, "True or argv_compat=False")
     """Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``."""
-    overwrite: bool = setting(rules.flag, False, "True or overwrite=False")
+    overwrite: bool = setting(
+        rules.flag, False, "True or overwrite=False", traits=NO_RESULT | RESUME
+    )
     """Replace an existing output file instead of refusing."""
-    arguments: tuple[str | NodePath, ...] = setting(_arguments, (), "['--model', 'mnist']")
+    arguments: tuple[str | NodePath, ...] = setting(
+        _arguments, (), "['--model', 'mnist']", traits=NO_RESULT
+    )
     """The user's arguments, as the script sees them in ``sys.argv[1:]``, paths put in."""
     append_row_settings: dict[str, Any] = setting(  # noqa: RUF009
         rules.table, dict, hint='Write {"pandas.DataFrame.to_csv": {"sep": ","}}.'
@@ -153,6 +203,11 @@ class RunSettings:
     def output_file(self) -> str | None:
         """Name of that output; None where the script writes its own files."""
         return self.append_row_file_name if self.appends else None
+
+
+def settings_with(trait: Trait) -> tuple[str, ...]:
+    """Return the names of the settings that have a trait."""
+    return tuple(each.name for each in fields(RunSettings) if trait in each.metadata["traits"])
 
 
 def _take(setting: Any, value: Any) -> Any:

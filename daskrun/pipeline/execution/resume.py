@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.report import RunStatus
+from daskrun.core.settings import Trait, settings_with
 from daskrun.core.validation import resolve_settings
 from daskrun.engine.request import INLINE
 from daskrun.errors import (
@@ -34,29 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("daskrun")
 SUBJECT = "resume"
-CHANGEABLE = frozenset(
-    {
-        "error_threshold",
-        "allowed_failed_count",
-        "allowed_failed_percent",
-        "node_count",
-        "process_count_per_node",
-        "run_invocation_timeout",
-        "run_max_try",
-        "logging_level",
-        "init_timeout",
-        "load_timeout",
-        "shutdown_timeout",
-        "no_worker_timeout",
-        "progress_update_timeout",
-        "process_memory_limit",
-        "retry_delay",
-        "resource_monitor_interval",
-        "overwrite",
-    }
-)
-"""Settings that no result depends on. ``threads_per_process`` is not one: sums of floats change in
-their last digits with the number of threads."""
+CHANGEABLE = frozenset(settings_with(Trait.RESUME))
 SECRET = frozenset({"environment_variables"})
 """Settings whose values are not shown."""
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from daskrun.core.settings import Trait, settings_with
 from daskrun.pipeline.records.changes import input_digests
 from daskrun.pipeline.records.script_imports import imported_beside
 from daskrun.script.environments.packages import contents
@@ -28,28 +29,6 @@ if TYPE_CHECKING:
 
 Identity: TypeAlias = dict[str, Mapping[str, object]]
 """By part, and by name in that, what it is, as JSON."""
-NO_RESULT = frozenset(
-    {
-        "entry_script",  # where the file lies; its contents are the snapshot's
-        "source_directory",
-        "environment_name",
-        "environment_timeout",
-        "environment_variables",
-        "requirements",
-        "python_executable",
-        "arguments",
-        "node_count",
-        "process_count_per_node",
-        "logging_level",
-        "shutdown_timeout",
-        "no_worker_timeout",
-        "progress_update_timeout",
-        "retry_delay",
-        "resource_monitor_interval",
-        "overwrite",
-    }
-)
-"""Settings that no result depends on, or that are a part of their own."""
 
 
 def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> Identity:
@@ -80,8 +59,8 @@ def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> Identity:
 
 def result_settings(settings: RunSettings) -> dict[str, object]:
     """Return the settings that results depend on."""
-    values = sorted(asdict(settings).items())
-    return {name: value for name, value in values if name not in NO_RESULT}
+    left_out = settings_with(Trait.NO_RESULT)
+    return {name: each for name, each in sorted(asdict(settings).items()) if name not in left_out}
 
 
 def _beside(script: ScriptSource) -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+from daskrun.core.settings import Trait, settings_with
 from daskrun.engine.dispatchers import registered
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
@@ -16,21 +17,7 @@ if TYPE_CHECKING:
 
     from daskrun.workspace.workspace import Workspace
 
-NOT_INLINE = (
-    "node_count",
-    "process_count_per_node",
-    "run_invocation_timeout",
-    "environment_timeout",
-    "init_timeout",
-    "load_timeout",
-    "shutdown_timeout",
-    "no_worker_timeout",
-    "progress_update_timeout",
-    "process_memory_limit",
-    "resource_monitor_interval",
-    "threads_per_process",
-)
-"""Settings of nodes and script processes; inline there are none."""
+NOT_INLINE = settings_with(Trait.NODES)
 
 
 PROCESSES_A_CORE = 32

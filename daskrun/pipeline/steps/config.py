@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
+from daskrun.core.settings import Trait, settings_with
 from daskrun.core.validation import resolve_settings
 from daskrun.errors import SettingsError
 from daskrun.output.sinks.registry import reference_of
@@ -24,15 +25,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.workspace.workspace import Workspace
 
-MAY_BE_PARAMETERS = (
-    "mini_batch_size",
-    "node_count",
-    "process_count_per_node",
-    "logging_level",
-    "run_invocation_timeout",
-    "run_max_try",
-)
-"""The settings that the original lets a pipeline parameter set."""
+MAY_BE_PARAMETERS = settings_with(Trait.PARAMETER)
 NOT_SETTINGS = ("environment", "compute_target", "description")
 SUBJECT = "ParallelRunConfig"
 
