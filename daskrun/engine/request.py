@@ -47,7 +47,7 @@ class StepRequest:
     """Absolute; holds ``logs/``, ``journal``, ``snapshot/``. Workers must reach it."""
     output_folder: Path | None
     """Absolute; the output file and, while running, ``_daskrun/<run>/`` are in it. None: the output
-    goes to a URL, or it is ``summary_only`` without an output."""
+    goes to a URL, or nothing is written."""
     settings: RunSettings
     plan: Plan
     script: ScriptSource

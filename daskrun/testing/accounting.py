@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.report import RunStatus
 from daskrun.errors import SettingsError, StorageError
+from daskrun.output.sinks.parquet.sink import ParquetSink
+from daskrun.output.sinks.registry import recorded_sink
 from daskrun.pipeline.runs.run import PipelineRun, StepRun
 from daskrun.pipeline.runs.submitted import SubmittedRun
 from daskrun.storage.journal import Journal
@@ -52,7 +54,8 @@ class Account:
     """Mini-batches that are committed twice, or whose rows are in the output twice."""
     exact: bool | None
     """Whether the output is the committed rows, in the order of the mini-batches, and nothing else;
-    None where there is no output to look at: ``summary_only``, or a run that isn't Completed."""
+    None where no output has these bytes: the script or a sink of yours makes another, or the run
+    isn't Completed."""
     problems: tuple[str, ...] = field(repr=False)
     """What is wrong, a message each."""
 
@@ -103,7 +106,8 @@ def account(
     completed = report is not None and report.status is RunStatus.COMPLETED
     if seen.size is None and report is not None and not completed:
         seen.size = report.total
-    if seen.settings["output_action"] == "append_row" and completed:
+    sink = recorded_sink(seen.settings)
+    if sink.writes_rows and not sink.assembles and completed:
         difference = _difference(step, folder, output, seen)
     return seen.account(report, difference)
 
@@ -211,7 +215,7 @@ class _Seen:
         if not output.is_file():
             self.problems.append(f"the run is Completed, and there is no {output}")
             return Difference(lost=[each.index for each in rows if each.length])
-        if self.settings.get("append_row_format") == "parquet":
+        if isinstance(recorded_sink(self.settings), ParquetSink):
             return self._compare_row_groups(output, rows)
         return compare(output, rows)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.core.settings import RunSettings
+    from daskrun.output.sinks.sink import Sink
 
 Paths = str | os.PathLike[str]
 
@@ -51,7 +52,7 @@ class ScriptResult:
     failed: int
     """Items that there is none for: what ``error_threshold`` counts."""
     rows: bytes = field(repr=False)
-    """The output of ``append_row`` if this were the one mini-batch of a run."""
+    """The output, if this were the one mini-batch of a run."""
     output_dir: Path
     """``EntryScript().output_dir``: what was given, else a folder that goes with this object."""
     metrics: dict[str, Any]
@@ -80,7 +81,7 @@ def run_script(
     input_datasets: Mapping[str, Any] | None = None,
     output_dir: Paths | None = None,
     source_directory: Paths | None = None,
-    append_row_format: str = "text",
+    append_row_format: str | type[Sink] | Sink = "text",
     logging_level: str = "INFO",
 ) -> ScriptResult:
     r"""Call an entry script's ``init()``, ``run()`` and ``shutdown()`` once, in this process.

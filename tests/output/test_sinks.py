@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from daskrun import EncodedRows, ParallelRunConfig, Sink
+from daskrun import (
+    Dataset,
+    EncodedRows,
+    Experiment,
+    ParallelRunConfig,
+    ParallelRunStep,
+    Pipeline,
+    PipelineData,
+    Sink,
+    Workspace,
+)
 from daskrun.core import plugins
 from daskrun.core.settings import RunSettings
-from daskrun.errors import DaskrunError, SettingsError
+from daskrun.errors import DaskrunError, RunFailedError, SettingsError
 from daskrun.output.sinks.registry import (
     BUILT_IN,
     open_sink,
@@ -24,13 +36,13 @@ from daskrun.output.sinks.registry import (
     sink_of,
 )
 from daskrun.output.sinks.summary import SummarySink
+from daskrun.testing import account, run_script
 from daskrun.testing.contracts.sinks import SinkContract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from daskrun import CommittedRows
+    from daskrun import CommittedRows, PipelineRun
 
 FRAME = pd.DataFrame({"x": [1, 2], "y": ["a", None]})
 
@@ -213,3 +225,75 @@ def test_what_names_no_sink_is_refused_at_once(given, problem):
             output_action="append_row",
             append_row_format=given,
         )
+
+
+def test_run_script_gives_the_output_that_a_sink_makes(tmp_path):
+    script = tmp_path / "twice.py"
+    script.write_text("def run(mini_batch): return [path[-1] for path in mini_batch]\n")
+    done = run_script(script, ["a", "b"], append_row_format=Reversed(end="|"))
+    assert done.rows == b"a|b|"
+
+
+class Full(Reversed):
+    """Fails while there is a file ``full``."""
+
+    def assemble(self, mini_batches: Iterator[CommittedRows], file: Path) -> None:
+        if Path("full").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        super().assemble(mini_batches, file)
+
+
+def submitted(sink: Sink | type[Sink] | str) -> PipelineRun:
+    """Submit a run over three files in the working directory."""
+    Path("texts").mkdir()
+    for name in "abc":
+        Path("texts", name).write_text(name)
+    Path("name.py").write_text("def run(mini_batch): return [p[-1] for p in mini_batch]\n")
+    config = ParallelRunConfig(
+        entry_script="name.py",
+        error_threshold=0,
+        output_action="append_row",
+        mini_batch_size=1,
+        append_row_format=sink,
+        compute_target="inline",
+    )
+    files = Dataset.File.from_files("texts").as_named_input("texts")
+    output = PipelineData("out")
+    step = ParallelRunStep("names", parallel_run_config=config, inputs=[files], output=output)
+    ws = Workspace.from_config()
+    return Experiment(ws, "e").submit(Pipeline(ws, [step]))
+
+
+def output_of(run: PipelineRun) -> bytes:
+    found = run.find_step_run("names")[0].get_output_data("out")
+    found.download("got")
+    (written,) = Path("got", found.path_on_datastore).iterdir()
+    return written.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("sink", "output"),
+    [
+        (Reversed(end="|"), b"c|b|a|"),
+        (Reversed, b"c\nb\na\n"),
+        ("csv", b"result\r\na\r\nb\r\nc\r\n"),
+    ],
+)
+def test_a_run_is_accounted_for_whatever_its_sink(tmp_path, monkeypatch, sink, output):
+    monkeypatch.chdir(tmp_path)
+    run = submitted(sink)
+    run.wait_for_completion()
+    account(run).check()
+    assert output_of(run) == output
+
+
+def test_a_resumed_run_makes_the_output_that_a_sink_failed_to_make(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("full").touch()
+    run = submitted(Full)
+    with pytest.raises(RunFailedError, match=r"can't assemble .*: No space left on device"):
+        run.wait_for_completion()
+    Path("full").unlink()
+    run.resume().wait_for_completion()
+    assert output_of(run) == b"c\nb\na\n"
+    account(run).check()

@@ -106,6 +106,12 @@ def sink_of(settings: RunSettings) -> Sink:
     return open_sink(sink_reference(settings), settings.append_row_settings)
 
 
+def recorded_sink(settings: Mapping[str, Any]) -> Sink:
+    """Return the sink of a run by its settings as a journal has them."""
+    appends = settings.get("output_action") == "append_row"
+    return open_sink(str(settings.get(SETTING) or "text") if appends else SUMMARY)
+
+
 def sink_reference(settings: RunSettings) -> str:
     """Return how script processes name the sink of a run."""
     return resolved(settings.append_row_format) if settings.appends else SUMMARY

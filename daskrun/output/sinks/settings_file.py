@@ -16,7 +16,7 @@ ACTION = "append_row"
 TO_CSV = "pandas.DataFrame.to_csv"
 
 
-def read_settings(script_folder: Path) -> dict[str, Any]:
+def read_settings(script_folder: Path) -> dict[str, object]:
     """Read ``parallel_run_step.settings.json`` beside an entry script.
 
     Returns
@@ -52,7 +52,7 @@ def read_settings(script_folder: Path) -> dict[str, Any]:
     return action
 
 
-def _only(value: Any, name: str, key: str, problems: list[str]) -> dict[str, Any]:
+def _only(value: Any, name: str, key: str, problems: list[str]) -> dict[str, object]:
     """Return ``value[key]``, which must be an object, and note other keys and other types."""
     where = f"{name}: " if name else ""
     if not isinstance(value, dict):
