@@ -297,8 +297,8 @@ class Driver:
         if event.trouble:
             self._handle(StopAsked(event.trouble, canceled=False, now=event.now))
         for outcome in event.outcomes:
-            if outcome.failure is not None and outcome.failure.ends_run:
-                reason = f"mini-batch {outcome.index}: {outcome.failure.message}"
+            if outcome.error is not None and (failure := outcome.failure) and failure.ends_run:
+                reason = f"mini-batch {outcome.index}: {failure.message}"
                 self._handle(StopAsked(reason, canceled=False, now=event.now))
 
     def _learn(self, event: BundleReturned | BundleLost) -> None:

@@ -154,8 +154,8 @@ class Recorder:
     def record(self, event: BundleReturned, digests: Mapping[int, str]) -> BundleRecord:
         """Return the record of a bundle; ``digests`` are those of its descriptors, by index."""
         process = event.process
-        failures = {o.index: o.failure for o in event.outcomes if o.failure is not None}
-        errors = {str(index): self._error(failure) for index, failure in failures.items()}
+        told = {str(o.index): o.error for o in event.outcomes if o.error is not None}
+        errors = {i: self._error(each) for i, each in told.items() if isinstance(each, Failure)}
         return BundleRecord(
             event.number,
             (process.node, process.name, process.pid) if process is not None else None,

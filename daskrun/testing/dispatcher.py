@@ -102,8 +102,7 @@ class FakeDispatcher(Dispatcher):
             self._run_seconds,
         )
         for index, attempt in bundle.entries:
-            faults = self._faults.get(index, ())
-            if attempt <= len(faults):
+            if self._faults and attempt <= len(faults := self._faults.get(index, ())):
                 status, failure = faults[attempt - 1], Failure(f"made up for attempt {attempt}")
                 head = (index, attempt, int(status), 1, 0, -1, 0, 0, 0)
                 outcome_log += pack_outcome((*head, now, took, took, failure))
