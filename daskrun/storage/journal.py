@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
 from daskrun.errors import StorageError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
+    from daskrun.core.codec import JsonObject
     from daskrun.storage.segments import Segments
 
 # Only ASCII comes out, a lone surrogate as its escape: any text can be written and is read back as
@@ -117,7 +118,7 @@ class Journal:
             raise StorageError(f"can't read the journal {path}: {error}") from error
 
     @staticmethod
-    def read(path: Path, *kinds: str) -> Iterator[dict[str, Any]]:
+    def read(path: Path, *kinds: str) -> Iterator[JsonObject]:
         """Yield the records in order, up to the first that is torn or corrupt.
 
         Parameters
@@ -141,7 +142,7 @@ class Journal:
         except OSError as error:
             raise StorageError(f"can't read the journal {path}: {error}") from error
 
-    def append(self, record: dict[str, Any]) -> None:
+    def append(self, record: JsonObject) -> None:
         """Take ``record`` (JSON values) to be written at the next :meth:`sync`."""
         self._buffer.append(encoded(record))
 
@@ -198,7 +199,7 @@ class Journal:
             self._segments.put(self._end, data)
 
 
-def encoded(record: dict[str, Any]) -> bytes:
+def encoded(record: JsonObject) -> bytes:
     """Return a record as a journal holds it."""
     text = _encode(record).encode("ascii")
     return b"%08x %b\n" % (crc32(text), text)

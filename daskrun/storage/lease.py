@@ -6,9 +6,11 @@ import json
 import os
 import time
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from daskrun.core.codec import from_record, record
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
@@ -27,6 +29,43 @@ CLOCKS_APART = 3600.0
 FOLDER = "lease"
 
 
+@record
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The contents of a lease's object: who holds it."""
+
+    number: int
+    """The object's, which is its name."""
+    pid: int = 0
+    """0: the object doesn't say."""
+    host: str = ""
+    machine: str = ""
+    """The machine since its start, and the container."""
+    began: str = ""
+    """When the process began, in the kernel's own count."""
+    time: float = 0.0
+    """Of the renewal, by the holder's clock, in seconds since the epoch."""
+    released: bool = False
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}" if self.pid else "another process"
+
+    @classmethod
+    def now(cls, number: int) -> Holder:
+        """Return this process as the holder of a number."""
+        pid = os.getpid()
+        return cls(number, pid, os.uname().nodename, _machine(), _began(pid), time.time())
+
+    @property
+    def lives(self) -> bool:
+        """Whether its process, on this machine, has not ended."""
+        return _began(self.pid) == self.began != ""
+
+    def encoded(self) -> bytes:
+        """Return it as the object holds it."""
+        return json.dumps({k: v for k, v in asdict(self).items() if k != "number"}).encode()
+
+
 class Lease:
     """A lock that whoever holds it has to renew. Not for several threads at once.
 
@@ -34,8 +73,8 @@ class Lease:
     number that is highest holds. So who was stopped for a minute and lost it can't take it back
     unawares: it finds a higher number when it renews.
 
-    A holder whose machine is this one is looked for among its processes; of others only the
-    renewals tell, and how old one is, is measured here: from when it was first seen as it is.
+    Whether a holder on this machine lives is asked of the kernel. One on another machine counts as
+    dead once its lease has not changed for a minute, by the clock of the process that looks.
 
     Parameters
     ----------
@@ -60,8 +99,9 @@ class Lease:
         """That this object holds or has held; 0 for none."""
         self.held = False
         self._renewed = 0.0
-        self._seen: tuple[int, dict[str, Any], float] | None = None
-        """Number and content that were seen last, and since when they are so."""
+        self._seen: Holder | None = None
+        self._seen_since = 0.0
+        """Since when that is unchanged, by the monotonic clock."""
 
     def acquire(self, pause: Callable[[float], object] = time.sleep) -> None:
         """Take the lease; one that another machine's process has left takes a minute of looking.
@@ -77,24 +117,23 @@ class Lease:
             Another process holds it (the message says which), or the store fails.
         """
         found = first = self._look()
-        while found is not None and self._holds(*found):
-            if found != first or found[1].get("machine") == _machine():
+        while found is not None and self._holds(found):
+            if found != first or found.machine == _machine():
                 raise StorageError(
-                    f"{self.folder.shown()} is locked by {_who(found[1])}. Wait for its end or "
-                    "stop it."
+                    f"{self.folder.shown()} is locked by {found}. Wait for its end or stop it."
                 )
             pause(LOOK)
             found = self._look()
-        number = 1 if found is None else found[0] + 1
+        number = 1 if found is None else found.number + 1
         numbers = self._create(number)
         self.number, self.held, self._renewed = number, True, time.monotonic()
         with suppress(StorageError):  # they are of no use, and do no harm
             self.folder.delete([_name(each) for each in numbers if each < number])
 
     def _create(self, number: int) -> list[int]:
-        """Take a number, and give all there are; see :meth:`acquire`."""
+        """Take a number and return all there are; see :meth:`acquire`."""
         try:
-            self.folder.create(_name(number), _content())
+            self.folder.create(_name(number), Holder.now(number).encoded())
         except FileExistsError:
             raise self._taken_just_now() from None
         try:
@@ -109,8 +148,7 @@ class Lease:
         return numbers
 
     def _taken_just_now(self) -> StorageError:
-        found = self._look()
-        who = _who(found[1] if found else {})
+        who = self._look() or Holder(0)
         return StorageError(f"{self.folder.shown()} was taken by {who} just now.")
 
     def renew(self) -> None:
@@ -125,17 +163,17 @@ class Lease:
         if not self.held or time.monotonic() < self._renewed + RENEWED:
             return
         self.check()
-        self.folder.put(_name(self.number), _content())
+        self.folder.put(_name(self.number), Holder.now(self.number).encoded())
         self._renewed = time.monotonic()
 
     def check(self) -> None:
-        """See that nobody has taken it over; see :meth:`renew`."""
+        """Raise where another process has taken it over; see :meth:`renew`."""
         newest = max(self._numbers(), default=0)
         if self.held and newest != self.number:
             self.held = False
-            found = self._look()
+            who = self._look() or Holder(0)
             raise StorageError(
-                f"{self.folder.shown()} was taken over by {_who(found[1] if found else {})}: this "
+                f"{self.folder.shown()} was taken over by {who}: this "
                 f"process had not renewed its lease for {OLD:g} s."
             )
 
@@ -157,30 +195,31 @@ class Lease:
         if self.held:
             return True
         found = self._look()
-        return found is not None and self._holds(*found)
+        return found is not None and self._holds(found)
 
-    def _holds(self, number: int, content: dict[str, Any]) -> bool:
-        """Return whether the holder of a lease has not released it, nor died, nor forgotten it."""
-        if content.get("released"):
+    def _holds(self, found: Holder) -> bool:
+        """Return whether a holder has not released the lease, nor died, nor stopped to renew it."""
+        if found.released:
             return False
-        if number == self.number and not self.held and content.get("pid") == os.getpid():
+        if found.number == self.number and not self.held and found.pid == os.getpid():
             return False  # this object's own, which could not be released
-        if content.get("machine") == _machine():
-            return _lives(content)
-        return self._unchanged(number, content) < OLD
+        if found.machine == _machine():
+            return found.lives
+        return self._unchanged(found) < OLD
 
-    def _unchanged(self, number: int, content: dict[str, Any]) -> float:
-        """Return the seconds for which a lease is as it is, as far as this object knows."""
+    def _unchanged(self, found: Holder) -> float:
+        """Return the seconds for which a lease is unchanged, as far as this object knows."""
         now = time.monotonic()
-        if self._seen is None or self._seen[:2] != (number, content):
-            said = time.time() - float(content.get("time", 0.0))
-            self._seen = number, content, now - (said if said > CLOCKS_APART else 0.0)
-        return now - self._seen[2]
+        if self._seen != found:
+            age = time.time() - found.time
+            self._seen, self._seen_since = found, now - (age if age > CLOCKS_APART else 0.0)
+        return now - self._seen_since
 
-    def _look(self) -> tuple[int, dict[str, Any]] | None:
+    def _look(self) -> Holder | None:
         for number in reversed(self._numbers()):
             with suppress(FileNotFoundError, ValueError):  # removed by who took the next
-                return number, dict(json.loads(self.folder.read_whole(_name(number))))
+                kept = json.loads(self.folder.read_whole(_name(number)))
+                return from_record(Holder, {**kept, "number": number}, known_only=True)
         return None
 
     def _numbers(self) -> list[int]:
@@ -190,18 +229,6 @@ class Lease:
 
 def _name(number: int) -> str:
     return f"{FOLDER}/{number}.json"
-
-
-def _content() -> bytes:
-    pid = os.getpid()
-    about = {"pid": pid, "host": os.uname().nodename, "machine": _machine(), "began": _began(pid)}
-    return json.dumps({**about, "time": time.time()}).encode()
-
-
-def _who(content: dict[str, Any]) -> str:
-    if "pid" not in content:
-        return "another process"
-    return f"process {content['pid']} on {content['host']}"
 
 
 def _machine() -> str:
@@ -220,7 +247,3 @@ def _began(pid: int) -> str:
         return "" if fields[0] in "ZX" else fields[19]
     except OSError:
         return ""
-
-
-def _lives(content: dict[str, Any]) -> bool:
-    return bool(_began(int(content["pid"])) == content["began"] != "")

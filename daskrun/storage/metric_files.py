@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from daskrun.core.codec import JsonObject
+
 FOLDER = "metrics"
 """In the run's folder."""
 IMAGES = "images"
@@ -127,7 +129,7 @@ class MetricFolder:
         ]
 
 
-def folded(records: list[Record]) -> dict[str, Any]:
+def folded(records: list[Record]) -> JsonObject:
     """Return each name's metric, as :meth:`daskrun.Run.get_metrics` shows it."""
     by_name: dict[str, list[Record]] = {}
     for record in records:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Details: TypeAlias = "Mapping[str, Any]"
+"""What a file system of fsspec tells of an object, each with keys of its own."""
 _WORDS = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
 
 
-def time_of(details: Mapping[str, Any]) -> int:
+def time_of(details: Details) -> int:
     """Find when a file changed, in ns since the epoch: each file system has its own word for it.
 
     Examples

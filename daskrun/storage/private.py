@@ -7,14 +7,17 @@ import os
 import re
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from daskrun.core.typing import override
 from daskrun.errors import SettingsError, StorageError
 from daskrun.storage.durable import sync_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
+
+    from daskrun.core.codec import JsonObject
 
 NAME = re.compile(r"[0-9a-f]{32}\.json", re.ASCII)
 ABANDONED = 24 * 3600
@@ -27,10 +30,10 @@ class SecretStore(Protocol):
     keeps: bool
     """Whether it does."""
 
-    def keep(self, value: dict[str, Any]) -> str:
+    def keep(self, value: JsonObject) -> str:
         """Keep a value, and give the name that it is read by."""
 
-    def read(self, name: str) -> dict[str, Any]:
+    def read(self, name: str) -> JsonObject:
         """Return what was kept."""
 
     def remove(self, name: str) -> None:
@@ -40,7 +43,7 @@ class SecretStore(Protocol):
         """Remove what no record names."""
 
 
-class NoSecrets:
+class NoSecrets(SecretStore):
     """In the place of :class:`SecretFiles` where whoever may read records could read all.
 
     Examples
@@ -54,7 +57,8 @@ class NoSecrets:
     def __init__(self, shown: str) -> None:
         self._shown = shown
 
-    def keep(self, value: dict[str, Any]) -> NoReturn:  # noqa: ARG002
+    @override
+    def keep(self, value: JsonObject) -> NoReturn:
         """Refuse.
 
         Raises
@@ -70,18 +74,20 @@ class NoSecrets:
         )
         raise SettingsError("workspace", [problem])
 
+    @override
     def read(self, name: str) -> NoReturn:
-        """Say that there is none; see :meth:`keep`."""
         raise StorageError(f"{self._shown} keeps no secrets, and {name!r} is to be one.")
 
+    @override
     def remove(self, name: str) -> None:
         """Nothing is there."""
 
+    @override
     def sweep(self, known: Callable[[], Collection[str]]) -> None:
         """Nothing is there."""
 
 
-class SecretFiles:
+class SecretFiles(SecretStore):
     """Values in files of mode 0600, in a folder of mode 0700.
 
     Parameters
@@ -105,7 +111,8 @@ class SecretFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keep(self, value: dict[str, Any]) -> str:
+    @override
+    def keep(self, value: JsonObject) -> str:
         """Keep a value, and give the name of its file for a record that is written after it.
 
         Raises
@@ -123,7 +130,8 @@ class SecretFiles:
             raise StorageError(f"can't keep a secret in {self.folder}: {error}") from error
         return name
 
-    def read(self, name: str) -> dict[str, Any]:
+    @override
+    def read(self, name: str) -> JsonObject:
         """Return what was kept.
 
         Raises
@@ -150,12 +158,13 @@ class SecretFiles:
             raise StorageError(f"{path} is not what a workspace keeps there.")
         return value
 
+    @override
     def remove(self, name: str) -> None:
-        """Remove a value, if it is there."""
         if NAME.fullmatch(name):
             with suppress(OSError):
                 (self.folder / name).unlink()
 
+    @override
     def sweep(self, known: Callable[[], Collection[str]]) -> None:
         """Remove what processes have left that were killed before they wrote the record.
 

@@ -8,6 +8,7 @@ import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.storage.durable import publish_new, sync_folder, write_aside, write_whole
 
@@ -53,8 +54,8 @@ class RecordStore(Protocol):
         """Remove all files of a name; False where there was none."""
 
 
-class FolderRecordStore:
-    """A shelf in a folder, made when it is first needed."""
+class FolderRecordStore(RecordStore):
+    """Records in a folder, which is made when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -62,12 +63,12 @@ class FolderRecordStore:
     def __str__(self) -> str:
         return str(self._folder)
 
+    @override
     def shown(self, kind: str, name: str, number: int) -> str:
-        """Return the path of a file."""
         return str(self._path(kind, name, number))
 
+    @override
     def names(self, kind: str) -> list[str]:
-        """Return the names that have a file which holds something, sorted."""
         try:
             with os.scandir(self._folder / kind) as entries:
                 found = [e.name for e in entries if not e.name.startswith(".") and e.is_dir()]
@@ -75,8 +76,8 @@ class FolderRecordStore:
             return []
         return sorted(name for name in found if self._any_holds(kind, name))
 
+    @override
     def numbers(self, kind: str, name: str) -> list[int]:
-        """Return all numbers of a name; what else is there (a temporary file) is no record."""
         folder = self._folder / kind / name
         try:
             found = os.listdir(folder)  # noqa: PTH208 - names only, and there may be thousands
@@ -86,12 +87,12 @@ class FolderRecordStore:
             raise StorageError(f"can't read the records in {folder}: {error}") from error
         return sorted(int(match[1]) for text in found if (match := NUMBERED.fullmatch(text)))
 
+    @override
     def holding(self, kind: str, name: str) -> list[int]:
-        """Return the numbers of a name that hold something, ascending."""
         return [n for n in self.numbers(kind, name) if self._holds(kind, name, n)]
 
+    @override
     def read(self, kind: str, name: str, number: int) -> bytes | None:
-        """Return what a file holds; None where there is none."""
         path = self._path(kind, name, number)
         try:
             return path.read_bytes()
@@ -100,8 +101,8 @@ class FolderRecordStore:
         except OSError as error:
             raise StorageError(f"can't read {path}: {error}") from error
 
+    @override
     def create(self, kind: str, name: str, number: int, data: bytes) -> None:
-        """Write a file aside, then give it its name."""
         path, chances = self._path(kind, name, number), TRIES
         while True:
             try:
@@ -118,13 +119,13 @@ class FolderRecordStore:
             else:
                 return
 
+    @override
     def empty(self, kind: str, name: str, number: int) -> None:
-        """Have a file that is there hold nothing."""
         with suppress(FileNotFoundError):  # all were deleted meanwhile
             write_whole(self._path(kind, name, number), b"")
 
+    @override
     def delete(self, kind: str, name: str) -> bool:
-        """Remove all files of a name, at once for every reader."""
         folder = self._folder / kind / name
         # Renamed first: a process killed on the way leaves all of them or none.
         gone = folder.parent / f".deleted-{os.getpid()}-{os.urandom(8).hex()}"
@@ -156,8 +157,8 @@ class FolderRecordStore:
         return self._folder / kind / name / f"{number}.json"
 
 
-class UrlRecordStore:
-    """A shelf behind a URL, whose store must be able to create an object exclusively.
+class UrlRecordStore(RecordStore):
+    """Records behind a URL, in a store that can create an object exclusively.
 
     All of a name are deleted by one request where the store has such (S3: a thousand).
     """
@@ -168,41 +169,41 @@ class UrlRecordStore:
     def __str__(self) -> str:
         return self._folder.shown()
 
+    @override
     def shown(self, kind: str, name: str, number: int) -> str:
-        """Return the URL of a file."""
         return self._folder.shown(_object(kind, name, number))
 
+    @override
     def names(self, kind: str) -> list[str]:
-        """Return the names that have a file which holds something, sorted."""
         sizes = self._folder.sizes(kind).items()
         found = (path.split("/") for path, size in sizes if size > 0)
         return sorted({each[0] for each in found if len(each) == 2 and NUMBERED.fullmatch(each[1])})
 
+    @override
     def numbers(self, kind: str, name: str) -> list[int]:
-        """Return all numbers of a name, ascending, with those that hold nothing."""
         return [number for number, _ in self._sizes(kind, name)]
 
+    @override
     def holding(self, kind: str, name: str) -> list[int]:
-        """Return the numbers of a name that hold something, ascending."""
         return [number for number, size in self._sizes(kind, name) if size > 0]
 
+    @override
     def read(self, kind: str, name: str, number: int) -> bytes | None:
-        """Return what a file holds; None where there is none."""
         try:
             return self._folder.read_whole(_object(kind, name, number))
         except FileNotFoundError:
             return None
 
+    @override
     def create(self, kind: str, name: str, number: int, data: bytes) -> None:
-        """Put an object; of all who put it at once, one succeeds."""
         self._folder.create(_object(kind, name, number), data)
 
+    @override
     def empty(self, kind: str, name: str, number: int) -> None:
-        """Have a file that is there hold nothing."""
         self._folder.put(_object(kind, name, number), b"")
 
+    @override
     def delete(self, kind: str, name: str) -> bool:
-        """Remove all files of a name."""
         found = [_object(kind, name, number) for number, _ in self._sizes(kind, name)]
         self._folder.delete(found)
         return bool(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.storage.durable import write_whole
@@ -13,6 +13,7 @@ from daskrun.storage.record_store import FolderRecordStore
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from daskrun.core.codec import JsonObject
     from daskrun.storage.record_store import RecordStore
 
 __all__ = ["Records", "write_whole"]
@@ -49,7 +50,7 @@ class Records:
     def __init__(self, place: Path | RecordStore) -> None:
         self._shelf: RecordStore = FolderRecordStore(place) if isinstance(place, Path) else place
 
-    def create(self, kind: str, name: str, value: dict[str, Any], number: int | None = None) -> int:
+    def create(self, kind: str, name: str, value: JsonObject, number: int | None = None) -> int:
         """Keep ``value`` under the next free number, or under ``number``; give the number.
 
         Raises
@@ -72,7 +73,7 @@ class Records:
         except OSError as error:
             raise StorageError(f"can't keep {kind} {name!r} in {self._shelf}: {error}") from error
 
-    def latest(self, kind: str, name: str) -> tuple[int, dict[str, Any]] | None:
+    def latest(self, kind: str, name: str) -> tuple[int, JsonObject] | None:
         """Return the highest number and its value, None when there is no such record."""
         _check(kind, name)
         for number in reversed(self._shelf.numbers(kind, name)):
@@ -81,7 +82,7 @@ class Records:
                 return number, value
         return None
 
-    def get(self, kind: str, name: str, number: int) -> dict[str, Any]:
+    def get(self, kind: str, name: str, number: int) -> JsonObject:
         """Return the value of one record.
 
         Raises
@@ -158,7 +159,7 @@ class Records:
     def _next(self, kind: str, name: str) -> int:
         return max(self._shelf.numbers(kind, name), default=0) + 1
 
-    def _read(self, kind: str, name: str, number: int) -> dict[str, Any] | None:
+    def _read(self, kind: str, name: str, number: int) -> JsonObject | None:
         """Return one value, None when it isn't there (or only claimed: see ``publish_new``)."""
         data = self._shelf.read(kind, name, number)
         if not data:

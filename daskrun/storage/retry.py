@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import random
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from daskrun.errors import StorageError
 from daskrun.storage.urls import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from daskrun.storage.urls import StorageOptions
 
 Result = TypeVar("Result")
 
@@ -47,7 +49,7 @@ FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ParamValidation
 def retry(
     what: str,
     call: Callable[[], Result],
-    options: Mapping[str, Any],
+    options: StorageOptions,
     *,
     plain: bool = False,
     tries: int = TRIES,
@@ -84,7 +86,7 @@ def retry(
     raise AssertionError
 
 
-def explained(what: str, error: Exception, options: Mapping[str, Any]) -> StorageError:
+def explained(what: str, error: Exception, options: StorageOptions) -> StorageError:
     """Return the error that says what could not be done, and why, without secrets."""
     text = without_secrets(f"{type(error).__name__}: {error}", options).rstrip(".")
     return StorageError(f"{what}: {text}{_answer(error)}")
@@ -102,7 +104,7 @@ def _answer(error: BaseException | None) -> str:
     return ""
 
 
-def harmless(error: Exception, options: Mapping[str, Any]) -> Exception | None:
+def harmless(error: Exception, options: StorageOptions) -> Exception | None:
     """Return a cause that tracebacks may show; None for one that holds a secret."""
     link: BaseException | None = error
     while link is not None:

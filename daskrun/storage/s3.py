@@ -6,7 +6,7 @@ import errno
 import random
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
@@ -14,10 +14,13 @@ from daskrun.storage.publication import Publication
 from daskrun.storage.url_folder import BLOCK, READS, UrlFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from daskrun.storage.publication import Range
+    from daskrun.storage.urls import StorageOptions
 
+Answer: TypeAlias = dict[str, Any]
+"""What S3 answers, or arguments of a request, under the names that its API has for them."""
 SMALLEST_PIECE = 5 * 2**20
 """Bytes that each piece of a multipart upload must have, but for the last (S3's rule)."""
 MOST_PIECES = 10_000
@@ -40,15 +43,15 @@ def piece_size(number: int) -> int:
 class S3Folder(UrlFolder):
     """A folder in a bucket."""
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, options: StorageOptions) -> None:
         super().__init__(url, options)
         if not hasattr(self.system, "call_s3"):
             raise StorageError(f"can't open {self.shown()}: its file system is not s3fs")
 
-    def call(self, method: str, name: str, **arguments: Any) -> dict[str, Any]:
+    def call(self, method: str, name: str, **arguments: Any) -> Answer:
         """Send one request for an object."""
         bucket, key = self.address(name)
-        answer: dict[str, Any] = self.system.call_s3(method, Bucket=bucket, Key=key, **arguments)
+        answer: Answer = self.system.call_s3(method, Bucket=bucket, Key=key, **arguments)
         return answer
 
     def address(self, name: str) -> tuple[str, str]:
@@ -271,13 +274,13 @@ class Multipart(Publication):
 
     def _put(self, number: int, data: bytes) -> None:
         arguments = self._piece(number)
-        call: Callable[..., dict[str, Any]] = self._folder.call
+        call: Callable[..., Answer] = self._folder.call
         answer = self._folder.retry(
             self._what, lambda: call("upload_part", self._name, Body=data, **arguments)
         )
         self._tags[number] = answer["ETag"]
 
-    def _piece(self, number: int) -> dict[str, Any]:
+    def _piece(self, number: int) -> Answer:
         """Name a piece, of an upload that is begun when the first is needed."""
         with self._lock:
             first = None

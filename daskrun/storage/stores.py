@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from daskrun.storage.url_folder import UrlFolder
+    from daskrun.storage.urls import StorageOptions
 
 
-def open_url_folder(url: str, options: Mapping[str, Any]) -> UrlFolder:
+def open_url_folder(url: str, options: StorageOptions) -> UrlFolder:
     """Open a folder behind a URL; one on S3 can do more.
 
     Raises

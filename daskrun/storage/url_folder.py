@@ -18,10 +18,12 @@ from daskrun.storage.retry import explained, harmless, retry
 from daskrun.storage.urls import package_of, protocol_problem, shown_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from typing import IO
 
+    from daskrun.storage.object_times import Details
     from daskrun.storage.publication import Publication, Range
+    from daskrun.storage.urls import StorageOptions
 
 Result = TypeVar("Result")
 READS = 16
@@ -48,7 +50,7 @@ class UrlFolder(ABC):
         No file system is known for it, a package is missing, or the options aren't its own.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, options: StorageOptions) -> None:
         self.url = url.rstrip("/")
         self._options = dict(options)
         self.system, self._base = _open(self.url, self._options)
@@ -155,9 +157,9 @@ class UrlFolder(ABC):
     def folders(self, below: str) -> list[str]:
         """Return the names of the folders in one of the folder, sorted; not of what is in them."""
 
-        def look() -> list[dict[str, Any]]:
+        def look() -> list[Details]:
             self.system.invalidate_cache()
-            found: list[dict[str, Any]] = self.system.ls(self.path(below), detail=True)
+            found: list[Details] = self.system.ls(self.path(below), detail=True)
             return found
 
         try:
@@ -167,11 +169,11 @@ class UrlFolder(ABC):
         paths = (str(each["name"]).rstrip("/") for each in found if each["type"] == "directory")
         return sorted(path.rpartition("/")[2] for path in paths)
 
-    def _listed(self, below: str) -> dict[str, dict[str, Any]]:
+    def _listed(self, below: str) -> dict[str, Details]:
         """Return what the store tells of each object, by its name relative to ``below``, sorted."""
         base = self.path(below)
 
-        def find() -> dict[str, dict[str, Any]]:
+        def find() -> dict[str, Details]:
             self.system.invalidate_cache()
             found = self.system.find(base, detail=True)
             return {path[len(base) + 1 :]: found[path] for path in sorted(found)}
@@ -262,13 +264,13 @@ class UrlFolder(ABC):
         """Delete objects once; one that isn't there is no error."""
 
 
-def _version(found: Mapping[str, Any]) -> str:
+def _version(found: Details) -> str:
     """Tell one version of an object from another, by what its store says of it."""
     marks = (found.get(key) for key in ("ETag", "etag", "LastModified", "mtime", "created"))
     return f"{found['size']} {next((mark for mark in marks if mark is not None), '')}"
 
 
-def _open(url: str, options: dict[str, Any]) -> tuple[Any, str]:
+def _open(url: str, options: StorageOptions) -> tuple[Any, str]:
     """Return fsspec's file system for a URL, and its own path of the folder."""
     if problem := protocol_problem(url):
         raise StorageError(f"can't open {shown_url(url)}: it {problem}")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+StorageOptions: TypeAlias = Mapping[str, Any]
+"""What a file system of fsspec takes, each its own; may hold secrets."""
 _USER = re.compile(r"(://)[^/@\s]+@")
 _QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\")>]+")
 OWN_MEMORY = frozenset({"memory"})
@@ -114,7 +116,7 @@ def shown_url(text: str) -> str:
     return _QUERY.sub(r"\1?***", _USER.sub(r"\1***@", text))
 
 
-def without_secrets(text: str, options: Mapping[str, Any]) -> str:
+def without_secrets(text: str, options: StorageOptions) -> str:
     """Hide in a text every value that ``storage_options`` hold, and what :func:`shown_url` hides.
 
     Examples
@@ -127,7 +129,7 @@ def without_secrets(text: str, options: Mapping[str, Any]) -> str:
     return shown_url(text)
 
 
-def _secrets(options: Mapping[str, Any]) -> Iterator[str]:
+def _secrets(options: StorageOptions) -> Iterator[str]:
     for name, value in options.items():
         if isinstance(value, Mapping):
             yield from _secrets(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.intervals import USUAL
 from daskrun.data.registration import KIND as DATASETS
@@ -18,11 +18,11 @@ from daskrun.workspace.sites.opening import open_site
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
     from pathlib import Path
 
     from daskrun.core.intervals import Intervals
     from daskrun.storage.private import SecretStore
+    from daskrun.storage.urls import StorageOptions
 
 
 class Home:
@@ -48,7 +48,7 @@ class Home:
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: StorageOptions | None = None,
         intervals: Intervals = USUAL,
     ) -> None:
         self.site = open_site(folder, storage_options, intervals)

@@ -30,12 +30,14 @@ from daskrun.workspace.sites import opening
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
+    from daskrun.core.codec import JsonObject
     from daskrun.core.intervals import Intervals
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.protocols import Place
     from daskrun.data.tabular.tabular_dataset import TabularDataset
+    from daskrun.storage.urls import StorageOptions
     from daskrun.workspace.cleaning.clean import CleanupPlan
 
 Thing = TypeVar("Thing")
@@ -63,7 +65,7 @@ class Workspace(Home, OriginalClass):
     def __init__(
         self,
         folder: str | os.PathLike[str],
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: StorageOptions | None = None,
         *,
         intervals: Intervals = USUAL,
     ) -> None:
@@ -74,7 +76,7 @@ class Workspace(Home, OriginalClass):
     @original_keywords
     def from_config(
         path: str | os.PathLike[str] | None = None,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> Workspace:
         """Find the workspace of a folder, or make one there.
 
@@ -102,7 +104,7 @@ class Workspace(Home, OriginalClass):
     @staticmethod
     def find(
         path: str | os.PathLike[str] | None = None,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> Workspace | None:
         """Find a workspace as :meth:`from_config` does, but create none: then give None."""
         found = opening.find_site(path, storage_options)
@@ -114,7 +116,7 @@ class Workspace(Home, OriginalClass):
         name: str,
         path: str | os.PathLike[str] | None = None,
         exist_ok: bool = True,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: StorageOptions | None = None,
     ) -> Workspace:
         """Create a workspace in the folder ``<path>/.daskrun``.
 
@@ -252,7 +254,7 @@ class Workspace(Home, OriginalClass):
         whole = experiment.get_run(manifest.pipeline_run)
         return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)
 
-    def get_details(self) -> dict[str, Any]:
+    def get_details(self) -> JsonObject:
         """Return what is known of the workspace as plain values.
 
         Examples

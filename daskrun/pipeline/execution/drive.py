@@ -96,7 +96,7 @@ class StepToRun:
             observers=self.observers,
             nothing_new=processed.nothing_new(self.folder),
             kept_at=self.folder.url,
-            kept_options=workspace.site.options,
+            kept_options=dict(workspace.site.options),
             intervals=workspace.site.intervals,
             before_commit=partial(_push_metrics, self.folder, whole),
             context={**request.context, "workspace_options": workspace.site.options},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import ASIDE
@@ -19,6 +19,7 @@ from daskrun.workspace.run_folders.run_folder import size_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from daskrun.storage.urls import StorageOptions
     from daskrun.workspace.home import Home
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.run_folders.run_records import Manifest
@@ -95,7 +96,7 @@ class OldStep:
             folder.forget_begun(self._file, f"{ASIDE}/{self.id}/upload")
         destination_of(location, options, self.id).sweep()
 
-    def _location(self) -> tuple[str, dict[str, Any]]:
+    def _location(self) -> tuple[str, StorageOptions]:
         assert self._output is not None
         store = Datastore(self._workspace, self._output.datastore)
         path = self._output.path_on_datastore

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.codec import from_record, to_record
+from daskrun.core.typing import override
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
 from daskrun.workspace.compute.provisioning import (
     Cluster,
@@ -22,6 +23,7 @@ from daskrun.workspace.layout import COMPUTE_TARGETS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from daskrun.core.codec import JsonObject
     from daskrun.workspace.home import Home
 
 ANSWER_LIMIT = 10.0
@@ -234,8 +236,8 @@ class AmlCompute(ComputeTarget):
         return ProvisioningConfiguration(str(vm_size), **counts, others=others)
 
     @property
+    @override
     def most_nodes(self) -> int:
-        """How many nodes a run may ask for."""
         return self._record.max_nodes
 
     @property
@@ -244,8 +246,8 @@ class AmlCompute(ComputeTarget):
         return self._record.vm_size
 
     @property
+    @override
     def notes(self) -> list[str]:
-        """What was recorded and is not used, in words."""
         others = self._record.others.items()
         more = "".join(f"{name}={shown}, " for name, shown in others)
         unused = f"{more}vm_size={self.vm_size!r} and min_nodes={self._record.min_nodes}"
@@ -259,6 +261,7 @@ class DaskCompute(ComputeTarget):
     _record: Cluster
 
     @property
+    @override
     def dask_target(self) -> object:
         """The address, Client or Cluster.
 
@@ -276,6 +279,7 @@ class DaskCompute(ComputeTarget):
             )
         return target
 
+    @override
     def _wait(self, deadline: float, count: int) -> None:
         address = self._record.address
         if address is None or not str(address).startswith(("tcp://", "tls://")):
@@ -326,10 +330,10 @@ class ComputeStatus(OriginalClass):
 
     record: Nodes | Cluster
 
-    def serialize(self) -> dict[str, Any]:
+    def serialize(self) -> JsonObject:
         """Return it as plain values, with the original's names."""
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.record.created))
-        status: dict[str, Any] = {
+        status: JsonObject = {
             "allocationState": "Steady",
             "provisioningState": "Succeeded",
             "creationTime": created,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import posixpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.data.protocols import DataPath
@@ -18,8 +18,9 @@ from daskrun.workspace.layout import DATASTORE, DATASTORES, DEFAULT_DATASTORE
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from daskrun.storage.urls import StorageOptions
     from daskrun.workspace.home import Home
 
 Secret: TypeAlias = str | EnvironmentVariable
@@ -128,10 +129,8 @@ class Datastore(OriginalClass):
         Datastore(name='blob', root='abfs://box')
         """
         secrets = {"sas_token": sas_token, "account_key": account_key}
-        options: dict[str, Any] = {k: v for k, v in secrets.items() if v is not None}
-        if not options:
-            options["anon"] = True
-        options["account_name"] = account_name
+        given: StorageOptions = {k: v for k, v in secrets.items() if v is not None}
+        options = {**(given or {"anon": True}), "account_name": account_name}
         root = f"abfs://{container_name}"
         return _register(workspace, datastore_name, root, options, overwrite)
 
@@ -160,9 +159,10 @@ class Datastore(OriginalClass):
             )
             raise SettingsError("register_s3", [problem])
         given = {"key": key, "secret": secret, "token": token, "endpoint_url": endpoint_url}
-        options: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-        if anon:
-            options["anon"] = True
+        options: StorageOptions = {
+            **{k: v for k, v in given.items() if v is not None},
+            **({"anon": True} if anon else {}),
+        }
         return _register(workspace, datastore_name, f"s3://{bucket_name}", options, overwrite)
 
     @staticmethod
@@ -170,7 +170,7 @@ class Datastore(OriginalClass):
         workspace: Home,
         datastore_name: str,
         url: str,
-        storage_options: Mapping[str, Any] | None = None,
+        storage_options: StorageOptions | None = None,
         overwrite: bool = False,
     ) -> Datastore:
         """Remember any URL that fsspec knows, with the options its file system takes.
@@ -215,7 +215,7 @@ class Datastore(OriginalClass):
         return Path(self._kept.root) if self.is_local else None
 
     @property
-    def storage_options(self) -> Mapping[str, Any]:
+    def storage_options(self) -> StorageOptions:
         """What fsspec needs to open its URLs; may hold secrets.
 
         Raises
@@ -380,7 +380,7 @@ def _say(show_progress: bool) -> Callable[[str], None] | None:
 
 
 def _register(
-    workspace: Home, name: str, root: str, options: dict[str, Any], overwrite: bool
+    workspace: Home, name: str, root: str, options: StorageOptions, overwrite: bool
 ) -> Datastore:
     """Remember a datastore, or a new version of it."""
     if not overwrite and name in Datastore.names(workspace):

@@ -11,7 +11,9 @@ from daskrun.errors import SettingsError
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
+    from daskrun.core.codec import JsonObject
     from daskrun.storage.private import SecretStore
+    from daskrun.storage.urls import StorageOptions
 
 OPEN = frozenset({"account_name", "anon", "endpoint_url"})
 """Options that say where a place is, not who may enter; they are kept in the record itself."""
@@ -59,12 +61,12 @@ class KeptOptions:
         The workspace's.
     """
 
-    def __init__(self, name: str, record: Mapping[str, Any], files: SecretStore) -> None:
+    def __init__(self, name: str, record: JsonObject, files: SecretStore) -> None:
         self.shown_root = shown_url(str(record["root"]))
         self._name = name
         self._record = record
         self._files = files
-        self._secret: dict[str, Any] | None = None if "private" in record else {}
+        self._secret: JsonObject | None = None if "private" in record else {}
 
     @property
     def root(self) -> str:
@@ -74,7 +76,7 @@ class KeptOptions:
         return str(self._record["root"])
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> StorageOptions:
         """What fsspec needs.
 
         Raises
@@ -101,13 +103,13 @@ class KeptOptions:
             )
         return found
 
-    def _private(self) -> dict[str, Any]:
+    def _private(self) -> JsonObject:
         if self._secret is None:
             self._secret = self._files.read(self._record["private"])
         return self._secret
 
 
-def keep(root: str, options: Mapping[str, Any], files: SecretStore) -> dict[str, Any]:
+def keep(root: str, options: StorageOptions, files: SecretStore) -> JsonObject:
     """Put what may be secret into a private file, and give the record of a datastore.
 
     Raises
@@ -126,8 +128,8 @@ def keep(root: str, options: Mapping[str, Any], files: SecretStore) -> dict[str,
         for name, value in options.items()
         if name not in OPEN and not isinstance(value, EnvironmentVariable)
     }
-    record: dict[str, Any] = {"root": shown_url(root), "storage_options": kept}
-    secret: dict[str, Any] = {"storage_options": closed} if closed else {}
+    record: JsonObject = {"root": shown_url(root), "storage_options": kept}
+    secret: JsonObject = {"storage_options": closed} if closed else {}
     if shown_url(root) != root:
         secret["root"], record["root_is_secret"] = root, True
     if secret:

@@ -20,6 +20,8 @@ from daskrun.storage.urls import is_url, package_of, protocols_of, shown_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from daskrun.storage.urls import StorageOptions
+
 Result = TypeVar("Result")
 Say: TypeAlias = "Callable[[str], None] | None"
 SAY_EVERY = 5.0
@@ -99,7 +101,7 @@ def named_below(
 
 
 def put(
-    pairs: Iterable[tuple[Path, str]], options: dict[str, Any], overwrite: bool, say: Say = None
+    pairs: Iterable[tuple[Path, str]], options: StorageOptions, overwrite: bool, say: Say = None
 ) -> int:
     """Copy local files to paths or URLs; give how many were copied."""
     count = Count(say)
@@ -113,7 +115,7 @@ def put(
 
 
 def get(
-    root: str, start: str, target: Path, options: dict[str, Any], overwrite: bool, say: Say = None
+    root: str, start: str, target: Path, options: StorageOptions, overwrite: bool, say: Say = None
 ) -> int:
     """Copy a file, or all files of a folder, to ``target``, with their paths below ``root``.
 
@@ -157,7 +159,7 @@ def _local_files(root: str, start: str) -> Iterable[tuple[str, Any]]:
             yield path.relative_to(root).as_posix(), lambda to, p=path: shutil.copyfile(p, to)
 
 
-def _remote_files(root: str, start: str, options: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+def _remote_files(root: str, start: str, options: StorageOptions) -> Iterable[tuple[str, Any]]:
     def find() -> tuple[Any, str, list[str]]:
         fs, path = _remote(start, options)
         return fs, _remote(root, options)[1].rstrip("/") + "/", sorted(fs.find(path))
@@ -169,7 +171,7 @@ def _remote_files(root: str, start: str, options: dict[str, Any]) -> Iterable[tu
             yield relative, lambda to, n=name: fs.get_file(n, str(to))
 
 
-def _remote(url: str, options: dict[str, Any]) -> tuple[Any, str]:
+def _remote(url: str, options: StorageOptions) -> tuple[Any, str]:
     import fsspec  # 50 ms, and no local datastore needs it
 
     fs, path = fsspec.url_to_fs(url, **options)
@@ -177,7 +179,7 @@ def _remote(url: str, options: dict[str, Any]) -> tuple[Any, str]:
     return fs, str(path)
 
 
-def _upload(source: Path, target: str, options: dict[str, Any], overwrite: bool) -> bool:
+def _upload(source: Path, target: str, options: StorageOptions, overwrite: bool) -> bool:
     """Copy a local file to a URL; False when there was one."""
 
     def put() -> bool:
@@ -192,7 +194,7 @@ def _upload(source: Path, target: str, options: dict[str, Any], overwrite: bool)
     return _explained(f"copy {source} to {shown_url(target)}", put, options)
 
 
-def _explained(what: str, call: Callable[[], Result], options: dict[str, Any]) -> Result:
+def _explained(what: str, call: Callable[[], Result], options: StorageOptions) -> Result:
     """Do something with a store; what fails is one error of ours, without secrets."""
     return retry(what, call, options, tries=1)  # stores' own clients try again
 

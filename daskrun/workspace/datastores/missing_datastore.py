@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from daskrun.errors import DaskrunError
+    from daskrun.storage.urls import StorageOptions
 
 
 class MissingDatastore:
@@ -17,7 +16,7 @@ class MissingDatastore:
     They can be listed and unregistered; using them says what is missing.
     """
 
-    storage_options: Mapping[str, Any] = MappingProxyType({})
+    storage_options: StorageOptions = MappingProxyType({})
 
     def __init__(self, name: str, error: DaskrunError) -> None:
         self.name = name

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
+    from daskrun.core.codec import JsonObject
     from daskrun.workspace.home import Home
 
 VARIABLES = "environment_variables"
@@ -329,20 +330,20 @@ class Environment(OriginalClass, read_only="databricks inferencing_stack_version
         return [f"environment {self.name!r}: {text}." for text in found]
 
     @staticmethod
-    def from_record(value: Mapping[str, Any]) -> Environment:
+    def from_record(value: JsonObject) -> Environment:
         """Make the environment that :meth:`as_record` gave."""
         return _from_record(value["name"], value["version"], value)
 
-    def as_record(self) -> dict[str, Any]:
+    def as_record(self) -> JsonObject:
         """Return it as JSON, with the values of its variables, which may be secret."""
         return {"name": self.name, "version": self.version, **self._contents()}
 
-    def as_told(self) -> dict[str, Any]:
+    def as_told(self) -> JsonObject:
         """Return it as JSON, for the run's record: of its variables the names only."""
         record = self.as_record()
         return {**record, VARIABLES: sorted(record[VARIABLES])} if VARIABLES in record else record
 
-    def _contents(self) -> dict[str, Any]:
+    def _contents(self) -> JsonObject:
         """Return what it says; what is left out says nothing, so that older records are same."""
         variables, spark = self.variables, self.spark
         return {
@@ -359,12 +360,12 @@ def _made(name: str, **python: Any) -> Environment:
     return made
 
 
-def _keep(workspace: Home, name: str, value: Mapping[str, Any]) -> int:
+def _keep(workspace: Home, name: str, value: JsonObject) -> int:
     """Keep what an environment says as the next version; the values of variables go aside."""
     files = workspace.private
     # Often they are no secrets, and a workspace behind a URL has no better place.
     variables = value.get(VARIABLES, {}) if files.keeps else {}
-    record: dict[str, Any] = {
+    record: JsonObject = {
         "environment": {n: each for n, each in value.items() if n != VARIABLES or not variables},
         "created": time.time(),
     }
@@ -378,7 +379,7 @@ def _keep(workspace: Home, name: str, value: Mapping[str, Any]) -> int:
         raise
 
 
-def _whole(workspace: Home, record: Mapping[str, Any]) -> dict[str, Any]:
+def _whole(workspace: Home, record: JsonObject) -> JsonObject:
     """Return what an environment says that :func:`_keep` was given."""
     value = dict(record["environment"])
     if "private" in record:
@@ -386,7 +387,7 @@ def _whole(workspace: Home, record: Mapping[str, Any]) -> dict[str, Any]:
     return value
 
 
-def _from_record(name: str, number: int | str | None, value: Mapping[str, Any]) -> Environment:
+def _from_record(name: str, number: int | str | None, value: JsonObject) -> Environment:
     """Make an environment of what was kept of it."""
     made = Environment(name)
     made.version = str(number) if number is not None else None

@@ -26,6 +26,7 @@ from daskrun.workspace.models.models_used import note_used
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from daskrun.core.codec import JsonObject
     from daskrun.core.tags import Wanted
     from daskrun.workspace.home import Home
 
@@ -136,7 +137,7 @@ class Model(OriginalClass):
         folder = workspace.folder / MODEL_FILES / model_name
         sweep(folder, lambda: _folders(records.values_of(MODELS, [model_name], "path")))
         stored, digest = copy_in(source, folder, workspace.folder)
-        value: dict[str, Any] = {
+        value: JsonObject = {
             "path": stored.relative_to(workspace.folder).as_posix(),
             "digest": digest,
             "tags": dict(tags or {}),
@@ -286,7 +287,7 @@ def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: in
     return versions[wanted]
 
 
-def _brought(url: str, values: Mapping[str, Any]) -> Path:
+def _brought(url: str, values: JsonObject) -> Path:
     """Bring a model to this machine, where all runs of this user find it from then on."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "daskrun", "models")
     place, _, name = url.rpartition("/")
@@ -318,7 +319,7 @@ def _asked(name: object, version: object, given_id: object, tags: object) -> tup
 
 def _record(
     workspace: Home, name: str, version: int | None, tags: Wanted
-) -> tuple[int, dict[str, Any]]:
+) -> tuple[int, JsonObject]:
     """Return the newest version that has the tags, or the one that is asked for."""
     records = workspace.records
     newest = records.latest(MODELS, name)

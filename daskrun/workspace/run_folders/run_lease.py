@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.errors import DaskrunError, StorageError
 from daskrun.storage.lease import RENEWED, Lease
 from daskrun.storage.lock_handle import LockHandle
@@ -126,8 +127,8 @@ class RunLease(LockHandle):
                 "write there. Nothing of what is committed is lost."
             )
 
+    @override
     def close(self) -> None:
-        """Put what is left and let others have the run; may be called again."""
         with self._lock:
             if self._over is None or self._closing:
                 return
@@ -218,5 +219,6 @@ class RunLease(LockHandle):
 class StepLock(LockHandle):
     """In place of a lock: who drives a pipeline's run drives those of its steps."""
 
+    @override
     def close(self) -> None:
         """Nothing is held."""

@@ -8,7 +8,7 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.script.node_folders import base_folder, claim, clear_left, left
@@ -21,8 +21,9 @@ from daskrun.workspace.run_folders.run_folder import MANIFEST, SNAPSHOT, STATES
 from daskrun.workspace.run_folders.run_lease import RunLease, left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
+
+    from daskrun.storage.urls import StorageOptions
 
 
 NAME = "workspace-"
@@ -44,7 +45,7 @@ class WorkingCopy:
         For fsspec; may hold secrets.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, options: StorageOptions) -> None:
         self.url = url.rstrip("/")
         self.options = dict(options)
         self.remote = open_url_folder(self.url, options)
@@ -143,7 +144,7 @@ def remove_copies() -> None:
     _copies.clear()
 
 
-def working_copy(url: str, options: Mapping[str, Any]) -> WorkingCopy:
+def working_copy(url: str, options: StorageOptions) -> WorkingCopy:
     """Return this process's copy of a workspace; one whose options are others is made anew."""
     url = url.rstrip("/")
     with _lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.errors import WorkspaceError
 from daskrun.storage.urls import is_url
@@ -14,14 +14,14 @@ from daskrun.workspace.sites.url_site import UrlSite
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
 
     from daskrun.core.intervals import Intervals
+    from daskrun.storage.urls import StorageOptions
     from daskrun.workspace.sites.site import Site
 
 
 def open_site(
-    where: str | os.PathLike[str], options: Mapping[str, Any] | None, intervals: Intervals
+    where: str | os.PathLike[str], options: StorageOptions | None, intervals: Intervals
 ) -> Site:
     """Open the workspace in a folder, or at a URL.
 
@@ -36,7 +36,7 @@ def open_site(
     return FolderSite(Path(where).resolve(), intervals)
 
 
-def find_site(path: str | os.PathLike[str] | None, options: Mapping[str, Any] | None) -> str | None:
+def find_site(path: str | os.PathLike[str] | None, options: StorageOptions | None) -> str | None:
     """Return the folder or URL of the workspace that is found from ``path``; None for none."""
     if isinstance(path, str) and is_url(path):
         return url_site.find(path, options or {})
@@ -46,7 +46,7 @@ def find_site(path: str | os.PathLike[str] | None, options: Mapping[str, Any] | 
 
 
 def make_site(
-    path: str | os.PathLike[str] | None, options: Mapping[str, Any] | None, name: str
+    path: str | os.PathLike[str] | None, options: StorageOptions | None, name: str
 ) -> tuple[bool, str]:
     """Make a workspace beside ``path``; return whether there was none, and its folder or URL.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from daskrun.errors import DaskrunError, WorkspaceError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from daskrun.core.intervals import Intervals
     from daskrun.storage.private import SecretStore
     from daskrun.storage.records import Records
+    from daskrun.storage.urls import StorageOptions
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
 
@@ -73,7 +74,7 @@ class Site(Protocol):
     """Its folder; behind a URL, this process's copy of it."""
     location: str
     """The folder's path, or its URL."""
-    options: dict[str, Any]
+    options: StorageOptions
     """What fsspec needs to open the URL; may hold secrets."""
     config: Config
     records: Records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError, WorkspaceError
@@ -19,11 +19,11 @@ from daskrun.workspace.run_folders.working_copy import working_copy
 from daskrun.workspace.sites.site import Config, Site, creates_twice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from daskrun.core.intervals import Intervals
     from daskrun.storage.url_folder import UrlFolder
+    from daskrun.storage.urls import StorageOptions
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
 
@@ -36,7 +36,7 @@ class UrlSite(Site):
         There is none, or the URL has a password or query in it.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any], intervals: Intervals) -> None:
+    def __init__(self, url: str, options: StorageOptions, intervals: Intervals) -> None:
         _check_url(url)
         self.intervals = intervals
         self.copy = copy = working_copy(url, options)
@@ -75,7 +75,7 @@ class UrlSite(Site):
         self.copy.discard(name)
 
 
-def find(url: str, options: Mapping[str, Any]) -> str | None:
+def find(url: str, options: StorageOptions) -> str | None:
     """Return the URL of the workspace that is at ``url`` or beside what is there; None for none."""
     _check_url(url)
     url = url.rstrip("/").removesuffix(f"/{CONFIG}")
@@ -85,7 +85,7 @@ def find(url: str, options: Mapping[str, Any]) -> str | None:
     return None
 
 
-def make(url: str, options: Mapping[str, Any], name: str) -> tuple[bool, str]:
+def make(url: str, options: StorageOptions, name: str) -> tuple[bool, str]:
     """Make a workspace beside what is at ``url``; return whether there was none, and its URL.
 
     Raises
