@@ -1,8 +1,7 @@
-"""Dask's own dashboard for the local target, there as soon as somebody looks at it.
+"""Dask's own dashboard for the local target, connected by the first request for it.
 
-Importing bokeh takes a second or two of a core that script processes could use, so nobody pays for
-it who does not look: the scheduler's HTTP server listens on loopback anyway, and the first request
-has the dashboard connected to it.
+Importing bokeh takes one to two seconds of a core that script processes could use. The scheduler's
+HTTP server listens on loopback anyway.
 """
 
 from __future__ import annotations
@@ -12,28 +11,20 @@ from typing import Any
 
 
 def connect_when_asked(scheduler: Any) -> str:
-    """Have a scheduler that was started without its dashboard connect it at the first request.
-
-    Called in any thread; the event loop does the rest.
-
-    Returns
-    -------
-    str
-        The dashboard's address.
-    """
-    scheduler.loop.add_callback(_add_door, scheduler)
+    """Return the address at which a scheduler connects its dashboard; for any thread."""
+    scheduler.loop.add_callback(_add_gate, scheduler)
     return f"http://127.0.0.1:{scheduler.http_server.port}/status"
 
 
-def _add_door(scheduler: Any) -> None:
+def _add_gate(scheduler: Any) -> None:
     from tornado import web
 
     opening = asyncio.Lock()
 
-    class Door(web.RequestHandler):
+    class Gate(web.RequestHandler):
         async def get(self) -> None:
             async with opening:
-                if not rooms.open:
+                if not pages.open:
                     try:
                         await asyncio.get_running_loop().run_in_executor(None, _import_dashboard)
                     except ImportError as error:
@@ -41,10 +32,10 @@ def _add_door(scheduler: Any) -> None:
                         self.finish(f"There is no Dask dashboard: {error}. pip install bokeh")
                         return
                     _connect(scheduler)
-                    rooms.open = True
+                    pages.open = True
             self.redirect(self.request.uri or "/status")
 
-    class Rooms(web.Application):
+    class Pages(web.Application):
         """Takes every page until the dashboard is there, and none after."""
 
         open = False
@@ -52,8 +43,8 @@ def _add_door(scheduler: Any) -> None:
         def find_handler(self, request: Any, **options: Any) -> Any:
             return None if self.open else super().find_handler(request, **options)
 
-    rooms = Rooms([(r".*", Door)])
-    scheduler.http_application.add_application(rooms)
+    pages = Pages([(r".*", Gate)])
+    scheduler.http_application.add_application(pages)
 
 
 def _import_dashboard() -> None:

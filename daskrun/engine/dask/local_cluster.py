@@ -1,4 +1,4 @@
-"""The local target's Dask cluster: scheduler and workers in this process, quiet and on loopback."""
+"""The local target's Dask cluster: scheduler and workers in this process, on loopback."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _wanted = 0
 
 
 def silence() -> None:
-    """Have Dask log nothing but what is critical, until :func:`end_silence` was called as often.
+    """Make Dask log only what is critical, until :func:`end_silence` was called as often.
 
-    A worker whose heartbeat is under way while it is closed logs that as an error. A cluster that
-    silences by itself ends that also for others, which steps side by side have.
+    A worker that is closed during a heartbeat logs that as an error. A cluster that silences Dask
+    by itself ends that also for the clusters of other steps.
     """
     global _wanted
     with _changing:
@@ -53,7 +53,7 @@ def silence() -> None:
 
 
 def end_silence() -> None:
-    """Have Dask log as before, where no other cluster wants it silent."""
+    """Let Dask log as before, where no other cluster wants it silent."""
     global _wanted
     with _changing:
         _wanted -= 1
