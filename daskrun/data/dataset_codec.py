@@ -85,13 +85,6 @@ def to_plain(dataset: object, name_of: NameOf = registered_name) -> JsonObject:
 def from_plain(value: Mapping[str, Any], find_datastore: Callable[[Any], Place]) -> object:
     """Make the dataset that :func:`to_plain` was given.
 
-    Parameters
-    ----------
-    value
-        What it gave.
-    find_datastore
-        Gives the datastore of a name.
-
     Raises
     ------
     DatasetError

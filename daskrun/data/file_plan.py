@@ -49,8 +49,6 @@ class FilePlan:
     partition_keys
         Columns of the datasets' ``partition_format``: a mini-batch is then all files of one
         existing combination of their values, in the order in which the combinations come.
-    may_be_empty
-        Whether inputs may hold no file.
 
     Raises
     ------

@@ -39,13 +39,6 @@ def changed_files(plan: ListedPlan, most: int = MOST_LOOKS) -> str:
 
     Remote files are not asked for again: :func:`check_brought` has looked at them.
 
-    Parameters
-    ----------
-    plan
-        Of the run.
-    most
-        Files that are looked at.
-
     Returns
     -------
     str
@@ -75,20 +68,11 @@ def check_brought(root: str, names: Sequence[str], paths: Sequence[str], listed:
 
     Parameters
     ----------
-    root
-        URL of their input.
     names
         Their paths relative to it; one may come twice.
-    paths
-        Of their local copies.
     listed
         Bytes they had together, -1 where a store does not say. A plan keeps no more of each, so
         that of several files the first are named, with the sizes they have now.
-
-    Raises
-    ------
-    DatasetError
-        They have another size.
     """
     if listed < 0:
         return

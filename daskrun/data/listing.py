@@ -53,8 +53,6 @@ def list_files(elements: Sequence[PathElement], folder: str) -> Listing:
 
     Parameters
     ----------
-    elements
-        From :func:`daskrun.data.protocols.as_elements`.
     folder
         What relative local paths are relative to.
 
@@ -83,11 +81,6 @@ def check_files(elements: Sequence[PathElement], folder: str) -> Listing:
     -------
     Listing
         The first file of the first element.
-
-    Raises
-    ------
-    DatasetError
-        If one means none.
     """
     options = _one_place(elements)
     found = [(root, next(rows)) for root, rows in _find(elements, folder, options)]  # of each

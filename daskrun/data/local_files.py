@@ -42,13 +42,6 @@ def local_path(text: str, folder: str) -> str:
 def find_local(path: str, element: PathElement) -> tuple[str, Iterator[FileRow]]:
     """Find the files that an absolute path means: a file, a folder, or else a glob.
 
-    Parameters
-    ----------
-    path
-        As :func:`local_path` gives it.
-    element
-        What the user wrote, for messages.
-
     Returns
     -------
     tuple

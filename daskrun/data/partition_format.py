@@ -35,11 +35,6 @@ class PartitionFormat:
     ``*`` is any text within a name. The rest stands for itself. The format is held against the
     whole path, from its end: how much of it the dataset's own path names does not matter.
 
-    Parameters
-    ----------
-    text
-        As the user wrote it.
-
     Raises
     ------
     DatasetError
@@ -82,11 +77,6 @@ class PartitionFormat:
 
     def values(self, root: str, name: str) -> tuple[Value, ...]:
         """Read the values of one file, in the order of :attr:`columns`.
-
-        Parameters
-        ----------
-        root, name
-            Of the listing.
 
         Raises
         ------

@@ -86,13 +86,7 @@ def shown_elements(elements: Sequence[PathElement]) -> str:
 
 
 def as_elements(path: object) -> tuple[PathElement, ...]:
-    """Check the kind of ``path`` and give what it lists, texts and datastore paths.
-
-    Raises
-    ------
-    DatasetError
-        If it is, or holds, something else.
-    """
+    """Check the kind of ``path`` and give what it lists, texts and datastore paths."""
     if isinstance(path, (list, tuple)) and not _is_pair(path):
         if not path:
             raise DatasetError(

@@ -68,15 +68,7 @@ def join_url(root: str, name: str) -> str:
 
 
 class RemoteFolder:
-    """The root of a remote dataset, opened: names below it can be fetched from any thread.
-
-    Parameters
-    ----------
-    url
-        The root.
-    storage_options
-        For fsspec; may hold secrets.
-    """
+    """The root of a remote dataset, opened: names below it can be fetched from any thread."""
 
     def __init__(self, url: str, storage_options: Mapping[str, Any]) -> None:
         from fsspec.core import url_to_fs
@@ -124,8 +116,6 @@ def find_remote(
     ----------
     url
         As the user or a datastore gave it.
-    storage_options
-        For fsspec.
     shown
         How the user wrote it, for messages.
 

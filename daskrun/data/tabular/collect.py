@@ -62,15 +62,7 @@ def plan_of(dataset: Table, mini_batch_size: int | str) -> TablePlan:
 
 
 class PieceLoader:
-    """Loads mini-batches of one input in this process; not for several threads at a time.
-
-    Parameters
-    ----------
-    source
-        The input.
-    folder
-        For what is brought and cached.
-    """
+    """Loads mini-batches of one input in this process; not for several threads at a time."""
 
     def __init__(self, source: PlanInput, folder: str) -> None:
         self._source = source

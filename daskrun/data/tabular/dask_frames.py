@@ -90,11 +90,6 @@ class ReadMiniBatch:
     """Loads a mini-batch in whatever process Dask calls it.
 
     It holds the secrets of a remote input: they are in no ``repr`` and no key.
-
-    Parameters
-    ----------
-    plan
-        Over one input.
     """
 
     def __init__(self, plan: TablePlan) -> None:

@@ -116,15 +116,7 @@ def _write(plan: TablePlan, writer: WriteMiniBatch) -> list[int]:
 
 
 class WriteMiniBatch(ReadMiniBatch):
-    """Writes a mini-batch; Dask may call it again, the file is then the same.
-
-    Parameters
-    ----------
-    plan
-        Over one input.
-    target
-        Where the file goes.
-    """
+    """Writes a mini-batch; Dask may call it again, the file is then the same."""
 
     def __init__(self, plan: TablePlan, target: Target) -> None:
         super().__init__(plan)
@@ -146,15 +138,7 @@ class WriteMiniBatch(ReadMiniBatch):
 
 
 class WriteCsv(WriteMiniBatch):
-    """Writes CSV with a header.
-
-    Parameters
-    ----------
-    plan, target
-        Of :class:`WriteMiniBatch`.
-    separator
-        One character.
-    """
+    """Writes CSV with a header."""
 
     def __init__(self, plan: TablePlan, target: Target, separator: str) -> None:
         super().__init__(plan, target)
@@ -193,15 +177,7 @@ class WriteParquet(WriteMiniBatch):
 
 
 class WritePartitions(WriteParquet):
-    """Writes a file for each combination of values of the keys that a mini-batch holds.
-
-    Parameters
-    ----------
-    plan, target
-        Of :class:`WriteMiniBatch`.
-    kinds
-        The keys, and their Arrow types.
-    """
+    """Writes a file for each combination of values of the keys that a mini-batch holds."""
 
     def __init__(self, plan: TablePlan, target: Target, kinds: dict[str, pa.DataType]) -> None:
         super().__init__(plan, target)

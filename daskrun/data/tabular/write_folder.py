@@ -24,16 +24,6 @@ class Target:
     """Where files go; each appears there whole, or not at all.
 
     It travels to Dask's workers and holds the secrets of a URL; its ``repr`` does not show them.
-
-    Parameters
-    ----------
-    target
-        As the user gave it.
-
-    Raises
-    ------
-    DatasetError
-        If it is not one folder.
     """
 
     def __init__(self, target: OnePath) -> None:
@@ -57,13 +47,7 @@ class Target:
         return f"<Target {self.shown}>"
 
     def check_empty(self) -> None:
-        """Check that nothing is there yet, that what is written could be mixed up with.
-
-        Raises
-        ------
-        DatasetError
-            Something is, or it can't be looked at.
-        """
+        """Check that nothing is there yet, that what is written could be mixed up with."""
         try:
             there = self._first()
         except Exception as error:  # each of fsspec's file systems has errors of its own

@@ -39,8 +39,6 @@ def mask(frame: pd.DataFrame, plain: Plain) -> NDArray[np.bool_]:
     ----------
     frame
         With the columns that the condition looks at.
-    plain
-        :attr:`daskrun.data.tabular.conditions.expression.Condition.plain`.
 
     Raises
     ------

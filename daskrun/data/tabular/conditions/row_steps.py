@@ -83,10 +83,6 @@ class Steps:
 
         Parameters
         ----------
-        frame
-            Its rows, index 0..n-1.
-        keys
-            From :func:`row_keys`, where :attr:`needs_ids`.
         slices
             For each window the rows, of those that reach it here, that it keeps: as the plan says.
         """
@@ -151,15 +147,7 @@ def _filtered(frame: pd.DataFrame, condition: tuple[Any, ...]) -> NDArray[np.boo
 
 
 def row_keys(name: str, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Return each row of a file a number that it has in every mini-batch size and every run.
-
-    Parameters
-    ----------
-    name
-        The file's, below the dataset's root.
-    ids
-        The rows' own within the file.
-    """
+    """Return each row of a file a number that it has in every mini-batch size and every run."""
     digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return _mixed(ids + np.uint64(int.from_bytes(digest)))
 

@@ -26,13 +26,7 @@ _LEAST = {"month": 1, "day": 1, "hour": 0, "minute": 0, "second": 0}
 
 
 def as_time(argument: str, value: object) -> datetime:
-    """Check a time.
-
-    Raises
-    ------
-    DatasetError
-        It is none.
-    """
+    """Check a time."""
     if isinstance(value, datetime):
         return value
     if isinstance(value, date):
@@ -44,13 +38,7 @@ def as_time(argument: str, value: object) -> datetime:
 
 
 def as_delta(value: object) -> timedelta:
-    """Check a time span.
-
-    Raises
-    ------
-    DatasetError
-        It is none, or negative.
-    """
+    """Check a time span."""
     if isinstance(value, timedelta) and value >= timedelta():
         return value
     raise DatasetError(
@@ -129,13 +117,6 @@ class Times:
             A time with a zone is compared in UTC with columns that have none.
         include_boundary
             Whether rows of exactly these times are kept.
-        call
-            The method, for messages.
-
-        Raises
-        ------
-        DatasetError
-            No column tells the time.
         """
         found: list[Condition] = []
         if self.partition_timestamp is not None:

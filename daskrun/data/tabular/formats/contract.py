@@ -128,17 +128,7 @@ class Rows(NamedTuple):
 
 
 class Reader(ABC):
-    """Reads pieces of one input; one per script process and input.
-
-    Parameters
-    ----------
-    spec
-        Of :meth:`Source.describe`, the format's own class.
-    secrets
-        The ``storage_options`` of the listing.
-    cache
-        The node's.
-    """
+    """Reads pieces of one input; one per script process and input."""
 
     @abstractmethod
     def __init__(self, spec: Any, secrets: Mapping[str, Any], cache: NodeCache) -> None: ...
@@ -297,8 +287,6 @@ class FrameSource(ABC):
             Local, or a URL; made if it isn't there, else empty. All workers must reach it.
         mini_batch_size
             Bytes of a row group, about: as many rows as have this size in Arrow on average.
-        storage_options
-            For a URL.
 
         Raises
         ------

@@ -69,13 +69,7 @@ def call_text(method: str, first: str, source: Any, **shown: str) -> str:
 
 
 def check_types(types: Mapping[str, DataType] | None) -> None:
-    """Check that ``set_column_types`` maps names to types.
-
-    Raises
-    ------
-    DatasetError
-        If it is something else.
-    """
+    """Check that ``set_column_types`` maps names to types."""
     if types is None:
         return
     if not isinstance(types, Mapping) or not all(isinstance(name, str) for name in types):
@@ -92,13 +86,7 @@ def check_types(types: Mapping[str, DataType] | None) -> None:
 
 
 def check_known(types: Mapping[str, DataType] | None, columns: Collection[str]) -> None:
-    """Check that the columns of ``set_column_types`` are there.
-
-    Raises
-    ------
-    DatasetError
-        If one is not; names those that are spelled alike.
-    """
+    """Check that the columns of ``set_column_types`` are there."""
     for name, kind in (types or {}).items():
         if name not in columns:
             given = f"set_column_types={{{name!r}: {kind!r}}}"

@@ -28,11 +28,6 @@ class NodeCache:
     a lock, and renamed. When the disk runs full, those asked for longest ago are removed, and made
     again if need be.
 
-    Parameters
-    ----------
-    folder
-        Made when the first file is.
-
     Examples
     --------
     >>> import pathlib, tempfile

@@ -31,13 +31,6 @@ class TableLoader:
     """Makes the mini-batches of one input; one for each script process and input.
 
     Not for several threads at a time: readers keep files open.
-
-    Parameters
-    ----------
-    source
-        The input.
-    cache
-        The node's.
     """
 
     def __init__(self, source: PlanInput, cache: NodeCache) -> None:
@@ -60,17 +53,10 @@ class TableLoader:
 
         Parameters
         ----------
-        pieces
-            Fields of its pieces, in order.
         files
             What was brought for each of them; None: they are read in place.
         slices
             For each ``take`` or ``skip`` the rows, of those that reach it here, that it keeps.
-
-        Raises
-        ------
-        TableError
-            What can't be read, and why.
         """
         table, keys = self._read(pieces, files, self._columns, self._steps.needs_ids)
         return self._steps.apply(to_frame(table), keys, slices)
@@ -186,17 +172,7 @@ class TableLoader:
 def path_columns(
     root: str, names: Sequence[str], form: PartitionFormat | None, needed: Collection[str]
 ) -> pa.Table:
-    """Return the columns that come from paths, one row for each file.
-
-    Parameters
-    ----------
-    root, names
-        Of the listing.
-    form
-        The dataset's ``partition_format``.
-    needed
-        Names of the columns to give.
-    """
+    """Return the columns that come from paths, one row for each file."""
     import pyarrow as pa
 
     columns: dict[str, pa.Array] = {}

@@ -91,15 +91,7 @@ class _Work:
 
 
 class Cutting:
-    """Finds the pieces of one input.
-
-    Parameters
-    ----------
-    names
-        The input's files.
-    splitter
-        What cuts them.
-    """
+    """Finds the pieces of one input."""
 
     def __init__(self, names: PathTable, splitter: Splitter) -> None:
         self._names = names

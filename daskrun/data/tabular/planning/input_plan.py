@@ -28,12 +28,6 @@ class InputPlan:
 
     Parameters
     ----------
-    number
-        Which of the run's inputs.
-    table
-        The input.
-    mini_batch_size
-        Bytes.
     groups
         With ``partition_keys``: for each mini-batch the numbers of its files; else None.
     """

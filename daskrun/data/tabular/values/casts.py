@@ -21,12 +21,6 @@ def fit(name: str, column: pa.ChunkedArray, type_text: str, strict: bool) -> pa.
 
     Parameters
     ----------
-    name
-        Of the column, for messages.
-    column
-        Values as they were read.
-    type_text
-        As the reader's ``columns`` write it.
     strict
         Fail where an integer column would become float64.
 

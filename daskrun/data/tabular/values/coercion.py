@@ -36,10 +36,6 @@ class CoercionError(ValueError):
     ----------
     row
         Position of the value in the column that was converted, from 0.
-    value
-        As it was read.
-    reason
-        Why.
     why
         The same in words, such as ``is no number``.
     """

@@ -24,13 +24,7 @@ def parsed_as(kind: str) -> pa.DataType:
 
 
 def finish(column: pa.ChunkedArray, kind: str) -> Fitted:
-    """Do what a parser could not while it parsed.
-
-    Raises
-    ------
-    pyarrow.ArrowInvalid, CoercionError
-        If a value can't be held.
-    """
+    """Do what a parser could not while it parsed."""
     import pyarrow as pa
 
     if kind == "int_as_float":

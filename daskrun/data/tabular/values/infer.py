@@ -55,8 +55,6 @@ def infer(name: str, column: pa.ChunkedArray, missing: bool = False) -> Inferred
 
     Parameters
     ----------
-    name
-        Of the column, for warnings.
     column
         Its values in the sample, with nothing missing: empty ones are ``""``.
     missing

@@ -55,19 +55,7 @@ class Head(NamedTuple):
 
 
 class DelimitedSample:
-    """Looks at the files of a dataset.
-
-    Parameters
-    ----------
-    files
-        What reads them.
-    dialect
-        How they are written.
-    header
-        One of :data:`.spec.HEADERS`.
-    table
-        All files, in order.
-    """
+    """Looks at the files of a dataset."""
 
     def __init__(self, files: SampleFiles, dialect: Dialect, header: str, table: PathTable) -> None:
         self._files = files
@@ -123,13 +111,7 @@ class DelimitedSample:
         return Head(name, self._header_utf8(name, header), _rows(data[at:], starts, whole))
 
     def check(self, head: Head) -> None:
-        """Check that a file's first rows have as many fields as its header or first row.
-
-        Raises
-        ------
-        DatasetError
-            If one does not, or is not of the encoding.
-        """
+        """Check that a file's first rows have as many fields as its header or first row."""
         width = len(self.header_of(head))
         ragged, _ = self._parsed(head.data, numbered_names(width))
         if ragged:

@@ -20,13 +20,7 @@ MOST_ROWS = 64 * 2**20
 
 
 def check_names(names: Iterable[object], call: str) -> None:
-    """Check that columns have names, each its own.
-
-    Raises
-    ------
-    DatasetError
-        If one is no text, or comes twice.
-    """
+    """Check that columns have names, each its own."""
     names = list(names)
     for name in names:
         if not isinstance(name, str):
@@ -51,10 +45,6 @@ def to_table(frame: pd.DataFrame, call: str, whole: bool = True) -> pa.Table:
 
     Parameters
     ----------
-    frame
-        What the user gave.
-    call
-        What is called, for messages.
     whole
         False: it is a part, and other parts say of what type a column is that has no value here.
 

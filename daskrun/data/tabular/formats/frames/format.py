@@ -45,13 +45,7 @@ _NAME = "frame.parquet"
 
 
 class HeldTable:
-    """An Arrow table that is not copied when what holds it is.
-
-    Parameters
-    ----------
-    table
-        Never changed: Arrow's data can't be.
-    """
+    """An Arrow table that is not copied when what holds it is."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
@@ -225,8 +219,6 @@ class FrameSplitter(Splitter):
 
     Parameters
     ----------
-    table
-        All rows.
     mini_batch_size
         Bytes of a piece in Arrow, about.
     """

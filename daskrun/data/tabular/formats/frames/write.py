@@ -99,13 +99,7 @@ def clear_folder(folder: str, options: Mapping[str, Any]) -> None:
 
 
 def check_written(folder: str, names: Sequence[str], options: Mapping[str, Any]) -> None:
-    """Check that all files are here: workers may have another folder under this name.
-
-    Raises
-    ------
-    DatasetError
-        If some are not.
-    """
+    """Check that all files are here: workers may have another folder under this name."""
     missing = sorted(set(names) - set(_names(folder, options)))
     if missing:
         raise DatasetError(

@@ -50,11 +50,6 @@ def bring(
     """Write ``target`` with what is needed of these columns.
 
     A row group that several pieces share is fetched once per node.
-
-    Raises
-    ------
-    TableError
-        If the footer can't be read.
     """
     assert isinstance(what, Piece), "a Parquet file is not surveyed"
     name, start, stop = what.name, int(what.start), what.stop

@@ -53,13 +53,7 @@ class FooterError(ValueError):
 
 
 class Footers:
-    """Reads footers of a listing's files, from any thread.
-
-    Parameters
-    ----------
-    listing
-        Where the files are.
-    """
+    """Reads footers of a listing's files, from any thread."""
 
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
@@ -170,8 +164,6 @@ def cut_groups(groups: RowGroups, mini_batch_size: int, by_group: bool) -> list[
 
     Parameters
     ----------
-    groups
-        From :func:`row_groups`.
     mini_batch_size
         Consecutive groups are joined up to this many bytes; a larger group is cut into pieces of
         equal numbers of rows (give or take one), as many as it has times this size.
@@ -225,8 +217,6 @@ class ParquetSplitter(Splitter):
         when they are asked for.
     mini_batch_size
         Bytes of the file in a piece, about.
-    by_group
-        Each row group is a piece.
     """
 
     def __init__(self, listing: Listing, mini_batch_size: int, by_group: bool) -> None:

@@ -72,15 +72,7 @@ def shown_connection(url: Any) -> str:
 
 
 class Database:
-    """A database that queries are sent to, one at a time; connected when it is first needed.
-
-    Parameters
-    ----------
-    connection
-        SQLAlchemy URL, with its password.
-    timeout
-        Seconds for a query.
-    """
+    """A database that queries are sent to, one at a time; connected when it is first needed."""
 
     def __init__(self, connection: str, timeout: float) -> None:
         self._url = parse_url(connection)
@@ -106,8 +98,6 @@ class Database:
 
         Parameters
         ----------
-        statement
-            Of SQLAlchemy.
         what
             What is asked, for messages: a noun phrase.
 

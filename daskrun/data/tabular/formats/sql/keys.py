@@ -104,10 +104,6 @@ class SqlSplitter(Splitter):
 
     Parameters
     ----------
-    spec
-        What the source's ``describe`` returned.
-    connection
-        SQLAlchemy URL, with its password.
     mini_batch_size
         Bytes of a piece in Arrow, about.
     """

@@ -65,8 +65,6 @@ class ByteReader:
 
     Parameters
     ----------
-    dialect
-        How the files are written.
     cache
         Where large compressed files are kept plain.
     exact

@@ -75,26 +75,14 @@ class Dialect:
         return self.separator.encode(self.codec)
 
     def utf8(self, data: bytes) -> bytes:
-        """Return a source's bytes as UTF-8; pyarrow itself checks those that should be already.
-
-        Raises
-        ------
-        UnicodeDecodeError
-            If they aren't of the encoding.
-        """
+        """Return a source's bytes as UTF-8; pyarrow itself checks those that should be already."""
         if self.codec == "utf-8" or data.isascii():
             return data
         return data.decode(self.codec).encode()
 
 
 def known_encoding(encoding: object) -> str:
-    """Return the key of :data:`ENCODINGS` that an ``encoding`` means.
-
-    Raises
-    ------
-    DatasetError
-        If it means none.
-    """
+    """Return the key of :data:`ENCODINGS` that an ``encoding`` means."""
     plain = re.sub(r"[-_ ]", "", encoding).lower() if isinstance(encoding, str) else ""
     plain = _OTHER_NAMES.get(plain, plain)
     if plain not in ENCODINGS:
@@ -105,13 +93,7 @@ def known_encoding(encoding: object) -> str:
 
 
 def check_separator(separator: object, encoding: str) -> str:
-    """Check that ``separator`` is one character that can be one.
-
-    Raises
-    ------
-    DatasetError
-        If it is not.
-    """
+    """Check that ``separator`` is one character that can be one."""
     shown = f"separator={separator!r}"
     if not isinstance(separator, str) or len(separator) != 1:
         hint = " For a tab write separator='\\t'." if separator in ("\\t", "tab", "TAB") else ""

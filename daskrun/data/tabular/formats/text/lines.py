@@ -226,16 +226,12 @@ def bring_bytes(
 
     Parameters
     ----------
-    source
-        The file's plain bytes.
     piece
         Its bounds; ``stop`` None: the end of the file.
     exact
         Whether the bounds are record starts; else the piece is the lines that begin between them.
     header
         Whether the file's first record is a header.
-    separator
-        As the scan takes it.
     known
         What :func:`checked_header` gave for this file, where it was read before.
 

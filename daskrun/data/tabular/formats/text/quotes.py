@@ -60,11 +60,6 @@ class Scratch:
 
     New masks of this size come from the system and go back to it at once: their page faults took
     a third of the scan's time where there are quotes, and five times that of plain lines.
-
-    Parameters
-    ----------
-    size
-        Bytes of the largest chunk.
     """
 
     def __init__(self, size: int) -> None:

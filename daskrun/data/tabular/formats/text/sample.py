@@ -42,15 +42,7 @@ class Place(NamedTuple):
 
 
 class SampleFiles:
-    """Reads small parts of a dataset's files.
-
-    Parameters
-    ----------
-    listing
-        The files.
-    encoding
-        A key of :data:`daskrun.data.tabular.formats.text.dialect.ENCODINGS`.
-    """
+    """Reads small parts of a dataset's files."""
 
     def __init__(self, listing: Listing, encoding: str) -> None:
         self._listing = listing
@@ -70,10 +62,6 @@ class SampleFiles:
 
         Parameters
         ----------
-        name
-            Of the file.
-        nbytes
-            How many.
         size
             Of the file, as listed; spares a question where it is remote.
 

@@ -166,8 +166,6 @@ def scan_into(scans: Sequence[Scan], data: bytes, separator: bytes, offset: int,
 
     Parameters
     ----------
-    scans
-        Each with its own state.
     data
         Whole physical lines: it begins where a line begins.
     separator

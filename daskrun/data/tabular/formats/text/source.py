@@ -95,17 +95,7 @@ class LocalBytes(ByteSource):
 
 
 class RemoteBytes(ByteSource):
-    """A file behind a URL, read by range requests.
-
-    Parameters
-    ----------
-    folder
-        The dataset's root, opened.
-    name
-        Of the file, relative to it.
-    size
-        As listed; -1: asked for.
-    """
+    """A file behind a URL, read by range requests."""
 
     near = False
 

@@ -63,8 +63,6 @@ class ByteSplitter(Splitter):
 
     Parameters
     ----------
-    mini_batch_size
-        In bytes, at least 1.
     exact
         Whether cuts need a look at the file; else every line break ends a record.
     count_rows
@@ -124,8 +122,6 @@ class _SurveyedFile(FileSplit):
 
     Parameters
     ----------
-    name
-        For messages.
     size
         As listed: of the file as it is.
     step
@@ -221,10 +217,6 @@ def survey_bytes(source: ByteSource, request: tuple[Any, ...], separator: bytes)
 
     Parameters
     ----------
-    source
-        The file's plain bytes.
-    request
-        As the splitter gave it.
     separator
         As the scan takes it: ``b""`` where quotes mean nothing.
 
