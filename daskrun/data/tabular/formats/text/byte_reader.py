@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ from daskrun.data.tabular.formats.text.split import (
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from daskrun.data.remote_files import RemoteFolder
     from daskrun.data.tabular.formats.contract import PieceFile
     from daskrun.data.tabular.formats.node_cache import NodeCache
@@ -85,26 +88,22 @@ class ByteReader:
         TableError
             If the file can't be read, or its header is no header.
         """
-        try:
+        with _explained(file):
             if file.brought:
                 found = unpack_piece(Path(file.path).read_bytes())
                 return RawPiece(file.shown, *found, True, None)
             opened = self._opened(file, piece)
             found = self._bytes(opened, piece, header)
-        except OSError as error:
-            raise TableError(
-                f"{file.shown} can't be read: {error.strerror or error}. Check that the file is "
-                "there and may be read on every node."
-            ) from error
         last = piece.stop is None or piece.stop >= opened.source.size
         return RawPiece(file.shown, *found, last, opened.source)
 
     def survey(self, request: tuple[Any, ...], file: PieceFile) -> Any:
         """Find where records begin in a block."""
         separator = self._dialect.separator_bytes
-        if file.brought:
-            return survey_file(file.path, request, separator)
-        return survey_bytes(self._opened(file, Look("", request)).source, request, separator)
+        with _explained(file):
+            if file.brought:
+                return survey_file(file.path, request, separator)
+            return survey_bytes(self._opened(file, Look("", request)).source, request, separator)
 
     def lines(self, piece: Piece, file: PieceFile) -> int:
         """Count the lines of a piece; 0 where it can't be read here."""
@@ -147,6 +146,18 @@ class _OpenFile:
     header: bytes = b""
     after: float = math.inf
     """Where data begins behind the header; infinite until that is known."""
+
+
+@contextmanager
+def _explained(file: PieceFile) -> Iterator[None]:
+    """Turn an error of the operating system into one that names the file."""
+    try:
+        yield
+    except OSError as error:
+        raise TableError(
+            f"{file.shown} can't be read: {error.strerror or error}. Check that the file is there "
+            "and may be read on every node."
+        ) from error
 
 
 def bring_piece(
