@@ -31,7 +31,9 @@ class Observer:
     Give one to ``submit(..., observers=[…])``, or register it for every run as an entry point of
     the group ``daskrun.observers``: a class, or a function, that is called without arguments for
     each run of a step. :meth:`on_run_started` comes first, :meth:`on_run_ended` last, then
-    :meth:`close`; an object that is given for a pipeline of several steps hears each of them so.
+    :meth:`close`. An object that is given for a pipeline of several steps hears each of them so, in
+    several threads where they run side by side. A step that uses an earlier output, or can't be
+    started, is not run: nothing is heard of it.
 
     Everything is called in the thread that drives the run, which waits for it: be quick, and do
     what may take long in a thread of your own. One that raises is named in the run's warnings, with
