@@ -11,6 +11,9 @@ from daskrun.core.typing import override
 from daskrun.monitor.text import bar_line
 
 if TYPE_CHECKING:
+    from IPython.display import DisplayHandle
+    from rich.progress import TaskID
+
     from daskrun.core.report import Progress
 
 LINE_INTERVAL = 5.0
@@ -71,7 +74,7 @@ class TerminalDisplay(Display):
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._bars: Any = None
-        self._rows: dict[str, Any] = {}
+        self._rows: dict[str, TaskID] = {}
 
     @override
     def show(self, step: str, progress: Progress) -> None:
@@ -107,7 +110,7 @@ class NotebookDisplay(Display):
     """Writes a line for each step, replaced in place."""
 
     def __init__(self) -> None:
-        self._handles: dict[str, Any] = {}
+        self._handles: dict[str, DisplayHandle] = {}
 
     @override
     def show(self, step: str, progress: Progress) -> None:
@@ -116,7 +119,7 @@ class NotebookDisplay(Display):
         # Plain text in place: a widget's bar would be lost when the notebook is saved.
         content = {"text/plain": f"{step}: {bar_line(progress)}"}
         if step in self._handles:
-            self._handles[step].update(content, raw=True)
+            self._handles[step].update(content, raw=True)  # type: ignore[no-untyped-call]
         else:
             self._handles[step] = display(  # type: ignore[no-untyped-call]
                 content, raw=True, display_id=True

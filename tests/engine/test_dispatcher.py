@@ -18,7 +18,7 @@ from daskrun.core.orders import Bundle
 from daskrun.core.report import RunStatus
 from daskrun.engine.dask import plugin
 from daskrun.engine.dask import worker as side
-from daskrun.engine.dask.assignment import MOST_FAILURES
+from daskrun.engine.dask.assignment import MOST_FAILURES, WorkerInfo
 from daskrun.engine.dask.dispatcher import MOST_REJOINS, DaskDispatcher
 from daskrun.engine.dispatch import Packed, returned
 from daskrun.engine.driver import RunControl
@@ -57,7 +57,7 @@ class StandInFuture:
 @pytest.fixture
 def dispatcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DaskDispatcher:
     made = DaskDispatcher(make_request(tmp_path, SCRIPT, target=ADDRESS))
-    made._workers.choose({ADDRESS: {}})
+    made._workers.choose({ADDRESS: WorkerInfo("a")})
     made.canceled = []
     monkeypatch.setattr(made._cluster, "cancel", made.canceled.extend)
     monkeypatch.setattr(made, "_ask_soon", lambda: None)
@@ -102,7 +102,7 @@ def test_tasks_that_keep_failing_make_a_worker_unfit(dispatcher):
         assert dispatcher._workers.address_of("node000") == ADDRESS
         dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
         dispatcher._take(number, StandInFuture(), MemoryError("no room"))
-    assert "MemoryError: no room" in dispatcher._workers.why_none({ADDRESS: {}})
+    assert "MemoryError: no room" in dispatcher._workers.why_none({ADDRESS: WorkerInfo("a")})
     assert any(isinstance(event, NodeLost) for event in drain(dispatcher.events))
 
 
@@ -111,7 +111,7 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     monkeypatch.setattr(dispatcher, "_join_again", lambda: joined.append(1))
     dispatcher._intervals = replace(USUAL, rejoin_interval=0.0)
     for number in range(MOST_REJOINS + 1):
-        dispatcher._workers.choose({ADDRESS: {}})
+        dispatcher._workers.choose({ADDRESS: WorkerInfo("a")})
         dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
         cleared = {"number": number, "lost": "no node of this run", "cleared": True}
         dispatcher._take(number, StandInFuture(), [pickle.dumps(cleared, 5)])
@@ -200,7 +200,8 @@ def test_a_worker_that_does_not_answer_keeps_its_node_only_until_another_is_free
     dispatcher, monkeypatch
 ):
     dispatcher._could_not_begin(ADDRESS, TimeoutError())
-    one, two = {ADDRESS: {"host": "a"}}, {ADDRESS: {"host": "a"}, "tcp://10.0.0.2:1": {"host": "b"}}
+    one = {ADDRESS: WorkerInfo("a")}
+    two = {**one, "tcp://10.0.0.2:1": WorkerInfo("b")}
     workers = dispatcher._workers
     assert (workers.choose(one), workers.address_of("node000")) == ([], ADDRESS)
     assert workers.why_none(one) == ""
@@ -221,7 +222,10 @@ def test_a_worker_that_answers_late_has_its_node(dispatcher):
     ready = {"kind": "up", "address": ADDRESS, "node": "node000", "value": 2}
     dispatcher._hear((0.0, ready))
     assert [type(event) for event in drain(dispatcher.events)] == [Note, NodeReady]
-    assert dispatcher._workers.choose({ADDRESS: {}, "tcp://10.0.0.2:1": {}}) == []
+    assert (
+        dispatcher._workers.choose({ADDRESS: WorkerInfo("a"), "tcp://10.0.0.2:1": WorkerInfo("b")})
+        == []
+    )
 
 
 def test_what_dask_may_log_of_a_node_shows_no_secret():

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from daskrun.core.intervals import USUAL
-from daskrun.engine.dask.assignment import Assignment
+from daskrun.engine.dask.assignment import Assignment, WorkerInfo
 from daskrun.engine.dask.health_check import (
     Health,
     HealthCheck,
@@ -113,18 +113,22 @@ def test_what_was_known_is_forgotten_with_a_connection() -> None:
     assert clock.run(4) == []
 
 
+def in_state(status: str) -> WorkerInfo:
+    return WorkerInfo("a", status=status)
+
+
 def test_a_worker_that_dask_gives_no_tasks_gets_no_node() -> None:
     workers = Assignment(["node000", "node001"], local=False)
     assert workers.choose({}) == []
     assert workers.obstacle == "the cluster has no Dask worker"
-    assert workers.choose({A: {"status": "paused"}}) == []
+    assert workers.choose({A: in_state("paused")}) == []
     assert workers.idle == [A]
     assert A in workers.obstacle
     assert "paused" in workers.obstacle
-    chosen = workers.choose({A: {"status": "paused"}, B: {"status": "init"}})
+    chosen = workers.choose({A: in_state("paused"), B: in_state("init")})
     assert chosen == [("node000", B)]
     assert workers.obstacle == ""
-    assert workers.choose({A: {"status": "running"}, B: {"status": "running"}}) == [("node001", A)]
+    assert workers.choose({A: in_state("running"), B: in_state("running")}) == [("node001", A)]
     assert workers.idle == []
 
 

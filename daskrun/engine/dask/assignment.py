@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from daskrun.engine.dask.health_check import NO_TASKS
 
@@ -14,6 +15,20 @@ IDLE = frozenset({"paused", "closing_gracefully", "closing", "closed"})
 """States of a worker in which Dask gives it no tasks; one that joins is none of these."""
 MOST_FAILURES = 3
 """Dask tasks in a row that may fail on a worker before it is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What the scheduler knows of a worker."""
+
+    host: str
+    name: str = ""
+    status: str = "running"
+
+    @classmethod
+    def read(cls, told: Mapping[str, object]) -> Self:
+        """Return what ``scheduler_info`` has of a worker."""
+        return cls(str(told["host"]), str(told["name"]), str(told.get("status", "running")))
 
 
 class Assignment:
@@ -63,7 +78,7 @@ class Assignment:
         """Return the address of a node's worker."""
         return self._addresses.get(node)
 
-    def choose(self, workers: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    def choose(self, workers: Mapping[str, WorkerInfo]) -> list[tuple[str, str]]:
         """Return the nodes to be started, each with the address of its worker.
 
         Workers go to nodes that have none, then to those whose worker does not answer. ``workers``
@@ -71,7 +86,7 @@ class Assignment:
         """
         with self._lock:
             untaken = self._free(workers)
-            self.idle = [a for a in untaken if workers[a].get("status") in IDLE]
+            self.idle = [a for a in untaken if workers[a].status in IDLE]
             free = [a for a in untaken if a not in self.idle]
             self.obstacle = "" if workers else "the cluster has no Dask worker"
             if self.idle and not free:
@@ -79,7 +94,7 @@ class Assignment:
                 self.obstacle = f"worker {each} {NO_TASKS}" + (f"; {more} more" if more else "")
             missing = [n for n in self._names if n not in self._addresses]
             if self._local:
-                by_name = {str(workers[a]["name"]): a for a in free}
+                by_name = {workers[a].name: a for a in free}
                 chosen = [(name, by_name[name]) for name in missing if name in by_name]
             else:
                 waiting = [n for n, a in self._addresses.items() if a in self._silent]
@@ -87,12 +102,12 @@ class Assignment:
             self._addresses.update(chosen)
         return chosen
 
-    def neighbours(self, workers: Mapping[str, Mapping[str, Any]], address: str) -> int:
+    def neighbours(self, workers: Mapping[str, WorkerInfo], address: str) -> int:
         """Count the nodes on the machine of a worker, its own too."""
-        host = workers[address]["host"]
-        return sum(a in workers and workers[a]["host"] == host for a in self.addresses)
+        host = workers[address].host
+        return sum(a in workers and workers[a].host == host for a in self.addresses)
 
-    def why_none(self, workers: Mapping[str, Mapping[str, Any]]) -> str:
+    def why_none(self, workers: Mapping[str, WorkerInfo]) -> str:
         """Return why no worker can take part; nothing where one has a node or could have."""
         with self._lock:
             if self._addresses or self._free(workers):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.events import BundleLost, NodeLost, Note, StopAsked
 from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
-from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment
+from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, WorkerInfo
 from daskrun.engine.dask.bag import BundleBags
 from daskrun.engine.dask.connection import Abandoned, Connection
 from daskrun.engine.dask.dashboard import connect_when_asked
@@ -135,7 +135,8 @@ class DaskDispatcher(Dispatcher):
     def _ask_for_nodes(self) -> None:
         """Have nodes begun until there are ``node_count`` or no worker is left without one."""
         with self._asking:  # who asks later may not act on what was known before
-            workers = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
+            known = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
+            workers = {address: WorkerInfo.read(told) for address, told in known.items()}
             chosen = self._workers.choose(workers)
             why = self._workers.why_none(workers)
         if short := self._workers.new_shortage():
