@@ -89,7 +89,8 @@ class Ending:
                 return f"{reason}; {self.program.name} {ended}."
             return f"{reason}; {tally.succeeded:,} of {self.known:,} mini-batches are done."
         first = tally.first_error()
-        if not first or tally.groups()[0].message in reason:
+        named = self.stopped.error if self.stopped is not None else ""
+        if not first or tally.groups()[0].message == named:
             return f"{reason.removesuffix('.')}."
         return f"{reason.removesuffix('.')}. First error: {first}"
 

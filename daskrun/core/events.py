@@ -139,6 +139,8 @@ class StopAsked:
     canceled: bool
     """True: status Canceled; False: Failed."""
     now: float
+    error: str = ""
+    """Message of the failure that ``reason`` names, if it names one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup
@@ -25,7 +25,7 @@ class Tally:
         self.retried = 0
         self.warnings: list[str] = []
         self._warned: set[str] = set()
-        self._groups: dict[tuple[str, str], list[Any]] = {}
+        self._groups: dict[tuple[str, str], ErrorGroup] = {}
 
     def success(self, outcome: Outcome, process: ProcessInfo | None) -> None:
         """Count a mini-batch that is done; what it has too few results for is an error."""
@@ -92,7 +92,7 @@ class Tally:
 
     def groups(self) -> tuple[ErrorGroup, ...]:
         """Return each distinct error once, the first first."""
-        return tuple(ErrorGroup(*values) for values in self._groups.values())
+        return tuple(self._groups.values())
 
     def _group(self, failure: Failure, index: int, attempt: int, process: str, status: int) -> None:
         message = (failure.message or Status(status).category)[:ERROR_CAP]
@@ -102,13 +102,12 @@ class Tally:
             message = f"other errors, beyond the first {MOST_GROUPS} distinct ones"
         group = self._groups.get(key)
         if group is None:
-            text = failure.text[:ERROR_CAP]
-            self._groups[key] = [
-                *(message, key[1], 1, index, attempt, process, text),
-                *(status, failure.ended),
-            ]
+            text, ended = failure.text[:ERROR_CAP], failure.ended
+            self._groups[key] = ErrorGroup(
+                message, key[1], 1, index, attempt, process, text, status, ended
+            )
         else:
-            group[2] += 1
+            self._groups[key] = replace(group, count=group.count + 1)
 
     def _warn(self, kind: str, text: str) -> None:
         if kind not in self._warned:

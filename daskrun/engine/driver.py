@@ -298,8 +298,9 @@ class Driver:
             self._handle(StopAsked(event.trouble, canceled=False, now=event.now))
         for outcome in event.outcomes:
             if outcome.error is not None and (failure := outcome.failure) and failure.ends_run:
-                reason = f"mini-batch {outcome.index}: {failure.message}"
-                self._handle(StopAsked(reason, canceled=False, now=event.now))
+                error = failure.message
+                reason = f"mini-batch {outcome.index}: {error}"
+                self._handle(StopAsked(reason, canceled=False, now=event.now, error=error))
 
     def _learn(self, event: BundleReturned | BundleLost) -> None:
         """Extend the plan by what a survey has found."""

@@ -171,6 +171,13 @@ def test_a_reason_that_is_a_sentence_and_the_first_error_are_two_messages() -> N
     assert "Free space there. First error: x (s.py:1)" in desk.ledger.message()
 
 
+def test_a_reason_that_names_the_first_error_does_not_have_it_behind_it_too() -> None:
+    desk = Desk(3)
+    desk.run(1)
+    desk.handle(StopAsked("mini-batch 0: x", canceled=False, now=desk.now, error="x"))
+    assert desk.ledger.message() == "mini-batch 0: x."
+
+
 @pytest.mark.parametrize(
     ("action", "end"), [("append_row", "FAILED"), ("summary_only", "COMPLETED")]
 )
