@@ -67,14 +67,6 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
 
     An existing file is replaced. When this returns, content and name are on the disk. ``mode`` is
     that of :func:`write_aside`.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> file = pathlib.Path(tempfile.mkdtemp()) / "state.json"
-    >>> write_whole(file, b"{}")
-    >>> file.read_bytes()
-    b'{}'
     """
     temporary = write_aside(path.parent, data, mode)
     try:
@@ -90,10 +82,7 @@ def publish_new(temporary: Path, path: Path) -> None:
 
     Both must be on one file system. Of several processes that do this at once, one succeeds.
 
-    Raises
-    ------
-    FileExistsError
-        There is a file of that name; ``temporary`` is left as it is.
+    Raises FileExistsError where there is a file of that name; ``temporary`` is left as it is.
     """
     try:
         os.link(temporary, path)

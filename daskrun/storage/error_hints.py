@@ -21,24 +21,12 @@ _OTHERS = "The disk or the network mount has failed: mend it (the system's log m
 
 
 def remedy(error: OSError) -> str:
-    """Return what to do about an error of a disk, so that the run can go on.
-
-    Examples
-    --------
-    >>> remedy(OSError(errno.ENOSPC, "No space left on device"))
-    'The disk is full: free space there, then go on with run.resume().'
-    """
+    """Return what to do about an error of a disk, so that the run can go on."""
     return f"{_REMEDIES.get(error.errno or 0, _OTHERS)}, {RESUME}."
 
 
 def store_remedy(error: OSError) -> str:
-    """Return what a store answered that was asked in vain, and what to do so that run can go on.
-
-    Examples
-    --------
-    >>> store_remedy(OSError("can't write s3://b/out/a: TimeoutError."))[:65]
-    "can't write s3://b/out/a: TimeoutError. See that the store can be"
-    """
+    """Return what a store answered that was asked in vain, and what to do so that run can go on."""
     text = str(error).rstrip(".")
     return f"{text}. See that the store can be reached and that there is room, {RESUME}."
 

@@ -52,21 +52,7 @@ class Journal:
     segments
         Keep what is in the file behind a URL too: a record counts once it is in both.
 
-    Raises
-    ------
-    StorageError
-        The file exists, or can't be created.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> file = pathlib.Path(tempfile.mkdtemp()) / "journal"
-    >>> journal = Journal(file)
-    >>> journal.append({"index": 0})
-    >>> journal.sync()
-    >>> journal.close()
-    >>> list(Journal.read(file))
-    [{'index': 0}]
+    Raises StorageError where the file exists, or can't be created.
     """
 
     def __init__(
@@ -101,10 +87,7 @@ class Journal:
     def passed_over(path: Path) -> PassedOver:
         """Return what of a journal isn't read, and is cut off by :meth:`open`.
 
-        Raises
-        ------
-        StorageError
-            The file can't be read.
+        Raises StorageError where the file can't be read.
         """
         end = 0
         try:
@@ -128,10 +111,7 @@ class Journal:
         kinds
             Only records whose first entry is ``kind``, one of these; the others are not parsed.
 
-        Raises
-        ------
-        StorageError
-            The file can't be read.
+        Raises StorageError where the file can't be read.
         """
         begin = tuple(b'{"kind":"%b"' % kind.encode() for kind in kinds)
         try:

@@ -80,17 +80,6 @@ class Lease:
     ----------
     folder
         What is locked; the lease is in ``lease/`` there.
-
-    Examples
-    --------
-    >>> from daskrun.storage.stores import open_url_folder
-    >>> lease = Lease(open_url_folder("memory://lease-example", {}))
-    >>> lease.acquire()
-    >>> lease.held, Lease(lease.folder).is_held()
-    (True, True)
-    >>> lease.release()
-    >>> Lease(lease.folder).is_held()
-    False
     """
 
     def __init__(self, folder: UrlFolder) -> None:

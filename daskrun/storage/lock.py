@@ -31,16 +31,6 @@ class RunLock(LockHandle):
     ----------
     path
         The file; made when it isn't there.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> file = pathlib.Path(tempfile.mkdtemp()) / "lock"
-    >>> with RunLock(file) as lock:
-    ...     lock.held
-    True
-    >>> lock.held
-    False
     """
 
     def __init__(self, path: Path) -> None:

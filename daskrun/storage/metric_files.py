@@ -53,15 +53,6 @@ class MetricFolder:
         The run's.
     writer
         Begins the names of this process's files, such as ``node000/process000``.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> metrics = MetricFolder(pathlib.Path(tempfile.mkdtemp()))
-    >>> metrics.add(VALUE, "loss", 0.5)
-    >>> metrics.add(VALUE, "loss", 0.25)
-    >>> folded(metrics.records())
-    {'loss': [0.5, 0.25]}
     """
 
     def __init__(self, run_folder: Path, writer: str = "driver") -> None:
@@ -71,10 +62,7 @@ class MetricFolder:
     def add(self, kind: str, name: str, value: Any, description: str = "") -> None:
         """Append a record.
 
-        Raises
-        ------
-        StorageError
-            It can't be written. What was written of it is taken back.
+        Raises StorageError where it can't be written. What was written of it is taken back.
         """
         record = Record(time.time(), kind, name, value, description)
         line = json.dumps(record).encode() + b"\n"
@@ -89,10 +77,7 @@ class MetricFolder:
     def add_image(self, name: str, image: bytes, ending: str, description: str = "") -> None:
         """Keep an image as a file and append a record of it.
 
-        Raises
-        ------
-        StorageError
-            It can't be written.
+        Raises StorageError where it can't be written.
         """
         shown = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:100]
         file = f"{shown}-{os.urandom(6).hex()}{ending}"
@@ -108,10 +93,7 @@ class MetricFolder:
     def records(self) -> list[Record]:
         """Return all that was logged so far, in order of time; images as the paths they have now.
 
-        Raises
-        ------
-        StorageError
-            The files can't be read.
+        Raises StorageError where the files can't be read.
         """
         try:
             files = sorted(file for file in self._folder.iterdir() if file.suffix == ENDING)

@@ -99,10 +99,7 @@ class Mirror:
         code
             Whether to look at the code too, which may be 20,000 files.
 
-        Raises
-        ------
-        StorageError
-            The store fails; what could be put is.
+        Raises StorageError where the store fails; what could be put is.
         """
         with self._lock:
             here = self._look(code, below)
@@ -146,10 +143,7 @@ class Mirror:
         keep
             A folder of which no file is removed, since any process may write new ones at any time.
 
-        Raises
-        ------
-        StorageError
-            The store or the disk fails.
+        Raises StorageError where the store or the disk fails.
         """
         with self._lock:
             there: dict[str, str] = {}
@@ -314,10 +308,7 @@ def bring_whole(folder: UrlFolder, name: str, target: Path) -> None:
     target
         Where it goes; what is there already is taken for it.
 
-    Raises
-    ------
-    StorageError
-        There is nothing, or the store or the disk fails.
+    Raises StorageError where there is nothing, or the store or the disk fails.
     """
     if target.exists():
         return

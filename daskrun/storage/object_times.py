@@ -14,13 +14,7 @@ _WORDS = ("mtime", "LastModified", "last_modified", "updated", "modified", "crea
 
 
 def time_of(details: Details) -> int:
-    """Find when a file changed, in ns since the epoch: each file system has its own word for it.
-
-    Examples
-    --------
-    >>> time_of({"mtime": 1.5}), time_of({"updated": "1970-01-01T00:00:02Z"}), time_of({})
-    (1500000000, 2000000000, -1)
-    """
+    """Find when a file changed, in ns since the epoch: each file system has its own word for it."""
     for word in _WORDS:
         value = details.get(word)
         if isinstance(value, str):

@@ -44,13 +44,7 @@ class SecretStore(Protocol):
 
 
 class NoSecrets(SecretStore):
-    """In the place of :class:`SecretFiles` where whoever may read records could read all.
-
-    Examples
-    --------
-    >>> NoSecrets("s3://bucket/ws").keeps
-    False
-    """
+    """In the place of :class:`SecretFiles` where whoever may read records could read all."""
 
     keeps = False
 
@@ -59,13 +53,6 @@ class NoSecrets(SecretStore):
 
     @override
     def keep(self, value: JsonObject) -> NoReturn:
-        """Refuse.
-
-        Raises
-        ------
-        SettingsError
-            Always.
-        """
         problem = (
             f"{self._shown} is behind a URL and keeps no secrets: whoever may read it could read "
             "them. Write daskrun.EnvironmentVariable('NAME') in the place of each, or leave them "
@@ -94,16 +81,6 @@ class SecretFiles(SecretStore):
     ----------
     folder
         Made when the first value is kept.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> files = SecretFiles(pathlib.Path(tempfile.mkdtemp()) / "private")
-    >>> name = files.keep({"key": "k3y"})
-    >>> files.read(name)
-    {'key': 'k3y'}
-    >>> oct(files.folder.stat().st_mode & 0o777)
-    '0o700'
     """
 
     keeps = True
@@ -115,10 +92,7 @@ class SecretFiles(SecretStore):
     def keep(self, value: JsonObject) -> str:
         """Keep a value, and give the name of its file for a record that is written after it.
 
-        Raises
-        ------
-        StorageError
-            It can't be written.
+        Raises StorageError where it can't be written.
         """
         name = f"{os.urandom(16).hex()}.json"
         try:
@@ -134,10 +108,7 @@ class SecretFiles(SecretStore):
     def read(self, name: str) -> JsonObject:
         """Return what was kept.
 
-        Raises
-        ------
-        StorageError
-            It is gone, or this user may not read it.
+        Raises StorageError where it is gone, or this user may not read it.
         """
         path = self.folder / name
         try:

@@ -30,10 +30,7 @@ class Publication(Protocol):
     def commit(self, overwrite: bool) -> None:
         """Let the object appear, whole.
 
-        Raises
-        ------
-        FileExistsError
-            There is one of that name, and ``overwrite`` is False.
+        Raises FileExistsError where there is one of that name, and ``overwrite`` is False.
         """
 
     def abort(self) -> None:

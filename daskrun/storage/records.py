@@ -34,17 +34,6 @@ class Records:
     ----------
     place
         Where the records are kept: a folder, made at the first ``create``, or a shelf.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> records = Records(pathlib.Path(tempfile.mkdtemp()))
-    >>> records.create("models", "mnist", {"path": "a"})
-    1
-    >>> records.create("models", "mnist", {"path": "b"})
-    2
-    >>> records.latest("models", "mnist")
-    (2, {'path': 'b'})
     """
 
     def __init__(self, place: Path | RecordStore) -> None:
@@ -85,10 +74,7 @@ class Records:
     def get(self, kind: str, name: str, number: int) -> JsonObject:
         """Return the value of one record.
 
-        Raises
-        ------
-        NameNotFoundError
-            There is none of that name and number.
+        Raises NameNotFoundError where there is none of that name and number.
         """
         _check(kind, name)
         value = self._read(kind, name, number)

@@ -65,10 +65,7 @@ def retry(
     plain
         Whether that something is missing, or is there, is raised as Python's own error.
 
-    Raises
-    ------
-    StorageError
-        It fails for good.
+    Raises StorageError where it fails for good.
     """
     delay = FIRST_DELAY
     for chance in range(tries):

@@ -39,19 +39,6 @@ class Segments:
     ----------
     folder
         Of the run; segments are in ``journal/`` there.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> from daskrun.storage.stores import open_url_folder
-    >>> segments = Segments(open_url_folder("memory://segments-example", {}))
-    >>> segments.put(0, b"one\n")
-    >>> segments.put(4, b"two\n")
-    >>> file = pathlib.Path(tempfile.mkdtemp()) / "journal"
-    >>> segments.bring(file)
-    True
-    >>> file.read_bytes()
-    b'one\ntwo\n'
     """
 
     def __init__(self, folder: UrlFolder) -> None:
@@ -62,10 +49,7 @@ class Segments:
     def put(self, start: int, data: bytes) -> None:
         """Put the bytes that begin at ``start``, where the segment before ends.
 
-        Raises
-        ------
-        StorageError
-            The store fails, or another driver goes on with the run.
+        Raises StorageError where the store fails, or another driver goes on with the run.
         """
         try:
             self._folder.create(_name(start), data)
@@ -97,10 +81,7 @@ class Segments:
     def bring(self, path: Path) -> bool:
         """Write a file of all segments, on the disk when this returns; False where there is none.
 
-        Raises
-        ------
-        StorageError
-            One is missing in between, or the store fails.
+        Raises StorageError where one is missing in between, or the store fails.
         """
         if not self._sizes():
             return False

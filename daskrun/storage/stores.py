@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 def open_url_folder(url: str, options: StorageOptions) -> UrlFolder:
     """Open a folder behind a URL; one on S3 can do more.
 
-    Raises
-    ------
-    StorageError
-        No file system is known for it, or a package is missing.
+    Raises StorageError where no file system is known for it, or a package is missing.
     """
     if url.startswith(("s3://", "s3a://")):
         from daskrun.storage.s3 import S3Folder

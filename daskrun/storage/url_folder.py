@@ -97,10 +97,7 @@ class UrlFolder(ABC):
     def read(self, ranges: Sequence[Range]) -> list[bytes]:
         """Read ranges, several at once; each is given whole, or an error names its object.
 
-        Raises
-        ------
-        StorageError
-            An object isn't there, is too short, or can't be read.
+        Raises StorageError where an object isn't there, is too short, or can't be read.
         """
         for name, start, stop in ranges:
             if stop <= start:
@@ -120,10 +117,7 @@ class UrlFolder(ABC):
     def read_whole(self, name: str) -> bytes:
         """Read an object.
 
-        Raises
-        ------
-        FileNotFoundError
-            There is none of that name.
+        Raises FileNotFoundError where there is none of that name.
         """
 
         def read() -> bytes:
@@ -202,10 +196,7 @@ class UrlFolder(ABC):
         plain
             Whether that something is missing, or is there, is raised as Python's own error.
 
-        Raises
-        ------
-        StorageError
-            It fails for good; the text holds no secret.
+        Raises StorageError where it fails for good; the text holds no secret.
         """
         return retry(what, call, self._options, plain=plain)
 

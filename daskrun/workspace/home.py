@@ -39,10 +39,7 @@ class Home:
     intervals
         How long is waited for what.
 
-    Raises
-    ------
-    WorkspaceError
-        There is no workspace.
+    Raises WorkspaceError where there is no workspace.
     """
 
     def __init__(

@@ -61,10 +61,7 @@ class OldStep:
     def size(self) -> tuple[int, str]:
         """Return the bytes of its parts, and what they are; ``""`` where there are none.
 
-        Raises
-        ------
-        DaskrunError
-            It can't be looked at.
+        Raises DaskrunError where it can't be looked at.
         """
         if self._output is None:
             return 0, ""

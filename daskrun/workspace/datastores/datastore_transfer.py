@@ -30,12 +30,7 @@ logger = logging.getLogger("daskrun")
 
 
 def missing_package(root: str) -> str | None:
-    """Return what must be installed to use a URL, None where nothing is missing.
-
-    Examples
-    --------
-    >>> missing_package("/a/folder")
-    """
+    """Return what must be installed to use a URL, None where nothing is missing."""
     packages = map(package_of, protocols_of(root)) if is_url(root) else ()
     for package in filter(None, packages):
         if importlib.util.find_spec(package) is None:
@@ -80,10 +75,7 @@ def named_below(
 ) -> list[tuple[Path, str]]:
     """Return each file with its path below ``relative_root``; without one, with its name alone.
 
-    Raises
-    ------
-    StorageError
-        One is no file, or not below that folder.
+    Raises StorageError where one is no file, or not below that folder.
     """
     named = []
     for file in map(Path, files):
@@ -119,10 +111,7 @@ def get(
 ) -> int:
     """Copy a file, or all files of a folder, to ``target``, with their paths below ``root``.
 
-    Raises
-    ------
-    StorageError
-        There is no file.
+    Raises StorageError where there is no file.
     """
     found = _remote_files(root, start, options) if is_url(root) else _local_files(root, start)
     count = Count(say)

@@ -34,10 +34,7 @@ def copy_in(source: Path, folder: Path, leave_out: Path) -> tuple[Path, str]:
     leave_out
         A folder that is no part of the model: a workspace inside it would hold the copy itself.
 
-    Raises
-    ------
-    StorageError
-        It can't be copied; nothing is left of it.
+    Raises StorageError where it can't be copied; nothing is left of it.
     """
     unique = f"{time.time_ns():x}-{os.urandom(4).hex()}"
     aside = folder / f".{unique}.partial"

@@ -66,10 +66,7 @@ class RunFolder:
 
         Others see the run once there is its ``run.json``, which is written last.
 
-        Raises
-        ------
-        StorageError
-            It can't be made, or exists already.
+        Raises StorageError where it can't be made, or exists already.
         """
         self.begin(manifest).close()
 
@@ -137,10 +134,7 @@ class RunFolder:
     def remove(self) -> None:
         """Remove all of it.
 
-        Raises
-        ------
-        OSError
-            It can't be removed whole.
+        Raises OSError where it can't be removed whole.
         """
         # First: without it there is no run, so that nobody sees a part of one.
         (self.path / MANIFEST).unlink(missing_ok=True)
@@ -169,10 +163,7 @@ class RunFolder:
     def manifest(self) -> Manifest:
         """Return what was asked.
 
-        Raises
-        ------
-        StorageError
-            The folder isn't a run's.
+        Raises StorageError where the folder isn't a run's.
         """
         value = _read(self.path / MANIFEST) if self.is_run else None
         if value is None:
@@ -221,10 +212,7 @@ class RunFolder:
     def ask_to_cancel(self, reason: str) -> None:
         """Ask the process that drives the run, whichever it is, to end it.
 
-        Raises
-        ------
-        StorageError
-            The folder can't be written.
+        Raises StorageError where the folder can't be written.
         """
         try:
             self._write_cancel(_encode({"reason": reason, "time": time.time()}))

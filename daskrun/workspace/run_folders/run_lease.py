@@ -83,10 +83,7 @@ class RunLease(LockHandle):
         puts
             Whether what is written here is put, now and then and at the end.
 
-        Raises
-        ------
-        StorageError
-            Another process has it, or the store fails.
+        Raises StorageError where another process has it, or the store fails.
         """
         self._await_end()
         with self._lock:
@@ -114,10 +111,7 @@ class RunLease(LockHandle):
     def check(self) -> None:
         """See that the run is held, by asking there.
 
-        Raises
-        ------
-        StorageError
-            It isn't any more, or the store fails.
+        Raises StorageError where it isn't any more, or the store fails.
         """
         with self._lock:
             self.lease.check()

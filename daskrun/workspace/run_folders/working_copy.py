@@ -93,10 +93,7 @@ class WorkingCopy:
     def file(self, name: str) -> Path:
         """Have a file or folder of the workspace here, which nobody changes, and give its path.
 
-        Raises
-        ------
-        StorageError
-            It isn't there, or can't be brought.
+        Raises StorageError where it isn't there, or can't be brought.
         """
         folder, _, last = name.rpartition("/")
         bring_whole(self.below(folder), last, self.folder / name)

@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 class FolderSite(Site):
     """A workspace in a folder.
 
-    Raises
-    ------
-    WorkspaceError
-        The folder is no workspace.
+    Raises WorkspaceError where the folder is no workspace.
     """
 
     def __init__(self, folder: Path, intervals: Intervals) -> None:
@@ -74,10 +71,7 @@ def local(path: str | os.PathLike[str] | None) -> Path:
 def start_folder(path: str | os.PathLike[str] | None) -> Path:
     """Return the folder that a search begins in.
 
-    Raises
-    ------
-    WorkspaceError
-        ``path`` is neither a folder nor a workspace's file.
+    Raises WorkspaceError where ``path`` is neither a folder nor a workspace's file.
     """
     start = local(path)
     if start.is_dir():
@@ -102,10 +96,7 @@ def find(path: str | os.PathLike[str] | None) -> Path | None:
 def make(folder: Path, name: str) -> None:
     """Make a workspace's folder; of two processes that do so at once, the first names it.
 
-    Raises
-    ------
-    WorkspaceError
-        It can't be made, or not every file is created exclusively there.
+    Raises WorkspaceError where it can't be made, or not every file is created exclusively there.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -25,10 +25,7 @@ def open_site(
 ) -> Site:
     """Open the workspace in a folder, or at a URL.
 
-    Raises
-    ------
-    WorkspaceError
-        There is none.
+    Raises WorkspaceError where there is none.
     """
     if isinstance(where, str) and is_url(where):
         return UrlSite(where, options or {}, intervals)
@@ -50,10 +47,7 @@ def make_site(
 ) -> tuple[bool, str]:
     """Make a workspace beside ``path``; return whether there was none, and its folder or URL.
 
-    Raises
-    ------
-    WorkspaceError
-        It can't be made.
+    Raises WorkspaceError where it can't be made.
     """
     if isinstance(path, str) and is_url(path):
         return url_site.make(path, options or {}, name)

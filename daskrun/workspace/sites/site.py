@@ -41,10 +41,7 @@ class Config:
         missing
             The message where there is none.
 
-        Raises
-        ------
-        WorkspaceError
-            There is none, or it can't be read.
+        Raises WorkspaceError where there is none, or it can't be read.
         """
         try:
             value = json.loads(read())
@@ -93,10 +90,7 @@ class Site(Protocol):
     def file(self, name: str) -> Path:
         """Return the local path of a file or folder that nobody changes, such as a model's.
 
-        Raises
-        ------
-        StorageError
-            It is behind a URL and can't be downloaded.
+        Raises StorageError where it is behind a URL and can't be downloaded.
         """
 
     def publish(self, name: str) -> None:

@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 class UrlSite(Site):
     """A workspace behind a URL.
 
-    Raises
-    ------
-    WorkspaceError
-        There is none, or the URL has a password or query in it.
+    Raises WorkspaceError where there is none, or the URL has a password or query in it.
     """
 
     def __init__(self, url: str, options: StorageOptions, intervals: Intervals) -> None:
