@@ -8,7 +8,7 @@ import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
@@ -37,6 +37,13 @@ ABANDON_LIMIT = 30.0
 """Seconds for what is on its way when a run ends without an output."""
 
 
+class _Passed(NamedTuple):
+    """Entries that follow each other, packed: a million may wait for a slow network."""
+
+    first: int
+    entries: bytes
+
+
 class ObjectAssembler(Assembler):
     """Puts committed rows together as one object behind a URL.
 
@@ -54,8 +61,10 @@ class ObjectAssembler(Assembler):
         self._shown = folder.shown(name)
         self._header_lock = threading.Lock()
         self._publication: Publication = folder.publication(name, f"{parts}/upload")
-        self._taken: queue.SimpleQueue[tuple[int, bytes] | bool | None] = queue.SimpleQueue()
-        """Entries with the index of the first; at the end ``overwrite``, or None to give up."""
+        self._taken: queue.SimpleQueue[_Passed | None] = queue.SimpleQueue()
+        """What the thread has not taken yet; None at the end."""
+        self._overwrite: bool | None = None
+        """Known once all mini-batches are passed on."""
         self._thread: threading.Thread | None = None
         self._trouble: Exception | None = None
         self._last = Piece(0)
@@ -71,8 +80,8 @@ class ObjectAssembler(Assembler):
         self._raise_trouble()
         committed = self._committed
         while entries := committed.ready():
-            index = committed.done
-            self._pass_on((index, committed.take(len(entries))))
+            first = committed.done
+            self._pass_on(_Passed(first, committed.take(len(entries))))
         committed.forget()
         return committed.done
 
@@ -83,7 +92,8 @@ class ObjectAssembler(Assembler):
     @override
     def publish(self, overwrite: bool, total: int) -> None:
         check_complete(self.advance(), total, self._shown)
-        self._pass_on(overwrite)
+        self._overwrite = overwrite
+        self._pass_on(None)
         assert self._thread is not None
         self._thread.join()  # each request of it has its limit
         self._thread = None
@@ -99,13 +109,13 @@ class ObjectAssembler(Assembler):
         self._publication.abort()
         self._headers.close()
 
-    def _pass_on(self, what: tuple[int, bytes] | bool) -> None:
+    def _pass_on(self, passed: _Passed | None) -> None:
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._assemble, name="daskrun-finalize", daemon=True
             )
             self._thread.start()
-        self._taken.put(what)
+        self._taken.put(passed)
 
     def _raise_trouble(self) -> None:
         if self._trouble is None:
@@ -121,22 +131,18 @@ class ObjectAssembler(Assembler):
     def _assemble(self) -> None:
         try:
             with ThreadPoolExecutor(AT_ONCE, "daskrun-finalize") as pool:
-                overwrite = _Pipe(pool, self._make, self._put, self._publication.ordered).run(
-                    self._pieces()
-                )
-            if overwrite is not None and not self._stopped:
+                pipe = _Pipe(pool, self._make, self._put, self._publication.ordered)
+                pipe.run(self._pieces())
+            if self._overwrite is not None and not self._stopped:
                 self._put_end()
-                self._publication.commit(overwrite)
+                self._publication.commit(self._overwrite)
         except Exception as error:  # noqa: BLE001  (raised where the driver asks next)
             self._trouble = error
             with suppress(StorageError):
                 self._publication.abort()
 
-    def _pieces(self) -> Iterator[Piece | bool | None]:
-        """Cut what is passed on into pieces; last comes ``overwrite``, or None to give up.
-
-        The last piece, which may be small, is left to :meth:`_put_end`.
-        """
+    def _pieces(self) -> Iterator[Piece]:
+        """Cut what is passed on into pieces; the last, which may be small, is for `_put_end`."""
         publication, headers = self._publication, self._headers
         cutter = PieceCutter(
             publication.smallest,
@@ -146,20 +152,15 @@ class ObjectAssembler(Assembler):
             aside=headers.aside,
             begins=headers.begins,
         )
-        while True:
-            taken = self._taken.get()
-            if taken is None or self._stopped:
-                yield None
-                return
-            if isinstance(taken, bool):
-                pieces = cutter.finish()
-                last = pieces and not pieces[-1].copied
-                self._last = pieces.pop() if last else Piece(cutter.number)
-                yield from pieces
-                yield taken
-                return
-            for index, entry in enumerate(unpacked(taken[1]), taken[0]):
+        while (passed := self._taken.get()) is not None and not self._stopped:
+            for index, entry in enumerate(unpacked(passed.entries), passed.first):
                 yield from cutter.add(index, entry)
+        if self._stopped:
+            return
+        pieces = cutter.finish()
+        last = pieces and not pieces[-1].copied
+        self._last = pieces.pop() if last else Piece(cutter.number)
+        yield from pieces
 
     def _put_end(self) -> None:
         """Put the last rows and what comes behind them; all other rows are put."""
@@ -254,22 +255,19 @@ class _Pipe:
         self._ordered = ordered
         self._going: deque[tuple[Piece, Future[bytes]]] = deque()
 
-    def run(self, pieces: Iterator[Piece | bool | None]) -> bool | None:
-        """Bring all pieces through; return what comes after the last."""
+    def run(self, pieces: Iterator[Piece]) -> None:
+        """Bring all pieces through."""
         try:
             for piece in pieces:
-                if not isinstance(piece, Piece):
-                    while self._going:
-                        self._end_first()
-                    return piece
                 self._going.append((piece, self._pool.submit(self._work, piece)))
                 while self._full():
                     self._end_first()
+            while self._going:
+                self._end_first()
         except BaseException:
             for _, going in self._going:
                 going.cancel()
             raise
-        raise AssertionError
 
     def _full(self) -> bool:
         size = sum(piece.size for piece, _ in self._going if not piece.copied)
