@@ -7,7 +7,7 @@ processes load this.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
@@ -15,23 +15,13 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from daskrun.core.minibatch import PlanInput
+    from daskrun.data.listed_plan import ListedPlan
     from daskrun.data.paths import PathTable
 
 MOST_LOOKS = 200_000
 """Files that are looked at, spread evenly where there are more: about 0.7 s on a local disk."""
 SHOWN = 3
 """Files that are named."""
-
-
-class ListedPlan(Protocol):
-    """A plan of files or of tables."""
-
-    inputs: tuple[PlanInput, ...]
-
-    @property
-    def tables(self) -> Sequence[PathTable]:
-        """The files of each input."""
 
 
 def changed_files(plan: ListedPlan, most: int = MOST_LOOKS) -> str:

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from daskrun.core.observer import Observer
     from daskrun.core.orders import Bundle
     from daskrun.core.outcome import Outcome, ProcessInfo
-    from daskrun.data.input_changes import ListedPlan
+    from daskrun.data.listed_plan import ListedPlan
     from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
 

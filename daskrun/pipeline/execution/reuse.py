@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
+    from daskrun.data.listed_plan import ListedPlan
     from daskrun.data.paths import PathTable
     from daskrun.engine.request import StepRequest
-    from daskrun.pipeline.records.changes import ListedPlan
     from daskrun.pipeline.records.identity import Identity
     from daskrun.pipeline.records.step_spec import StepSpec
     from daskrun.pipeline.steps.inputs import AnyDataset

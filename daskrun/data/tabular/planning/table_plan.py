@@ -7,10 +7,11 @@ import pickle
 from bisect import bisect_right
 from dataclasses import replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from daskrun.core.minibatch import MiniBatch, PlanInput, Survey
-from daskrun.data.partition_format import PartitionFormat, grouped
+from daskrun.core.minibatch import MiniBatch, PlanInput, Survey, Surveyor
+from daskrun.core.typing import override
+from daskrun.data.listed_plan import ListedPlan
 from daskrun.data.protocols import shown_url
 from daskrun.data.tabular.planning.input_plan import InputPlan
 from daskrun.errors import DatasetError
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.planning.resolve import TableInput
 
 
-class TablePlan:
-    """Mini-batches of tables; a :class:`daskrun.core.minibatch.Plan`, known as it is asked for.
+class TablePlan(ListedPlan, Surveyor):
+    """Mini-batches of tables, known as they are asked for.
 
     Parameters
     ----------
@@ -32,14 +33,14 @@ class TablePlan:
         Name and table of each input, in order.
     mini_batch_size
         About how many bytes of a file, at least 1.
-    partition_keys
-        One mini-batch per existing combination of these columns' values; they come from the path.
 
     Raises
     ------
     DatasetError
         The size is no number of bytes, or an input is not partitioned by the keys.
     """
+
+    kind_of_file = "*.csv"
 
     def __init__(
         self,
@@ -66,45 +67,46 @@ class TablePlan:
             )
             for name, table in inputs
         )
-        self._plans = [
-            InputPlan(number, table, mini_batch_size, self._groups(name, table))
-            for number, (name, table) in enumerate(inputs)
-        ]
+        self._plans = []
+        for number, (name, table) in enumerate(inputs):
+            form = table.spec.partition.format if table.spec.partition else None
+            groups = self._groups(name, form, table.listing)
+            self._plans.append(InputPlan(number, table, mini_batch_size, groups))
         self._starts = [0]
         """Index of the first mini-batch of each input whose predecessors are complete."""
         self._surveys = 0
         self._asked: dict[int, InputPlan] = {}
 
-    def narrowed(self, tables: Sequence[PathTable]) -> TablePlan:
-        """Return the plan of some of the files of each input, or of none; the schema stays."""
+    @override
+    def narrowed(self, tables: Sequence[PathTable]) -> Self:
         inputs = [
             (each.name, replace(table, listing=replace(table.listing, table=files)))
             for each, table, files in zip(self.inputs, self._tables, tables, strict=True)
         ]
-        return TablePlan(inputs, self.mini_batch_size, self.partition_keys)
+        return type(self)(inputs, self.mini_batch_size, self.partition_keys)
 
     @property
+    @override
     def surveyor(self) -> TablePlan:
-        """Itself."""
         return self
 
     @property
+    @override
     def tables(self) -> list[PathTable]:
-        """The files of each input."""
         return [table.listing.table for table in self._tables]
 
     @property
+    @override
     def known(self) -> int:
-        """How many mini-batches have been found so far."""
         return self._starts[-1] + self._plans[len(self._starts) - 1].known
 
     @property
+    @override
     def complete(self) -> bool:
-        """Whether that is all there are."""
         return len(self._starts) == len(self._plans) and self._plans[-1].complete
 
+    @override
     def extend(self, upto: int) -> None:
-        """Look on until ``upto`` are known, the data ends, or a survey must be waited for."""
         while not self.complete:
             current = self._plans[len(self._starts) - 1]
             current.extend(upto - self._starts[-1])
@@ -112,8 +114,8 @@ class TablePlan:
                 return
             self._go_on()
 
+    @override
     def begin(self, most: int) -> list[Survey]:
-        """Return up to ``most`` surveys to be made now."""
         surveys: list[Survey] = []
         for number, plan in enumerate(self._plans[len(self._starts) - 1 :], len(self._starts) - 1):
             while len(surveys) < most and (found := plan.begin(self._surveys)) is not None:
@@ -124,11 +126,12 @@ class TablePlan:
                 self._surveys += 1
         return surveys
 
+    @override
     def learn(self, number: int, found: Any) -> None:
-        """Take what a survey found."""
         self._asked.pop(number).learn(number, found)
         self._go_on()
 
+    @override
     def give_up(self, number: int, trouble: str) -> None:
         """Take it that a survey can't be made.
 
@@ -145,10 +148,11 @@ class TablePlan:
         which, load, items, nbytes = self._look_up(index)
         return MiniBatch(index, which, load, items, nbytes)
 
+    @override
     def encode(self, index: int) -> bytes:
-        """Return ``plan[index].encode()``."""
         return self[index].encode()
 
+    @override
     def bundle_size(self, start: int, count: int) -> int:
         """Return about ``count``: half to twice as many, where a bundle had better end there.
 
@@ -158,8 +162,8 @@ class TablePlan:
         which = bisect_right(self._starts, start) - 1
         return self._plans[which].bundle_size(start - self._starts[which], count)
 
+    @override
     def fingerprint(self) -> str:
-        """Digest the files, the schema, the steps and the size (32 hex digits)."""
         head = json.dumps([self.mini_batch_size, self.partition_keys])
         digest = blake2b(head.encode(), digest_size=16)
         for table in self._tables:
@@ -170,8 +174,7 @@ class TablePlan:
         return digest.hexdigest()
 
     def _look_up(self, index: int) -> tuple[int, TablePieces, int | None, int]:
-        if not 0 <= index < self.known:
-            raise IndexError(f"index={index} is not below the number of mini-batches, {self.known}")
+        self._check(index)
         which = bisect_right(self._starts, index) - 1
         return which, *self._plans[which].load(index - self._starts[which])
 
@@ -179,23 +182,6 @@ class TablePlan:
         """Count the inputs that are complete."""
         while len(self._starts) < len(self._plans) and self._plans[len(self._starts) - 1].complete:
             self._starts.append(self.known)
-
-    def _groups(self, name: str, table: TableInput) -> list[list[int]] | None:
-        """Return the files of each existing combination of ``partition_keys``, in order."""
-        if not self.partition_keys:
-            return None
-        partition = table.spec.partition
-        if partition is None:
-            raise DatasetError(
-                f"input {name!r} is not partitioned, and "
-                f"partition_keys={list(self.partition_keys)} asks for its parts. Give "
-                "partition_format='{key}/*.csv' where the dataset is made, "
-                "or leave partition_keys out."
-            )
-        listing = table.listing
-        return grouped(
-            PartitionFormat(partition.format), listing.root, listing.table, self.partition_keys
-        )
 
 
 def _encode(
