@@ -15,7 +15,7 @@ from daskrun.errors import DaskrunError, OriginalNameError, SettingsError
 
 if TYPE_CHECKING:
     from abc import ABCMeta as BaseMeta
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 else:
     BaseMeta = type(Protocol)  # so that such a class can also implement a protocol
 
@@ -35,8 +35,17 @@ def _check_member(kind: type, name: str) -> None:
             raise OriginalNameError(said)
 
 
+def _present(kind: type, names: Iterable[str]) -> list[str]:
+    """Return the names but for those of members that a class lacks."""
+    found = inspect.getattr_static
+    return [name for name in names if not isinstance(found(kind, name, None), _Absent)]
+
+
 class OriginalMeta(BaseMeta):
     """Type of the classes that have their name from the original: asked for static members."""
+
+    def __dir__(self) -> list[str]:
+        return _present(self, super().__dir__())
 
     if not TYPE_CHECKING:  # so that a misspelt name is still an error of types
 
@@ -51,9 +60,9 @@ class OriginalClass(metaclass=OriginalMeta):
 
     Parameters
     ----------
-    read_only
-        Names, apart by spaces, that users of the original set and that nobody would look at here:
-        setting one raises what reading it does.
+    absent
+        Names, apart by spaces, of members that it lacks and users of the original assign: that
+        raises what reading one does.
 
     Examples
     --------
@@ -78,17 +87,13 @@ class OriginalClass(metaclass=OriginalMeta):
     __slots__ = ()
     _is_protocol = False  # asked of it by isinstance()
 
-    def __init_subclass__(cls, read_only: str = "") -> None:
+    def __init_subclass__(cls, absent: str = "") -> None:
         super().__init_subclass__()
-        for name in read_only.split():
+        for name in absent.split():
             setattr(cls, name, _Absent(name))
 
     def __dir__(self) -> list[str]:
-        kind = type(self)
-        found = inspect.getattr_static
-        return [
-            name for name in super().__dir__() if not isinstance(found(kind, name, None), _Absent)
-        ]
+        return _present(type(self), super().__dir__())
 
     if not TYPE_CHECKING:
 

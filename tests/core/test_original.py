@@ -161,6 +161,7 @@ def test_runs_and_workspaces_of_all_kinds_lack_the_same(tmp_path):
     ):
         run.get_portal_url()
     assert "get_portal_url" not in dir(run)
+    assert not {"r", "databricks"} & {*dir(daskrun.Environment), *dir(daskrun.Environment("e"))}
     ws = daskrun.Workspace.create("trial", path=tmp_path)
     with pytest.raises(
         AttributeError, match=r"no Workspace\.get_default_keyvault: there is no key"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Found = TypeVar("Found", bound="Run")
 
 
-class Run(RunLog, read_only="description display_name"):
+class Run(RunLog, absent="description display_name"):
     """A run that is logged to: the one a script is in, or one that was submitted.
 
     ``Run(experiment, run_id)`` gives one that was submitted, a :class:`PipelineRun` or a

@@ -46,7 +46,7 @@ DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi3.1.2-cuda10.1-cudnn7-ubun
 """The original's image for GPU nodes: a name to record, nothing is pulled."""
 
 
-class Environment(OriginalClass, read_only="databricks inferencing_stack_version r"):
+class Environment(OriginalClass, absent="databricks inferencing_stack_version r"):
     """The Python environment of the script processes, by name.
 
     Where a node's own Python has every package that is named for pip, in a version that will do,

@@ -15,7 +15,7 @@ OWN_PYTHON = "python"
 
 @record
 @dataclass(slots=True)
-class PythonSection(OriginalClass, read_only="base_conda_environment conda_dependencies_file"):
+class PythonSection(OriginalClass, absent="base_conda_environment conda_dependencies_file"):
     """What an environment says of Python."""
 
     conda_dependencies: CondaDependencies | None = None
@@ -30,7 +30,7 @@ class PythonSection(OriginalClass, read_only="base_conda_environment conda_depen
 @dataclass(slots=True)
 class DockerSection(
     OriginalClass,
-    read_only="base_image_registry build_context gpu_support platform shared_volumes",
+    absent="base_image_registry build_context gpu_support platform shared_volumes",
 ):
     """What an environment says of Docker."""
 
