@@ -50,6 +50,22 @@ class Intervals:
     """Nodes that may be lost with the same mini-batch out on them. A lost node charges nobody, so
     that nothing else ends a run whose entry script kills the worker, or the machine, it runs on."""
 
+    # a run behind a URL
+    lease_renewal: float = 10.0
+    """Between two renewals of a lease."""
+    lease_check: float = 2.5
+    """Between two looks of a run's driver whether its lease is due to be renewed."""
+    lease_lifetime: float = 60.0
+    """After so long without a renewal another process may take a lease over."""
+    lease_look: float = 1.0
+    """Between two looks of who waits for a lease whether it is renewed."""
+    upload_interval: float = 5.0
+    """Between two uploads of what was written meanwhile."""
+    closing_limit: float = 60.0
+    """A store that fails at a run's end is asked again for so long, beyond its own retries."""
+    closing_retry: float = 1.0
+    """Between two tries of that."""
+
     # a disk
     space_look: float = 2.0
     """Between two looks at the room on the disk of an output."""

@@ -11,19 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.core.codec import from_record, record
+from daskrun.core.intervals import USUAL
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from daskrun.core.intervals import Intervals
     from daskrun.storage.url_folder import UrlFolder
 
-RENEWED = 10.0
-"""Seconds between two renewals."""
-OLD = 60.0
-"""Seconds without a renewal after which another process may take the lease over."""
-LOOK = 1.0
-"""Seconds between two looks whether it is renewed."""
 CLOCKS_APART = 3600.0
 """Seconds that the clocks of two machines may be apart: what is older by them is old at once."""
 FOLDER = "lease"
@@ -80,10 +76,13 @@ class Lease:
     ----------
     folder
         What is locked; the lease is in ``lease/`` there.
+    intervals
+        How often it is renewed and looked at, and when it is old.
     """
 
-    def __init__(self, folder: UrlFolder) -> None:
+    def __init__(self, folder: UrlFolder, intervals: Intervals = USUAL) -> None:
         self.folder = folder
+        self.intervals = intervals
         self.number = 0
         """That this object holds or has held; 0 for none."""
         self.held = False
@@ -111,7 +110,7 @@ class Lease:
                 raise StorageError(
                     f"{self.folder.shown()} is locked by {found}. Wait for its end or stop it."
                 )
-            pause(LOOK)
+            pause(self.intervals.lease_look)
             found = self._look()
         number = 1 if found is None else found.number + 1
         numbers = self._create(number)
@@ -149,7 +148,7 @@ class Lease:
             Another process has taken it over (:attr:`held` is False from then on), or the store
             fails.
         """
-        if not self.held or time.monotonic() < self._renewed + RENEWED:
+        if not self.held or time.monotonic() < self._renewed + self.intervals.lease_renewal:
             return
         self.check()
         self.folder.put(_name(self.number), Holder.now(self.number).encoded())
@@ -163,7 +162,7 @@ class Lease:
             who = self._look() or Holder(0)
             raise StorageError(
                 f"{self.folder.shown()} was taken over by {who}: this "
-                f"process had not renewed its lease for {OLD:g} s."
+                f"process had not renewed its lease for {self.intervals.lease_lifetime:g} s."
             )
 
     def release(self) -> None:
@@ -194,7 +193,7 @@ class Lease:
             return False  # this object's own, which could not be released
         if found.machine == _machine():
             return found.lives
-        return self._unchanged(found) < OLD
+        return self._unchanged(found) < self.intervals.lease_lifetime
 
     def _unchanged(self, found: Holder) -> float:
         """Return the seconds for which a lease is unchanged, as far as this object knows."""

@@ -15,6 +15,7 @@ from url_work import (  # noqa: F401
     NAMES,
     calls,
     driver,
+    from_elsewhere,
     killed,
     other,
     output_of,
@@ -27,7 +28,6 @@ from daskrun import (
 )
 from daskrun.engine.history import History
 from daskrun.errors import StorageError
-from daskrun.storage import lease as lease_file
 from daskrun.testing import account
 
 
@@ -108,10 +108,7 @@ def test_a_driver_that_was_taken_over_commits_nothing_more(work, monkeypatch):
     wait_for(lambda: (work.path / "calls").exists(), 30)
     process.send_signal(signal.SIGSTOP)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(lease_file, "_machine", lambda: "another")
-        elsewhere.setattr(lease_file, "OLD", 0.5)
-        elsewhere.setattr(lease_file, "LOOK", 0.1)
-        run = work.ws.get_run(run_id)
+        run = from_elsewhere(work, elsewhere).get_run(run_id)
         run.resume()
         (work.path / "gate").unlink()
         assert run.wait_for_completion() == "Completed"
@@ -145,10 +142,7 @@ def test_a_driver_that_wakes_up_while_the_next_one_begins(work, monkeypatch, wha
         return begin(self)
 
     monkeypatch.setattr(History, "open", begin_late)
-    monkeypatch.setattr(lease_file, "_machine", lambda: "another")
-    monkeypatch.setattr(lease_file, "OLD", 0.5)
-    monkeypatch.setattr(lease_file, "LOOK", 0.1)
-    run = work.ws.get_run(run_id)
+    run = from_elsewhere(work, monkeypatch).get_run(run_id)
     assert run.resume().wait_for_completion() == "Completed"
     assert process.returncode == 1
     assert output_of(run) == EXPECTED
@@ -180,10 +174,7 @@ def test_a_driver_that_was_taken_over_publishes_nothing(work, monkeypatch):
     status = Path(f"/proc/{process.pid}/stat")
     wait_for(lambda: status.read_text().rpartition(")")[2].split()[0] == "T", 40)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr(lease_file, "_machine", lambda: "another")
-        elsewhere.setattr(lease_file, "OLD", 0.5)
-        elsewhere.setattr(lease_file, "LOOK", 0.1)
-        run = work.ws.get_run(run_id)
+        run = from_elsewhere(work, elsewhere).get_run(run_id)
         assert run.resume().wait_for_completion() == "Completed"
     assert output_of(run) == EXPECTED
     account(run).check()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from running import wait_for
-from url_work import other
+from url_work import from_elsewhere, other
 from url_work import work as base  # noqa: F401  (a fixture)
 
 from daskrun import (
@@ -20,7 +20,6 @@ from daskrun import (
     PipelineData,
     PythonScriptStep,
 )
-from daskrun.storage import lease
 from daskrun.testing import account
 
 SCRIPTS = {
@@ -221,9 +220,7 @@ def test_two_steps_side_by_side_feed_a_script_that_feeds_another(work):
 def test_an_output_is_registered_once_whoever_drives(work, monkeypatch):
     run_id = killed(work, "drive.note_completed = die")
     assert len(Dataset.get_by_name(work.ws, "sizes").to_path()) == 1  # before it is Completed
-    run = work.ws.get_run(run_id)
-    for name, value in {"_machine": lambda: "another", "OLD": 0.5, "LOOK": 0.1}.items():
-        monkeypatch.setattr(lease, name, value)
+    run = from_elsewhere(work, monkeypatch).get_run(run_id)
     assert run.resume().wait_for_completion() == "Completed"
     found = Dataset.get_by_name(work.ws, "sizes")
     assert (found.version, found.tags) == (1, {"n": "1"})

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,10 +24,13 @@ from daskrun import (
     PipelineData,
     Workspace,
 )
+from daskrun.core.intervals import USUAL
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.script.node_folders import base_folder, clear_leftovers
-from daskrun.workspace.run_folders import run_lease, working_copy
+from daskrun.storage import lease
+from daskrun.workspace.run_folders import working_copy
 
+INTERVALS = replace(USUAL, upload_interval=0.5, closing_retry=0.2)
 SCRIPT = """
 import os, pathlib, time
 from daskrun import Model, Run
@@ -86,8 +90,6 @@ def work(bucket, tmp_path, own_temporary_folder, monkeypatch):
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(run_lease, "INTERVAL", 0.5)
-    monkeypatch.setattr(run_lease, "AGAIN", 0.2)
     (tmp_path / "files").mkdir()
     for name in NAMES:
         (tmp_path / "files" / name).write_text(name)
@@ -95,7 +97,9 @@ def work(bucket, tmp_path, own_temporary_folder, monkeypatch):
     paths = f"CALLS, GATE = {str(tmp_path / 'calls')!r}, {str(tmp_path / 'gate')!r}\n"
     (tmp_path / "code/score.py").write_text(paths + SCRIPT)
     (tmp_path / "weights.txt").write_text("heavy")
-    ws = Workspace.create("team", path=f"{bucket.url}/team")
+    made = Workspace.create("team", path=f"{bucket.url}/team")
+    working_copy.remove_copies()
+    ws = Workspace(made.location, intervals=INTERVALS)
     Model.register(ws, tmp_path / "weights.txt", "weights")
 
     def make_step(name="score", inputs=None, output="scores", **settings):
@@ -143,13 +147,24 @@ def other(work, code, *, elsewhere=False, check=True):
     start = f"from daskrun import *\nws = Workspace({work.ws.location!r})\n"
     if elsewhere:
         start = (
+            "from daskrun import *\n"
+            "from daskrun.core.intervals import Intervals\n"
             "from daskrun.storage import lease\n"
-            "lease._machine = lambda: 'another'\nlease.OLD, lease.LOOK = 1.0, 0.1\n" + start
+            "lease._machine = lambda: 'another'\n"
+            "intervals = Intervals(lease_lifetime=1.0, lease_look=0.1)\n"
+            f"ws = Workspace({work.ws.location!r}, intervals=intervals)\n"
         )
     command = [sys.executable, "-c", start + code]
     done = subprocess.run(command, capture_output=True, timeout=90, check=False, text=True)
     assert not check or done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def from_elsewhere(work, monkeypatch):
+    """Have what is done from now on done on another machine; return its workspace."""
+    monkeypatch.setattr(lease, "_machine", lambda: "another")
+    intervals = replace(INTERVALS, lease_lifetime=0.5, lease_look=0.1)
+    return Workspace(work.ws.location, intervals=intervals)
 
 
 def driver(work, target="inline", **variables):

@@ -5,9 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
+from daskrun.core.intervals import USUAL
 from daskrun.errors import StorageError
 from daskrun.storage import lease as lease_file
 from daskrun.storage.lease import Lease
@@ -21,12 +23,11 @@ def folder(bucket):
 
 @pytest.fixture
 def elsewhere(monkeypatch):
-    """Have all that is done from now on done on another machine, whose patience is short."""
+    """Have all that is done from now on done on another machine, with leases of short lives."""
 
-    def move(old=2.0, look=0.05):
+    def move(old):
         monkeypatch.setattr(lease_file, "_machine", lambda: "another")
-        monkeypatch.setattr(lease_file, "OLD", old)
-        monkeypatch.setattr(lease_file, "LOOK", look)
+        return replace(USUAL, lease_lifetime=old, lease_look=0.05)
 
     return move
 
@@ -80,18 +81,16 @@ def test_that_of_a_dead_process_of_this_machine_is_free_at_once(folder, bucket):
 
 def test_one_of_another_machine_is_waited_for_until_it_is_old(folder, elsewhere):
     Lease(folder).acquire()
-    elsewhere(old=0.5)
-    theirs = Lease(folder)
+    theirs = Lease(folder, elsewhere(old=0.5))
     assert theirs.is_held()
     theirs.acquire()
     assert theirs.number == 2
 
 
-def test_one_of_another_machine_that_is_renewed_is_not_taken(folder, elsewhere, monkeypatch):
-    mine = Lease(folder)
+def test_one_of_another_machine_that_is_renewed_is_not_taken(folder, elsewhere):
+    mine = Lease(folder, replace(USUAL, lease_renewal=0.1))
     mine.acquire()
     over = threading.Event()
-    monkeypatch.setattr(lease_file, "RENEWED", 0.1)
 
     def renew():
         while not over.wait(0.1):
@@ -100,20 +99,18 @@ def test_one_of_another_machine_that_is_renewed_is_not_taken(folder, elsewhere, 
     thread = threading.Thread(target=renew)
     thread.start()
     try:
-        elsewhere(old=30.0)
+        theirs = Lease(folder, elsewhere(old=30.0))
         with pytest.raises(StorageError, match=f"is locked by process {os.getpid()} on"):
-            Lease(folder).acquire()
+            theirs.acquire()
     finally:
         over.set()
         thread.join()
 
 
-def test_who_was_stopped_for_too_long_learns_of_it(folder, elsewhere, monkeypatch):
-    mine = Lease(folder)
+def test_who_was_stopped_for_too_long_learns_of_it(folder, elsewhere):
+    mine = Lease(folder, replace(USUAL, lease_renewal=0.0))
     mine.acquire()
-    elsewhere(old=0.2)
-    Lease(folder).acquire()
-    monkeypatch.setattr(lease_file, "RENEWED", 0.0)
+    Lease(folder, elsewhere(old=0.2)).acquire()
     with pytest.raises(StorageError, match="was taken over by process"):
         mine.renew()
     assert not mine.held
@@ -123,12 +120,12 @@ def test_who_was_stopped_for_too_long_learns_of_it(folder, elsewhere, monkeypatc
 
 def test_a_clock_that_is_wrong_by_minutes_takes_nothing(folder, elsewhere, monkeypatch):
     Lease(folder).acquire()
-    elsewhere(old=60.0)
+    intervals = elsewhere(old=60.0)
     now = lease_file.time.time
     monkeypatch.setattr(lease_file.time, "time", lambda: now() + 600)
-    assert Lease(folder).is_held()
+    assert Lease(folder, intervals).is_held()
     monkeypatch.setattr(lease_file.time, "time", lambda: now() + 86400)
-    assert not Lease(folder).is_held()
+    assert not Lease(folder, intervals).is_held()
 
 
 def test_a_number_that_others_have_had_and_left_meanwhile_is_no_lease(folder, monkeypatch):

@@ -2,34 +2,42 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from running import wait_for
 
+from daskrun.core.intervals import USUAL
 from daskrun.errors import StorageError
 from daskrun.storage import lease as lease_file
 from daskrun.storage.lease import Lease
 from daskrun.storage.mirror import Mirror
 from daskrun.storage.stores import open_url_folder
-from daskrun.workspace.run_folders import run_lease
 from daskrun.workspace.run_folders.run_lease import RunLease
 
 
 @pytest.fixture
-def held(bucket, tmp_path, monkeypatch):
-    monkeypatch.setattr(run_lease, "INTERVAL", 0.05)
-    monkeypatch.setattr(run_lease, "AGAIN", 0.05)
-    (tmp_path / "run1").mkdir()
-    return RunLease(
-        Mirror(tmp_path / "run1", open_url_folder(f"{bucket.url}/run1", bucket.options))
-    )
+def make(bucket, tmp_path):
+    """Make the lease of a run."""
+
+    def made(**intervals):
+        (tmp_path / "run1").mkdir()
+        remote = open_url_folder(f"{bucket.url}/run1", bucket.options)
+        shorter = replace(USUAL, upload_interval=0.05, closing_retry=0.05, **intervals)
+        return RunLease(Mirror(tmp_path / "run1", remote), shorter)
+
+    return made
 
 
-def test_others_look_while_one_waits_for_the_lease_of_another_machine(held, monkeypatch):
+@pytest.fixture
+def held(make):
+    return make()
+
+
+def test_others_look_while_one_waits_for_the_lease_of_another_machine(make, monkeypatch):
+    held = make(lease_lifetime=1000.0, lease_look=0.05)
     Lease(held.lease.folder).acquire()
     monkeypatch.setattr(lease_file, "_machine", lambda: "another")
-    monkeypatch.setattr(lease_file, "OLD", 1000.0)
-    monkeypatch.setattr(lease_file, "LOOK", 0.05)
     looks = []
     look = Lease._look
     monkeypatch.setattr(Lease, "_look", lambda self: looks.append(self) or look(self))
@@ -39,7 +47,7 @@ def test_others_look_while_one_waits_for_the_lease_of_another_machine(held, monk
     for _ in range(3):
         assert held.is_held()  # by the other
         assert not held.held
-    monkeypatch.setattr(lease_file, "OLD", 0.0)
+    held.lease.intervals = replace(held.lease.intervals, lease_lifetime=0.0)
     waits.join()
     assert held.held
     held.close()
@@ -56,8 +64,8 @@ def test_a_store_that_fails_at_the_end_is_asked_again(held, bucket):
     assert not Lease(held.lease.folder).is_held()
 
 
-def test_a_store_that_fails_for_ever_is_given_up(held, bucket, monkeypatch, caplog):
-    monkeypatch.setattr(run_lease, "CLOSING", 0.2)
+def test_a_store_that_fails_for_ever_is_given_up(make, bucket, caplog):
+    held = make(closing_limit=0.2)
     held.acquire()
     bucket.fail("PUT", "/run1/lease/", count=1000, status=403)
     held.close()
@@ -65,8 +73,8 @@ def test_a_store_that_fails_for_ever_is_given_up(held, bucket, monkeypatch, capl
     assert not held.held
 
 
-def test_one_that_is_being_closed_is_not_waited_for_without_end(held, monkeypatch):
-    monkeypatch.setattr(run_lease, "CLOSING", 0.2)
+def test_one_that_is_being_closed_is_not_waited_for_without_end(make):
+    held = make(closing_limit=0.2)
     held.acquire()
     held._closing = True  # as where the store takes minutes for what is put at the end
     with pytest.raises(StorageError, match="is driven by this process already"):
@@ -75,8 +83,8 @@ def test_one_that_is_being_closed_is_not_waited_for_without_end(held, monkeypatc
     held.close()
 
 
-def test_that_the_store_fails_is_known_until_something_could_be_put(held, bucket, monkeypatch):
-    monkeypatch.setattr(run_lease, "RENEWED", 0.04)  # the looks; the lease itself is not due
+def test_that_the_store_fails_is_known_until_something_could_be_put(make, bucket):
+    held = make(lease_check=0.01)  # the lease itself is not due
     held.acquire()
     bucket.fail("PUT", "/run1/", count=10**6, status=403)
     (held._mirrors["run1"].folder / "log.txt").write_text("a")

@@ -7,25 +7,21 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.intervals import USUAL
 from daskrun.core.typing import override
 from daskrun.errors import DaskrunError, StorageError
-from daskrun.storage.lease import RENEWED, Lease
+from daskrun.storage.lease import Lease
 from daskrun.storage.lock_handle import LockHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from daskrun.core.intervals import Intervals
     from daskrun.storage.mirror import Mirror
 
 logger = logging.getLogger("daskrun")
-INTERVAL = 5.0
-"""Seconds between two times that what was written meanwhile is put."""
 PATIENCE = 0.5
 """Seconds in which a run's end is waited for that its driver has told already."""
-CLOSING = 60.0
-"""Seconds in which a store that fails at a run's end is asked again; on top of its own patience."""
-AGAIN = 1.0
-"""Seconds between two tries of that."""
 CANCEL = "cancel.json"
 ASIDE = frozenset({"journal", "lease", "driver.lock", "inputs", "side_inputs", CANCEL})
 """What of a run's folder has ways of its own: dataframes are written there, not here."""
@@ -46,10 +42,13 @@ class RunLease(LockHandle):
     ----------
     mirror
         Of the pipeline's run.
+    intervals
+        How often the lease is renewed and files are uploaded.
     """
 
-    def __init__(self, mirror: Mirror) -> None:
-        self.lease = Lease(mirror.remote)
+    def __init__(self, mirror: Mirror, intervals: Intervals = USUAL) -> None:
+        self.lease = Lease(mirror.remote, intervals)
+        self._intervals = intervals
         self.whole_here = False
         """Whether the copy here is the newest there is of the run: it was made or brought while
         this process had the lease that it has now, or the one before."""
@@ -128,7 +127,7 @@ class RunLease(LockHandle):
                 return
             self._closing = True
             over, released, (renews, *puts) = self._over, self._released, self._threads
-        deadline = time.monotonic() + CLOSING
+        deadline = time.monotonic() + self._intervals.closing_limit
         try:
             over.set()
             for thread in puts:
@@ -146,7 +145,8 @@ class RunLease(LockHandle):
         """Wait until an earlier use of this lease is closed, where that has begun or is due."""
         began = time.monotonic()
         while self._over is not None:
-            if time.monotonic() < began + (2 * CLOSING if self._closing else PATIENCE):
+            limit = 2 * self._intervals.closing_limit if self._closing else PATIENCE
+            if time.monotonic() < began + limit:
                 time.sleep(PATIENCE / 50)
                 continue
             raise StorageError(
@@ -161,7 +161,7 @@ class RunLease(LockHandle):
 
     def _renew(self, over: threading.Event) -> None:
         """Renew the lease until it is released or lost."""
-        while not over.wait(RENEWED / 4) and self.held:
+        while not over.wait(self._intervals.lease_check) and self.held:
             try:
                 with self._lock:
                     self.lease.renew()
@@ -170,7 +170,7 @@ class RunLease(LockHandle):
 
     def _put(self, over: threading.Event) -> None:
         """Put what was written, until the run is over or lost."""
-        while not over.wait(INTERVAL) and self.held:
+        while not over.wait(self._intervals.upload_interval) and self.held:
             try:
                 self._put_all(all_of_it=False)
             except (DaskrunError, OSError) as error:
@@ -197,7 +197,7 @@ class RunLease(LockHandle):
                     logger.warning("%s: %s", trouble, error)
                     return
                 self._tell(error)
-                time.sleep(AGAIN)
+                time.sleep(self._intervals.closing_retry)
             else:
                 return
 

@@ -23,6 +23,7 @@ from daskrun.workspace.run_folders.run_lease import RunLease, left_out
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from daskrun.core.intervals import Intervals
     from daskrun.storage.urls import StorageOptions
 
 
@@ -43,11 +44,14 @@ class WorkingCopy:
         The workspace's folder.
     options
         For fsspec; may hold secrets.
+    intervals
+        Of the leases of runs.
     """
 
-    def __init__(self, url: str, options: StorageOptions) -> None:
+    def __init__(self, url: str, options: StorageOptions, intervals: Intervals) -> None:
         self.url = url.rstrip("/")
         self.options = dict(options)
+        self.intervals = intervals
         self.remote = open_url_folder(self.url, options)
         self.pid = os.getpid()
         self.folder = base_folder() / f"{NAME}{self.pid}-{os.urandom(4).hex()}"
@@ -78,7 +82,7 @@ class WorkingCopy:
         mirror = self.mirror(run_id)
         with self._lock:
             if run_id not in self._leases:
-                self._leases[run_id] = RunLease(mirror)
+                self._leases[run_id] = RunLease(mirror, self.intervals)
             return self._leases[run_id]
 
     def run_ids(self) -> list[str]:
@@ -141,12 +145,12 @@ def remove_copies() -> None:
     _copies.clear()
 
 
-def working_copy(url: str, options: StorageOptions) -> WorkingCopy:
-    """Return this process's copy of a workspace; one whose options are others is made anew."""
-    url = url.rstrip("/")
+def working_copy(url: str, options: StorageOptions, intervals: Intervals) -> WorkingCopy:
+    """Return this process's copy of a workspace, a new one for other options or intervals."""
+    url, asked = url.rstrip("/"), (os.getpid(), dict(options), intervals)
     with _lock:
         found = _copies.get(url)
-        if found is None or found.pid != os.getpid() or found.options != dict(options):
-            found = _copies[url] = WorkingCopy(url, options)
+        if found is None or (found.pid, found.options, found.intervals) != asked:
+            found = _copies[url] = WorkingCopy(url, options, intervals)
             _made.append(found)
         return found

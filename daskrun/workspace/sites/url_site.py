@@ -36,7 +36,7 @@ class UrlSite(Site):
     def __init__(self, url: str, options: StorageOptions, intervals: Intervals) -> None:
         _check_url(url)
         self.intervals = intervals
-        self.copy = copy = working_copy(url, options)
+        self.copy = copy = working_copy(url, options, intervals)
         """What this process has downloaded of it, and is about to upload."""
         self.folder = copy.folder
         self.location = copy.url
