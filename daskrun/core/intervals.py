@@ -66,6 +66,14 @@ class Intervals:
     closing_retry: float = 1.0
     """Between two tries of that."""
 
+    # users
+    cancel_look: float = 0.5
+    """Between two looks whether another process asks a run to end."""
+    cancel_limit: float = 10.0
+    """A canceled run gets so long to end before a wait gives up on it."""
+    copying_told: float = 5.0
+    """Between two lines that say how far copying is."""
+
     # a disk
     space_look: float = 2.0
     """Between two looks at the room on the disk of an output."""

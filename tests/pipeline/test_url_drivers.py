@@ -230,8 +230,9 @@ def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(w
 
 def test_ctrl_c_waits_for_no_store_that_is_gone(work):
     (work.path / "gate").touch()
-    limit = "from daskrun.pipeline.execution import lifetime\nlifetime.CANCEL_LIMIT = 1.0\n"
-    (work.path / "short.py").write_text(limit + MAIN)
+    limit = "Workspace(sys.argv[1], intervals=Intervals(cancel_limit=1.0))"
+    code = MAIN.replace("Workspace(sys.argv[1])", limit)
+    (work.path / "short.py").write_text(f"from daskrun.core.intervals import Intervals\n{code}")
     command = [sys.executable, "short.py", work.ws.location, ""]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen(command, **pipes)

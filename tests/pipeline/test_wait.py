@@ -13,19 +13,21 @@ from running import wait_for
 
 from daskrun import (
     Experiment,
+    Pipeline,
     RunCanceledError,
     RunDetails,
     RunFailedError,
     SettingsError,
     StorageError,
     WaitTimeoutError,
+    Workspace,
 )
 from daskrun.core.events import RunEnded
+from daskrun.core.intervals import USUAL
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.engine import driver
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.state import Latch
-from daskrun.pipeline.records import cancel
 from daskrun.pipeline.runs import experiment as experiment_file
 from daskrun.workspace.run_folders import run_folder
 
@@ -167,10 +169,10 @@ def test_a_users_own_handler_stays(work, engine):
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_wait_gives_up_on_a_run_that_does_not_end(work, engine, monkeypatch, capsys):
-    monkeypatch.setattr(lifetime, "CANCEL_LIMIT", 0.2)
+def test_a_wait_gives_up_on_a_run_that_does_not_end(work, engine, capsys):
     engine.deaf = True
-    run = work.submit()
+    ws = Workspace(work.ws.folder, intervals=replace(USUAL, cancel_limit=0.2))
+    run = Experiment(ws, "trial").submit(Pipeline(ws, [work.make_step()]))
     assert engine.started.wait(10)
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     began = time.monotonic()
@@ -270,7 +272,7 @@ def test_another_process_asks_the_run_to_end(work, engine, monkeypatch, of_step)
 
 def test_a_request_nobody_heard_is_not_for_the_next_driver(work, engine, monkeypatch):
     def slow(self):
-        time.sleep(3 * cancel.LOOK)
+        time.sleep(3 * USUAL.cancel_look)
         return RunStatus.CANCELED if self._canceled else RunStatus.COMPLETED, ""
 
     run = work.submit()

@@ -1,12 +1,14 @@
 import os
 import pickle
 import sys
+from dataclasses import replace
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from s3 import KEY, SECRET
 
+from daskrun.core.intervals import USUAL
 from daskrun.data.datasets import Dataset
 from daskrun.data.protocols import DataPath, Place
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
@@ -200,11 +202,12 @@ def test_the_workspaces_own_place_can_be_replaced_and_had_back(ws, tmp_path):
     assert Datastore.get_default(ws).folder == ws.folder / "datastore"
 
 
-def test_progress_is_told(ws, images, tmp_path, capsys, monkeypatch):
+def test_progress_is_told(ws, images, tmp_path, capsys):
     store = ws.get_default_datastore()
     store.upload(images.folder, target_path=None, overwrite=True, show_progress=True)
     assert capsys.readouterr().out == "3 files copied\n"
-    monkeypatch.setattr(transfer, "SAY_EVERY", 0.0)
+    often = Workspace(ws.folder, intervals=replace(USUAL, copying_told=0.0))
+    store = often.get_default_datastore()
     store.download(tmp_path / "all", prefix=None)
     expected = "".join(f"{n} copied so far\n" for n in ("1 file", "2 files", "3 files"))
     assert capsys.readouterr().out == f"{expected}3 files copied\n"

@@ -149,7 +149,8 @@ class PipelineDriver:
             # The lock goes last: who sees it free must see the end too.
             with self._held:
                 try:
-                    with CancelWatch(self.state.folder, self.cancel):
+                    look = self._workspace.site.intervals.cancel_look
+                    with CancelWatch(self.state.folder, self.cancel, look):
                         status, message = self._run_steps()
                 except Exception as error:
                     logger.exception("run %s: its driver failed", self.state.folder.id)

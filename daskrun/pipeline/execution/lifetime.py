@@ -13,6 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from daskrun.core.intervals import USUAL
 from daskrun.script.node_folders import clear_inline
 from daskrun.workspace.run_folders.working_copy import remove_copies
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     from daskrun.core.report import RunStatus
 
-CANCEL_LIMIT = 10.0
-"""Seconds that a canceled run gets to end before a wait gives up on it."""
 NOTE_LIMIT = 2.0
 """Seconds for noting the end of a run whose process is ended at once."""
 POLL = 0.2
@@ -151,13 +150,15 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated(number)
 
 
-def cancel_and_wait(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) -> None:
-    """Cancel runs and wait up to ten seconds for the ends of all of them.
+def cancel_and_wait(
+    runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt, limit: float = USUAL.cancel_limit
+) -> None:
+    """Cancel runs and wait up to ``limit`` seconds for the ends of all of them.
 
     Another Ctrl-C, SIGTERM or SIGHUP meanwhile kills their script processes in this process's
     nodes, and is raised as KeyboardInterrupt or SystemExit.
     """
-    deadline = time.monotonic() + CANCEL_LIMIT
+    deadline = time.monotonic() + limit
     reason = describe(interrupt)
     try:
         say(f"{reason}: {_names(runs)} is being canceled (Ctrl-C again: at once)")
@@ -167,7 +168,7 @@ def cancel_and_wait(runs: Sequence[WatchedRun], interrupt: KeyboardInterrupt) ->
             if _ended_by(run, deadline):
                 _say_end(run)
             else:
-                say(f"run {run.id} has not ended {CANCEL_LIMIT:.0f} s after it was canceled")
+                say(f"run {run.id} has not ended {limit:.0f} s after it was canceled")
                 _give_up([run], interrupt)
     except KeyboardInterrupt as again:
         say(f"{describe(again)} once more: ending {_names(runs)} at once")

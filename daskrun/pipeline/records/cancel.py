@@ -14,20 +14,19 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
 logger = logging.getLogger("daskrun")
-LOOK = 0.5
-"""Seconds between two looks."""
 
 
 class CancelWatch:
     """Looks for what other processes ask, while a run is driven; a context manager.
 
     In a thread of its own, so that it is heard also while the driver connects, imports, or runs the
-    user's code inline. ``cancel`` is called with the reason, once at most. This process has the
-    lock.
+    user's code inline. It looks every ``interval`` seconds. ``cancel`` is called with the reason,
+    once at most. This process has the lock.
     """
 
-    def __init__(self, folder: RunFolder, cancel: Callable[[str], None]) -> None:
+    def __init__(self, folder: RunFolder, cancel: Callable[[str], None], interval: float) -> None:
         self._folder = folder
+        self._interval = interval
         self._cancel = cancel
         self._over = threading.Event()
 
@@ -45,7 +44,7 @@ class CancelWatch:
 
     def _look(self) -> None:
         told = False
-        while not self._over.wait(LOOK):
+        while not self._over.wait(self._interval):
             try:
                 reason = self._folder.asked_to_cancel()
             except DaskrunError:  # a network file system that stumbles: the next look tells

@@ -317,7 +317,8 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
     def _interrupted(self, interrupt: KeyboardInterrupt) -> None:
         """Cancel the run and wait for its end; another Ctrl-C ends that wait and the processes."""
         if isinstance(self._state, LiveState):
-            lifetime.cancel_and_wait([self], interrupt)
+            limit = self.workspace.site.intervals.cancel_limit
+            lifetime.cancel_and_wait([self], interrupt, limit)
             self._told = True
         else:
             lifetime.say(f"run {self.id} goes on in another process; cancel() ends it")

@@ -18,7 +18,7 @@ from daskrun.workspace.layout import DATASTORE, DATASTORES, DEFAULT_DATASTORE
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from daskrun.storage.urls import StorageOptions
     from daskrun.workspace.home import Home
@@ -319,7 +319,7 @@ class Datastore(OriginalClass):
         named = transfer.named_below(files, relative_root)
         pairs = [(file, self.url(posixpath.join(folder, name))) for file, name in named]
         self._check_package()
-        transfer.put(pairs, self._kept.options, overwrite, _say(show_progress))
+        transfer.put(pairs, self._kept.options, overwrite, self._count(show_progress))
         return self.path(folder)
 
     def download(
@@ -341,8 +341,8 @@ class Datastore(OriginalClass):
         """
         self._check_package()
         root, start, target = self.url(""), self.url(prefix or ""), Path(target_path)
-        options, say = self._kept.options, _say(show_progress)
-        return transfer.get(root, start, target, options, overwrite, say)
+        options, count = self._kept.options, self._count(show_progress)
+        return transfer.get(root, start, target, options, overwrite, count)
 
     def unregister(self) -> None:
         """Remove it from the workspace, with its secrets; the data in it stays.
@@ -369,14 +369,15 @@ class Datastore(OriginalClass):
         missing = transfer.missing_package(self._kept.shown_root)
         return f"datastore {self.name!r} is at {missing}" if missing else None
 
+    def _count(self, show_progress: bool) -> transfer.Count:
+        """Return what counts copied files, and says so where that is wanted."""
+        say = make_display().say if show_progress else None
+        return transfer.Count(say, self.workspace.site.intervals.copying_told)
+
     def _check_package(self) -> None:
         """Say what to install before fsspec fails with less."""
         if missing := self.missing_package():
             raise StorageError(missing)
-
-
-def _say(show_progress: bool) -> Callable[[str], None] | None:
-    return make_display().say if show_progress else None
 
 
 def _register(

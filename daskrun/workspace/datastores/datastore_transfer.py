@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Say: TypeAlias = "Callable[[str], None] | None"
-SAY_EVERY = 5.0
-"""Seconds between two lines that say how far copying is."""
 logger = logging.getLogger("daskrun")
 
 
@@ -45,19 +43,22 @@ class Count:
     ----------
     say
         Takes a line; None: nothing is said but a warning of what was not copied.
+    interval
+        Seconds between two lines.
     """
 
-    def __init__(self, say: Say) -> None:
+    def __init__(self, say: Say, interval: float) -> None:
+        self._interval = interval
         self.copied = self.kept = 0
         self._say = say
-        self._next = time.monotonic() + SAY_EVERY
+        self._next = time.monotonic() + interval
 
     def add(self, copied: bool) -> None:
         """Count a file, one that was there already as kept."""
         self.copied += copied
         self.kept += not copied
         if self._say is not None and time.monotonic() >= self._next:
-            self._next = time.monotonic() + SAY_EVERY
+            self._next = time.monotonic() + self._interval
             self._say(f"{_files(self.copied)} copied so far")
 
     def close(self) -> None:
@@ -93,10 +94,9 @@ def named_below(
 
 
 def put(
-    pairs: Iterable[tuple[Path, str]], options: StorageOptions, overwrite: bool, say: Say = None
+    pairs: Iterable[tuple[Path, str]], options: StorageOptions, overwrite: bool, count: Count
 ) -> int:
     """Copy local files to paths or URLs; give how many were copied."""
-    count = Count(say)
     for source, target in pairs:
         if is_url(target):
             count.add(_upload(source, target, options, overwrite))
@@ -107,14 +107,13 @@ def put(
 
 
 def get(
-    root: str, start: str, target: Path, options: StorageOptions, overwrite: bool, say: Say = None
+    root: str, start: str, target: Path, options: StorageOptions, overwrite: bool, count: Count
 ) -> int:
     """Copy a file, or all files of a folder, to ``target``, with their paths below ``root``.
 
     Raises StorageError where there is no file.
     """
     found = _remote_files(root, start, options) if is_url(root) else _local_files(root, start)
-    count = Count(say)
     for relative, copy in found:
         place = target / relative
         if place.exists() and not overwrite:
