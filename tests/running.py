@@ -23,11 +23,12 @@ from daskrun.data.file_plan import FilePlan
 from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.dispatch import returned
 from daskrun.engine.driver import RunControl, execute
-from daskrun.engine.nodes import node_config
+from daskrun.engine.nodes import node_spec
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.output.folder import prepare_output
 from daskrun.output.sinks.settings_file import read_settings
 from daskrun.script import reaper
+from daskrun.script.messages import RunBundle
 from daskrun.script.node import Node
 from daskrun.script.node_folders import base_folder
 from daskrun.storage.journal import Journal
@@ -296,10 +297,9 @@ class OneNode:
 
     def __init__(self, request: StepRequest) -> None:
         self.request = request
-        self.told: list[tuple[str, Any]] = []
+        self.told: list[Any] = []
         self._number = 0
-        config = node_config(request, "node000", 1)
-        self.node = Node(config, lambda kind, value: self.told.append((kind, value)))
+        self.node = Node(node_spec(request, "node000", 1), self.told.append)
 
     def __enter__(self) -> OneNode:
         return self
@@ -307,22 +307,22 @@ class OneNode:
     def __exit__(self, *_: object) -> None:
         self.node.close()
 
-    def payload(self, entries: list[tuple[int, int]]) -> dict[str, Any]:
+    def payload(self, entries: list[tuple[int, int]]) -> RunBundle:
         encoded = [(self.request.plan[i].encode(), attempt) for i, attempt in entries]
         self._number += 1
-        return {"number": self._number, "payload": pickle.dumps(encoded, 5), "budget": 60.0}
+        return RunBundle(self._number, pickle.dumps(encoded, 5), 60.0)
 
     def run(self, *indices: int, attempt: int = 1, budget: float = 60.0) -> Any:
         """Run a bundle of these mini-batches and give the event it becomes."""
         bundle = self.payload([(index, attempt) for index in indices])
-        return returned(self.node.run_bundle({**bundle, "budget": budget}))
+        return returned(self.node.run_bundle(bundle._replace(budget=budget)))
 
-    def wait_for(self, kind: str, count: int = 1) -> list[Any]:
-        """Wait until it has told ``kind`` this often; give what it told."""
+    def wait_for(self, kind: type, count: int = 1) -> list[Any]:
+        """Wait until it has told ``kind`` this often; give that, or the one field it has."""
         return wait_for(lambda: self._told(kind, count))
 
-    def _told(self, kind: str, count: int) -> list[Any]:
-        found = [value for said, value in self.told if said == kind]
+    def _told(self, kind: type, count: int) -> list[Any]:
+        found = [each[0] if len(each) == 1 else each for each in self.told if type(each) is kind]
         return found if len(found) >= count else []
 
     @property

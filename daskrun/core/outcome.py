@@ -126,6 +126,21 @@ class Outcome(NamedTuple):
         return min(self.results, self.items) if self.status == 0 else 0
 
 
+class Times(NamedTuple):
+    """When an attempt was made, and how long it took; as in :class:`Outcome`."""
+
+    started: float
+    elapsed: float
+    run_seconds: float
+
+
+def failed(
+    index: int, attempt: int, status: Status, items: int, times: Times, failure: Failure
+) -> Outcome:
+    """Return the outcome of an attempt that has failed, and so has written nothing."""
+    return Outcome(index, attempt, int(status), items, 0, -1, 0, 0, 0, *times, failure)
+
+
 class ProcessInfo(NamedTuple):
     """Which script process returned a bundle."""
 

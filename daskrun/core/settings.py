@@ -14,22 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core import rules
 from daskrun.core.codec import record
+from daskrun.core.node_path import NodePath
 
 if TYPE_CHECKING:
     from daskrun.core.rules import Rule
 
 ASIDE = rules.ASIDE
-
-
-@record
-@dataclass(frozen=True)
-class NodePath:
-    """Stands among a script's arguments for a path that is known on its node only."""
-
-    kind: str
-    """``input``: of a step's input or side input; ``output``: of what the step writes."""
-    name: str
-    """The input's or output's."""
 
 
 def _arguments(value: Any) -> tuple[str | NodePath, ...]:

@@ -7,10 +7,10 @@ import queue
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.events import BundleLost, BundleReturned, Event
-from daskrun.core.outcome import ProcessInfo
+from daskrun.script.messages import BundleGone, BundleResult
 from daskrun.script.outcome_log import read_outcome_log
 
 if TYPE_CHECKING:
@@ -74,18 +74,18 @@ def pack_entries(entries: Sequence[tuple[bytes, int]]) -> bytes:
     return pickle.dumps(entries, 5)
 
 
-def returned(result: dict[str, Any], now: float | None = None) -> Event:
+def returned(result: BundleResult | BundleGone, now: float | None = None) -> Event:
     """Turn what a node gives for a bundle into an event."""
     now = time.monotonic() if now is None else now
-    if "lost" in result:
-        return BundleLost(result["number"], result["lost"], now)
-    process = result["process"]
+    if isinstance(result, BundleGone):
+        return BundleLost(result.number, result.reason, now)
+    charged = () if result.charged is None else (result.charged,)
     return BundleReturned(
-        number=result["number"],
-        process=ProcessInfo(*process) if process is not None else None,
-        outcomes=(*read_outcome_log(result["outcome_log"]), *read_outcome_log(result["charged"])),
-        seconds=result["seconds"],
+        number=result.number,
+        process=result.process,
+        outcomes=(*read_outcome_log(result.outcome_log), *charged),
+        seconds=result.seconds,
         now=now,
-        warnings=tuple(result.get("warnings", ())),
-        trouble=result.get("trouble", ""),
+        warnings=tuple(result.warnings),
+        trouble=result.trouble,
     )

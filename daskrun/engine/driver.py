@@ -148,8 +148,8 @@ class Driver:
             request.settings,
             plan.known if plan.complete else None,
             self._began,
-            experiment=request.context.get("experiment", ""),
-            pipeline_run_id=request.context.get("pipeline_run_id", ""),
+            experiment=request.context.experiment,
+            pipeline_run_id=request.context.pipeline_run_id,
             folder=str(request.run_folder),
             resumed=request.resumed,
         )

@@ -11,8 +11,9 @@ import os
 import secrets
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.events import (
     BundleReturned,
@@ -22,27 +23,29 @@ from daskrun.core.events import (
     ProcessReady,
     StopAsked,
 )
+from daskrun.core.minibatch import Descriptor
 from daskrun.core.outcome import Outcome, ProcessInfo
 from daskrun.core.typing import override
 from daskrun.engine.dispatch import Dispatcher, Packed
-from daskrun.engine.nodes import node_config
+from daskrun.engine.nodes import node_spec
 from daskrun.engine.script_environment import surroundings
 from daskrun.errors import DaskrunError, PartError, StorageError
 from daskrun.output.parts.part import Part, open_part
 from daskrun.output.parts.uploads import OutputFiles
 from daskrun.output.parts.writer import ResultWriter
 from daskrun.output.sinks.registry import open_sink
-from daskrun.script import context
 from daskrun.script.fetching.inline import MiniBatchFiles
 from daskrun.script.node_folders import INLINE, base_folder, claim, clear_leftovers
+from daskrun.script.node_paths import Located, located
 from daskrun.script.outcome_log import rowless
-from daskrun.script.process.entry import EntryModule, ScriptFile, error_of
+from daskrun.script.process.entry import EntryModule, error_of
 from daskrun.script.process.execute import Executor
 from daskrun.script.process.tables import Tables
+from daskrun.script.process_spec import CACHE, ProcessSpec
 from daskrun.script.side_inputs.bring import bring_here
 from daskrun.script.side_inputs.location import take_away
-from daskrun.script.side_inputs.node_paths import with_paths
-from daskrun.script.wire import StatusBlock, loads, shared_memory
+from daskrun.script.status_block import StatusBlock
+from daskrun.script.wire import decode_trusted, shared_memory
 from daskrun.storage.error_hints import store_remedy
 from daskrun.storage.urls import shown_url
 
@@ -59,8 +62,8 @@ class InlineDispatcher(Dispatcher):
 
     def __init__(self, request: StepRequest) -> None:
         super().__init__()
-        self._config = node_config(request, NODE, 1)
-        self._script = ScriptFile(**self._config["script"])
+        self._spec = node_spec(request, NODE, 1)
+        self._script = self._spec.process.script
         self._stack = contextlib.ExitStack()
         self._folder = Path()
         self._part: Part | None = None
@@ -74,71 +77,74 @@ class InlineDispatcher(Dispatcher):
         for left in clear_leftovers(base_folder()):
             text = f"cleared up after a run whose process had been killed: {left}"
             self.events.put(Note(text, time.monotonic()))
-        name = f"{self._config['run_id']}-{NODE}-{secrets.token_hex(3)}"
+        name = f"{self._spec.run_id}-{NODE}-{secrets.token_hex(3)}"
         self._folder = base_folder() / name
         self._stack.callback(os.close, claim(self._folder))
         self._stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
-        self._config = context.with_output(self._config, self._folder)
+        self._spec = replace(self._spec, folder=str(self._folder))
         self.events.put(NodeReady(NODE, 1, time.monotonic(), where="inline"))
-        if not self._put_paths_in():
+        found = self._locate()
+        if found is None:
             return
-        self._stack.enter_context(surroundings(self._config, self._context()))
+        spec, variables = found.process, {**found.variables, **self._spec.environment}
+        self._script = spec.script
+        self._stack.enter_context(surroundings(self._with_context(spec), variables))
         began = time.perf_counter()
         try:
             self._module = EntryModule(self._script)
-            sink = open_sink(self._config["sink"], self._config["sink_settings"])
+            sink = open_sink(spec.sink, spec.sink_settings)
             self._module.init()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (an outcome, not a crash)
             failed = error_of(error, self._script)
             self.events.put(InitFailed(self._process(), failed, time.monotonic()))
             return
-        config = self._config
-        parts, options = config["parts"], config["parts_options"]
-        self._part = open_part(parts, options, f"{NODE}-", str(self._folder))
-        if config["files"]:
-            folder, record = config["context"]["output_dir"], self._folder / "output.put"
-            self._files = OutputFiles(folder, config["files"], options, record)
+        options = spec.storage_options
+        self._part = open_part(spec.parts, options, f"{NODE}-", str(self._folder))
+        if spec.files:
+            record = self._folder / "output.put"
+            self._files = OutputFiles(spec.context.output_dir, spec.files, options, record)
         brought = MiniBatchFiles(self._folder)
-        cell_memory = shared_memory("daskrun-inline")
-        self._stack.callback(os.close, cell_memory)
+        memory = shared_memory("daskrun-inline")
+        self._stack.callback(os.close, memory)
+        inputs = decode_trusted(spec.inputs)
         self._executor = Executor(
             self._module,
-            config["inputs"],
+            inputs,
             ResultWriter(sink, self._part),
-            StatusBlock(cell_memory, create=True),
+            StatusBlock(memory, create=True),
             brought.fetched,
             brought.release,
-            Tables(config["inputs"], str(self._folder / "cache")),
+            Tables(inputs, str(self._folder / CACHE)),
         )
         seconds = time.perf_counter() - began
         self.events.put(ProcessReady(self._process(), seconds, time.monotonic()))
 
-    def _put_paths_in(self) -> bool:
+    def _locate(self) -> Located | None:
         """Have the side inputs here, and paths where the script is told of them."""
-        described, run_id = self._config["side_inputs"], self._config["run_id"]
+        described, run_id = self._spec.side_inputs, self._spec.run_id
         self._stack.callback(take_away, described, self._folder, run_id)
         try:
             brought = bring_here(described, self._folder, run_id)
         except (DaskrunError, OSError) as error:
             self.events.put(StopAsked(shown_url(str(error)), False, time.monotonic()))
-            return False
-        self._config, notes = with_paths({**self._config, "folder": str(self._folder)}, brought)
-        self._script = ScriptFile(**self._config["script"])
-        for text in notes:
+            return None
+        found = located(self._spec, brought)
+        for text in found.notes:
             self.events.put(Note(text, time.monotonic()))
-        return True
+        return found
 
-    def _context(self) -> dict[str, Any]:
-        """Return what the script can ask, and make the folder of its logs."""
-        logs = Path(self._config["logs"]) / "user" / "entry_script_log" / NODE
+    def _with_context(self, spec: ProcessSpec) -> ProcessSpec:
+        """Return what the script is told, and make the folder of its logs."""
+        logs = Path(self._spec.logs) / "user" / "entry_script_log" / NODE
         logs.mkdir(parents=True, exist_ok=True)
-        return {
-            **self._config["context"],
-            "agent_name": f"{NODE}/process000",
-            "log_file": str(logs / "process000.log.txt"),
-            "log_dir": str(logs),
-            "working_dir": str(self._folder),
-        }
+        context = replace(
+            spec.context,
+            agent_name=f"{NODE}/process000",
+            log_file=str(logs / "process000.log.txt"),
+            log_dir=str(logs),
+            working_dir=str(self._folder),
+        )
+        return replace(spec, context=context)
 
     @override
     def hand_out(self, bundles: Sequence[Packed], budget: float) -> None:
@@ -162,11 +168,11 @@ class InlineDispatcher(Dispatcher):
         outcomes: list[Outcome] = []
         trouble = ""
         try:
-            for descriptor, attempt in loads(payload):
+            for descriptor, attempt in decode_trusted(payload):
                 if self._executor is None or self._stopped:
                     break
-                made = self._executor.attempt(number, loads(descriptor), attempt)
-                outcomes.append(Outcome._make(made))
+                decoded = Descriptor.decode(descriptor)
+                outcomes.append(self._executor.attempt(number, decoded, attempt))
                 if time.monotonic() > deadline:
                     break
         except PartError as error:

@@ -1,20 +1,21 @@
-"""What a node is told: its configuration, builtins only, from the request."""
+"""What a node is told, made from the request."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from daskrun.core.settings import NodePath
 from daskrun.engine.request import INLINE
 from daskrun.output.destination import destination_of
 from daskrun.output.sinks.registry import sink_of, sink_reference
 from daskrun.script.environments.packages import needs
+from daskrun.script.node_spec import EnvironmentSpec, InputPlace, Limits, NodeSpec, RunCopy
+from daskrun.script.process_spec import ProcessSpec, ScriptFile
+from daskrun.script.wire import encode
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
-    from daskrun.core.settings import RunSettings
     from daskrun.engine.request import StepRequest
     from daskrun.output.destination import Destination
 
@@ -32,7 +33,7 @@ def output_of(request: StepRequest) -> Destination | None:
     return destination_of(location, request.output_options, request.run_id)
 
 
-def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, Any]:
+def node_spec(request: StepRequest, node: str, nodes_here: int) -> NodeSpec:
     """Return what the keeper of ``node`` is told.
 
     Parameters
@@ -41,100 +42,104 @@ def node_config(request: StepRequest, node: str, nodes_here: int) -> dict[str, A
         Nodes of this run on one machine; they share its cores and memory.
     """
     settings, script = request.settings, request.script
-    folder = (script.snapshot / script.file).parent
     place = output_of(request) if settings.appends else None
+    parts = place.parts if place is not None else ""
     progress = settings.progress_update_timeout or 3 * (settings.run_invocation_timeout + 30)
-    output = shown_url(request.output_url) or str(request.output_folder or "")
-    return {
-        "run_id": request.run_id,
-        "node": node,
-        "nodes_here": nodes_here,
-        "processes": settings.process_count_per_node,
-        "logs": str(request.run_folder / "logs"),
-        "parts": place.parts if place is not None else "",
-        "parts_options": request.output_options,
-        "files": "" if settings.appends else request.output_url,
-        "sink": sink_reference(settings),
-        "sink_settings": settings.append_row_settings,
-        "inputs": [asdict(source) for source in request.plan.inputs],
-        "script": script_file(request),
-        "sys_path": [p for p in (str(script.snapshot), str(folder), script.extra_path) if p],
-        "argv": [script.shown_as, *_arguments(settings), *compatible_arguments(request)],
-        "side_inputs": request.side_inputs,
-        "outputs": request.outputs,
-        "context": {
-            **request.context,
-            "run_id": request.run_id,
-            "run_folder": str(request.run_folder),
-            "step_name": request.step_name,
-            "output_dir": output,
-            "script_dir": str(Path(script.shown_as).parent),
-            "logging_level": settings.logging_level,
-        },
-        "limits": {
-            "init": settings.init_timeout,
-            "load": settings.load_timeout,
-            "run": settings.run_invocation_timeout,
-            "shutdown": settings.shutdown_timeout,
-            "progress": progress,
-            "memory": settings.process_memory_limit,
-        },
-        "environment": dict(settings.environment_variables),
-        "packages": _packages(request, place.parts if place is not None else output),
-        "threads": settings.threads_per_process,
-        "kept": _kept(request),
-        "log_limit": LOG_LIMIT,
-        "usage_interval": settings.resource_monitor_interval,
-        "fetch_limit": FETCH_LIMIT,
-    }
+    return NodeSpec(
+        run_id=request.run_id,
+        node=node,
+        nodes_here=nodes_here,
+        logs=str(request.run_folder / "logs"),
+        process=_process_spec(request, parts),
+        arguments=(script.shown_as, *settings.arguments, *compatible_arguments(request)),
+        inputs=tuple(
+            InputPlace(each.name, each.root, each.remote, each.kind) for each in request.plan.inputs
+        ),
+        side_inputs=request.side_inputs,
+        outputs=request.outputs,
+        limits=Limits(
+            init=settings.init_timeout,
+            load=settings.load_timeout,
+            run=settings.run_invocation_timeout,
+            shutdown=settings.shutdown_timeout,
+            progress=progress,
+            memory=settings.process_memory_limit,
+        ),
+        environment=dict(settings.environment_variables),
+        processes=settings.process_count_per_node,
+        threads=settings.threads_per_process,
+        python=_environment(request, parts or _shown_output(request)),
+        run_copy=_run_copy(request),
+        log_limit=LOG_LIMIT,
+        usage_interval=settings.resource_monitor_interval,
+        fetch_limit=FETCH_LIMIT,
+    )
 
 
-def _kept(request: StepRequest) -> dict[str, Any]:
-    """Return where a node finds run's folder that can't see the driver's; empty where it can."""
+def _process_spec(request: StepRequest, parts: str) -> ProcessSpec:
+    settings, script = request.settings, request.script
+    folder = (script.snapshot / script.file).parent
+    return ProcessSpec(
+        script=script_file(request),
+        sys_path=tuple(p for p in (str(script.snapshot), str(folder), script.extra_path) if p),
+        argv=(),
+        context=replace(
+            request.context,
+            run_id=request.run_id,
+            run_folder=str(request.run_folder),
+            step_name=request.step_name,
+            output_dir=_shown_output(request),
+            script_dir=str(Path(script.shown_as).parent),
+            logging_level=settings.logging_level,
+        ),
+        inputs=encode(request.plan.inputs),
+        sink=sink_reference(settings),
+        sink_settings=settings.append_row_settings,
+        parts=parts,
+        files="" if settings.appends else request.output_url,
+        storage_options=request.output_options,
+        fetched=any(each.remote for each in request.plan.inputs),
+    )
+
+
+def _shown_output(request: StepRequest) -> str:
+    return shown_url(request.output_url) or str(request.output_folder or "")
+
+
+def _run_copy(request: StepRequest) -> RunCopy | None:
+    """Return where a node finds the run's folder that can't see the driver's."""
     if not request.kept_at or request.target in (None, INLINE):
-        return {}
-    return {
-        "url": request.kept_at,
-        "options": request.kept_options,
-        "folder": str(request.run_folder),
-        "resumed": request.resumed,
-    }
+        return None
+    return RunCopy(request.kept_at, request.kept_options, str(request.run_folder), request.resumed)
 
 
-def _arguments(settings: RunSettings) -> list[str | tuple[str, str]]:
-    """Return the user's arguments, those that the node is to put in as pairs of kind and name."""
-    given = settings.arguments
-    return [(each.kind, each.name) if isinstance(each, NodePath) else each for each in given]
-
-
-def _packages(request: StepRequest, output: str) -> dict[str, Any]:
-    """Return what script processes are to run in; empty where that is the node's own Python."""
+def _environment(request: StepRequest, output: str) -> EnvironmentSpec | None:
+    """Return what script processes are to run in; None where that is the node's own Python."""
     settings = request.settings
     if not settings.requirements and settings.python_executable is None:
-        return {}
+        return None
     own = needs(request.plan.inputs, output, sink_of(settings).packages)
-    return {
-        "name": settings.environment_name,
-        "python": settings.python_executable,
-        "requirements": list(settings.requirements),
-        "needs": list(dict.fromkeys((*own, *request.packages))),
-        "timeout": settings.environment_timeout,
-    }
+    return EnvironmentSpec(
+        name=settings.environment_name,
+        python=settings.python_executable,
+        requirements=tuple(settings.requirements),
+        needs=tuple(dict.fromkeys((*own, *request.packages))),
+        timeout=settings.environment_timeout,
+    )
 
 
-def script_file(request: StepRequest) -> dict[str, Any]:
-    """Return the fields of ``ScriptFile``."""
+def script_file(request: StepRequest) -> ScriptFile:
+    """Return where the script is and how it names itself."""
     script = request.script
     shown = Path(script.shown_as)
     inside = shown.is_relative_to(script.snapshot)
-    root = script.snapshot if inside else shown.parent
-    return {
-        "path": str(script.snapshot / script.file),
-        "shown_as": script.shown_as,
-        "root": str(root),
-        "whole": script.whole,
-        "source": str(script.snapshot) if script.whole and inside else None,
-    }
+    return ScriptFile(
+        path=str(script.snapshot / script.file),
+        shown_as=script.shown_as,
+        root=str(script.snapshot if inside else shown.parent),
+        whole=script.whole,
+        source=str(script.snapshot) if script.whole and inside else None,
+    )
 
 
 def compatible_arguments(request: StepRequest) -> list[str]:

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.intervals import USUAL, Intervals
+from daskrun.script.context import ScriptContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from daskrun.core.minibatch import Plan
     from daskrun.core.observer import Observer
     from daskrun.core.settings import RunSettings
+    from daskrun.script.node_spec import SideInputSpec
+    from daskrun.script.process_spec import ScriptOutput
 
 INLINE = "inline"
 """The compute target that is this process itself."""
@@ -53,20 +56,18 @@ class StepRequest:
     script: ScriptSource
     target: object = None
     """See :func:`daskrun.engine.dispatchers.make_dispatcher`."""
-    context: dict[str, Any] = field(default_factory=dict)
-    """JSON for the script's processes: ``workspace`` (folder), ``experiment``, ``run_id``,
-    ``models`` (``{name: {version: path}}``), ``input_datasets`` (``{name: path}``)."""
+    context: ScriptContext = field(default_factory=ScriptContext)
+    """What the script can ask; the engine adds what it knows better."""
     output_url: str = field(default="", repr=False)
     """Where the output goes when that is no folder; a URL may hold a password."""
     output_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """What fsspec needs to open ``output_url``; may hold secrets."""
-    side_inputs: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    side_inputs: Mapping[str, SideInputSpec] = field(default_factory=dict, repr=False)
     """What nodes must know of each side input that is files, by name; may hold secrets."""
     packages: tuple[str, ...] = ()
     """What script processes need to read side inputs as rows, as lines for pip."""
-    outputs: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
-    """Where each output of the step goes, by name: ``folder``, or ``url`` and ``options`` (of
-    fsspec); may hold secrets."""
+    outputs: Mapping[str, ScriptOutput] = field(default_factory=dict, repr=False)
+    """Where each output of the step goes, by name; may hold secrets."""
     resumed: bool = False
     """Whether an earlier driver's journal is in ``run_folder``, to go on from."""
     retry_failed: bool = False

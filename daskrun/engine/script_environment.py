@@ -13,42 +13,43 @@ from daskrun.core.plugins import linked
 from daskrun.script import context
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from daskrun.script.process_spec import ProcessSpec
 
 
 @contextlib.contextmanager
-def surroundings(config: dict[str, Any], values: dict[str, Any]) -> Iterator[None]:
+def surroundings(spec: ProcessSpec, variables: Mapping[str, str]) -> Iterator[None]:
     """Yield the script the path, arguments, variables, names, context it expects; put them back.
 
     Parameters
     ----------
-    config
-        A node's, see :func:`daskrun.engine.nodes.node_config`.
-    values
-        The context, see :func:`daskrun.script.context.current`.
+    spec
+        What the script's process is told.
+    variables
+        Environment variables that are set meanwhile.
     """
     argv, path, environment = sys.argv[:], sys.path[:], dict(os.environ)
     modules, outside = set(sys.modules), context.current()
-    sys.argv[:] = config["argv"]
-    sys.path[:] = [*config["sys_path"], *sys.path]
-    output = values["output_dir"]
-    if output:
+    sys.argv[:] = spec.argv
+    sys.path[:] = [*spec.sys_path, *sys.path]
+    if output := spec.context.output_dir:
         os.environ["AZUREML_BI_OUTPUT_PATH"] = os.environ["DASKRUN_OUTPUT_PATH"] = output
-    os.environ.update({**config.get("path_variables", {}), **config["environment"]})
-    context.enter(values)
+    os.environ.update(variables)
+    context.enter(spec.context)
     take_back = linked("script_names")()
     try:
         yield
     finally:
         take_back()
         context.enter(outside)
-        own = [*config["sys_path"], *(each for each in sys.path if each not in path)]
+        own = [*spec.sys_path, *(each for each in sys.path if each not in path)]
         sys.argv[:], sys.path[:] = argv, path
         for name in set(os.environ) - set(environment):
             del os.environ[name]
         os.environ.update(environment)
         for name in set(sys.modules) - modules:
-            if _is_users(sys.modules[name], config["script"]["shown_as"], own):
+            if _is_users(sys.modules[name], spec.script.shown_as, own):
                 _forget(name)  # the next run may bring another version of it
 
 

@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-_current: dict[str, Any] | None = None
+    from collections.abc import Collection, Mapping
 
 
-def current() -> dict[str, Any] | None:
-    """Return the run's context inside a script process, None outside.
+@dataclass(frozen=True)
+class ScriptContext:
+    """The run that a script process works for; :attr:`run_folder` is empty where it is none."""
 
-    Keys: ``run_id``, ``run_folder``, ``pipeline_run_id``, ``step_name``, ``experiment``,
-    ``workspace`` (folder), ``models`` (``{name: {version: path}}``), ``input_datasets``
-    (``{name: path}``), ``tables`` (names of those that are no files), ``output_dir``,
-    ``log_dir``, ``working_dir``, ``script_dir``, ``agent_name`` (``node000/process000``),
-    ``logging_level``. A script that is run alone has ``by_hand`` instead of a run's folder: what
-    stands for the run.
-    """
+    run_id: str = ""
+    run_folder: str = ""
+    pipeline_run_id: str = ""
+    step_name: str = ""
+    experiment: str = ""
+    workspace: str = ""
+    """Folder or URL."""
+    workspace_options: Mapping[str, Any] | None = None
+    """What fsspec needs to open that; may hold secrets."""
+    models: Mapping[str, Mapping[str, str]] | None = None
+    """Path or URL of each version of each model, by name; None where no model is known."""
+    input_datasets: Mapping[str, Any] = field(default_factory=dict)
+    """Paths or URLs by name."""
+    tables: Collection[str] = ()
+    """Names of the inputs that are no files."""
+    output_dir: str = ""
+    log_dir: str = ""
+    log_file: str = ""
+    """Of the logger that :class:`daskrun.EntryScript` gives."""
+    working_dir: str = ""
+    script_dir: str = ""
+    agent_name: str = "local"
+    """Such as ``node000/process000``."""
+    logging_level: str = "INFO"
+    by_hand: object = None
+    """What stands for the run where a script is run alone."""
+
+
+_current: ScriptContext | None = None
+
+
+def current() -> ScriptContext | None:
+    """Return the run's context inside a script process, None outside."""
     return _current
 
 
-def with_output(config: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Have the script's own files go to a folder of the node, where the output is a URL.
-
-    Parameters
-    ----------
-    config
-        A node's, see :func:`daskrun.engine.nodes.node_config`.
-    folder
-        The node's.
-    """
-    if not config["files"]:
-        return config
-    output = folder / "output"
-    output.mkdir(parents=True, exist_ok=True)
-    argv, shown = config["argv"], config["context"]["output_dir"]
-    if argv[-2:] == ["--output", shown]:  # argv_compat
-        argv = [*argv[:-1], str(output)]
-    return {**config, "argv": argv, "context": {**config["context"], "output_dir": str(output)}}
-
-
-def enter(values: dict[str, Any] | None) -> None:
-    """Make ``values`` the context of this process."""
+def enter(context: ScriptContext | None) -> None:
+    """Make this the context of this process."""
     global _current
-    _current = values
+    _current = context

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daskrun.script import context
+from daskrun.script.context import ScriptContext
 
 
 class EntryScript:
@@ -33,12 +34,12 @@ class EntryScript:
     """
 
     _handler: logging.Handler | None = None
-    _made_for: tuple[str | None, str] | None = None
+    _made_for: tuple[str, str] | None = None
     """File and level that the logger was set up for."""
 
     @property
-    def _values(self) -> dict[str, Any]:
-        return context.current() or {}
+    def _context(self) -> ScriptContext:
+        return context.current() or ScriptContext()
 
     @property
     def logger(self) -> logging.Logger:
@@ -47,7 +48,7 @@ class EntryScript:
         Outside a run it writes to stderr, from ``INFO`` on.
         """
         logger = logging.getLogger("daskrun.entry_script")
-        wanted = self._values.get("log_file"), self._values.get("logging_level", "INFO")
+        wanted = self._context.log_file, self._context.logging_level
         if EntryScript._made_for != wanted:  # inline, one run may follow another
             EntryScript._change_handler(logger, wanted[0])
             logger.setLevel(wanted[1])
@@ -56,7 +57,7 @@ class EntryScript:
         return logger
 
     @classmethod
-    def _change_handler(cls, logger: logging.Logger, file: str | None) -> None:
+    def _change_handler(cls, logger: logging.Logger, file: str) -> None:
         if cls._handler is not None:
             logger.removeHandler(cls._handler)
             cls._handler.close()
@@ -69,7 +70,7 @@ class EntryScript:
     @property
     def log_dir(self) -> str:
         """Folder for log files of the script's own; kept with the run's logs."""
-        return self._folder(self._values.get("log_dir"), "logs")
+        return self._folder(self._context.log_dir, "logs")
 
     @property
     def output_dir(self) -> str:
@@ -78,33 +79,31 @@ class EntryScript:
         Where the output is a URL and ``summary_only``, a folder of this node's processes: what is
         in it is put to the URL before its mini-batches count as done.
         """
-        folder = self._values.get("output_dir") or os.environ.get("DASKRUN_OUTPUT_PATH")
+        folder = self._context.output_dir or os.environ.get("DASKRUN_OUTPUT_PATH")
         return self._folder(folder, "output")
 
     @property
     def working_dir(self) -> str:
         """A folder of this process alone, removed at its end."""
-        return self._folder(self._values.get("working_dir"), "work")
+        return self._folder(self._context.working_dir, "work")
 
     @property
     def dir(self) -> str:
         """The folder the entry script is in; outside a run, that of the file that asks."""
-        if folder := self._values.get("script_dir"):
-            return str(folder)
+        if folder := self._context.script_dir:
+            return folder
         asks = sys._getframe(1).f_globals.get("__file__")
         return str(Path(asks).resolve().parent if asks else Path.cwd())
 
     @property
     def agent_name(self) -> str:
         """Name of this script process, such as ``node000/process000``; ``local`` outside a run."""
-        return str(self._values.get("agent_name", "local"))
+        return self._context.agent_name
 
-    def _folder(self, folder: object, name: str) -> str:
+    def _folder(self, folder: str | None, name: str) -> str:
         """Return a folder that is there: the one that is known, or a temporary one."""
-        if folder:
-            path = Path(str(folder))
-        else:  # outside a run, and in the run of a step that has no output
-            path = Path(self._values.get("working_dir") or _temporary(), name)
+        # there is none outside a run, and in the run of a step that has no output
+        path = Path(folder or Path(self._context.working_dir or _temporary(), name))
         path.mkdir(parents=True, exist_ok=True)
         return str(path)
 

@@ -14,11 +14,29 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Set
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from daskrun.script.keeper.script_process import PACKAGE_ROOT, STOPPED_SHUTDOWN
+from daskrun.script.keeper.child import PACKAGE_ROOT
+from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN
+from daskrun.script.messages import (
+    OF_NODES,
+    BundleGone,
+    BundleResult,
+    KeeperFailed,
+    NodeDown,
+    NodeGone,
+    Notice,
+    RunBundle,
+    Signal,
+    Stop,
+    Told,
+)
 from daskrun.script.node_folders import base_folder, claim, clear, clear_leftovers
 from daskrun.script.wire import Unpacker, pack
+
+if TYPE_CHECKING:
+    from daskrun.script.node_spec import NodeSpec
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +55,8 @@ CLOSE_MARGIN = 5.0
 _nodes: weakref.WeakSet[Node] = weakref.WeakSet()
 """Those of this process."""
 
-Tell = Callable[[str, Any], None]
-"""Called from the node's thread: ``up`` slots, ``ready`` (process, seconds), ``init_failed``
-(process, error), ``note`` text, ``down`` reason, ``lost`` reason."""
+Tell = Callable[[Told], None]
+"""Called from the node's thread."""
 
 
 class Node:
@@ -47,19 +64,19 @@ class Node:
 
     Parameters
     ----------
-    config
-        Builtins only; see :func:`daskrun.engine.nodes.node_config`.
+    spec
+        Without what is completed here.
     tell
         What happens on the node, other than results.
     """
 
-    def __init__(self, config: dict[str, Any], tell: Tell) -> None:
-        self._config = config
+    def __init__(self, spec: NodeSpec, tell: Tell) -> None:
+        self._spec = spec
         self._tell = tell
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         """Held to write to the link, never to read it: else both ends could wait in a circle."""
-        self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
+        self._waiting: dict[int, queue.SimpleQueue[BundleResult | BundleGone]] = {}
         self._closing = False
         self._stopped = False
         self._trouble = ""
@@ -68,14 +85,14 @@ class Node:
         self._restarts = 0
         self._heard = time.monotonic()
         for name in clear_leftovers(base_folder()):
-            self._tell("note", f"cleared up after a run whose keeper had been killed: {name}")
+            self._tell(Notice(f"cleared up after a run whose keeper had been killed: {name}"))
         self._start()
         self._thread = threading.Thread(target=self._listen, name="daskrun-node", daemon=True)
         self._thread.start()
         _nodes.add(self)
 
     def _start(self) -> None:
-        name = f"{self._config['run_id']}-{self._config['node']}-{secrets.token_hex(3)}"
+        name = f"{self._spec.run_id}-{self._spec.node}-{secrets.token_hex(3)}"
         self._folder = base_folder() / name
         lock = claim(self._folder)
         ours, theirs = socket.socketpair()
@@ -94,32 +111,18 @@ class Node:
         os.close(lock)
         theirs.close()
         self._link = ours
-        config = {**self._config, "folder": str(self._folder), "parent": os.getpid()}
-        config["python"] = sys.executable  # this worker's own: the driver's may not be here
-        self._link.sendall(pack(("config", config)))
+        spec = replace(self._spec, folder=str(self._folder), parent=os.getpid())
+        self._link.sendall(pack(spec))
 
-    def run_bundle(self, bundle: dict[str, Any]) -> dict[str, Any]:
-        """Have a bundle run and wait for what became of it.
-
-        Parameters
-        ----------
-        bundle
-            ``number``, ``payload``, ``budget``.
-
-        Returns
-        -------
-        dict
-            ``number``, ``process`` (fields of ``ProcessInfo`` or None), ``outcome_log`` (frames of
-            outcomes), ``charged`` (outcomes made by the keeper), ``seconds``; or ``number`` and
-            ``lost``, a reason, when the keeper is gone.
-        """
-        answer: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    def run_bundle(self, bundle: RunBundle) -> BundleResult | BundleGone:
+        """Run a bundle and wait for what becomes of it."""
+        answer: queue.SimpleQueue[BundleResult | BundleGone] = queue.SimpleQueue()
         with self._sending:
             with self._lock:
                 if self._lost is not None:
-                    return {"number": bundle["number"], "lost": self._lost}
-                self._waiting[bundle["number"]] = answer
-            self._send("bundle", bundle)
+                    return BundleGone(bundle.number, self._lost)
+                self._waiting[bundle.number] = answer
+            self._send(bundle)
         silent = False
         while True:
             try:
@@ -135,7 +138,7 @@ class Node:
         """Take everything back: what is in hand may end within ``grace`` seconds."""
         self._stopped = True
         with self._sending:
-            self._send("stop", grace)
+            self._send(Stop(grace))
 
     def close(self) -> None:
         """End in good order, then by force; leaves no process and no folder."""
@@ -143,7 +146,7 @@ class Node:
             self._closing = True
         if not self._ask_to_close():
             self._popen.kill()  # it reads no more
-        limit = self._config["limits"]["shutdown"]
+        limit = self._spec.limits.shutdown
         if self._stopped:
             limit = min(limit, STOPPED_SHUTDOWN)
         try:
@@ -158,7 +161,7 @@ class Node:
     @property
     def run_id(self) -> str:
         """The run it belongs to."""
-        return str(self._config["run_id"])
+        return self._spec.run_id
 
     def kill(self) -> None:
         """End every process of it at once; what it had in hand is given back."""
@@ -173,7 +176,7 @@ class Node:
         if not self._sending.acquire(timeout=CLOSE_MARGIN):
             return False
         try:
-            self._link.send(pack(("close", None)), socket.MSG_DONTWAIT)
+            self._link.send(pack(Signal.CLOSE), socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
@@ -182,41 +185,41 @@ class Node:
             self._sending.release()
         return True
 
-    def _send(self, kind: str, value: object) -> None:
+    def _send(self, message: object) -> None:
         with contextlib.suppress(OSError):  # its end is learnt from the link
-            self._link.sendall(pack((kind, value)))
+            self._link.sendall(pack(message))
 
     def _listen(self) -> None:
-        unpacker = Unpacker()
+        unpacker = Unpacker(OF_NODES)
         while True:
             data = b""
             with contextlib.suppress(OSError):
                 data = self._link.recv(1 << 20)
             if not data:
                 if self._keeper_gone():
-                    unpacker = Unpacker()
+                    unpacker = Unpacker(OF_NODES)
                     continue
                 return
             self._heard = time.monotonic()
-            for kind, value in unpacker.feed(data):
-                self._hear(kind, value)
+            for message in unpacker.feed(data):
+                self._hear(message)
 
-    def _hear(self, kind: str, value: Any) -> None:
-        if kind == "result":
+    def _hear(self, message: Any) -> None:
+        if isinstance(message, BundleResult):
             with self._lock:
-                answer = self._waiting.pop(value["number"], None)
+                answer = self._waiting.pop(message.number, None)
             if answer is not None:
-                answer.put(value)
-        elif kind == "failed":
-            self._trouble = f": {value}"
-        elif kind not in ("closed", "beat"):
-            self._tell(kind, value)
+                answer.put(message)
+        elif isinstance(message, KeeperFailed):
+            self._trouble = f": {message.error}"
+        elif not isinstance(message, Signal):
+            self._tell(message)
 
     def _keeper_gone(self) -> bool:
-        """Return back what it had; start another unless the node is closing. True when started."""
+        """Give back what it had; start another unless the node is closing. True when started."""
         code = self._popen.wait()
         with self._sending, self._lock:
-            reason = f"the keeper of {self._config['node']} ended with code {code}{self._trouble}"
+            reason = f"the keeper of {self._spec.node} ended with code {code}{self._trouble}"
             self._trouble = ""
             waiting, self._waiting = self._waiting, {}
             again = not self._closing and self._restarts < KEEPER_RESTARTS
@@ -229,9 +232,9 @@ class Node:
                 self._start()
                 self._heard = time.monotonic()
         for number, answer in waiting.items():
-            answer.put({"number": number, "lost": reason})
+            answer.put(BundleGone(number, reason))
         if not self._closing:
-            self._tell("down" if again else "lost", reason)
+            self._tell(NodeDown(reason) if again else NodeGone(reason))
         return again
 
 

@@ -1,4 +1,4 @@
-"""How outcomes lie on the outcome log: a success as fixed fields, anything else as a pickled tuple.
+"""How outcomes lie on the outcome log: a success as fixed fields, all else as an encoded tuple.
 
 Nearly all outcomes are successes, and the driver reads every one of them: fixed fields take it a
 quarter of the time (1.2 µs rather than 4.6).
@@ -7,22 +7,20 @@ quarter of the time (1.2 µs rather than 4.6).
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any
 
-from daskrun.core.outcome import Failure, Found, Outcome, Status
-from daskrun.script.wire import loads, pack
+from daskrun.core.outcome import Failure, Found, Outcome, Status, Times, failed
+from daskrun.script.wire import decode, pack
 
 _LENGTH = Struct(">I")
 _SUCCESS = Struct(">IqqqqqqqqIddd")
 """Length, then the fields of an outcome but its error. Length 0 means this: no pickle has it."""
 
 
-def pack_outcome(outcome: tuple[Any, ...]) -> bytes:
-    """Frame the fields of an outcome."""
-    told = outcome[-1]
-    if told is None:
+def pack_outcome(outcome: Outcome) -> bytes:
+    """Frame an outcome."""
+    if outcome.error is None:
         return _SUCCESS.pack(0, *outcome[:-1])
-    return pack((*outcome[:-1], told.plain() if isinstance(told, Failure) else tuple(told)))
+    return pack(tuple(outcome))
 
 
 def read_outcome_log(outcome_log: bytes) -> list[Outcome]:
@@ -43,9 +41,7 @@ def read_outcome_log(outcome_log: bytes) -> list[Outcome]:
         start, at = at + _LENGTH.size, at + _LENGTH.size + length
         if at > end:
             break
-        *fields, told = loads(outcome_log[start:at])
-        error = Failure.from_plain(told) if isinstance(told, dict) else Found(*told)
-        outcomes.append(Outcome._make((*fields, error)))
+        outcomes.append(Outcome._make(decode(outcome_log[start:at], (Failure, Found))))
     return outcomes
 
 
@@ -63,13 +59,13 @@ def rowless(
         if outcome.status or not (outcome.length or files):
             kept.append(outcome)
         elif error is not None:
-            head = (outcome.index, outcome.attempt, int(Status.NOT_WRITTEN), outcome.items)
-            times = (outcome.started, outcome.elapsed, outcome.run_seconds)
-            kept.append(Outcome._make((*head, 0, -1, 0, 0, 0, *times, error)))
+            times = Times(outcome.started, outcome.elapsed, outcome.run_seconds)
+            lost = outcome.index, outcome.attempt, Status.NOT_WRITTEN, outcome.items
+            kept.append(failed(*lost, times, error))
     return kept
 
 
 def without_rows(outcome_log: bytes, error: Failure | None = None, *, files: bool = False) -> bytes:
     """Return the outcome log of :func:`rowless` outcomes."""
     kept = rowless(read_outcome_log(outcome_log), error, files=files)
-    return b"".join(pack_outcome(tuple(outcome)) for outcome in kept)
+    return b"".join(map(pack_outcome, kept))

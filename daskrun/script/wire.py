@@ -1,52 +1,86 @@
-"""How node, keeper, script process and fetcher talk: frames of pickled builtins, and the cell.
+"""How node, keeper and the keeper's children talk: values encoded, cut into frames, handed over.
 
-Only builtins travel. What comes from a process that runs user code is read by an unpickler that
-knows no class at all, so that nothing it sends can run code here.
+This is the one place where borders between processes are encoded. What is told downwards (driver,
+worker, keeper, child) is pickled and trusted: each is the same daskrun, and starts the next. What
+comes from a process that runs user code is read by an unpickler that knows the classes of the
+messages that may come there and no others, so that nothing it sends can run code here.
 """
 
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import pickle
 import signal
 import struct
 import tempfile
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DUMP_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
 """Makes a script process write the stack of every thread to its stderr, in C, without the GIL."""
 _LENGTH = struct.Struct(">I")
 
 
-def pack(message: object) -> bytes:
-    """Frame a message: 4 bytes of length, then its pickle."""
-    body = pickle.dumps(message, 5)
-    return _LENGTH.pack(len(body)) + body
+def encode(value: object) -> bytes:
+    """Encode a value that travels between processes."""
+    return pickle.dumps(value, 5)
 
 
-class PlainUnpickler(pickle.Unpickler):
-    """An unpickler of builtins only."""
+def decode_trusted(data: bytes | memoryview) -> Any:
+    """Decode what a process has sent that runs no code of users."""
+    return pickle.loads(data)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Decodes builtins and instances of some classes."""
+
+    def __init__(self, data: bytes, classes: Iterable[type]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._classes = classes
 
     def find_class(self, module: str, name: str) -> Any:
-        """Refuse every class and function."""
+        """Return one of the classes; refuse all else."""
+        for each in self._classes:
+            if each.__qualname__ == name and each.__module__ == module:
+                return each
         raise pickle.UnpicklingError(f"only plain values travel here, not {module}.{name}")
 
 
-def loads(data: bytes) -> Any:
-    """Unpickle one plain value."""
-    return PlainUnpickler(io.BytesIO(data)).load()
+def decode(data: bytes, classes: Iterable[type] = ()) -> Any:
+    """Decode plain values and instances of ``classes``, whoever has sent them.
+
+    Raises
+    ------
+    pickle.UnpicklingError
+        They hold anything else.
+    """
+    return _Unpickler(data, classes).load()
+
+
+def pack(message: object) -> bytes:
+    """Frame a message: 4 bytes of length, then its encoding."""
+    body = encode(message)
+    return _LENGTH.pack(len(body)) + body
 
 
 class Unpacker:
-    """Cuts a stream of bytes back into messages."""
+    """Cuts a stream of bytes back into messages.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    classes
+        Those that messages may have; None: whoever sends them is trusted.
+    """
+
+    def __init__(self, classes: Iterable[type] | None = ()) -> None:
+        self._classes = classes
         self._data = bytearray()
 
     def feed(self, data: bytes) -> list[Any]:
-        """Take in what was read and give the messages that are whole now."""
+        """Take in what was read and return the messages that are whole now."""
         self._data += data
         messages = []
         start = 0
@@ -55,7 +89,10 @@ class Unpacker:
             end = start + _LENGTH.size + length
             if len(self._data) < end:
                 break
-            messages.append(loads(bytes(self._data[start + _LENGTH.size : end])))
+            body = bytes(self._data[start + _LENGTH.size : end])
+            messages.append(
+                decode_trusted(body) if self._classes is None else decode(body, self._classes)
+            )
             start = end
         del self._data[:start]
         return messages
@@ -76,6 +113,15 @@ def shared_memory(name: str) -> int:
         return os.dup(file.fileno())
 
 
+def told_first(memory: int, *others: int) -> Any:
+    """Return what the keeper told this child first; what it starts inherits none of its pipes."""
+    for fd in (memory, *others):
+        os.set_inheritable(fd, False)
+    with open(memory, "rb") as file:
+        file.seek(0)
+        return decode_trusted(file.read())
+
+
 class Inbox:
     """What a keeper tells a script process: the message in shared memory, its length down a pipe.
 
@@ -91,7 +137,7 @@ class Inbox:
 
     def put(self, message: object) -> None:
         """Write a message (keeper's side)."""
-        body = pickle.dumps(message, 5)
+        body = encode(message)
         os.ftruncate(self._memory, 0)
         view = memoryview(body)
         while view:
@@ -103,91 +149,4 @@ class Inbox:
         ring = os.read(self._pipe, self._DOORBELL.size)
         if len(ring) < self._DOORBELL.size:
             return None
-        return loads(os.pread(self._memory, self._DOORBELL.unpack(ring)[0], 0))
-
-
-class StatusBlock:
-    """What a script process is doing, in memory that its keeper reads without asking.
-
-    One writer (the script process), one reader (the keeper), aligned 8-byte fields written by one
-    native store each: a field is never seen half written. The keeper writes only ``RECALL``.
-
-    ``ints`` and ``times`` are two views of the same memory: a field is one or the other.
-    """
-
-    LOADING, LOADING_SINCE, RUNNING, RUNNING_SINCE = 0, 1, 2, 3
-    ITEMS, ATTEMPT, STARTED_AT = 4, 5, 6
-    """Items of the mini-batch in hand (0: not known yet), its try, its start (since the epoch)."""
-    PHASE, PHASE_SINCE, RECALL = 7, 8, 9
-    SIZE = 4096
-
-    def __init__(self, fd: int, *, create: bool) -> None:
-        if create:
-            os.ftruncate(fd, self.SIZE)
-        self._map = mmap.mmap(fd, self.SIZE)
-        self.ints = memoryview(self._map).cast("q")
-        self.times = memoryview(self._map).cast("d")
-        if create:
-            self.clear()
-
-    def clear(self) -> None:
-        """Say that nothing is being loaded or run."""
-        self.ints[self.LOADING] = -1
-        self.ints[self.RUNNING] = -1
-
-    def enter(self, phase: int, now: float) -> None:
-        """Say what the process is at since ``now`` (monotonic)."""
-        self.times[self.PHASE_SINCE] = now
-        self.ints[self.PHASE] = phase
-
-    def close(self) -> None:
-        """Unmap it."""
-        self.ints.release()
-        self.times.release()
-        self._map.close()
-
-
-class Phase:
-    """What a script process is at, in its cell."""
-
-    STARTING = 0
-    INIT = 1
-    IDLE = 2
-    WORKING = 3
-    SHUTDOWN = 4
-    SYNCING = 5
-    """Putting a bundle's rows on the disk: whoever dies here leaves it open whether they are."""
-
-
-class Blame(NamedTuple):
-    """The mini-batch a process's death is charged to."""
-
-    index: int  # type: ignore[assignment]  # hides tuple.index, which nothing here uses
-    attempt: int
-    items: int
-    since: float
-    """When it began, monotonic seconds."""
-    started_at: float
-    """When it began, seconds since the epoch."""
-    loading: bool
-    """True: while it was being read."""
-
-
-def blame(cell: StatusBlock) -> Blame | None:
-    """Return which mini-batch a dead process was executing; None when it was none, or two at once.
-
-    With one loading and one running, either may have been the cause: neither is charged, and both
-    run again without read-ahead.
-    """
-    loading, running = cell.ints[StatusBlock.LOADING], cell.ints[StatusBlock.RUNNING]
-    if (loading < 0) == (running < 0):
-        return None
-    is_loading = running < 0
-    return Blame(
-        index=loading if is_loading else running,
-        attempt=cell.ints[StatusBlock.ATTEMPT],
-        items=max(cell.ints[StatusBlock.ITEMS], 1),
-        since=cell.times[StatusBlock.LOADING_SINCE if is_loading else StatusBlock.RUNNING_SINCE],
-        started_at=cell.times[StatusBlock.STARTED_AT],
-        loading=is_loading,
-    )
+        return decode_trusted(os.pread(self._memory, self._DOORBELL.unpack(ring)[0], 0))

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,10 @@ from daskrun.pipeline.steps.base import USABLE
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.parameter import resolve_value
 from daskrun.pipeline.steps.snapshot import find_code
+from daskrun.script.context import ScriptContext
 from daskrun.script.node_folders import INLINE
-from daskrun.script.process.entry import EntryModule, ScriptFile
+from daskrun.script.process.entry import EntryModule
+from daskrun.script.process_spec import ProcessSpec, ScriptFile
 from daskrun.storage.urls import is_url
 from daskrun.testing.given import SUBJECT, Given, given
 from daskrun.workspace.models.model import model_paths
@@ -161,11 +163,9 @@ def run_script(
         data = given(mini_batch, index, settings, mini_batch_size, told, folder)
         more = {name: _reachable(each) for name, each in (input_datasets or {}).items()}
         run = OfflineRun({**data.input_datasets, **more})
-        context = {
-            "models": _models(models, workspace),
-            "by_hand": run,
-            "output_dir": str(output),
-        }
+        context = ScriptContext(
+            models=_models(models, workspace), by_hand=run, output_dir=str(output)
+        )
         done = _called(script, settings, data, context, folder, run)
     if output_dir is None:
         weakref.finalize(done, shutil.rmtree, output, ignore_errors=True)
@@ -261,7 +261,7 @@ def _called(
     script: ScriptFile,
     settings: RunSettings,
     data: Given,
-    context: Mapping[str, object],
+    context: ScriptContext,
     folder: Path,
     run: OfflineRun,
 ) -> ScriptResult:
@@ -269,20 +269,20 @@ def _called(
     sink = sink_of(settings)
     home, working = str(Path(script.path).parent), folder / "work"
     working.mkdir()
-    config = {
-        "script": {"shown_as": script.shown_as},
-        "sys_path": list(dict.fromkeys((script.root, home))),
-        "argv": [script.path, *settings.arguments],
-        "environment": settings.environment_variables,
-    }
-    own = {
-        "agent_name": f"{INLINE}/process000",
-        "working_dir": str(working),
-        "log_dir": str(folder / "logs"),
-        "script_dir": home,
-        "logging_level": settings.logging_level,
-    }
-    with surroundings(config, {**context, **own}), contextlib.chdir(working):
+    spec = ProcessSpec(
+        script=script,
+        sys_path=tuple(dict.fromkeys((script.root, home))),
+        argv=tuple(map(str, (script.path, *settings.arguments))),
+        context=replace(
+            context,
+            agent_name=f"{INLINE}/process000",
+            working_dir=str(working),
+            log_dir=str(folder / "logs"),
+            script_dir=home,
+            logging_level=settings.logging_level,
+        ),
+    )
+    with surroundings(spec, settings.environment_variables), contextlib.chdir(working):
         module = EntryModule(script)
         with _begun(module):
             mini_batch, mini_batch_context = data.load()
@@ -297,7 +297,7 @@ def _called(
         succeeded=min(count, items),
         failed=max(items - count, 0),
         rows=output_of_one(sink, encoded, mini_batch_context.minibatch_index, folder / "output"),
-        output_dir=Path(str(context["output_dir"])),
+        output_dir=Path(context.output_dir),
         metrics=run.get_metrics(),
         warnings=(*data.warnings(), *sink.new_warnings()),
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from daskrun.core.events import NodeReady, ProcessReady
-from daskrun.core.outcome import Failure, ProcessInfo, Status
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status, Times, failed
 from daskrun.core.typing import override
 from daskrun.engine.dispatch import Dispatcher, returned
 from daskrun.engine.nodes import output_of
+from daskrun.script.messages import BundleResult
 from daskrun.script.outcome_log import pack_outcome
 
 if TYPE_CHECKING:
@@ -76,13 +77,8 @@ class FakeDispatcher(Dispatcher):
             began = time.monotonic()
             outcome_log = self._make_up(each.bundle)
             self.seconds += time.monotonic() - began
-            result = {
-                "number": each.bundle.number,
-                "process": tuple(PROCESS),
-                "outcome_log": outcome_log,
-                "charged": [],
-                "seconds": self._run_seconds * len(each.bundle.entries),
-            }
+            seconds = self._run_seconds * len(each.bundle.entries)
+            result = BundleResult(each.bundle.number, PROCESS, outcome_log, seconds=seconds)
             self.events.put(returned(result))
 
     @override
@@ -104,12 +100,12 @@ class FakeDispatcher(Dispatcher):
         for index, attempt in bundle.entries:
             if self._faults and attempt <= len(faults := self._faults.get(index, ())):
                 status, failure = faults[attempt - 1], Failure(f"made up for attempt {attempt}")
-                head = (index, attempt, int(status), 1, 0, -1, 0, 0, 0)
-                outcome_log += pack_outcome((*head, now, took, took, failure))
+                times = Times(now, took, took)
+                outcome_log += pack_outcome(failed(index, attempt, status, 1, times, failure))
                 continue
             row = b"%d\n" % index
             head = (index, attempt, 0, 1, 1, offset + len(rows), len(row), 0, zlib.crc32(row))
-            outcome_log += pack_outcome((*head, now, took, took, None))
+            outcome_log += pack_outcome(Outcome(*head, now, took, took, None))
             rows += row
         if self._part is not None:
             self._part.write(rows)

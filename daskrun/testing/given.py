@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.minibatch import Descriptor
 from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.data.loading import MiniBatchPaths
 from daskrun.data.tabular.tabular_dataset import TabularDataset
@@ -137,10 +138,10 @@ def _from_dataset(
         raise DatasetError(f"index={index}: the dataset has {there}.")
     found = plan[index]
     load = found.load.plain()
-    sources = [asdict(source) for source in plan.inputs]
+    sources = plan.inputs
     tables = Tables(sources, str(folder / "cache"))
     loader = Loader(sources, tables, MiniBatchFiles(folder).fetched)
-    descriptor = (index, found.input, load, found.items, found.nbytes)
+    descriptor = Descriptor(index, found.input, load, found.items, found.nbytes)
 
     def loaded() -> tuple[Any, MiniBatchContext]:
         mini_batch = loader.load(0, descriptor)
@@ -149,5 +150,5 @@ def _from_dataset(
     def warnings() -> list[str]:
         return [*plan.inputs[found.input].warnings, *tables.new_warnings()]
 
-    root = dataset if isinstance(dataset, TabularDataset) else sources[found.input]["root"]
+    root = dataset if isinstance(dataset, TabularDataset) else sources[found.input].root
     return Given(loaded, warnings, {name: root})

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.script import context
-from daskrun.script.process.entry import EntryModule, ScriptFile
+from daskrun.script.process.entry import EntryModule
+from daskrun.script.process_spec import ScriptFile
 from daskrun.testing.kinds import AFTER, BEFORE, NEEDS_PROCESS, OK
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ class Inside:
     def _strike(self, fault: str, place: str) -> None:
         if fault not in BEFORE:
             return
-        name = (context.current() or {}).get("agent_name", "inline/")
-        if fault in NEEDS_PROCESS and name.startswith("inline/"):
+        run = context.current()
+        if fault in NEEDS_PROCESS and (run is None or run.agent_name.startswith("inline/")):
             raise RuntimeError(
                 f"scripted fault {fault!r} in {place} would hit this process, which is not a "
                 "script process. Run it without compute_target='inline'."

@@ -22,7 +22,9 @@ from daskrun.engine.dask.assignment import MOST_FAILURES, WorkerInfo
 from daskrun.engine.dask.dispatcher import MOST_REJOINS, DaskDispatcher
 from daskrun.engine.dispatch import Packed, returned
 from daskrun.engine.driver import RunControl
-from daskrun.engine.nodes import node_config
+from daskrun.engine.nodes import node_spec
+from daskrun.script.messages import OF_NODES, BundleGone, NodeGone, SlotsUp
+from daskrun.script.wire import decode, encode
 from tests.running import (
     make_request,
     run_request,
@@ -39,6 +41,15 @@ pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
 SCRIPT = "def run(mini_batch):\n    return mini_batch\n"
 ADDRESS = "tcp://10.0.0.1:1"
+
+
+def up_at(address: str) -> dict[str, Any]:
+    return {
+        "kind": side.OF_NODE,
+        "address": address,
+        "node": "node000",
+        "value": encode(SlotsUp(2)),
+    }
 
 
 class StandInFuture:
@@ -113,7 +124,7 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     for number in range(MOST_REJOINS + 1):
         dispatcher._workers.choose({ADDRESS: WorkerInfo("a")})
         dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
-        cleared = {"number": number, "lost": "no node of this run", "cleared": True}
+        cleared = BundleGone(number, "no node of this run", cleared=True)
         dispatcher._take(number, StandInFuture(), [pickle.dumps(cleared, 5)])
     deadline = time.monotonic() + 5
     while len(joined) < MOST_REJOINS and time.monotonic() < deadline:
@@ -152,20 +163,20 @@ def test_a_second_node_of_a_run_on_a_worker_takes_the_place_of_the_first(tmp_pat
     worker = SimpleNamespace(
         address="tcp://here",
         loop=SimpleNamespace(add_callback=lambda call, *values: call(*values)),
-        log_event=lambda _, message: told.append((message["kind"], message["node"])),
+        log_event=lambda _, event: told.append((decode(event["value"], OF_NODES), event["node"])),
     )
     request = make_request(tmp_path, files=3)
     for name in ("node000", "node001"):
-        side.begin("run1", "topic", worker, node_config(request, name, 1))
-        wait_for(lambda name=name: ("up", name) in told)
+        side.begin("run1", "topic", worker, node_spec(request, name, 1))
+        wait_for(lambda name=name: (SlotsUp(1), name) in told)
         wait_for(lambda: side._places["run1", "tcp://here"].started.is_set())
     first = len(told)
     entries = [(request.plan.encode(index), 1) for index in range(3)]
     message = {"run": "run1", "number": 7, "payload": pickle.dumps(entries, 5), "budget": 9.0}
-    back = returned(pickle.loads(side.run_bundle(pickle.dumps(message, 5), "tcp://here")))
+    back = returned(decode(side.run_bundle(pickle.dumps(message, 5), "tcp://here"), OF_NODES))
     assert [o.status for o in back.outcomes] == [0, 0, 0]
     assert {name for _, name in told[first:]} <= {"node001"}
-    assert "lost" not in dict(told)
+    assert not any(isinstance(message, NodeGone) for message, _ in told)
     side.forget("run1", "tcp://here")
     assert wait_until_nothing_is_left() == []
 
@@ -207,7 +218,7 @@ def test_a_worker_that_does_not_answer_keeps_its_node_only_until_another_is_free
     assert workers.why_none(one) == ""
     assert workers.choose(two) == [("node000", "tcp://10.0.0.2:1")]
     assert workers.neighbours(two, "tcp://10.0.0.2:1") == 1
-    late = {"kind": "up", "address": ADDRESS, "node": "node000", "value": 2}
+    late = up_at(ADDRESS)
     drain(dispatcher.events)
     dispatcher._hear((0.0, late))
     assert drain(dispatcher.events) == []
@@ -219,7 +230,7 @@ def test_a_worker_that_does_not_answer_keeps_its_node_only_until_another_is_free
 
 def test_a_worker_that_answers_late_has_its_node(dispatcher):
     dispatcher._could_not_begin(ADDRESS, TimeoutError())
-    ready = {"kind": "up", "address": ADDRESS, "node": "node000", "value": 2}
+    ready = up_at(ADDRESS)
     dispatcher._hear((0.0, ready))
     assert [type(event) for event in drain(dispatcher.events)] == [Note, NodeReady]
     assert (
@@ -228,6 +239,7 @@ def test_a_worker_that_answers_late_has_its_node(dispatcher):
     )
 
 
-def test_what_dask_may_log_of_a_node_shows_no_secret():
-    told = plugin.packed({"inputs": [{"storage_options": {"secret": "the-secret-of-it"}}]})
-    assert b"secret" not in told
+def test_what_dask_may_log_of_a_node_shows_no_secret(tmp_path):
+    spec = node_spec(make_request(tmp_path), "node000", 1)
+    process = replace(spec.process, storage_options={"secret": "the-secret-of-it"})
+    assert b"secret" not in plugin.packed(replace(spec, process=process))

@@ -24,6 +24,7 @@ from daskrun import (
 )
 from daskrun.pipeline.runs.metrics import OfflineRun
 from daskrun.pipeline.runs.script_inputs import ScriptInputs
+from daskrun.script.context import ScriptContext
 
 SCRIPT = """
 import os, signal
@@ -287,6 +288,7 @@ def test_an_output_is_not_needed_to_log(work):
 
 
 def test_inputs_are_shown_by_name():
-    values = {"input_datasets": {"words": "/data/words", "orders": ""}, "tables": ["orders"]}
+    datasets = {"words": "/data/words", "orders": ""}
+    run = ScriptContext(input_datasets=datasets, tables=["orders"])
     shown = "input_datasets({'words': '/data/words', 'orders': 'a table'})"
-    assert repr(ScriptInputs(values)) == shown
+    assert repr(ScriptInputs(run)) == shown

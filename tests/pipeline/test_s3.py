@@ -19,6 +19,7 @@ from daskrun.data.file_plan import FilePlan
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import output_of
 from daskrun.errors import SettingsError
+from daskrun.script.messages import Notice
 
 SPY = """
 import os
@@ -244,7 +245,7 @@ def test_rows_that_were_not_put_when_their_process_died_are_handed_back(tmp_path
         amid = node.run(0, 1, 2, 3, 4)
         # 1 had no rows to lose; 0 and 2 are made again and charged nothing
         assert [(o.index, o.status) for o in amid.outcomes] == [(1, 0), (3, Status.DIED)]
-        (note,) = node.wait_for("note")
+        (note,) = node.wait_for(Notice)
         assert "process000 had finished when it died" in note
         assert "had not yet put that to the output's URL" in note
     assert len(bucket.keys()) == 1

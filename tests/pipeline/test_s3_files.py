@@ -17,6 +17,7 @@ from daskrun.core.outcome import Status
 from daskrun.engine.driver import RunControl, execute
 from daskrun.errors import StorageError
 from daskrun.output.parts.uploads import SETTLED, OutputFiles
+from daskrun.script.messages import Notice
 from daskrun.storage.s3 import S3Folder
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
@@ -120,7 +121,7 @@ def run(mini_batch):
         assert set(bucket.keys()) == {"out/by/5/000005.txt", "out/by/6/000006.txt"}
         amid = node.run(0, 1, 2, 3, 4)
         assert [(o.index, o.status) for o in amid.outcomes] == [(3, Status.DIED)]
-        (note,) = node.wait_for("note")
+        (note,) = node.wait_for(Notice)
         assert "had not yet put that to the output's URL" in note
         again = node.run(0, 1, 2, 4)
         assert [(o.index, o.status) for o in again.outcomes] == [(n, 0) for n in (0, 1, 2, 4)]

@@ -28,6 +28,16 @@ from wheels import make_slow_source, make_wheel
 from daskrun.script import reaper
 from daskrun.script.environments import build
 from daskrun.script.keeper.script_process import PACKAGE_ROOT
+from daskrun.script.messages import (
+    Building,
+    FindPython,
+    NodeDown,
+    Notice,
+    Preparing,
+    SlotsUp,
+    Unprepared,
+)
+from daskrun.script.node_spec import EnvironmentSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +84,7 @@ def rows(node: OneNode, *indices: int) -> list[str]:
     event = node.run(*indices)
     assert [o.status for o in event.outcomes] == [0] * len(indices), event.outcomes
     assert event.process is not None
-    data = Path(node.node._config["parts"], event.process.part).read_bytes()
+    data = Path(node.node._spec.process.parts, event.process.part).read_bytes()
     return [data[o.offset : o.offset + o.length].decode().strip() for o in event.outcomes]
 
 
@@ -90,8 +100,8 @@ def test_script_processes_run_in_what_is_built_and_see_nothing_else(
     monkeypatch.setenv("PYTHONPATH", str(Path(PACKAGE_ROOT)))
     with OneNode(asking(tmp_path, IMPORTS)) as node:
         [seen] = map(json.loads, rows(node, 0))
-        assert any("building environment 'batch', " in text for text in node.wait_for("preparing"))
-        assert any("done" in text for text in node.wait_for("note"))
+        assert any("building environment 'batch', " in text for text in node.wait_for(Preparing))
+        assert any("done" in text for text in node.wait_for(Notice))
     [folder] = [path for path in environments.iterdir() if path.is_dir()]
     assert seen["version"] == "1.0"
     assert seen["prefix"] == seen["child"] == seen["variables"]["VIRTUAL_ENV"] == str(folder)
@@ -116,7 +126,7 @@ def test_it_is_built_once_for_many_nodes_and_runs(tmp_path, environments):
     try:
         for node in nodes:
             assert rows(node, 0) == ["1.0"]
-        built = [any("done" in text for text in node._told("note", 1)) for node in nodes]
+        built = [any("done" in text for text in node._told(Notice, 1)) for node in nodes]
         assert sorted(built) == [False, False, True]
     finally:
         for node in nodes:
@@ -125,7 +135,7 @@ def test_it_is_built_once_for_many_nodes_and_runs(tmp_path, environments):
     before = (folder / build.MARKER).stat().st_mtime_ns
     with OneNode(asking(tmp_path, run_id="later")) as node:
         assert rows(node, 0) == ["1.0"]
-        assert any("is there already" in text for text in node.wait_for("note"))
+        assert any("is there already" in text for text in node.wait_for(Notice))
     assert (folder / build.MARKER).stat().st_mtime_ns == before
 
 
@@ -142,7 +152,7 @@ def test_a_python_that_has_everything_is_used_as_it_is(tmp_path, environments):
     request = make_request(tmp_path, code, requirements=("packaging>=20", "--no-index"))
     with OneNode(request) as node:
         assert rows(node, 0) == [sys.prefix]
-        assert any("own Python has all of it" in text for text in node.wait_for("note"))
+        assert any("own Python has all of it" in text for text in node.wait_for(Notice))
     assert not environments.exists()
 
 
@@ -169,12 +179,12 @@ def test_an_environment_whose_python_is_gone_is_built_again(tmp_path, environmen
 
 def test_what_pip_says_of_a_failure_is_told_and_nothing_is_left(tmp_path, environments):
     with OneNode(asking(tmp_path, requirements=("nowhere-to-be-found==3",))) as node:
-        [why] = node.wait_for("unprepared")
+        [why] = node.wait_for(Unprepared)
         assert "environment 'batch' could not be built on node000: pip ended with code 1" in why
         assert "No matching distribution found for nowhere-to-be-found==3" in why
         assert len(why) < build.TAIL + 1000
         assert "nowhere-to-be-found" in node.log("sys/node/node000/environment.txt")
-        assert not node._told("up", 1)
+        assert not node._told(SlotsUp, 1)
     assert [path.name for path in environments.iterdir() if path.is_dir()] == []
 
 
@@ -189,7 +199,7 @@ def test_a_build_ends_with_its_run(tmp_path, environments, end):
         assert alive(deep)
         began = time.monotonic()
         if end == "stop":
-            wait_for(lambda: "s: Getting requirements" in str(node._told("preparing", 1)), 60)
+            wait_for(lambda: "s: Getting requirements" in str(node._told(Preparing, 1)), 60)
             began = time.monotonic()
             node.node.stop(0.5)
             wait_for(lambda: not [path for path in environments.iterdir() if path.is_dir()])
@@ -212,7 +222,7 @@ def test_a_build_goes_on_when_its_keeper_was_killed(tmp_path):
         deep = int(started.read_text().split()[0])
         os.kill(node.keeper, 9)
         wait_for(lambda: not alive(deep), END)
-        assert node.wait_for("down")
+        assert node.wait_for(NodeDown)
         wait_for(lambda: len(started.read_text().split()) == 2, 60)  # its successor builds
 
 
@@ -222,9 +232,9 @@ def test_a_build_has_a_limit_of_its_own_and_says_how_long_it_takes(tmp_path, env
     # init_timeout is not for building: it would be over first
     limits = {"environment_timeout": 6, "init_timeout": 0.1}
     with OneNode(asking(tmp_path, requirements=(str(source),), **limits)) as node:
-        [why] = wait_for(lambda: node._told("unprepared", 1), 30)
+        [why] = wait_for(lambda: node._told(Unprepared, 1), 30)
         assert "it took longer than environment_timeout=6 s" in why
-        said = node._told("preparing", 2)
+        said = node._told(Preparing, 2)
         assert re.match(r"(looking for|building) environment 'batch', \d s", said[-1]), said
         deep = int(started.read_text().split()[0])
         wait_for(lambda: not alive(deep), END)
@@ -238,8 +248,8 @@ def test_a_second_builder_waits_for_the_first(tmp_path, environments):
     try:
         wait_for(started.exists, 60)
         with OneNode(asking(tmp_path, requirements=(str(source),), run_id="two")) as second:
-            wait_for(lambda: "another process builds it" in str(second._told("preparing", 1)))
-            assert "can not end well" in first.wait_for("unprepared")[0]
+            wait_for(lambda: "another process builds it" in str(second._told(Preparing, 1)))
+            assert "can not end well" in first.wait_for(Unprepared)[0]
             wait_for(lambda: len(started.read_text().split()) == 2, 60)  # then it is its turn
     finally:
         first.node.close()
@@ -249,7 +259,7 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(build.FOLDER, str(tmp_path / "file" / "inside"))
     with OneNode(asking(tmp_path)) as node:
-        [why] = node.wait_for("unprepared")
+        [why] = node.wait_for(Unprepared)
         assert "environment 'batch' can't be built on node000" in why
         assert str(tmp_path / "file") in why
         assert build.FOLDER in why
@@ -259,14 +269,15 @@ def test_it_is_built_where_the_nodes_own_python_has_no_pip(tmp_path, environment
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
     monkeypatch.delenv(reaper.MARK, raising=False)
     log, wheel = tmp_path / "log.txt", str(make_wheel(tmp_path))
-    told: list[str] = []
-    asked = build.Asked("batch", None, [wheel], [], "node000", str(log), str(tmp_path))
-    python = build.find(asked, lambda kind, value: told.append(kind))
+    told: list[type] = []
+    asked = EnvironmentSpec("batch", None, (wheel,), (), 60.0)
+    task = FindPython(asked, "node000", str(log), str(tmp_path))
+    python = build.find(task, lambda message: told.append(type(message)))
     code = "import tiny, pip; print(tiny.VERSION)"
     assert subprocess.check_output([python, "-c", code], text=True) == "1.0\n", log.read_text()
-    assert told == ["building"]
-    assert build.find(asked, lambda kind, value: told.append(kind)) == python
-    assert told == ["building", "note"]
+    assert told == [Building]
+    assert build.find(task, lambda message: told.append(type(message))) == python
+    assert told == [Building, Notice]
 
 
 # interpreters that are there
@@ -290,7 +301,7 @@ def test_an_interpreter_that_is_there_is_used(tmp_path, bare, environments):
         [seen] = map(json.loads, rows(node, 0))
         assert seen["version"] == "mine"
         assert seen["prefix"] == seen["child"] == str(tmp_path / "mine")
-        assert not any("building" in text for text in node._told("preparing", 1))
+        assert not any("building" in text for text in node._told(Preparing, 1))
     assert not environments.exists()
 
 
@@ -311,7 +322,7 @@ def test_tracebacks_do_not_show_daskrun_there(tmp_path, bare):
 )
 def test_an_interpreter_that_can_not_be_used_is_named(tmp_path, python, why):
     with OneNode(make_request(tmp_path, python_executable=python)) as node:
-        [told] = node.wait_for("unprepared")
+        [told] = node.wait_for(Unprepared)
         assert why in told
 
 

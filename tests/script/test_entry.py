@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import linecache
-import pickle
 import re
 import sys
 import textwrap
@@ -12,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from daskrun.core.outcome import Failure
-from daskrun.script.process.entry import OWN_FOLDER, TEXT_CAP, EntryModule, ScriptFile, error_of
-from daskrun.script.wire import loads
+from daskrun.script.process.entry import OWN_FOLDER, TEXT_CAP, EntryModule, error_of
+from daskrun.script.process_spec import ScriptFile
+from daskrun.script.wire import decode, encode
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def failure(script: ScriptFile, call: str = "run") -> Failure:
         made = error_of(error, script)
     else:
         raise AssertionError("nothing was raised")
-    assert Failure.from_plain(loads(pickle.dumps(made.plain()))) == made  # it travels
+    assert decode(encode(made), [Failure]) == made  # it travels
     return made
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from daskrun.script import context
+from daskrun.script.context import ScriptContext
 from daskrun.script.entry_script import EntryScript
 
 if TYPE_CHECKING:
@@ -112,22 +113,22 @@ def test_by_hand_its_output_is_where_the_variable_says(tmp_path: Path) -> None:
 
 
 def test_a_step_without_an_output_has_a_folder_that_goes_with_the_process(tmp_path: Path) -> None:
-    context.enter({"output_dir": "", "working_dir": str(tmp_path / "work")})
+    context.enter(ScriptContext(working_dir=str(tmp_path / "work")))
     assert EntryScript().output_dir == str(tmp_path / "work" / "output")
     assert Path(EntryScript().output_dir).is_dir()
 
 
 def test_in_a_run_it_is_what_the_run_says(tmp_path: Path) -> None:
     context.enter(
-        {
-            "agent_name": "node001/process002",
-            "log_dir": str(tmp_path / "logs"),
-            "log_file": str(tmp_path / "script.log"),
-            "output_dir": str(tmp_path / "out"),
-            "working_dir": str(tmp_path / "work"),
-            "script_dir": "/home/me/score",
-            "logging_level": "WARNING",
-        }
+        ScriptContext(
+            agent_name="node001/process002",
+            log_dir=str(tmp_path / "logs"),
+            log_file=str(tmp_path / "script.log"),
+            output_dir=str(tmp_path / "out"),
+            working_dir=str(tmp_path / "work"),
+            script_dir="/home/me/score",
+            logging_level="WARNING",
+        )
     )
     script = EntryScript()
     assert (script.agent_name, script.dir) == ("node001/process002", "/home/me/score")

@@ -1,4 +1,4 @@
-"""One attempt, in this process: what becomes of each kind of result, and what the cell shows."""
+"""One attempt, in this process: what becomes of each kind of result, and what it shows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from daskrun.core.minibatch import Descriptor, PlanInput
 from daskrun.core.outcome import Outcome, Status
 from daskrun.data.loading import MiniBatchPaths
 from daskrun.output.parts.part import PartWriter
 from daskrun.output.parts.writer import ResultWriter
 from daskrun.output.sinks.registry import open_sink
-from daskrun.script.process.entry import EntryModule, ScriptFile
+from daskrun.script.process.entry import EntryModule
 from daskrun.script.process.execute import Executor
-from daskrun.script.wire import StatusBlock, shared_memory
+from daskrun.script.process_spec import ScriptFile
+from daskrun.script.status_block import StatusBlock
+from daskrun.script.wire import shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,22 +38,21 @@ class Trial:
         path = tmp / "attempt_script.py"
         path.write_text(textwrap.dedent(code))
         module = EntryModule(ScriptFile(str(path), str(path), str(tmp)))
-        fd = shared_memory("test-cell")
-        self.cell = StatusBlock(fd, create=True)
+        fd = shared_memory("test-status")
+        self.block = StatusBlock(fd, create=True)
         os.close(fd)
-        module.module.__dict__["cell"] = self.cell
+        module.module.__dict__["cell"] = self.block
         parts = tmp / "parts"
         parts.mkdir()
         self.part = PartWriter(parts, "p-") if writes else None
         self.parts = parts
-        source = {"root": str(tmp), "name": "numbers", "table": None}
-        source["remote"] = options.pop("remote", False)
+        source = PlanInput("numbers", str(tmp), options.pop("remote", False), {})
         writer = ResultWriter(open_sink("text"), self.part)
-        self._executor = Executor(module, [source], writer, self.cell, **options)
+        self._executor = Executor(module, [source], writer, self.block, **options)
 
     def attempt(self, *names: str, index: int = 5, number: int = 1) -> Outcome:
-        descriptor = (index, 0, ("files", *names), len(names), -1)
-        return Outcome._make(self._executor.attempt(1, descriptor, number))
+        descriptor = Descriptor(index, 0, ("files", *names), len(names), -1)
+        return self._executor.attempt(1, descriptor, number)
 
     def written(self, outcome: Outcome) -> bytes:
         assert self.part is not None
@@ -145,7 +147,7 @@ def test_the_cell_shows_what_is_running_and_is_clear_after(trial: Make) -> None:
     t = trial(code)
     outcome = t.attempt("0.txt", number=2)
     assert outcome.error.message == "KeyError: 'x'"
-    assert (t.cell.ints[StatusBlock.LOADING], t.cell.ints[StatusBlock.RUNNING]) == (-1, -1)
+    assert (t.block.ints[StatusBlock.LOADING], t.block.ints[StatusBlock.RUNNING]) == (-1, -1)
 
 
 def test_the_cell_shows_the_mini_batch_as_running_while_its_rows_are_made(trial: Make) -> None:
@@ -165,7 +167,7 @@ def test_remote_files_are_asked_for_and_let_go_also_after_a_failure(trial: Make,
 
     def fetched(bundle: int, index: int, source: dict[str, Any], load: Any) -> list[str]:
         said.append(("fetch", bundle, index, load))
-        assert t.cell.ints[StatusBlock.LOADING] == index
+        assert t.block.ints[StatusBlock.LOADING] == index
         return [f"/copy/{name}" for name in load[1:]]
 
     t = trial(code, remote=True, fetched=fetched, release=lambda b, i: said.append(("done", b, i)))

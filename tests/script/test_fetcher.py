@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from daskrun.core.minibatch import Descriptor, PlanInput
 from daskrun.errors import DatasetError
 from daskrun.script.fetching.waiting import RemoteFiles
-from daskrun.script.wire import pack, write_all
+from daskrun.script.messages import DropBundle, ServeFetches, WantBundle
+from daskrun.script.wire import encode, pack, shared_memory, write_all
 
 ROOT = str(Path(__file__).parents[2])
 START = "from daskrun.script.fetching.fetcher import main; main()"
@@ -97,39 +99,45 @@ def site():
         thread.join()
 
 
+def told_in_memory(first):
+    memory = shared_memory("told")
+    write_all(memory, encode(first))
+    return memory
+
+
 class Keeper:
     """The keeper's end of a fetcher."""
 
     def __init__(self, folder, site, limit=1 << 30, **more):
         self.folder = folder / "fetch"
         self.files = RemoteFiles(self.folder)
-        self.first = {
-            "folder": str(self.folder),
-            "inputs": [
-                {"root": "/local", "storage_options": {}, "remote": False},
-                {"root": f"{site.url}/top", "storage_options": {}, "remote": True},
-            ],
-            "limit": limit,
-            "cache": str(folder / "cache"),
-            **more,
-        }
+        inputs = [
+            PlanInput("local", "/local", False, {}),
+            PlanInput("far", f"{site.url}/top", True, {}),
+        ]
+        self.first = ServeFetches(str(folder), encode(inputs), limit, **more)
         self.start()
 
     def start(self):
         read_end, self.pipe = os.pipe()
         env = {**os.environ, "PYTHONPATH": ROOT}
+        told = told_in_memory(self.first)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, str(read_end)], pass_fds=(read_end,), env=env
+            [sys.executable, "-c", START, str(told), str(read_end)],
+            pass_fds=(told, read_end),
+            env=env,
         )
+        os.close(told)
         os.close(read_end)
-        self.tell(self.first)
 
     def tell(self, message):
         write_all(self.pipe, pack(message))
 
     def want(self, bundle, *batches):
-        wanted = [(i, 1, ("files", *names), nbytes) for i, names, nbytes in batches]
-        self.tell(("want", bundle, wanted))
+        wanted = [
+            Descriptor(i, 1, ("files", *names), len(names), nbytes) for i, names, nbytes in batches
+        ]
+        self.tell(WantBundle(bundle, wanted))
 
     def hang_up(self):
         os.close(self.pipe)
@@ -283,7 +291,7 @@ def test_a_bundle_that_is_dropped_leaves_nothing_and_gives_room(keeper, site):
     until(lambda: len(k.here(1)) == 2)
     k.want(2, *((n, [f"b{n}"], 1000) for n in range(2)))
     until(lambda: k.here(2) == [0])
-    k.tell(("drop", 1))
+    k.tell(DropBundle(1))
     until(lambda: k.here(2) == [0, 1])
     assert not (k.folder / "1").exists()
     assert len([name for name in site.asked if "/a" in name]) == 2
@@ -294,7 +302,7 @@ def test_a_bundle_that_is_dropped_while_it_comes(keeper, site):
     k = keeper()
     k.want(1, *((n, [f"x/a{n}"], 10) for n in range(50)))
     until(lambda: len(site.asked) == 8)
-    k.tell(("drop", 1))
+    k.tell(DropBundle(1))
     k.want(2, (0, ["b"], 10))
     time.sleep(0.1)
     site.gate.set()
@@ -329,12 +337,14 @@ def test_the_end_of_the_pipe_removes_all(keeper, site):
     assert list(k.folder.iterdir()) == []
 
 
-def test_before_the_first_message_too():
+def test_before_the_first_message_too(tmp_path):
     read_end, write_end = os.pipe()
+    told = told_in_memory(ServeFetches(str(tmp_path), encode([]), 1000))
     env = {**os.environ, "PYTHONPATH": ROOT}
     process = subprocess.Popen(
-        [sys.executable, "-c", START, str(read_end)], pass_fds=(read_end,), env=env
+        [sys.executable, "-c", START, str(told), str(read_end)], pass_fds=(told, read_end), env=env
     )
+    os.close(told)
     os.close(read_end)
     os.close(write_end)
     assert process.wait(10) == 0
@@ -342,19 +352,17 @@ def test_before_the_first_message_too():
 
 def test_its_keepers_death_ends_it(tmp_path, site):
     folder = tmp_path / "fetch"
-    first = {
-        "folder": str(folder),
-        "inputs": [{"root": f"{site.url}/top", "storage_options": {}, "remote": True}],
-        "limit": 1000,
-        "cache": str(tmp_path / "cache"),
-    }
+    inputs = [PlanInput("far", f"{site.url}/top", True, {})]
+    told = encode(ServeFetches(str(tmp_path), encode(inputs), 1000))
+    want = pack(WantBundle(1, [Descriptor(0, 0, ("files", "a"), 1, 5)]))
     code = f"""
 import os, subprocess, sys, time
-from daskrun.script.wire import pack
+m = os.memfd_create("told")
+os.write(m, {told!r})
 r, w = os.pipe()
-p = subprocess.Popen([sys.executable, "-c", {START!r}, str(r)], pass_fds=(r,))
+p = subprocess.Popen([sys.executable, "-c", {START!r}, str(m), str(r)], pass_fds=(m, r))
 os.close(r)
-os.write(w, pack({first!r}) + pack(("want", 1, [(0, 0, ("files", "a"), 5)])))
+os.write(w, {want!r})
 print(p.pid, flush=True)
 time.sleep(60)
 """

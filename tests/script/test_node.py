@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,18 @@ from running import (
 
 from daskrun.core.events import BundleLost, BundleReturned
 from daskrun.core.outcome import Status
-from daskrun.engine.nodes import node_config
+from daskrun.engine.nodes import node_spec
 from daskrun.script import node as node_module
+from daskrun.script.messages import (
+    BundleGone,
+    NodeDown,
+    NodeGone,
+    Notice,
+    ProcessInitFailed,
+    ProcessUp,
+    RunBundle,
+    SlotsUp,
+)
 from daskrun.script.node_folders import base_folder
 
 if TYPE_CHECKING:
@@ -63,7 +74,7 @@ def nothing_is_left(own_temporary_folder: Path) -> Iterator[None]:
 def rows(node: OneNode, event: BundleReturned) -> bytes:
     """Read what the outcomes say was written."""
     assert event.process is not None
-    path = Path(node.node._config["parts"]) / event.process.part
+    path = Path(node.node._spec.process.parts) / event.process.part
     data = path.read_bytes()
     return b"".join(data[o.offset : o.offset + o.length] for o in event.outcomes if not o.status)
 
@@ -82,9 +93,9 @@ def test_a_bundle_is_done_in_order_and_written_to_one_part(tmp_path: Path) -> No
         assert first.process == second.process
         assert first.process.name == "process000"
         assert first.process.part.startswith("node000-process000-")
-        [up] = node.wait_for("up")
+        [up] = node.wait_for(SlotsUp)
         assert up == 1
-        [(info, seconds)] = node.wait_for("ready")
+        [(info, seconds)] = node.wait_for(ProcessUp)
         assert info[2] == first.process.pid
         assert seconds >= 0
 
@@ -176,7 +187,7 @@ def test_a_copy_that_init_or_shutdown_forks_ends_there(tmp_path: Path) -> None:
     """
     with OneNode(make_request(tmp_path, code)) as node:
         assert [o.status for o in node.run(0, 1).outcomes] == [0, 0]
-        assert len(node.wait_for("ready")) == 1
+        assert len(node.wait_for(ProcessUp)) == 1
         node.node.close()
         assert node.log("user/stdout/node000/*").split("\n")[:3] == [
             "init 0",
@@ -190,7 +201,7 @@ def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
         tmp_path, FAULTY, files=20, process_count_per_node=2, run_invocation_timeout=1
     )
     with OneNode(request) as node:
-        node.wait_for("ready", 2)
+        node.wait_for(ProcessUp, 2)
         events: dict[int, BundleReturned] = {}
 
         def send(culprit: int, *others: int) -> None:
@@ -208,7 +219,7 @@ def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
 def test_a_process_that_is_killed_or_stopped_from_outside(tmp_path: Path, number: int) -> None:
     code = "import time\ndef run(m):\n    time.sleep(0.6)\n    return m\n"
     with OneNode(make_request(tmp_path, code, run_invocation_timeout=1.2)) as node:
-        [(info, _)] = node.wait_for("ready")
+        [(info, _)] = node.wait_for(ProcessUp)
         timer = threading.Timer(0.3, os.kill, (info[2], number))
         timer.start()
         event = node.run(0, 1)
@@ -222,7 +233,7 @@ def test_a_process_killed_while_idle_charges_nobody(tmp_path: Path) -> None:
     with OneNode(make_request(tmp_path)) as node:
         first = node.run(0)
         os.kill(first.process.pid, signal.SIGKILL)
-        node.wait_for("ready", 2)
+        node.wait_for(ProcessUp, 2)
         second = node.run(1, 2)
         assert [o.status for o in second.outcomes] == [0, 0]
         assert second.process.pid != first.process.pid
@@ -238,7 +249,7 @@ def test_a_process_that_dies_before_it_begins_returns_nothing_of_the_bundle_befo
         second = node.run(2, 3)
         assert second.process.pid == first.process.pid
         assert second.outcomes == ()
-        [note] = node.wait_for("note")
+        [note] = node.wait_for(Notice)
         assert note == (
             "process000 was killed: it showed no progress between two mini-batches for longer than "
             "progress_update_timeout=0.5 s"
@@ -278,7 +289,7 @@ def test_rows_that_can_not_be_put_on_the_disk_cost_no_attempt(tmp_path: Path) ->
         assert again.process.part != event.process.part
         assert rows(node, again) == lines(range(2))
         assert again.trouble == ""
-        assert node._told("init_failed", 1) == []
+        assert node._told(ProcessInitFailed, 1) == []
 
 
 def test_rows_of_a_process_that_died_while_they_were_synced_are_made_again(tmp_path: Path) -> None:
@@ -289,7 +300,7 @@ def test_rows_of_a_process_that_died_while_they_were_synced_are_made_again(tmp_p
     )
     with OneNode(make_request(tmp_path, code)) as node:
         assert [(o.index, o.status) for o in node.run(0, 2, 1).outcomes] == [(2, 0)]
-        [note] = node.wait_for("note")
+        [note] = node.wait_for(Notice)
         assert "died while the disk or store was asked to keep it" in note
         assert rows(node, node.run(0, 1)) == lines(range(2))
 
@@ -309,7 +320,7 @@ def test_rows_of_a_dead_process_that_the_keeper_can_not_sync_are_made_again(
     with OneNode(make_request(tmp_path, code)) as node:
         event = node.run(0, 1)
         assert [(o.index, o.status) for o in event.outcomes] == [(1, Status.DIED)]
-        [note] = node.wait_for("note")
+        [note] = node.wait_for(Notice)
         assert "may not have been kept, and is made again: [Errno 2]" in note
 
 
@@ -329,13 +340,13 @@ def test_processes_that_die_right_after_init_are_failures_of_init_and_come_slowe
     """
     with OneNode(make_request(tmp_path, code, process_memory_limit=limit)) as node:
         began = time.monotonic()
-        told = node.wait_for("init_failed", 4)
+        told = node.wait_for(ProcessInitFailed, 4)
         assert time.monotonic() - began >= 0.1 + 0.2 + 0.4
         assert len({info[2] for info, _ in told}) == len(told)
         words = "ended by itself with exit code 7" if limit is None else "process_memory_limit is"
         for _, error in told:
-            assert words in error["message"]
-            assert "right after init(), before it had returned anything" in error["message"]
+            assert words in error.message
+            assert "right after init(), before it had returned anything" in error.message
 
 
 def test_a_process_that_dies_after_it_has_returned_something_is_replaced_at_once(
@@ -343,11 +354,11 @@ def test_a_process_that_dies_after_it_has_returned_something_is_replaced_at_once
 ) -> None:
     with OneNode(make_request(tmp_path)) as node:
         for times in range(1, 4):
-            node.wait_for("ready", times)
+            node.wait_for(ProcessUp, times)
             os.kill(node.run(0).process.pid, signal.SIGKILL)
-        node.wait_for("ready", 4)
+        node.wait_for(ProcessUp, 4)
         assert [o.status for o in node.run(0).outcomes] == [0]
-        assert node._told("init_failed", 1) == []
+        assert node._told(ProcessInitFailed, 1) == []
 
 
 def test_a_script_that_eats_memory_is_killed_at_its_limit(tmp_path: Path) -> None:
@@ -386,18 +397,18 @@ def test_an_init_that_fails_is_told_with_the_users_error(
     tmp_path: Path, code: str, message: str, where: str
 ) -> None:
     with OneNode(make_request(tmp_path, code)) as node:
-        (info, error), *_ = node.wait_for("init_failed")
+        (info, error), *_ = node.wait_for(ProcessInitFailed)
         assert info[:2] == ("node000", "process000")
-        assert message in error["message"]
-        assert error.get("where", "") == where
+        assert message in error.message
+        assert error.where == where
 
 
 def test_an_init_that_hangs_is_killed_at_init_timeout(tmp_path: Path) -> None:
     code = "import ctypes\ndef init(): ctypes.PyDLL(None).sleep(60)\ndef run(m): return m"
     with OneNode(make_request(tmp_path, code, init_timeout=0.7)) as node:
-        (_, error), *_ = node.wait_for("init_failed")
-        assert error["message"] == "init() took longer than init_timeout=0.7 s"
-        assert "in init" in error["stderr"]
+        (_, error), *_ = node.wait_for(ProcessInitFailed)
+        assert error.message == "init() took longer than init_timeout=0.7 s"
+        assert "in init" in error.stderr
 
 
 def test_a_bundle_waits_for_init_and_its_time_is_not_the_mini_batchs(tmp_path: Path) -> None:
@@ -411,15 +422,16 @@ def test_a_bundle_waits_for_init_and_its_time_is_not_the_mini_batchs(tmp_path: P
 def test_a_process_that_says_it_is_ready_can_be_given_a_bundle(tmp_path: Path) -> None:
     # the keeper looks when it hears that; were the process not idle yet, the bundle would wait
     code = """
-    from daskrun.script.process.main import ScriptProcess
-    from daskrun.script.wire import StatusBlock, Phase
+    from daskrun.script.messages import BundleGone, RunBundle, ScriptReady
+    from daskrun.script.process.main import ScriptLoop
+    from daskrun.script.status_block import StatusBlock, Phase
     def init():
-        send = ScriptProcess._send
-        def tell(self, kind, value):
-            if kind == "ready":
-                print("idle" if self._cell.ints[StatusBlock.PHASE] == Phase.IDLE else "not idle")
-            send(self, kind, value)
-        ScriptProcess._send = tell
+        send = ScriptLoop._send
+        def tell(self, message):
+            if isinstance(message, ScriptReady):
+                print("idle" if self._status.ints[StatusBlock.PHASE] == Phase.IDLE else "not idle")
+            send(self, message)
+        ScriptLoop._send = tell
     def run(mini_batch): return mini_batch
     """
     with OneNode(make_request(tmp_path, code)) as node:
@@ -430,17 +442,17 @@ def test_a_process_that_says_it_is_ready_can_be_given_a_bundle(tmp_path: Path) -
 def test_a_killed_keeper_gives_its_bundle_back_uncharged_and_is_replaced(tmp_path: Path) -> None:
     code = "import time\ndef run(m):\n    time.sleep(0.5)\n    return m\n"
     with OneNode(make_request(tmp_path, code)) as node:
-        [(info, _)] = node.wait_for("ready")
+        [(info, _)] = node.wait_for(ProcessUp)
         keeper = node.keeper
         timer = threading.Timer(0.2, os.kill, (keeper, signal.SIGKILL))
         timer.start()
         event = node.run(0, 1)
         assert isinstance(event, BundleLost)
         assert "keeper" in event.reason
-        [reason] = node.wait_for("down")
+        [reason] = node.wait_for(NodeDown)
         assert "ended with code -9" in reason
         wait_for(lambda: not alive(info[2]), END)
-        node.wait_for("up", 2)
+        node.wait_for(SlotsUp, 2)
         assert [o.status for o in node.run(0).outcomes] == [0]
         assert len(list(base_folder().iterdir())) == 1
 
@@ -448,10 +460,12 @@ def test_a_killed_keeper_gives_its_bundle_back_uncharged_and_is_replaced(tmp_pat
 def test_a_keeper_killed_again_and_again_ends_the_node(tmp_path: Path) -> None:
     with OneNode(make_request(tmp_path)) as node:
         for times in range(4):
-            node.wait_for("up", times + 1)
+            node.wait_for(SlotsUp, times + 1)
             os.kill(node.keeper, signal.SIGKILL)
-            wait_for(lambda n=times: len(node._told("down", n + 1)) > n or node._told("lost", 1))
-        assert "keeper" in node.wait_for("lost")[0]
+            wait_for(
+                lambda n=times: len(node._told(NodeDown, n + 1)) > n or node._told(NodeGone, 1)
+            )
+        assert "keeper" in node.wait_for(NodeGone)[0]
         event = node.run(0)
         assert isinstance(event, BundleLost)
 
@@ -461,7 +475,7 @@ def test_stop_gives_back_what_is_waiting_and_ends_what_is_in_hand(tmp_path: Path
         "import time\ndef run(m):\n    time.sleep(0.3 if '000000' in m[0] else 60)\n    return m\n"
     )
     with OneNode(make_request(tmp_path, code)) as node:
-        node.wait_for("ready")
+        node.wait_for(ProcessUp)
         events: dict[int, BundleReturned] = {}
 
         def send(index: int, *more: int) -> None:
@@ -482,7 +496,7 @@ def test_stop_gives_back_what_is_waiting_and_ends_what_is_in_hand(tmp_path: Path
 
 def test_stop_kills_what_does_not_end_in_its_grace_and_charges_nobody(tmp_path: Path) -> None:
     with OneNode(make_request(tmp_path, FAULTY)) as node:
-        node.wait_for("ready")
+        node.wait_for(ProcessUp)
         threading.Timer(0.3, node.node.stop, (0.3,)).start()
         event = node.run(1, 4, 7)
         assert [(o.index, o.status) for o in event.outcomes] == [(1, 0)]
@@ -502,7 +516,7 @@ def test_shutdown_is_called_once_at_the_end(tmp_path: Path) -> None:
         node.run(0)
         node.node.close()
         assert note.read_text() == "x"
-        [text] = node.wait_for("note")
+        [text] = node.wait_for(Notice)
         assert "shutdown() failed in process000" in text
         assert "told, not fatal" in text
         assert "bye from shutdown" in node.log("user/stdout/node000/*")
@@ -528,7 +542,7 @@ def test_after_a_stop_no_process_gets_long_to_end(tmp_path: Path, hangs: str) ->
         began = time.monotonic()
         node.node.close()
         assert 2 <= time.monotonic() - began < 4.5
-        [note] = node.wait_for("note")
+        [note] = node.wait_for(Notice)
         expected = {
             "shutdown": "shutdown() took longer than shutdown_timeout=2 s",
             "idle": "it did not go on to shutdown() within 2 s",
@@ -549,7 +563,7 @@ def test_an_idle_process_that_does_not_answer_does_not_get_the_shutdown_timeout(
 def test_script_processes_have_the_workers_own_python(tmp_path: Path) -> None:
     # the driver's may be of another machine: it sends none
     request = make_request(tmp_path, "import sys\ndef run(m): return [sys.executable]\n")
-    assert "python" not in node_config(request, "node000", 1)
+    assert node_spec(request, "node000", 1).python is None
     with OneNode(request) as node:
         assert rows(node, node.run(0)).decode().strip() == sys.executable
 
@@ -557,15 +571,14 @@ def test_script_processes_have_the_workers_own_python(tmp_path: Path) -> None:
 def test_a_keeper_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = node_module.pack
 
-    def other_python(message: object) -> bytes:
-        message[1]["python"] = "/no/such/python"  # type: ignore[index]
-        return real(message)
+    def other_logs(message: Any) -> bytes:
+        return real(replace(message, logs=f"{__file__}/logs"))
 
-    monkeypatch.setattr(node_module, "pack", other_python)
+    monkeypatch.setattr(node_module, "pack", other_logs)
     with OneNode(make_request(tmp_path)) as node:
-        [reason] = node.wait_for("lost")
-        assert "ended with code 1: FileNotFoundError" in reason
-        assert "/no/such/python" in reason
+        [reason] = node.wait_for(NodeGone)
+        assert "ended with code 1: NotADirectoryError" in reason
+        assert f"{__file__}/logs" in reason
         monkeypatch.undo()
 
 
@@ -599,7 +612,7 @@ def test_large_bundles_and_large_results_both_ways_at_once(tmp_path: Path) -> No
     code = "def run(m): raise ValueError('x' * 60_000)\n"
     request = make_request(tmp_path, code, process_count_per_node=2)
     with OneNode(request) as node:
-        node.wait_for("ready", 2)
+        node.wait_for(ProcessUp, 2)
         entries = [
             (pickle.dumps((n, 0, ("files", str(n) * 20_000), 1, -1), 5), 1)
             for n in range(1000, 1080)
@@ -609,8 +622,7 @@ def test_large_bundles_and_large_results_both_ways_at_once(tmp_path: Path) -> No
 
         def send(first: int) -> None:
             for number in range(first, first + 6):
-                bundle = {"number": number, "payload": payload, "budget": 60.0}
-                results.append(node.node.run_bundle(bundle))
+                results.append(node.node.run_bundle(RunBundle(number, payload, 60.0)))
 
         threads = [threading.Thread(target=send, args=(10 * n,), daemon=True) for n in range(6)]
         for thread in threads:
@@ -754,7 +766,7 @@ def test_a_driver_that_is_killed_takes_everything_with_it(tmp_path: Path, victim
         wait_for(lambda: not alive(int(process)), END)
         # nobody is there to clear up: the next run on this machine does, and says so
         with OneNode(make_request(tmp_path / "next")) as node:
-            [note] = node.wait_for("note")
+            [note] = node.wait_for(Notice)
             assert "cleared up after a run" in note
     assert wait_until_nothing_is_left() == []
     assert not alive(int(grandchild))
@@ -768,7 +780,7 @@ def test_the_folder_of_a_live_node_is_not_cleared_by_another(tmp_path: Path) -> 
         first.run(0)
         with OneNode(make_request(tmp_path / "b", run_id="run2")) as second:
             second.run(0)
-            assert second._told("note", 1) == []
+            assert second._told(Notice, 1) == []
             assert [o.status for o in first.run(1).outcomes] == [0]
     assert left_behind() == []
 
@@ -784,18 +796,18 @@ def test_a_worker_that_was_stopped_looks_twice_before_it_ends_its_keeper(
     node._lost, node._waiting = None, {}
     node._heard = time.monotonic() - 2 * node_module.BEAT_LIMIT  # as after a long stop
     node._popen = SimpleNamespace(kill=lambda: kills.append(len(looks)))
-    node._send = lambda kind, value: None
+    node._send = lambda message: None
 
     class Answers:
-        def get(self, timeout: float) -> dict[str, str]:
+        def get(self, timeout: float) -> BundleGone:
             looks.append(timeout)
             if len(looks) == 4:
-                return {"lost": "the end"}
+                return BundleGone(1, "the end")
             if len(looks) == 2 and keeper_speaks:
                 node._heard = time.monotonic()  # what it had said is read by another thread
             raise queue.Empty
 
     stand_in = SimpleNamespace(SimpleQueue=Answers, Empty=queue.Empty)
     monkeypatch.setattr(node_module, "queue", stand_in)
-    assert node.run_bundle({"number": 1}) == {"lost": "the end"}
+    assert node.run_bundle(RunBundle(1, b"", 1.0)) == BundleGone(1, "the end")
     assert kills == ([] if keeper_speaks else [2, 3])

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from daskrun.core.node_path import NodePath
 from daskrun.data.paths import PathTable
 from daskrun.errors import DatasetError
+from daskrun.script.context import ScriptContext
 from daskrun.script.node_folders import base_folder
+from daskrun.script.node_paths import located
+from daskrun.script.node_spec import InputPlace, Limits, NodeSpec, SideInputSpec
+from daskrun.script.process_spec import ProcessSpec, ScriptFile, ScriptOutput
 from daskrun.script.side_inputs.bring import bring_here
 from daskrun.script.side_inputs.location import take_away
-from daskrun.script.side_inputs.node_paths import with_paths
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 Usage = namedtuple("Usage", "total used free")
@@ -32,7 +36,7 @@ def side(root, rows=None, **changes):
     rows = [(name, len(text), -1) for name, text in TEXTS.items()] if rows is None else rows
     usual = {"remote": False, "options": {}, "file": "", "there": False, "copy": True, "path": None}
     table = zlib.compress(PathTable(rows).to_bytes())
-    return {"root": str(root), "table": table, **usual, **changes}
+    return SideInputSpec(root=str(root), table=table, **{**usual, **changes})
 
 
 def node(name="run-node000-abc"):
@@ -117,24 +121,44 @@ def test_a_path_that_another_run_uses_is_refused(root, tmp_path):
 
 def test_paths_are_put_in_where_the_script_looks(monkeypatch):
     monkeypatch.setenv("taken", "mine")
-    config = {
-        "argv": ["score.py", "--x", ("input", "x"), ("output", "rows"), ("input", "images")],
-        "inputs": [
-            {"name": "images", "root": "/images", "remote": False, "kind": "files"},
-            {"name": "far", "root": "s3://b/far", "remote": True, "kind": "files"},
-        ],
-        "side_inputs": {"x": side("/x", there=True)},
-        "outputs": {"rows": {"url": "s3://b/rows"}},
-        "context": {"output_dir": "/node/output", "input_datasets": {"images": "/images", "x": ""}},
-        "environment": {"asked": "yours"},
-        "script": {"whole": False},
-        "folder": "/node",
-    }
-    made, notes = with_paths(config, {"taken": "/taken", "asked": "/asked"})
-    assert made["argv"] == ["score.py", "--x", "/x", "/node/output", "/images"]
+    context = ScriptContext(
+        output_dir="/node/output", input_datasets={"images": "/images", "x": ""}
+    )
+    spec = NodeSpec(
+        run_id="run",
+        node="node000",
+        nodes_here=1,
+        logs="/logs",
+        process=ProcessSpec(ScriptFile("score.py", "score.py", "/"), (), (), context),
+        arguments=(
+            "score.py",
+            "--x",
+            NodePath("input", "x"),
+            NodePath("output", "rows"),
+            NodePath("input", "images"),
+        ),
+        inputs=(
+            InputPlace("images", "/images", False, "files"),
+            InputPlace("far", "s3://b/far", True, "files"),
+        ),
+        side_inputs={"x": side("/x", there=True)},
+        outputs={"rows": ScriptOutput(url="s3://b/rows")},
+        limits=Limits(1, 1, 1, 1, 1, None),
+        environment={"asked": "yours"},
+        processes=None,
+        threads=None,
+        python=None,
+        run_copy=None,
+        log_limit=1,
+        usage_interval=0,
+        fetch_limit=1,
+        folder="/node",
+    )
+    made = located(spec, {"taken": "/taken", "asked": "/asked"})
+    assert made.process.argv == ("score.py", "--x", "/x", "/node/output", "/images")
     paths = {"images": "/images", "x": "/x", "taken": "/taken", "asked": "/asked"}
-    assert made["context"]["input_datasets"] == paths
+    assert made.process.context.input_datasets == paths
     own = {name: path for name, path in paths.items() if name not in ("taken", "asked")}
     original = {f"AZUREML_DATAREFERENCE_{name}": path for name, path in paths.items()}
-    assert made["path_variables"] == own | original
-    assert [note.split()[2] for note in notes] == ["taken", "asked"]
+    assert made.variables == own | original
+    assert [note.split()[2] for note in made.notes] == ["taken", "asked"]

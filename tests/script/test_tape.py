@@ -16,7 +16,7 @@ FAILURE = Outcome(8, 3, 1, 10, 0, -1, 0, 0, 0, 1.0, 2.0, 1.5, Failure("ValueErro
 
 def test_outcomes_come_back_as_they_were():
     outcomes = [SUCCESS, FAILURE, NOTHING_WRITTEN, FAILURE, SURVEYED, SUCCESS]
-    read = read_outcome_log(b"".join(pack_outcome(tuple(one)) for one in outcomes))
+    read = read_outcome_log(b"".join(pack_outcome(one) for one in outcomes))
     assert read == outcomes
     assert all(type(one) is Outcome for one in read)
     assert type(read[4].error) is Found
@@ -25,7 +25,7 @@ def test_outcomes_come_back_as_they_were():
 
 @pytest.mark.parametrize("last", [SUCCESS, FAILURE])
 def test_a_torn_frame_ends_the_outcome_log(last):
-    whole, torn = pack_outcome(tuple(SUCCESS)), pack_outcome(tuple(last))
+    whole, torn = pack_outcome(SUCCESS), pack_outcome(last)
     for cut in range(len(torn)):
         assert read_outcome_log(whole + torn[:cut]) == [SUCCESS], cut
     assert read_outcome_log(whole + torn) == [SUCCESS, last]
@@ -37,7 +37,7 @@ def test_nothing_but_plain_values_is_made():
 
 
 def test_without_rows_a_success_is_a_failure_or_was_never_begun():
-    outcome_log = b"".join(pack_outcome(tuple(one)) for one in (SUCCESS, FAILURE, NOTHING_WRITTEN))
+    outcome_log = b"".join(pack_outcome(one) for one in (SUCCESS, FAILURE, NOTHING_WRITTEN))
     assert read_outcome_log(without_rows(outcome_log)) == [FAILURE, NOTHING_WRITTEN]
     error = Failure("OSError: full")
     lost, *others = read_outcome_log(without_rows(outcome_log, error))

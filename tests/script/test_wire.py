@@ -1,4 +1,4 @@
-"""What crosses between processes: plain values in frames, the inbox, the cell and its blame."""
+"""What crosses between processes: values in frames, the inbox, the status block and its blame."""
 
 from __future__ import annotations
 
@@ -11,17 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskrun.core.outcome import Outcome
-from daskrun.script.wire import (
-    Blame,
-    Inbox,
-    StatusBlock,
-    Unpacker,
-    blame,
-    loads,
-    pack,
-    shared_memory,
-    write_all,
-)
+from daskrun.script.status_block import Blame, Phase, StatusBlock, blame
+from daskrun.script.wire import Inbox, Unpacker, decode, pack, shared_memory, write_all
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.binary(),
@@ -42,12 +33,12 @@ class Evil:
 )
 def test_no_class_and_no_function_comes_through(value: object) -> None:
     with pytest.raises(pickle.UnpicklingError, match="only plain values travel here"):
-        loads(pickle.dumps(value, 5))
+        decode(pickle.dumps(value, 5))
 
 
 @given(plain)
 def test_plain_values_come_through_as_they_were(value: object) -> None:
-    assert loads(pickle.dumps(value, 5)) == value
+    assert decode(pickle.dumps(value, 5)) == value
 
 
 @given(st.lists(plain, max_size=6), st.lists(st.integers(0, 10_000), max_size=12))
@@ -98,46 +89,46 @@ def test_the_inbox_gives_each_message_once_then_none_at_the_end() -> None:
 
 
 @pytest.fixture
-def cell() -> StatusBlock:
-    fd = shared_memory("test-cell")
-    cell = StatusBlock(fd, create=True)
+def block() -> StatusBlock:
+    fd = shared_memory("test-block")
+    block = StatusBlock(fd, create=True)
     os.close(fd)
-    return cell
+    return block
 
 
-def test_a_cell_with_nothing_in_hand_blames_nobody(cell: StatusBlock) -> None:
-    assert blame(cell) is None
+def test_a_block_with_nothing_in_hand_blames_nobody(block: StatusBlock) -> None:
+    assert blame(block) is None
 
 
 @pytest.mark.parametrize("loading", [True, False])
-def test_the_mini_batch_in_hand_is_blamed(cell: StatusBlock, loading: bool) -> None:
-    cell.ints[StatusBlock.ATTEMPT], cell.ints[StatusBlock.ITEMS] = 2, 10
-    cell.times[StatusBlock.STARTED_AT] = 1e9
-    cell.times[StatusBlock.LOADING_SINCE], cell.times[StatusBlock.RUNNING_SINCE] = 5.0, 6.0
-    cell.ints[StatusBlock.LOADING if loading else StatusBlock.RUNNING] = 7
-    assert blame(cell) == Blame(7, 2, 10, 5.0 if loading else 6.0, 1e9, loading)
+def test_the_mini_batch_in_hand_is_blamed(block: StatusBlock, loading: bool) -> None:
+    block.ints[StatusBlock.ATTEMPT], block.ints[StatusBlock.ITEMS] = 2, 10
+    block.times[StatusBlock.STARTED_AT] = 1e9
+    block.times[StatusBlock.LOADING_SINCE], block.times[StatusBlock.RUNNING_SINCE] = 5.0, 6.0
+    block.ints[StatusBlock.LOADING if loading else StatusBlock.RUNNING] = 7
+    assert blame(block) == Blame(7, 2, 10, 5.0 if loading else 6.0, 1e9, loading)
 
 
-def test_items_not_yet_known_count_as_one(cell: StatusBlock) -> None:
-    cell.ints[StatusBlock.LOADING] = 0
-    found = blame(cell)
+def test_items_not_yet_known_count_as_one(block: StatusBlock) -> None:
+    block.ints[StatusBlock.LOADING] = 0
+    found = blame(block)
     assert found is not None
     assert found.items == 1
 
 
-def test_one_loading_and_one_running_charge_neither(cell: StatusBlock) -> None:
-    cell.ints[StatusBlock.LOADING], cell.ints[StatusBlock.RUNNING] = 4, 3
-    assert blame(cell) is None
+def test_one_loading_and_one_running_charge_neither(block: StatusBlock) -> None:
+    block.ints[StatusBlock.LOADING], block.ints[StatusBlock.RUNNING] = 4, 3
+    assert blame(block) is None
 
 
-def test_two_views_of_one_cell_show_the_same(cell: StatusBlock) -> None:
-    fd = shared_memory("test-cell")
+def test_two_views_of_one_block_show_the_same(block: StatusBlock) -> None:
+    fd = shared_memory("test-block")
     mine = StatusBlock(fd, create=True)
     theirs = StatusBlock(fd, create=False)
     theirs.ints[StatusBlock.RUNNING] = 3
-    theirs.enter(2, 12.5)
+    theirs.enter(Phase.IDLE, 12.5)
     assert (mine.ints[StatusBlock.RUNNING], mine.ints[StatusBlock.PHASE]) == (3, 2)
     assert mine.times[StatusBlock.PHASE_SINCE] == 12.5
-    for one in (mine, theirs, cell):
+    for one in (mine, theirs, block):
         one.close()
     os.close(fd)

@@ -137,7 +137,8 @@ def test_path_without_a_workspace(tmp_path, monkeypatch):
 
 @pytest.fixture
 def in_run():
-    context.enter({"models": {"mnist": {"1": "/m/1", "10": "/m/10", "9": "/m/9"}}})
+    models = {"mnist": {"1": "/m/1", "10": "/m/10", "9": "/m/9"}}
+    context.enter(context.ScriptContext(models=models))
     yield
     context.enter(None)
 

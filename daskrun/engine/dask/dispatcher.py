@@ -20,10 +20,20 @@ from daskrun.engine.dask.connection import Abandoned, Connection
 from daskrun.engine.dask.dashboard import connect_when_asked
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
 from daskrun.engine.dask.node_loss_limit import NodeLossLimit
-from daskrun.engine.dask.worker_messages import OF_NODES, answer, event_told, why_unfit
+from daskrun.engine.dask.worker_messages import OF_LIVING, answer, event_told
 from daskrun.engine.dispatch import Dispatcher, Packed
-from daskrun.engine.nodes import node_config
+from daskrun.engine.nodes import node_spec
 from daskrun.errors import DaskrunError
+from daskrun.script.messages import (
+    OF_NODES,
+    BundleGone,
+    NodeDown,
+    NodeGone,
+    Told,
+    Unprepared,
+    Unreachable,
+)
+from daskrun.script.wire import decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +86,8 @@ class DaskDispatcher(Dispatcher):
         # The local nodes at once; connecting may take long.
         if self._local:
             for name in self._names:
-                config = node_config(self._request, name, self._count)
-                side.EARLY[self._request.run_id, name] = side.EarlyNode(config)
+                spec = node_spec(self._request, name, self._count)
+                side.EARLY[self._request.run_id, name] = side.EarlyNode(spec)
         for work, name in ((self._join, "daskrun-connect"), (self._collect, "daskrun-collector")):
             thread = threading.Thread(target=work, name=name, daemon=True)
             self._threads.append(thread)
@@ -146,8 +156,8 @@ class DaskDispatcher(Dispatcher):
         if why and (self._local or not self._has_run):
             self._stop_run(f"no Dask worker can take part: {why}")
         for name, address in chosen:
-            config = node_config(self._request, name, self._workers.neighbours(workers, address))
-            arguments = (self._request.run_id, self._topic, self._plugins.packed(config))
+            spec = node_spec(self._request, name, self._workers.neighbours(workers, address))
+            arguments = (self._request.run_id, self._topic, self._plugins.packed(spec))
             self._cluster.call_on(
                 [address],
                 self._plugins.begin_node,
@@ -168,26 +178,36 @@ class DaskDispatcher(Dispatcher):
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take in what a worker or the scheduler tells (on the client's event loop)."""
-        message = event[1]
-        kind, address, value = message["kind"], message["address"], message["value"]
-        if kind in OF_NODES:
-            if self._workers.address_of(message.get("node", "")) != address:
-                return  # a worker that was given up still speaks, and another has its node
-            self._has_run = True
-            self._workers.spoke(address)
-        if (told := event_told(message, time.monotonic())) is not None:
-            self.events.put(told)
-        elif kind == "unprepared":  # another node would have no more luck
-            self._stop_run(value)
-        elif kind == "down":
-            self._lose(address, f"worker {address}: {value}", starts_again=True)
+        told = event[1]
+        kind, address, value = told["kind"], told["address"], told["value"]
+        if kind == side.OF_NODE:
+            self._hear_node(told["node"], address, decode(value, OF_NODES))
         elif kind in ("worker_went", "worker_came"):  # who comes to an address is a new worker
             self._lose(address, f"worker {address} left the cluster")
             self._workers.renew(address)
         elif kind == "cleared":
             self._cleared(address, f"worker {address}: {value}")
         else:
-            self._lose(address, why_unfit(message), unfit=True)
+            words = f"worker {address} has no daskrun ({value}): install it there"
+            self._lose(address, words, unfit=True)
+
+    def _hear_node(self, node: str, address: str, message: Told) -> None:
+        if isinstance(message, OF_LIVING):
+            if self._workers.address_of(node) != address:
+                return  # a worker that was given up still speaks, and another has its node
+            self._has_run = True
+            self._workers.spoke(address)
+        if (event := event_told(node, address, message, time.monotonic())) is not None:
+            self.events.put(event)
+        elif isinstance(message, Unprepared):  # another node would have no more luck
+            self._stop_run(message.reason)
+        elif isinstance(message, NodeDown):
+            self._lose(address, f"worker {address}: {message.reason}", starts_again=True)
+        elif isinstance(message, Unreachable):
+            words = f"can't reach {message.path}: it must have that path too"
+            self._lose(address, f"worker {address} {words}", unfit=True)
+        elif isinstance(message, NodeGone):
+            self._lose(address, f"worker {address}: {message.reason}", unfit=True)
 
     def _ask_soon(self) -> None:
         def ask() -> None:
@@ -322,16 +342,16 @@ class DaskDispatcher(Dispatcher):
         self.events.put(event)
         if isinstance(event, BundleLost):
             self._count_losses([bundle], event.reason)
-        if address is None or not (result or failed):
+        if address is None or (result is None and not failed):
             return
-        if not result:
+        if result is None:
             if self._workers.failed(address):
                 words = f"{MOST_FAILURES} Dask tasks in a row failed there, the last with {failed}"
                 self._lose(address, f"worker {address}: {words}", unfit=True)
             return
         self._workers.worked(address)
-        if result.get("cleared"):
-            self._cleared(address, str(result["lost"]))
+        if isinstance(result, BundleGone) and result.cleared:
+            self._cleared(address, result.reason)
 
     def _look(self) -> None:
         """Follow the connection: a break cancels all futures, and nobody tells when it is over."""

@@ -6,14 +6,19 @@ import os
 import secrets
 import shutil
 import threading
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from daskrun.script.messages import Notice
 from daskrun.script.node import Node
 from daskrun.script.node_folders import base_folder, claim
+from daskrun.script.wire import decode_trusted, encode
 from daskrun.storage.mirror import Mirror
 
 if TYPE_CHECKING:
+    from daskrun.script.messages import BundleGone, BundleResult, RunBundle
     from daskrun.script.node import Tell
+    from daskrun.script.node_spec import NodeSpec, RunCopy
     from daskrun.storage.url_folder import UrlFolder
 
 INTERVAL = 5.0
@@ -24,14 +29,14 @@ NEEDED = ("run.json", "resume.json", CODE)
 RECORDS = frozenset({"metrics", "models_used", "models_read"})
 """What they write that counts: put before what they have done does."""
 LOGS = "logs"
-REWRITTEN = ("logs", "script", "inputs", "sys_path", "argv", "context")
-"""Of a node's configuration, what holds paths in the run's folder."""
+REWRITTEN = ("script", "sys_path", "context")
+"""Of what a script process is told, what holds paths in the run's folder."""
 
 
 class AnyNode(Protocol):
     """What a worker asks of a node; see :class:`daskrun.script.node.Node`."""
 
-    def run_bundle(self, bundle: dict[str, Any]) -> dict[str, Any]:
+    def run_bundle(self, bundle: RunBundle) -> BundleResult | BundleGone:
         """Have a bundle run and wait for what became of it."""
 
     def stop(self, grace: float) -> None:
@@ -41,15 +46,15 @@ class AnyNode(Protocol):
         """End."""
 
 
-def start_node(config: dict[str, Any], tell: Tell) -> AnyNode:
-    """Start a node; with ``config["kept"]``, in a copy of the run's folder.
+def start_node(spec: NodeSpec, tell: Tell) -> AnyNode:
+    """Start a node, in a copy of the run's folder where it can't see the driver's.
 
     Raises
     ------
     StorageError
         What the node needs can't be brought.
     """
-    return CopiedNode(config, tell) if config["kept"] else Node(config, tell)
+    return Node(spec, tell) if spec.run_copy is None else CopiedNode(spec, spec.run_copy, tell)
 
 
 class CopiedNode:
@@ -57,30 +62,27 @@ class CopiedNode:
 
     Parameters
     ----------
-    config
-        See :func:`daskrun.engine.nodes.node_config`.
-    tell
-        As that of a node.
+    spec, tell
+        As those of a node.
+    run
+        Where the run's folder is.
     """
 
-    def __init__(self, config: dict[str, Any], tell: Tell) -> None:
+    def __init__(self, spec: NodeSpec, run: RunCopy, tell: Tell) -> None:
         from daskrun.storage.stores import open_url_folder
 
-        kept, self._tell = config["kept"], tell
-        name = f"{config['run_id']}-{config['node']}-{secrets.token_hex(3)}"
-        self._folder = base_folder() / name
+        self._tell = tell
+        self._folder = base_folder() / f"{spec.run_id}-{spec.node}-{secrets.token_hex(3)}"
         self._claim = claim(self._folder)
         self._told = ""
         self._records: list[Mirror] = []
         self._logs: list[Mirror] = []
         try:
-            whole = config["context"]["pipeline_run_id"]
-            for run_id in dict.fromkeys((config["run_id"], whole)):
-                url = f"{kept['url'].rpartition('/')[0]}/{run_id}"
-                self._copy(open_url_folder(url, kept["options"]), run_id, kept["resumed"])
-            moved = {key: config[key] for key in REWRITTEN}
-            own = str(self._folder / "runs" / config["run_id"])
-            self._node = Node({**config, **_moved(moved, kept["folder"], own)}, tell)
+            for run_id in dict.fromkeys((spec.run_id, spec.process.context.pipeline_run_id)):
+                url = f"{run.url.rpartition('/')[0]}/{run_id}"
+                self._copy(open_url_folder(url, run.options), run_id, run.resumed)
+            own = str(self._folder / "runs" / spec.run_id)
+            self._node = Node(_with_copy(spec, run.folder, own), tell)
         except BaseException:
             self._remove()
             raise
@@ -98,7 +100,7 @@ class CopiedNode:
             logs.bring(f"{LOGS}/user", over=True)  # they go on in the same files
         self._logs.append(logs)
 
-    def run_bundle(self, bundle: dict[str, Any]) -> dict[str, Any]:
+    def run_bundle(self, bundle: RunBundle) -> BundleResult | BundleGone:
         """Have a bundle run; what was logged as metrics is put before its results are told."""
         result = self._node.run_bundle(bundle)
         self._put(self._records)
@@ -128,7 +130,7 @@ class CopiedNode:
         except OSError as error:
             if str(error) != self._told:
                 self._told = str(error)
-                self._tell("note", f"what the run logs can't be put: {error}")
+                self._tell(Notice(f"what the run logs can't be put: {error}"))
 
     def _remove(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -139,11 +141,30 @@ def _top(name: str) -> str:
     return name.partition("/")[0]
 
 
+def _with_copy(spec: NodeSpec, before: str, after: str) -> NodeSpec:
+    """Return what a node is told, with paths in the driver's folder of the run as in another."""
+
+    def moved(value: Any) -> Any:
+        return _moved(value, before, after)
+
+    told = spec.process
+    process = replace(
+        told,
+        inputs=encode(moved(decode_trusted(told.inputs))),
+        **{name: moved(getattr(told, name)) for name in REWRITTEN},
+    )
+    inputs, arguments = moved(spec.inputs), moved(spec.arguments)
+    return replace(spec, logs=moved(spec.logs), process=process, inputs=inputs, arguments=arguments)
+
+
 def _moved(value: Any, before: str, after: str) -> Any:
-    """Return plain values with what lies in one folder as lying in another."""
+    """Return values with what lies in one folder as lying in another."""
     if isinstance(value, str):
         inside = value == before or value.startswith(f"{before}/")
         return after + value[len(before) :] if inside else value
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [each.name for each in fields(value)]
+        return replace(value, **{n: _moved(getattr(value, n), before, after) for n in names})
     if isinstance(value, dict):
         return {key: _moved(each, before, after) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -18,6 +18,8 @@ from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from daskrun.script.node_spec import NodeSpec
+
 
 class EntryScriptPlugin(WorkerPlugin):
     """Makes a worker ready for a run, and clears the run from it.
@@ -105,19 +107,21 @@ def make_task() -> Callable[[bytes], list[bytes]]:
             from daskrun.engine.dask import worker as side
         except ImportError as error:
             message = pickle.loads(payload)
-            return [pickle.dumps({"number": message["number"], "lost": f"no daskrun: {error}"}, 5)]
+            return [
+                pickle.dumps({"number": message["number"], "reason": f"no daskrun: {error}"}, 5)
+            ]
         worker = distributed.get_worker()
         return [side.run_bundle(payload, worker.address, worker.status.name == "running")]
 
     return call_entry_script
 
 
-def packed(config: dict[str, Any]) -> bytes:
-    """Pack a node's configuration: Dask logs the arguments of a call that fails, and no secret."""
-    return zlib.compress(pickle.dumps(config, 5), 1)
+def packed(spec: NodeSpec) -> bytes:
+    """Pack what a node is told: Dask logs the arguments of a call that fails, and no secret."""
+    return zlib.compress(pickle.dumps(spec, 5), 1)
 
 
-async def begin_node(run_id: str, topic: str, config: bytes, dask_worker: Any) -> None:
+async def begin_node(run_id: str, topic: str, spec: bytes, dask_worker: Any) -> None:
     """Start a node on a worker, from what :func:`packed` gave; called there by ``client.run``."""
     from daskrun.engine.dask import worker as side
 
@@ -125,7 +129,7 @@ async def begin_node(run_id: str, topic: str, config: bytes, dask_worker: Any) -
     # to a run that is over: a node begun there would never be ended.
     for _ in range(100):
         if f"daskrun-{run_id}" in dask_worker.plugins:
-            side.begin(run_id, topic, dask_worker, pickle.loads(zlib.decompress(config)))
+            side.begin(run_id, topic, dask_worker, pickle.loads(zlib.decompress(spec)))
             return
         await asyncio.sleep(0.05)
     report = {"kind": "cleared", "address": dask_worker.address, "value": "it has no plugin of it"}

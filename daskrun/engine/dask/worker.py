@@ -7,18 +7,25 @@ imported: they wait in ``EARLY`` for their worker.
 from __future__ import annotations
 
 import os
-import pickle
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.engine.dask.node_copy import AnyNode, start_node
+from daskrun.script.messages import BundleGone, NodeGone, RunBundle, Unreachable
 from daskrun.script.node import Node
-from daskrun.script.wire import loads
+from daskrun.script.wire import decode_trusted, encode
 from daskrun.storage.urls import is_url
 
+if TYPE_CHECKING:
+    from daskrun.script.messages import Told
+    from daskrun.script.node import Tell
+    from daskrun.script.node_spec import NodeSpec
+
+OF_NODE = "node"
+"""Kind of an event that holds what a node has told."""
 REACH_LIMIT = 5.0
 """Seconds a path may take to show up: a network file system tells of new folders late."""
 START_LIMIT = 60.0
@@ -28,25 +35,25 @@ START_LIMIT = 60.0
 class EarlyNode:
     """A node that was started before it was known which worker it belongs to."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
+    def __init__(self, spec: NodeSpec) -> None:
         self._lock = threading.Lock()
-        self._held: list[tuple[str, Any]] = []
-        self._sink: Any = None
-        self.node = Node(config, self._tell)
+        self._held: list[Told] = []
+        self._sink: Tell | None = None
+        self.node = Node(spec, self._tell)
 
-    def _tell(self, kind: str, value: Any) -> None:
+    def _tell(self, message: Told) -> None:
         with self._lock:
             if self._sink is None:
-                self._held.append((kind, value))
+                self._held.append(message)
                 return
-        self._sink(kind, value)
+        self._sink(message)
 
-    def attach(self, sink: Any) -> None:
+    def attach(self, sink: Tell) -> None:
         """Pass on what was said so far, and from now on."""
         with self._lock:
             held, self._held = self._held, []
-            for kind, value in held:
-                sink(kind, value)
+            for message in held:
+                sink(message)
             self._sink = sink
 
 
@@ -61,12 +68,13 @@ class _Place:
     started: threading.Event = field(default_factory=threading.Event)
     gone: bool = False
 
-    def tell(self, kind: str, value: Any) -> None:
-        """Send an event to the driver, from any thread; what is gone says nothing more."""
+    def tell(self, message: Told) -> None:
+        """Send a message to the driver, from any thread; what is gone says nothing more."""
         if self.gone:
             return
-        message = {"kind": kind, "address": self.worker.address, "node": self.name, "value": value}
-        self.worker.loop.add_callback(self.worker.log_event, self.topic, message)
+        told = {"kind": OF_NODE, "address": self.worker.address, "node": self.name}
+        event = {**told, "value": encode(message)}  # bytes: the scheduler has no class of ours
+        self.worker.loop.add_callback(self.worker.log_event, self.topic, event)
 
 
 _places: dict[tuple[str, str], _Place] = {}
@@ -79,7 +87,7 @@ def note(run_id: str, topic: str, worker: Any) -> None:
     _places.setdefault((run_id, worker.address), _Place(worker, topic))
 
 
-def begin(run_id: str, topic: str, worker: Any, config: dict[str, Any]) -> None:
+def begin(run_id: str, topic: str, worker: Any, spec: NodeSpec) -> None:
     """Start the run's node on a worker, in a thread: an event loop may not wait that long.
 
     Where it has one, the driver has given that up: it may hear that a worker came to the cluster
@@ -92,24 +100,24 @@ def begin(run_id: str, topic: str, worker: Any, config: dict[str, Any]) -> None:
         before = place
         before.gone = True
         place = _places[run_id, worker.address] = _Place(worker, topic)
-    place.name = config["node"]
-    threading.Thread(target=_start, args=(run_id, place, config, before), daemon=True).start()
+    place.name = spec.node
+    threading.Thread(target=_start, args=(run_id, place, spec, before), daemon=True).start()
 
 
-def _start(run_id: str, place: _Place, config: dict[str, Any], before: _Place | None) -> None:
+def _start(run_id: str, place: _Place, spec: NodeSpec, before: _Place | None) -> None:
     if before is not None and before.node is not None:
         before.node.close()
-    if (path := unreachable(config)) is not None:
-        place.tell("unreachable", path)
+    if (path := unreachable(spec)) is not None:
+        place.tell(Unreachable(path))
         return
-    config = {**config, "unset": _set_by_nanny()}
+    spec = replace(spec, unset=tuple(_set_by_nanny()))
     try:
-        early = EARLY.pop((run_id, config["node"]), None)
-        node = early.node if early is not None else start_node(config, place.tell)
+        early = EARLY.pop((run_id, spec.node), None)
+        node = early.node if early is not None else start_node(spec, place.tell)
         if early is not None:
             early.attach(place.tell)
     except Exception as error:  # noqa: BLE001  (told to the driver: nothing else hears it here)
-        place.tell("lost", f"its node could not be started: {type(error).__name__}: {error}")
+        place.tell(NodeGone(f"its node could not be started: {type(error).__name__}: {error}"))
         return
     place.node = node
     place.started.set()
@@ -128,18 +136,15 @@ def _set_by_nanny() -> list[str]:
     return [name for name, value in given.items() if os.environ.get(name) == str(value)]
 
 
-def unreachable(config: dict[str, Any]) -> str | None:
+def unreachable(spec: NodeSpec) -> str | None:
     """Return the first path of a run that can't be reached from here, None if all can."""
-    run_folder = str(Path(config["logs"]).parent)
-    paths = [] if config["kept"] else [run_folder, config["script"]["path"]]
-    paths += [] if is_url(config["parts"]) else [config["parts"]]
-    sources = [*config["inputs"], *config["side_inputs"].values()]
-    own = f"{run_folder}/" if config["kept"] else None  # that the node gets a copy of
-    paths += [
-        source["root"]
-        for source in sources
-        if not (source["remote"] or (own and source["root"].startswith(own)))
-    ]
+    run_folder, process = str(Path(spec.logs).parent), spec.process
+    paths = [] if spec.run_copy else [run_folder, process.script.path]
+    paths += [] if is_url(process.parts) else [process.parts]
+    own = f"{run_folder}/" if spec.run_copy else None  # that the node gets a copy of
+    sources = [(each.root, each.remote) for each in spec.inputs]
+    sources += [(each.root, each.remote) for each in spec.side_inputs.values()]
+    paths += [root for root, remote in sources if not (remote or (own and root.startswith(own)))]
     deadline = time.monotonic() + REACH_LIMIT
     for path in paths:
         while path and not Path(path).exists():
@@ -168,17 +173,17 @@ def stop(run_id: str, grace: float) -> None:
 
 
 def run_bundle(payload: bytes, address: str, stays: bool = True) -> bytes:
-    """Run a bundle on this worker's node and give what became of it, as pickled builtins.
+    """Run a bundle on this worker's node and return what became of it, encoded.
 
     Parameters
     ----------
     stays
         False where the worker is leaving, which ends its node: the run is not cleared elsewhere.
     """
-    message = loads(payload)
+    message = decode_trusted(payload)
     place = _places.get((message["run"], address))
     if place is None or not place.started.wait(START_LIMIT) or place.node is None:
         reason = f"worker {address} has no node of this run (any more)"
-        lost = {"number": message["number"], "lost": reason, "cleared": stays}
-        return pickle.dumps(lost, 5)
-    return pickle.dumps(place.node.run_bundle(message), 5)
+        return encode(BundleGone(message["number"], reason, cleared=stays))
+    bundle = RunBundle(message["number"], message["payload"], message["budget"])
+    return encode(place.node.run_bundle(bundle))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from daskrun.core.events import (
     BundleLost,
@@ -15,48 +15,46 @@ from daskrun.core.events import (
     Note,
     ProcessReady,
 )
-from daskrun.core.outcome import Failure, ProcessInfo
 from daskrun.engine.dispatch import returned
-from daskrun.script.wire import loads
+from daskrun.script.messages import (
+    OF_NODES,
+    BundleGone,
+    BundleResult,
+    Notice,
+    Preparing,
+    ProcessInitFailed,
+    ProcessUp,
+    SlotsUp,
+    Told,
+    Unprepared,
+)
+from daskrun.script.wire import decode
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-OF_NODES = ("preparing", "unprepared", "up", "ready", "init_failed")
-"""Kinds of messages that only count while the node is on the worker that sent them."""
+OF_LIVING = (Preparing, Unprepared, SlotsUp, ProcessUp, ProcessInitFailed)
+"""Messages that only count while the node is on the worker that sent them."""
 
 
-def event_told(message: Mapping[str, Any], now: float) -> Event | None:
+def event_told(node: str, address: str, message: Told, now: float) -> Event | None:
     """Return the event that a node's message is; None where it asks for more than to be passed on.
 
     Examples
     --------
-    >>> told = {"kind": "up", "node": "node000", "address": "inproc://1", "value": 2}
-    >>> event_told(told, 5.0)
+    >>> event_told("node000", "inproc://1", SlotsUp(2), 5.0)
     NodeReady(node='node000', slots=2, now=5.0, where='inproc://1')
     """
-    kind, value, node = message["kind"], message["value"], message.get("node", "")
-    if kind == "preparing":
-        return NodePreparing(node, value, now)
-    if kind == "up":
-        return NodeReady(node, value, now, where=message["address"])
-    if kind == "ready":
-        return ProcessReady(ProcessInfo(*value[0]), value[1], now)
-    if kind == "init_failed":
-        return InitFailed(ProcessInfo(*value[0]), Failure.from_plain(value[1]), now)
-    if kind == "note":
-        return Note(f"{node}: {value}", now)
-    return None
-
-
-def why_unfit(message: Mapping[str, Any]) -> str:
-    """Return why a worker that could not begin its node, or lost it for good, can't take part."""
-    worker, value = f"worker {message['address']}", message["value"]
-    if message["kind"] == "missing":
-        return f"{worker} has no daskrun ({value}): install it there"
-    if message["kind"] == "unreachable":
-        return f"{worker} can't reach {value}: it must have that path too"
-    return f"{worker}: {value}"
+    match message:
+        case Preparing(text):
+            return NodePreparing(node, text, now)
+        case SlotsUp(count):
+            return NodeReady(node, count, now, where=address)
+        case ProcessUp(process, seconds):
+            return ProcessReady(process, seconds, now)
+        case ProcessInitFailed(process, failure):
+            return InitFailed(process, failure, now)
+        case Notice(text):
+            return Note(f"{node}: {text}", now)
+        case _:
+            return None
 
 
 class Answer(NamedTuple):
@@ -64,8 +62,8 @@ class Answer(NamedTuple):
 
     event: Event
     """``BundleReturned`` or ``BundleLost``."""
-    result: Mapping[str, Any]
-    """As the node gave it; empty where its Dask task ended without."""
+    result: BundleResult | BundleGone | None
+    """As the node gave it; None where its Dask task ended without."""
     failed: str
     """What the task failed with; ``""`` where it gave a result or was canceled."""
 
@@ -76,10 +74,12 @@ def answer(number: int, found: Any) -> Answer:
         if isinstance(found, BaseException):
             raise found
         [data] = found
-        result = loads(data)
+        result = decode(data, OF_NODES)
+        if isinstance(result, dict):  # of a worker without daskrun
+            result = BundleGone(**result)
         return Answer(returned(result), result, "")
     except BaseException as error:  # noqa: BLE001  (also CancelledError: a lost bundle)
         reason = f"{type(error).__name__}: {error}"
         # canceled by a break of the connection, or by somebody else
         failed = "" if isinstance(error, CancelledError) else reason
-        return Answer(BundleLost(number, reason, time.monotonic()), {}, failed)
+        return Answer(BundleLost(number, reason, time.monotonic()), None, failed)

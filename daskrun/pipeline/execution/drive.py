@@ -99,7 +99,7 @@ class StepToRun:
             kept_options=dict(workspace.site.options),
             intervals=workspace.site.intervals,
             before_commit=partial(_push_metrics, self.folder, whole),
-            context={**request.context, "workspace_options": workspace.site.options},
+            context=replace(request.context, workspace_options=workspace.site.options),
         )
 
 

@@ -98,7 +98,7 @@ def decide(workspace: Workspace, folder: RunFolder, spec: StepSpec, request: Ste
     """Look for a run whose output this one can use, and note the result in its folder."""
     identity = identity_of(folder, spec, request.plan)
     write_whole(folder.path / IDENTITY, json.dumps(identity).encode(), mode=0o600)
-    models = request.context["models"]
+    models = request.context.models or {}
     refused = spec.no_reuse or _unsure(folder, spec, request.plan)
     if refused:
         found = Reuse(None, message=f"It ran, whatever there was: {refused}.")

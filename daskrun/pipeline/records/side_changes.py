@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.data.paths import PathTable
 from daskrun.data.protocols import shown_url
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.pipeline.steps.side_inputs import SideInput
+    from daskrun.script.node_spec import SideInputSpec
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
 
@@ -26,7 +27,7 @@ FOLDER = "side_listings"
 
 
 def keep_side_inputs(
-    folder: Path, sides: Iterable[SideInput], told: Mapping[str, Mapping[str, Any]]
+    folder: Path, sides: Iterable[SideInput], told: Mapping[str, SideInputSpec]
 ) -> None:
     """Keep what the side inputs of a step run are, as ``keep_listings`` does for inputs.
 
@@ -63,7 +64,7 @@ def side_input_changes(
         ) from error
 
 
-def _changes(folder: Path, side: SideInput, told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _changes(folder: Path, side: SideInput, told: Mapping[str, SideInputSpec]) -> Iterator[str]:
     shown = f"side input {side.name!r}"
     try:
         head, _, rest = _kept(folder, side.name).read_bytes().partition(b"\n")
@@ -84,15 +85,15 @@ def _changes(folder: Path, side: SideInput, told: Mapping[str, Mapping[str, Any]
         yield from (f"{shown}: {text}" for text in file_changes(*tables))
 
 
-def _head(side: SideInput, told: Mapping[str, Mapping[str, Any]]) -> bytes:
+def _head(side: SideInput, told: Mapping[str, SideInputSpec]) -> bytes:
     known = told.get(side.name)
     if known is None:
         return json.dumps({"rows": side.dataset.fingerprint()}).encode() + b"\n"
-    return json.dumps({"root": shown_url(known["root"])}).encode() + b"\n"
+    return json.dumps({"root": shown_url(known.root)}).encode() + b"\n"
 
 
-def _table(side: SideInput, told: Mapping[str, Mapping[str, Any]]) -> bytes:
-    return bytes(told[side.name]["table"]) if side.name in told else b""
+def _table(side: SideInput, told: Mapping[str, SideInputSpec]) -> bytes:
+    return told[side.name].table if side.name in told else b""
 
 
 def _kept(folder: Path, name: str) -> Path:

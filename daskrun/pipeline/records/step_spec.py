@@ -28,6 +28,8 @@ from daskrun.pipeline.steps.side_inputs import (
     packages,
     paths_asked,
 )
+from daskrun.script.context import ScriptContext
+from daskrun.script.process_spec import ScriptOutput
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.datastores.datastore import Datastore
@@ -82,11 +84,11 @@ class OutputFolder:
         return "" if self.datastore.is_local else self.datastore.url(self.path)
 
     @property
-    def as_told(self) -> dict[str, Any]:
+    def as_told(self) -> ScriptOutput:
         """What nodes are told; see ``StepRequest.outputs``."""
         if self.datastore.is_local:
-            return {"folder": self.datastore.url(self.path)}
-        return {"url": self.url, "options": dict(self.datastore.storage_options)}
+            return ScriptOutput(folder=self.datastore.url(self.path))
+        return ScriptOutput(url=self.url, options=dict(self.datastore.storage_options))
 
 
 @record
@@ -250,18 +252,18 @@ class StepSpec(StepData):
             plan=plan,
             script=self.script,
             target=target,
-            context={
+            context=ScriptContext(
                 **self.context,
-                "input_datasets": {
+                input_datasets={
                     **{each.name: shown_url(each.root) for each in plan.inputs},
                     **dict.fromkeys((each.name for each in self.side_inputs), ""),
                 },
-                "tables": [
+                tables=tuple(
                     each.name
                     for each in (*self.inputs, *self.side_inputs)
                     if each.dataset.kind == "tabular"
-                ],
-            },
+                ),
+            ),
             side_inputs=described(self.side_inputs, asked),
             packages=tuple(packages(self.side_inputs)),
             outputs={each.name: each.as_told for each in self.outputs},

@@ -15,6 +15,7 @@ from daskrun.pipeline.records.run_details import properties_of
 from daskrun.pipeline.runs.run_log import RunLog
 from daskrun.pipeline.runs.script_inputs import ScriptInputs, workspace_of
 from daskrun.script import context
+from daskrun.script.context import ScriptContext
 from daskrun.storage import metric_files as metrics
 from daskrun.storage.metric_files import MetricFolder
 from daskrun.workspace.run_folders.run_folder import RunFolder
@@ -73,15 +74,16 @@ class Run(RunLog, absent="description display_name"):
         EntryScriptError
             It is none, and that is not allowed.
         """
-        values = context.current()
-        if values is not None and "run_folder" in values:
-            return ScriptRun(values)
+        current = context.current()
+        if current is not None and current.run_folder:
+            return ScriptRun(current)
         if not allow_offline:
             raise EntryScriptError(
                 "allow_offline=False: this process runs no entry script of a run. Submit the "
                 "script in a ParallelRunStep, or write Run.get_context() to try it by hand."
             )
-        return _by_hand if values is None else values.get("by_hand", _by_hand)
+        stand_in = current.by_hand if current is not None else None
+        return stand_in if isinstance(stand_in, ContextRun) else _by_hand
 
     @property
     @abstractmethod
@@ -167,16 +169,16 @@ class ContextRun(Run):
 class ScriptRun(ContextRun, FolderRun):
     """The run of the step that this script process works for, or of its pipeline (``whole``).
 
-    ``values`` are as :func:`daskrun.script.context.current` gives them.
+    ``run`` is as :func:`daskrun.script.context.current` gives it.
     """
 
     @original_keywords
-    def __init__(self, values: Mapping[str, Any], whole: bool = False) -> None:
-        self._values = values
+    def __init__(self, run: ScriptContext, whole: bool = False) -> None:
+        self._run = run
         self._whole = whole
-        self.id = str(values["pipeline_run_id" if whole else "run_id"])
-        self._writer = str(values["agent_name"])
-        self.input_datasets = ScriptInputs({} if whole else values)
+        self.id = run.pipeline_run_id if whole else run.run_id
+        self._writer = run.agent_name
+        self.input_datasets = ScriptInputs(ScriptContext() if whole else run)
 
     def __repr__(self) -> str:
         return f"Run.get_context(){'.parent' if self._whole else ''}  # id={self.id!r}"
@@ -189,19 +191,19 @@ class ScriptRun(ContextRun, FolderRun):
     @property
     @override
     def _kept(self) -> RunFolder:
-        return RunFolder(Path(self._values["run_folder"]).parent / self.id)
+        return RunFolder(Path(self._run.run_folder).parent / self.id)
 
     @property
     @override
     def experiment(self) -> Experiment:
         from daskrun.pipeline.runs.experiment import Experiment  # brings the engine's names along
 
-        return Experiment(workspace_of(self._values), self._values["experiment"])
+        return Experiment(workspace_of(self._run), self._run.experiment)
 
     @property
     @override
     def parent(self) -> ScriptRun | None:
-        return None if self._whole else ScriptRun(self._values, whole=True)
+        return None if self._whole else ScriptRun(self._run, whole=True)
 
 
 class OfflineRun(ContextRun):
@@ -210,7 +212,7 @@ class OfflineRun(ContextRun):
     @original_keywords
     def __init__(self, input_datasets: Mapping[str, Any] | None = None) -> None:
         self.id = f"OfflineRun_{uuid.uuid4()}"
-        self.input_datasets = ScriptInputs({"input_datasets": input_datasets or {}})
+        self.input_datasets = ScriptInputs(ScriptContext(input_datasets=input_datasets or {}))
         self._held: list[metrics.Record] = []
 
     def __repr__(self) -> str:

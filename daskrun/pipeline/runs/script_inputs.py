@@ -4,45 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import DatasetError, NameNotFoundError, ResumeError
 from daskrun.workspace.run_folders.run_folder import RunFolder
 from daskrun.workspace.workspace import Workspace
 
+if TYPE_CHECKING:
+    from daskrun.script.context import ScriptContext
 
-def workspace_of(values: Mapping[str, Any]) -> Workspace:
+
+def workspace_of(run: ScriptContext) -> Workspace:
     """Return the workspace of the run that a script process works for."""
-    return Workspace(values["workspace"], values.get("workspace_options"))
+    return Workspace(run.workspace, run.workspace_options)
 
 
 class ScriptInputs(Mapping[str, Any]):
     """The inputs of a step, in its script processes, by name.
 
-    ``values`` are as :func:`daskrun.script.context.current` gives them; empty for no inputs.
+    ``run`` is as :func:`daskrun.script.context.current` gives it.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self._roots: dict[str, str] = dict(values.get("input_datasets", {}))
+    def __init__(self, run: ScriptContext) -> None:
+        self._run = run
+        self._roots = dict(run.input_datasets)
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._roots:
             raise NameNotFoundError("input dataset", name, list(self._roots))
-        if name not in self._values.get("tables", ()):  # a run of an older daskrun goes on
+        if name not in self._run.tables:
             return self._roots[name]
         from daskrun.pipeline.records.step_spec import kept_inputs  # loads much; few scripts ask
 
-        folder = RunFolder(Path(self._values["run_folder"]))
+        folder = RunFolder(Path(self._run.run_folder))
         try:
-            return kept_inputs(folder, workspace_of(self._values))[name]
+            return kept_inputs(folder, workspace_of(self._run))[name]
         except ResumeError as error:
             raise DatasetError(
                 f"input_datasets[{name!r}] can't be had in a script process: {error}"
             ) from error
 
     def __repr__(self) -> str:
-        tables = self._values.get("tables", ())
+        tables = self._run.tables
         shown = {name: "a table" if name in tables else path for name, path in self._roots.items()}
         return f"input_datasets({shown})"
 

@@ -22,7 +22,7 @@ from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskrun.core.settings import NodePath
+    from daskrun.core.node_path import NodePath
     from daskrun.pipeline.steps.base import NamedInput
     from daskrun.pipeline.steps.parameter import ParameterValues
 

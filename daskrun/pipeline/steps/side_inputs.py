@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.codec import record
-from daskrun.core.settings import NodePath
+from daskrun.core.node_path import NodePath
 from daskrun.core.validation import same_name_problems
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.listing import location
@@ -18,6 +18,7 @@ from daskrun.errors import DatasetError
 from daskrun.pipeline.steps.base import USABLE, dataset_of, places_used
 from daskrun.pipeline.steps.inputs import Input, stored
 from daskrun.script.environments.packages import FOR_TABLES, needs
+from daskrun.script.node_spec import SideInputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -115,8 +116,8 @@ def paths_asked(settings: RunSettings) -> list[str]:
     return [each.name for each in given if isinstance(each, NodePath) and each.kind == "input"]
 
 
-def described(sides: Iterable[SideInput], asked: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Say, for each side input that is files for the script, what nodes must know, as builtins.
+def described(sides: Iterable[SideInput], asked: Iterable[str]) -> dict[str, SideInputSpec]:
+    """Return, for each side input that is files for the script, what nodes must know, by name.
 
     Parameters
     ----------
@@ -124,14 +125,6 @@ def described(sides: Iterable[SideInput], asked: Iterable[str]) -> dict[str, dic
         The step's. A table is files only where its path is asked for; else it is read as rows.
     asked
         Names of the inputs whose paths are among the script's arguments.
-
-    Returns
-    -------
-    dict
-        By name. ``root``, ``remote``, ``options`` of the listing; ``table``, its names, sizes and
-        times; ``file``, the name of the one file that the dataset is, ``""`` for none; ``there``,
-        whether the script can have it where it is; ``copy``, whether it needs a copy and no link;
-        ``path``, where it shall be.
 
     Raises
     ------
@@ -149,7 +142,7 @@ def described(sides: Iterable[SideInput], asked: Iterable[str]) -> dict[str, dic
     return found
 
 
-def _description(side: SideInput) -> dict[str, Any]:
+def _description(side: SideInput) -> SideInputSpec:
     elements, folder, narrowed = _elements(side.dataset)
     listing = side.dataset.listing() if isinstance(side.dataset, FileDataset) else _of_table(side)
     if not len(listing.table):
@@ -159,16 +152,16 @@ def _description(side: SideInput) -> dict[str, Any]:
     file = one if one is not None and whole == _joined(listing, one) else ""
     exact = bool(file) or whole == listing.root.rstrip("/")
     in_place = side.mode == "mount" and side.path_on_compute is None and not listing.remote
-    return {
-        "root": listing.root,
-        "remote": listing.remote,
-        "options": dict(listing.storage_options),
-        "table": zlib.compress(listing.table.to_bytes(), LEVEL),
-        "file": file,
-        "there": exact and in_place,
-        "copy": side.mode == "download" or listing.remote,
-        "path": side.path_on_compute,
-    }
+    return SideInputSpec(
+        root=listing.root,
+        remote=listing.remote,
+        options=dict(listing.storage_options),
+        table=zlib.compress(listing.table.to_bytes(), LEVEL),
+        file=file,
+        there=exact and in_place,
+        copy=side.mode == "download" or listing.remote,
+        path=side.path_on_compute,
+    )
 
 
 def _of_table(side: SideInput) -> Listing:

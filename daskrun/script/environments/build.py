@@ -17,18 +17,18 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.script import reaper
 from daskrun.script.environments.packages import LEAST_PYTHON, contents, lacking
-from daskrun.script.wire import pack, write_all
+from daskrun.script.messages import Building, FindPython, Notice, PythonFound, Stage, Unprepared
+from daskrun.script.wire import pack, told_first, write_all
 from daskrun.storage.durable import write_whole
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 FOLDER = "DASKRUN_ENVIRONMENTS"
 """Environment variable of a node: where its environments are kept."""
@@ -60,40 +60,21 @@ class CanNotPrepare(Exception):  # noqa: N818  (told, in words for the user)
     """There is no Python for the script processes, and why."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What the script processes of a run are to run in."""
-
-    name: str
-    """Of the environment, ``""`` where only an interpreter was named."""
-    python: str | None
-    """An interpreter that is there; None: what has ``requirements``."""
-    requirements: list[str]
-    needs: list[str]
-    """What daskrun itself needs there."""
-    node: str
-    log: str
-    """File for what pip says."""
-    temporary: str
-    """Folder for temporary files; whoever made it removes it."""
-
-
 def main() -> None:
-    """Answer ``python`` with the path of an interpreter, or ``failed`` with the reason."""
-    path, fd = sys.argv[-2:]
-    os.set_inheritable(int(fd), False)
+    """Answer with the path of an interpreter, or with the reason why there is none."""
+    memory, out = map(int, sys.argv[-2:])
 
-    def tell(kind: str, value: object) -> None:
+    def tell(message: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # the keeper is gone, and this process with it
-            write_all(int(fd), pack((kind, value)))
+            write_all(out, pack(message))
 
     try:
-        tell("python", find(Asked(**json.loads(Path(path).read_bytes())), tell))
+        tell(PythonFound(find(told_first(memory, out), tell)))
     except CanNotPrepare as error:
-        tell("failed", str(error))
+        tell(Unprepared(str(error)))
 
 
-def find(asked: Asked, tell: Callable[[str, object], None]) -> str:
+def find(task: FindPython, tell: Callable[[object], None]) -> str:
     """Return the interpreter for the script processes.
 
     Raises
@@ -101,25 +82,26 @@ def find(asked: Asked, tell: Callable[[str, object], None]) -> str:
     CanNotPrepare
         With the reason.
     """
+    asked = task.asked
     if asked.python is not None:
-        return _existing(asked, asked.python)
+        return _existing(task, asked.python)
     missing = lacking(asked.requirements)
     if not missing:
-        tell("note", f"environment {asked.name!r}: the node's own Python has all of it")
+        tell(Notice(f"environment {asked.name!r}: the node's own Python has all of it"))
         return sys.executable
     lines = sorted({*asked.requirements, *asked.needs})
     folder = environments_folder() / identity(lines)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(folder, lambda: tell("stage", "another process builds it")):
+        with _locked(folder, lambda: tell(Stage("another process builds it"))):
             if is_whole(folder):
-                tell("note", f"environment {asked.name!r} is there already, in {folder}")
+                tell(Notice(f"environment {asked.name!r} is there already, in {folder}"))
             else:
-                tell("building", str(folder))
-                _build(asked, lines, folder)
+                tell(Building(str(folder)))
+                _build(task, lines, folder)
     except OSError as error:
         raise CanNotPrepare(
-            f"environment {asked.name!r} can't be built on {asked.node}: {error}. It needs "
+            f"environment {asked.name!r} can't be built on {task.node}: {error}. It needs "
             f"{', '.join(missing)}. The environment variable {FOLDER} of a node names another "
             "folder to build in."
         ) from error
@@ -179,20 +161,20 @@ def _locked(folder: Path, wait: Callable[[], object]) -> Iterator[None]:
         yield
 
 
-def _build(asked: Asked, lines: list[str], folder: Path) -> None:
+def _build(task: FindPython, lines: list[str], folder: Path) -> None:
     """Make an environment; what is there before is what a builder that was killed has left."""
     began = time.monotonic()
     shutil.rmtree(folder, ignore_errors=True)
     own_pip = importlib.util.find_spec("pip") is not None
     try:
         bare = ["--without-pip"] if own_pip else []
-        _call(asked, [sys.executable, "-m", "venv", *bare, str(folder)])
+        _call(task, [sys.executable, "-m", "venv", *bare, str(folder)])
         wanted = folder / "requirements.txt"
         wanted.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         python = str(python_of(folder))
         by = [sys.executable, "-m", "pip", "--python", python] if own_pip else [python, "-m", "pip"]
         quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar=off"]
-        _call(asked, [*by, "install", *quiet, "-r", str(wanted)])
+        _call(task, [*by, "install", *quiet, "-r", str(wanted)])
         made = {"requirements": lines, "python": sys.version, "seconds": time.monotonic() - began}
         write_whole(folder / MARKER, json.dumps({**made, "created": time.time()}).encode())
     except BaseException:
@@ -200,11 +182,11 @@ def _build(asked: Asked, lines: list[str], folder: Path) -> None:
         raise
 
 
-def _call(asked: Asked, command: list[str]) -> None:
+def _call(task: FindPython, command: list[str]) -> None:
     """Run a command that writes to the log; tell the end of that where it fails."""
     environment = {k: v for k, v in os.environ.items() if k not in _NOT_PASSED}
-    environment |= {"PIP_USER": "0", "TMPDIR": asked.temporary}
-    with Path(asked.log).open("ab") as log:
+    environment |= {"PIP_USER": "0", "TMPDIR": task.temporary}
+    with Path(task.log).open("ab") as log:
         code = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
@@ -216,13 +198,13 @@ def _call(asked: Asked, command: list[str]) -> None:
         ).returncode
     if code:
         raise CanNotPrepare(
-            f"environment {asked.name!r} could not be built on {asked.node}: {command[2]} ended "
-            f"with code {code}. The end of what it said, the rest is in {asked.log}:\n"
-            f"{tail(asked.log)}"
+            f"environment {task.asked.name!r} could not be built on {task.node}: {command[2]} "
+            f"ended with code {code}. The end of what it said, the rest is in {task.log}:\n"
+            f"{tail(task.log)}"
         )
 
 
-def tail(log: str, size: int = TAIL) -> str:
+def tail(log: str | Path, size: int = TAIL) -> str:
     """Return the end of a log, from the beginning of a line."""
     text = ""
     with contextlib.suppress(OSError):
@@ -231,13 +213,13 @@ def tail(log: str, size: int = TAIL) -> str:
     return text if len(text) <= size else text[-size:].partition("\n")[2] or text[-size:]
 
 
-def _existing(asked: Asked, python: str) -> str:
+def _existing(task: FindPython, python: str) -> str:
     """Return an interpreter that is there, if script processes can run in it."""
-    found = shutil.which(python)
+    asked, found = task.asked, shutil.which(python)
     said = f"environment {asked.name!r}: " if asked.name else ""
     if found is None:
         raise CanNotPrepare(
-            f"{said}there is no interpreter {python} on {asked.node} ({platform.node()}). Write "
+            f"{said}there is no interpreter {python} on {task.node} ({platform.node()}). Write "
             "the path of one that every node has, or leave it out for the node's own."
         )
     path = Path(found).absolute()
@@ -250,7 +232,7 @@ def _existing(asked: Asked, python: str) -> str:
         text=True,
         errors="backslashreplace",
         env=environment,
-        cwd=asked.temporary,
+        cwd=task.temporary,
         check=False,
         preexec_fn=reaper.dies_with_parent(),
     )
@@ -258,16 +240,16 @@ def _existing(asked: Asked, python: str) -> str:
         version, versions = json.loads(answer.stdout.splitlines()[-1])
     except (ValueError, IndexError):
         raise CanNotPrepare(
-            f"{said}{path} on {asked.node} is no Python that works (code {answer.returncode}): "
+            f"{said}{path} on {task.node} is no Python that works (code {answer.returncode}): "
             f"{answer.stderr.strip()[-TAIL:]}"
         ) from None
     if problem := _unfit(path, version, versions, asked.needs):
-        raise CanNotPrepare(f"{said}{path} on {asked.node} {problem}")
+        raise CanNotPrepare(f"{said}{path} on {task.node} {problem}")
     return str(path)
 
 
 def _unfit(
-    path: Path, version: list[int], versions: dict[str, str | None], needs: list[str]
+    path: Path, version: list[int], versions: dict[str, str | None], needs: Iterable[str]
 ) -> str:
     """Return what an interpreter lacks; ``""`` where that is nothing."""
     from packaging.requirements import Requirement

@@ -13,10 +13,12 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from daskrun.script.fetching.prefetcher import Supply
-from daskrun.script.wire import Unpacker
+from daskrun.script.fetching.prefetcher import Prefetcher
+from daskrun.script.messages import DropBundle, ServeFetches, WantBundle
+from daskrun.script.process_spec import CACHE, FETCH
+from daskrun.script.wire import Unpacker, decode_trusted, told_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,33 +30,29 @@ _QUIET = 1.0
 
 
 def main() -> None:
-    """Serve the keeper on the pipe whose number is the last argument, until it ends."""
-    fd = int(sys.argv[-1])
-    os.set_inheritable(fd, False)
-    messages = _messages(fd)
-    first = next(messages, None)
-    if first is None:
-        return
-    folder = Path(first["folder"])
+    """Serve the keeper until its pipe ends."""
+    memory, pipe = map(int, sys.argv[-2:])
+    told: ServeFetches = told_first(memory, pipe)
+    folder, cache = (Path(told.folder, name) for name in (FETCH, CACHE))
     folder.mkdir(parents=True, exist_ok=True)
-    limit = min(first["limit"], shutil.disk_usage(folder).free // 2)
-    stall = first.get("stall_timeout", 120.0)
-    supply = Supply(str(folder), first["inputs"], limit, stall, first["cache"])
-    for message in messages:
+    limit = min(told.limit, shutil.disk_usage(folder).free // 2)
+    inputs = decode_trusted(told.inputs)
+    prefetcher = Prefetcher(str(folder), inputs, limit, told.stall_timeout, str(cache))
+    for message in _messages(pipe):
         if message is None:
-            supply.end_stalls()
-        elif message[0] == "want":
-            supply.want(message[1], message[2])
-        elif message[0] == "drop":
-            supply.drop(message[1])
-    supply.stop(_QUIET)
+            prefetcher.end_stalls()
+        elif isinstance(message, WantBundle):
+            prefetcher.want(message.number, message.wanted)
+        elif isinstance(message, DropBundle):
+            prefetcher.drop(message.number)
+    prefetcher.stop(_QUIET)
     _empty(folder)
     os._exit(0)  # threads may hang in a connection: nothing they could still do is wanted
 
 
-def _messages(fd: int) -> Iterator[Any]:
+def _messages(fd: int) -> Iterator[object]:
     """Yield the messages of a pipe until it ends, and None from time to time."""
-    unpacker = Unpacker()
+    unpacker = Unpacker(None)
     looked = time.monotonic()
     while True:
         if select.select([fd], [], [], _LOOK_EVERY)[0]:

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.minibatch import PlanInput
 from daskrun.data.remote_files import RemoteFolder
+from daskrun.script.process_spec import CACHE, FETCH
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from daskrun.core.minibatch import PlanInput
 
 
 class MiniBatchFiles:
@@ -24,19 +27,17 @@ class MiniBatchFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def fetched(
-        self, _: int, index: int, source: dict[str, Any], load: tuple[Any, ...]
-    ) -> list[str]:
+    def fetched(self, _: int, index: int, source: PlanInput, load: tuple[Any, ...]) -> list[str]:
         """Bring the remote files of a load and give their local paths."""
-        folder = self._folder / "fetch" / str(index)
+        folder = self._folder / FETCH / str(index)
         if load[0] != "files":
             from daskrun.data.tabular.formats.node_cache import NodeCache
             from daskrun.data.tabular.loading.local_fetch import BroughtHere
 
-            brought = BroughtHere(folder, NodeCache(str(self._folder / "cache")))
-            files = brought.bring(PlanInput(**source), load)
+            brought = BroughtHere(folder, NodeCache(str(self._folder / CACHE)))
+            files = brought.bring(source, load)
             return [file.path for file in files or []]
-        remote = RemoteFolder(source["root"], source["storage_options"])
+        remote = RemoteFolder(source.root, source.storage_options)
         paths = []
         for name in load[1:]:
             target = folder / name
@@ -47,4 +48,4 @@ class MiniBatchFiles:
 
     def release(self, _: int, index: int) -> None:
         """Remove what was brought for a mini-batch."""
-        shutil.rmtree(self._folder / "fetch" / str(index), ignore_errors=True)
+        shutil.rmtree(self._folder / FETCH / str(index), ignore_errors=True)

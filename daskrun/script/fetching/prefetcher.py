@@ -11,7 +11,7 @@ import time
 import traceback
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
@@ -21,8 +21,8 @@ from daskrun.script.fetching.waiting import labels
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from daskrun.core.minibatch import Descriptor, PlanInput
     from daskrun.data.remote_files import RemoteFolder
-    from daskrun.script.fetching.transfers import Wanted
 
 THREADS = 8
 """Files on their way at a time: enough to hide round trips of tens of milliseconds."""
@@ -37,7 +37,7 @@ _SHORTEST_LOOK = 0.01
 _MOST_TEXT = 4096
 
 
-class Supply:
+class Prefetcher:
     """Brings the files of mini-batches, bundle by bundle in turn, within a bound of bytes on disk.
 
     A bundle that has nothing here gets its next mini-batch whatever the bound, so that none waits
@@ -48,7 +48,7 @@ class Supply:
     folder
         Node-local; a folder per bundle is made in it.
     inputs
-        ``root`` and ``storage_options`` of each input.
+        The run's.
     limit
         Bytes, here or on their way, up to which more is brought.
     stall_timeout
@@ -60,7 +60,7 @@ class Supply:
     def __init__(
         self,
         folder: str,
-        inputs: Sequence[dict[str, Any]],
+        inputs: Sequence[PlanInput],
         limit: int,
         stall_timeout: float,
         cache: str = "",
@@ -71,7 +71,7 @@ class Supply:
         self._limit = limit
         self._stall_timeout = stall_timeout
         self._changed = threading.Condition()
-        self._pending: dict[int, deque[Wanted]] = {}
+        self._pending: dict[int, deque[Descriptor]] = {}
         self._held: dict[int, dict[int, Order]] = {}
         self._bytes = 0
         self._files: deque[Transfer] = deque()
@@ -85,7 +85,7 @@ class Supply:
         for _ in range(THREADS):
             self._start_thread()
 
-    def want(self, bundle: int, wanted: Iterable[Wanted]) -> None:
+    def want(self, bundle: int, wanted: Iterable[Descriptor]) -> None:
         """Bring the files of a bundle's mini-batches, in their order."""
         with self._changed:
             self._pending[bundle] = deque(wanted)
@@ -211,7 +211,7 @@ class Supply:
         from daskrun.data.tabular.formats.node_cache import NodeCache
         from daskrun.data.tabular.loading.local_fetch import bring
 
-        table, cache = self._inputs[number]["table"], NodeCache(self._cache)
+        table, cache = self._inputs[number].table or {}, NodeCache(self._cache)
         bring(root, table, transfer.part, transfer.path, cache)
 
     def _root(self, number: int) -> RemoteFolder:
@@ -220,13 +220,13 @@ class Supply:
         with self._opening:
             if number not in self._roots:
                 source = self._inputs[number]
-                self._roots[number] = RemoteFolder(source["root"], source["storage_options"])
+                self._roots[number] = RemoteFolder(source.root, source.storage_options)
             return self._roots[number]
 
     def _message(self, transfer: Transfer, what: str) -> str:
         from daskrun.data.remote_files import join_url
 
-        url = join_url(self._inputs[transfer.order.input]["root"], transfer.name)
+        url = join_url(self._inputs[transfer.order.input].root, transfer.name)
         text = f"the input file {shown_url(url)!r} can't be fetched: {shown_url(what)}"
         return text[:_MOST_TEXT]
 
@@ -238,15 +238,15 @@ class Supply:
             if not wanted:
                 del self._pending[bundle]
                 continue
-            index, source, load, nbytes = wanted[0]
-            expected = nbytes if nbytes >= 0 else self._guess(len(labels(load)))
+            each = wanted[0]
+            expected = each.nbytes if each.nbytes >= 0 else self._guess(len(labels(each.load)))
             if self._held[bundle] and self._bytes + expected > self._limit:
                 continue
             wanted.popleft()
             self._pending[bundle] = self._pending.pop(bundle)  # to the end of the round
-            home = f"{self._folder}/{bundle}/{index}"
+            home = f"{self._folder}/{bundle}/{each.index}"
             if not _is_over(home):
-                self._begin(Order(bundle, index, source, load, expected, home))
+                self._begin(Order(bundle, each.index, each.input, each.load, expected, home))
             return True
         return False
 

@@ -9,9 +9,6 @@ from typing import Any
 from daskrun.data.paths import local_copies
 from daskrun.script.fetching.waiting import labels
 
-Wanted = tuple[int, int, tuple[Any, ...], int]
-"""Index of a mini-batch, number of its input, its plain load, bytes in all (-1 unknown)."""
-
 
 @dataclass(slots=True, eq=False)
 class Order:

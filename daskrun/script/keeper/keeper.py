@@ -1,13 +1,8 @@
 """The keeper: one small process per node and run that owns its script processes.
 
 It is the parent of everything the run starts on the node, and the one place that kills. One thread,
-one loop, standard library only. Its link to the node (``node.py``) is also its lifeline: when the
-link or its parent ends, it kills every descendant, removes the run's folder on the node and exits.
-
-Messages in: ``("bundle", {...})``, ``("stop", grace)``, ``("close", None)``.
-Messages out: ``("preparing", text)``, ``("unprepared", text)``, ``("up", n)``, ``("ready", ...)``,
-``("init_failed", ...)``, ``("result", {...})``, ``("note", text)``, ``("failed", text)``,
-``("beat", None)``, ``("closed", None)``.
+one loop, standard library only. Its link to :mod:`daskrun.script.node` is also its lifeline: when
+that or its parent ends, it kills every descendant, removes the run's folder on the node and exits.
 """
 
 from __future__ import annotations
@@ -24,23 +19,46 @@ import traceback
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from daskrun.core.outcome import Status
+from daskrun.core.outcome import Outcome, Status
 from daskrun.script import reaper
-from daskrun.script.keeper.fetcher import Fetcher
 from daskrun.script.keeper.hardware import resident_memory
 from daskrun.script.keeper.log_cap import cap_log
-from daskrun.script.keeper.preparing import Preparing
-from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN, Limits, ScriptProcess
+from daskrun.script.keeper.preparing import Preparations
+from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN, ScriptProcess
 from daskrun.script.keeper.spawn import Spawner
 from daskrun.script.keeper.usage import UsageLog
-from daskrun.script.outcome_log import pack_outcome, read_outcome_log, without_rows
+from daskrun.script.messages import (
+    BundleDone,
+    BundleResult,
+    KeeperFailed,
+    Notice,
+    PartNamed,
+    ProcessInitFailed,
+    ProcessUp,
+    RunBundle,
+    ScriptInitFailed,
+    ScriptReady,
+    ScriptWarning,
+    ShutdownFailed,
+    Signal,
+    SlotsUp,
+    Stop,
+)
+from daskrun.script.node_spec import NodeSpec
+from daskrun.script.outcome_log import read_outcome_log, without_rows
 from daskrun.script.side_inputs.location import take_away
-from daskrun.script.wire import Phase, Unpacker, pack
+from daskrun.script.status_block import Phase
+from daskrun.script.wire import Unpacker, pack
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.error_hints import explained
 from daskrun.storage.urls import is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.script.keeper.fetcher import Fetcher
 
 MEMORY_INTERVAL = 0.1
 """Seconds between two looks at memory, where there is a limit."""
@@ -56,7 +74,7 @@ LONGEST_RESPAWN_DELAY = 10.0
 def main() -> None:
     """Serve the node that started this process, over the descriptor it passed."""
     link = socket.socket(fileno=int(sys.argv[-2]))
-    lock = int(sys.argv[-1])  # held while this process lives: see leftovers.py
+    lock = int(sys.argv[-1])  # held while this process lives: see node_folders.py
     for fd in (link.fileno(), lock):
         os.set_inheritable(fd, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -70,79 +88,83 @@ class Keeper:
 
     def __init__(self, link: socket.socket) -> None:
         self._link = link
-        self._unpacker = Unpacker()
+        self._unpacker = Unpacker(None)
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, ScriptProcess] = {}
-        self._queue: deque[dict[str, Any]] = deque()
+        self._queue: deque[RunBundle] = deque()
         self._deaths: dict[str, int] = {}
         """Processes in a row, by name, that died without an outcome."""
         self._respawn: dict[str, float] = {}
         """When a name gets its next process."""
+        self._fetcher: Fetcher | None = None
         self._closing = False
         self._stop_at: float | None = None
         self._gone = False
-        self._preparing: Preparing | None = None
-        self._early: list[tuple[str, Any]] = []
+        self._preparations: Preparations | None = None
+        self._early: list[object] = []
         self._next_log_look = 0.0
         self._next_beat = 0.0
 
     def serve(self) -> None:
         """Run until closed or cut off; leave nothing behind."""
-        config = self._first_message()
-        folder = Path(config["folder"])
+        spec = self._first_message()
+        folder = Path(spec.folder)
         try:
-            self._start(config)
+            self._start(spec)
             while not self._done():
                 for key, _ in self._selector.select(self._wait_time(time.monotonic())):
                     key.data()
                 self._step(time.monotonic())
         except Exception as error:
-            self._say("failed", traceback.format_exception_only(error)[-1].strip())
+            self._say(KeeperFailed(traceback.format_exception_only(error)[-1].strip()))
             raise
         finally:
             self._end_preparing()
             reaper.kill_all(lambda: reaper.descendants(os.getpid()))
             reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
             shutil.rmtree(folder, ignore_errors=True)
-            take_away(config["side_inputs"], folder, config["run_id"])
-            self._say("closed", None)
+            take_away(spec.side_inputs, folder, spec.run_id)
+            self._say(Signal.CLOSED)
 
-    def _first_message(self) -> dict[str, Any]:
+    def _first_message(self) -> NodeSpec:
         while True:
             data = self._link.recv(65536)
             if not data:
                 sys.exit(0)
             if messages := self._unpacker.feed(data):
-                (_, config), *self._early = messages  # a bundle may come with it
-                return dict(config)
+                spec, *self._early = messages  # a bundle may come with it
+                assert isinstance(spec, NodeSpec)
+                return spec
 
-    def _start(self, config: dict[str, Any]) -> None:
-        self._spawner = Spawner(config)
-        self._config = config
-        limits = {**config["limits"], "memory": self._spawner.memory_limit()}
-        self._limits = Limits(**limits)
-        self._log_limit = config["log_limit"]
-        perf = Path(config["logs"], "sys", "perf", config["node"])
-        self._usage = UsageLog(perf, config["usage_interval"], self._log_limit)
+    def _start(self, spec: NodeSpec) -> None:
+        self._spawner = Spawner(spec)
+        self._limits = replace(spec.limits, memory=self._spawner.memory_limit())
+        self._log_limit = spec.log_limit
+        perf = Path(spec.logs, "sys", "perf", spec.node)
+        self._usage = UsageLog(perf, spec.usage_interval, self._log_limit)
         self._selector.register(self._link, selectors.EVENT_READ, self._hear_node)
         with contextlib.suppress(AttributeError, OSError):  # no pidfd: the link's end has to do
-            parent = os.pidfd_open(config["parent"])
+            parent = os.pidfd_open(spec.parent)
             self._selector.register(parent, selectors.EVENT_READ, self._parent_died)
-        remote = any(source["remote"] for source in config["inputs"])
-        self._fetcher = Fetcher(config) if remote else None
-        self._preparing = Preparing(
-            config, self._selector, self._say, self._spawner.use, self._begin
-        )
-        self._preparing.start()
-        for kind, value in self._early:
-            self._obey(kind, value)
+        if spec.remote:
+            from daskrun.script.keeper.fetcher import (
+                Fetcher,  # other keepers are spared its imports
+            )
 
-    def _begin(self, brought: dict[str, str]) -> None:
-        for note in self._spawner.put_in(brought):
-            self._say("note", note)
+            self._fetcher = Fetcher(spec)
+        self._preparations = Preparations(
+            spec, self._selector, self._say, self._spawner.use, self._begin
+        )
+        self._preparations.start()
+        for message in self._early:
+            self._obey(message)
+
+    def _begin(self, brought: Mapping[str, str]) -> None:
+        for note in self._spawner.locate(brought):
+            self._say(Notice(note))
         for name in self._spawner.names:
             self._spawn(name)
-        self._say("up", len(self._spawner.names))
+        self._say(SlotsUp(len(self._spawner.names)))
 
     def _done(self) -> bool:
         return self._gone or (self._closing and not self._processes)
@@ -158,18 +180,18 @@ class Keeper:
             data = self._link.recv(1 << 20)
         if not data:
             self._gone = True
-        for kind, value in self._unpacker.feed(data):
-            self._obey(kind, value)
+        for message in self._unpacker.feed(data):
+            self._obey(message)
 
-    def _obey(self, kind: str, value: Any) -> None:
-        if kind == "bundle":
-            self._accept(value)
-        elif kind == "stop":
-            self._stop(value)
-        elif kind == "close":
+    def _obey(self, message: object) -> None:
+        if isinstance(message, RunBundle):
+            self._accept(message)
+        elif isinstance(message, Stop):
+            self._stop(message.grace)
+        elif message is Signal.CLOSE:
             self._close()
 
-    def _accept(self, bundle: dict[str, Any]) -> None:
+    def _accept(self, bundle: RunBundle) -> None:
         if self._closing or self._stop_at is not None:
             self._hand_back(bundle)
             return
@@ -201,40 +223,42 @@ class Keeper:
         messages = process.messages()
         if process.silent:
             self._forget(process.out)
-        for kind, value in messages:
-            if kind == "part":
-                process.part = value
-            elif kind == "done" and process.verdict is None:
-                # a sentenced process may wake from its hang when its stacks are asked for: what it
-                # says then comes too late
-                self._done_with(process, *value)
-            elif kind == "ready" and process.verdict is None:
-                process.ready = True
-                self._say("ready", (self._spawner.info(process), value))
-            elif kind == "init_failed" and process.verdict is None:
-                process.said_bye = True
-                self._say("init_failed", (self._spawner.info(process), value))
-            elif kind == "shutdown_failed":
-                self._say("note", f"shutdown() failed in {process.name}: {value}")
-            elif kind == "warning":
-                process.warnings.append(value)
-            elif kind == "bye":
+        for message in messages:
+            # one that is to be killed may wake from its hang when its stacks are asked for: what
+            # it says then comes too late
+            if process.verdict is None:
+                self._hear_living(process, message)
+            if isinstance(message, PartNamed):
+                process.part = message.name
+            elif isinstance(message, ShutdownFailed):
+                self._say(Notice(f"shutdown() failed in {process.name}: {message.text}"))
+            elif isinstance(message, ScriptWarning):
+                process.warnings.append(message.text)
+            elif message is Signal.BYE:
                 process.said_bye = True
 
-    def _done_with(self, process: ScriptProcess, number: int, seconds: float, trouble: str) -> None:
-        """Take a bundle back from its process; what it says of any other is no answer."""
-        if process.bundle is not None and process.bundle["number"] == number:
-            self._return(process, seconds, process.outcome_log(), b"", trouble)
+    def _hear_living(self, process: ScriptProcess, message: object) -> None:
+        if isinstance(message, BundleDone):
+            # what it says of any other bundle is no answer
+            if process.bundle is not None and process.bundle.number == message.number:
+                outcome_log = process.outcome_log()
+                self._return(process, message.seconds, outcome_log, trouble=message.trouble)
+        elif isinstance(message, ScriptReady):
+            process.ready = True
+            self._say(ProcessUp(self._spawner.info(process), message.seconds))
+        elif isinstance(message, ScriptInitFailed):
+            process.said_bye = True
+            self._say(ProcessInitFailed(self._spawner.info(process), message.failure))
 
     def _end_preparing(self) -> None:
-        if self._preparing is not None:
-            self._preparing.end()
+        if self._preparations is not None:
+            self._preparations.end()
 
     # what goes on
 
     def _step(self, now: float) -> None:
-        if self._preparing is not None:
-            self._preparing.step(now)
+        if self._preparations is not None:
+            self._preparations.step(now)
         for process in list(self._processes.values()):
             if process.reap():
                 self._bury(process)
@@ -256,11 +280,11 @@ class Keeper:
     def _look_around(self, now: float) -> None:
         """Do what need not be done at once: the fetcher, a sign of life, logs, orphans."""
         if self._fetcher is not None and (words := self._fetcher.keep_alive(now)):
-            self._say("note", words)
+            self._say(Notice(words))
         self._usage.look(now, self._pids)
         if now > self._next_beat:
             self._next_beat = now + BEAT_INTERVAL
-            self._say("beat", None)
+            self._say(Signal.BEAT)
         if now > self._next_log_look:
             self._next_log_look = now + LOG_INTERVAL
             for process in self._processes.values():
@@ -269,7 +293,7 @@ class Keeper:
             self._reap_orphans()
 
     def _reap_orphans(self) -> None:
-        preparing = self._preparing.pid if self._preparing is not None else None
+        preparing = self._preparations.pid if self._preparations is not None else None
         pids = (preparing, *self._pids().values())
         reaper.reap_orphans([pid for pid in pids if pid is not None])
 
@@ -283,8 +307,8 @@ class Keeper:
     def _watch(self, process: ScriptProcess, now: float) -> None:
         resident = resident_memory(process.pid) if self._limits.memory is not None else 0
         process.check(now, self._limits, resident)
-        if process.execute_message(now):
-            self._say("note", f"pid {process.pid} ({process.name}) survived SIGKILL; given up")
+        if process.execute_verdict(now):
+            self._say(Notice(f"pid {process.pid} ({process.name}) survived SIGKILL; given up"))
             self._bury(process)
 
     def _wait_time(self, now: float) -> float:
@@ -315,10 +339,10 @@ class Keeper:
         ending = self._closing or self._stop_at is not None
         if not (ending or process.said_bye or process.proven):
             told = True  # also after init(): else one that dies then would be replaced for ever
-            self._say("init_failed", (self._spawner.info(process), process.failure().plain()))
+            self._say(ProcessInitFailed(self._spawner.info(process), process.failure()))
         verdict = process.verdict
         if verdict is not None and verdict.status is not Status.DIED and not told:
-            self._say("note", f"{process.name} was killed: {verdict.reason}")
+            self._say(Notice(f"{process.name} was killed: {verdict.reason}"))
         self._forget(process.out)
         self._forget(process.pidfd)
         del self._processes[process.name]
@@ -345,10 +369,9 @@ class Keeper:
             if doubt:
                 outcome_log = without_rows(outcome_log, files=files)
                 words = f"what {process.name} had finished when it died may not have been kept"
-                self._say("note", f"{words}, and is made again: {doubt}")
+                self._say(Notice(f"{words}, and is made again: {doubt}"))
         seconds = time.monotonic() - process.given
-        frame = b"" if charged is None else pack_outcome(charged)
-        self._return(process, seconds, outcome_log, frame, trouble)
+        self._return(process, seconds, outcome_log, charged, trouble)
         return charged is not None
 
     def _sync(self, process: ScriptProcess) -> tuple[str, str]:
@@ -379,36 +402,28 @@ class Keeper:
         process: ScriptProcess,
         seconds: float,
         outcome_log: bytes,
-        charged: bytes,
-        trouble: str,
+        charged: Outcome | None = None,
+        trouble: str = "",
     ) -> None:
         bundle, process.bundle = process.bundle, None
         if bundle is None:
             return
         process.proven = process.proven or bool(outcome_log or charged)
-        result = {
-            "number": bundle["number"],
-            "process": self._spawner.info(process),
-            "outcome_log": outcome_log,
-            "charged": charged,
-            "seconds": seconds,
-            "warnings": process.warnings,
-            "trouble": trouble,
-        }
-        process.warnings = []
-        self._finish(bundle, result)
+        info, warnings, process.warnings = self._spawner.info(process), process.warnings, []
+        self._finish(
+            BundleResult(bundle.number, info, outcome_log, charged, seconds, warnings, trouble)
+        )
 
-    def _hand_back(self, bundle: dict[str, Any]) -> None:
-        empty = {"process": None, "outcome_log": b"", "charged": b"", "seconds": 0.0}
-        self._finish(bundle, {"number": bundle["number"], **empty})
+    def _hand_back(self, bundle: RunBundle) -> None:
+        self._finish(BundleResult(bundle.number))
 
-    def _finish(self, bundle: dict[str, Any], result: dict[str, Any]) -> None:
+    def _finish(self, result: BundleResult) -> None:
         if self._fetcher is not None:
-            self._fetcher.drop(bundle["number"])
-        self._say("result", result)
+            self._fetcher.drop(result.number)
+        self._say(result)
 
-    def _say(self, kind: str, value: object) -> None:
+    def _say(self, message: object) -> None:
         try:
-            self._link.sendall(pack((kind, value)))
+            self._link.sendall(pack(message))
         except OSError:
             self._gone = True

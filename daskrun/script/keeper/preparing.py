@@ -4,94 +4,155 @@ from __future__ import annotations
 
 import contextlib
 import selectors
-from typing import TYPE_CHECKING, Any
+import time
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from daskrun.script.messages import Brought, Preparing, PythonFound, Unprepared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from daskrun.script.keeper.environment import Build
-    from daskrun.script.keeper.side_inputs import SideInputs
+    from daskrun.script.keeper.child import Child
+    from daskrun.script.node_spec import NodeSpec
+
+FIRST_WORD, LONGEST_SILENCE = 1.0, 30.0
+"""Seconds until it is first told how far it is; then twice as long each time, up to this."""
 
 
-class Preparing:
-    """One process at a time that makes it, followed from the keeper's loop.
+class Preparation(ABC):
+    """A child whose answer script processes wait for.
 
     Parameters
     ----------
-    config
-        The keeper's configuration.
+    child
+        Just started.
+    limit
+        Seconds without progress after which it is given up.
+    """
+
+    def __init__(self, child: Child, limit: float) -> None:
+        self.child = child
+        self.limit = limit
+        self.began = self.progressed = time.monotonic()
+        self._next_word, self._pause = self.began + FIRST_WORD, FIRST_WORD
+
+    def messages(self, now: float) -> list[object]:
+        """Return what the node is to be told; the last is the answer, if there is one."""
+        found, open_ = self.child.read()
+        told = [each for message in found for each in self.heard(message, now)]
+        if told and isinstance(told[-1], PythonFound | Brought | Unprepared):
+            return told
+        if not open_:
+            return [*told, Unprepared(self.why_ended(self.child.wait()))]
+        if now > self.progressed + self.limit:
+            return [*told, Unprepared(self.why_late())]
+        if now >= self._next_word:
+            self._pause = min(2 * self._pause, LONGEST_SILENCE)
+            self._next_word = now + self._pause
+            told.append(Preparing(self.state(now)))
+        return told
+
+    @abstractmethod
+    def heard(self, message: object, now: float) -> list[object]:
+        """Take in what the child says, and return what the node is to be told of it."""
+
+    @abstractmethod
+    def state(self, now: float) -> str:
+        """Return how far it is, for the user."""
+
+    @abstractmethod
+    def why_ended(self, code: int) -> str:
+        """Return what the user is told of a child that ended without an answer."""
+
+    @abstractmethod
+    def why_late(self) -> str:
+        """Return what the user is told of a child that took too long."""
+
+    def end(self) -> None:
+        """End the child."""
+        self.child.end()
+
+
+class Preparations:
+    """One preparation at a time, followed from the keeper's loop.
+
+    Parameters
+    ----------
+    spec
+        What the node was told.
     selector
-        The keeper's: what a process says wakes its loop.
+        The keeper's: what a child says wakes its loop.
     say
         Passes a message on to the node.
     use
-        Called with the Python that was built.
+        Called with the Python that was found.
     ready
         Called, once, with the paths of side inputs that were brought, when all is there.
     """
 
     def __init__(
         self,
-        config: dict[str, Any],
+        spec: NodeSpec,
         selector: selectors.BaseSelector,
-        say: Callable[[str, object], None],
+        say: Callable[[object], None],
         use: Callable[[str], None],
-        ready: Callable[[dict[str, str]], None],
+        ready: Callable[[Mapping[str, str]], None],
     ) -> None:
-        self._config = config
+        self._spec = spec
         self._selector = selector
         self._say = say
         self._use = use
         self._ready = ready
-        self._process: Build | SideInputs | None = None
+        self._current: Preparation | None = None
 
     @property
     def pid(self) -> int | None:
         """Id of the process there is now."""
-        return self._process.pid if self._process is not None else None
+        return self._current.child.pid if self._current is not None else None
 
     def start(self) -> None:
         """Begin; where there is nothing to wait for, all is ready at once."""
-        if self._config["packages"]:
-            from daskrun.script.keeper.environment import (
-                Build,  # what it imports, other keepers are spared
-            )
-
-            self._wait_for(Build(self._config))
-        else:
+        if self._spec.python is None:
             self._bring_side_inputs()
+            return
+        from daskrun.script.keeper.environment import Build  # other keepers are spared its imports
+
+        self._wait_for(Build(self._spec, self._spec.python))
 
     def step(self, now: float) -> None:
-        """Go on as far as it is; tell why it can't be."""
-        if self._process is None:
+        """Go on as far as it is; tell the node why it can't be."""
+        if self._current is None:
             return
-        for kind, value in self._process.messages(now):
-            if kind in ("python", "brought", "unprepared"):
+        for message in self._current.messages(now):
+            if isinstance(message, PythonFound):
                 self.end()
-            if kind == "python":
-                self._use(value)
+                self._use(message.path)
                 self._bring_side_inputs()
-            elif kind == "brought":
-                self._ready(value)
+            elif isinstance(message, Brought):
+                self.end()
+                self._ready(message.paths)
             else:
-                self._say(kind, value)
+                if isinstance(message, Unprepared):
+                    self.end()
+                self._say(message)
 
     def end(self) -> None:
         """End the process there is, if there is one; nothing is made ready any more."""
-        process, self._process = self._process, None
-        if process is not None:
+        current, self._current = self._current, None
+        if current is not None:
             with contextlib.suppress(KeyError):
-                self._selector.unregister(process.out)
-            process.end()
+                self._selector.unregister(current.child.pipe)
+            current.end()
 
     def _bring_side_inputs(self) -> None:
-        if all(side["there"] for side in self._config["side_inputs"].values()):
+        if all(side.there for side in self._spec.side_inputs.values()):
             self._ready({})
-        else:
-            from daskrun.script.keeper.side_inputs import SideInputs
+            return
+        from daskrun.script.keeper.side_inputs import SideInputs
 
-            self._wait_for(SideInputs(self._config))
+        self._wait_for(SideInputs(self._spec))
 
-    def _wait_for(self, process: Build | SideInputs) -> None:
-        self._process = process
-        self._selector.register(process.out, selectors.EVENT_READ, lambda: None)
+    def _wait_for(self, preparation: Preparation) -> None:
+        self._current = preparation
+        self._selector.register(preparation.child.pipe, selectors.EVENT_READ, lambda: None)

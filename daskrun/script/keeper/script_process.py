@@ -6,33 +6,23 @@ import contextlib
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from daskrun.core.outcome import Failure, Status
+from daskrun.core.outcome import Failure, Outcome, Status, Times, failed
 from daskrun.script import reaper
-from daskrun.script.wire import (
-    DUMP_SIGNAL,
-    Blame,
-    Inbox,
-    Phase,
-    StatusBlock,
-    Unpacker,
-    blame,
-    shared_memory,
-)
+from daskrun.script.keeper.child import PACKAGE_ROOT, read_messages, start
+from daskrun.script.messages import OF_SCRIPTS, RunBundle
+from daskrun.script.status_block import Blame, Phase, StatusBlock, blame
+from daskrun.script.wire import DUMP_SIGNAL, Inbox, Unpacker, shared_memory
 
-BOOT = (
-    "import sys; sys.path[:] = [p for p in sys.path if p]; root = sys.argv[1]; "
-    "sys.path += [] if root in sys.path else [root]; "
-    "from daskrun.script.{module} import main; main()"
-)
-"""What a process of ours starts with; argv[1] is the folder that daskrun is in."""
-PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+if TYPE_CHECKING:
+    from daskrun.script.node_spec import Limits
+    from daskrun.script.process_spec import ProcessSpec
+
 STDERR_TAIL = 16 * 1024
 """Bytes of a dead process's stderr that its error carries: the stacks of some thirty threads."""
 DUMP_TIME = 0.15
@@ -43,18 +33,6 @@ STOPPED_SHUTDOWN = 2.0
 """Seconds that ``shutdown()`` gets at most in a run that was stopped: its user waits."""
 ABANDON_AFTER = 10.0
 """Seconds a process may survive SIGKILL (stuck in the kernel) before it is given up and named."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits of a script process: seconds, and bytes of resident memory."""
-
-    init: float
-    load: float
-    run: float
-    shutdown: float
-    progress: float
-    memory: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +54,7 @@ class ScriptProcess:
     ----------
     name
         Such as ``process000``: the slot, the same for a replacement.
-    config
+    spec
         What the process is told first (see :mod:`daskrun.script.process.main`).
     environment
         Its environment variables.
@@ -93,7 +71,7 @@ class ScriptProcess:
     def __init__(
         self,
         name: str,
-        config: dict[str, Any],
+        spec: ProcessSpec,
         environment: dict[str, str],
         logs: tuple[Path, Path],
         folder: Path,
@@ -104,7 +82,7 @@ class ScriptProcess:
         self.folder = folder
         self.logs = logs
         self.part = ""
-        self.bundle: dict[str, Any] | None = None
+        self.bundle: RunBundle | None = None
         self.verdict: Verdict | None = None
         self.exit: tuple[int, int] | None = None
         """Wait status and peak memory in bytes, once it is dead."""
@@ -120,41 +98,30 @@ class ScriptProcess:
         self.started = time.time()
         self._spawned = self.given = time.monotonic()
         self._killed_at: float | None = None
-        self._unpacker = Unpacker()
+        self._unpacker = Unpacker(OF_SCRIPTS)
         folder.mkdir(parents=True, exist_ok=True)
         for log in logs:
             log.parent.mkdir(parents=True, exist_ok=True)
-        cell, self._outcome_log = (
-            shared_memory("daskrun-cell"),
-            shared_memory("daskrun-outcome_log"),
-        )
-        self.cell = StatusBlock(cell, create=True)
+        block = shared_memory("daskrun-status")
+        self._outcome_log = shared_memory("daskrun-outcome-log")
+        self.status = StatusBlock(block, create=True)
         child_in, self._bell = os.pipe()
         self._memory = shared_memory("daskrun-inbox")
         self._inbox = Inbox(self._memory, self._bell)
         self.out, child_out = os.pipe()
         os.set_blocking(self.out, False)
-        passed = (child_in, self._memory, child_out, cell, self._outcome_log)
-        command = [python, "-c", BOOT.format(module="process.main"), root, *map(str, passed)]
+        passed = (child_in, self._memory, child_out, block, self._outcome_log)
+        marked = {**environment, reaper.PROCESS_MARK: str(folder)}
+        how = {"python": python, "root": root, "folder": str(folder)}
         with logs[0].open("ab") as stdout, logs[1].open("ab") as stderr:
             self._stderr_start = stderr.tell()
-            self._popen = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                env={**environment, reaper.PROCESS_MARK: str(folder)},
-                cwd=folder,
-                pass_fds=passed,
-                start_new_session=True,
-                preexec_fn=reaper.dies_with_parent(),
-            )
+            self._popen = start("process.main", passed, marked, stdout, stderr, **how)
         self.pid = self._popen.pid
         self.pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
-        for fd in (child_in, child_out, cell):
+        for fd in (child_in, child_out, block):
             os.close(fd)
         self._raise_oom_score()
-        self._tell(config)
+        self._tell(spec)
 
     def _raise_oom_score(self) -> None:
         """Have the kernel take this process before keeper, worker, driver when memory is short."""
@@ -163,8 +130,8 @@ class ScriptProcess:
 
     @property
     def phase(self) -> int:
-        """What it is at, from its cell."""
-        return self.cell.ints[StatusBlock.PHASE]
+        """What it is at, from its status block."""
+        return self.status.ints[StatusBlock.PHASE]
 
     @property
     def idle(self) -> bool:
@@ -172,20 +139,20 @@ class ScriptProcess:
         free = self.bundle is None and self.verdict is None and self.exit is None
         return free and self.phase == Phase.IDLE
 
-    def give(self, bundle: dict[str, Any]) -> None:
+    def give(self, bundle: RunBundle) -> None:
         """Send it a bundle."""
         self.bundle = bundle
         # it is idle, so nobody writes: were the outcome log left to it, a process that dies before
         # it has begun would have done what is on it from the bundle before
         os.ftruncate(self._outcome_log, 0)
         os.lseek(self._outcome_log, 0, os.SEEK_SET)  # the process's own place too: they share it
-        self.cell.ints[StatusBlock.RECALL] = 0
+        self.status.ints[StatusBlock.RECALL] = 0
         self.given = time.monotonic()
         self._tell(bundle)
 
     def recall(self) -> None:
         """Ask it to stop after the mini-batch in hand."""
-        self.cell.ints[StatusBlock.RECALL] = 1
+        self.status.ints[StatusBlock.RECALL] = 1
 
     def hang_up(self) -> None:
         """Close its input: it calls ``shutdown()`` and exits."""
@@ -194,13 +161,10 @@ class ScriptProcess:
             self._bell = -1
             self._hung_up = time.monotonic()
 
-    def messages(self) -> list[tuple[str, Any]]:
-        """Read what it has said since the last time."""
-        found: list[tuple[str, Any]] = []
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.out, 65536):
-                found += self._unpacker.feed(data)
-            self.silent = True
+    def messages(self) -> list[object]:
+        """Return what it has said since the last time."""
+        found, open_ = read_messages(self.out, self._unpacker)
+        self.silent = not open_
         return found
 
     def outcome_log(self) -> bytes:
@@ -217,7 +181,7 @@ class ScriptProcess:
         if self.verdict is not None or self.exit is not None:
             return None
         # looked at once: what is judged is what is blamed, however the process moves on meanwhile
-        at = blame(self.cell)
+        at = blame(self.status)
         verdict = self._over_limit(now, limits, resident, at)
         if verdict is None:
             return None
@@ -243,7 +207,7 @@ class ScriptProcess:
             if now - self._spawned > limits.init:
                 return Status.TIMED_OUT, f"init() took longer than init_timeout={limits.init:g} s"
         elif phase == Phase.SHUTDOWN:
-            if now - self.cell.times[StatusBlock.PHASE_SINCE] > limits.shutdown:
+            if now - self.status.times[StatusBlock.PHASE_SINCE] > limits.shutdown:
                 name = f"shutdown_timeout={limits.shutdown:g} s"
                 return Status.TIMED_OUT, f"shutdown() took longer than {name}"
         elif self.bundle is not None:
@@ -270,7 +234,7 @@ class ScriptProcess:
 
     def _last_sign(self) -> float:
         """Tell when it last moved on, while no mini-batch is in hand."""
-        return max(self.given, self.cell.times[StatusBlock.RUNNING_SINCE])
+        return max(self.given, self.status.times[StatusBlock.RUNNING_SINCE])
 
     def deadline(self, limits: Limits) -> float:
         """Return the earliest time (monotonic) at which it could be over a limit of time."""
@@ -280,14 +244,14 @@ class ScriptProcess:
         if phase in (Phase.STARTING, Phase.INIT):
             return self._spawned + limits.init
         if phase == Phase.SHUTDOWN:
-            return self.cell.times[StatusBlock.PHASE_SINCE] + limits.shutdown
+            return self.status.times[StatusBlock.PHASE_SINCE] + limits.shutdown
         if self.bundle is None:
             return float("inf") if self._hung_up is None else self._hung_up + LEAVE_LIMIT
-        at = blame(self.cell)
+        at = blame(self.status)
         shortest = min(limits.run, limits.load, limits.progress)
         return (at.since if at is not None else self._last_sign()) + shortest
 
-    def execute_message(self, now: float) -> bool:
+    def execute_verdict(self, now: float) -> bool:
         """Kill it when its stacks have had time to be written; True when it must be given up."""
         if self.verdict is None or self.exit is not None:
             return False
@@ -345,7 +309,7 @@ class ScriptProcess:
             message, kind, "", text, exit_code=code, signal=signal, peak_memory=peak, stderr=stderr
         )
 
-    def died_with(self, finished: set[int]) -> tuple[Any, ...] | None:
+    def died_with(self, finished: set[int]) -> Outcome | None:
         """Return the outcome its death is charged as; None when no mini-batch is to blame.
 
         ``finished`` are the mini-batches whose outcomes are on the outcome log.
@@ -355,19 +319,20 @@ class ScriptProcess:
         if self.verdict is not None:
             at, status = self.verdict.blame, self.verdict.status
         else:
-            at, status = blame(self.cell), Status.DIED
+            at, status = blame(self.status), Status.DIED
         if at is None or at.index in finished:
             return None
         now = time.monotonic()
         since = now - at.since
-        head = (at.index, at.attempt, int(status), at.items, 0, -1, 0, 0, 0)
-        return (*head, at.started_at, since, 0.0 if at.loading else since, self.failure())
+        running = 0.0 if at.loading else since
+        times = Times(at.started_at, since, running)
+        return failed(at.index, at.attempt, status, at.items, times, self.failure())
 
     def close(self) -> None:
         """Release descriptors and the working directory; end what it left running."""
         reaper.kill_all(lambda: reaper.marked(reaper.PROCESS_MARK, str(self.folder)))
         self.hang_up()
-        self.cell.close()
+        self.status.close()
         os.close(self.out)
         os.close(self._outcome_log)
         os.close(self._memory)
@@ -382,7 +347,7 @@ class ScriptProcess:
             return file.read().decode("utf-8", "replace").strip()
         return ""
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _tell(self, message: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # its death is learnt from its exit
             self._inbox.put(message)
 

@@ -3,54 +3,62 @@
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from daskrun.core.outcome import ProcessInfo
 from daskrun.script import reaper
-from daskrun.script.context import with_output
 from daskrun.script.keeper import hardware
-from daskrun.script.keeper.script_process import PACKAGE_ROOT, ScriptProcess
-from daskrun.script.side_inputs.node_paths import with_paths
+from daskrun.script.keeper.child import PACKAGE_ROOT
+from daskrun.script.keeper.script_process import ScriptProcess
+from daskrun.script.node_paths import located
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.script.node_spec import NodeSpec
+    from daskrun.script.process_spec import ProcessSpec
 
 CONTAINER_SHARE = 0.9
 """Part of a container's memory that its script processes may use (CONTRACT, "Failure policy")."""
 
 
 class Spawner:
-    """Starts script processes as a node's configuration says.
+    """Starts script processes as a node was told.
 
     Parameters
     ----------
-    config
-        See :func:`daskrun.script.node.node_config`.
+    spec
+        With the node's folder.
     """
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        self._folder = Path(config["folder"])
-        self._config = config = with_output(config, self._folder)
-        self._count = hardware.processes_per_node(config["processes"])
+    def __init__(self, spec: NodeSpec) -> None:
+        self._spec = spec
+        self._folder = Path(spec.folder)
+        self._count = hardware.processes_per_node(spec.processes)
         self._gpus = hardware.gpus()
         self._made = 0
-        self._python = str(config["python"])
+        self._python = sys.executable
         self._root = PACKAGE_ROOT
         self.names = [f"process{n:03d}" for n in range(self._count)]
-        self.parts: str = config["parts"]
-        self.files: str = config["files"]
-        """URL that files of the script's own go to, ``""`` where it can write there itself."""
+        self.parts = spec.process.parts
+        self.files = spec.process.files
 
     def spawn(self, name: str) -> ScriptProcess:
         """Start a process in the slot ``name``."""
         self._made += 1
         folder = self._folder / f"{name}-{self._made}"
-        user = Path(self._config["logs"]) / "user"
-        node = self._config["node"]
+        logs = Path(self._spec.logs) / "user"
+        node = self._spec.node
         return ScriptProcess(
             name,
-            config=self._first_message(name, folder),
+            spec=self._process_spec(name, folder, logs / "entry_script_log" / node),
             environment=self._environment(name),
             logs=(
-                user / "stdout" / node / f"{name}.stdout.txt",
-                user / "stderr" / node / f"{name}.stderr.txt",
+                logs / "stdout" / node / f"{name}.stdout.txt",
+                logs / "stderr" / node / f"{name}.stderr.txt",
             ),
             folder=folder,
             python=self._python,
@@ -58,7 +66,7 @@ class Spawner:
         )
 
     def use(self, python: str) -> None:
-        """Have script processes run in another Python.
+        """Run script processes in another Python from now on.
 
         Of what is installed for the node's own they see daskrun and nothing else: it is linked to
         from a folder of its own.
@@ -70,82 +78,65 @@ class Spawner:
         (package / "daskrun").symlink_to(Path(PACKAGE_ROOT) / "daskrun")
         self._python, self._root = python, str(package)
 
-    def put_in(self, side_inputs: dict[str, str]) -> list[str]:
-        """Put paths in where script processes are told of them; see :func:`with_paths`."""
-        self._config, notes = with_paths(self._config, side_inputs)
-        return notes
+    def locate(self, brought: Mapping[str, str]) -> list[str]:
+        """Put the node's paths in where script processes are told of them; return notes on that.
 
-    def info(self, process: ScriptProcess) -> tuple[str, str, int, float, str]:
-        """Identify a process, as the fields of ``ProcessInfo``."""
-        return (self._config["node"], process.name, process.pid, process.started, process.part)
+        Parameters
+        ----------
+        brought
+            Paths of the side inputs that were brought, by name.
+        """
+        self._located = located(self._spec, brought)
+        return self._located.notes
+
+    def info(self, process: ScriptProcess) -> ProcessInfo:
+        """Identify a process."""
+        spec = self._spec
+        return ProcessInfo(spec.node, process.name, process.pid, process.started, process.part)
 
     def memory_limit(self) -> int | None:
-        """Bytes at which a process is killed: as set, else its share of a container's limit."""
-        asked: int | None = self._config["limits"]["memory"]
+        """Return at how many bytes a process is killed: as set, else its share of a container's."""
+        asked = self._spec.limits.memory
         container = hardware.container_memory()
         if asked is not None or container is None:
             return asked
-        share = self._count * self._config["nodes_here"]
-        return int(CONTAINER_SHARE * container / share)
+        return int(CONTAINER_SHARE * container / (self._count * self._spec.nodes_here))
 
-    def _first_message(self, name: str, folder: Path) -> dict[str, Any]:
-        config = self._config
-        node = config["node"]
-        logs = Path(config["logs"]) / "user"
-        script_log = logs / "entry_script_log" / node / f"{name}.log.txt"
-        script_log.parent.mkdir(parents=True, exist_ok=True)
-        context = {
-            **config["context"],
-            "agent_name": f"{node}/{name}",
-            "log_file": str(script_log),
-            "log_dir": str(logs / "entry_script_log" / node),
-            "working_dir": str(folder),
-        }
-        remote = any(source["remote"] for source in config["inputs"])
-        return {
-            "script": config["script"],
-            "sys_path": config["sys_path"],
-            "argv": config["argv"],
-            "context": context,
-            "sink": config["sink"],
-            "sink_settings": config["sink_settings"],
-            "parts": config["parts"],
-            "parts_options": config["parts_options"],
-            "files": config["files"],
-            "spool": str(self._folder),
-            "prefix": f"{node}-{name}-",
-            "inputs": config["inputs"],
-            "fetch": str(self._folder / "fetch") if remote else "",
-            "cache": str(self._folder / "cache"),
-        }
+    def _process_spec(self, name: str, folder: Path, logs: Path) -> ProcessSpec:
+        told, node = self._located.process, self._spec.node
+        logs.mkdir(parents=True, exist_ok=True)
+        context = replace(
+            told.context,
+            agent_name=f"{node}/{name}",
+            log_file=str(logs / f"{name}.log.txt"),
+            log_dir=str(logs),
+            working_dir=str(folder),
+        )
+        return replace(told, context=context, part_prefix=f"{node}-{name}-")
 
     def _environment(self, name: str) -> dict[str, str]:
-        config = self._config
-        asked: dict[str, str] = config["environment"]
-        left_out = {reaper.PROCESS_MARK, *config.get("unset", ())}
+        spec = self._spec
+        left_out = {reaper.PROCESS_MARK, *spec.unset}
         environment = {k: v for k, v in os.environ.items() if k not in left_out}
-        threads = config["threads"]
-        if threads is None:
-            threads = max(1, hardware.cores() // (self._count * config["nodes_here"]))
+        threads = spec.threads or max(1, hardware.cores() // (self._count * spec.nodes_here))
         for variable in hardware.THREAD_VARIABLES:
             # a limit set for the whole machine is kept, unless the run asks for another
-            if config["threads"] is not None or variable not in environment:
+            if spec.threads is not None or variable not in environment:
                 environment[variable] = str(threads)
         if self._gpus:
             slot = self.names.index(name)
             environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
-        output = config["context"].get("output_dir")
-        if output:
+        if output := self._located.process.context.output_dir:
             environment["AZUREML_BI_OUTPUT_PATH"] = environment["DASKRUN_OUTPUT_PATH"] = output
-        environment.update({**config["path_variables"], **asked})
+        environment |= {**self._located.variables, **spec.environment}
         if self._root != PACKAGE_ROOT:
-            self._activate(environment, asked)
+            self._activate(environment)
         environment[reaper.MARK] = str(self._folder)
         return environment
 
-    def _activate(self, environment: dict[str, str], asked: dict[str, str]) -> None:
+    def _activate(self, environment: dict[str, str]) -> None:
         """Change variables to what they are where the other Python is used."""
-        folder = Path(self._python).parent
+        asked, folder = self._spec.environment, Path(self._python).parent
         for name in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"):
             if name not in asked:
                 environment.pop(name, None)

@@ -8,7 +8,6 @@ import inspect
 import linecache
 import sys
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,32 +16,16 @@ from daskrun.errors import EntryScriptError, TableError
 from daskrun.script.process.fork_guard import OnlyHere
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from types import CodeType, ModuleType
+
+    from daskrun.script.process_spec import ScriptFile
 
 TEXT_CAP = 64 * 1024
 """Characters of an error's text that travel."""
 OWN_FOLDER = str(Path(__file__).resolve().parents[2])
 _LINKED_FOLDER = str(Path(__file__).parents[2])
 """The same, as another Python than the node's own has imported it."""
-
-
-@dataclass(frozen=True)
-class ScriptFile:
-    """Where the entry script is and how it names itself."""
-
-    path: str
-    """The file that is read: in the run's snapshot."""
-    shown_as: str
-    """Its ``__file__`` and the path in tracebacks."""
-    root: str
-    """Folder that reports name files relative to."""
-    whole: bool = False
-    """Whether it is run once as the program it is: no ``run()`` is looked for."""
-    source: str | None = None
-    """Where it is whole: the folder that its working directory is a copy of."""
-    outputs: tuple[Mapping[str, Any], ...] = ()
-    """Where it is whole: its outputs, each the fields of a :class:`.whole.ScriptOutput`."""
 
 
 class EntryModule:
@@ -131,11 +114,10 @@ def _compiled(script: ScriptFile) -> CodeType:
 
 def _whole(script: ScriptFile) -> Callable[[Any], list[str]]:
     """Return a ``run()`` that runs the script as the program it is."""
-    from daskrun.script.process.run_program import ScriptOutput, run_whole
+    from daskrun.script.process.run_program import run_whole
 
-    outputs = tuple(ScriptOutput(**each) for each in script.outputs)
     # Compiled when it is run: an error in it is an error of the step, not of its processes.
-    return lambda _: run_whole(_compiled(script), script.shown_as, script.source, outputs)
+    return lambda _: run_whole(_compiled(script), script.shown_as, script.source, script.outputs)
 
 
 def _load(script: ScriptFile) -> ModuleType:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.outcome import Failure, Found, Status
+from daskrun.core.minibatch import Descriptor, PlanInput
+from daskrun.core.outcome import Failure, Found, Outcome, Status
 from daskrun.data.input_changes import check_brought
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
 from daskrun.errors import PartError, WrongResultError
 from daskrun.script.process.entry import EntryModule, error_of
 from daskrun.script.process.tables import Tables, known_of
-from daskrun.script.wire import StatusBlock
+from daskrun.script.status_block import StatusBlock
 
 if TYPE_CHECKING:
     from daskrun.output.parts.writer import ResultWriter
-    from daskrun.script.process.entry import ScriptFile
+    from daskrun.script.process_spec import ScriptFile
 
-Fetched = Callable[[int, int, dict[str, Any], tuple[Any, ...]], list[str]]
+Fetched = Callable[[int, int, PlanInput, tuple[Any, ...]], list[str]]
 """(bundle, index, input, load) -> local paths of what a load needs of remote files."""
 
 
@@ -37,9 +38,9 @@ class MiniBatchContext:
     """Index of its first row in the whole input, where the source gives it."""
 
 
-def context_of(index: int, source: dict[str, Any], load: tuple[Any, ...]) -> MiniBatchContext:
+def context_of(index: int, source: PlanInput, load: tuple[Any, ...]) -> MiniBatchContext:
     """Return what ``run()`` is told of a mini-batch: its number, its input, what its load says."""
-    return MiniBatchContext(index, source["name"], *known_of(source, load))
+    return MiniBatchContext(index, source.name, *known_of(source, load))
 
 
 class Loader:
@@ -48,7 +49,7 @@ class Loader:
     Parameters
     ----------
     inputs
-        The run's inputs, as ``PlanInput`` fields.
+        The run's.
     tables
         What loads mini-batches of tables.
     fetched
@@ -56,13 +57,13 @@ class Loader:
     """
 
     def __init__(
-        self, inputs: list[dict[str, Any]], tables: Tables, fetched: Fetched | None = None
+        self, inputs: Sequence[PlanInput], tables: Tables, fetched: Fetched | None = None
     ) -> None:
         self._inputs = inputs
         self._tables = tables
         self._fetched = fetched
 
-    def load(self, bundle: int, descriptor: tuple[Any, ...]) -> Any:
+    def load(self, bundle: int, descriptor: Descriptor) -> Any:
         """Return a mini-batch's list of local paths or DataFrame."""
         index, input_number, load, _, nbytes = descriptor
         source = self._inputs[input_number]
@@ -70,20 +71,20 @@ class Loader:
         if load[0] == "table":
             return self._tables.load(input_number, load, fetched)
         if fetched is not None:
-            check_brought(source["root"], load[1:], fetched, nbytes)
+            check_brought(source.root, load[1:], fetched, nbytes)
             return MiniBatchPaths(fetched, index)
-        return load_files(source["root"], load[1:], index)
+        return load_files(source.root, load[1:], index)
 
-    def look(self, bundle: int, descriptor: tuple[Any, ...]) -> Any:
+    def look(self, bundle: int, descriptor: Descriptor) -> Any:
         """Make a survey."""
         index, input_number, load, _, _ = descriptor
         fetched = self._local_copies(bundle, index, self._inputs[input_number], load)
         return self._tables.look(input_number, load, fetched)
 
     def _local_copies(
-        self, bundle: int, index: int, source: dict[str, Any], load: tuple[Any, ...]
+        self, bundle: int, index: int, source: PlanInput, load: tuple[Any, ...]
     ) -> list[str] | None:
-        if not source["remote"] or self._fetched is None:
+        if not source.remote or self._fetched is None:
             return None
         return self._fetched(bundle, index, source, load)
 
@@ -96,10 +97,10 @@ class Executor:
     module
         The loaded entry script, after ``init()``.
     inputs
-        The run's inputs, as ``PlanInput`` fields.
+        The run's.
     writer
         Where results go.
-    cell
+    status_block
         Where to show what is in hand.
     fetched, release
         How to get local copies of remote files, and to let them go.
@@ -110,9 +111,9 @@ class Executor:
     def __init__(
         self,
         module: EntryModule,
-        inputs: list[dict[str, Any]],
+        inputs: Sequence[PlanInput],
         writer: ResultWriter,
-        cell: StatusBlock,
+        status_block: StatusBlock,
         fetched: Fetched | None = None,
         release: Callable[[int, int], None] | None = None,
         tables: Tables | None = None,
@@ -120,8 +121,8 @@ class Executor:
         self._module = module
         self._inputs = inputs
         self._writer = writer
-        self._ints = cell.ints
-        self._times = cell.times
+        self._ints = status_block.ints
+        self._times = status_block.times
         self._release = release
         self._tables = tables or Tables(inputs, "")
         self._loader = Loader(inputs, self._tables, fetched)
@@ -131,8 +132,8 @@ class Executor:
         """The entry script."""
         return self._module.script
 
-    def attempt(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
-        """Run one attempt and give its outcome, as the fields of :class:`Outcome`.
+    def attempt(self, bundle: int, descriptor: Descriptor, number: int) -> Outcome:
+        """Run one attempt and return its outcome.
 
         Raises
         ------
@@ -144,10 +145,7 @@ class Executor:
             return self._survey(bundle, descriptor, number)
         ints, times = self._ints, self._times
         source = self._inputs[input_number]
-        started, begin = time.time(), time.monotonic()
-        ints[StatusBlock.ITEMS], ints[StatusBlock.ATTEMPT] = items or 0, number
-        times[StatusBlock.STARTED_AT], times[StatusBlock.LOADING_SINCE] = started, begin
-        ints[StatusBlock.LOADING] = index
+        started, begin = self._begin(descriptor, number)
         status, result, error, running = Status.NOT_LOADED, None, None, 0.0
         try:
             mini_batch = self._loader.load(bundle, descriptor)
@@ -186,31 +184,36 @@ class Executor:
                 status = Status.NOT_LOADED  # the script's error is what follows from it
                 error = replace(error, message=f"{why} The script said: {error.message}")
             outcome = (index, number, int(status), items or 1, 0, -1, 0, 0, 0)
-        ints[StatusBlock.LOADING] = ints[StatusBlock.RUNNING] = -1
-        if source["remote"] and self._release is not None:
-            self._release(bundle, index)
-        return (*outcome, started, time.monotonic() - begin, running, error)
+        self._end(bundle, descriptor)
+        return Outcome._make((*outcome, started, time.monotonic() - begin, running, error))
+
+    def _begin(self, descriptor: Descriptor, number: int) -> tuple[float, float]:
+        """Show that an attempt begins; return when, since the epoch and monotonic."""
+        ints, times = self._ints, self._times
+        started, begin = time.time(), time.monotonic()
+        ints[StatusBlock.ITEMS], ints[StatusBlock.ATTEMPT] = descriptor.items or 0, number
+        times[StatusBlock.STARTED_AT], times[StatusBlock.LOADING_SINCE] = started, begin
+        ints[StatusBlock.LOADING] = descriptor.index
+        return started, begin
+
+    def _end(self, bundle: int, descriptor: Descriptor) -> None:
+        """Show that it is over, and let go of its files."""
+        self._ints[StatusBlock.LOADING] = self._ints[StatusBlock.RUNNING] = -1
+        if self._release is not None and self._inputs[descriptor.input].remote:
+            self._release(bundle, descriptor.index)
 
     def new_warnings(self) -> list[str]:
         """Return what readers and results have to be warned of and was not given before."""
         return [*self._tables.new_warnings(), *self._writer.new_warnings()]
 
-    def _survey(self, bundle: int, descriptor: tuple[Any, ...], number: int) -> tuple[Any, ...]:
+    def _survey(self, bundle: int, descriptor: Descriptor, number: int) -> Outcome:
         """Look at data for the plan; an attempt like any other, that calls no user code."""
-        index, input_number, _, _, _ = descriptor
-        ints, times = self._ints, self._times
-        source = self._inputs[input_number]
-        started, begin = time.time(), time.monotonic()
-        ints[StatusBlock.ITEMS], ints[StatusBlock.ATTEMPT] = 0, number
-        times[StatusBlock.STARTED_AT], times[StatusBlock.LOADING_SINCE] = started, begin
-        ints[StatusBlock.LOADING] = index
+        started, begin = self._begin(descriptor, number)
         status = Status.SUCCEEDED
         try:
             told: Found | Failure = Found(self._loader.look(bundle, descriptor))
         except BaseException as caught:  # noqa: BLE001  (as in attempt())
             status, told = Status.NOT_LOADED, error_of(caught, self._module.script)
-        ints[StatusBlock.LOADING] = -1
-        if source["remote"] and self._release is not None:
-            self._release(bundle, index)
-        outcome = (index, number, int(status), 0, 0, -1, 0, 0, 0)
-        return (*outcome, started, time.monotonic() - begin, 0.0, told)
+        self._end(bundle, descriptor)
+        head = (descriptor.index, number, int(status), 0, 0, -1, 0, 0, 0)
+        return Outcome(*head, started, time.monotonic() - begin, 0.0, told)

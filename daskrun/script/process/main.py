@@ -1,9 +1,9 @@
 """The script process: imports the entry script, calls ``init()`` once, then runs bundles.
 
 Started by the keeper with five inherited descriptors: the inbox's pipe and memory, messages out,
-the cell, and the *outcome log*, an anonymous file that every outcome is appended to the moment it
-exists. The keeper reads the outcome log when the bundle is done or the process dead, so that
-nothing finished is lost with the process and no mini-batch costs a round trip.
+the status block, and the *outcome log*, an anonymous file that every outcome is appended to the
+moment it exists. The keeper reads that when the bundle is done or the process dead, so that nothing
+finished is lost with the process and no mini-batch costs a round trip.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import pickle
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.minibatch import Descriptor
 from daskrun.core.plugins import linked
 from daskrun.errors import PartError, StorageError
 from daskrun.output.parts.part import Part, open_part
@@ -25,126 +25,135 @@ from daskrun.output.parts.writer import ResultWriter
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script import context
 from daskrun.script.fetching.waiting import RemoteFiles, labels
+from daskrun.script.messages import (
+    BundleDone,
+    PartNamed,
+    RunBundle,
+    ScriptInitFailed,
+    ScriptReady,
+    ScriptWarning,
+    ShutdownFailed,
+    Signal,
+)
 from daskrun.script.outcome_log import pack_outcome, without_rows
-from daskrun.script.process.entry import EntryModule, ScriptFile, error_of
+from daskrun.script.process.entry import EntryModule, error_of
 from daskrun.script.process.execute import Executor, Fetched
 from daskrun.script.process.tables import Tables
-from daskrun.script.wire import DUMP_SIGNAL, Inbox, Phase, StatusBlock, loads, pack, write_all
+from daskrun.script.process_spec import CACHE, FETCH, ProcessSpec, ScriptFile
+from daskrun.script.status_block import Phase, StatusBlock
+from daskrun.script.wire import DUMP_SIGNAL, Inbox, decode_trusted, pack, write_all
 from daskrun.storage.error_hints import store_remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from daskrun.core.minibatch import PlanInput
+
 
 def main() -> None:
     """Serve until the keeper says stop or goes away."""
-    bell, memory, out, cell, outcome_log = (int(text) for text in sys.argv[-5:])
-    for fd in (bell, memory, out, cell, outcome_log):
+    bell, memory, out, status, outcome_log = (int(text) for text in sys.argv[-5:])
+    for fd in (bell, memory, out, status, outcome_log):
         os.set_inheritable(fd, False)  # what user code starts must not hold them open
-    ScriptProcess(Inbox(memory, bell), out, StatusBlock(cell, create=False), outcome_log).serve()
+    ScriptLoop(Inbox(memory, bell), out, StatusBlock(status, create=False), outcome_log).serve()
 
 
-class ScriptProcess:
+class ScriptLoop:
     """The loop of one script process."""
 
-    def __init__(self, inbox: Inbox, fd_out: int, cell: StatusBlock, fd_outcome_log: int) -> None:
+    def __init__(self, inbox: Inbox, fd_out: int, status: StatusBlock, fd_outcome_log: int) -> None:
         self._inbox = inbox
         self._out = fd_out
-        self._cell = cell
+        self._status = status
         self._outcome_log = fd_outcome_log
         self._part_told = ""
         self._files: OutputFiles | None = None
 
     def serve(self) -> None:
         """Read the configuration, start the script, run bundles."""
-        config = self._inbox.get()
-        if config is None:
+        spec: ProcessSpec | None = self._inbox.get()
+        if spec is None:
             return
-        script = ScriptFile(**config["script"])
-        self._cell.enter(Phase.INIT, time.monotonic())
+        script = spec.script
+        self._status.enter(Phase.INIT, time.monotonic())
         began = time.perf_counter()
         try:
-            self._prepare(config)
-            tables = Tables(config["inputs"], config["cache"])
+            self._prepare(spec)
+            tables = Tables(decode_trusted(spec.inputs), str(Path(spec.node_folder, CACHE)))
             tables.prepare()
             module = EntryModule(script)
-            sink = open_sink(config["sink"], config["sink_settings"])
+            sink = open_sink(spec.sink, spec.sink_settings)
             module.init()
         except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)
-            self._send("init_failed", error_of(error, script).plain())
+            self._send(ScriptInitFailed(error_of(error, script)))
             return
         seconds = time.perf_counter() - began
-        part = open_part(
-            config["parts"], config["parts_options"], config["prefix"], config["spool"]
-        )
-        if config["files"]:
-            record = Path(config["spool"]) / "output.put"
-            folder, options = config["context"]["output_dir"], config["parts_options"]
-            self._files = OutputFiles(folder, config["files"], options, record)
-        executor = self._executor(config, module, ResultWriter(sink, part), tables)
-        self._cell.enter(Phase.IDLE, time.monotonic())
+        options = spec.storage_options
+        part = open_part(spec.parts, options, spec.part_prefix, spec.node_folder)
+        if spec.files:
+            record = Path(spec.node_folder, "output.put")
+            self._files = OutputFiles(spec.context.output_dir, spec.files, options, record)
+        executor = self._executor(spec, module, ResultWriter(sink, part), tables)
+        self._status.enter(Phase.IDLE, time.monotonic())
         # last: the keeper looks when it hears this whether a bundle can be given, and may not look
         # again for a second
-        self._send("ready", seconds)
+        self._send(ScriptReady(seconds))
         while (bundle := self._inbox.get()) is not None:
             if not self._run_bundle(executor, part, bundle):
                 break
         self._shut_down(module, script)
 
-    def _prepare(self, config: dict[str, Any]) -> None:
+    def _prepare(self, spec: ProcessSpec) -> None:
         """Make the process what user code expects: path, argv, names, context, line-wise output."""
         faulthandler.enable(file=2)
         faulthandler.register(DUMP_SIGNAL, file=2, all_threads=True)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError):
                 stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-        sys.path[:] = [*config["sys_path"], *(p for p in sys.path if p)]
-        sys.argv[:] = config["argv"]
-        context.enter(config["context"])
+        sys.path[:] = [*spec.sys_path, *(p for p in sys.path if p)]
+        sys.argv[:] = spec.argv
+        context.enter(spec.context)
         linked("script_names")()
 
     def _executor(
-        self, config: dict[str, Any], module: EntryModule, writer: ResultWriter, tables: Tables
+        self, spec: ProcessSpec, module: EntryModule, writer: ResultWriter, tables: Tables
     ) -> Executor:
         fetched: Fetched | None = None
         release: Callable[[int, int], None] | None = None
-        if config["fetch"]:
-            files = RemoteFiles(Path(config["fetch"]))
+        if spec.fetched:
+            files = RemoteFiles(Path(spec.node_folder, FETCH))
             release = files.release
 
-            def fetched(
-                bundle: int, index: int, _: dict[str, Any], load: tuple[Any, ...]
-            ) -> list[str]:
+            def fetched(bundle: int, index: int, _: PlanInput, load: tuple[Any, ...]) -> list[str]:
                 return files.wait(bundle, index, labels(load))
 
-        inputs = config["inputs"]
-        return Executor(module, inputs, writer, self._cell, fetched, release, tables)
+        inputs = decode_trusted(spec.inputs)
+        return Executor(module, inputs, writer, self._status, fetched, release, tables)
 
-    def _run_bundle(self, executor: Executor, part: Part | None, bundle: dict[str, Any]) -> bool:
+    def _run_bundle(self, executor: Executor, part: Part | None, bundle: RunBundle) -> bool:
         """Run a bundle on the emptied outcome log; False: this process must end."""
-        cell, number = self._cell, bundle["number"]
-        entries = loads(bundle["payload"])
+        status, number = self._status, bundle.number
+        entries = decode_trusted(bundle.payload)
         began = time.monotonic()
-        cell.enter(Phase.WORKING, began)
-        deadline, trouble = began + bundle["budget"], ""
+        status.enter(Phase.WORKING, began)
+        deadline, trouble = began + bundle.budget, ""
         for descriptor, attempt in entries:
             try:
-                # made by the driver: no need for the slower unpickler that distrusts
-                outcome = executor.attempt(number, pickle.loads(descriptor), attempt)
+                outcome = executor.attempt(number, Descriptor.decode(descriptor), attempt)
             except PartError as error:
                 trouble = str(error)
                 break
             if part is not None and part.name != self._part_told:
                 self._part_told = part.name  # before an outcome on the outcome log speaks of it
-                self._send("part", part.name)
+                self._send(PartNamed(part.name))
             write_all(self._outcome_log, pack_outcome(outcome))
-            if cell.ints[StatusBlock.RECALL] or time.monotonic() > deadline:
+            if status.ints[StatusBlock.RECALL] or time.monotonic() > deadline:
                 break
         for text in executor.new_warnings():
-            self._send("warning", text)
+            self._send(ScriptWarning(text))
         trouble = self._sync(part, executor.script) or trouble
-        cell.enter(Phase.SHUTDOWN if trouble else Phase.IDLE, time.monotonic())
-        self._send("done", (number, time.monotonic() - began, trouble))
+        status.enter(Phase.SHUTDOWN if trouble else Phase.IDLE, time.monotonic())
+        self._send(BundleDone(number, time.monotonic() - began, trouble))
         return not trouble
 
     def _sync(self, part: Part | None, script: ScriptFile) -> str:
@@ -154,7 +163,7 @@ class ScriptProcess:
         """
         if part is None and self._files is None:
             return ""
-        self._cell.enter(Phase.SYNCING, time.monotonic())
+        self._status.enter(Phase.SYNCING, time.monotonic())
         try:
             if part is not None:
                 part.sync()
@@ -177,21 +186,21 @@ class ScriptProcess:
 
     def _show_progress(self) -> None:
         """Move what ``progress_update_timeout`` is counted from; no mini-batch is in hand."""
-        self._cell.times[StatusBlock.RUNNING_SINCE] = time.monotonic()
+        self._status.times[StatusBlock.RUNNING_SINCE] = time.monotonic()
 
     def _shut_down(self, module: EntryModule, script: ScriptFile) -> None:
-        self._cell.enter(Phase.SHUTDOWN, time.monotonic())
+        self._status.enter(Phase.SHUTDOWN, time.monotonic())
         try:
             module.shutdown()
         except BaseException as error:  # noqa: BLE001  (told, never fatal: the results are safe)
-            self._send("shutdown_failed", error_of(error, script).text)
+            self._send(ShutdownFailed(error_of(error, script).text))
         if self._files is not None:
             try:
                 self._files.sync()  # shutdown() may have written
             except OSError as error:
-                self._send("shutdown_failed", error_of(error, script).text)
-        self._send("bye", None)
+                self._send(ShutdownFailed(error_of(error, script).text))
+        self._send(Signal.BYE)
 
-    def _send(self, kind: str, value: object) -> None:
+    def _send(self, message: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # the keeper is gone, and this process with it
-            write_all(self._out, pack((kind, value)))
+            write_all(self._out, pack(message))

@@ -7,33 +7,22 @@ import shutil
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.errors import EntryScriptError
 from daskrun.script import context
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator
     from types import CodeType
+
+    from daskrun.script.process_spec import ScriptOutput
 
 COPY = "code"
 """Folder in the process's own that a source folder is copied to."""
 MAIN = "__main__"
-
-
-@dataclass(frozen=True)
-class ScriptOutput:
-    """Where a script writes an output."""
-
-    folder: str
-    """What it finds among its arguments."""
-    url: str = ""
-    """Where the folder's files are put when the script has ended well; ``""``: they stay."""
-    options: Mapping[str, Any] | None = None
-    """What fsspec needs for that; may hold secrets."""
 
 
 def run_whole(
@@ -113,8 +102,8 @@ def _working_copy(source: str | None) -> Iterator[None]:
     if source is None:
         yield
         return
-    before = Path.cwd()
-    own = Path((context.current() or {}).get("working_dir") or before, COPY)
+    before, current = Path.cwd(), context.current()
+    own = Path((current and current.working_dir) or before, COPY)
     shutil.rmtree(own, ignore_errors=True)  # of an earlier try
     shutil.copytree(source, own)
     os.chdir(own)

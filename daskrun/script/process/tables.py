@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.minibatch import PlanInput
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from daskrun.core.minibatch import PlanInput
     from daskrun.data.tabular.formats.contract import PieceFile
     from daskrun.data.tabular.loading.load import TableLoader
 
@@ -21,12 +24,12 @@ class Tables:
     Parameters
     ----------
     inputs
-        The run's inputs, as ``PlanInput`` fields.
+        The run's.
     cache
         Folder that this node's processes share.
     """
 
-    def __init__(self, inputs: list[dict[str, Any]], cache: str) -> None:
+    def __init__(self, inputs: Sequence[PlanInput], cache: str) -> None:
         self._inputs = inputs
         self._cache = cache
         self._loaders: dict[int, TableLoader] = {}
@@ -38,7 +41,7 @@ class Tables:
         That loads pandas and pyarrow, half a second in which the driver has its own imports to do:
         the first mini-batches need not wait for them.
         """
-        numbers = [n for n, each in enumerate(self._inputs) if each.get("kind") == "tabular"]
+        numbers = [n for n, each in enumerate(self._inputs) if each.kind == "tabular"]
         for number in numbers:
             self._loader(number).meta()
         if numbers:
@@ -65,8 +68,7 @@ class Tables:
             from daskrun.data.tabular.formats.node_cache import NodeCache
             from daskrun.data.tabular.loading.load import TableLoader
 
-            source = PlanInput(**self._inputs[number])
-            self._loaders[number] = TableLoader(source, NodeCache(self._cache))
+            self._loaders[number] = TableLoader(self._inputs[number], NodeCache(self._cache))
         return self._loaders[number]
 
     def _files(
@@ -76,7 +78,7 @@ class Tables:
             return None
         from daskrun.data.tabular.loading.local_fetch import piece_files
 
-        return piece_files(self._inputs[number]["root"], load, fetched)
+        return piece_files(self._inputs[number].root, load, fetched)
 
 
 def _keep_memory() -> None:
@@ -90,17 +92,15 @@ def _keep_memory() -> None:
     bytes(_KEPT)
 
 
-def known_of(
-    source: dict[str, Any], load: tuple[Any, ...]
-) -> tuple[dict[str, Any] | None, int | None]:
+def known_of(source: PlanInput, load: tuple[Any, ...]) -> tuple[dict[str, Any] | None, int | None]:
     """Return what a mini-batch's context tells beside its number: partition values, first row."""
     first_row = load[3] if load[0] == "table" else None
-    table = source["table"]
+    table = source.table
     if not table or not table["partition_keys"]:
         return None, first_row
     from daskrun.data.partition_format import PartitionFormat
 
     name = load[1][0][0] if load[0] == "table" else load[1]
     form = PartitionFormat(table["partition"]["format"])
-    values = dict(zip(form.columns, form.values(source["root"], name), strict=True))
+    values = dict(zip(form.columns, form.values(source.root, name), strict=True))
     return {key: values[key] for key in table["partition_keys"]}, first_row

@@ -11,20 +11,22 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.data.paths import PathTable, local_copies
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DaskrunError, DatasetError
+from daskrun.script.messages import BringSideInputs, Brought, BroughtSoFar, Unprepared
 from daskrun.script.node_folders import base_folder
 from daskrun.script.side_inputs.location import FOLDER, in_place, is_absolute, link_at, with_file
-from daskrun.script.wire import loads, pack, write_all
+from daskrun.script.wire import pack, told_first, write_all
 from daskrun.storage.retry import retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from daskrun.data.remote_files import RemoteFolder
+    from daskrun.script.node_spec import SideInputSpec
     from daskrun.script.side_inputs.location import Described
 
 THREADS = 8
@@ -66,7 +68,7 @@ def bring_here(described: Described, folder: Path, run_id: str) -> dict[str, str
     DaskrunError
         One can't be had; it is named, with the file and the reason.
     """
-    rest = {name: side for name, side in described.items() if not side["there"]}
+    rest = {name: side for name, side in described.items() if not side.there}
     return {**in_place(described), **(Bringing(rest, folder, run_id).bring() if rest else {})}
 
 
@@ -94,7 +96,7 @@ class Bringing:
         self._error: Exception | None = None
         self._over = False
 
-    def bring(self, tell: Callable[[tuple[int, int]], None] | None = None) -> dict[str, str]:
+    def bring(self, tell: Callable[[BroughtSoFar], None] | None = None) -> dict[str, str]:
         """Have all of them here, and give their paths.
 
         Parameters
@@ -125,7 +127,7 @@ class Bringing:
 
     def _wanted(self) -> Iterator[_File]:
         for name, side in self._described.items():
-            table = PathTable.from_bytes(zlib.decompress(side["table"]))
+            table = PathTable.from_bytes(zlib.decompress(side.table))
             with _named(name):
                 copies = local_copies(f"{self._folder / name}.partial", table)
             sizes = dict(zip(table, table.sizes, strict=True))
@@ -136,7 +138,7 @@ class Bringing:
     def _check_room(self, files: list[_File]) -> None:
         """See that what is copied leaves room on the disk for all else."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        copied = [each for each in files if self._described[each.side]["copy"]]
+        copied = [each for each in files if self._described[each.side].copy]
         needed = sum(max(0, each.size) for each in copied)
         disk = shutil.disk_usage(self._folder)
         if needed > disk.free - FREE * disk.total:
@@ -166,17 +168,17 @@ class Bringing:
                 self._bytes += size
 
     def _bring(self, file: _File) -> int:
-        """OutputId or copy one file; give how many bytes that took."""
+        """Link or copy one file; give how many bytes that took."""
         side = self._described[file.side]
         self._make_folder(str(Path(file.target).parent))
-        if not side["copy"]:
+        if not side.copy:
             Path(file.target).symlink_to(file.source)
             return 0
         copy: Callable[[], object] = partial(shutil.copyfile, file.source, file.target)
-        if side["remote"]:
+        if side.remote:
             copy = partial(self._root(file.side).fetch, file.name, file.target)
         # Once: stores' own clients try again, for some 10 s.
-        retry(f"copy {shown_url(file.source)!r} to the node", copy, side["options"], tries=1)
+        retry(f"copy {shown_url(file.source)!r} to the node", copy, side.options, tries=1)
         size = Path(file.target).stat().st_size
         if file.size not in (-1, size):
             raise DatasetError(
@@ -196,23 +198,21 @@ class Bringing:
         with self._lock:
             if name not in self._roots:
                 side = self._described[name]
-                what, make = (
-                    f"open {shown_url(side['root'])!r}",
-                    partial(RemoteFolder, side["root"]),
-                )
-                self._roots[name] = retry(what, lambda: make(side["options"]), side["options"])
+                open_root = partial(RemoteFolder, side.root, side.options)
+                what = f"open {shown_url(side.root)!r}"
+                self._roots[name] = retry(what, open_root, side.options)
             return self._roots[name]
 
-    def _so_far(self) -> tuple[int, int]:
+    def _so_far(self) -> BroughtSoFar:
         with self._lock:
             found, under_way = (self._files, self._bytes), list(self._under_way)
-        return found[0], found[1] + sum(map(_size, under_way))
+        return BroughtSoFar(found[0], found[1] + sum(map(_size, under_way)))
 
-    def _settle(self, name: str, side: Mapping[str, Any]) -> str:
+    def _settle(self, name: str, side: SideInputSpec) -> str:
         """Show a side input, now that it is whole, where it shall be."""
         home = self._folder / name
         home.with_name(f"{name}.partial").rename(home)
-        asked = side["path"]
+        asked = side.path
         if asked is None:
             return with_file(str(home), side)
         if is_absolute(side):
@@ -236,12 +236,12 @@ def _named(name: str) -> Iterator[None]:
         raise DatasetError(f"side input {name!r}: {type(error).__name__}: {error}") from error
 
 
-def _source(side: Mapping[str, Any], name: str) -> str:
-    if side["remote"]:
+def _source(side: SideInputSpec, name: str) -> str:
+    if side.remote:
         from daskrun.data.remote_files import join_url
 
-        return join_url(side["root"], name)
-    return f"{side['root'].rstrip('/')}/{name}"
+        return join_url(side.root, name)
+    return f"{side.root.rstrip('/')}/{name}"
 
 
 def _size(path: str) -> int:
@@ -252,21 +252,17 @@ def _size(path: str) -> int:
 
 
 def main() -> None:
-    """Bring what the memory of one descriptor says; tell ``brought`` or ``failed`` on another."""
-    asked, out = map(int, sys.argv[-2:])
-    for fd in (asked, out):
-        os.set_inheritable(fd, False)
-    with open(asked, "rb") as file:  # noqa: PTH123
-        file.seek(0)
-        told = loads(file.read())
+    """Bring what the keeper asks for, and tell it how far that is."""
+    memory, out = map(int, sys.argv[-2:])
+    told: BringSideInputs = told_first(memory, out)
 
-    def tell(kind: str, value: object) -> None:
+    def tell(message: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # the keeper is gone, and this process with it
-            write_all(out, pack((kind, value)))
+            write_all(out, pack(message))
 
     try:
-        bringing = Bringing(told["described"], Path(told["folder"]), told["run_id"])
-        tell("brought", bringing.bring(lambda so_far: tell("so_far", so_far)))
+        bringing = Bringing(told.side_inputs, Path(told.folder), told.run_id)
+        tell(Brought(bringing.bring(tell)))
     except Exception as error:  # noqa: BLE001  (the keeper tells it)
         text = str(error) if isinstance(error, DaskrunError) else f"{type(error).__name__}: {error}"
-        tell("failed", shown_url(text))
+        tell(Unprepared(shown_url(text)))

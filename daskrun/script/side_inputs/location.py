@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.errors import DatasetError
 from daskrun.script.node_folders import base_folder
@@ -13,7 +13,9 @@ from daskrun.script.node_folders import base_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    Described = Mapping[str, Mapping[str, Any]]
+    from daskrun.script.node_spec import SideInputSpec
+
+    Described = Mapping[str, SideInputSpec]
     """As :func:`daskrun.pipeline.steps.side_inputs.described` gives it."""
 
 FOLDER = "side"
@@ -22,19 +24,17 @@ FOLDER = "side"
 
 def in_place(described: Described) -> dict[str, str]:
     """Return the paths of those side inputs that scripts can have where they are."""
-    return {
-        name: with_file(side["root"], side) for name, side in described.items() if side["there"]
-    }
+    return {name: with_file(side.root, side) for name, side in described.items() if side.there}
 
 
-def with_file(folder: str, side: Mapping[str, Any]) -> str:
+def with_file(folder: str, side: SideInputSpec) -> str:
     """Return the path of a side input in its folder: the one file that it is, or all of that."""
-    return f"{folder.rstrip('/')}/{side['file']}" if side["file"] else folder
+    return f"{folder.rstrip('/')}/{side.file}" if side.file else folder
 
 
-def is_absolute(side: Mapping[str, Any]) -> bool:
+def is_absolute(side: SideInputSpec) -> bool:
     """Return whether a side input shall be at a path outside the node's folder."""
-    return side["path"] is not None and Path(side["path"]).is_absolute()
+    return side.path is not None and Path(side.path).is_absolute()
 
 
 def link_at(place: Path, home: Path, run_id: str) -> None:
@@ -69,9 +69,9 @@ def take_away(described: Described, folder: Path, run_id: str) -> None:
     Another node of the run on this machine may need it still: then it has that one's files.
     """
     for name, side in described.items():
-        if not is_absolute(side):
+        if side.path is None or not is_absolute(side):
             continue
-        place, home = Path(side["path"]), folder / FOLDER / name
+        place, home = Path(side.path), folder / FOLDER / name
         with contextlib.suppress(OSError):
             if place.readlink() == home:
                 others = base_folder().glob(f"{run_id}-*/{FOLDER}/{name}")

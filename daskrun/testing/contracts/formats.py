@@ -130,20 +130,20 @@ class FormatContract(ABC):
             surveys = plan.begin(1000)
             assert surveys or plan.complete, "a plan that isn't complete waits for something"
             for survey in reversed(surveys):
-                _, _, load, _, _ = wire.loads(survey.descriptor)
+                _, _, load, _, _ = wire.decode(survey.descriptor)
                 found = _look(plan, load, tmp_path)
-                plan.learn(survey.number, wire.loads(pickle.dumps(found, 5)))
+                plan.learn(survey.number, wire.decode(pickle.dumps(found, 5)))
         usual = plan_of(dataset, size)
         assert plan.known == usual.known
         for index in range(plan.known):
             assert plan.encode(index) == usual.encode(index)
-            wire.loads(plan.encode(index))  # builtins only
+            wire.decode(plan.encode(index))  # builtins only
 
     def test_the_specification_travels(self, dataset: TabularDataset) -> None:
         """A reader is told in builtins."""
         table = dataset.resolve().spec
         plain = table.plain()
-        assert wire.loads(pickle.dumps(plain, 5)) == plain
+        assert wire.decode(pickle.dumps(plain, 5)) == plain
         assert type(table).of(plain) == table
         assert spec_of(plain["reader"]) == table.reader
 

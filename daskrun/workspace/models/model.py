@@ -217,13 +217,13 @@ class Model(OriginalClass):
         NameNotFoundError
             There is no such model.
         """
-        values = context.current()
-        if values is not None and "models" in values:
+        run = context.current()
+        if run is not None and run.models is not None:
             if version is None:
-                versions = map(int, values["models"].get(model_name, ()))
+                versions = map(int, run.models.get(model_name, ()))
                 note_used(model_name, versions, only_path=True)
-            path = _path_in_run(values["models"], model_name, version)
-            return path if not is_url(path) else str(_brought(path, values))
+            path = _path_in_run(run.models, model_name, version)
+            return path if not is_url(path) else str(_brought(path, run.workspace_options or {}))
         from daskrun.workspace.home import Home  # not needed in a script process
         from daskrun.workspace.sites.opening import find_site
 
@@ -287,12 +287,12 @@ def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: in
     return versions[wanted]
 
 
-def _brought(url: str, values: JsonObject) -> Path:
+def _brought(url: str, options: Mapping[str, Any]) -> Path:
     """Bring a model to this machine, where all runs of this user find it from then on."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "daskrun", "models")
     place, _, name = url.rpartition("/")
     target = cache / blake2b(url.encode(), digest_size=16).hexdigest() / name
-    bring_whole(open_url_folder(place, values.get("workspace_options", {})), name, target)
+    bring_whole(open_url_folder(place, options), name, target)
     return target
 
 

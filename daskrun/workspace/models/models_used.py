@@ -34,9 +34,9 @@ def note_used(name: str, versions: Iterable[int], *, only_path: bool = False) ->
     only_path
         Whether the script is told nothing but where the files are.
     """
-    values = context.current() or {}
-    if "run_folder" in values and not wrong_name(name):
-        folder = Path(values["run_folder"], READ if only_path else SHOWN)
+    run = context.current()
+    if run is not None and run.run_folder and not wrong_name(name):
+        folder = Path(run.run_folder, READ if only_path else SHOWN)
         folder.mkdir(exist_ok=True)
         (folder / f"{name}:{max(versions, default=0)}").touch()
 

@@ -1,0 +1,144 @@
+"""A process that the keeper starts: what all of them have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.script import reaper
+from daskrun.script.messages import OF_PREPARATIONS
+from daskrun.script.wire import Unpacker, encode, pack, shared_memory, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import IO
+
+    from daskrun.script.node_spec import NodeSpec
+
+BOOT = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; root = sys.argv[1]; "
+    "sys.path += [] if root in sys.path else [root]; "
+    "from daskrun.script.{module} import main; main()"
+)
+"""What a process of ours starts with; argv[1] is the folder that daskrun is in."""
+PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
+
+
+def start(
+    module: str,
+    fds: Sequence[int],
+    environment: Mapping[str, str],
+    stdout: IO[bytes],
+    stderr: IO[bytes],
+    *,
+    python: str = sys.executable,
+    root: str = PACKAGE_ROOT,
+    folder: str | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start ``main()`` of a module in a process that ends with this one.
+
+    Parameters
+    ----------
+    module
+        Below ``daskrun.script``.
+    fds
+        Descriptors that it inherits; their numbers are its last arguments.
+    python, root
+        The interpreter, and the folder that daskrun is imported from there.
+    folder
+        Its working directory.
+    """
+    return subprocess.Popen(
+        [python, "-c", BOOT.format(module=module), root, *map(str, fds)],
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment,
+        cwd=folder,
+        pass_fds=fds,
+        start_new_session=True,
+        preexec_fn=reaper.dies_with_parent(),
+    )
+
+
+def read_messages(fd: int, unpacker: Unpacker) -> tuple[list[Any], bool]:
+    """Return what has been said on a pipe that does not block, and whether more may come."""
+    found: list[Any] = []
+    with contextlib.suppress(BlockingIOError):
+        while data := os.read(fd, 65536):
+            found += unpacker.feed(data)
+        return found, False
+    return found, True
+
+
+def log_of(spec: NodeSpec, name: str) -> Path:
+    """Return a file among the logs of a node's own processes."""
+    return Path(spec.logs) / "sys" / "node" / spec.node / name
+
+
+class Child:
+    """A process of daskrun's own beside the script processes, in the node's own Python.
+
+    Parameters
+    ----------
+    spec
+        The node's.
+    module
+        What it runs, below ``daskrun.script``.
+    log
+        File for its output, see :func:`log_of`.
+    told
+        What it is told first, in memory that it inherits: it may hold secrets.
+    talks
+        Whether it talks to the keeper on a pipe; else the keeper talks to it.
+    """
+
+    def __init__(
+        self, spec: NodeSpec, module: str, log: Path, told: object, *, talks: bool = True
+    ) -> None:
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        memory = shared_memory("daskrun-told")
+        write_all(memory, encode(told))
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, not talks)
+        self.pipe, theirs = (read_end, write_end) if talks else (write_end, read_end)
+        self._unpacker = Unpacker(OF_PREPARATIONS)
+        environment = {**os.environ, reaper.MARK: spec.folder}
+        with log.open("ab") as output:
+            self._popen = start(module, (memory, theirs), environment, output, output)
+        os.close(theirs)
+        os.close(memory)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._popen.pid
+
+    def read(self) -> tuple[list[Any], bool]:
+        """Return what it has said, and whether it may say more."""
+        return read_messages(self.pipe, self._unpacker)
+
+    def tell(self, message: object) -> None:
+        """Send it a message; that it is dead is noticed elsewhere."""
+        with contextlib.suppress(BrokenPipeError):
+            write_all(self.pipe, pack(message))
+
+    def exit_code(self) -> int | None:
+        """Return its exit code, None while it runs."""
+        return self._popen.poll()
+
+    def wait(self) -> int:
+        """Wait for its end, and return its exit code."""
+        return self._popen.wait()
+
+    def end(self) -> None:
+        """End it and all that it has started."""
+        reaper.kill_all(lambda: reaper.descendants(self.pid))
+        self._popen.kill()
+        self._popen.wait()
+        os.close(self.pipe)

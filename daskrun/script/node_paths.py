@@ -1,0 +1,97 @@
+"""What script processes are told of paths that only their node knows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from daskrun.core.node_path import NodePath
+from daskrun.script.side_inputs.location import in_place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.script.node_spec import NodeSpec
+    from daskrun.script.process_spec import ProcessSpec
+
+ORIGINAL = "AZUREML_DATAREFERENCE_"
+"""Before an input's name, the variable by which the original tells its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A node's script processes, told of the paths there."""
+
+    process: ProcessSpec
+    variables: dict[str, str]
+    """Environment variables that tell paths."""
+    notes: list[str]
+    """What there is to say of that."""
+
+
+def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
+    """Return what script processes are told, with the node's paths put in.
+
+    They go where arguments have places for them, to ``input_datasets``, to variables, and those of
+    outputs to a script that is run as a whole. Where the output is a URL, the script's own files
+    go to a folder of the node.
+
+    Parameters
+    ----------
+    spec
+        With the node's ``folder``.
+    brought
+        Paths of the side inputs that were brought, by name.
+    """
+    process = spec.process
+    output_dir = process.context.output_dir
+    if process.files:
+        output_dir = f"{spec.folder}/output"
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+    local = [each for each in spec.inputs if not each.remote]
+    side_inputs = {**in_place(spec.side_inputs), **brought}
+    whole = process.script.whole
+    outputs = {
+        name: where.folder or (f"{spec.folder}/outputs/{name}" if whole else output_dir)
+        for name, where in spec.outputs.items()
+    }
+    paths = {
+        "input": {**{each.name: each.root for each in local}, **side_inputs},
+        "output": outputs,
+    }
+    files = {each.name: each.root for each in local if each.kind == "files"} | side_inputs
+    script = process.script
+    if whole:
+        files |= outputs
+        places = (replace(spec.outputs[name], folder=path) for name, path in outputs.items())
+        script = replace(script, outputs=tuple(places))
+    variables, notes = _variables(files, {**os.environ, **spec.environment})
+    argv = [
+        paths[each.kind][each.name] if isinstance(each, NodePath) else each
+        for each in spec.arguments
+    ]
+    if argv[-2:] == ["--output", process.context.output_dir]:  # argv_compat
+        argv[-1] = output_dir
+    datasets = {**process.context.input_datasets, **side_inputs}
+    context = replace(process.context, input_datasets=datasets, output_dir=output_dir)
+    told = replace(
+        process, script=script, argv=tuple(argv), context=context, node_folder=spec.folder
+    )
+    return Located(told, variables, notes)
+
+
+def _variables(
+    files: Mapping[str, str], taken: Mapping[str, str]
+) -> tuple[dict[str, str], list[str]]:
+    """Return a variable, and the original's, for each input; those that are set are left alone."""
+    found, notes = {}, []
+    for name, path in files.items():
+        for variable in (name, f"{ORIGINAL}{name}"):
+            if variable in taken:
+                text = f"the variable {variable} is set already, and isn't the path of that input"
+                notes.append(text)
+            else:
+                found[variable] = path
+    return found, notes
