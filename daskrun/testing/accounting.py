@@ -134,8 +134,9 @@ def _difference(
 ) -> Difference | None:
     """Compare the output with what is committed, wherever it is."""
     name = seen.settings["append_row_file_name"]
-    outputs = folder.manifest().outputs
-    place = outputs[0].folder if output is None and outputs else output
+    # A folder alone may have no manifest; then the output has to be given.
+    outputs = folder.manifest().outputs if output is None else ()
+    place = outputs[0].folder if outputs else output
     if place is None:
         return None
     if not is_url(str(place)):
@@ -143,7 +144,7 @@ def _difference(
     if step is None:
         problem = f"the output is at a URL, {place}. Write account(run) with the run, not a folder."
         raise SettingsError("account", [problem])
-    told = outputs[0]
+    told = folder.manifest().outputs[0]
     with tempfile.TemporaryDirectory(prefix="daskrun-account-") as copy:
         step.get_output_data(told.name).download(copy)
         return seen.compare(Path(copy) / told.path_on_datastore / name)
