@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
+ABANDONED = 24 * 3600
+"""Seconds after which what no record names is taken for a killed process's."""
 NO_HARD_LINKS = frozenset(
     {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 )
@@ -75,6 +80,22 @@ def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def abandoned(folder: Path, known: Callable[[], Collection[str]]) -> list[Path]:
+    """Return what killed processes left in a folder: what is a day old and no record names.
+
+    ``known`` returns the names that records have; it is called only where something is old, and
+    after the folder was listed.
+    """
+    old = []
+    with suppress(FileNotFoundError):
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    old.append(path)
+    named = known() if old else ()
+    return [path for path in old if path.name not in named]
 
 
 def publish_new(temporary: Path, path: Path) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from daskrun.core.typing import override
 from daskrun.errors import SettingsError, StorageError
-from daskrun.storage.durable import sync_folder, write_whole
+from daskrun.storage.durable import abandoned, sync_folder, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from daskrun.core.codec import JsonObject
 
 NAME = re.compile(r"[0-9a-f]{32}\.json", re.ASCII)
-ABANDONED = 24 * 3600
-"""Seconds after which a file that no record names is taken for a killed process's."""
 
 
 class SecretStore(Protocol):
@@ -40,7 +37,7 @@ class SecretStore(Protocol):
         """Remove a value, if it is there."""
 
     def sweep(self, known: Callable[[], Collection[str]]) -> None:
-        """Remove what no record names."""
+        """Remove what no record names: ``known`` returns the names that records have."""
 
 
 class NoSecrets(SecretStore):
@@ -137,18 +134,5 @@ class SecretFiles(SecretStore):
 
     @override
     def sweep(self, known: Callable[[], Collection[str]]) -> None:
-        """Remove what processes have left that were killed before they wrote the record.
-
-        ``known`` gives the names of the files that records need; it is asked only where old files
-        have been found.
-        """
-        old = []
-        with suppress(FileNotFoundError):
-            for path in self.folder.iterdir():
-                with suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > ABANDONED:
-                        old.append(path)
-        named = known() if old else ()
-        for path in old:
-            if path.name not in named:
-                self.remove(path.name)
+        for path in abandoned(self.folder, known):
+            self.remove(path.name)

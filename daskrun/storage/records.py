@@ -33,11 +33,11 @@ class Records:
     Parameters
     ----------
     place
-        Where the records are kept: a folder, made at the first ``create``, or a shelf.
+        Where the records are kept: a folder, made at the first ``create``, or another store.
     """
 
     def __init__(self, place: Path | RecordStore) -> None:
-        self._shelf: RecordStore = FolderRecordStore(place) if isinstance(place, Path) else place
+        self._store: RecordStore = FolderRecordStore(place) if isinstance(place, Path) else place
 
     def create(self, kind: str, name: str, value: JsonObject, number: int | None = None) -> int:
         """Keep ``value`` under the next free number, or under ``number``; give the number.
@@ -60,12 +60,12 @@ class Records:
         except StorageError:
             raise
         except OSError as error:
-            raise StorageError(f"can't keep {kind} {name!r} in {self._shelf}: {error}") from error
+            raise StorageError(f"can't keep {kind} {name!r} in {self._store}: {error}") from error
 
     def latest(self, kind: str, name: str) -> tuple[int, JsonObject] | None:
         """Return the highest number and its value, None when there is no such record."""
         _check(kind, name)
-        for number in reversed(self._shelf.numbers(kind, name)):
+        for number in reversed(self._store.numbers(kind, name)):
             value = self._read(kind, name, number)
             if value is not None:
                 return number, value
@@ -86,7 +86,7 @@ class Records:
     def numbers(self, kind: str, name: str) -> list[int]:
         """Return the numbers that ``name`` has, ascending; empty when it has none."""
         _check(kind, name)
-        return self._shelf.holding(kind, name)
+        return self._store.holding(kind, name)
 
     def values_of(self, kind: str, names: Iterable[str], key: str) -> list[str]:
         """Return what all records of some names have under a key, where they have it."""
@@ -101,14 +101,14 @@ class Records:
     def names(self, kind: str) -> list[str]:
         """Return the names that have a record, sorted."""
         _check(kind)
-        return self._shelf.names(kind)
+        return self._store.names(kind)
 
     def delete_one(self, kind: str, name: str, number: int) -> bool:
         """Remove one record, whose number is never given again; False when there is none."""
         if number not in self.numbers(kind, name):
             return False
         try:
-            self._shelf.empty(kind, name, number)
+            self._store.empty(kind, name, number)
         except StorageError:
             raise
         except OSError as error:
@@ -119,23 +119,23 @@ class Records:
         """Remove all records of ``name``, at once for every reader; False when there were none."""
         _check(kind, name)
         try:
-            return self._shelf.delete(kind, name)
+            return self._store.delete(kind, name)
         except StorageError:
             raise
         except OSError as error:
-            raise StorageError(f"can't delete {kind} {name!r} in {self._shelf}: {error}") from error
+            raise StorageError(f"can't delete {kind} {name!r} in {self._store}: {error}") from error
 
     def _claim(self, kind: str, name: str, data: bytes, number: int | None) -> int:
         """Take a number, the next one as often as another was quicker."""
         wanted = number or self._next(kind, name)
         while True:
             try:
-                self._shelf.create(kind, name, wanted, data)
+                self._store.create(kind, name, wanted, data)
             except FileExistsError as error:
                 if number is not None:
                     raise StorageError(
                         f"number={number} is taken: there is "
-                        f"{self._shelf.shown(kind, name, number)}. "
+                        f"{self._store.shown(kind, name, number)}. "
                         "Leave number out to take the next."
                     ) from error
                 wanted = max(wanted + 1, self._next(kind, name))
@@ -143,14 +143,14 @@ class Records:
                 return wanted
 
     def _next(self, kind: str, name: str) -> int:
-        return max(self._shelf.numbers(kind, name), default=0) + 1
+        return max(self._store.numbers(kind, name), default=0) + 1
 
     def _read(self, kind: str, name: str, number: int) -> JsonObject | None:
         """Return one value, None when it isn't there (or only claimed: see ``publish_new``)."""
-        data = self._shelf.read(kind, name, number)
+        data = self._store.read(kind, name, number)
         if not data:
             return None
-        path = self._shelf.shown(kind, name, number)
+        path = self._store.shown(kind, name, number)
         try:
             value = json.loads(data)
         except ValueError as error:

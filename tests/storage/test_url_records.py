@@ -92,7 +92,7 @@ def test_processes_that_create_at_once_get_numbers_of_their_own(bucket):
 
 def test_an_answer_that_was_lost_is_no_other_process(records, bucket, monkeypatch):
     """The store did it, and the connection broke before it said so: the next try meets its own."""
-    folder = records._shelf._folder
+    folder = records._store._folder
     once = []
     call = folder.call
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,7 @@ from daskrun.errors import SettingsError, StorageError
 from daskrun.pipeline.records.kept_pipeline import KeptCode, may_be_secret
 from daskrun.pipeline.records.step_codec import steps_to_plain
 from daskrun.pipeline.submission.check import check_steps
-from daskrun.storage.durable import sync_data, sync_folder
-from daskrun.storage.private import ABANDONED
+from daskrun.storage.durable import abandoned, sync_data, sync_folder
 from daskrun.workspace.layout import PIPELINES
 
 if TYPE_CHECKING:
@@ -140,14 +138,5 @@ def _sync(folder: Path) -> None:
 def _sweep(workspace: Workspace) -> None:
     """Remove what killed processes left of pipelines that they did not come to publish."""
     workspace.sweep_private()
-    old = []
-    with suppress(FileNotFoundError):
-        for path in (workspace.folder / PIPELINES).iterdir():
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    old.append(path)
-    # Asked after they were listed: what was published meanwhile is among these.
-    known = workspace.records.names(PIPELINES) if old else ()
-    for path in old:
-        if path.name not in known:
-            shutil.rmtree(path, ignore_errors=True)
+    for path in abandoned(workspace.folder / PIPELINES, lambda: workspace.records.names(PIPELINES)):
+        shutil.rmtree(path, ignore_errors=True)

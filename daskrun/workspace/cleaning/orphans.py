@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.script.node_folders import base_folder, clear_left, left
+from daskrun.storage.durable import ABANDONED
 from daskrun.storage.lease import Lease
 from daskrun.workspace.cleaning.removable import DAY, Removable
 from daskrun.workspace.layout import MODEL_FILES, MODELS, PIPELINES, RUNS
-from daskrun.workspace.models.model_files import ABANDONED
 from daskrun.workspace.run_folders.run_folder import MANIFEST, RunFolder, size_of
 from daskrun.workspace.run_folders.working_copy import NAME as COPY
 

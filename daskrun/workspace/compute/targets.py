@@ -106,10 +106,6 @@ class ComputeTarget(OriginalClass):
 
         Parameters
         ----------
-        workspace
-            Where it is remembered.
-        name
-            The name.
         address
             Of its scheduler, such as ``"tcp://10.0.0.5:8786"``.
         cluster

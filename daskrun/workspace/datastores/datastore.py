@@ -263,12 +263,7 @@ class Datastore(OriginalClass):
     ) -> DataPath:
         """Copy the files of a folder into the datastore, their relative paths kept.
 
-        Files that are there stay as they are unless ``overwrite``.
-
-        Returns
-        -------
-        DataPath
-            Where they are.
+        Files that are there stay as they are unless ``overwrite``. Returned is where they are.
 
         Examples
         --------
@@ -304,8 +299,6 @@ class Datastore(OriginalClass):
 
         Parameters
         ----------
-        files
-            The files.
         relative_root
             Their paths below it are kept; None: only their names are.
         target_path
@@ -375,7 +368,6 @@ class Datastore(OriginalClass):
         return transfer.Count(say, self.workspace.site.intervals.copying_told)
 
     def _check_package(self) -> None:
-        """Say what to install before fsspec fails with less."""
         if missing := self.missing_package():
             raise StorageError(missing)
 

@@ -119,14 +119,7 @@ def get(
         if place.exists() and not overwrite:
             count.add(False)
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
-        # Beside first: a copy that is broken off must not look like a whole one.
-        aside = place.parent / f".{place.name}.{os.getpid()}.partial"
-        try:
-            _explained(f"copy {shown_url(start)} to {place}", partial(copy, aside), options)
-            aside.replace(place)
-        finally:
-            aside.unlink(missing_ok=True)
+        _make_whole(place, partial(_copied, f"copy {shown_url(start)} to {place}", copy, options))
         count.add(True)
     if not count.copied and not count.kept:
         raise StorageError(
@@ -191,14 +184,23 @@ def _copy(source: Path, target: Path, overwrite: bool) -> bool:
     """Copy one local file whole; False when it was there."""
     if target.exists() and not overwrite:
         return False
+    _make_whole(target, partial(shutil.copyfile, source))
+    return True
+
+
+def _copied(what: str, copy: Callable[[Path], Any], options: StorageOptions, to: Path) -> None:
+    _explained(what, partial(copy, to), options)
+
+
+def _make_whole(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside first: a copy that is broken off must not look like a whole one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.parent / f".{target.name}.{os.getpid()}.partial"
     try:
-        shutil.copyfile(source, aside)
+        write(aside)
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
-    return True
 
 
 def _files(count: int) -> str:

@@ -117,10 +117,7 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
     def from_pip_requirements(name: str, file_path: str | os.PathLike[str]) -> Environment:
         """Name the packages in a file such as ``requirements.txt``, and in those it names.
 
-        Raises
-        ------
-        SettingsError
-            It can't be read.
+        Raises SettingsError where it can't be read.
         """
         subject = "Environment.from_pip_requirements"
         lines = read_or_refuse(subject, file_path, read_requirements)
@@ -182,10 +179,7 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
     def save_to_directory(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write it to a file in a folder, which is made where it is not there.
 
-        Raises
-        ------
-        SettingsError
-            There is one in that folder.
+        Raises SettingsError where there is one in that folder.
         """
         file = Path(path, FILE)
         if file.exists() and not overwrite:

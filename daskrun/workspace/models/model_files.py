@@ -6,18 +6,14 @@ import hashlib
 import os
 import shutil
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, StorageError
-from daskrun.storage.durable import sync_data, sync_folder
+from daskrun.storage.durable import abandoned, sync_data, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-
-ABANDONED = 24 * 3600
-"""Seconds after which what no record names is taken for a killed process's."""
 
 
 def copy_in(source: Path, folder: Path, leave_out: Path) -> tuple[Path, str]:
@@ -100,25 +96,9 @@ def copy_out(source: Path, target: Path, exist_ok: bool) -> None:
 
 
 def sweep(folder: Path, known: Callable[[], Collection[str]]) -> None:
-    """Remove what killed processes left of copies that were never finished or never registered.
-
-    Parameters
-    ----------
-    folder
-        Of all versions of a model.
-    known
-        Gives the names of folders in it that a record names; asked after they were listed.
-    """
-    old = []
-    with suppress(FileNotFoundError):
-        for path in folder.iterdir():
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    old.append(path)
-    named = known() if old else ()
-    for path in old:
-        if path.name not in named:
-            shutil.rmtree(path, ignore_errors=True)
+    """Remove copies of a model that were never finished or registered, see :func:`abandoned`."""
+    for path in abandoned(folder, known):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _copy(source: Path, target: Path, leave_out: Path | None) -> None:
