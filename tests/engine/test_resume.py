@@ -425,6 +425,7 @@ def test_a_count_that_ended_the_run_is_made_again(tmp_path: Path) -> None:
     assert output(request) == b"".join(b"%d\n" % n for n in rows)
 
 
+@pytest.mark.slow
 def test_real_processes_go_on_too(tmp_path: Path) -> None:
     slow = "import time; time.sleep(0.002)"
     request = make_request(tmp_path, script(tmp_path, slow), files=200, process_count_per_node=2)

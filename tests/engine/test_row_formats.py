@@ -86,6 +86,7 @@ def parquet_file(code: str) -> bytes:
     return data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [LISTS, FRAMES], ids=["lists", "frames"])
 @pytest.mark.parametrize("name", ["csv", "jsonl", "parquet"])
 @pytest.mark.parametrize(

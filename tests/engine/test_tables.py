@@ -59,6 +59,7 @@ def expected(frame):
     return "".join(f"{tuple(row)!r}\n" for row in frame.itertuples(index=False)).encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_quoted_line_breaks_are_surveyed_once_and_each_row_is_there_once(tmp_path, target):
     frame = a_frame()
@@ -89,6 +90,7 @@ def put(bucket, frame, kind, group=37):
     return len(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 @pytest.mark.parametrize("kind", ["csv", "gz", "json", "parquet"])
 def test_tables_on_s3_are_read_by_ranges(tmp_path, bucket, kind, target):
@@ -112,6 +114,7 @@ def test_tables_on_s3_are_read_by_ranges(tmp_path, bucket, kind, target):
         assert [ask for ask in gets if not ask.range] == []
 
 
+@pytest.mark.slow
 def test_of_parquet_on_s3_only_the_columns_that_are_kept_are_fetched(tmp_path, bucket):
     chance = np.random.default_rng(1)
     frame = a_frame(2000).assign(wide=[chance.bytes(500).hex() for _ in range(2000)])
@@ -170,6 +173,7 @@ def test_files_of_a_partition_are_one_mini_batch(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_bad_rows_cost_their_mini_batch_and_are_named(tmp_path, target):
     lines = [f"{n},{n / 2}" for n in range(500)]
@@ -189,6 +193,7 @@ def test_bad_rows_cost_their_mini_batch_and_are_named(tmp_path, target):
     assert 0 < done.report.items_failed < 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_what_a_quote_without_an_end_swallows_is_counted_by_its_lines(tmp_path, target):
     lines = [f"{n},text" for n in range(3000)]
@@ -225,6 +230,7 @@ def test_what_is_small_only_as_it_is_packed_is_cut_all_the_same(tmp_path):
     assert done.output == expected(frame)
 
 
+@pytest.mark.slow
 def test_an_integer_that_is_missing_later_is_said_once(tmp_path):
     lines = [str(n) for n in range(2000)]
     lines[1500] = ""
@@ -243,6 +249,7 @@ def test_an_integer_that_is_missing_later_is_said_once(tmp_path):
     assert "'a'" in done.report.errors[0].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_a_line_break_in_quotes_ends_a_run_that_was_told_there_is_none(tmp_path, target):
     frame = a_frame(300)
@@ -267,6 +274,7 @@ def test_a_line_break_in_quotes_ends_the_run_also_in_its_last_mini_batch(tmp_pat
     assert done.output is None
 
 
+@pytest.mark.slow
 def test_a_file_that_can_not_be_surveyed_is_one_failed_mini_batch(tmp_path):
     frame = a_frame(2000)
     (tmp_path / "in").mkdir()
@@ -326,6 +334,7 @@ def test_surveys_come_back_are_tried_again_and_given_up():
     assert not surveys.returned(BundleLost(-99, "unknown", 0.0))
 
 
+@pytest.mark.slow
 def test_what_the_schema_could_not_settle_is_in_the_report(tmp_path):
     (tmp_path / "x.csv").write_text("day,n\n01/02/2024,1\n03/04/2024,2\n")
     done = run_plan(

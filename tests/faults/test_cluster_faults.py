@@ -160,6 +160,7 @@ class Once:
                 self._do()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 def test_a_worker_that_is_killed(tmp_path: Path, cluster: Cluster, data: str, action: str) -> None:
     victim, other = cluster.have_workers(2)
@@ -181,6 +182,7 @@ def test_a_worker_that_is_killed(tmp_path: Path, cluster: Cluster, data: str, ac
     assert len(run.watch.of(NodeLost)) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_and_started_again_by_its_nanny(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -194,6 +196,7 @@ def test_a_worker_that_is_killed_and_started_again_by_its_nanny(
     assert list(cluster.worker_pids().values()) != [pid]
 
 
+@pytest.mark.slow
 def test_all_workers_gone_at_once_and_back(tmp_path: Path, cluster: Cluster) -> None:
     cluster.have_workers(2, nanny=True)
 
@@ -208,6 +211,7 @@ def test_all_workers_gone_at_once_and_back(tmp_path: Path, cluster: Cluster) -> 
     assert {"node000", "node001"} <= {event.node for event in run.watch.of(NodeLost)}
 
 
+@pytest.mark.slow
 def test_a_restart_of_the_cluster_by_somebody_else(tmp_path: Path, cluster: Cluster) -> None:
     cluster.have_workers(2, nanny=True)
     restarts = []
@@ -264,6 +268,7 @@ def test_a_script_that_kills_its_worker_ends_the_run_and_not_never(
     assert run.report.unfinished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["retire_workers", "lifetime"])
 def test_a_busy_worker_that_is_retired(tmp_path: Path, cluster: Cluster, how: str) -> None:
     cluster.have_workers(2)
@@ -297,6 +302,7 @@ def close_gracefully() -> Callable[..., None]:
     return later
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -333,6 +339,7 @@ def test_a_worker_that_is_stopped_and_wakes_up_when_it_was_given_up(
     wait_for(lambda: not alive(victim))
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_before_it_has_begun_its_node(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -381,6 +388,7 @@ def test_the_result_of_a_stopped_worker_holds_up_no_other(cluster: Cluster) -> N
     assert [(where, type(error)) for where, error in found[3:]] == [(stopped, TimeoutError)] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_keeper_that_is_killed_or_stopped(
     tmp_path: Path, cluster: Cluster, number: signal.Signals
@@ -412,6 +420,7 @@ def test_a_keeper_that_is_killed_or_stopped(
     assert {event.node for event in run.watch.of(NodeReady)} == {"node000"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 def test_a_scheduler_that_is_killed_and_the_run_resumed(
     tmp_path: Path, cluster: Cluster, data: str, action: str
@@ -441,6 +450,7 @@ def test_a_scheduler_that_is_killed_and_the_run_resumed(
     assert not again & {outcome.index for outcome in run.attempts}
 
 
+@pytest.mark.slow
 def test_another_scheduler_at_the_same_address_has_the_run_go_on(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -464,6 +474,7 @@ def test_another_scheduler_at_the_same_address_has_the_run_go_on(
     assert len(run.watch.of(NodeReady)) >= 3
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_for_a_moment(tmp_path: Path, cluster: Cluster) -> None:
     cluster.have_workers(2)
     with cluster.work_of_others(), cluster.client() as client:
@@ -478,6 +489,7 @@ def test_a_connection_that_breaks_for_a_moment(tmp_path: Path, cluster: Cluster)
     assert any("broken" in event.reason for event in run.watch.of(NodeLost))
 
 
+@pytest.mark.slow
 def test_a_client_that_its_owner_closes_ends_the_run(tmp_path: Path, cluster: Cluster) -> None:
     cluster.have_workers(1)
     with cluster.client() as client:

@@ -43,6 +43,7 @@ def journalled(request: StepRequest) -> dict[int, int]:
     return Counter(fields[0] for entry in entries for fields in entry["outcomes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("point", "data", "action"), CASES)
 def test_what_was_journalled_is_not_done_again_and_nothing_is_lost(
     tmp_path: Path, point: str, data: str, action: str
@@ -67,6 +68,7 @@ def test_what_was_journalled_is_not_done_again_and_nothing_is_lost(
         assert faults.calls() == tries
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_again_and_again_gets_there(tmp_path: Path) -> None:
     faults = Faults({1: ["raise"], 3: ["segfault"]})
     request = make_faulty(tmp_path, "files", "append_row", faults, run_max_try=2)
@@ -80,6 +82,7 @@ def test_a_driver_that_is_killed_again_and_again_gets_there(tmp_path: Path) -> N
     assert run.output == rows_of(*range(MINI_BATCHES))
 
 
+@pytest.mark.slow
 def test_rows_that_are_gone_are_made_again_and_no_others(tmp_path: Path) -> None:
     faults = Faults()
     request = make_faulty(tmp_path, "files", "append_row", faults)
@@ -100,6 +103,7 @@ def test_rows_that_are_gone_are_made_again_and_no_others(tmp_path: Path) -> None
     assert found.attempts == 6
 
 
+@pytest.mark.slow
 def test_failures_are_tried_again_where_that_is_asked_for(tmp_path: Path) -> None:
     faults = Faults({1: ["raise", "raise"], 4: ["exit", "exit", "exit"]})
     request = make_faulty(tmp_path, "files", "append_row", faults, run_max_try=2, error_threshold=3)

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 EACH_ONCE = Counter(range(MINI_BATCHES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 @pytest.mark.parametrize(("fault", "says"), [("raise", "fault 'raise'"), ("exit", "exit code 3")])
 def test_on_the_first_process_it_costs_nobody_an_attempt(
@@ -38,6 +39,7 @@ def test_on_the_first_process_it_costs_nobody_an_attempt(
     assert run.output == (rows_of(*range(6)) if action == "append_row" else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 def test_on_a_replacement_it_gets_another(tmp_path: Path, data: str, action: str) -> None:
     faults = Faults({2: ["segfault"]}, init={2: "raise"})
@@ -50,6 +52,7 @@ def test_on_a_replacement_it_gets_another(tmp_path: Path, data: str, action: str
     assert run.output == (rows_of(*range(6)) if action == "append_row" else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 def test_on_every_process_it_ends_the_run_with_the_users_error(
     tmp_path: Path, data: str, action: str
@@ -69,6 +72,7 @@ def test_on_every_process_it_ends_the_run_with_the_users_error(
     assert run.output is None
 
 
+@pytest.mark.slow
 def test_where_all_but_one_succeed_failures_do_not_add_up(tmp_path: Path) -> None:
     # four in a row are 2 x processes; a success between them begins the count anew
     faults = Faults(

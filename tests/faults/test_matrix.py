@@ -56,6 +56,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_costs_its_own_mini_batch_and_no_other(
@@ -128,6 +129,7 @@ def test_rows_without_a_text_fail_where_they_are_written(
     assert "this row has no text" in run.report.errors[0].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 def test_a_full_disk_is_no_mini_batch_s_fault_and_the_run_goes_on_later(
     tmp_path: Path, data: str, action: str

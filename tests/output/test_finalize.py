@@ -346,6 +346,7 @@ def test_few_parts_are_open_at_once(tmp_path):
     assert target.read_bytes() == b"".join(b"%d\n" % n for n in range(count))
 
 
+@pytest.mark.slow
 def test_many_that_wait_for_the_first_take_little_memory(tmp_path):
     parts, target = folders(tmp_path)
     count = 200_000
@@ -370,6 +371,7 @@ def test_many_that_wait_for_the_first_take_little_memory(tmp_path):
     finalizer.abandon()
 
 
+@pytest.mark.slow
 def test_memory_stays_small_when_all_come_in_order(tmp_path):
     parts, target = folders(tmp_path)
     finalizer = FileAssembler(parts, target)

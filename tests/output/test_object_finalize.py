@@ -137,6 +137,7 @@ def s3_run(bucket, tmp_path):
     return Run(bucket.url, bucket.options, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_small_output_is_an_upload_that_can_be_halted_too(s3_run, bucket, monkeypatch):
     """By the next driver, where this one was stopped just before its output appears."""
     s3_run.add(0, b"1\n")
@@ -423,6 +424,7 @@ def parquet_run(request, tmp_path):
     return Run(bucket.url, bucket.options, tmp_path, open_sink("parquet").headers(None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [[3, 700_000, 5, 0, 900_000, 20, 1], [1_200_000], [2] * 30, []])
 def test_row_groups_of_every_size_become_one_parquet_file(parquet_run, sizes):
     # up to 9.6 MB each: some are copied on the store's side, some read
@@ -444,6 +446,7 @@ def test_row_groups_of_every_size_become_one_parquet_file(parquet_run, sizes):
     assert found.to_dict("list") == wanted.to_dict("list")
 
 
+@pytest.mark.slow
 def test_a_footer_of_several_pieces(parquet_run, monkeypatch):
     monkeypatch.setattr("daskrun.output.assembly.object_assembler.piece_size", lambda _: 5 * MEGA)
     monkeypatch.setattr("daskrun.output.sinks.parquet.footer.BLOCK", 50_000)

@@ -81,6 +81,7 @@ def rows(run, name, output="out", file="parallel_run_step.txt"):
     return (reference.datastore.folder / reference.path_on_datastore / file).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_rows_of_one_step_are_the_table_of_the_next(ws, target):
     sizes = PipelineData("sizes")
@@ -94,6 +95,7 @@ def test_rows_of_one_step_are_the_table_of_the_next(ws, target):
     assert first in Pipeline(ws, [second]).steps
 
 
+@pytest.mark.slow
 def test_files_of_one_step_are_the_items_of_the_next_two_side_by_side(ws):
     thrice = OutputFileDatasetConfig("thrice")
     first = step("first-step", "write", output=thrice, output_action="summary_only")
@@ -108,6 +110,7 @@ def test_files_of_one_step_are_the_items_of_the_next_two_side_by_side(ws):
     assert rows(run, "two-lines") == "1.txt,3\n2.txt,6\n"
 
 
+@pytest.mark.slow
 def test_steps_that_need_nothing_of_each_other_run_at_once(ws):
     steps = [step(f"step-{n}", "slow", compute_target=None, mini_batch_size=1) for n in range(2)]
     run = run_of(ws, *steps)
@@ -119,6 +122,7 @@ def test_steps_that_need_nothing_of_each_other_run_at_once(ws):
     assert b[1] < a[2]
 
 
+@pytest.mark.slow
 def test_steps_side_by_side_leave_dask_as_it_was(ws, capfd):
     import dask
     import distributed  # noqa: F401 - brings its configuration and its handlers
@@ -131,6 +135,7 @@ def test_steps_side_by_side_leave_dask_as_it_was(ws, capfd):
     assert "distributed." not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_run_after_orders_steps(ws):
     steps = [step(f"step-{n}", "lines") for n in range(3)]
     steps[0].run_after(steps[1])
@@ -175,6 +180,7 @@ def test_a_submit_that_is_refused_leaves_nothing_where_it_was_to_write(ws):
     assert not list((store.folder / "a").iterdir())
 
 
+@pytest.mark.slow
 def test_an_output_is_registered_when_its_step_has_completed(ws):
     out = OutputFileDatasetConfig("sizes")
     kept = out.register_on_complete("night_sizes", description="of a night", tags={"n": "1"})
@@ -218,6 +224,7 @@ def test_a_failed_step_ends_what_needs_it_and_the_run(ws):
     assert "not started: step 'bad-step'" in run.find_step_run("after-it")[0].message
 
 
+@pytest.mark.slow
 def test_others_go_on_if_asked(ws):
     out, other_out = PipelineData("bad_out"), PipelineData("good_out")
     bad = step("bad-step", "bad", output=out)
@@ -239,6 +246,7 @@ def test_others_go_on_if_asked(ws):
     )
 
 
+@pytest.mark.slow
 def test_a_failed_pipeline_goes_on_with_what_is_missing(ws, tmp_path):
     (tmp_path / "sometimes.py").write_text(
         "import pathlib\ndef run(mini_batch):\n"
@@ -306,6 +314,7 @@ def test_the_story_tells_what_a_step_was_given(ws):
     assert time.time() > manifest["created"]
 
 
+@pytest.mark.slow
 def test_a_canceled_step_that_waits_for_its_turn_runs_none_of_the_script(ws, tmp_path):
     (tmp_path / "noted.py").write_text(
         "import pathlib, time\n"

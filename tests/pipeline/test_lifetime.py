@@ -77,6 +77,7 @@ def results(work):
     return [path.read_text() for path in work.ws.folder.rglob("parallel_run_step.txt")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [None, "inline"])
 def test_a_script_that_ends_without_waiting(work, script, target):
     out, err = finish(process := script("print('end')", target=target))
@@ -88,6 +89,7 @@ def test_a_script_that_ends_without_waiting(work, script, target):
     assert len(results(work)[0].splitlines()) == 10
 
 
+@pytest.mark.slow
 def test_a_script_that_waits_hears_nothing_at_its_end(work, script):
     process = script("run.wait_for_completion(show_output=True)\nprint('end')")
     out, err = finish(process)
@@ -106,6 +108,7 @@ def test_a_failure_nobody_waited_for_is_exit_code_1(work, script):
     assert "job_error.txt" in err
 
 
+@pytest.mark.slow
 def test_a_failure_that_was_caught_is_the_scripts_own_affair(work, script):
     code = "try:\n    run.wait_for_completion()\nexcept RunFailedError:\n    print('caught')\n"
     process = script(code, entry=BAD)
@@ -113,6 +116,7 @@ def test_a_failure_that_was_caught_is_the_scripts_own_affair(work, script):
     assert (process.returncode, out) == (0, "caught\n"), err
 
 
+@pytest.mark.slow
 def test_an_error_of_the_script_itself_lets_the_run_end(work, script):
     process = script("1 / 0")
     _, err = finish(process)
@@ -121,6 +125,7 @@ def test_an_error_of_the_script_itself_lets_the_run_end(work, script):
     assert status_of(work) == "Completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
@@ -153,6 +158,7 @@ def run(m):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [None, "inline"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("code", ["", "run.wait_for_completion()\n"], ids=["end", "wait"])
@@ -179,6 +185,7 @@ def test_a_second_signal_ends_at_once(work, script, target, number, code):
     assert wait_until_nothing_is_left() == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_inside_a_wait(work, script):
     process = script("print('go', flush=True)\nrun.wait_for_completion()", entry=ENDLESS)
     assert process.stdout.readline() == "go\n"
@@ -195,6 +202,7 @@ def test_ctrl_c_inside_a_wait(work, script):
     assert wait_until_nothing_is_left() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [None, "inline"])
 def test_sigterm_outside_a_wait_ends_the_script_and_all_it_had(work, script, target):
     from daskrun import Experiment
@@ -214,6 +222,7 @@ def test_sigterm_outside_a_wait_ends_the_script_and_all_it_had(work, script, tar
     assert wait_until_nothing_is_left() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [None, "inline", "tcp://127.0.0.1:9"])
 def test_another_process_cancels(work, script, target):
     """At the last target nobody answers: the run is still connecting."""
@@ -269,6 +278,7 @@ def test_a_step_that_a_killed_driver_never_started_has_an_end(work, script):
     assert (first.get_status(), run.get_status()) == ("Failed", "Failed")
 
 
+@pytest.mark.slow
 def test_submit_loads_nothing_heavy(work):
     code = HEAD.format(target=None) + (
         "heavy = {'pandas', 'pyarrow', 'fsspec', 'rich', 'psutil', 'pydantic', 'bokeh'}\n"

@@ -121,6 +121,7 @@ print(run.id)
 """
 
 
+@pytest.mark.slow
 def test_another_process_submits_what_was_published(ws, tmp_path):
     published = two_steps(ws).publish("nightly", "scores of a night", version="1.0")
     assert (published.name, published.description, published.version, published.status) == (
@@ -422,6 +423,7 @@ else:
 """
 
 
+@pytest.mark.slow
 def test_a_publish_that_is_killed_leaves_none_or_a_whole_one(ws, tmp_path):
     command = [sys.executable, "-W", "ignore", "-c", PUBLISH, str(ws.folder), "1"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -454,6 +456,7 @@ def test_a_publish_that_is_killed_leaves_none_or_a_whole_one(ws, tmp_path):
     assert all(each.pipeline().validate() == [] for each in PublishedPipeline.list(ws))
 
 
+@pytest.mark.slow
 def test_several_processes_publish_at_once(ws):
     command = [sys.executable, "-W", "ignore", "-c", PUBLISH, str(ws.folder), "0"]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
@@ -473,6 +476,7 @@ print(run.publish_pipeline(name="of a run", description="d", version="1.0").id)
 """
 
 
+@pytest.mark.slow
 def test_the_pipeline_of_a_run_is_published_as_it_was(ws, tmp_path):
     run = two_steps(ws).submit("first", {"word": "z"})
     text = text_of(run, "first-step", "rows", "rows.csv")

@@ -369,6 +369,7 @@ def test_a_query_is_always_run(work, tmp_path):
     assert "input 't' is a query" in found.explain_reuse().message
 
 
+@pytest.mark.slow
 def test_steps_that_feed_steps_are_used_as_far_as_they_are_the_same(work, tmp_path, capsys):
     (tmp_path / "second.py").write_text("def run(mini_batch):\n    return mini_batch.iloc[:, :1]\n")
 
@@ -437,6 +438,7 @@ def test_secrets_are_not_in_what_others_can_read(work):
     assert "KEY" not in json.loads((step.folder / "reuse.json").read_text())
 
 
+@pytest.mark.slow
 def test_nothing_was_looked_for_before_a_step_has_begun(work):
     step = run_of(work)
     (step.folder / "reuse.json").unlink()

@@ -128,6 +128,7 @@ def test_metrics_are_told_while_the_run_goes_on(work):
     assert step.get_metrics() == {"loss": [0.5] * 4}
 
 
+@pytest.mark.slow
 def test_inputs_are_folders_of_files_and_datasets_of_tables(work):
     (work.path / "table.csv").write_text("a,b\n1,2\n3,4\n")
     table = Dataset.Tabular.from_delimited_files(str(work.path / "table.csv"))

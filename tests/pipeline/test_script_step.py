@@ -87,6 +87,7 @@ def script(tmp_path, code, name="program.py", **options):
     return PythonScriptStep(name, **{"compute_target": "inline", **options})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_programs_around_a_parallel_step(ws, target):
     texts = Dataset.File.from_files("texts").as_named_input("texts")
@@ -223,6 +224,7 @@ def test_a_script_that_takes_too_long_is_killed(ws, tmp_path):
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_cancel_ends_it_and_resume_runs_it_again(ws, tmp_path):
     mark = tmp_path / "mark"
     code = (
@@ -297,6 +299,7 @@ def test_what_is_wrong_is_said_at_once(ws):
     assert PythonScriptStep("Split_Texts v2.py").name == "split-texts-v2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_what_goes_to_a_url_is_there_once_the_script_has_ended_well(ws, tmp_path, bucket, target):
     store = Datastore.register_url(ws, "bucket", bucket.url, storage_options=bucket.options)

@@ -383,6 +383,7 @@ def cloud(ws, bucket):
     )
 
 
+@pytest.mark.slow
 @TARGETS
 def test_files_on_s3_are_copied_once_for_a_node(ws, bucket, cloud, target):
     for name, text in ALL.items():
@@ -408,6 +409,7 @@ def test_files_on_s3_are_copied_once_for_a_node(ws, bucket, cloud, target):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
 
 
+@pytest.mark.slow
 @TARGETS
 def test_what_a_store_does_not_give_ends_the_run_and_is_named(ws, bucket, cloud, target):
     bucket.put("store/lookup/a.txt", b"12345")
@@ -445,6 +447,7 @@ def cluster(forks, own_temporary_folder, tmp_path):
     assert wait_until_nothing_is_left() == []
 
 
+@pytest.mark.slow
 def test_each_node_of_a_cluster_has_them_once(ws, bucket, cloud, cluster):
     for _ in range(2):
         cluster.add_worker()

@@ -140,6 +140,7 @@ def test_what_failed_is_in_again_and_what_succeeded_beside_it(work, night):
     assert rows(night(since=second)) == ["10.txt", "4.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", ["Failed", "Canceled"])
 def test_only_a_completed_run_is_accepted(work, night, status):
     flag = work.path / "flag"

@@ -47,6 +47,7 @@ from daskrun.testing import account
 from daskrun.workspace.run_folders import working_copy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_a_run_is_whole_behind_the_url(work, target):
     run = work.submit(compute_target=target)
@@ -82,6 +83,7 @@ def test_a_run_is_whole_behind_the_url(work, target):
     assert not [key for key in keys if SECRET.encode() in work.bucket.get(key)]
 
 
+@pytest.mark.slow
 def test_where_a_run_is_is_told_as_it_is_there_tomorrow(work):
     run = work.submit()
     run.wait_for_completion()
@@ -94,6 +96,7 @@ def test_where_a_run_is_is_told_as_it_is_there_tomorrow(work):
     assert (run.get_steps()[0].folder / "logs/job_result.txt").is_file()
 
 
+@pytest.mark.slow
 def test_a_url_with_a_secret_is_not_kept(work, request):
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_):
@@ -125,6 +128,7 @@ def test_a_url_with_a_secret_is_not_kept(work, request):
         run.resume()
 
 
+@pytest.mark.slow
 def test_nodes_on_other_machines_work_in_copies(work, forks):
     cluster = Cluster(work.path)
     try:

@@ -321,6 +321,7 @@ def test_nothing_is_drawn_without_show_output(work, engine, monkeypatch):
     assert out.getvalue() == ""
 
 
+@pytest.mark.slow
 def test_a_process_that_submits_for_weeks_keeps_nothing_of_ended_runs(work, engine, monkeypatch):
     plans = []
 

@@ -94,6 +94,7 @@ def asking(tmp_path: Path, code: str = TINY, **settings):
     return make_request(tmp_path, code, environment_name="batch", **settings)
 
 
+@pytest.mark.slow
 def test_script_processes_run_in_what_is_built_and_see_nothing_else(
     tmp_path, environments, monkeypatch
 ):
@@ -113,6 +114,7 @@ def test_script_processes_run_in_what_is_built_and_see_nothing_else(
     assert made["requirements"] == [str(tmp_path / "tiny-1.0-py3-none-any.whl")]
 
 
+@pytest.mark.slow
 def test_it_is_built_once_for_many_nodes_and_runs(tmp_path, environments):
     requests = [asking(tmp_path, run_id=f"run{n}") for n in range(3)]
     nodes: list[OneNode] = []
@@ -139,6 +141,7 @@ def test_it_is_built_once_for_many_nodes_and_runs(tmp_path, environments):
     assert (folder / build.MARKER).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_local_package_that_has_changed_is_built_again(tmp_path):
     with OneNode(asking(tmp_path)) as node:
         assert rows(node, 0) == ["1.0"]
@@ -156,6 +159,7 @@ def test_a_python_that_has_everything_is_used_as_it_is(tmp_path, environments):
     assert not environments.exists()
 
 
+@pytest.mark.slow
 def test_what_a_builder_that_was_killed_has_left_is_not_taken_for_whole(tmp_path, environments):
     request = asking(tmp_path)
     with OneNode(request) as node:
@@ -168,6 +172,7 @@ def test_what_a_builder_that_was_killed_has_left_is_not_taken_for_whole(tmp_path
         assert rows(node, 0) == ["1.0"]
 
 
+@pytest.mark.slow
 def test_an_environment_whose_python_is_gone_is_built_again(tmp_path, environments):
     with OneNode(asking(tmp_path)) as node:
         rows(node, 0)
@@ -177,6 +182,7 @@ def test_an_environment_whose_python_is_gone_is_built_again(tmp_path, environmen
         assert rows(node, 0) == ["1.0"]
 
 
+@pytest.mark.slow
 def test_what_pip_says_of_a_failure_is_told_and_nothing_is_left(tmp_path, environments):
     with OneNode(asking(tmp_path, requirements=("nowhere-to-be-found==3",))) as node:
         [why] = node.wait_for(Unprepared)
@@ -188,6 +194,7 @@ def test_what_pip_says_of_a_failure_is_told_and_nothing_is_left(tmp_path, enviro
     assert [path.name for path in environments.iterdir() if path.is_dir()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["stop", "close", "keeper killed"])
 def test_a_build_ends_with_its_run(tmp_path, environments, end):
     started = tmp_path / "started"
@@ -214,6 +221,7 @@ def test_a_build_ends_with_its_run(tmp_path, environments, end):
         node.node.close()
 
 
+@pytest.mark.slow
 def test_a_build_goes_on_when_its_keeper_was_killed(tmp_path):
     started = tmp_path / "started"
     source = make_slow_source(tmp_path / "sluggish", 120, started)
@@ -226,6 +234,7 @@ def test_a_build_goes_on_when_its_keeper_was_killed(tmp_path):
         wait_for(lambda: len(started.read_text().split()) == 2, 60)  # its successor builds
 
 
+@pytest.mark.slow
 def test_a_build_has_a_limit_of_its_own_and_says_how_long_it_takes(tmp_path, environments):
     started = tmp_path / "started"
     source = make_slow_source(tmp_path / "sluggish", 120, started)
@@ -241,6 +250,7 @@ def test_a_build_has_a_limit_of_its_own_and_says_how_long_it_takes(tmp_path, env
     assert not [path for path in environments.iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_a_second_builder_waits_for_the_first(tmp_path, environments):
     started = tmp_path / "started"
     source = make_slow_source(tmp_path / "sluggish", 3, started)

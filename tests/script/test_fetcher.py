@@ -184,6 +184,7 @@ def stays(condition, seconds=0.4):
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_files_come_with_their_folders_and_go(keeper):
     k = keeper()
     k.want(7, (0, ["a/0.txt", "a/b/1.txt"], 33), (3, ["2.txt", "2.txt"], -1))
@@ -216,6 +217,7 @@ def test_a_missing_file_is_said_at_once_and_the_rest_comes(keeper, site):
     assert not (k.folder / "1/0.partial").exists()
 
 
+@pytest.mark.slow
 def test_failures_are_tried_three_times(keeper, site):
     k = keeper()
     k.want(1, (0, ["flaky"], 5), (1, ["broken"], 5))
@@ -235,6 +237,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(keeper, site):
     assert site.asked == []
 
 
+@pytest.mark.slow
 def test_what_is_here_stays_within_the_bound(keeper, site):
     site.padding = 1000 - len("/top/0")
     k = keeper(limit=3500)
@@ -249,6 +252,7 @@ def test_what_is_here_stays_within_the_bound(keeper, site):
     assert k.here(1) == []
 
 
+@pytest.mark.slow
 def test_sizes_that_nobody_told_are_counted_when_known(keeper, site):
     site.padding = 100_000
     k = keeper(limit=1 << 20)  # one file of unknown size is taken for 1 MiB
@@ -257,6 +261,7 @@ def test_sizes_that_nobody_told_are_counted_when_known(keeper, site):
     stays(lambda: len(k.here(1)) == 10)
 
 
+@pytest.mark.slow
 def test_each_bundle_has_one_whatever_the_bound(keeper, site):
     site.padding = 5000
     k = keeper(limit=10)
@@ -269,6 +274,7 @@ def test_each_bundle_has_one_whatever_the_bound(keeper, site):
     assert [k.here(b) for b in (1, 2, 3)] == [[0], [1], [0]]
 
 
+@pytest.mark.slow
 def test_bundles_take_turns(keeper, site):
     site.gate.clear()
     k = keeper()
@@ -284,6 +290,7 @@ def test_bundles_take_turns(keeper, site):
     assert 15 <= sum(name.startswith("/top/b") for name in early) <= 25
 
 
+@pytest.mark.slow
 def test_a_bundle_that_is_dropped_leaves_nothing_and_gives_room(keeper, site):
     site.padding = 1000
     k = keeper(limit=2500)
@@ -313,6 +320,7 @@ def test_a_bundle_that_is_dropped_while_it_comes(keeper, site):
     assert len(site.asked) == 9
 
 
+@pytest.mark.slow
 def test_a_file_that_stops_coming_is_given_up(keeper, site):
     k = keeper(stall_timeout=3.0)
     k.want(1, *((n, [f"stalls{n}"], 10) for n in range(8)), (8, ["fine"], 4))

@@ -607,6 +607,7 @@ def test_a_thread_the_script_left_running_does_not_keep_the_node(tmp_path: Path)
         assert time.monotonic() - began < SLACK
 
 
+@pytest.mark.slow
 def test_large_bundles_and_large_results_both_ways_at_once(tmp_path: Path) -> None:
     # more than the link holds in each direction: nobody may wait for the other in a circle
     code = "def run(m): raise ValueError('x' * 60_000)\n"

@@ -117,6 +117,7 @@ def test_each_row_of_sqlite_exactly_once_with_missing_and_equal_keys(sqlite):
             assert order == sorted(order)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index", [None, "k", "s", "z", "r"])
 def test_each_of_100000_rows_of_postgres_exactly_once(server, index):
     query = f"SELECT id, k, s, {index} AS x FROM many" if index not in (None, "id", "k", "s") else (
@@ -130,6 +131,7 @@ def test_each_of_100000_rows_of_postgres_exactly_once(server, index):
     assert read.warnings == [] or index == "x"
 
 
+@pytest.mark.slow
 def test_many_sizes_of_postgres_by_all_columns_give_the_same_rows(server):
     query = "SELECT k, s, f, b, t, j, u, id FROM many WHERE id <= 500"
     source = SqlSource(query, connection=server)

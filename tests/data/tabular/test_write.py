@@ -61,6 +61,7 @@ def test_without_a_target_there_is_one_for_this_process(dataset):
     assert names(dataset.take(0).to_parquet_files()) == ["part-00000.parquet"]
 
 
+@pytest.mark.slow
 def test_partition_by(dataset, tmp_path, frame):
     parts = dataset.partition_by(["k", "day"], tmp_path / "out", mini_batch_size=1000)
     assert parts.partition_keys == ["k", "day"]
@@ -172,6 +173,7 @@ class Store:
         return f"memory://daskrun-written/{relative}"
 
 
+@pytest.mark.slow
 def test_a_datastore_is_a_target(dataset, frame):
     try:
         parts = dataset.partition_by(["k"], (Store(), "parts"), mini_batch_size=1000)
