@@ -89,7 +89,7 @@ def steps_to_plain(
     }
 
 
-def steps_from_plain(value: Mapping[str, Any], workspace: Workspace) -> list[PipelineStep]:
+def steps_from_plain(value: JsonObject, workspace: Workspace) -> list[PipelineStep]:
     """Make the steps that :func:`steps_to_plain` was given.
 
     Raises
@@ -241,7 +241,7 @@ class _Writer(Writer):
 class _Reader(Reader):
     """The way back."""
 
-    def __init__(self, plain: Mapping[str, Any], workspace: Workspace) -> None:
+    def __init__(self, plain: JsonObject, workspace: Workspace) -> None:
         kinds: Mapping[str, Callable[[JsonObject], Any]] = {
             "config": lambda plain: ParallelRunConfig(**self.mapping(plain["values"])),
             "dataset": self._dataset,

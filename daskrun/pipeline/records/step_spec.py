@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.codec import from_record, record, to_record
+from daskrun.core.codec import JsonObject, from_record, record, to_record
 from daskrun.core.settings import ASIDE, RunSettings
 from daskrun.data.dataset_codec import from_plain, places_of, registered_name, to_plain
 from daskrun.data.datasets import Dataset
@@ -311,7 +311,7 @@ def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset
     return {each.name: each.dataset for each in (*used.inputs, *used.side_inputs)}
 
 
-def _read(folder: RunFolder) -> dict[str, Any]:
+def _read(folder: RunFolder) -> JsonObject:
     try:
         value = json.loads((folder.path / FILE).read_bytes())
     except FileNotFoundError:
@@ -335,7 +335,7 @@ def _read(folder: RunFolder) -> dict[str, Any]:
 def _converters(workspace: Workspace) -> Converters:
     """Return how what is no record is written."""
 
-    def reference_to(place: Place) -> dict[str, Any]:
+    def reference_to(place: Place) -> JsonObject:
         if isinstance(place, RunOutputPlace):
             return {"run": place.run_id, "output": place.name}
         if isinstance(place, KeptPlace):
@@ -354,20 +354,20 @@ def _converters(workspace: Workspace) -> Converters:
 def _made(folder: RunFolder, workspace: Workspace) -> Made:
     """Return how what is no record is made again."""
 
-    def place(reference: dict[str, Any]) -> Place:
+    def place(reference: JsonObject) -> Place:
         if "kept" in reference:
             return KeptPlace(workspace, reference["run"], reference["kept"])
         if "run" in reference:
             return RunOutputPlace(workspace, reference["run"], reference["output"])
         return store(reference)
 
-    def store(reference: dict[str, Any]) -> Datastore:
+    def store(reference: JsonObject) -> Datastore:
         return Datastore(workspace.home_of(reference), reference["name"])
 
-    def target(reference: dict[str, Any]) -> ComputeTarget:
+    def target(reference: JsonObject) -> ComputeTarget:
         return ComputeTarget(workspace.home_of(reference), reference["name"])
 
-    def script(value: dict[str, Any]) -> ScriptSource:
+    def script(value: JsonObject) -> ScriptSource:
         # Where the workspace has been moved since, a script in the snapshot has moved with it.
         snapshot = folder.path / SNAPSHOT
         inside = value["extra_path"] is None

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
@@ -279,7 +279,7 @@ class Experiment(OriginalClass):
         pipeline: Pipeline,
         prepared: Sequence[PreparedStep],
         given: ParameterValues,
-        told: Mapping[str, Any],
+        told: Mapping[str, object],
         observers: tuple[MakesObserver, ...],
     ) -> PipelineRun:
         """Make the folders of the run and its steps, and start the driver that knows them."""
@@ -308,9 +308,9 @@ class Experiment(OriginalClass):
             ready = []
             for each in prepared:
                 name, after = ids[each.step], [ids[step] for step in dependencies[each.step]]
-                own = {"pipeline_run": run_id, **common, "after": after}
-                no_reuse = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
-                step = self._set_up_step(each.bound(writers), name, own, no_reuse)
+                own = {"id": name, "pipeline_run": run_id, **common, "after": after}
+                why_not = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
+                step = self._set_up_step(each.bound(writers), run_id, own, after, why_not)
                 ready.append(replace(step, observers=observers))
             codes = {each.step: KeptCode.of(each.code, ids[each.step]) for each in prepared}
             kept = keep_steps(whole, pipeline.workspace, dependencies, codes)
@@ -325,17 +325,23 @@ class Experiment(OriginalClass):
         return run
 
     def _set_up_step(
-        self, prepared: PreparedStep, run_id: str, own: Mapping[str, Any], no_reuse: str
+        self,
+        prepared: PreparedStep,
+        pipeline_run: str,
+        own: Mapping[str, object],
+        after: Sequence[str],
+        no_reuse: str,
     ) -> StepToRun:
         """Make the folder of a step's run, with all that it takes to drive it in it."""
+        run_id = str(own["id"])
         prepared.check_output(run_id)
-        manifest = {"id": run_id, **own, **prepared.manifest(run_id)}
+        manifest = {**own, **prepared.manifest(run_id)}
         folder = self.workspace.site.run_folder(run_id)
         folder.create(manifest)
         if prepared.left_out is not None:
             prepared.left_out.keep(folder.path)
         ready = prepared.with_stored_inputs(folder)
-        spec = ready.spec(folder, own["pipeline_run"], self.name, own["after"])
+        spec = ready.spec(folder, pipeline_run, self.name, after)
         no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")
         spec = replace(spec, no_reuse=no_reuse)
         spec.keep(folder, self.workspace)

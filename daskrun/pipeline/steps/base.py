@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.data.dataset_codec import places_of
@@ -100,7 +100,7 @@ class PipelineStep(OriginalClass, ABC):
     def _parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
         """The pipeline parameters it uses, each with what it is used for."""
 
-    def _arguments_of_class(self) -> dict[str, Any]:
+    def _arguments_of_class(self) -> dict[str, object]:
         """Return the arguments that its class makes the same step of, as they are now."""
         mine = {*vars(self), *vars(type(self))}
         names = inspect.signature(type(self).__init__).parameters
@@ -124,7 +124,7 @@ class PipelineStep(OriginalClass, ABC):
         """Return a problem with the names that the arguments of its class have."""
         return problem
 
-    def _used(self) -> list[object]:
+    def _used(self) -> list[DatasetConsumptionConfig]:
         """Return everything that is a dataset, an output or a parameter, however it is used."""
         return [each for _, each in (*self._split_inputs, *self._side_inputs)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.settings import Trait, settings_with
@@ -223,7 +223,8 @@ class ParallelRunConfig:
     @property
     def _parameter_uses(self) -> list[tuple[str, PipelineParameter]]:
         """The pipeline parameters it uses, each with the setting it is."""
-        return [each for each in self._values().items() if isinstance(each[1], PipelineParameter)]
+        given = self._values().items()
+        return [(name, value) for name, value in given if isinstance(value, PipelineParameter)]
 
     @property
     def parameters(self) -> list[PipelineParameter]:
@@ -231,7 +232,7 @@ class ParallelRunConfig:
         return [parameter for _, parameter in self._parameter_uses]
 
     def resolve(
-        self, given: ParameterValues, extra: Mapping[str, Any] | None = None
+        self, given: ParameterValues, extra: Mapping[str, object] | None = None
     ) -> RunSettings:
         """Check everything with the values given for parameters, and return the settings of a run.
 
@@ -259,7 +260,7 @@ class ParallelRunConfig:
             raise SettingsError(SUBJECT, problems)
         return settings
 
-    def _values(self) -> dict[str, Any]:
+    def _values(self) -> dict[str, object]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _sink(self, problems: list[str]) -> str:
@@ -270,11 +271,14 @@ class ParallelRunConfig:
             problems += error.problems
             return "text"
 
-    def _packages(self, environment: Environment) -> dict[str, Any]:
+    def _packages(self, environment: Environment) -> dict[str, object]:
         """Return the settings that an environment says."""
-        said = {"environment_name": environment.name, "requirements": environment.requirements}
         python = environment.interpreter
-        return said if python is None else {**said, "python_executable": python}
+        return {
+            "environment_name": environment.name,
+            "requirements": environment.requirements,
+            **({"python_executable": python} if python is not None else {}),
+        }
 
     def _python_notes(self, *, inline: bool) -> list[str]:
         """Return what was asked for of the script's Python and is not used."""

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
     from yaml import Node
 
+    from daskrun.core.codec import JsonObject
+
 TOP = "parallel_run_config"
 STR = "tag:yaml.org,2002:str"
 PARAMETER = "pipeline_parameter"
@@ -63,7 +65,7 @@ def load(kind: type[Config], workspace: Workspace, path: str | os.PathLike[str])
         raise SettingsError("load_yaml", problems)
     written = _read(path)
     problems = list(written.problems)
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, value in written.values.items():
         if name in known:
             try:
@@ -196,7 +198,7 @@ def _value(name: str, value: Any, workspace: Workspace) -> Any:
     return value
 
 
-def _parameter(name: str, value: dict[str, Any]) -> PipelineParameter:
+def _parameter(name: str, value: JsonObject) -> PipelineParameter:
     given = value[PARAMETER]
     if len(value) > 1 or not isinstance(given, dict) or set(given) != {"name", "default_value"}:
         example = f"{{{PARAMETER}: {{name: batch_size_param, default_value: '5'}}}}"

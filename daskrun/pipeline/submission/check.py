@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.observer import Observer
 from daskrun.data.protocols import shown_url
@@ -191,7 +191,7 @@ def _output_problems(output: StepOutput, workspace: Workspace, target: object) -
     return [problem]
 
 
-def _read_settings(script_folder: Path) -> dict[str, Any]:
+def _read_settings(script_folder: Path) -> dict[str, object]:
     """Read the settings file beside the script; each problem names it."""
     try:
         return read_settings(script_folder)

@@ -8,12 +8,13 @@ from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.base import DATASETS, places_used
 from daskrun.pipeline.steps.outputs import StepOutput
+from daskrun.pipeline.steps.parameter import PipelineParameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from daskrun.pipeline.steps.base import PipelineStep
-    from daskrun.pipeline.steps.parameter import ParameterValues, PipelineParameter
+    from daskrun.pipeline.steps.parameter import ParameterValues
 
 KINDS = {"files": "file", "tabular": "tabular"}
 EXAMPLES = {
@@ -41,11 +42,13 @@ def by_name(steps: Iterable[PipelineStep]) -> dict[str, PipelineParameter]:
 def problems(steps: Sequence[PipelineStep], given: ParameterValues) -> dict[str, str]:
     """Return by name what is wrong with values for parameters, before they are used."""
     found = {}
-    known, uses = by_name(steps), _uses(steps)
+    known = by_name(steps)
+    inputs = [use.dataset for step in steps for use in step._used()]
+    data = {each.name for each in inputs if isinstance(each, PipelineParameter)}
     for name, value in given.items():
         if name not in known:
             wrong = "the pipeline has no such parameter."
-        elif any("input " in use for use in uses[name]):
+        elif name in data:
             wrong = _dataset_problem(known[name].default_value, value)
         else:
             wrong = _value_problem(known[name].default_value, value)
