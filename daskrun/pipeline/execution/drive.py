@@ -309,7 +309,7 @@ class PipelineDriver:
                 _inline.release()
 
     def _end_all(self, status: RunStatus, message: str) -> None:
-        """Give an end to everything without one, to the steps before the whole of them."""
+        """Note an end of everything without one, of the steps before that of their pipeline."""
         for state in self.states.values():
             if not state.status.ended:
                 state.enter(RunStatus.CANCELED, f"not started: {message}")
@@ -332,7 +332,7 @@ def _thread(target: object, run_id: str, *arguments: object) -> threading.Thread
 
 
 def _push_metrics(*folders: RunFolder) -> None:
-    """Have what scripts have logged where it is kept; nodes elsewhere do it themselves."""
+    """Put what scripts have logged where it is kept; nodes elsewhere do it themselves."""
     for folder in folders:
         folder.push_metrics()
 

@@ -100,7 +100,7 @@ _code = 0
 
 
 def watch(run: WatchedRun) -> None:
-    """Let the end of the script wait for a run."""
+    """Make the end of the script wait for a run."""
     global _process
     with _changing:  # a notebook may live for weeks and submit thousands
         _runs[:] = [run for run in _runs if not run._closed_within(0) or run._failure is not None]
@@ -315,7 +315,7 @@ def describe(interrupt: KeyboardInterrupt) -> str:
 
 
 def say(text: str) -> None:
-    """Tell on stderr, if that can still be written to."""
+    """Write a line to stderr, if that can still be written to."""
     with contextlib.suppress(Exception):
         sys.stderr.write(f"daskrun: {text}\n")
         sys.stderr.flush()

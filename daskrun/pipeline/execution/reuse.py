@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
     from daskrun.data.listed_plan import ListedPlan
+    from daskrun.data.items import Items
     from daskrun.data.paths import PathTable
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.records.identity import Identity
     from daskrun.pipeline.records.step_spec import StepSpec
-    from daskrun.pipeline.steps.inputs import AnyDataset
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -141,7 +141,7 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
 
 
 def reused_report(workspace: Workspace, run_id: str) -> Report:
-    """Tell the report of an earlier run as that of one that uses its output."""
+    """Return the report of a run that uses the output of an earlier one."""
     earlier = workspace.site.run_folder(run_id).report() or read_report({"status": "Completed"})
     failed = earlier.items_failed
     more = f" {failed} items had failed there." if failed else ""
@@ -206,7 +206,7 @@ def _unsure(folder: RunFolder, spec: StepSpec, plan: Plan) -> str:
     return ""
 
 
-def _listed(name: str, dataset: AnyDataset) -> tuple[str, str, PathTable]:
+def _listed(name: str, dataset: Items) -> tuple[str, str, PathTable]:
     listing = dataset.listing()
     return name, listing.root, listing.table
 

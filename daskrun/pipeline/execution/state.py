@@ -101,7 +101,7 @@ class Latch:
         self._closed.acquire()
 
     def set(self) -> None:
-        """Let all go on that wait."""
+        """Set it; all waits end."""
         if not self.is_set:
             self.is_set = True
             self._open()

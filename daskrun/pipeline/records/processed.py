@@ -148,7 +148,7 @@ class Processed:
             self._tables.append((_base(head.root), table, rows))
 
     def known(self, root: str, table: PathTable) -> list[bool]:
-        """Tell of each file of a listing whether it is one of these, unchanged."""
+        """Return of each file of a listing whether it is one of these, unchanged."""
         found = [False] * len(table)
         base = _base(root)
         for their_base, theirs, rows in self._tables:

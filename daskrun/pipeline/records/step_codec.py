@@ -36,9 +36,9 @@ from daskrun.workspace.environments.environment import Environment
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from daskrun.data.items import Items
     from daskrun.data.protocols import Place
     from daskrun.pipeline.steps.base import PipelineStep
-    from daskrun.pipeline.steps.inputs import AnyDataset
     from daskrun.workspace.workspace import Workspace
 
 Output = TypeVar("Output", bound=StepOutput)
@@ -56,19 +56,7 @@ def steps_to_plain(
 ) -> JsonObject:
     """Return steps as JSON values; they may hold secrets, such as those in URLs.
 
-    Parameters
-    ----------
-    steps
-        Each after those it depends on.
-    after
-        Those it waits for.
-    workspace
-        Where their datastores and compute targets are looked for again.
-
-    Raises
-    ------
-    SettingsError
-        They hold what only this process knows; each is named.
+    Each comes after those it depends on. SettingsError names what only this process knows.
     """
     writer = _Writer(workspace)
     made = [
@@ -92,10 +80,8 @@ def steps_to_plain(
 def steps_from_plain(value: JsonObject, workspace: Workspace) -> list[PipelineStep]:
     """Make the steps that :func:`steps_to_plain` was given.
 
-    Raises
-    ------
-    DaskrunError
-        What they are made of isn't there any more, or was kept by another version of daskrun.
+    DaskrunError is raised where what they are made of isn't there any more, or was kept by another
+    version.
     """
     reader = _Reader(value, workspace)
     made: list[PipelineStep] = []
@@ -177,10 +163,10 @@ class _Writer(Writer):
             self.parameters[name] = self.plain(parameter.default_value, where)
         return {KIND: "parameter", "name": name}
 
-    def _dataset(self, dataset: AnyDataset, where: str) -> Any:
+    def _dataset(self, dataset: Items, where: str) -> Any:
         return {KIND: "dataset", "number": self._dataset_number(dataset, where)}
 
-    def _dataset_number(self, dataset: AnyDataset, where: str) -> int:
+    def _dataset_number(self, dataset: Items, where: str) -> int:
         if id(dataset) not in self._numbers:
 
             def name_of(place: Place) -> Any:
@@ -199,7 +185,7 @@ class _Writer(Writer):
             self._numbers[id(dataset)] = len(self.datasets) - 1
         return self._numbers[id(dataset)]
 
-    def _name_of(self, dataset: AnyDataset) -> JsonObject | None:
+    def _name_of(self, dataset: Items) -> JsonObject | None:
         """Return what is known of a dataset by its name in this workspace."""
         known = dataset.registration
         if known is None or known.registry != self._workspace:
@@ -257,7 +243,7 @@ class _Reader(Reader):
         self._workspace = workspace
         self._links: dict[int, OutputId] = {}
         self._outputs: dict[int, StepOutput] = {}
-        self._datasets: dict[int, AnyDataset] = {}
+        self._datasets: dict[int, Items] = {}
         self._parameters: dict[str, PipelineParameter] = {}
 
     def _datastore(self, plain: JsonObject) -> Datastore:
@@ -278,11 +264,11 @@ class _Reader(Reader):
             self._parameters[name] = PipelineParameter(name, default)
         return self._parameters[name]
 
-    def _dataset(self, plain: JsonObject) -> AnyDataset:
+    def _dataset(self, plain: JsonObject) -> Items:
         number = plain["number"]
         if number not in self._datasets:
             kept = self._plain["datasets"][number]
-            made = cast("AnyDataset", from_plain(kept["definition"], self._place))
+            made = cast("Items", from_plain(kept["definition"], self._place))
             if kept["registered"] is not None:
                 named(made, Named(self._workspace, **kept["registered"]))
             self._datasets[number] = made

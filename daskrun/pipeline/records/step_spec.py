@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from daskrun.core.codec import Converters, Made
     from daskrun.core.minibatch import Plan
     from daskrun.data.protocols import Place
-    from daskrun.pipeline.steps.inputs import AnyDataset
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
@@ -146,13 +145,7 @@ class StepSpec(StepData):
         return [place for each in self.inputs for place in places_of(each.dataset)]
 
     def plan(self) -> Plan:
-        """Make the plan of its inputs.
-
-        Raises
-        ------
-        DatasetError
-            They hold nothing, or can't be read.
-        """
+        """Make the plan of its inputs."""
         if self.script.whole:
             script = self.inputs[0].dataset
             assert isinstance(script, FileDataset)
@@ -165,10 +158,7 @@ class StepSpec(StepData):
         return side_changes.side_input_changes(folder, self.side_inputs, asked)
 
     def keep(self, folder: RunFolder, workspace: Workspace) -> None:
-        """Keep it in the folder of its run.
-
-        What only this process knows can't be kept; the file then says so.
-        """
+        """Keep it in the folder of its run; of what only this process knows the file says so."""
         try:
             value = to_record(self, _converters(workspace))
         except DatasetError as error:
@@ -184,13 +174,7 @@ class StepSpec(StepData):
 
     @classmethod
     def load(cls, folder: RunFolder, workspace: Workspace) -> StepSpec:
-        """Return what was kept in the folder of a run.
-
-        Raises
-        ------
-        ResumeError
-            It isn't there, or can't be used.
-        """
+        """Return what was kept in the folder of a run; ResumeError where it can't be used."""
         value = _read(folder)
         value["context"]["workspace"] = workspace.location
         try:
@@ -200,13 +184,7 @@ class StepSpec(StepData):
         return replace(spec, inputs=itself(spec.script)) if spec.script.whole else spec
 
     def prepare_output(self, run_id: str) -> None:
-        """See that the output can still be written.
-
-        Raises
-        ------
-        SettingsError
-            It can't.
-        """
+        """Raise SettingsError where the output can't be written any more."""
         if self.output is not None:
             location = self.output.url or self.output.folder
             assert location
@@ -223,24 +201,7 @@ class StepSpec(StepData):
         resumed: bool = False,
         retry_failed: bool = False,
     ) -> StepRequest:
-        """Return what the driver is asked.
-
-        Parameters
-        ----------
-        folder
-            The step run's.
-        plan
-            Of ``inputs``.
-        target
-            What the engine makes of :attr:`target`.
-        resumed, retry_failed
-            As in ``StepRequest``.
-
-        Raises
-        ------
-        DatasetError
-            A side input holds nothing, or can't be read.
-        """
+        """Return the request for the driver; ``target`` is what the engine makes of the spec's."""
         asked, output = paths_asked(self.settings), self.output
         check_whole(asked, plan.inputs)
         return StepRequest(
@@ -295,15 +256,11 @@ def forget(folder: RunFolder) -> None:
     folder.drop(FILE, side_changes.FOLDER, *STORED)
 
 
-def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, AnyDataset]:
+def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, Items]:
     """Return the inputs and side inputs of a run that goes on, by name.
 
-    Raises
-    ------
-    ResumeError
-        They were not kept, as what only the process that submitted the run knows.
-    DatasetError
-        They can't be made again here.
+    ResumeError is raised where they were not kept, DatasetError where they can't be made again
+    here.
     """
     value = _read(folder)
     data = {name: value[name] for name in OF_DATA if name in value}

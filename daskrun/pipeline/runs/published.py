@@ -110,11 +110,11 @@ class PublishedPipeline(OriginalClass):
         return str(newest[1]["status"]) if newest is not None else DISABLED
 
     def enable(self) -> None:
-        """Let it be submitted again."""
+        """Allow it to be submitted again."""
         self._set(ACTIVE)
 
     def disable(self) -> None:
-        """Have it refused at submit, and left out of :meth:`list`."""
+        """Refuse it at submit from now on, and leave it out of :meth:`list`."""
         self._set(DISABLED)
 
     @property

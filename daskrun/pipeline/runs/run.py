@@ -215,7 +215,7 @@ class PipelineRun(SubmittedRun):
         return found
 
     def explain_reuse(self) -> dict[str, Reuse]:
-        """Say of each step by name what :meth:`StepRun.explain_reuse` does."""
+        """Return by name of each step what :meth:`StepRun.explain_reuse` returns."""
         return {step.name: step.explain_reuse() for step in self._step_runs}
 
     def publish_pipeline(

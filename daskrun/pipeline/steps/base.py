@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 
     NamedInput = tuple[str, DatasetConsumptionConfig]
 
-INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 DATASETS = (FileDataset, TabularDataset)
 USABLE = (FileDataset, TabularDataset, DatasetConsumptionConfig, StepOutput)
 """What may be an input of a step."""
@@ -216,7 +214,7 @@ def in_order(steps: Sequence[PipelineStep]) -> dict[PipelineStep, list[PipelineS
 
 
 def _check_outputs(steps: Iterable[PipelineStep]) -> None:
-    """See that each output is of one step: of two, nobody knew whose is read."""
+    """Check that each output is written by one step: of two, nobody knew whose is read."""
     writers: dict[OutputId, PipelineStep] = {}
     for step in steps:
         for output in step.outputs:

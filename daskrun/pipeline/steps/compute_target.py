@@ -97,7 +97,7 @@ def _by_name(name: str, workspace: Workspace) -> ComputeTarget:
 
 
 def inline_note(unused: Sequence[str]) -> str:
-    """Say that settings, as they were typed, mean nothing in this process."""
+    """Return a note that settings, as they were typed, mean nothing in this process."""
     return (
         f"compute_target='inline': {', '.join(unused)} not used; run() runs in this process, one "
         "mini-batch after the other, where nothing is limited and nothing can be killed."

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
 
-AnyDataset = Items
-
 
 @record
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ SMALL = 1024
 """Bytes below which a bare number is likely to be meant as a number of something else."""
 
 
-def kind_problems(datasets: Iterable[AnyDataset], size: object) -> list[str]:
+def kind_problems(datasets: Iterable[Items], size: object) -> list[str]:
     """Return what is wrong with the kinds of a step's inputs, and a size that doesn't suit them."""
     kinds = {dataset.kind for dataset in datasets}
     if len(kinds) > 1:
@@ -81,7 +79,7 @@ def with_size(settings: RunSettings, kind: str) -> RunSettings:
     return replace(settings, mini_batch_size=FILES if kind == "files" else BYTES)
 
 
-def make_plan(inputs: Sequence[tuple[str, AnyDataset]], settings: RunSettings) -> Plan:
+def make_plan(inputs: Sequence[tuple[str, Items]], settings: RunSettings) -> Plan:
     """Make the plan of a run, whose inputs are of one kind; ``settings`` are of :func:`with_size`.
 
     DatasetError is raised where an input holds nothing, can't be read, or is not partitioned so.
@@ -110,18 +108,18 @@ class ScriptPlan(FilePlan):
         return blake2b(f"script:{[*table]}".encode(), digest_size=16).hexdigest()
 
 
-def wait_for_rows(inputs: Sequence[tuple[str, AnyDataset]]) -> bool:
+def wait_for_rows(inputs: Sequence[tuple[str, Items]]) -> bool:
     """Return whether a plan can be made only of what :func:`stored` gives."""
     return any(isinstance(each, TabularDataset) and each.is_lazy for _, each in inputs)
 
 
 def stored(
-    inputs: Sequence[tuple[str, AnyDataset]],
+    inputs: Sequence[tuple[str, Items]],
     folder: str,
     settings: RunSettings,
     target: object,
     options: Mapping[str, object],
-) -> list[tuple[str, AnyDataset]] | None:
+) -> list[tuple[str, Items]] | None:
     """Write dataframes among the inputs to Parquet files; return None when there is none.
 
     ``folder`` is one of the run's own that its workers can read, or its URL. Dask dataframes are
@@ -133,7 +131,7 @@ def stored(
     tables = [each for _, each in inputs if isinstance(each, TabularDataset)]
     if not any(table.in_memory for table in tables):
         return None
-    written: list[tuple[str, AnyDataset]] = []
+    written: list[tuple[str, Items]] = []
     with _scheduler(target if wait_for_rows(inputs) else None) as scheduler:
         for number, (name, dataset) in enumerate(inputs):
             if isinstance(dataset, TabularDataset) and dataset.in_memory:

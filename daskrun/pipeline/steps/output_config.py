@@ -102,7 +102,7 @@ class OutputFileDatasetConfig(StepOutput):
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
     ) -> OutputFileDatasetConfig:
-        """Have the files registered as a dataset when the step has completed.
+        """Register the files as a dataset when the step has completed.
 
         Each run that completes makes a new version.
 

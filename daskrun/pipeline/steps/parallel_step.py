@@ -14,7 +14,7 @@ from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
 from daskrun.pipeline.steps.base import USABLE, PipelineStep, as_consumption, named, places_used
 from daskrun.pipeline.steps.compute_target import NOT_INLINE
 from daskrun.pipeline.steps.config import ParallelRunConfig
-from daskrun.pipeline.steps.inputs import AnyDataset, kind_problems
+from daskrun.pipeline.steps.inputs import kind_problems
 from daskrun.pipeline.steps.outputs import StepOutput
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.steps.parameter import ParameterValues
 
 SUBJECT = "ParallelRunStep"
-AnyInput = AnyDataset | DatasetConsumptionConfig | StepOutput
+AnyInput = Items | DatasetConsumptionConfig | StepOutput
 """What may be among ``inputs`` and ``side_inputs``."""
 
 

@@ -76,7 +76,7 @@ def with_parameters(
 
 
 def _with_advice(problem: str, before: str, after: str) -> str:
-    """Have the advice of a problem say where its value is to be written."""
+    """Return a problem whose advice says where its value is to be written."""
     use, _, rest = problem.partition("=")
     examples = re.compile(rf"\b{re.escape(use)}=('[^']*'|[\d.]*\d|\w+)")
     return f"{use}={examples.sub(lambda match: before + match[1] + after, rest)}"

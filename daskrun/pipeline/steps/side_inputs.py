@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import PlanInput
     from daskrun.core.settings import RunSettings
-    from daskrun.data.items import DatasetConsumptionConfig
+    from daskrun.data.items import DatasetConsumptionConfig, Items
     from daskrun.data.listing import Listing
     from daskrun.data.protocols import PathElement
-    from daskrun.pipeline.steps.inputs import AnyDataset
     from daskrun.pipeline.steps.parameter import ParameterValues
 
 LEVEL = 1
@@ -119,17 +118,8 @@ def paths_asked(settings: RunSettings) -> list[str]:
 def described(sides: Iterable[SideInput], asked: Iterable[str]) -> dict[str, SideInputSpec]:
     """Return, for each side input that is files for the script, what nodes must know, by name.
 
-    Parameters
-    ----------
-    sides
-        The step's. A table is files only where its path is asked for; else it is read as rows.
-    asked
-        Names of the inputs whose paths are among the script's arguments.
-
-    Raises
-    ------
-    DatasetError
-        One holds nothing, can't be read, or is no files.
+    A table is files only where its path is among the script's arguments (``asked``); else it is
+    read as rows.
     """
     names = set(asked)
     found = {}
@@ -210,7 +200,7 @@ def packages(sides: Iterable[SideInput]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def check_files(inputs: Iterable[tuple[str, AnyDataset]], asked: Iterable[str]) -> None:
+def check_files(inputs: Iterable[tuple[str, Items]], asked: Iterable[str]) -> None:
     """Raise DatasetError where an input whose path is asked for is a query or a dataframe."""
     names = set(asked)
     for name, each in inputs:
@@ -242,7 +232,7 @@ def stored_sides(
     options: Mapping[str, object],
 ) -> tuple[SideInput, ...]:
     """Write dataframes among side inputs to files; see :func:`.inputs.stored`."""
-    given: list[tuple[str, AnyDataset]] = list(by_name(sides).items())
+    given: list[tuple[str, Items]] = list(by_name(sides).items())
     written = stored(given, folder, settings, target, options)
     if written is None:
         return tuple(sides)
@@ -250,6 +240,6 @@ def stored_sides(
     return tuple(replace(each, dataset=dataset) for each, (_, dataset) in pairs)
 
 
-def by_name(sides: Iterable[SideInput]) -> Mapping[str, AnyDataset]:
+def by_name(sides: Iterable[SideInput]) -> Mapping[str, Items]:
     """Return the datasets of side inputs by name."""
     return {each.name: each.dataset for each in sides}

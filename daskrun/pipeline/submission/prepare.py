@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
+    from daskrun.data.items import Items
     from daskrun.data.protocols import Place
     from daskrun.pipeline.records.processed import LeftOut
     from daskrun.pipeline.steps.base import PipelineStep
-    from daskrun.pipeline.steps.inputs import AnyDataset
     from daskrun.pipeline.steps.outputs import OutputId
     from daskrun.pipeline.steps.side_inputs import SideInput
     from daskrun.pipeline.steps.snapshot import Snapshot
@@ -53,7 +53,7 @@ class PreparedStep:
     code: Snapshot
     target: object
     """As :attr:`StepRequest.target`."""
-    inputs: tuple[tuple[str, AnyDataset], ...]
+    inputs: tuple[tuple[str, Items], ...]
     """Name and dataset of what the mini-batches are cut from, parameters resolved."""
     plan: Plan | None
     """None: it can be made only of :meth:`with_stored_inputs`, or after other steps."""
@@ -76,7 +76,7 @@ class PreparedStep:
             output = place.output
             return RunOutputPlace(self.workspace, runs[output.link], output.name)
 
-        def bound(dataset: AnyDataset) -> AnyDataset:
+        def bound(dataset: Items) -> Items:
             return with_places(dataset, of_run) if places_used([dataset], {}) else dataset
 
         inputs = tuple((name, bound(each)) for name, each in self.inputs)
@@ -142,7 +142,7 @@ class PreparedStep:
         plan = None if self.waits else make_plan(written, self.settings)
         return replace(self, inputs=tuple(written), side_inputs=sides, plan=plan)
 
-    def _kept(self, dataset: AnyDataset, run: RunFolder) -> AnyDataset:
+    def _kept(self, dataset: Items, run: RunFolder) -> Items:
         """Return a dataset that was written among the run's files as one of these."""
         start = len(run.url) + 1
         return with_places(

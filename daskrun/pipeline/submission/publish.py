@@ -123,7 +123,7 @@ def _problems(name: object, description: object, version: object, switch: object
 
 
 def _sync(folder: Path) -> None:
-    """Put all below a folder on the disk, names and all."""
+    """Sync all that is below a folder to the disk, names included."""
     for place, _, names in os.walk(folder):
         for name in names:
             descriptor = os.open(Path(place, name), os.O_RDONLY)

@@ -124,7 +124,7 @@ def _narrowed(plan: Plan, processed: Processed, run_id: str) -> tuple[Plan, Left
 
 
 def _left_out(source: PlanInput, table: PathTable, processed: Processed) -> list[bool]:
-    """Tell of each file whether it is left out; what is one mini-batch is so whole or not."""
+    """Return of each file whether it is left out; the files of a mini-batch are so together."""
     known = processed.known(source.root, table)
     keys = (source.table or {}).get("partition_keys")
     if keys:
