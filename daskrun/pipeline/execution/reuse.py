@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import Plan
     from daskrun.core.settings import RunSettings
-    from daskrun.data.listed_plan import ListedPlan
     from daskrun.data.items import Items
+    from daskrun.data.listed_plan import ListedPlan
     from daskrun.data.paths import PathTable
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.records.identity import Identity
