@@ -71,7 +71,7 @@ class Surveys:
         self._past = dict(past)
 
     def recall(self) -> bool:
-        """Give the plan what earlier drivers have found; return whether there was any of it."""
+        """Return the plan what earlier drivers have found; return whether there was any of it."""
         surveyor = self._plan.surveyor
         if not self._past or surveyor is None or len(self._again) >= RECALLED:
             return False
@@ -88,7 +88,7 @@ class Surveys:
         return learned
 
     def recall_trouble(self) -> bool:
-        """Give up the next survey that an earlier driver gave up; return whether there was one.
+        """Return up the next survey that an earlier driver gave up; return whether there was one.
 
         Only where mini-batches that have ended come after it: else it is made again, since what was
         in its way may be gone.
@@ -134,7 +134,7 @@ class Surveys:
         return bundles
 
     def returned(self, event: BundleReturned | BundleLost) -> bool:
-        """Give the plan what a survey has found; return whether it may know more now.
+        """Return the plan what a survey has found; return whether it may know more now.
 
         Raises
         ------

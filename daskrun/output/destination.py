@@ -161,7 +161,6 @@ class UrlDestination(Destination):
 
     @override
     def halt(self, name: str) -> None:
-        """Have the store forget what was begun."""
         self._folder.halt(name, f"{self._aside}/upload")
 
     @override

@@ -12,11 +12,13 @@ from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daskrun import EncodedRows, Sink
 from daskrun.errors import StorageError, WrongResultError
 from daskrun.output.assembly import commit_table as entries
 from daskrun.output.assembly.object_assembler import ObjectAssembler
 from daskrun.output.assembly.part_reader import Slice
 from daskrun.output.assembly.pieces import PieceCutter
+from daskrun.output.assembly.sink_assembler import SinkObjectAssembler
 from daskrun.output.destination import destination_of
 from daskrun.output.parts.part import ObjectPart
 from daskrun.output.sinks.registry import open_sink
@@ -472,3 +474,38 @@ def test_columns_that_differ_end_the_run_and_leave_nothing(parquet_run):
         parquet_run.finalizer.publish(overwrite=False, total=2)
     parquet_run.finalizer.abandon()
     assert not parquet_run.folder.exists("rows.txt")
+
+
+class Joined(Sink):
+    """Makes the output of its own: the rows, joined."""
+
+    def encode_elements(self, elements):
+        return EncodedRows(b"".join(elements))
+
+    def assemble(self, mini_batches, file):
+        file.write_bytes(b"".join(each.rows for each in mini_batches))
+
+
+@pytest.mark.parametrize("sizes", [[3 * MEGA, 0, 10, 9 * MEGA, 700], [], [5]])
+def test_what_a_sink_makes_is_uploaded_whole(run, tmp_path, sizes):
+    spool = tmp_path / "spool"
+    run.finalizer = SinkObjectAssembler(Joined(), run.folder, PARTS, "rows.txt", spool)
+    rows = [bytes([65 + n]) * size for n, size in enumerate(sizes)]
+    for index in reversed(range(len(sizes))):
+        if rows[index]:
+            run.add(index, rows[index], sync=index % 2 == 0)
+        else:
+            run.finalizer.skip(index)
+    run.part.sync()
+    run.finalizer.advance()
+    run.finalizer.finish()
+    assert not run.folder.exists("rows.txt")
+    run.finalizer.publish(False, len(sizes))
+    assert run.folder.read_whole("rows.txt") == b"".join(rows)
+    assert run.folder.published("rows.txt", run.finalizer.mark)
+    assert list(spool.iterdir()) == []
+    again = SinkObjectAssembler(Joined(), run.folder, PARTS, "rows.txt", spool)
+    with pytest.raises(StorageError, match=r"appeared during the run"):
+        again.publish(False, 0)
+    again.abandon()
+    assert run.folder.read_whole("rows.txt") == b"".join(rows)

@@ -76,7 +76,7 @@ class Assembler(ABC):
 
     @abstractmethod
     def publish(self, overwrite: bool, total: int) -> None:
-        """Let the output appear under its name, whole and durable when this returns.
+        """Publish the output under its name, whole and durable when this returns.
 
         Raises
         ------

@@ -191,12 +191,12 @@ class FileAssembler(Assembler):
             raise changed(self._parts.shown(part), index, entry, found)
 
     def _take_header(self, index: int, header: bytes, nbytes: int) -> None:
-        """Have a header taken in, and keep it where it belongs in the output."""
+        """Take in a header, and write it where it belongs in the output."""
         if self._headers.take(index, header, nbytes):
             self._join(header)
 
     def _copy_inside(self, source: int, start: int, size: int) -> int:
-        """Have the kernel copy up to ``size`` bytes; 0 where it can't."""
+        """Copy up to ``size`` bytes inside the kernel; return 0 where it can't."""
         if not self._kernel_copies or _copy_file_range is None:
             return 0
         try:
@@ -235,7 +235,7 @@ def check_complete(done: int, total: int, target: object) -> None:
 
 
 def publish_file(descriptor: int, file: Path, target: Path, overwrite: bool) -> None:
-    """Give a whole file the output's name, durably.
+    """Rename a whole file to the output's name, durably.
 
     Raises
     ------

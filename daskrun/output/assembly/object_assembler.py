@@ -163,7 +163,7 @@ class ObjectAssembler(Assembler):
         yield from pieces
 
     def _put_end(self) -> None:
-        """Put the last rows and what comes behind them; all other rows are put."""
+        """Upload the last rows and what comes behind them; all other rows are uploaded."""
         last = self._last
         number, data = last.number, self._make(last) if last.segments else b""
         for block in self._headers.end():

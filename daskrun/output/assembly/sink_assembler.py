@@ -89,7 +89,7 @@ class SinkAssembler(Assembler):
 
     @abstractmethod
     def _publish(self, overwrite: bool) -> None:
-        """Give the file the output's name."""
+        """Publish the file under the output's name."""
 
     def _failed(self, error: Exception) -> DaskrunError:
         if isinstance(error, OSError) and error.errno is not None:

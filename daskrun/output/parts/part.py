@@ -170,7 +170,7 @@ class PartWriter(Part):
         self._links = os.fstat(self._descriptor).st_nlink
 
     def _look_for_name(self) -> None:
-        """See that the part still has its name: a file without one takes rows, and loses them."""
+        """Check that the part still has its name: a file without one takes rows, and loses them."""
         # Some file systems count no links, not even the first.
         if self._links and not os.fstat(self._descriptor).st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the part was removed")

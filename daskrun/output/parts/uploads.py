@@ -1,4 +1,4 @@
-"""Files that the script writes by itself, where the output is a URL: written here, put there."""
+"""Files that a script writes by itself, uploaded where the output is a URL."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class OutputFiles:
         self._sent: dict[str, _Version] = {}
         self._opened: UrlFolder | None = None
         self._since = time.time_ns() - int(SETTLED * 1e9)
-        """``ctime_ns`` from which on this process may have written what it was not told of."""
+        """``ctime_ns`` from which on this process may have written what is not in the record."""
 
     def sync(self, alive: Callable[[], None] = lambda: None) -> None:
         """Bring everything in the folder behind the URL, and call ``alive`` now and then.
@@ -97,7 +97,7 @@ class OutputFiles:
     def _put_all(
         self, found: dict[str, _Version], record: IO[str], alive: Callable[[], None]
     ) -> dict[str, OSError]:
-        """Put files, all that can be; return what is wrong with which of the others."""
+        """Upload files, all that can be; return the errors of the others by name."""
         failed: dict[str, OSError] = {}
         if not found:
             return failed
@@ -131,7 +131,7 @@ class OutputFiles:
                 entries = list(os.scandir(self._folder / below))
             except OSError as error:
                 if not below:
-                    raise  # not even what is gone can be told
+                    raise  # what is gone is unknown too
                 failed[below] = error
                 continue
             for entry in entries:
@@ -208,7 +208,7 @@ class OutputFiles:
 
 
 def _put(remote: UrlFolder, folder: Path, name: str) -> _Version | None:
-    """Put a file; return which version that is, None when it has been removed meanwhile."""
+    """Upload a file; return its version, None when it has been removed meanwhile."""
     if name.encode(errors="replace").decode() != name:
         raise OSError(f"the file name {name!r} is not UTF-8, which every URL is: give it another")
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import zlib
 from struct import Struct, error, iter_unpack
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.output.sinks.parquet.thrift import (
     I64,
@@ -24,6 +24,9 @@ from daskrun.output.sinks.parquet.thrift import (
     packed,
     read_struct,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAGIC = b"PAR1"
 TAIL = 8
@@ -47,6 +50,8 @@ _HEADER = Struct("<IIIIIQ")
 """CRC-32 of the rest, bytes of the frame's two halves, count of open numbers, bytes of metadata,
 rows."""
 _OPEN = Struct("<IBq")
+Changes = dict[int, "Callable[[Any], Any] | None"]
+"""What becomes of the value of a field, by the field's number."""
 
 
 class Frame(NamedTuple):
@@ -154,43 +159,38 @@ def physical_types(frame: Frame) -> list[int]:
 
 def _opened(group: list[Field], nulls: frozenset[int]) -> list[Field]:
     """Return the metadata of a row group, open where it depends on where that will be."""
-    opened = []
-    for field in group:
-        if field.id == _GROUP_ORDINAL:
-            continue  # may be left out, and has room for 32,767 only
-        if field.id == _GROUP_OFFSET:
-            field = field._replace(value=_place(field.value))
-        elif field.id == _GROUP_COLUMNS:
-            chunks = [_opened_chunk(each, n, n in nulls) for n, each in enumerate(field.value[1])]
-            field = field._replace(value=Elements(STRUCT, chunks))
-        opened.append(field)
-    return opened
+
+    def chunks(columns: Elements) -> Elements:
+        return Elements(
+            STRUCT, [_opened_chunk(each, n, n in nulls) for n, each in enumerate(columns.values)]
+        )
+
+    # the ordinal may be left out, and has room for 32,767 only
+    changes: Changes = {_GROUP_OFFSET: _place, _GROUP_COLUMNS: chunks, _GROUP_ORDINAL: None}
+    return _changed(group, changes)
 
 
 def _opened_chunk(chunk: list[Field], number: int, is_null: bool) -> list[Field]:
-    opened = []
-    for field in chunk:
-        if field.id in _CHUNK_INDEXES:
-            continue  # these indexes hold places themselves, and may be left out
-        if field.id == _CHUNK_OFFSET and field.value:  # today 0: it is of no use
-            field = field._replace(value=_place(field.value))
-        elif field.id == _CHUNK_META:
-            field = field._replace(value=_opened_meta(field.value, number, is_null))
-        opened.append(field)
-    return opened
+    meta: Changes = {**dict.fromkeys(_META_BLOOM), **dict.fromkeys(_META_OFFSETS, _place)}
+    if is_null:
+        meta[_META_TYPE] = lambda _: Open(TYPE, number)
+    changes: Changes = {
+        **dict.fromkeys(_CHUNK_INDEXES),  # these hold places themselves, and may be left out
+        _CHUNK_OFFSET: lambda offset: offset and _place(offset),  # today 0: it is of no use
+        _CHUNK_META: lambda fields: _changed(fields, meta),
+    }
+    return _changed(chunk, changes)
 
 
-def _opened_meta(meta: list[Field], number: int, is_null: bool) -> list[Field]:
-    opened = []
-    for field in meta:
-        if field.id in _META_BLOOM:
-            continue
-        if field.id in _META_OFFSETS:
-            field = field._replace(value=_place(field.value))
-        elif field.id == _META_TYPE and is_null:
-            field = field._replace(value=Open(TYPE, number))
-        opened.append(field)
-    return opened
+def _changed(fields: list[Field], changes: Changes) -> list[Field]:
+    """Return fields, the values of some changed; those with None for a change are left out."""
+    changed = []
+    for field in fields:
+        if field.id not in changes:
+            changed.append(field)
+        elif (change := changes[field.id]) is not None:
+            changed.append(field._replace(value=change(field.value)))
+    return changed
 
 
 def _place(offset: int) -> Open:
