@@ -61,8 +61,6 @@ def to_plain(dataset: object, name_of: NameOf = registered_name) -> JsonObject:
     ----------
     dataset
         Any whose rows or files are kept somewhere: not a dataframe.
-    name_of
-        Gives what :func:`from_plain` is to find a datastore by.
 
     Raises
     ------

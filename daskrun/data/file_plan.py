@@ -42,10 +42,6 @@ class FilePlan(ListedPlan):
 
     Parameters
     ----------
-    inputs
-        Name and dataset of each input, in order.
-    mini_batch_size
-        Files in a mini-batch, at least 1.
     listings
         What the datasets hold, if they were listed before; None: they are listed now.
     """

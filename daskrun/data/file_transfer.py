@@ -7,9 +7,8 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from daskrun.data.paths import local_copies
+from daskrun.data.paths import local_copies, written_aside
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import RemoteFolder, join_url
 from daskrun.errors import DatasetError
@@ -38,7 +37,9 @@ def download(listing: Listing, target: str | os.PathLike[str], overwrite: bool) 
     def one(copy: tuple[str, str]) -> None:
         name, path = copy
         try:
-            _whole(fetch, name, path)
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            with written_aside(Path(path)) as aside:
+                fetch(name, aside)
         except Exception as error:  # each of fsspec's file systems has errors of its own
             source = join_url(listing.root, name) if listing.remote else f"{listing.root}/{name}"
             text = shown_url(f"{source!r} can't be copied to {path!r}: {_text(error)}")
@@ -63,15 +64,3 @@ def _source(listing: Listing) -> Callable[[str, str], object]:
         return RemoteFolder(listing.root, listing.storage_options).fetch
     base = listing.root.rstrip("/")
     return lambda name, path: shutil.copyfile(f"{base}/{name}", path)
-
-
-def _whole(fetch: Callable[[str, str], object], name: str, path: str) -> None:
-    """Fetch to a name beside, then rename: a copy is there whole or not at all."""
-    folder = Path(path).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = folder / f".daskrun-{uuid4().hex}"
-    try:
-        fetch(name, str(aside))
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

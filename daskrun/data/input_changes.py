@@ -58,8 +58,6 @@ def check_brought(root: str, names: Sequence[str], paths: Sequence[str], listed:
 
     Parameters
     ----------
-    names
-        Their paths relative to it; one may come twice.
     listed
         Bytes they had together, -1 where a store does not say. A plan keeps no more of each, so
         that of several files the first are named, with the sizes they have now.

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
 
 from daskrun.data.local_files import find_local, local_path
 from daskrun.data.paths import FileRow, PathTable
-from daskrun.data.protocols import DataPath, PathElement, shown
+from daskrun.data.protocols import DataPath, PathElement, StorageOptions, shown
 from daskrun.data.remote_files import find_remote, is_url, join_url, split_url
 from daskrun.errors import DatasetError
 
@@ -33,7 +32,7 @@ class Listing:
     remote: bool
     """Whether ``root`` is a URL."""
 
-    storage_options: dict[str, Any] = field(default_factory=dict, repr=False)
+    storage_options: StorageOptions = field(default_factory=dict, repr=False)
     """fsspec options of a remote root. May hold secrets."""
 
     def paths(self, names: Iterable[str]) -> Iterator[str]:
@@ -50,11 +49,6 @@ def list_files(elements: Sequence[PathElement], folder: str) -> Listing:
     The order is that of the elements; within a folder or glob, code-point order of the relative
     paths. A file that two elements mean comes twice. Files and folders whose name begins with
     ``.`` are taken only where they are named.
-
-    Parameters
-    ----------
-    folder
-        What relative local paths are relative to.
 
     Raises
     ------
@@ -95,7 +89,7 @@ def location(element: PathElement) -> str:
     return element
 
 
-def _one_place(elements: Sequence[PathElement]) -> dict[str, Any] | None:
+def _one_place(elements: Sequence[PathElement]) -> StorageOptions | None:
     """Check that all elements can have one root; give its storage options, None for local paths."""
     first = elements[0]
     kind, options = _kind(first)
@@ -115,7 +109,7 @@ def _one_place(elements: Sequence[PathElement]) -> dict[str, Any] | None:
     return options if kind else None
 
 
-def _kind(element: PathElement) -> tuple[tuple[str, str] | None, dict[str, Any]]:
+def _kind(element: PathElement) -> tuple[tuple[str, str] | None, StorageOptions]:
     """Return what URLs must share to have one root; None for a local path."""
     where = location(element)
     if not is_url(where):
@@ -126,7 +120,7 @@ def _kind(element: PathElement) -> tuple[tuple[str, str] | None, dict[str, Any]]
 
 
 def _find(
-    elements: Sequence[PathElement], folder: str, options: dict[str, Any] | None
+    elements: Sequence[PathElement], folder: str, options: StorageOptions | None
 ) -> Iterator[Found]:
     if options is None:
         for element in elements:

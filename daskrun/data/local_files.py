@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from daskrun.data.patterns import EVERYTHING, Pattern, State, has_magic
+from daskrun.data.patterns import EVERYTHING, Pattern, State, has_magic, nothing_found
 from daskrun.data.protocols import shown
 from daskrun.errors import DatasetError
 
@@ -120,17 +120,8 @@ def _explained(root: str, pattern: Pattern, typed: str) -> Iterator[FileRow]:
     except OSError as error:
         what = f"path={typed}: the folder {error.filename!r} can't be listed: {error.strerror}"
         raise DatasetError(_failed(what, error)) from error
-    if not empty:
-        return
-    if pattern is EVERYTHING:
-        raise DatasetError(
-            f"path={typed} is a folder without files (names that begin with '.' are left out). "
-            "Give a folder that has files in it, or name a hidden file itself."
-        )
-    raise DatasetError(
-        f"path={typed} matches no file below {root!r}. A glob means files: write 'folder/*' for "
-        "those in a folder, 'folder/**' for all below it."
-    )
+    if empty:
+        raise DatasetError(nothing_found(typed, pattern, repr(root)))
 
 
 def walk(root: str, pattern: Pattern) -> Iterator[FileRow]:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import compress
-from typing import Protocol, overload
+from typing import TYPE_CHECKING, Protocol, overload
+from uuid import uuid4
 
 from daskrun.errors import DatasetError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FileRow = tuple[str, int, int]
 """Relative path, size in bytes (-1 unknown), time of change in ns since the epoch (-1 unknown)."""
@@ -173,8 +178,6 @@ def local_copies(folder: str, names: Iterable[str]) -> dict[str, str]:
 
     Parameters
     ----------
-    folder
-        Where the copies go, a local path.
     names
         Paths relative to the dataset's root; one that comes twice is one copy.
 
@@ -204,3 +207,14 @@ def local_copies(folder: str, names: Iterable[str]) -> dict[str, str]:
             )
         copies[name] = path
     return copies
+
+
+@contextmanager
+def written_aside(final: Path) -> Iterator[str]:
+    """Yield a path beside ``final`` to write to; it is renamed when it is left without an error."""
+    aside = final.parent / f".daskrun-{uuid4().hex}"
+    try:
+        yield str(aside)
+        aside.replace(final)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -100,3 +100,16 @@ class Pattern:
 
 EVERYTHING = Pattern(["**"])
 """All files below a folder, hidden ones excepted."""
+
+
+def nothing_found(typed: str, pattern: Pattern, root: str) -> str:
+    """Return that a folder or glob, as it was typed, means no file."""
+    if pattern is EVERYTHING:
+        return (
+            f"path={typed} is a folder without files (names that begin with '.' are left out). "
+            "Give a folder that has files in it, or name a hidden file itself."
+        )
+    return (
+        f"path={typed} matches no file below {root}. A glob means files: write 'folder/*' for "
+        "those in a folder, 'folder/**' for all below it."
+    )

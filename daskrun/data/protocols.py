@@ -67,6 +67,8 @@ class DataPath:
 
 OnePath: TypeAlias = "str | os.PathLike[str] | DataPath | tuple[Place, str]"
 AnyPath: TypeAlias = "OnePath | Sequence[OnePath]"
+StorageOptions: TypeAlias = "dict[str, Any]"
+"""Options of fsspec for a URL. May hold secrets: never logged or journalled."""
 PathElement: TypeAlias = "str | DataPath"
 
 

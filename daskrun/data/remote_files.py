@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from daskrun.data.patterns import EVERYTHING, Pattern, has_magic
+from daskrun.data.patterns import EVERYTHING, Pattern, has_magic, nothing_found
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
 from daskrun.storage.object_times import time_of
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from daskrun.data.paths import FileRow
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(::|://)")
+
+
+Details: TypeAlias = "dict[str, Any]"
+"""What fsspec tells of a file."""
 
 
 class SplitUrl(NamedTuple):
@@ -89,7 +93,7 @@ class RemoteFolder:
         """Copy a file to a local path, whose folder exists."""
         self.system.get_file(self.path(name), target)
 
-    def find(self, depth: int | None = None) -> dict[str, dict[str, Any]]:
+    def find(self, depth: int | None = None) -> dict[str, Details]:
         """List all files below: relative name and fsspec's details."""
         self.system.invalidate_cache()  # what was listed for an earlier run may have changed
         found = self.system.find(self.base, maxdepth=depth, detail=True)
@@ -111,13 +115,6 @@ def find_remote(
     url: str, storage_options: Mapping[str, Any], shown: str
 ) -> tuple[str, Iterator[FileRow]]:
     """Find the files that a URL means: a file, a folder, or else a glob.
-
-    Parameters
-    ----------
-    url
-        As the user or a datastore gave it.
-    shown
-        How the user wrote it, for messages.
 
     Returns
     -------
@@ -152,14 +149,14 @@ def find_remote(
     return parts.at(folder), iter([_row(name, details)])
 
 
-def _details(url: str, storage_options: Mapping[str, Any]) -> dict[str, Any] | None:
+def _details(url: str, storage_options: Mapping[str, Any]) -> Details | None:
     """Ask what is at a URL; None when nothing is."""
     from fsspec.core import url_to_fs
 
     system, path = url_to_fs(url, **storage_options)
     system.invalidate_cache()
     try:
-        details: dict[str, Any] = system.info(path)
+        details: Details = system.info(path)
     except FileNotFoundError as error:
         # The HTTP file system calls everything this, also a refusal or a server that is down.
         cause = error.__cause__
@@ -192,18 +189,9 @@ def _rows(
     with _explained(shown):
         found = RemoteFolder(root, storage_options).find(pattern.depth)
     names = sorted(name for name in found if pattern.matches(name))
-    if names:
-        yield from (_row(name, found[name]) for name in names)
-    elif pattern is EVERYTHING:
-        raise DatasetError(
-            f"path={shown} is a folder without files (names that begin with '.' are left out). "
-            "Give a folder that has files in it, or name a hidden file itself."
-        )
-    else:
-        raise DatasetError(
-            f"path={shown} matches no file below {shown_url(root)}. A glob means files: write "
-            "'folder/*' for those in a folder, 'folder/**' for all below it."
-        )
+    if not names:
+        raise DatasetError(nothing_found(shown, pattern, shown_url(root)))
+    yield from (_row(name, found[name]) for name in names)
 
 
 def _row(name: str, details: Mapping[str, Any]) -> FileRow:

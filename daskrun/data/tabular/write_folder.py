@@ -6,10 +6,10 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING
 
 from daskrun.data.local_files import local_path
+from daskrun.data.paths import written_aside
 from daskrun.data.protocols import DataPath, as_elements, shown, shown_url
 from daskrun.data.remote_files import RemoteFolder, is_url
 from daskrun.errors import DatasetError
@@ -17,7 +17,7 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from daskrun.data.protocols import OnePath
+from daskrun.data.protocols import OnePath, StorageOptions
 
 
 class Target:
@@ -30,7 +30,7 @@ class Target:
         if isinstance(target, list):
             raise DatasetError(f"target={target!r} is a list. Give one folder or URL.")
         element = as_elements(target)[0]
-        options: dict[str, Any] = {}
+        options: StorageOptions = {}
         where = element
         if isinstance(element, DataPath):
             where, options = (
@@ -61,13 +61,7 @@ class Target:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[str]:
-        """Yield a local path to write to; when it is left without an error, the file is there.
-
-        Parameters
-        ----------
-        name
-            Of the file below the target, with ``/``.
-        """
+        """Yield a local path to write to; when it is left without an error, the file is there."""
         if self.remote:
             with tempfile.TemporaryDirectory(prefix="daskrun-write-") as folder:
                 path = f"{folder}/file"
@@ -76,12 +70,8 @@ class Target:
             return
         final = Path(self._where) / name
         final.parent.mkdir(parents=True, exist_ok=True)
-        aside = final.parent / f".daskrun-{uuid4().hex}"
-        try:
-            yield str(aside)
-            aside.replace(final)
-        finally:
-            aside.unlink(missing_ok=True)
+        with written_aside(final) as aside:
+            yield aside
 
     def _put(self, path: str, name: str) -> None:
         folder = RemoteFolder(self._where, self._options)

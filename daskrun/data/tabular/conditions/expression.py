@@ -20,10 +20,36 @@ if TYPE_CHECKING:
 
 Plain = tuple[Any, ...]
 
-_OPPOSITE = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "==": "==", "!=": "!="}
+
+class _Joined:
+    """What is joined with ``&``, ``|`` and ``~``, and has no truth of its own."""
+
+    __slots__ = ()
+
+    def __and__(self, other: object) -> Condition:
+        return Condition(("and", as_condition(self, "&").plain, as_condition(other, "&").plain))
+
+    def __or__(self, other: object) -> Condition:
+        return Condition(("or", as_condition(self, "|").plain, as_condition(other, "|").plain))
+
+    def __rand__(self, other: object) -> Condition:
+        return as_condition(other, "&") & self
+
+    def __ror__(self, other: object) -> Condition:
+        return as_condition(other, "|") | self
+
+    def __invert__(self) -> Condition:
+        return Condition(("not", as_condition(self, "~").plain))
+
+    def __bool__(self) -> NoReturn:
+        raise DatasetError(
+            f"{self!r} is true for some rows and false for others. Write & for 'and', | for 'or' "
+            "and ~ for 'not', each comparison in parentheses: (dataset['a'] > 1) & (dataset['a'] < "
+            "5)."
+        )
 
 
-class Condition:
+class Condition(_Joined):
     """What is true or false of each row; join with ``&``, ``|`` and ``~``.
 
     A comparison with a missing value is false, ``!=`` included; ``~`` turns it into true.
@@ -47,26 +73,8 @@ class Condition:
     def __repr__(self) -> str:
         return written(self.plain)
 
-    def __and__(self, other: object) -> Condition:
-        return Condition(("and", self.plain, as_condition(other, "&").plain))
 
-    def __or__(self, other: object) -> Condition:
-        return Condition(("or", self.plain, as_condition(other, "|").plain))
-
-    def __rand__(self, other: object) -> Condition:
-        return as_condition(other, "&") & self
-
-    def __ror__(self, other: object) -> Condition:
-        return as_condition(other, "|") | self
-
-    def __invert__(self) -> Condition:
-        return Condition(("not", self.plain))
-
-    def __bool__(self) -> NoReturn:
-        _no_truth(self)
-
-
-class Column:
+class Column(_Joined):
     """A column of a tabular dataset, for conditions; ``dataset['age']``.
 
     A column of booleans is a condition itself.
@@ -91,9 +99,6 @@ class Column:
     def __repr__(self) -> str:
         return f"dataset[{self.name!r}]"
 
-    def __bool__(self) -> NoReturn:
-        _no_truth(self)
-
     def __eq__(self, other: object) -> Condition:  # type: ignore[override]
         return self._compare("==", other)
 
@@ -111,21 +116,6 @@ class Column:
 
     def __ge__(self, other: object) -> Condition:
         return self._compare(">=", other)
-
-    def __and__(self, other: object) -> Condition:
-        return as_condition(self, "&") & other
-
-    def __or__(self, other: object) -> Condition:
-        return as_condition(self, "|") | other
-
-    def __rand__(self, other: object) -> Condition:
-        return as_condition(other, "&") & self
-
-    def __ror__(self, other: object) -> Condition:
-        return as_condition(other, "|") | self
-
-    def __invert__(self) -> Condition:
-        return ~as_condition(self, "~")
 
     def isin(self, values: Iterable[object]) -> Condition:
         """Return whether the value is one of these."""
@@ -283,10 +273,3 @@ def _of_numpy(value: Any) -> object:
     if value.dtype.kind == "M":  # item() of nanoseconds is an int
         value = value.astype("datetime64[us]")
     return value.item() if value.ndim == 0 else value
-
-
-def _no_truth(what: Condition | Column) -> NoReturn:
-    raise DatasetError(
-        f"{what!r} is true for some rows and false for others. Write & for 'and', | for 'or' and "
-        "~ for 'not', each comparison in parentheses: (dataset['a'] > 1) & (dataset['a'] < 5)."
-    )

@@ -35,11 +35,6 @@ _KINDS |= {"datetime": "time", "date": "time"}
 def mask(frame: pd.DataFrame, plain: Plain) -> NDArray[np.bool_]:
     """Evaluate a condition.
 
-    Parameters
-    ----------
-    frame
-        With the columns that the condition looks at.
-
     Raises
     ------
     TableError

@@ -31,13 +31,7 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 class Steps:
-    """Applies the steps of a dataset to the rows of one mini-batch.
-
-    Parameters
-    ----------
-    plain
-        The steps, as the file's docstring says.
-    """
+    """Applies the steps of a dataset to the rows of one mini-batch."""
 
     def __init__(self, plain: Iterable[Sequence[Any]]) -> None:
         self.plain: list[Step] = [tuple(step) for step in plain]

@@ -115,8 +115,6 @@ class Times:
         ----------
         start, end
             A time with a zone is compared in UTC with columns that have none.
-        include_boundary
-            Whether rows of exactly these times are kept.
         """
         found: list[Condition] = []
         if self.partition_timestamp is not None:

@@ -45,8 +45,6 @@ class NodeCache:
 
         Parameters
         ----------
-        key
-            What is in the file; any text.
         make
             Writes the file to the path it is given, whole; what it raises is raised here, and
             nothing is left. It may run in another process: then this one waits for it.

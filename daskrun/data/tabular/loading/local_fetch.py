@@ -56,15 +56,7 @@ def piece_files(root: str, load: tuple[Any, ...], paths: Sequence[str]) -> list[
 
 
 class BroughtHere:
-    """Brings the pieces of remote inputs one load at a time.
-
-    Parameters
-    ----------
-    folder
-        Local; what is brought lies in it until :meth:`clear`.
-    cache
-        For what is needed more than once.
-    """
+    """Brings the pieces of remote inputs one load at a time."""
 
     def __init__(self, folder: Path, cache: NodeCache) -> None:
         self._folder = folder
@@ -96,11 +88,6 @@ class BroughtHere:
 
 def complete_here(plan: Plan, upto: int | None = None) -> None:
     """Make in this process the surveys that a plan waits for, until it is complete.
-
-    Parameters
-    ----------
-    upto
-        How many mini-batches are enough; None: all.
 
     Raises
     ------

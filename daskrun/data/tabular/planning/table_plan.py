@@ -29,8 +29,6 @@ class TablePlan(ListedPlan, Surveyor):
 
     Parameters
     ----------
-    inputs
-        Name and table of each input, in order.
     mini_batch_size
         About how many bytes of a file, at least 1.
 

@@ -19,11 +19,6 @@ def fit(name: str, column: pa.ChunkedArray, type_text: str, strict: bool) -> pa.
     An integer column that meets missing or decimal values becomes float64; the caller sees that
     from the type it gets, and warns.
 
-    Parameters
-    ----------
-    strict
-        Fail where an integer column would become float64.
-
     Raises
     ------
     CoercionError

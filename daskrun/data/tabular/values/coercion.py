@@ -36,8 +36,6 @@ class CoercionError(ValueError):
     ----------
     row
         Position of the value in the column that was converted, from 0.
-    why
-        The same in words, such as ``is no number``.
     """
 
     def __init__(self, row: int, value: object, reason: Reason, why: str) -> None:

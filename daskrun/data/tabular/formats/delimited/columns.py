@@ -13,7 +13,15 @@ from daskrun.data.tabular.formats.text.dialect import (
     parse,
 )
 from daskrun.data.tabular.formats.text.lines import read_header
-from daskrun.data.tabular.formats.text.sample import ROWS, SAMPLE_BYTES, Place, SampleFiles, at_once
+from daskrun.data.tabular.formats.text.sample import (
+    HEAD,
+    MOST,
+    ROWS,
+    SAMPLE_BYTES,
+    Place,
+    SampleFiles,
+    at_once,
+)
 from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_starts
 from daskrun.data.tabular.formats.text.source import MemoryBytes
 from daskrun.data.tabular.formats.text.text_reader import FIX_ENCODING
@@ -29,10 +37,6 @@ if TYPE_CHECKING:
 
     from daskrun.data.paths import FileRow, PathTable
 
-_HEAD = 256 << 10
-"""Bytes of the first files that 200 rows are looked for in; more where a row is longer."""
-_MOST = 64 << 20
-_FIRST_FILES = 8
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf32"),  # first: it begins with that of utf16
     (codecs.BOM_UTF16_LE, "utf16"),
@@ -73,29 +77,17 @@ class DelimitedSample:
         Raises
         ------
         DatasetError
-            If none can be read, or with ``ONLY_FIRST_FILE_HAS_HEADERS`` the first.
+            If none can be read, or with ``ONLY_FIRST_FILE_HASHEADERS`` the first.
         """
-        heads: list[Head] = []
-        failed: DatasetError | None = None
-        rows = 0
-        for number, (name, size, _) in enumerate(self._table.rows()):
-            if rows >= ROWS or (heads and number >= _FIRST_FILES):
-                break
-            try:
-                head = self.head(name, size)
-            except DatasetError as error:
-                if self._header == FIRST and number == 0:
-                    raise
-                failed = failed or error
-                continue
-            if head.header or head.data:
-                heads.append(head)
-                rows += len(self._starts(head.data))
-        if failed is not None and not heads:
-            raise failed
-        return heads
 
-    def head(self, name: str, size: int, nbytes: int = _HEAD) -> Head:
+        def read(name: str, size: int) -> Head | None:
+            head = self.head(name, size)
+            return head if head.header or head.data else None
+
+        least = self._table[0] if self._header == FIRST and len(self._table) else ""
+        return self._files.first(read, lambda head: len(self._starts(head.data)), least)
+
+    def head(self, name: str, size: int, nbytes: int = HEAD) -> Head:
         """Read the start of a file, at least to the end of its first row where it has one."""
         while True:
             data = self._files.start(name, nbytes, size)
@@ -105,7 +97,7 @@ class DelimitedSample:
             if self.has_header(name):
                 header, at = read_header(source, self._dialect.separator_bytes)
             starts = self._starts(data[at:])
-            if whole or len(starts) > 1 or nbytes >= _MOST:
+            if whole or len(starts) > 1 or nbytes >= MOST:
                 break
             nbytes *= 8
         return Head(name, self._header_utf8(name, header), _rows(data[at:], starts, whole))

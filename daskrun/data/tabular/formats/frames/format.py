@@ -215,13 +215,7 @@ class DaskSource(FrameSource):
 
 
 class FrameSplitter(Splitter):
-    """Cuts a table in memory into equal numbers of rows.
-
-    Parameters
-    ----------
-    mini_batch_size
-        Bytes of a piece in Arrow, about.
-    """
+    """Cuts a table in memory into equal numbers of rows."""
 
     def __init__(self, table: pa.Table, mini_batch_size: int) -> None:
         self._rows = table.num_rows

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from daskrun.data.paths import written_aside
 from daskrun.data.protocols import DataPath, shown_url
 from daskrun.data.remote_files import RemoteFolder, is_url, join_url
 from daskrun.data.tabular.formats.frames.arrow import (
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     import pyarrow as pa
+
+    from daskrun.data.protocols import StorageOptions
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def parts(
 class _Hidden:
     """Storage options that don't show in a graph."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: StorageOptions) -> None:
         self.options = options
 
     def __repr__(self) -> str:
@@ -176,12 +179,8 @@ def write_part(
                 f"a dataframe can't be written to {folder!r} on {socket.gethostname()}: that "
                 "folder is not there. Give a folder that all workers share, or a URL."
             )
-        aside = Path(folder) / f".{name}-{uuid4().hex[:12]}"
-        try:
-            _write(table, str(aside), mini_batch_size)
-            aside.replace(Path(folder) / name)
-        finally:
-            aside.unlink(missing_ok=True)
+        with written_aside(Path(folder) / name) as aside:
+            _write(table, aside, mini_batch_size)
         return
     with tempfile.TemporaryDirectory(prefix="daskrun-frame-") as local:
         _write(table, f"{local}/{name}", mini_batch_size)

@@ -5,20 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.data.listing import Listing, check_files
 from daskrun.data.tabular.formats.files import FileSource
 from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
 from daskrun.data.tabular.formats.json_lines.values import (
+    JsonObject,
     infer_values,
     lines_of,
     parse_line,
     text_column,
 )
 from daskrun.data.tabular.formats.text.dialect import Dialect, known_encoding
-from daskrun.data.tabular.formats.text.sample import ROWS, SAMPLE_BYTES, Place, SampleFiles, at_once
+from daskrun.data.tabular.formats.text.sample import (
+    HEAD,
+    MOST,
+    ROWS,
+    SAMPLE_BYTES,
+    Place,
+    SampleFiles,
+    at_once,
+)
 from daskrun.data.tabular.formats.text.source import is_plain
 from daskrun.data.tabular.formats.text.split import ByteSplitter
 from daskrun.data.tabular.values.infer import settle
@@ -26,10 +35,6 @@ from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from daskrun.data.tabular.formats.contract import Splitter
-
-_HEAD = 256 << 10
-_MOST = 64 << 20
-_FIRST_FILES = 8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -60,7 +65,7 @@ class JsonLinesSource(FileSource):
         listing = check_files(self.elements, self.folder)
         files = SampleFiles(listing, known_encoding(self.encoding))
         name, size, _ = next(listing.table.rows())
-        for number, line in enumerate(lines_of(self._head(files, name, _HEAD, size)), 1):
+        for number, line in enumerate(lines_of(self._head(files, name, HEAD, size)), 1):
             if number > ROWS or self.invalid_lines == "drop":
                 break
             try:
@@ -112,26 +117,15 @@ class JsonLinesSource(FileSource):
             plain=partial(is_plain, encoding=spec.encoding),
         )
 
-    def _sample(self, listing: Listing) -> list[dict[str, Any]]:
+    def _sample(self, listing: Listing) -> list[JsonObject]:
         """Parse the first lines of the first files, and some from all over."""
         files = SampleFiles(listing, known_encoding(self.encoding))
-        failed: DatasetError | None = None
-        stretches: list[bytes] = []
-        rows = 0
-        for number, (name, size, _) in enumerate(listing.table.rows()):
-            if rows >= ROWS or (stretches and number >= _FIRST_FILES):
-                break
-            try:
-                head = self._head(files, name, _HEAD, size)
-            except DatasetError as error:
-                failed = failed or error
-                continue
-            if head and not head.isspace():
-                first = [line.data for line in lines_of(head)][:ROWS]
-                stretches.append(b"".join(first))
-                rows += len(first)
-        if failed is not None and not stretches:
-            raise failed
+
+        def read(name: str, size: int) -> list[bytes] | None:
+            head = self._head(files, name, HEAD, size)
+            return [line.data for line in lines_of(head)][:ROWS] or None
+
+        stretches = [b"".join(lines) for lines in files.first(read, len)]
         return _parsed([*stretches, *self._spread(files)])
 
     def _spread(self, files: SampleFiles) -> list[bytes]:
@@ -153,7 +147,7 @@ class JsonLinesSource(FileSource):
             if len(data) < nbytes:
                 return self._utf8(data)
             whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
-            if (whole and not whole.isspace()) or nbytes >= _MOST:
+            if (whole and not whole.isspace()) or nbytes >= MOST:
                 return self._utf8(whole)
             nbytes *= 8
 
@@ -163,7 +157,7 @@ class JsonLinesSource(FileSource):
         return data.decode(codec, "replace").encode()
 
 
-def _parsed(stretches: list[bytes]) -> list[dict[str, Any]]:
+def _parsed(stretches: list[bytes]) -> list[JsonObject]:
     objects = []
     for data in stretches:
         for line in lines_of(data):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Rows
 from daskrun.data.tabular.formats.json_lines.values import (
+    JsonObject,
     Line,
     as_text,
     count_lines,
@@ -144,7 +145,7 @@ class JsonLinesReader(TextReader):
             names.update(dict.fromkeys(self._unknown_in(found)))
         self._say_unknown(list(names))
 
-    def _unknown_in(self, found: dict[str, Any]) -> list[str]:
+    def _unknown_in(self, found: JsonObject) -> list[str]:
         names = []
         for key, value in found.items():
             if key not in self._types:
@@ -191,10 +192,10 @@ class JsonLinesReader(TextReader):
         # An empty text is a value in JSON: what is missing is null, or not there.
         return convert(text_column(values), kind, empty_as_string=True)
 
-    def _objects(self, raw: RawPiece, data: bytes) -> tuple[list[Line], list[dict[str, Any]]]:
+    def _objects(self, raw: RawPiece, data: bytes) -> tuple[list[Line], list[JsonObject]]:
         """Parse the lines; those that are no objects are an error, or dropped."""
         kept: list[Line] = []
-        objects: list[dict[str, Any]] = []
+        objects: list[JsonObject] = []
         dropped: list[str] = []
         for line in lines_of(data):
             try:

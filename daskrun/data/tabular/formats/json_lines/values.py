@@ -6,7 +6,7 @@ Also what a sample of them says of the columns.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.infer import Inferred, infer, infer_dates
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
+
+
+JsonObject: TypeAlias = "dict[str, Any]"
+"""What a line holds."""
 
 
 class Line(NamedTuple):
@@ -52,7 +56,7 @@ def count_lines(data: bytes) -> int:
     return sum(1 for _ in lines_of(data))
 
 
-def parse_line(line: bytes) -> dict[str, Any]:
+def parse_line(line: bytes) -> JsonObject:
     """Parse one JSON object.
 
     Raises
@@ -74,7 +78,7 @@ def parse_line(line: bytes) -> dict[str, Any]:
     return found
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _once(pairs: list[tuple[str, Any]]) -> JsonObject:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]

@@ -167,8 +167,6 @@ def cut_groups(groups: RowGroups, mini_batch_size: int, by_group: bool) -> list[
     mini_batch_size
         Consecutive groups are joined up to this many bytes; a larger group is cut into pieces of
         equal numbers of rows (give or take one), as many as it has times this size.
-    by_group
-        True: each group is a piece, whatever its size.
 
     Examples
     --------
@@ -215,8 +213,6 @@ class ParquetSplitter(Splitter):
     listing
         The files, in the order in which :meth:`begin` will be asked for them; others are read
         when they are asked for.
-    mini_batch_size
-        Bytes of the file in a piece, about.
     """
 
     def __init__(self, listing: Listing, mini_batch_size: int, by_group: bool) -> None:

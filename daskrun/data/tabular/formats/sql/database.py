@@ -96,11 +96,6 @@ class Database:
     def query(self, statement: Any, what: str) -> Iterator[Any]:
         """Send a statement and give its ``sqlalchemy.CursorResult``, whose rows are streamed.
 
-        Parameters
-        ----------
-        what
-            What is asked, for messages: a noun phrase.
-
         Raises
         ------
         DatasetError

@@ -101,11 +101,6 @@ class SqlSplitter(Splitter):
 
     A piece's ``start`` is how many rows it holds and its lowest key (None: no lower bound), its
     ``stop`` the key that the next one begins with.
-
-    Parameters
-    ----------
-    mini_batch_size
-        Bytes of a piece in Arrow, about.
     """
 
     def __init__(self, spec: SqlSpec, connection: str, mini_batch_size: int) -> None:

@@ -64,15 +64,7 @@ class RawPiece:
 
 
 class ByteReader:
-    """Reads bytes of pieces and keeps a few files open.
-
-    Parameters
-    ----------
-    cache
-        Where large compressed files are kept plain.
-    exact
-        Whether pieces begin and end where records do.
-    """
+    """Reads bytes of pieces and keeps a few files open."""
 
     def __init__(self, dialect: Dialect, cache: NodeCache, *, exact: bool) -> None:
         self._dialect = dialect

@@ -220,20 +220,13 @@ def bring_bytes(
     exact: bool,
     header: bool,
     separator: bytes,
-    known: tuple[bytes, int] | None = None,
 ) -> BytePiece:
     """Read what a piece holds.
 
     Parameters
     ----------
-    piece
-        Its bounds; ``stop`` None: the end of the file.
     exact
         Whether the bounds are record starts; else the piece is the lines that begin between them.
-    header
-        Whether the file's first record is a header.
-    known
-        What :func:`checked_header` gave for this file, where it was read before.
 
     Raises
     ------
@@ -251,7 +244,7 @@ def bring_bytes(
     whole = start == 0 and stop >= source.size
     first, begin = b"", start
     if header:
-        first, after = known or checked_header(source, exact or whole, separator)
+        first, after = checked_header(source, exact or whole, separator)
         begin = max(start, after)
     elif start == 0:
         begin = _mark(source.read(0, 3))

@@ -29,6 +29,10 @@ ROWS = 200
 """Of the first files; those and 8 × 64 KiB are what CONTRACT.md calls small samples."""
 
 _THREADS = 16
+_FIRST_FILES = 8
+HEAD = 256 << 10
+"""Bytes of the first files that 200 rows are looked for in; more where a row is longer."""
+MOST = 64 << 20
 
 
 class Place(NamedTuple):
@@ -77,6 +81,43 @@ class SampleFiles:
         data = self._read(name, offset, SAMPLE_BYTES, size)
         end = b"\n" if b"\n" in data else b"\r"
         return data[data.find(end) + 1 : data.rfind(end) + 1]
+
+    def first(
+        self, read: Callable[[str, int], T | None], rows: Callable[[T], int], least: str = ""
+    ) -> list[T]:
+        """Read the first files until 200 rows are there; what is None has nothing in it.
+
+        Parameters
+        ----------
+        read
+            Returns what begins a file of this name and size.
+        least
+            Name of a file that must be read; else one is enough.
+
+        Raises
+        ------
+        DatasetError
+            If none can be read.
+        """
+        found: list[T] = []
+        failed: DatasetError | None = None
+        count = 0
+        for number, (name, size, _) in enumerate(self._listing.table.rows()):
+            if count >= ROWS or (found and number >= _FIRST_FILES):
+                break
+            try:
+                begun = read(name, size)
+            except DatasetError as error:
+                if name == least:
+                    raise
+                failed = failed or error
+                continue
+            if begun is not None:
+                found.append(begun)
+                count += rows(begun)
+        if failed is not None and not found:
+            raise failed
+        return found
 
     def spread(self) -> list[Place]:
         """Choose files and offsets, evenly over all bytes; each file's start once."""

@@ -69,11 +69,6 @@ class BlockScan(NamedTuple):
 class Scan:
     r"""Scans blocks one after another from one entry state; offsets are the file's.
 
-    Parameters
-    ----------
-    inside
-        Whether the first block begins inside a quoted field.
-
     Examples
     --------
     >>> scan = Scan(False)
@@ -166,12 +161,8 @@ def scan_into(scans: Sequence[Scan], data: bytes, separator: bytes, offset: int,
 
     Parameters
     ----------
-    data
-        Whole physical lines: it begins where a line begins.
     separator
         The bytes of one character; ``b""``: quotes mean nothing, each line break ends a record.
-    offset
-        Where in the file the block begins.
     step
         Targets are the multiples of this that lie in the block, by the file's offsets; 0: none.
     """

@@ -176,18 +176,10 @@ def open_bytes(
 
     Parameters
     ----------
-    name
-        Of the file, relative to the dataset's root.
-    where
-        Its local path, or the root it is below.
-    encoding
-        A name of Python's or of the public API.
     cache
         Keeps what had to be made plain, if that isn't done in memory.
     in_memory
         Whether a file that isn't plain is small enough to be made so in memory.
-    size
-        Of a remote file, as listed; -1: asked for.
 
     Raises
     ------

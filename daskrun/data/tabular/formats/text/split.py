@@ -122,16 +122,12 @@ class _SurveyedFile(FileSplit):
 
     Parameters
     ----------
-    size
-        As listed: of the file as it is.
     step
         Cut at its multiples; 0: not at all, only count.
     block
         Bytes of a survey; 0: one survey for all of a file whose plain size is unknown.
     grown
         The first so many are that long, all behind them so many times as long.
-    header
-        Whether the first record is none of the rows.
     """
 
     def __init__(
