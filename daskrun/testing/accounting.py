@@ -134,9 +134,10 @@ def _difference(
 ) -> Difference | None:
     """Compare the output with what is committed, wherever it is."""
     name = seen.settings["append_row_file_name"]
-    # A folder alone may have no manifest; then the output has to be given.
-    outputs = folder.manifest().outputs if output is None else ()
-    place = outputs[0].folder if outputs else output
+    if output is not None and not is_url(str(output)):
+        return seen.compare(Path(output) / name)  # a folder alone may have no manifest
+    outputs = folder.manifest().outputs
+    place = outputs[0].folder if output is None and outputs else output
     if place is None:
         return None
     if not is_url(str(place)):
