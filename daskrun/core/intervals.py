@@ -71,6 +71,8 @@ class Intervals:
     """Between two looks whether another process asks a run to end."""
     cancel_limit: float = 10.0
     """A canceled run gets so long to end before a wait gives up on it."""
+    abandoned: float = 24 * 3600.0
+    """After so long what no record names is taken for a killed process's."""
     copying_told: float = 5.0
     """Between two lines that say how far copying is."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 NAME = re.compile(r"[0-9]{15}", re.ASCII)
-MANY = 64
-"""Segments that are joined to one, so that a journal of hours is read in a few requests."""
 LARGE = 8 * 2**20
 """Bytes from which on a segment is left as it is."""
 FOLDER = "journal"
@@ -39,10 +37,13 @@ class Segments:
     ----------
     folder
         Of the run; segments are in ``journal/`` there.
+    many
+        Segments that are joined to one: a journal of hours is read in a few requests.
     """
 
-    def __init__(self, folder: UrlFolder) -> None:
+    def __init__(self, folder: UrlFolder, many: int = 64) -> None:
         self._folder = folder
+        self._many = many
         self._small: list[tuple[int, bytes]] = []
         """Those since the last large one, which this object has put."""
 
@@ -66,7 +67,7 @@ class Segments:
                 self.put(start + len(mine), rest)
             return
         self._small.append((start, data))
-        if len(self._small) >= MANY:
+        if len(self._small) >= self._many:
             self._join()
 
     def cut(self, end: int) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import uuid
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -40,6 +41,7 @@ from daskrun import (
     RunFailedError,
     Workspace,
 )
+from daskrun.core.intervals import USUAL
 from daskrun.errors import StorageError
 from daskrun.storage import lease as lease_file
 from daskrun.storage.stores import open_url_folder
@@ -353,10 +355,9 @@ def test_a_run_that_is_being_committed_to_is_not_old(work):
     assert ["run folder" in found for found in kinds] == [False, True]
 
 
-def test_files_that_were_never_registered_are_cleaned(work, monkeypatch):
-    monkeypatch.setattr(
-        "daskrun.workspace.cleaning.orphans.ABANDONED", -1
-    )  # what was put just now, too
+def test_files_that_were_never_registered_are_cleaned(work):
+    # what was put just now, too
+    ws = Workspace(work.ws.location, intervals=replace(USUAL, abandoned=-1.0))
     kept = Pipeline(work.ws, [work.make_step()]).publish("nightly")
     before = work.bucket.keys()
     folders = [f"team/.daskrun/{name}/" for name in ("models_files", "models_files/weights")]
@@ -366,12 +367,12 @@ def test_files_that_were_never_registered_are_cleaned(work, monkeypatch):
     assert len(others) == len(before) + 4
     work.bucket.put("team/.daskrun/models_files/weights/17-0123abcd/weights.txt", b"light")
     work.bucket.put(f"team/.daskrun/pipelines/{uuid.uuid4()}/code/0/score.py", b"pass")
-    found = work.ws.clean()
+    found = ws.clean()
     assert [each.what for each in found] == ["never registered"] * 2
     work.bucket.fail("POST", "", count=1, status=403)
     removed = found.remove()
     assert (len(removed.removed), len(removed.kept)) == (1, 1)
-    assert not work.ws.clean().remove().kept
+    assert not ws.clean().remove().kept
     assert work.bucket.keys() == others
     assert PublishedPipeline.get(work.ws, kept.id).name == "nightly"
 

@@ -3,7 +3,6 @@
 import pytest
 
 from daskrun.errors import StorageError
-from daskrun.storage import segments as segments_file
 from daskrun.storage.journal import Journal, encoded
 from daskrun.storage.segments import Segments
 from daskrun.storage.stores import open_url_folder
@@ -14,8 +13,8 @@ def folder(bucket):
     return open_url_folder(f"{bucket.url}/runs/r1", bucket.options)
 
 
-def written(folder, path, records):
-    journal = Journal(path, segments=Segments(folder))
+def written(folder, path, records, **options):
+    journal = Journal(path, segments=Segments(folder, **options))
     for number in records:
         journal.append({"n": number})
         journal.sync()
@@ -37,18 +36,16 @@ def test_what_is_synced_is_there_when_sync_returns(folder, tmp_path, bucket):
     journal.close()
 
 
-def test_small_segments_are_joined(folder, tmp_path, bucket, monkeypatch):
-    monkeypatch.setattr(segments_file, "MANY", 4)
-    written(folder, tmp_path / "journal", range(10))
+def test_small_segments_are_joined(folder, tmp_path, bucket):
+    written(folder, tmp_path / "journal", range(10), many=4)
     assert bucket.keys() == ["runs/r1/journal/000000000000000"]  # at the 4th, 7th and 10th
     Segments(folder).bring(tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == (tmp_path / "journal").read_bytes()
 
 
 def test_a_driver_killed_while_segments_were_joined(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(segments_file, "MANY", 4)
     monkeypatch.setattr(type(folder), "delete", lambda *_: None)  # killed before that
-    written(folder, tmp_path / "journal", range(6))
+    written(folder, tmp_path / "journal", range(6), many=4)
     monkeypatch.undo()
     Segments(folder).bring(tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == (tmp_path / "journal").read_bytes()
@@ -163,7 +160,6 @@ def test_who_has_not_begun_a_journal_can_not_once_the_run_was_taken_over(folder,
 def test_a_store_that_refuses_to_join_takes_records_all_the_same(
     folder, tmp_path, monkeypatch, refused
 ):
-    monkeypatch.setattr(segments_file, "MANY", 4)
     call, refusals = getattr(type(folder), refused), []
 
     def once(self, *values):
@@ -173,15 +169,14 @@ def test_a_store_that_refuses_to_join_takes_records_all_the_same(
         call(self, *values)
 
     monkeypatch.setattr(type(folder), refused, once)
-    written(folder, tmp_path / "journal", range(12))
+    written(folder, tmp_path / "journal", range(12), many=4)
     assert refusals
     Segments(folder).bring(tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == (tmp_path / "journal").read_bytes()
 
 
 def test_segments_that_are_joined_while_they_are_read(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(segments_file, "MANY", 4)
-    journal = Journal(tmp_path / "journal", segments=Segments(folder))
+    journal = Journal(tmp_path / "journal", segments=Segments(folder, many=4))
     for number in range(3):
         journal.append({"n": number})
         journal.sync()
@@ -213,8 +208,7 @@ def test_a_journal_that_can_not_be_brought_leaves_the_one_that_is_here(folder, t
 
 
 def test_one_that_was_not_heard_is_joined_with_the_others(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(segments_file, "MANY", 4)
-    journal = Journal(tmp_path / "journal", segments=Segments(folder))
+    journal = Journal(tmp_path / "journal", segments=Segments(folder, many=4))
     create, tries = type(folder).create, []
 
     def unheard(self, name, data):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.script.node_folders import base_folder, clear_left, left
-from daskrun.storage.durable import ABANDONED
 from daskrun.storage.lease import Lease
 from daskrun.workspace.cleaning.removable import DAY, Removable
 from daskrun.workspace.layout import MODEL_FILES, MODELS, PIPELINES, RUNS
@@ -99,7 +98,7 @@ def never_registered(copy: WorkingCopy, records: Records, now: float) -> list[Re
     known = _registered(records) if last else set()
     found = []
     for place, since in last.items():
-        if place not in known and now - since > ABANDONED:
+        if place not in known and now - since > copy.intervals.abandoned:
             remote = copy.below(place)
             free = partial(_delete_unregistered, remote, place, records)
             found.append(_at_url("never registered", "", remote, now - since, free))
