@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.observer import Observer
+from daskrun.core.events import Observer
 from daskrun.core.settings import RunSettings
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.output.folder import prepare_output

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from daskrun.core.observer import Observer
+    from daskrun.core.events import Observer
     from daskrun.data.datasets import Dataset
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.items import DatasetConsumptionConfig
@@ -114,7 +114,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "core.observer": "Observer",
+    "core.events": "Observer",
     "data.datasets": "Dataset",
     "data.file_dataset": "FileDataset",
     "data.items": "DatasetConsumptionConfig",

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from forked import fork
 
-from daskrun.core.events import BundleReturned, Event
+from daskrun.core.events import BundleReturned, Event, Observer
 from daskrun.core.intervals import USUAL, Intervals
-from daskrun.core.observer import Observer
 from daskrun.core.settings import RunSettings
 from daskrun.data import Dataset
 from daskrun.data.file_plan import FilePlan

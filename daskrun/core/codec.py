@@ -173,7 +173,7 @@ def to_record(value: Any, converters: Converters = ()) -> Any:
 
     Examples
     --------
-    >>> from daskrun.core.node_path import NodePath
+    >>> from daskrun.core.minibatch import NodePath
     >>> to_record(NodePath("input", "images"))
     {'kind': 'input', 'name': 'images'}
     """
@@ -217,7 +217,7 @@ def from_record(
 
     Examples
     --------
-    >>> from daskrun.core.node_path import NodePath
+    >>> from daskrun.core.minibatch import NodePath
     >>> from_record(NodePath, {"kind": "input", "name": "images"})
     NodePath(kind='input', name='images')
     """

@@ -11,22 +11,26 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.ending import Ending, Program
 from daskrun.core.events import (
+    Bundle,
     BundleLost,
     BundleReturned,
     Event,
+    Finish,
+    HandOut,
     InitFailed,
     NodeLost,
     NodeReady,
+    Order,
     Planned,
     ProcessReady,
     RoomFor,
+    Skip,
+    Stop,
     StopAsked,
 )
-from daskrun.core.orders import Bundle, Finish, HandOut, Order, Skip, Stop
 from daskrun.core.report import Progress, RunStatus
-from daskrun.core.tally import Tally
+from daskrun.core.tally import Ending, Program, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

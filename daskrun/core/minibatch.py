@@ -152,6 +152,16 @@ class PlanInput:
         return tuple((self.table or {}).get("reader", {}).get("warnings", ()))
 
 
+@dataclass(frozen=True)
+class NodePath:
+    """Stands among a script's arguments for a path that is known on its node only."""
+
+    kind: str
+    """``input``: of a step's input or side input; ``output``: of what the step writes."""
+    name: str
+    """The input's or output's."""
+
+
 class Plan(Protocol):
     """The mini-batches of a run, found lazily, in an order that is the same every time.
 

@@ -7,6 +7,8 @@ YAML files and what is kept of a run follow from these.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Flag, auto
 from functools import partial
@@ -14,12 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core import rules
 from daskrun.core.codec import record
-from daskrun.core.node_path import NodePath
+from daskrun.core.minibatch import NodePath
+from daskrun.errors import SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
     from daskrun.core.rules import Rule
 
 ASIDE = rules.ASIDE
+STEP_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?", re.ASCII)
 
 
 def _arguments(value: Any) -> tuple[str | NodePath, ...]:
@@ -77,7 +83,7 @@ def setting(
 class RunSettings:
     """Settings of one step run; times in seconds.
 
-    Made by :func:`daskrun.core.validation.resolve_settings`.
+    Made by :func:`resolve_settings`.
     """
 
     entry_script: str = setting(rules.path, MISSING, "'score.py'", traits=NO_RESULT)
@@ -214,3 +220,72 @@ def _take(setting: Any, value: Any) -> Any:
 
 RULES: dict[str, Rule] = {each.name: partial(_take, each) for each in fields(RunSettings)}
 """By name of a setting: the value to use, or ValueError with ``is wrong … . Write …``."""
+
+
+def resolve_settings(values: Mapping[str, Any], subject: str = "ParallelRunConfig") -> RunSettings:
+    """Check the values of settings against every rule and return them as one immutable object.
+
+    Parameters
+    ----------
+    values
+        Settings by name; what is not there has its default. Numbers may be given as text, as they
+        are where they come from a command line or a pipeline parameter.
+    subject
+        What the values are of, for the error.
+
+    Raises
+    ------
+    SettingsError
+        With one problem for each value that is wrong.
+
+    Examples
+    --------
+    >>> resolve_settings({"entry_script": "score.py", "mini_batch_size": "5"}).mini_batch_size
+    5
+    """
+    unknown = [name for name in values if name not in RULES]
+    problems = [f"{name} is not a setting. {close_to(name, RULES)}" for name in unknown]
+    if "entry_script" not in values:
+        problems.append("entry_script is missing. Write the path of the file that has run().")
+    good: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in RULES:
+            try:
+                good[name] = RULES[name](value)
+            except ValueError as error:
+                problems.append(f"{name}={_shown(value)} {error}")
+    if problems:
+        raise SettingsError(subject, problems)
+    return RunSettings(**good)
+
+
+def step_name_problem(name: object) -> str | None:
+    """Return what is wrong with the name of a step, None if nothing is."""
+    if isinstance(name, str) and 3 <= len(name) <= 32 and STEP_NAME.fullmatch(name):
+        return None
+    return (
+        f"name={_shown(name)} is not a step's. Write 3 to 32 small letters, digits and '-', "
+        "a letter first and no '-' at the end, such as name='predict-digits'."
+    )
+
+
+def same_name_problems(argument: str, names: Sequence[str]) -> list[str]:
+    """Return which names of a list stand in it more than once."""
+    return [
+        f"{argument}: {count} have the name {name!r}. Give each its own name."
+        for name, count in sorted(Counter(names).items())
+        if count > 1
+    ]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def close_to(name: object, known: Collection[str]) -> str:
+    """Return which name may be meant, or which there are."""
+    import difflib  # only where something is misspelt
+
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f"Write {near[0]}." if near else f"There are {', '.join(sorted(known))}."

@@ -16,7 +16,7 @@ from daskrun.script.outcome_log import read_outcome_log
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskrun.core.orders import Bundle
+    from daskrun.core.events import Bundle
 
 
 @dataclass(frozen=True, slots=True)

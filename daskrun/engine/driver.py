@@ -20,14 +20,16 @@ from daskrun.core.events import (
     NodePreparing,
     NodeReady,
     Note,
+    Order,
     Planned,
     Resumed,
     RunEnded,
     RunStarted,
+    Skip,
+    Stop,
     StopAsked,
 )
 from daskrun.core.ledger import Ledger
-from daskrun.core.orders import Order, Skip, Stop
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.input_changes import changed_files
 from daskrun.engine.checkpoints import Checkpoints
@@ -44,8 +46,7 @@ from daskrun.errors import DaskrunError, DatasetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from daskrun.core.observer import Observer
-    from daskrun.core.orders import Bundle
+    from daskrun.core.events import Bundle, Observer
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.data.listed_plan import ListedPlan
     from daskrun.engine.replay import Past

@@ -11,8 +11,14 @@ from threading import current_thread, main_thread
 from traceback import format_exception_only
 from typing import TYPE_CHECKING
 
-from daskrun.core.events import BundleReturned, NodeLost, NodePreparing, NodeReady, RunEnded
-from daskrun.core.observer import Observer
+from daskrun.core.events import (
+    BundleReturned,
+    NodeLost,
+    NodePreparing,
+    NodeReady,
+    Observer,
+    RunEnded,
+)
 from daskrun.core.plugins import entry_points
 
 if TYPE_CHECKING:

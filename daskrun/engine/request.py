@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from daskrun.core.events import Observer
     from daskrun.core.minibatch import Plan
-    from daskrun.core.observer import Observer
     from daskrun.core.settings import RunSettings
     from daskrun.script.node_spec import SideInputSpec
     from daskrun.script.process_spec import ScriptOutput

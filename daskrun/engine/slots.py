@@ -5,18 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from daskrun.core.events import RoomFor
+from daskrun.core.events import HandOut, RoomFor
 from daskrun.core.minibatch import digest
-from daskrun.core.orders import HandOut
 from daskrun.core.sizing import BundleSizer
 from daskrun.engine.dispatch import Packed, pack_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from daskrun.core.events import Bundle
     from daskrun.core.ledger import Ledger
     from daskrun.core.minibatch import Plan
-    from daskrun.core.orders import Bundle
 
 
 class Slots:

@@ -13,8 +13,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import BundleLost, BundleReturned
-from daskrun.core.orders import Bundle
+from daskrun.core.events import Bundle, BundleLost, BundleReturned
 from daskrun.core.outcome import Found
 from daskrun.engine.dispatch import Packed, pack_entries
 from daskrun.engine.journal_records import SurveyRecord

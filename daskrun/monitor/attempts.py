@@ -7,8 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from daskrun.core.events import Observer
 from daskrun.core.minibatch import FilePaths
-from daskrun.core.observer import Observer
 from daskrun.core.outcome import Failure, Status
 from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url

@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from daskrun.core.observer import Observer
+from daskrun.core.events import Observer
 from daskrun.core.report import RunStatus
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.core.node_path import NodePath
+from daskrun.core.minibatch import NodePath
 from daskrun.script.side_inputs.location import in_place
 
 if TYPE_CHECKING:

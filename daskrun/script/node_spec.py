@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from daskrun.core.node_path import NodePath
+    from daskrun.core.minibatch import NodePath
     from daskrun.script.process_spec import ProcessSpec, ScriptOutput
 
 

@@ -18,7 +18,7 @@ from daskrun.script.outcome_log import pack_outcome
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskrun.core.orders import Bundle
+    from daskrun.core.events import Bundle
     from daskrun.engine.dispatch import Packed
     from daskrun.engine.request import StepRequest
 

@@ -18,18 +18,23 @@ from hypothesis.stateful import (
 )
 
 from daskrun.core.events import (
+    Bundle,
     BundleLost,
     BundleReturned,
     Event,
+    Finish,
+    HandOut,
     InitFailed,
     NodeReady,
+    Order,
     Planned,
     ProcessReady,
     RoomFor,
+    Skip,
+    Stop,
     StopAsked,
 )
 from daskrun.core.ledger import LONGEST_DELAY, Ledger
-from daskrun.core.orders import Bundle, Finish, HandOut, Order, Skip, Stop
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings

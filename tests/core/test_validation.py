@@ -3,8 +3,7 @@ import re
 import pytest
 
 from daskrun.core.rules import parse_size
-from daskrun.core.settings import RunSettings
-from daskrun.core.validation import resolve_settings, step_name_problem
+from daskrun.core.settings import RunSettings, resolve_settings, step_name_problem
 from daskrun.errors import SettingsError
 
 LEAST = {"entry_script": "score.py"}

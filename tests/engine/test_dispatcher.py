@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daskrun.core.events import BundleLost, Event, NodeLost, NodeReady, Note, StopAsked
+from daskrun.core.events import Bundle, BundleLost, Event, NodeLost, NodeReady, Note, StopAsked
 from daskrun.core.intervals import USUAL
-from daskrun.core.orders import Bundle
 from daskrun.core.report import RunStatus
 from daskrun.engine.dask import plugin
 from daskrun.engine.dask import worker as side

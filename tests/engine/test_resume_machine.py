@@ -14,10 +14,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from daskrun.core.events import BundleLost, BundleReturned, Event, NodeReady, Planned, RoomFor
+from daskrun.core.events import (
+    Bundle,
+    BundleLost,
+    BundleReturned,
+    Event,
+    HandOut,
+    NodeReady,
+    Planned,
+    RoomFor,
+    Skip,
+)
 from daskrun.core.ledger import Ledger
 from daskrun.core.minibatch import digest
-from daskrun.core.orders import Bundle, HandOut, Skip
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings

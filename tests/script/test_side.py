@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from daskrun.core.node_path import NodePath
+from daskrun.core.minibatch import NodePath
 from daskrun.data.paths import PathTable
 from daskrun.errors import DatasetError
 from daskrun.script.context import ScriptContext

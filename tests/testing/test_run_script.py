@@ -29,7 +29,7 @@ from daskrun import (
     Workspace,
     WrongResultError,
 )
-from daskrun.core.validation import resolve_settings
+from daskrun.core.settings import resolve_settings
 from daskrun.data.tabular.loading.local_fetch import complete_here
 from daskrun.pipeline.steps.inputs import make_plan
 from daskrun.testing import Faults, run_script

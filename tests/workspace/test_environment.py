@@ -3,7 +3,7 @@ import os
 import pytest
 
 from daskrun import ParallelRunConfig
-from daskrun.core.validation import resolve_settings
+from daskrun.core.settings import resolve_settings
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.storage.records import Records
 from daskrun.workspace.environments.dependencies import CondaDependencies

@@ -38,7 +38,7 @@ from daskrun.script.wire import decode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskrun.core.orders import Bundle
+    from daskrun.core.events import Bundle
     from daskrun.engine.request import StepRequest
 
 logger = logging.getLogger(__name__)

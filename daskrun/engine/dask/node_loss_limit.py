@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskrun.core.orders import Bundle
+    from daskrun.core.events import Bundle
 
 
 class NodeLossLimit:
@@ -20,7 +20,7 @@ class NodeLossLimit:
 
     Examples
     --------
-    >>> from daskrun.core.orders import Bundle
+    >>> from daskrun.core.events import Bundle
     >>> losses, bundles = NodeLossLimit(2), [Bundle(7, "node000", ((3, 1), (4, 1)))]
     >>> losses.lost(bundles, "it left")
     ''

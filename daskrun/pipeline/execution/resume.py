@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.report import RunStatus
-from daskrun.core.settings import Trait, settings_with
-from daskrun.core.validation import resolve_settings
+from daskrun.core.settings import Trait, resolve_settings, settings_with
 from daskrun.engine.request import INLINE
 from daskrun.errors import (
     ComputeTargetException,

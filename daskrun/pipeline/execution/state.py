@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from daskrun.core.observer import Observer
+from daskrun.core.events import Observer
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.typing import override
 from daskrun.errors import DaskrunError

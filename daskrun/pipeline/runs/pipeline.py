@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
-from daskrun.core.validation import same_name_problems
+from daskrun.core.settings import same_name_problems
 from daskrun.errors import DaskrunError, SettingsError
 from daskrun.pipeline.steps.base import PipelineStep, in_order
 from daskrun.pipeline.submission import parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daskrun.core.node_path import NodePath
+from daskrun.core.minibatch import NodePath
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath

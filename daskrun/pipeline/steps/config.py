@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
-from daskrun.core.settings import Trait, settings_with
-from daskrun.core.validation import resolve_settings
+from daskrun.core.settings import Trait, resolve_settings, settings_with
 from daskrun.errors import SettingsError
 from daskrun.output.sinks.registry import reference_of
 from daskrun.pipeline.steps.compute_target import inline_note

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
-from daskrun.core.validation import close_to
+from daskrun.core.settings import close_to
 from daskrun.errors import (
     ComputeTargetException,
     DaskrunError,

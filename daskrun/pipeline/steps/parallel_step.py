@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
-from daskrun.core.settings import RunSettings
+from daskrun.core.settings import RunSettings, same_name_problems, step_name_problem
 from daskrun.core.typing import override
-from daskrun.core.validation import same_name_problems, step_name_problem
 from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
@@ -22,7 +21,7 @@ from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskrun.core.node_path import NodePath
+    from daskrun.core.minibatch import NodePath
     from daskrun.pipeline.steps.base import NamedInput
     from daskrun.pipeline.steps.parameter import ParameterValues
 

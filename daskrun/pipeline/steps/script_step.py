@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.rules import LONGEST_TIME
+from daskrun.core.settings import same_name_problems, step_name_problem
 from daskrun.core.typing import override
-from daskrun.core.validation import same_name_problems, step_name_problem
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
 from daskrun.pipeline.steps.base import PipelineStep, as_consumption

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.codec import record
-from daskrun.core.node_path import NodePath
-from daskrun.core.validation import same_name_problems
+from daskrun.core.minibatch import NodePath
+from daskrun.core.settings import same_name_problems
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.listing import location
 from daskrun.data.local_files import local_path

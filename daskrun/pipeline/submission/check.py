@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from daskrun.core.observer import Observer
+from daskrun.core.events import Observer
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError

@@ -7,9 +7,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import BundleLost, BundleReturned, NodeReady, RunEnded, StopAsked
-from daskrun.core.observer import Observer
-from daskrun.core.orders import Bundle
+from daskrun.core.events import (
+    Bundle,
+    BundleLost,
+    BundleReturned,
+    NodeReady,
+    Observer,
+    RunEnded,
+    StopAsked,
+)
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings
 from daskrun.data.datasets import Dataset

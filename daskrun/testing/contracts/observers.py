@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, get_args
 
 from daskrun.core.events import (
+    METHODS,
     BundleLost,
     BundleReturned,
     Event,
@@ -23,7 +24,6 @@ from daskrun.core.events import (
     RunStarted,
     StopAsked,
 )
-from daskrun.core.observer import METHODS
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
 from daskrun.core.settings import RunSettings
@@ -31,7 +31,7 @@ from daskrun.core.settings import RunSettings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from daskrun.core.observer import Observer
+    from daskrun.core.events import Observer
 
 QUICK = 1.0
 """Seconds that a call may take: the run waits for it."""
