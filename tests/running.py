@@ -19,9 +19,9 @@ from daskrun.core.intervals import USUAL, Intervals
 from daskrun.core.settings import RunSettings
 from daskrun.data import Dataset
 from daskrun.data.file_plan import FilePlan
-from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.dispatch import returned
 from daskrun.engine.driver import RunControl, execute
+from daskrun.engine.history import KILL_AT
 from daskrun.engine.nodes import node_spec
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.output.folder import prepare_output

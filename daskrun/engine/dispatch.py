@@ -1,4 +1,4 @@
-"""The seam between the driver and what runs bundles."""
+"""The seam between the driver and what runs bundles, and which of these a target means."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import queue
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleLost, BundleReturned, Event
+from daskrun.core.plugins import entry_points, load
+from daskrun.engine.request import INLINE
 from daskrun.script.messages import BundleGone, BundleResult
 from daskrun.script.outcome_log import read_outcome_log
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daskrun.core.events import Bundle
+    from daskrun.engine.request import StepRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Packed:
 
 
 class Dispatcher(ABC):
-    """Runs bundles somewhere; made for one run, by what :mod:`daskrun.engine.dispatchers` has.
+    """Runs bundles somewhere; made for one run, by what :mod:`daskrun.engine.dispatch` has.
 
     The driver's thread makes all calls; nothing but its constructor may be called where the run is
     over before it starts, then :meth:`close`. What an implementation has to keep is tested by
@@ -89,3 +92,37 @@ def returned(result: BundleResult | BundleGone, now: float | None = None) -> Eve
         warnings=tuple(result.warnings),
         trouble=result.trouble,
     )
+
+
+DASK = "dask"
+DISPATCHERS = {
+    INLINE: "daskrun.engine.inline:InlineDispatcher",
+    DASK: "daskrun.engine.dask.dispatcher:DaskDispatcher",
+}
+"""By kind of target; each is called with the :class:`StepRequest`."""
+DASK_SCHEMES = frozenset({"tcp", "tls", "ws", "wss", "ucx", "inproc"})
+GROUP = "daskrun.dispatchers"
+"""Entry points, named by the scheme of the URLs that they take as targets."""
+
+
+def make_dispatcher(request: StepRequest) -> Dispatcher:
+    """Make what runs the bundles of ``request``.
+
+    ``target`` is ``"inline"`` (this process), None (Dask workers in this process), an address, a
+    ``distributed.Client`` or any Dask cluster object, a URL of an entry point's scheme, or what
+    makes a dispatcher when it is called with the request.
+    """
+    target = request.target
+    if callable(target):
+        made: Any = target(request)
+    elif registered(target):
+        made = entry_points(GROUP)[str(target).partition("://")[0]].load()(request)
+    else:
+        made = load(DISPATCHERS[INLINE if target == INLINE else DASK])(request)
+    return made  # type: ignore[no-any-return]
+
+
+def registered(target: object) -> bool:
+    """Return whether a target is a URL that an installed package has a dispatcher for."""
+    scheme, separator, _ = target.partition("://") if isinstance(target, str) else ("", "", "")
+    return bool(separator) and scheme not in DASK_SCHEMES and scheme in entry_points(GROUP)

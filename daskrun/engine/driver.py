@@ -32,15 +32,12 @@ from daskrun.core.events import (
 from daskrun.core.ledger import Ledger
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.input_changes import changed_files
-from daskrun.engine.checkpoints import Checkpoints
-from daskrun.engine.dispatchers import make_dispatcher
-from daskrun.engine.history import History
+from daskrun.engine.dispatch import make_dispatcher
+from daskrun.engine.history import Checkpoints, History, Replay
 from daskrun.engine.observers import PROGRESS_INTERVAL, Audience
-from daskrun.engine.replay import Replay
 from daskrun.engine.results import Results
-from daskrun.engine.slots import Slots
+from daskrun.engine.slots import STOP_GRACE, Slots, Waits
 from daskrun.engine.surveys import Surveys
-from daskrun.engine.waits import STOP_GRACE, Waits
 from daskrun.errors import DaskrunError, DatasetError
 
 if TYPE_CHECKING:
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from daskrun.core.events import Bundle, Observer
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.data.listed_plan import ListedPlan
-    from daskrun.engine.replay import Past
+    from daskrun.engine.history import Past
     from daskrun.engine.request import StepRequest
 
 logger = logging.getLogger(__name__)

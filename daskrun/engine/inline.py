@@ -30,9 +30,8 @@ from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_spec
 from daskrun.engine.script_environment import surroundings
 from daskrun.errors import DaskrunError, PartError, StorageError
-from daskrun.output.parts.part import Part, open_part
+from daskrun.output.parts.part import Part, ResultWriter, open_part
 from daskrun.output.parts.uploads import OutputFiles
-from daskrun.output.parts.writer import ResultWriter
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script.fetching.inline import MiniBatchFiles
 from daskrun.script.node_folders import INLINE, base_folder, claim, clear_leftovers

@@ -55,7 +55,7 @@ class StepRequest:
     plan: Plan
     script: ScriptSource
     target: object = None
-    """See :func:`daskrun.engine.dispatchers.make_dispatcher`."""
+    """See :func:`daskrun.engine.dispatch.make_dispatcher`."""
     context: ScriptContext = field(default_factory=ScriptContext)
     """What the script can ask; the engine adds what it knows better."""
     output_url: str = field(default="", repr=False)

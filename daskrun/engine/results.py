@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 from daskrun.engine.journal_records import FinalizedRecord, FinalizingRecord, UnfinishedRecord
 from daskrun.engine.nodes import output_of
+from daskrun.output.folder import NOTHING, SpaceWatch
 from daskrun.output.sinks.registry import sink_of
-from daskrun.output.space import NOTHING, SpaceWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from daskrun.core.outcome import Outcome, ProcessInfo
-    from daskrun.engine.checkpoints import Checkpoints
+    from daskrun.engine.history import Checkpoints, Past
     from daskrun.engine.journal_records import Record
-    from daskrun.engine.replay import Past
     from daskrun.engine.request import StepRequest
     from daskrun.output.assembly.assembler import Assembler
-    from daskrun.output.space import Look
+    from daskrun.output.folder import Look
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from daskrun.core.report import RunStatus
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import AttemptTable, item_paths
-from daskrun.monitor.text import bar_line, duration
+from daskrun.monitor.console import bar_line, duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.plugins import lazy
 
 if TYPE_CHECKING:
-    from daskrun.engine.checkpoints import KILL_AT, POINTS
+    from daskrun.engine.history import KILL_AT, POINTS
     from daskrun.testing.accounting import Account, account
     from daskrun.testing.alone import ScriptResult, run_script
     from daskrun.testing.dispatcher import FakeDispatcher
@@ -38,8 +38,8 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
-        "KILL_AT": "daskrun.engine.checkpoints",
-        "POINTS": "daskrun.engine.checkpoints",
+        "KILL_AT": "daskrun.engine.history",
+        "POINTS": "daskrun.engine.history",
         "Account": "daskrun.testing.accounting",
         "FakeDispatcher": "daskrun.testing.dispatcher",
         "Faults": "daskrun.testing.faults",

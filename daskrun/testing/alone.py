@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.data.loading import MiniBatchPaths
 from daskrun.engine.script_environment import surroundings
 from daskrun.errors import NameNotFoundError, SettingsError
-from daskrun.output.assembly.single import output_of_one
+from daskrun.output.assembly.assembler import output_of_one
 from daskrun.output.sinks.registry import sink_of, sink_problems
 from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.runs.metrics import OfflineRun

@@ -12,7 +12,7 @@ from daskrun.core import plugins
 from daskrun.core.outcome import Status
 from daskrun.core.report import RunStatus
 from daskrun.engine.dask.dispatcher import DaskDispatcher
-from daskrun.engine.dispatchers import GROUP, make_dispatcher, registered
+from daskrun.engine.dispatch import GROUP, make_dispatcher, registered
 from daskrun.engine.inline import InlineDispatcher
 from daskrun.testing import FakeDispatcher
 from daskrun.testing.contracts.dispatchers import DispatcherContract

@@ -13,7 +13,7 @@ from daskrun.engine.dask.health_check import (
     Health,
     HealthCheck,
 )
-from daskrun.engine.waits import STOP_LIMIT, Waits
+from daskrun.engine.slots import STOP_LIMIT, Waits
 
 A, B = "tcp://10.0.0.1:1", "tcp://10.0.0.2:1"
 FINE = Health("", "", [], False)

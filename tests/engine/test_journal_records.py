@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from daskrun.engine.history import read_past
 from daskrun.engine.journal_records import KINDS, decode, encode, read_attempts
-from daskrun.engine.replay import read_past
 from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
 from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.engine.driver import RunControl, execute
-from daskrun.engine.replay import read_past
+from daskrun.engine.history import read_past
 from daskrun.output.assembly import file_assembler as finalize
 from daskrun.output.folder import temporary_file
 from daskrun.script.node_folders import base_folder, clear_leftovers

@@ -19,8 +19,8 @@ import pytest
 from running import Watch, make_request, run_request
 
 from daskrun.core.report import RunStatus
-from daskrun.engine.checkpoints import KILL_AT
 from daskrun.engine.driver import RunControl, execute
+from daskrun.engine.history import KILL_AT
 from daskrun.script.node_folders import base_folder, clear_leftovers
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")

@@ -17,9 +17,8 @@ import pytest
 from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
 from daskrun.errors import SettingsError
-from daskrun.output.folder import prepare_output
+from daskrun.output.folder import RESERVE, prepare_output
 from daskrun.output.parts import part
-from daskrun.output.space import RESERVE
 from daskrun.storage import journal as journal_module
 from daskrun.storage.journal import Journal
 from tests.running import (

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daskrun.errors import StorageError
-from daskrun.output.assembly import commit_table as entries
+from daskrun.output.assembly import assembler as entries
 from daskrun.output.assembly import file_assembler as module
 from daskrun.output.assembly import part_reader
 from daskrun.output.assembly.file_assembler import FileAssembler
 from daskrun.output.folder import prepare_output
-from daskrun.output.sinks.headers import MOST_WARNINGS
+from daskrun.output.sinks.sink import MOST_WARNINGS
 
 
 def folders(base):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from daskrun import EncodedRows, Sink
 from daskrun.errors import StorageError, WrongResultError
-from daskrun.output.assembly import commit_table as entries
+from daskrun.output.assembly import assembler as entries
 from daskrun.output.assembly.object_assembler import ObjectAssembler
 from daskrun.output.assembly.part_reader import Slice
 from daskrun.output.assembly.pieces import PieceCutter

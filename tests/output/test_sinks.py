@@ -35,7 +35,7 @@ from daskrun.output.sinks.registry import (
     sink_names,
     sink_of,
 )
-from daskrun.output.sinks.summary import SummarySink
+from daskrun.output.sinks.sink import SummarySink
 from daskrun.testing import account, run_script
 from daskrun.testing.contracts.sinks import SinkContract
 

@@ -7,8 +7,7 @@ import pytest
 
 from daskrun.core.intervals import USUAL
 from daskrun.errors import SettingsError
-from daskrun.output.folder import prepare_output
-from daskrun.output.space import FEWEST_DONE, NOTHING, RESERVE, SpaceWatch, room
+from daskrun.output.folder import FEWEST_DONE, NOTHING, RESERVE, SpaceWatch, prepare_output, room
 
 MB = 10**6
 

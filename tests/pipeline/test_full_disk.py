@@ -11,7 +11,7 @@ from running import wait_for
 from daskrun import Datastore, Experiment, Pipeline, PipelineData, RunFailedError, Workspace
 from daskrun.core.intervals import USUAL
 from daskrun.monitor.logs import LogWriter
-from daskrun.output import space
+from daskrun.output import folder as space
 from daskrun.pipeline.runs import experiment as experiment_file
 from daskrun.storage import durable
 

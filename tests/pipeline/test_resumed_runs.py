@@ -29,7 +29,7 @@ from daskrun import (
     RunFailedError,
     SettingsError,
 )
-from daskrun.engine.checkpoints import KILL_AT
+from daskrun.engine.history import KILL_AT
 from daskrun.pipeline.runs import experiment as experiment_file
 from daskrun.workspace.run_folders.run_folder import RunFolder
 

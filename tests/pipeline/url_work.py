@@ -25,7 +25,7 @@ from daskrun import (
     Workspace,
 )
 from daskrun.core.intervals import USUAL
-from daskrun.engine.checkpoints import KILL_AT
+from daskrun.engine.history import KILL_AT
 from daskrun.script.node_folders import base_folder, clear_leftovers
 from daskrun.storage import lease
 from daskrun.workspace.run_folders import working_copy

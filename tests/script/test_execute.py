@@ -13,8 +13,7 @@ import pytest
 from daskrun.core.minibatch import Descriptor, PlanInput
 from daskrun.core.outcome import Outcome, Status
 from daskrun.data.loading import MiniBatchPaths
-from daskrun.output.parts.part import PartWriter
-from daskrun.output.parts.writer import ResultWriter
+from daskrun.output.parts.part import PartWriter, ResultWriter
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script.process.entry import EntryModule
 from daskrun.script.process.execute import Executor

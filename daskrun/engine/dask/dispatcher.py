@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.events import BundleLost, NodeLost, Note, StopAsked
 from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
-from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, WorkerInfo
+from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, NodeLossLimit, WorkerInfo
 from daskrun.engine.dask.bag import BundleBags
 from daskrun.engine.dask.connection import Abandoned, Connection
-from daskrun.engine.dask.dashboard import connect_when_asked
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
-from daskrun.engine.dask.node_loss_limit import NodeLossLimit
+from daskrun.engine.dask.local_cluster import connect_when_asked
 from daskrun.engine.dask.worker_messages import OF_LIVING, answer, event_told
 from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_spec

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.output.assembly.assembler import Assembler
-from daskrun.output.assembly.commit_table import SKIPPED, SMALL, Entry, changed
+from daskrun.output.assembly.assembler import SKIPPED, SMALL, Assembler, Entry, changed
 from daskrun.output.assembly.part_reader import FilePartReader
 from daskrun.output.folder import temporary_file
 from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
@@ -19,7 +18,7 @@ from daskrun.storage.error_hints import explained
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from daskrun.output.sinks.headers import Headers
+    from daskrun.output.sinks.sink import Headers
 
 BLOCK = 1024 * 1024
 """Bytes read and written at once."""

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.output.assembly.assembler import Assembler
-from daskrun.output.assembly.commit_table import Entry, changed, unpacked
+from daskrun.output.assembly.assembler import Assembler, Entry, changed, unpacked
 from daskrun.output.assembly.file_assembler import already_there, check_complete
 from daskrun.output.assembly.part_reader import ObjectPartReader, Slice
 from daskrun.output.assembly.pieces import Piece, PieceCutter, Rows
@@ -22,7 +21,7 @@ from daskrun.storage.s3 import piece_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from daskrun.output.sinks.headers import Headers
+    from daskrun.output.sinks.sink import Headers
     from daskrun.storage.publication import Publication
     from daskrun.storage.url_folder import UrlFolder
 

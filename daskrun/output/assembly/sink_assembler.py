@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import DaskrunError, StorageError
-from daskrun.output.assembly.assembler import Assembler
-from daskrun.output.assembly.commit_table import SKIPPED, Entry, changed
+from daskrun.output.assembly.assembler import SKIPPED, Assembler, Entry, changed
 from daskrun.output.assembly.file_assembler import (
     already_there,
     check_complete,

@@ -7,19 +7,22 @@ import os
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from daskrun.core.typing import override
 from daskrun.errors import PartError, StorageError
+from daskrun.output.sinks.sink import EncodedRows
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
 from daskrun.storage.error_hints import explained, store_remedy
 from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from tempfile import SpooledTemporaryFile
-    from typing import Any
 
+    from daskrun.output.sinks.sink import Sink
     from daskrun.storage.url_folder import UrlFolder
 
 IN_MEMORY = 8 * 2**20
@@ -250,3 +253,59 @@ class ObjectPart(Part):
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+
+class Written(NamedTuple):
+    """Which bytes of the part are the rows of a mini-batch."""
+
+    offset: int = -1
+    length: int = 0
+    header: int = 0
+    """How many of them, at their front, are a header."""
+    crc: int = 0
+    """CRC-32 of them, without a header that stays aside."""
+
+
+NO_ROWS = Written()
+
+
+class ResultWriter:
+    """Writes the results of the mini-batches of one process: to no part, where they only count."""
+
+    def __init__(self, sink: Sink, part: Part | None) -> None:
+        self._encode = sink.encode
+        self._aside = sink.header_aside
+        self._part = part
+        self.count = sink.count
+        self.new_warnings = sink.new_warnings
+
+    def write(self, result: Any, guard: AbstractContextManager[object]) -> Written:
+        """Write the rows of what ``run()`` returned for one mini-batch.
+
+        ``guard`` encloses the sink's code, which calls the user's: ``str(element)``.
+
+        Raises
+        ------
+        WrongResultError
+            The sink can't encode it.
+        PartError
+            The bytes can't be kept, which is no fault of the mini-batch.
+        """
+        if self._part is None:
+            return NO_ROWS
+        with guard:
+            encoded = self._encode(result)
+        if type(encoded) is not EncodedRows:
+            raise TypeError(
+                f"{self._encode.__qualname__}() returned no EncodedRows: {encoded!r:.99}"
+            )
+        data, header = encoded
+        if not data:
+            return NO_ROWS
+        if not header:
+            crc = crc32(data)
+        elif 0 < header <= len(data):
+            crc = crc32(memoryview(data)[header:] if self._aside else data)
+        else:
+            raise ValueError(f"a header of {header} bytes in rows of {len(data)}")
+        return Written(self._part.write(data), len(data), header, crc)

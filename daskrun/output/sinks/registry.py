@@ -23,7 +23,7 @@ BUILT_IN = {
     "parquet": "daskrun.output.sinks.parquet.sink:ParquetSink",
 }
 """A new format is a file and a line here."""
-SUMMARY = "daskrun.output.sinks.summary:SummarySink"
+SUMMARY = "daskrun.output.sinks.sink:SummarySink"
 GROUP = "daskrun.sinks"
 """Entry points by which an installed package registers sinks under names."""
 SETTING = "append_row_format"

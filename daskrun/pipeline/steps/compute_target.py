@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from daskrun.core.settings import Trait, settings_with
-from daskrun.engine.dispatchers import registered
+from daskrun.engine.dispatch import registered
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.workspace.compute.targets import ComputeTarget, is_address

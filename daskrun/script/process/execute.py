@@ -17,7 +17,7 @@ from daskrun.script.process.tables import Tables, known_of
 from daskrun.script.status_block import StatusBlock
 
 if TYPE_CHECKING:
-    from daskrun.output.parts.writer import ResultWriter
+    from daskrun.output.parts.part import ResultWriter
     from daskrun.script.process_spec import ScriptFile
 
 Fetched = Callable[[int, int, PlanInput, tuple[Any, ...]], list[str]]

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.minibatch import Descriptor
 from daskrun.core.plugins import linked
 from daskrun.errors import PartError, StorageError
-from daskrun.output.parts.part import Part, open_part
+from daskrun.output.parts.part import Part, ResultWriter, open_part
 from daskrun.output.parts.uploads import OutputFiles
-from daskrun.output.parts.writer import ResultWriter
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script import context
 from daskrun.script.fetching.waiting import RemoteFiles, labels

@@ -13,8 +13,7 @@ import pytest
 
 from daskrun.errors import SettingsError, StorageError, WrongResultError
 from daskrun.output.destination import destination_of
-from daskrun.output.parts.part import open_part
-from daskrun.output.parts.writer import ResultWriter
+from daskrun.output.parts.part import ResultWriter, open_part
 from daskrun.output.sinks.registry import open_sink, reference_of, resolved
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from daskrun.output.assembly.assembler import Assembler
     from daskrun.output.destination import Destination
-    from daskrun.output.parts.writer import Written
+    from daskrun.output.parts.part import Written
     from daskrun.output.sinks.sink import Sink
 
 RUN = "run1"

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError, WrongResultError
-from daskrun.output.sinks.headers import Headers
-from daskrun.output.sinks.parquet.arrow_file import file_of
 from daskrun.output.sinks.parquet.row_group import (
     MAGIC,
     MOST_FOOTER,
     Frame,
     RowGroup,
     empty_file,
+    file_of,
     footer_end,
     footer_start,
     physical_types,
     read_footer,
     read_header,
 )
+from daskrun.output.sinks.sink import Headers
 from daskrun.storage.error_hints import explained
 
 if TYPE_CHECKING:

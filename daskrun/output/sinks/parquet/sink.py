@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.typing import override
 from daskrun.errors import WrongResultError
 from daskrun.output.sinks.columns import columns_of
-from daskrun.output.sinks.parquet.arrow_file import file_of, null_leaves, plain
 from daskrun.output.sinks.parquet.footer import Footer
-from daskrun.output.sinks.parquet.row_group import row_group_of
+from daskrun.output.sinks.parquet.row_group import file_of, null_leaves, plain, row_group_of
 from daskrun.output.sinks.sink import EncodedRows, Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from daskrun.output.sinks.headers import Headers
+    from daskrun.output.sinks.sink import Headers
 
 _HINT = (
     "Give each column values of one type: texts, numbers, dates, lists or dicts of these, and None "
