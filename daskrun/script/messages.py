@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo
+from daskrun.script.wire import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +26,6 @@ class Signal(Enum):
     """To a keeper: end in good order."""
     BEAT = "beat"
     """Of a keeper: it is alive."""
-    CLOSED = "closed"
-    """Of a keeper: nothing of the node is left."""
     BYE = "bye"
     """Of a script process: it ends, as it was asked to."""
 
@@ -35,27 +34,25 @@ class Signal(Enum):
 
 
 class RunBundle(NamedTuple):
-    """Run a bundle."""
+    """Run a bundle, which is an encoded list of (encoded descriptor, attempt)."""
 
     number: int
     payload: bytes
-    """An encoded list of (encoded descriptor, attempt)."""
     budget: float
     """Seconds after which the mini-batch in hand is the last."""
 
 
 class Stop(NamedTuple):
-    """Give everything back."""
+    """Give everything back; what is in hand may take ``grace`` seconds."""
 
     grace: float
-    """Seconds that what is in hand may take."""
 
 
 # of a script process
 
 
 class ScriptReady(NamedTuple):
-    """``init()`` has ended well."""
+    """``init()`` has ended well, and took this long."""
 
     seconds: float
 
@@ -67,7 +64,7 @@ class ScriptInitFailed(NamedTuple):
 
 
 class PartNamed(NamedTuple):
-    """It writes rows to a part from now on."""
+    """It writes rows to this part from now on."""
 
     name: str
 
@@ -93,70 +90,7 @@ class ShutdownFailed(NamedTuple):
     text: str
 
 
-OF_SCRIPTS = (
-    BundleDone,
-    Failure,
-    PartNamed,
-    ScriptInitFailed,
-    ScriptReady,
-    ScriptWarning,
-    ShutdownFailed,
-    Signal,
-)
-"""What a keeper takes from a process that runs user code."""
-
-
-# of the processes that script processes wait for
-
-
-class Stage(NamedTuple):
-    """How far the builder of an environment is."""
-
-    text: str
-
-
-class Building(NamedTuple):
-    """The builder has begun to build."""
-
-    folder: str
-
-
-class PythonFound(NamedTuple):
-    """There is a Python for the script processes."""
-
-    path: str
-
-
-class BroughtSoFar(NamedTuple):
-    """How much of the side inputs is here."""
-
-    files: int
-    nbytes: int
-
-
-class Brought(NamedTuple):
-    """All side inputs are here."""
-
-    paths: Mapping[str, str]
-    """By name."""
-
-
-class Unprepared(NamedTuple):
-    """What script processes wait for can't be had; of a keeper it ends the run."""
-
-    reason: str
-
-
-class Notice(NamedTuple):
-    """Something that the user is to read."""
-
-    text: str
-
-
-OF_PREPARATIONS = (Brought, BroughtSoFar, Building, Notice, PythonFound, Stage, Unprepared)
-
-
-# what children are told first
+# to and of the keeper's other children
 
 
 class FindPython(NamedTuple):
@@ -170,21 +104,44 @@ class FindPython(NamedTuple):
     """Folder for temporary files; whoever made it removes it."""
 
 
+class Building(NamedTuple):
+    """The Python is being built: in a folder, or by another process, as ``stage`` says."""
+
+    folder: str = ""
+    stage: str = ""
+
+
+class PythonFound(NamedTuple):
+    """There is a Python for the script processes."""
+
+    path: str
+
+
 class BringSideInputs(NamedTuple):
-    """Bring side inputs to the node."""
+    """Bring side inputs that are not used where they are to the node's folder."""
 
     side_inputs: Mapping[str, SideInputSpec]
-    """Those that are not used where they are."""
     folder: str
-    """The node's."""
     run_id: str
 
 
+class BroughtSoFar(NamedTuple):
+    """How much of the side inputs is here."""
+
+    files: int
+    nbytes: int
+
+
+class Brought(NamedTuple):
+    """All side inputs are here; their paths by name."""
+
+    paths: Mapping[str, str]
+
+
 class ServeFetches(NamedTuple):
-    """Bring remote files, as further messages ask."""
+    """Bring remote files to the node's folder, as further messages ask."""
 
     folder: str
-    """The node's."""
     inputs: bytes
     """The encoded ``PlanInput`` objects."""
     limit: int
@@ -193,15 +150,11 @@ class ServeFetches(NamedTuple):
     """Seconds without a byte after which a file is given up."""
 
 
-# to the fetcher
-
-
 class WantBundle(NamedTuple):
-    """Bring the files of a bundle."""
+    """Bring the files of a bundle's mini-batches, as far as they are remote."""
 
     number: int
     wanted: Sequence[Descriptor]
-    """Its mini-batches that have remote files."""
 
 
 class DropBundle(NamedTuple):
@@ -210,11 +163,23 @@ class DropBundle(NamedTuple):
     number: int
 
 
-# of a node
+# of a keeper and its node
 
 
 class Preparing(NamedTuple):
     """What script processes still wait for."""
+
+    text: str
+
+
+class Unprepared(NamedTuple):
+    """What script processes wait for can't be had, which ends the run."""
+
+    reason: str
+
+
+class Notice(NamedTuple):
+    """Something that the user is to read."""
 
     text: str
 
@@ -226,11 +191,10 @@ class SlotsUp(NamedTuple):
 
 
 class ProcessUp(NamedTuple):
-    """A script process can take bundles."""
+    """A script process can take bundles; its ``init()`` took this long."""
 
     process: ProcessInfo
     seconds: float
-    """That ``init()`` took."""
 
 
 class ProcessInitFailed(NamedTuple):
@@ -241,13 +205,11 @@ class ProcessInitFailed(NamedTuple):
 
 
 class BundleResult(NamedTuple):
-    """What became of a bundle."""
+    """What became of a bundle; only its number where no process had begun it."""
 
     number: int
     process: ProcessInfo | None = None
-    """None where none had begun it."""
     outcome_log: bytes = b""
-    """Frames of outcomes, see :mod:`daskrun.script.outcome_log`."""
     charged: Outcome | None = None
     """Made by the keeper: of the mini-batch that its process did not survive."""
     seconds: float = 0.0
@@ -271,16 +233,11 @@ class KeeperFailed(NamedTuple):
     error: str
 
 
-class NodeDown(NamedTuple):
-    """The keeper was lost, and another is started."""
+class KeeperLost(NamedTuple):
+    """There is no keeper any more; ``again``: another is being started."""
 
     reason: str
-
-
-class NodeGone(NamedTuple):
-    """The keeper was lost, and no other is started."""
-
-    reason: str
+    again: bool
 
 
 class Unreachable(NamedTuple):
@@ -296,27 +253,14 @@ Told = (
     | ProcessUp
     | ProcessInitFailed
     | Notice
-    | NodeDown
-    | NodeGone
+    | KeeperLost
     | Unreachable
 )
 """What happens on a node, other than results."""
-OF_NODES = (
-    BundleGone,
-    BundleResult,
+KNOWN = by_name(
+    *(each for each in list(globals().values()) if getattr(each, "__module__", "") == __name__),
     Failure,
-    KeeperFailed,
-    NodeDown,
-    NodeGone,
-    Notice,
     Outcome,
-    Preparing,
     ProcessInfo,
-    ProcessInitFailed,
-    ProcessUp,
-    Signal,
-    SlotsUp,
-    Unprepared,
-    Unreachable,
 )
-"""What a keeper says to its node, and a node to the driver."""
+"""The classes of all this: what is decoded of processes that run user code, and nothing else."""

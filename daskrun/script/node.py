@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
 import os
 import queue
@@ -15,23 +16,12 @@ import time
 import weakref
 from collections.abc import Callable, Set
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.script import messages
 from daskrun.script.keeper.child import PACKAGE_ROOT
 from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN
-from daskrun.script.messages import (
-    OF_NODES,
-    BundleGone,
-    BundleResult,
-    KeeperFailed,
-    NodeDown,
-    NodeGone,
-    Notice,
-    RunBundle,
-    Signal,
-    Stop,
-    Told,
-)
 from daskrun.script.node_folders import base_folder, claim, clear, clear_leftovers
 from daskrun.script.wire import Unpacker, pack
 
@@ -55,8 +45,9 @@ CLOSE_MARGIN = 5.0
 _nodes: weakref.WeakSet[Node] = weakref.WeakSet()
 """Those of this process."""
 
-Tell = Callable[[Told], None]
+Tell = Callable[[messages.Told], None]
 """Called from the node's thread."""
+Result = messages.BundleResult | messages.BundleGone
 
 
 class Node:
@@ -76,7 +67,7 @@ class Node:
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         """Held to write to the link, never to read it: else both ends could wait in a circle."""
-        self._waiting: dict[int, queue.SimpleQueue[BundleResult | BundleGone]] = {}
+        self._waiting: dict[int, queue.SimpleQueue[Result]] = {}
         self._closing = False
         self._stopped = False
         self._trouble = ""
@@ -85,7 +76,9 @@ class Node:
         self._restarts = 0
         self._heard = time.monotonic()
         for name in clear_leftovers(base_folder()):
-            self._tell(Notice(f"cleared up after a run whose keeper had been killed: {name}"))
+            self._tell(
+                messages.Notice(f"cleared up after a run whose keeper had been killed: {name}")
+            )
         self._start()
         self._thread = threading.Thread(target=self._listen, name="daskrun-node", daemon=True)
         self._thread.start()
@@ -111,16 +104,17 @@ class Node:
         os.close(lock)
         theirs.close()
         self._link = ours
-        spec = replace(self._spec, folder=str(self._folder), parent=os.getpid())
+        own, psutil = str(self._folder), _psutil_folder()
+        spec = replace(self._spec, folder=own, parent=os.getpid(), psutil=psutil)
         self._link.sendall(pack(spec))
 
-    def run_bundle(self, bundle: RunBundle) -> BundleResult | BundleGone:
+    def run_bundle(self, bundle: messages.RunBundle) -> Result:
         """Run a bundle and wait for what becomes of it."""
-        answer: queue.SimpleQueue[BundleResult | BundleGone] = queue.SimpleQueue()
+        answer: queue.SimpleQueue[Result] = queue.SimpleQueue()
         with self._sending:
             with self._lock:
                 if self._lost is not None:
-                    return BundleGone(bundle.number, self._lost)
+                    return messages.BundleGone(bundle.number, self._lost)
                 self._waiting[bundle.number] = answer
             self._send(bundle)
         silent = False
@@ -138,7 +132,7 @@ class Node:
         """Take everything back: what is in hand may end within ``grace`` seconds."""
         self._stopped = True
         with self._sending:
-            self._send(Stop(grace))
+            self._send(messages.Stop(grace))
 
     def close(self) -> None:
         """End in good order, then by force; leaves no process and no folder."""
@@ -176,7 +170,7 @@ class Node:
         if not self._sending.acquire(timeout=CLOSE_MARGIN):
             return False
         try:
-            self._link.send(pack(Signal.CLOSE), socket.MSG_DONTWAIT)
+            self._link.send(pack(messages.Signal.CLOSE), socket.MSG_DONTWAIT)
         except BlockingIOError:
             return False
         except OSError:
@@ -190,14 +184,14 @@ class Node:
             self._link.sendall(pack(message))
 
     def _listen(self) -> None:
-        unpacker = Unpacker(OF_NODES)
+        unpacker = Unpacker(messages.KNOWN)
         while True:
             data = b""
             with contextlib.suppress(OSError):
                 data = self._link.recv(1 << 20)
             if not data:
                 if self._keeper_gone():
-                    unpacker = Unpacker(OF_NODES)
+                    unpacker = Unpacker(messages.KNOWN)
                     continue
                 return
             self._heard = time.monotonic()
@@ -205,14 +199,14 @@ class Node:
                 self._hear(message)
 
     def _hear(self, message: Any) -> None:
-        if isinstance(message, BundleResult):
+        if isinstance(message, messages.BundleResult):
             with self._lock:
                 answer = self._waiting.pop(message.number, None)
             if answer is not None:
                 answer.put(message)
-        elif isinstance(message, KeeperFailed):
+        elif isinstance(message, messages.KeeperFailed):
             self._trouble = f": {message.error}"
-        elif not isinstance(message, Signal):
+        elif not isinstance(message, messages.Signal):
             self._tell(message)
 
     def _keeper_gone(self) -> bool:
@@ -232,10 +226,15 @@ class Node:
                 self._start()
                 self._heard = time.monotonic()
         for number, answer in waiting.items():
-            answer.put(BundleGone(number, reason))
+            answer.put(messages.BundleGone(number, reason))
         if not self._closing:
-            self._tell(NodeDown(reason) if again else NodeGone(reason))
+            self._tell(messages.KeeperLost(reason, again))
         return again
+
+
+def _psutil_folder() -> str:
+    found = importlib.util.find_spec("psutil")
+    return str(Path(found.origin).parents[1]) if found and found.origin else ""
 
 
 def kill_nodes(run_ids: Set[str]) -> None:

@@ -125,6 +125,8 @@ class NodeSpec:
     """The node's own folder; set where that is."""
     parent: int = 0
     """Process that the keeper ends with; set there too."""
+    psutil: str = ""
+    """Folder that the worker has it in; set there too."""
     unset: tuple[str, ...] = ()
     """Variables of the worker that script processes do not inherit."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from struct import Struct
 
 from daskrun.core.outcome import Failure, Found, Outcome, Status, Times, failed
-from daskrun.script.wire import decode, pack
+from daskrun.script.wire import by_name, decode, pack
 
 _LENGTH = Struct(">I")
+_ERRORS = by_name(Failure, Found)
 _SUCCESS = Struct(">IqqqqqqqqIddd")
 """Length, then the fields of an outcome but its error. Length 0 means this: no pickle has it."""
 
@@ -41,7 +42,7 @@ def read_outcome_log(outcome_log: bytes) -> list[Outcome]:
         start, at = at + _LENGTH.size, at + _LENGTH.size + length
         if at > end:
             break
-        outcomes.append(Outcome._make(decode(outcome_log[start:at], (Failure, Found))))
+        outcomes.append(Outcome._make(decode(outcome_log[start:at], _ERRORS)))
     return outcomes
 
 

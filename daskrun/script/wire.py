@@ -16,12 +16,17 @@ import struct
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping
+
+    Classes = Mapping[tuple[str, str], type]
 
 DUMP_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
 """Makes a script process write the stack of every thread to its stderr, in C, without the GIL."""
 _LENGTH = struct.Struct(">I")
+NO_CLASSES: Classes = {}
 
 
 def encode(value: object) -> bytes:
@@ -34,22 +39,24 @@ def decode_trusted(data: bytes | memoryview) -> Any:
     return pickle.loads(data)
 
 
-class _Unpickler(pickle.Unpickler):
-    """Decodes builtins and instances of some classes."""
+def by_name(*classes: type) -> Classes:
+    """Return classes as :func:`decode` looks for them."""
+    return {(each.__module__, each.__qualname__): each for each in classes}
 
-    def __init__(self, data: bytes, classes: Iterable[type]) -> None:
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, data: bytes, classes: Classes) -> None:
         super().__init__(io.BytesIO(data))
         self._classes = classes
 
+    @override
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of the classes; refuse all else."""
-        for each in self._classes:
-            if each.__qualname__ == name and each.__module__ == module:
-                return each
-        raise pickle.UnpicklingError(f"only plain values travel here, not {module}.{name}")
+        if (found := self._classes.get((module, name))) is None:
+            raise pickle.UnpicklingError(f"only plain values travel here, not {module}.{name}")
+        return found
 
 
-def decode(data: bytes, classes: Iterable[type] = ()) -> Any:
+def decode(data: bytes, classes: Classes = NO_CLASSES) -> Any:
     """Decode plain values and instances of ``classes``, whoever has sent them.
 
     Raises
@@ -67,15 +74,9 @@ def pack(message: object) -> bytes:
 
 
 class Unpacker:
-    """Cuts a stream of bytes back into messages.
+    """Cuts a stream of bytes back into messages; without ``classes`` their sender is trusted."""
 
-    Parameters
-    ----------
-    classes
-        Those that messages may have; None: whoever sends them is trusted.
-    """
-
-    def __init__(self, classes: Iterable[type] | None = ()) -> None:
+    def __init__(self, classes: Classes | None = NO_CLASSES) -> None:
         self._classes = classes
         self._data = bytearray()
 

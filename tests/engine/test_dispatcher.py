@@ -22,7 +22,7 @@ from daskrun.engine.dask.dispatcher import MOST_REJOINS, DaskDispatcher
 from daskrun.engine.dispatch import Packed, returned
 from daskrun.engine.driver import RunControl
 from daskrun.engine.nodes import node_spec
-from daskrun.script.messages import OF_NODES, BundleGone, NodeGone, SlotsUp
+from daskrun.script.messages import KNOWN, BundleGone, KeeperLost, SlotsUp
 from daskrun.script.wire import decode, encode
 from tests.running import (
     make_request,
@@ -162,7 +162,7 @@ def test_a_second_node_of_a_run_on_a_worker_takes_the_place_of_the_first(tmp_pat
     worker = SimpleNamespace(
         address="tcp://here",
         loop=SimpleNamespace(add_callback=lambda call, *values: call(*values)),
-        log_event=lambda _, event: told.append((decode(event["value"], OF_NODES), event["node"])),
+        log_event=lambda _, event: told.append((decode(event["value"], KNOWN), event["node"])),
     )
     request = make_request(tmp_path, files=3)
     for name in ("node000", "node001"):
@@ -172,10 +172,10 @@ def test_a_second_node_of_a_run_on_a_worker_takes_the_place_of_the_first(tmp_pat
     first = len(told)
     entries = [(request.plan.encode(index), 1) for index in range(3)]
     message = {"run": "run1", "number": 7, "payload": pickle.dumps(entries, 5), "budget": 9.0}
-    back = returned(decode(side.run_bundle(pickle.dumps(message, 5), "tcp://here"), OF_NODES))
+    back = returned(decode(side.run_bundle(pickle.dumps(message, 5), "tcp://here"), KNOWN))
     assert [o.status for o in back.outcomes] == [0, 0, 0]
     assert {name for _, name in told[first:]} <= {"node001"}
-    assert not any(isinstance(message, NodeGone) for message, _ in told)
+    assert not any(isinstance(message, KeeperLost) for message, _ in told)
     side.forget("run1", "tcp://here")
     assert wait_until_nothing_is_left() == []
 

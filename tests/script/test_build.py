@@ -31,7 +31,7 @@ from daskrun.script.keeper.script_process import PACKAGE_ROOT
 from daskrun.script.messages import (
     Building,
     FindPython,
-    NodeDown,
+    KeeperLost,
     Notice,
     Preparing,
     SlotsUp,
@@ -230,7 +230,7 @@ def test_a_build_goes_on_when_its_keeper_was_killed(tmp_path):
         deep = int(started.read_text().split()[0])
         os.kill(node.keeper, 9)
         wait_for(lambda: not alive(deep), END)
-        assert node.wait_for(NodeDown)
+        assert node.wait_for(KeeperLost)
         wait_for(lambda: len(started.read_text().split()) == 2, 60)  # its successor builds
 
 

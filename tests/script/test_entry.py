@@ -13,7 +13,7 @@ import pytest
 from daskrun.core.outcome import Failure
 from daskrun.script.process.entry import OWN_FOLDER, TEXT_CAP, EntryModule, error_of
 from daskrun.script.process_spec import ScriptFile
-from daskrun.script.wire import decode, encode
+from daskrun.script.wire import by_name, decode, encode
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def failure(script: ScriptFile, call: str = "run") -> Failure:
         made = error_of(error, script)
     else:
         raise AssertionError("nothing was raised")
-    assert decode(encode(made), [Failure]) == made  # it travels
+    assert decode(encode(made), by_name(Failure)) == made  # it travels
     return made
 
 

@@ -38,8 +38,7 @@ from daskrun.engine.nodes import node_spec
 from daskrun.script import node as node_module
 from daskrun.script.messages import (
     BundleGone,
-    NodeDown,
-    NodeGone,
+    KeeperLost,
     Notice,
     ProcessInitFailed,
     ProcessUp,
@@ -449,7 +448,8 @@ def test_a_killed_keeper_gives_its_bundle_back_uncharged_and_is_replaced(tmp_pat
         event = node.run(0, 1)
         assert isinstance(event, BundleLost)
         assert "keeper" in event.reason
-        [reason] = node.wait_for(NodeDown)
+        [(reason, again)] = node.wait_for(KeeperLost)
+        assert again
         assert "ended with code -9" in reason
         wait_for(lambda: not alive(info[2]), END)
         node.wait_for(SlotsUp, 2)
@@ -462,10 +462,10 @@ def test_a_keeper_killed_again_and_again_ends_the_node(tmp_path: Path) -> None:
         for times in range(4):
             node.wait_for(SlotsUp, times + 1)
             os.kill(node.keeper, signal.SIGKILL)
-            wait_for(
-                lambda n=times: len(node._told(NodeDown, n + 1)) > n or node._told(NodeGone, 1)
-            )
-        assert "keeper" in node.wait_for(NodeGone)[0]
+            node.wait_for(KeeperLost, times + 1)
+        *others, last = node.wait_for(KeeperLost, 4)
+        assert [each.again for each in (*others, last)] == [True, True, True, False]
+        assert "keeper" in last.reason
         event = node.run(0)
         assert isinstance(event, BundleLost)
 
@@ -576,7 +576,9 @@ def test_a_keeper_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(node_module, "pack", other_logs)
     with OneNode(make_request(tmp_path)) as node:
-        [reason] = node.wait_for(NodeGone)
+        reason = wait_for(
+            lambda: next((r for r, again in node._told(KeeperLost, 1) if not again), "")
+        )
         assert "ended with code 1: NotADirectoryError" in reason
         assert f"{__file__}/logs" in reason
         monkeypatch.undo()

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 from running import OneNode, make_request
 
-from daskrun.script.keeper import usage
-from daskrun.script.keeper.usage import UsageLog
+from daskrun.script.keeper.usage import UsageLog, load_psutil
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT = 1 << 20
+PSUTIL = load_psutil()
 
 
 def noted(folder: Path, name: str) -> list[dict[str, str]]:
@@ -34,7 +34,7 @@ def burn(seconds: float) -> None:
 
 
 def test_what_is_used_since_the_last_note(tmp_path: Path) -> None:
-    log = UsageLog(tmp_path / "perf", 5, LIMIT)
+    log = UsageLog(tmp_path / "perf", 5, LIMIT, PSUTIL)
     log.note({"me": os.getpid()})
     began = time.monotonic()
     burn(0.3)
@@ -56,35 +56,36 @@ def test_the_first_note_of_a_process_is_of_all_its_life(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        UsageLog(tmp_path, 5, LIMIT).note({"busy": process.pid})
+        UsageLog(tmp_path, 5, LIMIT, PSUTIL).note({"busy": process.pid})
         process.communicate(b"\n")
     [row] = noted(tmp_path, "processes")
     assert 0.1 < float(row["Cores Used"]) < 1.2
 
 
 def test_notes_come_when_it_is_time_and_never_where_none_are_wanted(tmp_path: Path) -> None:
-    log, none = UsageLog(tmp_path / "some", 5, LIMIT), UsageLog(tmp_path / "none", 0, LIMIT)
+    log, none = (UsageLog(tmp_path / f"{n}", n, LIMIT, PSUTIL) for n in (5, 0))
     now = time.monotonic()
     for after in (1, 4, 6, 7, 10, 12):
         log.look(now + after, dict)
         none.look(now + after, dict)
     none.note({})
-    assert len(noted(tmp_path / "some", "node")) == 2
-    assert not (tmp_path / "none").exists()
+    assert len(noted(tmp_path / "5", "node")) == 2
+    assert not (tmp_path / "0").exists()
 
 
 def test_a_file_that_can_not_be_written_or_read_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "perf").touch()
-    UsageLog(tmp_path / "perf", 5, LIMIT).note({"me": os.getpid()})
-    monkeypatch.setattr(usage, "PROC", tmp_path / "proc")
-    UsageLog(tmp_path / "other", 5, LIMIT).note({"me": os.getpid()})
+    UsageLog(tmp_path / "perf", 5, LIMIT, PSUTIL).note({"me": os.getpid()})
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert load_psutil() is None
+    UsageLog(tmp_path / "other", 5, LIMIT, None).note({"me": os.getpid()})
     assert not (tmp_path / "other").exists()
 
 
 def test_the_middle_of_a_long_file_is_left_out(tmp_path: Path) -> None:
-    log = UsageLog(tmp_path, 5, 2000)
+    log = UsageLog(tmp_path, 5, 2000, PSUTIL)
     for _ in range(200):
         log.note({})
     assert (tmp_path / "node_resource_usage.csv").stat().st_size < 2200

@@ -24,10 +24,9 @@ from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_spec
 from daskrun.errors import DaskrunError
 from daskrun.script.messages import (
-    OF_NODES,
+    KNOWN,
     BundleGone,
-    NodeDown,
-    NodeGone,
+    KeeperLost,
     Told,
     Unprepared,
     Unreachable,
@@ -180,7 +179,7 @@ class DaskDispatcher(Dispatcher):
         told = event[1]
         kind, address, value = told["kind"], told["address"], told["value"]
         if kind == side.OF_NODE:
-            self._hear_node(told["node"], address, decode(value, OF_NODES))
+            self._hear_node(told["node"], address, decode(value, KNOWN))
         elif kind in ("worker_went", "worker_came"):  # who comes to an address is a new worker
             self._lose(address, f"worker {address} left the cluster")
             self._workers.renew(address)
@@ -200,13 +199,12 @@ class DaskDispatcher(Dispatcher):
             self.events.put(event)
         elif isinstance(message, Unprepared):  # another node would have no more luck
             self._stop_run(message.reason)
-        elif isinstance(message, NodeDown):
-            self._lose(address, f"worker {address}: {message.reason}", starts_again=True)
         elif isinstance(message, Unreachable):
             words = f"can't reach {message.path}: it must have that path too"
             self._lose(address, f"worker {address} {words}", unfit=True)
-        elif isinstance(message, NodeGone):
-            self._lose(address, f"worker {address}: {message.reason}", unfit=True)
+        elif isinstance(message, KeeperLost):
+            reason, again = f"worker {address}: {message.reason}", message.again
+            self._lose(address, reason, unfit=not again, starts_again=again)
 
     def _ask_soon(self) -> None:
         def ask() -> None:

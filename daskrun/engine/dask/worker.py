@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.engine.dask.node_copy import AnyNode, start_node
-from daskrun.script.messages import BundleGone, NodeGone, RunBundle, Unreachable
+from daskrun.script.messages import BundleGone, KeeperLost, RunBundle, Unreachable
 from daskrun.script.node import Node
 from daskrun.script.wire import decode_trusted, encode
 from daskrun.storage.urls import is_url
@@ -117,7 +117,11 @@ def _start(run_id: str, place: _Place, spec: NodeSpec, before: _Place | None) ->
         if early is not None:
             early.attach(place.tell)
     except Exception as error:  # noqa: BLE001  (told to the driver: nothing else hears it here)
-        place.tell(NodeGone(f"its node could not be started: {type(error).__name__}: {error}"))
+        place.tell(
+            KeeperLost(
+                f"its node could not be started: {type(error).__name__}: {error}", again=False
+            )
+        )
         return
     place.node = node
     place.started.set()

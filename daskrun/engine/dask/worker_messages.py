@@ -17,7 +17,7 @@ from daskrun.core.events import (
 )
 from daskrun.engine.dispatch import returned
 from daskrun.script.messages import (
-    OF_NODES,
+    KNOWN,
     BundleGone,
     BundleResult,
     Notice,
@@ -74,7 +74,7 @@ def answer(number: int, found: Any) -> Answer:
         if isinstance(found, BaseException):
             raise found
         [data] = found
-        result = decode(data, OF_NODES)
+        result = decode(data, KNOWN)
         if isinstance(result, dict):  # of a worker without daskrun
             result = BundleGone(**result)
         return Answer(returned(result), result, "")

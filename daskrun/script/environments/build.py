@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.script import reaper
 from daskrun.script.environments.packages import LEAST_PYTHON, contents, lacking
-from daskrun.script.messages import Building, FindPython, Notice, PythonFound, Stage, Unprepared
+from daskrun.script.messages import Building, FindPython, Notice, PythonFound, Unprepared
 from daskrun.script.wire import pack, told_first, write_all
 from daskrun.storage.durable import write_whole
 from daskrun.storage.urls import shown_url
@@ -93,7 +93,7 @@ def find(task: FindPython, tell: Callable[[object], None]) -> str:
     folder = environments_folder() / identity(lines)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(folder, lambda: tell(Stage("another process builds it"))):
+        with _locked(folder, lambda: tell(Building(stage="another process builds it"))):
             if is_whole(folder):
                 tell(Notice(f"environment {asked.name!r} is there already, in {folder}"))
             else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.script import reaper
-from daskrun.script.messages import OF_PREPARATIONS
+from daskrun.script.messages import KNOWN
 from daskrun.script.wire import Unpacker, encode, pack, shared_memory, write_all
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Child:
         read_end, write_end = os.pipe()
         os.set_blocking(read_end, not talks)
         self.pipe, theirs = (read_end, write_end) if talks else (write_end, read_end)
-        self._unpacker = Unpacker(OF_PREPARATIONS)
+        self._unpacker = Unpacker(KNOWN)
         environment = {**os.environ, reaper.MARK: spec.folder}
         with log.open("ab") as output:
             self._popen = start(module, (memory, theirs), environment, output, output)

@@ -9,7 +9,7 @@ from daskrun.core.typing import override
 from daskrun.script.environments.build import remove_half, tail
 from daskrun.script.keeper.child import Child, log_of
 from daskrun.script.keeper.preparing import Preparation
-from daskrun.script.messages import Building, FindPython, Notice, Preparing, PythonFound, Stage
+from daskrun.script.messages import Building, FindPython, Notice, Preparing, PythonFound
 
 if TYPE_CHECKING:
     from daskrun.script.node_spec import EnvironmentSpec, NodeSpec
@@ -34,10 +34,9 @@ class Build(Preparation):
 
     @override
     def heard(self, message: object, now: float) -> list[object]:
-        if isinstance(message, Stage | Building):
-            self._doing = "building"
-            self._stage = message.text if isinstance(message, Stage) else ""
-            self._folder = Path(message.folder) if isinstance(message, Building) else None
+        if isinstance(message, Building):
+            self._doing, self._stage = "building", message.stage
+            self._folder = Path(message.folder) if message.folder else None
             return [Preparing(self._words(now))]
         if isinstance(message, PythonFound) and self._folder is not None:
             return [Notice(f"{self._words(now)}: done"), message]

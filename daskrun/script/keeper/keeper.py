@@ -19,46 +19,26 @@ import traceback
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Outcome, Status
-from daskrun.script import reaper
+from daskrun.script import messages, reaper
 from daskrun.script.keeper.hardware import resident_memory
 from daskrun.script.keeper.log_cap import cap_log
 from daskrun.script.keeper.preparing import Preparations
 from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN, ScriptProcess
 from daskrun.script.keeper.spawn import Spawner
-from daskrun.script.keeper.usage import UsageLog
-from daskrun.script.messages import (
-    BundleDone,
-    BundleResult,
-    KeeperFailed,
-    Notice,
-    PartNamed,
-    ProcessInitFailed,
-    ProcessUp,
-    RunBundle,
-    ScriptInitFailed,
-    ScriptReady,
-    ScriptWarning,
-    ShutdownFailed,
-    Signal,
-    SlotsUp,
-    Stop,
-)
-from daskrun.script.node_spec import NodeSpec
 from daskrun.script.outcome_log import read_outcome_log, without_rows
 from daskrun.script.side_inputs.location import take_away
 from daskrun.script.status_block import Phase
 from daskrun.script.wire import Unpacker, pack
-from daskrun.storage.durable import sync_data, sync_folder
-from daskrun.storage.error_hints import explained
-from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from daskrun.script.keeper.fetcher import Fetcher
+    from daskrun.script.keeper.usage import UsageLog
+    from daskrun.script.node_spec import NodeSpec
 
 MEMORY_INTERVAL = 0.1
 """Seconds between two looks at memory, where there is a limit."""
@@ -80,91 +60,92 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the driver decides; its end closes the link
     reaper.become_subreaper()
-    Keeper(link).serve()
+    unpacker, first = Unpacker(None), list[Any]()
+    while not first:
+        if not (data := link.recv(65536)):
+            return
+        first = unpacker.feed(data)
+    Keeper(link, unpacker, *first).serve()
 
 
 class Keeper:
-    """The loop."""
+    """The loop; ``early`` is what was asked of it together with the first message, ``spec``."""
 
-    def __init__(self, link: socket.socket) -> None:
+    def __init__(
+        self, link: socket.socket, unpacker: Unpacker, spec: NodeSpec, *early: object
+    ) -> None:
         self._link = link
-        self._unpacker = Unpacker(None)
+        self._unpacker = unpacker
+        self._spec = spec
+        self._early = early
+        self._spawner = Spawner(spec)
+        self._limits = replace(spec.limits, memory=self._spawner.memory_limit())
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, ScriptProcess] = {}
-        self._queue: deque[RunBundle] = deque()
+        self._queue: deque[messages.RunBundle] = deque()
         self._deaths: dict[str, int] = {}
         """Processes in a row, by name, that died without an outcome."""
         self._respawn: dict[str, float] = {}
         """When a name gets its next process."""
         self._fetcher: Fetcher | None = None
+        self._usage: UsageLog | None = None
         self._closing = False
         self._stop_at: float | None = None
         self._gone = False
-        self._preparations: Preparations | None = None
-        self._early: list[object] = []
+        self._preparations = Preparations(
+            spec, self._selector, self._say, self._spawner.use, self._begin
+        )
         self._next_log_look = 0.0
         self._next_beat = 0.0
 
     def serve(self) -> None:
         """Run until closed or cut off; leave nothing behind."""
-        spec = self._first_message()
-        folder = Path(spec.folder)
+        spec, folder = self._spec, Path(self._spec.folder)
         try:
-            self._start(spec)
+            self._start()
             while not self._done():
                 for key, _ in self._selector.select(self._wait_time(time.monotonic())):
                     key.data()
                 self._step(time.monotonic())
         except Exception as error:
-            self._say(KeeperFailed(traceback.format_exception_only(error)[-1].strip()))
+            self._say(messages.KeeperFailed(traceback.format_exception_only(error)[-1].strip()))
             raise
         finally:
-            self._end_preparing()
+            self._preparations.end()
             reaper.kill_all(lambda: reaper.descendants(os.getpid()))
             reaper.kill_all(lambda: reaper.marked(reaper.MARK, str(folder)))
             shutil.rmtree(folder, ignore_errors=True)
             take_away(spec.side_inputs, folder, spec.run_id)
-            self._say(Signal.CLOSED)
 
-    def _first_message(self) -> NodeSpec:
-        while True:
-            data = self._link.recv(65536)
-            if not data:
-                sys.exit(0)
-            if messages := self._unpacker.feed(data):
-                spec, *self._early = messages  # a bundle may come with it
-                assert isinstance(spec, NodeSpec)
-                return spec
-
-    def _start(self, spec: NodeSpec) -> None:
-        self._spawner = Spawner(spec)
-        self._limits = replace(spec.limits, memory=self._spawner.memory_limit())
-        self._log_limit = spec.log_limit
-        perf = Path(spec.logs, "sys", "perf", spec.node)
-        self._usage = UsageLog(perf, spec.usage_interval, self._log_limit)
+    def _start(self) -> None:
         self._selector.register(self._link, selectors.EVENT_READ, self._hear_node)
         with contextlib.suppress(AttributeError, OSError):  # no pidfd: the link's end has to do
-            parent = os.pidfd_open(spec.parent)
+            parent = os.pidfd_open(self._spec.parent)
             self._selector.register(parent, selectors.EVENT_READ, self._parent_died)
-        if spec.remote:
-            from daskrun.script.keeper.fetcher import (
-                Fetcher,  # other keepers are spared its imports
-            )
+        if self._spec.remote:
+            from daskrun.script.keeper.fetcher import Fetcher  # its imports cost other keepers time
 
-            self._fetcher = Fetcher(spec)
-        self._preparations = Preparations(
-            spec, self._selector, self._say, self._spawner.use, self._begin
-        )
+            self._fetcher = Fetcher(self._spec)
         self._preparations.start()
         for message in self._early:
             self._obey(message)
 
     def _begin(self, brought: Mapping[str, str]) -> None:
         for note in self._spawner.locate(brought):
-            self._say(Notice(note))
+            self._say(messages.Notice(note))
         for name in self._spawner.names:
             self._spawn(name)
-        self._say(SlotsUp(len(self._spawner.names)))
+        self._say(messages.SlotsUp(len(self._spawner.names)))
+        self._watch_usage()
+
+    def _watch_usage(self) -> None:
+        """Note from now on what is used; here, as its import must not delay script processes."""
+        spec = self._spec
+        if spec.usage_interval:
+            from daskrun.script.keeper.usage import UsageLog, load_psutil
+
+            folder, psutil = Path(spec.logs, "sys", "perf", spec.node), load_psutil(spec.psutil)
+            self._usage = UsageLog(folder, spec.usage_interval, spec.log_limit, psutil)
 
     def _done(self) -> bool:
         return self._gone or (self._closing and not self._processes)
@@ -184,14 +165,14 @@ class Keeper:
             self._obey(message)
 
     def _obey(self, message: object) -> None:
-        if isinstance(message, RunBundle):
+        if isinstance(message, messages.RunBundle):
             self._accept(message)
-        elif isinstance(message, Stop):
+        elif isinstance(message, messages.Stop):
             self._stop(message.grace)
-        elif message is Signal.CLOSE:
+        elif message is messages.Signal.CLOSE:
             self._close()
 
-    def _accept(self, bundle: RunBundle) -> None:
+    def _accept(self, bundle: messages.RunBundle) -> None:
         if self._closing or self._stop_at is not None:
             self._hand_back(bundle)
             return
@@ -202,7 +183,7 @@ class Keeper:
     def _stop(self, grace: float) -> None:
         """Take everything back: finish what is in hand within ``grace`` seconds, start nothing."""
         self._stop_at = time.monotonic() + grace
-        self._end_preparing()
+        self._preparations.end()
         self._limits = replace(self._limits, shutdown=min(self._limits.shutdown, STOPPED_SHUTDOWN))
         while self._queue:
             self._hand_back(self._queue.popleft())
@@ -212,53 +193,50 @@ class Keeper:
     def _close(self) -> None:
         """End in good order: ``shutdown()`` in every process, then exit."""
         self._closing = True
-        self._usage.note(self._pids())  # also of a short run there is one
-        self._end_preparing()
+        if self._usage is not None:
+            self._usage.note(self._pids())  # also of a short run there is one; it is the last
+            self._usage = None
+        self._preparations.end()
         for process in self._processes.values():
             process.hang_up()
             if process.bundle is not None or process.phase in (Phase.STARTING, Phase.INIT):
                 process.condemn("the run ended")
 
     def _hear_process(self, process: ScriptProcess) -> None:
-        messages = process.messages()
+        found = process.messages()
         if process.silent:
             self._forget(process.out)
-        for message in messages:
+        for message in found:
             # one that is to be killed may wake from its hang when its stacks are asked for: what
             # it says then comes too late
             if process.verdict is None:
                 self._hear_living(process, message)
-            if isinstance(message, PartNamed):
+            if isinstance(message, messages.PartNamed):
                 process.part = message.name
-            elif isinstance(message, ShutdownFailed):
-                self._say(Notice(f"shutdown() failed in {process.name}: {message.text}"))
-            elif isinstance(message, ScriptWarning):
+            elif isinstance(message, messages.ShutdownFailed):
+                self._say(messages.Notice(f"shutdown() failed in {process.name}: {message.text}"))
+            elif isinstance(message, messages.ScriptWarning):
                 process.warnings.append(message.text)
-            elif message is Signal.BYE:
+            elif message is messages.Signal.BYE:
                 process.said_bye = True
 
     def _hear_living(self, process: ScriptProcess, message: object) -> None:
-        if isinstance(message, BundleDone):
+        if isinstance(message, messages.BundleDone):
             # what it says of any other bundle is no answer
             if process.bundle is not None and process.bundle.number == message.number:
                 outcome_log = process.outcome_log()
                 self._return(process, message.seconds, outcome_log, trouble=message.trouble)
-        elif isinstance(message, ScriptReady):
+        elif isinstance(message, messages.ScriptReady):
             process.ready = True
-            self._say(ProcessUp(self._spawner.info(process), message.seconds))
-        elif isinstance(message, ScriptInitFailed):
+            self._say(messages.ProcessUp(self._spawner.info(process), message.seconds))
+        elif isinstance(message, messages.ScriptInitFailed):
             process.said_bye = True
-            self._say(ProcessInitFailed(self._spawner.info(process), message.failure))
-
-    def _end_preparing(self) -> None:
-        if self._preparations is not None:
-            self._preparations.end()
+            self._say(messages.ProcessInitFailed(self._spawner.info(process), message.failure))
 
     # what goes on
 
     def _step(self, now: float) -> None:
-        if self._preparations is not None:
-            self._preparations.step(now)
+        self._preparations.step(now)
         for process in list(self._processes.values()):
             if process.reap():
                 self._bury(process)
@@ -280,22 +258,22 @@ class Keeper:
     def _look_around(self, now: float) -> None:
         """Do what need not be done at once: the fetcher, a sign of life, logs, orphans."""
         if self._fetcher is not None and (words := self._fetcher.keep_alive(now)):
-            self._say(Notice(words))
-        self._usage.look(now, self._pids)
+            self._say(messages.Notice(words))
+        if self._usage is not None:
+            self._usage.look(now, self._pids)
         if now > self._next_beat:
             self._next_beat = now + BEAT_INTERVAL
-            self._say(Signal.BEAT)
+            self._say(messages.Signal.BEAT)
         if now > self._next_log_look:
             self._next_log_look = now + LOG_INTERVAL
             for process in self._processes.values():
                 for log in process.logs:
-                    cap_log(log, self._log_limit)
+                    cap_log(log, self._spec.log_limit)
             self._reap_orphans()
 
     def _reap_orphans(self) -> None:
-        preparing = self._preparations.pid if self._preparations is not None else None
-        pids = (preparing, *self._pids().values())
-        reaper.reap_orphans([pid for pid in pids if pid is not None])
+        preparing = self._preparations.pid
+        reaper.reap_orphans([*self._pids().values(), *([preparing] if preparing else [])])
 
     def _pids(self) -> dict[str, int]:
         """Return this process and those it holds, by the names they have in logs."""
@@ -308,7 +286,9 @@ class Keeper:
         resident = resident_memory(process.pid) if self._limits.memory is not None else 0
         process.check(now, self._limits, resident)
         if process.execute_verdict(now):
-            self._say(Notice(f"pid {process.pid} ({process.name}) survived SIGKILL; given up"))
+            self._say(
+                messages.Notice(f"pid {process.pid} ({process.name}) survived SIGKILL; given up")
+            )
             self._bury(process)
 
     def _wait_time(self, now: float) -> float:
@@ -339,10 +319,10 @@ class Keeper:
         ending = self._closing or self._stop_at is not None
         if not (ending or process.said_bye or process.proven):
             told = True  # also after init(): else one that dies then would be replaced for ever
-            self._say(ProcessInitFailed(self._spawner.info(process), process.failure()))
+            self._say(messages.ProcessInitFailed(self._spawner.info(process), process.failure()))
         verdict = process.verdict
         if verdict is not None and verdict.status is not Status.DIED and not told:
-            self._say(Notice(f"{process.name} was killed: {verdict.reason}"))
+            self._say(messages.Notice(f"{process.name} was killed: {verdict.reason}"))
         self._forget(process.out)
         self._forget(process.pidfd)
         del self._processes[process.name]
@@ -365,37 +345,14 @@ class Keeper:
         charged = process.died_with({outcome.index for outcome in read_outcome_log(outcome_log)})
         files = bool(self._spawner.files)
         if outcome_log and (process.part or files):
-            doubt, trouble = self._sync(process)
+            doubt, trouble = process.keep_rows(self._spawner.parts, to_url=files)
             if doubt:
                 outcome_log = without_rows(outcome_log, files=files)
                 words = f"what {process.name} had finished when it died may not have been kept"
-                self._say(Notice(f"{words}, and is made again: {doubt}"))
+                self._say(messages.Notice(f"{words}, and is made again: {doubt}"))
         seconds = time.monotonic() - process.given
         self._return(process, seconds, outcome_log, charged, trouble)
         return charged is not None
-
-    def _sync(self, process: ScriptProcess) -> tuple[str, str]:
-        """Do for a dead process what it would have done at the end of its bundle.
-
-        Gives why what it had finished may be lost, and what of that is the disk's own trouble.
-        """
-        if process.phase == Phase.SYNCING:
-            # a failure is told once, to whoever asks first: that may have been the process
-            return "it died while the disk or store was asked to keep it", ""
-        if self._spawner.files or is_url(self._spawner.parts):
-            return "it had not yet put that to the output's URL", ""
-        parts = Path(self._spawner.parts)
-        path = parts / process.part
-        try:
-            fd = os.open(path, os.O_RDWR)
-            try:
-                sync_data(fd)
-            finally:
-                os.close(fd)
-            sync_folder(parts)
-        except OSError as error:
-            return str(error), explained(f"can't keep rows in {path}", error)
-        return "", ""
 
     def _return(
         self,
@@ -411,13 +368,15 @@ class Keeper:
         process.proven = process.proven or bool(outcome_log or charged)
         info, warnings, process.warnings = self._spawner.info(process), process.warnings, []
         self._finish(
-            BundleResult(bundle.number, info, outcome_log, charged, seconds, warnings, trouble)
+            messages.BundleResult(
+                bundle.number, info, outcome_log, charged, seconds, warnings, trouble
+            )
         )
 
-    def _hand_back(self, bundle: RunBundle) -> None:
-        self._finish(BundleResult(bundle.number))
+    def _hand_back(self, bundle: messages.RunBundle) -> None:
+        self._finish(messages.BundleResult(bundle.number))
 
-    def _finish(self, result: BundleResult) -> None:
+    def _finish(self, result: messages.BundleResult) -> None:
         if self._fetcher is not None:
             self._fetcher.drop(result.number)
         self._say(result)

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING
 from daskrun.core.outcome import Failure, Outcome, Status, Times, failed
 from daskrun.script import reaper
 from daskrun.script.keeper.child import PACKAGE_ROOT, read_messages, start
-from daskrun.script.messages import OF_SCRIPTS, RunBundle
+from daskrun.script.messages import KNOWN, RunBundle
 from daskrun.script.status_block import Blame, Phase, StatusBlock, blame
 from daskrun.script.wire import DUMP_SIGNAL, Inbox, Unpacker, shared_memory
+from daskrun.storage.durable import sync_data, sync_folder
+from daskrun.storage.error_hints import explained
+from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
     from daskrun.script.node_spec import Limits
@@ -50,22 +53,9 @@ class Verdict:
 class ScriptProcess:
     """A running script process.
 
-    Parameters
-    ----------
-    name
-        Such as ``process000``: the slot, the same for a replacement.
-    spec
-        What the process is told first (see :mod:`daskrun.script.process.main`).
-    environment
-        Its environment variables.
-    logs
-        Its ``stdout`` and ``stderr`` files.
-    folder
-        Its working directory, made here and removed with it.
-    python
-        The interpreter it runs in.
-    root
-        The folder that daskrun is imported from there.
+    ``name`` is that of its slot, the same for a replacement; ``logs`` are its stdout and stderr;
+    ``folder`` is its working directory, made here and removed with it; ``root`` is what daskrun is
+    imported from in its ``python``.
     """
 
     def __init__(
@@ -98,7 +88,7 @@ class ScriptProcess:
         self.started = time.time()
         self._spawned = self.given = time.monotonic()
         self._killed_at: float | None = None
-        self._unpacker = Unpacker(OF_SCRIPTS)
+        self._unpacker = Unpacker(KNOWN)
         folder.mkdir(parents=True, exist_ok=True)
         for log in logs:
             log.parent.mkdir(parents=True, exist_ok=True)
@@ -327,6 +317,28 @@ class ScriptProcess:
         running = 0.0 if at.loading else since
         times = Times(at.started_at, since, running)
         return failed(at.index, at.attempt, status, at.items, times, self.failure())
+
+    def keep_rows(self, parts: str, *, to_url: bool) -> tuple[str, str]:
+        """Do for a dead process what it would have done at the end of its bundle.
+
+        Returns why what it had finished may be lost, and what of that is the disk's own trouble.
+        """
+        if self.phase == Phase.SYNCING:
+            # a failure is told once, to whoever asks first: that may have been the process
+            return "it died while the disk or store was asked to keep it", ""
+        if to_url or is_url(parts):
+            return "it had not yet put that to the output's URL", ""
+        path = Path(parts, self.part)
+        try:
+            fd = os.open(path, os.O_RDWR)
+            try:
+                sync_data(fd)
+            finally:
+                os.close(fd)
+            sync_folder(Path(parts))
+        except OSError as error:
+            return str(error), explained(f"can't keep rows in {path}", error)
+        return "", ""
 
     def close(self) -> None:
         """Release descriptors and the working directory; end what it left running."""

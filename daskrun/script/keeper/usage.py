@@ -1,29 +1,41 @@
 """What a node and the processes of a run on it use: processor and memory, noted again and again.
 
-The files have the original's names, in ``logs/sys/perf/<node>/``. Where there is no ``/proc``, as
-on macOS, nothing is noted.
+The files have the original's names, in ``logs/sys/perf/<node>/``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
+import sys
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from daskrun.script.keeper.hardware import resident_memory
 from daskrun.script.keeper.log_cap import cap_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
 NODE = "node_resource_usage.csv", "Time (UTC),Cores,Cores Used,Memory (MB),Memory Used (MB)\n"
 PROCESSES = "processes_resource_usage.csv", "Time (UTC),Process,Pid,Cores Used,Memory (MB)\n"
-IDLE, WAITING = 3, 4
-"""Places of times in the first line of ``/proc/stat`` in which a core has nothing to do."""
+IDLE = ("idle", "iowait", "guest", "guest_nice")
+"""Times in which a core has nothing to do, or that others hold already."""
 MEGABYTE = 1 << 20
-PROC = Path("/proc")
+
+
+def load_psutil(folder: str = "") -> Any:
+    """Import psutil, which takes 8 ms; None where it can't be had.
+
+    ``folder`` is where the worker has it: the keeper's own path holds the standard library only.
+    """
+    sys.path.append(folder)
+    try:
+        import psutil
+    except ImportError:
+        return None
+    finally:
+        sys.path.remove(folder)
+    return psutil
 
 
 class UsageLog:
@@ -37,35 +49,30 @@ class UsageLog:
         Seconds between two notes; 0: there are none.
     limit
         Bytes of a file, above which its middle is left out.
+    psutil
+        As :func:`load_psutil` returns it.
     """
 
-    def __init__(self, folder: Path, interval: float, limit: int) -> None:
+    def __init__(self, folder: Path, interval: float, limit: int, psutil: Any) -> None:
         self._folder = folder
-        self._interval = interval
         self._limit = limit
-        self._due = time.monotonic() + interval
-        self._busy = _busy()
+        self._psutil = psutil
+        self._interval = interval if psutil is not None else 0
         self._at = time.monotonic()
-        self._before: dict[int, tuple[float, float]] = {}
-        """Of each process when it was looked at, and the seconds of a core it had used then."""
+        self._due = self._at + interval
+        self._busy = self._core_seconds() if self._interval else 0.0
+        self._before: dict[Any, tuple[float, float]] = {}
+        """By process when it was looked at, and the seconds of a core it had used then."""
 
     def look(self, now: float, pids: Callable[[], Mapping[str, int]]) -> None:
-        """Note what the node and some processes use, if it is time.
-
-        Parameters
-        ----------
-        now
-            ``time.monotonic()``.
-        pids
-            Gives those of the processes by name.
-        """
+        """Note what the node and processes use, by their names, if ``now`` (monotonic) is time."""
         if self._interval and now >= self._due:
             self._due = now + self._interval
             self.note(pids())
 
     def note(self, pids: Mapping[str, int]) -> None:
         """Note what is used now, whatever the time."""
-        if not self._interval or not PROC.joinpath("stat").exists():
+        if not self._interval:
             return
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         with contextlib.suppress(OSError):
@@ -85,51 +92,25 @@ class UsageLog:
 
     def _of_node(self) -> str:
         """Return what all of the machine uses, since the last look."""
-        now, busy = time.monotonic(), _busy()
+        now, busy = time.monotonic(), self._core_seconds()
         used = (busy - self._busy) / max(now - self._at, 0.01)
         self._busy, self._at = busy, now
-        total, free = _memory()
-        return f"{os.cpu_count()},{used:.2f},{total // MEGABYTE},{(total - free) // MEGABYTE}"
+        cores, memory = self._psutil.cpu_count(), self._psutil.virtual_memory()
+        taken = memory.total - memory.available
+        return f"{cores},{used:.2f},{memory.total // MEGABYTE},{taken // MEGABYTE}"
 
     def _of_process(self, pid: int) -> str:
         """Return what a process uses, since the last look or its start; ``""`` if it is gone."""
-        found = _seconds(pid)
-        if found is None:
-            return ""
-        started, seconds = found
-        now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        last, before = self._before.get(pid, (started, 0.0))
-        if seconds < before:  # another process of that number
-            last, before = started, 0.0
-        self._before[pid] = now, seconds
-        used = (seconds - before) / max(now - last, 0.01)
-        return f"{used:.2f},{resident_memory(pid) // MEGABYTE}"
+        with contextlib.suppress(self._psutil.Error):
+            process, now = self._psutil.Process(pid), time.time()
+            last, before = self._before.get(process, (process.create_time(), 0.0))
+            seconds = sum(process.cpu_times()[:2])
+            self._before[process] = now, seconds
+            used = (seconds - before) / max(now - last, 0.01)
+            return f"{used:.2f},{process.memory_info().rss // MEGABYTE}"
+        return ""
 
-
-def _busy() -> float:
-    """Return the seconds that cores of this machine have been at work, 0 where nobody tells."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        with PROC.joinpath("stat").open() as file:
-            times = [int(text) for text in file.readline().split()[1:9]]
-        return (sum(times) - times[IDLE] - times[WAITING]) / os.sysconf("SC_CLK_TCK")
-    return 0.0
-
-
-def _memory() -> tuple[int, int]:
-    """Return the bytes of memory of this machine, and of it what is to be had."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        lines = PROC.joinpath("meminfo").read_text().splitlines()
-        kilobytes = {name: rest.split()[0] for name, _, rest in (x.partition(":") for x in lines)}
-        return int(kilobytes["MemTotal"]) * 1024, int(kilobytes["MemAvailable"]) * 1024
-    return 0, 0
-
-
-def _seconds(pid: int) -> tuple[float, float] | None:
-    """Return when a process was started, since the boot, and the seconds of a core it has used."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        # The second field is the program's name in brackets, which may hold anything.
-        fields = PROC.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()
-        user, system, started = (int(fields[n]) for n in (11, 12, 19))
-        ticks = os.sysconf("SC_CLK_TCK")
-        return started / ticks, (user + system) / ticks
-    return None
+    def _core_seconds(self) -> float:
+        """Return how long cores of this machine have been at work."""
+        times = self._psutil.cpu_times()._asdict()
+        return float(sum(times.values()) - sum(times.get(name, 0) for name in IDLE))

@@ -22,18 +22,8 @@ from daskrun.errors import PartError, StorageError
 from daskrun.output.parts.part import Part, ResultWriter, open_part
 from daskrun.output.parts.uploads import OutputFiles
 from daskrun.output.sinks.registry import open_sink
-from daskrun.script import context
+from daskrun.script import context, messages
 from daskrun.script.fetching.waiting import RemoteFiles, labels
-from daskrun.script.messages import (
-    BundleDone,
-    PartNamed,
-    RunBundle,
-    ScriptInitFailed,
-    ScriptReady,
-    ScriptWarning,
-    ShutdownFailed,
-    Signal,
-)
 from daskrun.script.outcome_log import pack_outcome, without_rows
 from daskrun.script.process.entry import EntryModule, error_of
 from daskrun.script.process.execute import Executor, Fetched
@@ -84,7 +74,7 @@ class ScriptLoop:
             sink = open_sink(spec.sink, spec.sink_settings)
             module.init()
         except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)
-            self._send(ScriptInitFailed(error_of(error, script)))
+            self._send(messages.ScriptInitFailed(error_of(error, script)))
             return
         seconds = time.perf_counter() - began
         options = spec.storage_options
@@ -96,7 +86,7 @@ class ScriptLoop:
         self._status.enter(Phase.IDLE, time.monotonic())
         # last: the keeper looks when it hears this whether a bundle can be given, and may not look
         # again for a second
-        self._send(ScriptReady(seconds))
+        self._send(messages.ScriptReady(seconds))
         while (bundle := self._inbox.get()) is not None:
             if not self._run_bundle(executor, part, bundle):
                 break
@@ -129,7 +119,9 @@ class ScriptLoop:
         inputs = decode_trusted(spec.inputs)
         return Executor(module, inputs, writer, self._status, fetched, release, tables)
 
-    def _run_bundle(self, executor: Executor, part: Part | None, bundle: RunBundle) -> bool:
+    def _run_bundle(
+        self, executor: Executor, part: Part | None, bundle: messages.RunBundle
+    ) -> bool:
         """Run a bundle on the emptied outcome log; False: this process must end."""
         status, number = self._status, bundle.number
         entries = decode_trusted(bundle.payload)
@@ -144,15 +136,15 @@ class ScriptLoop:
                 break
             if part is not None and part.name != self._part_told:
                 self._part_told = part.name  # before an outcome on the outcome log speaks of it
-                self._send(PartNamed(part.name))
+                self._send(messages.PartNamed(part.name))
             write_all(self._outcome_log, pack_outcome(outcome))
             if status.ints[StatusBlock.RECALL] or time.monotonic() > deadline:
                 break
         for text in executor.new_warnings():
-            self._send(ScriptWarning(text))
+            self._send(messages.ScriptWarning(text))
         trouble = self._sync(part, executor.script) or trouble
         status.enter(Phase.SHUTDOWN if trouble else Phase.IDLE, time.monotonic())
-        self._send(BundleDone(number, time.monotonic() - began, trouble))
+        self._send(messages.BundleDone(number, time.monotonic() - began, trouble))
         return not trouble
 
     def _sync(self, part: Part | None, script: ScriptFile) -> str:
@@ -192,13 +184,13 @@ class ScriptLoop:
         try:
             module.shutdown()
         except BaseException as error:  # noqa: BLE001  (told, never fatal: the results are safe)
-            self._send(ShutdownFailed(error_of(error, script).text))
+            self._send(messages.ShutdownFailed(error_of(error, script).text))
         if self._files is not None:
             try:
                 self._files.sync()  # shutdown() may have written
             except OSError as error:
-                self._send(ShutdownFailed(error_of(error, script).text))
-        self._send(Signal.BYE)
+                self._send(messages.ShutdownFailed(error_of(error, script).text))
+        self._send(messages.Signal.BYE)
 
     def _send(self, message: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # the keeper is gone, and this process with it
