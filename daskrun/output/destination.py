@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +31,7 @@ class Destination(ABC):
 
     @abstractmethod
     def prepare(self, name: str | None, overwrite: bool) -> None:
-        """Check, before a run, that the output can be written.
-
-        Raises
-        ------
-        SettingsError
-            It can't, or there is an output ``name`` that may not be replaced.
-        """
+        """Raise SettingsError, before a run, where the output can't be written or replaced."""
 
     @abstractmethod
     def assembler(self, name: str, sink: Sink, spool: Path) -> Assembler:
@@ -121,7 +116,6 @@ class UrlDestination(Destination):
         self._url = url.rstrip("/")
         self._options = options
         self._aside = f"{ASIDE}/{run_id}"
-        self._opened: UrlFolder | None = None
         self.parts = f"{self._url}/{self._aside}"
 
     @override
@@ -171,10 +165,8 @@ class UrlDestination(Destination):
     def sweep(self) -> None:
         self._folder.forget(self._aside)
 
-    @property
+    @cached_property
     def _folder(self) -> UrlFolder:
-        if self._opened is None:
-            from daskrun.storage.stores import open_url_folder
+        from daskrun.storage.stores import open_url_folder
 
-            self._opened = open_url_folder(self._url, self._options)
-        return self._opened
+        return open_url_folder(self._url, self._options)

@@ -26,13 +26,8 @@ def prepare_output(
 ) -> Path:
     """Check, before a run, that its output can be written, and make the folder for its parts.
 
-    Returns ``<output_folder>/_daskrun/<run_id>``, which may exist already: the run is resumed.
+    That is ``<output_folder>/_daskrun/<run_id>``, which may exist already: the run is resumed.
     ``file_name`` is None when the script writes its own files.
-
-    Raises
-    ------
-    SettingsError
-        The output file exists, or the folder can't be written or has no room.
     """
     parts = output_folder / ASIDE / run_id
     try:
@@ -69,11 +64,6 @@ def sweep(path: Path) -> None:
     """Remove a run's parts folder as :func:`prepare_output` gave it, and an empty ``_daskrun``.
 
     The temporary file that a killed driver left beside it goes too.
-
-    Raises
-    ------
-    StorageError
-        It can't be removed; the message says what is left.
     """
     if path.parent.name != ASIDE:
         raise ValueError(f"{path} is not a folder of parts: it isn't in a folder named {ASIDE}")
@@ -104,10 +94,8 @@ def _check_file(target: Path, overwrite: bool) -> None:
     if stat.S_ISDIR(mode):
         raise SettingsError("output", [f"{name}: {target} is a folder. Give another name."])
     if not overwrite:
-        raise SettingsError(
-            "output",
-            [f"{name}: {target} exists already. Pass overwrite=True or give another name."],
-        )
+        problem = f"{name}: {target} exists already. Pass overwrite=True or give another name."
+        raise SettingsError("output", [problem])
 
 
 def _unmake(parts: Path) -> None:
@@ -193,24 +181,18 @@ class SpaceWatch:
     def check(self, now: float, committed: int, joined: int, done: int, total: int | None) -> Look:
         """Look, if the last time is some seconds ago.
 
-        Parameters
-        ----------
-        now
-            Seconds on a monotonic clock.
-        committed
-            Bytes of rows in parts that are in the journal.
-        joined
-            How many bytes of them the output has already.
-        done, total
-            Mini-batches that have ended, and all there are, where that is known.
+        ``committed`` bytes of rows in parts are in the journal, of which the output has ``joined``;
+        ``done`` mini-batches of ``total``, where that is known, have ended.
         """
         if now < self._next:
             return NOTHING
         self._next = now + self._interval
         if not self._parts.exists():
-            lost = f"the folder {self._parts} was removed while the run went on: the rows in it"
-            again = "are lost, and are made again by run.resume()"
-            return Look(f"{lost} {again}. See that nothing else removes it.", "")
+            trouble = (
+                f"the folder {self._parts} was removed while the run went on: the rows in it are "
+                "lost, and are made again by run.resume(). See that nothing else removes it."
+            )
+            return Look(trouble, "")
         try:
             free = room(self._output).nbytes
             trouble = self._trouble(free, committed - joined)

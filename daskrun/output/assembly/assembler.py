@@ -32,7 +32,7 @@ may be copied unseen."""
 
 
 class Entry(NamedTuple):
-    """Which bytes of which part are the rows of a mini-batch."""
+    """The range of a mini-batch."""
 
     known: bool
     part: int
@@ -62,12 +62,16 @@ class CommitTable:
         self.names: list[str] = []
         """Parts by their numbers."""
         self.done = 0
-        """Mini-batches, from the first on, that were taken."""
+        """Mini-batches, from the first on, that are in the output or on their way to it."""
 
     def commit(
         self, index: int, part: str, offset: int, length: int, header: int, crc: int
     ) -> None:
-        """Enter the range of a mini-batch; one that wrote nothing is skipped."""
+        """Enter which bytes of a part are the rows of a mini-batch; ``header`` of them are one.
+
+        ``crc`` is the CRC-32 of these bytes, without a header that stays aside; they are checked
+        against it. A mini-batch that wrote nothing (``part=""`` or ``length=0``) is skipped.
+        """
         if not part or length <= 0:
             self.skip(index)
             return
@@ -80,7 +84,7 @@ class CommitTable:
         ENTRY.pack_into(self._table, self._place(index), True, number, offset, length, header, crc)
 
     def skip(self, index: int) -> None:
-        """Enter that a mini-batch has no rows."""
+        """Enter that a mini-batch has no rows: it failed, or it wrote nothing."""
         ENTRY.pack_into(self._table, self._place(index), True, SKIPPED, 0, 0, 0, 0)
 
     def ready(self) -> list[Entry]:
@@ -133,36 +137,15 @@ def changed(part: object, index: int, entry: Entry, found: int) -> StorageError:
     )
 
 
-class Assembler(ABC):
+class Assembler(CommitTable, ABC):
     """Makes one output of committed rows, in mini-batch order, and publishes it.
 
-    Mini-batches are committed or skipped in any order, each once. One thread at a time. Without
-    ``headers`` the output has the first header.
+    One thread at a time. Without ``headers`` the output has the first header.
     """
 
     def __init__(self, headers: Headers | None = None) -> None:
-        self._committed = CommitTable()
+        super().__init__()
         self._headers = headers or FirstHeader()
-
-    def commit(
-        self, index: int, part: str, offset: int, length: int, header: int, crc: int
-    ) -> None:
-        """Take in which bytes of a part are the rows of a mini-batch.
-
-        ``header`` of them are a header. ``crc`` is the CRC-32 of those bytes, without a header that
-        stays aside; they are checked against it. A mini-batch that wrote nothing (``part=""`` or
-        ``length=0``) is skipped.
-        """
-        self._committed.commit(index, part, offset, length, header, crc)
-
-    def skip(self, index: int) -> None:
-        """Take in that a mini-batch has no rows: it failed, or it wrote nothing."""
-        self._committed.skip(index)
-
-    @property
-    def done(self) -> int:
-        """How many mini-batches, from the first on, are in the output or on their way to it."""
-        return self._committed.done
 
     @property
     def nbytes(self) -> int:

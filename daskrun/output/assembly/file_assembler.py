@@ -38,14 +38,14 @@ class FileAssembler(Assembler):
     done. What a chunk had copied that fails is copied again at the next call.
 
     Until :meth:`publish` the rows are in a hidden file beside ``target``; one that an earlier
-    driver of the same run left is begun anew. StorageError: it can't be created.
+    driver of the same run left is begun anew.
     """
 
     def __init__(self, parts: Path, target: Path, headers: Headers | None = None) -> None:
         super().__init__(headers)
         self._target = target
         self._temporary = temporary_file(parts, target.parent)
-        self._parts = FilePartReader(parts, self._committed.names)
+        self._parts = FilePartReader(parts, self.names)
         self._end = 0  # bytes of the output
         self._joined: list[bytes] = []  # small ranges, not yet written
         self._joined_size = 0
@@ -72,7 +72,7 @@ class FileAssembler(Assembler):
 
     @override
     def advance(self) -> int:
-        while entries := self._committed.ready():
+        while entries := self.ready():
             before, mark = self._end, self._headers.mark()
             try:
                 self._copy_entries(entries)
@@ -85,7 +85,7 @@ class FileAssembler(Assembler):
                     what = f"can't copy to {self._temporary}"
                     raise StorageError(explained(what, error)) from error
                 raise
-        self._committed.forget()
+        self.forget()
         return self.done
 
     @override
@@ -97,9 +97,9 @@ class FileAssembler(Assembler):
             for block in self._headers.end():
                 pwrite_all(self._output, block, end)
                 end += len(block)
+        except StorageError:
+            raise
         except OSError as error:
-            if isinstance(error, StorageError):
-                raise
             raise StorageError(explained(f"can't write {self._temporary}", error)) from error
         self._end = end
         self._finished = True
@@ -142,7 +142,7 @@ class FileAssembler(Assembler):
                 size += length
         self._copy_run(run)
         self._write_joined()
-        self._committed.take(len(entries))
+        self.take(len(entries))
 
     def _copy_run(self, run: list[tuple[int, Entry]]) -> None:
         """Read the rows of small mini-batches that lie side by side, and join them."""
@@ -234,13 +234,7 @@ def check_complete(done: int, total: int, target: object) -> None:
 
 
 def publish_file(descriptor: int, file: Path, target: Path, overwrite: bool) -> None:
-    """Rename a whole file to the output's name, durably.
-
-    Raises
-    ------
-    StorageError
-        There is a file of that name, or the disk failed.
-    """
+    """Rename a whole file to the output's name, durably."""
     try:
         os.fsync(descriptor)
         if overwrite:

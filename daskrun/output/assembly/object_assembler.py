@@ -8,6 +8,7 @@ import zlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.core.typing import override
@@ -56,7 +57,7 @@ class ObjectAssembler(Assembler):
         self, folder: UrlFolder, parts: str, name: str, headers: Headers | None = None
     ) -> None:
         super().__init__(headers)
-        self._parts = ObjectPartReader(folder, parts, self._committed.names)
+        self._parts = ObjectPartReader(folder, parts, self.names)
         self._shown = folder.shown(name)
         self._header_lock = threading.Lock()
         self._publication: Publication = folder.publication(name, f"{parts}/upload")
@@ -77,12 +78,10 @@ class ObjectAssembler(Assembler):
     @override
     def advance(self) -> int:
         self._raise_trouble()
-        committed = self._committed
-        while entries := committed.ready():
-            first = committed.done
-            self._pass_on(_Passed(first, committed.take(len(entries))))
-        committed.forget()
-        return committed.done
+        while entries := self.ready():
+            self._pass_on(_Passed(self.done, self.take(len(entries))))
+        self.forget()
+        return self.done
 
     @override
     def finish(self) -> None:
@@ -142,14 +141,9 @@ class ObjectAssembler(Assembler):
 
     def _pieces(self) -> Iterator[Piece]:
         """Cut what is passed on into pieces; the last, which may be small, is for `_put_end`."""
-        publication, headers = self._publication, self._headers
+        to, headers = self._publication, self._headers
         cutter = PieceCutter(
-            publication.smallest,
-            piece_size,
-            publication.copies,
-            self._header,
-            aside=headers.aside,
-            begins=headers.begins,
+            to.smallest, piece_size, to.copies, self._header, headers.aside, headers.begins
         )
         while (passed := self._taken.get()) is not None and not self._stopped:
             for index, entry in enumerate(unpacked(passed.entries), passed.first):
@@ -193,12 +187,8 @@ class ObjectAssembler(Assembler):
         found = iter(self._read(wanted) if wanted else ())
         made: list[bytes | memoryview] = []
         for segment in piece.segments:
-            if isinstance(segment, bytes):
-                made.append(segment)
-            elif isinstance(segment, Rows):
-                made.append(self._checked(segment, next(found)))
-            else:
-                made.append(next(found))
+            data = segment if isinstance(segment, bytes) else next(found)
+            made.append(self._checked(segment, data) if isinstance(segment, Rows) else data)
         return b"".join(made)
 
     def _put(self, piece: Piece, data: bytes) -> None:
@@ -206,7 +196,7 @@ class ObjectAssembler(Assembler):
         if not piece.copied and (data or piece.number == 0):
             self._publication.write(piece.number, data)
 
-    def _checked(self, rows: Rows, data: memoryview) -> memoryview:
+    def _checked(self, rows: Rows, data: bytes | memoryview) -> bytes | memoryview:
         """Check rows against their CRC; return them without a header that isn't the output's."""
         index, entry, keep = rows
         header = entry.header
@@ -238,52 +228,46 @@ class ObjectAssembler(Assembler):
         ]
 
 
+@dataclass
 class _Pipe:
     """A few pieces at a time through threads, in order where the output needs that."""
 
-    def __init__(
-        self,
-        pool: ThreadPoolExecutor,
-        make: Callable[[Piece], bytes],
-        put: Callable[[Piece, bytes], None],
-        ordered: bool,
-    ) -> None:
-        self._pool = pool
-        self._make = make
-        self._put = put
-        self._ordered = ordered
-        self._going: deque[tuple[Piece, Future[bytes]]] = deque()
+    pool: ThreadPoolExecutor
+    make: Callable[[Piece], bytes]
+    put: Callable[[Piece, bytes], None]
+    ordered: bool
+    going: deque[tuple[Piece, Future[bytes]]] = field(default_factory=deque)
 
     def run(self, pieces: Iterator[Piece]) -> None:
         """Bring all pieces through."""
         try:
             for piece in pieces:
-                self._going.append((piece, self._pool.submit(self._work, piece)))
+                self.going.append((piece, self.pool.submit(self._work, piece)))
                 while self._full():
                     self._end_first()
-            while self._going:
+            while self.going:
                 self._end_first()
         except BaseException:
-            for _, going in self._going:
+            for _, going in self.going:
                 going.cancel()
             raise
 
     def _full(self) -> bool:
-        size = sum(piece.size for piece, _ in self._going if not piece.copied)
-        return len(self._going) > 1 and (len(self._going) > 2 * AT_ONCE or size > MOST_BYTES)
+        size = sum(piece.size for piece, _ in self.going if not piece.copied)
+        return len(self.going) > 1 and (len(self.going) > 2 * AT_ONCE or size > MOST_BYTES)
 
     def _work(self, piece: Piece) -> bytes:
-        data = self._make(piece)
-        if self._ordered:
+        data = self.make(piece)
+        if self.ordered:
             return data
-        self._put(piece, data)
+        self.put(piece, data)
         return b""
 
     def _end_first(self) -> None:
-        piece, going = self._going.popleft()
+        piece, going = self.going.popleft()
         data = going.result()
-        if self._ordered:
-            self._put(piece, data)
+        if self.ordered:
+            self.put(piece, data)
 
 
 def _slice(segment: Rows | Slice) -> Slice:

@@ -34,13 +34,7 @@ class PartReader(ABC):
 
     @abstractmethod
     def read(self, wanted: Sequence[Slice]) -> list[bytes]:
-        """Return bytes of parts.
-
-        Raises
-        ------
-        StorageError
-            A part has fewer, or can't be read.
-        """
+        """Return bytes of parts."""
 
     @abstractmethod
     def shown(self, part: int) -> str:

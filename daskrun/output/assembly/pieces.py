@@ -40,44 +40,28 @@ class Piece:
     """It is one slice, which the store copies on its side."""
 
 
+@dataclass
 class PieceCutter:
-    """Cuts entries, in mini-batch order, into pieces.
+    """Cuts entries, in mini-batch order, into pieces."""
 
-    Parameters
-    ----------
-    smallest
-        Bytes a piece must have, the last excepted; what alone has as many is copied.
-    size
-        How many bytes a piece should have, by its number.
-    copies
-        Whether a piece may be a copy.
-    header
-        Reads the header of a mini-batch (index, entry) and tells whether the output gets it. Called
-        in mini-batch order, not for all: the first, unless headers stay aside, and those of large
-        mini-batches.
-    aside
-        Whether headers are no part of the output.
-    begins
-        What the output begins with.
-    """
+    smallest: int
+    """Bytes a piece must have, the last excepted; what alone has as many is copied."""
+    size: Callable[[int], int]
+    """How many bytes a piece should have, by its number."""
+    copies: bool
+    """Whether a piece may be a copy."""
+    header: Callable[[int, Entry], tuple[bytes, bool]]
+    """Reads the header of a mini-batch (index, entry) and tells whether the output gets it. Called
+    in mini-batch order, not for all: the first, unless headers stay aside, and those of large
+    mini-batches."""
+    headed: bool = False
+    """Whether the output needs no header any more; from the start where headers stay aside."""
+    begins: bytes = b""
+    """What the output begins with."""
 
-    def __init__(
-        self,
-        smallest: int,
-        size: Callable[[int], int],
-        copies: bool,
-        header: Callable[[int, Entry], tuple[bytes, bool]],
-        *,
-        aside: bool = False,
-        begins: bytes = b"",
-    ) -> None:
-        self._smallest = smallest
-        self._large = smallest if copies else READ_LIMIT
-        self._size = size
-        self._copies = copies
-        self._header = header
-        self._headed = aside
-        self._piece = Piece(0, [begins], len(begins)) if begins else Piece(0)
+    def __post_init__(self) -> None:
+        self._large = self.smallest if self.copies else READ_LIMIT
+        self._piece = Piece(0, [self.begins], len(self.begins)) if self.begins else Piece(0)
         self._run: list[Rows] = []  # side by side in one part, none small, none with a header
         self._ready: list[Piece] = []
 
@@ -91,7 +75,7 @@ class PieceCutter:
         _, part, offset, length, header, _ = entry
         if part == SKIPPED:
             return []
-        alone = header > 0 or length < SMALL or not self._copies
+        alone = header > 0 or length < SMALL or not self.copies
         if self._run and (alone or not self._follows(part, offset)):
             self._end_run()
         if not alone:
@@ -120,9 +104,9 @@ class PieceCutter:
         length, header = entry.length, entry.header
         large = length - header >= self._large
         text, first = b"", False
-        if large or not self._headed:
-            self._headed = True
-            text, first = self._header(index, entry)
+        if large or not self.headed:
+            self.headed = True
+            text, first = self.header(index, entry)
         if not large:
             self._append(Rows(index, entry, first), length if first else length - header)
             return
@@ -145,9 +129,9 @@ class PieceCutter:
 
     def _add_range(self, part: int, start: int, stop: int) -> None:
         """Add bytes of a part: what can be is copied, the edges are read."""
-        if self._copies:
+        if self.copies:
             start = self._fill(part, start, stop)
-            while stop - start >= self._smallest and not self._piece.segments:
+            while stop - start >= self.smallest and not self._piece.segments:
                 taken = min(stop - start, COPY_LIMIT)
                 piece = Piece(self._piece.number, [Slice(part, start, start + taken)], taken, True)
                 self._ready.append(piece)
@@ -162,8 +146,8 @@ class PieceCutter:
         """Bring the piece in hand to the size it must have and close it; return the new start."""
         if not self._piece.segments:
             return start
-        missing = max(0, self._smallest - self._piece.size)
-        if stop - start < missing + self._smallest:
+        missing = max(0, self.smallest - self._piece.size)
+        if stop - start < missing + self.smallest:
             return start  # nothing would be left to copy
         if missing:
             self._piece.segments.append(Slice(part, start, start + missing))
@@ -175,7 +159,7 @@ class PieceCutter:
         """Add to the piece in hand, and close it when it is large enough."""
         self._piece.segments.append(segment)
         self._piece.size += size
-        if self._piece.size >= max(self._smallest, self._size(self._piece.number)):
+        if self._piece.size >= max(self.smallest, self.size(self._piece.number)):
             self._close()
 
     def _close(self) -> None:

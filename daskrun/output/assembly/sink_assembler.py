@@ -100,7 +100,7 @@ class SinkAssembler(Assembler):
         )
 
     def _rows(self) -> Iterator[CommittedRows]:
-        while entries := self._committed.ready():
+        while entries := self.ready():
             some: list[tuple[int, Entry]] = []
             size = 0
             for index, entry in enumerate(entries, self.done):
@@ -112,8 +112,8 @@ class SinkAssembler(Assembler):
                     yield from self._checked(some)
                     some, size = [], 0
             yield from self._checked(some)
-            self._committed.take(len(entries))
-            self._committed.forget()
+            self.take(len(entries))
+            self.forget()
 
     def _checked(self, some: Sequence[tuple[int, Entry]]) -> Iterator[CommittedRows]:
         """Read mini-batches and check them against their CRC."""
@@ -132,7 +132,7 @@ class SinkFileAssembler(SinkAssembler):
 
     def __init__(self, sink: Sink, parts: Path, target: Path) -> None:
         super().__init__(sink, parts, target.name, str(target))
-        self._parts = FilePartReader(parts, self._committed.names)
+        self._parts = FilePartReader(parts, self.names)
         self._path = target
 
     @property
@@ -151,7 +151,7 @@ class SinkObjectAssembler(SinkAssembler):
 
     def __init__(self, sink: Sink, folder: UrlFolder, parts: str, name: str, spool: Path) -> None:
         super().__init__(sink, spool, name, folder.shown(name))
-        self._parts = ObjectPartReader(folder, parts, self._committed.names)
+        self._parts = ObjectPartReader(folder, parts, self.names)
         self._publication = folder.publication(name, f"{parts}/upload")
 
     @property

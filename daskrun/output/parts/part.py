@@ -6,6 +6,7 @@ import errno
 import os
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
@@ -44,21 +45,15 @@ class Part(ABC):
     def write(self, data: bytes) -> int:
         """Append ``data``; return the offset where it begins.
 
-        Raises
-        ------
-        PartError
-            It could not be written, which is the storage's fault, whatever the data is. What was
-            written of it is not part of the rows: the next write begins at the same offset.
+        PartError is the storage's fault, whatever the data is. What was written then is not part of
+        the rows: the next write begins at the same offset.
         """
 
     @abstractmethod
     def sync(self) -> None:
-        """Make everything that was written durable.
+        """Make everything that was written durable, or raise PartError.
 
-        Raises
-        ------
-        PartError
-            That failed. No later call succeeds where a second try could be wrong.
+        Then no later call succeeds where a second try could be wrong.
         """
 
     @abstractmethod
@@ -195,7 +190,6 @@ class ObjectPart(Part):
         self._options = options
         self._prefix = prefix
         self._spool = spool
-        self._folder: UrlFolder | None = None
         self._file: SpooledTemporaryFile[bytes] | None = None
         self._name = ""
         self._end = 0
@@ -231,11 +225,6 @@ class ObjectPart(Part):
         if not self._end or self._file is None:
             return
         try:
-            if self._folder is None:
-                # Here, not at the start: fsspec takes tenths of a second, and init() comes first.
-                from daskrun.storage.stores import open_url_folder
-
-                self._folder = open_url_folder(self._url, self._options)
             self._folder.put_file(self._name, self._file, self._end)
         except StorageError as error:
             self._end = 0  # all of it is made again: close() need not try once more
@@ -253,6 +242,13 @@ class ObjectPart(Part):
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+    @cached_property
+    def _folder(self) -> UrlFolder:
+        # Here, not at the start: fsspec takes tenths of a second, and init() comes first.
+        from daskrun.storage.stores import open_url_folder
+
+        return open_url_folder(self._url, self._options)
 
 
 class Written(NamedTuple):
@@ -282,14 +278,8 @@ class ResultWriter:
     def write(self, result: Any, guard: AbstractContextManager[object]) -> Written:
         """Write the rows of what ``run()`` returned for one mini-batch.
 
-        ``guard`` encloses the sink's code, which calls the user's: ``str(element)``.
-
-        Raises
-        ------
-        WrongResultError
-            The sink can't encode it.
-        PartError
-            The bytes can't be kept, which is no fault of the mini-batch.
+        ``guard`` encloses the sink's code, which calls the user's: ``str(element)``. A
+        WrongResultError is the fault of the mini-batch, a PartError is not.
         """
         if self._part is None:
             return NO_ROWS

@@ -9,6 +9,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,7 +63,6 @@ class OutputFiles:
         self._read = 0
         """Bytes of the record that are known here."""
         self._sent: dict[str, _Version] = {}
-        self._opened: UrlFolder | None = None
         self._since = time.time_ns() - int(SETTLED * 1e9)
         """``ctime_ns`` from which on this process may have written what is not in the record."""
 
@@ -197,14 +197,12 @@ class OutputFiles:
         else:
             self._sent[name] = version
 
-    @property
+    @cached_property
     def _remote(self) -> UrlFolder:
-        if self._opened is None:
-            # Here: fsspec takes tenths of a second to load, and init() comes first.
-            from daskrun.storage.stores import open_url_folder
+        # Here: fsspec takes tenths of a second to load, and init() comes first.
+        from daskrun.storage.stores import open_url_folder
 
-            self._opened = open_url_folder(self._url, self._options)
-        return self._opened
+        return open_url_folder(self._url, self._options)
 
 
 def _put(remote: UrlFolder, folder: Path, name: str) -> _Version | None:

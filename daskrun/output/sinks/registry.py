@@ -38,15 +38,7 @@ def sink_names() -> list[str]:
 def reference_of(given: object) -> str:
     """Return how a sink is named in settings and records: a text, for a class or object too.
 
-    Parameters
-    ----------
-    given
-        A name, a reference, a subclass of :class:`Sink`, or an object of one.
-
-    Raises
-    ------
-    SettingsError
-        It is none of these, there is no such sink, or script processes could not make it.
+    SettingsError: there is no such sink, or script processes could not make it.
     """
     if isinstance(given, Sink):
         kind, values = type(given), _values_of(given)
@@ -75,19 +67,7 @@ def resolved(reference: str) -> str:
 
 
 def open_sink(reference: str, file_settings: Mapping[str, Any] | None = None) -> Sink:
-    r"""Return a sink of its own for this process.
-
-    Parameters
-    ----------
-    reference
-        As :func:`reference_of` returns it.
-    file_settings
-        What the settings file beside the entry script says.
-
-    Raises
-    ------
-    SettingsError
-        There is no such sink here.
+    r"""Return a sink of its own for this process, from what :func:`reference_of` returned.
 
     Examples
     --------
@@ -139,9 +119,8 @@ def _made(reference: Any) -> Sink:
     try:
         found = plugins.load(place)
     except (DaskrunError, ImportError) as error:
-        raise _problem(
-            reference, f"can't be used: {str(error).rstrip('.')}. Write {_EXAMPLE}."
-        ) from error
+        why = str(error).rstrip(".")
+        raise _problem(reference, f"can't be used: {why}. Write {_EXAMPLE}.") from error
     if not isinstance(found, type) or not issubclass(found, Sink):
         raise _problem(reference, f"is no sink. Write {_EXAMPLE}.")
     if inspect.isabstract(found):
@@ -169,12 +148,8 @@ def _values_of(sink: Sink) -> str:
     """Return the fields of a dataclass that aren't as its class has them, as options."""
     if not is_dataclass(sink):
         return ""
-    given = {each.name: getattr(sink, each.name) for each in fields(sink) if each.init}
-    shown = [
-        f"{each.name}={given[each.name]!r}"
-        for each in fields(sink)
-        if each.init and given[each.name] != each.default
-    ]
+    given = ((each, getattr(sink, each.name)) for each in fields(sink) if each.init)
+    shown = [f"{each.name}={value!r}" for each, value in given if value != each.default]
     return f"({', '.join(shown)})" if shown else ""
 
 

@@ -17,17 +17,9 @@ TO_CSV = "pandas.DataFrame.to_csv"
 
 
 def read_settings(script_folder: Path) -> dict[str, object]:
-    """Read ``parallel_run_step.settings.json`` beside an entry script.
+    """Return what the settings file beside an entry script says under ``append_row``.
 
-    Returns
-    -------
-    dict
-        What it says under ``append_row``; empty when there is no such file.
-
-    Raises
-    ------
-    SettingsError
-        It isn't JSON, or says what can't be set; all problems at once.
+    Empty where there is no such file; SettingsError names all problems at once.
     """
     path = script_folder / SETTINGS_FILE
     try:
@@ -82,10 +74,6 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 1
-
-
 _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "sep": (_is_char, 'one character, such as ","'),
     "na_rep": (_is_text, "a text"),
@@ -100,7 +88,7 @@ _ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "quoting": (lambda v: type(v) is int and 0 <= v <= 3, "0 (minimal), 1 (all), 2, or 3 (none)"),
     "quotechar": (_is_char, "one character"),
     "lineterminator": (lambda v: _is_text(v) and v != "", 'a text, such as "\\r\\n"'),
-    "chunksize": (_is_count, "a number of rows"),
+    "chunksize": (lambda v: type(v) is int and v >= 1, "a number of rows"),
     "date_format": (_is_text, 'a format, such as "%Y-%m-%d"'),
     "doublequote": (_is_bool, "true or false"),
     "escapechar": (_is_char, "one character"),

@@ -67,12 +67,7 @@ class Footer(Headers):
     def take(self, index: int, header: bytes, nbytes: int) -> bool:
         """Take in a header, which stays aside.
 
-        Raises
-        ------
-        WrongResultError
-            It has other columns than another, or the footer becomes too long.
-        StorageError
-            It is not what was written, or can't be kept.
+        WrongResultError: it has other columns than another, or the footer becomes too long.
         """
         try:
             frame, group = read_header(header)
@@ -87,7 +82,11 @@ class Footer(Headers):
                 "can't list them. Give a larger mini_batch_size, or append_row_format='jsonl'"
             )
             raise WrongResultError("row groups", problem)
-        self._keep(group.open + group.metadata)
+        try:
+            self._spool.seek(self._end)
+            self._spool.write(group.open + group.metadata)
+        except OSError as error:
+            raise StorageError(explained("can't keep what the footer is made of", error)) from error
         row = index, self._end, len(group.open), len(group.metadata), group.rows, nbytes
         self._table.extend(row)
         self._end += len(group.open) + len(group.metadata)
@@ -116,7 +115,8 @@ class Footer(Headers):
 
     @override
     def end(self) -> Iterator[bytes]:
-        order = self._in_order()
+        # where in the table each row group is, in the order of the mini-batches
+        order = sorted(range(0, len(self._table), WIDTH), key=self._table.__getitem__)
         frame = self._schemas.frame()
         types = physical_types(frame)
         found = [footer_start(frame, sum(self._table[at + 4] for at in order), len(order))]
@@ -136,11 +136,6 @@ class Footer(Headers):
     def close(self) -> None:
         self._spool.close()
 
-    def _in_order(self) -> list[int]:
-        """Return where in the table each row group is, in the order of the mini-batches."""
-        table = self._table
-        return sorted(range(0, len(table), WIDTH), key=table.__getitem__)
-
     def _group(self, at: int) -> RowGroup:
         _, start, places, metadata, rows, _ = self._table[at : at + WIDTH]
         try:
@@ -150,13 +145,6 @@ class Footer(Headers):
             raise StorageError(explained("can't read what the footer is made of", error)) from error
         return RowGroup(rows, data[:places], data[places:])
 
-    def _keep(self, data: bytes) -> None:
-        try:
-            self._spool.seek(self._end)
-            self._spool.write(data)
-        except OSError as error:
-            raise StorageError(explained("can't keep what the footer is made of", error)) from error
-
 
 class Schemas:
     """The one schema of many row groups."""
@@ -164,6 +152,7 @@ class Schemas:
     def __init__(self) -> None:
         self._seen: set[int] = set()
         self._frame: Frame | None = None
+        self._first = 0  # the mini-batch it is of
         self._merged: Any = None
         self._known: list[tuple[int, Any]] = []
         """Mini-batch and schema, of each schema that was new."""
@@ -173,13 +162,12 @@ class Schemas:
         if frame == self._frame or (seen := hash(frame)) in self._seen:
             return
         if self._frame is None:
-            self._frame = frame
-            self._seen.add(hash(frame))
-            self._known.append((index, None))
+            self._frame, self._first = frame, index
+            self._seen.add(seen)
             return
         if self._merged is None:
             self._merged = _schema_of(self._frame)
-            self._known = [(self._known[0][0], self._merged)]
+            self._known.append((self._first, self._merged))
         schema = _schema_of(frame)
         merged = merged_schema(self._merged, schema)
         if merged is None:
@@ -204,7 +192,7 @@ class Schemas:
     def _contradiction(self, index: int, schema: Any) -> WrongResultError:
         other, against = next(
             (each for each in self._known if merged_schema(each[1], schema) is None),
-            (self._known[0][0], self._merged),
+            (self._first, self._merged),
         )
         what = "; ".join(_differences(schema, index, against, other))
         problem = (
@@ -257,15 +245,14 @@ def _differences(schema: Any, index: int, against: Any, other: int) -> Iterator[
     """Yield where two schemas differ, column by column."""
     found = []
     for name in dict.fromkeys([*against.names, *schema.names]):
-        here, there = (
-            str(s.field(name).type) if name in s.names else "" for s in (schema, against)
-        )
-        if not here:
+        if name not in schema.names:
             found.append(f"column {name!r} is missing in mini-batch {index}")
-        elif not there:
+        elif name not in against.names:
             found.append(f"column {name!r} is missing in mini-batch {other}")
-        elif _merged_type(schema.field(name).type, against.field(name).type) is None:
-            found.append(f"column {name!r} is {here} in {index}, {there} in {other}")
+        else:
+            here, there = schema.field(name).type, against.field(name).type
+            if _merged_type(here, there) is None:
+                found.append(f"column {name!r} is {here} in {index}, {there} in {other}")
     yield from found[:SHOWN]
     if len(found) > SHOWN:
         yield f"and {len(found) - SHOWN} more"
