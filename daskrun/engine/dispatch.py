@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import BundleLost, BundleReturned, Event
+from daskrun.core.events import BundleLost, BundleReturned, Event, Note, StopAsked
 from daskrun.core.plugins import entry_points, load
 from daskrun.engine.request import INLINE
 from daskrun.script.messages import BundleGone, BundleResult
@@ -70,6 +70,12 @@ class Dispatcher(ABC):
     @abstractmethod
     def close(self) -> None:
         """End every process and connection of the run, however far they are."""
+
+    def _note(self, text: str) -> None:
+        self.events.put(Note(text, time.monotonic()))
+
+    def _stop_run(self, reason: str) -> None:
+        self.events.put(StopAsked(reason, canceled=False, now=time.monotonic()))
 
 
 def pack_entries(entries: Sequence[tuple[bytes, int]]) -> bytes:

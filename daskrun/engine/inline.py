@@ -19,9 +19,7 @@ from daskrun.core.events import (
     BundleReturned,
     InitFailed,
     NodeReady,
-    Note,
     ProcessReady,
-    StopAsked,
 )
 from daskrun.core.minibatch import Descriptor
 from daskrun.core.outcome import Outcome, ProcessInfo
@@ -75,7 +73,7 @@ class InlineDispatcher(Dispatcher):
     def start(self) -> None:
         for left in clear_leftovers(base_folder()):
             text = f"cleared up after a run whose process had been killed: {left}"
-            self.events.put(Note(text, time.monotonic()))
+            self._note(text)
         name = f"{self._spec.run_id}-{NODE}-{secrets.token_hex(3)}"
         self._folder = base_folder() / name
         self._stack.callback(os.close, claim(self._folder))
@@ -125,11 +123,11 @@ class InlineDispatcher(Dispatcher):
         try:
             brought = bring_here(described, self._folder, run_id)
         except (DaskrunError, OSError) as error:
-            self.events.put(StopAsked(shown_url(str(error)), False, time.monotonic()))
+            self._stop_run(shown_url(str(error)))
             return None
         found = located(self._spec, brought)
         for text in found.notes:
-            self.events.put(Note(text, time.monotonic()))
+            self._note(text)
         return found
 
     def _with_context(self, spec: ProcessSpec) -> ProcessSpec:
@@ -216,7 +214,7 @@ class InlineDispatcher(Dispatcher):
             call()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (told, never fatal)
             text = error_of(error, self._script).text
-            self.events.put(Note(f"shutdown() failed: {text}", time.monotonic()))
+            self._note(f"shutdown() failed: {text}")
 
     def _process(self) -> ProcessInfo:
         part = self._part.name if self._part is not None else ""

@@ -18,6 +18,7 @@ from daskrun.core.report import RunStatus
 from daskrun.engine.dask import plugin
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.assignment import MOST_FAILURES, WorkerInfo
+from daskrun.engine.dask.connection import TopicEvent
 from daskrun.engine.dask.dispatcher import MOST_REJOINS, DaskDispatcher
 from daskrun.engine.dispatch import Packed, returned
 from daskrun.engine.driver import RunControl
@@ -219,7 +220,7 @@ def test_a_worker_that_does_not_answer_keeps_its_node_only_until_another_is_free
     assert workers.neighbours(two, "tcp://10.0.0.2:1") == 1
     late = up_at(ADDRESS)
     drain(dispatcher.events)
-    dispatcher._hear((0.0, late))
+    dispatcher._hear(TopicEvent(**late))
     assert drain(dispatcher.events) == []
     dispatcher._lose("tcp://10.0.0.2:1", "it is gone")
     assert workers.choose(one) == []
@@ -230,7 +231,7 @@ def test_a_worker_that_does_not_answer_keeps_its_node_only_until_another_is_free
 def test_a_worker_that_answers_late_has_its_node(dispatcher):
     dispatcher._could_not_begin(ADDRESS, TimeoutError())
     ready = up_at(ADDRESS)
-    dispatcher._hear((0.0, ready))
+    dispatcher._hear(TopicEvent(**ready))
     assert [type(event) for event in drain(dispatcher.events)] == [Note, NodeReady]
     assert (
         dispatcher._workers.choose({ADDRESS: WorkerInfo("a"), "tcp://10.0.0.2:1": WorkerInfo("b")})

@@ -6,7 +6,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
 
 class BundleBags:
@@ -37,31 +37,20 @@ class BundleBags:
         mapped = Bag({key: DataNode(key, b"")}, "bundle", 1).map_partitions(_Portable(task))
         [self._mapped] = dict(mapped.__dask_graph__().layers[mapped.name]).values()
 
-    def submit(self, messages: Sequence[dict[str, Any]], address: str) -> dict[int, Any]:
-        """Submit one bundle for each message to one worker, and none other.
+    def submit(self, payloads: Mapping[int, bytes], address: str) -> dict[int, Any]:
+        """Submit bundles to the worker at an address, and none other; return their futures.
 
-        Parameters
-        ----------
-        messages
-            Each with its ``number``.
-        address
-            The worker's.
-
-        Returns
-        -------
-        dict
-            The future of each by its number.
+        Both by the bundles' numbers; of those that wait, the lowest is run first.
         """
         from dask.bag import Bag
         from dask.task_spec import Task
 
         self._made += 1
         name = f"{self._name}-{self._made}"
-        # ``bytes`` are opaque to Dask: it looks for keys in most else.
-        payloads = [pickle.dumps(message, 5) for message in messages]
         function = self._mapped.func
+        # ``bytes`` are opaque to Dask: it looks for keys in most else.
         partitions: dict[Any, Any] = {
-            (name, i): Task((name, i), function, p) for i, p in enumerate(payloads)
+            (name, i): Task((name, i), function, p) for i, p in enumerate(payloads.values())
         }
         bag = Bag(partitions, name, len(partitions))
         futures = self._client.get(
@@ -70,9 +59,9 @@ class BundleBags:
             sync=False,
             workers=[address],
             allow_other_workers=False,
-            priority=-messages[0]["number"],
+            priority=-next(iter(payloads)),
         )
-        return {one["number"]: future for one, future in zip(messages, futures, strict=True)}
+        return dict(zip(payloads, futures, strict=True))
 
 
 class _Portable:

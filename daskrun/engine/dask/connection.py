@@ -8,7 +8,8 @@ import logging
 import threading
 import time
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.intervals import USUAL
 from daskrun.errors import StorageError
@@ -23,6 +24,36 @@ logger = logging.getLogger(__name__)
 
 class Abandoned(Exception):  # noqa: N818  (not an error: the run ended while it was connecting)
     """The connection was closed while it was being made."""
+
+
+class Link(Enum):
+    """How the connection to a scheduler is."""
+
+    FINE = "fine"
+    BROKEN = "broken"
+    BACK = "back"
+    """It is there again, maybe to another scheduler at the same address; seen once."""
+    GONE = "gone"
+    """It was broken for ``broken_limit``, or the client that was given is closed."""
+
+
+class LinkState(NamedTuple):
+    """What a look at the connection has found."""
+
+    link: Link
+    reason: str = ""
+
+
+class TopicEvent(NamedTuple):
+    """What a worker or the scheduler tells the driver; a dictionary on its way."""
+
+    kind: str
+    """``node``, ``worker_came``, ``worker_went``, ``cleared``, or ``missing``: no daskrun."""
+    address: str
+    """The worker's."""
+    value: Any
+    """Why; of a node the message, encoded."""
+    node: str = ""
 
 
 class Connection:
@@ -122,14 +153,16 @@ class Connection:
             )
         return made[0]
 
-    def subscribe(self, hear: Callable[[tuple[float, dict[str, Any]]], None]) -> None:
+    def subscribe(self, hear: Callable[[TopicEvent], None]) -> None:
         """Call ``hear`` with the run's events; return when the subscription holds."""
 
-        def listen(event: tuple[float, dict[str, Any]]) -> None:
-            if event[1]["kind"] == "subscribed":
+        def listen(event: Any) -> None:
+            _, told = event
+            if told["kind"] == "subscribed":
                 self._subscribed.set()
             else:
-                hear(event)
+                node = told.get("node", "")  # Dask adds more, which nobody needs
+                hear(TopicEvent(told["kind"], told["address"], told["value"], node))
 
         client, limit = self.client, self._intervals.subscribe_limit
         deadline = time.monotonic() + limit
@@ -188,33 +221,23 @@ class Connection:
         """Whether the client is connected."""
         return self.client is not None and self.client.status == "running"
 
-    def look(self, now: float) -> tuple[str, str]:
-        """Return how the connection is; ask often.
-
-        Returns
-        -------
-        str
-            ``fine``; ``broken``; ``back`` once, when it is there again, maybe to another scheduler
-            at the same address; ``gone`` when it was broken for ``broken_limit``, or when the
-            client that was given is closed, by somebody or as it has given up.
-        str
-            The same in words.
-        """
+    def look(self, now: float) -> LinkState:
+        """Return how the connection is; to be called often."""
         scheduler = f"the Dask scheduler {self.address}"
         if self.there:
             self.seen = now
             # a break that was over before anybody looked has canceled every future too
             before, self._comm = self._comm, self.client.scheduler_comm
             if before is self._comm:
-                return "fine", ""
-            return "back", f"the connection to {scheduler} was broken"
+                return LinkState(Link.FINE)
+            return LinkState(Link.BACK, f"the connection to {scheduler} was broken")
         away = f"{now - self.seen:.0f} s"
         if self.client.status in ("closing", "closed"):
             closed = "the Dask client given as the run's target is closed"
-            return "gone", f"{closed}; {scheduler} was last seen {away} before"
+            return LinkState(Link.GONE, f"{closed}; {scheduler} was last seen {away} before")
         if now > self.seen + self._intervals.broken_limit:
-            return "gone", f"{scheduler} is gone (for {away})"
-        return "broken", f"the connection to {scheduler} is broken"
+            return LinkState(Link.GONE, f"{scheduler} is gone (for {away})")
+        return LinkState(Link.BROKEN, f"the connection to {scheduler} is broken")
 
     def call_on(
         self,

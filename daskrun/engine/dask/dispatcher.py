@@ -11,32 +11,26 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import BundleLost, NodeLost, Note, StopAsked
+from daskrun.core.events import BundleLost, NodeLost
 from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, NodeLossLimit, WorkerInfo
 from daskrun.engine.dask.bag import BundleBags
-from daskrun.engine.dask.connection import Abandoned, Connection
+from daskrun.engine.dask.connection import Abandoned, Connection, Link
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
 from daskrun.engine.dask.local_cluster import connect_when_asked
 from daskrun.engine.dask.worker_messages import OF_LIVING, answer, event_told
 from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_spec
 from daskrun.errors import DaskrunError
-from daskrun.script.messages import (
-    KNOWN,
-    BundleGone,
-    KeeperLost,
-    Told,
-    Unprepared,
-    Unreachable,
-)
+from daskrun.script import messages
 from daskrun.script.wire import decode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from daskrun.core.events import Bundle
+    from daskrun.engine.dask.connection import TopicEvent
     from daskrun.engine.request import StepRequest
 
 logger = logging.getLogger(__name__)
@@ -129,19 +123,12 @@ class DaskDispatcher(Dispatcher):
         run_id, client = self._request.run_id, self._cluster.client
         grace = self._intervals.client_grace
         watcher = self._plugins.RunWatcher(run_id, self._topic, client.id, grace)
-        if not self._cluster.register(
-            watcher, self._plugins.EntryScriptPlugin(run_id, self._topic)
-        ):
+        plugin = self._plugins.EntryScriptPlugin(run_id, self._topic)
+        if not self._cluster.register(watcher, plugin):
             self._note("not every Dask worker answered in time; the others are used")
 
-    def _note(self, text: str) -> None:
-        self.events.put(Note(text, time.monotonic()))
-
-    def _stop_run(self, reason: str) -> None:
-        self.events.put(StopAsked(reason, canceled=False, now=time.monotonic()))
-
     def _ask_for_nodes(self) -> None:
-        """Have nodes begun until there are ``node_count`` or no worker is left without one."""
+        """Start nodes until there are ``node_count`` or no worker is left without one."""
         with self._asking:  # who asks later may not act on what was known before
             known = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
             workers = {address: WorkerInfo.read(told) for address, told in known.items()}
@@ -174,12 +161,11 @@ class DaskDispatcher(Dispatcher):
         why = f"{type(error).__name__}: {error}"
         self._lose(address, f"worker {address}: its node can't be begun: {why}", unfit=True)
 
-    def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
-        """Take in what a worker or the scheduler tells (on the client's event loop)."""
-        told = event[1]
-        kind, address, value = told["kind"], told["address"], told["value"]
+    def _hear(self, event: TopicEvent) -> None:
+        """Act on what a worker or the scheduler tells (on the client's event loop)."""
+        kind, address, value, node = event
         if kind == side.OF_NODE:
-            self._hear_node(told["node"], address, decode(value, KNOWN))
+            self._hear_node(node, address, decode(value, messages.KNOWN))
         elif kind in ("worker_went", "worker_came"):  # who comes to an address is a new worker
             self._lose(address, f"worker {address} left the cluster")
             self._workers.renew(address)
@@ -189,7 +175,7 @@ class DaskDispatcher(Dispatcher):
             words = f"worker {address} has no daskrun ({value}): install it there"
             self._lose(address, words, unfit=True)
 
-    def _hear_node(self, node: str, address: str, message: Told) -> None:
+    def _hear_node(self, node: str, address: str, message: messages.Told) -> None:
         if isinstance(message, OF_LIVING):
             if self._workers.address_of(node) != address:
                 return  # a worker that was given up still speaks, and another has its node
@@ -197,12 +183,12 @@ class DaskDispatcher(Dispatcher):
             self._workers.spoke(address)
         if (event := event_told(node, address, message, time.monotonic())) is not None:
             self.events.put(event)
-        elif isinstance(message, Unprepared):  # another node would have no more luck
+        elif isinstance(message, messages.Unprepared):  # another node would have no more luck
             self._stop_run(message.reason)
-        elif isinstance(message, Unreachable):
+        elif isinstance(message, messages.Unreachable):
             words = f"can't reach {message.path}: it must have that path too"
             self._lose(address, f"worker {address} {words}", unfit=True)
-        elif isinstance(message, KeeperLost):
+        elif isinstance(message, messages.KeeperLost):
             reason, again = f"worker {address}: {message.reason}", message.again
             self._lose(address, reason, unfit=not again, starts_again=again)
 
@@ -229,7 +215,7 @@ class DaskDispatcher(Dispatcher):
             self._stop_run(why)
 
     def _give_back(self, nodes: Sequence[str], reason: str) -> list[Bundle]:
-        """Tell of nodes as lost, and of all that is out on them."""
+        """Report nodes as lost, and all bundles that are out on them; return these."""
         now = time.monotonic()
         with self._lock:
             numbers = [n for n, (bundle, _) in self._out.items() if bundle.node in nodes]
@@ -237,12 +223,16 @@ class DaskDispatcher(Dispatcher):
         self._cluster.cancel([future for _, future in out])
         for node in nodes:
             self.events.put(NodeLost(node, reason, now))
-        for number in numbers:
-            self.events.put(BundleLost(number, reason, now))
-        return [bundle for bundle, _ in out]
+        bundles = [bundle for bundle, _ in out]
+        self._put_lost(bundles, reason)
+        return bundles
+
+    def _put_lost(self, bundles: Sequence[Bundle], reason: str) -> None:
+        for bundle in bundles:
+            self.events.put(BundleLost(bundle.number, reason, time.monotonic()))
 
     def _cleared(self, address: str, reason: str) -> None:
-        """Take it that the cluster has cleared the run, though the connection seemed to hold."""
+        """Handle that the cluster has cleared the run, though the connection seemed to hold."""
         self._lose(address, reason)
         if time.monotonic() > self._rejoined + self._intervals.rejoin_interval:
             self._rejoin(reason)  # else it is the same loss, told by another worker
@@ -258,7 +248,7 @@ class DaskDispatcher(Dispatcher):
         threading.Thread(target=self._join_again, name="daskrun-rejoin", daemon=True).start()
 
     def _lose_all(self, reason: str) -> None:
-        """Give back what every node had; what was known of the workers holds no more."""
+        """Give back what every node had, and forget what was known of the workers."""
         self._give_back(self._workers.lose_all(), reason)
 
     def _join_again(self) -> None:
@@ -293,18 +283,14 @@ class DaskDispatcher(Dispatcher):
                     future.add_done_callback(partial(self._fetch, number))
                 continue
             self._cluster.cancel(list(futures.values()))
-            for each in group:
-                lost = BundleLost(each.bundle.number, f"{node} is gone", time.monotonic())
-                self.events.put(lost)
+            self._put_lost([each.bundle for each in group], f"{node} is gone")
 
     def _submit(self, address: str, group: list[Packed], budget: float) -> dict[int, Any]:
-        """Submit bundles to one worker; give the future of each by the bundle's number."""
-        fields = {"run": self._request.run_id, "budget": budget}
-        messages = [
-            {**fields, "number": each.bundle.number, "payload": each.payload} for each in group
-        ]
+        """Submit bundles to one worker; return the future of each by the bundle's number."""
+        run = self._request.run_id
+        bundles = {each.bundle.number: side.packed_bundle(run, each, budget) for each in group}
         try:
-            return self._bags.submit(messages, address)
+            return self._bags.submit(bundles, address)
         except Exception:
             if self._cluster.there:
                 raise
@@ -316,7 +302,7 @@ class DaskDispatcher(Dispatcher):
         self._cluster.fetch(future, limit, lambda found: put((number, future, found)))
 
     def _collect(self) -> None:
-        """Take in results as they are fetched, in a thread of its own; follow the connection."""
+        """Handle results as they are fetched, in a thread of its own; watch the connection."""
         while True:
             item = None
             with contextlib.suppress(queue.Empty):
@@ -328,7 +314,7 @@ class DaskDispatcher(Dispatcher):
                 self._take(*item)
 
     def _take(self, number: int, future: Any, found: Any) -> None:
-        """Take in a bundle's result. Until then it is out: losing its node gives it back."""
+        """Handle a bundle's result; until then it is out, and losing its node gives it back."""
         event, result, failed = answer(number, found)
         with self._lock:
             bundle, _ = self._out.pop(number, (None, None))
@@ -347,23 +333,23 @@ class DaskDispatcher(Dispatcher):
                 self._lose(address, f"worker {address}: {words}", unfit=True)
             return
         self._workers.worked(address)
-        if isinstance(result, BundleGone) and result.cleared:
+        if isinstance(result, messages.BundleGone) and result.cleared:
             self._cleared(address, result.reason)
 
     def _look(self) -> None:
-        """Follow the connection: a break cancels all futures, and nobody tells when it is over."""
+        """Watch the connection: a break cancels all futures, and nobody tells when it is over."""
         if self._cluster.client is None:
             return
-        state, reason = self._cluster.look(time.monotonic())
-        if state == "fine" and not self._local:
+        link, reason = self._cluster.look(time.monotonic())
+        if link is Link.FINE and not self._local:
             self._check_health()
         else:
             self._health.restart()
-        if state == "broken":
+        if link is Link.BROKEN:
             self._lose_all(reason)
-        elif state == "back" and not self._stopped:
+        elif link is Link.BACK and not self._stopped:
             self._rejoin(reason)
-        elif state == "gone":
+        elif link is Link.GONE:
             self._stop_run(reason)
             self._lose_all(reason)
 

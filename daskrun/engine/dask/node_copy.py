@@ -7,7 +7,7 @@ import secrets
 import shutil
 import threading
 from dataclasses import fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from daskrun.script.messages import Notice
 from daskrun.script.node import Node
@@ -33,20 +33,7 @@ REWRITTEN = ("script", "sys_path", "context")
 """Of what a script process is told, what holds paths in the run's folder."""
 
 
-class AnyNode(Protocol):
-    """What a worker asks of a node; see :class:`daskrun.script.node.Node`."""
-
-    def run_bundle(self, bundle: RunBundle) -> BundleResult | BundleGone:
-        """Have a bundle run and wait for what became of it."""
-
-    def stop(self, grace: float) -> None:
-        """Take everything back."""
-
-    def close(self) -> None:
-        """End."""
-
-
-def start_node(spec: NodeSpec, tell: Tell) -> AnyNode:
+def start_node(spec: NodeSpec, tell: Tell) -> Node | CopiedNode:
     """Start a node, in a copy of the run's folder where it can't see the driver's.
 
     Raises
@@ -58,15 +45,7 @@ def start_node(spec: NodeSpec, tell: Tell) -> AnyNode:
 
 
 class CopiedNode:
-    """A node with a folder of its own in the place of the run's.
-
-    Parameters
-    ----------
-    spec, tell
-        As those of a node.
-    run
-        Where the run's folder is.
-    """
+    """A node with a folder of its own in the place of the run's; used as a ``Node`` is."""
 
     def __init__(self, spec: NodeSpec, run: RunCopy, tell: Tell) -> None:
         from daskrun.storage.stores import open_url_folder
@@ -101,7 +80,7 @@ class CopiedNode:
         self._logs.append(logs)
 
     def run_bundle(self, bundle: RunBundle) -> BundleResult | BundleGone:
-        """Have a bundle run; what was logged as metrics is put before its results are told."""
+        """Run a bundle; what was logged as metrics is put before its result is returned."""
         result = self._node.run_bundle(bundle)
         self._put(self._records)
         return result
@@ -142,7 +121,7 @@ def _top(name: str) -> str:
 
 
 def _with_copy(spec: NodeSpec, before: str, after: str) -> NodeSpec:
-    """Return what a node is told, with paths in the driver's folder of the run as in another."""
+    """Return the spec with paths in the driver's folder of the run as in another."""
 
     def moved(value: Any) -> Any:
         return _moved(value, before, after)
@@ -158,7 +137,7 @@ def _with_copy(spec: NodeSpec, before: str, after: str) -> NodeSpec:
 
 
 def _moved(value: Any, before: str, after: str) -> Any:
-    """Return values with what lies in one folder as lying in another."""
+    """Return values with paths in one folder as in another."""
     if isinstance(value, str):
         inside = value == before or value.startswith(f"{before}/")
         return after + value[len(before) :] if inside else value

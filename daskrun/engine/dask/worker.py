@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.engine.dask.node_copy import AnyNode, start_node
+from daskrun.engine.dask.node_copy import CopiedNode, start_node
 from daskrun.script.messages import BundleGone, KeeperLost, RunBundle, Unreachable
 from daskrun.script.node import Node
 from daskrun.script.wire import decode_trusted, encode
 from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
+    from daskrun.engine.dispatch import Packed
     from daskrun.script.messages import Told
     from daskrun.script.node import Tell
     from daskrun.script.node_spec import NodeSpec
@@ -63,7 +64,7 @@ class _Place:
 
     worker: Any
     topic: str
-    node: AnyNode | None = None
+    node: Node | CopiedNode | None = None
     name: str = ""
     started: threading.Event = field(default_factory=threading.Event)
     gone: bool = False
@@ -130,7 +131,7 @@ def _start(run_id: str, place: _Place, spec: NodeSpec, before: _Place | None) ->
 
 
 def _set_by_nanny() -> list[str]:
-    """Name the variables that a nanny gave this worker (``OMP_NUM_THREADS=1`` and the like).
+    """Return the variables that a nanny gave this worker (``OMP_NUM_THREADS=1`` and the like).
 
     They are meant for Dask's tasks. Script processes get thread limits of their own.
     """
@@ -176,13 +177,17 @@ def stop(run_id: str, grace: float) -> None:
             place.node.stop(grace)
 
 
+def packed_bundle(run_id: str, packed: Packed, budget: float) -> bytes:
+    """Pack a bundle as its Dask task gets it: builtins, also for a worker without daskrun."""
+    number, payload = packed.bundle.number, packed.payload
+    return encode({"run": run_id, "number": number, "payload": payload, "budget": budget})
+
+
 def run_bundle(payload: bytes, address: str, stays: bool = True) -> bytes:
     """Run a bundle on this worker's node and return what became of it, encoded.
 
-    Parameters
-    ----------
-    stays
-        False where the worker is leaving, which ends its node: the run is not cleared elsewhere.
+    ``stays`` is False where the worker is leaving, which ends its node: the cluster has not cleared
+    the run then.
     """
     message = decode_trusted(payload)
     place = _places.get((message["run"], address))
