@@ -51,15 +51,7 @@ Result = messages.BundleResult | messages.BundleGone
 
 
 class Node:
-    """A running node.
-
-    Parameters
-    ----------
-    spec
-        Without what is completed here.
-    tell
-        What happens on the node, other than results.
-    """
+    """A running node."""
 
     def __init__(self, spec: NodeSpec, tell: Tell) -> None:
         self._spec = spec
@@ -166,7 +158,7 @@ class Node:
         clear(self._folder)
 
     def _ask_to_close(self) -> bool:
-        """Tell the keeper without waiting for one that is stopped; False when it can't be told."""
+        """Send ``CLOSE`` without waiting for a keeper that is stopped; False if that can't be."""
         if not self._sending.acquire(timeout=CLOSE_MARGIN):
             return False
         try:
@@ -210,7 +202,7 @@ class Node:
             self._tell(message)
 
     def _keeper_gone(self) -> bool:
-        """Give back what it had; start another unless the node is closing. True when started."""
+        """Return the bundles it had; start another unless the node is closing. True if started."""
         code = self._popen.wait()
         with self._sending, self._lock:
             reason = f"the keeper of {self._spec.node} ended with code {code}{self._trouble}"

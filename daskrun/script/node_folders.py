@@ -62,7 +62,7 @@ def clear_left(folder: Path) -> None:
 
 
 def clear_leftovers(base: Path) -> list[str]:
-    """Remove what runs left whose keeper is dead: processes, then folders; give their names."""
+    """Remove what runs left whose keeper is dead, processes and folders; return their names."""
     found = left(base)
     for folder in found:
         clear(folder)

@@ -1,4 +1,7 @@
-"""Finding and ending processes: a script process's descendants, wherever they have moved to."""
+"""Finding and ending processes: a script process's descendants, wherever they have moved to.
+
+From ``/proc``, not by psutil: its import would come when something must be killed at once.
+"""
 
 from __future__ import annotations
 
@@ -93,7 +96,7 @@ def kill(pids: Iterable[int]) -> None:
 
 
 def reap_orphans(own: Iterable[int]) -> list[int]:
-    """Reap the dead that this subreaper has inherited, never a child of its own; give their ids."""
+    """Reap the dead that this subreaper has inherited, no child of its own; return their ids."""
     mine, reaped = set(own), []
     with contextlib.suppress(ChildProcessError):
         while True:
@@ -106,7 +109,7 @@ def reap_orphans(own: Iterable[int]) -> list[int]:
 
 
 def kill_all(find: Callable[[], list[int]], rounds: int = 20) -> list[int]:
-    """SIGKILL what ``find`` gives until it gives nothing new; give what is still there.
+    """SIGKILL what ``find`` returns until that is nothing; return what is still there.
 
     A process may start another between two looks: hence the rounds.
     """

@@ -131,13 +131,7 @@ def contents(lines: Sequence[str]) -> str:
 
 
 def local_path(line: str, base: Path | None = None) -> Path | None:
-    """Return the file or folder that a line for pip names, None where it names none that is there.
-
-    Parameters
-    ----------
-    base
-        What it is relative to.
-    """
+    """Return the file or folder that a line for pip names, None if that is not there."""
     named = what_is_named(line)
     path = (base or Path.cwd()) / named
     return path if named and path.exists() else None

@@ -16,19 +16,13 @@ if TYPE_CHECKING:
 
 
 class MiniBatchFiles:
-    """Brings what a mini-batch needs when it is loaded, one mini-batch at a time.
-
-    Parameters
-    ----------
-    folder
-        Local; ``fetch/`` in it holds what is brought, ``cache/`` what is needed more than once.
-    """
+    """Brings what a mini-batch needs when it is loaded, one mini-batch at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def fetched(self, _: int, index: int, source: PlanInput, load: tuple[Any, ...]) -> list[str]:
-        """Bring the remote files of a load and give their local paths."""
+        """Bring the remote files of a load, and return their local paths."""
         folder = self._folder / FETCH / str(index)
         if load[0] != "files":
             from daskrun.data.tabular.formats.node_cache import NodeCache

@@ -43,18 +43,8 @@ class Prefetcher:
     A bundle that has nothing here gets its next mini-batch whatever the bound, so that none waits
     for room that only it could give back.
 
-    Parameters
-    ----------
-    folder
-        Node-local; a folder per bundle is made in it.
-    inputs
-        The run's.
-    limit
-        Bytes, here or on their way, up to which more is brought.
-    stall_timeout
-        Seconds without a byte after which a file is given up.
-    cache
-        Folder for what this node keeps of files that are read in parts.
+    ``folder`` is node-local; up to ``limit`` bytes are here or on their way; a file is given up
+    after ``stall_timeout`` seconds without a byte; ``cache`` is for files that are read in parts.
     """
 
     def __init__(
@@ -185,7 +175,7 @@ class Prefetcher:
         self._look_for_room()
 
     def _fetch(self, transfer: Transfer) -> str:
-        """Fetch a file, with tries; give what is wrong, or nothing."""
+        """Fetch a file, with tries; return what is wrong, or nothing."""
         order = transfer.order
         tried = 0
         while not (order.dropped or order.error or transfer.given_up):

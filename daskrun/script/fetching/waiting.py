@@ -34,13 +34,7 @@ def labels(load: tuple[Any, ...]) -> tuple[str, ...]:
 
 
 class RemoteFiles:
-    """The node-local folder that the fetcher fills.
-
-    Parameters
-    ----------
-    folder
-        As it was told to the fetcher.
-    """
+    """The node-local folder that the fetcher fills."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = os.fspath(folder)
@@ -48,18 +42,10 @@ class RemoteFiles:
     def wait(
         self, bundle: int, index: int, names: Sequence[str], timeout: float | None = None
     ) -> list[str]:
-        """Wait for the files of a mini-batch and give their local paths.
+        """Wait for the files of a mini-batch, and return their local paths.
 
-        Parameters
-        ----------
-        bundle
-            Number of the bundle.
-        index
-            Of the mini-batch.
-        names
-            Paths relative to the input's root.
-        timeout
-            Seconds; None: until the keeper ends this process, at ``load_timeout``.
+        They are named ``names`` below the input's root. Without ``timeout`` (seconds) the keeper
+        ends this process at ``load_timeout``.
 
         Raises
         ------
@@ -83,7 +69,7 @@ class RemoteFiles:
         return [f"{home}/{name}" for name in names]
 
     def release(self, bundle: int, index: int) -> None:
-        """Say that the files of a mini-batch are needed no more, and remove them."""
+        """Remove the files of a mini-batch, and show that they are needed no more."""
         home = f"{self._folder}/{bundle}/{index}"
         with contextlib.suppress(OSError):  # the bundle may have been dropped meanwhile
             Path(f"{home}.done").touch()

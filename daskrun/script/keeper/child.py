@@ -41,16 +41,8 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """Start ``main()`` of a module in a process that ends with this one.
 
-    Parameters
-    ----------
-    module
-        Below ``daskrun.script``.
-    fds
-        Descriptors that it inherits; their numbers are its last arguments.
-    python, root
-        The interpreter, and the folder that daskrun is imported from there.
-    folder
-        Its working directory.
+    ``module`` is below ``daskrun.script``; the numbers of ``fds``, which it inherits, are its last
+    arguments; ``root`` is the folder that daskrun is imported from there.
     """
     return subprocess.Popen(
         [python, "-c", BOOT.format(module=module), root, *map(str, fds)],
@@ -83,18 +75,8 @@ def log_of(spec: NodeSpec, name: str) -> Path:
 class Child:
     """A process of daskrun's own beside the script processes, in the node's own Python.
 
-    Parameters
-    ----------
-    spec
-        The node's.
-    module
-        What it runs, below ``daskrun.script``.
-    log
-        File for its output, see :func:`log_of`.
-    told
-        What it is told first, in memory that it inherits: it may hold secrets.
-    talks
-        Whether it talks to the keeper on a pipe; else the keeper talks to it.
+    It is ``told`` something first, in memory that it inherits, since that may hold secrets; its
+    output goes to ``log``. It ``talks`` to the keeper on a pipe, or else the keeper talks to it.
     """
 
     def __init__(

@@ -42,14 +42,14 @@ class Fetcher:
         return self._child.pid
 
     def want(self, bundle: RunBundle) -> None:
-        """Have the files of a bundle brought."""
+        """Ask for the files of a bundle."""
         found = (Descriptor.decode(encoded) for encoded, _ in decode_trusted(bundle.payload))
         wanted = [each for each in found if self._spec.inputs[each.input].remote]
         message = self._wanted[bundle.number] = WantBundle(bundle.number, wanted)
         self._child.tell(message)
 
     def drop(self, number: int) -> None:
-        """Have what is left of a bundle removed."""
+        """Ask for the removal of what is left of a bundle."""
         if self._wanted.pop(number, None) is not None:
             self._child.tell(DropBundle(number))
 

@@ -55,7 +55,7 @@ def container_memory() -> int | None:
 
 
 def resident_memory(pid: int) -> int:
-    """Resident memory of a process in bytes, 0 when it can't be read."""
+    """Resident memory of a process in bytes, 0 when it can't be read; without psutil's import."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")

@@ -330,7 +330,7 @@ class Keeper:
         self._replace_later(process)
 
     def _replace_later(self, process: ScriptProcess) -> None:
-        """Have another in its place: at once, unless such processes die without an outcome."""
+        """Plan a process in its place: now, or later if such processes die without an outcome."""
         name, delay = process.name, 0.0
         if process.proven:
             self._deaths[name] = 0

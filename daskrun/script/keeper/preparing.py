@@ -23,12 +23,7 @@ FIRST_WORD, LONGEST_SILENCE = 1.0, 30.0
 class Preparation(ABC):
     """A child whose answer script processes wait for.
 
-    Parameters
-    ----------
-    child
-        Just started.
-    limit
-        Seconds without progress after which it is given up.
+    After ``limit`` seconds without progress it is given up.
     """
 
     def __init__(self, child: Child, limit: float) -> None:
@@ -77,18 +72,8 @@ class Preparation(ABC):
 class Preparations:
     """One preparation at a time, followed from the keeper's loop.
 
-    Parameters
-    ----------
-    spec
-        What the node was told.
-    selector
-        The keeper's: what a child says wakes its loop.
-    say
-        Passes a message on to the node.
-    use
-        Called with the Python that was found.
-    ready
-        Called, once, with the paths of side inputs that were brought, when all is there.
+    ``say`` passes a message on to the node; ``use`` is called with the Python that was found;
+    ``ready``, once, with the paths of side inputs that were brought, when all is there.
     """
 
     def __init__(

@@ -114,7 +114,7 @@ class ScriptProcess:
         self._tell(spec)
 
     def _raise_oom_score(self) -> None:
-        """Have the kernel take this process before keeper, worker, driver when memory is short."""
+        """Make the kernel kill this process before keeper, worker, driver when memory is short."""
         with contextlib.suppress(OSError):
             Path(f"/proc/{self.pid}/oom_score_adj").write_text("500")
 
@@ -223,7 +223,7 @@ class ScriptProcess:
         return Status.TIMED_OUT, f"{words} {name}={limit:g} s"
 
     def _last_sign(self) -> float:
-        """Tell when it last moved on, while no mini-batch is in hand."""
+        """Return when it last moved on, while no mini-batch is in hand."""
         return max(self.given, self.status.times[StatusBlock.RUNNING_SINCE])
 
     def deadline(self, limits: Limits) -> float:

@@ -26,13 +26,7 @@ CONTAINER_SHARE = 0.9
 
 
 class Spawner:
-    """Starts script processes as a node was told.
-
-    Parameters
-    ----------
-    spec
-        With the node's folder.
-    """
+    """Starts script processes as a node was told."""
 
     def __init__(self, spec: NodeSpec) -> None:
         self._spec = spec
@@ -79,13 +73,7 @@ class Spawner:
         self._python, self._root = python, str(package)
 
     def locate(self, brought: Mapping[str, str]) -> list[str]:
-        """Put the node's paths in where script processes are told of them; return notes on that.
-
-        Parameters
-        ----------
-        brought
-            Paths of the side inputs that were brought, by name.
-        """
+        """Add the node's paths to what script processes are told; return notes on that."""
         self._located = located(self._spec, brought)
         return self._located.notes
 

@@ -41,16 +41,8 @@ def load_psutil(folder: str = "") -> Any:
 class UsageLog:
     """Notes what is used, every so often; a file that can't be written is passed over.
 
-    Parameters
-    ----------
-    folder
-        Where the files go; made by the first note.
-    interval
-        Seconds between two notes; 0: there are none.
-    limit
-        Bytes of a file, above which its middle is left out.
-    psutil
-        As :func:`load_psutil` returns it.
+    Every ``interval`` seconds, 0 for never; of a file above ``limit`` bytes the middle is left out;
+    ``psutil`` is as :func:`load_psutil` returns it.
     """
 
     def __init__(self, folder: Path, interval: float, limit: int, psutil: Any) -> None:

@@ -31,11 +31,6 @@ _LINKED_FOLDER = str(Path(__file__).parents[2])
 class EntryModule:
     """A loaded entry script.
 
-    Parameters
-    ----------
-    script
-        The file.
-
     Raises
     ------
     Exception
@@ -70,10 +65,7 @@ class EntryModule:
     def process(self, mini_batch: Any, context: Callable[[], object]) -> Any:
         """Return what the script's ``run()`` returns.
 
-        Parameters
-        ----------
-        context
-            Makes the ``mini_batch_context``, for a script that takes one.
+        ``context`` makes the ``mini_batch_context``, for a script that takes one.
         """
         with self.here:
             if self.wants_context:
@@ -140,7 +132,7 @@ def _load(script: ScriptFile) -> ModuleType:
 
 
 def _remember(source: bytes, shown_as: str) -> None:
-    """Have tracebacks quote the snapshot: the user's file may be edited, or not on this node."""
+    """Make tracebacks quote the snapshot: the user's file may be edited, or not on this node."""
     with contextlib.suppress(SyntaxError, UnicodeDecodeError):  # compile() says it better
         lines = importlib.util.decode_source(source).splitlines(keepends=True)
         linecache.cache[shown_as] = (len(source), None, lines, shown_as)

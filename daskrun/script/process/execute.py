@@ -44,17 +44,7 @@ def context_of(index: int, source: PlanInput, load: tuple[Any, ...]) -> MiniBatc
 
 
 class Loader:
-    """Gives the data of mini-batches, as ``run()`` gets them.
-
-    Parameters
-    ----------
-    inputs
-        The run's.
-    tables
-        What loads mini-batches of tables.
-    fetched
-        How to get local copies of remote files.
-    """
+    """Loads mini-batches as ``run()`` gets them; ``fetched`` gets local copies of remote files."""
 
     def __init__(
         self, inputs: Sequence[PlanInput], tables: Tables, fetched: Fetched | None = None
@@ -92,20 +82,8 @@ class Loader:
 class Executor:
     """Runs attempts one after another in this process.
 
-    Parameters
-    ----------
-    module
-        The loaded entry script, after ``init()``.
-    inputs
-        The run's.
-    writer
-        Where results go.
-    status_block
-        Where to show what is in hand.
-    fetched, release
-        How to get local copies of remote files, and to let them go.
-    tables
-        What loads mini-batches of tables.
+    ``module`` is loaded, ``init()`` called; ``status_block`` shows what is in hand; ``fetched`` and
+    ``release`` get local copies of remote files, and let them go.
     """
 
     def __init__(

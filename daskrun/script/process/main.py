@@ -148,9 +148,9 @@ class ScriptLoop:
         return not trouble
 
     def _sync(self, part: Part | None, script: ScriptFile) -> str:
-        """Have what the bundle wrote kept for good; where that fails, its successes are none.
+        """Keep what the bundle wrote for good; where that fails, its successes are none.
 
-        Gives why not where no mini-batch is at fault: then this process must end.
+        Returns why not where no mini-batch is at fault: then this process must end.
         """
         if part is None and self._files is None:
             return ""

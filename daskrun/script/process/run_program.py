@@ -30,21 +30,7 @@ def run_whole(
 ) -> list[str]:
     """Run a program until it ends, and bring what it wrote to where that goes.
 
-    Parameters
-    ----------
-    code
-        The compiled script.
-    shown_as
-        Its ``__file__``.
-    source
-        Folder whose copy is its working directory, as it was made for; None: there is none.
-    outputs
-        Made before it begins.
-
-    Returns
-    -------
-    list
-        One element: it has succeeded.
+    Its working directory is a copy of ``source``, if that is given.
 
     Raises
     ------
@@ -98,7 +84,7 @@ def _as_main(shown_as: str) -> Iterator[ModuleType]:
 
 @contextmanager
 def _working_copy(source: str | None) -> Iterator[None]:
-    """Have a copy of a folder as the working directory: the script may write there."""
+    """Work in a copy of a folder: the script may write there."""
     if source is None:
         yield
         return

@@ -19,15 +19,7 @@ it keeps in all."""
 
 
 class Tables:
-    """A loader for each tabular input of a run, made when it is first needed.
-
-    Parameters
-    ----------
-    inputs
-        The run's.
-    cache
-        Folder that this node's processes share.
-    """
+    """A loader for each tabular input of a run, made when it is first needed."""
 
     def __init__(self, inputs: Sequence[PlanInput], cache: str) -> None:
         self._inputs = inputs
@@ -82,7 +74,7 @@ class Tables:
 
 
 def _keep_memory() -> None:
-    """Have the C library keep the memory of one mini-batch for the next.
+    """Make the C library keep the memory of one mini-batch for the next.
 
     It gives back what lies at the heap's end, and each megabyte is then cleared and mapped anew,
     page by page: 95 page faults for a mini-batch of a million bytes and 110 for as many that a

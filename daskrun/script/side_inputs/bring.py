@@ -52,16 +52,7 @@ class _File:
 
 
 def bring_here(described: Described, folder: Path, run_id: str) -> dict[str, str]:
-    """Have side inputs on this node, and give their paths; in this thread.
-
-    Parameters
-    ----------
-    described
-        All of the step's.
-    folder
-        The node's.
-    run_id
-        The step run's.
+    """Bring side inputs to this node, in this thread, and return their paths.
 
     Raises
     ------
@@ -73,15 +64,7 @@ def bring_here(described: Described, folder: Path, run_id: str) -> dict[str, str
 
 
 class Bringing:
-    """Side inputs on their way to a node.
-
-    Parameters
-    ----------
-    described
-        Those that are not used where they are.
-    folder, run_id
-        As of :func:`bring_here`.
-    """
+    """Side inputs on their way to a node."""
 
     def __init__(self, described: Described, folder: Path, run_id: str) -> None:
         self._described = described
@@ -97,12 +80,9 @@ class Bringing:
         self._over = False
 
     def bring(self, tell: Callable[[BroughtSoFar], None] | None = None) -> dict[str, str]:
-        """Have all of them here, and give their paths.
+        """Bring all of them, and return their paths.
 
-        Parameters
-        ----------
-        tell
-            Called a few times a second with the files and bytes that are here.
+        ``tell`` is called a few times a second with what is here.
         """
         files = list(self._wanted())
         self._check_room(files)
@@ -136,7 +116,7 @@ class Bringing:
                 yield _File(name, source, inside, target, sizes[inside])
 
     def _check_room(self, files: list[_File]) -> None:
-        """See that what is copied leaves room on the disk for all else."""
+        """Check that what is copied leaves room on the disk for all else."""
         self._folder.mkdir(parents=True, exist_ok=True)
         copied = [each for each in files if self._described[each.side].copy]
         needed = sum(max(0, each.size) for each in copied)
@@ -227,7 +207,7 @@ class Bringing:
 
 @contextlib.contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Have errors name the side input that they are of."""
+    """Name the side input in errors that are of it."""
     try:
         yield
     except DaskrunError as error:

@@ -38,7 +38,7 @@ def is_absolute(side: SideInputSpec) -> bool:
 
 
 def link_at(place: Path, home: Path, run_id: str) -> None:
-    """Have a folder found at a path of the user's choice, which must be free.
+    """Make a path of the user's choice, which must be free, lead to a folder.
 
     Raises
     ------
