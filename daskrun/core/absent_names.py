@@ -145,10 +145,7 @@ def _without_absent(
 ) -> dict[str, Any] | None:
     """Return the keywords without those that only the original has; None if there are none.
 
-    Raises
-    ------
-    SettingsError
-        One has a value that says something else than is the case.
+    SettingsError where one has a value that says something else than is the case.
     """
     own = inspect.signature(function).parameters
     *_, owner, name = function.__qualname__.split(".")
@@ -192,7 +189,7 @@ def _problems_of(
     except DaskrunError as error:
         return [str(error)]
     except TypeError:  # the keyword stands for one that is missing now
-        pass
+        return []
     return []
 
 

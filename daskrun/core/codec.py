@@ -40,20 +40,12 @@ class UnknownKindError(TypeError):
 
 
 class Writer:
-    """Turn values into JSON values.
+    """Turn values into JSON values; a builtin needs no registration.
 
-    Texts, numbers, None, lists, tuples and mappings with texts as keys need no registration.
-
-    Parameters
-    ----------
-    classes
-        Dataclasses by the name they are tagged with, each as ``module:attribute``. Their fields
-        stand beside the tag. A subclass is another class.
-    converters
-        For other classes, and in the place of what else is done with sequences and mappings. The
-        first that an object is an instance of is taken.
-    unknown
-        Called for an object of no class that is known.
+    ``classes`` are dataclasses (a subclass is another) by the name they are tagged with, each as
+    ``module:attribute``; their fields stand beside the tag. The first of the ``converters`` whose
+    class an object is an instance of is taken, for sequences and mappings too; ``unknown`` gets an
+    object of no class that is known.
     """
 
     def __init__(
@@ -103,16 +95,10 @@ class Writer:
 
 
 class Reader:
-    """Turn JSON values into what a :class:`Writer` was given; lists become tuples.
+    """Turn JSON values into what a :class:`Writer` was given.
 
-    Parameters
-    ----------
-    classes
-        As those of the writer.
-    kinds
-        For other tags: what makes the object of what stands beside the tag.
-    sequence
-        What is made of a list.
+    ``classes`` are those of the writer; ``kinds`` have, for other tags, what makes the object of
+    what stands beside the tag; ``sequence`` is what is made of a list.
     """
 
     def __init__(
@@ -130,13 +116,7 @@ class Reader:
         self._sequence = sequence
 
     def value(self, plain: Any) -> Any:
-        """Return the value of a JSON value.
-
-        Raises
-        ------
-        UnknownKindError
-            It is of no kind that is known here.
-        """
+        """Return the value of a JSON value; UnknownKindError if its kind is not known here."""
         if isinstance(plain, list):
             return self._sequence(map(self.value, plain))
         if not isinstance(plain, dict):
@@ -197,23 +177,10 @@ def from_record(
     *,
     known_only: bool = False,
 ) -> T:
-    """Make a dataclass of what :func:`to_record` gave.
+    """Make a dataclass, marked with :func:`record`, of what :func:`to_record` gave.
 
-    Parameters
-    ----------
-    cls
-        The dataclass, marked with :func:`record`.
-    plain
-        Its fields. Those that are not in it have their defaults.
-    made
-        By annotation, what makes a value of its JSON value: for classes that are no records.
-    known_only
-        Whether fields that ``cls`` doesn't know are left out.
-
-    Raises
-    ------
-    TypeError
-        There is a field that ``cls`` doesn't know, or one is missing.
+    ``made`` has, by annotation, what makes a value of its JSON value, for classes that are no
+    records. TypeError where a field is missing, or not known: left out with ``known_only``.
 
     Examples
     --------

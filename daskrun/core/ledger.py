@@ -47,12 +47,7 @@ LONGEST_DELAY = 10.0
 class Ledger:
     """The account of one run.
 
-    Parameters
-    ----------
-    settings
-        Tries, thresholds and delays are read from it.
-    script
-        File name of a script that is run as a whole, the only mini-batch; of others ``""``.
+    ``script`` is the file name of one that is run as a whole, the only mini-batch; else ``""``.
 
     Examples
     --------
@@ -70,7 +65,8 @@ class Ledger:
         self._script = script
         self.tally = Tally()
         self._states = bytearray()
-        self._next = 0
+        self.next_fresh = 0
+        """The first mini-batch that was never handed out."""
         self._complete = False
         self._out: dict[int, Bundle] = {}
         self._bundles = 0
@@ -86,7 +82,8 @@ class Ledger:
         self._unproven: dict[tuple[object, ...], int] = {}
         """Ready processes that have returned nothing yet: failures that each has made forgotten."""
         self._stopped: StopAsked | None = None
-        self._finished: RunStatus | None = None
+        self.finished: RunStatus | None = None
+        """The status the run ended with, None while it goes on."""
         self._began: float | None = None
         self._pace_from: tuple[float, int] | None = None
         """When the first bundle came back, and the mini-batches ended by then: init() is over."""
@@ -106,8 +103,8 @@ class Ledger:
         """Record an event and return what to do about it, in order."""
         handler = self._handlers.get(type(event))
         orders = handler(event) if handler else []
-        if self._finished is None and not self._out and (end := self._end()) is not None:
-            self._finished = end
+        if self.finished is None and not self._out and (end := self._end()) is not None:
+            self.finished = end
             orders.append(Finish(end))
         return orders
 
@@ -117,15 +114,9 @@ class Ledger:
         """Restore the state from the journal of earlier drivers, before anything is handed out.
 
         Nothing of it is done again: a success stays one, tries go on being counted where they were.
-
-        Parameters
-        ----------
-        past
-            Each outcome in the order in which it was journalled, who made it, and, of a failure,
-            whether it is forgiven: if nothing follows it, its mini-batch begins again at the first
-            try.
-        over
-            Whether the output is there already: what has failed by then can't get into it any more.
+        ``past`` has each outcome in the order in which it was journalled, who made it, and, of a
+        failure, whether it is forgiven: if nothing follows it, its mini-batch begins again at the
+        first try. ``over``: the output is there already, and what has failed can't get into it.
         """
         failed: dict[int, tuple[int, int]] = {}  # tries used up, items
         touched = 0
@@ -149,20 +140,15 @@ class Ledger:
             else:
                 self._states[index] = WAITING
                 self._ready.append((index, attempt + 1))
-        self._next = max(self._next, touched)
-        index = self._states.find(PLANNED, 0, self._next)
+        self.next_fresh = max(self.next_fresh, touched)
+        index = self._states.find(PLANNED, 0, self.next_fresh)
         while index >= 0:  # what was out when the driver ended
             self._ready.append((index, 1))
-            index = self._states.find(PLANNED, index + 1, self._next)
+            index = self._states.find(PLANNED, index + 1, self.next_fresh)
         heapify(self._ready)
         return orders
 
     # what the driver may ask
-
-    @property
-    def finished(self) -> RunStatus | None:
-        """The status the run ended with, None while it goes on."""
-        return self._finished
 
     @property
     def stopped(self) -> bool:
@@ -172,12 +158,7 @@ class Ledger:
     @property
     def wants_plan(self) -> bool:
         """Whether all that is planned has been handed out, and the plan may have more."""
-        return not self._complete and self._next >= len(self._states) and self._stopped is None
-
-    @property
-    def next_fresh(self) -> int:
-        """The first mini-batch that was never handed out."""
-        return self._next
+        return not self._complete and self.next_fresh >= len(self._states) and self._stopped is None
 
     @property
     def next_due(self) -> float | None:
@@ -186,14 +167,14 @@ class Ledger:
 
     def remaining(self) -> int:
         """Mini-batches known and not yet handed out."""
-        return len(self._states) - self._next + len(self._ready) + len(self._waiting)
+        return len(self._states) - self.next_fresh + len(self._ready) + len(self._waiting)
 
     def has_work(self, now: float) -> bool:
         """Return whether a slot that has room now would get a bundle."""
-        if self._stopped or self._finished:
+        if self._stopped or self.finished:
             return False
         due = bool(self._waiting) and self._waiting[0][0] <= now
-        return bool(self._ready) or due or self._next < len(self._states)
+        return bool(self._ready) or due or self.next_fresh < len(self._states)
 
     def bundle(self, number: int) -> Bundle | None:
         """Return a bundle that is out, None when it is not (any more)."""
@@ -249,9 +230,9 @@ class Ledger:
         entries: list[tuple[int, int]] = []
         while self._ready and len(entries) < event.limit:
             entries.append(heappop(self._ready))
-        fresh = min(event.limit - len(entries), len(self._states) - self._next)
-        entries += [(index, 1) for index in range(self._next, self._next + fresh)]
-        self._next += fresh
+        fresh = min(event.limit - len(entries), len(self._states) - self.next_fresh)
+        entries += [(index, 1) for index in range(self.next_fresh, self.next_fresh + fresh)]
+        self.next_fresh += fresh
         for index, _ in entries:
             self._states[index] = OUT
         bundle = Bundle(self._bundles, event.node, tuple(entries))
@@ -284,7 +265,7 @@ class Ledger:
         return []
 
     def _stop_asked(self, event: StopAsked) -> list[Order]:
-        if self._stopped is not None or self._finished is not None:
+        if self._stopped is not None or self.finished is not None:
             return []
         self._stopped = event
         return [Stop(event.reason)]
@@ -315,27 +296,22 @@ class Ledger:
         """Compare the counts with the three thresholds."""
         if self._stopped is not None:
             return []
-        settings, tally = self._settings, self.tally
-        items_failed = tally.items - tally.items_succeeded
-        over = None
-        if 0 <= settings.error_threshold < items_failed:
-            items = "item" if items_failed == 1 else "items"
-            over = f"{items_failed} {items} failed, error_threshold="
-            over += f"{settings.error_threshold} allows {settings.error_threshold}"
-        allowed = settings.allowed_failed_count
-        if over is None and allowed is not None and 0 <= allowed < tally.failed:
-            batches = "mini-batch" if tally.failed == 1 else "mini-batches"
-            over = f"{tally.failed} {batches} failed, allowed_failed_count={allowed}"
-            over += f" allows {allowed}"
-        percent = settings.allowed_failed_percent
-        if over is None and percent is not None and self._complete and self.remaining() == 0:
-            share = 100 * tally.failed / max(1, len(self._states))
+        items, failed = self.tally.items - self.tally.items_succeeded, self.tally.failed
+        most = self._settings.error_threshold
+        if 0 <= most < items:
+            over = f"{_counted(items, 'item', 's')} failed, error_threshold={most} allows {most}"
+            return self._stop(over, now)
+        allowed = self._settings.allowed_failed_count
+        if allowed is not None and 0 <= allowed < failed:
+            over = f"{_counted(failed, 'mini-batch', 'es')} failed, "
+            return self._stop(f"{over}allowed_failed_count={allowed} allows {allowed}", now)
+        percent = self._settings.allowed_failed_percent
+        if percent is not None and self._complete and self.remaining() == 0:
+            share = 100 * failed / max(1, len(self._states))
             if share > percent:
-                over = (
-                    f"{share:.3g} % of the mini-batches failed, allowed_failed_percent={percent:g}"
-                )
-                over += f" allows {percent:g} %"
-        return [] if over is None else self._stop(over, now)
+                over = f"{share:.3g} % of the mini-batches failed, allowed_failed_percent="
+                return self._stop(f"{over}{percent:g} allows {percent:g} %", now)
+        return []
 
     def _stop(self, reason: str, now: float) -> list[Order]:
         return self._stop_asked(StopAsked(reason, canceled=False, now=now))
@@ -366,7 +342,7 @@ class Ledger:
         in_flight = sum(len(bundle.entries) for bundle in self._out.values())
         return Progress(
             total=total,
-            handed_out=self._next,
+            handed_out=self.next_fresh,
             succeeded=tally.succeeded,
             failed=tally.failed,
             in_flight=in_flight,
@@ -387,15 +363,18 @@ class Ledger:
         return self._ending().report(now - began)
 
     def _ending(self) -> Ending:
-        known, untried = len(self._states), self._untried()
-        stopped, status, program = self._stopped, self._finished, self._program()
-        return Ending(self.tally, known, self._complete, stopped, status, untried, program)
-
-    def _program(self) -> Program | None:
         limit = self._settings.run_invocation_timeout
-        return Program(self._script, limit) if self._script else None
-
-    def _untried(self) -> int:
-        """Count the mini-batches that were to be tried again when the run ended before its data."""
         left = [*self._ready, *(entry[1:] for entry in self._waiting)]
-        return sum(attempt > 1 for _, attempt in left) if self._stopped is not None else 0
+        return Ending(
+            self.tally,
+            known=len(self._states),
+            complete=self._complete,
+            stopped=self._stopped,
+            status=self.finished,
+            untried=sum(attempt > 1 for _, attempt in left) if self._stopped is not None else 0,
+            program=Program(self._script, limit) if self._script else None,
+        )
+
+
+def _counted(number: int, word: str, plural: str) -> str:
+    return f"{number} {word}{'' if number == 1 else plural}"

@@ -18,8 +18,6 @@ class FilePaths:
     names: tuple[str, ...]
     """Paths relative to the input's root, with ``/``."""
 
-    kind = "files"
-
     def plain(self) -> tuple[Any, ...]:
         """Return the fields as a tuple of builtins, the first of them the kind."""
         return ("files", *self.names)
@@ -33,11 +31,9 @@ class TablePieces:
     """What to read, in order: each the fields of
     :class:`daskrun.data.tabular.formats.contract.Piece`. One, unless the run has
     ``partition_keys``: then all files of a combination of values."""
-
     slices: tuple[tuple[int, int], ...] = ()
     """For each ``take`` or ``skip`` of the dataset the rows, of those that reach it here, that it
     keeps: first and one past the last."""
-
     first_row: int | None = None
     """Index of its first row in the whole input; None where the source does not give it."""
 
@@ -83,16 +79,11 @@ class MiniBatch:
 
     index: int
     """Position in the plan, from 0, over all inputs."""
-
     input: int
     """Which of the run's inputs it is cut from, from 0."""
-
     load: Load
-    """What to read."""
-
     items: int | None
     """How many items it holds; None where only reading tells."""
-
     nbytes: int
     """Bytes to read, -1 where the source does not say."""
 
@@ -130,19 +121,14 @@ class PlanInput:
 
     name: str
     """Name the user gave, else ``input_<n>``."""
-
     root: str
     """Folder (absolute path) or URL that the names of its mini-batches are relative to."""
-
     remote: bool
     """True: its files are brought to local paths by the fetcher."""
-
     storage_options: dict[str, Any]
     """fsspec options for a remote root. May hold secrets: never logged, never journalled."""
-
     kind: str = "files"
     """``files`` or ``tabular``."""
-
     table: dict[str, Any] | None = None
     """How script processes read it: ``TableInput.spec``; None for files."""
 

@@ -22,12 +22,9 @@ _groups: dict[str, dict[str, EntryPoint]] = {}
 
 
 def load(reference: str) -> Any:
-    """Return what ``module:attribute`` names.
+    """Return what ``module:attribute`` names; DaskrunError if there is no such one.
 
-    Raises
-    ------
-    DaskrunError
-        There is no such module or attribute. An error of the module's own code is raised as it is.
+    An error of the module's own code is raised as it is.
 
     Examples
     --------
@@ -76,12 +73,7 @@ def lazy(
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` of a package whose names are loaded at first use.
 
-    Parameters
-    ----------
-    package
-        ``__name__`` of the package.
-    homes
-        By exported name the full name of the module that has it.
+    ``homes`` has by exported name the full name of the module that it is in.
     """
 
     def attribute(name: str) -> object:

@@ -41,20 +41,16 @@ def parse_size(text: int | str) -> int:
     return int(match[1]) << (10 * power)
 
 
-def positive_size(value: Any) -> int:
-    """Return a size that is more than nothing."""
-    number = parse_size(value)
-    if number < 1:
-        raise ValueError("is out of range: it must be 1 or more")
-    return number
+def size(wrong: str = "is out of range: it must be 1 or more") -> Rule:
+    """Return a rule of sizes; ``wrong`` is the message for one that is less than 1."""
 
+    def rule(value: Any) -> int:
+        number = parse_size(value)
+        if number < 1:
+            raise ValueError(wrong)
+        return number
 
-def memory(value: Any) -> int:
-    """Return a size of memory."""
-    number = parse_size(value)
-    if number < 1:
-        raise ValueError("leaves no memory at all")
-    return number
+    return rule
 
 
 def whole(least: int) -> Rule:

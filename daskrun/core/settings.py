@@ -57,20 +57,10 @@ def setting(
     hint: str = "",
     traits: Trait = Trait(0),  # noqa: B008  (it is a constant)
 ) -> Any:
-    """Return a field of a setting.
+    """Return a field of a setting; a ``default`` of ``dict`` is an empty one.
 
-    Parameters
-    ----------
-    rule
-        Takes a value, see :mod:`daskrun.core.rules`; not asked of None where that is the default.
-    default
-        Where nothing is said; ``dict``: an empty one.
-    example
-        A value as it is written, for messages; ``""``: the default.
-    hint
-        What messages say in the place of ``Write name=example.``
-    traits
-        What else is to be known of it.
+    The rule is not asked of None where that is the default. Messages end with ``Write
+    name=example.``, the default where there is no example, or with the hint in the place of that.
     """
     extra = {"rule": rule, "example": example or repr(default), "hint": hint, "traits": traits}
     if default is dict:
@@ -100,7 +90,7 @@ class RunSettings:
     append_row_format: str = setting(rules.name, "text", "'csv'")
     """``text``, ``csv``, ``jsonl`` or ``parquet``, or a registered :class:`~daskrun.Sink`."""
     mini_batch_size: int | None = setting(
-        rules.positive_size,
+        rules.size(),
         None,
         hint="Give a number of files for a file dataset (mini_batch_size=10) or bytes for a "
         "tabular one (mini_batch_size='10MB').",
@@ -161,7 +151,10 @@ class RunSettings:
         traits=NO_RESULT | RESUME | NODES,
     )
     process_memory_limit: int | None = setting(
-        rules.memory, None, "'2GB', or None for no limit", traits=RESUME | NODES
+        rules.size("leaves no memory at all"),
+        None,
+        "'2GB', or None for no limit",
+        traits=RESUME | NODES,
     )
     """Bytes of resident memory at which a script process is killed; None: no limit, or in a
     container 0.9 × its limit ÷ processes."""
@@ -225,18 +218,8 @@ RULES: dict[str, Rule] = {each.name: partial(_take, each) for each in fields(Run
 def resolve_settings(values: Mapping[str, Any], subject: str = "ParallelRunConfig") -> RunSettings:
     """Check the values of settings against every rule and return them as one immutable object.
 
-    Parameters
-    ----------
-    values
-        Settings by name; what is not there has its default. Numbers may be given as text, as they
-        are where they come from a command line or a pipeline parameter.
-    subject
-        What the values are of, for the error.
-
-    Raises
-    ------
-    SettingsError
-        With one problem for each value that is wrong.
+    Numbers may be given as text, as they are where they come from a command line or a pipeline
+    parameter. SettingsError, which names the ``subject``, has each value that is wrong.
 
     Examples
     --------

@@ -21,14 +21,10 @@ class Tally:
     """What the ledger has counted. Only the last attempt of a mini-batch counts its items."""
 
     def __init__(self) -> None:
-        self.succeeded = 0
-        self.failed = 0
-        self.items = 0
-        self.items_succeeded = 0
-        self.attempts = 0
-        self.retried = 0
+        self.succeeded = self.failed = 0
+        self.items = self.items_succeeded = 0
+        self.attempts = self.retried = 0
         self.warnings: list[str] = []
-        self._warned: set[str] = set()
         self._groups: dict[tuple[str, str], ErrorGroup] = {}
 
     def success(self, outcome: Outcome, process: ProcessInfo | None) -> None:
@@ -40,14 +36,13 @@ class Tally:
             self.items_succeeded += outcome.items
             return
         self.items_succeeded += outcome.succeeded_items
-        if outcome.results > outcome.items:
-            self._warn(
-                "more results than items",
-                f"run() returned more results than the mini-batch has items (mini-batch "
-                f"{outcome.index}: {outcome.results} for {outcome.items}); all were written.",
-            )
-        else:
+        if outcome.results < outcome.items:
             self.short(outcome, process)
+        elif not self.warnings:
+            self.warnings.append(
+                f"run() returned more results than the mini-batch has items (mini-batch "
+                f"{outcome.index}: {outcome.results} for {outcome.items}); all were written."
+            )
 
     def short(self, outcome: Outcome, process: ProcessInfo | None) -> None:
         """Note a mini-batch with fewer results than items."""
@@ -57,8 +52,7 @@ class Tally:
             "as failed and is not retried"
         )
         failure = Failure(message, kind="fewer results than items")
-        label = f"{process.node}/{process.name}" if process is not None else ""
-        self._group(failure, outcome.index, outcome.attempt, label, Status.SUCCEEDED)
+        self._group(failure, outcome.index, outcome.attempt, process, Status.SUCCEEDED)
 
     def failure(self, outcome: Outcome, process: ProcessInfo | None, *, final: bool) -> None:
         """Count an attempt that failed; its items too if it was the last."""
@@ -68,9 +62,8 @@ class Tally:
             self.items += outcome.items
         else:
             self.retried += 1
-        label = f"{process.node}/{process.name}" if process is not None else ""
         failure = outcome.failure or Failure("")
-        self._group(failure, outcome.index, outcome.attempt, label, outcome.status)
+        self._group(failure, outcome.index, outcome.attempt, process, outcome.status)
 
     def give_up(self, items: int) -> None:
         """Count a mini-batch, whose last failure is counted already, as failed for good."""
@@ -80,7 +73,7 @@ class Tally:
 
     def init_failure(self, failure: Failure, process: ProcessInfo) -> None:
         """Note that ``init()`` failed."""
-        self._group(failure, -1, 1, f"{process.node}/{process.name}", Status.RAISED)
+        self._group(failure, -1, 1, process, Status.RAISED)
 
     def first_error(self) -> str:
         """Return the first error: what, where, in which mini-batch; ``""`` when there was none."""
@@ -89,16 +82,17 @@ class Tally:
             return ""
         first = groups[0]
         where = f" ({first.where})" if first.where else ""
-        place = (
-            "init()" if first.index < 0 else f"mini-batch {first.index}, attempt {first.attempt}"
-        )
+        place = f"mini-batch {first.index}, attempt {first.attempt}"
+        place = "init()" if first.index < 0 else place
         return f"{first.message}{where} in {place} on {first.process or 'no process'}"
 
     def groups(self) -> tuple[ErrorGroup, ...]:
         """Return each distinct error once, the first first."""
         return tuple(self._groups.values())
 
-    def _group(self, failure: Failure, index: int, attempt: int, process: str, status: int) -> None:
+    def _group(
+        self, failure: Failure, index: int, attempt: int, process: ProcessInfo | None, status: int
+    ) -> None:
         message = (failure.message or Status(status).category)[:ERROR_CAP]
         key = (failure.kind or message, failure.where)
         if key not in self._groups and len(self._groups) >= MOST_GROUPS:
@@ -107,16 +101,12 @@ class Tally:
         group = self._groups.get(key)
         if group is None:
             text, ended = failure.text[:ERROR_CAP], failure.ended
+            label = f"{process.node}/{process.name}" if process is not None else ""
             self._groups[key] = ErrorGroup(
-                message, key[1], 1, index, attempt, process, text, status, ended
+                message, key[1], 1, index, attempt, label, text, status, ended
             )
         else:
             self._groups[key] = replace(group, count=group.count + 1)
-
-    def _warn(self, kind: str, text: str) -> None:
-        if kind not in self._warned:
-            self._warned.add(kind)
-            self.warnings.append(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +114,6 @@ class Program:
     """A script that is run as a whole: nothing that is said of it mentions mini-batches."""
 
     name: str
-    """Its file's."""
     timeout: float
     """Seconds it may take."""
 
