@@ -11,7 +11,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
-from daskrun.testing.kinds import BEFORE, OK
+from daskrun.testing.inside import BEFORE, OK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

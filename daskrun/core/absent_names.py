@@ -36,7 +36,6 @@ def _check_member(kind: type, name: str) -> None:
 
 
 def _present(kind: type, names: Iterable[str]) -> list[str]:
-    """Return the names but for those of members that a class lacks."""
     found = inspect.getattr_static
     return [name for name in names if not isinstance(found(kind, name, None), _Absent)]
 

@@ -14,7 +14,7 @@ class Status(IntEnum):
     """The words reports use for it."""
 
     def __new__(cls, value: int, category: str = "") -> Self:
-        """Make a member from its number on the wire and its category."""
+        """Make a member of its number on the wire and its category."""
         made = int.__new__(cls, value)
         made._value_ = value
         made.category = category
@@ -88,7 +88,6 @@ class Outcome(NamedTuple):
     """
 
     index: int  # type: ignore[assignment]  # hides tuple.index, which nothing here uses
-    """Which mini-batch."""
     attempt: int
     """Which try, from 1."""
     status: int

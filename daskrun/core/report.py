@@ -30,24 +30,22 @@ class RunStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is, at one moment."""
+    """How far a run is, at one moment; counts are of mini-batches where nothing else is said."""
 
     total: int | None
-    """Mini-batches in all; None while the plan is incomplete."""
+    """In all; None while the plan is incomplete."""
     handed_out: int
-    """Mini-batches given to a script process at least once."""
+    """Given to a script process at least once."""
     succeeded: int
-    """Mini-batches done."""
     failed: int
-    """Mini-batches that used up their tries."""
+    """Those that used up their tries."""
     in_flight: int
-    """Mini-batches handed out and not yet back."""
+    """Handed out and not yet back."""
     retried: int
     """Attempts that failed and were, or will be, followed by another."""
     items: int
-    """Items of the mini-batches that are done or failed."""
+    """Items of the mini-batches that have succeeded or failed."""
     items_failed: int
-    """Items that failed."""
     elapsed: float
     """Seconds since the first bundle was handed out."""
     eta: float | None

@@ -45,7 +45,7 @@ class BundleSizer:
         return 2 * self.aim(slots)
 
     def size(self, remaining: int | None, slots: int) -> int:
-        """Return the number of mini-batches for the next bundle, at least 1.
+        """Return how many mini-batches the next bundle has, at least 1.
 
         ``remaining`` is how many are left to hand out, None while the plan is incomplete.
         """

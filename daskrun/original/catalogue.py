@@ -76,10 +76,8 @@ def catalogue() -> Catalogue:
 
 
 def _each(table: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the entries of a table, one for each name of its keys."""
-    for names, said in table.items():
-        for name in names.split():
-            yield name, said
+    """Return the entries of a table, one for each name of its keys."""
+    return ((name, said) for names, said in table.items() for name in names.split())
 
 
 def member(classes: Iterable[str], name: str) -> str | None:
@@ -88,10 +86,8 @@ def member(classes: Iterable[str], name: str) -> str | None:
     ``classes`` are the names of the class and of its bases, in their order.
     """
     members = catalogue().members
-    for each in classes:
-        if name in members.get(each, ()):
-            return f"daskrun has no {each}.{name}: {members[each][name]}"
-    return None
+    found = (each for each in classes if name in members.get(each, ()))
+    return next((f"daskrun has no {each}.{name}: {members[each][name]}" for each in found), None)
 
 
 def keyword(calls: Iterable[str], name: str, value: object) -> str | None:
@@ -101,10 +97,8 @@ def keyword(calls: Iterable[str], name: str, value: object) -> str | None:
     the class and its bases, in their order.
     """
     keywords = catalogue().keywords
-    for call in calls:
-        if name in keywords.get(call, ()):
-            return keywords[call][name].problem(value)
-    return None
+    found = (keywords[call][name] for call in calls if name in keywords.get(call, ()))
+    return next((each.problem(value) for each in found), None)
 
 
 def import_(name: str) -> str | None:

@@ -60,8 +60,7 @@ class OriginalFinder:
         if parent and parent not in SHARED and not isinstance(sys.modules.get(parent), StandIn):
             return None  # within a package that is installed
         # What others have put into the same package stays importable.
-        installed = _find_installed(fullname, path)
-        if installed is not None:
+        if (installed := _find_installed(fullname, path)) is not None:
             return installed
         if fullname in NAMES:
             return self._spec(fullname)
@@ -106,11 +105,8 @@ def put_first() -> None:
 def offer() -> Callable[[], None]:
     """Add the original's names to what can be imported here, after all that is installed.
 
-    Returns
-    -------
-    Callable
-        Takes them out again if they were not there before: what a script that runs in this process
-        imports must not be found by what runs after it.
+    What is returned takes them out again if they were not there before: what a script that runs in
+    this process imports must not be found by what runs after it.
     """
     if _finders():
         return lambda: None
@@ -156,13 +152,9 @@ def _real_core() -> bool:
 
 def _find_installed(fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
     """Return what another finder of this process finds of a module."""
-    for finder in sys.meta_path:
-        if isinstance(finder, OriginalFinder) or not hasattr(finder, "find_spec"):
-            continue
-        spec = finder.find_spec(fullname, path)
-        if spec is not None:
-            return spec
-    return None
+    others = [each for each in sys.meta_path if not isinstance(each, OriginalFinder)]
+    specs = (each.find_spec(fullname, path) for each in others if hasattr(each, "find_spec"))
+    return next((spec for spec in specs if spec is not None), None)
 
 
 def _why_not(module: str, name: str) -> str:
@@ -182,5 +174,4 @@ def _why_not(module: str, name: str) -> str:
 
 
 def _below(module: str) -> list[str]:
-    """Return the modules that are right below one."""
     return [each for each in NAMES if each.rpartition(".")[0] == module]

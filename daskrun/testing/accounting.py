@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,7 @@ from daskrun.pipeline.runs.run import PipelineRun, StepRun
 from daskrun.pipeline.runs.submitted import SubmittedRun
 from daskrun.storage.journal import Journal
 from daskrun.storage.urls import is_url
-from daskrun.testing.joined import Difference, Rows, compare
-from daskrun.testing.row_groups import RowGroups
+from daskrun.testing.joined import Difference, RowGroups, Rows, compare
 from daskrun.workspace.run_folders.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -102,31 +101,24 @@ def account(
     if not seen.settings:
         raise StorageError(f"{folder.path} has a journal without a record: no run was begun there.")
     report = folder.report()
-    difference = None
     completed = report is not None and report.status is RunStatus.COMPLETED
     if seen.size is None and report is not None and not completed:
         seen.size = report.total
     sink = recorded_sink(seen.settings)
-    if sink.writes_rows and not sink.assembles and completed:
-        difference = _difference(step, folder, output, seen)
-    return seen.account(report, difference)
+    compared = sink.writes_rows and not sink.assembles and completed
+    return seen.account(report, _difference(step, folder, output, seen) if compared else None)
 
 
 def _step_of(run: object) -> StepRun | None:
     """Return the one step's run; None for a folder."""
-    if isinstance(run, PipelineRun):
-        steps = run.get_steps()
-        if len(steps) == 1:
-            return steps[0]
-        names = ", ".join(repr(step.name) for step in steps)
-        problem = (
-            f"run={run!r} has {len(steps)} steps. Write run.find_step_run(name)[0], the name one "
-            f"of {names}."
-        )
-        raise SettingsError("account", [problem])
-    if isinstance(run, SubmittedRun):
-        return run  # type: ignore[return-value]  # there is no third kind
-    return None
+    if not isinstance(run, PipelineRun):  # there is no third kind of run
+        return run if isinstance(run, SubmittedRun) else None  # type: ignore[return-value]
+    steps = run.get_steps()
+    if len(steps) == 1:
+        return steps[0]
+    names = ", ".join(repr(step.name) for step in steps)
+    problem = f"has {len(steps)} steps. Write run.find_step_run(name)[0], the name one of {names}."
+    raise SettingsError("account", [f"run={run!r} {problem}"])
 
 
 def _difference(
@@ -191,8 +183,7 @@ class _Seen:
                 self._tried = {tried for tried in self._tried if tried[0] != index}
 
     def _sized(self, count: int | None) -> None:
-        """Note how many mini-batches there are; None where a record doesn't know."""
-        if count is None:
+        if count is None:  # the record doesn't know
             return
         if self.size not in (None, count):
             self.problems.append(f"the plan had {self.size} mini-batches, and later {count}")
@@ -212,7 +203,6 @@ class _Seen:
             self._failed[index] = attempt, items
 
     def compare(self, output: Path) -> Difference:
-        """Compare an output with what is committed."""
         rows = [Rows(n, done[6], done[7], done[8]) for n, done in sorted(self._done.items())]
         if not output.is_file():
             self.problems.append(f"the run is Completed, and there is no {output}")
@@ -222,7 +212,6 @@ class _Seen:
         return compare(output, rows)
 
     def _compare_row_groups(self, output: Path, rows: list[Rows]) -> Difference:
-        """Compare a Parquet file with what is committed: bytes, rows, footer."""
         bodies = [each._replace(length=each.length - each.head, head=0) for each in rows]
         try:
             found = RowGroups.read(output)
@@ -242,8 +231,7 @@ class _Seen:
         }
         items = sum(done[3] for done in self._done.values()) + sum(failed.values())
         good = sum(min(done[4], done[3]) for done in self._done.values())
-        lost = tuple(difference.lost) if difference is not None else ()
-        twice = tuple(difference.doubled) if difference is not None else ()
+        differs = difference or Difference()
         unfinished = None if self.size is None else self.size - len(self._done) - len(failed)
         found = Account(
             mini_batches=self.size,
@@ -254,32 +242,29 @@ class _Seen:
             items_succeeded=good,
             items_failed=items - good,
             attempts=self._attempts,
-            lost=lost,
-            doubled=tuple(sorted({*self._again, *twice})),
+            lost=tuple(differs.lost),
+            doubled=tuple(sorted({*self._again, *differs.doubled})),
             exact=None if difference is None else not difference,
             problems=(),
         )
-        problems = [*self.problems, *self._wrong(difference), *_contradictions(found, report)]
-        return Account(**{**vars(found), "problems": tuple(problems)})
+        problems = [*self.problems, *self._wrong(differs), *_contradictions(found, report)]
+        return replace(found, problems=tuple(problems))
 
-    def _wrong(self, difference: Difference | None) -> list[str]:
-        """Return which rows are lost or doubled, and what can't be."""
-        wrong = []
+    def _wrong(self, differs: Difference) -> list[str]:
         size = self.size
         beyond = [n for n in (*self._done, *self._failed) if size is not None and n >= size]
-        if beyond:
-            wrong.append(
-                f"the plan has {size} mini-batches, and there are outcomes of others: "
-                f"{_named(beyond)}"
+        wrong = [
+            f"{text}: {_named(indices)}"
+            for text, indices in (
+                (f"the plan has {size} mini-batches, and there are outcomes of others", beyond),
+                ("committed twice", self._again),
+                ("rows not in the output, in their place", differs.lost),
+                ("rows in the output once more", differs.doubled),
             )
-        if self._again:
-            wrong.append(f"committed twice: {_named(self._again)}")
-        if difference is not None and difference.lost:
-            wrong.append(f"rows not in the output, in their place: {_named(difference.lost)}")
-        if difference is not None and difference.doubled:
-            wrong.append(f"rows in the output once more: {_named(difference.doubled)}")
-        if difference is not None and difference.strange:
-            wrong.append(f"the output ends with {difference.strange:,} bytes that nobody committed")
+            if indices
+        ]
+        if differs.strange:
+            wrong.append(f"the output ends with {differs.strange:,} bytes that nobody committed")
         return wrong
 
 

@@ -214,7 +214,6 @@ def _plain(arguments: Sequence[object]) -> Sequence[object]:
 def _models(
     models: Mapping[str, Paths] | None, workspace: Workspace | None
 ) -> dict[str, dict[str, str]]:
-    """Return where each model is, as script processes are told it."""
     paths = {name: _absolute(path) for name, path in (models or {}).items()}
     problems = [
         f"models[{name!r}]={str(path)!r} is not there. Write a file or folder that is."
@@ -265,7 +264,6 @@ def _called(
     folder: Path,
     run: OfflineRun,
 ) -> ScriptResult:
-    """Call the script, which finds what it finds in a run."""
     sink = sink_of(settings)
     home, working = str(Path(script.path).parent), folder / "work"
     working.mkdir()

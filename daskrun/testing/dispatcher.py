@@ -92,11 +92,8 @@ class FakeDispatcher(Dispatcher):
 
     def _make_up(self, bundle: Bundle) -> bytes:
         outcome_log, rows = bytearray(), bytearray()
-        offset, now, took = (
-            self._part.tell() if self._part is not None else 0,
-            time.time(),
-            self._run_seconds,
-        )
+        offset = self._part.tell() if self._part is not None else 0
+        now, took = time.time(), self._run_seconds
         for index, attempt in bundle.entries:
             if self._faults and attempt <= len(faults := self._faults.get(index, ())):
                 status, failure = faults[attempt - 1], Failure(f"made up for attempt {attempt}")

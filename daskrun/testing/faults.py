@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import SettingsError
 from daskrun.output.sinks.settings_file import SETTINGS_FILE
-from daskrun.testing.inside import INIT, read_notes
-from daskrun.testing.kinds import OF_INIT, OF_RUN, OK
+from daskrun.testing.inside import INIT, OF_INIT, OF_RUN, OK, read_notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -184,7 +183,6 @@ class Faults:
 
 
 def _check_name(where: str, name: object, known: Sequence[str], problems: list[str]) -> None:
-    """Note it when there is no such fault."""
     if name in (*known, OK):
         return
     near = difflib.get_close_matches(str(name), known, n=1)
@@ -193,6 +191,5 @@ def _check_name(where: str, name: object, known: Sequence[str], problems: list[s
 
 
 def _check_number(where: str, number: object, least: int, kind: str, problems: list[str]) -> None:
-    """Note it when a key is not a number of that kind."""
     if type(number) is not int or number < least:
         problems.append(f"{where}: {number!r} is not {kind}. Write {least} or more.")

@@ -91,7 +91,6 @@ def _is_frame(mini_batch: object) -> bool:
 
 
 def _problems_of_data(mini_batch: object, cut: Mapping[str, object]) -> list[str]:
-    """Return why that can't be given to ``run()`` as it is."""
     example = (
         "Give a list of paths, such as ['images/0.png'], a pandas.DataFrame, or a dataset and the "
         "index of one of its mini-batches."
@@ -122,14 +121,10 @@ def _from_dataset(
 ) -> Given:
     """Cut the dataset as a run does, as far as it takes to know its mini-batch."""
     settings = with_size(settings, dataset.kind)
-    inputs = stored([(name, dataset)], f"{folder}/inputs", settings, INLINE, {}) or [
-        (name, dataset)
-    ]
-    plan = make_plan(inputs, settings)
-    if not plan.complete:
-        from daskrun.data.tabular.loading.local_fetch import (
-            complete_here,  # lists of files do without
-        )
+    asked = [(name, dataset)]
+    plan = make_plan(stored(asked, f"{folder}/inputs", settings, INLINE, {}) or asked, settings)
+    if not plan.complete:  # lists of files do without
+        from daskrun.data.tabular.loading.local_fetch import complete_here
 
         complete_here(plan, index + 1)
     if index >= plan.known:

@@ -24,7 +24,7 @@ from daskrun import (
 from daskrun import testing as kit
 from daskrun.storage.journal import Journal
 from daskrun.testing import Account, Faults, account
-from daskrun.testing.kinds import OF_INIT, OF_RUN
+from daskrun.testing.inside import OF_INIT, OF_RUN
 
 SCRIPT = "def run(mini_batch): return [open(path).read() for path in mini_batch]\n"
 FILES = 4

@@ -95,7 +95,6 @@ class DispatcherContract:
             assert isinstance(dispatcher.obstacle, str)
 
     def test_a_run_with_it_has_every_row_once_in_order(self, tmp_path: Path) -> None:
-        """Drive a run to its end."""
         request = made_up_request(tmp_path, files=50)
         report = execute(replace(request, target=self.make_dispatcher), [], RunControl())
         assert report.status is RunStatus.COMPLETED, report
@@ -106,7 +105,6 @@ class DispatcherContract:
         assert rows == b"".join(b"%d\n" % n for n in range(50))
 
     def test_a_run_with_it_can_be_canceled(self, tmp_path: Path) -> None:
-        """Cancel as soon as a node is there."""
         control, ends = RunControl(), []
 
         class Cancels(Observer):
@@ -144,7 +142,6 @@ class Started:
         self.dispatcher.close()
 
     def pack(self, number: int, indices: tuple[int, ...], attempt: int = 1) -> Packed:
-        """Make a bundle."""
         entries = [(self._plan.encode(index), attempt) for index in indices]
         bundle = Bundle(number, self._node, tuple((index, attempt) for index in indices))
         return Packed(bundle, pack_entries(entries))

@@ -10,9 +10,10 @@ from uuid import uuid4
 import pytest
 
 from daskrun.data.tabular.collect import empty, loader_of, plan_of
+from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.formats.registry import spec_of
 from daskrun.data.tabular.loading.load import TableLoader
-from daskrun.data.tabular.loading.local_fetch import BroughtHere
+from daskrun.data.tabular.loading.local_fetch import BroughtHere, complete_here
 from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import DatasetError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from daskrun.data.tabular.formats.contract import FrameSource, Source
-    from daskrun.data.tabular.formats.node_cache import NodeCache
 
 SIZES = (1, 300, 2000, 10**9)
 """Mini-batch sizes in bytes: from one row, or as few as there can be, to all there are."""
@@ -64,13 +64,11 @@ class FormatContract(ABC):
 
     @pytest.fixture
     def rows(self, tmp_path: Path) -> pd.DataFrame:
-        """Return the rows that were written."""
         (tmp_path / "data").mkdir()
         return self.write(tmp_path / "data")
 
     @pytest.fixture
     def dataset(self, rows: pd.DataFrame, tmp_path: Path) -> TabularDataset:  # noqa: ARG002
-        """Return the dataset of what was written."""
         return TabularDataset(self.source(str(tmp_path / "data")))
 
     def test_it_can_be_checked_and_shown(self, dataset: TabularDataset) -> None:
@@ -84,7 +82,6 @@ class FormatContract(ABC):
     def test_each_row_comes_once_in_order_with_the_same_dtypes(
         self, dataset: TabularDataset, rows: pd.DataFrame, size: int
     ) -> None:
-        """Whatever the size, mini-batches together are the rows."""
         import pandas as pd
 
         plan = plan_of(dataset, size)
@@ -99,7 +96,6 @@ class FormatContract(ABC):
     def test_columns_that_are_left_out_change_no_others(
         self, dataset: TabularDataset, rows: pd.DataFrame
     ) -> None:
-        """Each column is read alone as with the others."""
         import pandas as pd
 
         for name in rows.columns:
@@ -140,7 +136,6 @@ class FormatContract(ABC):
             wire.decode(plan.encode(index))  # builtins only
 
     def test_the_specification_travels(self, dataset: TabularDataset) -> None:
-        """A reader is told in builtins."""
         table = dataset.resolve().spec
         plain = table.plain()
         assert wire.decode(pickle.dumps(plain, 5)) == plain
@@ -169,7 +164,6 @@ class FormatContract(ABC):
     def test_a_file_that_can_not_be_read_is_named(
         self, dataset: TabularDataset, tmp_path: Path, how: str
     ) -> None:
-        """What is wrong with a file is an error of daskrun, and names it."""
         if not self.of_files:
             pytest.skip("its rows are in no files")
         table = dataset.resolve()
@@ -190,20 +184,11 @@ def _frames(plan: TablePlan) -> list[pd.DataFrame]:
 
 
 def _completed(plan: TablePlan) -> list[pd.DataFrame]:
-    from daskrun.data.tabular.loading.local_fetch import complete_here
-
     complete_here(plan)
     return _frames(plan)
 
 
 def _look(plan: TablePlan, load: tuple[Any, ...], folder: Path) -> Any:
-    cache: NodeCache = _cache(folder)
-    source = plan.inputs[0]
+    source, cache = plan.inputs[0], NodeCache(str(folder / "cache"))
     here = BroughtHere(folder / "brought", cache)
     return TableLoader(source, cache).look(load, here.bring(source, load))
-
-
-def _cache(folder: Path) -> NodeCache:
-    from daskrun.data.tabular.formats.node_cache import NodeCache
-
-    return NodeCache(str(folder / "cache"))

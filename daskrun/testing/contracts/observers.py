@@ -99,7 +99,6 @@ class ObserverContract:
         raise NotImplementedError
 
     def test_the_made_up_run_has_every_kind_of_event(self, tmp_path: Path) -> None:
-        """Fail where there is a kind of event that no observer was tried with."""
         shown = set(get_args(Event)) - {RoomFor}
         assert {type(event) for event in made_up_run(tmp_path)} == shown == set(METHODS)
 
@@ -134,13 +133,11 @@ class ObserverContract:
             observer.close()
 
     def test_it_hears_a_run_that_was_never_begun(self, tmp_path: Path) -> None:
-        """A step that can't begin has only an end."""
         observer = self.make_observer(tmp_path)
         observer.notify(made_up_run(tmp_path)[-1])
         observer.close()
 
     def test_it_is_quick(self, tmp_path: Path) -> None:
-        """The run waits for each call."""
         observer = self.make_observer(tmp_path)
         for event in made_up_run(tmp_path):
             began = time.monotonic()
