@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sysconfig
 import tempfile
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
@@ -28,6 +29,15 @@ settings.register_profile(
     "daskrun", deadline=None, max_examples=examples(100), derandomize=False, print_blob=True
 )
 settings.load_profile("daskrun")
+
+if "COVERAGE_PROCESS_CONFIG" in os.environ:
+    from daskrun.script import node
+
+    # Keepers start without site-packages, and so without what begins to measure elsewhere.
+    node.KEEPER = (
+        f"import sys; sys.path.append({sysconfig.get_path('purelib')!r}); "
+        f"import coverage; coverage.process_startup(); {node.KEEPER}"
+    )
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests look for what runs leave behind: each process of them has a temporary folder of its own.
