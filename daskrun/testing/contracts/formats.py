@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from daskrun.data.tabular.formats.contract import FrameSource, Source
 
-SIZES = (1, 300, 2000, 10**9)
-"""Mini-batch sizes in bytes: from one row, or as few as there can be, to all there are."""
+SIZES = (24, 300, 2000, 10**9)
+"""Mini-batch sizes in bytes: from less than a row to all rows. (At 1 byte nearly all are empty.)"""
 
 
 class FormatContract(ABC):
