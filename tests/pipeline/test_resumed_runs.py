@@ -76,8 +76,8 @@ def calls(work):
 
 def output_of(work, step_run):
     (store,) = [work.ws.get_default_datastore().folder]
-    output = step_run._story["outputs"][0]
-    return (store / output["path_on_datastore"] / "parallel_run_step.txt").read_bytes()
+    output = step_run._manifest.outputs[0]
+    return (store / output.path_on_datastore / "parallel_run_step.txt").read_bytes()
 
 
 def stored(work, monkeypatch=None):
@@ -510,7 +510,7 @@ def test_an_output_on_s3_is_put_together_by_the_second_driver(work, flag, bucket
     flag.unlink()
     again = stored(work, monkeypatch)
     assert again.resume(retry_failed=True).wait_for_completion() == "Completed"
-    path = step._story["outputs"][0]["path_on_datastore"]
+    path = step._manifest.outputs[0].path_on_datastore
     assert bucket.get(f"{path}/parallel_run_step.txt") == EXPECTED
     assert calls(work).count("3.txt") == 1
     assert [key for key in bucket.keys() if "_daskrun" in key] == []  # noqa: SIM118

@@ -162,7 +162,7 @@ def submit(work, steps, **options):
 
 def written(work, run, name="last", file="parallel_run_step.txt"):
     """Give the bytes that a step has written behind the URL."""
-    (path,) = [each["path_on_datastore"] for each in run.find_step_run(name)[0]._story["outputs"]]
+    (path,) = [each.path_on_datastore for each in run.find_step_run(name)[0]._manifest.outputs]
     (key,) = [key for key in work.bucket.keys() if key.endswith(f"/{path}/{file}")]  # noqa: SIM118
     return work.bucket.get(key).decode()
 
