@@ -74,15 +74,7 @@ class Checkpoints:
 
 
 class History:
-    """What is committed, and what else a next driver of the run has to know.
-
-    Parameters
-    ----------
-    request
-        The run's.
-    checkpoints
-        Where a test may stop the driver.
-    """
+    """What is committed, and what else a next driver of the run has to know."""
 
     def __init__(self, request: StepRequest, checkpoints: Checkpoints) -> None:
         self._request = request
@@ -96,13 +88,7 @@ class History:
         """What readers have changed, and what is lost of the journal; each once."""
 
     def open(self) -> Past | None:
-        """Begin the journal, or continue an earlier driver's and return what is in it.
-
-        Raises
-        ------
-        StorageError
-            It can't be read or written.
-        """
+        """Begin the journal, or continue an earlier driver's and return what is in it."""
         path, segments = self._request.run_folder / "journal", None
         if self._request.kept_at:
             from daskrun.storage.stores import open_url_folder
@@ -217,13 +203,7 @@ class Past:
 
 
 def read_past(path: Path) -> Past | None:
-    """Return what is in a journal; None where there is nothing to resume from.
-
-    Raises
-    ------
-    StorageError
-        It can't be read.
-    """
+    """Return what is in a journal; None where there is nothing to resume from."""
     if not path.exists():
         return None
     past = None
@@ -253,60 +233,34 @@ def read_past(path: Path) -> Past | None:
     return past
 
 
+@dataclass
 class Replay:
-    """The attempts of a journal, as far as they still count.
+    """The attempts of a journal, as far as they still count."""
 
-    Parameters
-    ----------
-    past
-        What else is in it.
-    plan
-        The run's.
-    known
-        Extends the plan until a mini-batch is known; False where it ends before.
-    sizes
-        Of the parts that are there; None where rows are no longer needed.
-    tries
-        ``run_max_try``.
-    retry_failed
-        Whether mini-batches that have used them up get new ones.
-    over
-        Whether the output is there already: then none does.
-    """
+    past: Past
+    plan: Plan
+    known: Callable[[int], bool]
+    """Extends the plan until a mini-batch is known; False where it ends before."""
+    sizes: Mapping[str, int] | None
+    """Of the parts that are there; None where rows are no longer needed."""
+    tries: int
+    """``run_max_try``."""
+    retry_failed: bool
+    """Whether mini-batches that have used them up get new ones, unless the run is over."""
+    over: bool = False
+    """Whether the output is there already."""
 
-    def __init__(
-        self,
-        past: Past,
-        plan: Plan,
-        known: Callable[[int], bool],
-        sizes: Mapping[str, int] | None,
-        *,
-        tries: int,
-        retry_failed: bool,
-        over: bool = False,
-    ) -> None:
-        self._past = past
-        self._plan = plan
-        self._known = known
-        self._sizes = sizes
-        self._tries = tries
-        self._retry_failed = retry_failed and not over
-        self._over = over
+    def __post_init__(self) -> None:
+        self.retry_failed = self.retry_failed and not self.over
         self._out_of_tries: set[int] = set()
         self._lost: list[int] = []
 
     def __iter__(self) -> Iterator[tuple[Outcome, ProcessInfo | None, bool]]:
-        """Yield what :meth:`Ledger.recall` takes.
-
-        Raises
-        ------
-        StorageError
-            The plan is not the one the journal is of.
-        """
-        past = self._past
+        """Yield what :meth:`Ledger.recall` takes."""
+        past = self.past
         for driver, outcome, process, descriptor in read_attempts(past.path):
             index = outcome.index
-            if not self._known(index) or digest(self._plan.encode(index)) != descriptor:
+            if not self.known(index) or digest(self.plan.encode(index)) != descriptor:
                 raise StorageError(
                     f"mini-batch {index} is not what it was when the run began: its data, or how "
                     "they are cut, were changed. Submit the pipeline as a new run."
@@ -319,19 +273,19 @@ class Replay:
                     self._lost.append(index)
                     continue
                 self._out_of_tries.discard(index)
-            elif outcome.attempt >= self._tries and not forgiven:
+            elif outcome.attempt >= self.tries and not forgiven:
                 self._out_of_tries.add(index)
-                forgiven = self._retry_failed
+                forgiven = self.retry_failed
             yield outcome, process, forgiven
 
     def record(self) -> ResumedRecord:
         """Return the journal's record of this, once all attempts were read."""
-        forgiven = sorted(self._out_of_tries) if self._retry_failed else []
-        return ResumedRecord(self._lost, forgiven, None if self._over else self._tries)
+        forgiven = sorted(self._out_of_tries) if self.retry_failed else []
+        return ResumedRecord(self._lost, forgiven, None if self.over else self.tries)
 
     def _is_gone(self, outcome: Outcome, process: ProcessInfo | None) -> bool:
         """Return whether the rows are in a part that is missing or too short."""
-        if self._sizes is None or not outcome.length:
+        if self.sizes is None or not outcome.length:
             return False
         part = process.part if process is not None else ""
-        return self._sizes.get(part, -1) < outcome.offset + outcome.length
+        return self.sizes.get(part, -1) < outcome.offset + outcome.length

@@ -36,10 +36,7 @@ def output_of(request: StepRequest) -> Destination | None:
 def node_spec(request: StepRequest, node: str, nodes_here: int) -> NodeSpec:
     """Return what the keeper of ``node`` is told.
 
-    Parameters
-    ----------
-    nodes_here
-        Nodes of this run on one machine; they share its cores and memory.
+    ``nodes_here`` nodes of this run are on one machine and share its cores and memory.
     """
     settings, script = request.settings, request.script
     place = output_of(request) if settings.appends else None

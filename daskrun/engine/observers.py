@@ -39,15 +39,7 @@ PROGRESS_INTERVAL = 0.25
 
 
 class Audience:
-    """The observers of a run.
-
-    Parameters
-    ----------
-    observers
-        Observers, and what makes one when it is called without arguments.
-    run_id
-        The run's, for the log.
-    """
+    """The observers of a run: those given, or made by what is given, and the entry points'."""
 
     def __init__(self, observers: Iterable[MakesObserver], run_id: str) -> None:
         self._run_id = run_id

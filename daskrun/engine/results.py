@@ -43,7 +43,8 @@ class Results:
         self._assembler: Assembler | None = None
         self._begun = False
         """Whether the journal says that the output is being published."""
-        self._published = False
+        self.published = False
+        """Whether the output is there, whole."""
         self._noted = False
         """Whether it says that it is."""
         self._committed = 0
@@ -60,11 +61,6 @@ class Results:
         """What is to be said of the output."""
         return self._assembler.warnings if self._assembler is not None else ()
 
-    @property
-    def published(self) -> bool:
-        """Whether the output is there, whole."""
-        return self._published
-
     def begin(self, past: Past | None) -> dict[str, int] | None:
         """Begin to assemble the output, unless an earlier driver has published it.
 
@@ -78,8 +74,8 @@ class Results:
             if not past.finalized:
                 self._place.halt(name)
             marked = past.mark is not None and self._place.published(name, past.mark)
-            self._published = past.finalized or marked
-        if self._published:
+            self.published = past.finalized or marked
+        if self.published:
             return None
         if past is not None and past.mark is not None:
             # What is marked is about to go, and another file may get its inode, and its mark.
@@ -126,16 +122,16 @@ class Results:
             self._note(FinalizingRecord(mark, total))
             self._reach("finalizing")
             self._assembler.publish(self._settings.overwrite, total)
-            self._published = True
+            self.published = True
             self._reach("renamed")
-        if self._published and not self._noted:
+        if self.published and not self._noted:
             self._note(FinalizedRecord())
             self._noted = True
             self._reach("finalized")
 
     def close(self, completed: bool) -> None:
         """Remove what nothing needs any more; without an output parts are kept for a resume."""
-        if self._assembler is not None and not self._published:
+        if self._assembler is not None and not self.published:
             there = self._begun and self._is_there(self._assembler.mark)
             self._assembler.abandon()
             if self._begun and not there:

@@ -20,15 +20,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def surroundings(spec: ProcessSpec, variables: Mapping[str, str]) -> Iterator[None]:
-    """Yield the script the path, arguments, variables, names, context it expects; put them back.
-
-    Parameters
-    ----------
-    spec
-        What the script's process is told.
-    variables
-        Environment variables that are set meanwhile.
-    """
+    """Set the path, arguments, ``variables``, names and context a script expects; put them back."""
     argv, path, environment = sys.argv[:], sys.path[:], dict(os.environ)
     modules, outside = set(sys.modules), context.current()
     sys.argv[:] = spec.argv

@@ -103,14 +103,7 @@ STOP_LIMIT = 6.0
 
 
 class Waits:
-    """How long a run has had no node, and how long it has been stopping.
-
-    Parameters
-    ----------
-    no_worker_timeout
-        Seconds for which a run may have no node.
-    now
-        When it began, on the clock that all other times are of.
+    """How long a run has had no node, and how long it has been stopping; all on one clock.
 
     Examples
     --------

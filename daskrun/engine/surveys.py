@@ -42,14 +42,8 @@ class Try:
 class Surveys:
     """Hands out the surveys of a plan, and gives it what they find.
 
-    Parameters
-    ----------
-    plan
-        The run's.
-    tries
-        How often one is tried before the plan has to do without it.
-    note
-        Puts a record in the journal.
+    One is made ``tries`` times before the plan has to do without. ``note`` puts a record in the
+    journal.
     """
 
     def __init__(self, plan: Plan, tries: int, note: Callable[[Record], None]) -> None:
@@ -70,7 +64,7 @@ class Surveys:
         self._past = dict(past)
 
     def recall(self) -> bool:
-        """Return the plan what earlier drivers have found; return whether there was any of it."""
+        """Tell the plan what earlier drivers have found; return whether there was any of it."""
         surveyor = self._plan.surveyor
         if not self._past or surveyor is None or len(self._again) >= RECALLED:
             return False
@@ -87,7 +81,7 @@ class Surveys:
         return learned
 
     def recall_trouble(self) -> bool:
-        """Return up the next survey that an earlier driver gave up; return whether there was one.
+        """Do without the next survey that an earlier driver gave up; return whether there was one.
 
         Only where mini-batches that have ended come after it: else it is made again, since what was
         in its way may be gone.
@@ -133,12 +127,9 @@ class Surveys:
         return bundles
 
     def returned(self, event: BundleReturned | BundleLost) -> bool:
-        """Return the plan what a survey has found; return whether it may know more now.
+        """Tell the plan what a survey has found; return whether it may know more now.
 
-        Raises
-        ------
-        DatasetError
-            It can't be made, and the plan can't go on without.
+        DatasetError: it can't be made, and the plan can't go on without.
         """
         back = self._out.pop(event.number, None)
         surveyor = self._plan.surveyor

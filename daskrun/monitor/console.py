@@ -38,13 +38,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def share(progress: Progress) -> float | None:
-    """Return the part that is done, from 0 to 1; None while the total is unknown."""
-    if not progress.total:
-        return None
-    return (progress.succeeded + progress.failed) / progress.total
-
-
 def bar_line(progress: Progress) -> str:
     """Return a progress as one line of text.
 
@@ -55,14 +48,14 @@ def bar_line(progress: Progress) -> str:
     '[###############...............] 2/4 mini-batches (50 %), 1 failed, 2.0 s, 2.0 s left'
     """
     done = progress.succeeded + progress.failed
-    part = share(progress)
     if progress.script:
         head = f"{progress.script} has ended" if done else f"{progress.script} runs"
     elif progress.total is None and not done:
         head = "finding mini-batches"
-    elif part is None:
+    elif not progress.total:
         head = f"{done:,} mini-batches"
     else:
+        part = done / progress.total
         filled = int(WIDTH * part)
         bar = "#" * filled + "." * (WIDTH - filled)
         # Rounded down, so that 100 % is said only when all is done.
@@ -213,9 +206,5 @@ def _rich_bars(file: TextIO) -> Any:
 
 
 def _in_notebook() -> bool:
-    """Return whether this is a notebook."""
     ipython = sys.modules.get("IPython")
-    if ipython is None:
-        return False
-    shell = ipython.get_ipython()
-    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
+    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"

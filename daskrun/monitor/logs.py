@@ -48,17 +48,8 @@ class LogWriter(Observer):
     ``job_progress_overview.txt`` and ``job_error.txt`` are at most a second old while the run goes
     on; ``job_result.txt`` is written at its end. ``failed_items.txt``, there only if something
     failed, has the path of each item whose mini-batch used up its tries. ``sys/happenings.txt``
-    has a line for each node and process that came or went.
-
-    Parameters
-    ----------
-    logs
-        The run's folder ``logs``.
-    plan, tries
-        What names the failed items, which are not listed without it, and how many tries a
-        mini-batch has.
-    resume_hint
-        What is to be done after an early end.
+    has a line for each node and process that came or went. Without a ``plan`` failed items are not
+    listed. ``resume_hint`` says what is to be done after an early end.
     """
 
     def __init__(

@@ -36,12 +36,7 @@ class WorkerInfo:
 class Assignment:
     """The nodes of a run and the addresses of their workers; for any thread.
 
-    Parameters
-    ----------
-    names
-        Of the nodes.
-    local
-        Whether the workers are the run's own, each made for the node of its name.
+    ``local`` workers are the run's own, each made for the node of its name.
     """
 
     def __init__(self, names: Iterable[str], *, local: bool) -> None:
@@ -168,12 +163,9 @@ class Assignment:
 
 
 class NodeLossLimit:
-    """The count of one run.
+    """How often mini-batches were out on nodes that were lost: one that ends them must not go on.
 
-    Parameters
-    ----------
-    most
-        As ``Intervals.most_losses``.
+    ``most`` is as ``Intervals.most_losses``.
 
     Examples
     --------

@@ -59,14 +59,7 @@ class TopicEvent(NamedTuple):
 class Connection:
     """A client of a scheduler, the run's plugins there, and the topic its events come over.
 
-    Parameters
-    ----------
-    run_id, topic
-        Of the run.
-    close_limit
-        Seconds that ending the run's nodes may take.
-    intervals
-        How long a scheduler is waited for.
+    Ending the run's nodes may take ``close_limit`` seconds.
     """
 
     def __init__(
@@ -105,11 +98,6 @@ class Connection:
         """Connect to a scheduler; a Client that is given is used and left open.
 
         ``here`` are its workers where they are in this process, on the client's event loop.
-
-        Raises
-        ------
-        StorageError
-            Nobody answers there within the limit.
         """
         from distributed import Client
 

@@ -73,32 +73,12 @@ def start_cluster(names: list[str]) -> Any:
     from distributed import SpecCluster, Worker
     from distributed.scheduler import Scheduler
 
+    shared = {"protocol": "inproc", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    own = {**shared, "nthreads": 1, "memory_limit": 0}
+    workers = {name: {"cls": Worker, "options": {**own, "name": name}} for name in names}
+    scheduler = {"cls": Scheduler, "options": shared}
     with _starting, dask.config.set(QUIET):
-        return SpecCluster(
-            scheduler={
-                "cls": Scheduler,
-                "options": {
-                    "protocol": "inproc",
-                    "dashboard": False,
-                    "dashboard_address": "127.0.0.1:0",
-                },
-            },
-            workers={
-                name: {
-                    "cls": Worker,
-                    "options": {
-                        "nthreads": 1,
-                        "memory_limit": 0,
-                        "protocol": "inproc",
-                        "dashboard": False,
-                        "dashboard_address": "127.0.0.1:0",
-                        "name": name,
-                    },
-                }
-                for name in names
-            },
-            name="daskrun-local",
-        )
+        return SpecCluster(scheduler=scheduler, workers=workers, name="daskrun-local")
 
 
 def connect_when_asked(scheduler: Any) -> str:

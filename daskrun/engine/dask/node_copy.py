@@ -34,13 +34,7 @@ REWRITTEN = ("script", "sys_path", "context")
 
 
 def start_node(spec: NodeSpec, tell: Tell) -> Node | CopiedNode:
-    """Start a node, in a copy of the run's folder where it can't see the driver's.
-
-    Raises
-    ------
-    StorageError
-        What the node needs can't be brought.
-    """
+    """Start a node, in a copy of the run's folder where it can't see the driver's."""
     return Node(spec, tell) if spec.run_copy is None else CopiedNode(spec, spec.run_copy, tell)
 
 
