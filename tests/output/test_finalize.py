@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from daskrun.errors import StorageError
 from daskrun.output.assembly import assembler as entries
 from daskrun.output.assembly import file_assembler as module
-from daskrun.output.assembly import part_reader
 from daskrun.output.assembly.file_assembler import FileAssembler
 from daskrun.output.folder import prepare_output
 from daskrun.output.sinks.sink import MOST_WARNINGS
@@ -76,7 +75,7 @@ def test_any_order_gives_the_naive_join(
         (parts / name).write_bytes(data)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entries, "CHUNK", chunk)
-        patch.setattr(part_reader, "MOST_OPEN", most_open)
+        patch.setattr(entries, "MOST_OPEN", most_open)
         if not kernel:
             patch.setattr(module, "_copy_file_range", None)
         finalizer = FileAssembler(parts, target)
@@ -332,7 +331,7 @@ def test_a_mini_batch_is_committed_once(tmp_path):
 
 def test_few_parts_are_open_at_once(tmp_path):
     parts, target = folders(tmp_path)
-    count = 3 * part_reader.MOST_OPEN
+    count = 3 * entries.MOST_OPEN
     for n in range(count):
         (parts / f"p{n}").write_bytes(b"%d\n" % n)
     before = len(os.listdir("/proc/self/fd"))
@@ -340,7 +339,7 @@ def test_few_parts_are_open_at_once(tmp_path):
     for n in range(count):
         commit(finalizer, n, f"p{n}", 0, len(b"%d\n" % n), 0)
     finalizer.advance()
-    assert len(os.listdir("/proc/self/fd")) <= before + part_reader.MOST_OPEN + 1
+    assert len(os.listdir("/proc/self/fd")) <= before + entries.MOST_OPEN + 1
     finalizer.publish(overwrite=False, total=count)
     assert len(os.listdir("/proc/self/fd")) == before
     assert target.read_bytes() == b"".join(b"%d\n" % n for n in range(count))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from daskrun import EncodedRows, Sink
 from daskrun.errors import StorageError, WrongResultError
 from daskrun.output.assembly import assembler as entries
+from daskrun.output.assembly.assembler import Slice
 from daskrun.output.assembly.object_assembler import ObjectAssembler
-from daskrun.output.assembly.part_reader import Slice
 from daskrun.output.assembly.pieces import PieceCutter
 from daskrun.output.assembly.sink_assembler import SinkObjectAssembler
 from daskrun.output.destination import destination_of

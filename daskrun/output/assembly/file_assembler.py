@@ -9,8 +9,14 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.output.assembly.assembler import SKIPPED, SMALL, Assembler, Entry, changed
-from daskrun.output.assembly.part_reader import FilePartReader
+from daskrun.output.assembly.assembler import (
+    SKIPPED,
+    SMALL,
+    Assembler,
+    Entry,
+    FilePartReader,
+    changed,
+)
 from daskrun.output.folder import temporary_file
 from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
 from daskrun.storage.error_hints import explained

@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.output.assembly.assembler import Assembler, Entry, changed, unpacked
+from daskrun.output.assembly.assembler import (
+    Assembler,
+    Entry,
+    ObjectPartReader,
+    Slice,
+    changed,
+    unpacked,
+)
 from daskrun.output.assembly.file_assembler import already_there, check_complete
-from daskrun.output.assembly.part_reader import ObjectPartReader, Slice
 from daskrun.output.assembly.pieces import Piece, PieceCutter, Rows
 from daskrun.storage.s3 import piece_size
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from daskrun.output.assembly.assembler import SKIPPED, SMALL, Entry
-from daskrun.output.assembly.part_reader import Slice
+from daskrun.output.assembly.assembler import SKIPPED, SMALL, Entry, Slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable

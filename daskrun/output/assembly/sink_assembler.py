@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import DaskrunError, StorageError
-from daskrun.output.assembly.assembler import SKIPPED, Assembler, Entry, changed
+from daskrun.output.assembly.assembler import (
+    SKIPPED,
+    Assembler,
+    Entry,
+    FilePartReader,
+    ObjectPartReader,
+    Slice,
+    changed,
+)
 from daskrun.output.assembly.file_assembler import (
     already_there,
     check_complete,
     file_mark,
     publish_file,
 )
-from daskrun.output.assembly.part_reader import FilePartReader, ObjectPartReader, Slice
 from daskrun.output.sinks.sink import CommittedRows
 from daskrun.storage.error_hints import explained
 from daskrun.storage.s3 import piece_size
@@ -27,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from daskrun.output.assembly.part_reader import PartReader
+    from daskrun.output.assembly.assembler import PartReader
     from daskrun.output.sinks.sink import Sink
     from daskrun.storage.url_folder import UrlFolder
 
