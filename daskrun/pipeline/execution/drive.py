@@ -21,7 +21,6 @@ from daskrun.pipeline.execution.state import LiveState, ProgressKeeper, resume_h
 from daskrun.pipeline.records import changes, processed, step_spec
 from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.pipeline.records.run_output import register
-from daskrun.pipeline.records.side_changes import keep_side_inputs
 from daskrun.workspace.models.model import model_paths
 
 if TYPE_CHECKING:
@@ -275,7 +274,7 @@ class PipelineDriver:
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
-        keep_side_inputs(request.run_folder, step.spec.side_inputs, request.side_inputs)
+        changes.keep_side_inputs(request.run_folder, step.spec.side_inputs, request.side_inputs)
         folder.push()  # before anything is committed: who goes on holds its data against these
         logs = LogWriter(
             folder.logs, request.plan, request.settings.run_max_try, resume_hint(folder)

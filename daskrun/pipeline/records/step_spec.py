@@ -18,7 +18,7 @@ from daskrun.data.registration import has_secret
 from daskrun.engine.request import ScriptSource, StepRequest
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.output.destination import destination_of
-from daskrun.pipeline.records import side_changes
+from daskrun.pipeline.records import changes
 from daskrun.pipeline.records.run_output import KeptPlace, OutputRegistration, RunOutputPlace
 from daskrun.pipeline.steps.inputs import Input, ScriptPlan, make_plan
 from daskrun.pipeline.steps.side_inputs import (
@@ -155,7 +155,7 @@ class StepSpec(StepData):
     def side_input_changes(self, folder: RunFolder) -> list[str]:
         """Return what of the side inputs is not what a run has begun with; see there."""
         asked = paths_asked(self.settings)
-        return side_changes.side_input_changes(folder, self.side_inputs, asked)
+        return changes.side_input_changes(folder, self.side_inputs, asked)
 
     def keep(self, folder: RunFolder, workspace: Workspace) -> None:
         """Keep it in the folder of its run; of what only this process knows the file says so."""
@@ -253,7 +253,7 @@ def itself(script: ScriptSource) -> tuple[Input, ...]:
 
 def forget(folder: RunFolder) -> None:
     """Remove what was kept: the run is Completed."""
-    folder.drop(FILE, side_changes.FOLDER, *STORED)
+    folder.drop(FILE, changes.SIDE_FOLDER, *STORED)
 
 
 def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, Items]:

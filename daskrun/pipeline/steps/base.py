@@ -144,11 +144,9 @@ class PipelineStep(OriginalClass, ABC):
                 continue
             step = producers.get(output.link) or output.link.step
             if not isinstance(step, PipelineStep):
-                problem = (
-                    f"step {self.name!r} uses output {output.name!r}, which no step writes. Give "
-                    "it to the step that does, such as output=..."
-                )
-                raise SettingsError("Pipeline", [problem])
+                problem = f"step {self.name!r} uses output {output.name!r}, which no step writes. "
+                advice = "Give it to the step that does, such as output=..."
+                raise SettingsError("Pipeline", [problem + advice])
             found.append(step)
         return list(dict.fromkeys(found))
 

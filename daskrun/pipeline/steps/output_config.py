@@ -64,7 +64,6 @@ class OutputFileDatasetConfig(StepOutput):
     """
 
     name: str = field(default_factory=lambda: f"output_{uuid.uuid4().hex[:8]}")
-    """The output's name."""
     destination: tuple[Datastore, str] | Datastore | None = None
     """Datastore, or datastore and path there, before anything is put in."""
     registration: Registration | None = field(default=None, init=False)

@@ -163,9 +163,7 @@ class PipelineData(StepOutput):
     """
 
     name: str
-    """The output's name."""
     datastore: Datastore | None = None
-    """What it was told."""
     link: OutputId = field(default_factory=OutputId, init=False, repr=False)
 
     def __post_init__(self) -> None:
