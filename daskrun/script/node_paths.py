@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from daskrun.core.minibatch import NodePath
 from daskrun.script.side_inputs.location import in_place
 
 if TYPE_CHECKING:
@@ -20,8 +19,7 @@ ORIGINAL = "AZUREML_DATAREFERENCE_"
 """Before an input's name, the variable by which the original tells its path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(NamedTuple):
     """A node's script processes, told of the paths there."""
 
     process: ProcessSpec
@@ -69,8 +67,7 @@ def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
         script = replace(script, outputs=tuple(places))
     variables, notes = _variables(files, {**os.environ, **spec.environment})
     argv = [
-        paths[each.kind][each.name] if isinstance(each, NodePath) else each
-        for each in spec.arguments
+        each if isinstance(each, str) else paths[each.kind][each.name] for each in spec.arguments
     ]
     if argv[-2:] == ["--output", process.context.output_dir]:  # argv_compat
         argv[-1] = output_dir

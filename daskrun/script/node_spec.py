@@ -1,7 +1,7 @@
 """What a node is told: made by the driver, completed where the node is. Standard library only.
 
 Pickled by class: driver, worker and keeper are the same daskrun. It never passes a process that
-runs user code.
+runs user code. Nobody compares specs, and ``eq`` would cost each keeper a millisecond at its start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from daskrun.script.process_spec import ProcessSpec, ScriptOutput
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Limits:
     """Limits of a script process: seconds, and bytes of resident memory."""
 
@@ -28,7 +28,7 @@ class Limits:
     memory: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class InputPlace:
     """Where an input is that mini-batches are cut from."""
 
@@ -40,7 +40,7 @@ class InputPlace:
     """``files`` or ``tabular``."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SideInputSpec:
     """A side input that is files for the script."""
 
@@ -61,7 +61,7 @@ class SideInputSpec:
     """Where it shall be on the node; None: anywhere."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class EnvironmentSpec:
     """What the script processes of a run are to run in."""
 
@@ -75,7 +75,7 @@ class EnvironmentSpec:
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RunCopy:
     """Where a node that can't see the driver's run folder brings it from."""
 
@@ -86,7 +86,7 @@ class RunCopy:
     resumed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NodeSpec:
     """What the keeper of a node is told."""
 

@@ -14,7 +14,7 @@ FETCH, CACHE = "fetch", "cache"
 """Folders in the node's: what the fetcher brings, and what is kept of files read in parts."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ScriptOutput:
     """Where an output of a step goes, or where its script writes it."""
 
@@ -26,7 +26,7 @@ class ScriptOutput:
     """What fsspec needs for that; may hold secrets."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ScriptFile:
     """Where the entry script is and how it names itself."""
 
@@ -44,7 +44,7 @@ class ScriptFile:
     """Where it is whole: its outputs."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ProcessSpec:
     """What a script process is told before it imports the entry script."""
 
