@@ -2,7 +2,8 @@
 
 A new setting is written in three places: its field here, with its rule, default and meaning; the
 field of :class:`.ParallelRunConfig` by which users give it; and that class's docstring. Checks,
-YAML files and what is kept of a run follow from these.
+YAML files and what is kept of a run follow from these. Two tables of tests list it:
+``tests/public_members.txt`` and that of ``tests/pipeline/test_yaml.py``.
 """
 
 from __future__ import annotations

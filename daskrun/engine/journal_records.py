@@ -91,7 +91,8 @@ class BundleRecord(Record, kind="bundle"):
     part: str
     """Which the offsets of its outcomes are in."""
     outcomes: Sequence[Sequence[object]]
-    """Each ``[index, attempt, status, items, results, offset, length, head, crc, digest]``."""
+    """Each ``[index, attempt, status, items, results, offset, length, head, crc, digest]``: no
+    times."""
     errors: Mapping[str, Mapping[str, str]] | None = None
     """By index, of each that failed."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.typing import override
 from daskrun.script.environments.build import remove_half, tail
 from daskrun.script.keeper.child import Child, log_of
-from daskrun.script.keeper.preparing import Preparation
+from daskrun.script.keeper.preparation import Preparation
 from daskrun.script.messages import Building, FindPython, Notice, Preparing, PythonFound
 
 if TYPE_CHECKING:

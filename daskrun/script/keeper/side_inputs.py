@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.script.keeper.child import Child, log_of
-from daskrun.script.keeper.preparing import Preparation
+from daskrun.script.keeper.preparation import Preparation
 from daskrun.script.messages import BringSideInputs, Brought, BroughtSoFar, Unprepared
 
 if TYPE_CHECKING:

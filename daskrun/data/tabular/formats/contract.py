@@ -43,7 +43,8 @@ class Piece(NamedTuple):
     name: str
     """The file, relative to the input's root; ``"query"`` for SQL."""
     start: Any
-    """First byte (delimited, JSON lines), first row (Parquet), lowest key as a tuple (SQL)."""
+    """First byte (delimited, JSON lines), first row (Parquet), lowest key as a tuple (SQL);
+    of another format what its splitter and reader agree on."""
     stop: Any
     """One past the last of these; None: to the end. ``start=0, stop=None`` is the whole file."""
     trouble: str = ""
@@ -149,6 +150,8 @@ class Reader(ABC):
     @abstractmethod
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
         """Read the rows of a piece: these columns only, with ids if they are asked for.
+
+        ``columns`` may be empty: the number of rows is what counts then.
 
         Raises
         ------
