@@ -91,7 +91,7 @@ class WorkingCopy:
         new = [run_id for run_id in found if run_id not in self._known]
         if new:
             with ThreadPoolExecutor(min(READS, len(new)), "daskrun-runs") as pool:
-                self._known |= {run for run in pool.map(self._with_story, new) if run}
+                self._known |= {run for run in pool.map(self._with_manifest, new) if run}
         return [run_id for run_id in found if run_id in self._known]
 
     def file(self, name: str) -> Path:
@@ -114,7 +114,7 @@ class WorkingCopy:
             remote.delete(remote.names())
         shutil.rmtree(self.folder / name, ignore_errors=True)
 
-    def _with_story(self, run_id: str) -> str:
+    def _with_manifest(self, run_id: str) -> str:
         """Bring a run's ``run.json``, and give its id; ``""`` where it has none (yet)."""
         path = self.folder / RUNS / run_id / MANIFEST
         if not path.is_file():
