@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from daskrun.core.events import Observer
+    from daskrun.core.outcome import Status
     from daskrun.data.datasets import Dataset
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.items import DatasetConsumptionConfig
@@ -103,6 +104,7 @@ __all__ = [
     "RunFailedError",
     "SettingsError",
     "Sink",
+    "Status",
     "StepRun",
     "StorageError",
     "TableError",
@@ -115,6 +117,7 @@ __all__ = [
 
 _HOMES = {
     "core.events": "Observer",
+    "core.outcome": "Status",
     "data.datasets": "Dataset",
     "data.file_dataset": "FileDataset",
     "data.items": "DatasetConsumptionConfig",

@@ -161,7 +161,7 @@ class Finished:
         return list(Journal.read(self.request.run_folder / "journal"))
 
     def log(self, pattern: str) -> str:
-        """Give the text of every log whose path matches."""
+        """Return the text of the logs of nodes whose path matches; observers write none there."""
         found = sorted((self.request.run_folder / "logs").glob(pattern))
         return "".join(path.read_text() for path in found)
 

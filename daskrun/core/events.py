@@ -203,12 +203,13 @@ class Observer:
 
     Examples
     --------
+    >>> from daskrun import Observer, Status
     >>> class Failures(Observer):
     ...     def on_run_started(self, event):
     ...         self.failed = 0
     ...
     ...     def on_bundle_returned(self, event):
-    ...         self.failed += sum(outcome.status != 0 for outcome in event.outcomes)
+    ...         self.failed += sum(outcome.status != Status.SUCCEEDED for outcome in event.outcomes)
     """
 
     warning = ""

@@ -19,13 +19,10 @@ from daskrun.errors import (
     WorkspaceError,
 )
 from daskrun.storage.urls import shown_url
-from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.datastores.missing_datastore import MissingDatastore
-from daskrun.workspace.environments.environment import Environment
 from daskrun.workspace.home import Home
 from daskrun.workspace.layout import COMPUTE_TARGETS, DATASTORE, MODELS
-from daskrun.workspace.models.model import Model
 from daskrun.workspace.sites import opening
 
 if TYPE_CHECKING:
@@ -39,7 +36,12 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.tabular_dataset import TabularDataset
     from daskrun.storage.urls import StorageOptions
     from daskrun.workspace.cleaning.clean import CleanupPlan
+    from daskrun.workspace.compute.targets import ComputeTarget
+    from daskrun.workspace.environments.environment import Environment
+    from daskrun.workspace.models.model import Model
 
+# Environments, models and compute targets are imported where they are asked for: 12 files that
+# most programs do without.
 Thing = TypeVar("Thing")
 logger = logging.getLogger("daskrun")
 
@@ -181,11 +183,15 @@ class Workspace(Home, OriginalClass):
     @property
     def compute_targets(self) -> dict[str, ComputeTarget]:
         """The compute targets by name."""
+        from daskrun.workspace.compute.targets import ComputeTarget
+
         return _there(partial(ComputeTarget, self), self.records.names(COMPUTE_TARGETS))
 
     @property
     def models(self) -> dict[str, Model]:
         """The newest version of each model by name."""
+        from daskrun.workspace.models.model import Model
+
         return _there(partial(Model, self), self.records.names(MODELS))
 
     def clean(self, older_than_days: float = 7, runs: bool = False) -> CleanupPlan:
@@ -230,6 +236,8 @@ class Workspace(Home, OriginalClass):
     @property
     def environments(self) -> dict[str, Environment]:
         """The newest version of each registered environment by name."""
+        from daskrun.workspace.environments.environment import Environment
+
         return Environment.list(self)
 
     @property
