@@ -104,10 +104,9 @@ def test_what_may_be_executed_of_a_model_may_be_elsewhere_too(bucket, ws, tmp_pa
     working_copy.remove_copies()
     again = Workspace(ws.location, storage_options=bucket.options)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    in_script = {"workspace_options": bucket.options}
     for name in ("tools", "single"):
         url = f"{ws.location}/{Model(again, name)._place}"
-        for path in (Model(again, name).path, model_file._brought(url, in_script)):
+        for path in (Model(again, name).path, model_file._brought(url, bucket.options)):
             files = [path] if path.is_file() else list(path.rglob("*"))
             may = {each.name for each in files if each.is_file() and os.access(each, os.X_OK)}
             assert may == ({"single"} if name == "single" else {"tool"})
