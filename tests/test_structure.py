@@ -10,6 +10,8 @@ import ast
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 LINES_OF_A_FILE = 400
 LONG_FILES = 0
@@ -99,6 +101,7 @@ def long_files(texts: dict[str, str]) -> dict[str, int]:
     return {name: count for name, count in lines.items() if count > LINES_OF_A_FILE}
 
 
+@pytest.mark.slow
 def test_circles_of_imports_do_not_grow() -> None:
     groups = all_circles(found()[1])
     assert len(groups) <= CIRCLES, groups
@@ -110,6 +113,7 @@ def test_only_plugins_and_lazy_names_are_imported_by_name() -> None:
     assert {name for name, tree in trees.items() if imports_by_name(tree)} <= BY_NAME
 
 
+@pytest.mark.slow
 def test_untyped_dictionaries_do_not_grow() -> None:
     texts = found()[0]
     counts = untyped(texts)

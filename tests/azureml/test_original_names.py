@@ -144,6 +144,7 @@ def test_all_names_load_without_anything_heavy():
     assert _loaded_by(f"import daskrun.azureml\n{code}") & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_the_catalogue_is_read_when_something_is_missing_and_not_before():
     code = (
         "from daskrun import *\n"

@@ -197,6 +197,7 @@ def folder(tmp_path):
     return tmp_path, [int(np.searchsorted([0.8, 1.7], width)) for width in widths]
 
 
+@pytest.mark.slow
 def test_a_program_over_tables_runs_with_the_originals_imports(folder):
     path, kinds = folder
     command = [sys.executable, "-m", "daskrun.azureml", "program.py"]

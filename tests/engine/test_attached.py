@@ -94,6 +94,7 @@ def test_a_client_that_is_given_stays_open(tmp_path: Path, cluster: Cluster) -> 
         assert client.submit(sum, [1, 2]).result(timeout=SLACK) == 3
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_nothing(tmp_path: Path, cluster: Cluster) -> None:
     victim, other = cluster.add_worker(), cluster.add_worker()
     seen = set()
@@ -150,6 +151,7 @@ def test_the_last_worker_lost_ends_the_run_after_its_limit(
     assert run.report.unfinished > 0
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_dies_ends_the_run_with_a_report(tmp_path: Path, cluster: Cluster) -> None:
     cluster.add_worker()
 
@@ -238,6 +240,7 @@ def kill_a_driver(tmp_path: Path, target: str) -> None:
     assert not [pid for pid in (*ours, *found) if alive(pid)]
 
 
+@pytest.mark.slow
 def test_a_driver_killed_on_an_attached_cluster_is_cleared_away(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -261,6 +264,7 @@ execute(pickle.load(open(sys.argv[1], "rb")), [], RunControl())
 """
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_killed_driver_does_not_end_the_nodes_of_the_one_that_goes_on(
     tmp_path: Path, cluster: Cluster
 ) -> None:

@@ -69,6 +69,7 @@ def test_slow_and_fast_mini_batches_still_come_out_in_input_order(
     assert run.output == lines(range(30))
 
 
+@pytest.mark.slow
 @both
 def test_a_data_frame_is_written_as_the_settings_file_says(
     tmp_path: Path, target: str | None

@@ -87,6 +87,7 @@ def test_the_nodes_of_a_run_share_what_is_built(
     assert len(built(environments)) == 1
 
 
+@pytest.mark.slow
 def test_workers_of_a_cluster_build_it(
     tmp_path: Path, cluster: Cluster, environments: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_workers_of_a_cluster_build_it(
     assert any("is there already" in event.text for event in finished.watch.of(Note))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_while_it_builds_leaves_no_process(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_worker_that_dies_while_it_builds_leaves_no_process(
     assert not alive(killed[0])
 
 
+@pytest.mark.slow
 def test_the_wait_for_a_build_is_no_wait_for_a_worker(
     own_temporary_folder: Path, tmp_path: Path, environments: Path
 ) -> None:
@@ -211,6 +214,7 @@ def submit(tmp_path: Path, environment: Environment, **settings: Any) -> Any:
     return Experiment(ws, "trial").submit(Pipeline(ws, [step]))
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_ends_the_run_which_goes_on_once_it_can_be_built(tmp_path: Path) -> None:
     environment = Environment("batch")
     wheel = tmp_path / "tiny-1.0-py3-none-any.whl"

@@ -56,6 +56,7 @@ def test_the_example_runs_inline(folder):
     assert "\n".join(LINES) in done.stdout
 
 
+@pytest.mark.slow
 def test_the_example_of_tables_adds_a_column(folder):
     (folder / "orders").mkdir()
     for n in (0, 1):
@@ -67,6 +68,7 @@ def test_the_example_of_tables_adds_a_column(folder):
     assert "\n".join(expected) in done.stdout
 
 
+@pytest.mark.slow
 def test_the_example_of_a_pipeline_publishes_and_runs_it(folder):
     done = run_count(folder, "publish_lengths.py")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -85,6 +87,7 @@ def test_the_example_of_a_script_tried_alone_shows_its_rows(folder):
     assert not (folder / ".daskrun").exists()
 
 
+@pytest.mark.slow
 def test_the_example_of_faults_accounts_for_every_file(folder):
     done = run_count(folder, "try_faults.py")
     assert done.returncode == 0, done.stdout + done.stderr

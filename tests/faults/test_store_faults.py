@@ -93,6 +93,7 @@ def test_a_transfer_that_is_cut_off_is_made_again(
     assert proxy.broken == 2
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_for_ever_ends_the_run(tmp_path: Path, bucket: Bucket) -> None:
     # botocore's own patience is no concern of this test: each of its tries would have three
     request = request_to(tmp_path, bucket, config_kwargs={"retries": {"total_max_attempts": 1}})

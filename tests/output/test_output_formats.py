@@ -59,6 +59,7 @@ def test_csv(result, header, rows):
     assert data[head:].decode() == rows
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8"))] * 2), min_size=1))
 def test_every_csv_reader_gives_the_texts_back(rows):
     data, head = encoded("csv", rows)

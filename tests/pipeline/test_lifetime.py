@@ -98,6 +98,7 @@ def test_a_script_that_waits_hears_nothing_at_its_end(work, script):
     assert "daskrun:" not in err
 
 
+@pytest.mark.slow
 def test_a_failure_nobody_waited_for_is_exit_code_1(work, script):
     process = script("print('end')", entry=BAD)
     out, err = finish(process)

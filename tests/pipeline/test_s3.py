@@ -47,6 +47,7 @@ def cloud(work, bucket):
     return register(work.ws, bucket, key=KEY, secret=SECRET)
 
 
+@pytest.mark.slow
 def test_inputs_and_output_on_s3_and_no_secret_anywhere(work, bucket, cloud, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     (work.path / "score.py").write_text(SPY)
@@ -152,6 +153,7 @@ def run(mini_batch):
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_amid_a_bundle_costs_no_row_and_doubles_none(tmp_path, bucket):
     seen = tmp_path / "seen"
     seen.mkdir()
@@ -202,6 +204,7 @@ def test_a_run_that_fails_leaves_no_output_but_its_parts(tmp_path, bucket):
     assert bucket.uploads() == 0
 
 
+@pytest.mark.slow
 def test_rows_that_can_not_be_put_end_the_run_which_can_go_on(tmp_path, bucket):
     request = remote(make_request(tmp_path), bucket)
     bucket.fail("PUT", "_daskrun/run1", status=403)

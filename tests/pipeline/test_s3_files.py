@@ -56,6 +56,7 @@ def written(count):
     return {f"out/by/{n % 10}/{n:06d}.txt": b"%d" % n for n in range(count)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_the_scripts_files_are_behind_the_url_and_nowhere_else(tmp_path, bucket, target):
     request = remote(
@@ -128,6 +129,7 @@ def run(mini_batch):
         assert len(bucket.keys()) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_a_store_that_takes_no_files_ends_the_run_which_can_go_on(tmp_path, bucket, target):
     request = remote(tmp_path, bucket, WRITES, target=target, run_max_try=1)
@@ -168,6 +170,7 @@ def run(mini_batch):
     assert put == written(60).keys()
 
 
+@pytest.mark.slow
 def test_a_store_that_is_slow_for_a_while_costs_nothing(tmp_path, bucket):
     bucket.fail("PUT", "000003.txt", count=7, status=503)
     done = run_request(remote(tmp_path, bucket, WRITES))

@@ -31,6 +31,7 @@ from daskrun.errors import StorageError
 from daskrun.testing import account
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill_at", ["written:1", "journalled:1", "counted:2", "finalized"])
 def test_a_killed_driver_is_followed_on_this_machine(work, kill_at):
     run_id = killed(work, kill_at)
@@ -44,6 +45,7 @@ def test_a_killed_driver_is_followed_on_this_machine(work, kill_at):
     assert calls(work).count("0.txt") == (2 if kill_at == "written:1" else 1)
 
 
+@pytest.mark.slow
 def test_a_killed_driver_is_followed_on_another_machine_once_its_lease_is_old(work):
     run_id = killed(work, "journalled:2", target="")
     wait_for(lambda: all(name.startswith("folder") for name in left_behind()), 20)
@@ -61,6 +63,7 @@ def test_a_killed_driver_is_followed_on_another_machine_once_its_lease_is_old(wo
     assert states == ["NotStarted", "Running", "Running", "Completed"]
 
 
+@pytest.mark.slow
 def test_who_looks_first_brings_what_is_needed_and_leaves_nothing(work):
     run_id = killed(work, "journalled:1")
     for _ in range(2):
@@ -70,6 +73,7 @@ def test_who_looks_first_brings_what_is_needed_and_leaves_nothing(work):
     work.submit().wait_for_completion()
 
 
+@pytest.mark.slow
 def test_another_process_cancels(work):
     (work.path / "gate").touch()
     run = work.submit(compute_target=None)
@@ -83,6 +87,7 @@ def test_another_process_cancels(work):
     assert output_of(run) == EXPECTED
 
 
+@pytest.mark.slow
 def test_a_run_that_is_driven_can_not_be_resumed(work):
     (work.path / "gate").touch()
     run = work.submit(compute_target=None)
@@ -100,6 +105,7 @@ def test_a_run_that_is_driven_can_not_be_resumed(work):
     assert run.wait_for_completion() == "Completed"
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_taken_over_commits_nothing_more(work, monkeypatch):
     """As one that was stopped for a minute: it wakes up and goes on, unaware of the other."""
     (work.path / "gate").touch()
@@ -122,6 +128,7 @@ def test_a_driver_that_was_taken_over_commits_nothing_more(work, monkeypatch):
     assert "Failed" not in states
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what_it_does", ["commits", "waits"])
 def test_a_driver_that_wakes_up_while_the_next_one_begins(work, monkeypatch, what_it_does):
     """The next one has brought the journal, and not written anything yet."""
@@ -165,6 +172,7 @@ s3.Multipart.commit = commit_late
 """
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_taken_over_publishes_nothing(work, monkeypatch):
     """It was stopped when all was committed, and its output about to appear."""
     (work.path / "stops.py").write_text(STOPS_BEFORE_ITS_OUTPUT_APPEARS + MAIN)
@@ -197,6 +205,7 @@ def test_a_resume_that_is_refused_leaves_no_trace(work):
     assert work.bucket.keys() == before
 
 
+@pytest.mark.slow
 def test_a_state_that_the_store_refuses_at_the_end_is_put_all_the_same(work):
     (work.path / "gate").touch()
     run = work.submit(compute_target=None)
@@ -212,6 +221,7 @@ def test_a_state_that_the_store_refuses_at_the_end_is_put_all_the_same(work):
     assert not run._state.folder._lease.lease.held
 
 
+@pytest.mark.slow
 def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(work):
     (work.path / "gate").touch()
     process = driver(work, target="")
@@ -228,6 +238,7 @@ def test_a_script_that_has_ended_waits_for_a_store_that_refuses_its_last_state(w
     assert run.get_steps()[0].get_details()["daskrun"]["report"]["succeeded"] == len(NAMES)
 
 
+@pytest.mark.slow
 def test_ctrl_c_waits_for_no_store_that_is_gone(work):
     (work.path / "gate").touch()
     limit = "Workspace(sys.argv[1], intervals=Intervals(cancel_limit=1.0))"
@@ -263,6 +274,7 @@ def test_what_a_store_says_when_a_step_begins_is_told(work, monkeypatch):
     assert "daskrun itself" not in run.message
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_ends_the_run_which_can_go_on(work):
     (work.path / "gate").touch()
     run = work.submit(compute_target=None)

@@ -199,6 +199,7 @@ def seen_by_another(work, run):
     return json.loads(other(work, LOOK.format(run=run)).splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_two_steps_side_by_side_feed_a_script_that_feeds_another(work):
     script = work.path / "code/sizes.py"  # each goes on when both have begun
     script.write_text(script.read_text().replace("MEET = ()", "MEET = ('left', 'right')"))
@@ -217,6 +218,7 @@ def test_two_steps_side_by_side_feed_a_script_that_feeds_another(work):
     assert seen["logs"]["join/logs/user/stdout/node000/process000.stdout.txt"] == "joined 2\n"
 
 
+@pytest.mark.slow
 def test_an_output_is_registered_once_whoever_drives(work, monkeypatch):
     run_id = killed(work, "drive.note_completed = die")
     assert len(Dataset.get_by_name(work.ws, "sizes").to_path()) == 1  # before it is Completed
@@ -229,6 +231,7 @@ def test_an_output_is_registered_once_whoever_drives(work, monkeypatch):
     assert (work.path / "calls").read_text() == "first\n"
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_in_its_second_step_goes_on_in_that(work):
     run_id = killed(work, "drive.PipelineDriver._execute = second_only")
     run = work.ws.get_run(run_id)
@@ -246,6 +249,7 @@ def test_a_run_that_was_killed_in_its_second_step_goes_on_in_that(work):
     assert "has not begun" not in str(second.explain_reuse())
 
 
+@pytest.mark.slow
 def test_one_step_fails_others_go_on_and_another_process_cleans_up(work):
     bad_out = PipelineData("bad_out")
     steps = [
@@ -289,6 +293,7 @@ def test_one_step_fails_others_go_on_and_another_process_cleans_up(work):
     assert [each.id for each in Experiment(work.ws, "trial").get_runs()] == [going_on.id]
 
 
+@pytest.mark.slow
 def test_a_published_pipeline_uses_in_another_process_what_each_step_has_written(work):
     run = submit(work, joined_steps(["left"], reuse=True)[1:])
     assert run.wait_for_completion() == "Completed"

@@ -159,6 +159,7 @@ def test_nodes_on_other_machines_work_in_copies(work, forks):
         cluster.close()
 
 
+@pytest.mark.slow
 def test_reuse_since_and_published_pipelines_in_other_processes(work):
     first = work.submit(allow_reuse=True)
     first.wait_for_completion()
@@ -191,6 +192,7 @@ def test_reuse_since_and_published_pipelines_in_other_processes(work):
     assert run.get_steps()[0].explain_reuse().nearest is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_dataframes_lie_beside_the_run_where_the_output_is_behind_a_url(work, target):
     script = (
@@ -221,6 +223,7 @@ def test_dataframes_lie_beside_the_run_where_the_output_is_behind_a_url(work, ta
     assert not [key for key in sorted(work.bucket.keys()) if "/inputs/0/" in key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["here", "cluster"])
 def test_a_script_that_is_run_as_a_whole(work, where, forks):
     code = (
@@ -270,6 +273,7 @@ def test_a_submit_that_is_refused_leaves_nothing(work, monkeypatch):
     assert list(Experiment(work.ws, "trial").get_runs()) == []
 
 
+@pytest.mark.slow
 def test_a_script_that_asks_the_workspace_for_more(work):
     store = Datastore.register_s3(
         work.ws, "cloud", f"{work.bucket.name}/data", endpoint_url=work.bucket.endpoint
@@ -289,6 +293,7 @@ def test_a_script_that_asks_the_workspace_for_more(work):
     assert output_of(run) == "3\n" * 10
 
 
+@pytest.mark.slow
 def test_a_script_that_fails_leaves_nothing_on_this_machine(work):
     (work.path / "code/score.py").write_text("def run(mini_batch):\n    raise ValueError('no')\n")
     process = driver(work)
@@ -297,6 +302,7 @@ def test_a_script_that_fails_leaves_nothing_on_this_machine(work):
     assert [name for name in left_behind() if str(process.pid) in name] == []
 
 
+@pytest.mark.slow
 def test_what_is_left_of_a_run_that_somebody_died_removing(work):
     run = work.submit()
     run.wait_for_completion()
@@ -322,6 +328,7 @@ def test_a_submit_that_goes_on_is_not_half_made(work):
     assert key in work.bucket.keys()  # noqa: SIM118
 
 
+@pytest.mark.slow
 def test_two_who_clean_leave_nothing(work):
     run = work.submit()
     run.wait_for_completion()
@@ -333,6 +340,7 @@ def test_two_who_clean_leave_nothing(work):
     assert not [key for key in sorted(work.bucket.keys()) if "/runs/" in key]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_after_its_parts_were_cleaned(work):
     run = work.ws.get_run(killed(work, "journalled:2"))
     assert not work.ws.clean(older_than_days=0).remove().kept
@@ -377,6 +385,7 @@ def test_files_that_were_never_registered_are_cleaned(work):
     assert PublishedPipeline.get(work.ws, kept.id).name == "nightly"
 
 
+@pytest.mark.slow
 def test_cleaning(work, caplog):
     run_id = killed(work, "journalled:1")
     run = work.ws.get_run(run_id)

@@ -275,6 +275,7 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path, monkeypatch):
         assert build.FOLDER in why
 
 
+@pytest.mark.slow
 def test_it_is_built_where_the_nodes_own_python_has_no_pip(tmp_path, environments, monkeypatch):
     monkeypatch.setattr(build.importlib.util, "find_spec", lambda name: None)
     monkeypatch.delenv(reaper.MARK, raising=False)

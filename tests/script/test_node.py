@@ -214,6 +214,7 @@ def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
         assert {o.index for e in events.values() for o in e.outcomes} == {4, 6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_process_that_is_killed_or_stopped_from_outside(tmp_path: Path, number: int) -> None:
     code = "import time\ndef run(m):\n    time.sleep(0.6)\n    return m\n"
@@ -323,6 +324,7 @@ def test_rows_of_a_dead_process_that_the_keeper_can_not_sync_are_made_again(
         assert "may not have been kept, and is made again: [Errno 2]" in note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [None, 150 * 2**20])
 def test_processes_that_die_right_after_init_are_failures_of_init_and_come_slower(
     tmp_path: Path, limit: int | None
@@ -531,6 +533,7 @@ def test_a_shutdown_that_hangs_is_killed_at_its_limit(tmp_path: Path) -> None:
         assert time.monotonic() - began < SLACK
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hangs", ["shutdown", "idle"])
 def test_after_a_stop_no_process_gets_long_to_end(tmp_path: Path, hangs: str) -> None:
     code = "import time\ndef run(m): return m\ndef shutdown(): time.sleep(60)\n"

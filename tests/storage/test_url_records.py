@@ -109,6 +109,7 @@ def test_an_answer_that_was_lost_is_no_other_process(records, bucket, monkeypatc
     assert bucket.keys() == ["ws/models/m/1.json"]
 
 
+@pytest.mark.slow
 def test_a_store_that_fails_for_a_moment_is_asked_again(records, bucket):
     bucket.fail("PUT", "models/m/1.json", count=6)
     assert records.create("models", "m", {"a": 1}) == 1

@@ -190,6 +190,7 @@ def test_a_store_without_exclusive_create_is_refused(bucket, monkeypatch):
     assert bucket.keys() == []
 
 
+@pytest.mark.slow
 def test_a_store_that_can_not_be_reached_is_said():
     nowhere = {"key": KEY, "secret": SECRET, "endpoint_url": "http://127.0.0.1:9"}
     with pytest.raises(StorageError, match=r"can't look at s3://b/ws/config\.json") as error:

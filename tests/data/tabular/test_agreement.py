@@ -121,6 +121,7 @@ def test_delimited_files(tmp_path, name):
     assert counts in ([], [ROWS]), "a byte is less than any record"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "size"), [(3, 1), (60, 1000)])
 def test_lines_as_records(tmp_path, rows, size):
     whole = table_of(rows).drop(columns=["n", "u"] if rows == 3 else [])

@@ -174,6 +174,7 @@ TYPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_string", [False, True])
 @given(cells=st.lists(st.tuples(*[WORDS] * len(TYPES)), min_size=1, max_size=8))
 @settings(max_examples=examples(60))

@@ -44,6 +44,7 @@ def middle_of(made, tmp_path, middle, **options):
     return to_frame(rows.table), opened.reader.warnings, (rows.ids - at).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 20, 1 << 20])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_every_line_once(made, tmp_path, size, end):
