@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 from running import SLACK, Watch, alive, lines, make_request, run_request, run_script
 
+import daskrun
 from daskrun.core.events import (
     BundleReturned,
     InitFailed,
@@ -469,7 +470,7 @@ def test_inline_forgets_the_users_source_and_nothing_installed_beside_it(
 def test_inline_keeps_daskrun_where_it_lies_beside_the_script(tmp_path: Path) -> None:
     import subprocess
 
-    shutil.copytree(Path(__file__).parents[2] / "daskrun", tmp_path / "work" / "daskrun")
+    shutil.copytree(Path(daskrun.__file__).parent, tmp_path / "work" / "daskrun")
     code = f"""
     import sys
     sys.path[:0] = [{str(tmp_path / "work")!r}, {str(Path(__file__).parents[1])!r}]

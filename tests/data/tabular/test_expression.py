@@ -157,7 +157,7 @@ def test_and_or_not_are_refused_with_what_to_write():
 
 
 @pytest.mark.parametrize(
-    "value", [None, float("nan"), np.nan, pd.NaT, np.datetime64("NaT"), np.float32("nan")]
+    "value", [None, float("nan"), np.nan, pd.NaT, np.datetime64("NaT", "ns"), np.float32("nan")]
 )
 def test_missing_values_are_asked_for_by_name(value):
     with pytest.raises(DatasetError, match=r"Write dataset\['a'\].is_null\(\)"):
