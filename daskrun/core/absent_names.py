@@ -10,6 +10,7 @@ import sys
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar
 
+from daskrun.core.notices import say_once
 from daskrun.core.plugins import linked
 from daskrun.errors import DaskrunError, OriginalNameError, SettingsError
 
@@ -69,8 +70,8 @@ class OriginalClass(metaclass=OriginalMeta):
     ...     "As the original's, but for some of its members and keywords."
     ...
     ...     @original_keywords
-    ...     def download(self, target_dir="."):
-    ...         return target_dir
+    ...     def download(self, exist_ok=False):
+    ...         return exist_ok
     >>> Model.get_sas_urls
     Traceback (most recent call last):
     ...
@@ -78,9 +79,7 @@ class OriginalClass(metaclass=OriginalMeta):
     >>> hasattr(Model(), "get_sas_urls")
     False
     >>> Model().download(exists_ok=True)
-    Traceback (most recent call last):
-    ...
-    daskrun.errors.SettingsError: download: exists_ok=True: write exist_ok=True.
+    True
     """
 
     __slots__ = ()
@@ -118,8 +117,8 @@ class _Absent:
 def original_keywords(call: F) -> F:
     """Decorate a function, or a class's constructor, whose keywords only the original has.
 
-    Those raise what to write instead, but where the value says what is the case anyway: then they
-    are left out. The catalogue has them by ``Class``, or ``Class.function``.
+    The catalogue has them by ``Class``, or ``Class.function``: each has another name here, or is
+    left out, which is said once, or raises what to write instead.
     """
     if isinstance(call, type):
         name = "__new__" if "__new__" in vars(call) else "__init__"
@@ -142,39 +141,50 @@ def original_keywords(call: F) -> F:
 def _without_absent(
     function: Callable[..., Any], args: tuple[Any, ...], given: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Return the keywords without those that only the original has; None if there are none.
+    """Return the keywords as they are here, where some are only the original's; else None.
 
     SettingsError where one has a value that says something else than is the case.
     """
     own = inspect.signature(function).parameters
     *_, owner, name = function.__qualname__.split(".")
-    kind = getattr(sys.modules[function.__module__], owner, None)  # none where it is a local class
-    classes: list[type] = [*kind.__mro__] if isinstance(kind, type) else []
-    if "self" in own and args:
-        classes = [*type(args[0]).__mro__]
-    elif isinstance(kind, type):  # the original may have it in one of these
-        classes += kind.__subclasses__()
-    kinds = [each.__name__ for each in classes] or [owner]
     method = "" if name in ("__new__", "__init__") else f".{name}"
+    calls = [f"{each}{method}" for each in _kinds(function, owner, args, with_self="self" in own)]
     ask = linked("original_keyword")
-    calls = [f"{each}{method}" for each in kinds]
-    said = {
-        keyword: text
-        for keyword, value in given.items()
-        if keyword not in own and (text := ask(calls, keyword, value)) is not None
-    }
-    if not said:
+    found = {each: ask(calls, each) for each in given if each not in own}
+    found = {each: keyword for each, keyword in found.items() if keyword is not None}
+    if not found:
         return None
-    rest = {keyword: value for keyword, value in given.items() if keyword not in said}
-    problems = [
-        f"{each}={_shown(each, given[each])}: {text}" for each, text in said.items() if text
-    ]
+    rest = {each: value for each, value in given.items() if each not in found}
+    problems = []
+    for each, keyword in found.items():
+        shown = f"{each}={_shown(each, given[each])}"
+        if keyword.here:
+            if keyword.here in rest:
+                problems.append(f"{shown}: {keyword.here}= says the same. Leave one of them out.")
+            rest[keyword.here] = given[each]
+        elif text := keyword.problem(given[each]):
+            problems.append(f"{shown}: {text}")
+        elif keyword.is_told(given[each]):
+            say_once(f"{owner}{method}: {each} is not used: {keyword.message}")
     if problems:
         if name == "__init__":  # it starts nothing, and knows what else is wrong
             problems = [*_problems_of(function, args, rest), *problems]
         subject = name if method and "self" in own else f"{owner}{method}"
         raise SettingsError(subject, problems) from None
     return rest
+
+
+def _kinds(
+    function: Callable[..., Any], owner: str, args: tuple[Any, ...], *, with_self: bool
+) -> list[str]:
+    """Return the names of the classes of which the original may have a call, in their order."""
+    kind = getattr(sys.modules[function.__module__], owner, None)  # none where it is a local class
+    classes: list[type] = [*kind.__mro__] if isinstance(kind, type) else []
+    if with_self and args:
+        classes = [*type(args[0]).__mro__]
+    elif isinstance(kind, type):  # the original may have it in one of these
+        classes += kind.__subclasses__()
+    return [each.__name__ for each in classes] or [owner]
 
 
 def _problems_of(

@@ -19,13 +19,23 @@ class Keyword:
     """What to write instead, or why it means nothing here."""
     unless: tuple[object, ...] = ()
     """Values that describe what daskrun does anyway: these, and None, are accepted."""
+    unused: bool = False
+    """Whether any value is accepted, and not used."""
+    here: str = ""
+    """What it is called in daskrun, where that has it under another name."""
 
     def problem(self, value: object) -> str:
         """Return the message for a value, ``""`` where it is accepted."""
-        accepted = value is None or any(
+        return "" if self.unused or self._is_so(value) else self.message
+
+    def is_told(self, value: object) -> bool:
+        """Return whether it is said of a value that it is not used."""
+        return self.unused and not self._is_so(value)
+
+    def _is_so(self, value: object) -> bool:
+        return value is None or any(
             type(value) is type(each) and value == each for each in self.unless
         )
-        return "" if accepted else self.message
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,8 @@ def catalogue() -> Catalogue:
     def keyword(said: Any) -> Keyword:
         if isinstance(said, str):
             return Keyword(whole(said))
-        return Keyword(whole(said["say"]), tuple(said["unless"]))
+        text, here = said.get("say", said.get("unused", "")), said.get("here", "")
+        return Keyword(whole(text), tuple(said.get("unless", ())), "unused" in said, here)
 
     return Catalogue(
         members={
@@ -90,15 +101,14 @@ def member(classes: Iterable[str], name: str) -> str | None:
     return next((f"daskrun has no {each}.{name}: {members[each][name]}" for each in found), None)
 
 
-def keyword(calls: Iterable[str], name: str, value: object) -> str | None:
-    """Return the message for a keyword that a call lacks; None where the original has none.
+def keyword(calls: Iterable[str], name: str) -> Keyword | None:
+    """Return what is known of a keyword that a call lacks; None where the original has none.
 
-    That is ``""`` where the value is accepted. ``calls`` are ``Class`` or ``Class.method``, of
-    the class and its bases, in their order.
+    ``calls`` are ``Class`` or ``Class.method``, of the class and its bases, in their order.
     """
     keywords = catalogue().keywords
     found = (keywords[call][name] for call in calls if name in keywords.get(call, ()))
-    return next((each.problem(value) for each in found), None)
+    return next(found, None)
 
 
 def import_(name: str) -> str | None:

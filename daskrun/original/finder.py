@@ -23,21 +23,37 @@ class StandIn(ModuleType):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, f"daskrun's stand-in for {name} of the Azure ML SDK.")
-        self.__all__ = sorted(NAMES[name])
+        self.__all__ = sorted(NAMES.get(name, ()))
 
     def __getattr__(self, name: str) -> object:
-        """Load a name; OriginalNameError names what there is instead."""
+        """Load a name, or what says of one that daskrun lacks what there is instead.
+
+        Raises
+        ------
+        OriginalNameError
+            The original has none of that name either.
+        """
         module = self.__name__
         if name.startswith("__"):  # Python asks for some that are not set yet
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        if name not in NAMES[module]:
+        full, known = f"{module}.{name}", NAMES.get(module, {})
+        value: object
+        if name in known:
+            value = load(known[name])
+        elif full in NAMES:
+            load(f"{full}:__name__")
+            value = sys.modules[full]
+        elif (message := _instead_of(full)) is not None:
+            from daskrun.original.absent import absent
+
+            value = absent(full, message)
+        else:
             raise OriginalNameError(_why_not(module, name))
-        value: object = load(NAMES[module][name])
         setattr(self, name, value)  # the next use finds it without coming here
         return value
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *NAMES[self.__name__]})
+        return sorted({*super().__dir__(), *self.__all__})
 
 
 class OriginalFinder:
@@ -50,7 +66,10 @@ class OriginalFinder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module of the original, None for any other; OriginalImportError where none is."""
+        """Find a module of the original, None for any other.
+
+        OriginalImportError is raised where the original has none of that name.
+        """
         del target
         if fullname.partition(".")[0] not in ROOTS or not self._stands_for(fullname):
             return None
@@ -62,7 +81,7 @@ class OriginalFinder:
         # What others have put into the same package stays importable.
         if (installed := _find_installed(fullname, path)) is not None:
             return installed
-        if fullname in NAMES:
+        if fullname in NAMES or _instead_of(fullname) is not None:
             return self._spec(fullname)
         raise OriginalImportError(_why_not(parent, fullname.rpartition(".")[2]))
 
@@ -157,16 +176,18 @@ def _find_installed(fullname: str, path: Sequence[str] | None) -> ModuleSpec | N
     return next((spec for spec in specs if spec is not None), None)
 
 
-def _why_not(module: str, name: str) -> str:
-    """Return why there is no such name in a module of the original, and what there is."""
+def _instead_of(full_name: str) -> str | None:
+    """Return what there is instead of what the original alone has; None where it has no such."""
     from daskrun.original.catalogue import import_  # only where something is missing
 
-    full = f"{module}.{name}" if module else name
-    message = import_(full)
-    if message is not None:
-        return f"daskrun has no {full}: {message}"
+    return import_(full_name)
+
+
+def _why_not(module: str, name: str) -> str:
+    """Return why there is no such name in a module of the original, and which there are."""
     if module in SHARED or module not in NAMES:
         known = ", ".join(each for each in NAMES if each not in SHARED)
+        full = f"{module}.{name}" if module else name
         return f"daskrun stands for azureml here and has no module {full}. It has {known}."
     names = sorted({*NAMES[module], *(m[len(module) + 1 :] for m in _below(module))})
     there = f"It has {', '.join(names)}." if names else "It has no names."

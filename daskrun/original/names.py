@@ -15,6 +15,10 @@ azureml.contrib.pipeline
 azureml.contrib.pipeline.steps ParallelRunConfig ParallelRunStep
 azureml.core ComputeTarget Dataset Datastore Environment Experiment Model Run
     VERSION=original.workspace Workspace=original.workspace
+azureml.core.authentication AbstractAuthentication=original.absent
+    ArcTokenAuthentication=original.absent AzureCliAuthentication=original.absent
+    InteractiveLoginAuthentication=original.absent MsiAuthentication=original.absent
+    ServicePrincipalAuthentication=original.absent TokenAuthentication=original.absent
 azureml.core.compute AmlCompute ComputeTarget
 azureml.core.compute.amlcompute AmlCompute
     AmlComputeProvisioningConfiguration=workspace.compute.provisioning:ProvisioningConfiguration

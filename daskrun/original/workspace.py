@@ -6,38 +6,39 @@ A workspace of daskrun is a folder: subscriptions, resource groups, regions say 
 from __future__ import annotations
 
 import json
-import logging
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
-from daskrun.errors import SettingsError, WorkspaceError
+from daskrun.core.notices import say_once
+from daskrun.errors import StorageError, WorkspaceError
+from daskrun.storage.durable import write_whole
 from daskrun.workspace import workspace
 from daskrun.workspace.sites.folder_site import start_folder
 
 if TYPE_CHECKING:
     import os
 
+LAST = "1.60.0"
+"""The last of the original, which programs compare with one that they need."""
 try:
-    VERSION = version("daskrun")
-    """daskrun's own, where the original has its version."""
+    VERSION = f"{LAST}+daskrun.{version('daskrun')}"
+    """That, and daskrun's own."""
 except PackageNotFoundError:  # on the path, not installed
-    VERSION = "unknown"
+    VERSION = f"{LAST}+daskrun"
 
 CONFIGS = ("config.json", ".azureml/config.json", "aml_config/config.json")
 """Where the original looks for the file that names its workspace."""
-
-logger = logging.getLogger("daskrun")
-_said: set[str] = set()
-"""Arguments that were logged as unused in this process: once is enough."""
+NAME, LOCATION = "workspace_name", "daskrun_location"
+"""What is read of that file; the second only where :meth:`Workspace.write_config` wrote it."""
 
 
 class Workspace(workspace.Workspace):
     """A workspace as the original's code opens it: by its name.
 
-    What says where in the cloud it is isn't used, which a warning says once; ``auth`` is only None.
+    What says where in the cloud it is, and who signs in, isn't used, which a warning says once.
     """
 
     def __init__(
@@ -47,20 +48,26 @@ class Workspace(workspace.Workspace):
         workspace_name: str | None = None,
         auth: object = None,
     ) -> None:
-        _say_unused(subscription_id=subscription_id, resource_group=resource_group)
-        super().__init__(_folder_of("workspace_name", workspace_name, auth))
+        _say_unused(auth, subscription_id=subscription_id, resource_group=resource_group)
+        super().__init__(_folder_of("workspace_name", workspace_name))
 
     @staticmethod
     def from_config(path: str | os.PathLike[str] | None = None, auth: object = None) -> Workspace:
         """Find the workspace of a folder, or make one there, named as the original's file says.
 
-        ``path`` may also be that file, ``config.json``: of it only ``workspace_name`` is used.
+        ``path`` may also be that file, ``config.json``: of it only ``workspace_name`` is used. One
+        that is not there is left out, which a warning says once.
         """
-        _refuse_auth(auth)
+        _say_unused(auth)
+        if path is not None and "://" not in str(path) and not Path(path).expanduser().exists():
+            say_once(f"Workspace: path={str(path)!r} is not there, the workspace here is used")
+            path = None
         path, named = _original_config(path)
+        if LOCATION in named:
+            return _of(workspace.Workspace(named[LOCATION]))
         found = workspace.Workspace.find(path)
-        if found is None and named is not None:
-            found = workspace.Workspace.create(named, path=path)
+        if found is None and NAME in named:
+            found = workspace.Workspace.create(named[NAME], path=path)
         return _of(found or workspace.Workspace.from_config(path))
 
     @staticmethod
@@ -74,9 +81,9 @@ class Workspace(workspace.Workspace):
     ) -> Workspace:
         """Return the workspace of the current folder, which must have this name, or make it."""
         _say_unused(
-            subscription_id=subscription_id, resource_group=resource_group, location=location
+            auth, subscription_id=subscription_id, resource_group=resource_group, location=location
         )
-        return _of(workspace.Workspace(_folder_of("name", name, auth)))
+        return _of(workspace.Workspace(_folder_of("name", name)))
 
     @staticmethod
     @original_keywords
@@ -92,8 +99,8 @@ class Workspace(workspace.Workspace):
         path: str | os.PathLike[str] | None = None,
     ) -> Workspace:
         """Create a workspace in the folder ``<path>/.daskrun``; see daskrun's own."""
-        _refuse_auth(auth)
         _say_unused(
+            auth,
             subscription_id=subscription_id,
             resource_group=resource_group,
             location=location,
@@ -105,21 +112,17 @@ class Workspace(workspace.Workspace):
     def write_config(
         self, path: str | os.PathLike[str] | None = None, file_name: str | None = None
     ) -> None:
-        """Raise if :meth:`from_config` doesn't find this workspace from ``path``.
+        """Write ``<path>/.azureml/config.json``, by which :meth:`from_config` finds this workspace.
 
-        There is nothing to write: a workspace is found by its own folder, not by a ``file_name``.
+        ``file_name`` is another name for the file. Raises StorageError where it can't be written.
         """
-        if file_name is not None:
-            problem = (
-                f"file_name={file_name!r}: a workspace is found by its folder, not by a file of "
-                "any other name. Leave it out."
-            )
-            raise SettingsError("write_config", [problem])
-        if workspace.Workspace.find(path) != self:
-            raise WorkspaceError(
-                f"path={str(path or '.')!r}: from_config(path) there doesn't find {self.folder}. "
-                f"Write Workspace.from_config({str(self.folder.parent)!r}) in its place."
-            )
+        file = Path(path or ".").expanduser() / ".azureml" / (file_name or "config.json")
+        told = {"workspace_name": self.name, LOCATION: super().location}
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file, json.dumps(told, indent=4).encode())
+        except OSError as error:
+            raise StorageError(f"{str(file)!r} can't be written: {error}") from error
 
     @property
     def location(self) -> str:
@@ -133,13 +136,12 @@ class Workspace(workspace.Workspace):
 def _of(opened: workspace.Workspace) -> Workspace:
     """Return a workspace with the original's ways."""
     made = object.__new__(Workspace)
-    workspace.Workspace.__init__(made, opened.folder)
+    vars(made).update(vars(opened))
     return made
 
 
-def _folder_of(argument: str, name: object, auth: object) -> Path:
+def _folder_of(argument: str, name: object) -> Path:
     """Return the folder of the workspace here, which must have a name; make it if there is none."""
-    _refuse_auth(auth)
     found = workspace.Workspace.find()
     if found is None and isinstance(name, str):
         found = workspace.Workspace.create(name)
@@ -154,34 +156,29 @@ def _folder_of(argument: str, name: object, auth: object) -> Path:
 
 def _original_config(
     path: str | os.PathLike[str] | None,
-) -> tuple[str | os.PathLike[str] | None, str | None]:
-    """Return the folder that a file of the original names, and the workspace's name in it."""
+) -> tuple[str | os.PathLike[str] | None, dict[str, str]]:
+    """Return the folder of a file of the original, and what that says of the workspace."""
     file = Path(path).expanduser() if path is not None and "://" not in str(path) else None
     if file is not None and file.is_file():
-        name = _name_in(file)
-        return (path, None) if name is None else (file.resolve().parent, name)
+        told = _told_by(file)
+        return (file.resolve().parent if told else path), told
     start = start_folder(path)
-    names = (_name_in(start / each) for each in CONFIGS)
-    return path, next((name for name in names if name is not None), None)
+    return path, next(filter(None, (_told_by(start / each) for each in CONFIGS)), {})
 
 
-def _name_in(file: Path) -> str | None:
-    """Return the name in the original's file; None where it is no such file."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        found: Any = json.loads(file.read_text(encoding="utf-8"))["workspace_name"]
-        return found if isinstance(found, str) and found.strip() else None
-    return None
+def _told_by(file: Path) -> dict[str, str]:
+    """Return name and location of a workspace in the original's file; none where it is none."""
+    with suppress(OSError, ValueError, TypeError, AttributeError):
+        found = json.loads(file.read_text(encoding="utf-8")).items()
+        told = {key: text for key, text in found if isinstance(text, str) and text.strip()}
+        return {key: told[key] for key in (NAME, LOCATION) if NAME in told and key in told}
+    return {}
 
 
-def _refuse_auth(auth: object) -> None:
+def _say_unused(auth: object = None, **arguments: object) -> None:
+    """Log once that arguments which place a workspace in a cloud, or sign in, are not used."""
     if auth is not None:
-        problem = f"auth={auth!r}: there is no account to sign in to. Leave it out."
-        raise SettingsError("Workspace", [problem])
-
-
-def _say_unused(**arguments: object) -> None:
-    """Log once that arguments which place a workspace in a cloud are not used."""
+        say_once("Workspace: auth is not used: there is no account to sign in to")
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items() if value is not None)
-    if given and given not in _said:
-        _said.add(given)
-        logger.warning("Workspace: %s: a workspace is a folder here, this is not used", given)
+    if given:
+        say_once(f"Workspace: {given}: a workspace is a folder here, this is not used")

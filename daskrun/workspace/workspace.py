@@ -18,6 +18,7 @@ from daskrun.errors import (
     NameNotFoundError,
     WorkspaceError,
 )
+from daskrun.script import context
 from daskrun.storage.urls import shown_url
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.datastores.missing_datastore import MissingDatastore
@@ -86,8 +87,9 @@ class Workspace(Home, OriginalClass):
         ----------
         path
             Where to look: a folder, a workspace folder or its ``config.json``; None: the current
-            folder. The nearest ``.daskrun`` in it or above it is taken; when there is none,
-            ``<path>/.daskrun`` is created. Behind a URL only there is looked.
+            folder, or in a script of a run the workspace of that. The nearest ``.daskrun`` in it or
+            above it is taken; when there is none, ``<path>/.daskrun`` is created. Behind a URL only
+            there is looked.
         storage_options
             Of a URL: what its file system of fsspec takes, such as ``{"endpoint_url": ...}``. They
             are kept nowhere: each process gives them, or lets them be found in its environment.
@@ -109,6 +111,9 @@ class Workspace(Home, OriginalClass):
         storage_options: StorageOptions | None = None,
     ) -> Workspace | None:
         """Find a workspace as :meth:`from_config` does, but create none: then give None."""
+        run = context.current()
+        if path is None and run is not None and run.workspace:
+            return Workspace(run.workspace, run.workspace_options)
         found = opening.find_site(path, storage_options)
         return None if found is None else Workspace(found, storage_options)
 

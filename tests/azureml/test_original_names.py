@@ -11,7 +11,8 @@ import sys
 import pytest
 
 import daskrun
-from daskrun import OriginalImportError, OriginalNameError
+from daskrun import OriginalNameError
+from daskrun.core import notices
 from daskrun.original.catalogue import catalogue
 from daskrun.original.finder import put_first, take_out
 from daskrun.original.names import NAMES, SHARED
@@ -54,35 +55,82 @@ def test_parents_of_all_modules_are_there():
 
 
 @pytest.mark.parametrize("name", MISSING)
-def test_a_name_that_is_missing_says_what_there_is_instead(name):
+def test_a_name_that_is_missing_can_be_imported_and_says_why_when_it_is_used(name):
     module, _, last = name.rpartition(".")
-    expected = f"daskrun has no {name}: {MISSING[name]}"
-    with pytest.raises(OriginalImportError) as error:
-        exec(f"from {module} import {last}")
-    assert str(error.value) == expected
-    with pytest.raises(OriginalImportError):
-        importlib.import_module(name)
-    assert not hasattr(importlib.import_module(module), last)
+    scope: dict[str, object] = {}
+    exec(f"from {module} import {last} as found", scope)
+    found = scope["found"]
+    if isinstance(found, type(sys)):
+        found = importlib.import_module(name).Anything
+        name += ".Anything"
+    said = f"daskrun has no {name}: {catalogue().imports.get(name) or MISSING[f'{module}.{last}']}"
+    if issubclass(found, Exception):
+        with pytest.raises(daskrun.DaskrunError):
+            raise found("of the user's")
+        return
+    for use in (found, lambda: found.Mode, lambda: type("Mine", (found,), {}), lambda: found(1)):
+        with pytest.raises(OriginalNameError) as error:
+            use()
+        assert str(error.value) == said
+    assert not isinstance(3, found)
+    assert found | None
 
 
-def test_a_missing_name_is_an_attribute_error_where_it_is_used():
+def test_an_unused_name_costs_nothing():
+    code = (
+        "from azureml.core import Workspace, Keyvault, ScriptRunConfig\n"
+        "from azureml.core.webservice import AciWebservice, Webservice\n"
+        "from azureml.exceptions import WebserviceException\n"
+        "import azureml.train.automl.run\n"
+        "from azureml._restclient.models import *\n"
+        "def deploy(service: Webservice) -> 'AciWebservice':\n    return Webservice(service)\n"
+        "try:\n    Workspace('nowhere')\n"
+        "except WebserviceException:\n    raise AssertionError\n"
+        "except Exception as error:\n    print(error)\n"
+    )
+    exec(code, {})
+
+
+def test_a_missing_name_says_so_where_it_is_used():
     import azureml.core
 
     with pytest.raises(
         OriginalNameError, match=r"daskrun has no azureml\.core\.Keyvault: there is"
     ):
-        azureml.core.Keyvault  # noqa: B018
+        azureml.core.Keyvault()
     with pytest.raises(AttributeError, match=r"It has ComputeTarget, Dataset, .*, workspace"):
         azureml.core.Workspce  # noqa: B018
 
 
-def test_what_is_below_a_missing_module_is_missing_as_it_is():
-    for code in (
-        "import azureml.train.automl.run",
-        "from azureml.train.automl import AutoMLConfig",
-    ):
-        with pytest.raises(ImportError, match=r"daskrun has no azureml\.train\.automl: models are"):
-            exec(code)
+def test_modules_are_there_as_attributes():
+    from azureml import core, pipeline
+
+    assert pipeline.core.Pipeline is daskrun.Pipeline
+    assert core.run.Run is daskrun.Run
+    assert pipeline.steps.parallel_run_step.ParallelRunStep is daskrun.ParallelRunStep
+
+
+def test_accounts_are_accepted_and_not_used(caplog, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    notices.forget()
+    from azureml.core import Workspace
+    from azureml.core import authentication as accounts
+
+    for name in sorted(NAMES["azureml.core.authentication"]):
+        account = getattr(accounts, name)("tenant", service_principal_password="word", force=True)
+        assert Workspace.from_config(auth=account) == Workspace.get(tmp_path.name, account)
+        with pytest.raises(OriginalNameError, match=r"no .*get_authentication_header: there is no"):
+            account.get_authentication_header()
+    said = [record.message for record in caplog.records]
+    assert len(said) == 1 + len(NAMES["azureml.core.authentication"])
+    assert all("no account to sign in to" in each and "word" not in each for each in said)
+
+
+def test_the_version_compares_as_the_last_of_the_original():
+    from azureml.core import VERSION
+    from packaging.version import Version
+
+    assert Version("1.50") < Version(VERSION) < Version("2")
 
 
 def test_a_name_is_not_both_there_and_missing():

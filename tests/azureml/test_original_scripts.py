@@ -118,7 +118,7 @@ def test_the_command_runs_a_module(program):
 def test_the_exit_code_and_the_error_are_the_scripts(program):
     (program / "show.py").write_text("import sys\nsys.exit(7)")
     assert run_as_original("show.py", cwd=program, check=False).returncode == 7
-    (program / "show.py").write_text("import azureml.core\nazureml.core.Keyvault")
+    (program / "show.py").write_text("import azureml.core\nazureml.core.Keyvault()")
     done = run_as_original("show.py", cwd=program, check=False)
     assert done.returncode == 1
     assert 'show.py", line 2, in <module>' in done.stderr

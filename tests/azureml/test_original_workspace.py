@@ -8,8 +8,8 @@ import logging
 import pytest
 
 import daskrun
-from daskrun import SettingsError, WorkspaceError
-from daskrun.original import workspace as original
+from daskrun import StorageError, WorkspaceError
+from daskrun.core import notices
 from daskrun.original.workspace import Workspace
 
 AZURE = {"subscription_id": "1234", "resource_group": "people"}
@@ -18,7 +18,7 @@ AZURE = {"subscription_id": "1234", "resource_group": "people"}
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(original, "_said", set())
+    notices.forget()
     return tmp_path
 
 
@@ -104,22 +104,37 @@ def test_what_is_not_used_is_said_once(caplog):
     assert [record.message[: len(expected)] for record in caplog.records] == [expected]
 
 
-def test_there_is_nothing_to_sign_in_to():
-    calls = (Workspace.from_config, Workspace, lambda **k: Workspace.get("team", **k))
-    for call in calls:
-        with pytest.raises(SettingsError, match="auth='me': there is no account to sign in to"):
-            call(auth="me")
+def test_a_file_that_is_not_there_is_as_none(folder, caplog):
+    ws = Workspace.from_config("gone/config.json")
+    assert (ws.folder, ws) == (folder / ".daskrun", Workspace.from_config(path=".azureml"))
+    assert [record.message for record in caplog.records] == [
+        f"Workspace: path='{path}' is not there, the workspace here is used"
+        for path in ("gone/config.json", ".azureml")
+    ]
 
 
-def test_write_config_checks_that_the_workspace_is_found(folder, tmp_path_factory):
+@pytest.mark.parametrize("name", [None, "team.json"])
+def test_a_file_that_is_written_leads_back(folder, name, tmp_path_factory):
     ws = Workspace.from_config()
-    (folder / "below").mkdir()
-    ws.write_config()
-    ws.write_config(path="below")
-    with pytest.raises(WorkspaceError, match=r"doesn't find .*\. Write Workspace\.from_config\('"):
-        ws.write_config(path=tmp_path_factory.mktemp("elsewhere"))
-    with pytest.raises(SettingsError, match=r"file_name='ws\.json': a workspace is found by its f"):
-        ws.write_config(file_name="ws.json")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    ws.write_config(path=elsewhere, file_name=name)
+    file = elsewhere / ".azureml" / (name or "config.json")
+    assert json.loads(file.read_text())["workspace_name"] == ws.name
+    assert Workspace.from_config(file) == ws
+    if name is None:
+        assert Workspace.from_config(elsewhere) == ws
+    with pytest.raises(StorageError, match=r"config\.json' can't be written: "):
+        ws.write_config(path=file)
+
+
+def test_in_a_script_it_is_that_of_the_run(folder, monkeypatch):
+    from daskrun.script.context import ScriptContext
+
+    ws = daskrun.Workspace.create("mine", path=folder / "far")
+    found = ScriptContext(workspace=ws.location)
+    monkeypatch.setattr("daskrun.script.context._current", found)
+    assert Workspace.from_config() == daskrun.Workspace.from_config() == ws
+    assert Workspace.from_config(folder) != ws
 
 
 def test_what_notebooks_print_of_it_is_there(folder):

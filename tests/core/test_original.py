@@ -8,6 +8,7 @@ import pytest
 
 import daskrun
 from daskrun import OriginalNameError, SettingsError
+from daskrun.core import notices
 from daskrun.core.absent_names import OriginalClass
 from daskrun.data.datasets import FileDatasetFactory
 from daskrun.data.tabular.factory import TabularDatasetFactory
@@ -41,6 +42,11 @@ OTHERS = {
 }
 MEMBERS = [(name, member) for name, members in LACKING.items() for member in members]
 GIVEN = [(call, keyword) for call, keywords in KEYWORDS.items() for keyword in keywords]
+
+
+def those(kind):
+    """Give the keywords that are refused, unused or called otherwise here."""
+    return [(call, each) for call, each in GIVEN if kind(KEYWORDS[call][each])]
 
 
 def call_of(name, keyword):
@@ -77,14 +83,13 @@ def test_a_member_that_is_lacking_says_so_where_it_is_set_too():
         daskrun.Run.get_context().display_name = "tonight"
 
 
-@pytest.mark.parametrize(("call", "keyword"), GIVEN)
+@pytest.mark.parametrize(("call", "keyword"), those(lambda each: not each.unused and not each.here))
 def test_a_keyword_that_is_lacking_says_what_to_write_instead(call, keyword):
     said = KEYWORDS[call][keyword]
     function, value = call_of(call, keyword), {"one": 1}
     with pytest.raises(SettingsError) as error:
         function(**{keyword: value})
-    shown = "..." if "password" in keyword or "ssh" in keyword else value
-    assert f"{keyword}={shown}: {said.message}" in error.value.problems
+    assert f"{keyword}={value}: {said.message}" in error.value.problems
     assert error.value.subject.split(".")[-1] in (call.split(".")[-1], function.__name__)
     assert re.search(
         r"\b(write|leave it out|choose|have|make|put|say)\b", said.message, re.IGNORECASE
@@ -92,18 +97,48 @@ def test_a_keyword_that_is_lacking_says_what_to_write_instead(call, keyword):
     assert said.problem(None) == ""
 
 
+@pytest.mark.parametrize(("call", "keyword"), those(lambda each: each.unused))
+def test_a_keyword_that_is_not_used_is_said_once(call, keyword, caplog, monkeypatch, tmp_path):
+    said, function = KEYWORDS[call][keyword], call_of(call, keyword)
+    assert re.search(r"\b(write|leave it out)\b", said.message, re.IGNORECASE)
+    monkeypatch.chdir(tmp_path)
+    notices.forget()
+    for value in ("secret", "secret", None):
+        try:
+            function(**{keyword: value})
+        except TypeError as error:  # of what it needs besides
+            assert "missing" in str(error)  # noqa: PT017
+    (record,) = caplog.records
+    assert record.message.endswith(f"{keyword} is not used: {said.message}")
+
+
+@pytest.mark.parametrize(("call", "keyword"), those(lambda each: each.here))
+def test_a_keyword_with_another_name_here_is_given_under_that(call, keyword):
+    here = KEYWORDS[call][keyword].here
+    function = call_of(call, keyword)
+    assert here in inspect.signature(function).parameters
+    with pytest.raises(SettingsError, match=rf"{keyword}=1: {here}= says the same\. Leave one"):
+        function(**{keyword: 1, here: 2})
+
+
+def test_such_a_keyword_does_what_it_does_here(tmp_path):
+    images = daskrun.Dataset.File.from_files("images", validate=False)
+    assert images.as_mount(path_on_compute="/data/images").path_on_compute == "/data/images"
+    assert daskrun.PipelineData("pages").as_input(input_name="all_pages").name == "all_pages"
+
+
 def test_all_that_is_wrong_with_a_call_is_said_at_once():
     with pytest.raises(SettingsError) as error:
-        daskrun.PipelineData("a/b", is_directory=False, output_mode="mount", training_output=[1])
+        daskrun.PipelineData("a/b", is_directory=1, output_mode="mount", training_output=[1])
     assert [each.partition(" ")[0].rstrip(":") for each in error.value.problems] == [
         "name='a/b'",
-        "is_directory=False",
+        "is_directory=1",
         "training_output=[1]",
     ]
     with pytest.raises(SettingsError, match=r"^PythonScriptStep has 2 problems"):
-        daskrun.PythonScriptStep("a.py", hash_paths=["."], version="2")
-    with pytest.raises(SettingsError, match=r"^Model\.register has 2 problems"):
-        daskrun.Model.register(None, "", "", datasets=[1], model_framework="Custom")
+        daskrun.PythonScriptStep("a.py", runconfig_pipeline_params={"a": 1}, version="2")
+    with pytest.raises(SettingsError, match=r"^Experiment\.list has 2 problems"):
+        daskrun.Experiment.list(None, tags=[1], view_type="ArchivedOnly")
 
 
 @pytest.mark.parametrize(
@@ -150,8 +185,8 @@ def test_a_class_of_the_users_takes_what_it_wants():
             self.version = version
 
     assert Noted("a.py", version="2").version == Dated("a.py", version="2").version == "2"
-    with pytest.raises(SettingsError, match=r"hash_paths=\['b'\]: all files of source_directory"):
-        Noted("a.py", hash_paths=["b"])
+    with pytest.raises(SettingsError, match=r"runconfig_pipeline_params=\['b'\]: write a Pipelin"):
+        Noted("a.py", runconfig_pipeline_params=["b"])
 
 
 def test_runs_and_workspaces_of_all_kinds_lack_the_same(tmp_path):
@@ -198,7 +233,7 @@ def test_the_error_can_be_pickled():
 
 def test_hints_name_only_what_there_is():
     said = [hint for members in LACKING.values() for hint in members.values()]
-    said += [each.message for keywords in KEYWORDS.values() for each in keywords.values()]
+    said += [KEYWORDS[call][each].message for call, each in those(lambda each: not each.here)]
     assert all(hint.endswith(".") for hint in said)
     hints = " ".join(said)
     words = set(re.findall(r"\b[A-Z][a-z]+[A-Z]\w+", hints))

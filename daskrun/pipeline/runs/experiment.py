@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import socket
@@ -14,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.notices import say_once
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline.execution import lifetime
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 RECORDS = "experiments"
 """Kind of their records."""
-logger = logging.getLogger("daskrun")
-_said: set[str] = set()
-"""Notes that were said in this process: once is enough."""
 
 
 class Experiment(OriginalClass):
@@ -149,9 +146,7 @@ class Experiment(OriginalClass):
         if earlier is not None:
             prepared = without_processed(prepared, earlier)
         for note in dict.fromkeys(note for step in prepared for note in step.notes):
-            if note not in _said:
-                _said.add(note)
-                logger.warning(note)
+            say_once(note)
         if not self.workspace.records.numbers(RECORDS, self.name):
             self.workspace.records.create(RECORDS, self.name, {"created": time.time()})
         run_id = new_run_id()
