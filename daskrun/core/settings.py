@@ -90,6 +90,10 @@ class RunSettings:
     append_row_file_name: str = setting(rules.file_name, "parallel_run_step.txt", "'results.txt'")
     append_row_format: str = setting(rules.name, "text", "'csv'")
     """``text``, ``csv``, ``jsonl`` or ``parquet``, or a registered :class:`~daskrun.Sink`."""
+    results_per_item: str = setting(
+        rules.one_of("one", "any"), "one", "'any' or results_per_item='one'"
+    )
+    """``any``: a ``run()`` that returned has succeeded with all its items, however many rows."""
     mini_batch_size: int | None = setting(
         rules.size(),
         None,

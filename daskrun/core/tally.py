@@ -15,6 +15,10 @@ MOST_GROUPS = 1000
 """Distinct errors kept; what comes after is counted as one group of others."""
 ERROR_CAP = 64 * 1024
 """Characters of an error's text kept."""
+ANY_NUMBER = (
+    "Where run() may return any number of rows, one for a group or none, write "
+    "results_per_item='any' in ParallelRunConfig"
+)
 
 
 class Tally:
@@ -41,7 +45,8 @@ class Tally:
         elif not self.warnings:
             self.warnings.append(
                 f"run() returned more results than the mini-batch has items (mini-batch "
-                f"{outcome.index}: {outcome.results} for {outcome.items}); all were written."
+                f"{outcome.index}: {outcome.results} for {outcome.items}); all were written. "
+                f"{ANY_NUMBER}"
             )
 
     def short(self, outcome: Outcome, process: ProcessInfo | None) -> None:
@@ -49,7 +54,7 @@ class Tally:
         results = f"{outcome.results} result{'' if outcome.results == 1 else 's'}"
         message = (
             f"run() returned {results} for {outcome.items} items: an item without a result counts "
-            "as failed and is not retried"
+            f"as failed and is not retried. {ANY_NUMBER}"
         )
         failure = Failure(message, kind="fewer results than items")
         self._group(failure, outcome.index, outcome.attempt, process, Status.SUCCEEDED)

@@ -107,7 +107,7 @@ class InlineDispatcher(Dispatcher):
         self._executor = Executor(
             self._module,
             inputs,
-            ResultWriter(sink, self._part),
+            ResultWriter(sink, self._part, spec.any_number),
             StatusBlock(memory, create=True),
             brought.fetched,
             brought.release,

@@ -92,6 +92,7 @@ def _process_spec(request: StepRequest, parts: str) -> ProcessSpec:
         inputs=encode(request.plan.inputs),
         sink=sink_reference(settings),
         sink_settings=settings.append_row_settings,
+        any_number=settings.results_per_item == "any",
         parts=parts,
         files="" if settings.appends else request.output_url,
         storage_options=request.output_options,

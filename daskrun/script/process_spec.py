@@ -59,6 +59,8 @@ class ProcessSpec:
     """Names the sink of results, see :func:`daskrun.output.sinks.registry.open_sink`."""
     sink_settings: Mapping[str, Any] = field(default_factory=dict)
     """What the settings file beside the entry script says of it."""
+    any_number: bool = False
+    """Whether ``run()`` may return any number of results, whatever number of items it got."""
     parts: str = ""
     """Folder or URL of the parts it writes; ``""``: none."""
     files: str = field(default="", repr=False)

@@ -218,7 +218,10 @@ class _Seen:
         except (OSError, ValueError) as error:
             self.problems.append(f"{output} is no Parquet file that can be read: {error}")
             return Difference(lost=[each.index for each in bodies if each.length])
-        wanted = [(each, self._done[each.index][4]) for each in bodies if each.length]
+        counted = self.settings.get("results_per_item", "one") == "one"
+        wanted = [
+            (each, self._done[each.index][4] if counted else -1) for each in bodies if each.length
+        ]
         self.problems += found.problems([(each.index, each.length, n) for each, n in wanted])
         return compare(output, bodies, found.start, found.stop)
 

@@ -83,7 +83,8 @@ def run_script(
     input_datasets: Mapping[str, Any] | None = None,
     output_dir: Paths | None = None,
     source_directory: Paths | None = None,
-    append_row_format: str | type[Sink] | Sink = "text",
+    append_row_format: str | type[Sink] | Sink | None = None,
+    results_per_item: str = "one",
     logging_level: str = "INFO",
 ) -> ScriptResult:
     r"""Call an entry script's ``init()``, ``run()`` and ``shutdown()`` once, in this process.
@@ -117,7 +118,7 @@ def run_script(
         More of what ``Run.get_context().input_datasets`` holds: paths, or tabular datasets.
     output_dir
         ``EntryScript().output_dir``; made if it isn't there.
-    source_directory, append_row_format, logging_level
+    source_directory, append_row_format, results_per_item, logging_level
         As in :class:`~daskrun.ParallelRunConfig`.
 
     Raises
@@ -152,6 +153,7 @@ def run_script(
             partition_keys=partition_keys,
             environment_variables=environment_variables,
             append_row_format=append_row_format,
+            results_per_item=results_per_item,
             logging_level=logging_level,
         )
         settings, script = _checked(config, arguments, workspace)
@@ -288,6 +290,8 @@ def _called(
             result = _processed(module, mini_batch, mini_batch_context) if items else []
             with module.here:  # str(element) is the user's code too
                 count = sink.count(result)
+                if settings.results_per_item == "any":
+                    count = items
                 encoded = sink.encode(result)
     return ScriptResult(
         result=result,

@@ -61,7 +61,9 @@ class _Comparison:
 
     def __init__(self, data: mmap.mmap, start: int, size: int, committed: Sequence[Rows]) -> None:
         self._data, self._start, self._size = data, start, size
-        self._head = next((rows.head for rows in committed if rows.head), 0)
+        headed = [rows for rows in committed if rows.head]
+        above = [rows for rows in headed if rows.length > rows.head]
+        self._head = next((rows.head for rows in (*above, *headed)), 0)
         self._head_crc = crc32(data[: self._head])
         self._rows = [rows for rows in committed if rows.length > rows.head]
 
@@ -150,13 +152,16 @@ class RowGroups(NamedTuple):
         return cls(MAGIC, size - 2 * MAGIC - footer, tuple(rows), tuple(places), unreadable)
 
     def problems(self, wanted: Sequence[tuple[int, int, int]]) -> list[str]:
-        """Return where row groups are not those committed: mini-batch, bytes, rows of each."""
+        """Return where row groups are not those committed: mini-batch, bytes, rows of each.
+
+        Rows are -1 where it isn't known how many there must be.
+        """
         found, at = [self.unreadable] if self.unreadable else [], self.start
         if len(wanted) != len(self.rows):
             count = f"{len(wanted):,} mini-batches have rows"
             return [*found, f"the output has {len(self.rows):,} row groups, and {count}"]
         for (index, nbytes, rows), has, place in zip(wanted, self.rows, self.places, strict=True):
-            if has != rows:
+            if rows not in (has, -1):
                 found.append(
                     f"mini-batch {index} returned {rows} rows, and its row group has {has}"
                 )

@@ -70,7 +70,7 @@ ARRAYS = [
     np.array([0.1, 2.0], dtype=np.float32),
     np.array(["a", "né"]),
     np.array([[1, 2], [3, 4], [5, 6]]),
-    np.zeros((2, 100)),
+    np.zeros((2, 5)),  # longer ones: test_whole_arrays.py
     np.zeros((0, 3)),
     np.zeros(0),
     np.array([None, "x", 3], dtype=object),
@@ -129,7 +129,7 @@ def test_many_elements_are_made_text_a_block_at_a_time(monkeypatch, kind, count)
         (["a\nb"], [LINE_BREAKS]),
         (["a", "\n"], [LINE_BREAKS]),
         (["caf\udce9"], [NOT_UTF8]),
-        (np.zeros((2, 100)), [LINE_BREAKS]),  # str() of a long row is several lines
+        (np.zeros((2, 100)), []),  # a long row is one line too
         (np.zeros((2, 3)), []),
         (pd.DataFrame({"a": ["two\nlines"]}), []),  # a quoted field, as CSV has it
         (pd.DataFrame({"a": ["caf\udce9"]}, dtype=object), [NOT_UTF8]),
@@ -178,7 +178,8 @@ def test_frames_are_to_csv_and_their_header_is_found(frame, options):
     encoder = open_sink("text", {CSV: options})
     data, head = encoder.encode(frame)
     plain = {"sep": " ", "header": False, "index": False, "lineterminator": "\n"} | options
-    assert data == frame.to_csv(**plain).encode()
+    nothing = not frame.size and not len(frame.columns)  # for which pandas writes a line end
+    assert data == (b"" if nothing else frame.to_csv(**plain).encode())
     assert encoder.count(frame) == len(frame)
     if not plain["header"]:
         assert head == 0

@@ -260,12 +260,12 @@ def test_headers_are_written_once_and_compared(tmp_path):
 
 def test_many_differing_headers_are_counted_not_listed(tmp_path):
     parts, target = folders(tmp_path)
-    (parts / "a").write_bytes(b"".join(b"h%03d\n" % n for n in range(100)))
+    (parts / "a").write_bytes(b"".join(b"h%03d\nx" % n for n in range(100)))
     finalizer = FileAssembler(parts, target)
     for n in range(100):
-        commit(finalizer, n, "a", 5 * n, 5, 5)
+        commit(finalizer, n, "a", 6 * n, 6, 5)
     finalizer.publish(overwrite=False, total=100)
-    assert target.read_bytes() == b"h000\n"
+    assert target.read_bytes() == b"h000\n" + 100 * b"x"
     assert len(finalizer.warnings) == MOST_WARNINGS + 1
     assert finalizer.warnings[-1] == "89 more mini-batches have a header that differs"
 

@@ -202,7 +202,6 @@ def local_sink() -> type[Sink]:
     ("given", "problem"),
     [
         ("xml", "append_row_format='jsonl' or append_row_format='parquet'."),
-        (None, "append_row_format=None is not one of its values"),
         (3, "append_row_format=3 is not one of its values"),
         ("nowhere:Sink", "can't be used: 'nowhere:Sink' can't be loaded: there is no module"),
         (f"{__name__}:Gone", "has no 'Gone'. Write append_row_format='sinks:MySink'"),

@@ -45,6 +45,7 @@ VALUES = {
     "partition_keys": ("Department", "Day"),
     "append_row_file_name": "größe – 1.parquet",
     "append_row_format": "parquet",
+    "results_per_item": "any",
     "node_count": "2",
     "process_count_per_node": 4,
     "run_invocation_timeout": 1.5,

@@ -104,8 +104,8 @@ class PieceCutter:
         large = length - header >= self._large
         text, first = b"", False
         if large or not self.headed:
-            self.headed = True
             text, first = self.header(index, entry)
+            self.headed = self.headed or first
         if not large:
             self._append(Rows(index, entry, first), length if first else length - header)
             return

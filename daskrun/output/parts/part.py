@@ -266,9 +266,13 @@ NO_ROWS = Written()
 
 
 class ResultWriter:
-    """Writes the results of the mini-batches of one process: to no part, where they only count."""
+    """Writes the results of the mini-batches of one process: to no part, where they only count.
 
-    def __init__(self, sink: Sink, part: Part | None) -> None:
+    ``any_number``: how many results there are says nothing of how many items have succeeded.
+    """
+
+    def __init__(self, sink: Sink, part: Part | None, any_number: bool = False) -> None:
+        self.any_number = any_number
         self._encode = sink.encode
         self._aside = sink.header_aside
         self._part = part

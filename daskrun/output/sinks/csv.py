@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
 from daskrun.output.sinks.columns import is_missing, table_of
+from daskrun.output.sinks.plain import PLAIN, holds_array, one_line, whole_arrays
 from daskrun.output.sinks.sink import BLOCK, EncodedRows, Sink
 from daskrun.output.sinks.text import TextSink
 
@@ -44,8 +45,9 @@ class CsvSink(TextSink):
         names, rows = table_of(list(elements), getattr(elements, "name", None))
         header = self.utf8(_csv_text([names]))
         blocks = [header]
-        while block := list(islice(rows, BLOCK)):
-            blocks.append(self.utf8(_csv_text(block)))
+        with whole_arrays():
+            while block := list(islice(rows, BLOCK)):
+                blocks.append(self.utf8(_csv_text(block)))
         return EncodedRows(b"".join(blocks), len(header))
 
 
@@ -58,4 +60,6 @@ def _csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 def _field(value: Any) -> Any:
     """Return what a field shows of a value: nothing of a missing one, as ``to_csv`` does."""
-    return "" if is_missing(value) else value
+    if type(value) in PLAIN:  # these first: they are nearly all
+        return "" if is_missing(value) else value
+    return one_line(value) if holds_array(value) else "" if is_missing(value) else value

@@ -23,6 +23,10 @@ BUILT_IN = {
     "parquet": "daskrun.output.sinks.parquet.sink:ParquetSink",
 }
 """A new format is a file and a line here."""
+ENDINGS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+"""By the ending of the output's name: the format that it says."""
+OF_TEXT = ("", ".txt", ".log", ".out")
+"""Endings of names that lines of text go with."""
 SUMMARY = "daskrun.output.sinks.sink:SummarySink"
 GROUP = "daskrun.sinks"
 """Entry points by which an installed package registers sinks under names."""
@@ -33,6 +37,33 @@ _EXAMPLE = f"{SETTING}='sinks:MySink', the module and class of a daskrun.Sink"
 def sink_names() -> list[str]:
     """Return the names that can be written for ``append_row_format``."""
     return [*BUILT_IN, *sorted(set(plugins.entry_points(GROUP)) - set(BUILT_IN))]
+
+
+def format_of(file_name: object, rows_are_said: bool) -> str:
+    """Return the format that the name of an output chooses, where no other is given.
+
+    ``rows_are_said``: the settings file beside the entry script says how rows look, which is text.
+    """
+    return "text" if rows_are_said else ENDINGS.get(_ending(file_name), "text")
+
+
+def format_notes(file_name: str) -> list[str]:
+    """Return what to say of a name whose ending chooses no format, where none is given."""
+    ending = _ending(file_name)
+    if ending in OF_TEXT or ending in ENDINGS:
+        return []
+    formats = ", ".join(f"{each!r} ({name})" for each, name in ENDINGS.items())
+    note = (
+        f"append_row_file_name={file_name!r}: there is no format for {ending!r}, so lines of text "
+        f"are written under this name. Endings that choose a format are {formats}; "
+        "append_row_format='text' says that text is meant."
+    )
+    return [note]
+
+
+def _ending(file_name: object) -> str:
+    stem, dot, ending = str(file_name).rpartition(".")
+    return f".{ending.lower()}" if stem and dot else ""
 
 
 def reference_of(given: object) -> str:

@@ -56,15 +56,22 @@ class Headers(ABC):
 
 
 class FirstHeader(Headers):
-    """The header of the output: the first there is, compared with each other one."""
+    """The header of the output: the first with rows below it, compared with each other one.
+
+    One without rows, of an empty DataFrame, is the output's where there is no other.
+    """
 
     def __init__(self) -> None:
         self.first: bytes | None = None
+        self._of_nothing: tuple[int, bytes] | None = None
         self._differing: list[tuple[int, str]] = []  # of the first mini-batches that differ
         self._count = 0
 
     @override
     def take(self, index: int, header: bytes, nbytes: int) -> bool:
+        if not nbytes:
+            self._of_nothing = min(self._of_nothing or (index, header), (index, header))
+            return False
         if self.first is None:
             self.first = header
             return True
@@ -78,6 +85,10 @@ class FirstHeader(Headers):
                 insort(self._differing, (index, text))
                 del self._differing[MOST_WARNINGS:]
         return False
+
+    @override
+    def end(self) -> Iterable[bytes]:
+        return () if self.first is not None or self._of_nothing is None else self._of_nothing[1:]
 
     @override
     def mark(self) -> tuple[bytes | None, int, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
+from daskrun.output.sinks.plain import holds_array, may_hold_arrays, one_line, whole_arrays
 from daskrun.output.sinks.settings_file import TO_CSV
 from daskrun.output.sinks.sink import BLOCK, EncodedRows, Sink
 
@@ -21,6 +23,9 @@ LINE_BREAKS = (
 
 class TextSink(Sink):
     r"""Writes ``str(element) + "\n"`` for each element, and a DataFrame as ``to_csv`` does.
+
+    Arrays are whole and in one line, also inside of tuples, lists and dicts; numpy's numbers there
+    are plain ones.
 
     A DataFrame has one space between fields, no header and no index, unless the settings file
     beside the entry script says otherwise. Text is UTF-8 without lone surrogates (a file name that
@@ -59,17 +64,38 @@ class TextSink(Sink):
         # What "%s" makes of an object is its str(). For whole numbers and texts it takes half the
         # time of "\n".join(map(str, ...)): 0.5 ms of the 10 that a million bytes of CSV take.
         values = tuple(elements)
-        lines = "%s\n" * len(values) % values
+        with whole_arrays() if may_hold_arrays(values) else nullcontext():
+            lines = "%s\n" * len(values) % values
+            if lines.count("\n") > len(values):
+                lines = "%s\n" * len(values) % tuple(map(one_line, values))
         if lines.count("\n") > len(values):
             self.warn(LINE_BREAKS)
         return self.utf8(lines)
 
     @override
     def encode_frame(self, frame: Any) -> EncodedRows:
-        text = frame.to_csv(**self.layout)
+        headed = self.layout["header"] is not False
+        if not len(frame) and not (headed and len(frame.columns)):
+            return EncodedRows(b"")
+        with whole_arrays():
+            text = frame.to_csv(**self.layout)
+            if text.count("\n") > len(frame) + headed:
+                text = _flat(frame).to_csv(**self.layout)
         data = self.utf8(text)
-        if self.layout["header"] is False:
+        if not headed:
             return EncodedRows(data)
         # An empty frame of the same columns gives the header alone, however many lines it has.
         header = frame.iloc[:0].to_csv(**self.layout)
         return EncodedRows(data, len(self.utf8(header)) if text.startswith(header) else 0)
+
+
+def _flat(frame: Any) -> Any:
+    """Return a frame with each array in it as a text of one line."""
+    columns = [frame.iloc[:, number] for number in range(frame.shape[1])]
+    if not any(column.dtype == object and any(map(holds_array, column)) for column in columns):
+        return frame
+    flat = frame.copy(deep=False)
+    for number, column in enumerate(columns):
+        if column.dtype == object:
+            flat.isetitem(number, column.map(lambda v: one_line(v) if holds_array(v) else v))
+    return flat

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.settings import Trait, resolve_settings, settings_with
 from daskrun.errors import SettingsError
-from daskrun.output.sinks.registry import reference_of
+from daskrun.output.sinks.registry import format_of, reference_of
 from daskrun.pipeline.steps.compute_target import inline_note
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 from daskrun.workspace.compute.targets import ComputeTarget
@@ -70,7 +70,13 @@ class ParallelRunConfig:
         a space between fields; ``csv`` with one header; ``jsonl``, one JSON value a line;
         ``parquet``, a row group for each mini-batch that returned rows; or a
         :class:`~daskrun.Sink` of your own: the class, an object, or the name under which an
-        installed package registers it.
+        installed package registers it. None: what the ending of ``append_row_file_name`` says,
+        ``.csv``, ``.jsonl`` or ``.parquet``; ``text`` with any other, and where
+        ``parallel_run_step.settings.json`` says how rows look.
+    results_per_item
+        ``one``: ``run()`` returns one result for each item that succeeded, and items without one
+        count as failed. ``any``: it may return any number of rows, one for a group or none; where
+        it returned, all its items have succeeded.
     node_count
         Dask workers that take part.
     process_count_per_node
@@ -140,7 +146,8 @@ class ParallelRunConfig:
     mini_batch_size: int | str | PipelineParameter | None = None
     partition_keys: Sequence[str] | None = None
     append_row_file_name: str = "parallel_run_step.txt"
-    append_row_format: str | type[Sink] | Sink = "text"
+    append_row_format: str | type[Sink] | Sink | None = None
+    results_per_item: str = "one"
     node_count: int | str | PipelineParameter = 1
     process_count_per_node: int | str | PipelineParameter | None = None
     run_invocation_timeout: float | str | PipelineParameter = 60
@@ -166,7 +173,8 @@ class ParallelRunConfig:
 
     def __post_init__(self) -> None:
         self.resolve({})
-        self.append_row_format = reference_of(self.append_row_format)  # which can be recorded
+        if self.append_row_format is not None:  # what can be recorded
+            self.append_row_format = reference_of(self.append_row_format)
 
     def __repr__(self) -> str:
         return f"{SUBJECT}(entry_script={str(self.entry_script)!r})"
@@ -247,7 +255,9 @@ class ParallelRunConfig:
         }
         if self.environment is not None and self.python_executable is None and not problems:
             values |= self._packages(self.environment)
-        values |= {"append_row_format": sink, **(extra or {})}
+        values |= extra or {}
+        said = bool(values.get("append_row_settings"))
+        values["append_row_format"] = sink or format_of(self.append_row_file_name, said)
         own = values["environment_variables"]
         if self.environment is not None and not problems and isinstance(own, Mapping | None):
             values["environment_variables"] = {**self.environment.variables, **(own or {})}
@@ -263,7 +273,9 @@ class ParallelRunConfig:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _sink(self, problems: list[str]) -> str:
-        """Return how records name the sink; a problem is added to the list."""
+        """Return how records name the sink, ``""`` for none; a problem is added to the list."""
+        if self.append_row_format is None:
+            return ""
         try:
             return reference_of(self.append_row_format)
         except SettingsError as error:
@@ -313,7 +325,7 @@ class ParallelRunConfig:
                 f"mini_batch_size={self.mini_batch_size!r} both say what a mini-batch is. Give one "
                 "of them."
             )
-        if self.append_row_format != "text" and self.output_action == "summary_only":
+        if self.append_row_format not in (None, "text") and self.output_action == "summary_only":
             problems.append(
                 f"append_row_format={self.append_row_format!r} with output_action='summary_only': "
                 "no rows are appended. Leave append_row_format out, or write "

@@ -10,7 +10,7 @@ from daskrun.core.events import Observer
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
-from daskrun.output.sinks.registry import sink_of, sink_problems
+from daskrun.output.sinks.registry import format_notes, sink_of, sink_problems
 from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.steps.base import places_used
 from daskrun.pipeline.steps.compute_target import find_target, inline_note
@@ -157,9 +157,12 @@ def _notes(
 ) -> list[str]:
     """Return what was asked for and is not used, and what may not be what was meant."""
     unused = step._unused_inline(settings, given) if inline else []
+    name, by_name = settings.append_row_file_name, step._config.append_row_format is None
+    chosen = by_name and settings.appends and not settings.append_row_settings
     return [
         *([inline_note(unused)] if unused else []),
-        *sink_of(settings).notes(settings.append_row_file_name),
+        *(format_notes(name) if chosen else []),
+        *sink_of(settings).notes(name),
         *step._config._python_notes(inline=inline),
     ]
 

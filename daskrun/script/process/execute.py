@@ -145,6 +145,8 @@ class Executor:
                 result = []  # CONTRACT: an empty mini-batch doesn't call run()
             status = Status.NOT_WRITTEN
             results = self._writer.count(result)
+            if self._writer.any_number:
+                results = items
             written = self._writer.write(result, self._module.here)
             outcome = (index, number, 0, items, results, *written)
         except PartError:

@@ -82,7 +82,8 @@ class ScriptLoop:
         if spec.files:
             record = Path(spec.node_folder, "output.put")
             self._files = OutputFiles(spec.context.output_dir, spec.files, options, record)
-        executor = self._executor(spec, module, ResultWriter(sink, part), tables)
+        writer = ResultWriter(sink, part, spec.any_number)
+        executor = self._executor(spec, module, writer, tables)
         self._status.enter(Phase.IDLE, time.monotonic())
         # last: the keeper looks when it hears this whether a bundle can be given, and may not look
         # again for a second
