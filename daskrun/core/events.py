@@ -105,6 +105,14 @@ class RoomFor:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOut:
+    """Bundles were sent to their nodes; for observers, the ledger has ordered it."""
+
+    bundles: tuple[Bundle, ...]
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class BundleReturned:
     """A bundle came back, wholly or partly done. What has no outcome was not started."""
 
@@ -178,6 +186,7 @@ Event = (
     | ProcessReady
     | InitFailed
     | RoomFor
+    | HandedOut
     | BundleReturned
     | BundleLost
     | StopAsked
@@ -243,6 +252,9 @@ class Observer:
 
     def on_init_failed(self, event: InitFailed) -> None:
         """Hear that a script process could not finish ``init()``, or ended right after it."""
+
+    def on_handed_out(self, event: HandedOut) -> None:
+        """Hear which mini-batches were sent to which node."""
 
     def on_bundle_returned(self, event: BundleReturned) -> None:
         """Hear the outcomes of mini-batches, each attempt once; the journal has them already."""

@@ -111,6 +111,8 @@ class Outcome(NamedTuple):
     """Seconds from then to the outcome: load, run, write."""
     run_seconds: float
     """Seconds inside ``run()``."""
+    load_seconds: float
+    """Seconds in which its data was read, or waited for; what is left of ``elapsed`` is writing."""
     error: Failure | Found | None
     """Why it failed; of a survey that succeeded what it found; None for any other success."""
 
@@ -131,6 +133,7 @@ class Times(NamedTuple):
     started: float
     elapsed: float
     run_seconds: float
+    load_seconds: float
 
 
 def failed(

@@ -16,6 +16,7 @@ from daskrun.core.events import (
     BundleLost,
     BundleReturned,
     Event,
+    HandedOut,
     NodeLost,
     NodePreparing,
     NodeReady,
@@ -326,6 +327,8 @@ class Driver:
             bundles = [*self._surveys.hand_out(self._slots.counts), *bundles]
         if bundles:
             self._dispatcher.hand_out(bundles, self._slots.budget)
+            sent = tuple(each.bundle for each in bundles)
+            self._audience.notify(HandedOut(sent, time.monotonic()))
 
     def _check_waits(self, now: float) -> None:
         if self._waits.too_long_stopped(now):

@@ -199,5 +199,5 @@ def read_attempts(path: Path) -> Iterator[Attempt]:
             for *values, digest in record.outcomes:
                 error = errors.get(str(values[0]))
                 failure = None if error is None else Failure.from_plain(dict(error))
-                outcome = Outcome._make((*values, 0.0, 0.0, 0.0, failure))
+                outcome = Outcome._make((*values, 0.0, 0.0, 0.0, 0.0, failure))
                 yield Attempt(drivers, outcome, process, str(digest))

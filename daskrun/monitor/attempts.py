@@ -66,7 +66,7 @@ class AttemptTable(Observer):
         plain = f",{where},{started},"
         rows: list[str] = []
         for outcome in event.outcomes:
-            index, attempt, status, items, results, _, _, _, _, _, elapsed, inside, _ = outcome
+            index, attempt, status, items, results, _, _, _, _, _, elapsed, inside, _, _ = outcome
             if status:
                 self._file.write("".join(rows))
                 rows.clear()

@@ -13,7 +13,7 @@ from daskrun.script.wire import by_name, decode, pack
 
 _LENGTH = Struct(">I")
 _ERRORS = by_name(Failure, Found)
-_SUCCESS = Struct(">IqqqqqqqqIddd")
+_SUCCESS = Struct(">IqqqqqqqqIdddd")
 """Length, then the fields of an outcome but its error. Length 0 means this: no pickle has it."""
 
 
@@ -60,7 +60,9 @@ def rowless(
         if outcome.status or not (outcome.length or files):
             kept.append(outcome)
         elif error is not None:
-            times = Times(outcome.started, outcome.elapsed, outcome.run_seconds)
+            times = Times(
+                outcome.started, outcome.elapsed, outcome.run_seconds, outcome.load_seconds
+            )
             lost = outcome.index, outcome.attempt, Status.NOT_WRITTEN, outcome.items
             kept.append(failed(*lost, times, error))
     return kept

@@ -97,12 +97,12 @@ class FakeDispatcher(Dispatcher):
         for index, attempt in bundle.entries:
             if self._faults and attempt <= len(faults := self._faults.get(index, ())):
                 status, failure = faults[attempt - 1], Failure(f"made up for attempt {attempt}")
-                times = Times(now, took, took)
+                times = Times(now, took, took, 0.0)
                 outcome_log += pack_outcome(failed(index, attempt, status, 1, times, failure))
                 continue
             row = b"%d\n" % index
             head = (index, attempt, 0, 1, 1, offset + len(rows), len(row), 0, zlib.crc32(row))
-            outcome_log += pack_outcome(Outcome(*head, now, took, took, None))
+            outcome_log += pack_outcome(Outcome(*head, now, took, took, 0.0, None))
             rows += row
         if self._part is not None:
             self._part.write(rows)

@@ -53,7 +53,7 @@ def outcome(
 ) -> Outcome:
     error = None if status == 0 else Failure(text, "E", "s.py:1", text)
     made = results if status == 0 else 0
-    return Outcome(index, attempt, status, items, made, 0, 0, 0, 0, 0.0, 0.1, 0.1, error)
+    return Outcome(index, attempt, status, items, made, 0, 0, 0, 0, 0.0, 0.1, 0.1, 0.0, error)
 
 
 class Desk:

@@ -185,7 +185,7 @@ class Drivers(RuleBasedStateMachine):
             error = Failure("bad") if status else None
             size = 0 if status else ROW
             made = Outcome(
-                index, attempt, status, 1, 1 - status, offset, size, 0, 0, 0.0, 0.0, 0.0, error
+                index, attempt, status, 1, 1 - status, offset, size, 0, 0, 0.0, 0.0, 0.0, 0.0, error
             )
             outcomes.append(made)
             if status:

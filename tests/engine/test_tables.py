@@ -307,7 +307,7 @@ class Surveyor:
 
 
 def outcome(index, attempt, status, told):
-    return Outcome(index, attempt, status, 0, 0, -1, 0, 0, 0, 0.0, 0.0, 0.0, told)
+    return Outcome(index, attempt, status, 0, 0, -1, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, told)
 
 
 def test_surveys_come_back_are_tried_again_and_given_up():

@@ -24,12 +24,12 @@ PROCESS = ProcessInfo("node000", "process001", 42, 0.0, "part")
 
 
 def success(index, items=5, results=5):
-    return Outcome(index, 1, 0, items, results, 0, 10, 0, 0, 1.0, 0.25, 0.125, None)
+    return Outcome(index, 1, 0, items, results, 0, 10, 0, 0, 1.0, 0.25, 0.125, 0.0625, None)
 
 
 def failure(index, attempt=1, message="ValueError: bad", where="score.py:7", status=Status.RAISED):
     error = Failure(message, "ValueError", where, f"Traceback\n{message}")
-    return Outcome(index, attempt, status, 5, 0, -1, 0, 0, 0, 1.0, 0.5, 0.5, error)
+    return Outcome(index, attempt, status, 5, 0, -1, 0, 0, 0, 1.0, 0.5, 0.5, 0.0, error)
 
 
 def bundle(*outcomes, process=PROCESS):

@@ -8,10 +8,12 @@ from daskrun.core.outcome import Failure, Found, Outcome, Status
 from daskrun.script.outcome_log import pack_outcome, read_outcome_log, without_rows
 from daskrun.script.wire import pack
 
-SUCCESS = Outcome(7, 1, 0, 10, 9, 2**40, 300, 12, 2**32 - 1, 1.7e9 + 0.25, 0.5, 0.25, None)
-SURVEYED = Outcome(0, 1, 0, 0, 0, -1, 0, 0, 0, 1.0, 2.0, 0.0, Found({"rows": (1, None)}))
+SUCCESS = Outcome(7, 1, 0, 10, 9, 2**40, 300, 12, 2**32 - 1, 1.7e9 + 0.25, 0.5, 0.25, 0.125, None)
+SURVEYED = Outcome(0, 1, 0, 0, 0, -1, 0, 0, 0, 1.0, 2.0, 0.0, 2.0, Found({"rows": (1, None)}))
 NOTHING_WRITTEN = SUCCESS._replace(index=2**40, offset=-1, length=0, head=0, crc=0)
-FAILURE = Outcome(8, 3, 1, 10, 0, -1, 0, 0, 0, 1.0, 2.0, 1.5, Failure("ValueError: é", exit_code=0))
+FAILURE = Outcome(
+    8, 3, 1, 10, 0, -1, 0, 0, 0, 1.0, 2.0, 1.5, 0.25, Failure("ValueError: é", exit_code=0)
+)
 
 
 def test_outcomes_come_back_as_they_were():
@@ -43,4 +45,4 @@ def test_without_rows_a_success_is_a_failure_or_was_never_begun():
     lost, *others = read_outcome_log(without_rows(outcome_log, error))
     assert others == [FAILURE, NOTHING_WRITTEN]
     assert lost[:9] == (7, 1, Status.NOT_WRITTEN, 10, 0, -1, 0, 0, 0)
-    assert lost[9:] == (*SUCCESS[9:12], error)
+    assert lost[9:] == (*SUCCESS[9:13], error)

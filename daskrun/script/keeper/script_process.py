@@ -315,7 +315,7 @@ class ScriptProcess:
         now = time.monotonic()
         since = now - at.since
         running = 0.0 if at.loading else since
-        times = Times(at.started_at, since, running)
+        times = Times(at.started_at, since, running, since - running)
         return failed(at.index, at.attempt, status, at.items, times, self.failure())
 
     def keep_rows(self, parts: str, *, to_url: bool) -> tuple[str, str]:

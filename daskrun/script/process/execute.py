@@ -125,6 +125,7 @@ class Executor:
         source = self._inputs[input_number]
         started, begin = self._begin(descriptor, number)
         status, result, error, running = Status.NOT_LOADED, None, None, 0.0
+        loaded: float | None = None
         try:
             mini_batch = self._loader.load(bundle, descriptor)
             items = len(mini_batch)
@@ -132,7 +133,7 @@ class Executor:
             ints[StatusBlock.LOADING] = -1
             status = Status.RAISED
             if items:
-                times[StatusBlock.RUNNING_SINCE] = run_began = time.monotonic()
+                times[StatusBlock.RUNNING_SINCE] = loaded = time.monotonic()
                 ints[StatusBlock.RUNNING] = index
                 try:
                     result = self._module.process(
@@ -140,7 +141,7 @@ class Executor:
                     )
                 finally:
                     times[StatusBlock.RUNNING_SINCE] = ended = time.monotonic()
-                    running = ended - run_began
+                    running = ended - loaded
             else:
                 result = []  # CONTRACT: an empty mini-batch doesn't call run()
             status = Status.NOT_WRITTEN
@@ -165,7 +166,9 @@ class Executor:
                 error = replace(error, message=f"{why} The script said: {error.message}")
             outcome = (index, number, int(status), items or 1, 0, -1, 0, 0, 0)
         self._end(bundle, descriptor)
-        fields = (*outcome, started, time.monotonic() - begin, running, error)
+        elapsed = time.monotonic() - begin
+        loading = elapsed if loaded is None else loaded - begin
+        fields = (*outcome, started, elapsed, running, loading, error)
         return tuple.__new__(Outcome, fields)  # of each mini-batch: _make() takes twice as long
 
     def _begin(self, descriptor: Descriptor, number: int) -> tuple[float, float]:
@@ -199,4 +202,5 @@ class Executor:
             status, told = Status.NOT_LOADED, error_of(caught, self._module.script)
         self._end(bundle, descriptor)
         head = (descriptor.index, number, int(status), 0, 0, -1, 0, 0, 0)
-        return Outcome(*head, started, time.monotonic() - begin, 0.0, told)
+        elapsed = time.monotonic() - begin
+        return Outcome(*head, started, elapsed, 0.0, elapsed, told)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, get_args
 
 from daskrun.core.events import (
     METHODS,
+    Bundle,
     BundleLost,
     BundleReturned,
     Event,
+    HandedOut,
     InitFailed,
     NodeLost,
     NodePreparing,
@@ -46,14 +48,14 @@ def made_up_run(folder: Path) -> list[Event]:
         entry_script="score.py", mini_batch_size=2, environment_variables={"TOKEN": "hush"}
     )
     failures = [
-        Outcome(index, 1, int(status), 2, 0, -1, 0, 0, 0, 1.7e9, 0.5, 0.4, failure)
+        Outcome(index, 1, int(status), 2, 0, -1, 0, 0, 0, 1.7e9, 0.5, 0.4, 0.05, failure)
         for index, (status, failure) in enumerate(
             (status, Failure(f"{status.name}: {ODD}", where="score.py:3", text=ODD))
             for status in Status
             if status is not Status.SUCCEEDED
         )
     ]
-    succeeded = Outcome(0, 2, 0, 2, 2, 0, 8, 0, 99, 1.7e9, 0.5, 0.4, None)
+    succeeded = Outcome(0, 2, 0, 2, 2, 0, 8, 0, 99, 1.7e9, 0.5, 0.4, 0.05, None)
     short, over = succeeded._replace(index=1, results=1), succeeded._replace(index=2, results=3)
     groups = (
         ErrorGroup(ODD, "score.py:3", 12_345, 3, 1, "node000/process000", ODD),
@@ -71,6 +73,7 @@ def made_up_run(folder: Path) -> list[Event]:
         NodeReady("node000", 2, 0.5, "tcp://10.0.0.1:8786"),
         ProcessReady(PROCESS, 0.1, 0.6),
         InitFailed(PROCESS, Failure(ODD), 0.7),
+        HandedOut((Bundle(0, "node000", ((0, 1), (1, 2))), Bundle(1, "node000", ())), 0.75),
         BundleReturned(0, PROCESS, (*failures, succeeded, short, over), 1.5, 0.8, (ODD,)),
         BundleReturned(1, None, (), 0.0, 0.9),
         BundleLost(2, "it left the cluster", 1.0),
