@@ -10,6 +10,9 @@ import pandas as pd
 
 from daskrun.data.tabular.collect import empty, loader_of, plan_of
 
+TEXT = "str" if pd.__version__ >= "3" else "object"
+"""The dtype of columns of text."""
+
 TEXTS = [
     *("plain", 'with "quotes"', "two\nlines", "a,b;c\td|e", '5" pipe', 'end"', "\r\n", "\n\n"),
     *("é€ñ", "x" * 130, " blank ", "#", "\\", "'", '"', '",', "null?", "0x1F", None),
@@ -92,9 +95,12 @@ def same(got, expected):
 
 
 def plain(frame):
-    """Lists and dicts as text: pandas can't compare them."""
+    """Lists and dicts as text: pandas can't compare them; nor, in pandas 2, None and NaN."""
     nested = [name for name, dtype in frame.dtypes.items() if str(dtype) == "object"]
     texts = {
-        name: [json.dumps(v, default=np.ndarray.tolist) for v in frame[name]] for name in nested
+        name: [
+            json.dumps(None if v is np.nan else v, default=np.ndarray.tolist) for v in frame[name]
+        ]
+        for name in nested
     }
     return frame.assign(**{name: pd.Series(text, dtype=object) for name, text in texts.items()})

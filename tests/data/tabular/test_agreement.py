@@ -25,7 +25,7 @@ import pyarrow.csv as pacsv
 import pyarrow.json as pajson
 import pyarrow.parquet as pq
 import pytest
-from agreeing import agree, parts_of, same, table_of
+from agreeing import TEXT, agree, parts_of, same, table_of
 from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -390,7 +390,7 @@ def test_files_of_all_shapes_are_cut_where_pandas_sees_records(tmp_path_factory,
         str(path), separator=separator, header=bool(header), support_multi_line=many,
         infer_column_types=False, encoding={"utf-8-sig": "utf8"}.get(encoding, encoding),
     )  # fmt: skip
-    agree(dataset, expected.astype("str"), size)
+    agree(dataset, expected.astype(TEXT), size)
     if encoding != "utf-16":  # its pieces are counted in bytes of UTF-8
         mark = 3 if encoding == "utf-8-sig" else 0
         sizes = [len(text.encode(encoding)) - mark for text in (header, *records)]

@@ -134,7 +134,10 @@ def test_masks(frame, condition, rows):
     ],
 )
 def test_columns_of_another_kind_are_named_also_without_rows(frame, condition, why):
-    for rows in (frame, frame.iloc[:0]):
+    # Without rows text must be of a dtype of its own: the loader sees to it for pandas 2.
+    none = frame.iloc[:0]
+    known = [none] if pd.__version__ >= "3" else []
+    for rows in (frame, none.astype({"s": "string", "cat": "string"}), *known):
         with pytest.raises(TableError, match=r"filter\(dataset.*set_column_types") as error:
             mask(rows, condition.plain)
         assert why in str(error.value)

@@ -9,6 +9,7 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from agreeing import TEXT
 
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.frames.format import DaskSource, PandasSource
@@ -74,7 +75,7 @@ def test_objects_with_missing_values_have_one_dtype_in_all_parts(tmp_path):
     for made in (source, source.write(str(tmp_path / "new"), 100)):
         _, frames, empty, _ = read(made, 100)
         assert {str(f.dtypes.to_dict()) for f in (*frames, empty)} == {str(empty.dtypes.to_dict())}
-        assert [str(d) for d in empty.dtypes] == ["float64", "boolean", "str"]
+        assert [str(d) for d in empty.dtypes] == ["float64", "boolean", TEXT]
 
 
 def test_the_digest_is_of_the_values_and_the_frame_can_change(tmp_path):
@@ -106,19 +107,24 @@ def test_frames_that_can_be_no_table(made, said):
         PandasSource(made()).check()
 
 
+def _named(dtypes):
+    """Dtypes by name; how pandas 2 stores "string" is in no file's metadata."""
+    return {n: "string" if d == "string" and TEXT == "object" else d for n, d in dtypes.items()}
+
+
 def test_a_dask_frame_is_written_by_partitions(tmp_path):
     # Dask itself turns columns of objects into text.
     expected = frame().drop(columns=["decimal", "date"]).reset_index(drop=True)
     source = DaskSource(dd.from_pandas(expected, npartitions=3))
     source.check()
-    dtypes = source.frame._meta.dtypes.to_dict()
+    dtypes = source.frame._meta.dtypes
     looked, run = read(source.as_source(2000), 1), read(source.write(str(tmp_path / "n"), 2000), 1)
     assert looked[0] == run[0]
     assert sorted(p.name for p in (tmp_path / "n").iterdir()) == [
         "part-00000.parquet", "part-00001.parquet", "part-00002.parquet",
     ]  # fmt: skip
     for part in (*run[1], run[2]):
-        assert part.dtypes.to_dict() == dtypes
+        assert _named(part.dtypes) == _named(dtypes)
     got = pd.concat(run[1], ignore_index=True)
     pd.testing.assert_frame_equal(got, expected, check_dtype=False)
     assert len(run[1]) > 3

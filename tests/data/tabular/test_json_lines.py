@@ -5,6 +5,7 @@ import uuid
 import fsspec
 import pandas as pd
 import pytest
+from agreeing import TEXT
 from generated import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,7 +56,7 @@ def test_every_line_once(made, tmp_path, size, end):
     read = read_all(made(text + end + end), tmp_path, size)
     assert json.loads(read.rows.to_json(orient="records")) == objects
     assert read.ids == sorted(set(read.ids))
-    assert read.rows.dtypes.astype(str).tolist() == ["int64", "str", "object"]
+    assert read.rows.dtypes.astype(str).tolist() == ["int64", TEXT, "object"]
 
 
 @pytest.mark.parametrize("encoding", ["utf8", "utf8bom", "latin1", "windows1252", "utf16", "utf32"])
@@ -88,7 +89,7 @@ def test_compressed_and_remote(made, tmp_path):
 
 def test_keys_that_lines_lack_are_missing(made, tmp_path):
     rows = read_all(made('{"a":1,"b":"x"}\n{"b":null,"c":true}\n{}\n'), tmp_path).rows
-    assert rows.dtypes.astype(str).tolist() == ["float64", "str", "boolean"]
+    assert rows.dtypes.astype(str).tolist() == ["float64", TEXT, "boolean"]
     assert rows.isna().sum().tolist() == [2, 2, 2]
 
 

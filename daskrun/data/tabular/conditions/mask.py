@@ -61,7 +61,7 @@ def _compared(frame: pd.DataFrame, plain: Plain) -> NDArray[np.bool_]:
     series = _bare(frame[left[1]])
     other = _bare(frame[right[1]]) if right[0] == "column" else right
     if right[0] == "column":
-        _same_kind(plain, series, _kind(other), f"{other.dtype} column {right[1]!r}")
+        _same_kind(plain, series, _kind(other), f"{_shown(other)} column {right[1]!r}")
     else:
         _same_kind(plain, series, _KINDS[right[1]], f"{right[1]} {right[2]!r}")
         series, other = _aligned(series, right, plain)
@@ -120,7 +120,8 @@ def _kind(series: pd.Series[Any]) -> str:
 
     dtype = series.dtype
     if dtype.kind == "O" and str(dtype) == "object":
-        return "any"
+        # What pandas 2 makes of text; without rows nothing tells (TableLoader.try_steps does).
+        return "text" if types.infer_dtype(series) == "string" else "any"
     if types.is_bool_dtype(dtype) or types.is_numeric_dtype(dtype):
         return "number"
     if types.is_datetime64_any_dtype(dtype):
@@ -132,7 +133,13 @@ def _same_kind(plain: Plain, series: pd.Series[Any], other: str, shown: str) -> 
     kind = _kind(series)
     if kind == other or "any" in (kind, other) or (kind == "time" and shown.startswith("str ")):
         return
-    raise _misfit(plain, f"the column {series.name!r} is {series.dtype}, not comparable to {shown}")
+    what = f"the column {series.name!r} is {_shown(series)}, not comparable to {shown}"
+    raise _misfit(plain, what)
+
+
+def _shown(series: pd.Series[Any]) -> str:
+    """Return a column's dtype for a message; one name for text, which each pandas calls another."""
+    return "str" if _kind(series) == "text" else str(series.dtype)
 
 
 def _aligned(series: pd.Series[Any], operand: Plain, plain: Plain) -> tuple[pd.Series[Any], Any]:

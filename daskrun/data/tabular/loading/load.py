@@ -94,10 +94,21 @@ class TableLoader:
 
     def meta(self) -> pd.DataFrame:
         """Return a mini-batch without rows: the columns and their dtypes."""
+        return self._applied(to_frame(self._empty()))
+
+    def try_steps(self) -> None:
+        """Apply the steps to no rows.
+
+        Raises
+        ------
+        TableError
+            A column is compared with a value of another kind.
+        """
         table = self._empty()
-        keys = np.empty(0, np.uint64) if self._steps.needs_ids else None
-        none = [(0, 0)] * len(self._steps.windows)
-        return self._steps.apply(to_frame(table), keys, none)
+        # Text that pandas 2 has as objects: of these only values would tell that they are text.
+        texts = [each.name for each in table.schema if _is_text(each.type)]
+        frame = to_frame(table).astype(dict.fromkeys(texts, "string"))
+        self._applied(frame)
 
     def schema(self) -> pa.Schema:
         """Return the Arrow types of a mini-batch's columns."""
@@ -111,6 +122,10 @@ class TableLoader:
     def warnings(self) -> list[str]:
         """What was changed to make data fit; each text once."""
         return self._reader.warnings
+
+    def _applied(self, frame: pd.DataFrame) -> pd.DataFrame:
+        keys = np.empty(0, np.uint64) if self._steps.needs_ids else None
+        return self._steps.apply(frame, keys, [(0, 0)] * len(self._steps.windows))
 
     def _empty(self) -> pa.Table:
         return self._completed(self._reader.empty(self._columns), None)
@@ -185,6 +200,13 @@ def path_columns(
                 kind = pa.timestamp("us") if form.is_date(column) else pa.string()
                 columns[column] = pa.array([each[place] for each in values], kind)
     return pa.table(columns)
+
+
+def _is_text(arrow: pa.DataType) -> bool:
+    import pyarrow.types as kinds
+
+    plain = arrow.value_type if kinds.is_dictionary(arrow) else arrow
+    return bool(kinds.is_string(plain) or kinds.is_large_string(plain))
 
 
 def _repeated(value: pa.Scalar, rows: int) -> pa.Array:

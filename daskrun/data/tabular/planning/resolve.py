@@ -201,4 +201,4 @@ def _try_filters(spec: TableSpec, listing: Listing) -> None:
 
     options = listing.storage_options
     source = PlanInput("", listing.root, listing.remote, options, "tabular", spec.plain())
-    TableLoader(source, NodeCache("")).meta()  # reads nothing, and so keeps nothing
+    TableLoader(source, NodeCache("")).try_steps()  # reads nothing, and so keeps nothing
