@@ -20,12 +20,15 @@
     └── RunFailedError (RuntimeError)    a run ended without its result
         └── RunCanceledError             because somebody asked for it
 
-A message names the *argument=value* as typed, says what is wrong, and what to write instead.
+A message names the *argument=value* as typed, says what is wrong, and what to write instead. A
+class puts it together in ``_text()``; what ``str()`` gives can be written to a terminal.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from daskrun.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +40,13 @@ SHOWN = 10
 
 class DaskrunError(Exception):
     """Base of all errors that daskrun raises on purpose."""
+
+    def __str__(self) -> str:
+        return printable(self._text())
+
+    def _text(self) -> str:
+        """Return the message, which may quote names of files and data as they are."""
+        return super().__str__()
 
 
 class SettingsError(DaskrunError, ValueError):
@@ -55,7 +65,7 @@ class SettingsError(DaskrunError, ValueError):
         self.subject = subject
         self.problems = tuple(problems)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         if len(self.problems) == 1:
             return f"{self.subject}: {self.problems[0]}"
         lines = "\n".join(f"  {n}. {text}" for n, text in enumerate(self.problems, 1))
@@ -106,7 +116,7 @@ class NameNotFoundError(DaskrunError, KeyError):
         self.name = name
         self.known = tuple(known)
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         if not self.known:
             return f"no {self.kind} has the name {self.name!r}. There is no {self.kind} yet."
         stem = self.name.rpartition(":")[0]
@@ -133,7 +143,7 @@ class ComputeTargetException(DaskrunError, RuntimeError):  # noqa: N818  (the or
 class StorageError(DaskrunError, OSError):
     """A path or URL can't be read or written."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
@@ -184,7 +194,7 @@ class WrongResultError(DaskrunError, TypeError):
         self.type_name = type_name
         self.problem = problem
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         if self.problem:
             return f"run() returned {self.problem}."
         hint = {
@@ -208,7 +218,7 @@ class ResumeError(DaskrunError, RuntimeError):
 class WaitTimeoutError(DaskrunError, TimeoutError):
     """A wait has reached its limit; what was waited for goes on."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return str(self.args[0]) if self.args else ""
 
 
@@ -228,12 +238,12 @@ class RunFailedError(DaskrunError, RuntimeError):
         self.run_id = run_id
         self.reason = reason
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"run {self.run_id} failed: {self.reason}"
 
 
 class RunCanceledError(RunFailedError):
     """A run was canceled before its end; what it finished is kept."""
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return f"run {self.run_id} was canceled: {self.reason}"

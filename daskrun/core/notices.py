@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+from daskrun.core.logs import get_logger
 
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 _said: set[str] = set()
 
 

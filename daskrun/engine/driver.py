@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 import time
@@ -31,6 +30,7 @@ from daskrun.core.events import (
     StopAsked,
 )
 from daskrun.core.ledger import Ledger
+from daskrun.core.logs import get_logger
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.input_changes import changed_files
 from daskrun.engine.dispatch import make_dispatcher
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from daskrun.engine.history import Past
     from daskrun.engine.request import StepRequest
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PLAN_AHEAD = 10_000
 """Mini-batches looked for at once where the plan is lazy."""

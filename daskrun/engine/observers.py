@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from daskrun.core.events import (
     Observer,
     RunEnded,
 )
+from daskrun.core.logs import get_logger
 from daskrun.core.plugins import entry_points
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     MakesObserver = Observer | Callable[[], Observer]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 GROUP = "daskrun.observers"
 """Entry points, each a class or function that makes an observer."""
 JOIN_AFTER = 2.0

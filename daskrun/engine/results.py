@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daskrun.core.logs import get_logger
 from daskrun.engine.journal_records import FinalizedRecord, FinalizingRecord, UnfinishedRecord
 from daskrun.engine.nodes import output_of
 from daskrun.output.folder import NOTHING, SpaceWatch
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from daskrun.output.assembly.assembler import Assembler
     from daskrun.output.folder import Look
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Results:

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TextIO
 
 from daskrun.core.typing import override
+from daskrun.printable import one_line, printable
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
@@ -71,7 +72,7 @@ def bar_line(progress: Progress) -> str:
         words.append(duration(progress.elapsed))
     if progress.eta is not None and done != progress.total:
         words.append(f"{duration(progress.eta)} left")
-    return ", ".join(words)
+    return one_line(", ".join(words))
 
 
 LINE_INTERVAL = 5.0
@@ -79,15 +80,19 @@ LINE_INTERVAL = 5.0
 
 
 class Display(ABC):
-    """Shows the progress of steps."""
+    """Shows the progress of steps; what comes from outside reaches no terminal as it is."""
 
     @abstractmethod
     def show(self, step: str, progress: Progress) -> None:
         """Show how far a step is; may be called as often as anybody likes."""
 
-    @abstractmethod
     def say(self, text: str) -> None:
         """Write a line that stays."""
+        self._say(printable(text))
+
+    @abstractmethod
+    def _say(self, text: str) -> None:
+        """Write a line that is printable."""
 
     def close(self) -> None:  # noqa: B027  (most hold nothing)
         """Leave what is shown as it is."""
@@ -118,10 +123,10 @@ class LineDisplay(Display):
         if now < self._next or state == self._written:
             return
         self._next, self._written = now + self._interval, state
-        self.say(f"{step}: {bar_line(progress)}")
+        self._say(f"{step}: {bar_line(progress)}")
 
     @override
-    def say(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         self._file.write(f"{text}\n")
         self._file.flush()
 
@@ -150,7 +155,7 @@ class TerminalDisplay(Display):
         )
 
     @override
-    def say(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         if self._bars is None:
             self._file.write(f"{text}\n")
             self._file.flush()
@@ -184,7 +189,7 @@ class NotebookDisplay(Display):
             )
 
     @override
-    def say(self, text: str) -> None:
+    def _say(self, text: str) -> None:
         sys.stdout.write(f"{text}\n")
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import Observer
+from daskrun.core.logs import get_logger
 from daskrun.core.report import RunStatus
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import AttemptTable, item_paths
 from daskrun.monitor.console import bar_line, duration
+from daskrun.printable import UNDECODED, one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.report import ErrorGroup, Progress, Report
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 INTERVAL = 1.0
 """Seconds between two writes of the overview."""
 FAILED_ITEMS = "failed_items.txt"
@@ -165,9 +166,9 @@ class LogWriter(Observer):
 
     def _happened(self, words: str) -> None:
         path = self._logs / "sys" / "happenings.txt"
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+        with path.open("a", encoding="utf-8") as file:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-            file.write(f"{stamp} UTC  {words}\n")
+            file.write(f"{stamp} UTC  {one_line(words)}\n")
 
     def _count_error(self, outcome: Outcome, process: ProcessInfo | None) -> None:
         if outcome.status:
@@ -183,14 +184,15 @@ class LogWriter(Observer):
         listed = self._logs / FAILED_ITEMS
         with listed.open("a", encoding="utf-8", errors="surrogateescape") as file:
             for index in indices:
-                file.writelines(f"{path}\n" for path in item_paths(self._plan, index))
+                paths = item_paths(self._plan, index)
+                file.writelines(f"{one_line(path, UNDECODED)}\n" for path in paths)
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file whole; not synced, as it holds nothing that the journal has not."""
         path = self._logs / name
         aside = path.with_name(f".{name}.{os.getpid()}")
         try:
-            aside.write_text(text, encoding="utf-8", errors="backslashreplace")
+            aside.write_text(printable(text), encoding="utf-8")
             aside.replace(path)
         except OSError:
             aside.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import logging
 import os
 import queue
 import secrets
@@ -19,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.logs import get_logger
 from daskrun.script import messages
 from daskrun.script.keeper.child import PACKAGE_ROOT
 from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN
@@ -28,7 +28,7 @@ from daskrun.script.wire import Unpacker, pack
 if TYPE_CHECKING:
     from daskrun.script.node_spec import NodeSpec
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 KEEPER = (
     "import sys; sys.path.append(sys.argv[1]); "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from typing import TYPE_CHECKING
 
+from daskrun.core.logs import get_logger
 from daskrun.errors import StorageError
 from daskrun.storage.durable import sync_data
 from daskrun.storage.error_hints import explained
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from daskrun.storage.url_folder import UrlFolder
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 NAME = re.compile(r"[0-9]{15}", re.ASCII)
 LARGE = 8 * 2**20
 """Bytes from which on a segment is left as it is."""

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import quote
+
+from daskrun.core.url_secrets import secrets_in
+from daskrun.core.url_secrets import shown_url as shown_url  # what speaks of places shows them so
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 StorageOptions: TypeAlias = Mapping[str, Any]
 """What a file system of fsspec takes, each its own; may hold secrets."""
-_USER = re.compile(r"(://)[^/@\s]+@")
-_QUERY = re.compile(r"(https?://[^\s?'\"]+)\?[^\s'\")>]+")
 OWN_MEMORY = frozenset({"memory"})
 """File systems of fsspec that other processes can't see."""
 _OPEN = frozenset({"endpoint_url", "account_name", "region_name", "profile", "project", "host"})
@@ -105,33 +107,31 @@ def package_of(protocol: str) -> str:
     return "" if package == "fsspec" else package
 
 
-def shown_url(text: str) -> str:
-    """Hide what may be a secret in the URLs of a text: user and password, and the query.
-
-    Examples
-    --------
-    >>> shown_url("no https://me:secret@host/0.png?sig=abc")
-    'no https://***@host/0.png?***'
-    """
-    return _QUERY.sub(r"\1?***", _USER.sub(r"\1***@", text))
-
-
-def without_secrets(text: str, options: StorageOptions) -> str:
-    """Hide in a text every value that ``storage_options`` hold, and what :func:`shown_url` hides.
+def without_secrets(text: str, options: StorageOptions, url: str = "") -> str:
+    """Hide in a text what ``storage_options`` hold and what :func:`shown_url` hides, also of a URL.
 
     Examples
     --------
     >>> without_secrets("login of me with pass-word failed", {"key": "me", "secret": "pass-word"})
     'login of me with *** failed'
+    >>> without_secrets("no bucket KEY:SECRET@b", {}, "s3://KEY:SECRET@b/folder")
+    'no bucket ***@b'
     """
-    for secret in sorted(_secrets(options), key=len, reverse=True):
+    text = shown_url(text)
+    for secret in sorted({*secrets_in(url), *_secrets(options)}, key=len, reverse=True):
         text = text.replace(secret, "***")
-    return shown_url(text)
+    return text
 
 
-def _secrets(options: StorageOptions) -> Iterator[str]:
-    for name, value in options.items():
-        if isinstance(value, Mapping):
+def _secrets(options: Any) -> Iterator[str]:
+    if isinstance(options, Mapping):
+        for name, value in options.items():
+            if isinstance(value, str) and name in _OPEN:
+                yield from secrets_in(value)
+            else:
+                yield from _secrets(value)
+    elif isinstance(options, list | tuple):
+        for value in options:
             yield from _secrets(value)
-        elif isinstance(value, str) and name not in _OPEN and len(value) >= _SHORTEST:
-            yield value
+    elif isinstance(options, str) and len(options) >= _SHORTEST:
+        yield from dict.fromkeys((options, quote(options), quote(options, safe="")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.intervals import USUAL
+from daskrun.core.logs import get_logger
 from daskrun.core.plugins import linked
 from daskrun.data.datasets import Dataset
 from daskrun.errors import (
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 # Environments, models and compute targets are imported where they are asked for: 12 files that
 # most programs do without.
 Thing = TypeVar("Thing")
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 
 
 class Workspace(Home, OriginalClass):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -12,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.intervals import USUAL
+from daskrun.core.logs import get_logger
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from daskrun.core.intervals import Intervals
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Abandoned(Exception):  # noqa: N818  (not an error: the run ended while it was connecting)

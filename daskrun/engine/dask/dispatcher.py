@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import queue
 import threading
 import time
@@ -12,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import BundleLost, NodeLost
+from daskrun.core.logs import get_logger
 from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, NodeLossLimit, WorkerInfo
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from daskrun.engine.dask.connection import TopicEvent
     from daskrun.engine.request import StepRequest
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 MOST_REJOINS = 5
 """Times the run may register with the cluster again after the connection was lost for a while."""

@@ -6,18 +6,18 @@ cluster: nothing breaks, and what waits for them would wait for ever.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.intervals import USUAL
+from daskrun.core.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from daskrun.core.intervals import Intervals
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 NO_TASKS = "is given no tasks by Dask: it is paused, as its memory is full, or leaving"
 LONGEST_STEP = 5.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
@@ -13,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import RunEnded
+from daskrun.core.logs import get_logger
 from daskrun.core.report import ErrorGroup, Report, RunStatus
 from daskrun.engine.request import INLINE
 from daskrun.errors import DaskrunError, DatasetError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 POLL = 0.2
 """Seconds between two looks at whether a wait for a turn was canceled."""
 _inline = threading.Lock()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from daskrun.core.logs import get_logger
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import Trait, resolve_settings, settings_with
 from daskrun.engine.request import INLINE
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 SUBJECT = "resume"
 CHANGEABLE = frozenset(settings_with(Trait.RESUME))
 SECRET = frozenset({"environment_variables"})

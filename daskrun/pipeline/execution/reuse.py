@@ -7,7 +7,6 @@ second need not run.
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from daskrun.core.codec import from_record, record, to_record
+from daskrun.core.logs import get_logger
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.datasets import Dataset
 from daskrun.errors import DaskrunError, DatasetError
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 IDENTITY = "identity.json"
 """In a step run's folder: what its results come from. For this user alone: values may be secret."""
 RECORDS = "results"

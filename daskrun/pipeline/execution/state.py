@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 import threading
@@ -12,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import Observer
+from daskrun.core.logs import get_logger
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.typing import override
 from daskrun.errors import DaskrunError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 POLL = 0.5
 """Seconds between two looks at the folder of a run that another process drives."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING
 
+from daskrun.core.logs import get_logger
 from daskrun.errors import DaskrunError
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from daskrun.workspace.run_folders.run_folder import RunFolder
 
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 
 
 class CancelWatch:

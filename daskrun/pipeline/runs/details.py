@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.monitor.console import bar_line
+from daskrun.printable import printable
 
 if TYPE_CHECKING:
     from daskrun.pipeline.runs.run import PipelineRun, StepRun
@@ -35,7 +36,7 @@ class RunDetails(OriginalClass):
         lines = [f"Run {run.id}: {run.status.value}{message}", f"  kept in {run.place_of()}"]
         for step in run.get_steps():
             lines += self._step_lines(step)
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
     def _step_lines(self, step: StepRun) -> list[str]:
         lines = [f"  Step {step.name}: {step.status.value}"]

@@ -14,6 +14,7 @@ from daskrun.errors import EntryScriptError, SettingsError
 from daskrun.pipeline.records.run_details import properties_of
 from daskrun.pipeline.runs.run_log import RunLog
 from daskrun.pipeline.runs.script_inputs import ScriptInputs, workspace_of
+from daskrun.printable import printable
 from daskrun.script import context
 from daskrun.script.context import ScriptContext
 from daskrun.storage import metric_files as metrics
@@ -242,7 +243,7 @@ class OfflineRun(ContextRun):
     def _add(self, kind: str, name: str, value: Any, description: str) -> None:
         self._held.append(metrics.Record(0.0, kind, name, value, description))
         about = f" ({description})" if description else ""
-        sys.stdout.write(f"{name}{about}: {value}\n")
+        sys.stdout.write(printable(f"{name}{about}: {value}\n"))
 
     @override
     def _add_image(self, name: str, image: bytes, ending: str, description: str) -> None:

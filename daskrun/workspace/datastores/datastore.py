@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.logs import get_logger
 from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Secret: TypeAlias = str | EnvironmentVariable
 
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 
 
 class Datastore(OriginalClass):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import shutil
 import time
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from daskrun.core.logs import get_logger
 from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
 from daskrun.errors import StorageError
 from daskrun.storage.retry import retry
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Say: TypeAlias = "Callable[[str], None] | None"
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 
 
 def missing_package(root: str) -> str | None:

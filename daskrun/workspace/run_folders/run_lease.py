@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.intervals import USUAL
+from daskrun.core.logs import get_logger
 from daskrun.core.typing import override
 from daskrun.errors import DaskrunError, StorageError
 from daskrun.storage.lease import Lease
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from daskrun.core.intervals import Intervals
     from daskrun.storage.mirror import Mirror
 
-logger = logging.getLogger("daskrun")
+logger = get_logger("daskrun")
 PATIENCE = 0.5
 """Seconds in which a run's end is waited for that its driver has told already."""
 CANCEL = "cancel.json"
