@@ -65,7 +65,7 @@ class OneFile:
 
 def test_text_logs_are_printable_and_csv_is_exact(tmp_path):
     failure = Failure(f"ValueError: {NASTY}\nforged", text=f"Traceback\n{NASTY}")
-    outcome = failed(0, 1, Status.RAISED, 2, Times(0.0, 0.0, 0.0), failure)
+    outcome = failed(0, 1, Status.RAISED, 2, Times(*[0.0] * len(Times._fields)), failure)
     tally = Tally()
     tally.failure(outcome, PROCESS, final=True)
     errors_, warnings = tally.groups(), (NASTY,)
