@@ -9,6 +9,7 @@ from itertools import takewhile
 
 from daskrun.data.local_files import find_local, local_path
 from daskrun.data.paths import FileRow, PathTable
+from daskrun.data.patterns import HIDDEN
 from daskrun.data.protocols import DataPath, PathElement, StorageOptions, shown
 from daskrun.data.remote_files import find_remote, is_url, join_url, split_url
 from daskrun.errors import DatasetError
@@ -35,6 +36,9 @@ class Listing:
     storage_options: StorageOptions = field(default_factory=dict, repr=False)
     """fsspec options of a remote root. May hold secrets."""
 
+    notes: tuple[str, ...] = ()
+    """What was left out, in words for users."""
+
     def paths(self, names: Iterable[str]) -> Iterator[str]:
         """Return absolute paths or URLs of names of this listing."""
         if self.remote:
@@ -43,12 +47,12 @@ class Listing:
         return (f"{base}/{name}" for name in names)
 
 
-def list_files(elements: Sequence[PathElement], folder: str) -> Listing:
+def list_files(elements: Sequence[PathElement], folder: str, hidden: str = HIDDEN) -> Listing:
     """List the files that the elements of ``path`` mean.
 
     The order is that of the elements; within a folder or glob, code-point order of the relative
-    paths. A file that two elements mean comes twice. Files and folders whose name begins with
-    ``.`` are taken only where they are named.
+    paths. A file that two elements mean comes twice. Files and folders whose name begins with a
+    character of ``hidden`` are taken only where they are named.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def list_files(elements: Sequence[PathElement], folder: str) -> Listing:
         If an element means no file or can't be read, or the elements have no root in common.
     """
     options = _one_place(elements)
-    found = _find(elements, folder, options)
+    found = _find(elements, folder, options, hidden)
     if len(elements) == 1:
         root, rows = next(found)
         table = PathTable(rows)
@@ -68,7 +72,7 @@ def list_files(elements: Sequence[PathElement], folder: str) -> Listing:
     return Listing(root, table, options is not None, options or {})
 
 
-def check_files(elements: Sequence[PathElement], folder: str) -> Listing:
+def check_files(elements: Sequence[PathElement], folder: str, hidden: str = HIDDEN) -> Listing:
     """Check that each element means at least one file, without listing more than that needs.
 
     Returns
@@ -77,7 +81,9 @@ def check_files(elements: Sequence[PathElement], folder: str) -> Listing:
         The first file of the first element.
     """
     options = _one_place(elements)
-    found = [(root, next(rows)) for root, rows in _find(elements, folder, options)]  # of each
+    found = [
+        (root, next(rows)) for root, rows in _find(elements, folder, options, hidden)
+    ]  # of each
     first = found[0]
     return Listing(first[0], PathTable([first[1]]), options is not None, options or {})
 
@@ -120,17 +126,17 @@ def _kind(element: PathElement) -> tuple[tuple[str, str] | None, StorageOptions]
 
 
 def _find(
-    elements: Sequence[PathElement], folder: str, options: StorageOptions | None
+    elements: Sequence[PathElement], folder: str, options: StorageOptions | None, hidden: str
 ) -> Iterator[Found]:
     if options is None:
         for element in elements:
-            yield find_local(local_path(location(element), folder), element)
+            yield find_local(local_path(location(element), folder), element, hidden)
         return
     if len(elements) == 1:
-        yield find_remote(location(elements[0]), options, shown(elements[0]))
+        yield find_remote(location(elements[0]), options, shown(elements[0]), hidden)
         return
     with ThreadPoolExecutor(_THREADS, "daskrun-listing") as pool:
-        yield from pool.map(lambda e: find_remote(location(e), options, shown(e)), elements)
+        yield from pool.map(lambda e: find_remote(location(e), options, shown(e), hidden), elements)
 
 
 def _joined(found: Iterable[Found]) -> tuple[str, PathTable]:

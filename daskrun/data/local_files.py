@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from daskrun.data.patterns import EVERYTHING, Pattern, State, has_magic, nothing_found
+from daskrun.data.patterns import EVERYTHING, HIDDEN, Pattern, State, has_magic, nothing_found
 from daskrun.data.protocols import shown
 from daskrun.errors import DatasetError
 
@@ -39,7 +39,9 @@ def local_path(text: str, folder: str) -> str:
     return f"{path}/" if text.endswith("/") and path != "/" else path
 
 
-def find_local(path: str, element: PathElement) -> tuple[str, Iterator[FileRow]]:
+def find_local(
+    path: str, element: PathElement, hidden: str = HIDDEN
+) -> tuple[str, Iterator[FileRow]]:
     """Find the files that an absolute path means: a file, a folder, or else a glob.
 
     Returns
@@ -61,14 +63,14 @@ def find_local(path: str, element: PathElement) -> tuple[str, Iterator[FileRow]]
     except (FileNotFoundError, NotADirectoryError):
         if has_magic(plain):
             root, parts = _split(plain)
-            pattern = Pattern([*parts, "**"] if path.endswith("/") else parts)
+            pattern = Pattern([*parts, "**"] if path.endswith("/") else parts, hidden)
             return root, _explained(root, pattern, shown(element))
         raise DatasetError(_missing(plain, shown(element))) from None
     except OSError as error:
         what = f"path={shown(element)} can't be read: {error.strerror}: {error.filename!r}"
         raise DatasetError(_failed(what, error)) from error
     if stat.S_ISDIR(found.st_mode):
-        return plain, _explained(plain, EVERYTHING, shown(element))
+        return plain, _explained(plain, EVERYTHING[hidden], shown(element))
     raise DatasetError(
         f"path={shown(element)} is neither a file nor a folder. Give one of these, or a glob."
     )

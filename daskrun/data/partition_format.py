@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import is_url, split_url
@@ -32,7 +33,8 @@ class PartitionFormat:
 
     ``{name}`` is a text column: at least one character, within one folder or file name.
     ``{name:yyyy/MM/dd/HH/mm/ss}`` is a date and time, from as many of these parts as are written.
-    ``*`` is any text within a name. The rest stands for itself. The format is held against the
+    ``*`` is any text within a name. What follows a ``=``, as in ``City={City}``, is read as Hive
+    escapes it: ``New%20York``. The rest stands for itself. The format is held against the
     whole path, from its end: how much of it the dataset's own path names does not matter.
 
     Raises
@@ -52,6 +54,8 @@ class PartitionFormat:
         self.text = text
         self.columns: tuple[str, ...] = ()
         """Names, in the format's order."""
+        self._hive: set[str] = set()
+        """Columns of folders such as ``City={City}``, whose values are escaped."""
         self._dates: dict[str, tuple[str, ...]] = {}
         """Of the columns that are dates, the parts in the format's order."""
         if not isinstance(text, str) or not text.strip("/"):
@@ -87,7 +91,9 @@ class PartitionFormat:
         if found is None:
             raise self._unfit(root, name, "does not fit it")
         return tuple(
-            self._date(column, found, root, name) if column in self._dates else found[f"c{n}"]
+            self._date(column, found, root, name)
+            if column in self._dates
+            else self._text(column, found[f"c{n}"])
             for n, column in enumerate(self.columns)
         )
 
@@ -129,7 +135,8 @@ class PartitionFormat:
     def _pattern(self, text: str) -> str:
         parts, end = [], 0
         for field in _FIELD.finditer(text):
-            parts += [self._literal(text[end : field.start()]), self._field(field[1])]
+            before = text[end : field.start()]
+            parts += [self._literal(before), self._field(field[1], before.endswith("="))]
             end = field.end()
         return "".join([*parts, self._literal(text[end:])])
 
@@ -138,7 +145,7 @@ class PartitionFormat:
             raise _wrong(self.text, "has a brace without its partner")
         return "[^/]*".join(map(re.escape, text.split("*")))
 
-    def _field(self, text: str) -> str:
+    def _field(self, text: str, escaped: bool) -> str:
         column, colon, date = text.partition(":")
         if not column:
             raise _wrong(self.text, "has a column without a name")
@@ -146,8 +153,11 @@ class PartitionFormat:
             raise _wrong(self.text, f"names the column {column!r} twice")
         number = len(self.columns)
         self.columns += (column,)
+        if escaped:
+            self._hive.add(column)
         if not colon:
             return f"(?P<c{number}>[^/]+?)"
+        between = _or_escaped if escaped else re.escape
         pattern, end, parts = "", 0, []
         for part in _DATE_PART.finditer(date):
             if part[0] not in _DATE_PARTS or _DATE_PARTS[part[0]] in parts:
@@ -157,12 +167,17 @@ class PartitionFormat:
                     "and ss, each once",
                 )
             parts.append(_DATE_PARTS[part[0]])
-            pattern += re.escape(date[end : part.start()]) + rf"([0-9]{{{len(part[0])}}})"
+            pattern += between(date[end : part.start()]) + rf"([0-9]{{{len(part[0])}}})"
             end = part.end()
         if "year" not in parts:
             raise _wrong(self.text, f"has no year, yyyy, in {{{text}}}")
         self._dates[column] = tuple(parts)
-        return f"(?P<c{number}>{pattern}{re.escape(date[end:])})"
+        return f"(?P<c{number}>{pattern}{between(date[end:])})"
+
+    def _text(self, column: str, found: str) -> str:
+        if "%" not in found or column not in self._hive:
+            return found
+        return unquote(found, errors="surrogateescape")
 
     def _date(self, column: str, found: re.Match[str], root: str, name: str) -> datetime:
         # The groups of a date's parts come right behind the date's own.
@@ -205,6 +220,11 @@ def grouped(
 def base_path(root: str) -> str:
     """Return the path in a root, without what makes it a URL, that names are below."""
     return (split_url(root).path if is_url(root) else root).rstrip("/")
+
+
+def _or_escaped(text: str) -> str:
+    """Return what matches a text whose characters may be escaped: ``:`` as ``%3A``."""
+    return "".join(f"(?:{re.escape(c)}|%{ord(c):02X})" if c != "/" else c for c in text)
 
 
 def _wrong(text: object, why: str) -> DatasetError:

@@ -20,20 +20,22 @@ def has_magic(text: str) -> bool:
     return _MAGIC.search(text) is not None
 
 
-def _visible(name: str) -> bool:
-    return not name.startswith(".")
-
-
-def _component(part: str) -> Callable[[str], bool]:
+def _component(part: str, hidden: str) -> Callable[[str], bool]:
     """Make the test for one component of a path."""
+    marks = tuple(hidden)
+
+    def visible(name: str) -> bool:
+        # A partition of Hive's, _year=2024, is data.
+        return not name.startswith(marks) or (name[0] == "_" and "=" in name)
+
     if part == "**":
-        return _visible
+        return visible
     if not has_magic(part):
         return part.__eq__
     match = re.compile(translate(part)).match
-    if part.startswith("."):
+    if part.startswith(marks):
         return lambda name: match(name) is not None
-    return lambda name: _visible(name) and match(name) is not None
+    return lambda name: visible(name) and match(name) is not None
 
 
 class Pattern:
@@ -41,12 +43,14 @@ class Pattern:
 
     ``*``, ``?`` and ``[..]`` stay within a name, ``**`` is any number of folders. It means files,
     never folders; ``**`` at the end means every file below. As in a shell, a name that begins with
-    ``.`` is meant only by a component that begins with ``.`` itself.
+    ``.`` is meant only by a component that begins so itself.
 
     Parameters
     ----------
     parts
         The components of the glob, without the folder it starts from.
+    hidden
+        The characters that names begin with which are meant only so: those of ``HIDDEN``.
 
     Examples
     --------
@@ -55,10 +59,11 @@ class Pattern:
     (True, True, False)
     """
 
-    def __init__(self, parts: Sequence[str]) -> None:
+    def __init__(self, parts: Sequence[str], hidden: str = ".") -> None:
         self.parts = tuple(parts)
+        self.hidden = hidden
         self._last = len(self.parts) - 1
-        self._tests = [_component(part) for part in self.parts]
+        self._tests = [_component(part, hidden) for part in self.parts]
         self.start = self._closure([0])
         self.depth = None if "**" in self.parts else len(self.parts)
         """Levels of folders that can hold a match; None: any."""
@@ -98,16 +103,22 @@ class Pattern:
         return self.takes(state, name)
 
 
-EVERYTHING = Pattern(["**"])
-"""All files below a folder, hidden ones excepted."""
+HIDDEN, NO_DATA, ALL = ".", "._", ""
+"""Names that begin so are left out where they aren't named: of files; of tables, whose writers
+leave ``_SUCCESS`` and ``_delta_log`` beside them; none."""
+
+EVERYTHING = {hidden: Pattern(["**"], hidden) for hidden in (HIDDEN, NO_DATA, ALL)}
+"""All files below a folder but the hidden ones."""
 
 
 def nothing_found(typed: str, pattern: Pattern, root: str) -> str:
     """Return that a folder or glob, as it was typed, means no file."""
-    if pattern is EVERYTHING:
+    if pattern is EVERYTHING[pattern.hidden]:
+        marks = " or ".join(map(repr, pattern.hidden))
+        left = f" (names that begin with {marks} are left out)" if marks else ""
         return (
-            f"path={typed} is a folder without files (names that begin with '.' are left out). "
-            "Give a folder that has files in it, or name a hidden file itself."
+            f"path={typed} is a folder without files{left}. Give a folder that has files in it, or "
+            "name a hidden file itself."
         )
     return (
         f"path={typed} matches no file below {root}. A glob means files: write 'folder/*' for "

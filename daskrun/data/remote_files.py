@@ -10,7 +10,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from daskrun.data.patterns import EVERYTHING, Pattern, has_magic, nothing_found
+from daskrun.data.patterns import EVERYTHING, HIDDEN, Pattern, has_magic, nothing_found
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
 from daskrun.storage.object_times import time_of
@@ -112,7 +112,7 @@ class RemoteFolder:
 
 
 def find_remote(
-    url: str, storage_options: Mapping[str, Any], shown: str
+    url: str, storage_options: Mapping[str, Any], shown: str, hidden: str = HIDDEN
 ) -> tuple[str, Iterator[FileRow]]:
     """Find the files that a URL means: a file, a folder, or else a glob.
 
@@ -141,10 +141,11 @@ def find_remote(
             )
         with _explained(shown):
             root, rest = _split_glob(parts, plain, storage_options)
-        pattern = Pattern([*rest, "**"] if parts.path.endswith("/") else rest)
+        pattern = Pattern([*rest, "**"] if parts.path.endswith("/") else rest, hidden)
         return root, _rows(root, storage_options, pattern, shown)
     if details.get("type") == "directory" or parts.path.endswith("/") or not plain:
-        return parts.at(plain), _rows(parts.at(plain), storage_options, EVERYTHING, shown)
+        root = parts.at(plain)
+        return root, _rows(root, storage_options, EVERYTHING[hidden], shown)
     folder, _, name = plain.rpartition("/")
     return parts.at(folder), iter([_row(name, details)])
 

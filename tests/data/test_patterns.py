@@ -1,6 +1,6 @@
 import pytest
 
-from daskrun.data.patterns import Pattern, has_magic
+from daskrun.data.patterns import ALL, NO_DATA, Pattern, has_magic
 
 CASES = [
     ("*.png", ["0.png", "a.png"], ["a.jpg", "b/0.png", ".0.png", "png"]),
@@ -48,3 +48,21 @@ def test_folders_that_can_hold_nothing_are_not_entered():
 )
 def test_magic(text, magic):
     assert has_magic(text) is magic
+
+
+@pytest.mark.parametrize(
+    ("glob", "yes", "no"),
+    [
+        ("**", ["0", "a/0", "_y=1/0"], ["_SUCCESS", ".0.crc", "a/_0", "_delta_log/0.json"]),
+        ("*.csv", ["a.csv"], ["_a.csv", ".a.csv"]),
+        ("_*", ["_a.csv"], ["a"]),
+        ("_a/*", ["_a/0"], ["_a/_0"]),
+    ],
+)
+def test_what_is_no_data_is_left_out_where_it_is_not_named(glob, yes, no):
+    for hidden, left_out in ((NO_DATA, no), (ALL, [])):
+        pattern = Pattern(glob.split("/"), hidden)
+        assert [name for name in yes if not pattern.matches(name)] == []
+        assert [name for name in left_out if pattern.matches(name)] == []
+    everything = Pattern(["**"], ALL)
+    assert all(everything.matches(name) for name in (*yes, *no))

@@ -47,6 +47,7 @@ class TabularDatasetFactory(OriginalClass):
         *,
         strict_types: bool = False,
         count_rows: bool = False,
+        include_hidden: bool = False,
     ) -> TabularDataset:
         """Make a dataset of CSV, TSV and the like.
 
@@ -86,6 +87,10 @@ class TabularDatasetFactory(OriginalClass):
         count_rows
             Count the rows of all files first, so that each mini-batch knows its
             ``global_row_index_lower_bound``.
+        include_hidden
+            Files and folders whose names begin with ``_`` or ``.`` are data, too. False: they are
+            left out where they aren't named, as what other engines leave beside tables
+            (``_SUCCESS``). Files of 0 bytes are left out in any case, with a warning.
 
         Raises
         ------
@@ -114,6 +119,7 @@ class TabularDatasetFactory(OriginalClass):
             encoding=encoding,
             strict_types=strict_types,
             count_rows=count_rows,
+            include_hidden=include_hidden,
         )
         return _made(source, validate)
 
@@ -128,6 +134,7 @@ class TabularDatasetFactory(OriginalClass):
         encoding: str = "utf8",
         *,
         strict_types: bool = False,
+        include_hidden: bool = False,
     ) -> TabularDataset:
         """Make a dataset of files with one JSON object in each line.
 
@@ -138,7 +145,7 @@ class TabularDatasetFactory(OriginalClass):
         invalid_lines
             ``'error'``: a line that is no JSON object fails its mini-batch. ``'drop'``: it is left
             out, with a warning that says how many were.
-        strict_types
+        strict_types, include_hidden
             See :meth:`from_delimited_files`.
 
         Examples
@@ -159,6 +166,7 @@ class TabularDatasetFactory(OriginalClass):
             invalid_lines=invalid_lines,
             encoding=encoding,
             strict_types=strict_types,
+            include_hidden=include_hidden,
         )
         return _made(source, validate)
 
@@ -171,12 +179,15 @@ class TabularDatasetFactory(OriginalClass):
         partition_format: str | None = None,
         *,
         strict_types: bool = False,
+        include_hidden: bool = False,
     ) -> TabularDataset:
         """Make a dataset of Parquet files; row groups are joined or cut to ``mini_batch_size``.
 
         Parameters
         ----------
-        path, validate, include_path, set_column_types, partition_format, strict_types
+        path, validate, include_path, set_column_types, partition_format
+            See :meth:`from_delimited_files`.
+        strict_types, include_hidden
             See :meth:`from_delimited_files`.
 
         Examples
@@ -194,6 +205,7 @@ class TabularDatasetFactory(OriginalClass):
             set_column_types=_copied(set_column_types),
             partition_format=_format(partition_format),
             strict_types=strict_types,
+            include_hidden=include_hidden,
         )
         return _made(source, validate)
 

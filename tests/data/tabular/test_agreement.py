@@ -132,6 +132,7 @@ def test_lines_as_records(tmp_path, rows, size):
     agree(dataset, by_pandas(tmp_path / "a.csv"), size)
 
 
+@pytest.mark.filterwarnings("ignore:'1.csv' is left out")
 @pytest.mark.parametrize("mode", ["first", "none", "combine", "same"])
 def test_header_modes(tmp_path, mode):
     whole = table_of(30)

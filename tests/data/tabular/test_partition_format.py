@@ -27,6 +27,9 @@ def at(*parts):
         ("{a}.csv", "/", "x.csv.csv", ("x.csv",)),
         ("{year:yyyy}/{a}/x", "/", "2021/ö 日/x", (at(2021, 1, 1), "ö 日")),
         ("{a}/(x+).csv", "/d", "k/(x+).csv", ("k",)),
+        ("City={c}/{d}/*", "/d", "City=New%20York/a%20b/x", ("New York", "a%20b")),
+        ("t={t:yyyy-MM-dd HH:mm}/x", "/", "t=2021-02-03 04%3A05/x", (at(2021, 2, 3, 4, 5),)),
+        ("c={c}/x", "/", "c=a%2Fb%3D%C3%A9/x", ("a/b=é",)),
         ("{b:ddMMyyyy}/*", "/d", "31122020/x\ny", (at(2020, 12, 31),)),
     ],
 )  # fmt: skip

@@ -437,3 +437,46 @@ def test_making_a_dataset_loads_no_heavy_package():
     )
     paths = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     subprocess.run([sys.executable, "-c", code], check=True, env=paths)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_what_writers_leave_beside_tables_is_no_data(tmp_path, kind):
+    make = {
+        "csv": Tabular.from_delimited_files,
+        "parquet": Tabular.from_parquet_files,
+        "jsonl": Tabular.from_json_lines_files,
+    }[kind]
+
+    def save(name, values):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        frame = pd.DataFrame({"a": values})
+        write = {
+            "csv": lambda path: frame.to_csv(path, index=False),
+            "parquet": frame.to_parquet,
+            "jsonl": lambda path: frame.to_json(path, orient="records", lines=True),
+        }
+        write[kind](tmp_path / name)
+
+    save(f"1.{kind}", [1, 2])
+    save(f"_2.{kind}", [3])
+    save(f"_y=1/.3.{kind}", [4])
+    save(f"_y=1/3.{kind}", [5])
+    save(f"_delta_log/0.{kind}", [6])
+    for name in ("0.empty", "_SUCCESS"):
+        (tmp_path / name).touch()
+
+    def rows(path, **options):
+        with pytest.warns(
+            UserWarning, match=r"'[^']+'( and . more are| is) left out: files of 0 b"
+        ):
+            return sorted(make(str(path), **options).to_pandas_dataframe()["a"])
+
+    assert rows(tmp_path) == [1, 2, 5]
+    assert rows(tmp_path, include_hidden=True) == [1, 2, 3, 4, 5, 6]
+    assert list(make(str(tmp_path / f"_2.{kind}")).to_pandas_dataframe()["a"]) == [3]
+    listed = Dataset.File.from_files(str(tmp_path)).to_path()
+    assert len(listed) == 6, "a file dataset has all but those that begin with a point"
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "_a").touch()
+    with pytest.raises(DatasetError, match=r"begin with '\.' or '_' are left out"):
+        make(str(tmp_path / "only"))

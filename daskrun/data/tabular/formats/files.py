@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from daskrun.core.typing import override
-from daskrun.data.listing import Listing, list_files
+from daskrun.data.listing import Listing, check_files, list_files
+from daskrun.data.patterns import ALL, NO_DATA
 from daskrun.data.protocols import shown_elements
 from daskrun.data.tabular.formats.contract import Source
 from daskrun.data.tabular.values.coercion import alike
@@ -17,6 +18,7 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from daskrun.data.paths import PathTable
     from daskrun.data.protocols import PathElement
 
 
@@ -42,6 +44,8 @@ class FileSource(Source):
     partition_format: str | None = None
     strict_types: bool = False
     """True: a value that changes a column's dtype in its mini-batch fails it."""
+    include_hidden: bool = False
+    """True: files and folders whose names begin with ``_`` or ``.`` are data, too."""
 
     def __post_init__(self) -> None:
         check_types(self.set_column_types)
@@ -52,7 +56,26 @@ class FileSource(Source):
 
     @override
     def listing(self) -> Listing:
-        return list_files(self.elements, self.folder)
+        found = list_files(self.elements, self.folder, self._hidden)
+        empty = found.table.sizes.count(0)
+        if not empty or empty == len(found.table):  # all: describe() says that there is no schema
+            return found
+        first = next(name for name, size, _ in found.table.rows() if size == 0)
+        more = f" and {empty - 1:,} more are" if empty > 1 else " is"
+        note = f"{first!r}{more} left out: files of 0 bytes have no rows."
+        return replace(found, table=found.table.chosen(_filled(found.table)), notes=(note,))
+
+    def first_files(self) -> Listing:
+        """Find one file, and check that each element of ``path`` means some."""
+        return check_files(self.elements, self.folder, self._hidden)
+
+    @property
+    def _hidden(self) -> str:
+        return ALL if self.include_hidden else NO_DATA
+
+
+def _filled(table: PathTable) -> list[bool]:
+    return [size != 0 for size in table.sizes]
 
 
 def call_text(method: str, first: str, source: Any, **shown: str) -> str:

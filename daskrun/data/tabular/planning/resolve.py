@@ -66,6 +66,7 @@ def resolve(source: Source, steps: Sequence[Step]) -> TableInput:
         for name in listing.table:  # a path that does not fit is said now, not in the middle
             form.values(listing.root, name)
     reader = source.describe(listing)
+    reader = replace(reader, warnings=(*listing.notes, *reader.warnings))
     columns = _Columns(
         [PATH] if source.include_path else [],
         [name for name, _ in reader.columns],

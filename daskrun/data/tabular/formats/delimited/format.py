@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
-from daskrun.data.listing import Listing, check_files
 from daskrun.data.tabular.formats.delimited.columns import DelimitedSample, Head
 from daskrun.data.tabular.formats.delimited.spec import (
     COMBINE,
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from daskrun.data.listing import Listing
     from daskrun.data.tabular.formats.contract import Splitter
 
 
@@ -82,7 +82,7 @@ class DelimitedSource(FileSource):
 
     @override
     def check(self) -> None:
-        listing = check_files(self.elements, self.folder)
+        listing = self.first_files()
         sample = self._sample(listing)
         for head in sample.heads():
             sample.check(head)

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
-from daskrun.data.listing import Listing, check_files
 from daskrun.data.tabular.formats.files import FileSource
 from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
 from daskrun.data.tabular.formats.json_lines.values import (
@@ -34,6 +33,7 @@ from daskrun.data.tabular.values.infer import settle
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
+    from daskrun.data.listing import Listing
     from daskrun.data.tabular.formats.contract import Splitter
 
 
@@ -62,7 +62,7 @@ class JsonLinesSource(FileSource):
 
     @override
     def check(self) -> None:
-        listing = check_files(self.elements, self.folder)
+        listing = self.first_files()
         files = SampleFiles(listing, known_encoding(self.encoding))
         name, size, _ = next(listing.table.rows())
         for number, line in enumerate(lines_of(self._head(files, name, HEAD, size)), 1):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
-from daskrun.data.listing import check_files
 from daskrun.data.tabular.formats.files import FileSource
 from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY
 from daskrun.data.tabular.formats.parquet.row_groups import FooterError, Footers, ParquetSplitter
@@ -39,7 +38,7 @@ class ParquetSource(FileSource):
 
     @override
     def check(self) -> None:
-        check_files(self.elements, self.folder)
+        self.first_files()
         self.describe(self.listing())
 
     @override
