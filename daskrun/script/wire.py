@@ -14,15 +14,20 @@ import pickle
 import signal
 import struct
 import tempfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
     Classes = Mapping[tuple[str, str], type]
 
+VERSION = 1
+"""Of what processes of a run tell each other; to be raised when the meaning of something changes.
+That other fields are seen by :func:`shape`."""
 DUMP_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
 """Makes a script process write the stack of every thread to its stderr, in C, without the GIL."""
 _LENGTH = struct.Struct(">I")
@@ -37,6 +42,16 @@ def encode(value: object) -> bytes:
 def decode_trusted(data: bytes | memoryview) -> Any:
     """Decode what a process has sent that runs no code of users."""
     return pickle.loads(data)
+
+
+def shape(*modules: ModuleType) -> int:
+    """Return a checksum of the fields of the classes that modules have."""
+    classes = {each for module in modules for each in vars(module).values() if type(each) is type}
+    fields = {
+        each.__qualname__: [*getattr(each, "_fields", getattr(each, "__dataclass_fields__", ()))]
+        for each in classes
+    }
+    return zlib.crc32(repr(sorted(fields.items())).encode())
 
 
 def by_name(*classes: type) -> Classes:

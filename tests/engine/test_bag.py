@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
+import sys
 
 import pytest
+from distributed.protocol.pickle import dumps, loads
 
+from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.bag import BundleBags
 from daskrun.engine.dask.connection import Connection
 
+NO_CODE = (b"cloudpickle", b"CodeType", b"marshal")
+"""What is in a pickle of a function by value."""
 ADDRESS = "tcp://10.0.0.1:1"
 
 
@@ -24,20 +28,14 @@ class StandInClient:
         return list(keys)
 
 
-def make_task():
-    def call_entry_script(payload):
-        return [payload + b"!"]
-
-    return call_entry_script
-
-
 @pytest.fixture
 def client():
     return StandInClient()
 
 
-def test_a_partition_is_the_task_of_one_bundle(client):
-    bags = BundleBags(client, make_task(), "bundle-x")
+def test_a_partition_is_the_task_of_one_bundle(client, monkeypatch):
+    monkeypatch.setattr(side, "call_entry_script", lambda payload: [payload + b"!"])
+    bags = BundleBags(client, "bundle-x")
     futures = bags.submit({4: b"a", 5: b"b"}, ADDRESS)
     [(graph, keys, _)] = client.asked
     assert futures == {4: keys[0], 5: keys[1]}
@@ -47,7 +45,7 @@ def test_a_partition_is_the_task_of_one_bundle(client):
 
 
 def test_only_the_worker_that_is_named_may_run_it_and_earlier_bundles_come_first(client):
-    bags = BundleBags(client, make_task(), "bundle-x")
+    bags = BundleBags(client, "bundle-x")
     bags.submit({4: b""}, ADDRESS)
     options = client.asked[0][2]
     assert options == {
@@ -59,21 +57,24 @@ def test_only_the_worker_that_is_named_may_run_it_and_earlier_bundles_come_first
 
 
 def test_no_key_comes_twice(client):
-    bags = BundleBags(client, make_task(), "bundle-x")
+    bags = BundleBags(client, "bundle-x")
     for _ in range(3):
         bags.submit({1: b"", 2: b""}, ADDRESS)
     keys = [key for _, keys, _ in client.asked for key in keys]
     assert len(set(keys)) == 6
 
 
-def test_a_task_is_unpickled_where_there_is_no_daskrun(client):
-    bags = BundleBags(client, make_task(), "bundle-x")
-    bags.submit({1: pickle.dumps({"number": 1}, 5)}, ADDRESS)
+def test_a_scheduler_without_daskrun_unpickles_a_task_and_pickles_it_again(client, monkeypatch):
+    bags = BundleBags(client, "bundle-x")
+    bags.submit({1: b"a"}, ADDRESS)
     [task] = client.asked[0][0].values()
-    data = pickle.dumps(task)
-    assert b"daskrun." not in data, "it names no module of daskrun's, whatever its folder is called"
-    [result] = pickle.loads(data)()
-    assert pickle.loads(result[:-1]) == {"number": 1}
+    with monkeypatch.context() as patch:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "daskrun"]:
+            patch.setitem(sys.modules, name, None)
+        by_value = [kind for kind in NO_CODE if kind in (again := dumps(loads(dumps(task))))]
+    assert by_value == [], "nothing of it is to be bytecode of whoever pickled it"
+    monkeypatch.setattr(side, "call_entry_script", lambda payload: [payload + b"!"])
+    assert loads(again)() == [b"a!"]
 
 
 class Finished:

@@ -15,7 +15,6 @@ import pytest
 from daskrun.core.events import Bundle, BundleLost, Event, NodeLost, NodeReady, Note, StopAsked
 from daskrun.core.intervals import USUAL
 from daskrun.core.report import RunStatus
-from daskrun.engine.dask import plugin
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.assignment import MOST_FAILURES, WorkerInfo
 from daskrun.engine.dask.connection import TopicEvent
@@ -41,6 +40,7 @@ pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
 SCRIPT = "def run(mini_batch):\n    return mini_batch\n"
 ADDRESS = "tcp://10.0.0.1:1"
+HERE = {"python": "3.11.7", "wire": "1"}
 
 
 def up_at(address: str) -> dict[str, Any]:
@@ -69,6 +69,7 @@ class StandInFuture:
 def dispatcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DaskDispatcher:
     made = DaskDispatcher(make_request(tmp_path, SCRIPT, target=ADDRESS))
     made._workers.choose({ADDRESS: WorkerInfo("a")})
+    made._arrivals.begin(HERE)
     made.canceled = []
     monkeypatch.setattr(made._cluster, "cancel", made.canceled.extend)
     monkeypatch.setattr(made, "_ask_soon", lambda: None)
@@ -95,12 +96,12 @@ def test_a_worker_lost_while_its_bundles_are_submitted_gives_them_back(dispatche
     assert kinds == [NodeLost, BundleLost]
     assert dispatcher.canceled == [future]
     assert not future.callbacks
-    assert not dispatcher._out
+    assert len(dispatcher._out) == 0
 
 
 def test_losing_a_worker_ends_the_wait_for_its_result_and_loses_the_bundle_once(dispatcher):
     future = StandInFuture()
-    dispatcher._out[7] = (Bundle(7, "node000", ((0, 1),)), future)
+    dispatcher._out.add([Bundle(7, "node000", ((0, 1),))], {7: future})
     dispatcher._lose(ADDRESS, "it is gone")
     assert dispatcher.canceled == [future]  # which is what makes a real future's wait end
     dispatcher._take(7, future, CancelledError())
@@ -111,7 +112,7 @@ def test_losing_a_worker_ends_the_wait_for_its_result_and_loses_the_bundle_once(
 def test_tasks_that_keep_failing_make_a_worker_unfit(dispatcher):
     for number in range(MOST_FAILURES):
         assert dispatcher._workers.address_of("node000") == ADDRESS
-        dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
+        dispatcher._out.add([Bundle(number, "node000", ((0, 1),))], {number: StandInFuture()})
         dispatcher._take(number, StandInFuture(), MemoryError("no room"))
     assert "MemoryError: no room" in dispatcher._workers.why_none({ADDRESS: WorkerInfo("a")})
     assert any(isinstance(event, NodeLost) for event in drain(dispatcher.events))
@@ -123,7 +124,7 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     dispatcher._intervals = replace(USUAL, rejoin_interval=0.0)
     for number in range(MOST_REJOINS + 1):
         dispatcher._workers.choose({ADDRESS: WorkerInfo("a")})
-        dispatcher._out[number] = (Bundle(number, "node000", ((0, 1),)), StandInFuture())
+        dispatcher._out.add([Bundle(number, "node000", ((0, 1),))], {number: StandInFuture()})
         cleared = BundleGone(number, "no node of this run", cleared=True)
         dispatcher._take(number, StandInFuture(), [pickle.dumps(cleared, 5)])
     deadline = time.monotonic() + 5
@@ -195,7 +196,9 @@ def test_fewer_workers_than_nodes_asked_for_is_told_once(tmp_path, monkeypatch):
     made = DaskDispatcher(make_request(tmp_path, SCRIPT, target=ADDRESS, node_count=3))
     workers = {ADDRESS: {"name": "w", "host": "10.0.0.1"}}
     made._cluster.client = SimpleNamespace(scheduler_info=lambda n_workers: {"workers": workers})
-    made._plugins = plugin
+    monkeypatch.setattr(made, "_ask_soon", lambda: None)
+    made._arrivals.begin(HERE)
+    made._hear(TopicEvent("worker_here", ADDRESS, HERE))
     begun = []
     monkeypatch.setattr(
         made._cluster, "call_on", lambda addresses, *_, **__: begun.append(addresses)
@@ -242,4 +245,4 @@ def test_a_worker_that_answers_late_has_its_node(dispatcher):
 def test_what_dask_may_log_of_a_node_shows_no_secret(tmp_path):
     spec = node_spec(make_request(tmp_path), "node000", 1)
     process = replace(spec.process, storage_options={"secret": "the-secret-of-it"})
-    assert b"secret" not in plugin.packed(replace(spec, process=process))
+    assert b"secret" not in side.packed_spec(replace(spec, process=process))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from daskrun.engine.dask.health_check import NO_TASKS
+from daskrun.engine.dask.versions import named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from daskrun.core.events import Bundle
 
@@ -75,17 +76,28 @@ class Assignment:
         """Return the address of a node's worker."""
         return self._addresses.get(node)
 
-    def choose(self, workers: Mapping[str, WorkerInfo]) -> list[tuple[str, str]]:
+    def has(self, node: str, address: str | None) -> bool:
+        """Return whether a node's worker is the one at an address."""
+        return self.address_of(node) == address
+
+    def choose(
+        self, workers: Mapping[str, WorkerInfo], there: Container[str] | None = None
+    ) -> list[tuple[str, str]]:
         """Return the nodes to be started, each with the address of its worker.
 
         Workers go to nodes that have none, then to those whose worker does not answer. ``workers``
-        is what the scheduler knows of each, by address.
+        is what the scheduler knows of each, by address; only those that are ``there`` are chosen,
+        which is all where it is None.
         """
         with self._lock:
             untaken = self._free(workers)
+            silent = [] if there is None else [a for a in untaken if a not in there]
+            untaken = [address for address in untaken if address not in silent]
             self.idle = [a for a in untaken if workers[a].status in IDLE]
             free = [a for a in untaken if a not in self.idle]
             self.obstacle = "" if workers else "the cluster has no Dask worker"
+            if silent and not untaken:
+                self.obstacle = f"no answer from {named(silent)}"
             if self.idle and not free:
                 each, more = self.idle[0], len(self.idle) - 1
                 self.obstacle = f"worker {each} {NO_TASKS}" + (f"; {more} more" if more else "")

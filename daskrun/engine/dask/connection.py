@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import pickle
 import threading
 import time
 from concurrent.futures import CancelledError
 from enum import Enum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.intervals import USUAL
 from daskrun.core.logs import get_logger
+from daskrun.engine.dask.local_cluster import (
+    connect_when_asked,
+    end_silence,
+    silence,
+    start_cluster,
+)
+from daskrun.engine.dask.source import pickled_as_source
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
     from daskrun.core.intervals import Intervals
 
@@ -48,12 +57,24 @@ class TopicEvent(NamedTuple):
     """What a worker or the scheduler tells the driver; a dictionary on its way."""
 
     kind: str
-    """``node``, ``worker_came``, ``worker_went``, ``cleared``, or ``missing``: no daskrun."""
+    """``node``, ``worker_came``, ``worker_went``, ``cleared``; ``worker_here``, ``scheduler_here``:
+    what is installed there."""
     address: str
     """The worker's."""
     value: Any
-    """Why; of a node the message, encoded."""
+    """Why; of a node the message, encoded; what is installed, by name."""
     node: str = ""
+
+
+class Registered(NamedTuple):
+    """What has come of registering the plugins."""
+
+    failed: Mapping[str, str] = MappingProxyType({})
+    """Addresses of workers that can't take them -> why."""
+    done: frozenset[str] = frozenset()
+    """Addresses of workers that have them."""
+    whole: bool = True
+    """Whether every worker has answered in time."""
 
 
 class Connection:
@@ -83,7 +104,7 @@ class Connection:
         self.client: Any = None
         self.address = ""
         self._here: tuple[Any, ...] = ()
-        """The workers, where they are in this process."""
+        """The workers, where they are in this process, on the client's event loop."""
 
     def keep(self, undo: Callable[[], object]) -> None:
         """Call ``undo`` on close; now where the connection is closed already."""
@@ -94,17 +115,23 @@ class Connection:
         self._try(undo)
         raise Abandoned
 
-    def connect(self, target: Any, here: Iterable[Any] = ()) -> None:
-        """Connect to a scheduler; a Client that is given is used and left open.
+    def connect_here(self, names: list[str]) -> str:
+        """Connect to workers of these names in this process; return their dashboard's address."""
+        silence()
+        self.keep(end_silence)
+        cluster = start_cluster(names)
+        self.keep(cluster.close)
+        self._here = tuple(cluster.workers.values())
+        self.connect(cluster)
+        return connect_when_asked(cluster.scheduler)
 
-        ``here`` are its workers where they are in this process, on the client's event loop.
-        """
+    def connect(self, target: Any) -> None:
+        """Connect to a scheduler; a Client that is given is used and left open."""
         from distributed import Client
 
         client: Any = target if isinstance(target, Client) else self._new_client(Client, target)
         self.address = str(client.scheduler.addr)
         self.seen = time.monotonic()
-        self._here = tuple(here)
         self._comm = client.scheduler_comm
         self.client = client  # last: from now on the connection is looked at
 
@@ -174,22 +201,34 @@ class Connection:
                     f"events within {limit:g} s. Is it overloaded or stopped?"
                 )
 
-    def register(self, watcher: Any, plugin: Any) -> bool:
-        """Register the run's plugins; return whether every worker has answered in time."""
-        client, limit = self.client, self._intervals.register_limit
+    def register(self) -> Registered:
+        """Register the run's plugins with the scheduler and the workers."""
+        from daskrun.engine.dask import plugin as plugins  # it imports distributed
+
+        client, scheduler, run = self.client, self.client.scheduler, (self._run_id, self._topic)
+        grace, limit = self._intervals.client_grace, self._intervals.register_limit
+        watcher = pickled_as_source(plugins, "RunWatcher", *run, client.id, grace)
+        plugin = pickled_as_source(plugins, "EntryScriptPlugin", *run)
         if not self._registered:
             self._registered = True
             self.keep(self._unregister)
-        whole = True
-        for name, register in (
-            (watcher, client._register_scheduler_plugin),
-            (plugin, client._register_worker_plugin),
-        ):
-            try:
-                client.sync(register, name, name.name, False, callback_timeout=limit)
-            except (TimeoutError, OSError):  # a worker that is stopped; that died meanwhile
-                whole = False
-        return whole
+        name = f"daskrun-{self._run_id}"
+        common = {"name": name, "idempotent": False, "callback_timeout": limit}
+        try:
+            client.sync(scheduler.register_scheduler_plugin, plugin=watcher, **common)
+            answers = client.sync(scheduler.register_worker_plugin, plugin=plugin, **common)
+        except TimeoutError:  # of a worker that is stopped
+            return Registered(whole=False)
+        except Exception as error:  # noqa: BLE001  (asked for below)
+            if not self.there:
+                return Registered(whole=False)
+            logger.info("run %s: registering: %s", self._run_id, error)
+            # a worker has died meanwhile, or can't read the plugin: one by one they say which
+            message = {"op": "plugin-add", "name": name, "plugin": plugin}
+            ask = {"msg": message, "on_error": "return_pickle", "callback_timeout": limit}
+            answers = client.sync(scheduler.broadcast, **ask)
+        failed = {a: why for a, each in answers.items() if (why := _failure(each))}
+        return Registered(failed, frozenset(answers.keys() - failed.keys()))
 
     def _unregister(self) -> None:
         """Unregister the plugins, which ends every node."""
@@ -311,3 +350,11 @@ class Connection:
             undo()
         except Exception:
             logger.exception("run %s: closing", self._run_id)
+
+
+def _failure(answer: Any) -> str:
+    """Return what a worker failed with; ``""`` where it did not."""
+    if isinstance(answer, bytes):  # an exception of the scheduler's while it asked
+        error = pickle.loads(answer)
+        return str(error) or repr(error)
+    return str(answer["exception_text"]) if answer["status"] == "error" else ""

@@ -14,11 +14,13 @@ from daskrun.core.events import BundleLost, NodeLost
 from daskrun.core.logs import get_logger
 from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
+from daskrun.engine.dask.arrivals import Arrivals
 from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, NodeLossLimit, WorkerInfo
 from daskrun.engine.dask.bag import BundleBags
 from daskrun.engine.dask.connection import Abandoned, Connection, Link
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
-from daskrun.engine.dask.local_cluster import connect_when_asked
+from daskrun.engine.dask.outstanding import Outstanding
+from daskrun.engine.dask.versions import named
 from daskrun.engine.dask.worker_messages import OF_LIVING, answer, event_told
 from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_spec
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+ARRIVAL_LIMIT = 2.0
+"""Seconds in which workers that have the plugin are heard of."""
 MOST_REJOINS = 5
 """Times the run may register with the cluster again after the connection was lost for a while."""
 
@@ -57,12 +61,15 @@ class DaskDispatcher(Dispatcher):
         limit = request.settings.shutdown_timeout + intervals.close_margin
         self._cluster = Connection(request.run_id, self._topic, limit, intervals)
         self._health = HealthCheck(request.settings.no_worker_timeout, intervals)
-        self._lock = threading.Lock()
         self._workers = Assignment(self._names, local=self._local)
-        self._out: dict[int, tuple[Bundle, Any]] = {}
-        """Number -> bundle and its future."""
+        self._out = Outstanding()
         self._losses = NodeLossLimit(intervals.most_losses)
+        self._arrivals = Arrivals()
         self._asking = threading.Lock()
+        self._joined = False
+        """Whether the workers that were there have been heard of."""
+        self._asked = False
+        """Whether somebody is about to ask for nodes."""
         self._rejoins = 0
         self._rejoined = float("-inf")
         self._stopped = False
@@ -99,41 +106,42 @@ class DaskDispatcher(Dispatcher):
             self._stop_run(f"the Dask cluster can't be used: {type(error).__name__}: {error}")
 
     def _connect(self) -> None:
-        from cloudpickle import register_pickle_by_value
-
-        from daskrun.engine.dask import plugin
-
-        register_pickle_by_value(plugin)
-        self._plugins = plugin
-        target, here = self._request.target, ()
         if self._local:
-            from daskrun.engine.dask.local_cluster import end_silence, silence, start_cluster
-
-            silence()
-            self._cluster.keep(end_silence)
-            target = start_cluster(self._names)
-            self._cluster.keep(target.close)
-            here = tuple(target.workers.values())
-            self._note(f"the Dask dashboard is at {connect_when_asked(target.scheduler)}")
-        self._cluster.connect(target, here)
-        self._bags = BundleBags(self._cluster.client, plugin.make_task(), f"bundle-{self._topic}")
+            dashboard = self._cluster.connect_here(self._names)
+            self._note(f"the Dask dashboard is at {dashboard}")
+        else:
+            self._cluster.connect(self._request.target)
+        self._bags = BundleBags(self._cluster.client, f"bundle-{self._topic}")
 
     def _register(self) -> None:
+        from daskrun.engine.dask.plugin import installed  # which imports distributed
+
+        self._joined = False
+        self._arrivals.begin({**installed(), "wire": side.WIRE})
         self._cluster.subscribe(self._hear)
-        run_id, client = self._request.run_id, self._cluster.client
-        grace = self._intervals.client_grace
-        watcher = self._plugins.RunWatcher(run_id, self._topic, client.id, grace)
-        plugin = self._plugins.EntryScriptPlugin(run_id, self._topic)
-        if not self._cluster.register(watcher, plugin):
-            self._note("not every Dask worker answered in time; the others are used")
+        registered = self._cluster.register()
+        for address, why in registered.failed.items():
+            words = f"worker {address} can't take the run's plugin: {why}"
+            self._lose(address, words, unfit=True)
+        self._arrivals.wait_for(registered.done, ARRIVAL_LIMIT)
+        if not registered.whole:
+            limit, info = self._intervals.register_limit, self._cluster.client.scheduler_info
+            silent = named(info(n_workers=-1)["workers"].keys() - self._arrivals.there)
+            words = f"not every Dask worker has answered within {limit:g} s; the others are used"
+            self._note(f"{words}. Silent: {silent}")
+        self._joined = True
 
     def _ask_for_nodes(self) -> None:
         """Start nodes until there are ``node_count`` or no worker is left without one."""
         with self._asking:  # who asks later may not act on what was known before
+            self._asked = False
             known = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
             workers = {address: WorkerInfo.read(told) for address, told in known.items()}
-            chosen = self._workers.choose(workers)
+            chosen = self._workers.choose(workers, self._arrivals.there)
             why = self._workers.why_none(workers)
+            different = self._arrivals.new_differences()
+        if different:
+            self._note(different)
         if short := self._workers.new_shortage():
             self._note(short)
         # a cluster may get another worker within no_worker_timeout; where not one could even
@@ -142,10 +150,10 @@ class DaskDispatcher(Dispatcher):
             self._stop_run(f"no Dask worker can take part: {why}")
         for name, address in chosen:
             spec = node_spec(self._request, name, self._workers.neighbours(workers, address))
-            arguments = (self._request.run_id, self._topic, self._plugins.packed(spec))
+            arguments = (self._request.run_id, self._topic, side.packed_spec(spec))
             self._cluster.call_on(
                 [address],
-                self._plugins.begin_node,
+                side.begin_node,
                 *arguments,
                 limit=self._intervals.begin_limit,
                 failed=partial(self._could_not_begin, address),
@@ -167,13 +175,15 @@ class DaskDispatcher(Dispatcher):
         if kind == side.OF_NODE:
             self._hear_node(node, address, decode(value, messages.KNOWN))
         elif kind in ("worker_went", "worker_came"):  # who comes to an address is a new worker
+            self._arrivals.went(address)
             self._lose(address, f"worker {address} left the cluster")
             self._workers.renew(address)
         elif kind == "cleared":
             self._cleared(address, f"worker {address}: {value}")
-        else:
-            words = f"worker {address} has no daskrun ({value}): install it there"
-            self._lose(address, words, unfit=True)
+        elif why := self._arrivals.came(address, value):
+            self._lose(address, f"worker {address} {why}", unfit=True)
+        elif address:
+            self._ask_soon()
 
     def _hear_node(self, node: str, address: str, message: messages.Told) -> None:
         if isinstance(message, OF_LIVING):
@@ -193,6 +203,10 @@ class DaskDispatcher(Dispatcher):
             self._lose(address, reason, unfit=not again, starts_again=again)
 
     def _ask_soon(self) -> None:
+        if self._asked or not self._joined:
+            return  # who is about to ask will know of this too
+        self._asked = True
+
         def ask() -> None:
             with contextlib.suppress(Exception):  # the client may be closing, or not be there yet
                 self._ask_for_nodes()
@@ -217,13 +231,10 @@ class DaskDispatcher(Dispatcher):
     def _give_back(self, nodes: Sequence[str], reason: str) -> list[Bundle]:
         """Report nodes as lost, and all bundles that are out on them; return these."""
         now = time.monotonic()
-        with self._lock:
-            numbers = [n for n, (bundle, _) in self._out.items() if bundle.node in nodes]
-            out = [self._out.pop(number) for number in numbers]
-        self._cluster.cancel([future for _, future in out])
+        bundles, futures = self._out.take_of(nodes)
+        self._cluster.cancel(futures)
         for node in nodes:
             self.events.put(NodeLost(node, reason, now))
-        bundles = [bundle for bundle, _ in out]
         self._put_lost(bundles, reason)
         return bundles
 
@@ -272,18 +283,13 @@ class DaskDispatcher(Dispatcher):
         for node, group in by_node.items():
             address = self._workers.address_of(node)
             futures = self._submit(address, group, budget) if address is not None else {}
-            with self._lock:
-                # a worker lost while its bundles were being submitted would never give them back
-                there = bool(futures) and self._workers.address_of(node) == address
-                if there:
-                    given = [each.bundle for each in group]
-                    self._out.update({b.number: (b, futures[b.number]) for b in given})
-            if there:
+            given = [each.bundle for each in group]
+            if self._out.add(given, futures, partial(self._workers.has, node, address)):
                 for number, future in futures.items():
                     future.add_done_callback(partial(self._fetch, number))
                 continue
             self._cluster.cancel(list(futures.values()))
-            self._put_lost([each.bundle for each in group], f"{node} is gone")
+            self._put_lost(given, f"{node} is gone")
 
     def _submit(self, address: str, group: list[Packed], budget: float) -> dict[int, Any]:
         """Submit bundles to one worker; return the future of each by the bundle's number."""
@@ -316,9 +322,8 @@ class DaskDispatcher(Dispatcher):
     def _take(self, number: int, future: Any, found: Any) -> None:
         """Handle a bundle's result; until then it is out, and losing its node gives it back."""
         event, result, failed = answer(number, found)
-        with self._lock:
-            bundle, _ = self._out.pop(number, (None, None))
-            address = self._workers.address_of(bundle.node) if bundle is not None else None
+        bundle = self._out.take(number)
+        address = self._workers.address_of(bundle.node) if bundle is not None else None
         future.release()
         if bundle is None:
             return  # its node was lost meanwhile, and the bundle given back

@@ -11,14 +11,17 @@ import secrets
 import shutil
 import threading
 import time
+import zlib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core import minibatch, outcome
+from daskrun.script import context, messages, node_spec, process_spec
 from daskrun.script.messages import BundleGone, KeeperLost, Notice, RunBundle, Unreachable
 from daskrun.script.node import Node
 from daskrun.script.node_folders import base_folder, claim
-from daskrun.script.wire import decode_trusted, encode
+from daskrun.script.wire import VERSION, decode_trusted, encode, shape
 from daskrun.storage.mirror import Mirror
 from daskrun.storage.urls import is_url
 
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from daskrun.script.node_spec import NodeSpec, RunCopy
     from daskrun.storage.url_folder import UrlFolder
 
+WIRE = f"{VERSION}-{shape(minibatch, outcome, context, messages, node_spec, process_spec):08x}"
+"""Of the driver and of a worker that takes part; what they tell each other is pickled by class."""
 OF_NODE = "node"
 """Kind of an event that holds what a node has told."""
 REACH_LIMIT = 5.0
@@ -85,6 +90,22 @@ class _Place:
 _places: dict[tuple[str, str], _Place] = {}
 EARLY: dict[tuple[str, str], EarlyNode] = {}
 """(run, node name) -> node, for the local target."""
+
+
+async def begin_node(run_id: str, topic: str, spec: bytes, dask_worker: Any) -> None:
+    """Start a node on a worker, from what :func:`packed_spec` gave; called by ``client.run``."""
+    # A worker that has no plugin any more belongs to a run that is over: a node begun there would
+    # never be ended.
+    if f"daskrun-{run_id}" in dask_worker.plugins:
+        begin(run_id, topic, dask_worker, decode_trusted(zlib.decompress(spec)))
+        return
+    report = {"kind": "cleared", "address": dask_worker.address, "value": "it has no plugin of it"}
+    dask_worker.log_event(topic, report)
+
+
+def packed_spec(spec: NodeSpec) -> bytes:
+    """Pack what a node is told: Dask logs the arguments of a call that fails, and no secret."""
+    return zlib.compress(encode(spec), 1)
 
 
 def note(run_id: str, topic: str, worker: Any) -> None:
@@ -182,9 +203,18 @@ def stop(run_id: str, grace: float) -> None:
 
 
 def packed_bundle(run_id: str, packed: Packed, budget: float) -> bytes:
-    """Pack a bundle as its Dask task gets it: builtins, also for a worker without daskrun."""
+    """Pack a bundle as its Dask task gets it."""
     number, payload = packed.bundle.number, packed.payload
     return encode({"run": run_id, "number": number, "payload": payload, "budget": budget})
+
+
+def call_entry_script(payload: bytes) -> list[bytes]:
+    """Run a bundle in a Dask task of its own on this worker: the one partition of a bag."""
+    import distributed
+
+    distributed.secede()  # the work is in script processes: no thread of the worker is taken
+    worker = distributed.get_worker()
+    return [run_bundle(payload, worker.address, worker.status.name == "running")]
 
 
 def run_bundle(payload: bytes, address: str, stays: bool = True) -> bytes:

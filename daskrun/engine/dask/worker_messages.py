@@ -75,8 +75,6 @@ def answer(number: int, found: Any) -> Answer:
             raise found
         [data] = found
         result = decode(data, KNOWN)
-        if isinstance(result, dict):  # of a worker without daskrun
-            result = BundleGone(**result)
         return Answer(returned(result), result, "")
     except BaseException as error:  # noqa: BLE001  (also CancelledError: a lost bundle)
         reason = f"{type(error).__name__}: {error}"
