@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
-if TYPE_CHECKING:
-    from daskrun.core.outcome import Failure, Outcome, ProcessInfo
-    from daskrun.core.report import Progress, Report, RunStatus
-    from daskrun.core.settings import RunSettings
+from daskrun.core.codec import record
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo
+from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.core.settings import RunSettings
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class RunStarted:
     """A run of a step starts, or starts again where it is resumed; the first event of every one."""
@@ -35,6 +36,7 @@ class RunStarted:
     """Whether an earlier driver has had it."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Planned:
     """More of the plan is known."""
@@ -46,6 +48,7 @@ class Planned:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class NodePreparing:
     """A node prepares what its script processes run in; repeated until it is done."""
@@ -56,6 +59,7 @@ class NodePreparing:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class NodeReady:
     """A node's keeper runs and takes bundles."""
@@ -68,6 +72,7 @@ class NodeReady:
     """Address of the Dask worker, or ``inline``."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class NodeLost:
     """A node is gone; what it had in flight comes back as ``BundleLost``."""
@@ -77,6 +82,7 @@ class NodeLost:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class ProcessReady:
     """A script process has finished ``init()``."""
@@ -86,6 +92,7 @@ class ProcessReady:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class InitFailed:
     """A script process could not import the script or finish ``init()``, or ended right after."""
@@ -95,6 +102,7 @@ class InitFailed:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class RoomFor:
     """A slot can take a bundle of up to ``limit`` mini-batches; for the ledger, not observers."""
@@ -104,6 +112,7 @@ class RoomFor:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class HandedOut:
     """Bundles were sent to their nodes; for observers, the ledger has ordered it."""
@@ -112,6 +121,7 @@ class HandedOut:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class BundleReturned:
     """A bundle came back, wholly or partly done. What has no outcome was not started."""
@@ -131,6 +141,7 @@ class BundleReturned:
     mini-batches whose rows these were have no outcome."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class BundleLost:
     """A bundle's node is gone, nothing is known of it: it goes elsewhere, uncharged."""
@@ -140,6 +151,7 @@ class BundleLost:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class StopAsked:
     """The run shall end now: somebody canceled it, or something outside the mini-batches failed."""
@@ -152,6 +164,7 @@ class StopAsked:
     """Message of the failure that ``reason`` names, if it names one."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Note:
     """Something worth a line in the logs: a leftover cleared up, a process given up."""
@@ -160,6 +173,7 @@ class Note:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Resumed:
     """The run goes on where an earlier driver ended; before anything else happens in it."""
@@ -169,6 +183,7 @@ class Resumed:
     now: float
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class RunEnded:
     """The run is over and its output, if any, published."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from daskrun.core.codec import record
 from daskrun.core.outcome import Status
 
 
@@ -28,6 +29,7 @@ class RunStatus(StrEnum):
         return {RunStatus.COMPLETED: 0, RunStatus.CANCELED: 130}.get(self, 1)
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a run is, at one moment; counts are of mini-batches where nothing else is said."""
@@ -56,6 +58,7 @@ class Progress:
     """The file's name, where a script is run as a whole; the one mini-batch is that."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
     """One distinct error, however often it happened."""
@@ -78,8 +81,11 @@ class ErrorGroup:
     """How the attempt ended; of ``init()`` RAISED."""
     ended: str = ""
     """As :attr:`Failure.ended`."""
+    kind: str = ""
+    """As :attr:`Failure.kind`: what the group was made by, beside ``where``."""
 
 
+@record
 @dataclass(frozen=True, slots=True)
 class Report:
     """How a run ended. Every mini-batch is in exactly one of succeeded, failed, unfinished."""

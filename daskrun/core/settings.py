@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from enum import Flag, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -277,3 +277,9 @@ def close_to(name: object, known: Collection[str]) -> str:
 
     near = difflib.get_close_matches(str(name), known, n=1)
     return f"Write {near[0]}." if near else f"There are {', '.join(sorted(known))}."
+
+
+def without_secrets(settings: RunSettings) -> RunSettings:
+    """Return settings without the values that may be secret: of variables the names stay."""
+    names = dict.fromkeys(settings.environment_variables, "")
+    return replace(settings, environment_variables=names, arguments=())

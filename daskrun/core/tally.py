@@ -9,6 +9,8 @@ from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Report, RunStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from daskrun.core.events import StopAsked
 
 MOST_GROUPS = 1000
@@ -91,6 +93,10 @@ class Tally:
         place = "init()" if first.index < 0 else place
         return f"{first.message}{where} in {place} on {first.process or 'no process'}"
 
+    def recall(self, groups: Iterable[ErrorGroup]) -> None:
+        """Begin with errors that were counted before."""
+        self._groups.update({(each.kind or each.message, each.where): each for each in groups})
+
     def groups(self) -> tuple[ErrorGroup, ...]:
         """Return each distinct error once, the first first."""
         return tuple(self._groups.values())
@@ -108,7 +114,7 @@ class Tally:
             text, ended = failure.text[:ERROR_CAP], failure.ended
             label = f"{process.node}/{process.name}" if process is not None else ""
             self._groups[key] = ErrorGroup(
-                message, key[1], 1, index, attempt, label, text, status, ended
+                message, key[1], 1, index, attempt, label, text, status, ended, failure.kind
             )
         else:
             self._groups[key] = replace(group, count=group.count + 1)

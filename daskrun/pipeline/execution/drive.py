@@ -270,7 +270,9 @@ class PipelineDriver:
     def _execute(self, step: StepToRun, request: StepRequest, control: RunControl) -> Report:
         from daskrun.engine.driver import execute
         from daskrun.engine.journal_records import read_attempts
+        from daskrun.monitor.event_log import EVENTS, EventLog
         from daskrun.monitor.logs import LogWriter
+        from daskrun.monitor.statistics import StatisticsFile
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
@@ -283,7 +285,12 @@ class PipelineDriver:
         if request.resumed and journal.exists():
             past = ((outcome, process) for _, outcome, process, _ in read_attempts(journal))
             logs.go_on(past)
-        observers = [ProgressKeeper(self.states[folder.id]), logs]
+        observers = [
+            ProgressKeeper(self.states[folder.id]),
+            logs,
+            StatisticsFile(folder.logs),
+            EventLog(folder.logs / EVENTS),
+        ]
         with self._turn(control) if request.target == INLINE else nullcontext():
             report = execute(request, observers, control)
         if report.status is RunStatus.COMPLETED:

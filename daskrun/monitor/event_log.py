@@ -1,0 +1,173 @@
+"""``sys/events.jsonl``: all that happened in a run, a line for each event; every view follows."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.codec import from_record, to_record
+from daskrun.core.events import (
+    METHODS,
+    Bundle,
+    BundleReturned,
+    HandedOut,
+    Observer,
+    RunEnded,
+    RunStarted,
+)
+from daskrun.core.outcome import Failure, Outcome, ProcessInfo
+from daskrun.core.settings import without_secrets
+from daskrun.core.typing import override
+from daskrun.monitor.attempts import cut_torn_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from daskrun.core.events import Event
+    from daskrun.core.report import Progress
+
+EVENTS = Path("sys", "events.jsonl")
+"""Where it is, below a run's ``logs``."""
+INTERVAL = 1.0
+"""Seconds after which what was added is written."""
+KINDS = {kind.__name__: kind for kind in METHODS}
+
+
+class EventLog(Observer):
+    """Writes each event as a line of JSON: ``event``, its kind, then its fields.
+
+    The first line of each driver has ``epoch`` too: the seconds since the epoch at which the clock
+    of the ``now`` of its events showed 0. Values that may be secret are left out.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():  # an earlier driver of the run may have been killed within a line
+            cut_torn_line(path)
+        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+        self._due = 0.0
+
+    @override
+    def notify(self, event: Event) -> None:
+        plain: dict[str, object]
+        if isinstance(event, BundleReturned):
+            plain = _returned(event)
+        elif isinstance(event, HandedOut):
+            plain = {"bundles": [_bundle(each) for each in event.bundles], "now": event.now}
+        elif isinstance(event, RunStarted):
+            settings = without_secrets(event.settings)
+            epoch = time.time() - time.monotonic()
+            plain = {"epoch": epoch, **to_record(replace(event, settings=settings))}
+        else:
+            plain = to_record(event)
+        line = {"event": type(event).__name__, **plain}
+        with self._writing():
+            self._file.write(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n")
+            if isinstance(event, RunEnded):
+                self._file.flush()
+
+    @override
+    def progress(self, progress: Progress) -> None:
+        if (now := time.monotonic()) >= self._due:
+            self._due = now + INTERVAL
+            with self._writing():
+                self._file.flush()
+
+    @override
+    def close(self) -> None:
+        with self._writing():
+            self._file.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Go on where the disk is full or gone, which may pass; warn of it."""
+        try:
+            yield
+        except OSError as error:
+            self.warning = f"the log of events is not whole: {error}"
+
+
+def read_events(path: Path) -> Iterator[tuple[float, Event]]:
+    """Yield the events of a log, each with the epoch of its driver's clock; a torn line is none.
+
+    Of those that a view needs not all fields are kept: of successes where their rows are.
+    """
+    epoch = 0.0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                return
+            plain = json.loads(line)
+            kind = KINDS.get(plain.pop("event"))
+            epoch = plain.pop("epoch", epoch)
+            if kind is not None:
+                yield epoch, _event(kind, plain)
+
+
+def _event(kind: type[Event], plain: Mapping[str, Any]) -> Event:
+    if kind is BundleReturned:
+        process = plain["process"]
+        return BundleReturned(
+            plain["number"],
+            ProcessInfo(*process) if process is not None else None,
+            tuple(map(_outcome, plain["outcomes"])),
+            plain["seconds"],
+            plain["now"],
+            tuple(plain["warnings"]),
+            plain["trouble"],
+        )
+    if kind is HandedOut:
+        return HandedOut(tuple(_read_bundle(*each) for each in plain["bundles"]), plain["now"])
+    made: Any = from_record(kind, plain, {ProcessInfo: _process}, known_only=True)
+    return made  # type: ignore[no-any-return]
+
+
+def _process(plain: list[Any]) -> ProcessInfo:
+    return ProcessInfo(*plain)
+
+
+def _returned(event: BundleReturned) -> dict[str, object]:
+    return {
+        "number": event.number,
+        "process": event.process,
+        "outcomes": [
+            (*o[:5], o[6], *o[9:13]) if o[13] is None else (*o[:5], o[6], *o[9:13], _told(o))
+            for o in event.outcomes
+        ],
+        "seconds": event.seconds,
+        "now": event.now,
+        "warnings": event.warnings,
+        "trouble": event.trouble,
+    }
+
+
+def _told(outcome: Outcome) -> dict[str, object]:
+    failure = outcome.failure
+    return failure.plain() if failure is not None else {}
+
+
+def _outcome(values: list[Any]) -> Outcome:
+    index, attempt, status, items, results, length, started, elapsed, run, load, *told = values
+    error = Failure.from_plain(told[0]) if told else None
+    head = (index, attempt, status, items, results, -1, length, 0, 0)
+    return Outcome(*head, started, elapsed, run, load, error)
+
+
+def _bundle(bundle: Bundle) -> list[Any]:
+    """Return a bundle with its mini-batches as ranges ``[start, stop, attempt]``."""
+    ranges: list[list[int]] = []
+    for index, attempt in bundle.entries:
+        if ranges and ranges[-1][1:] == [index, attempt]:
+            ranges[-1][1] = index + 1
+        else:
+            ranges.append([index, index + 1, attempt])
+    return [bundle.number, bundle.node, ranges, bundle.survey]
+
+
+def _read_bundle(number: int, node: str, ranges: list[list[int]], survey: bool) -> Bundle:
+    entries = tuple((n, attempt) for start, stop, attempt in ranges for n in range(start, stop))
+    return Bundle(number, node, entries, survey)

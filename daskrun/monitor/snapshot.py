@@ -1,0 +1,245 @@
+"""What the views of a run are made from: a value that is kept beside the run, of bounded size."""
+
+from __future__ import annotations
+
+import bisect
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from daskrun.core.codec import from_record, record, to_record
+from daskrun.core.report import ErrorGroup, Progress, RunStatus
+
+STATISTICS = Path("sys", "statistics.json")
+"""Where it is kept, below a run's ``logs``."""
+PER_DECADE = 10
+"""Classes of durations in a factor of ten."""
+SHORTEST = 1e-6
+"""Seconds of the lower bound of the first class."""
+CLASSES = 11 * PER_DECADE + 1
+"""From a microsecond to a day, and longer."""
+BOUNDS = tuple(SHORTEST * 10 ** (n / PER_DECADE) for n in range(CLASSES + 1))
+"""Seconds; class *n* holds durations from the *n*-th bound to the next."""
+
+
+def class_of(seconds: float) -> int:
+    """Return the class of a duration.
+
+    Examples
+    --------
+    >>> BOUNDS[class_of(0.5)] <= 0.5 < BOUNDS[class_of(0.5) + 1]
+    True
+    """
+    return min(max(bisect.bisect_right(BOUNDS, seconds) - 1, 0), CLASSES - 1)
+
+
+def quantile(counts: dict[int, int], part: float) -> float | None:
+    """Return the seconds below which a part of the durations lie, to a tenth of a decade.
+
+    Examples
+    --------
+    >>> round(quantile({class_of(1.0): 9, class_of(100.0): 1}, 0.5), 1)
+    1.3
+    """
+    left = part * sum(counts.values())
+    for number in sorted(counts):
+        left -= counts[number]
+        if left <= 0:
+            return BOUNDS[number + 1]
+    return None
+
+
+class Attempt(NamedTuple):
+    """One attempt at a mini-batch, as a view draws it."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nothing here uses
+    attempt: int
+    status: int
+    process: int
+    """Position in :attr:`Snapshot.processes`; -1: none."""
+    started: float
+    """Seconds since the epoch."""
+    elapsed: float
+    run_seconds: float
+    load_seconds: float
+
+    @property
+    def write_seconds(self) -> float:
+        """Seconds in which its results were counted and written."""
+        return max(self.elapsed - self.run_seconds - self.load_seconds, 0.0)
+
+
+@record
+@dataclass
+class SlotTimes:
+    """Seconds of slots, and what they were spent on; what is left of ``slots`` is waiting."""
+
+    slots: float = 0.0
+    """Every slot counts for as long as its node is there."""
+    init: float = 0.0
+    load: float = 0.0
+    run: float = 0.0
+    write: float = 0.0
+    failed: float = 0.0
+    """All of attempts that failed."""
+
+    @property
+    def waiting(self) -> float:
+        """Seconds in which slots had nothing in hand."""
+        used = self.init + self.load + self.run + self.write + self.failed
+        return max(self.slots - used, 0.0)
+
+
+@record
+@dataclass
+class ProcessStatistics:
+    """What a script process has done."""
+
+    node: str
+    name: str
+    pid: int
+    started: float
+    """Seconds since the epoch; 0 where that is not known."""
+    init_seconds: float = 0.0
+    attempts: int = 0
+    failures: int = 0
+    items: int = 0
+    load: float = 0.0
+    run: float = 0.0
+    write: float = 0.0
+    failed: float = 0.0
+    latency: dict[str, int] = field(default_factory=dict)
+    """Seconds inside ``run()``: by class of durations, as text, how many attempts."""
+
+
+@record
+@dataclass
+class Series:
+    """What happened in intervals of equal length, from the beginning on.
+
+    When there are too many, two become one and ``width`` doubles.
+    """
+
+    start: float
+    """Seconds since the epoch."""
+    width: float = 1.0
+    succeeded: list[int] = field(default_factory=list)
+    """Mini-batches."""
+    failed: list[int] = field(default_factory=list)
+    """Attempts."""
+    items: list[int] = field(default_factory=list)
+    """Of mini-batches that succeeded."""
+
+
+@record
+@dataclass(frozen=True)
+class Happening:
+    """Something that happened to a node, a process or the run."""
+
+    at: float
+    """Seconds since the epoch."""
+    node: str
+    text: str
+
+
+@record
+@dataclass(frozen=True)
+class InFlight:
+    """A bundle that is with a node."""
+
+    number: int
+    node: str
+    first: int
+    """Its first mini-batch."""
+    count: int
+    since: float
+    """Seconds since the epoch."""
+
+
+@record
+@dataclass(frozen=True)
+class Snapshot:
+    """A run of a step at one moment: all that its views show."""
+
+    run_id: str
+    step: str
+    experiment: str
+    pipeline_run: str
+    folder: str
+    """The run's folder on the driver's machine."""
+    settings: dict[str, str]
+    """As texts; of environment variables the names only."""
+    started: float
+    """Seconds since the epoch, when its first driver began."""
+    updated: float
+    status: RunStatus
+    message: str
+    progress: Progress
+    waiting_for: str
+    """What keeps it from going on, in words; ``""`` while it works."""
+    slots: int
+    nodes: int
+    times: SlotTimes
+    results: int
+    """Elements that ``run()`` returned."""
+    output_bytes: int
+    series: Series
+    latency: dict[str, int]
+    """As :attr:`ProcessStatistics.latency`, of all."""
+    processes: list[ProcessStatistics]
+    """The last thousand that came."""
+    recent: list[list[float]]
+    """The last attempts, each an :class:`Attempt`, in the order in which they came back."""
+    slowest: list[list[float]]
+    """Attempts, the longest first."""
+    in_flight: list[InFlight]
+    """The oldest first."""
+    happenings: list[Happening]
+    """The last ones."""
+    errors: list[ErrorGroup]
+    """The most frequent first."""
+    other_errors: int
+    """Distinct errors that are not among them."""
+    warnings: list[str]
+
+    @property
+    def busy(self) -> int:
+        """Slots with a bundle in hand."""
+        return min(self.slots, len(self.in_flight))
+
+    def quantile(self, part: float) -> float | None:
+        """Return the seconds inside ``run()`` below which a part of the attempts lie."""
+        return quantile({int(key): count for key, count in self.latency.items()}, part)
+
+    def attempts(self) -> list[Attempt]:
+        """Return the last attempts."""
+        return [_attempt(each) for each in self.recent]
+
+    def longest(self) -> list[Attempt]:
+        """Return the attempts that took longest, the longest first."""
+        return [_attempt(each) for each in self.slowest]
+
+    def as_json(self) -> str:
+        """Return it as text, for :func:`from_json`."""
+        return json.dumps(to_record(self), ensure_ascii=False, separators=(",", ":"))
+
+
+def _attempt(values: list[float]) -> Attempt:
+    return Attempt(*map(int, values[:4]), *values[4:])
+
+
+def from_json(text: str) -> Snapshot:
+    """Return the snapshot of a text; ValueError, TypeError or KeyError where it is none."""
+    plain = json.loads(text)
+    if not isinstance(plain, dict):
+        raise TypeError(f"{text[:40]!r} is no snapshot of a run")
+    return from_record(Snapshot, plain, known_only=True)
+
+
+def read_snapshot(logs: Path) -> Snapshot | None:
+    """Return the snapshot that is kept below a run's ``logs``; None where there is none."""
+    try:
+        return from_json((logs / STATISTICS).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

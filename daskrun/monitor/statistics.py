@@ -1,0 +1,424 @@
+"""What all views of a run show, gathered from its events; its size has a bound.
+
+Counts of mini-batches and items are the ledger's own (``Progress``), so that every view agrees with
+the journal, also for a run that was resumed. Only times, and what is drawn, are gathered here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import os
+import time
+from collections import deque
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from daskrun.core.events import Observer
+from daskrun.core.report import Progress, RunStatus
+from daskrun.core.settings import without_secrets
+from daskrun.core.tally import Tally
+from daskrun.core.typing import override
+from daskrun.monitor.snapshot import (
+    STATISTICS,
+    Attempt,
+    Happening,
+    InFlight,
+    ProcessStatistics,
+    Series,
+    SlotTimes,
+    Snapshot,
+    class_of,
+    read_snapshot,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from daskrun.core.events import (
+        BundleLost,
+        BundleReturned,
+        HandedOut,
+        InitFailed,
+        NodeLost,
+        NodePreparing,
+        NodeReady,
+        Note,
+        ProcessReady,
+        RunEnded,
+        RunStarted,
+        StopAsked,
+    )
+    from daskrun.core.outcome import Outcome, ProcessInfo
+    from daskrun.core.settings import RunSettings
+
+MOST_INTERVALS = 512
+MOST_PROCESSES = 1000
+MOST_RECENT = 2000
+"""Attempts kept to be drawn one by one."""
+MOST_SLOWEST = 20
+MOST_HAPPENINGS = 200
+MOST_ERRORS = 50
+MOST_IN_FLIGHT = 200
+TEXT_CAP = 4000
+"""Characters of an error's text, and of a happening."""
+INTERVAL = 1.0
+"""Seconds between two writings of the file, at least."""
+SHARE = 0.01
+"""Of the driver's time that writing it may take."""
+NOTHING = Progress(None, 0, 0, 0, 0, 0, 0, 0, 0.0, None)
+
+
+def shown_settings(settings: RunSettings) -> dict[str, str]:
+    """Return settings as texts, those of which none may be secret."""
+    plain = asdict(without_secrets(settings))
+    plain["environment_variables"] = sorted(settings.environment_variables)
+    return {
+        name: str(value) for name, value in plain.items() if value not in (None, [], (), {}, "")
+    }
+
+
+class RunStatistics(Observer):
+    """Gathers what the views of a run show.
+
+    ``earlier`` is what earlier drivers of the run had gathered; ``epoch`` the seconds since the
+    epoch at which the driver's clock showed 0, by default that of this process.
+    """
+
+    def __init__(self, earlier: Snapshot | None = None, epoch: float | None = None) -> None:
+        self._epoch = time.time() - time.monotonic() if epoch is None else epoch
+        self._run_id = self._step = self._experiment = self._pipeline_run = self._folder = ""
+        self._settings: dict[str, str] = {}
+        self._status, self._message = RunStatus.NOT_STARTED, ""
+        self._progress = NOTHING
+        self._nodes: dict[str, int] = {}
+        """Slots, by node."""
+        self._slots_since = self._now = 0.0
+        self._ready = False
+        """Whether a script process has finished ``init()``."""
+        self._ending = ""
+        self._in_flight: dict[int, InFlight] = {}
+        self._positions: dict[tuple[str, str, int], int] = {}
+        self._processes: list[ProcessStatistics] = []
+        self._latencies: list[dict[int, int]] = []
+        """Of each process: attempts by class of duration."""
+        self._latency: dict[int, int] = {}
+        self._recent: deque[Attempt] = deque(maxlen=MOST_RECENT)
+        self._slowest: list[tuple[float, Attempt]] = []
+        self._happenings: deque[Happening] = deque(maxlen=MOST_HAPPENINGS)
+        self._tally = Tally()
+        self._warnings: list[str] = []
+        self._times = SlotTimes()
+        self._results = self._output_bytes = 0
+        self._started, self._series = 0.0, Series(0.0)
+        if earlier is not None:
+            self._go_on(earlier)
+
+    def _go_on(self, earlier: Snapshot) -> None:
+        self._times, self._series, self._started = earlier.times, earlier.series, earlier.started
+        self._results, self._output_bytes = earlier.results, earlier.output_bytes
+        self._latency = {int(key): count for key, count in earlier.latency.items()}
+        for each in earlier.processes:
+            self._add_process(each, {int(key): count for key, count in each.latency.items()})
+        self._recent.extend(earlier.attempts())
+        self._slowest = [(each.elapsed, each) for each in earlier.longest()]
+        heapq.heapify(self._slowest)
+        self._happenings.extend(earlier.happenings)
+        self._tally.recall(earlier.errors)
+
+    # what happens
+
+    @override
+    def on_run_started(self, event: RunStarted) -> None:
+        self._now = self._slots_since = event.now
+        self._run_id, self._step, self._experiment = event.run_id, event.step_name, event.experiment
+        self._pipeline_run, self._folder = event.pipeline_run_id, event.folder
+        self._settings = shown_settings(event.settings)
+        self._status = RunStatus.RUNNING
+        self._progress = replace(NOTHING, total=event.mini_batches)
+        if not self._started:
+            self._started = self._wall(event.now)
+            self._series = Series(self._started)
+        if event.resumed:
+            self._happened(event.now, "", f"process {os.getpid()} goes on with the run")
+
+    @override
+    def on_node_preparing(self, event: NodePreparing) -> None:
+        self._now = event.now
+
+    @override
+    def on_node_ready(self, event: NodeReady) -> None:
+        self._count_slots(event.now)
+        self._nodes[event.node] = event.slots
+        text = f"ready on {event.where} with {event.slots} script processes"
+        self._happened(event.now, event.node, text)
+
+    @override
+    def on_node_lost(self, event: NodeLost) -> None:
+        self._count_slots(event.now)
+        self._nodes.pop(event.node, None)
+        self._happened(event.now, event.node, f"lost: {event.reason}")
+
+    @override
+    def on_process_ready(self, event: ProcessReady) -> None:
+        self._ready = True
+        self._times.init += event.init_seconds
+        self._processes[self._position(event.process)].init_seconds = event.init_seconds
+
+    @override
+    def on_init_failed(self, event: InitFailed) -> None:
+        self._tally.init_failure(event.error, event.process)
+        text = f"{event.process.name} failed: {event.error.message}"
+        self._happened(event.now, event.process.node, text)
+
+    @override
+    def on_handed_out(self, event: HandedOut) -> None:
+        since = self._wall(event.now)
+        for bundle in event.bundles:
+            if not bundle.survey:
+                first = bundle.entries[0][0] if bundle.entries else -1
+                count = len(bundle.entries)
+                self._in_flight[bundle.number] = InFlight(
+                    bundle.number, bundle.node, first, count, since
+                )
+
+    @override
+    def on_bundle_lost(self, event: BundleLost) -> None:
+        self._in_flight.pop(event.number, None)
+
+    @override
+    def on_bundle_returned(self, event: BundleReturned) -> None:
+        self._now = event.now
+        self._in_flight.pop(event.number, None)
+        self._warnings += event.warnings
+        if event.outcomes:
+            position = self._position(event.process) if event.process is not None else -1
+            self._add(event.outcomes, position, event.process, self._wall(event.now))
+
+    @override
+    def on_stop_asked(self, event: StopAsked) -> None:
+        self._ending = f"the run stops: {event.reason}"
+        self._happened(event.now, "", self._ending)
+
+    @override
+    def on_note(self, event: Note) -> None:
+        if event.text:
+            self._happened(event.now, "", event.text)
+
+    @override
+    def on_run_ended(self, event: RunEnded) -> None:
+        self._count_slots(event.now)
+        self._nodes.clear()
+        self._in_flight.clear()
+        self._status, self._message = event.report.status, event.report.message
+        self._warnings = list(event.report.warnings)
+        self._tally = Tally()
+        self._tally.recall(event.report.errors)
+
+    @override
+    def progress(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def _add(
+        self,
+        outcomes: Iterable[Outcome],
+        position: int,
+        process: ProcessInfo | None,
+        now: float,
+    ) -> None:
+        """Add what came back of a bundle: the only place that works for each mini-batch."""
+        latency, recent, slowest = self._latency, self._recent, self._slowest
+        own = self._latencies[position] if position >= 0 else {}
+        shortest = slowest[0][0] if len(slowest) >= MOST_SLOWEST else -1.0
+        made = ProcessStatistics("", "", 0, 0.0)
+        for outcome in outcomes:
+            index, attempt, status, items, results, _, length, *_ = outcome
+            started, elapsed, inside, loading = outcome[9:13]
+            one = Attempt(index, attempt, status, position, started, elapsed, inside, loading)
+            recent.append(one)
+            at = class_of(inside)
+            latency[at] = latency.get(at, 0) + 1
+            own[at] = own.get(at, 0) + 1
+            if elapsed > shortest:
+                push = heapq.heappush if len(slowest) < MOST_SLOWEST else heapq.heappushpop
+                push(slowest, (elapsed, one))
+                shortest = slowest[0][0] if len(slowest) >= MOST_SLOWEST else -1.0
+            made.attempts += 1
+            if status:
+                made.failures += 1
+                made.failed += elapsed
+                self._tally.failure(outcome, process, final=False)
+            else:
+                made.items += items
+                made.load += loading
+                made.run += inside
+                made.write += elapsed - inside - loading
+                self._results += results
+                self._output_bytes += length
+                if results < items and self._settings.get("results_per_item") != "any":
+                    self._tally.short(outcome, process)
+            self._mark(min(started + elapsed, now), status, items)
+        self._count(made, position)
+
+    def _count(self, made: ProcessStatistics, position: int) -> None:
+        """Add what a bundle has made to the sums of its process and to those of all."""
+        times = self._times
+        for name in ("load", "run", "write", "failed"):
+            setattr(times, name, getattr(times, name) + getattr(made, name))
+        if position >= 0:
+            process = self._processes[position]
+            for name in ("attempts", "failures", "items", "load", "run", "write", "failed"):
+                setattr(process, name, getattr(process, name) + getattr(made, name))
+
+    def _mark(self, ended: float, status: int, items: int) -> None:
+        """Count an attempt in the interval in which it ended."""
+        series = self._series
+        at = max(int((ended - series.start) / series.width), 0)
+        while at >= MOST_INTERVALS:
+            series.width *= 2
+            for values in (series.succeeded, series.failed, series.items):
+                values[:] = [sum(values[n : n + 2]) for n in range(0, len(values), 2)]
+            at = int((ended - series.start) / series.width)
+        while at >= len(series.succeeded):
+            series.succeeded.append(0)
+            series.failed.append(0)
+            series.items.append(0)
+        if status:
+            series.failed[at] += 1
+        else:
+            series.succeeded[at] += 1
+            series.items[at] += items
+
+    def _position(self, process: ProcessInfo) -> int:
+        key = process.node, process.name, process.pid
+        found = self._positions.get(key)
+        if found is None:
+            found = self._add_process(ProcessStatistics(*key, process.started), {})
+        return found
+
+    def _add_process(self, process: ProcessStatistics, latency: dict[int, int]) -> int:
+        if len(self._processes) >= MOST_PROCESSES:
+            self._forget_processes()
+        self._positions[process.node, process.name, process.pid] = len(self._processes)
+        self._processes.append(process)
+        self._latencies.append(latency)
+        return len(self._processes) - 1
+
+    def _forget_processes(self) -> None:
+        """Leave out the older half of the processes; attempts that they made stay without one."""
+        half = MOST_PROCESSES // 2
+        del self._processes[:half], self._latencies[:half]
+        self._positions = {key: n - half for key, n in self._positions.items() if n >= half}
+        moved = [each._replace(process=max(each.process - half, -1)) for each in self._recent]
+        self._recent.extend(moved)
+        self._slowest = [
+            (seconds, each._replace(process=max(each.process - half, -1)))
+            for seconds, each in self._slowest
+        ]
+
+    def _count_slots(self, now: float) -> None:
+        """Add the seconds of slots since they last changed."""
+        self._times.slots += sum(self._nodes.values()) * max(now - self._slots_since, 0.0)
+        self._now = self._slots_since = now
+
+    def _happened(self, now: float, node: str, text: str) -> None:
+        self._now = now
+        self._happenings.append(Happening(self._wall(now), node, text[:TEXT_CAP]))
+
+    def _wall(self, now: float) -> float:
+        return self._epoch + now
+
+    # what is shown
+
+    def waiting_for(self) -> str:
+        """Return what keeps the run from going on, in words; ``""`` while it works."""
+        progress = self._progress
+        done = progress.succeeded + progress.failed
+        if self._status.ended:
+            return ""
+        if self._ending:
+            return self._ending
+        if progress.total is not None and done >= progress.total and self._ready:
+            return "the output is put together"
+        if progress.preparing:
+            return progress.preparing
+        if not self._nodes:
+            return "a worker"
+        if not self._ready:
+            return "init() of the script processes"
+        if progress.total is None and not self._in_flight:
+            return "mini-batches to be found"
+        return ""
+
+    def snapshot(self, now: float | None = None) -> Snapshot:
+        """Return how it stands; ``now`` is on the driver's clock, by default this process's."""
+        if not self._status.ended:
+            self._count_slots(time.monotonic() if now is None else now)
+        for process, latency in zip(self._processes, self._latencies, strict=True):
+            process.latency = {str(key): count for key, count in latency.items()}
+        errors = sorted(self._tally.groups(), key=lambda each: -each.count)
+        in_flight = sorted(self._in_flight.values(), key=lambda each: each.since)
+        return Snapshot(
+            run_id=self._run_id,
+            step=self._step,
+            experiment=self._experiment,
+            pipeline_run=self._pipeline_run,
+            folder=self._folder,
+            settings=self._settings,
+            started=self._started,
+            updated=self._wall(self._now),
+            status=self._status,
+            message=self._message,
+            progress=self._progress,
+            waiting_for=self.waiting_for(),
+            slots=sum(self._nodes.values()),
+            nodes=len(self._nodes),
+            times=replace(self._times),
+            results=self._results,
+            output_bytes=self._output_bytes,
+            series=replace(self._series),
+            latency={str(key): count for key, count in self._latency.items()},
+            processes=list(self._processes),
+            recent=[list(each) for each in self._recent],
+            slowest=[list(each) for _, each in sorted(self._slowest, reverse=True)],
+            in_flight=in_flight[:MOST_IN_FLIGHT],
+            happenings=list(self._happenings),
+            errors=[replace(each, text=each.text[-TEXT_CAP:]) for each in errors[:MOST_ERRORS]],
+            other_errors=max(len(errors) - MOST_ERRORS, 0),
+            warnings=self._warnings[:MOST_ERRORS],
+        )
+
+
+class StatisticsFile(RunStatistics):
+    """Keeps what is gathered in a file below the run's ``logs``, for views elsewhere and later."""
+
+    def __init__(self, logs: Path) -> None:
+        super().__init__(read_snapshot(logs))
+        self._path = logs / STATISTICS
+        self._due = 0.0
+
+    @override
+    def progress(self, progress: Progress) -> None:
+        super().progress(progress)
+        if (now := time.monotonic()) >= self._due:
+            self.write()
+            self._due = now + max(INTERVAL, (time.monotonic() - now) / SHARE)
+
+    @override
+    def on_run_ended(self, event: RunEnded) -> None:
+        super().on_run_ended(event)
+        self.write()
+
+    def write(self) -> None:
+        """Replace the file; not synced, as the journal holds all that counts."""
+        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            aside.write_text(self.snapshot().as_json(), encoding="utf-8", errors="replace")
+            aside.replace(self._path)
+            self.warning = ""
+        except OSError as error:
+            self.warning = f"what views show of the run is not kept: {error}"
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
