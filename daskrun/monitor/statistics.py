@@ -6,7 +6,6 @@ the journal, also for a run that was resumed. Only times, and what is drawn, are
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 import os
 import time
@@ -20,7 +19,6 @@ from daskrun.core.settings import without_secrets
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override
 from daskrun.monitor.snapshot import (
-    STATISTICS,
     Attempt,
     Happening,
     InFlight,
@@ -29,12 +27,10 @@ from daskrun.monitor.snapshot import (
     SlotTimes,
     Snapshot,
     class_of,
-    read_snapshot,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from daskrun.core.events import (
         BundleLost,
@@ -63,10 +59,6 @@ MOST_ERRORS = 50
 MOST_IN_FLIGHT = 200
 TEXT_CAP = 4000
 """Characters of an error's text, and of a happening."""
-INTERVAL = 1.0
-"""Seconds between two writings of the file, at least."""
-SHARE = 0.01
-"""Of the driver's time that writing it may take."""
 NOTHING = Progress(None, 0, 0, 0, 0, 0, 0, 0, 0.0, None)
 
 
@@ -388,37 +380,3 @@ class RunStatistics(Observer):
             other_errors=max(len(errors) - MOST_ERRORS, 0),
             warnings=self._warnings[:MOST_ERRORS],
         )
-
-
-class StatisticsFile(RunStatistics):
-    """Keeps what is gathered in a file below the run's ``logs``, for views elsewhere and later."""
-
-    def __init__(self, logs: Path) -> None:
-        super().__init__(read_snapshot(logs))
-        self._path = logs / STATISTICS
-        self._due = 0.0
-
-    @override
-    def progress(self, progress: Progress) -> None:
-        super().progress(progress)
-        if (now := time.monotonic()) >= self._due:
-            self.write()
-            self._due = now + max(INTERVAL, (time.monotonic() - now) / SHARE)
-
-    @override
-    def on_run_ended(self, event: RunEnded) -> None:
-        super().on_run_ended(event)
-        self.write()
-
-    def write(self) -> None:
-        """Replace the file; not synced, as the journal holds all that counts."""
-        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(self.snapshot().as_json(), encoding="utf-8", errors="replace")
-            aside.replace(self._path)
-            self.warning = ""
-        except OSError as error:
-            self.warning = f"what views show of the run is not kept: {error}"
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)

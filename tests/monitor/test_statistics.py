@@ -22,7 +22,8 @@ from daskrun.core.settings import RunSettings
 from daskrun.monitor import statistics
 from daskrun.monitor.event_log import EventLog, read_events
 from daskrun.monitor.snapshot import BOUNDS, CLASSES, class_of, from_json, quantile, read_snapshot
-from daskrun.monitor.statistics import RunStatistics, StatisticsFile
+from daskrun.monitor.statistics import RunStatistics
+from daskrun.monitor.statistics_file import StatisticsFile
 from daskrun.testing.contracts.observers import PROGRESS, ObserverContract, made_up_run
 
 EPOCH = 1_700_000_000.0

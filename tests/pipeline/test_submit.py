@@ -28,6 +28,7 @@ from daskrun import (
     StorageError,
     Workspace,
 )
+from daskrun.core import notices
 from daskrun.pipeline.runs import experiment as experiment_file
 from daskrun.pipeline.submission import check as check_file
 
@@ -433,7 +434,7 @@ def test_a_script_is_looked_for_like_a_steps_interpreter(work):
 
 
 def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
-    monkeypatch.setattr(experiment_file, "_said", set())
+    monkeypatch.setattr(notices, "_said", set())
     environment = Environment("e")
     environment.python.conda_dependencies = CondaDependencies.create(
         pip_packages=["azureml-core", "nowhere-to-be-found"], conda_packages=["x"]
@@ -447,7 +448,7 @@ def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
 
 
 def test_inline_names_the_settings_it_has_no_use_for(work, caplog, monkeypatch):
-    monkeypatch.setattr(experiment_file, "_said", set())
+    monkeypatch.setattr(notices, "_said", set())
     limit = PipelineParameter("limit", "30")
     with caplog.at_level(logging.WARNING, logger="daskrun"):
         work.submit().wait_for_completion()

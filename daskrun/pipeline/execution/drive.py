@@ -272,7 +272,7 @@ class PipelineDriver:
         from daskrun.engine.journal_records import read_attempts
         from daskrun.monitor.event_log import EVENTS, EventLog
         from daskrun.monitor.logs import LogWriter
-        from daskrun.monitor.statistics import StatisticsFile
+        from daskrun.monitor.statistics_file import StatisticsFile
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)

@@ -1,0 +1,57 @@
+"""``sys/statistics.json``: the statistics of a run, kept for views elsewhere and later."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from daskrun.core.typing import override
+from daskrun.monitor.snapshot import STATISTICS, read_snapshot
+from daskrun.monitor.statistics import RunStatistics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from daskrun.core.events import RunEnded
+    from daskrun.core.report import Progress
+
+INTERVAL = 1.0
+"""Seconds between two writings of the file, at least."""
+SHARE = 0.01
+"""Of the driver's time that writing it may take."""
+
+
+class StatisticsFile(RunStatistics):
+    """Keeps what is gathered in a file below the run's ``logs``, for views elsewhere and later."""
+
+    def __init__(self, logs: Path) -> None:
+        super().__init__(read_snapshot(logs))
+        self._path = logs / STATISTICS
+        self._due = 0.0
+
+    @override
+    def progress(self, progress: Progress) -> None:
+        super().progress(progress)
+        if (now := time.monotonic()) >= self._due:
+            self.write()
+            self._due = now + max(INTERVAL, (time.monotonic() - now) / SHARE)
+
+    @override
+    def on_run_ended(self, event: RunEnded) -> None:
+        super().on_run_ended(event)
+        self.write()
+
+    def write(self) -> None:
+        """Replace the file; not synced, as the journal holds all that counts."""
+        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            aside.write_text(self.snapshot().as_json(), encoding="utf-8", errors="replace")
+            aside.replace(self._path)
+            self.warning = ""
+        except OSError as error:
+            self.warning = f"what views show of the run is not kept: {error}"
+            with contextlib.suppress(OSError):
+                aside.unlink(missing_ok=True)
