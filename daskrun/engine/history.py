@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from daskrun.core.minibatch import digest
+from daskrun.core.warned import subject
 from daskrun.engine.journal_records import (
     KINDS,
     BundleRecord,
@@ -155,7 +156,9 @@ class History:
         """
         with_outcomes = [each for each in bundles if each.outcomes]
         for each in (*surveys, *bundles):
-            self._warn([text for text in each.warnings if text not in self.warnings])
+            if each.warnings:
+                known = set(map(subject, self.warnings))
+                self._warn([text for text in each.warnings if subject(text) not in known])
         for each in with_outcomes:
             self._reach("written")
             self.note_later(self._recorder.record(each, digests_of(each.number)))

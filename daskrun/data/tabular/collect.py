@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.rules import parse_size
+from daskrun.core.warned import subject
 from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.loading.load import TableLoader
 from daskrun.data.tabular.loading.local_fetch import BroughtHere, complete_here
 from daskrun.data.tabular.planning.table_plan import TablePlan
-from daskrun.data.tabular.values.types import exact_floats
+from daskrun.data.tabular.values.frame import exact_floats
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ class PieceLoader:
 
     def _warn(self) -> None:
         for text in self._loader.warnings:
-            if text not in self._told:
-                self._told.add(text)
+            if subject(text) not in self._told:
+                self._told.add(subject(text))
                 warnings.warn(text, stacklevel=2)
 
 

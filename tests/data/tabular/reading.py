@@ -10,7 +10,7 @@ from daskrun.data.remote_files import RemoteFolder
 from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
 from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.formats.registry import reader_class
-from daskrun.data.tabular.values.types import to_frame
+from daskrun.data.tabular.values.frame import to_frame
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:

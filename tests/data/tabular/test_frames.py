@@ -14,7 +14,7 @@ from agreeing import TEXT
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.frames.format import DaskSource, PandasSource
 from daskrun.data.tabular.formats.registry import reader_class
-from daskrun.data.tabular.values.types import to_frame
+from daskrun.data.tabular.values.frame import to_frame
 from daskrun.errors import DatasetError
 
 N = 300

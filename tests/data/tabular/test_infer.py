@@ -3,9 +3,9 @@ import re
 import pyarrow as pa
 import pytest
 
-from daskrun.data.tabular.formats.json_lines.values import infer_values, parse_line
-from daskrun.data.tabular.values.convert import convert
-from daskrun.data.tabular.values.infer import infer, settle
+from daskrun.data.tabular.formats.json_lines.values import parse_line
+from daskrun.data.tabular.values.infer import infer, infer_values, settle
+from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import arrow_type
 
 
@@ -46,7 +46,7 @@ def column(*values: str) -> pa.ChunkedArray:
 def test_types_of_samples(values, found):
     inferred = infer("a", column(*values))
     assert (inferred.type, inferred.warning) == (found, "")
-    converted = convert(column(*values), found)  # what is inferred can be read
+    converted = fit(column(*values), found)  # what is inferred can be read
     assert converted.values.type == arrow_type(found)
     assert converted.change is None
 
@@ -117,16 +117,16 @@ def test_set_types_hold_what_the_sample_has():
 )
 def test_types_of_json_values(values, found):
     lines = [parse_line(b'{"a":%s}' % v.encode()) for v in values.split(" ")]
-    inferred = infer_values("a", [line["a"] for line in lines])
+    inferred = infer_values("a", [line["a"] for line in lines], dates=True, nested=True)
     assert (inferred.type, inferred.warning) == (found, "")
 
 
 def test_nested_json_values_keep_their_texts_and_mixed_ones_become_json():
-    inferred = infer_values("a", [{"day": "2024-05-31", "n": [1, 2.5]}, None])
+    inferred = infer_values("a", [{"day": "2024-05-31", "n": [1, 2.5]}, None], nested=True)
     assert arrow_type(inferred.type) == pa.struct(
         [("day", pa.string()), ("n", pa.list_(pa.float64()))]
     )
     for mixed in ([1, "x"], [{"a": 1}, [1]], [{"a": 1}, {"a": "x"}]):
-        found = infer_values("a", mixed)
+        found = infer_values("a", mixed, nested=True)
         assert found.type == "text"
         assert "'a'" in found.warning

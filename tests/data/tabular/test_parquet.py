@@ -24,7 +24,8 @@ from daskrun.data.tabular.formats.parquet import row_groups as parquet_split
 from daskrun.data.tabular.formats.parquet.format import ParquetSource
 from daskrun.data.tabular.formats.parquet.reader import ParquetReader
 from daskrun.data.tabular.formats.parquet.row_groups import RowGroups, cut_groups
-from daskrun.data.tabular.values.types import DataType, to_frame
+from daskrun.data.tabular.values.frame import to_frame
+from daskrun.data.tabular.values.types import DataType
 from daskrun.errors import DatasetError, TableError
 
 
@@ -191,14 +192,14 @@ def test_integers_with_missing_values(tmp_path):
     (told,) = opened.made.warnings
     assert "column 'a'" in told
     assert "DataType.to_float()" in told
-    with pytest.raises(TableError, match=r"05, row 1, column 'a': None is a missing value, and"):
+    with pytest.raises(TableError, match=r"05, row 1, column 'a' .*: None is a missing value, and"):
         Opened(tmp_path, strict_types=True).all(10**9)
     write("00", None, 1)  # looked at: float64 from the start
     opened = Opened(tmp_path)
     assert {str(opened.read(*c).table.schema.field("a").type) for c in opened.cuts(9)} == {"double"}
     assert opened.made.warnings == []
     write("07", 2**53 + 1)
-    with pytest.raises(TableError, match="row 0, column 'a': 9007199254740993 is a whole number"):
+    with pytest.raises(TableError, match=r"row 0, column 'a' .*: 9007199254740993 is a whole"):
         Opened(tmp_path).all(10**9)
 
 
@@ -221,7 +222,9 @@ def test_set_column_types(tmp_path):
         "a": [1, 2], "b": ["1", "2"],
         "c": [datetime.fromisoformat(day) for day in ("2024-12-31", "2025-02-01")],
     }  # fmt: skip
-    with pytest.raises(TableError, match=r"row 0, column 'c': '31/12/2024' .*DataType.to_float"):
+    with pytest.raises(
+        TableError, match=r"row 0, column 'c' .*to_float.*'31/12/2024' is no number"
+    ):
         Opened(tmp_path, set_column_types={"c": DataType.to_float()}).all(100)
     with pytest.raises(DatasetError, match=r"no column 'bb'. Did you mean 'b'\?"):
         Opened(tmp_path, set_column_types={"bb": DataType.to_float()})

@@ -3,13 +3,13 @@ import pyarrow as pa
 import pytest
 
 from daskrun.data.tabular.values.coercion import Change, CoercionError
-from daskrun.data.tabular.values.convert import convert
+from daskrun.data.tabular.values.frame import to_frame
+from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import (
     DataType,
     arrow_schema,
     arrow_type,
     datetime_formats,
-    to_frame,
     type_text,
 )
 from daskrun.errors import DatasetError, TableError
@@ -67,7 +67,7 @@ def test_any_arrow_type_survives_its_text(arrow):
 
 @pytest.mark.parametrize("word", WORDS)
 def test_a_table_without_rows_has_the_dtypes_of_one_with_rows(word):
-    full = convert(texts("2024-05-31T10:00:00Z" if word.endswith("utc") else VALUES[word]), word)
+    full = fit(texts("2024-05-31T10:00:00Z" if word.endswith("utc") else VALUES[word]), word)
     schema = arrow_schema([["a", word]])
     filled = pa.Table.from_arrays([full.values], schema=schema)
     assert (to_frame(schema.empty_table()).dtypes == to_frame(filled).dtypes).all()
@@ -133,11 +133,12 @@ def test_pandas_metadata_gives_dtypes_but_no_index():
         (["True", "0", " false"], "bool", [True, False, False], None),
         (["True", ""], "bool", [True, None], "has missing values"),
         (["True", ""], "boolean", [True, None], None),
-        (["", "NA"], "text", [None, "NA"], None),
+        (["", "NA"], "text", ["", "NA"], None),
+        (["1", "2.0", "-3e2"], "int", [1, 2, -300], None),
     ],
 )
 def test_what_is_converted(values, kind, found, change):
-    converted = convert(texts(*values), kind)
+    converted = fit(texts(*values), kind)
     assert (converted.values.to_pylist(), converted.change) == (found, change and Change(change))
 
 
@@ -146,8 +147,17 @@ def test_what_is_converted(values, kind, found, change):
     [
         (["1", "x"], "int", 1, "no number"),
         (["1", "0x1F"], "int", 1, "no number"),
-        (["", "9007199254740993"], "int", 1, "float64"),
-        (["1", "99999999999999999999"], "int", 1, "float64"),
+        (
+            ["9007199254740993", ""],
+            "int",
+            1,
+            "can't hold 9007199254740993",
+        ),
+        (["9007199254740993", "1.5"], "int", 1, "is no whole number, and float64"),
+        (["", "9007199254740993"], "int_as_float", 1, "float64 can't hold"),
+        (["1.5", "9007199254740993"], "float", 1, "float64 can't hold"),
+        (["1", "9007199254740993.0"], "int", 1, "is no whole number"),
+        (["1", "99999999999999999999"], "int", 1, "is a whole number that int64 can't hold"),
         (["1.5", "1,5", "x"], "float", 1, "no number"),
         (["true", "yes"], "bool", 1, "neither true nor false"),
         (["2024-02-29", "2023-02-29"], "datetime", 1, "no date and time"),
@@ -158,12 +168,12 @@ def test_what_is_converted(values, kind, found, change):
 )
 def test_the_first_value_that_does_not_fit_is_named(values, kind, row, why):
     with pytest.raises(CoercionError) as caught:
-        convert(texts(*values), kind)
-    assert (caught.value.row, caught.value.value) == (row, values[row])
+        fit(texts(*values), kind)
+    assert (caught.value.row, caught.value.value) == (row, values[row] or None)
     assert why in caught.value.why
 
 
 def test_dates_in_the_first_of_several_formats_that_fits():
     kind = DataType.to_datetime(["%d/%m/%Y", "%Y-%m-%d"]).type
-    found = convert(texts("31/05/2024", "", "2024-06-01"), kind).values.to_pylist()
+    found = fit(texts("31/05/2024", "", "2024-06-01"), kind).values.to_pylist()
     assert [str(f)[:10] for f in found] == ["2024-05-31", "None", "2024-06-01"]

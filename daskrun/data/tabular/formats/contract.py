@@ -203,6 +203,9 @@ class ReaderSpec(ABC):
     """Whether a value that changes a column's dtype in its mini-batch is an error."""
     warnings: tuple[str, ...]
     """Texts to be told once, such as that dates are ambiguous."""
+    declared: tuple[str, ...] = ()
+    """Columns whose type is no guess: ``set_column_types`` says it, or it is text since the sample
+    has values of several kinds."""
 
     def plain(self) -> Plain:
         """Return the fields as builtins."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daskrun.data.tabular.formats.files import check_known
+from daskrun.data.tabular.values.kinds import Kind, admits, kind_of
 from daskrun.data.tabular.values.types import arrow_type, shown_type
 from daskrun.errors import DatasetError
 
@@ -32,14 +33,14 @@ def with_types(
 
 
 def _asked(name: str, text: str, kind: DataType) -> str:
-    import pyarrow.types as kinds
-
-    wanted, arrow = kind.type, arrow_type(text)
-    if (kinds.is_nested(arrow) or kinds.is_binary(arrow)) and not arrow.equals(arrow_type(wanted)):
+    wanted, found = kind.type, kind_of(arrow_type(text))
+    if not admits(wanted, found, declared=True):
         raise DatasetError(
             f"set_column_types={{{name!r}: {kind!r}}}: the column is {shown_type(text)}, "
             "which has no such form. Leave it out, and change it in run()."
         )
+    if wanted == "datetime" and found is Kind.ZONED:
+        return "datetime_utc"
     # That values are missing is known, whichever of the two types was asked for by name.
     known = {("int", "int_as_float"): text, ("bool", "boolean"): text}
     return known.get((wanted, text), wanted)

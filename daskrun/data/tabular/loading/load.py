@@ -13,7 +13,7 @@ from daskrun.data.tabular.conditions.row_steps import Steps, row_keys
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.registry import reader_class
 from daskrun.data.tabular.loading.table_spec import PATH, TableSpec
-from daskrun.data.tabular.values.types import exact_floats, to_frame
+from daskrun.data.tabular.values.frame import exact_floats, to_frame
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:

@@ -185,7 +185,7 @@ def _pruned(listing: Listing, fixed: list[Step], form: PartitionFormat | None) -
     """Leave out the files that a condition on columns of the path is false of."""
     from daskrun.data.tabular.conditions.mask import mask
     from daskrun.data.tabular.loading.load import path_columns
-    from daskrun.data.tabular.values.types import to_frame
+    from daskrun.data.tabular.values.frame import to_frame
 
     names = list(listing.table)
     needed = uses(joined(fixed))

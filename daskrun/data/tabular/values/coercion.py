@@ -6,8 +6,10 @@ from difflib import get_close_matches
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.core.warned import FIRST_MET
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     import pyarrow as pa
 
@@ -19,14 +21,8 @@ class Reason(Enum):
     """Why a value can't be held."""
 
     OTHER_TYPE = "it is no value of the column's type"
-    INEXACT = "the column's type would round it"
-    MISSING = "it is missing, and strict_types=True"
-    DECIMAL = "it is no whole number, and strict_types=True"
-
-    @property
-    def strict(self) -> bool:
-        """Whether only ``strict_types=True`` makes it an error."""
-        return self in (Reason.MISSING, Reason.DECIMAL)
+    INEXACT = "the column's type would change it"
+    STRICT = "it would be widened, and strict_types=True"
 
 
 class CoercionError(ValueError):
@@ -36,25 +32,35 @@ class CoercionError(ValueError):
     ----------
     row
         Position of the value in the column that was converted, from 0.
+    path
+        Where in a nested value it is, such as ``.a[3].id``.
     """
 
-    def __init__(self, row: int, value: object, reason: Reason, why: str) -> None:
-        super().__init__(row, value, reason, why)
-        self.row, self.value, self.reason, self.why = row, value, reason, why
+    def __init__(self, row: int, value: object, reason: Reason, why: str, path: str = "") -> None:
+        super().__init__(row, value, reason, why, path)
+        self.row, self.value, self.reason, self.why, self.path = row, value, reason, why, path
+
+    def inside(self, row: int, step: str) -> CoercionError:
+        """Return the same error of the value that this one is a part of."""
+        return CoercionError(row, self.value, self.reason, self.why, f"{step}{self.path}")
 
 
 class Change(Enum):
-    """Why a column has another dtype in a mini-batch than in others; in words."""
+    """How a column is widened in a mini-batch to hold all of its values; in words."""
 
     MISSING = "has missing values"
     DECIMAL = "has decimal values"
+    TEXT = "has values that are no text"
 
     def error(self, row: int, value: object) -> CoercionError:
         """Return the error that it is for a value where ``strict_types=True``."""
-        missing = self is Change.MISSING
-        what = "a missing value" if missing else "no whole number"
-        why = f"is {what}, and with strict_types=True no dtype is changed to hold it"
-        return CoercionError(row, value, Reason.MISSING if missing else Reason.DECIMAL, why)
+        what = {
+            Change.MISSING: "a missing value",
+            Change.DECIMAL: "no whole number",
+            Change.TEXT: "no text",
+        }[self]
+        why = f"is {what}, and with strict_types=True no column is widened to hold it"
+        return CoercionError(row, value, Reason.STRICT, why)
 
 
 class Fitted(NamedTuple):
@@ -63,7 +69,9 @@ class Fitted(NamedTuple):
     values: pa.ChunkedArray
     """Of the type's Arrow type; float64 where a column of whole numbers met others."""
     change: Change | None = None
-    """Why its pandas dtype isn't the usual one."""
+    """How it was widened."""
+    row: int = 0
+    """The first value that it was widened for."""
 
 
 class Warnings:
@@ -81,31 +89,39 @@ class Warnings:
         """Add a warning, unless there is one under this key."""
         self._texts.setdefault(key, text)
 
-    def changed(self, found: Mapping[str, Fitted], types: Mapping[str, str]) -> None:
-        """Warn of columns that have another dtype than in other mini-batches."""
-        for name, (_, change) in found.items():
-            if change:
-                self.add((name, change), _change_text(name, types[name], change))
-
-    def widened(self, name: str) -> None:
-        """Warn of a column of whole numbers that became float64."""
-        self.add(
-            (name, float),
-            f"column {name!r} holds whole numbers; where values are missing or decimal it is "
-            f"float64. Write set_column_types={{{name!r}: DataType.to_float()}} to have float64 in "
-            "every mini-batch, or strict_types=True to have such mini-batches fail.",
-        )
+    def widened(self, name: str, type_text: str, change: Change, where: Callable[[], str]) -> None:
+        """Warn of a column that was widened in a mini-batch, at ``where`` first."""
+        if (name, change) not in self._texts:
+            text = f"column {name!r} {change.value}{_CHANGED[change](name, type_text)}"
+            self.add((name, change), f"{text}{FIRST_MET}{where()}.")
 
 
-def _change_text(name: str, kind: str, change: Change) -> str:
-    fix = f"To have one dtype write set_column_types={{{name!r}: DataType.to_float()}}."
-    start = f"column {name!r} {change.value}"
-    if kind == "int_as_float":
-        return f"{start} where the sample its type is from had whole numbers. {fix}"
-    start += " that the sample its type is from had not: it is"
-    if kind == "bool":
-        return f"{start} boolean in the mini-batches where it does, bool in others."
-    return f"{start} float64 in the mini-batches where it does, int64 in others. {fix}"
+def _missing(name: str, type_text: str) -> str:
+    start = " where the sample its type is from had none: in the mini-batches that do it is "
+    if type_text == "bool":
+        return f"{start}boolean, in others bool."
+    return f"{start}float64, in others whole numbers. {_one_dtype(name)}"
+
+
+def _decimal(name: str, type_text: str) -> str:
+    start = " where the sample its type is from had whole numbers"
+    if type_text == "int_as_float":
+        return f"{start}. {_one_dtype(name)}"
+    return f"{start}: in the mini-batches that do it is float64. {_one_dtype(name)}"
+
+
+def _no_text(name: str, type_text: str) -> str:  # noqa: ARG001  (as those above)
+    return (
+        " where the sample its type is from had text alone: they are written as text. To say that "
+        f"this is meant write set_column_types={{{name!r}: DataType.to_string()}}."
+    )
+
+
+def _one_dtype(name: str) -> str:
+    return f"To have one dtype write set_column_types={{{name!r}: DataType.to_float()}}."
+
+
+_CHANGED = {Change.MISSING: _missing, Change.DECIMAL: _decimal, Change.TEXT: _no_text}
 
 
 def cut(text: str) -> str:

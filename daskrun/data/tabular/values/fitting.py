@@ -1,70 +1,136 @@
-"""From columns as a parser gives them to those of the schema, and what has to be said of them."""
+"""From columns as a reader found them to those of the schema, and what has to be said of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.values.coercion import Change, CoercionError, Fitted, cut
-from daskrun.data.tabular.values.convert import convert
+from daskrun.data.tabular.values.coercion import CoercionError, Reason, Warnings, cut
+from daskrun.data.tabular.values.convert import EXACT
+from daskrun.data.tabular.values.frame import inner_columns
+from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import arrow_field, arrow_type, datetime_formats, shown_type
+from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pyarrow as pa
+
+    from daskrun.data.tabular.values.kinds import Kind
+
+    Where = Callable[[int], str]
+    """Says where the value of a row is from: file and line, or row."""
+
+
+class Fitter:
+    """Gives what a reader found the types of its schema, by the law, and keeps the warnings."""
+
+    def __init__(
+        self, columns: Iterable[tuple[str, str]], declared: Iterable[str], strict: bool
+    ) -> None:
+        self.types = dict(columns)
+        self.warnings = Warnings()
+        self._declared = frozenset(declared)
+        self._strict = strict
+
+    def column(
+        self,
+        name: str,
+        found: pa.ChunkedArray,
+        where: Where,
+        kinds: Mapping[Kind, int] | None = None,
+    ) -> pa.ChunkedArray:
+        """Return a column as its type, or as float64; ``kinds`` as :func:`.law.fit` takes it.
+
+        Raises
+        ------
+        TableError
+            The first value that can't be held.
+        """
+        text = self.types[name]
+        with self.told(name, where, len(found)):
+            fitted = fit(found, text, name in self._declared, kinds)
+            if fitted.change and self._strict:
+                raise fitted.change.error(fitted.row, found[fitted.row].as_py())
+        if fitted.change:
+            self.warnings.widened(name, text, fitted.change, lambda: where(fitted.row))
+        return fitted.values
+
+    @contextmanager
+    def told(self, name: str, where: Where, rows: int) -> Iterator[None]:
+        """Have a value of this column that can't be held told with its place."""
+        try:
+            yield
+        except CoercionError as error:
+            text = _told(where(error.row), name, self.types[name], error)
+            raise TableError(text, rows) from None
+
+    def table(
+        self,
+        columns: Iterable[str],
+        found: Mapping[str, pa.ChunkedArray],
+        rows: int,
+        where: Where,
+        kinds: Mapping[str, Mapping[Kind, int]] | None = None,
+    ) -> pa.Table:
+        """Join columns in this order, each as its type; one that wasn't found is missing."""
+        import pyarrow as pa
+
+        arrays, fields = [], []
+        for name in columns:
+            field = arrow_field(name, self.types[name])
+            values = found.get(name)
+            if values is None:
+                values = pa.chunked_array([pa.nulls(rows)])
+            values = self.column(name, values, where, (kinds or {}).get(name))
+            arrays.append(values)
+            fields.append(field.with_type(values.type))
+        if not arrays:
+            return without_columns(rows)
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def without_columns(rows: int) -> pa.Table:
+    """Return a table without columns, which still knows how many rows it has."""
+    import pyarrow as pa
+
+    return pa.table({"": pa.nulls(rows)}).select([])
 
 
 def parsed_as(kind: str) -> pa.DataType:
-    """Return the type that a parser shall make of a column, for :func:`finish` to go on from."""
+    """Return the type that a parser shall make of a column, for the law to go on from."""
     import pyarrow as pa
 
     if kind == "int_as_float":
-        return pa.int64()  # cast then: read as a float it would be rounded without a word
+        return pa.int64()  # read as a float it would be rounded without a word
     return pa.string() if datetime_formats(kind) else arrow_type(kind)
 
 
-def finish(column: pa.ChunkedArray, kind: str) -> Fitted:
-    """Do what a parser could not while it parsed."""
+def may_be_rounded(column: pa.ChunkedArray) -> bool:
+    """Return whether a parser may have made other numbers of whole ones that float64 can't hold."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    if kind == "int_as_float":
-        return Fitted(column.cast(pa.float64()))
-    if kind in ("int", "bool") and column.null_count:
-        values = column.cast(pa.float64()) if kind == "int" else column
-        return Fitted(values, Change.MISSING)
-    if datetime_formats(kind):
-        return convert(column, kind)
-    return Fitted(column)
-
-
-def assembled(
-    columns: Iterable[str], types: Mapping[str, str], found: Mapping[str, Fitted], rows: int
-) -> pa.Table:
-    """Join columns in this order; one that wasn't found is missing throughout."""
-    import pyarrow as pa
-
-    arrays, fields = [], []
-    for name in columns:
-        field = arrow_field(name, types[name])
-        if name not in found:
-            values = pa.nulls(rows, field.type)
-        else:
-            values = found[name].values
-            if not values.type.equals(field.type):
-                field = pa.field(name, values.type)
-        arrays.append(values)
-        fields.append(field)
-    if not arrays:
-        return pa.table({"": pa.nulls(rows)}).select([])  # which still knows how many rows it has
-    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    if pa.types.is_floating(column.type):
+        low, high = pc.min_max(column, skip_nulls=True).as_py().values()
+        return low is not None and max(-low, high) >= EXACT
+    if pa.types.is_nested(column.type):
+        return any(map(may_be_rounded, inner_columns(column)))
+    return False
 
 
-def coercion_text(where: str, name: str, kind: str, error: CoercionError) -> str:
+def _told(where: str, name: str, kind: str, error: CoercionError) -> str:
     """Return what is wrong with a value and what to do."""
-    ways = f"have the column as text: set_column_types={{{name!r}: DataType.to_string()}}"
-    if kind != "bool" and error.reason.strict:
-        ways = f"have float64 everywhere: set_column_types={{{name!r}: DataType.to_float()}}"
+    way = f"have the column as text: set_column_types={{{name!r}: DataType.to_string()}}"
+    if error.reason is Reason.STRICT and kind in ("int", "int_as_float"):
+        way = f"have float64 everywhere: set_column_types={{{name!r}: DataType.to_float()}}"
+    at = f", at {name}{error.path}" if error.path else ""
     return (
-        f"{where}, column {name!r} ({shown_type(kind)}): {cut(str(error.value))!r} {error.why}. "
-        f"Mend the value, or {ways}."
+        f"{where}, column {name!r} ({shown_type(kind)}){at}: {_shown(error.value)} {error.why}. "
+        f"Mend the value, or {way}."
     )
+
+
+def _shown(value: Any) -> str:
+    return cut(repr(value))

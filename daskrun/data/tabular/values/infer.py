@@ -1,4 +1,4 @@
-"""The type of a column from a sample of its values, as text.
+"""The type of a column from a sample of its values, as text or as Python's own.
 
 Numbers, truth values and ISO dates are what they look like; a date in another format only where the
 sample settles which part is the day. What can't be told for certain stays text: no value is lost
@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.data.tabular.values.coercion import CoercionError
-from daskrun.data.tabular.values.convert import NULLS, convert
-from daskrun.data.tabular.values.types import datetime_text
+from daskrun.data.tabular.values.convert import EXACT, NUMBER, WHOLE, present
+from daskrun.data.tabular.values.kinds import WITHIN, Kind
+from daskrun.data.tabular.values.law import fit
+from daskrun.data.tabular.values.types import datetime_text, type_text
+from daskrun.data.tabular.values.written import found_kinds, text_column
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
 _WORDS = ("True", "TRUE", "true", "False", "FALSE", "false")
-_EXACT = 2**53
-"""The largest distance from 0 up to which float64 holds every whole number."""
-
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _COMMAS = r"^[+-]?[0-9]{1,3}(\.?[0-9]{3})*,[0-9]+$"
 _MOSTLY = 0.9
 """Share of the sample from which a column of text is one of numbers with a few other values."""
@@ -48,6 +50,8 @@ class Inferred(NamedTuple):
     """As :mod:`daskrun.data.tabular.values.types` writes it."""
     warning: str = ""
     """What the user should know of it; names the column and what to write."""
+    known: bool = False
+    """Whether it is no guess: text, as the sample has values of several kinds."""
 
 
 def infer(name: str, column: pa.ChunkedArray, missing: bool = False) -> Inferred:
@@ -63,22 +67,36 @@ def infer(name: str, column: pa.ChunkedArray, missing: bool = False) -> Inferred
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    values = pc.utf8_trim_whitespace(column)
-    absent = pc.is_in(values, value_set=pa.array(NULLS, pa.string()))
-    present = values.filter(pc.invert(absent))
-    missing = missing or len(present) < len(column)
-    if not len(present):
+    values = present(column).drop_null()
+    missing = missing or len(values) < len(column)
+    if not len(values):
         return Inferred("text")  # pandas would say float64, and then meet text
-    if _all(present, r"^[+-]?[0-9]+$"):
-        return _whole(name, present, missing)
-    if fits(column, "float"):
-        return Inferred("float")
-    if pc.all(pc.is_in(present, value_set=pa.array(_WORDS, pa.string()))).as_py():
+    if _all(values, WHOLE):
+        return _whole(name, values, missing)
+    if _all(values, NUMBER):
+        return _numbers(name, column)
+    if pc.all(pc.is_in(values, value_set=pa.array(_WORDS, pa.string()))).as_py():
         return Inferred("boolean" if missing else "bool")
-    found = infer_dates(name, column, present[0].as_py())
+    found = infer_dates(name, column, values[0].as_py())
     if found.type == "text" and not found.warning:
-        return Inferred("text", _almost_numbers(name, present))
+        return Inferred("text", _almost_numbers(name, values))
     return found
+
+
+def _numbers(name: str, column: pa.ChunkedArray) -> Inferred:
+    try:
+        fit(column, "float")
+    except CoercionError as error:
+        return _too_long(name, error.value, "beside decimal ones fit no number type")
+    return Inferred("float")
+
+
+def _too_long(name: str, number: object, what: str) -> Inferred:
+    return Inferred(
+        "text",
+        f"column {name!r}: whole numbers such as {number} {what} without loss, so all are read as "
+        "text. Where they may be rounded make numbers of them in run(): column.astype(float).",
+    )
 
 
 def infer_dates(name: str, column: pa.ChunkedArray, first: str) -> Inferred:
@@ -96,13 +114,7 @@ def settle(type_text: str, column: pa.ChunkedArray, missing: bool = False) -> st
     Where the sample has missing values the dtype that holds them is the column's in every
     mini-batch; ISO dates have a zone offset where all those of the sample have one.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    values = pc.utf8_trim_whitespace(column)
-    missing = missing or bool(
-        pc.any(pc.is_in(values, value_set=pa.array(NULLS, pa.string())), min_count=0).as_py()
-    )
+    missing = missing or bool(present(column).null_count)
     if missing and type_text in ("int", "bool"):
         return {"int": "int_as_float", "bool": "boolean"}[type_text]
     if type_text == "datetime" and not fits(column, "datetime"):
@@ -113,7 +125,7 @@ def settle(type_text: str, column: pa.ChunkedArray, missing: bool = False) -> st
 def fits(column: pa.ChunkedArray, type_text: str) -> bool:
     """Return whether all values of a column of text can be read as a type."""
     try:
-        convert(column, type_text)
+        fit(column, type_text)
     except CoercionError:
         return False
     return True
@@ -135,7 +147,7 @@ def _almost_numbers(name: str, present: pa.ChunkedArray) -> str:
             "text. Make numbers of them in run(): for decimal commas with "
             "column.str.replace('.', '').str.replace(',', '.').astype(float)."
         )
-    numbers = pc.match_substring_regex(present, _NUMBER)
+    numbers = pc.match_substring_regex(present, NUMBER)
     count = pc.sum(numbers).as_py()
     if len(present) < _ENOUGH or count < _MOSTLY * len(present):
         return ""
@@ -158,17 +170,13 @@ def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
         f"read as whole numbers. To keep them write set_column_types={{{name!r}: "
         "DataType.to_string()}."
     )
-    if missing and low >= -_EXACT and high <= _EXACT:
+    if missing and low >= -EXACT and high <= EXACT:
         return Inferred("int_as_float", told)
     if not missing and low >= -(2**63) and high < 2**63:
         return Inferred("int", told)
     largest = max(low, high, key=abs)
     what = "beside missing values fit no number type" if missing else "don't fit 64 bits"
-    return Inferred(
-        "text",
-        f"column {name!r}: whole numbers such as {largest} {what} without loss, so it is read as "
-        f"text. To have rounded numbers write set_column_types={{{name!r}: DataType.to_float()}}.",
-    )
+    return _too_long(name, largest, what)
 
 
 def _iso(column: pa.ChunkedArray) -> Inferred:
@@ -213,3 +221,119 @@ def _is_date(text: str, format_: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def infer_values(
+    name: str, values: Sequence[Any], *, dates: bool = False, nested: bool = False
+) -> Inferred:
+    """Infer the type of a column from a sample of its values, None where one is missing.
+
+    Parameters
+    ----------
+    dates
+        Whether texts that look like dates are dates: where the format has no others.
+    nested
+        Whether lists and objects have a type of their own; else they are JSON text.
+
+    Examples
+    --------
+    >>> infer_values("a", [1, None, 3]).type
+    'int_as_float'
+    """
+    kinds = frozenset(found_kinds(values))
+    if kinds <= {Kind.TEXT}:
+        return _texts(name, values) if dates else Inferred("text")
+    if kinds == {Kind.BOOL}:
+        return Inferred("boolean" if None in values else "bool")
+    if kinds <= WITHIN[Kind.WHOLE]:
+        # Text in between, and '' where there is none, as infer() knows them from CSV.
+        texts = text_column(["" if value is None else value for value in values])
+        return _numbers(name, texts) if Kind.EXACT in kinds else infer(name, texts)
+    for some, arrow in _others().items():
+        if kinds <= some:
+            return Inferred(type_text(arrow))
+    if len(kinds) == 1 and nested:
+        try:
+            return Inferred(type_text(nested_type([v for v in values if v is not None], name)))
+        except _MixedError as error:
+            at, what = f" at {error}", "JSON text"
+    else:
+        at, what = "", "text: what is no text yet, as JSON"
+    if len(kinds) == 1 and not nested:
+        return Inferred("text", "", True)
+    told = f"column {name!r} has values of different kinds in the sample{at}, so it is read as "
+    return Inferred("text", f"{told}{what}.", True)
+
+
+@lru_cache(maxsize=1)
+def _others() -> dict[frozenset[Kind], pa.DataType]:
+    import pyarrow as pa
+
+    return {
+        frozenset({Kind.DATE, Kind.NAIVE}): pa.timestamp("us"),
+        frozenset({Kind.ZONED}): pa.timestamp("us", "UTC"),
+        frozenset({Kind.TIME}): pa.time64("us"),
+        frozenset({Kind.DURATION}): pa.duration("us"),
+        frozenset({Kind.BINARY}): pa.binary(),
+    }
+
+
+def _texts(name: str, values: Sequence[Any]) -> Inferred:
+    """Tell dates from other texts; a number in quotes is text in JSON."""
+    first = next((value for value in values if value), None)
+    if first is None:
+        return Inferred("text")
+    try:
+        return infer_dates(name, text_column(values), first)
+    except CoercionError:
+        return Inferred("text")
+
+
+class _MixedError(ValueError):
+    """Values of several kinds; its text is where."""
+
+
+_DEEPEST = 60
+"""Levels of nested values that have a type: Parquet has no more than 100."""
+
+
+def nested_type(values: Sequence[Any], path: str, depth: int = 0) -> pa.DataType:
+    """Return the Arrow type that holds JSON values exactly, none of them missing.
+
+    Raises
+    ------
+    ValueError
+        There is none; its text is the path to where.
+    """
+    import pyarrow as pa
+
+    kinds = frozenset(found_kinds(values))
+    if depth > _DEEPEST or (len(kinds) > 1 and not kinds <= WITHIN[Kind.WHOLE]):
+        raise _MixedError(path)
+    if kinds <= {Kind.TEXT}:
+        return pa.string()
+    if kinds == {Kind.BOOL}:
+        return pa.bool_()
+    if kinds == {Kind.LIST}:
+        inner = [each for value in values for each in value if each is not None]
+        return pa.list_(nested_type(inner, f"{path}[]", depth + 1))
+    if kinds == {Kind.STRUCT}:
+        found: dict[str, list[Any]] = {}
+        for value in values:
+            for key, each in value.items():
+                found.setdefault(key, []).extend([] if each is None else [each])
+        fields = [(k, nested_type(some, f"{path}.{k}", depth + 1)) for k, some in found.items()]
+        return pa.struct(fields)
+    if kinds == {Kind.WHOLE} and all(-(2**63) <= value < 2**63 for value in values):
+        return pa.int64()
+    if Kind.FLOAT in kinds and all(map(is_float, values)):
+        return pa.float64()
+    raise _MixedError(path)
+
+
+def is_float(value: float) -> bool:
+    """Return whether float64 holds a number."""
+    try:
+        return value == float(value) or value != value
+    except OverflowError:
+        return False

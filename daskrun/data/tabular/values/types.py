@@ -28,18 +28,17 @@ import base64
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
-from daskrun.errors import DatasetError, TableError
+from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    import pandas as pd
     import pyarrow as pa
 
-_NULLABLE = b"daskrun.nullable"
+NULLABLE = b"daskrun.nullable"
 """Field metadata of a bool column that is pandas' ``boolean`` in every mini-batch."""
 
 
@@ -177,10 +176,10 @@ def type_text(arrow: pa.DataType) -> str:
 
 @lru_cache(maxsize=4096)
 def arrow_field(name: str, type_text: str) -> pa.Field:
-    """Return the field of a column, which says what :func:`to_frame` must know beside its type."""
+    """Return the field of a column, with what :func:`.frame.to_frame` must know beside its type."""
     import pyarrow as pa
 
-    metadata = {_NULLABLE: b"1"} if type_text == "boolean" else None
+    metadata = {NULLABLE: b"1"} if type_text == "boolean" else None
     return pa.field(name, arrow_type(type_text), metadata=metadata)
 
 
@@ -209,143 +208,3 @@ def shown_type(type_text: str) -> str:
     if type_text.startswith("datetime"):
         return "DataType.to_datetime()"
     return str(arrow_type(type_text))
-
-
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """Turn a table into a DataFrame with index 0..n-1: one rule of dtypes for all formats.
-
-    Text is pandas' own ``str``, a bool column with missing values ``boolean``, an integer column
-    with missing values ``float64``, a dictionary a category, anything else what
-    ``pyarrow.Table.to_pandas`` gives, with the dtypes that pandas' own metadata names.
-
-    Raises
-    ------
-    TableError
-        If an integer beside missing values is one that float64 can't hold, or pandas has nothing
-        for a value, such as a time of day with nanoseconds.
-    """
-    frame = _plain_frame(table)
-    for position, field in enumerate(table.schema):
-        kind = _kind(field.type)
-        if not kind:
-            continue
-        column, dtype = table.column(position), frame.dtypes.iloc[position]
-        if kind == "nested":
-            if _would_round(column):
-                # As Python's own integers: pandas would make rounded floats of them.
-                whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
-                frame[field.name] = whole
-        elif kind == "int":
-            if column.null_count and dtype == "float64":
-                exact_floats(field.name, column)
-        elif dtype != "boolean" and (column.null_count or _NULLABLE in (field.metadata or ())):
-            frame[field.name] = frame[field.name].astype("boolean")
-    return frame
-
-
-def _plain_frame(table: pa.Table) -> pd.DataFrame:
-    """Return what pyarrow makes of a table; name the column that it makes nothing of."""
-    import pyarrow as pa
-
-    try:
-        frame: pd.DataFrame = _without_index(table).to_pandas(use_threads=False)
-    except pa.ArrowException as error:
-        for field, column in zip(table.schema, table.columns, strict=True):
-            try:
-                column.to_pandas(use_threads=False)
-            except pa.ArrowException:
-                raise TableError(
-                    f"column {field.name!r}: pandas can't hold its values, which are {field.type}: "
-                    f"{error}. Leave it out: .drop_columns({field.name!r}).",
-                    len(table),
-                ) from None
-        raise TableError(f"pandas can't hold the rows: {error}.", len(table)) from None
-    return frame
-
-
-@lru_cache(maxsize=1024)
-def _kind(arrow: pa.DataType) -> str:
-    import pyarrow.types as kinds
-
-    if kinds.is_boolean(arrow):
-        return "bool"
-    if kinds.is_nested(arrow):
-        return "nested"
-    return "int" if kinds.is_int64(arrow) or kinds.is_uint64(arrow) else ""
-
-
-def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return whole numbers as float64, as pandas does, and fail where it would round them.
-
-    Raises
-    ------
-    TableError
-        The first value that float64 can't hold.
-    """
-    import pyarrow as pa
-
-    try:
-        return column.cast(pa.float64())
-    except pa.ArrowInvalid:  # also for 2**54, which float64 holds
-        values = (v for v in column.to_pylist() if v is not None and int(float(v)) != v)
-        value = next(values, None)
-    if value is None:
-        return column.cast(pa.float64(), safe=False)
-    raise TableError(
-        f"column {name!r}: {value} is a whole number that float64 can't hold, and float64 it "
-        "must be beside missing or decimal values. Read it as text: "
-        f"set_column_types={{{name!r}: DataType.to_string()}}.",
-        len(column),
-    )
-
-
-def _would_round(column: pa.ChunkedArray) -> bool:
-    """Return whether nested whole numbers are beside missing ones, and too large for float64."""
-    import pyarrow.compute as pc
-    import pyarrow.types as kinds
-
-    if _kind(column.type) == "int":
-        if not column.null_count:
-            return False
-        low, high = pc.min_max(column).as_py().values()
-        return low is not None and max(-low, high) > 2**53
-    if kinds.is_struct(column.type) or _is_list(column.type):
-        return any(map(_would_round, _inner(column)))
-    return False
-
-
-def _is_list(arrow: pa.DataType) -> bool:
-    import pyarrow.types as kinds
-
-    lists = kinds.is_list, kinds.is_large_list, kinds.is_fixed_size_list, kinds.is_map
-    return any(check(arrow) for check in lists)
-
-
-def _inner(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
-    """Yield what is inside nested values."""
-    import pyarrow as pa
-    import pyarrow.types as kinds
-
-    for chunk in column.chunks:
-        if kinds.is_map(chunk.type):
-            parts = [chunk.keys, chunk.items]
-        else:
-            flat = chunk.flatten()
-            parts = flat if isinstance(flat, list) else [flat]
-        yield from (pa.chunked_array([part]) for part in parts)
-
-
-def _without_index(table: pa.Table) -> pa.Table:
-    """Take the index out of pandas' metadata: its columns are columns here."""
-    metadata = table.schema.metadata
-    if not metadata or b"pandas" not in metadata:
-        return table
-    plain = _plain_metadata(metadata[b"pandas"])
-    return table.replace_schema_metadata({**metadata, b"pandas": plain})
-
-
-@lru_cache(maxsize=256)
-def _plain_metadata(text: bytes) -> bytes:
-    told: dict[str, Any] = json.loads(text)
-    told["index_columns"] = []
-    return json.dumps(told).encode()

@@ -107,6 +107,7 @@ class DelimitedSource(FileSource):
             columns=tuple(typed),
             strict_types=self.strict_types,
             warnings=(*hint, *warnings),
+            declared=tuple(self.set_column_types or ()),
             names=tuple(names),
             header=self._mode,
             first=listing.table[0],
@@ -147,7 +148,7 @@ class DelimitedSource(FileSource):
             if name in wanted:
                 found = settle(wanted[name].type, drawn[name], name in lacking)
             elif self.infer_column_types:
-                found, warning = infer(name, drawn[name], name in lacking)
+                found, warning, _ = infer(name, drawn[name], name in lacking)
                 warnings += [warning] if warning else []
             else:
                 found = "text"

@@ -12,9 +12,8 @@ from daskrun.data.tabular.formats.text.byte_reader import bring_piece
 from daskrun.data.tabular.formats.text.dialect import Missing, header_names, parse
 from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_starts, unclosed_quote
 from daskrun.data.tabular.formats.text.text_reader import TextReader
-from daskrun.data.tabular.values.coercion import CoercionError, Fitted, cut, listed
-from daskrun.data.tabular.values.convert import convert, first_change
-from daskrun.data.tabular.values.fitting import assembled, coercion_text, finish, parsed_as
+from daskrun.data.tabular.values.coercion import cut, listed
+from daskrun.data.tabular.values.fitting import may_be_rounded, parsed_as
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -128,25 +127,33 @@ class DelimitedReader(TextReader):
         import pyarrow as pa
 
         there = [name for name in columns if name in names]
-        read = None
-        with suppress(CoercionError, pa.ArrowInvalid, UnicodeDecodeError):
-            read = self._quick(raw, names, there)
-        rows, found = read or self._slow(raw, names, there)
-        self._warnings.changed(found, self._types)
-        return assembled(columns, self._types, found, rows)
+        with suppress(TableError, pa.ArrowInvalid, UnicodeDecodeError):
+            return self._fitted(raw, columns, *self._quick(raw, names, there))
+        return self._fitted(raw, columns, *self._as_text(raw, names, there))
+
+    def _fitted(
+        self, raw: RawPiece, columns: Sequence[str], rows: int, found: dict[str, pa.ChunkedArray]
+    ) -> pa.Table:
+        def where(row: int) -> str:
+            return raw.at(int(self._starts(raw)[row]))
+
+        return self._fitter.table(columns, found, rows, where)
 
     def _quick(
         self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
-    ) -> tuple[int, dict[str, Fitted]] | None:
-        """Parse and convert in one go, as almost every piece can be; None: it can't be."""
+    ) -> tuple[int, dict[str, pa.ChunkedArray]]:
+        """Parse and convert in one go, as almost every piece can be."""
         types = {name: parsed_as(self._types[name]) for name in columns}
         data = self._dialect.utf8(raw.data)
         table = self._parse(data, names, types)
+        found = {name: table.column(name) for name in columns}
         whole = [name for name in columns if self._types[name] in ("int", "int_as_float")]
-        if whole and has_hex(data) and self._hex_in(data, names, whole):
-            return None
-        found = {name: finish(table.column(name), self._types[name]) for name in columns}
-        return None if self._refused(found.values()) else (table.num_rows, found)
+        again = whole if whole and has_hex(data) else []
+        again += [name for name in columns if may_be_rounded(found[name])]
+        if again:  # what is written tells what pyarrow does not
+            text = parse(data, self._dialect.separator, names, dict.fromkeys(again, _text()))
+            found.update({name: text.column(name) for name in again})
+        return table.num_rows, found
 
     def _parse(self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
         """Parse data; where words such as ``NA`` were met, with those from then on.
@@ -169,48 +176,17 @@ class DelimitedReader(TextReader):
                 table = table.set_column(position, name, column)
         return table
 
-    def _hex_in(self, data: bytes, names: Sequence[str], columns: Sequence[str]) -> bool:
-        """Return whether columns of whole numbers have texts such as ``0x1F``, 31 to pyarrow."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        types = dict.fromkeys(columns, pa.string())
-        table = parse(data, self._dialect.separator, names, types)
-        return any(
-            pc.any(pc.match_substring(table.column(c), "0x", ignore_case=True)).as_py()
-            for c in columns
-        )
-
-    def _slow(
+    def _as_text(
         self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
-    ) -> tuple[int, dict[str, Fitted]]:
-        """Parse as text and convert column by column; say what can't be and where."""
-        table = self._as_text(raw, names, columns)
-        found = {}
-        for name in columns:
-            column, kind = table.column(name), self._types[name]
-            try:
-                fitted = convert(column, kind, empty_as_string=self._spec.empty_as_string)
-                if fitted.change and self._strict:
-                    row = first_change(column, fitted.change)
-                    raise fitted.change.error(row, column[row].as_py())
-            except CoercionError as error:
-                start = int(self._starts(raw)[error.row])
-                text = coercion_text(raw.at(start), name, kind, error)
-                raise self._trouble(raw, text) from None
-            found[name] = fitted
-        return table.num_rows, found
-
-    def _as_text(self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
-        import pyarrow as pa
-
+    ) -> tuple[int, dict[str, pa.ChunkedArray]]:
+        """Parse as text, of which the law can say what does not fit and where."""
         try:
             text = self._dialect.utf8(raw.data)
             text.decode()
         except UnicodeDecodeError as error:
             raise self._trouble(raw, self._not_encoded(raw.at(error.start))) from None
         ragged: list[Any] = []
-        types = dict.fromkeys(columns, pa.string())
+        types = dict.fromkeys(columns, _text())
         table = parse(text, self._dialect.separator, names, types, _noting(ragged))
         if ragged:
             row = ragged[0]
@@ -222,7 +198,17 @@ class DelimitedReader(TextReader):
                 f"expected: {cut(record.rstrip())!r}. A field that has "
                 f"{self._dialect.separator!r} in it must be in quotes.",
             )
-        return table
+        found = {name: table.column(name) for name in columns}
+        if not self._spec.empty_as_string:
+            texts = (name for name in columns if self._types[name] == "text")
+            found.update({name: without_empty(found[name]) for name in texts})
+        return table.num_rows, found
+
+
+def _text() -> pa.DataType:
+    import pyarrow as pa
+
+    return pa.string()
 
 
 def has_hex(data: bytes) -> bool:

@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.files import FileSource
 from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
-from daskrun.data.tabular.formats.json_lines.values import (
-    JsonObject,
-    infer_values,
-    lines_of,
-    parse_line,
-    text_column,
-)
+from daskrun.data.tabular.formats.json_lines.values import JsonObject, lines_of, parse_line
 from daskrun.data.tabular.formats.text.dialect import Dialect, known_encoding
 from daskrun.data.tabular.formats.text.sample import (
     HEAD,
@@ -29,7 +23,8 @@ from daskrun.data.tabular.formats.text.sample import (
 )
 from daskrun.data.tabular.formats.text.source import is_plain
 from daskrun.data.tabular.formats.text.split import ByteSplitter
-from daskrun.data.tabular.values.infer import settle
+from daskrun.data.tabular.values.infer import infer_values, settle
+from daskrun.data.tabular.values.written import text_column
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -87,22 +82,24 @@ class JsonLinesSource(FileSource):
                 f"{self!r}: no JSON object was found in the first files, so there are no columns. "
                 "Give files that have some."
             )
-        typed, warnings = [], []
+        typed, warnings, declared = [], [], [*wanted]
         for name in [*keys, *(name for name in wanted if name not in keys)]:
             values = [found.get(name) for found in objects]
             if name in wanted:
-                texts = text_column("" if value is None else value for value in values)
+                texts = text_column(["" if value is None else value for value in values])
                 typed.append((name, settle(wanted[name].type, texts, name not in keys)))
                 if name not in keys:
                     warnings.append(_unseen(name, keys))
             else:
-                found = infer_values(name, values)
+                found = infer_values(name, values, dates=True, nested=True)
                 typed.append((name, found.type))
+                declared += [name] if found.known else []
                 warnings += [found.warning] if found.warning else []
         return JsonLinesSpec(
             columns=tuple(typed),
             strict_types=self.strict_types,
             warnings=tuple(warnings),
+            declared=tuple(declared),
             encoding=known_encoding(self.encoding),
             invalid_lines=self.invalid_lines,
             exact=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
@@ -10,20 +10,18 @@ from daskrun.data.tabular.formats.contract import Rows
 from daskrun.data.tabular.formats.json_lines.values import (
     JsonObject,
     Line,
-    as_text,
     count_lines,
     lines_of,
     parse_line,
-    text_column,
     typed_column,
     unknown_keys,
 )
 from daskrun.data.tabular.formats.text.byte_reader import bring_piece
 from daskrun.data.tabular.formats.text.text_reader import TextReader
-from daskrun.data.tabular.values.coercion import CoercionError, Fitted, cut, listed
-from daskrun.data.tabular.values.convert import convert, first_change
-from daskrun.data.tabular.values.fitting import assembled, coercion_text, finish, parsed_as
+from daskrun.data.tabular.values.coercion import cut, listed
+from daskrun.data.tabular.values.fitting import may_be_rounded, parsed_as
 from daskrun.data.tabular.values.types import arrow_type
+from daskrun.data.tabular.values.written import found_kinds, text_column
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -67,15 +65,10 @@ class JsonLinesReader(TextReader):
         raw = self._bytes.read(piece, file, header=False)
         data = self._text(raw)
         kept: list[Line] | None = None
-        quick = None
-        with suppress(CoercionError, pa.ArrowInvalid):
-            quick = self._quick(data, columns)
-        if quick is not None:
-            rows, found = quick
-        else:
-            kept, rows, found = self._slow(raw, data, columns)
-        self._warnings.changed(found, self._types)
-        table = assembled(columns, self._types, found, rows)
+        try:
+            table = self._quick(raw, data, columns)
+        except (TableError, pa.ArrowInvalid):
+            kept, table = self._slow(raw, data, columns)
         return Rows(table, self._ids(raw, kept) if ids else None)
 
     def _ids(self, raw: RawPiece, kept: list[Line] | None) -> Any:
@@ -99,8 +92,8 @@ class JsonLinesReader(TextReader):
             raise TableError(text, count_lines(raw.data)) from None
         return data
 
-    def _quick(self, data: bytes, columns: Sequence[str]) -> tuple[int, dict[str, Fitted]] | None:
-        """Read all lines at once by pyarrow.json; None: that can't be trusted."""
+    def _quick(self, raw: RawPiece, data: bytes, columns: Sequence[str]) -> pa.Table:
+        """Read all lines at once by pyarrow.json; ArrowInvalid where that can't be trusted."""
         import pyarrow as pa
 
         every = len(columns) == len(self._types)
@@ -114,15 +107,23 @@ class JsonLinesReader(TextReader):
             table = self._parse(data, columns, "ignore")
         lines = data.count(b"\n") + (not data.endswith(b"\n"))
         if table.num_rows != lines and table.num_rows != count_lines(data):
-            return None  # objects that share a line, or go over several
-        found = {name: finish(table.column(name), self._types[name]) for name in columns}
-        return None if self._refused(found.values()) else (table.num_rows, found)
+            raise pa.ArrowInvalid("objects share a line, or go over several")
+        if any(map(may_be_rounded, table.columns)):
+            raise pa.ArrowInvalid("numbers may be rounded")
+
+        def where(row: int) -> str:
+            return self._line(raw, data, next(islice(lines_of(data), row, None)))
+
+        found = dict(zip(columns, table.columns, strict=True))
+        return self._fitter.table(columns, found, table.num_rows, where)
 
     def _parse(self, data: bytes, columns: Sequence[str], unknown: str) -> pa.Table:
         import pyarrow as pa
         from pyarrow import json
 
-        schema = pa.schema([(name, parsed_as(self._types[name])) for name in columns])
+        schema = pa.schema([(name, _parsed_as(self._types[name])) for name in columns])
+        if any(_has_empty(each) for each in schema.types):
+            raise pa.ArrowInvalid("keys of objects that have none in the sample would be left out")
         if not data or data.isspace():
             return schema.empty_table()
         table = json.read_json(
@@ -165,32 +166,26 @@ class JsonLinesReader(TextReader):
 
     def _slow(
         self, raw: RawPiece, data: bytes, columns: Sequence[str]
-    ) -> tuple[list[Line], int, dict[str, Fitted]]:
+    ) -> tuple[list[Line], pa.Table]:
         """Read line by line; say what can't be read and where."""
         kept, objects = self._objects(raw, data)
         if len(columns) == len(self._types):
             unknown = (name for found in objects for name in self._unknown_in(found))
             self._say_unknown(list(dict.fromkeys(unknown)))
-        found = {}
+        found, kinds = {}, {}
+
+        def where(row: int) -> str:
+            return self._line(raw, data, kept[row])
+
         for name in columns:
             values = [line.get(name) for line in objects]
-            try:
-                fitted = self._column(values, self._types[name])
-                if fitted.change and self._strict:
-                    row = first_change(text_column(values), fitted.change)
-                    raise fitted.change.error(row, as_text(values[row]) or "null")
-            except CoercionError as error:
-                where = self._line(raw, data, kept[error.row])
-                text = coercion_text(where, name, self._types[name], error)
-                raise TableError(text, len(kept)) from None
-            found[name] = fitted
-        return kept, len(objects), found
-
-    def _column(self, values: Sequence[Any], kind: str) -> Fitted:
-        if kind.startswith("arrow:"):
-            return Fitted(typed_column(values, arrow_type(kind)))
-        # An empty text is a value in JSON: what is missing is null, or not there.
-        return convert(text_column(values), kind, empty_as_string=True)
+            kinds[name] = found_kinds(values)
+            with self._fitter.told(name, where, len(kept)):
+                if self._types[name].startswith("arrow:"):
+                    found[name] = typed_column(values, arrow_type(self._types[name]))
+                else:
+                    found[name] = text_column(values)
+        return kept, self._fitter.table(columns, found, len(kept), where, kinds)
 
     def _objects(self, raw: RawPiece, data: bytes) -> tuple[list[Line], list[JsonObject]]:
         """Parse the lines; those that are no objects are an error, or dropped."""
@@ -224,6 +219,24 @@ class JsonLinesReader(TextReader):
         if data is raw.data:
             return raw.at(line.offset)
         return raw.at(len(data[: line.offset].decode().encode(self._dialect.codec)))
+
+
+def _parsed_as(kind: str) -> pa.DataType:
+    """Return what pyarrow.json makes of a column: dates stay text, as it drops their zones."""
+    import pyarrow as pa
+
+    return pa.string() if kind.startswith("datetime") else parsed_as(kind)
+
+
+def _has_empty(arrow: pa.DataType) -> bool:
+    """Return whether objects without keys are in a type."""
+    import pyarrow.types as kinds
+
+    if kinds.is_list(arrow):
+        return _has_empty(arrow.value_type)
+    return kinds.is_struct(arrow) and (
+        not arrow.num_fields or any(_has_empty(f.type) for f in arrow)
+    )
 
 
 def _of_unknown_key(error: pa.ArrowInvalid) -> bool:

@@ -1,7 +1,4 @@
-"""JSON lines read one by one: slower than pyarrow.json, and able to say what is wrong with which.
-
-Also what a sample of them says of the columns.
-"""
+"""JSON lines read one by one: slower than pyarrow.json, but it says what is wrong where."""
 
 from __future__ import annotations
 
@@ -9,11 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from daskrun.data.tabular.values.coercion import CoercionError, Reason
-from daskrun.data.tabular.values.infer import Inferred, infer, infer_dates
-from daskrun.data.tabular.values.types import type_text
+from daskrun.data.tabular.values.hold import is_no
+from daskrun.data.tabular.values.infer import is_float
+from daskrun.data.tabular.values.kinds import Kind, kind_of
+from daskrun.data.tabular.values.written import WrittenFloat, has_surrogate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -28,18 +27,6 @@ class Line(NamedTuple):
     offset: int
     """In the data it is from."""
     data: bytes
-
-
-class WrittenFloat(float):
-    """A number that still knows how it was written."""
-
-    written: str
-
-    def __new__(cls, written: str) -> WrittenFloat:
-        """Make it from its text."""
-        made = super().__new__(cls, written)
-        made.written = written
-        return made
 
 
 def lines_of(data: bytes) -> Iterator[Line]:
@@ -87,72 +74,55 @@ def _once(pairs: list[tuple[str, Any]]) -> JsonObject:
     return found
 
 
-def as_text(value: Any) -> str | None:
-    """Return a value as text: what is no text yet as JSON, numbers as they were written."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, WrittenFloat):
-        return value.written
-    return json.dumps(value, ensure_ascii=False)
-
-
-def text_column(values: Iterable[Any]) -> pa.ChunkedArray:
-    """Return values as a column of text.
-
-    Raises
-    ------
-    CoercionError
-        If one has half of a surrogate pair, which no text can hold.
-    """
-    import pyarrow as pa
-
-    texts = [as_text(value) for value in values]
-    try:
-        return pa.chunked_array([pa.array(texts, pa.string())])
-    except UnicodeEncodeError:
-        for row, text in enumerate(texts):
-            if text is not None and any("\ud800" <= c <= "\udfff" for c in text):
-                why = "has half of a surrogate pair, which is no character"
-                raise CoercionError(row, ascii(text), Reason.OTHER_TYPE, why) from None
-        raise
-
-
 def typed_column(values: Sequence[Any], arrow: pa.DataType) -> pa.ChunkedArray:
-    """Return nested values as a column of an Arrow type.
+    """Return nested values as a column of an Arrow type, by the law of types.
 
     Raises
     ------
     CoercionError
-        The first that is of another type.
+        The first that can't be held.
     """
     import pyarrow as pa
 
-    parts = []
     for row, value in enumerate(values):
-        try:
-            part = pa.array([value], arrow)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError, ValueError):
-            raise _other_type(row, value, arrow) from None
-        if not _same(value, part[0].as_py()):  # pyarrow makes 1 of 1.5 without a word
-            raise _other_type(row, value, arrow)
-        parts.append(part)
-    return pa.chunked_array([pa.concat_arrays(parts)] if parts else [], arrow)
+        if (fault := _fault(value, arrow, "")) is not None:
+            raise CoercionError(row, fault.value, Reason.OTHER_TYPE, fault.why, fault.path)
+    return pa.chunked_array([pa.array(values, arrow)], arrow)
 
 
-def _other_type(row: int, value: Any, arrow: pa.DataType) -> CoercionError:
-    why = f"can't be held as {arrow}"
-    return CoercionError(row, as_text(value) or "null", Reason.OTHER_TYPE, why)
+class _Fault(NamedTuple):
+    path: str
+    value: Any
+    why: str
 
 
-def _same(value: Any, held: Any) -> bool:
-    """Return whether no value was changed; keys that the type lacks are told elsewhere."""
-    if isinstance(value, dict) and isinstance(held, dict):
-        return all(_same(value.get(key), inner) for key, inner in held.items())
-    if isinstance(value, list) and isinstance(held, list):
-        return len(value) == len(held) and all(map(_same, value, held))
-    if isinstance(value, bool) or isinstance(held, bool):
-        return value is held
-    return bool(value == held) or value != value
+def _fault(value: Any, arrow: pa.DataType, path: str) -> _Fault | None:
+    """Find what in a value a type can't hold; keys that the type lacks are told elsewhere."""
+    if value is None:
+        return None
+    kind = kind_of(arrow)
+    if kind is Kind.STRUCT and isinstance(value, dict):
+        if value and not arrow.num_fields:
+            return _Fault(path, value, "has keys, where the sample had empty objects alone")
+        inner = ((f".{f.name}", value.get(f.name), f.type) for f in arrow)
+    elif kind is Kind.LIST and isinstance(value, list):
+        inner = ((f"[{n}]", each, arrow.value_type) for n, each in enumerate(value))
+    else:
+        return None if _holds(value, kind) else _Fault(path, value, is_no(arrow))
+    faults = (_fault(each, kind_, f"{path}{step}") for step, each, kind_ in inner)
+    return next((fault for fault in faults if fault is not None), None)
+
+
+def _holds(value: Any, kind: Kind) -> bool:
+    if isinstance(value, str):
+        return kind is Kind.TEXT and not has_surrogate(value)
+    if isinstance(value, bool):
+        return kind is Kind.BOOL
+    if not isinstance(value, int | float):
+        return False
+    if kind is Kind.WHOLE:
+        return -(2**63) <= value < 2**63 and value == int(value)
+    return kind is Kind.FLOAT and is_float(value)
 
 
 def unknown_keys(value: Any, arrow: pa.DataType, path: str) -> Iterator[str]:
@@ -169,67 +139,3 @@ def unknown_keys(value: Any, arrow: pa.DataType, path: str) -> Iterator[str]:
     elif isinstance(value, list) and pa.types.is_list(arrow):
         for inner in value:
             yield from unknown_keys(inner, arrow.value_type, path)
-
-
-def infer_values(name: str, values: Sequence[Any]) -> Inferred:
-    """Infer the type of a column from a sample of its values; None where a line lacks the key."""
-    present = [value for value in values if value is not None]
-    kinds = {type(value) for value in present}
-    if not present or (len(kinds) == 1 and kinds <= {str}):
-        return _texts(name, values)
-    if kinds == {bool}:
-        return Inferred("bool" if len(present) == len(values) else "boolean")
-    if kinds <= {int, float, WrittenFloat}:
-        # Text in between, and '' where there is none, as infer() knows them from CSV.
-        return infer(name, text_column("" if value is None else value for value in values))
-    if kinds <= {dict} or kinds <= {list}:
-        return _nested(name, present)
-    return Inferred(
-        "text",
-        f"column {name!r} has values of different kinds in the sample, so it is read as text: what "
-        "is no text yet, as JSON.",
-    )
-
-
-def _texts(name: str, values: Sequence[Any]) -> Inferred:
-    """Tell dates from other texts; a number in quotes is text in JSON."""
-    first = next((value for value in values if value), None)
-    if first is None:
-        return Inferred("text")
-    try:
-        return infer_dates(name, text_column(values), first)
-    except CoercionError:
-        return Inferred("text")
-
-
-def _nested(name: str, present: Sequence[Any]) -> Inferred:
-    import pyarrow as pa
-    from pyarrow import json as arrow_json
-
-    data = "\n".join(json.dumps({"v": value}) for value in present).encode()
-    try:
-        table = arrow_json.read_json(
-            pa.BufferReader(data),
-            arrow_json.ReadOptions(use_threads=False, block_size=len(data) + 1),
-        )
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return Inferred(
-            "text",
-            f"column {name!r} has values of different kinds inside in the sample, so it is read as "
-            "JSON text.",
-        )
-    return Inferred(type_text(_steady(table.schema.field("v").type)))
-
-
-def _steady(arrow: pa.DataType) -> pa.DataType:
-    """Have nested texts as text, also where those of the sample look like dates or are missing."""
-    import pyarrow as pa
-
-    if pa.types.is_struct(arrow):
-        fields = [arrow.field(n) for n in range(arrow.num_fields)]
-        return pa.struct([pa.field(f.name, _steady(f.type)) for f in fields])
-    if pa.types.is_list(arrow):
-        return pa.list_(_steady(arrow.value_type))
-    if pa.types.is_timestamp(arrow) or pa.types.is_null(arrow):
-        return pa.string()
-    return arrow

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
@@ -13,7 +14,8 @@ from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY
 from daskrun.data.tabular.formats.parquet.row_groups import FooterError, Footers, ParquetSplitter
 from daskrun.data.tabular.formats.parquet.spec import ParquetSpec
 from daskrun.data.tabular.formats.typed_columns import with_types
-from daskrun.data.tabular.values.types import type_text
+from daskrun.data.tabular.values.kinds import wider
+from daskrun.data.tabular.values.types import arrow_type, type_text
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -56,7 +58,12 @@ class ParquetSource(FileSource):
             return _frame_spec(footers)
         schemas = _schemas(footers, Footers(listing).shown(listing.table[0]))
         columns = with_types(_columns(schemas, footers), self.set_column_types)
-        return ParquetSpec(columns=columns, strict_types=self.strict_types, warnings=())
+        return ParquetSpec(
+            columns=columns,
+            strict_types=self.strict_types,
+            warnings=(),
+            declared=tuple(self.set_column_types or ()),
+        )
 
     @override
     def splitter(
@@ -108,7 +115,7 @@ def _columns(schemas: list[pa.Schema], footers: list[Any]) -> list[tuple[str, st
         arrow = column.type
         for other in schemas[1:]:
             if other.get_field_index(column.name) >= 0:
-                arrow = _wider(arrow, other.field(column.name).type)
+                arrow = wider(arrow, other.field(column.name).type)
         missing = (kinds.is_integer(arrow) or kinds.is_boolean(arrow)) and any(
             _has_missing(footer, column.name) for footer in footers
         )
@@ -120,19 +127,6 @@ def _columns(schemas: list[pa.Schema], footers: list[Any]) -> list[tuple[str, st
             text = type_text(arrow)
         columns.append((column.name, text))
     return columns
-
-
-def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """Return the type that holds both, or else the first."""
-    import pyarrow as pa
-
-    if one.equals(other):
-        return one
-    schemas = [pa.schema([("", one)]), pa.schema([("", other)])]
-    try:
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return one
 
 
 def _has_missing(footer: Any, name: str) -> bool:
@@ -155,14 +149,11 @@ def _frame_spec(footers: list[Any]) -> ParquetSpec:
 
     A column without one value in the first partition has the type of a later one.
     """
-    import pyarrow as pa
-
     told = [json.loads(footer.metadata[FRAME_KEY]) for footer in footers]
-    nothing = type_text(pa.null())
     columns = []
-    for name, _ in told[0]["columns"]:
-        texts = (dict(other["columns"]).get(name, nothing) for other in told)
-        columns.append((name, next((t for t in texts if t != nothing), "text")))
+    for name, text in told[0]["columns"]:
+        texts = [dict(other["columns"]).get(name, text) for other in told]
+        columns.append((name, _of_all(texts)))
     schema = footers[0].schema.to_arrow_schema()
     # Partitions of a Dask dataframe whose categories are unknown have lists of their own.
     same = all(other["dictionaries"] == told[0]["dictionaries"] for other in told)
@@ -173,3 +164,13 @@ def _frame_spec(footers: list[Any]) -> ParquetSpec:
         pandas=(schema.metadata or {}).get(b"pandas", b"").decode(),
         dictionaries=told[0]["dictionaries"] if same else {},
     )
+
+
+def _of_all(texts: list[str]) -> str:
+    """Return the type of a dataframe's column, by what it is in some of its partitions."""
+    import pyarrow.types as kinds
+
+    arrow = reduce(wider, map(arrow_type, texts))
+    if kinds.is_boolean(arrow):
+        return "boolean" if "boolean" in texts else "bool"
+    return "text" if kinds.is_null(arrow) else type_text(arrow)

@@ -11,8 +11,8 @@ from daskrun.data.tabular.formats.contract import Reader, Rows
 from daskrun.data.tabular.formats.parquet.categories import unpack_values
 from daskrun.data.tabular.formats.parquet.ranges import bring
 from daskrun.data.tabular.formats.parquet.row_groups import reason, unreadable
-from daskrun.data.tabular.values.casts import fit
-from daskrun.data.tabular.values.coercion import CoercionError, Warnings, listed
+from daskrun.data.tabular.values.coercion import listed
+from daskrun.data.tabular.values.fitting import Fitter, without_columns
 from daskrun.data.tabular.values.types import arrow_schema
 from daskrun.errors import TableError
 
@@ -48,7 +48,8 @@ class ParquetReader(Reader):
         # Now, before a script process says that it is ready: 40 ms of the first piece otherwise.
         import pyarrow.parquet  # noqa: F401
 
-        self._columns, self._strict = spec.columns, spec.strict_types
+        self._columns = spec.columns
+        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types)
         self._pandas = spec.pandas or ""
         packed = spec.dictionaries or {}
         self._dictionaries = {name: unpack_values(text) for name, text in packed.items()}
@@ -59,7 +60,6 @@ class ParquetReader(Reader):
         self._fields: dict[tuple[str, ...], pa.Schema] = {}
         """The schema of some of the columns."""
         self._open: OrderedDict[tuple[int, ...], _OpenFile] = OrderedDict()
-        self._warnings = Warnings()
 
     @classmethod
     @override
@@ -77,7 +77,7 @@ class ParquetReader(Reader):
     @property
     @override
     def warnings(self) -> list[str]:
-        return self._warnings.texts
+        return self._fitter.warnings.texts
 
     @override
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
@@ -130,23 +130,17 @@ class ParquetReader(Reader):
         if (as_it_is := self._unfitted(table, wanted)) is not None:
             return as_it_is
         arrays, fields = [], []
-        for name, text in wanted:
-            field = self._schema.field(name)
-            try:
-                column = self._fit(name, table.column(name), text)
-            except CoercionError as error:
-                raise TableError(
-                    f"{file.shown}, row {first + error.row}, column {name!r}: "
-                    f"{error.value!r} {error.why}",
-                    table.num_rows,
-                ) from None
-            if not column.type.equals(field.type):
-                self._warnings.widened(name)
-                field = field.with_type(column.type)
+        for name, _ in wanted:
+            field, column = self._schema.field(name), table.column(name)
+            # What pandas wrote with its own types has them from its own metadata.
+            if not (self._pandas and column.type.equals(field.type)):
+                column = self._fitter.column(
+                    name, column, lambda row: f"{file.shown}, row {first + row}"
+                )
             arrays.append(self._recoded(name, column))
-            fields.append(field)
+            fields.append(field.with_type(column.type))
         if not arrays:
-            return pa.table({"rows": pa.nulls(table.num_rows)}).select([])
+            return without_columns(table.num_rows)
         return pa.Table.from_arrays(arrays, schema=self._schema_of(fields))
 
     def _unfitted(self, table: pa.Table, wanted: Sequence[tuple[str, str]]) -> pa.Table | None:
@@ -163,16 +157,14 @@ class ParquetReader(Reader):
         schema = self._fields[names]
         if self._dictionaries or not names or not table.schema.equals(schema):
             return None
-        whole = [n for n, kind in enumerate(schema.types) if pa.types.is_integer(kind)]
+        whole = [
+            n
+            for n, (kind, (_, text)) in enumerate(zip(schema.types, wanted, strict=True))
+            if pa.types.is_integer(kind) or text == "bool"
+        ]
         if any(table.column(position).null_count for position in whole):
             return None
         return pa.Table.from_arrays(table.columns, schema=schema)
-
-    def _fit(self, name: str, column: pa.ChunkedArray, text: str) -> pa.ChunkedArray:
-        """Fit a column; what pandas wrote with its own types has them from its own metadata."""
-        if self._pandas and column.type.equals(self._schema.field(name).type):
-            return column
-        return fit(name, column, text, self._strict)
 
     def _schema_of(self, fields: list[pa.Field]) -> pa.Schema:
         import pyarrow as pa
@@ -202,7 +194,7 @@ class ParquetReader(Reader):
                 "columns that it lacks are left out. To have them give a list of paths in which a "
                 "file with all columns is first."
             )
-            self._warnings.add("others", text)
+            self._fitter.warnings.add("others", text)
 
 
 class _OpenFile:

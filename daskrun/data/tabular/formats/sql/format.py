@@ -20,9 +20,11 @@ from daskrun.data.tabular.formats.sql.database import (
 )
 from daskrun.data.tabular.formats.sql.keys import SqlSplitter, below, rows_of
 from daskrun.data.tabular.formats.sql.spec import SqlSpec
-from daskrun.data.tabular.formats.sql.values import ORDERED, infer, to_arrow
+from daskrun.data.tabular.formats.sql.values import ORDERED
 from daskrun.data.tabular.formats.typed_columns import with_types
-from daskrun.data.tabular.values.coercion import CoercionError, alike
+from daskrun.data.tabular.values.coercion import alike
+from daskrun.data.tabular.values.infer import Inferred, infer_values
+from daskrun.data.tabular.values.written import Found
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -107,8 +109,6 @@ class SqlSource(Source):
 
         A column without a value in these is looked at further, for its first values.
         """
-        import pyarrow as pa
-
         query = _text(self.query)
         database = Database(listing.storage_options["connection"], self.query_timeout)
         try:
@@ -116,27 +116,22 @@ class SqlSource(Source):
             self._check_index(names)
             values = {name: [row[n] for row in rows] for n, name in enumerate(names)}
             inferred = {name: _inferred(database, query, name, values[name]) for name in names}
-            columns = with_types([(n, inferred[n][0]) for n in names], self.set_column_types)
+            columns = with_types([(n, inferred[n].type) for n in names], self.set_column_types)
             keys, order = self._keys(database, query, values)
         finally:
             database.close()
-        try:
-            arrays = {n: to_arrow(n, values[n], text, False) for n, text in columns}
-        except CoercionError as error:
-            raise DatasetError(
-                f"query={shown_query(query)}, row {error.row}: {error.value!r} {error.why}"
-            ) from None
-        nbytes = pa.table(arrays).nbytes / len(rows) if rows and names else 1.0
+        nbytes = sum(Found(values[name]).column().nbytes for name in names)
         asked = self.set_column_types or {}
         return SqlSpec(
             columns=columns,
             strict_types=self.strict_types,
-            warnings=tuple(told for n, (_, told) in inferred.items() if told and n not in asked),
+            warnings=tuple(e.warning for n, e in inferred.items() if e.warning and n not in asked),
+            declared=(*asked, *(n for n, e in inferred.items() if e.known and n not in asked)),
             query=query,
             keys=tuple(keys),
             order=tuple(order),
             timeout=self.query_timeout,
-            row_bytes=max(1.0, float(nbytes)),
+            row_bytes=max(1.0, nbytes / max(1, len(rows))),
         )
 
     @override
@@ -233,7 +228,7 @@ def _sample(database: Database, query: str) -> tuple[list[str], list[Any]]:
     return names, rows
 
 
-def _inferred(database: Database, query: str, name: str, values: list[Any]) -> tuple[str, str]:
+def _inferred(database: Database, query: str, name: str, values: list[Any]) -> Inferred:
     from sqlalchemy import column, select
 
     if values and all(value is None for value in values):
@@ -244,7 +239,7 @@ def _inferred(database: Database, query: str, name: str, values: list[Any]) -> t
                 values = [None, *(row[0] for row in result)]
         except DatasetError:
             values = []  # a type that has no such condition, or a long way to the first value
-    return infer(name, values)
+    return infer_values(name, values)
 
 
 def _ordered(values: list[Any]) -> bool:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Reader
 from daskrun.data.tabular.formats.text.byte_reader import ByteReader
-from daskrun.data.tabular.values.coercion import Warnings
+from daskrun.data.tabular.values.fitting import Fitter
 from daskrun.data.tabular.values.types import arrow_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
     from daskrun.data.tabular.formats.contract import Piece, PieceFile, ReaderSpec
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.text.dialect import Dialect
-    from daskrun.data.tabular.values.coercion import Fitted
+    from daskrun.data.tabular.values.coercion import Warnings
 
 
 class TextReader(Reader):
@@ -38,10 +38,13 @@ class TextReader(Reader):
         exact: bool,
     ) -> None:
         self._dialect = dialect
-        self._types = dict(spec.columns)
-        self._strict = spec.strict_types
+        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types)
+        self._types = self._fitter.types
         self._bytes = ByteReader(dialect, cache, exact=exact)
-        self._warnings = Warnings()
+
+    @property
+    def _warnings(self) -> Warnings:
+        return self._fitter.warnings
 
     @property
     @override
@@ -59,10 +62,6 @@ class TextReader(Reader):
     @override
     def lines(self, piece: Piece, file: PieceFile) -> int:
         return self._bytes.lines(piece, file)
-
-    def _refused(self, found: Iterable[Fitted]) -> bool:
-        """Return whether a dtype was changed where ``strict_types=True``."""
-        return self._strict and any(fitted.change for fitted in found)
 
     def _not_encoded(self, where: str) -> str:
         return f"{where}: the bytes are not {self._dialect.encoding}. {FIX_ENCODING}"

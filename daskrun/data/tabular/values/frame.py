@@ -1,0 +1,154 @@
+"""From Arrow tables to pandas' frames: one rule of dtypes for all formats."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from daskrun.data.tabular.values.types import NULLABLE
+from daskrun.errors import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+    import pyarrow as pa
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Turn a table into a DataFrame with index 0..n-1: one rule of dtypes for all formats.
+
+    Text is pandas' own ``str``, a bool column with missing values ``boolean``, an integer column
+    with missing values ``float64``, a dictionary a category, anything else what
+    ``pyarrow.Table.to_pandas`` gives, with the dtypes that pandas' own metadata names.
+
+    Raises
+    ------
+    TableError
+        If an integer beside missing values is one that float64 can't hold, or pandas has nothing
+        for a value, such as a time of day with nanoseconds.
+    """
+    frame = _plain_frame(table)
+    for position, field in enumerate(table.schema):
+        kind = _kind(field.type)
+        if not kind:
+            continue
+        column, dtype = table.column(position), frame.dtypes.iloc[position]
+        if kind == "nested":
+            if _lacks_inside(column):  # which would make floats of the whole numbers beside
+                whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
+                frame[field.name] = whole
+        elif kind == "category":
+            frame[field.name] = _in_zone(frame[field.name], field.type.value_type.tz)
+        elif kind == "int":
+            if column.null_count and dtype == "float64":
+                exact_floats(field.name, column)
+        elif dtype != "boolean" and (column.null_count or NULLABLE in (field.metadata or ())):
+            frame[field.name] = frame[field.name].astype("boolean")
+    return frame
+
+
+def _plain_frame(table: pa.Table) -> pd.DataFrame:
+    """Return what pyarrow makes of a table; name the column that it makes nothing of."""
+    import pyarrow as pa
+
+    try:
+        frame: pd.DataFrame = _without_index(table).to_pandas(use_threads=False)
+    except pa.ArrowException as error:
+        for field, column in zip(table.schema, table.columns, strict=True):
+            try:
+                column.to_pandas(use_threads=False)
+            except pa.ArrowException:
+                raise TableError(
+                    f"column {field.name!r}: pandas can't hold its values, which are {field.type}: "
+                    f"{error}. Leave it out: .drop_columns({field.name!r}).",
+                    len(table),
+                ) from None
+        raise TableError(f"pandas can't hold the rows: {error}.", len(table)) from None
+    return frame
+
+
+@lru_cache(maxsize=1024)
+def _kind(arrow: pa.DataType) -> str:
+    import pyarrow.types as kinds
+
+    if kinds.is_boolean(arrow):
+        return "bool"
+    if kinds.is_nested(arrow):
+        return "nested"
+    if kinds.is_dictionary(arrow):
+        return "category" if getattr(arrow.value_type, "tz", None) else ""
+    return "int" if kinds.is_int64(arrow) or kinds.is_uint64(arrow) else ""
+
+
+def _lacks_inside(column: pa.ChunkedArray) -> bool:
+    """Return whether whole numbers inside nested values are beside missing ones."""
+    import pyarrow.types as kinds
+
+    if kinds.is_integer(column.type):
+        return bool(column.null_count)
+    return kinds.is_nested(column.type) and any(map(_lacks_inside, inner_columns(column)))
+
+
+def _in_zone(column: pd.Series, zone: str) -> pd.Series:
+    """Return categories their zone, which pyarrow leaves out."""
+    import pandas as pd
+
+    times: Any = pd.DatetimeIndex(column.cat.categories)
+    return column.cat.rename_categories(times.tz_localize("UTC").tz_convert(zone))
+
+
+def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return whole numbers as float64, as pandas does, and fail where it would round them.
+
+    Raises
+    ------
+    TableError
+        The first value that float64 can't hold.
+    """
+    import pyarrow as pa
+
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid:  # also for 2**54, which float64 holds
+        values = (v for v in column.to_pylist() if v is not None and int(float(v)) != v)
+        value = next(values, None)
+    if value is None:
+        return column.cast(pa.float64(), safe=False)
+    raise TableError(
+        f"column {name!r}: {value} is a whole number that float64 can't hold, and float64 it "
+        "must be beside missing or decimal values. Read it as text: "
+        f"set_column_types={{{name!r}: DataType.to_string()}}.",
+        len(column),
+    )
+
+
+def inner_columns(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
+    """Yield what is inside nested values."""
+    import pyarrow as pa
+    import pyarrow.types as kinds
+
+    for chunk in column.chunks:
+        if kinds.is_map(chunk.type):
+            parts = [chunk.keys, chunk.items]
+        else:
+            flat = chunk.flatten()
+            parts = flat if isinstance(flat, list) else [flat]
+        yield from (pa.chunked_array([part]) for part in parts)
+
+
+def _without_index(table: pa.Table) -> pa.Table:
+    """Take the index out of pandas' metadata: its columns are columns here."""
+    metadata = table.schema.metadata
+    if not metadata or b"pandas" not in metadata:
+        return table
+    plain = _plain_metadata(metadata[b"pandas"])
+    return table.replace_schema_metadata({**metadata, b"pandas": plain})
+
+
+@lru_cache(maxsize=256)
+def _plain_metadata(text: bytes) -> bytes:
+    told: dict[str, Any] = json.loads(text)
+    told["index_columns"] = []
+    return json.dumps(told).encode()

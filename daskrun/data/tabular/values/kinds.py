@@ -1,0 +1,132 @@
+"""Kinds of values, and which of them a column of each kind takes: the law of types as a table.
+
+What becomes of a value that is taken is in :mod:`daskrun.data.tabular.values.law`. Formats only say
+what they found.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from daskrun.data.tabular.values.types import arrow_type, datetime_formats
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Kind(Enum):
+    """What values are; in words for messages."""
+
+    TEXT = "a text"
+    WHOLE = "a whole number"
+    FLOAT = "a number"
+    EXACT = "an exact decimal"
+    BOOL = "true or false"
+    DATE = "a date"
+    NAIVE = "a date and time without a zone"
+    ZONED = "a date and time with a zone"
+    TIME = "a time of day"
+    DURATION = "a duration"
+    BINARY = "bytes"
+    LIST = "a list"
+    STRUCT = "an object"
+    MAP = "a map"
+    NULL = "nothing"
+    OTHER = "of another type"
+
+
+_NUMBERS = frozenset({Kind.WHOLE, Kind.FLOAT, Kind.EXACT})
+
+WITHIN: dict[Kind, frozenset[Kind]] = {
+    **{kind: frozenset({kind}) for kind in Kind},
+    **dict.fromkeys(_NUMBERS, _NUMBERS),
+    Kind.DATE: frozenset({Kind.DATE, Kind.NAIVE}),
+    Kind.NAIVE: frozenset({Kind.DATE, Kind.NAIVE}),
+}
+"""Kinds that a type takes wherever it stands, also inside nested values: each value exactly."""
+
+_WRITTEN = frozenset(Kind) - {Kind.LIST, Kind.STRUCT, Kind.MAP, Kind.BINARY, Kind.OTHER}
+"""Kinds that have a written form, which a column takes where it takes the value."""
+
+
+def admits(type_text: str, kind: Kind, declared: bool) -> bool:
+    """Return whether a column takes values of a kind, as far as each can be held.
+
+    Parameters
+    ----------
+    declared
+        Whether ``set_column_types`` says the type; else it is inferred.
+    """
+    target = kind_of(arrow_type(type_text))
+    if kind is Kind.NULL or kind in WITHIN[target] or kind is target:
+        return True
+    if target is Kind.TEXT:
+        return kind is not Kind.OTHER
+    if kind is Kind.TEXT:  # as it is written
+        return target in _WRITTEN
+    if kind is Kind.WHOLE:  # 0 and 1; digits in the order of a format
+        return (target is Kind.BOOL and declared) or bool(datetime_formats(type_text))
+    return False
+
+
+def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Return the type that holds the values of both, or else the first."""
+    import pyarrow as pa
+
+    kinds = kind_of(one), kind_of(other)
+    if one.equals(other) or Kind.NULL in kinds:
+        return other if kinds[0] is Kind.NULL else one
+    if pa.types.is_dictionary(one) or pa.types.is_dictionary(other):
+        return wider(*(t.value_type if pa.types.is_dictionary(t) else t for t in (one, other)))
+    if set(kinds) == {Kind.DATE, Kind.NAIVE}:
+        return one if kinds[0] is Kind.NAIVE else other
+    if kinds == (Kind.LIST, Kind.LIST):
+        return pa.list_(wider(one.value_type, other.value_type))
+    if kinds == (Kind.STRUCT, Kind.STRUCT):
+        found = {field.name: field.type for field in one}
+        for field in other:
+            found[field.name] = wider(found.get(field.name, field.type), field.type)
+        return pa.struct(list(found.items()))
+    if kinds == (Kind.ZONED, Kind.ZONED):
+        units = ("s", "ms", "us", "ns")
+        return pa.timestamp(max(one.unit, other.unit, key=units.index), one.tz)
+    if kinds[0] not in WITHIN[kinds[1]]:
+        return one
+    schemas = [pa.schema([("", each)]) for each in (one, other)]
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return one
+
+
+@lru_cache(maxsize=1024)
+def kind_of(arrow: pa.DataType) -> Kind:
+    """Return the kind of an Arrow type's values; of a dictionary that of its values."""
+    import pyarrow.types as kinds
+
+    if kinds.is_dictionary(arrow):
+        return kind_of(arrow.value_type)
+    if kinds.is_timestamp(arrow):
+        return Kind.NAIVE if arrow.tz is None else Kind.ZONED
+    found = (kind for kind, checks in _CHECKS.items() for c in checks if getattr(kinds, c)(arrow))
+    return next(found, Kind.OTHER)
+
+
+_CHECKS = {
+    Kind.NULL: ("is_null",),
+    Kind.TEXT: ("is_string", "is_large_string", "is_string_view"),
+    Kind.WHOLE: ("is_integer",),
+    Kind.FLOAT: ("is_floating",),
+    Kind.EXACT: ("is_decimal",),
+    Kind.BOOL: ("is_boolean",),
+    Kind.DATE: ("is_date",),
+    Kind.TIME: ("is_time",),
+    Kind.DURATION: ("is_duration",),
+    Kind.BINARY: ("is_binary", "is_large_binary", "is_binary_view", "is_fixed_size_binary"),
+    Kind.LIST: ("is_list", "is_large_list", "is_fixed_size_list"),
+    Kind.STRUCT: ("is_struct",),
+    Kind.MAP: ("is_map",),
+}
+"""Names of the functions of :mod:`pyarrow.types` that know each kind."""

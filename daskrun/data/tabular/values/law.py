@@ -1,0 +1,184 @@
+"""The one law of types: what becomes of a value in a column, whatever the format it is from.
+
+A value is held exactly, or it is an error, or its column is widened and that is told. Which kinds
+of values a column takes is the table in :mod:`daskrun.data.tabular.values.kinds`; that each of them
+is held exactly is seen to here, for all values of a column at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from daskrun.data.tabular.values import convert
+from daskrun.data.tabular.values.coercion import Change, CoercionError, Fitted, Reason
+from daskrun.data.tabular.values.hold import (
+    each,
+    first_null,
+    first_valid,
+    hold,
+    is_no,
+    plain,
+    without_nan,
+)
+from daskrun.data.tabular.values.kinds import Kind, admits, kind_of
+from daskrun.data.tabular.values.types import arrow_type, datetime_formats
+from daskrun.data.tabular.values.written import written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pyarrow as pa
+
+    Conversion = Callable[[pa.ChunkedArray], pa.ChunkedArray]
+
+
+def fit(
+    column: pa.ChunkedArray,
+    type_text: str,
+    declared: bool = False,
+    kinds: Mapping[Kind, int] | None = None,
+) -> Fitted:
+    """Return a column as its type of the schema.
+
+    A column of whole numbers that meets missing or decimal values becomes float64, one of text
+    that meets others has them as they are written; what else does not fit is an error.
+
+    Parameters
+    ----------
+    declared
+        Whether ``set_column_types`` says the type: it is inferred otherwise.
+    kinds
+        Kinds of the values, each with the row of its first, where not the Arrow type tells: of
+        values that were written as text.
+
+    Raises
+    ------
+    CoercionError
+        The first value that can't be held.
+    """
+    import pyarrow as pa
+
+    target = arrow_type(type_text)
+    column = plain(column, target)
+    found, wanted = kind_of(column.type), kind_of(target)
+    kinds = kinds or {found: 0}
+    _check_kinds(column, kinds, type_text, declared)
+    if pa.types.is_dictionary(target):
+        return Fitted(hold(column, target, type_text))
+    if wanted is Kind.TEXT:
+        return _text(column, target, kinds, declared)
+    if found is Kind.TEXT and wanted in _READ:
+        column = convert.present(column)
+    elif found is Kind.WHOLE and datetime_formats(type_text):
+        column, found = column.cast("string"), Kind.TEXT
+    elif found is Kind.FLOAT and wanted is Kind.WHOLE:
+        column = without_nan(column)
+    if wanted is Kind.WHOLE or type_text == "int_as_float":
+        return _whole(column, target, type_text, declared)
+    values = _as(column, target, type_text)
+    missing = type_text == "bool" and values.null_count
+    return Fitted(values, Change.MISSING, first_null(values)) if missing else Fitted(values)
+
+
+_READ = frozenset({Kind.WHOLE, Kind.FLOAT, Kind.BOOL, Kind.NAIVE, Kind.ZONED})
+"""Kinds whose written form is read here rather than by Arrow, which takes other forms too."""
+
+
+def _check_kinds(
+    column: pa.ChunkedArray, kinds: Mapping[Kind, int], type_text: str, declared: bool
+) -> None:
+    if len(column) == column.null_count:
+        return
+    wrong = [row for kind, row in kinds.items() if not admits(type_text, kind, declared)]
+    if wrong:
+        row = max(min(wrong), first_valid(column))
+        raise CoercionError(
+            row, column[row].as_py(), Reason.OTHER_TYPE, is_no(arrow_type(type_text), type_text)
+        )
+
+
+def _text(
+    column: pa.ChunkedArray, target: pa.DataType, kinds: Mapping[Kind, int], declared: bool
+) -> Fitted:
+    values = each(column, "text", written)
+    values = values if values.type.equals(target) else values.cast(target)
+    others = [row for kind, row in kinds.items() if kind not in (Kind.TEXT, Kind.NULL)]
+    if not others or declared or values.null_count == len(values):
+        return Fitted(values)
+    return Fitted(values, Change.TEXT, max(min(others), first_valid(values)))
+
+
+def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declared: bool) -> Fitted:
+    """Return whole numbers, or float64 where some are missing or decimal."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    as_float = type_text == "int_as_float"
+    if as_float and kind_of(column.type) is Kind.WHOLE:
+        return Fitted(_as(column, target, type_text))
+    try:
+        whole = _as(column, pa.int64() if as_float else target, type_text)
+    except CoercionError as error:
+        if declared:
+            raise
+        floats = _floats_beside(column, error, type_text)
+        whole = pc.and_(pc.equal(pc.floor(floats), floats), pc.is_finite(floats))
+        decimals = pc.fill_null(pc.invert(whole), False)
+        first = int(pc.index(decimals, True).as_py())
+        if first < 0:  # whole, and beyond the type: float64 would only hide that
+            raise
+        return Fitted(floats, Change.DECIMAL, first)
+    if not whole.null_count and not as_float:
+        return Fitted(whole)
+    try:
+        floats = hold(whole, pa.float64(), type_text)
+    except CoercionError as error:
+        if as_float:
+            value = column[error.row].as_py()
+            raise CoercionError(error.row, value, error.reason, error.why) from None
+        row = first_null(whole)
+        raise CoercionError(row, None, Reason.INEXACT, _beside("is missing", error)) from None
+    return Fitted(floats) if as_float else Fitted(floats, Change.MISSING, first_null(whole))
+
+
+def _floats_beside(
+    column: pa.ChunkedArray, refused: CoercionError, type_text: str
+) -> pa.ChunkedArray:
+    """Return numbers as float64; where some can't be that, blame the one that isn't whole."""
+    import pyarrow as pa
+
+    try:
+        return _as(column, pa.float64(), type_text)
+    except CoercionError as error:
+        if error.row == refused.row:
+            raise (error if error.reason is Reason.OTHER_TYPE else refused) from None
+        if error.reason is not Reason.INEXACT:
+            raise
+        why = _beside("is no whole number", error)
+        raise CoercionError(refused.row, refused.value, Reason.INEXACT, why) from None
+
+
+def _beside(what: str, error: CoercionError) -> str:
+    return f"{what}, and float64, which that needs, can't hold {error.value} of the same column"
+
+
+def _as(column: pa.ChunkedArray, target: pa.DataType, type_text: str) -> pa.ChunkedArray:
+    """Return a column as an Arrow type, text by what is written in it."""
+    kinds = kind_of(column.type), kind_of(target)
+    if kinds[0] is not Kind.TEXT or kinds[1] is Kind.TEXT:
+        return hold(column, target, type_text)
+    return each(column, type_text, _reads(type_text, target), target)
+
+
+def _reads(type_text: str, target: pa.DataType) -> Conversion:
+    """Return how text is read as a type."""
+    wanted = kind_of(target)
+    if wanted is Kind.WHOLE:
+        return lambda part: hold(convert.whole_numbers(part), target)
+    if wanted is Kind.FLOAT:
+        return lambda part: hold(convert.floats(part), target)
+    if wanted is Kind.BOOL:
+        return convert.truth_values
+    if wanted in (Kind.NAIVE, Kind.ZONED):
+        return lambda part: convert.dates(part, type_text, target)
+    return lambda part: part.cast(target)
