@@ -199,7 +199,7 @@ def variables(value: Any) -> dict[str, str]:
     for name, text in table(value if value is not None else {}).items():
         if not isinstance(name, str) or not name or "=" in name or "\0" in name:
             raise ValueError(f"has {name!r}, which is not a variable's name")
-        if isinstance(text, bool) or not isinstance(text, str | int | float) or "\0" in str(text):
+        if not isinstance(text, str | int | float) or "\0" in str(text):
             raise ValueError(f"has a value that is not text for {name!r}")
     return {name: str(text) for name, text in (value or {}).items()}
 

@@ -173,6 +173,9 @@ class _Writer(Writer):
         return {KIND: "DataPath", "datastore": self._name_of(value.place), "path": value.relative}
 
     def _other(self, value: Any, where: str) -> Any:
+        for base in type(value).__mro__:
+            if CLASSES.get(base.__name__) == f"{base.__module__}:{base.__name__}":
+                return {KIND: base.__name__, **self.fields(value, where)}
         name = type(value).__name__
         known = source_classes(installed=True) if isinstance(value, Source) else {}
         if known.get(name) == f"{type(value).__module__}:{name}":

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from daskrun.data.partition_format import PartitionFormat, Value
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_MODES = ("mount", "download")
+_MODES = ("mount", "download", "direct")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -162,7 +162,8 @@ class DatasetConsumptionConfig(OriginalClass):
 
     mode: str = "mount"
     """``mount``: read in place where the node can, else fetched as needed. ``download``: copied to
-    the node. For the inputs that mini-batches are cut from both are the same."""
+    the node. For the inputs that mini-batches are cut from both are the same. ``direct``, the
+    original's for datasets that the script reads itself, is kept as ``mount``."""
 
     path_on_compute: str | None = None
     """Folder on the node where the files shall be found; None: anywhere."""
@@ -183,6 +184,8 @@ class DatasetConsumptionConfig(OriginalClass):
             )
         if self.mode not in _MODES:
             raise DatasetError(f"mode={self.mode!r} is unknown. Write 'mount' or 'download'.")
+        if self.mode == "direct":
+            object.__setattr__(self, "mode", "mount")
 
     @original_keywords
     def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:

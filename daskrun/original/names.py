@@ -14,6 +14,7 @@ azureml.contrib
 azureml.contrib.pipeline
 azureml.contrib.pipeline.steps ParallelRunConfig ParallelRunStep
 azureml.core ComputeTarget Dataset Datastore Environment Experiment Model Run
+    RunConfiguration=workspace.environments.run_configuration
     VERSION=original.workspace Workspace=original.workspace
 azureml.core.authentication AbstractAuthentication=original.absent
     ArcTokenAuthentication=original.absent AzureCliAuthentication=original.absent
@@ -34,12 +35,18 @@ azureml.core.environment CondaDependencies Environment
 azureml.core.experiment Experiment
 azureml.core.model Model
 azureml.core.run Run
-azureml.core.runconfig CondaDependencies DEFAULT_CPU_IMAGE DEFAULT_GPU_IMAGE
+azureml.core.runconfig CondaDependencies DEFAULT_CPU_IMAGE DEFAULT_GPU_IMAGE Environment
+    DockerConfiguration=workspace.environments.run_configuration
+    EnvironmentDefinition=:Environment
+    MpiConfiguration=workspace.environments.run_configuration
+    RunConfiguration=workspace.environments.run_configuration
 azureml.core.workspace Workspace=original.workspace
 azureml.data DataType FileDataset OutputFileDatasetConfig TabularDataset
+    OutputTabularDatasetConfig=pipeline.steps.written:WrittenTable
 azureml.data.abstract_dataset AbstractDataset=data.registration:Registered
 azureml.data.abstract_datastore AbstractDatastore=:Datastore
 azureml.data.constants WORKSPACE_BLOB_DATASTORE=workspace.layout:DEFAULT_DATASTORE
+azureml.data.data_reference DataReference=original.data
 azureml.data.datapath DataPath=original.data
 azureml.data.dataset_consumption_config DatasetConsumptionConfig
 azureml.data.dataset_error_handling DatasetExecutionError=:DatasetError
@@ -49,6 +56,8 @@ azureml.data.dataset_factory DataType FileDatasetFactory=data.datasets
 azureml.data.dataset_type_definitions PromoteHeadersBehavior=original.data
 azureml.data.file_dataset FileDataset
 azureml.data.output_dataset_config OutputFileDatasetConfig
+    OutputDatasetConfig=pipeline.steps.outputs:StepOutput
+    OutputTabularDatasetConfig=pipeline.steps.written:WrittenTable
 azureml.data.tabular_dataset TabularDataset
 azureml.exceptions ComputeTargetException ActivityFailedException=:RunFailedError
     AzureMLException=:DaskrunError ExperimentExecutionException=:RunFailedError
@@ -58,9 +67,15 @@ azureml.exceptions ComputeTargetException ActivityFailedException=:RunFailedErro
 azureml.pipeline
 azureml.pipeline.core Pipeline PipelineData PipelineParameter PipelineRun PublishedPipeline
     StepRun PipelineStep=pipeline.steps.base PortDataReference=pipeline.steps.outputs
+    PipelineOutputFileDataset=pipeline.steps.written:WrittenFiles
+    PipelineOutputTabularDataset=pipeline.steps.written:WrittenTable
 azureml.pipeline.core.builder PipelineData PipelineStep=pipeline.steps.base
 azureml.pipeline.core.graph PipelineParameter PublishedPipeline
 azureml.pipeline.core.pipeline Pipeline
+azureml.pipeline.core.pipeline_output_dataset
+    PipelineOutputAbstractDataset=pipeline.steps.written:Written
+    PipelineOutputFileDataset=pipeline.steps.written:WrittenFiles
+    PipelineOutputTabularDataset=pipeline.steps.written:WrittenTable
 azureml.pipeline.core.run PipelineRun StepRun PortDataReference=pipeline.steps.outputs
 azureml.pipeline.steps ParallelRunConfig ParallelRunStep PythonScriptStep
 azureml.pipeline.steps.parallel_run_config ParallelRunConfig

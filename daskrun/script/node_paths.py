@@ -55,6 +55,9 @@ def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
         name: where.folder or (f"{spec.folder}/outputs/{name}" if whole else output_dir)
         for name, where in spec.outputs.items()
     }
+    for name, where in spec.outputs.items():
+        if where.folder:
+            Path(outputs[name]).mkdir(parents=True, exist_ok=True)
     paths = {
         "input": {**{each.name: each.root for each in local}, **side_inputs},
         "output": outputs,

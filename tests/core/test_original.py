@@ -20,6 +20,7 @@ from daskrun.pipeline.runs.run import PipelineRun
 from daskrun.pipeline.steps.base import PipelineStep
 from daskrun.pipeline.steps.outputs import PortDataReference
 from daskrun.workspace.compute.targets import ComputeStatus
+from daskrun.workspace.environments.run_configuration import RunConfiguration
 from daskrun.workspace.environments.sections import DockerSection, PythonSection
 
 LACKING, KEYWORDS = catalogue().members, catalogue().keywords
@@ -37,6 +38,7 @@ OTHERS = {
         PipelineStep,
         PortDataReference,
         PythonSection,
+        RunConfiguration,
         TabularDatasetFactory,
     )
 }

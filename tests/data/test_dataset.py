@@ -250,8 +250,9 @@ def test_consumption_of_something_else():
     with pytest.raises(DatasetError, match=r"dataset='images' is of type str"):
         DatasetConsumptionConfig("images", "images")
     dataset = Dataset.File.from_files("x", validate=False)
-    with pytest.raises(DatasetError, match=r"mode='direct' is unknown"):
-        DatasetConsumptionConfig("images", dataset, mode="direct")
+    with pytest.raises(DatasetError, match=r"mode='hdfs' is unknown"):
+        DatasetConsumptionConfig("images", dataset, mode="hdfs")
+    assert DatasetConsumptionConfig("images", dataset, mode="direct").mode == "mount"
 
 
 def test_local_datasets_load_no_heavy_package(images):

@@ -277,7 +277,7 @@ def test_what_is_wrong_is_said_at_once(ws):
     with pytest.raises(SettingsError) as caught:
         PythonScriptStep(
             "split_texts.py",
-            "No Name",
+            " ",
             arguments="--x",
             inputs=3,
             outputs=[3],
@@ -285,7 +285,7 @@ def test_what_is_wrong_is_said_at_once(ws):
             timeout=-1,
         )
     text = "\n".join(caught.value.problems)
-    for name in ("No Name", "arguments=", "inputs=3", "outputs=[3]", "params=3", "timeout=-1"):
+    for name in ("name=' '", "arguments=", "inputs=3", "outputs=[3]", "params=3", "timeout=-1"):
         assert name in text
     with pytest.raises(
         SettingsError, match=r"script_name='missing\.py' is not there .* of the script\."

@@ -295,7 +295,7 @@ TABLE = Dataset.Tabular.from_delimited_files("lookup/more.csv", validate=False)
 @pytest.mark.parametrize(
     ("sides", "arguments", "message"),
     [
-        ([OTHER], [FILES.as_mount()], r"arguments\[0\]=.*uses no such dataset.*side_inputs"),
+        ([OTHER], [FILES.take(1)], r"arguments\[0\]=.*uses no such dataset.*side_inputs"),
         ([], [["--a", OTHER]], r"arguments\[0\]\[1\]=.*uses no such dataset"),
         ([], [PipelineData("other")], r"uses no such output"),
         ([], [{"a": 1}], r"arguments\[0\]=\{'a': 1\} is of type dict"),

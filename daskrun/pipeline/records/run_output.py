@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from daskrun.core.codec import from_record, record
+from daskrun.core.codec import KIND, from_record, record
 from daskrun.core.report import RunStatus
+from daskrun.data.dataset_codec import from_plain, to_plain
 from daskrun.data.datasets import Dataset
 from daskrun.data.protocols import shown_url
 from daskrun.data.registration import register_once
 from daskrun.errors import DaskrunError, NameNotFoundError
-from daskrun.pipeline.steps.output_config import Registration
 from daskrun.pipeline.steps.outputs import PortDataReference
+from daskrun.pipeline.steps.written import Registration
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.run_folders.run_records import OutputRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from daskrun.data.items import Items
     from daskrun.pipeline.steps.outputs import StepOutput
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
@@ -36,16 +39,27 @@ class OutputRegistration(Registration):
     """Which output becomes a registered dataset, and under which name."""
 
     output: str
+    dataset: str = ""
+    """What it is read as, as JSON of :func:`to_plain`; ``""``: all its files."""
 
 
 def registrations(outputs: Iterable[StepOutput]) -> tuple[OutputRegistration, ...]:
     """Return which outputs are registered when their step has completed."""
-    noted = [(each.name, getattr(each, "registration", None)) for each in outputs]
-    return tuple(
-        OutputRegistration(each.name, each.description, each.tags, output=name)
-        for name, each in noted
-        if each is not None
-    )
+    found = []
+    for output in outputs:
+        noted = [(getattr(output, "registration", None), "")]
+        noted += [
+            (each, json.dumps(to_plain(dataset, lambda _: "")))
+            for each, dataset in output.link.registered.values()
+        ]
+        found += [
+            OutputRegistration(
+                each.name, each.description, each.tags, output=output.name, dataset=dataset
+            )
+            for each, dataset in noted
+            if each is not None
+        ]
+    return tuple(found)
 
 
 def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputRegistration]) -> None:
@@ -55,7 +69,16 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputReg
     """
     for each in wanted:
         found = find_output(workspace, folder, each.output, RunStatus.COMPLETED.value)
-        dataset = Dataset.File.from_files(found.datastore.path(found.path_on_datastore))
+        dataset: Items
+        if each.dataset:
+            below, store = (
+                _below(found.path_on_datastore, json.loads(each.dataset)),
+                found.datastore,
+            )
+            dataset = cast("Items", from_plain(below, {"": store}.__getitem__))
+        else:
+            path = found.datastore.path(found.path_on_datastore)
+            dataset = Dataset.File.from_files(path)
         try:
             register_once(
                 dataset,
@@ -70,6 +93,17 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputReg
                 f"its output {each.output!r} is there, but can't be registered as dataset "
                 f"{each.name!r}: {error}"
             ) from error
+
+
+def _below(folder: str, plain: Any) -> Any:
+    """Return a dataset of an output, as JSON, as one of a datastore in which that is a folder."""
+    if isinstance(plain, list):
+        return [_below(folder, each) for each in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if plain.get(KIND) == "DataPath":
+        return {**plain, "path": "/".join(part for part in (folder, plain["path"]) if part)}
+    return {name: _below(folder, each) for name, each in plain.items()}
 
 
 def outputs_of(folder: RunFolder) -> tuple[OutputRecord, ...]:

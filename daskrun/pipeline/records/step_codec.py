@@ -25,13 +25,21 @@ from daskrun.errors import (
 from daskrun.pipeline.steps.base import DATASETS
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
-from daskrun.pipeline.steps.outputs import OutputId, PendingOutput, PipelineData, StepOutput
+from daskrun.pipeline.steps.outputs import (
+    OutputId,
+    PendingOutput,
+    PipelineData,
+    StepOutput,
+    as_written,
+)
 from daskrun.pipeline.steps.parallel_step import ParallelRunStep
 from daskrun.pipeline.steps.parameter import PipelineParameter
 from daskrun.pipeline.steps.script_step import PythonScriptStep
+from daskrun.pipeline.steps.written import Written, registration
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.environments.environment import Environment
+from daskrun.workspace.environments.run_configuration import RunConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -113,6 +121,7 @@ class _Writer(Writer):
             (DatasetConsumptionConfig, lambda value, where: self._values("use", value, where)),
             (ParallelRunConfig, lambda value, where: self._values("config", value, where)),
             (Environment, lambda value, _: {KIND: "environment", "record": value.as_record()}),
+            (RunConfiguration, lambda value, _: {KIND: "runconfig", "record": value.as_record()}),
             (Datastore, lambda value, _: self._reference("datastore", value)),
             (ComputeTarget, self._target),
         )
@@ -181,7 +190,8 @@ class _Writer(Writer):
                 self.problems.append(f"{where}: {error}")
                 return -1
             self._held.append(dataset)
-            self.datasets.append({"definition": plain, "registered": self._name_of(dataset)})
+            kept = {"definition": plain, "registered": self._name_of(dataset)}
+            self.datasets.append({**kept, "written": isinstance(dataset, Written)})
             self._numbers[id(dataset)] = len(self.datasets) - 1
         return self._numbers[id(dataset)]
 
@@ -206,7 +216,11 @@ class _Writer(Writer):
             plain = {"link": link, **self._output_values(output, where)}
             self._held.append(output)
             self.outputs.append(plain)
-            self._numbers[id(output)] = len(self.outputs) - 1
+            self._numbers[id(output)] = len(self.outputs) - 1  # its tables come back to it
+            plain["registered"] = [
+                {"as": to_record(noted), "dataset": self._dataset(dataset, where)}
+                for noted, dataset in output.link.registered.values()
+            ]
         return self._numbers[id(output)]
 
     def _output_values(self, output: StepOutput, where: str) -> JsonObject:
@@ -235,6 +249,7 @@ class _Reader(Reader):
             "environment": lambda plain: Environment.from_record(plain["record"]),
             "output": self._output,
             "parameter": self._parameter,
+            "runconfig": lambda plain: RunConfiguration.from_record(plain["record"]),
             "target": self._target,
             "use": lambda plain: DatasetConsumptionConfig(**self.mapping(plain["values"])),
         }
@@ -269,6 +284,8 @@ class _Reader(Reader):
         if number not in self._datasets:
             kept = self._plain["datasets"][number]
             made = cast("Items", from_plain(kept["definition"], self._place))
+            if kept.get("written"):
+                made = as_written(made)
             if kept["registered"] is not None:
                 named(made, Named(self._workspace, **kept["registered"]))
             self._datasets[number] = made
@@ -282,7 +299,11 @@ class _Reader(Reader):
     def _output(self, plain: JsonObject) -> StepOutput:
         number = plain["number"]
         if number not in self._outputs:
-            self._outputs[number] = self._made_output(self._plain["outputs"][number])
+            kept = self._plain["outputs"][number]
+            made = self._outputs[number] = self._made_output(kept)
+            for each in kept.get("registered", ()):
+                noted = registration(**each["as"])
+                made.link.registered.setdefault(noted.name, (noted, self._dataset(each["dataset"])))
         return self._outputs[number]
 
     def _made_output(self, plain: JsonObject) -> StepOutput:

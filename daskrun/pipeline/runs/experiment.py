@@ -374,4 +374,4 @@ def new_run_id() -> str:
 
 def step_run_id(run_id: str, prepared: PreparedStep) -> str:
     """Return the id of a step's run, which sorts behind its pipeline's."""
-    return f"{run_id}-{prepared.step.name}"
+    return f"{run_id}-{prepared.step._id_part}"

@@ -53,7 +53,8 @@ class Pipeline(OriginalClass):
             if not isinstance(step, PipelineStep)
         ]
         ordered = in_order(steps) if not problems else {}
-        problems += same_name_problems("steps", [step.name for step in ordered])
+        same = same_name_problems("steps", [step.name for step in ordered])
+        problems += same or same_name_problems("steps", [step._id_part for step in ordered])
         if problems:
             raise SettingsError("Pipeline", problems)
         self.workspace = workspace

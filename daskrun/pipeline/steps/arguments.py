@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.minibatch import NodePath
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.pipeline.steps.base import DATASETS, USABLE
-from daskrun.pipeline.steps.outputs import PendingOutput, StepOutput
+from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
+from daskrun.pipeline.steps.outputs import PendingOutput, StepOutput, output_of
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
+from daskrun.pipeline.steps.written import WrittenTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,6 +60,36 @@ def flattened(arguments: Iterable[object]) -> list[tuple[str, object]]:
     return found
 
 
+def implied(
+    arguments: object, inputs: object, outputs: object
+) -> tuple[list[Any], list[StepOutput]]:
+    """Return the inputs and outputs that stand in arguments alone.
+
+    An :class:`OutputFileDatasetConfig` is written there, what a dataset is used as is read. What
+    is wrong with the arguments is said elsewhere.
+    """
+    read: list[Any] = []
+    written: list[StepOutput] = []
+    if not isinstance(arguments, list | tuple):
+        return read, written
+    known = [*_listed(inputs), *_listed(outputs)]
+    links = [each.link for each in map(output_of, _listed(outputs)) if isinstance(each, StepOutput)]
+    for _, value in flattened(arguments):
+        output = output_of(value)
+        own = isinstance(output, StepOutput) and output.link in (*links, *(o.link for o in written))
+        if own or any(_same(value, each) for each in (*known, *read)):
+            continue
+        if isinstance(output, OutputFileDatasetConfig):
+            written.append(output)
+        elif isinstance(value, DatasetConsumptionConfig):
+            read.append(value)
+    return read, written
+
+
+def _listed(given: object) -> Sequence[object]:
+    return given if isinstance(given, list | tuple) else ()
+
+
 def argument_of(
     value: object,
     given: ParameterValues | None,
@@ -68,8 +100,9 @@ def argument_of(
 
     It is text, a number, a pipeline parameter, or a dataset or output that the step uses.
     """
+    own = output_of(value)
     for output in outputs:
-        if isinstance(value, StepOutput) and value.link is output.link:
+        if isinstance(own, StepOutput) and own.link is output.link:
             return [NodePath("output", output.name)]
     for name, used in inputs:
         if _same(value, used):
@@ -105,6 +138,8 @@ def _inmost(value: object) -> object:
         element = value.elements[0]
         if isinstance(element, DataPath) and isinstance(element.place, PendingOutput):
             return value if element.relative else element.place.output
+    if isinstance(value, WrittenTable) and not value.steps:
+        return output_of(value)
     return value
 
 

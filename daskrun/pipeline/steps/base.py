@@ -18,6 +18,7 @@ from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from daskrun.core.codec import JsonObject
     from daskrun.core.settings import RunSettings
     from daskrun.pipeline.steps.config import ParallelRunConfig
     from daskrun.pipeline.steps.outputs import OutputId
@@ -50,6 +51,11 @@ class PipelineStep(OriginalClass, ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(name={self.name!r})"
+
+    @property
+    def _id_part(self) -> str:
+        """What stands for it in the ids of its runs."""
+        return self.name
 
     @property
     @abstractmethod
@@ -117,6 +123,15 @@ class PipelineStep(OriginalClass, ABC):
     @abstractmethod
     def _unused_inline(self, settings: RunSettings, given: ParameterValues) -> list[str]:
         """Return the settings that were given and mean nothing in this process, as typed."""
+
+    @property
+    def _recorded(self) -> JsonObject:
+        """What is kept with its runs, and not used."""
+        return {}
+
+    def _own_notes(self) -> list[str]:
+        """Return what its own class takes and does not use."""
+        return []
 
     def _in_own_words(self, problem: str) -> str:
         """Return a problem with the names that the arguments of its class have."""

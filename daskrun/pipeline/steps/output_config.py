@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
-from daskrun.core.codec import record
-from daskrun.core.tags import tag_problems
 from daskrun.core.typing import override
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.outputs import OutputId, StepOutput, name_problems
-from daskrun.storage.records import wrong_name
+from daskrun.pipeline.steps.written import Registration, registration
 from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from daskrun.workspace.workspace import Workspace
 
 SUBJECT = "OutputFileDatasetConfig"
@@ -25,16 +24,6 @@ RUN_ID = "{run-id}"
 OUTPUT_NAME = "{output-name}"
 USUAL = f"dataset/{RUN_ID}/{OUTPUT_NAME}"
 """Where it goes if nothing is said, as in the original."""
-
-
-@record
-@dataclass(frozen=True)
-class Registration:
-    """Under which name an output becomes a registered dataset when its step has completed."""
-
-    name: str
-    description: str | None = None
-    tags: Mapping[str, str] | None = None
 
 
 @original_keywords
@@ -110,16 +99,7 @@ class OutputFileDatasetConfig(StepOutput):
         OutputFileDatasetConfig
             Another one: give that to the step.
         """
-        problems = tag_problems("tags", tags)
-        if not isinstance(name, str) or not name.strip():
-            problems.append(f"name={name!r} is not a name. Write name='night_scores'.")
-        elif wrong := wrong_name(name):
-            problems.append(f"name={name!r} {wrong}")
-        if not isinstance(description, str | None):
-            problems.append(f"description={description!r} is not a text. Write one, or None.")
-        if problems:  # hours before the step has completed
-            raise SettingsError("register_on_complete", problems)
-        return self._with("registration", Registration(name, description, tags))
+        return self._with("registration", registration(name, description, tags))
 
     @original_keywords
     def as_upload(self, overwrite: bool = False) -> OutputFileDatasetConfig:

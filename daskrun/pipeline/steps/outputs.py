@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.typing import override
+from daskrun.data.dataset_codec import places_of
 from daskrun.data.datasets import Dataset
+from daskrun.data.file_dataset import FileDataset
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, SettingsError, StorageError
+from daskrun.pipeline.steps.written import Registration, Written, WrittenFiles, WrittenTable
 from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from daskrun.data.file_dataset import FileDataset
+    from daskrun.data.items import Items
     from daskrun.data.tabular.tabular_dataset import TabularDataset
     from daskrun.workspace.workspace import Workspace
 
@@ -34,6 +37,8 @@ class OutputId:
 
     step: object = None
     """The step that writes it: the last one that was made with it; None: there is none yet."""
+    registered: dict[str, tuple[Registration, Items]] = field(default_factory=dict)
+    """By name the datasets that it becomes when its step has completed."""
 
 
 class StepOutput(OriginalClass, ABC):
@@ -56,7 +61,7 @@ class StepOutput(OriginalClass, ABC):
     def _destination_text(self, workspace: Workspace) -> str:
         """Return where it is to go, the same for each run."""
 
-    def as_dataset(self) -> FileDataset:
+    def as_dataset(self) -> WrittenFiles:
         """Return the files that the step writes.
 
         Examples
@@ -64,9 +69,10 @@ class StepOutput(OriginalClass, ABC):
         >>> PipelineData("scores").as_dataset().kind
         'files'
         """
-        return Dataset.File.from_files(self._path(), validate=False)
+        made: WrittenFiles = as_written(Dataset.File.from_files(self._path(), validate=False))
+        return made
 
-    def read_delimited_files(self, **options: Any) -> TabularDataset:
+    def read_delimited_files(self, **options: Any) -> WrittenTable:
         """Return the rows of the delimited files that the step writes.
 
         Parameters
@@ -80,24 +86,26 @@ class StepOutput(OriginalClass, ABC):
         >>> PipelineData("scores").read_delimited_files(separator=" ", header=False).kind
         'tabular'
         """
-        path = self._path(options.pop("path_glob", ""))
-        return Dataset.Tabular.from_delimited_files(path, **options, validate=False)
+        return self._table(Dataset.Tabular.from_delimited_files, options)
 
-    def read_json_lines_files(self, **options: Any) -> TabularDataset:
+    def read_json_lines_files(self, **options: Any) -> WrittenTable:
         """Return the rows of the JSON lines files that the step writes.
 
         ``options`` are as of ``Dataset.Tabular.from_json_lines_files``, and ``path_glob``.
         """
-        path = self._path(options.pop("path_glob", ""))
-        return Dataset.Tabular.from_json_lines_files(path, **options, validate=False)
+        return self._table(Dataset.Tabular.from_json_lines_files, options)
 
-    def read_parquet_files(self, **options: Any) -> TabularDataset:
+    def read_parquet_files(self, **options: Any) -> WrittenTable:
         """Return the rows of the Parquet files that the step writes.
 
         ``options`` are as of ``Dataset.Tabular.from_parquet_files``, and ``path_glob``.
         """
+        return self._table(Dataset.Tabular.from_parquet_files, options)
+
+    def _table(self, read: Callable[..., TabularDataset], options: dict[str, Any]) -> WrittenTable:
         path = self._path(options.pop("path_glob", ""))
-        return Dataset.Tabular.from_parquet_files(path, **options, validate=False)
+        made: WrittenTable = as_written(read(path, **options, validate=False))
+        return made
 
     parse_delimited_files = read_delimited_files
     parse_parquet_files = read_parquet_files
@@ -112,6 +120,20 @@ class StepOutput(OriginalClass, ABC):
 
     def _path(self, inside: str = "") -> DataPath:
         return DataPath(PendingOutput(self), inside)
+
+
+def as_written(dataset: Items) -> Any:
+    """Return a dataset as one of what a step writes."""
+    kind = WrittenFiles if isinstance(dataset, FileDataset) else WrittenTable
+    return kind(**{each.name: getattr(dataset, each.name) for each in fields(dataset) if each.init})
+
+
+def output_of(value: Any) -> Any:
+    """Return the output of which something is the files or rows; else what it is itself."""
+    if isinstance(value, Written):
+        (place,) = places_of(value)
+        return place.output if isinstance(place, PendingOutput) else value
+    return value
 
 
 @dataclass(frozen=True, eq=False)

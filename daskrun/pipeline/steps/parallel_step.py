@@ -9,12 +9,12 @@ from daskrun.core.settings import RunSettings, same_name_problems, step_name_pro
 from daskrun.core.typing import override
 from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.errors import SettingsError
-from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
+from daskrun.pipeline.steps.arguments import flattened, implied, resolve_arguments
 from daskrun.pipeline.steps.base import USABLE, PipelineStep, as_consumption, named, places_used
 from daskrun.pipeline.steps.compute_target import NOT_INLINE
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.inputs import kind_problems
-from daskrun.pipeline.steps.outputs import StepOutput
+from daskrun.pipeline.steps.outputs import StepOutput, output_of
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from daskrun.core.minibatch import NodePath
     from daskrun.pipeline.steps.base import NamedInput
     from daskrun.pipeline.steps.parameter import ParameterValues
+    from daskrun.pipeline.steps.written import Written
 
 SUBJECT = "ParallelRunStep"
 AnyInput = Items | DatasetConsumptionConfig | StepOutput
@@ -44,14 +45,17 @@ class ParallelRunStep(PipelineStep):
         also outputs of other steps, which then run before.
     output
         Where results go, a :class:`PipelineData` or :class:`OutputFileDatasetConfig`; required for
-        ``append_row``.
+        ``append_row``. An :class:`OutputFileDatasetConfig` in ``arguments`` alone is a folder more,
+        which script processes may write to.
     side_inputs
         Datasets, or outputs of other steps, that are whole on every node before the script is
         imported; their paths, or rows, are ``Run.get_context().input_datasets[name]``.
     arguments
         What the entry script finds in ``sys.argv[1:]``; any text passes untouched. May hold
         pipeline parameters, lists, which become several arguments, and what is in ``inputs``,
-        ``side_inputs`` and ``output``, which becomes its path on the node.
+        ``side_inputs`` and ``output``, which becomes its path on the node. What
+        ``as_named_input()``, ``as_mount()`` and the like gave is a side input where it stands here
+        alone.
     allow_reuse
         Whether the output of an earlier run is used, at once, where nothing that it depends on has
         changed; ``explain_reuse()`` of the run says what has.
@@ -78,7 +82,7 @@ class ParallelRunStep(PipelineStep):
         name: str,
         parallel_run_config: ParallelRunConfig,
         inputs: Sequence[AnyInput],
-        output: StepOutput | None = None,
+        output: StepOutput | Written | None = None,
         side_inputs: Sequence[AnyInput] | None = None,
         arguments: Sequence[object] | None = None,
         allow_reuse: bool = True,
@@ -87,7 +91,16 @@ class ParallelRunStep(PipelineStep):
         self.name = name
         self.parallel_run_config = parallel_run_config
         self.inputs = inputs
-        self.output = output
+        self.output: StepOutput | None = output_of(output)
+        known = [
+            each
+            for given in (inputs, side_inputs)
+            if isinstance(given, list | tuple)
+            for each in given
+        ]
+        used, self._written = implied(arguments, known, [self.output])
+        if isinstance(side_inputs, list | tuple | None):
+            side_inputs = [*(side_inputs or ()), *used]
         self.side_inputs = side_inputs
         self.arguments = arguments
         self.allow_reuse = allow_reuse
@@ -97,13 +110,13 @@ class ParallelRunStep(PipelineStep):
         self.inputs = [as_consumption(each) for each in inputs]
         self.side_inputs = [as_consumption(each) for each in side_inputs or []]
         self.arguments = list(arguments or [])
-        if output is not None:
-            output.link.step = self
+        for each in self.outputs:
+            each.link.step = self
 
     @property
     @override
     def outputs(self) -> list[StepOutput]:
-        return [] if self.output is None else [self.output]
+        return [*([] if self.output is None else [self.output]), *self._written]
 
     @property
     def named_side_inputs(self) -> list[tuple[str, DatasetConsumptionConfig]]:

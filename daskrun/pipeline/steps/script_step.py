@@ -11,25 +11,29 @@ from daskrun.core.rules import LONGEST_TIME
 from daskrun.core.settings import same_name_problems, step_name_problem
 from daskrun.core.typing import override
 from daskrun.errors import SettingsError
-from daskrun.pipeline.steps.arguments import flattened, resolve_arguments
+from daskrun.pipeline.steps.arguments import flattened, implied, resolve_arguments
 from daskrun.pipeline.steps.base import PipelineStep, as_consumption
 from daskrun.pipeline.steps.config import ParallelRunConfig
-from daskrun.pipeline.steps.outputs import StepOutput
+from daskrun.pipeline.steps.outputs import StepOutput, output_of
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
+from daskrun.workspace.environments.run_configuration import RunConfiguration
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from daskrun.core.codec import JsonObject
     from daskrun.core.settings import RunSettings
     from daskrun.pipeline.steps.base import NamedInput
     from daskrun.pipeline.steps.parallel_step import AnyInput
     from daskrun.pipeline.steps.parameter import ParameterValues
+    from daskrun.pipeline.steps.written import Written
     from daskrun.workspace.compute.targets import ComputeTarget
     from daskrun.workspace.environments.environment import Environment
 
 SUBJECT = "PythonScriptStep"
+LONGEST_NAME = 255
 PARAMETER = "AML_PARAMETER_"
 """Before a parameter's name, the variable by which a script is told it, as in the original."""
 OWN_WORDS = {
@@ -55,10 +59,13 @@ class PythonScriptStep(PipelineStep):
     script_name
         The file; relative to ``source_directory`` if that is given.
     name
-        3 to 32 small letters, digits and ``-``; None: made of the script's name.
+        Any text, such as ``Train Model``; None: made of the script's name. Its runs are found by
+        it.
     arguments
         What it finds in ``sys.argv[1:]``: text, numbers, pipeline parameters, and inputs and
-        outputs of the step, which become paths on its node.
+        outputs of the step, which become paths on its node. What
+        ``as_named_input()``, ``as_mount()`` and the like gave, or an
+        :class:`OutputFileDatasetConfig`, is one of its inputs, or outputs, if it stands here alone.
     compute_target
         As of :class:`ParallelRunConfig`.
     inputs
@@ -73,6 +80,9 @@ class PythonScriptStep(PipelineStep):
         folder it is in importable.
     allow_reuse
         Whether the outputs of an earlier run are used where nothing they depend on has changed.
+    runconfig
+        Environment, variables and target that hold where the step says no others; what else it
+        says is kept with the run, and not used.
     environment
         What packages it needs; None: it runs in the Python of its node.
     environment_variables
@@ -105,11 +115,12 @@ class PythonScriptStep(PipelineStep):
         arguments: Sequence[object] | None = None,
         compute_target: ComputeTarget | str | None = None,
         inputs: Sequence[AnyInput] | None = None,
-        outputs: Sequence[StepOutput] | None = None,
+        outputs: Sequence[StepOutput | Written] | None = None,
         params: Mapping[str, object] | None = None,
         source_directory: str | os.PathLike[str] | None = None,
         allow_reuse: bool = True,
         *,
+        runconfig: RunConfiguration | None = None,
         environment: Environment | None = None,
         environment_variables: Mapping[str, str] | None = None,
         timeout: float | PipelineParameter | None = None,
@@ -117,14 +128,25 @@ class PythonScriptStep(PipelineStep):
     ) -> None:
         super().__init__()
         self.script_name = script_name
-        self.name = _name_of(script_name) if name is None else name
+        self.name = _id_of(Path(str(script_name)).stem) if name is None else name
         self.arguments = arguments
+        self.runconfig = runconfig
+        used, written = implied(arguments, inputs, outputs)
+        if isinstance(inputs, list | tuple | None):
+            inputs = [*(inputs or ()), *used]
         self.inputs = inputs
         self.params = params
         self.timeout = timeout
         self.allow_reuse = allow_reuse
-        self._outputs = outputs
+        if isinstance(outputs, list | tuple | None):
+            outputs = [*map(output_of, outputs or ()), *written]
+        self._outputs: Any = outputs
         problems = self.problems()
+        if isinstance(runconfig, RunConfiguration):
+            compute_target = compute_target or runconfig.used_target
+            environment = environment or runconfig.used_environment
+            if runconfig.max_run_duration_seconds is not None and timeout is None:
+                self.timeout = timeout = runconfig.max_run_duration_seconds
         try:
             self._own_config = ParallelRunConfig(
                 entry_script=script_name,
@@ -143,7 +165,7 @@ class PythonScriptStep(PipelineStep):
             problems += map(self._in_own_words, error.problems)
         if problems:
             raise SettingsError(SUBJECT, problems)
-        self.inputs = [as_consumption(each) for each in inputs or []]
+        self.inputs = [as_consumption(each) for each in self.inputs or []]
         self.arguments = list(arguments or [])
         for output in self.outputs:
             output.link.step = self
@@ -183,10 +205,32 @@ class PythonScriptStep(PipelineStep):
         uses = [*inputs, *arguments, *params, *own]
         return [(what, each) for what, each in uses if isinstance(each, PipelineParameter)]
 
+    @property
+    @override
+    def _id_part(self) -> str:
+        return self.name if step_name_problem(self.name) is None else _id_of(self.name)
+
+    @property
+    @override
+    def _recorded(self) -> JsonObject:
+        return {"runconfig": self.runconfig.said} if self.runconfig is not None else {}
+
+    @override
+    def _own_notes(self) -> list[str]:
+        said = ", ".join(self._recorded.get("runconfig", ()))
+        return [f"runconfig: {said} recorded and not used."] if said else []
+
     @override
     def problems(self, given: ParameterValues | None = None) -> list[str]:
-        problem = step_name_problem(self.name)
-        problems = [problem] if problem else []
+        problems = []
+        if not isinstance(self.name, str) or not 0 < len(self.name.strip()) <= LONGEST_NAME:
+            shown = f"name={self.name!r} is not a step's"
+            problems.append(
+                f"{shown}. Write 1 to {LONGEST_NAME} characters, such as 'Train Model'."
+            )
+        if not isinstance(self.runconfig, RunConfiguration | None):
+            shown = f"runconfig={self.runconfig!r} is of type {type(self.runconfig).__name__}"
+            problems.append(f"{shown}. Write runconfig=RunConfiguration(), or environment=...")
         problems += list_problems("inputs", self.inputs) + self._output_problems()
         if not isinstance(self.params, dict | None):
             problems.append(f"params={self.params!r} is not a dict. Write params={{'rate': 0.1}}.")
@@ -220,7 +264,8 @@ class PythonScriptStep(PipelineStep):
             f"{PARAMETER}{name}": str(resolve_value(value, given))
             for name, value in (self.params or {}).items()
         }
-        variables = {**params, **(self._config.environment_variables or {})}
+        configured = self.runconfig.variables() if self.runconfig is not None else {}
+        variables = {**configured, **params, **(self._config.environment_variables or {})}
         extra = {"arguments": self._resolved(given)[0], "environment_variables": variables}
         return self._config.resolve(given, extra)
 
@@ -236,9 +281,8 @@ class PythonScriptStep(PipelineStep):
         return problem
 
 
-def _name_of(script_name: object) -> str:
-    """Make a step's name of a script's."""
-    stem = Path(str(script_name)).stem.lower()
-    name = re.sub(r"[^a-z0-9]+", "-", stem).strip("-")[:32].strip("-")
-    name = name if re.match("[a-z]", name) else f"run-{name}"[:32]
+def _id_of(text: str) -> str:
+    """Make of any text what may be a part of a run's id."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:32].strip("-")
+    name = name if re.match("[a-z]", name) else f"run-{name}"[:32].strip("-")
     return name if len(name) > 2 else f"run-{name}"

@@ -140,7 +140,7 @@ def _check_step(
     except (SettingsError, ComputeTargetException) as error:
         found += error.problems if isinstance(error, SettingsError) else [str(error)]
     for output in step.outputs:
-        found += _output_problems(output, workspace, target)
+        found += _output_problems(output, step, workspace, target)
     if settings is not None and getattr(step._result, "overwrite", False):
         settings = replace(settings, overwrite=True)
     found = [step._in_own_words(text) for text in dict.fromkeys(found)]
@@ -164,6 +164,7 @@ def _notes(
         *(format_notes(name) if chosen else []),
         *sink_of(settings).notes(name),
         *step._config._python_notes(inline=inline),
+        *step._own_notes(),
     ]
 
 
@@ -181,9 +182,19 @@ def observer_problems(observers: object) -> list[str]:
     ]
 
 
-def _output_problems(output: StepOutput, workspace: Workspace, target: object) -> list[str]:
+def _output_problems(
+    output: StepOutput, step: PipelineStep, workspace: Workspace, target: object
+) -> list[str]:
     """Return why an output can't go to a datastore that is a URL."""
     store, _ = output._place("", workspace)
+    if not (store.is_local or step._is_program or output is step._result):
+        alone = (
+            f"output={output.name!r}, which stands in arguments alone, is in datastore "
+            f"{store.name!r} at {shown_url(store.url())}: script processes write only the step's "
+            "own output to a URL. Write output_action='summary_only' and give it as output=..., or "
+            "give a datastore that is a folder."
+        )
+        return [alone]
     if store.is_local or store.url().partition("://")[0] not in OWN_MEMORY or target == INLINE:
         return []
     problem = (

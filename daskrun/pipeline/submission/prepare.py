@@ -191,6 +191,7 @@ class PreparedStep:
             "target": target_name(config.compute_target),
             "environment": config.environment.as_told() if config.environment else None,
             "description": config.description,
+            **self.step._recorded,
             **({"since": left_out.as_told()} if left_out is not None else {}),
         }
 

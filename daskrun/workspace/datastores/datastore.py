@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.logs import get_logger
-from daskrun.data.protocols import DataPath
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
 from daskrun.storage.urls import protocol_problem, shown_url
 from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore_options import EnvironmentVariable, KeptOptions, keep
+from daskrun.workspace.datastores.datastore_path import DatastorePath
 from daskrun.workspace.layout import DATASTORE, DATASTORES, DEFAULT_DATASTORE
 
 if TYPE_CHECKING:
@@ -227,9 +227,9 @@ class Datastore(OriginalClass):
         """
         return self._kept.options
 
-    def path(self, path: str = "") -> DataPath:
+    def path(self, path: str = "") -> DatastorePath:
         """Name a folder, file or glob in it; nothing is looked up yet."""
-        return DataPath(self, path)
+        return DatastorePath(self, path)
 
     def url(self, relative: str = "") -> str:
         """Return the local path or URL of a path relative to the datastore.
@@ -260,7 +260,7 @@ class Datastore(OriginalClass):
         target_path: str | None = None,
         overwrite: bool = False,
         show_progress: bool = True,
-    ) -> DataPath:
+    ) -> DatastorePath:
         """Copy the files of a folder into the datastore, their relative paths kept.
 
         Files that are there stay as they are unless ``overwrite``. Returned is where they are.
@@ -294,7 +294,7 @@ class Datastore(OriginalClass):
         target_path: str | None = None,
         overwrite: bool = False,
         show_progress: bool = True,
-    ) -> DataPath:
+    ) -> DatastorePath:
         """Copy files into the datastore.
 
         Parameters

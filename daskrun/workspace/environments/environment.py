@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from daskrun.workspace.environments.dependencies import (
     read_or_refuse,
     read_requirements,
 )
+from daskrun.workspace.environments.kept import VARIABLES, keep, whole
 from daskrun.workspace.environments.sections import (
     OWN_PYTHON,
     DockerSection,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from daskrun.core.codec import JsonObject
     from daskrun.workspace.home import Home
 
-VARIABLES = "environment_variables"
 FILE = "azureml_environment.json"
 """The original's name for an environment in a folder."""
 
@@ -200,9 +199,9 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
         """
         value = self._contents()
         newest = workspace.records.latest(ENVIRONMENTS, self.name)
-        if newest is not None and _whole(workspace, newest[1]) == value:
+        if newest is not None and whole(workspace, newest[1]) == value:
             return _from_record(self.name, newest[0], value)
-        return _from_record(self.name, _keep(workspace, self.name, value), value)
+        return _from_record(self.name, keep(workspace, self.name, value), value)
 
     @staticmethod
     @original_keywords
@@ -226,7 +225,7 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
             except NameNotFoundError as error:
                 asked = f"{name}:{version}"
                 raise NameNotFoundError("environment", asked, error.known) from None
-        return _from_record(name, number, _whole(workspace, record))
+        return _from_record(name, number, whole(workspace, record))
 
     @staticmethod
     def list(workspace: Home) -> dict[str, Environment]:
@@ -234,7 +233,7 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
         records = workspace.records
         found = ((name, records.latest(ENVIRONMENTS, name)) for name in records.names(ENVIRONMENTS))
         return {
-            name: _from_record(name, newest[0], _whole(workspace, newest[1]))
+            name: _from_record(name, newest[0], whole(workspace, newest[1]))
             for name, newest in found
             if newest is not None
         }
@@ -285,6 +284,11 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
             "spark": spark != SparkSection(),
         }
         return [name for name, value in said.items() if value]
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it says nothing."""
+        return self._contents() == Environment(self.name)._contents()
 
     def problems(self) -> builtins.list[str]:
         """Return what of it can't be had, in words that begin with its name."""
@@ -340,8 +344,11 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
     def _contents(self) -> JsonObject:
         """Return what it says; what is left out says nothing, so that older records are same."""
         variables, spark = self.variables, self.spark
+        python = asdict(self.python)
+        if self.python.conda_dependencies == CondaDependencies():
+            python["conda_dependencies"] = None
         return {
-            "python": asdict(self.python),
+            "python": python,
             "docker": asdict(self.docker),
             **({VARIABLES: variables} if variables else {}),
             **({"spark": asdict(spark)} if spark != SparkSection() else {}),
@@ -354,40 +361,14 @@ def _made(name: str, **python: Any) -> Environment:
     return made
 
 
-def _keep(workspace: Home, name: str, value: JsonObject) -> int:
-    """Keep what an environment says as the next version; the values of variables go aside."""
-    files = workspace.private
-    # Often they are no secrets, and a workspace behind a URL has no better place.
-    variables = value.get(VARIABLES, {}) if files.keeps else {}
-    record: JsonObject = {
-        "environment": {n: each for n, each in value.items() if n != VARIABLES or not variables},
-        "created": time.time(),
-    }
-    if variables:
-        workspace.sweep_private()
-        record["private"] = files.keep(variables)
-    try:
-        return workspace.records.create(ENVIRONMENTS, name, record)
-    except BaseException:
-        files.remove(record.get("private", ""))
-        raise
-
-
-def _whole(workspace: Home, record: JsonObject) -> JsonObject:
-    """Return what an environment says that :func:`_keep` was given."""
-    value = dict(record["environment"])
-    if "private" in record:
-        value[VARIABLES] = workspace.private.read(record["private"])
-    return value
-
-
 def _from_record(name: str, number: int | str | None, value: JsonObject) -> Environment:
     """Make an environment of what was kept of it."""
     made = Environment(name)
     made.version = str(number) if number is not None else None
     made.environment_variables = value.get(VARIABLES, {})
     try:
-        made.python = from_record(PythonSection, value["python"])
+        kept = {name: each for name, each in value["python"].items() if each is not None}
+        made.python = from_record(PythonSection, kept)
         made.docker = from_record(DockerSection, value["docker"])
         made.spark = from_record(SparkSection, value.get("spark", {}))
     except TypeError as error:

@@ -18,7 +18,7 @@ OWN_PYTHON = "python"
 class PythonSection(OriginalClass, absent="base_conda_environment conda_dependencies_file"):
     """What an environment says of Python."""
 
-    conda_dependencies: CondaDependencies | None = None
+    conda_dependencies: CondaDependencies | None = field(default_factory=CondaDependencies)
     user_managed_dependencies: bool = False
     """Whether the packages are there already: nothing is installed."""
     interpreter_path: str = OWN_PYTHON

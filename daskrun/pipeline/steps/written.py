@@ -1,0 +1,86 @@
+"""What a step writes, as datasets that can be read, and registered, once it has run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from daskrun.core.codec import record
+from daskrun.core.tags import tag_problems
+from daskrun.data.dataset_codec import places_of
+from daskrun.data.file_dataset import FileDataset
+from daskrun.data.items import DatasetConsumptionConfig, Items
+from daskrun.data.tabular.tabular_dataset import TabularDataset
+from daskrun.errors import SettingsError
+from daskrun.storage.records import wrong_name
+
+
+@record
+@dataclass(frozen=True)
+class Registration:
+    """Under which name an output becomes a registered dataset when its step has completed."""
+
+    name: str
+    description: str | None = None
+    tags: Mapping[str, str] | None = None
+
+
+def registration(name: Any, description: Any = None, tags: Any = None) -> Registration:
+    """Return a registration; SettingsError is raised, hours before it is made, where it can't be.
+
+    ``name`` is the dataset's.
+    """
+    problems = tag_problems("tags", tags)
+    if not isinstance(name, str) or not name.strip():
+        problems.append(f"name={name!r} is not a name. Write name='night_scores'.")
+    elif wrong := wrong_name(name):
+        problems.append(f"name={name!r} {wrong}")
+    if not isinstance(description, str | None):
+        problems.append(f"description={description!r} is not a text. Write one, or None.")
+    if problems:
+        raise SettingsError("register_on_complete", problems)
+    return Registration(name, description, tags)
+
+
+class Written(Items):
+    """What files and rows that a step writes have in common."""
+
+    def as_input(self, name: str | None = None) -> DatasetConsumptionConfig:
+        """Return it as an input of a later step, under a name."""
+        return DatasetConsumptionConfig(name, self)
+
+    def register_on_complete(
+        self, name: str, description: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> Self:
+        """Register it as a dataset when the step that writes it has completed.
+
+        Each run that completes makes a new version.
+        """
+        noted = registration(name, description, tags)
+        (place,) = places_of(self)
+        place.output.link.registered[name] = (noted, self)  # type: ignore[attr-defined]
+        return self
+
+    def register(
+        self,
+        workspace: Any = None,
+        name: str = "",
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        create_new_version: bool = False,
+    ) -> Self:
+        """Register it as other datasets are, or, without a workspace, when it is written."""
+        if workspace is None or isinstance(workspace, str):
+            return self.register_on_complete(workspace or name, description, tags)
+        return super().register(workspace, name, description, tags, create_new_version)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WrittenFiles(Written, FileDataset):
+    """Files that a step writes."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WrittenTable(Written, TabularDataset):
+    """Rows of files that a step writes."""
