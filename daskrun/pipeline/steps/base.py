@@ -18,7 +18,6 @@ from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from daskrun.core.codec import JsonObject
     from daskrun.core.settings import RunSettings
     from daskrun.pipeline.steps.config import ParallelRunConfig
     from daskrun.pipeline.steps.outputs import OutputId
@@ -125,7 +124,7 @@ class PipelineStep(OriginalClass, ABC):
         """Return the settings that were given and mean nothing in this process, as typed."""
 
     @property
-    def _recorded(self) -> JsonObject:
+    def _recorded(self) -> Mapping[str, object]:
         """What is kept with its runs, and not used."""
         return {}
 

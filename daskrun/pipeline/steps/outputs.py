@@ -102,8 +102,10 @@ class StepOutput(OriginalClass, ABC):
         """
         return self._table(Dataset.Tabular.from_parquet_files, options)
 
-    def _table(self, read: Callable[..., TabularDataset], options: dict[str, Any]) -> WrittenTable:
-        path = self._path(options.pop("path_glob", ""))
+    def _table(
+        self, read: Callable[..., TabularDataset], options: dict[str, object]
+    ) -> WrittenTable:
+        path = self._path(str(options.pop("path_glob", "")))
         made: WrittenTable = as_written(read(path, **options, validate=False))
         return made
 

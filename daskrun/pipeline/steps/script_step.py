@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from daskrun.core.codec import JsonObject
     from daskrun.core.settings import RunSettings
     from daskrun.pipeline.steps.base import NamedInput
     from daskrun.pipeline.steps.parallel_step import AnyInput
@@ -212,12 +211,12 @@ class PythonScriptStep(PipelineStep):
 
     @property
     @override
-    def _recorded(self) -> JsonObject:
+    def _recorded(self) -> Mapping[str, object]:
         return {"runconfig": self.runconfig.said} if self.runconfig is not None else {}
 
     @override
     def _own_notes(self) -> list[str]:
-        said = ", ".join(self._recorded.get("runconfig", ()))
+        said = ", ".join(self.runconfig.said) if self.runconfig is not None else ""
         return [f"runconfig: {said} recorded and not used."] if said else []
 
     @override

@@ -14,7 +14,6 @@ from daskrun.workspace.environments.kept import VARIABLES
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from daskrun.core.codec import JsonObject
     from daskrun.workspace.environments.dependencies import CondaDependencies
 
 SECTIONS = (
@@ -147,18 +146,18 @@ class RunConfiguration(OriginalClass):
         return f"RunConfiguration(environment={self.environment!r}, target={self.target!r})"
 
     @property
-    def said(self) -> JsonObject:
+    def said(self) -> dict[str, object]:
         """What it says that is kept with a run, by name, as plain values."""
         usual = RunConfiguration()
         pairs = ((each, getattr(self, each), getattr(usual, each)) for each in RECORDED)
         return {name: _plain(own) for name, own, other in pairs if _plain(own) != _plain(other)}
 
-    def as_record(self) -> JsonObject:
+    def as_record(self) -> dict[str, object]:
         """Return as JSON what a step has of it alone: not its environment and target."""
         return {**self.said, VARIABLES: self.variables()}
 
     @staticmethod
-    def from_record(value: JsonObject) -> RunConfiguration:
+    def from_record(value: Mapping[str, Any]) -> RunConfiguration:
         """Make one of what :meth:`as_record` gave."""
         made = RunConfiguration()
         for name, said in value.items():
