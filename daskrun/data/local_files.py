@@ -14,10 +14,9 @@ from urllib.parse import unquote
 from daskrun.data.patterns import EVERYTHING, HIDDEN, Pattern, State, has_magic, nothing_found
 from daskrun.data.protocols import shown
 from daskrun.errors import DatasetError
+from daskrun.storage.pseudo_files import is_made_up
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from daskrun.data.paths import FileRow
     from daskrun.data.protocols import PathElement
 
@@ -163,19 +162,30 @@ def _entries(folder: str) -> list[str]:
     names = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if _is(entry.is_dir):
-                names.append(entry.name + "/")
-            elif _is(entry.is_file) or entry.is_symlink():
-                names.append(entry.name)
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    names.append(entry.name + "/")
+                elif entry.is_file(follow_symlinks=False):
+                    names.append(entry.name)
+                elif entry.is_symlink():
+                    names += _linked(entry)
+            except OSError:
+                continue
     names.sort()
     return names
 
 
-def _is(test: Callable[[], bool]) -> bool:
+def _linked(link: os.DirEntry[str]) -> list[str]:
+    """Return how a link is listed: not at all where it leads to a device, or into ``/proc``."""
     try:
-        return test()
-    except OSError:  # a link that leads to itself, or to where this user may not look
-        return False
+        found = link.stat()
+    except OSError:  # to nothing, to itself, or to where this user may not look
+        return [link.name]
+    if is_made_up(found):
+        return []
+    if stat.S_ISDIR(found.st_mode):
+        return [link.name + "/"]
+    return [link.name] if stat.S_ISREG(found.st_mode) else []
 
 
 def _size_and_time(path: str) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,8 @@ from itertools import compress
 from typing import TYPE_CHECKING, Protocol, overload
 from uuid import uuid4
 
-from daskrun.errors import DatasetError
+from daskrun.errors import DatasetError, StorageError
+from daskrun.storage.safe_names import below
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,9 +172,7 @@ class PathTable(Sequence[str]):
 
 
 def local_copies(folder: str, names: Iterable[str]) -> dict[str, str]:
-    """Return where copies of remote files belong below a folder.
-
-    A name in a bucket is any text: it may lead out of the folder, and two may mean one file.
+    """Return where copies of a dataset's files belong below a folder.
 
     Parameters
     ----------
@@ -191,22 +189,10 @@ def local_copies(folder: str, names: Iterable[str]) -> dict[str, str]:
     DatasetError
         If a name has no safe place of its own there.
     """
-    copies: dict[str, str] = {}
-    owners: dict[str, str] = {}
-    for name in names:
-        if ".." in name.split("/") or name.endswith("/"):
-            raise DatasetError(
-                f"the file name {name!r} can't be a path below a local folder: rename the object."
-            )
-        # Joined as text: os.path.join would follow a name that begins with '/'.
-        path = f"{folder.rstrip('/')}/{name}"
-        other = owners.setdefault(os.path.normpath(path), name)
-        if other != name:
-            raise DatasetError(
-                f"the file names {other!r} and {name!r} are the same local path: rename one."
-            )
-        copies[name] = path
-    return copies
+    try:
+        return below(folder, names)
+    except StorageError as error:
+        raise DatasetError(str(error)) from None
 
 
 @contextmanager

@@ -106,6 +106,8 @@ class RemoteFolder:
             name = path[len(self.base) :]
             if not self._open_ended or (not self.base and name.startswith("/")):
                 name = name[1:]
+            if "\0" in name:
+                raise DatasetError(f"{shown_url(self.url)} lists {name!r}: rename that object.")
             if name and not name.endswith("/"):  # a bucket's empty object that stands for a folder
                 names[name] = details
         return names

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import getpass
 import glob
 import os
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.script import reaper
+from daskrun.storage.own_folders import make_own, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Set
+    from pathlib import Path
 
 INLINE = "inline"
 """The node of an inline run, in this process."""
 
 
 def base_folder() -> Path:
-    """Folder on this node for the temporary folders of this user's runs."""
-    with contextlib.suppress(OSError, KeyError, ImportError):
-        return Path(tempfile.gettempdir()) / f"daskrun-{getpass.getuser()}"
-    return Path(tempfile.gettempdir()) / f"daskrun-{os.getuid()}"
+    """Return the folder on this node for the temporary folders of this user's runs."""
+    return temporary_folder()
 
 
 def claim(folder: Path) -> int:
@@ -34,7 +31,7 @@ def claim(folder: Path) -> int:
     It is made under a hidden name and locked before it shows: nobody takes it for a leftover.
     """
     hidden = folder.with_name(f".{folder.name}")
-    hidden.mkdir(parents=True, mode=0o700)
+    make_own(hidden)
     fd = os.open(hidden / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     hidden.rename(folder)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
 from daskrun.storage.durable import write_whole
+from daskrun.storage.safe_names import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,8 +158,13 @@ class Mirror:
             there = {
                 name: version
                 for name, version in there.items()
-                if not self._skips(name) and (over or name not in self._mine)
+                if name
+                and name[-1] != "/"  # some tools have objects for folders
+                and not self._skips(name)
+                and (over or name not in self._mine)
             }
+            for name in there:  # all, before the first is written
+                inside(self.folder, name)
             wanted = [
                 name
                 for name, version in there.items()
@@ -225,9 +231,18 @@ class Mirror:
     def _bring_modes(self) -> None:
         """Read that, and make the folders that no object is in."""
         with suppress(FileNotFoundError):
-            self._modes = json.loads(self.remote.read_whole(MODES))
+            self._modes = self._modes_of(self.remote.read_whole(MODES))
         for name in self._modes.get("empty_folders", ()):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
+            if name != ".":
+                inside(self.folder, name).mkdir(parents=True, exist_ok=True)
+
+    def _modes_of(self, data: bytes) -> dict[str, list[str]]:
+        try:
+            told = json.loads(data)
+            return {key: [*map(str, told[key])] for key in ("executable", "empty_folders")}
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            place = self.remote.shown(MODES)
+            raise StorageError(f"{place} is not what was put there: {error!r}") from error
 
     def _skips(self, name: str) -> bool:
         temporary = TEMPORARY.fullmatch(name.rpartition("/")[2]) is not None
@@ -310,6 +325,7 @@ def bring_whole(folder: UrlFolder, name: str, target: Path) -> None:
 
     Raises StorageError where there is nothing, or the store or the disk fails.
     """
+    inside(target.parent, name)  # it may come from a record
     if target.exists():
         return
     aside = target.with_name(f".{target.name}-{os.getpid()}-{os.urandom(4).hex()}")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 from daskrun.core.typing import override
 from daskrun.errors import SettingsError, StorageError
 from daskrun.storage.durable import abandoned, sync_folder, write_whole
+from daskrun.storage.own_folders import make_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -93,8 +94,9 @@ class SecretFiles(SecretStore):
         """
         name = f"{os.urandom(16).hex()}.json"
         try:
-            if not self.folder.exists():
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            is_new = not self.folder.exists()
+            make_own(self.folder)
+            if is_new:
                 sync_folder(self.folder.parent)
             write_whole(self.folder / name, json.dumps(value).encode(), mode=0o600)
         except OSError as error:

@@ -101,7 +101,7 @@ class Records:
     def names(self, kind: str) -> list[str]:
         """Return the names that have a record, sorted."""
         _check(kind)
-        return self._store.names(kind)
+        return [name for name in self._store.names(kind) if wrong_name(name) is None]
 
     def delete_one(self, kind: str, name: str, number: int) -> bool:
         """Remove one record, whose number is never given again; False when there is none."""

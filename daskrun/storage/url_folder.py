@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from daskrun.errors import StorageError
 from daskrun.storage.object_times import time_of
 from daskrun.storage.retry import explained, harmless, retry
+from daskrun.storage.safe_names import is_part
 from daskrun.storage.urls import package_of, protocol_problem, shown_url
 
 if TYPE_CHECKING:
@@ -149,7 +150,10 @@ class UrlFolder(ABC):
         return {name: max(0, time_of(each)) / 1e9 for name, each in self._listed(below).items()}
 
     def folders(self, below: str) -> list[str]:
-        """Return the names of the folders in one of the folder, sorted; not of what is in them."""
+        """Return the names of the folders in one of the folder, sorted; not of what is in them.
+
+        Those that can't be a folder's here, such as ``..``, are left out.
+        """
 
         def look() -> list[Details]:
             self.system.invalidate_cache()
@@ -161,7 +165,7 @@ class UrlFolder(ABC):
         except FileNotFoundError:
             return []
         paths = (str(each["name"]).rstrip("/") for each in found if each["type"] == "directory")
-        return sorted(path.rpartition("/")[2] for path in paths)
+        return sorted(filter(is_part, (path.rpartition("/")[2] for path in paths)))
 
     def _listed(self, below: str) -> dict[str, Details]:
         """Return what the store tells of each object, by its name relative to ``below``, sorted."""

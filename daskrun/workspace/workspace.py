@@ -259,8 +259,8 @@ class Workspace(Home, OriginalClass):
         NameNotFoundError
             There is none of that id.
         """
-        folder = self.site.run_folder(run_id)
-        if "/" in run_id or not folder.is_run:
+        folder = self.site.find_run(run_id)
+        if folder is None:
             raise NameNotFoundError("run", run_id, self.site.run_ids()[::-1])
         manifest = folder.manifest()
         experiment = linked("experiments")(self, manifest.experiment)

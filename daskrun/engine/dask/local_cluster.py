@@ -7,6 +7,8 @@ import logging
 import threading
 from typing import Any
 
+from daskrun.engine.dask.page_guard import guarded
+
 QUIET = {
     # what a Dask worker does all the time costs 7 % of a core as shipped; a run's own accounting
     # needs none of it
@@ -75,8 +77,9 @@ def start_cluster(names: list[str]) -> Any:
 
     shared = {"protocol": "inproc", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
     own = {**shared, "nthreads": 1, "memory_limit": 0}
-    workers = {name: {"cls": Worker, "options": {**own, "name": name}} for name in names}
-    scheduler = {"cls": Scheduler, "options": shared}
+    worker = guarded(Worker)
+    workers = {name: {"cls": worker, "options": {**own, "name": name}} for name in names}
+    scheduler = {"cls": guarded(Scheduler), "options": shared}
     with _starting, dask.config.set(QUIET):
         return SpecCluster(scheduler=scheduler, workers=workers, name="daskrun-local")
 

@@ -173,8 +173,8 @@ class Experiment(OriginalClass):
         live = _live.get(run_id)
         if live is not None and live.workspace == self.workspace and not live._outdated:
             return live
-        folder = self.workspace.site.run_folder(run_id)
-        if "/" in run_id or not folder.is_run or not self._has(folder):
+        folder = self.workspace.site.find_run(run_id)
+        if folder is None or not self._has(folder):
             raise NameNotFoundError("run", run_id, self._run_ids()[::-1])
         whole = StoredState(folder)
         steps = [

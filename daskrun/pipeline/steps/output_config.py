@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 SUBJECT = "OutputFileDatasetConfig"
 EXAMPLE = "Write destination=(ws.get_default_datastore(), 'scores/{run-id}')."
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 RUN_ID = "{run-id}"
 OUTPUT_NAME = "{output-name}"
 USUAL = f"dataset/{RUN_ID}/{OUTPUT_NAME}"
@@ -69,6 +71,8 @@ class OutputFileDatasetConfig(StepOutput):
             isinstance(pair[0], Datastore) and isinstance(pair[1], str) and _inside(pair[1])
         ):
             problems.append(f"destination={given!r} is not (datastore, 'path'). {EXAMPLE}")
+        elif CONTROL.search(pair[1]):
+            problems.append(f"destination={given!r} has a control character in its path. {EXAMPLE}")
         if problems:
             raise SettingsError(SUBJECT, problems)
 

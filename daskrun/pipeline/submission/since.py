@@ -30,8 +30,8 @@ def earlier_run(workspace: Workspace, since: object) -> RunFolder:
     if not isinstance(since, str):
         raise _wrong(f"since={since!r} is no run. Write since=run, or its id.")
     run_id = since
-    folder = workspace.site.run_folder(run_id)
-    if "/" in run_id or not folder.is_run:
+    folder = workspace.site.find_run(run_id)
+    if folder is None:
         raise _wrong(
             f"since={run_id!r}: {workspace!r} has no such run. Its runs: "
             "Experiment(ws, name).get_runs()."

@@ -25,6 +25,7 @@ from daskrun.script.environments.packages import LEAST_PYTHON, contents, lacking
 from daskrun.script.messages import Building, FindPython, Notice, PythonFound, Unprepared
 from daskrun.script.wire import pack, told_first, write_all
 from daskrun.storage.durable import write_whole
+from daskrun.storage.own_folders import make_own, safe_folder
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
@@ -90,9 +91,9 @@ def find(task: FindPython, tell: Callable[[object], None]) -> str:
         tell(Notice(f"environment {asked.name!r}: the node's own Python has all of it"))
         return sys.executable
     lines = sorted({*asked.requirements, *asked.needs})
-    folder = environments_folder() / identity(lines)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = environments_folder(lambda text: tell(Notice(text))) / identity(lines)
+        make_own(folder.parent)
         with _locked(folder, lambda: tell(Building(stage="another process builds it"))):
             if is_whole(folder):
                 tell(Notice(f"environment {asked.name!r} is there already, in {folder}"))
@@ -108,12 +109,15 @@ def find(task: FindPython, tell: Callable[[object], None]) -> str:
     return str(python_of(folder))
 
 
-def environments_folder() -> Path:
-    """Return the folder that this user's environments are in on this machine."""
+def environments_folder(say: Callable[[str], object] | None = None) -> Path:
+    """Return the folder that this user's environments are in on this machine.
+
+    It is one that nobody else can put a Python into; ``say`` is told where that is another one.
+    """
     if named := os.environ.get(FOLDER):
-        return Path(named).absolute()
+        return safe_folder(Path(named), say)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "daskrun" / "environments"
+    return safe_folder(Path(cache, "daskrun"), say) / "environments"
 
 
 def identity(lines: list[str]) -> str:

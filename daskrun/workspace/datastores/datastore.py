@@ -240,7 +240,7 @@ class Datastore(OriginalClass):
             ``relative`` leads out of the datastore.
         """
         clean = posixpath.normpath(relative.lstrip("/")) if relative.strip("/") else ""
-        if clean == ".." or clean.startswith("../"):
+        if clean == ".." or clean.startswith("../") or "\0" in clean:
             raise SettingsError(
                 "datastore path",
                 [f"path={relative!r} leads out of datastore {self.name!r}. Write one inside it."],
@@ -284,7 +284,7 @@ class Datastore(OriginalClass):
             raise StorageError(
                 f"src_dir={str(src_dir)!r} is not a folder. Write one that is there."
             )
-        files = sorted(path for path in source.rglob("*") if path.is_file())
+        files = transfer.files_below(source)
         return self.upload_files(files, str(source), target_path, overwrite, show_progress)
 
     def upload_files(

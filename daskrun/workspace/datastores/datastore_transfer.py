@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from daskrun.core.logs import get_logger
 from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
 from daskrun.errors import StorageError
+from daskrun.storage.pseudo_files import is_data
 from daskrun.storage.retry import retry
+from daskrun.storage.safe_names import below
 from daskrun.storage.staged import is_flat
 from daskrun.storage.urls import is_url, package_of, protocols_of, shown_url
 
@@ -71,6 +73,11 @@ class Count:
             )
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return the files below a folder, sorted; not what links lead to that is no data."""
+    return sorted(path for path in folder.rglob("*") if is_data(path))
+
+
 def named_below(
     files: Sequence[str | os.PathLike[str]], relative_root: str | os.PathLike[str] | None
 ) -> list[tuple[Path, str]]:
@@ -113,9 +120,8 @@ def get(
 
     Raises StorageError where there is no file.
     """
-    found = _remote_files(root, start, options) if is_url(root) else _local_files(root, start)
-    for relative, copy in found:
-        place = target / relative
+    files = _remote_files(root, start, target, options) if is_url(root) else None
+    for place, copy in files or _local_files(root, start, target):
         if place.exists() and not overwrite:
             count.add(False)
             continue
@@ -129,27 +135,31 @@ def get(
     return count.copied
 
 
-def _local_files(root: str, start: str) -> Iterable[tuple[str, Any]]:
+def _local_files(root: str, start: str, target: Path) -> Iterable[tuple[Path, Any]]:
     if Path(start).is_file():
-        yield Path(start).relative_to(root).as_posix(), lambda to: shutil.copyfile(start, to)
+        yield target / Path(start).relative_to(root), lambda to: shutil.copyfile(start, to)
         return
     for folder, folders, files in os.walk(start):
         folders[:] = sorted(name for name in folders if name != ASIDE)
         for name in sorted(files):
             path = Path(folder, name)
-            yield path.relative_to(root).as_posix(), lambda to, p=path: shutil.copyfile(p, to)
+            if is_data(path):
+                yield target / path.relative_to(root), lambda to, p=path: shutil.copyfile(p, to)
 
 
-def _remote_files(root: str, start: str, options: StorageOptions) -> Iterable[tuple[str, Any]]:
+def _remote_files(
+    root: str, start: str, target: Path, options: StorageOptions
+) -> Iterable[tuple[Path, Any]]:
     def find() -> tuple[Any, str, list[str]]:
         fs, path = _remote(start, options)
         return fs, _remote(root, options)[1].rstrip("/") + "/", sorted(fs.find(path))
 
     fs, base, names = _explained(f"list {shown_url(start)}", find, options)
-    for name in names:
-        relative = name.removeprefix(base)
-        if ASIDE not in relative.split("/"):
-            yield relative, lambda to, n=name: fs.get_file(n, str(to))
+    # Without the objects that some tools have for folders.
+    inside = (name.removeprefix(base) for name in names if not name.endswith("/"))
+    wanted = [name for name in inside if ASIDE not in name.split("/")]
+    for name, place in below(str(target), wanted).items():
+        yield Path(place), lambda to, n=f"{base}{name}": fs.get_file(n, str(to))
 
 
 def _remote(url: str, options: StorageOptions) -> tuple[Any, str]:
@@ -195,7 +205,7 @@ def _copied(what: str, copy: Callable[[Path], Any], options: StorageOptions, to:
 def _make_whole(target: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside first: a copy that is broken off must not look like a whole one."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.parent / f".{target.name}.{os.getpid()}.partial"
+    aside = target.parent / f".daskrun-{os.urandom(8).hex()}.partial"
     try:
         write(aside)
         aside.replace(target)

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
-from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
+from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.script import context
 from daskrun.storage.mirror import bring_whole
+from daskrun.storage.own_folders import safe_folder
+from daskrun.storage.safe_names import is_plain
 from daskrun.storage.stores import open_url_folder
 from daskrun.storage.urls import is_url
 from daskrun.workspace.layout import MODEL_FILES, MODELS
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from daskrun.core.tags import Wanted
     from daskrun.workspace.home import Home
 
+PLACE = re.compile(rf"{MODEL_FILES}/[^/]+/[^/]+/[^/]+")
+"""Where the files of a version are, in its workspace."""
 ID = re.compile(r"(.+):([1-9][0-9]{0,17})", re.ASCII)
 
 
@@ -101,7 +105,7 @@ class Model(OriginalClass):
     @property
     def path(self) -> Path:
         """The file if a file was registered, else the folder."""
-        return self.workspace.site.file(self._place)
+        return self.workspace.site.file(self._checked_place())
 
     @staticmethod
     @original_keywords
@@ -261,7 +265,16 @@ class Model(OriginalClass):
     def delete(self) -> None:
         """Remove this version of the model, with its files; its number is not given again."""
         if self.workspace.records.delete_one(MODELS, self.name, self.version):
-            self.workspace.site.discard(self._place.rpartition("/")[0])
+            self.workspace.site.discard(self._checked_place().rpartition("/")[0])
+
+    def _checked_place(self) -> str:
+        """Return where its files are in the workspace; a record may tell any text.
+
+        Raises StorageError where that is no model's place.
+        """
+        if not is_plain(self._place) or PLACE.fullmatch(self._place) is None:
+            raise StorageError(f"{self!r} can't be at {self._place!r}. Register the model anew.")
+        return self._place
 
 
 def model_paths(workspace: Home) -> dict[str, dict[str, str]]:
@@ -269,9 +282,9 @@ def model_paths(workspace: Home) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     names = workspace.records.names(MODELS)
     for model in (each for name in names for each in _versions(workspace, name)):
-        found.setdefault(model.name, {})[str(model.version)] = (
-            f"{workspace.location}/{model._place}"
-        )
+        with suppress(StorageError):  # as if it weren't there
+            place = f"{workspace.location}/{model._checked_place()}"
+            found.setdefault(model.name, {})[str(model.version)] = place
     return found
 
 
@@ -289,9 +302,9 @@ def _path_in_run(models: Mapping[str, Mapping[Any, str]], name: str, version: in
 
 def _brought(url: str, options: Mapping[str, Any]) -> Path:
     """Bring a model to this machine, where all runs of this user find it from then on."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "daskrun", "models")
+    cache = safe_folder(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "daskrun"))
     place, _, name = url.rpartition("/")
-    target = cache / blake2b(url.encode(), digest_size=16).hexdigest() / name
+    target = cache / "models" / blake2b(url.encode(), digest_size=16).hexdigest() / name
     bring_whole(open_url_folder(place, options), name, target)
     return target
 

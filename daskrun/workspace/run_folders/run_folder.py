@@ -14,6 +14,7 @@ from daskrun.core.report import RunStatus
 from daskrun.errors import StorageError
 from daskrun.storage.durable import write_whole
 from daskrun.storage.records import Records
+from daskrun.storage.safe_names import inside
 from daskrun.workspace.run_folders.run_records import (
     Manifest,
     StateRecord,
@@ -77,7 +78,7 @@ class RunFolder:
         """
         held = None
         try:
-            self.path.mkdir(parents=True)
+            self.path.mkdir(0o775, parents=True)  # it holds code that is run, and private files
             self.logs.mkdir()
             held = self.drive()
             self.add_state(RunStatus.NOT_STARTED)
@@ -97,7 +98,7 @@ class RunFolder:
 
     def sibling(self, run_id: str) -> RunFolder:
         """Return the folder of another run of the workspace."""
-        return RunFolder(self.path.parent / run_id)
+        return RunFolder(inside(self.path.parent, run_id))
 
     def shown(self, name: str = "") -> str:
         """Return the lasting path or URL of a file in it, for messages."""

@@ -14,6 +14,7 @@ from daskrun.errors import StorageError
 from daskrun.script.node_folders import base_folder, claim, clear_left, left
 from daskrun.storage.durable import write_whole
 from daskrun.storage.mirror import Mirror, bring_whole
+from daskrun.storage.safe_names import inside
 from daskrun.storage.stores import open_url_folder
 from daskrun.storage.url_folder import READS, UrlFolder
 from daskrun.workspace.layout import RUNS
@@ -73,7 +74,8 @@ class WorkingCopy:
         """Return what brings a run here and there."""
         with self._lock:
             if run_id not in self._mirrors:
-                folder, remote = self.folder / RUNS / run_id, self.below(f"{RUNS}/{run_id}")
+                folder = inside(self.folder / RUNS, run_id)
+                remote = self.below(f"{RUNS}/{run_id}")
                 self._mirrors[run_id] = Mirror(folder, remote, left_out, SNAPSHOT, once=STATES)
             return self._mirrors[run_id]
 
@@ -99,9 +101,9 @@ class WorkingCopy:
 
         Raises StorageError where it isn't there, or can't be brought.
         """
-        folder, _, last = name.rpartition("/")
-        bring_whole(self.below(folder), last, self.folder / name)
-        return self.folder / name
+        target, (folder, _, last) = inside(self.folder, name), name.rpartition("/")
+        bring_whole(self.below(folder), last, target)
+        return target
 
     def publish(self, name: str) -> None:
         """Put a new folder that is here."""
@@ -109,10 +111,11 @@ class WorkingCopy:
 
     def discard(self, name: str) -> None:
         """Remove a folder, here and there."""
+        target = inside(self.folder, name)
         with suppress(StorageError):
             remote = self.below(name)
             remote.delete(remote.names())
-        shutil.rmtree(self.folder / name, ignore_errors=True)
+        shutil.rmtree(target, ignore_errors=True)
 
     def _with_manifest(self, run_id: str) -> str:
         """Bring a run's ``run.json``, and give its id; ``""`` where it has none (yet)."""

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from daskrun.core.typing import override
 from daskrun.errors import WorkspaceError
 from daskrun.storage.durable import publish_new, write_aside
+from daskrun.storage.own_folders import TRUSTED, exchangeable
 from daskrun.storage.private import SecretFiles
 from daskrun.storage.records import Records
+from daskrun.storage.safe_names import inside
 from daskrun.workspace.layout import CONFIG, FOLDER, RUNS
 from daskrun.workspace.run_folders.run_folder import MANIFEST, RunFolder
 from daskrun.workspace.sites.site import Config, Site, creates_twice
@@ -44,7 +46,7 @@ class FolderSite(Site):
 
     @override
     def run_folder(self, run_id: str) -> RunFolder:
-        return RunFolder(self.folder / RUNS / run_id)
+        return RunFolder(inside(self.folder / RUNS, run_id))
 
     @override
     def run_ids(self) -> list[str]:
@@ -52,7 +54,7 @@ class FolderSite(Site):
 
     @override
     def file(self, name: str) -> Path:
-        return self.folder / name
+        return inside(self.folder, name)
 
     @override
     def publish(self, name: str) -> None:
@@ -60,7 +62,7 @@ class FolderSite(Site):
 
     @override
     def discard(self, name: str) -> None:
-        shutil.rmtree(self.folder / name, ignore_errors=True)
+        shutil.rmtree(inside(self.folder, name), ignore_errors=True)
 
 
 def local(path: str | os.PathLike[str] | None) -> Path:
@@ -85,21 +87,42 @@ def start_folder(path: str | os.PathLike[str] | None) -> Path:
 
 
 def find(path: str | os.PathLike[str] | None) -> Path | None:
-    """Return the nearest workspace in ``path`` or above it; None where there is none."""
+    """Return the nearest workspace in ``path`` or above it; None where there is none.
+
+    Raises WorkspaceError where others could have planted it, unless ``path`` names it itself.
+    """
     start = start_folder(path)
-    if (start / CONFIG).is_file() and start.name == FOLDER:
+    if path is not None and start.name == FOLDER and (start / CONFIG).is_file():
         return start
-    above = (folder / FOLDER for folder in (start, *start.parents))
-    return next((folder for folder in above if (folder / CONFIG).is_file()), None)
+    places = (start, *(folder / FOLDER for folder in (start, *start.parents)))
+    found = (each for each in places if each.name == FOLDER and (each / CONFIG).is_file())
+    if nearest := next(found, None):
+        check_ours(nearest)
+    return nearest
+
+
+def check_ours(folder: Path) -> None:
+    """Refuse a workspace, or a place for one, that other users could plant or exchange.
+
+    What is in a workspace is run, and secrets are put there. Raises WorkspaceError.
+    """
+    if problem := exchangeable(folder):
+        raise WorkspaceError(
+            f"{problem}, so others could plant or exchange the workspace {folder}, whose code and "
+            "settings are used. Use one in a folder of your own: Workspace.create(name, path=...). "
+            f"Or trust whoever may write there: name the folder in the variable {TRUSTED}."
+        )
 
 
 def make(folder: Path, name: str) -> None:
     """Make a workspace's folder; of two processes that do so at once, the first names it.
 
-    Raises WorkspaceError where it can't be made, or not every file is created exclusively there.
+    Raises WorkspaceError where it can't be made, or not every file is created exclusively there, or
+    others could exchange it.
     """
+    check_ours(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o775, parents=True, exist_ok=True)
         _check_exclusive(folder)
         # Whatever version control the work is under, its results are not part of it.
         (folder / ".gitignore").write_text("*\n", encoding="utf-8")

@@ -56,6 +56,7 @@ def make_site(
     is_new = not (folder / CONFIG).is_file()
     if is_new:
         folder_site.make(folder, name)
+    folder_site.check_ours(folder)  # what is there may be another's
     return is_new, str(folder)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 from daskrun.errors import DaskrunError, WorkspaceError
+from daskrun.storage.safe_names import is_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +83,15 @@ class Site(Protocol):
     """How long is waited for what."""
 
     def run_folder(self, run_id: str) -> RunFolder:
-        """Return the folder of a run, which need not exist."""
+        """Return the folder of a run, which need not exist.
+
+        Raises StorageError where that can't be a run's id: a record may tell any text.
+        """
+
+    def find_run(self, run_id: str) -> RunFolder | None:
+        """Return the folder of a run, None where there is no run of that id."""
+        folder = self.run_folder(run_id) if is_part(run_id) else None
+        return folder if folder is not None and folder.is_run else None
 
     def run_ids(self) -> list[str]:
         """Return the ids of all runs, of pipelines and of steps, sorted."""
