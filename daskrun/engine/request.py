@@ -23,6 +23,15 @@ INLINE = "inline"
 
 
 @dataclass(frozen=True)
+class SecureAddress:
+    """A Dask scheduler's address and what is needed to connect there."""
+
+    address: str
+    security: Any = field(repr=False)
+    """A ``distributed.Security``."""
+
+
+@dataclass(frozen=True)
 class ScriptSource:
     """Where the entry script's code is."""
 

@@ -90,7 +90,7 @@ def test_a_worker_lost_while_its_bundles_are_submitted_gives_them_back(dispatche
         dispatcher._lose(address, "it is gone")
         return {7: future}
 
-    monkeypatch.setattr(dispatcher, "_submit", submit)
+    monkeypatch.setattr(dispatcher._out, "_submit", submit)
     dispatcher.hand_out([Packed(Bundle(7, "node000", ((0, 1),)), b"")], 1.0)
     kinds = [type(event) for event in drain(dispatcher.events)]
     assert kinds == [NodeLost, BundleLost]

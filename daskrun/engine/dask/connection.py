@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.intervals import USUAL
 from daskrun.core.logs import get_logger
+from daskrun.engine.dask.client import open_client, silent
 from daskrun.engine.dask.local_cluster import (
     connect_when_asked,
     end_silence,
@@ -129,44 +130,33 @@ class Connection:
         """Connect to a scheduler; a Client that is given is used and left open."""
         from distributed import Client
 
-        client: Any = target if isinstance(target, Client) else self._new_client(Client, target)
+        client: Any = target if isinstance(target, Client) else self._new_client(target)
         self.address = str(client.scheduler.addr)
         self.seen = time.monotonic()
         self._comm = client.scheduler_comm
         self.client = client  # last: from now on the connection is looked at
 
-    def _new_client(self, client_class: Any, target: Any) -> Any:
-        """Make a client, in a thread of its own: a silent scheduler can block it for ever."""
-        made: list[Any] = []
+    def _new_client(self, target: object) -> Any:
+        found: list[Any] = []
         limit = self._intervals.connect_limit
-        done = threading.Event()
 
-        def make() -> None:
-            try:
-                client = client_class(target, set_as_default=False, timeout=limit)
+        def made(client: Any) -> None:
+            if not isinstance(client, StorageError):
                 with contextlib.suppress(Abandoned):
                     self.keep(client.close)
-                made.append(client)
-            except Exception as error:  # noqa: BLE001  (told by the thread that waits)
-                made.append(error)
-            done.set()
+            found.append(client)
 
-        threading.Thread(target=make, name="daskrun-client", daemon=True).start()
+        done = open_client(target, limit, made)
         deadline = time.monotonic() + limit + 1
-        while not done.wait(0.1):
-            if self._closed:
-                raise Abandoned
-            if time.monotonic() > deadline:
-                break
+        while not self._closed and not done.wait(0.1) and time.monotonic() < deadline:
+            pass
         if self._closed:
             raise Abandoned
-        if not made or isinstance(made[0], Exception):
-            why = f" ({made[0]})" if made else ""
-            raise StorageError(
-                f"no Dask scheduler answered at {target} within {limit:g} s{why}. "
-                "Is it running, and is the address the one it printed at its start?"
-            )
-        return made[0]
+        if not found:
+            raise silent(target, limit)
+        if isinstance(found[0], StorageError):
+            raise found[0]
+        return found[0]
 
     def subscribe(self, hear: Callable[[TopicEvent], None]) -> None:
         """Call ``hear`` with the run's events; return when the subscription holds."""

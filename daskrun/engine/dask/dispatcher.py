@@ -16,7 +16,7 @@ from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.arrivals import Arrivals
 from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, NodeLossLimit, WorkerInfo
-from daskrun.engine.dask.bag import BundleBags
+from daskrun.engine.dask.client import exposed
 from daskrun.engine.dask.connection import Abandoned, Connection, Link
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
 from daskrun.engine.dask.outstanding import Outstanding
@@ -62,7 +62,7 @@ class DaskDispatcher(Dispatcher):
         self._cluster = Connection(request.run_id, self._topic, limit, intervals)
         self._health = HealthCheck(request.settings.no_worker_timeout, intervals)
         self._workers = Assignment(self._names, local=self._local)
-        self._out = Outstanding()
+        self._out = Outstanding(request.run_id, self._cluster, intervals.fetch_limit)
         self._losses = NodeLossLimit(intervals.most_losses)
         self._arrivals = Arrivals()
         self._asking = threading.Lock()
@@ -74,8 +74,6 @@ class DaskDispatcher(Dispatcher):
         self._rejoined = float("-inf")
         self._stopped = False
         self._has_run = False
-        self._fetched: queue.SimpleQueue[tuple[int, Any, Any] | None] = queue.SimpleQueue()
-        """Number of a bundle, its future, and the result or why there is none."""
         self._threads: list[threading.Thread] = []
 
     # nodes
@@ -111,7 +109,9 @@ class DaskDispatcher(Dispatcher):
             self._note(f"the Dask dashboard is at {dashboard}")
         else:
             self._cluster.connect(self._request.target)
-        self._bags = BundleBags(self._cluster.client, f"bundle-{self._topic}")
+            if warning := exposed(self._cluster.address):
+                self._note(warning)
+        self._out.connected(self._topic)
 
     def _register(self) -> None:
         from daskrun.engine.dask.plugin import installed  # which imports distributed
@@ -231,8 +231,7 @@ class DaskDispatcher(Dispatcher):
     def _give_back(self, nodes: Sequence[str], reason: str) -> list[Bundle]:
         """Report nodes as lost, and all bundles that are out on them; return these."""
         now = time.monotonic()
-        bundles, futures = self._out.take_of(nodes)
-        self._cluster.cancel(futures)
+        bundles = self._out.take_of(nodes)
         for node in nodes:
             self.events.put(NodeLost(node, reason, now))
         self._put_lost(bundles, reason)
@@ -282,37 +281,16 @@ class DaskDispatcher(Dispatcher):
             by_node.setdefault(each.bundle.node, []).append(each)
         for node, group in by_node.items():
             address = self._workers.address_of(node)
-            futures = self._submit(address, group, budget) if address is not None else {}
-            given = [each.bundle for each in group]
-            if self._out.add(given, futures, partial(self._workers.has, node, address)):
-                for number, future in futures.items():
-                    future.add_done_callback(partial(self._fetch, number))
-                continue
-            self._cluster.cancel(list(futures.values()))
-            self._put_lost(given, f"{node} is gone")
-
-    def _submit(self, address: str, group: list[Packed], budget: float) -> dict[int, Any]:
-        """Submit bundles to one worker; return the future of each by the bundle's number."""
-        run = self._request.run_id
-        bundles = {each.bundle.number: side.packed_bundle(run, each, budget) for each in group}
-        try:
-            return self._bags.submit(bundles, address)
-        except Exception:
-            if self._cluster.there:
-                raise
-            return {}  # a client that is closed; its nodes are given up at the next look
-
-    def _fetch(self, number: int, future: Any) -> None:
-        """Fetch the result of a bundle that is done; nobody waits for that of another."""
-        put, limit = self._fetched.put, self._intervals.fetch_limit
-        self._cluster.fetch(future, limit, lambda found: put((number, future, found)))
+            same = partial(self._workers.has, node, address)
+            if address is None or not self._out.hand_out(address, group, budget, same):
+                self._put_lost([each.bundle for each in group], f"{node} is gone")
 
     def _collect(self) -> None:
         """Handle results as they are fetched, in a thread of its own; watch the connection."""
         while True:
             item = None
             with contextlib.suppress(queue.Empty):
-                item = self._fetched.get(timeout=self._intervals.connection_look)
+                item = self._out.fetched.get(timeout=self._intervals.connection_look)
                 if item is None:
                     return
             self._look()
@@ -392,7 +370,7 @@ class DaskDispatcher(Dispatcher):
         run_id = self._request.run_id
         early = [side.EARLY.pop((run_id, name), None) for name in self._names]
         self._cluster.close(quick=self._stopped, silent=self._health.silent)
-        self._fetched.put(None)
+        self._out.fetched.put(None)
         for thread in self._threads:
             thread.join(5)
         for waiting in early:

@@ -1,25 +1,78 @@
-"""The bundles that are out on Dask, each with its future."""
+"""The bundles that are out on Dask, each with its future, and their results as they are fetched."""
 
 from __future__ import annotations
 
+import queue
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from daskrun.engine.dask import worker as side
+from daskrun.engine.dask.bag import BundleBags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
 
     from daskrun.core.events import Bundle
+    from daskrun.engine.dask.connection import Connection
+    from daskrun.engine.dispatch import Packed
 
 
 class Outstanding:
-    """Bundles by their numbers, from when they are submitted until they are taken; any thread."""
+    """Bundles by their numbers, from when they are submitted until they are taken; any thread.
 
-    def __init__(self) -> None:
+    Fetching the result of one may take ``fetch_limit`` seconds.
+    """
+
+    def __init__(self, run_id: str, cluster: Connection, fetch_limit: float) -> None:
+        self._run_id = run_id
+        self._cluster = cluster
+        self._fetch_limit = fetch_limit
         self._lock = threading.Lock()
         self._out: dict[int, tuple[Bundle, Any]] = {}
+        self._bags: BundleBags | None = None
+        self.fetched: queue.SimpleQueue[tuple[int, Any, Any] | None] = queue.SimpleQueue()
+        """Number of a bundle, its future, and the result or why there is none; None: the end."""
 
     def __len__(self) -> int:
         return len(self._out)
+
+    def connected(self, topic: str) -> None:
+        """Submit from now on, on the client that the connection has."""
+        self._bags = BundleBags(self._cluster.client, f"bundle-{topic}")
+
+    def hand_out(
+        self, address: str, group: Sequence[Packed], budget: float, still: Callable[[], bool]
+    ) -> bool:
+        """Submit bundles to one worker, if ``still``; return whether they are out there.
+
+        A worker lost while its bundles were being submitted would never give them back.
+        """
+        futures = self._submit(address, group, budget)
+        if not self.add([each.bundle for each in group], futures, still):
+            self._cluster.cancel(list(futures.values()))
+            return False
+        for number, future in futures.items():
+            future.add_done_callback(partial(self._fetch, number))
+        return True
+
+    def _submit(self, address: str, group: Sequence[Packed], budget: float) -> dict[int, Any]:
+        bundles = {
+            each.bundle.number: side.packed_bundle(self._run_id, each, budget) for each in group
+        }
+        if self._bags is None:
+            return {}
+        try:
+            return self._bags.submit(bundles, address)
+        except Exception:
+            if self._cluster.there:
+                raise
+            return {}  # a client that is closed; its nodes are given up at the next look
+
+    def _fetch(self, number: int, future: Any) -> None:
+        """Fetch the result of a bundle that is done; nobody waits for that of another."""
+        put = self.fetched.put
+        self._cluster.fetch(future, self._fetch_limit, lambda found: put((number, future, found)))
 
     def add(
         self,
@@ -27,10 +80,7 @@ class Outstanding:
         futures: Mapping[int, Any],
         still: Callable[[], bool] = lambda: True,
     ) -> bool:
-        """Note bundles with the futures of their numbers, if ``still``; return whether it was.
-
-        A worker lost while its bundles were being submitted would never give them back.
-        """
+        """Note bundles with the futures of their numbers, if ``still``; return whether it was."""
         with self._lock:
             there = bool(futures) and still()
             if there:
@@ -43,9 +93,10 @@ class Outstanding:
             bundle, _ = self._out.pop(number, (None, None))
         return bundle
 
-    def take_of(self, nodes: Container[str]) -> tuple[list[Bundle], list[Any]]:
-        """Return what is out on nodes, and the futures of that."""
+    def take_of(self, nodes: Container[str]) -> list[Bundle]:
+        """Return what is out on nodes, and cancel it."""
         with self._lock:
             numbers = [n for n, (bundle, _) in self._out.items() if bundle.node in nodes]
             taken = [self._out.pop(number) for number in numbers]
-        return [bundle for bundle, _ in taken], [future for _, future in taken]
+        self._cluster.cancel([future for _, future in taken])
+        return [bundle for bundle, _ in taken]

@@ -10,7 +10,8 @@ from daskrun.core.settings import Trait, settings_with
 from daskrun.engine.dispatch import registered
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
-from daskrun.workspace.compute.targets import ComputeTarget, is_address
+from daskrun.workspace.compute.attaching import is_address
+from daskrun.workspace.compute.targets import ComputeTarget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -40,6 +40,9 @@ class Cluster:
     created: float
     """Seconds since 1970."""
     type: str = "Dask"
+    tls: dict[str, str] | None = None
+    """Paths of certificates and key, by the names of ``distributed.Security``; empty: no file has
+    them, so that no other process can connect."""
 
 
 def node_counts(min_nodes: int | str, max_nodes: int | str) -> dict[str, int]:

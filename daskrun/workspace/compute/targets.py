@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.codec import from_record, to_record
 from daskrun.core.typing import override
+from daskrun.engine.request import SecureAddress
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
+from daskrun.workspace.compute.attaching import (
+    REACHABLE,
+    address_of,
+    checked_security,
+    given_one,
+    kept_security,
+    remade_security,
+)
 from daskrun.workspace.compute.provisioning import (
     Cluster,
     Nodes,
@@ -78,8 +87,9 @@ class ComputeTarget(OriginalClass):
 
     @property
     def for_this_process(self) -> bool:
-        """Whether no other process can use it: a cluster object without an address."""
-        return isinstance(self._record, Cluster) and self._record.address is None
+        """Whether no other process can use it: it has no address, or keys that no file holds."""
+        record = self._record
+        return isinstance(record, Cluster) and (record.address is None or record.tls == {})
 
     @staticmethod
     def create(
@@ -100,7 +110,12 @@ class ComputeTarget(OriginalClass):
     @staticmethod
     @original_keywords
     def attach(
-        workspace: Home, name: str, address: str | None = None, cluster: object = None
+        workspace: Home,
+        name: str,
+        address: str | None = None,
+        cluster: object = None,
+        client: object = None,
+        security: object = None,
     ) -> ComputeTarget:
         """Remember a Dask cluster that is there, under a name.
 
@@ -108,21 +123,27 @@ class ComputeTarget(OriginalClass):
         ----------
         address
             Of its scheduler, such as ``"tcp://10.0.0.5:8786"``.
-        cluster
-            Instead of ``address``: any Dask cluster or client object. Other processes can use the
-            target only if its scheduler has an address they can reach.
+        cluster, client
+            Instead of ``address``: any Dask cluster or client object, with the security it has.
+            Other processes can use the target only if its scheduler has an address they can reach,
+            and needs no certificates.
+        security
+            With a ``tls://`` address: a ``distributed.Security``, or its keywords. Paths are
+            kept for other processes; certificates and keys themselves are not.
         """
-        problem = _attach_problem(address, cluster)
-        if problem:
-            raise SettingsError("ComputeTarget.attach", [problem])
-        if cluster is not None:
-            reachable = _address_of(cluster)
-            address = reachable if reachable and not reachable.startswith("inproc") else None
-        value = Cluster(address, time.time())
+        given = given_one(address, cluster, client)
+        security = checked_security(security, address)
+        if given is not None:
+            reachable = str(address_of(given))
+            address = reachable if reachable.startswith(REACHABLE) else None
+            security = getattr(given, "security", None)
+        value = Cluster(address, time.time(), tls=kept_security(security))
         workspace.records.create(COMPUTE_TARGETS, name, to_record(value))
         _attached.pop((workspace.location, name), None)
-        if cluster is not None:
-            _attached[workspace.location, name] = cluster
+        if given is not None:
+            _attached[workspace.location, name] = given
+        elif security is not None:
+            _attached[workspace.location, name] = SecureAddress(str(address), security)
         return ComputeTarget(workspace, name)
 
     def __repr__(self) -> str:
@@ -266,14 +287,15 @@ class DaskCompute(ComputeTarget):
         ComputeTargetException
             It was attached as an object, by another process, and has no address.
         """
-        attached = _attached.get((self.workspace.location, self.name))
-        target = attached if attached is not None else self._record.address
-        if target is None:
+        if attached := _attached.get((self.workspace.location, self.name)):
+            return attached
+        address, tls = self._record.address, self._record.tls
+        if self.for_this_process or address is None:
             raise ComputeTargetException(
                 f"compute target {self.name!r} was attached as an object by another process. "
                 "Attach it again here: ComputeTarget.attach(ws, name, cluster=...) or address=..."
             )
-        return target
+        return SecureAddress(address, remade_security(tls)) if tls else address
 
     @override
     def _wait(self, deadline: float, count: int) -> None:
@@ -367,33 +389,3 @@ def _workers_of(client: Any) -> int:
     """
     ncores = client.scheduler.ncores
     return len(client.sync(ncores, workers=None, callback_timeout=ANSWER_LIMIT))
-
-
-def is_address(text: str) -> bool:
-    """Return whether a text can be a scheduler's address."""
-    return "://" in text and text.rpartition(":")[2].isdecimal()
-
-
-def _attach_problem(address: str | None, cluster: object) -> str | None:
-    if (address is None) == (cluster is None):
-        return (
-            f"address={address!r}, cluster={cluster!r}: exactly one must be given. "
-            "Write address='tcp://host:8786' or cluster=<a Dask cluster>."
-        )
-    if address is not None and not is_address(address):
-        return f"address={address!r} is not a scheduler's. Write one like 'tcp://10.0.0.5:8786'."
-    if cluster is not None and not _address_of(cluster):
-        return (
-            f"cluster={cluster!r} is neither a Dask cluster nor a client that is connected. "
-            "Give one that runs, such as distributed.LocalCluster()."
-        )
-    return None
-
-
-def _address_of(cluster: object) -> str | None:
-    """Return scheduler's address of a cluster or client, by duck: distributed isn't imported."""
-    address = getattr(cluster, "scheduler_address", None)  # a cluster's
-    if address is None:
-        scheduler = getattr(cluster, "scheduler", None)  # a client's
-        address = getattr(scheduler, "address", None)
-    return str(address) if address else None
