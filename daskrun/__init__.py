@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.steps.parameter import PipelineParameter
     from daskrun.pipeline.steps.script_step import PythonScriptStep
     from daskrun.script.entry_script import EntryScript
+    from daskrun.script.failed import Failed
     from daskrun.workspace.compute.targets import AmlCompute, ComputeTarget
     from daskrun.workspace.datastores.datastore import Datastore
     from daskrun.workspace.datastores.datastore_options import EnvironmentVariable
@@ -81,6 +82,7 @@ __all__ = [
     "Environment",
     "EnvironmentVariable",
     "Experiment",
+    "Failed",
     "FileDataset",
     "Model",
     "NameNotFoundError",
@@ -143,6 +145,7 @@ _HOMES = {
     "pipeline.steps.parameter": "PipelineParameter",
     "pipeline.steps.script_step": "PythonScriptStep",
     "script.entry_script": "EntryScript",
+    "script.failed": "Failed",
     "workspace.compute.targets": "AmlCompute ComputeTarget",
     "workspace.datastores.datastore": "Datastore",
     "workspace.datastores.datastore_options": "EnvironmentVariable",

@@ -181,6 +181,8 @@ class Resumed:
     failed: tuple[int, ...]
     """Mini-batches that have used up their tries, and get no new ones."""
     now: float
+    again: tuple[int, ...] = ()
+    """Mini-batches that had succeeded but for some items, and run again for these."""
 
 
 @record

@@ -81,6 +81,29 @@ class Found(NamedTuple):
     """As builtins."""
 
 
+class ItemFailure(NamedTuple):
+    """An item that ``run()`` has said has failed."""
+
+    place: int
+    """Which item of the mini-batch it is, from 0; -1 where that isn't known."""
+    item: str
+    """As the script named it."""
+    message: str
+    """One line, with the type of an exception."""
+    kind: str = ""
+    """As of :class:`Failure`."""
+    where: str = ""
+    """As of :class:`Failure`."""
+
+
+class ItemsFailed(NamedTuple):
+    """The items of a mini-batch that ``run()`` returned :class:`daskrun.Failed` for."""
+
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nothing here uses
+    told: tuple[tuple[Any, ...], ...]
+    """The first of them, each the fields of an :class:`ItemFailure`."""
+
+
 class Outcome(NamedTuple):
     """One attempt at one mini-batch. Field order is the wire's.
 
@@ -113,13 +136,19 @@ class Outcome(NamedTuple):
     """Seconds inside ``run()``."""
     load_seconds: float
     """Seconds in which its data was read, or waited for; what is left of ``elapsed`` is writing."""
-    error: Failure | Found | None
-    """Why it failed; of a survey that succeeded what it found; None for any other success."""
+    error: Failure | Found | ItemsFailed | None
+    """Why it failed; of a survey that succeeded what it found; of another success its items that
+    failed all the same, None if none has."""
 
     @property
     def failure(self) -> Failure | None:
         """Why it failed, None if it didn't."""
         return self.error if isinstance(self.error, Failure) else None
+
+    @property
+    def items_failed(self) -> ItemsFailed | None:
+        """The items that its script has said have failed."""
+        return self.error if isinstance(self.error, ItemsFailed) else None
 
     @property
     def succeeded_items(self) -> int:

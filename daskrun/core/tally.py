@@ -42,17 +42,25 @@ class Tally:
             self.items_succeeded += outcome.items
             return
         self.items_succeeded += outcome.succeeded_items
-        if outcome.results < outcome.items:
-            self.short(outcome, process)
-        elif not self.warnings:
+        self.note_items(outcome, process)
+        if outcome.results > outcome.items and not self.warnings:
             self.warnings.append(
                 f"run() returned more results than the mini-batch has items (mini-batch "
                 f"{outcome.index}: {outcome.results} for {outcome.items}); all were written. "
                 f"{ANY_NUMBER}"
             )
 
-    def short(self, outcome: Outcome, process: ProcessInfo | None) -> None:
-        """Note a mini-batch with fewer results than items."""
+    def note_items(self, outcome: Outcome, process: ProcessInfo | None) -> None:
+        """Note the items of a success that have failed all the same."""
+        given = outcome.items_failed
+        for each in given.told if given is not None else ():
+            _, _, message, kind, where = each
+            failure = Failure(message, kind=kind, where=where)
+            self._group(failure, outcome.index, outcome.attempt, process, Status.RAISED)
+        if outcome.results + (given.count if given is not None else 0) < outcome.items:
+            self._short(outcome, process)
+
+    def _short(self, outcome: Outcome, process: ProcessInfo | None) -> None:
         results = f"{outcome.results} result{'' if outcome.results == 1 else 's'}"
         message = (
             f"run() returned {results} for {outcome.items} items: an item without a result counts "

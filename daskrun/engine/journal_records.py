@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from daskrun.core.outcome import Failure, Outcome, ProcessInfo
+from daskrun.core.outcome import Failure, ItemsFailed, Outcome, ProcessInfo
 from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ class BundleRecord(Record, kind="bundle"):
     times."""
     errors: Mapping[str, Mapping[str, str]] | None = None
     """By index, of each that failed."""
+    items: Mapping[str, Sequence[Any]] | None = None
+    """By index, of each success with items that failed: the fields of :class:`ItemsFailed`."""
 
 
 @dataclass(frozen=True)
@@ -157,12 +159,14 @@ class Recorder:
         process = event.process
         told = {str(o.index): o.error for o in event.outcomes if o.error is not None}
         errors = {i: self._error(each) for i, each in told.items() if isinstance(each, Failure)}
+        items = {i: tuple(each) for i, each in told.items() if isinstance(each, ItemsFailed)}
         return BundleRecord(
             event.number,
             (process.node, process.name, process.pid) if process is not None else None,
             process.part if process is not None else "",
             [[*o[:9], digests.get(o.index, "")] for o in event.outcomes],
             errors or None,
+            items or None,
         )
 
     def _error(self, failure: Failure) -> dict[str, str]:
@@ -195,9 +199,12 @@ def read_attempts(path: Path) -> Iterator[Attempt]:
         elif isinstance(record, BundleRecord):
             made_by = record.process
             process = ProcessInfo(*made_by, 0.0, record.part) if made_by is not None else None
-            errors = record.errors or {}
+            errors, items = record.errors or {}, record.items or {}
             for *values, digest in record.outcomes:
-                error = errors.get(str(values[0]))
-                failure = None if error is None else Failure.from_plain(dict(error))
+                failure: Failure | ItemsFailed | None = None
+                if (error := errors.get(str(values[0]))) is not None:
+                    failure = Failure.from_plain(dict(error))
+                elif (given := items.get(str(values[0]))) is not None:
+                    failure = ItemsFailed(given[0], tuple(map(tuple, given[1])))
                 outcome = Outcome._make((*values, 0.0, 0.0, 0.0, 0.0, failure))
                 yield Attempt(drivers, outcome, process, str(digest))

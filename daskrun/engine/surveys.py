@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.events import Bundle, BundleLost, BundleReturned
-from daskrun.core.outcome import Found
+from daskrun.core.outcome import Failure, Found
 from daskrun.engine.dispatch import Packed, pack_entries
 from daskrun.engine.journal_records import SurveyRecord
 from daskrun.script import wire
@@ -149,7 +149,7 @@ class Surveys:
         if attempt < self._tries:
             self._again.append(Try(survey, attempt + 1))
             return False
-        trouble = told.message if told is not None else "it can't be read"
+        trouble = told.message if isinstance(told, Failure) else "it can't be read"
         self._note(SurveyRecord(survey.key, trouble=trouble))
         surveyor.give_up(survey.number, trouble)
         return True

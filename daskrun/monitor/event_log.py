@@ -19,7 +19,7 @@ from daskrun.core.events import (
     RunEnded,
     RunStarted,
 )
-from daskrun.core.outcome import Failure, Outcome, ProcessInfo
+from daskrun.core.outcome import Failure, ItemsFailed, Outcome, ProcessInfo
 from daskrun.core.settings import without_secrets
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import cut_torn_line
@@ -147,12 +147,18 @@ def _returned(event: BundleReturned) -> dict[str, object]:
 
 def _told(outcome: Outcome) -> dict[str, object]:
     failure = outcome.failure
+    if (given := outcome.items_failed) is not None:
+        return {"items_failed": given}
     return failure.plain() if failure is not None else {}
 
 
 def _outcome(values: list[Any]) -> Outcome:
     index, attempt, status, items, results, length, started, elapsed, run, load, *told = values
-    error = Failure.from_plain(told[0]) if told else None
+    error: Failure | ItemsFailed | None = None
+    if told and (given := told[0].get("items_failed")) is not None:
+        error = ItemsFailed(given[0], tuple(map(tuple, given[1])))
+    elif told:
+        error = Failure.from_plain(told[0])
     head = (index, attempt, status, items, results, -1, length, 0, 0)
     return Outcome(*head, started, elapsed, run, load, error)
 

@@ -12,12 +12,13 @@ from daskrun.core.logs import get_logger
 from daskrun.core.report import RunStatus
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override
-from daskrun.monitor.attempts import AttemptTable, item_paths
+from daskrun.monitor.attempts import AttemptTable
 from daskrun.monitor.console import bar_line, duration
-from daskrun.printable import UNDECODED, one_line, printable
+from daskrun.monitor.failed_items import LISTED, FailedItems
+from daskrun.printable import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from daskrun.core.events import (
@@ -37,18 +38,20 @@ if TYPE_CHECKING:
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.report import ErrorGroup, Progress, Report
 
+    Past = tuple[Outcome, ProcessInfo | None]
+    """An attempt, and who has made it."""
+
 logger = get_logger(__name__)
 INTERVAL = 1.0
 """Seconds between two writes of the overview."""
-FAILED_ITEMS = "failed_items.txt"
 
 
 class LogWriter(Observer):
     """Keeps the log files of a step run.
 
     ``job_progress_overview.txt`` and ``job_error.txt`` are at most a second old while the run goes
-    on; ``job_result.txt`` is written at its end. ``failed_items.txt``, there only if something
-    failed, has the path of each item whose mini-batch used up its tries. ``sys/happenings.txt``
+    on; ``job_result.txt`` is written at its end. ``failed_items.txt`` and ``.jsonl`` name what has
+    failed, see :class:`~daskrun.monitor.failed_items.FailedItems`. ``sys/happenings.txt``
     has a line for each node and process that came or went. Without a ``plan`` failed items are not
     listed. ``resume_hint`` says what is to be done after an early end.
     """
@@ -57,8 +60,8 @@ class LogWriter(Observer):
         self, logs: Path, plan: Plan | None = None, tries: int = 1, resume_hint: str = ""
     ) -> None:
         self._logs = logs
-        self._plan = plan
-        self._tries = tries
+        self._failed_items = FailedItems(logs, plan, tries) if plan is not None else None
+        self._past: Callable[[], Iterable[Past]] = tuple
         self._resume_hint = resume_hint
         logs.mkdir(parents=True, exist_ok=True)
         table = logs / "sys" / "job_report" / "processed_mini-batches.csv"
@@ -68,9 +71,10 @@ class LogWriter(Observer):
         self._next = 0.0
         self._last: Progress | None = None
 
-    def go_on(self, past: Iterable[tuple[Outcome, ProcessInfo | None]]) -> None:
-        """Continue the files of earlier drivers, which have journalled these attempts."""
-        for outcome, process in past:
+    def go_on(self, past: Callable[[], Iterable[Past]]) -> None:
+        """Continue the files of earlier drivers; ``past`` gives the attempts they journalled."""
+        self._past = past
+        for outcome, process in past():
             self._count_error(outcome, process)
         self._happened(f"process {os.getpid()} goes on with the run")
 
@@ -82,16 +86,19 @@ class LogWriter(Observer):
     @override
     def on_bundle_returned(self, event: BundleReturned) -> None:
         self._table.on_bundle_returned(event)
-        for outcome in event.outcomes:
+        odd = [o for o in event.outcomes if o.status or o.results < o.items]
+        for outcome in odd:
             self._count_error(outcome, event.process)
-            if outcome.status and outcome.attempt >= self._tries:
-                self._add_failed([outcome.index])
+        if odd and self._failed_items is not None:
+            self._failed_items.add(odd)
 
     @override
     def on_resumed(self, event: Resumed) -> None:
-        # Listed anew: some of it may be tried again, and a line may be torn.
-        (self._logs / FAILED_ITEMS).unlink(missing_ok=True)
-        self._add_failed(event.failed)
+        if self._failed_items is not None:
+            attempts = self._past
+            self._failed_items.begin_again(
+                event.failed, event.again, lambda: (outcome for outcome, _ in attempts())
+            )
 
     @override
     def on_node_ready(self, event: NodeReady) -> None:
@@ -175,17 +182,8 @@ class LogWriter(Observer):
             self._errors.failure(outcome, process, final=False)
             self._errors_changed = True
         elif outcome.results < outcome.items:
-            self._errors.short(outcome, process)
+            self._errors.note_items(outcome, process)
             self._errors_changed = True
-
-    def _add_failed(self, failed: Iterable[int]) -> None:
-        if self._plan is None or not (indices := list(failed)):
-            return
-        listed = self._logs / FAILED_ITEMS
-        with listed.open("a", encoding="utf-8", errors="surrogateescape") as file:
-            for index in indices:
-                paths = item_paths(self._plan, index)
-                file.writelines(f"{one_line(path, UNDECODED)}\n" for path in paths)
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file whole; not synced, as it holds nothing that the journal has not."""
@@ -255,7 +253,7 @@ def result_text(report: Report, logs: Path, resume_hint: str = "") -> str:
     total = "not all known" if report.total is None else f"{report.total:,}"
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
     errors = ""
-    listed = logs / FAILED_ITEMS
+    listed = logs / LISTED
     failed = f"Items that failed, a line each  {listed}\n" if listed.exists() else ""
     if report.errors:
         shown = "".join(f"  {_headline(group)}\n" for group in report.errors[:5])

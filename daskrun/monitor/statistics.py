@@ -248,8 +248,8 @@ class RunStatistics(Observer):
                 made.write += elapsed - inside - loading
                 self._results += results
                 self._output_bytes += length
-                if results < items and self._settings.get("results_per_item") != "any":
-                    self._tally.short(outcome, process)
+                if results < items:
+                    self._tally.note_items(outcome, process)
             self._mark(min(started + elapsed, now), status, items)
         self._count(made, position)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from struct import Struct
 
-from daskrun.core.outcome import Failure, Found, Outcome, Status, Times, failed
+from daskrun.core.outcome import Failure, Found, ItemsFailed, Outcome, Status, Times, failed
 from daskrun.script.wire import by_name, decode, pack
 
 _LENGTH = Struct(">I")
-_ERRORS = by_name(Failure, Found)
+_ERRORS = by_name(Failure, Found, ItemsFailed)
 _SUCCESS = Struct(">IqqqqqqqqIdddd")
 """Length, then the fields of an outcome but its error. Length 0 means this: no pickle has it."""
 

@@ -26,6 +26,7 @@ from daskrun.pipeline.steps.snapshot import find_code
 from daskrun.script.context import ScriptContext
 from daskrun.script.node_folders import INLINE
 from daskrun.script.process.entry import EntryModule
+from daskrun.script.process.item_failures import divided
 from daskrun.script.process_spec import ProcessSpec, ScriptFile
 from daskrun.storage.urls import is_url
 from daskrun.testing.given import SUBJECT, Given, given
@@ -289,10 +290,12 @@ def _called(
             items = len(mini_batch)
             result = _processed(module, mini_batch, mini_batch_context) if items else []
             with module.here:  # str(element) is the user's code too
-                count = sink.count(result)
+                kept, failed = divided(result, mini_batch, script)
+                count = sink.count(kept)
                 if settings.results_per_item == "any":
                     count = items
-                encoded = sink.encode(result)
+                count = min(count, items - (failed.count if failed is not None else 0))
+                encoded = sink.encode(kept)
     return ScriptResult(
         result=result,
         items=items,

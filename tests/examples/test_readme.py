@@ -64,8 +64,10 @@ def test_the_example_of_tables_adds_a_column(folder):
         (folder / "orders" / f"{n}.csv").write_text("item,price,count,note\n" + rows)
     done = run_count(folder, "totals.py")
     assert done.returncode == 0, done.stdout + done.stderr
-    expected = [f'"nut, {n}" 0.5 4 2.0\n"two\nlines" 2.0 3 6.0' for n in (0, 1)]
-    assert "\n".join(expected) in done.stdout
+    expected = [f'"nut, {n}",0.5,4,2.0\r\n"two\nlines",2.0,3,6.0\r\n' for n in (0, 1)]
+    (output,) = folder.glob(".daskrun/datastore/azureml/*/totals/totals.csv")
+    assert output.read_bytes().decode() == "".join(["item,price,count,total\r\n", *expected])
+    assert re.search(r"item +price +count +total\n0 +nut, 0 +0.5 +4 +2.0\n", done.stdout)
 
 
 @pytest.mark.slow

@@ -270,7 +270,7 @@ def test_a_later_driver_goes_on_with_the_same_files(tmp_path, torn):
     whole = table.read_bytes()
     table.write_bytes(whole + torn)
     again = LogWriter(tmp_path, tries=2, resume_hint="Go on.")
-    again.go_on([(failure(1), PROCESS), (success(3, results=4), PROCESS)])
+    again.go_on(lambda: [(failure(1), PROCESS), (success(3, results=4), PROCESS)])
     again.notify(bundle(failure(1, attempt=2), success(4)))
     again.progress(Progress(5, 5, 3, 1, 0, 1, 25, 5, 1.0, None))
     again.close()
@@ -296,7 +296,7 @@ def test_a_later_driver_lists_the_items_that_have_failed_by_then(tmp_path, faile
     listed = tmp_path / "failed_items.txt"
     listed.write_bytes(b"/data/a1.txt\n/data/b1.t")
     writer = LogWriter(tmp_path, ThreeFiles(), tries=1)
-    writer.go_on([])
+    writer.go_on(lambda: [(failure(index), PROCESS) for index in (0, 1, 2)])
     assert listed.exists()
     writer.notify(Resumed(failed, 0.0))
     assert listed.exists() is bool(failed)

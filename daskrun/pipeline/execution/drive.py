@@ -283,8 +283,7 @@ class PipelineDriver:
         )
         journal = folder.path / "journal"
         if request.resumed and journal.exists():
-            past = ((outcome, process) for _, outcome, process, _ in read_attempts(journal))
-            logs.go_on(past)
+            logs.go_on(lambda: (each[1:3] for each in read_attempts(journal)))
         observers = [
             ProgressKeeper(self.states[folder.id]),
             logs,

@@ -13,7 +13,7 @@ from daskrun.data.datasets import Dataset
 from daskrun.data.protocols import shown_url
 from daskrun.data.registration import register_once
 from daskrun.errors import DaskrunError, NameNotFoundError
-from daskrun.pipeline.steps.outputs import PortDataReference
+from daskrun.pipeline.records.output_data import OutputData
 from daskrun.pipeline.steps.written import Registration
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.run_folders.run_records import OutputRecord
@@ -112,16 +112,14 @@ def outputs_of(folder: RunFolder) -> tuple[OutputRecord, ...]:
     return tuple(from_record(OutputRecord, each) for each in used) or folder.manifest().outputs
 
 
-def find_output(
-    workspace: Workspace, folder: RunFolder, name: str, status: str
-) -> PortDataReference:
+def find_output(workspace: Workspace, folder: RunFolder, name: str, status: str) -> OutputData:
     """Return an output of a step run; NameNotFoundError is raised where there is none."""
     records = {each.name: each for each in outputs_of(folder)}
     if name not in records:
         raise NameNotFoundError("output", name, sorted(records))
     found = records[name]
     store = Datastore(workspace, found.datastore)
-    return PortDataReference(name, store, found.path_on_datastore, status)
+    return OutputData(name, store, found.path_on_datastore, status, folder)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +168,6 @@ class RunOutputPlace:
         found = self._reference()
         return found.datastore.url("/".join(p for p in (found.path_on_datastore, relative) if p))
 
-    def _reference(self) -> PortDataReference:
+    def _reference(self) -> OutputData:
         folder = self.workspace.site.run_folder(self.run_id)
         return find_output(self.workspace, folder, self.name, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
@@ -11,6 +12,7 @@ from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline.execution import lifetime, resume
 from daskrun.pipeline.execution.reuse import explain
 from daskrun.pipeline.records.kept_pipeline import kept_steps
+from daskrun.pipeline.records.output_data import OutputData
 from daskrun.pipeline.records.run_output import find_output, outputs_of
 from daskrun.pipeline.runs.metrics import find_run
 from daskrun.pipeline.runs.submitted import SubmittedRun
@@ -18,13 +20,22 @@ from daskrun.pipeline.runs.submitted import SubmittedRun
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import pandas as pd
+
     from daskrun.core.codec import JsonObject
     from daskrun.pipeline.execution.reuse import Reuse
     from daskrun.pipeline.execution.state import RunState
     from daskrun.pipeline.runs.experiment import Experiment
     from daskrun.pipeline.runs.published import PublishedPipeline
-    from daskrun.pipeline.steps.outputs import PortDataReference
     from daskrun.workspace.workspace import Workspace
+
+
+class Outputs(dict[str, OutputData]):
+    """Outputs by name; asking for another names those there are."""
+
+    def __missing__(self, name: str) -> OutputData:
+        raise NameNotFoundError("output", name, sorted(self))
+
 
 live_runs: weakref.WeakValueDictionary[str, PipelineRun] = weakref.WeakValueDictionary()
 """The runs of this process that go on or that somebody holds, by id; of others the folder tells."""
@@ -99,7 +110,31 @@ class StepRun(SubmittedRun):
         outputs = outputs_of(self._state.folder)
         return outputs[0].folder if outputs else None
 
-    def get_output_data(self, name: str) -> PortDataReference:
+    @property
+    def outputs(self) -> Mapping[str, OutputData]:
+        """The outputs of the step by name."""
+        names = [each.name for each in outputs_of(self._state.folder)]
+        return Outputs({name: self.get_output_data(name) for name in names})
+
+    def output(self, name: str | None = None) -> OutputData:
+        """Return the output of a name, to read it; None: the first, where results go.
+
+        Raises
+        ------
+        NameNotFoundError
+            The step has no output, or none of that name.
+
+        Examples
+        --------
+        >>> run.find_step_run("score")[0].output().to_pandas_dataframe()  # doctest: +SKIP
+        """
+        return self.outputs[next(iter(self.outputs), "") if name is None else name]
+
+    def failed_items(self) -> pd.DataFrame:
+        """Return the items that have failed; see :meth:`OutputData.failed_items`."""
+        return self.output().failed_items()
+
+    def get_output_data(self, name: str) -> OutputData:
         """Return an output of the step, to download it.
 
         Raises
@@ -200,6 +235,20 @@ class PipelineRun(SubmittedRun):
     def get_children(self) -> Iterator[StepRun]:
         """Return the runs of the steps one by one: those of :meth:`get_steps`."""
         return iter(self.get_steps())
+
+    @property
+    def outputs(self) -> Mapping[str, OutputData]:
+        """The outputs of all steps by name, as ``<step>.<name>`` where two steps have one of it.
+
+        Examples
+        --------
+        >>> run.outputs["counts"].path  # doctest: +SKIP
+        '/work/.daskrun/datastore/azureml/20261104-093012-410-9be1c2-count/counts/counts.csv'
+        """
+        found = [(step.name, *each) for step in self._step_runs for each in step.outputs.items()]
+        times = Counter(name for _, name, _ in found)
+        outputs = {f"{step}.{n}" if times[n] > 1 else n: output for step, n, output in found}
+        return Outputs(outputs)
 
     def find_step_run(self, name: str) -> list[StepRun]:
         """Return the runs of the step of a name, as a list of one.

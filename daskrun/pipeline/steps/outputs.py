@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.report import RunStatus
 from daskrun.core.typing import override
 from daskrun.data.dataset_codec import places_of
 from daskrun.data.datasets import Dataset
@@ -18,6 +19,7 @@ from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, SettingsError, StorageError
 from daskrun.pipeline.steps.written import Registration, Written, WrittenFiles, WrittenTable
+from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
@@ -246,24 +248,32 @@ class PortDataReference(OriginalClass):
         local_path: str | os.PathLike[str],
         overwrite: bool = False,
         show_progress: bool = False,
+        *,
+        flat: bool = False,
     ) -> int:
         """Copy the output to ``<local_path>/<path_on_datastore>/``.
 
-        With ``show_progress`` a line is printed every few seconds, and at the end.
+        With ``show_progress`` a line is printed every few seconds, and at the end; with ``flat``
+        files are in ``local_path`` itself.
 
         Returns
         -------
         int
-            How many files were copied; those that are there stay unless ``overwrite``.
+            How many files were copied; those that are there stay unless ``overwrite``. 0 where a
+            run that is Completed wrote none.
 
         Raises
         ------
         StorageError
             There is nothing to copy.
         """
-        folder = Path(local_path).expanduser()
+        folder, path = Path(local_path).expanduser(), self.path_on_datastore
+        store, done = self.datastore, self._status == RunStatus.COMPLETED
         try:
-            path = self.path_on_datastore
-            return self.datastore.download(folder, path, overwrite, show_progress)
+            (folder if flat else folder / path).mkdir(parents=True, exist_ok=True)
+            store._check_package()
+            count = store._count(show_progress)
+            where = store.url(path if flat else ""), store.url(path), folder
+            return transfer.get(*where, store.storage_options, overwrite, count, done)
         except StorageError as error:
             raise StorageError(f"output {self.name!r} (run {self._status}): {error}") from error

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.minibatch import Descriptor, PlanInput
-from daskrun.core.outcome import Failure, Found, Outcome, Status
+from daskrun.core.outcome import Failure, Found, ItemsFailed, Outcome, Status
 from daskrun.data.input_changes import check_brought
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
 from daskrun.errors import PartError, WrongResultError
+from daskrun.script.failed import Failed
 from daskrun.script.process.entry import EntryModule, error_of
+from daskrun.script.process.item_failures import divided
 from daskrun.script.process.tables import Tables, known_of
 from daskrun.script.status_block import StatusBlock
 
@@ -124,8 +126,9 @@ class Executor:
         ints, times = self._ints, self._times
         source = self._inputs[input_number]
         started, begin = self._begin(descriptor, number)
-        status, result, error, running = Status.NOT_LOADED, None, None, 0.0
+        status, result, running = Status.NOT_LOADED, None, 0.0
         loaded: float | None = None
+        error: Failure | ItemsFailed | None = None
         try:
             mini_batch = self._loader.load(bundle, descriptor)
             items = len(mini_batch)
@@ -145,11 +148,16 @@ class Executor:
             else:
                 result = []  # CONTRACT: an empty mini-batch doesn't call run()
             status = Status.NOT_WRITTEN
+            given = None
+            if Failed._made:
+                result, given = divided(result, mini_batch, self._module.script)
             results = self._writer.count(result)
-            if self._writer.any_number:
-                results = items
+            if given is not None or self._writer.any_number:
+                left = max(0, items - (given.count if given is not None else 0))
+                results = left if self._writer.any_number else min(results, left)
             written = self._writer.write(result, self._module.here)
             outcome = (index, number, 0, items, results, *written)
+            error = given
         except PartError:
             ints[StatusBlock.LOADING] = ints[StatusBlock.RUNNING] = -1
             raise

@@ -114,11 +114,17 @@ def put(
 
 
 def get(
-    root: str, start: str, target: Path, options: StorageOptions, overwrite: bool, count: Count
+    root: str,
+    start: str,
+    target: Path,
+    options: StorageOptions,
+    overwrite: bool,
+    count: Count,
+    may_lack: bool = False,
 ) -> int:
     """Copy a file, or all files of a folder, to ``target``, with their paths below ``root``.
 
-    Raises StorageError where there is no file.
+    Raises StorageError where there is no file, unless the folder ``may_lack`` them.
     """
     files = _remote_files(root, start, target, options) if is_url(root) else None
     for place, copy in files or _local_files(root, start, target):
@@ -127,7 +133,8 @@ def get(
             continue
         _make_whole(place, partial(_copied, f"copy {shown_url(start)} to {place}", copy, options))
         count.add(True)
-    if not count.copied and not count.kept:
+    may_lack = may_lack and (is_url(start) or Path(start).is_dir())
+    if not count.copied and not count.kept and not may_lack:
         raise StorageError(
             f"there is no file in {shown_url(start)}, so there is nothing to download."
         )
