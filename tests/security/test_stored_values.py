@@ -26,7 +26,8 @@ BETWEEN_PROCESSES = {
     "data/tabular/loading/local_fetch.py": "pickle.loads",  # of the plan of this process
     "data/tabular/write.py": "pickle.loads",  # as dask_frames.py
     "engine/dask/connection.py": "pickle.loads",  # of the scheduler, as its client does
-    "engine/dask/source.py": "exec",  # in Dask's workers, of this package's own text
+    "engine/dask/bag.py": "eval",  # in Dask's workers, of this package's own text
+    "engine/dask/source.py": "eval",  # likewise
     "script/wire.py": "pickle.loads",  # what is told downwards: see there
 }
 """What a process is told by the one that started it. Nothing of it was ever on a disk."""
