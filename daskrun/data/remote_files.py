@@ -14,7 +14,7 @@ from daskrun.data.patterns import EVERYTHING, HIDDEN, Pattern, has_magic, nothin
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
 from daskrun.storage.object_times import time_of
-from daskrun.storage.urls import protocol_problem
+from daskrun.storage.urls import links_of, protocol_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,10 +54,12 @@ def split_url(url: str) -> SplitUrl:
 
     Examples
     --------
+    >>> split_url("s3://bucket/a::b.csv").path
+    'bucket/a::b.csv'
     >>> split_url("zip://a/*.csv::s3://bucket/all.zip")
     SplitUrl(head='zip://', path='a/*.csv', tail='::s3://bucket/all.zip')
     """
-    links = url.split("::")
+    links = links_of(url)
     n = next(n for n, link in enumerate(links) if "://" in link)
     protocol, _, path = links[n].partition("://")
     tail = "".join(f"::{link}" for link in links[n + 1 :])
@@ -71,15 +73,27 @@ def join_url(root: str, name: str) -> str:
     return parts.at(f"{parts.path}{slash}{name}")
 
 
+def opened(url: str, storage_options: Mapping[str, Any]) -> tuple[Any, str]:
+    """Return the file system of a URL, and its own path of what the URL means."""
+    from fsspec.core import url_to_fs
+
+    parts = split_url(url)
+    folder, chain, _ = parts.path.partition("::")
+    if not chain:
+        system, path = url_to_fs(url, **storage_options)
+        return system, system._strip_protocol(path)
+    # fsspec would take what follows for a link: it opens the folder above, and names no file.
+    folder = folder.rpartition("/")[0]
+    system, path = url_to_fs(parts.at(folder), **storage_options)
+    return system, f"{system._strip_protocol(path)}{parts.path[len(folder) :]}"
+
+
 class RemoteFolder:
     """The root of a remote dataset, opened: names below it can be fetched from any thread."""
 
     def __init__(self, url: str, storage_options: Mapping[str, Any]) -> None:
-        from fsspec.core import url_to_fs
-
         self.url = url
-        self.system, path = url_to_fs(url, **storage_options)
-        self.base: str = self.system._strip_protocol(path)
+        self.system, self.base = opened(url, storage_options)
 
     def path(self, name: str) -> str:
         """Return the file system's own path of a file."""
@@ -154,9 +168,7 @@ def find_remote(
 
 def _details(url: str, storage_options: Mapping[str, Any]) -> Details | None:
     """Ask what is at a URL; None when nothing is."""
-    from fsspec.core import url_to_fs
-
-    system, path = url_to_fs(url, **storage_options)
+    system, path = opened(url, storage_options)
     system.invalidate_cache()
     try:
         details: Details = system.info(path)

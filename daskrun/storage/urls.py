@@ -30,6 +30,8 @@ PACKAGES = {
 """What must be installed for a protocol; of some fsspec knows nothing until that is there."""
 _WORD = re.compile("[a-z]+")
 """A link of a chained URL that is a protocol alone, as fsspec reads it."""
+_INSIDE = ("zip", "tar", "libarchive")
+"""Protocols of what is inside another file: that may follow as a path of this machine."""
 _SHORTEST = 4
 """Characters below which a value is no secret, and hiding it would garble the message."""
 
@@ -45,6 +47,29 @@ def is_url(text: str) -> bool:
     return "://" in text
 
 
+def links_of(url: str) -> list[str]:
+    """Cut a chained URL into its links; ``::`` in the name of an object is no chain.
+
+    Examples
+    --------
+    >>> links_of("simplecache::zip://a::s3://bucket/b.zip"), links_of("s3://bucket/a::b.txt")
+    (['simplecache', 'zip://a', 's3://bucket/b.zip'], ['s3://bucket/a::b.txt'])
+    """
+    if "::" not in url:
+        return [url]
+    parts = url.split("::")
+    urls = [n for n, part in enumerate(parts) if "://" in part]
+    links = parts[: urls[0] + 1] if urls else parts
+    inner = links[-1].partition("://")[0] in _INSIDE
+    for n, part in enumerate(parts[len(links) :], len(links)):
+        link = "://" in part or (n < urls[-1] and _WORD.fullmatch(part))
+        if link or (inner and n == len(parts) - 1 and n > urls[-1]):
+            links.append(part)
+        else:
+            links[-1] += f"::{part}"
+    return links
+
+
 def protocols_of(url: str) -> list[str]:
     """Return the protocols in a URL, of which a chained one has several.
 
@@ -53,7 +78,7 @@ def protocols_of(url: str) -> list[str]:
     >>> protocols_of("simplecache::s3://bucket/a.csv")
     ['simplecache', 's3']
     """
-    links = url.split("::")
+    links = links_of(url)
     return [link.partition("://")[0] for link in links if "://" in link or _WORD.fullmatch(link)]
 
 

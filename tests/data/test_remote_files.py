@@ -168,7 +168,25 @@ def test_a_server_that_is_not_there():
     assert "secret" not in str(caught.value)
 
 
+def test_a_name_with_two_colons_is_no_chain(memory):
+    for name in ("in/a::b.txt", "in/simplecache::c.txt"):
+        memory.pipe_file(f"/{name}", b"v\n1")
+    urls = ["memory://in/a::b.txt", "memory://in/simplecache::c.txt"]
+    for url in urls:
+        root, rows = find_remote(url, {}, repr(url))
+        assert [join_url(root, name) for name, *_ in rows] == [url]
+        assert Dataset.Tabular.from_delimited_files(url).to_pandas_dataframe()["v"].tolist() == [1]
+    assert Dataset.File.from_files(urls).to_path() == urls
+    assert "a::b.txt" in Dataset.File.from_files("memory://in").listing().table
+    assert list(Dataset.File.from_files("memory://in/*::*").listing().table) == [
+        "a::b.txt", "simplecache::c.txt",
+    ]  # fmt: skip
+
+
 def test_urls():
+    assert split_url("zip://a::b.txt::s3://k/z.zip") == ("zip://", "a::b.txt", "::s3://k/z.zip")
+    assert split_url("zip://a::/tmp/z.zip") == ("zip://", "a", "::/tmp/z.zip")
+    assert split_url("zip://a::simplecache::s3://k/z").tail == "::simplecache::s3://k/z"
     assert [is_url(t) for t in ("s3://b/x", "simplecache::s3://b/x", "a://b")] == [True] * 3
     assert [is_url(t) for t in ("/a", "a::b", "C:/x", "file:///x", "x/y://z", "://")] == [False] * 6
     assert split_url("simplecache::s3://b/x") == ("simplecache::s3://", "b/x", "")
