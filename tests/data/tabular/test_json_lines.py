@@ -13,6 +13,7 @@ from reading import Opened, read_all
 
 from daskrun.data.tabular.formats.contract import Piece
 from daskrun.data.tabular.formats.json_lines.format import JsonLinesSource
+from daskrun.data.tabular.formats.text import byte_reader
 from daskrun.data.tabular.values.frame import to_frame
 from daskrun.data.tabular.values.types import DataType
 from daskrun.errors import DatasetError, TableError
@@ -111,6 +112,21 @@ def test_lines_that_are_no_objects_are_an_error_or_dropped(made, tmp_path):
     assert frame["n"].tolist() == [5, 7]
     assert ids == [0, middle.index('{"n":7')]
     assert any("3 lines that are no JSON objects" in w and "line 30002" in w for w in warnings)
+
+
+@pytest.mark.parametrize(
+    "bad", ["x", '  {"n": 1', "[{}]", "null", '{"n":1,"n":2}', '{"n":1} {}', "{x}"]
+)
+def test_dropped_lines_are_counted_and_looked_for_once(made, tmp_path, monkeypatch, bad):
+    good = ['{"n":1}', ' {"n":2} ', "\ufeff" + '{"n":3}', '{"n":4}\r', "", "  "]
+    looked = []
+    monkeypatch.setattr(byte_reader, "line_number", lambda *_: looked.append(1) or 7)
+    data = "\n".join([*good, *[bad] * 50, '{"n":5}'])
+    read = read_all(made(data, invalid_lines="drop"), tmp_path)
+    assert read.rows["n"].tolist() == [1, 2, 3, 4, 5]
+    assert len(read.ids) == 5
+    assert "50 lines that are no JSON objects were left out, the first at" in read.warnings[0]
+    assert len(looked) == 1, "to find a line's number costs reading all before it"
 
 
 @pytest.mark.parametrize(

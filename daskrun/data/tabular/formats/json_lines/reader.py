@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from daskrun.data.tabular.values.written import found_kinds, text_column
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -34,6 +35,12 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.text.byte_reader import RawPiece
+
+
+_NO_OBJECT = re.compile(
+    rb"^(?![ \t]*(?:\{|\xef\xbb\xbf)[^\n]*\}[ \t\r]*$)[^\S\n]*[^\s][^\n]*\n?", re.MULTILINE
+)
+"""A line that isn't blank and does not begin and end as an object does."""
 
 
 class JsonLinesReader(TextReader):
@@ -66,9 +73,13 @@ class JsonLinesReader(TextReader):
         data = self._text(raw)
         kept: list[Line] | None = None
         try:
-            table = self._quick(raw, data, columns)
+            table = self._quick(raw, data, data, columns)
         except (TableError, pa.ArrowInvalid):
-            kept, table = self._slow(raw, data, columns)
+            try:
+                table = self._without_dropped(raw, data, columns)
+                kept = list(_braced(data)) if ids else None
+            except (TableError, pa.ArrowInvalid):
+                kept, table = self._slow(raw, data, columns)
         return Rows(table, self._ids(raw, kept) if ids else None)
 
     def _ids(self, raw: RawPiece, kept: list[Line] | None) -> Any:
@@ -92,8 +103,23 @@ class JsonLinesReader(TextReader):
             raise TableError(text, count_lines(raw.data)) from None
         return data
 
-    def _quick(self, raw: RawPiece, data: bytes, columns: Sequence[str]) -> pa.Table:
-        """Read all lines at once by pyarrow.json; ArrowInvalid where that can't be trusted."""
+    def _without_dropped(self, raw: RawPiece, data: bytes, columns: Sequence[str]) -> pa.Table:
+        """Read as quickly what is left without the lines that are no objects at a glance."""
+        import pyarrow as pa
+
+        first = _NO_OBJECT.search(data) if self._drops else None
+        if first is None:
+            raise pa.ArrowInvalid("nothing is dropped at a glance")
+        braced, count = _NO_OBJECT.subn(b"", data)
+        table = self._quick(raw, data, braced, columns)
+        self._say_dropped(raw, data, count, first.start())
+        return table
+
+    def _quick(self, raw: RawPiece, whole: bytes, data: bytes, columns: Sequence[str]) -> pa.Table:
+        """Read all lines at once by pyarrow.json; ArrowInvalid where that can't be trusted.
+
+        ``data`` is ``whole``, or what is left of it without lines that are no objects.
+        """
         import pyarrow as pa
 
         every = len(columns) == len(self._types)
@@ -112,7 +138,8 @@ class JsonLinesReader(TextReader):
             raise pa.ArrowInvalid("numbers may be rounded")
 
         def where(row: int) -> str:
-            return self._line(raw, data, next(islice(lines_of(data), row, None)))
+            lines = lines_of(whole) if data is whole else _braced(whole)
+            return self._line(raw, whole, next(islice(lines, row, None)).offset)
 
         found = dict(zip(columns, table.columns, strict=True))
         return self._fitter.table(columns, found, table.num_rows, where)
@@ -175,7 +202,7 @@ class JsonLinesReader(TextReader):
         found, kinds = {}, {}
 
         def where(row: int) -> str:
-            return self._line(raw, data, kept[row])
+            return self._line(raw, data, kept[row].offset)
 
         for name in columns:
             values = [line.get(name) for line in objects]
@@ -191,34 +218,42 @@ class JsonLinesReader(TextReader):
         """Parse the lines; those that are no objects are an error, or dropped."""
         kept: list[Line] = []
         objects: list[JsonObject] = []
-        dropped: list[str] = []
+        dropped: list[int] = []
         for line in lines_of(data):
             try:
                 objects.append(parse_line(line.data))
             except ValueError as error:
-                where = self._line(raw, data, line)
-                if not self._drops:
-                    shown = cut(line.data.decode().strip())
-                    raise TableError(
-                        f"{where}: the line is no JSON object: {error}: {shown!r}. Mend it, or "
-                        "leave such lines out with invalid_lines='drop'.",
-                        count_lines(data),
-                    ) from None
-                dropped.append(where)
-            else:
-                kept.append(line)
+                if self._drops:
+                    dropped.append(line.offset)
+                    continue
+                shown = cut(line.data.decode().strip())
+                raise TableError(
+                    f"{self._line(raw, data, line.offset)}: the line is no JSON object: {error}: "
+                    f"{shown!r}. Mend it, or leave such lines out with invalid_lines='drop'.",
+                    count_lines(data),
+                ) from None
+            kept.append(line)
         if dropped:
-            self._warnings.add(
-                dropped[0],
-                f"invalid_lines='drop': {len(dropped)} lines that are no JSON objects were left "
-                f"out, the first at {dropped[0]}.",
-            )
+            self._say_dropped(raw, data, len(dropped), dropped[0])
         return kept, objects
 
-    def _line(self, raw: RawPiece, data: bytes, line: Line) -> str:
+    def _say_dropped(self, raw: RawPiece, data: bytes, count: int, first: int) -> None:
+        """Say how many lines are left out; where one is costs reading all before it: the first."""
+        where = self._line(raw, data, first)
+        self._warnings.add(
+            where,
+            f"invalid_lines='drop': {count} lines that are no JSON objects were left out, the "
+            f"first at {where}.",
+        )
+
+    def _line(self, raw: RawPiece, data: bytes, offset: int) -> str:
         if data is raw.data:
-            return raw.at(line.offset)
-        return raw.at(len(data[: line.offset].decode().encode(self._dialect.codec)))
+            return raw.at(offset)
+        return raw.at(len(data[:offset].decode().encode(self._dialect.codec)))
+
+
+def _braced(data: bytes) -> Iterator[Line]:
+    return (line for line in lines_of(data) if not _NO_OBJECT.match(line.data))
 
 
 def _parsed_as(kind: str) -> pa.DataType:
