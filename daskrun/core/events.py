@@ -139,6 +139,9 @@ class BundleReturned:
     trouble: str = ""
     """Why rows can't be kept where the run's parts are, and what to do about it: the run ends. The
     mini-batches whose rows these were have no outcome."""
+    alone: tuple[int, ...] = ()
+    """Mini-batches that were done and whose rows were lost with their process, which one of them
+    may have ended: each is handed out again in a bundle of its own, so that it shows which."""
 
 
 @record

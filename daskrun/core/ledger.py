@@ -72,6 +72,8 @@ class Ledger:
         self._bundles = 0
         self._ready: list[tuple[int, int]] = []
         """Heap of (index, attempt): came back not started, or their delay is over."""
+        self._alone: set[int] = set()
+        """Those that are handed out in bundles of their own."""
         self._waiting: list[tuple[float, int, int]] = []
         """Heap of (due, index, attempt)."""
         self._slots: dict[str, int] = {}
@@ -228,9 +230,14 @@ class Ledger:
             _, index, attempt = heappop(self._waiting)
             heappush(self._ready, (index, attempt))
         entries: list[tuple[int, int]] = []
-        while self._ready and len(entries) < event.limit:
+        limit = event.limit
+        while self._ready and len(entries) < limit:
+            if self._ready[0][0] in self._alone:
+                limit = max(1, len(entries))  # with what came before it, or by itself
+                if entries:
+                    break
             entries.append(heappop(self._ready))
-        fresh = min(event.limit - len(entries), len(self._states) - self.next_fresh)
+        fresh = min(limit - len(entries), len(self._states) - self.next_fresh)
         entries += [(index, 1) for index in range(self.next_fresh, self.next_fresh + fresh)]
         self.next_fresh += fresh
         for index, _ in entries:
@@ -254,6 +261,7 @@ class Ledger:
             if owed.pop(outcome.index, None) is not None:
                 self._settle(outcome, event, orders)
         self._take_back(owed)
+        self._alone.update(event.alone)
         if self._pace_from is None:
             self._pace_from = event.now, self.tally.succeeded + self.tally.failed
         return orders + self._judge(event.now)
@@ -273,6 +281,7 @@ class Ledger:
     # what follows from them
 
     def _settle(self, outcome: Outcome, event: BundleReturned, orders: list[Order]) -> None:
+        self._alone.discard(outcome.index)
         if outcome.status == 0:
             self._states[outcome.index] = SUCCEEDED
             self.tally.success(outcome, event.process)

@@ -60,7 +60,7 @@ def unreadable(paths: Iterable[str]) -> str | None:
     """Return which file of a mini-batch that failed can't be read and why; None when all can."""
     for path in paths:
         # the list has been in the script's hands, and may hold anything
-        if isinstance(path, str) and not os.access(path, os.R_OK):
+        if isinstance(path, str) and "\0" not in path and not os.access(path, os.R_OK):
             return _why(path)
     return None
 

@@ -97,6 +97,7 @@ def returned(result: BundleResult | BundleGone, now: float | None = None) -> Eve
         now=now,
         warnings=tuple(result.warnings),
         trouble=result.trouble,
+        alone=tuple(result.alone),
     )
 
 

@@ -26,8 +26,6 @@ class Signal(Enum):
     """To a keeper: end in good order."""
     BEAT = "beat"
     """Of a keeper: it is alive."""
-    BYE = "bye"
-    """Of a script process: it ends, as it was asked to."""
 
 
 # to a keeper
@@ -88,6 +86,12 @@ class ShutdownFailed(NamedTuple):
     """``shutdown()`` has failed."""
 
     text: str
+
+
+class Leaving(NamedTuple):
+    """It has nothing left to do, and ends when Python does: after these threads."""
+
+    threads: Sequence[str]
 
 
 # to and of the keeper's other children
@@ -216,6 +220,8 @@ class BundleResult(NamedTuple):
     warnings: Sequence[str] = ()
     trouble: str = ""
     """As of :class:`BundleDone`."""
+    alone: Sequence[int] = ()
+    """As of :class:`daskrun.core.events.BundleReturned`."""
 
 
 class BundleGone(NamedTuple):

@@ -23,7 +23,8 @@ from daskrun.script import messages
 from daskrun.script.keeper.child import PACKAGE_ROOT
 from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN
 from daskrun.script.node_folders import base_folder, claim, clear, clear_leftovers
-from daskrun.script.wire import Unpacker, pack
+from daskrun.script.status_block import all_in_hand
+from daskrun.script.wire import Unpacker, pack, shared_memory
 
 if TYPE_CHECKING:
     from daskrun.script.node_spec import NodeSpec
@@ -67,6 +68,8 @@ class Node:
         self._lost: str | None = None
         self._restarts = 0
         self._heard = time.monotonic()
+        self._board = shared_memory("daskrun-status")
+        """What script processes have in hand, also when their keeper is dead."""
         for name in clear_leftovers(base_folder()):
             self._tell(
                 messages.Notice(f"cleared up after a run whose keeper had been killed: {name}")
@@ -82,10 +85,13 @@ class Node:
         lock = claim(self._folder)
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
+            end.settimeout(
+                None
+            )  # else that of socket.setdefaulttimeout(), taken for the link's end
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         # -I -S: the keeper needs the standard library only, and starts in a third of the time
-        fds = (theirs.fileno(), lock)
+        fds = (theirs.fileno(), lock, self._board)
         command = [sys.executable, "-I", "-S", "-c", KEEPER, PACKAGE_ROOT, *map(str, fds)]
         self._popen = subprocess.Popen(
             command,
@@ -143,6 +149,9 @@ class Node:
         self._thread.join(CLOSE_MARGIN)
         self._link.close()
         clear(self._folder)
+        board, self._board = self._board, -1
+        if board >= 0:
+            os.close(board)
 
     @property
     def run_id(self) -> str:
@@ -203,9 +212,14 @@ class Node:
 
     def _keeper_gone(self) -> bool:
         """Return the bundles it had; start another unless the node is closing. True if started."""
-        code = self._popen.wait()
+        try:
+            code = self._popen.wait(CLOSE_MARGIN)
+        except subprocess.TimeoutExpired:  # it has closed the link, and does not end
+            self._popen.kill()
+            code = self._popen.wait()
         with self._sending, self._lock:
             reason = f"the keeper of {self._spec.node} ended with code {code}{self._trouble}"
+            reason += in_hand(self._board)
             self._trouble = ""
             waiting, self._waiting = self._waiting, {}
             again = not self._closing and self._restarts < KEEPER_RESTARTS
@@ -222,6 +236,16 @@ class Node:
         if not self._closing:
             self._tell(messages.KeeperLost(reason, again))
         return again
+
+
+def in_hand(board: int) -> str:
+    """Return what script processes had in hand when their keeper ended, as the end of a message."""
+    found = [
+        f"mini-batch {at.index}, attempt {at.attempt} (process{slot:03d})"
+        for slot, at in all_in_hand(board)
+    ]
+    verb = "were" if len(found) > 1 else "was"
+    return f" while {', '.join(found[:5])} {verb} in hand" if found else ""
 
 
 def _psutil_folder() -> str:

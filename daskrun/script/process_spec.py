@@ -67,6 +67,8 @@ class ProcessSpec:
     """URL that files of the script's own go to; ``""`` where it can write there itself."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
     """What fsspec needs for ``parts`` or ``files``; may hold secrets."""
+    slot: int = 0
+    """Which status block is its own."""
     part_prefix: str = ""
     """What the names of its parts begin with."""
     node_folder: str = ""

@@ -31,6 +31,8 @@ That other fields are seen by :func:`shape`."""
 DUMP_SIGNAL = signal.SIGRTMIN + 7 if hasattr(signal, "SIGRTMIN") else signal.SIGUSR2
 """Makes a script process write the stack of every thread to its stderr, in C, without the GIL."""
 _LENGTH = struct.Struct(">I")
+LONGEST = 64 << 20
+"""Bytes of a message of a process that runs user code; what claims more is none."""
 NO_CLASSES: Classes = {}
 
 
@@ -102,6 +104,8 @@ class Unpacker:
         start = 0
         while len(self._data) - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._data, start)
+            if length > LONGEST and self._classes is not None:
+                raise pickle.UnpicklingError(f"a message of {length} bytes")
             end = start + _LENGTH.size + length
             if len(self._data) < end:
                 break

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from daskrun.output.parts import part
 from daskrun.script import context
 from daskrun.script.process.entry import EntryModule
 from daskrun.script.process_spec import ScriptFile
@@ -80,13 +81,14 @@ def _unpicklable() -> None:
 
 def _disk_full() -> None:
     """Refuse the next write of rows, as a full disk does."""
-    real = os.pwrite
+    names = vars(part)
+    real = names["pwrite_all"]
 
     def refuse(*_: Any) -> NoReturn:
-        os.pwrite = real
+        names["pwrite_all"] = real
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    os.pwrite = refuse
+    names["pwrite_all"] = refuse
 
 
 BEFORE: dict[str, Callable[[], object]] = {

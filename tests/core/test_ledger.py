@@ -331,6 +331,15 @@ def test_what_was_not_started_goes_out_again_uncharged_and_first() -> None:
     assert desk.take(4).entries == ((1, 1), (2, 1), (3, 1), (4, 1))
 
 
+def test_those_of_which_one_ends_processes_go_out_alone() -> None:
+    desk = Desk(6)
+    bundle = desk.take(4)
+    lost = BundleReturned(bundle.number, PROCESS, (), 0.1, desk.now, alone=(1, 2))
+    desk.handle(lost)
+    again = [desk.take(4).entries for _ in range(4)]
+    assert again == [((0, 1),), ((1, 1),), ((2, 1),), ((3, 1), (4, 1), (5, 1))]
+
+
 def test_a_lost_bundle_goes_out_again_with_the_same_attempts() -> None:
     desk = Desk(3, run_max_try=3)
     desk.run(1)

@@ -136,24 +136,26 @@ def test_the_mini_batch_is_a_list_of_paths_with_a_task_id(trial: Make, tmp_path:
     assert t.written(t.attempt("0.txt")) == expected
 
 
-def test_the_cell_shows_what_is_running_and_is_clear_after(trial: Make) -> None:
+def test_the_cell_shows_what_is_running_until_it_is_let_go(trial: Make) -> None:
     code = """
     def run(m):
         i = cell.ints
-        assert (i[cell.LOADING], i[cell.RUNNING], i[cell.ITEMS], i[cell.ATTEMPT]) == (-1, 5, 1, 2)
+        assert (i[cell.IN_HAND], i[cell.RUNNING], i[cell.ITEMS], i[cell.ATTEMPT]) == (5, 1, 1, 2)
         raise KeyError("x")
     """
     t = trial(code)
     outcome = t.attempt("0.txt", number=2)
     assert outcome.error.message == "KeyError: 'x'"
-    assert (t.block.ints[StatusBlock.LOADING], t.block.ints[StatusBlock.RUNNING]) == (-1, -1)
+    assert t.block.ints[StatusBlock.IN_HAND] == 5  # its outcome is not safe yet
+    t._executor.let_go()
+    assert t.block.ints[StatusBlock.IN_HAND] == -1
 
 
 def test_the_cell_shows_the_mini_batch_as_running_while_its_rows_are_made(trial: Make) -> None:
     # a process that dies in the user's __str__ must be blamed on this mini-batch
     code = """
     class Row:
-        def __str__(self): return str(cell.ints[cell.RUNNING])
+        def __str__(self): return str(cell.ints[cell.IN_HAND])
     def run(m): return [Row()]
     """
     t = trial(code)
@@ -166,7 +168,8 @@ def test_remote_files_are_asked_for_and_let_go_also_after_a_failure(trial: Make,
 
     def fetched(bundle: int, index: int, source: dict[str, Any], load: Any) -> list[str]:
         said.append(("fetch", bundle, index, load))
-        assert t.block.ints[StatusBlock.LOADING] == index
+        assert t.block.ints[StatusBlock.IN_HAND] == index
+        assert t.block.ints[StatusBlock.RUNNING] == 0
         return [f"/copy/{name}" for name in load[1:]]
 
     t = trial(code, remote=True, fetched=fetched, release=lambda b, i: said.append(("done", b, i)))

@@ -8,6 +8,7 @@ import os
 import pickle
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -261,13 +262,14 @@ def test_a_process_that_dies_before_it_begins_returns_nothing_of_the_bundle_befo
 
 NO_SYNC = """
 import errno, os
-real = os.fdatasync
+from daskrun.output.parts import part
+real = part.sync_data
 def init():
     def bad(fd):
-        os.fdatasync = real
+        part.sync_data = real
         {how}
     if {when}:
-        os.fdatasync = bad
+        part.sync_data = bad
 def run(m, context):
     return [] if context.minibatch_index == 2 else [open(path).read() for path in m]
 """
@@ -303,6 +305,48 @@ def test_rows_of_a_process_that_died_while_they_were_synced_are_made_again(tmp_p
         [note] = node.wait_for(Notice)
         assert "died while the disk or store was asked to keep it" in note
         assert rows(node, node.run(0, 1)) == lines(range(2))
+
+
+def test_one_that_ends_its_process_before_its_rows_are_kept_is_charged(tmp_path: Path) -> None:
+    with OneNode(make_request(tmp_path, NO_SYNC.format(how="os._exit(7)", when="True"))) as node:
+        several = node.run(0, 2, 1)
+        assert [(o.index, o.status) for o in several.outcomes] == [(2, 0)]
+        assert several.alone == (0, 1)  # one of them
+        [died] = node.run(0, attempt=2).outcomes
+        assert (died.index, died.attempt, died.status) == (0, 2, Status.DIED)
+        assert "exit code 7" in died.error.message
+        assert node._told(ProcessInitFailed, 1) == []
+
+
+def test_time_outs_of_sockets_are_not_the_links(tmp_path: Path) -> None:
+    # the link would seem to be closed, and the keeper's end be waited for in vain
+    code = "import time\ndef run(m):\n    time.sleep(0.2)\n    return m\n"
+    socket.setdefaulttimeout(0.05)
+    try:
+        with OneNode(make_request(tmp_path, code)) as node:
+            assert [o.status for o in node.run(0).outcomes] == [0]
+            assert node._told(KeeperLost, 1) == []
+    finally:
+        socket.setdefaulttimeout(None)
+
+
+@pytest.mark.slow
+def test_a_process_that_has_nothing_left_to_do_ends_soon(tmp_path: Path) -> None:
+    code = """
+    import threading, time
+    def run(m): return m
+    def shutdown(): threading.Thread(target=time.sleep, args=(60,), name="busy").start()
+    """
+    with OneNode(make_request(tmp_path, code)) as node:
+        node.run(0)
+        began = time.monotonic()
+        node.node.close()
+        assert time.monotonic() - began < 2 + SLACK
+        [note] = node.wait_for(Notice)
+        assert (
+            "it had not ended 2 s after it had nothing left to do, held up by its threads 'busy'"
+            in note
+        )
 
 
 def test_rows_of_a_dead_process_that_the_keeper_can_not_sync_are_made_again(
@@ -452,7 +496,7 @@ def test_a_killed_keeper_gives_its_bundle_back_uncharged_and_is_replaced(tmp_pat
         assert "keeper" in event.reason
         [(reason, again)] = node.wait_for(KeeperLost)
         assert again
-        assert "ended with code -9" in reason
+        assert "ended with code -9 while mini-batch 0, attempt 1 (process000) was in hand" in reason
         wait_for(lambda: not alive(info[2]), END)
         node.wait_for(SlotsUp, 2)
         assert [o.status for o in node.run(0).outcomes] == [0]

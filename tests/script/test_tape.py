@@ -5,8 +5,8 @@ import pickle
 import pytest
 
 from daskrun.core.outcome import Failure, Found, Outcome, Status
-from daskrun.script.outcome_log import pack_outcome, read_outcome_log, without_rows
-from daskrun.script.wire import pack
+from daskrun.script.outcome_log import pack_outcome, read_outcome_log, rowless
+from daskrun.script.wire import decode, encode, pack
 
 SUCCESS = Outcome(7, 1, 0, 10, 9, 2**40, 300, 12, 2**32 - 1, 1.7e9 + 0.25, 0.5, 0.25, 0.125, None)
 SURVEYED = Outcome(0, 1, 0, 0, 0, -1, 0, 0, 0, 1.0, 2.0, 0.0, 2.0, Found({"rows": (1, None)}))
@@ -35,14 +35,16 @@ def test_a_torn_frame_ends_the_outcome_log(last):
 
 def test_nothing_but_plain_values_is_made():
     with pytest.raises(pickle.UnpicklingError, match="only plain values"):
-        read_outcome_log(pack((*FAILURE[:-1], print)))
+        decode(encode((*FAILURE[:-1], print)))
+    for strange in (pack((*FAILURE[:-1], print)), b"\1\1" * 500, pack("text"), pack(None)):
+        assert read_outcome_log(pack_outcome(SUCCESS) + strange) == [SUCCESS]
 
 
-def test_without_rows_a_success_is_a_failure_or_was_never_begun():
-    outcome_log = b"".join(pack_outcome(one) for one in (SUCCESS, FAILURE, NOTHING_WRITTEN))
-    assert read_outcome_log(without_rows(outcome_log)) == [FAILURE, NOTHING_WRITTEN]
+def test_rowless_a_success_is_a_failure_or_was_never_begun():
+    outcomes = [SUCCESS, FAILURE, NOTHING_WRITTEN]
+    assert rowless(outcomes) == [FAILURE, NOTHING_WRITTEN]
     error = Failure("OSError: full")
-    lost, *others = read_outcome_log(without_rows(outcome_log, error))
+    lost, *others = rowless(outcomes, error)
     assert others == [FAILURE, NOTHING_WRITTEN]
     assert lost[:9] == (7, 1, Status.NOT_WRITTEN, 10, 0, -1, 0, 0, 0)
     assert lost[9:] == (*SUCCESS[9:13], error)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskrun.core.outcome import Outcome
-from daskrun.script.status_block import Blame, Phase, StatusBlock, blame
+from daskrun.script.status_block import Blame, Phase, StatusBlock, all_in_hand, blame
 from daskrun.script.wire import Inbox, Unpacker, decode, pack, shared_memory, write_all
 
 plain = st.recursive(
@@ -105,20 +105,27 @@ def test_the_mini_batch_in_hand_is_blamed(block: StatusBlock, loading: bool) -> 
     block.ints[StatusBlock.ATTEMPT], block.ints[StatusBlock.ITEMS] = 2, 10
     block.times[StatusBlock.STARTED_AT] = 1e9
     block.times[StatusBlock.LOADING_SINCE], block.times[StatusBlock.RUNNING_SINCE] = 5.0, 6.0
-    block.ints[StatusBlock.LOADING if loading else StatusBlock.RUNNING] = 7
+    block.ints[StatusBlock.RUNNING], block.ints[StatusBlock.IN_HAND] = not loading, 7
     assert blame(block) == Blame(7, 2, 10, 5.0 if loading else 6.0, 1e9, loading)
 
 
 def test_items_not_yet_known_count_as_one(block: StatusBlock) -> None:
-    block.ints[StatusBlock.LOADING] = 0
+    block.ints[StatusBlock.IN_HAND] = 0
     found = blame(block)
     assert found is not None
     assert found.items == 1
 
 
-def test_one_loading_and_one_running_charge_neither(block: StatusBlock) -> None:
-    block.ints[StatusBlock.LOADING], block.ints[StatusBlock.RUNNING] = 4, 3
-    assert blame(block) is None
+def test_what_the_processes_of_a_node_have_in_hand_outlives_them() -> None:
+    board = shared_memory("test-board")
+    blocks = [StatusBlock(board, slot, create=True) for slot in range(3)]
+    blocks[2].ints[StatusBlock.ATTEMPT], blocks[2].ints[StatusBlock.IN_HAND] = 2, 7
+    for block in blocks:
+        block.close()
+    os.pwrite(board, b"x", 1 << 40)  # of a script that writes to each descriptor it finds
+    [(slot, at)] = all_in_hand(board)
+    assert (slot, at.index, at.attempt) == (2, 7, 2)
+    os.close(board)
 
 
 def test_two_views_of_one_block_show_the_same(block: StatusBlock) -> None:

@@ -14,6 +14,7 @@ from zlib import crc32
 from daskrun.core.typing import override
 from daskrun.errors import PartError, StorageError
 from daskrun.output.sinks.sink import EncodedRows
+from daskrun.storage.descriptors import out_of_reach
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
 from daskrun.storage.error_hints import explained, store_remedy
 from daskrun.storage.urls import is_url
@@ -28,6 +29,17 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 8 * 2**20
 """Bytes of rows that wait in memory to be put to a URL; more wait in a local file."""
+
+
+_SPENT = frozenset({errno.EBADF, errno.EMFILE})
+"""What the system answers a process that has closed our descriptors, or used up all it may have."""
+
+
+class UnusableProcessError(PartError):
+    """Rows can't be kept in this process any more, and in another they can.
+
+    It has to end, at the cost of the mini-batch in hand.
+    """
 
 
 class Part(ABC):
@@ -163,7 +175,7 @@ class PartWriter(Part):
             raise ValueError(f"the part {self._name} is closed")
         name = f"{self._prefix}{os.getpid()}-{os.urandom(8).hex()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        self._descriptor = os.open(self._folder / name, flags, 0o666)
+        self._descriptor = out_of_reach(os.open(self._folder / name, flags, 0o666), file=True)
         self._name = name
         self._links = os.fstat(self._descriptor).st_nlink
 
@@ -174,8 +186,11 @@ class PartWriter(Part):
             raise FileNotFoundError(errno.ENOENT, "the part was removed")
 
     def _explained(self, verb: str, error: OSError) -> PartError:
-        path = self._folder / self._name
-        return PartError(explained(f"can't {verb} rows in {path}", error))
+        what = f"can't {verb} rows in {self._folder / self._name}"
+        if error.errno in _SPENT:
+            why = "the entry script has closed its file, or leaves too many open"
+            return UnusableProcessError(f"{what}: {error.strerror}: {why}.")
+        return PartError(explained(what, error))
 
 
 class ObjectPart(Part):

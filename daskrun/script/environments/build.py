@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from daskrun.script import reaper
 from daskrun.script.environments.packages import LEAST_PYTHON, contents, lacking
 from daskrun.script.messages import Building, FindPython, Notice, PythonFound, Unprepared
+from daskrun.script.signals import outlive_them
 from daskrun.script.wire import pack, told_first, write_all
 from daskrun.storage.durable import write_whole
 from daskrun.storage.own_folders import make_own, safe_folder
@@ -63,6 +64,7 @@ class CanNotPrepare(Exception):  # noqa: N818  (told, in words for the user)
 
 def main() -> None:
     """Answer with the path of an interpreter, or with the reason why there is none."""
+    outlive_them()  # of pip's children some are code of the packages'
     memory, out = map(int, sys.argv[-2:])
 
     def tell(message: object) -> None:

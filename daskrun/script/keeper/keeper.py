@@ -23,18 +23,18 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import Outcome, Status
 from daskrun.script import messages, reaper
+from daskrun.script.keeper.death import account, failure_of
 from daskrun.script.keeper.hardware import resident_memory
 from daskrun.script.keeper.log_cap import cap_log
 from daskrun.script.keeper.preparing import Preparations
 from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN, ScriptProcess
 from daskrun.script.keeper.spawn import Spawner
-from daskrun.script.outcome_log import read_outcome_log, without_rows
 from daskrun.script.side_inputs.location import take_away
 from daskrun.script.status_block import Phase
 from daskrun.script.wire import Unpacker, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from daskrun.script.keeper.fetcher import Fetcher
     from daskrun.script.keeper.usage import UsageLog
@@ -53,9 +53,9 @@ LONGEST_RESPAWN_DELAY = 10.0
 
 def main() -> None:
     """Serve the node that started this process, over the descriptor it passed."""
-    link = socket.socket(fileno=int(sys.argv[-2]))
-    lock = int(sys.argv[-1])  # held while this process lives: see node_folders.py
-    for fd in (link.fileno(), lock):
+    link = socket.socket(fileno=int(sys.argv[-3]))
+    lock, board = map(int, sys.argv[-2:])  # the lock is held for life: see node_folders.py
+    for fd in (link.fileno(), lock, board):
         os.set_inheritable(fd, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the driver decides; its end closes the link
@@ -65,20 +65,23 @@ def main() -> None:
         if not (data := link.recv(65536)):
             return
         first = unpacker.feed(data)
-    Keeper(link, unpacker, *first).serve()
+    Keeper(link, board, unpacker, *first).serve()
 
 
 class Keeper:
-    """The loop; ``early`` is what was asked of it together with the first message, ``spec``."""
+    """The loop; ``early`` is what was asked of it together with the first message, ``spec``.
+
+    On ``board``, which outlives it, script processes show what they have in hand.
+    """
 
     def __init__(
-        self, link: socket.socket, unpacker: Unpacker, spec: NodeSpec, *early: object
+        self, link: socket.socket, board: int, unpacker: Unpacker, spec: NodeSpec, *early: object
     ) -> None:
         self._link = link
         self._unpacker = unpacker
         self._spec = spec
         self._early = early
-        self._spawner = Spawner(spec)
+        self._spawner = Spawner(spec, board)
         self._limits = replace(spec.limits, memory=self._spawner.memory_limit())
         self._selector = selectors.DefaultSelector()
         self._processes: dict[str, ScriptProcess] = {}
@@ -217,8 +220,8 @@ class Keeper:
                 self._say(messages.Notice(f"shutdown() failed in {process.name}: {message.text}"))
             elif isinstance(message, messages.ScriptWarning):
                 process.warnings.append(message.text)
-            elif message is messages.Signal.BYE:
-                process.said_bye = True
+            elif isinstance(message, messages.Leaving):
+                process.leaves(message.threads)
 
     def _hear_living(self, process: ScriptProcess, message: object) -> None:
         if isinstance(message, messages.BundleDone):
@@ -230,7 +233,7 @@ class Keeper:
             process.ready = True
             self._say(messages.ProcessUp(self._spawner.info(process), message.seconds))
         elif isinstance(message, messages.ScriptInitFailed):
-            process.said_bye = True
+            process.failed_init = True
             self._say(messages.ProcessInitFailed(self._spawner.info(process), message.failure))
 
     # what goes on
@@ -317,9 +320,10 @@ class Keeper:
         self._hear_process(process)
         told = process.bundle is not None and self._account_for_death(process)
         ending = self._closing or self._stop_at is not None
-        if not (ending or process.said_bye or process.proven):
+        if not (ending or process.has_left or process.failed_init or process.proven):
             told = True  # also after init(): else one that dies then would be replaced for ever
-            self._say(messages.ProcessInitFailed(self._spawner.info(process), process.failure()))
+            failure = failure_of(process)
+            self._say(messages.ProcessInitFailed(self._spawner.info(process), failure))
         verdict = process.verdict
         if verdict is not None and verdict.status is not Status.DIED and not told:
             self._say(messages.Notice(f"{process.name} was killed: {verdict.reason}"))
@@ -341,18 +345,12 @@ class Keeper:
 
     def _account_for_death(self, process: ScriptProcess) -> bool:
         """Return its bundle; True when a mini-batch is charged, and says why it died."""
-        outcome_log, trouble = process.outcome_log(), ""
-        charged = process.died_with({outcome.index for outcome in read_outcome_log(outcome_log)})
-        files = bool(self._spawner.files)
-        if outcome_log and (process.part or files):
-            doubt, trouble = process.keep_rows(self._spawner.parts, to_url=files)
-            if doubt:
-                outcome_log = without_rows(outcome_log, files=files)
-                words = f"what {process.name} had finished when it died may not have been kept"
-                self._say(messages.Notice(f"{words}, and is made again: {doubt}"))
+        left = account(process, self._spawner.parts, files=bool(self._spawner.files))
+        if left.note:
+            self._say(messages.Notice(left.note))
         seconds = time.monotonic() - process.given
-        self._return(process, seconds, outcome_log, charged, trouble)
-        return charged is not None
+        self._return(process, seconds, left.outcome_log, left.charged, left.trouble, left.alone)
+        return left.charged is not None
 
     def _return(
         self,
@@ -361,6 +359,7 @@ class Keeper:
         outcome_log: bytes,
         charged: Outcome | None = None,
         trouble: str = "",
+        alone: Sequence[int] = (),
     ) -> None:
         bundle, process.bundle = process.bundle, None
         if bundle is None:
@@ -369,7 +368,7 @@ class Keeper:
         info, warnings, process.warnings = self._spawner.info(process), process.warnings, []
         self._finish(
             messages.BundleResult(
-                bundle.number, info, outcome_log, charged, seconds, warnings, trouble
+                bundle.number, info, outcome_log, charged, seconds, warnings, trouble, alone
             )
         )
 

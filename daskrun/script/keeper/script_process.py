@@ -5,33 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.core.outcome import Failure, Outcome, Status, Times, failed
+from daskrun.core.outcome import Status
 from daskrun.script import reaper
 from daskrun.script.keeper.child import PACKAGE_ROOT, read_messages, start
 from daskrun.script.messages import KNOWN, RunBundle
+from daskrun.script.outcome_log import OutcomeLog
 from daskrun.script.status_block import Blame, Phase, StatusBlock, blame
 from daskrun.script.wire import DUMP_SIGNAL, Inbox, Unpacker, shared_memory
-from daskrun.storage.durable import sync_data, sync_folder
-from daskrun.storage.error_hints import explained
-from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from daskrun.script.node_spec import Limits
     from daskrun.script.process_spec import ProcessSpec
 
-STDERR_TAIL = 16 * 1024
-"""Bytes of a dead process's stderr that its error carries: the stacks of some thirty threads."""
 DUMP_TIME = 0.15
 """Seconds between asking for the stacks and the kill."""
 LEAVE_LIMIT = 2.0
-"""Seconds in which an idle process must begin its ``shutdown()`` once it is asked to."""
+"""Seconds in which an idle process must begin its ``shutdown()`` once it is asked to, and in which
+Python must end once that has returned: threads may run on, and libraries take long to clear up."""
 STOPPED_SHUTDOWN = 2.0
 """Seconds that ``shutdown()`` gets at most in a run that was stopped: its user waits."""
 ABANDON_AFTER = 10.0
@@ -55,7 +53,7 @@ class ScriptProcess:
 
     ``name`` is that of its slot, the same for a replacement; ``logs`` are its stdout and stderr;
     ``folder`` is its working directory, made here and removed with it; ``root`` is what daskrun is
-    imported from in its ``python``.
+    imported from in its ``python``; on ``board``, a descriptor, the block ``slot`` is its own.
     """
 
     def __init__(
@@ -65,6 +63,7 @@ class ScriptProcess:
         environment: dict[str, str],
         logs: tuple[Path, Path],
         folder: Path,
+        board: int,
         python: str,
         root: str = PACKAGE_ROOT,
     ) -> None:
@@ -78,7 +77,12 @@ class ScriptProcess:
         """Wait status and peak memory in bytes, once it is dead."""
         self.ready = False
         """Whether ``init()`` has ended well, in time."""
-        self.said_bye = False
+        self.failed_init = False
+        """Whether it has said that ``init()`` failed."""
+        self._left: float | None = None
+        """When it said that nothing is left to do."""
+        self._held_up = ""
+        """By which threads its end is held up."""
         self.warnings: list[str] = []
         self.proven = False
         """Whether it has returned an outcome, or been charged one."""
@@ -92,23 +96,23 @@ class ScriptProcess:
         folder.mkdir(parents=True, exist_ok=True)
         for log in logs:
             log.parent.mkdir(parents=True, exist_ok=True)
-        block = shared_memory("daskrun-status")
-        self._outcome_log = shared_memory("daskrun-outcome-log")
-        self.status = StatusBlock(block, create=True)
+        self.status = StatusBlock(board, spec.slot, create=True)
+        self._log = shared_memory("daskrun-outcome-log")
+        self._outcomes = OutcomeLog(self._log, self.status)
         child_in, self._bell = os.pipe()
         self._memory = shared_memory("daskrun-inbox")
         self._inbox = Inbox(self._memory, self._bell)
         self.out, child_out = os.pipe()
         os.set_blocking(self.out, False)
-        passed = (child_in, self._memory, child_out, block, self._outcome_log)
+        passed = (self._memory, board, self._log, child_in, child_out)
         marked = {**environment, reaper.PROCESS_MARK: str(folder)}
         how = {"python": python, "root": root, "folder": str(folder)}
         with logs[0].open("ab") as stdout, logs[1].open("ab") as stderr:
-            self._stderr_start = stderr.tell()
+            self.stderr_start = stderr.tell()
             self._popen = start("process.main", passed, marked, stdout, stderr, **how)
         self.pid = self._popen.pid
         self.pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
-        for fd in (child_in, child_out, block):
+        for fd in (child_in, child_out):
             os.close(fd)
         self._raise_oom_score()
         self._tell(spec)
@@ -134,8 +138,7 @@ class ScriptProcess:
         self.bundle = bundle
         # it is idle, so nobody writes: were the outcome log left to it, a process that dies before
         # it has begun would have done what is on it from the bundle before
-        os.ftruncate(self._outcome_log, 0)
-        os.lseek(self._outcome_log, 0, os.SEEK_SET)  # the process's own place too: they share it
+        self._outcomes.replace(())
         self.status.ints[StatusBlock.RECALL] = 0
         self.given = time.monotonic()
         self._tell(bundle)
@@ -152,17 +155,22 @@ class ScriptProcess:
             self._hung_up = time.monotonic()
 
     def messages(self) -> list[object]:
-        """Return what it has said since the last time."""
-        found, open_ = read_messages(self.out, self._unpacker)
+        """Return what it has said since the last time; one that can't be understood is killed."""
+        try:
+            found, open_ = read_messages(self.out, self._unpacker)
+        except Exception:  # noqa: BLE001  (what bytes of another's making lead pickle to)
+            self.silent = True
+            words = "it wrote to a descriptor that daskrun talks by"
+            self._judge(Status.DIED, words, blame(self.status))
+            self.kill()
+            return []
         self.silent = not open_
         return found
 
     def outcome_log(self) -> bytes:
         """Read its outcomes of the bundle in hand, as frames."""
-        end = os.fstat(self._outcome_log).st_size
-        if self.verdict is not None:
-            end = min(end, self.verdict.outcome_log_end)
-        return os.pread(self._outcome_log, end, 0)
+        outcome_log = self._outcomes.read()
+        return outcome_log if self.verdict is None else outcome_log[: self.verdict.outcome_log_end]
 
     # limits
 
@@ -175,25 +183,43 @@ class ScriptProcess:
         verdict = self._over_limit(now, limits, resident, at)
         if verdict is None:
             return None
-        status, reason = verdict
-        end = os.fstat(self._outcome_log).st_size
-        self.verdict = Verdict(status, reason, at, end, now)
+        self._judge(*verdict, at)
         self.recall()  # the signal below may wake it: it must not begin another mini-batch
         with contextlib.suppress(ProcessLookupError):
-            if status is Status.TIMED_OUT and self.phase != Phase.STARTING:
+            if verdict[0] is Status.TIMED_OUT and self.phase != Phase.STARTING:
                 os.kill(self.pid, DUMP_SIGNAL)
         return self.verdict
+
+    def leaves(self, threads: Sequence[str]) -> None:
+        """Note that it has nothing left to do but to end, after these threads."""
+        self._left = time.monotonic()
+        if threads:
+            self._held_up = f", held up by its threads {', '.join(map(repr, threads))}"
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it has said that it ends."""
+        return self._left is not None
+
+    def _judge(self, status: Status, reason: str, at: Blame | None) -> None:
+        """Decide that it is killed, once."""
+        if self.verdict is None:
+            self.verdict = Verdict(status, reason, at, self._outcomes.end, time.monotonic())
 
     def _over_limit(
         self, now: float, limits: Limits, resident: int, at: Blame | None
     ) -> tuple[Status, str] | None:
         if limits.memory is not None and resident > limits.memory:
             words = (
-                f"used {_megabytes(resident)}, process_memory_limit is {_megabytes(limits.memory)}"
+                f"used {megabytes(resident)}, process_memory_limit is {megabytes(limits.memory)}"
             )
             return Status.OUT_OF_MEMORY, words
         phase = self.phase
-        if phase in (Phase.STARTING, Phase.INIT):
+        if self._left is not None:
+            if now - self._left > LEAVE_LIMIT:
+                over = f"it had not ended {LEAVE_LIMIT:g} s after it had nothing left to do"
+                return Status.TIMED_OUT, over + self._held_up
+        elif phase in (Phase.STARTING, Phase.INIT):
             if now - self._spawned > limits.init:
                 return Status.TIMED_OUT, f"init() took longer than init_timeout={limits.init:g} s"
         elif phase == Phase.SHUTDOWN:
@@ -209,6 +235,7 @@ class ScriptProcess:
 
     def _over_time(self, now: float, limits: Limits, at: Blame | None) -> tuple[Status, str] | None:
         since = at.since if at is not None else self._last_sign()
+        since = since if since <= now else self.given  # its clock may not be ours any more
         limit, name = limits.progress, "progress_update_timeout"
         if at is not None and at.loading:
             limit, name = min((limits.load, "load_timeout"), (limit, name))
@@ -230,6 +257,8 @@ class ScriptProcess:
         """Return the earliest time (monotonic) at which it could be over a limit of time."""
         if self.verdict is not None:
             return self.verdict.when + DUMP_TIME
+        if self._left is not None:
+            return self._left + LEAVE_LIMIT
         phase = self.phase
         if phase in (Phase.STARTING, Phase.INIT):
             return self._spawned + limits.init
@@ -252,9 +281,7 @@ class ScriptProcess:
 
     def condemn(self, reason: str) -> None:
         """Kill it now, charging no mini-batch."""
-        if self.verdict is None:
-            end = os.fstat(self._outcome_log).st_size
-            self.verdict = Verdict(Status.DIED, reason, None, end, time.monotonic())
+        self._judge(Status.DIED, reason, None)
         self.kill()
 
     def kill(self) -> None:
@@ -277,98 +304,23 @@ class ScriptProcess:
                 self._popen.returncode = os.waitstatus_to_exitcode(status)
         return True
 
-    def failure(self) -> Failure:
-        """Describe its death: exit code or signal, peak memory, end of stderr."""
-        status, peak = self.exit if self.exit is not None else (0, 0)
-        code = os.waitstatus_to_exitcode(status) if self.exit is not None else None
-        stderr = self._stderr_tail()
-        signal = ""
-        if self.verdict is not None:
-            message = self.verdict.reason
-        elif code is not None and code < 0:
-            signal = _signal_name(-code)
-            message = f"the script process was ended by {signal}"
-        else:
-            message = f"the script process ended by itself with exit code {code}"
-        if self.ready and not self.proven and self.bundle is None:
-            message += " right after init(), before it had returned anything"
-        kind = self.verdict.status.name if self.verdict is not None else message
-        tail = f"\nend of its stderr:\n{stderr}" if stderr else ""
-        text = f"{message}; peak memory {_megabytes(peak)}; pid {self.pid}{tail}"
-        return Failure(
-            message, kind, "", text, exit_code=code, signal=signal, peak_memory=peak, stderr=stderr
-        )
-
-    def died_with(self, finished: set[int]) -> Outcome | None:
-        """Return the outcome its death is charged as; None when no mini-batch is to blame.
-
-        ``finished`` are the mini-batches whose outcomes are on the outcome log.
-        """
-        if self.bundle is None:
-            return None
-        if self.verdict is not None:
-            at, status = self.verdict.blame, self.verdict.status
-        else:
-            at, status = blame(self.status), Status.DIED
-        if at is None or at.index in finished:
-            return None
-        now = time.monotonic()
-        since = now - at.since
-        running = 0.0 if at.loading else since
-        times = Times(at.started_at, since, running, since - running)
-        return failed(at.index, at.attempt, status, at.items, times, self.failure())
-
-    def keep_rows(self, parts: str, *, to_url: bool) -> tuple[str, str]:
-        """Do for a dead process what it would have done at the end of its bundle.
-
-        Returns why what it had finished may be lost, and what of that is the disk's own trouble.
-        """
-        if self.phase == Phase.SYNCING:
-            # a failure is told once, to whoever asks first: that may have been the process
-            return "it died while the disk or store was asked to keep it", ""
-        if to_url or is_url(parts):
-            return "it had not yet put that to the output's URL", ""
-        path = Path(parts, self.part)
-        try:
-            fd = os.open(path, os.O_RDWR)
-            try:
-                sync_data(fd)
-            finally:
-                os.close(fd)
-            sync_folder(Path(parts))
-        except OSError as error:
-            return str(error), explained(f"can't keep rows in {path}", error)
-        return "", ""
-
     def close(self) -> None:
         """Release descriptors and the working directory; end what it left running."""
         reaper.kill_all(lambda: reaper.marked(reaper.PROCESS_MARK, str(self.folder)))
         self.hang_up()
         self.status.close()
         os.close(self.out)
-        os.close(self._outcome_log)
+        os.close(self._log)
         os.close(self._memory)
         if self.pidfd is not None:
             os.close(self.pidfd)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _stderr_tail(self) -> str:
-        with contextlib.suppress(OSError), self.logs[1].open("rb") as file:
-            end = file.seek(0, os.SEEK_END)
-            file.seek(max(self._stderr_start, end - STDERR_TAIL))
-            return file.read().decode("utf-8", "replace").strip()
-        return ""
 
     def _tell(self, message: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # its death is learnt from its exit
             self._inbox.put(message)
 
 
-def _signal_name(number: int) -> str:
-    with contextlib.suppress(ValueError):
-        return signal.Signals(number).name
-    return f"signal {number}"
-
-
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
+    """Return bytes as text."""
     return f"{size / 2**20:,.0f} MB"

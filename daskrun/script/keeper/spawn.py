@@ -26,10 +26,11 @@ CONTAINER_SHARE = 0.9
 
 
 class Spawner:
-    """Starts script processes as a node was told."""
+    """Starts script processes as a node was told; ``board`` holds their status blocks."""
 
-    def __init__(self, spec: NodeSpec) -> None:
+    def __init__(self, spec: NodeSpec, board: int) -> None:
         self._spec = spec
+        self._board = board
         self._folder = Path(spec.folder)
         self._count = hardware.processes_per_node(spec.processes)
         self._gpus = hardware.gpus()
@@ -55,6 +56,7 @@ class Spawner:
                 logs / "stderr" / node / f"{name}.stderr.txt",
             ),
             folder=folder,
+            board=self._board,
             python=self._python,
             root=self._root,
         )
@@ -100,7 +102,8 @@ class Spawner:
             log_dir=str(logs),
             working_dir=str(folder),
         )
-        return replace(told, context=context, part_prefix=f"{node}-{name}-")
+        slot = self.names.index(name)
+        return replace(told, context=context, part_prefix=f"{node}-{name}-", slot=slot)
 
     def _environment(self, name: str) -> dict[str, str]:
         spec = self._spec

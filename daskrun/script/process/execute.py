@@ -11,7 +11,8 @@ from daskrun.core.minibatch import Descriptor, PlanInput
 from daskrun.core.outcome import Failure, Found, ItemsFailed, Outcome, Status
 from daskrun.data.input_changes import check_brought
 from daskrun.data.loading import MiniBatchPaths, load_files, unreadable
-from daskrun.errors import PartError, WrongResultError
+from daskrun.errors import PartError, TableError, WrongResultError
+from daskrun.output.parts.part import UnusableProcessError
 from daskrun.script.failed import Failed
 from daskrun.script.process.entry import EntryModule, error_of
 from daskrun.script.process.item_failures import divided
@@ -84,7 +85,8 @@ class Loader:
 class Executor:
     """Runs attempts one after another in this process.
 
-    ``module`` is loaded, ``init()`` called; ``status_block`` shows what is in hand; ``fetched`` and
+    ``module`` is loaded, ``init()`` called; ``status_block`` shows what is in hand, from the start
+    of an attempt until :meth:`let_go`, as it pays for what ends the process; ``fetched`` and
     ``release`` get local copies of remote files, and let them go.
     """
 
@@ -119,6 +121,8 @@ class Executor:
         ------
         PartError
             Its rows can't be kept, which is no fault of the mini-batch: it has no outcome.
+        UnusableProcessError
+            The script has spoilt its process, which must end.
         """
         index, input_number, load, items, _ = descriptor
         if load[0] == "survey":
@@ -133,11 +137,10 @@ class Executor:
             mini_batch = self._loader.load(bundle, descriptor)
             items = len(mini_batch)
             ints[StatusBlock.ITEMS] = items
-            ints[StatusBlock.LOADING] = -1
             status = Status.RAISED
             if items:
                 times[StatusBlock.RUNNING_SINCE] = loaded = time.monotonic()
-                ints[StatusBlock.RUNNING] = index
+                ints[StatusBlock.RUNNING] = 1
                 try:
                     result = self._module.process(
                         mini_batch, lambda: context_of(index, source, load)
@@ -158,22 +161,24 @@ class Executor:
             written = self._writer.write(result, self._module.here)
             outcome = (index, number, 0, items, results, *written)
             error = given
+        except UnusableProcessError:
+            raise
         except PartError:
-            ints[StatusBlock.LOADING] = ints[StatusBlock.RUNNING] = -1
+            self.let_go()
             raise
         except BaseException as caught:  # noqa: BLE001  (also sys.exit() in user code is an outcome)
             if isinstance(caught, WrongResultError):
                 status = Status.WRONG_TYPE
             error = error_of(caught, self._module.script)
-            items = getattr(caught, "items", 0) or items
-            if getattr(caught, "ends_run", False):
-                error = replace(error, ends_run=True)
+            if isinstance(caught, TableError):
+                items = caught.items or items
+                error = replace(error, ends_run=caught.ends_run)
             files = load[0] == "files" and status == Status.RAISED
             if files and (why := unreadable(mini_batch)) is not None:
                 status = Status.NOT_LOADED  # the script's error is what follows from it
                 error = replace(error, message=f"{why} The script said: {error.message}")
             outcome = (index, number, int(status), items or 1, 0, -1, 0, 0, 0)
-        self._end(bundle, descriptor)
+        self._release_files(bundle, descriptor)
         elapsed = time.monotonic() - begin
         loading = elapsed if loaded is None else loaded - begin
         fields = (*outcome, started, elapsed, running, loading, error)
@@ -186,13 +191,15 @@ class Executor:
         index, _, _, items, _ = descriptor
         ints[StatusBlock.ITEMS], ints[StatusBlock.ATTEMPT] = items or 0, number
         times[StatusBlock.STARTED_AT], times[StatusBlock.LOADING_SINCE] = started, begin
-        ints[StatusBlock.LOADING] = index
+        ints[StatusBlock.RUNNING] = 0
+        ints[StatusBlock.IN_HAND] = index
         return started, begin
 
-    def _end(self, bundle: int, descriptor: Descriptor) -> None:
-        """Show that it is over, and let go of its files."""
-        ints = self._ints
-        ints[StatusBlock.LOADING] = ints[StatusBlock.RUNNING] = -1
+    def let_go(self) -> None:
+        """Show that no mini-batch is in hand: what became of the last is safe."""
+        self._ints[StatusBlock.IN_HAND] = -1
+
+    def _release_files(self, bundle: int, descriptor: Descriptor) -> None:
         if self._release is not None and self._inputs[descriptor.input].remote:
             self._release(bundle, descriptor.index)
 
@@ -208,7 +215,7 @@ class Executor:
             told: Found | Failure = Found(self._loader.look(bundle, descriptor))
         except BaseException as caught:  # noqa: BLE001  (as in attempt())
             status, told = Status.NOT_LOADED, error_of(caught, self._module.script)
-        self._end(bundle, descriptor)
+        self._release_files(bundle, descriptor)
         head = (descriptor.index, number, int(status), 0, 0, -1, 0, 0, 0)
         elapsed = time.monotonic() - begin
         return Outcome(*head, started, elapsed, 0.0, elapsed, told)

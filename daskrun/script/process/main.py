@@ -1,17 +1,22 @@
 """The script process: imports the entry script, calls ``init()`` once, then runs bundles.
 
 Started by the keeper with five inherited descriptors: the inbox's pipe and memory, messages out,
-the status block, and the *outcome log*, an anonymous file that every outcome is appended to the
+the status blocks, and the *outcome log*, an anonymous file that every outcome is appended to the
 moment it exists. The keeper reads that when the bundle is done or the process dead, so that nothing
 finished is lost with the process and no mini-batch costs a round trip.
+
+The script may do what it likes to its process: close descriptors, put its own in place of the
+standard library's functions. What is needed to tell what became of its mini-batch lies out of its
+way, or else the process ends with that mini-batch in hand, which is charged.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
-import os
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,18 +24,21 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.minibatch import Descriptor
 from daskrun.core.plugins import linked
 from daskrun.errors import PartError, StorageError
-from daskrun.output.parts.part import Part, ResultWriter, open_part
+from daskrun.output.parts.part import Part, ResultWriter, UnusableProcessError, open_part
 from daskrun.output.parts.uploads import OutputFiles
 from daskrun.output.sinks.registry import open_sink
 from daskrun.script import context, messages
 from daskrun.script.fetching.waiting import RemoteFiles, labels
-from daskrun.script.outcome_log import pack_outcome, without_rows
+from daskrun.script.outcome_log import OutcomeLog, read_outcome_log, rowless
 from daskrun.script.process.entry import EntryModule, error_of
 from daskrun.script.process.execute import Executor, Fetched
+from daskrun.script.process.own_modules import keep_own
 from daskrun.script.process.tables import Tables
 from daskrun.script.process_spec import CACHE, FETCH, ProcessSpec, ScriptFile
+from daskrun.script.signals import outlive_them
 from daskrun.script.status_block import Phase, StatusBlock
 from daskrun.script.wire import DUMP_SIGNAL, Inbox, decode_trusted, pack, write_all
+from daskrun.storage.descriptors import out_of_reach
 from daskrun.storage.error_hints import store_remedy
 
 if TYPE_CHECKING:
@@ -41,20 +49,28 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Serve until the keeper says stop or goes away."""
-    bell, memory, out, status, outcome_log = (int(text) for text in sys.argv[-5:])
-    for fd in (bell, memory, out, status, outcome_log):
-        os.set_inheritable(fd, False)  # what user code starts must not hold them open
-    ScriptLoop(Inbox(memory, bell), out, StatusBlock(status, create=False), outcome_log).serve()
+    outlive_them()
+    # what user code starts must not hold them open, either
+    memory, board, log = (out_of_reach(int(text), file=True) for text in sys.argv[-5:-2])
+    bell, out = (out_of_reach(int(text), file=False) for text in sys.argv[-2:])
+    try:
+        ScriptLoop(Inbox(memory, bell), out, board, log).serve()
+    except UnusableProcessError as error:
+        sys.exit(str(error))
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        sys.exit("the entry script has closed descriptors of daskrun's own, such as by closerange")
 
 
 class ScriptLoop:
     """The loop of one script process."""
 
-    def __init__(self, inbox: Inbox, fd_out: int, status: StatusBlock, fd_outcome_log: int) -> None:
+    def __init__(self, inbox: Inbox, out: int, board: int, log: int) -> None:
         self._inbox = inbox
-        self._out = fd_out
-        self._status = status
-        self._outcome_log = fd_outcome_log
+        self._out = out
+        self._board = board
+        self._log = log
         self._part_told = ""
         self._files: OutputFiles | None = None
 
@@ -64,17 +80,21 @@ class ScriptLoop:
         if spec is None:
             return
         script = spec.script
+        self._status = StatusBlock(self._board, spec.slot, create=False)
+        self._outcomes = OutcomeLog(self._log, self._status)
         self._status.enter(Phase.INIT, time.monotonic())
         began = time.perf_counter()
         try:
             self._prepare(spec)
             tables = Tables(decode_trusted(spec.inputs), str(Path(spec.node_folder, CACHE)))
             tables.prepare()
+            keep_own()
             module = EntryModule(script)
             sink = open_sink(spec.sink, spec.sink_settings)
             module.init()
         except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)
             self._send(messages.ScriptInitFailed(error_of(error, script)))
+            self._leave()
             return
         seconds = time.perf_counter() - began
         options = spec.storage_options
@@ -138,7 +158,8 @@ class ScriptLoop:
             if part is not None and part.name != self._part_told:
                 self._part_told = part.name  # before an outcome on the outcome log speaks of it
                 self._send(messages.PartNamed(part.name))
-            write_all(self._outcome_log, pack_outcome(outcome))
+            self._outcomes.add(outcome)
+            executor.let_go()  # only now: until then it pays for the process's end
             if status.ints[StatusBlock.RECALL] or time.monotonic() > deadline:
                 break
         for text in executor.new_warnings():
@@ -161,19 +182,14 @@ class ScriptLoop:
                 part.sync()
             if self._files is not None:
                 self._files.sync(self._show_progress)
+        except UnusableProcessError:
+            raise
         except OSError as error:
-            outcome_log = os.pread(self._outcome_log, os.fstat(self._outcome_log).st_size, 0)
-            os.ftruncate(
-                self._outcome_log, 0
-            )  # dying between here and the end costs nobody an attempt
-            os.lseek(self._outcome_log, 0, os.SEEK_SET)
-            files = self._files is not None
+            outcomes, files = read_outcome_log(self._outcomes.read()), self._files is not None
             if isinstance(error, StorageError):
-                write_all(self._outcome_log, without_rows(outcome_log, files=files))
+                self._outcomes.replace(rowless(outcomes, files=files))
                 return str(error) if isinstance(error, PartError) else store_remedy(error)
-            write_all(
-                self._outcome_log, without_rows(outcome_log, error_of(error, script), files=files)
-            )
+            self._outcomes.replace(rowless(outcomes, error_of(error, script), files=files))
         return ""
 
     def _show_progress(self) -> None:
@@ -191,7 +207,13 @@ class ScriptLoop:
                 self._files.sync()  # shutdown() may have written
             except OSError as error:
                 self._send(messages.ShutdownFailed(error_of(error, script).text))
-        self._send(messages.Signal.BYE)
+        self._leave()
+
+    def _leave(self) -> None:
+        """Say that nothing of daskrun is left to do, and which threads hold up the end."""
+        here = threading.current_thread()
+        others = (t.name for t in threading.enumerate() if t is not here and not t.daemon)
+        self._send(messages.Leaving(tuple(others)))
 
     def _send(self, message: object) -> None:
         with contextlib.suppress(BrokenPipeError):  # the keeper is gone, and this process with it

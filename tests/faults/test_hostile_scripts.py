@@ -1,0 +1,144 @@
+"""Scripts that spoil their own process: the mini-batch that did it pays, and the others are done.
+
+A mini-batch in hand is charged for its process's end until its outcome is safe.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from running import lines, run_script
+
+from daskrun.core.outcome import Status
+from daskrun.core.report import RunStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
+FILES, BAD = 12, 5
+SCRIPT = """
+import io, json, os, pickle, signal, socket, sys, threading, time
+def run(mini_batch, context):
+    rows = [open(path).read() for path in mini_batch]
+    if context.minibatch_index == {bad}:
+        {do}
+    return rows
+"""
+
+PAYS = {
+    "closes all": "os.closerange(3, 65536)",
+    "closes most": "os.closerange(3, 1024)",
+    "closes each that is there": "[os.close(int(n)) for n in os.listdir('/proc/self/fd')[3:-1]]",
+    "uses up descriptors": """
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (8, 4096)); os.closerange(900, 1024)""",
+    "an exception that can't be shown": """
+        class Sly(Exception):
+            def __str__(self): sys.exit(3)
+        raise Sly""",
+    "an exception with a method items": """
+        class Sly(Exception):
+            def items(self): return 1
+        raise Sly""",
+    "a name that is no path": "mini_batch[:] = ['\\0']; open(mini_batch[0])",
+}
+"""What costs the mini-batch that does it its attempt."""
+
+NO_MATTER = {
+    "os.write": "os.write = os.pwrite = os.read = os.pread = os.fdatasync = None",
+    "os.fstat": "os.fstat = os.lseek = os.ftruncate = os.getpid = os.open = None",
+    "time": "time.monotonic = time.time = time.perf_counter = lambda: 'now'",
+    "the time stands still": "time.monotonic = time.time = lambda: 1e12",
+    "json and pickle": "json.dumps = pickle.dumps = pickle.loads = None; pickle.Pickler = None",
+    "streams": "sys.stdout = sys.stderr = None",
+    "closes low ones": "os.closerange(3, 900)",
+    "writes to low ones": """
+        for fd in range(3, 900):
+            try: os.write(fd, b'\\xff' * 100)
+            except OSError: pass""",
+    "writes to each file that is there": """
+        import stat
+        for fd in range(3, 1024):
+            try:
+                if not stat.S_ISFIFO(os.fstat(fd).st_mode): os.write(fd, b'\\0' * 10000)
+            except OSError: pass""",
+    "forgets modules": "sys.modules.clear()",
+    "signals itself": """
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP): os.kill(os.getpid(), number)
+        os.killpg(0, signal.SIGTERM)""",
+}
+"""What daskrun does not notice."""
+
+
+@pytest.mark.parametrize("what", PAYS)
+def test_who_spoils_the_process_pays_and_nobody_else(tmp_path: Path, what: str) -> None:
+    code = SCRIPT.format(bad=BAD, do=PAYS[what])
+    run = run_script(tmp_path, code, files=FILES, run_max_try=1)
+    assert run.report.status is RunStatus.COMPLETED
+    assert [o.index for o in run.attempts if o.status] == [BAD]
+    assert run.output == lines([n for n in range(FILES) if n != BAD])
+
+
+@pytest.mark.parametrize("what", NO_MATTER)
+def test_what_the_script_replaces_or_writes_to_costs_nothing(tmp_path: Path, what: str) -> None:
+    code = SCRIPT.format(bad=BAD, do=NO_MATTER[what])
+    run = run_script(tmp_path, code, files=FILES, run_max_try=1)
+    assert run.report.status is RunStatus.COMPLETED
+    assert not [o for o in run.attempts if o.status]
+    assert run.output == lines(range(FILES))
+
+
+def test_who_writes_where_daskrun_talks_is_killed_at_once(tmp_path: Path) -> None:
+    code = SCRIPT.format(
+        bad=BAD,
+        do="""
+        for fd in map(int, os.listdir('/proc/self/fd')):
+            try: fd > 2 and os.write(fd, b'\\xff' * 100)
+            except OSError: pass
+        time.sleep(60)""",
+    )
+    run = run_script(tmp_path, code, files=FILES, run_max_try=1)
+    [failed] = [o for o in run.attempts if o.status]
+    assert (failed.index, failed.status) == (BAD, Status.DIED)
+    assert "it wrote to a descriptor that daskrun talks by" in failed.error.message
+    assert run.output == lines([n for n in range(FILES) if n != BAD])
+
+
+CHILDREN = {
+    "Popen.terminate": """
+        child = subprocess.Popen(["sleep", "60"]); child.terminate()
+        assert child.wait(20) == -signal.SIGTERM""",
+    "Pool.terminate, fork": "pool('fork')",
+    "Pool.terminate, spawn": "pool('spawn')",
+    "Pool.terminate, forkserver": "pool('forkserver')",
+    "Ctrl-C": """
+        child = subprocess.Popen([sys.executable, "-c", "print(1, flush=True); input()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        child.stdout.readline(); child.send_signal(signal.SIGINT)
+        assert b"KeyboardInterrupt" in child.communicate(timeout=20)[1]""",
+    "a handler of its own": """
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+        if (pid := os.fork()) == 0: time.sleep(60)
+        os.kill(pid, signal.SIGTERM)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7""",
+}
+
+
+@pytest.mark.parametrize("what", CHILDREN)
+def test_what_the_script_starts_can_be_ended_by_signals(tmp_path: Path, what: str) -> None:
+    code = f"""
+    import multiprocessing, os, signal, subprocess, sys, time
+    def pool(how):
+        with multiprocessing.get_context(how).Pool(1) as made:
+            made.apply_async(time.sleep, (60,))
+    def run(mini_batch):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            os.kill(os.getpid(), number)  # it goes on itself
+        {CHILDREN[what]}
+        return mini_batch
+    """
+    run = run_script(tmp_path, code, files=1, run_max_try=1, run_invocation_timeout=30)
+    assert run.report.status is RunStatus.COMPLETED, run.report.errors
