@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.errors import StorageError
 from daskrun.storage.error_hints import explained
+from daskrun.storage.safe_names import is_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,10 +105,11 @@ class MetricFolder:
             raise StorageError(f"the metrics in {self._folder} can't be read: {error}") from error
         found.sort(key=lambda record: record.time)  # stable: a process's own order stays
         return [
-            each._replace(value=str(self._folder / IMAGES / each.value))
+            each._replace(value=str(self._folder / IMAGES / str(each.value)))
             if each.kind == IMAGE
             else each
             for each in found
+            if each.kind != IMAGE or is_part(str(each.value))  # others may have written it
         ]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from generated import examples
@@ -17,9 +19,12 @@ from daskrun.data.datasets import Dataset
 from daskrun.data.file_transfer import download
 from daskrun.data.paths import PathTable
 from daskrun.errors import DaskrunError, DatasetError, SettingsError, StorageError
+from daskrun.pipeline.records.kept_pipeline import KeptCode
 from daskrun.pipeline.runs.experiment import Experiment
 from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
+from daskrun.pipeline.steps.outputs import PortDataReference
 from daskrun.script.fetching.transfers import Order, transfers_of
+from daskrun.storage.metric_files import MetricFolder
 from daskrun.storage.mirror import MODES, Mirror, bring_whole
 from daskrun.storage.stores import open_url_folder
 from daskrun.workspace.datastores import datastore_transfer
@@ -282,3 +287,47 @@ def test_a_listing_of_names_that_lead_out_is_refused_with_the_name(tmp_path):
 
     with pytest.raises(DatasetError, match=r"the file name '\.\./x' can't be a path below"):
         download(Listing, tmp_path / "to", False)
+
+
+@pytest.mark.parametrize("place", ["../../x", "{out}/x", "a/../../x", "a\0b"])
+def test_an_output_of_a_stranger_is_copied_nowhere_else(tmp_path, ws, place):
+    store, to = ws.get_default_datastore(), tmp_path / "1" / "2" / "to"
+    before = set(tmp_path.rglob("*"))
+    output = PortDataReference("o", store, place.format(out=OUT), "Failed")
+    with pytest.raises((StorageError, SettingsError)):
+        output.download(to)
+    assert {path for path in tmp_path.rglob("*") if not path.is_relative_to(to)} == {
+        *before,
+        *(to.parents[n] for n in range(2) if to.exists()),
+    }
+
+
+def test_images_of_a_stranger_are_those_of_the_run(tmp_path):
+    metrics = MetricFolder(tmp_path, "w")
+    metrics.add_image("mine", b"x", ".png")
+    for value in ("../../secret.png", "/etc/passwd", "..", 7.5, ["a"], None):
+        metrics.add("image", "theirs", value)
+    paths = [Path(each.value) for each in metrics.records()]
+    assert {path.parent for path in paths} == {tmp_path / "metrics" / "images"}
+
+
+def test_kept_code_begins_in_what_was_kept(tmp_path):
+    (tmp_path / "code").mkdir()
+    (tmp_path / "other.py").write_text("")
+    for name in ("../other.py", str(tmp_path / "other.py")):
+        with pytest.raises(StorageError, match="can't be a path below"):
+            KeptCode(name, True, "/").snapshot(tmp_path / "code")
+
+
+def test_names_in_an_archive_stay_below(tmp_path):
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("in/ok.txt", "in/../../up.txt", f"/{OUT}/abs.txt", "../up.txt"):
+            archive.writestr(name, "x")
+    to = tmp_path / "1" / "2" / "to"
+    for path in ("", "in", "*", "**", "in/**"):
+        with suppress(DaskrunError):
+            url = f"zip://{path}::file://{tmp_path}/a.zip"
+            Dataset.File.from_files(url, validate=False).download(to, overwrite=True)
+    found = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path.name for path in found - {tmp_path / "a.zip"}} >= {"ok.txt"}
+    assert all(path.is_relative_to(to) for path in found - {tmp_path / "a.zip"})

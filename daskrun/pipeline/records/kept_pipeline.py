@@ -17,6 +17,7 @@ from daskrun.errors import DaskrunError, SettingsError, StorageError
 from daskrun.pipeline.records.step_codec import steps_from_plain, steps_to_plain
 from daskrun.pipeline.steps.snapshot import Snapshot
 from daskrun.storage.durable import write_whole
+from daskrun.storage.safe_names import inside
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class KeptCode:
 
     def snapshot(self, root: Path) -> Snapshot:
         """Return the code, whose files are below ``root``."""
-        if not (root / self.entry_script).is_file():
+        if not inside(root, self.entry_script).is_file():
             raise StorageError(
                 f"{root / self.entry_script} is gone: it was kept with the pipeline. Publish it "
                 "again: pipeline.publish(name)."

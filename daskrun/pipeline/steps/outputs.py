@@ -19,6 +19,7 @@ from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, SettingsError, StorageError
 from daskrun.pipeline.steps.written import Registration, Written, WrittenFiles, WrittenTable
+from daskrun.storage.safe_names import below
 from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore import Datastore
 
@@ -270,7 +271,8 @@ class PortDataReference(OriginalClass):
         folder, path = Path(local_path).expanduser(), self.path_on_datastore
         store, done = self.datastore, self._status == RunStatus.COMPLETED
         try:
-            (folder if flat else folder / path).mkdir(parents=True, exist_ok=True)
+            place = folder if flat else Path(below(str(folder), [path])[path])  # a record tells it
+            place.mkdir(parents=True, exist_ok=True)
             store._check_package()
             count = store._count(show_progress)
             where = store.url(path if flat else ""), store.url(path), folder

@@ -163,10 +163,10 @@ def _remote_files(
 
     fs, base, names = _explained(f"list {shown_url(start)}", find, options)
     # Without the objects that some tools have for folders.
-    inside = (name.removeprefix(base) for name in names if not name.endswith("/"))
-    wanted = [name for name in inside if ASIDE not in name.split("/")]
+    found = {name.removeprefix(base): name for name in names if not name.endswith("/")}
+    wanted = [name for name in found if ASIDE not in name.split("/")]
     for name, place in below(str(target), wanted).items():
-        yield Path(place), lambda to, n=f"{base}{name}": fs.get_file(n, str(to))
+        yield Path(place), lambda to, n=found[name]: fs.get_file(n, str(to))
 
 
 def _remote(url: str, options: StorageOptions) -> tuple[Any, str]:
