@@ -1,7 +1,7 @@
 """Files on file systems of this machine, found with the operating system's own calls."""
 
 # A million paths are walked, and pathlib takes ten times as long.
-# ruff: noqa: PTH110, PTH111, PTH112, PTH116, PTH118, PTH120
+# ruff: noqa: PTH110, PTH111, PTH112, PTH114, PTH116, PTH118, PTH120
 
 from __future__ import annotations
 
@@ -56,6 +56,11 @@ def find_local(
     plain = path.rstrip("/") or "/"
     try:
         found = os.stat(plain)
+        if os.path.islink(plain) and is_made_up(found):
+            raise DatasetError(
+                f"path={shown(element)} is a link to what the system makes up, such as /proc: "
+                "that is no data. Give a file, a folder or a glob."
+            )
         if stat.S_ISREG(found.st_mode):
             root, _, name = plain.rpartition("/")
             return root or "/", iter([(name, found.st_size, found.st_mtime_ns)])

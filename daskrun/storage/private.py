@@ -100,7 +100,10 @@ class SecretFiles(SecretStore):
                 sync_folder(self.folder.parent)
             write_whole(self.folder / name, json.dumps(value).encode(), mode=0o600)
         except OSError as error:
-            raise StorageError(f"can't keep a secret in {self.folder}: {error}") from error
+            raise StorageError(
+                f"can't keep a secret in {self.folder}: {error}. Use a workspace of your own, or "
+                "write daskrun.EnvironmentVariable('NAME') in its place."
+            ) from error
         return name
 
     @override

@@ -237,6 +237,12 @@ def test_a_destination_has_no_control_characters(ws, path):
         OutputFileDatasetConfig("x", destination=(ws.get_default_datastore(), path))
 
 
+@pytest.mark.parametrize("path", ["_daskrun", "a/_daskrun/b"])
+def test_a_destination_is_not_among_unfinished_parts(ws, path):
+    with pytest.raises(SettingsError, match="'_daskrun' is where daskrun keeps"):
+        OutputFileDatasetConfig("x", destination=(ws.get_default_datastore(), path))
+
+
 def test_a_zero_byte_is_no_path_in_a_datastore(ws):
     with pytest.raises(SettingsError, match="datastore path"):
         ws.get_default_datastore().url("a\0b")
@@ -273,6 +279,9 @@ def test_links_to_devices_and_into_proc_are_no_inputs(links, tmp_path, ws):
         assert found == [
             f"{links}/{name}" for name in listed if path[-2:] != "/*" or "/" not in name
         ]
+    for name in ("environ", "proc", "sys", "fd", "zero", "to-pipe"):
+        with pytest.raises(DatasetError, match=r"is a link to what the system|is neither a file"):
+            Dataset.File.from_files(str(links / name))
     store = Datastore.register_local(ws, "images", links)
     assert store.download(tmp_path / "to", show_progress=False) == 2
     assert sorted(os.listdir(tmp_path / "to")) == ["a.txt", "b-link.txt"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
+from daskrun.core.settings import ASIDE
 from daskrun.core.typing import override
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.outputs import OutputId, StepOutput, name_problems
@@ -73,6 +74,11 @@ class OutputFileDatasetConfig(StepOutput):
             problems.append(f"destination={given!r} is not (datastore, 'path'). {EXAMPLE}")
         elif CONTROL.search(pair[1]):
             problems.append(f"destination={given!r} has a control character in its path. {EXAMPLE}")
+        elif ASIDE in pair[1].split("/"):
+            problems.append(
+                f"destination={given!r}: {ASIDE!r} is where daskrun keeps what is "
+                f"unfinished. {EXAMPLE}"
+            )
         if problems:
             raise SettingsError(SUBJECT, problems)
 
