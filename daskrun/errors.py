@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daskrun.printable import printable
+from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ class DaskrunError(Exception):
     """Base of all errors that daskrun raises on purpose."""
 
     def __str__(self) -> str:
-        return printable(self._text())
+        return safe(self._text())
 
     def _text(self) -> str:
         """Return the message, which may quote names of files and data as they are."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 
-from daskrun.core.url_secrets import shown_url
-from daskrun.printable import printable
+from daskrun.shown.printable import safe
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -22,9 +21,9 @@ class _Safe(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         said = record.getMessage()
-        if (safe := printable(shown_url(said))) != said:
-            record.msg, record.args = safe, None
+        if (shown := safe(said)) != said:
+            record.msg, record.args = shown, None
         if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
             text = "".join(traceback.format_exception(record.exc_info[1])).removesuffix("\n")
-            record.exc_text = printable(shown_url(text))
+            record.exc_text = safe(text)
         return True

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
+from daskrun.shown.url_secrets import shown_url
+
 
 class Status(IntEnum):
     """How an attempt ended: exactly one of these. All but SUCCEEDED are failures, and retried."""
@@ -39,7 +41,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt, or ``init()``, failed: made once, where it happened."""
+    """Why an attempt, or ``init()``, failed: made once, where it happened; no secret of a URL."""
 
     message: str
     """One line, with the type of what was raised."""
@@ -62,6 +64,11 @@ class Failure:
     """Bytes a dead process held at most."""
     stderr: str = ""
     """The end of a dead process's stderr."""
+
+    def __post_init__(self) -> None:
+        for name in ("message", "text", "ended", "stderr"):
+            if (shown := shown_url(told := getattr(self, name))) is not told:
+                object.__setattr__(self, name, shown)
 
     def plain(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults as builtins, to be sent or kept."""

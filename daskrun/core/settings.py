@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import MISSING, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from enum import Flag, auto
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,12 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core import rules
 from daskrun.core.codec import record
 from daskrun.core.minibatch import NodePath
+from daskrun.core.told import told_arguments
 from daskrun.errors import SettingsError
+from daskrun.shown.url_secrets import HIDDEN, without_url_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from daskrun.core.rules import Rule
 
@@ -241,7 +244,7 @@ def resolve_settings(values: Mapping[str, Any], subject: str = "ParallelRunConfi
             try:
                 good[name] = RULES[name](value)
             except ValueError as error:
-                problems.append(f"{name}={_shown(value)} {error}")
+                problems.append(f"{name}={_shown(without_values(name, value))} {error}")
     if problems:
         raise SettingsError(subject, problems)
     return RunSettings(**good)
@@ -264,6 +267,25 @@ def same_name_problems(argument: str, names: Sequence[str]) -> list[str]:
         for name, count in sorted(Counter(names).items())
         if count > 1
     ]
+
+
+def told_settings(settings: RunSettings) -> dict[str, object]:
+    """Return settings for a record that others may read: of what may be secret the names alone."""
+    told = {name: without_url_secrets(each) for name, each in asdict(settings).items()}
+    told["environment_variables"] = sorted(settings.environment_variables)
+    told["arguments"] = told_arguments(asdict(settings)["arguments"])
+    return told
+
+
+def without_values(name: str, value: object) -> object:
+    """Return a setting as messages show it: of variables and arguments the values may be secret."""
+    if name == "environment_variables" and isinstance(value, Mapping):
+        return {
+            key: HIDDEN if isinstance(each, str | bytes) else each for key, each in value.items()
+        }
+    if name == "arguments" and isinstance(value, list | tuple):
+        return told_arguments(value)
+    return value
 
 
 def _shown(value: object) -> str:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.data.paths import local_copies, written_aside
-from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import RemoteFolder, join_url
 from daskrun.errors import DatasetError
+from daskrun.storage.retry import harmless
+from daskrun.storage.urls import secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +41,13 @@ def download(listing: Listing, target: str | os.PathLike[str], overwrite: bool) 
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             with written_aside(Path(path)) as aside:
                 fetch(name, aside)
-        except Exception as error:  # each of fsspec's file systems has errors of its own
+        except Exception as error:  # noqa: BLE001  (each of fsspec's file systems has its own)
             source = join_url(listing.root, name) if listing.remote else f"{listing.root}/{name}"
-            text = shown_url(f"{source!r} can't be copied to {path!r}: {_text(error)}")
-            raise DatasetError(f"target_path={os.fspath(target)!r}: {text}") from error
+            secret = secrets_of(source, listing.storage_options) if listing.remote else {}
+            text = f"{source!r} can't be copied to {path!r}: {_text(error)}"
+            raise DatasetError(
+                f"target_path={os.fspath(target)!r}: {without_secrets(text, secret)}"
+            ) from harmless(error, secret)
 
     with ThreadPoolExecutor(THREADS, "daskrun-download") as pool:
         try:

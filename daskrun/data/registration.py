@@ -296,6 +296,6 @@ def _check(
 def has_secret(plain: Any) -> bool:
     """Return whether a URL among JSON values may hold a password or token."""
     if isinstance(plain, str):
-        return is_url(plain) and ("?" in plain or shown_url(plain) != plain)
+        return shown_url(plain) != plain or (is_url(plain) and "?" in plain)
     values = plain.values() if isinstance(plain, dict) else plain
     return isinstance(plain, dict | list) and any(has_secret(each) for each in values)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from daskrun.data.patterns import EVERYTHING, HIDDEN, Pattern, has_magic, nothing_found
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
 from daskrun.storage.object_times import time_of
-from daskrun.storage.urls import links_of, protocol_problem
+from daskrun.storage.retry import harmless
+from daskrun.storage.urls import links_of, protocol_problem, secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -147,7 +149,8 @@ def find_remote(
         raise DatasetError(f"path={shown} {problem}")
     parts = split_url(url)
     plain = parts.path.rstrip("/")
-    with _explained(shown):
+    explained = partial(_explained, shown, secrets_of(url, storage_options))
+    with explained():
         details = _details(parts.at(plain), storage_options)
     if details is None:
         if not has_magic(plain):
@@ -155,7 +158,7 @@ def find_remote(
                 f"path={shown} does not exist. Give the URL of a folder, a file or a glob such as "
                 "'s3://bucket/images/*.png'."
             )
-        with _explained(shown):
+        with explained():
             root, rest = _split_glob(parts, plain, storage_options)
         pattern = Pattern([*rest, "**"] if parts.path.endswith("/") else rest, hidden)
         return root, _rows(root, storage_options, pattern, shown)
@@ -201,7 +204,7 @@ def _rows(
     root: str, storage_options: Mapping[str, Any], pattern: Pattern, shown: str
 ) -> Iterator[FileRow]:
     """List the files that a pattern means, in code-point order of their relative paths."""
-    with _explained(shown):
+    with _explained(shown, secrets_of(root, storage_options)):
         found = RemoteFolder(root, storage_options).find(pattern.depth)
     names = sorted(name for name in found if pattern.matches(name))
     if not names:
@@ -217,21 +220,24 @@ def _row(name: str, details: Mapping[str, Any]) -> FileRow:
 
 
 @contextmanager
-def _explained(shown: str) -> Iterator[None]:
+def _explained(shown: str, secret: Mapping[str, Any]) -> Iterator[None]:
     """Turn what any file system may raise into one error in the user's words."""
     try:
         yield
     except DatasetError:
         raise
     except FileNotFoundError as error:
+        what = without_secrets(str(error), secret)
         raise DatasetError(
-            f"path={shown} means no file: there is no {shown_url(str(error))!r}. Give the URL of a "
-            "folder, a file or a glob that is there."
-        ) from error
-    except Exception as error:  # each of fsspec's file systems has errors of its own
-        text = shown_url(f"{type(error).__name__}: {error}").rstrip(".")
+            f"path={shown} means no file: there is no {what!r}. Give the URL of a folder, a file "
+            "or a glob that is there."
+        ) from harmless(error, secret)
+    except Exception as error:  # noqa: BLE001  (each of fsspec's file systems has its own)
+        text = without_secrets(f"{type(error).__name__}: {error}", secret).rstrip(".")
         if isinstance(error, ImportError):
             fix = "Install the package it names."
         else:
             fix = "Check the URL, the network, and the credentials of the datastore."
-        raise DatasetError(f"path={shown} can't be reached: {text}. {fix}") from error
+        raise DatasetError(f"path={shown} can't be reached: {text}. {fix}") from harmless(
+            error, secret
+        )

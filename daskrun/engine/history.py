@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from daskrun.core.minibatch import digest
+from daskrun.core.settings import told_settings
 from daskrun.core.warned import subject
 from daskrun.engine.journal_records import (
     KINDS,
@@ -115,8 +116,7 @@ class History:
 
     def begin(self) -> None:
         """Write the first record: what the run is."""
-        settings, plan = asdict(self._request.settings), self._request.plan
-        settings["environment_variables"] = sorted(settings["environment_variables"])  # not values
+        settings, plan = told_settings(self._request.settings), self._request.plan
         self._sized = plan.complete
         known = plan.known if plan.complete else None
         self.note(RunRecord(self._request.run_id, plan.fingerprint(), known, settings))

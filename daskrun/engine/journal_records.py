@@ -52,7 +52,7 @@ class RunRecord(Record, kind="run"):
     mini_batches: int | None
     """How many there are, where that was known."""
     settings: Mapping[str, object] | None = None
-    """With the names of environment variables, not their values."""
+    """As :func:`daskrun.core.told.told_settings` has them."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TextIO
 
 from daskrun.core.typing import override
-from daskrun.printable import one_line, printable
+from daskrun.shown.printable import one_line, safe
 
 if TYPE_CHECKING:
     from IPython.display import DisplayHandle
@@ -88,7 +88,7 @@ class Display(ABC):
 
     def say(self, text: str) -> None:
         """Write a line that stays."""
-        self._say(printable(text))
+        self._say(safe(text))
 
     @abstractmethod
     def _say(self, text: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.minibatch import FilePaths
 from daskrun.core.outcome import Failure, ItemFailure, Status
 from daskrun.monitor.attempts import item_paths
-from daskrun.printable import UNDECODED, one_line
+from daskrun.shown.printable import UNDECODED, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

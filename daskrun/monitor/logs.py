@@ -15,7 +15,8 @@ from daskrun.core.typing import override
 from daskrun.monitor.attempts import AttemptTable
 from daskrun.monitor.console import bar_line, duration
 from daskrun.monitor.failed_items import LISTED, FailedItems
-from daskrun.printable import one_line, printable
+from daskrun.shown.printable import one_line, safe
+from daskrun.shown.url_secrets import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -175,7 +176,7 @@ class LogWriter(Observer):
         path = self._logs / "sys" / "happenings.txt"
         with path.open("a", encoding="utf-8") as file:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-            file.write(f"{stamp} UTC  {one_line(words)}\n")
+            file.write(f"{stamp} UTC  {one_line(shown_url(words))}\n")
 
     def _count_error(self, outcome: Outcome, process: ProcessInfo | None) -> None:
         if outcome.status:
@@ -190,7 +191,7 @@ class LogWriter(Observer):
         path = self._logs / name
         aside = path.with_name(f".{name}.{os.getpid()}")
         try:
-            aside.write_text(printable(text), encoding="utf-8")
+            aside.write_text(safe(text), encoding="utf-8")
             aside.replace(path)
         except OSError:
             aside.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from daskrun.core.typing import override
 from daskrun.errors import SettingsError, StorageError
 from daskrun.output.assembly.file_assembler import FileAssembler, file_mark
 from daskrun.output.folder import prepare_output, sweep
-from daskrun.storage.urls import is_url, shown_url, without_secrets
+from daskrun.storage.urls import is_url, secrets_of, shown_url, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,7 +132,7 @@ class UrlDestination(Destination):
             folder.put(probe, b"x")
             folder.delete([probe])
         except StorageError as error:
-            text = without_secrets(str(error), self._options).rstrip(".")
+            text = without_secrets(str(error), secrets_of(self._url, self._options)).rstrip(".")
             problem = (
                 f"output={shown_url(self._url)!r} can't be written: {text}. Check the URL, the "
                 "network, and that the datastore's credentials may list, put and delete objects."

@@ -20,7 +20,7 @@ class ScriptContext:
     experiment: str = ""
     workspace: str = ""
     """Folder or URL."""
-    workspace_options: Mapping[str, Any] | None = None
+    workspace_options: Mapping[str, Any] | None = field(default=None, repr=False)
     """What fsspec needs to open that; may hold secrets."""
     models: Mapping[str, Mapping[str, str]] | None = None
     """Path or URL of each version of each model, by name; None where no model is known."""

@@ -99,13 +99,13 @@ class NodeSpec:
     """The run's folder of logs."""
     process: ProcessSpec
     """Of every script process; the keeper adds what differs among them."""
-    arguments: tuple[str | NodePath, ...]
+    arguments: tuple[str | NodePath, ...] = field(repr=False)
     """The script's ``argv``, with places for paths that only the node knows."""
     inputs: tuple[InputPlace, ...]
     side_inputs: Mapping[str, SideInputSpec]
     outputs: Mapping[str, ScriptOutput]
     limits: Limits
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
     """Variables that the user has set."""
     processes: int | None
     """Script processes; None: as the node has GPUs or cores."""

@@ -51,7 +51,7 @@ class ProcessSpec:
     script: ScriptFile
     sys_path: tuple[str, ...]
     """What comes first on ``sys.path``."""
-    argv: tuple[str, ...]
+    argv: tuple[str, ...] = field(repr=False)
     context: ScriptContext
     inputs: bytes = field(default=b"", repr=False)
     """The plan's ``PlanInput`` objects, encoded: only loading mini-batches needs their classes."""

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from daskrun.core.typing import override
@@ -25,7 +26,8 @@ class RunLock(LockHandle):
 
     The file stays when the lock is released: removing it would let two processes lock two files of
     one name. A process forked (not spawned) by the holder keeps the lock alive until
-    :meth:`close`, which frees it for all.
+    :meth:`close`, which frees it for all. Its user alone may open it: whoever may read a file may
+    lock it, and so keep a run from going on.
 
     Parameters
     ----------
@@ -53,9 +55,11 @@ class RunLock(LockHandle):
         if self.held:
             return
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StorageError(f"can't open the lock {self.path}: {error}") from error
+        with suppress(OSError):  # it is another user's
+            os.fchmod(descriptor, 0o600)
         try:
             _lock(descriptor)
             _say_holder(descriptor)

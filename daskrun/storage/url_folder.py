@@ -16,7 +16,7 @@ from daskrun.errors import StorageError
 from daskrun.storage.object_times import time_of
 from daskrun.storage.retry import explained, harmless, retry
 from daskrun.storage.safe_names import is_part
-from daskrun.storage.urls import package_of, protocol_problem, shown_url
+from daskrun.storage.urls import package_of, protocol_problem, secrets_of, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,6 +54,7 @@ class UrlFolder(ABC):
     def __init__(self, url: str, options: StorageOptions) -> None:
         self.url = url.rstrip("/")
         self._options = dict(options)
+        self._hidden = secrets_of(url, options)
         self.system, self._base = _open(self.url, self._options)
 
     def __repr__(self) -> str:
@@ -202,11 +203,11 @@ class UrlFolder(ABC):
 
         Raises StorageError where it fails for good; the text holds no secret.
         """
-        return retry(what, call, self._options, plain=plain)
+        return retry(what, call, self._hidden, plain=plain)
 
     def try_once(self, what: str, call: Callable[[], Result]) -> Result:
         """Do something; what fails is a :class:`StorageError` without secrets."""
-        return retry(what, call, self._options, tries=1)
+        return retry(what, call, self._hidden, tries=1)
 
     def path(self, name: str) -> str:
         """Return the file system's own path of a name; of ``""`` that is the folder's."""
@@ -278,5 +279,6 @@ def _open(url: str, options: StorageOptions) -> tuple[Any, str]:
         what = f"can't open {shown_url(url)}"
         if isinstance(error, ImportError) and package:
             what += f", which needs the package {package} (pip install {package})"
-        raise explained(what, error, options) from harmless(error, options)
+        secret = secrets_of(url, options)
+        raise explained(what, error, secret) from harmless(error, secret)
     return system, str(path).rstrip("/")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
-from daskrun.core.url_secrets import secrets_in
-from daskrun.core.url_secrets import shown_url as shown_url  # what speaks of places shows them so
+from daskrun.shown.url_secrets import secrets_in
+from daskrun.shown.url_secrets import shown_url as shown_url  # what speaks of places shows them so
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,18 +132,23 @@ def package_of(protocol: str) -> str:
     return "" if package == "fsspec" else package
 
 
-def without_secrets(text: str, options: StorageOptions, url: str = "") -> str:
-    """Hide in a text what ``storage_options`` hold and what :func:`shown_url` hides, also of a URL.
+def secrets_of(url: str, options: StorageOptions) -> StorageOptions:
+    """Return options with the secrets of a URL among them, which clients quote in messages."""
+    return {**options, "url": secrets_in(url)}
+
+
+def without_secrets(text: str, options: StorageOptions) -> str:
+    """Hide in a text every value that ``storage_options`` hold, and what :func:`shown_url` hides.
 
     Examples
     --------
     >>> without_secrets("login of me with pass-word failed", {"key": "me", "secret": "pass-word"})
     'login of me with *** failed'
-    >>> without_secrets("no bucket KEY:SECRET@b", {}, "s3://KEY:SECRET@b/folder")
+    >>> without_secrets("no bucket KEY:SECRET@b", secrets_of("s3://KEY:SECRET@b/folder", {}))
     'no bucket ***@b'
     """
     text = shown_url(text)
-    for secret in sorted({*secrets_in(url), *_secrets(options)}, key=len, reverse=True):
+    for secret in sorted(set(_secrets(options)), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 

@@ -314,6 +314,9 @@ def test_the_choice_to_go_on_is_published(ws, tmp_path):
 def test_secrets_are_for_this_user_alone(ws):
     secret = Dataset.File.from_files("https://me:pa55word@host/x", validate=False)
     plain = Pipeline(ws, [lines_step(PipelineData("x"))])
+    plain.steps[0].arguments = []
+    with_argument = Pipeline(ws, [lines_step(PipelineData("x"))])
+    with_argument.steps[0].arguments = ["pa55word"]
     with_url = Pipeline(ws, [lines_step(PipelineData("x"))])
     with_url.steps[0].inputs = [secret.as_named_input("texts")]
     with_token = Pipeline(
@@ -322,7 +325,7 @@ def test_secrets_are_for_this_user_alone(ws):
     environment = Environment("any")
     environment.environment_variables = {"TOKEN": "pa55word"}
     in_environment = Pipeline(ws, [lines_step(PipelineData("x"), environment=environment)])
-    secrets = [(each, True) for each in (with_url, in_environment, with_token)]
+    secrets = [(each, True) for each in (with_argument, with_url, in_environment, with_token)]
     for pipeline, private in ((plain, False), *secrets):
         published = pipeline.publish("x")
         text = (ws.folder / "pipelines" / published.id / "1.json").read_text()
@@ -332,7 +335,7 @@ def test_secrets_are_for_this_user_alone(ws):
         assert repr(made.named_inputs) == repr(pipeline.steps[0].named_inputs)
     assert made.parallel_run_config.environment_variables == {"TOKEN": "pa55word"}
     files = list((ws.folder / "private").iterdir())
-    assert len(files) == 3
+    assert len(files) == 4
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
     for file in files:
         os.utime(file, (1, 1))
@@ -358,7 +361,9 @@ def test_what_has_gone_since_is_named_at_submit(ws, tmp_path):
 
 
 def test_another_layout_or_version_is_said(ws):
-    published = Pipeline(ws, [lines_step(PipelineData("x"))]).publish("x")
+    pipeline = Pipeline(ws, [lines_step(PipelineData("x"))])
+    pipeline.steps[0].arguments = []  # else the definition is in a private file
+    published = pipeline.publish("x")
     file = ws.folder / "pipelines" / published.id / "1.json"
     record = json.loads(file.read_text())
     file.write_text(json.dumps({**record, "layout": 99}))
@@ -452,7 +457,7 @@ def test_a_publish_that_is_killed_leaves_none_or_a_whole_one(ws, tmp_path):
         os.utime(path, (time.time() - 1e6,) * 2)
     Pipeline(ws, [lines_step(PipelineData("x"))]).publish("sweeps")
     assert len(list(kept.iterdir())) == whole + 1
-    assert len(list(private.iterdir())) == whole
+    assert len(list(private.iterdir())) == whole + 1
     assert all(each.pipeline().validate() == [] for each in PublishedPipeline.list(ws))
 
 

@@ -18,7 +18,7 @@ from daskrun.monitor.console import LineDisplay, bar_line
 from daskrun.monitor.logs import LogWriter
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.runs.metrics import OfflineRun
-from daskrun.printable import one_line, printable
+from daskrun.shown.printable import one_line, printable
 
 NASTY = "a\x1b[2J\x9b1m\u202eb\u2066\u200f\r\x07\x00\x85\u2028\ufeffc"
 SAFE = r"a\x1b[2J\x9b1m\u202eb\u2066\u200f\r\x07\x00\x85\u2028\ufeffc"

@@ -13,6 +13,8 @@ from daskrun.data.paths import written_aside
 from daskrun.data.protocols import DataPath, as_elements, shown, shown_url
 from daskrun.data.remote_files import RemoteFolder, is_url
 from daskrun.errors import DatasetError
+from daskrun.storage.retry import harmless
+from daskrun.storage.urls import secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +52,12 @@ class Target:
         """Check that nothing is there yet, that what is written could be mixed up with."""
         try:
             there = self._first()
-        except Exception as error:  # each of fsspec's file systems has errors of its own
-            text = shown_url(f"{type(error).__name__}: {error}").rstrip(".")
-            raise DatasetError(f"target={self.shown} can't be used: {text}.") from error
+        except Exception as error:  # noqa: BLE001  (each of fsspec's file systems has its own)
+            secret = secrets_of(self._where, self._options)
+            text = without_secrets(f"{type(error).__name__}: {error}", secret).rstrip(".")
+            raise DatasetError(f"target={self.shown} can't be used: {text}.") from harmless(
+                error, secret
+            )
         if there is not None:
             raise DatasetError(
                 f"target={self.shown} is not empty: {shown_url(there)!r} is there. Give a new "

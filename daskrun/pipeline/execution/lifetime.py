@@ -14,8 +14,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from daskrun.core.intervals import USUAL
-from daskrun.printable import printable
 from daskrun.script.node_folders import clear_inline
+from daskrun.shown.printable import safe
 from daskrun.workspace.run_folders.working_copy import remove_copies
 
 if TYPE_CHECKING:
@@ -318,5 +318,5 @@ def describe(interrupt: KeyboardInterrupt) -> str:
 def say(text: str) -> None:
     """Write a line to stderr, if that can still be written to."""
     with contextlib.suppress(Exception):
-        sys.stderr.write(f"daskrun: {printable(text)}\n")
+        sys.stderr.write(f"daskrun: {safe(text)}\n")
         sys.stderr.flush()

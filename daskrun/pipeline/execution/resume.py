@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 logger = get_logger("daskrun")
 SUBJECT = "resume"
 CHANGEABLE = frozenset(settings_with(Trait.RESUME))
-SECRET = frozenset({"environment_variables"})
+SECRET = frozenset({"arguments", "environment_variables"})
 """Settings whose values are not shown."""
 
 

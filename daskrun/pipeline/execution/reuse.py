@@ -21,6 +21,7 @@ from daskrun.data.datasets import Dataset
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.records.run_output import outputs_of
+from daskrun.shown.url_secrets import without_url_secrets
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.models.models_used import digests_used, newer_models
@@ -107,7 +108,7 @@ def decide(workspace: Workspace, folder: RunFolder, spec: StepSpec, request: Ste
     if found.run_id is not None:
         outputs = outputs_of(workspace.site.run_folder(found.run_id))
         found = replace(found, outputs=outputs)
-    write_whole(folder.path / REUSE, json.dumps(to_record(found)).encode())
+    write_whole(folder.path / REUSE, json.dumps(without_url_secrets(to_record(found))).encode())
     return found
 
 
@@ -177,7 +178,10 @@ def _decision(
     nearest, before = _nearest(workspace, folder, spec.step)
     if nearest is None:
         return Reuse(None, message="It ran: no run of the step has completed before.")
-    found = {part: list(_differences(before.get(part, {}), now)) for part, now in identity.items()}
+    found = {
+        part: list(_differences(before.get(part, {}), now, hide=part == "arguments"))
+        for part, now in identity.items()
+    }
     differences = {part: _first(texts) for part, texts in found.items() if texts}
     if not differences:  # it was not noted when it completed, or its folder is a copy
         gone = (nearest.reuse() or {}).get("run_id")
@@ -269,7 +273,10 @@ def _is_completed(folder: RunFolder) -> bool:
     return folder.last_state().status is RunStatus.COMPLETED
 
 
-def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> Iterator[str]:
+def _differences(
+    before: Mapping[str, object], now: Mapping[str, object], *, hide: bool = False
+) -> Iterator[str]:
+    """Yield what differs, without the values where these are to ``hide``."""
     for name in {**before, **now}:
         if name not in now:
             yield f"{name} is gone"
@@ -278,7 +285,7 @@ def _differences(before: Mapping[str, object], now: Mapping[str, object]) -> Ite
         elif before[name] != now[name]:
             was, is_now = (DIGEST.sub("", json.dumps(each[name])) for each in (before, now))
             label = f"[{name}]" if name.isdigit() else name  # of an argument
-            same = was == is_now
+            same = was == is_now or hide
             yield f"{label} has changed" if same else f"{label} was {was} and is {is_now}"
 
 

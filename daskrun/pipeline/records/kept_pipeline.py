@@ -21,7 +21,7 @@ from daskrun.storage.safe_names import inside
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from daskrun.pipeline.steps.base import PipelineStep
     from daskrun.workspace.run_folders.run_folder import RunFolder
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     """The steps, each with those that must have run before."""
 
 FILE = "pipeline.json"
+VARIABLES = ("environment_variables",)
+"""What tokens are often handed over by."""
 SECRET = (
     "its pipeline holds what may be secret, environment variables or a URL with a password, which "
     "only the process that submitted it has"
@@ -143,13 +145,13 @@ def may_be_secret(plain: JsonObject, workspace: Workspace) -> bool:
 
     Environment variables often are none, and a workspace behind a URL has no better place.
     """
-    return has_secret(plain) or (workspace.private.keeps and _has_variables(plain))
+    return has_secret(plain) or (workspace.private.keeps and has_any(plain, VARIABLES))
 
 
-def _has_variables(plain: Any) -> bool:
-    """Return whether environment variables are set, which tokens are often handed over by."""
+def has_any(plain: Any, names: Collection[str]) -> bool:
+    """Return whether something stands under one of some names, wherever in JSON values."""
     if isinstance(plain, list):
-        return any(_has_variables(each) for each in plain)
+        return any(has_any(each, names) for each in plain)
     if not isinstance(plain, dict):
         return False
-    return bool(plain.get("environment_variables")) or _has_variables([*plain.values()])
+    return any(map(plain.get, names)) or has_any([*plain.values()], names)

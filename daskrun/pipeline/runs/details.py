@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.monitor.console import bar_line
-from daskrun.printable import printable
+from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
     from daskrun.pipeline.runs.run import PipelineRun, StepRun
@@ -36,7 +36,7 @@ class RunDetails(OriginalClass):
         lines = [f"Run {run.id}: {run.status.value}{message}", f"  kept in {run.place_of()}"]
         for step in run.get_steps():
             lines += self._step_lines(step)
-        return printable("\n".join(lines))
+        return safe("\n".join(lines))
 
     def _step_lines(self, step: StepRun) -> list[str]:
         lines = [f"  Step {step.name}: {step.status.value}"]

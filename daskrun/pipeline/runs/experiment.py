@@ -25,6 +25,7 @@ from daskrun.pipeline.runs.published import PublishedPipeline
 from daskrun.pipeline.runs.run import PipelineRun, StepRun
 from daskrun.pipeline.runs.run import live_runs as _live
 from daskrun.pipeline.submission.check import observer_problems, prepare
+from daskrun.pipeline.submission.parameters import told as told_parameters
 from daskrun.pipeline.submission.publish import ACTIVE
 from daskrun.pipeline.submission.since import earlier_run, without_processed
 from daskrun.workspace.workspace import workspace_problems
@@ -294,7 +295,7 @@ class Experiment(OriginalClass):
             "id": run_id,
             **common,
             "steps": list(ids.values()),
-            "parameters": {name: repr(value) for name, value in given.items()},
+            "parameters": told_parameters(pipeline.steps, given),
             **told,
         }
         whole = self.workspace.site.run_folder(run_id)

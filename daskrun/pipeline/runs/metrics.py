@@ -14,9 +14,9 @@ from daskrun.errors import EntryScriptError, SettingsError
 from daskrun.pipeline.records.run_details import properties_of
 from daskrun.pipeline.runs.run_log import RunLog
 from daskrun.pipeline.runs.script_inputs import ScriptInputs, workspace_of
-from daskrun.printable import printable
 from daskrun.script import context
 from daskrun.script.context import ScriptContext
+from daskrun.shown.printable import printable
 from daskrun.storage import metric_files as metrics
 from daskrun.storage.metric_files import MetricFolder
 from daskrun.workspace.run_folders.run_folder import RunFolder

@@ -19,9 +19,11 @@ from daskrun.errors import (
     StorageError,
 )
 from daskrun.pipeline.steps.parameter import PipelineParameter
+from daskrun.shown.url_secrets import shown_url
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.environments.environment import Environment
+from daskrun.workspace.environments.kept import may_be_secret
 from daskrun.workspace.workspace import Workspace, workspace_problems
 
 if TYPE_CHECKING:
@@ -52,9 +54,18 @@ def save(config: DataclassInstance, path: str | os.PathLike[str]) -> None:
         raise SettingsError("save_to_yaml", problems)
     text = yaml.dump({TOP: values}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     try:
-        write_whole(Path(path), text.encode())
+        write_whole(
+            Path(path), text.encode(), mode=0o600 if _may_be_secret(config, text) else 0o666
+        )
     except OSError as error:
         raise StorageError(f"path={str(path)!r} can't be written: {error}") from error
+
+
+def _may_be_secret(config: Any, text: str) -> bool:
+    """Return whether others should not read the file."""
+    environment = config.environment
+    of_environment = environment is not None and may_be_secret(environment.as_record())
+    return bool(config.environment_variables or of_environment or shown_url(text) != text)
 
 
 def load(kind: type[Config], workspace: Workspace, path: str | os.PathLike[str]) -> Config:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import Observer
+from daskrun.core.told import secret_problems
 from daskrun.data.protocols import shown_url
 from daskrun.engine.request import INLINE
 from daskrun.errors import ComputeTargetException, SettingsError
@@ -141,6 +142,9 @@ def _check_step(
         found += error.problems if isinstance(error, SettingsError) else [str(error)]
     for output in step.outputs:
         found += _output_problems(output, step, workspace, target)
+    if settings is not None and not workspace.private.keeps:
+        where = shown_url(workspace.location)
+        found += secret_problems(settings.environment_variables, settings.arguments, where)
     if settings is not None and getattr(step._result, "overwrite", False):
         settings = replace(settings, overwrite=True)
     found = [step._in_own_words(text) for text in dict.fromkeys(found)]

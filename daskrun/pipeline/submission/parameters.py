@@ -9,6 +9,7 @@ from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.base import DATASETS, places_used
 from daskrun.pipeline.steps.outputs import StepOutput
 from daskrun.pipeline.steps.parameter import PipelineParameter
+from daskrun.shown.url_secrets import HIDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,6 +68,19 @@ def text(steps: Sequence[PipelineStep]) -> str:
         for name in sorted(uses)
     ]
     return "\n  ".join(["The pipeline's parameters:", *lines])
+
+
+def told(steps: Sequence[PipelineStep], given: ParameterValues) -> dict[str, str]:
+    """Return values for parameters as the run's record tells them: no text that scripts get."""
+    uses = _uses(steps)
+    of_scripts = ("arguments[", "params[")
+    hidden = {
+        name for name, each in uses.items() if any(use.startswith(of_scripts) for use in each)
+    }
+    return {
+        name: HIDDEN if name in hidden and isinstance(value, str | list | tuple) else repr(value)
+        for name, value in given.items()
+    }
 
 
 def _uses(steps: Iterable[PipelineStep]) -> dict[str, list[str]]:

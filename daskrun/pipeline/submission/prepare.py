@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.codec import JsonObject, to_record
-from daskrun.core.settings import ASIDE
+from daskrun.core.settings import ASIDE, told_settings
 from daskrun.data.dataset_codec import places_of, with_places
 from daskrun.data.protocols import shown_url
 from daskrun.output.destination import destination_of
@@ -161,13 +161,11 @@ class PreparedStep:
     def manifest(self, step_run_id: str) -> JsonObject:
         """Return what was asked, as JSON that holds no secret."""
         plan, left_out, config = self.plan, self.left_out, self.step._config
-        settings = asdict(self.settings)
-        settings["environment_variables"] = sorted(settings["environment_variables"])
         return {
             "kind": "step",
             "name": self.step.name,
             "type": type(self.step).__name__,
-            "settings": settings,
+            "settings": told_settings(self.settings),
             "entry_script": str(self.code.root / self.code.entry_script),
             "inputs": [
                 {"name": name, "dataset": repr(dataset), "root": shown_url(root)}
@@ -187,7 +185,7 @@ class PreparedStep:
             "destinations": {
                 each.name: each._destination_text(self.workspace) for each in self.step.outputs
             },
-            "compute_target": repr(config.compute_target),
+            "compute_target": shown_url(repr(config.compute_target)),
             "target": target_name(config.compute_target),
             "environment": config.environment.as_told() if config.environment else None,
             "description": config.description,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.codec import JsonObject, from_record, record, to_record
 from daskrun.errors import SettingsError, StorageError
-from daskrun.pipeline.records.kept_pipeline import KeptCode, may_be_secret
+from daskrun.pipeline.records.kept_pipeline import KeptCode, has_any, may_be_secret
 from daskrun.pipeline.records.step_codec import steps_to_plain
 from daskrun.pipeline.submission.check import check_steps
 from daskrun.storage.durable import abandoned, sync_data, sync_folder
@@ -26,6 +26,8 @@ LAYOUT = 1
 """Raised when what was kept before can't be read any more."""
 CODE = "code"
 """Folder beside the records of a published pipeline: a folder of code for each step."""
+OF_SCRIPTS = ("arguments", "params")
+"""What of a step may be secret beside variables and URLs: all may read the record."""
 ACTIVE, DISABLED = "Active", "Disabled"
 
 
@@ -85,7 +87,8 @@ def publish(
             each.code.copy(folder / CODE / str(number))
         _sync(folder)
         workspace.site.publish(f"{PIPELINES}/{new}")
-        private = files.keep(plain) if may_be_secret(plain, workspace) else ""
+        aside = may_be_secret(plain, workspace) or (files.keeps and has_any(plain, OF_SCRIPTS))
+        private = files.keep(plain) if aside else ""
         kept = PublishedRecord(
             name=name,
             description=description,

@@ -17,6 +17,7 @@ from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError
 from daskrun.script.fetching.transfers import Order, Transfer, transfers_of
 from daskrun.script.fetching.waiting import labels
+from daskrun.storage.urls import secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -216,8 +217,10 @@ class Prefetcher:
     def _message(self, transfer: Transfer, what: str) -> str:
         from daskrun.data.remote_files import join_url
 
-        url = join_url(self._inputs[transfer.order.input].root, transfer.name)
-        text = f"the input file {shown_url(url)!r} can't be fetched: {shown_url(what)}"
+        source = self._inputs[transfer.order.input]
+        url = join_url(source.root, transfer.name)
+        why = without_secrets(what, secrets_of(url, source.storage_options))
+        text = f"the input file {shown_url(url)!r} can't be fetched: {why}"
         return text[:_MOST_TEXT]
 
     # -- order and bound; the lock is held --------------------------------------------------

@@ -21,6 +21,7 @@ from daskrun.script.node_folders import base_folder
 from daskrun.script.side_inputs.location import FOLDER, in_place, is_absolute, link_at, with_file
 from daskrun.script.wire import pack, told_first, write_all
 from daskrun.storage.retry import retry
+from daskrun.storage.urls import secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,7 +159,12 @@ class Bringing:
         if side.remote:
             copy = partial(self._root(file.side).fetch, file.name, file.target)
         # Once: stores' own clients try again, for some 10 s.
-        retry(f"copy {shown_url(file.source)!r} to the node", copy, side.options, tries=1)
+        retry(
+            f"copy {shown_url(file.source)!r} to the node",
+            copy,
+            secrets_of(side.root, side.options),
+            tries=1,
+        )
         size = Path(file.target).stat().st_size
         if file.size not in (-1, size):
             raise DatasetError(
@@ -180,7 +186,7 @@ class Bringing:
                 side = self._described[name]
                 open_root = partial(RemoteFolder, side.root, side.options)
                 what = f"open {shown_url(side.root)!r}"
-                self._roots[name] = retry(what, open_root, side.options)
+                self._roots[name] = retry(what, open_root, secrets_of(side.root, side.options))
             return self._roots[name]
 
     def _so_far(self) -> BroughtSoFar:

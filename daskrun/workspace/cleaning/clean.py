@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.errors import DaskrunError, SettingsError
-from daskrun.printable import printable
+from daskrun.shown.printable import safe
 from daskrun.workspace.cleaning import old_runs, orphans
 from daskrun.workspace.cleaning.removable import DAY, Removable, shown_size
 from daskrun.workspace.sites.url_site import UrlSite
@@ -41,7 +41,7 @@ class CleanupResult:
         if self.kept:
             lines.append(f"kept {_count(len(self.kept))}:")
             lines += [f"  {each}: {why}" for each, why in self.kept]
-        return printable("\n".join(lines))
+        return safe("\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class CleanupPlan:
         if any(each.what.startswith(old_runs.PARTS) for each in self.items):
             lines.append(NO_RESUME)
         lines += [f"could not look: {trouble}" for trouble in self.troubles]
-        return printable("\n".join(lines))
+        return safe("\n".join(lines))
 
     def remove(self) -> CleanupResult:
         """Remove it, and tell what was removed; what can't be doesn't keep the rest.

@@ -126,7 +126,7 @@ def keep(root: str, options: StorageOptions, files: SecretStore) -> JsonObject:
     closed = {
         name: kept.pop(name)
         for name, value in options.items()
-        if name not in OPEN and not isinstance(value, EnvironmentVariable)
+        if not _is_open(name, value) and not isinstance(value, EnvironmentVariable)
     }
     record: JsonObject = {"root": shown_url(root), "storage_options": kept}
     secret: JsonObject = {"storage_options": closed} if closed else {}
@@ -135,6 +135,10 @@ def keep(root: str, options: StorageOptions, files: SecretStore) -> JsonObject:
     if secret:
         record["private"] = files.keep(secret)
     return record
+
+
+def _is_open(name: str, value: Any) -> bool:
+    return name in OPEN and not (isinstance(value, str) and shown_url(value) != value)
 
 
 def _plain(name: str, value: Any, problems: list[str]) -> Any:

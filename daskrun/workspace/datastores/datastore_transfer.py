@@ -17,7 +17,7 @@ from daskrun.storage.pseudo_files import is_data
 from daskrun.storage.retry import retry
 from daskrun.storage.safe_names import below
 from daskrun.storage.staged import is_flat
-from daskrun.storage.urls import is_url, package_of, protocols_of, shown_url
+from daskrun.storage.urls import is_url, package_of, protocols_of, secrets_of, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -127,11 +127,12 @@ def get(
     Raises StorageError where there is no file, unless the folder ``may_lack`` them.
     """
     files = _remote_files(root, start, target, options) if is_url(root) else None
+    secret = secrets_of(start, options)
     for place, copy in files or _local_files(root, start, target):
         if place.exists() and not overwrite:
             count.add(False)
             continue
-        _make_whole(place, partial(_copied, f"copy {shown_url(start)} to {place}", copy, options))
+        _make_whole(place, partial(_copied, f"copy {shown_url(start)} to {place}", copy, secret))
         count.add(True)
     may_lack = may_lack and (is_url(start) or Path(start).is_dir())
     if not count.copied and not count.kept and not may_lack:
@@ -161,7 +162,7 @@ def _remote_files(
         fs, path = _remote(start, options)
         return fs, _remote(root, options)[1].rstrip("/") + "/", sorted(fs.find(path))
 
-    fs, base, names = _explained(f"list {shown_url(start)}", find, options)
+    fs, base, names = _explained(f"list {shown_url(start)}", find, secrets_of(start, options))
     # Without the objects that some tools have for folders.
     found = {name.removeprefix(base): name for name in names if not name.endswith("/")}
     wanted = [name for name in found if ASIDE not in name.split("/")]
@@ -189,7 +190,7 @@ def _upload(source: Path, target: str, options: StorageOptions, overwrite: bool)
         fs.put_file(str(source), path)
         return True
 
-    return _explained(f"copy {source} to {shown_url(target)}", put, options)
+    return _explained(f"copy {source} to {shown_url(target)}", put, secrets_of(target, options))
 
 
 def _explained(what: str, call: Callable[[], Result], options: StorageOptions) -> Result:

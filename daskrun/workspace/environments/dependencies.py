@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import SettingsError, StorageError
 from daskrun.script.environments.packages import local_path, what_is_named
+from daskrun.shown.url_secrets import shown_url
 from daskrun.storage.durable import write_whole
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ _OPTION = re.compile(r"--?[^\s=]+")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _CONTINUED = re.compile(r"[ \t]*\\\r?\n[ \t]*")
 _NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)(\S.*)")
-_CREDENTIALS = re.compile(r"https?://(?!\$\{)[^/@\s]+@")
 
 
 @original_keywords
@@ -227,8 +227,7 @@ class CondaDependencies(OriginalClass):
         for line in self.pip_packages:
             if not line.strip() or not line.isprintable():
                 found.append(f"pip_packages has {line!r}, which names no package.")
-            elif _CREDENTIALS.search(line):
-                shown = _CREDENTIALS.sub("https://***@", line)
+            elif (shown := shown_url(line)) != line:
                 found.append(
                     f"pip_packages has {shown!r} with a name or password in it, which the run's "
                     "record would show. Write ${NAME} in their place: pip takes it from the "

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.codec import from_record
-from daskrun.core.settings import RULES
+from daskrun.core.settings import RULES, without_values
+from daskrun.core.told import told_arguments
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.script.environments.packages import lacking
 from daskrun.storage.durable import write_whole
@@ -19,7 +20,7 @@ from daskrun.workspace.environments.dependencies import (
     read_or_refuse,
     read_requirements,
 )
-from daskrun.workspace.environments.kept import VARIABLES, keep, whole
+from daskrun.workspace.environments.kept import VARIABLES, keep, may_be_secret, whole
 from daskrun.workspace.environments.sections import (
     OWN_PYTHON,
     DockerSection,
@@ -178,14 +179,17 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
     def save_to_directory(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write it to a file in a folder, which is made where it is not there.
 
-        Raises SettingsError where there is one in that folder.
+        Where it holds what may be secret, such as ``environment_variables``, only this user may
+        read the file. Raises SettingsError where there is one in that folder.
         """
         file = Path(path, FILE)
         if file.exists() and not overwrite:
             problem = f"path={str(path)!r} has {FILE} already. Pass overwrite=True, or another."
             raise SettingsError("Environment.save_to_directory", [problem])
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(self.as_record(), indent=2).encode())
+        value = self.as_record()
+        mode = 0o600 if may_be_secret(value) else 0o666
+        write_whole(file, json.dumps(value, indent=2).encode(), mode=mode)
 
     def register(self, workspace: Home) -> Environment:
         """Keep it in a workspace under its name, and give it with its version.
@@ -267,7 +271,8 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
         try:
             return dict(RULES[VARIABLES](self.environment_variables))
         except ValueError as error:
-            problem = f"{VARIABLES}={self.environment_variables!r} {error}"
+            shown = without_values(VARIABLES, self.environment_variables)
+            problem = f"{VARIABLES}={shown!r} {error}"
             raise SettingsError(f"environment {self.name!r}", [problem]) from None
 
     @property
@@ -337,8 +342,9 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
         return {"name": self.name, "version": self.version, **self._contents()}
 
     def as_told(self) -> JsonObject:
-        """Return it as JSON, for the run's record: of its variables the names only."""
+        """Return it as JSON, for the run's record: of what may be secret the names only."""
         record = self.as_record()
+        record["docker"]["arguments"] = told_arguments(self.docker.arguments)
         return {**record, VARIABLES: sorted(record[VARIABLES])} if VARIABLES in record else record
 
     def _contents(self) -> JsonObject:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.report import RunStatus
 from daskrun.errors import StorageError
+from daskrun.shown.url_secrets import shown_url, without_url_secrets
 from daskrun.storage.durable import write_whole
 from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
@@ -173,7 +174,7 @@ class RunFolder:
 
     def add_state(self, status: str, message: str = "") -> None:
         """Note that the run has entered a state."""
-        state = StateRecord(RunStatus(status), message, time.time())
+        state = StateRecord(RunStatus(status), shown_url(message), time.time())
         self._records.create(self.id, STATES, plain(state))
 
     def states(self) -> list[StateRecord]:
@@ -256,7 +257,7 @@ class RunFolder:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return False
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):  # another user's, of whom the states tell
             return True
         return False
 
@@ -282,7 +283,8 @@ def size_of(path: Path) -> int:
 
 
 def _encode(value: JsonObject) -> bytes:
-    text = json.dumps(value, ensure_ascii=False, indent=1, default=str)
+    safe = without_url_secrets(value)
+    text = json.dumps(safe, ensure_ascii=False, indent=1, default=str)
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 

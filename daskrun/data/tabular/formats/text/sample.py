@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from daskrun.data.protocols import shown_url
 from daskrun.data.tabular.formats.text.source import LocalBytes, RemoteBytes, is_plain, plain_start
 from daskrun.errors import DatasetError
+from daskrun.storage.retry import harmless
+from daskrun.storage.urls import secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -150,12 +152,14 @@ class SampleFiles:
                 return found
         except DatasetError:
             raise
-        except Exception as error:  # each of fsspec's file systems has errors of its own
-            text = shown_url(f"{type(error).__name__}: {error}").rstrip(".")
+        except Exception as error:  # noqa: BLE001  (each of fsspec's file systems has its own)
+            options = self._listing.storage_options
+            secret = secrets_of(self._listing.root, options if self._listing.remote else {})
+            text = without_secrets(f"{type(error).__name__}: {error}", secret).rstrip(".")
             raise DatasetError(
                 f"{self.shown(name)} can't be read: {text}. Check that the file is there, whole, "
                 "and may be read."
-            ) from error
+            ) from harmless(error, secret)
 
 
 def at_once(work: Callable[[Any], T], things: Iterable[Any]) -> list[T]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from daskrun.shown.url_secrets import shown_url
+
 _SPACES = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Spaces that Python doesn't count as printable."""
 UNDECODED = "".join(map(chr, range(0xDC80, 0xDD00)))
 """The bytes of file names that are not UTF-8, as ``surrogateescape`` reads them."""
+
+
+def safe(text: str) -> str:
+    """Return a text as :func:`printable` does, without secrets in the URLs that it names."""
+    return printable(shown_url(text))
 
 
 def printable(text: str) -> str:

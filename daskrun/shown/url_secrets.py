@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from typing import NamedTuple
-from urllib.parse import unquote, unquote_plus
 
 HIDDEN = "***"
 _SCHEME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-_")
@@ -26,6 +25,8 @@ _VARIABLE = re.compile(r"\$\{\w+\}|")
 """A name in the place of a secret, as pip takes it; or nothing."""
 _SAYS_WHERE = re.compile(r"egg|subdirectory|md5|sha\d+", re.IGNORECASE)
 """Parameters of pip's lines that are known to be none."""
+_NAMES = frozenset({"ssh", "sftp", "scp", "git"})
+"""Schemes that have a name alone where others may have a token."""
 _CONTAINERS = frozenset({"abfs", "abfss", "az", "wasb", "wasbs"})
 """Schemes that have the name of a container where others have a user's."""
 _SHORTEST = 4
@@ -110,6 +111,26 @@ def shown_url(text: str) -> str:
     return "".join([*parts, text[at:]])
 
 
+def without_url_secrets(value: object) -> object:
+    """Return a JSON value with :func:`shown_url` of every text in it."""
+    if isinstance(value, str):
+        return shown_url(value)
+    if isinstance(value, dict):
+        return {key: without_url_secrets(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_url_secrets(each) for each in value]
+    return value
+
+
+def holds_secret(value: object) -> bool:
+    """Return whether a text in a JSON value has a URL with what may be a secret."""
+    if isinstance(value, str):
+        return shown_url(value) != value
+    if isinstance(value, dict):
+        return any(map(holds_secret, value.values()))
+    return isinstance(value, list | tuple) and any(map(holds_secret, value))
+
+
 def secrets_in(text: str) -> list[str]:
     """Return what may be a secret in the URLs of a text, each as it is written and as it is meant.
 
@@ -118,8 +139,12 @@ def secrets_in(text: str) -> list[str]:
     >>> secrets_in("s3://KEYID:s%2Fcret@bucket?token=abcdefgh")
     ['KEYID:s%2Fcret', 'KEYID:s/cret', 's%2Fcret', 's/cret', 'token=abcdefgh', 'abcdefgh']
     """
+    if not _may_hide(text):
+        return []
+    from urllib.parse import unquote, unquote_plus  # seldom needed, and loaded with every error
+
     found: dict[str, None] = {}
-    for start, end in _secret_parts(text) if _may_hide(text) else ():
+    for start, end in _secret_parts(text):
         whole = text[start:end]
         asked = text[start - 1] in "?#&"
         parts = [each.partition("=")[2] for each in re.split("[&;#]", whole)] if asked else []
@@ -193,12 +218,14 @@ def _user_end(known: _Text, number: int, url: _Url, end: int, enclosed: bool) ->
     if colon < 0 or authority.startswith("["):
         return -1
     port = authority.rpartition(":")[2]
-    is_port = _PORT.fullmatch(port) is not None and "sql" not in url.scheme
-    if is_port and (port or url.start):
+    is_port = port and _PORT.fullmatch(port) is not None
+    if is_port and "sql" not in url.scheme:
         return -1
     found = known.last_at_sign(url.body, end)
-    if found >= 0 or enclosed or (port.isdecimal() and len(port) < 6):
+    if found >= 0 or enclosed or is_port:
         return found
+    if not port and url.start:  # most likely what is told of the URL
+        return known.first("@", end, known.first(_STOP, end + 1))
     # A password with blanks, or quotes.
     return known.first("@", end, min(known.first("\n", end), known.next_url(number)))
 
@@ -207,7 +234,10 @@ def _is_open(url: _Url, user: str) -> bool:
     """Return whether what stands before an ``@`` is known to be no secret."""
     name, colon, password = user.partition(":")
     if not colon:
-        return url.scheme in _CONTAINERS or bool(_VARIABLE.fullmatch(name))
+        known = url.scheme in _CONTAINERS or url.scheme.rpartition("+")[2] in _NAMES
+        return known or bool(_VARIABLE.fullmatch(name))
+    if user == "user:password":  # as examples of messages have it
+        return True
     return bool(password and _VARIABLE.fullmatch(password) and _VARIABLE.fullmatch(name))
 
 

@@ -1,0 +1,1 @@
+"""Text as people may see it: nothing a terminal acts on, no secret of a URL."""
