@@ -35,9 +35,13 @@ class Dispatcher(ABC):
     """Runs bundles somewhere; made for one run, by what :mod:`daskrun.engine.dispatch` has.
 
     The driver's thread makes all calls; nothing but its constructor may be called where the run is
-    over before it starts, then :meth:`close`. What an implementation has to keep is tested by
+    over before it starts, then :meth:`close`. Where ``closes_beside`` that one is called from a
+    thread of its own, while the driver tells what nodes say of their end. What an implementation
+    has to keep is tested by
     :class:`daskrun.testing.contracts.dispatchers.DispatcherContract`.
     """
+
+    closes_beside = False
 
     def __init__(self) -> None:
         self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()

@@ -33,6 +33,7 @@ from daskrun.core.ledger import Ledger
 from daskrun.core.logs import get_logger
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.input_changes import changed_files
+from daskrun.engine.closing import close_and_tell
 from daskrun.engine.dispatch import make_dispatcher
 from daskrun.engine.history import Checkpoints, History, Replay
 from daskrun.engine.observers import PROGRESS_INTERVAL, Audience
@@ -355,7 +356,7 @@ class Driver:
         What ended the run, ``told`` already, may well happen again.
         """
         closing: tuple[Callable[[], object], ...] = (
-            self._dispatcher.close,
+            lambda: close_and_tell(self._dispatcher, self._events, self._tell_of_end),
             lambda: self._results.close(completed),
             self._history.close,
         )
@@ -366,6 +367,10 @@ class Driver:
                 if str(error) == told:
                     continue
                 logger.exception("run %s: closing failed", self._request.run_id)
+
+    def _tell_of_end(self, event: Event) -> None:
+        self._audience.notify(event)
+        self._audience.show(self._ledger, in_any_case=True)
 
     def _report(self, trouble: str | None) -> Report:
         now = time.monotonic()
@@ -380,6 +385,7 @@ class Driver:
             report = replace(report, message=f"{report.message} {count}: see job_result.txt.")
         if trouble is not None:
             report = replace(report, status=RunStatus.FAILED, message=trouble)
+        self._audience.waits_for_nothing()
         self._audience.show(self._ledger, in_any_case=True)
         self._audience.notify(RunEnded(report, now))
         self._audience.close()

@@ -91,6 +91,10 @@ class Audience:
             for observer in list(self._observers):
                 self._tell(observer, observer.progress, progress)
 
+    def waits_for_nothing(self) -> None:
+        """Show from now on that no node prepares anything, or takes long to end."""
+        self._preparing.clear()
+
     def close(self) -> None:
         """Close every observer, also one that was left out."""
         for observer in [*self._observers, *self._left_out]:

@@ -24,6 +24,11 @@ MARK = "DASKRUN_NODE_FOLDER"
 PROCESS_MARK = "DASKRUN_PROCESS"
 """The same for one script process."""
 
+TRACKER = b"resource_tracker import main"
+"""In the command line of a resource tracker."""
+TRACKER_GRACE = 0.5
+"""Seconds that one gets to remove what is left: it takes milliseconds."""
+
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -95,6 +100,21 @@ def kill(pids: Iterable[int]) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
+def but_trackers(pids: Iterable[int]) -> list[int]:
+    """Leave out resource trackers of ``multiprocessing`` and joblib.
+
+    They remove what their process has left, such as shared memory, once it and its children are
+    dead, and end: killed with it they would leave that for good.
+    """
+    return [pid for pid in pids if TRACKER not in _command_line(pid)]
+
+
+def _command_line(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
+
+
 def reap_orphans(own: Iterable[int]) -> list[int]:
     """Reap the dead that this subreaper has inherited, no child of its own; return their ids."""
     mine, reaped = set(own), []
@@ -111,14 +131,16 @@ def reap_orphans(own: Iterable[int]) -> list[int]:
 def kill_all(find: Callable[[], list[int]], rounds: int = 20) -> list[int]:
     """SIGKILL what ``find`` returns until that is nothing; return what is still there.
 
-    A process may start another between two looks: hence the rounds.
+    A process may start another between two looks: hence the rounds. Resource trackers of
+    ``multiprocessing`` get a moment to end by themselves.
     """
     left: list[int] = []
+    spared_until = time.monotonic() + TRACKER_GRACE
     for done in range(rounds):
         left = [pid for pid in find() if not _is_zombie(pid)]
         if not left:
             return []
-        kill(left)
+        kill(but_trackers(left) if time.monotonic() < spared_until else left)
         time.sleep(min(0.001 * 2**done, 0.05))  # a killed process takes a moment to be gone
     return left
 

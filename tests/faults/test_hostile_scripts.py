@@ -5,16 +5,14 @@ A mini-batch in hand is charged for its process's end until its outcome is safe.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from running import lines, run_script
 
+from daskrun.core.events import Note, RunEnded
 from daskrun.core.outcome import Status
 from daskrun.core.report import RunStatus
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
@@ -142,3 +140,32 @@ def test_what_the_script_starts_can_be_ended_by_signals(tmp_path: Path, what: st
     """
     run = run_script(tmp_path, code, files=1, run_max_try=1, run_invocation_timeout=30)
     assert run.report.status is RunStatus.COMPLETED, run.report.errors
+
+
+ENDS = {"killed": "time.sleep(60)", "exits": "os._exit(3)", "fails": "1 / 0"}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_shared_memory_goes_with_the_process_that_made_it(tmp_path: Path, how: str) -> None:
+    code = f"""
+    import os, time
+    from multiprocessing.shared_memory import SharedMemory
+    kept = []
+    def run(mini_batch):
+        kept.append(SharedMemory(create=True, size=1000))
+        with open({str(tmp_path / "names")!r}, "a") as file:
+            file.write(kept[-1].name + "\\n")
+        {ENDS[how]}
+    """
+    run_script(tmp_path, code, files=1, run_max_try=2, run_invocation_timeout=0.5)
+    names = (tmp_path / "names").read_text().split()
+    assert len(names) == 2
+    assert not [name for name in names if Path("/dev/shm", name).exists()]
+
+
+def test_what_nodes_say_of_their_end_is_told(tmp_path: Path) -> None:
+    code = "def run(m): return m\ndef shutdown(): 1 / 0"
+    run = run_script(tmp_path, code, files=1)
+    assert run.report.status is RunStatus.COMPLETED
+    assert any("shutdown() failed in process000" in each.text for each in run.watch.of(Note))
+    assert type(run.watch.events[-1]) is RunEnded

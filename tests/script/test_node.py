@@ -41,6 +41,7 @@ from daskrun.script.messages import (
     BundleGone,
     KeeperLost,
     Notice,
+    Preparing,
     ProcessInitFailed,
     ProcessUp,
     RunBundle,
@@ -342,6 +343,11 @@ def test_a_process_that_has_nothing_left_to_do_ends_soon(tmp_path: Path) -> None
         began = time.monotonic()
         node.node.close()
         assert time.monotonic() - began < 2 + SLACK
+        [waited] = node.wait_for(Preparing)
+        assert waited == (
+            "waiting for script processes to end: process000, which has nothing left to do, held "
+            "up by its threads 'busy'"
+        )
         [note] = node.wait_for(Notice)
         assert (
             "it had not ended 2 s after it had nothing left to do, held up by its threads 'busy'"

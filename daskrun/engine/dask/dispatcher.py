@@ -50,6 +50,8 @@ class DaskDispatcher(Dispatcher):
     runs while Dask is loading.
     """
 
+    closes_beside = True
+
     def __init__(self, request: StepRequest) -> None:
         super().__init__()
         self._request = request

@@ -26,6 +26,7 @@ from daskrun.script import messages, reaper
 from daskrun.script.keeper.death import account, failure_of
 from daskrun.script.keeper.hardware import resident_memory
 from daskrun.script.keeper.log_cap import cap_log
+from daskrun.script.keeper.preparation import FIRST_WORD, LONGEST_SILENCE
 from daskrun.script.keeper.preparing import Preparations
 from daskrun.script.keeper.script_process import STOPPED_SHUTDOWN, ScriptProcess
 from daskrun.script.keeper.spawn import Spawner
@@ -93,6 +94,8 @@ class Keeper:
         self._fetcher: Fetcher | None = None
         self._usage: UsageLog | None = None
         self._closing = False
+        self._next_word, self._pause = 0.0, FIRST_WORD
+        """When it is told what its end waits for; then twice as long each time."""
         self._stop_at: float | None = None
         self._gone = False
         self._preparations = Preparations(
@@ -196,6 +199,7 @@ class Keeper:
     def _close(self) -> None:
         """End in good order: ``shutdown()`` in every process, then exit."""
         self._closing = True
+        self._next_word = time.monotonic() + FIRST_WORD
         if self._usage is not None:
             self._usage.note(self._pids())  # also of a short run there is one; it is the last
             self._usage = None
@@ -264,6 +268,11 @@ class Keeper:
             self._say(messages.Notice(words))
         if self._usage is not None:
             self._usage.look(now, self._pids)
+        if self._closing and now > self._next_word:
+            self._pause = min(2 * self._pause, LONGEST_SILENCE)
+            self._next_word = now + self._pause
+            waited = ", ".join(each.ending(now) for each in self._processes.values())
+            self._say(messages.Preparing(f"waiting for script processes to end: {waited}"))
         if now > self._next_beat:
             self._next_beat = now + BEAT_INTERVAL
             self._say(messages.Signal.BEAT)

@@ -196,6 +196,14 @@ class ScriptProcess:
         if threads:
             self._held_up = f", held up by its threads {', '.join(map(repr, threads))}"
 
+    def ending(self, now: float) -> str:
+        """Return what its end waits for."""
+        if self._left is not None:
+            return f"{self.name}, which has nothing left to do{self._held_up}"
+        since = now - self.status.times[StatusBlock.PHASE_SINCE]
+        doing = Phase(self.phase).name.lower() if self.phase in set(Phase) else "?"
+        return f"{self.name}, in {doing}() for {since:.0f} s"
+
     @property
     def has_left(self) -> bool:
         """Whether it has said that it ends."""
@@ -285,9 +293,12 @@ class ScriptProcess:
         self.kill()
 
     def kill(self) -> None:
-        """SIGKILL it and every process it has started, wherever those have moved to."""
+        """SIGKILL it and every process it has started, wherever those have moved to.
+
+        But for its resource tracker, which has to clear up behind it.
+        """
         self._killed_at = self._killed_at or time.monotonic()
-        below = reaper.descendants(self.pid)
+        below = reaper.but_trackers(reaper.descendants(self.pid))
         reaper.kill([self.pid, *below])
 
     # death

@@ -1,0 +1,47 @@
+"""The end of a dispatcher, told of while it lasts: script processes may take long in shutdown()."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from daskrun.core.events import NodePreparing, Note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from daskrun.core.events import Event
+    from daskrun.engine.dispatch import Dispatcher
+
+
+def close_and_tell(
+    dispatcher: Dispatcher, events: Callable[[], Iterator[Event]], tell: Callable[[Event], None]
+) -> None:
+    """Close a dispatcher, and tell meanwhile what nodes say; ``events`` waits for some.
+
+    Raises what closing it raises.
+    """
+    if not dispatcher.closes_beside:
+        dispatcher.close()
+        return
+    failed: list[Exception] = []
+
+    def close() -> None:
+        try:
+            dispatcher.close()
+        except Exception as error:  # noqa: BLE001  (raised where it is waited for)
+            failed.append(error)
+        finally:
+            dispatcher.events.put(Note("", time.monotonic()))  # nothing else may come
+
+    closing = threading.Thread(target=close, name="daskrun-close", daemon=True)
+    closing.start()
+    there = True
+    while there:
+        there = closing.is_alive()
+        for event in events():
+            if isinstance(event, NodePreparing) or (isinstance(event, Note) and event.text):
+                tell(event)
+    if failed:
+        raise failed[0]
