@@ -183,7 +183,10 @@ def _kinds(
     if with_self and args:
         classes = [*type(args[0]).__mro__]
     elif isinstance(kind, type):  # the original may have it in one of these
-        classes += kind.__subclasses__()
+        below: list[type] = kind.__subclasses__()
+        for each in below:
+            below += each.__subclasses__()
+        classes += below
     return [each.__name__ for each in classes] or [owner]
 
 

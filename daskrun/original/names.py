@@ -34,7 +34,7 @@ azureml.core.environment CondaDependencies Environment
     SparkSection=workspace.environments.sections
 azureml.core.experiment Experiment
 azureml.core.model Model
-azureml.core.run Run
+azureml.core.run Run _OfflineRun=pipeline.runs.metrics:OfflineRun
 azureml.core.runconfig CondaDependencies DEFAULT_CPU_IMAGE DEFAULT_GPU_IMAGE Environment
     DockerConfiguration=workspace.environments.run_configuration
     EnvironmentDefinition=:Environment

@@ -23,6 +23,8 @@ FOLDER = "metrics"
 """In the run's folder."""
 IMAGES = "images"
 """In that folder: a file for each image."""
+FILES = "files"
+"""In that folder: the files that a run was given, by their names."""
 ENDING = ".jsonl"
 VALUE, LIST, ROW, TABLE, IMAGE, TAG = "value", "list", "row", "table", "image", "tag"
 _TABULAR = {ROW, TABLE}

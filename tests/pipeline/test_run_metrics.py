@@ -191,7 +191,7 @@ def test_a_dataset_that_only_the_submitting_process_knows_says_so(work):
     assert "input_datasets['rows'] can't be had in a script process" in message
 
 
-def test_outside_a_run_it_prints_and_remembers(capsys):
+def test_outside_a_run_it_prints_and_remembers(capsys, tmp_path, monkeypatch):
     run = OfflineRun()
     run.log("loss", np.float32(0.5))
     run.log("loss", np.array([2]), description="of the second")
@@ -211,6 +211,7 @@ def test_outside_a_run_it_prints_and_remembers(capsys):
     assert run.get_metrics() == expected
     assert run.get_metrics(recursive=True) == {run.id: expected}
     assert run.id.startswith("OfflineRun_")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(EntryScriptError, match="experiment: this process runs no entry script"):
         _ = run.experiment
     with pytest.raises(NameNotFoundError, match="no input dataset has the name 'files'"):

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import socket
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.notices import say_once
@@ -20,6 +17,7 @@ from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.execution.state import StoredState
 from daskrun.pipeline.records.kept_pipeline import KeptCode, keep_steps
+from daskrun.pipeline.runs import logged
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.runs.published import PublishedPipeline
 from daskrun.pipeline.runs.run import PipelineRun, StepRun
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
 
     from daskrun.core.tags import Wanted
     from daskrun.engine.observers import MakesObserver
+    from daskrun.pipeline.runs.logged import LoggedRun
+    from daskrun.pipeline.runs.metrics import Run
     from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.pipeline.submission.prepare import PreparedStep
     from daskrun.workspace.run_folders.run_folder import RunFolder
@@ -148,9 +148,8 @@ class Experiment(OriginalClass):
             prepared = without_processed(prepared, earlier)
         for note in dict.fromkeys(note for step in prepared for note in step.notes):
             say_once(note)
-        if not self.workspace.records.numbers(RECORDS, self.name):
-            self.workspace.records.create(RECORDS, self.name, {"created": time.time()})
-        run_id = new_run_id()
+        self._note()
+        run_id = logged.new_run_id()
         try:
             told = {**switches, **published}
             run = self._set_up(run_id, pipeline, prepared, given, told, tuple(observers or ()))
@@ -163,8 +162,33 @@ class Experiment(OriginalClass):
             run.tag(name, text)
         return run
 
-    def get_run(self, run_id: str) -> PipelineRun:
+    @original_keywords
+    def start_logging(self, name: str | None = None) -> LoggedRun:
+        """Begin a run of a notebook, which ``complete()``, or a ``with`` block, ends.
+
+        Parameters
+        ----------
+        name
+            Any text; None: its id.
+        """
+        return self._begin(None, name)
+
+    def _begin(self, parent: Run | None, name: str | None) -> LoggedRun:
+        """Begin a run that is logged to, below another or by itself."""
+        self._note()
+        return logged.begin(self.workspace, self.name, parent.id if parent else None, name)
+
+    def _children(self, run_id: str) -> Iterator[LoggedRun]:
+        """Return the runs that were begun below another, one by one."""
+        return logged.children(self.workspace, run_id)
+
+    def get_run(self, run_id: str) -> Any:
         """Return a run of this experiment, also one of another process.
+
+        Returns
+        -------
+        PipelineRun or LoggedRun
+            Which it is.
 
         Raises
         ------
@@ -177,6 +201,8 @@ class Experiment(OriginalClass):
         folder = self.workspace.site.find_run(run_id)
         if folder is None or not self._has(folder):
             raise NameNotFoundError("run", run_id, self._run_ids()[::-1])
+        if folder.manifest().kind == logged.KIND:
+            return logged.found(self.workspace, folder)
         whole = StoredState(folder)
         steps = [
             StepRun._made(self.workspace, StoredState(each, whole))
@@ -186,7 +212,7 @@ class Experiment(OriginalClass):
         return PipelineRun._made(self.workspace, whole, steps)
 
     @original_keywords
-    def get_runs(self, tags: Wanted = None, properties: Wanted = None) -> Iterator[PipelineRun]:
+    def get_runs(self, tags: Wanted = None, properties: Wanted = None) -> Iterator[Any]:
         """Return the runs of this experiment one by one, the newest first.
 
         Parameters
@@ -205,7 +231,7 @@ class Experiment(OriginalClass):
             raise SettingsError("get_runs", problems)
         return self._runs(tags, properties)
 
-    def _runs(self, tags: Wanted, properties: Wanted) -> Iterator[PipelineRun]:
+    def _runs(self, tags: Wanted, properties: Wanted) -> Iterator[Any]:
         for run_id in reversed(self._run_ids()):
             try:
                 run = self.get_run(run_id)
@@ -269,6 +295,11 @@ class Experiment(OriginalClass):
         if problems:
             raise SettingsError("submit", problems)
 
+    def _note(self) -> None:
+        """Keep that there is such an experiment."""
+        if not self.workspace.records.numbers(RECORDS, self.name):
+            self.workspace.records.create(RECORDS, self.name, {"created": time.time()})
+
     def _set_up(
         self,
         run_id: str,
@@ -279,14 +310,7 @@ class Experiment(OriginalClass):
         observers: tuple[MakesObserver, ...],
     ) -> PipelineRun:
         """Make the folders of the run and its steps, and start the driver that knows them."""
-        common = {
-            "experiment": self.name,
-            "workspace": self.workspace.location,
-            "created": time.time(),
-            "python": sys.version.split()[0],
-            "host": socket.gethostname(),
-            "script": os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else None,  # noqa: PTH100
-        }
+        common = logged.common(self.workspace, self.name)
         ids = {each.step: step_run_id(run_id, each) for each in prepared}
         writers = {out.link: ids[each.step] for each in prepared for out in each.step.outputs}
         dependencies = pipeline.dependencies
@@ -356,21 +380,18 @@ class Experiment(OriginalClass):
             self.workspace.site.run_folder(run_id).remove()
 
     def _has(self, folder: RunFolder) -> bool:
-        """Return whether a run is a pipeline's, of this experiment."""
+        """Return whether a run is a pipeline's, or one that is logged to, of this experiment."""
         manifest = folder.manifest()
-        return manifest.kind == "pipeline" and manifest.experiment == self.name
+        return manifest.kind in ("pipeline", logged.KIND) and manifest.experiment == self.name
 
     def _run_ids(self) -> builtins.list[str]:
-        """Return the ids of this experiment's pipeline runs, the oldest first."""
-        site = self.workspace.site
-        return [run_id for run_id in site.run_ids() if self._has(site.run_folder(run_id))]
-
-
-def new_run_id() -> str:
-    """Make a run id: unique, and sorted by time."""
-    now = time.time()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-    return f"{stamp}-{int(now % 1 * 1000):03d}-{os.urandom(3).hex()}"
+        """Return the ids of this experiment's runs that are below no other, the oldest first."""
+        folders = map(self.workspace.site.run_folder, self.workspace.site.run_ids())
+        return [
+            each.id
+            for each in folders
+            if self._has(each) and not each.manifest().values.get(logged.PARENT)
+        ]
 
 
 def step_run_id(run_id: str, prepared: PreparedStep) -> str:

@@ -9,27 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from daskrun.core.absent_names import original_keywords
+from daskrun.core.plugins import linked
+from daskrun.core.report import RunStatus
 from daskrun.core.typing import override
 from daskrun.errors import EntryScriptError, SettingsError
 from daskrun.pipeline.records.run_details import properties_of
-from daskrun.pipeline.runs.run_log import RunLog
+from daskrun.pipeline.runs.asked import AskedRun
+from daskrun.pipeline.runs.run_files import RunFiles
 from daskrun.pipeline.runs.script_inputs import ScriptInputs, workspace_of
 from daskrun.script import context
 from daskrun.script.context import ScriptContext
+from daskrun.script.entry_script import EntryScript
 from daskrun.shown.printable import printable
 from daskrun.storage import metric_files as metrics
 from daskrun.storage.metric_files import MetricFolder
 from daskrun.workspace.run_folders.run_folder import RunFolder
+from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    from daskrun.pipeline.runs.experiment import Experiment
 
 Found = TypeVar("Found", bound="Run")
 
 
-class Run(RunLog, absent="description display_name"):
+class Run(RunFiles, absent="description display_name"):
     """A run that is logged to: the one a script is in, or one that was submitted.
 
     ``Run(experiment, run_id)`` gives one that was submitted, a :class:`PipelineRun` or a
@@ -49,7 +53,7 @@ class Run(RunLog, absent="description display_name"):
     """
 
     @original_keywords
-    def __new__(cls, experiment: Experiment, run_id: str) -> Run:
+    def __new__(cls, experiment: Any, run_id: str) -> Run:
         """Return a run that was submitted in an experiment, by this process or another.
 
         Raises
@@ -86,15 +90,25 @@ class Run(RunLog, absent="description display_name"):
         stand_in = current.by_hand if current is not None else None
         return stand_in if isinstance(stand_in, ContextRun) else _by_hand
 
+    @staticmethod
+    def get(workspace: Workspace, run_id: str) -> Run:
+        """Return a run of a workspace; see :meth:`Workspace.get_run`."""
+        found: Run = workspace.get_run(run_id)
+        return found
+
     @property
     @abstractmethod
-    def experiment(self) -> Experiment:
+    def experiment(self) -> Any:
         """The experiment that it was submitted in."""
 
     @property
     @abstractmethod
     def parent(self) -> Run | None:
         """The pipeline's run that this is a step of; None for that itself."""
+
+    @abstractmethod
+    def child_run(self, name: str | None = None) -> Run:
+        """Begin a run of its own below this one, which is logged to; see :class:`LoggedRun`."""
 
 
 class FolderRun(Run):
@@ -124,6 +138,42 @@ class FolderRun(Run):
     def properties(self) -> dict[str, str]:
         """What :meth:`get_properties` gives."""
         return self.get_properties()
+
+    def get_portal_url(self) -> str:
+        """Return where all that is kept of the run is: there is no portal."""
+        return self._kept.shown()
+
+    @override
+    def child_run(self, name: str | None = None) -> Run:
+        made: Run = self.experiment._begin(self, name)
+        return made
+
+    def get_children(self) -> Iterator[Run]:
+        """Return the runs below this one, one by one: those of :meth:`child_run`."""
+        found: Iterator[Run] = self.experiment._children(self.id)
+        return found
+
+    @property
+    @override
+    def _file_folder(self) -> Path:
+        self._kept.fetch(metrics.FOLDER)
+        return self._kept.path / metrics.FOLDER / metrics.FILES
+
+    @override
+    def _files(self) -> dict[str, Path]:
+        self._kept.fetch("logs")
+        logs = {name: self._kept.path / name for name in self._kept.log_names()}
+        return {**logs, **super()._files()}
+
+    @property
+    @override
+    def _registry(self) -> Workspace:
+        home: Workspace = self.experiment.workspace
+        return home
+
+    @override
+    def _push_files(self) -> None:
+        self._kept.push_metrics()
 
     @override
     def _add(self, kind: str, name: str, value: Any, description: str) -> None:
@@ -162,12 +212,28 @@ class ContextRun(Run):
     input_datasets: Mapping[str, Any]
     """The inputs by name: of files the folder or URL they are in, of tables the dataset."""
 
+    _is_here = True
+
+    def complete(self) -> None:
+        """Do nothing: a run ends by itself when its script, or its mini-batches, are done."""
+
+    def fail(self, error_details: object = None, error_code: object = None) -> None:
+        """Raise an error, by which a script fails: its step, or its mini-batch, fails with it.
+
+        Raises
+        ------
+        EntryScriptError
+            Always, with what is given.
+        """
+        told = ": ".join(str(each) for each in (error_code, error_details) if each is not None)
+        raise EntryScriptError(f"Run.fail() was called{f': {told}' if told else ''}")
+
     def __new__(cls, *_: object, **__: object) -> Self:
         """Make one; runs that were submitted are found instead."""
         return object.__new__(cls)
 
 
-class ScriptRun(ContextRun, FolderRun):
+class ScriptRun(AskedRun, ContextRun, FolderRun):
     """The run of the step that this script process works for, or of its pipeline (``whole``).
 
     ``run`` is as :func:`daskrun.script.context.current` gives it.
@@ -196,15 +262,28 @@ class ScriptRun(ContextRun, FolderRun):
 
     @property
     @override
-    def experiment(self) -> Experiment:
-        from daskrun.pipeline.runs.experiment import Experiment  # brings the engine's names along
-
-        return Experiment(workspace_of(self._run), self._run.experiment)
+    def experiment(self) -> Any:
+        return linked("experiments")(workspace_of(self._run), self._run.experiment)
 
     @property
     @override
     def parent(self) -> ScriptRun | None:
         return None if self._whole else ScriptRun(self._run, whole=True)
+
+    @property
+    def name(self) -> str:
+        """The step's; of the pipeline's run its id."""
+        return self.id if self._whole else self._run.step_name
+
+    @override
+    def get_children(self) -> Iterator[Run]:
+        found: Iterator[Run] = self._submitted.get_children()
+        return found
+
+    @property
+    @override
+    def _submitted(self) -> Any:
+        return workspace_of(self._run).get_run(self.id)
 
 
 class OfflineRun(ContextRun):
@@ -221,18 +300,44 @@ class OfflineRun(ContextRun):
 
     @property
     @override
-    def experiment(self) -> Experiment:
-        """Outside a run there is none.
+    def experiment(self) -> Any:
+        """An experiment of the workspace that is found here.
 
         Raises
         ------
         EntryScriptError
-            Always.
+            There is none.
         """
-        raise EntryScriptError(
-            "Run.get_context().experiment: this process runs no entry script of a run. Write "
-            "Experiment(Workspace.from_config(), 'name')."
-        )
+        return linked("experiments")(self._registry, OFFLINE)
+
+    @property
+    @override
+    def _registry(self) -> Workspace:
+        found = Workspace.find()
+        if found is None:
+            raise EntryScriptError(
+                "Run.get_context().experiment: this process runs no entry script of a run, and "
+                "there is no workspace here. Write Experiment(Workspace.from_config(), 'name')."
+            )
+        return found
+
+    @property
+    def status(self) -> RunStatus:
+        """Running: this process goes on."""
+        return RunStatus.RUNNING
+
+    def get_status(self) -> str:
+        """Return ``Running``."""
+        return self.status.value
+
+    @override
+    def child_run(self, name: str | None = None) -> OfflineRun:
+        return OfflineRun()
+
+    @property
+    @override
+    def _file_folder(self) -> Path:
+        return Path(EntryScript().log_dir).parent / "files"
 
     @property
     @override
@@ -258,21 +363,21 @@ class OfflineRun(ContextRun):
         return [self.id]
 
 
+OFFLINE = "offline"
+"""Name of the experiment of a process that is in no run."""
 _by_hand = OfflineRun()
 
 
-def find_run(kind: type[Found], experiment: object, run_id: object) -> Found:
+def find_run(kind: type[Found], experiment: Any, run_id: Any) -> Found:
     """Return a run of an experiment; SettingsError is raised where it isn't of class ``kind``."""
-    from daskrun.pipeline.runs.experiment import Experiment  # it brings the engine's names along
-
     problems = []
-    if not isinstance(experiment, Experiment):
+    if not isinstance(experiment, linked("experiments")):
         problems.append(f"experiment={experiment!r} is not one. Write Experiment(ws, 'digits').")
     if not isinstance(run_id, str):
         problems.append(f"run_id={run_id!r} is not a run's id. Write the text that run.id gave.")
-    if problems or not isinstance(experiment, Experiment):
+    if problems:
         raise SettingsError(kind.__name__, problems)
-    run: Run = experiment.workspace.get_run(str(run_id))
+    run: Run = experiment.workspace.get_run(run_id)
     name = run.experiment.name
     if name != experiment.name:
         problem = f"run_id={run_id!r} is a run of experiment {name!r}, not of {experiment.name!r}. "

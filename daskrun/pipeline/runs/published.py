@@ -109,6 +109,12 @@ class PublishedPipeline(OriginalClass):
         newest = self.workspace.records.latest(PIPELINES, self.id)
         return str(newest[1]["status"]) if newest is not None else DISABLED
 
+    @property
+    def endpoint(self) -> str:
+        """What there is in the place of an address that requests could start it at."""
+        submit = f"PublishedPipeline.get(ws, {self.id!r}).submit(ws, 'experiment')"
+        return f"no address: it is submitted from Python, {submit}"
+
     def enable(self) -> None:
         """Allow it to be submitted again."""
         self._set(ACTIVE)

@@ -109,6 +109,11 @@ class RunLog(OriginalClass, ABC):
         check_name("tag", key)
         self._add(metrics.TAG, key, None if value is None else str(value), "")
 
+    def set_tags(self, tags: Mapping[str, str | None]) -> None:
+        """Set tags, each as :meth:`tag` does."""
+        for key, value in tags.items():
+            self.tag(key, value)
+
     @original_keywords
     def get_metrics(self, name: str | None = None, recursive: bool = False) -> dict[str, Any]:
         """Return what was logged so far, also while the run goes on.

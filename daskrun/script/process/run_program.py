@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import EntryScriptError
 from daskrun.script import context
+from daskrun.storage.metric_files import FILES, FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 COPY = "code"
 """Folder in the process's own that a source folder is copied to."""
 MAIN = "__main__"
+OUTPUTS = "outputs"
+"""Folder of the working directory whose files belong to the run."""
 
 
 def run_whole(
@@ -55,10 +58,22 @@ def run_whole(
         finally:
             _join_threads(before)
             sys.stdout.flush()
+        _keep_files()
     for each in outputs:
         if each.url:
             _put(each)
     return [shown_as]
+
+
+def _keep_files() -> None:
+    """Keep what a script wrote to ``outputs`` of its own folder with its run."""
+    current = context.current()
+    if current is None or not current.run_folder:
+        return
+    own = Path.cwd().is_relative_to(Path(current.working_dir).resolve())
+    if own and Path(OUTPUTS).is_dir():
+        kept = Path(current.run_folder, FOLDER, FILES, OUTPUTS)
+        shutil.copytree(OUTPUTS, kept, dirs_exist_ok=True)
 
 
 def _join_threads(before: Collection[threading.Thread]) -> None:

@@ -48,8 +48,9 @@ class OldStep:
         self.id = folder.id
         self._workspace = workspace
         outputs = manifest.outputs
-        # A step that writes several is a script, which has no parts.
-        self._output = outputs[0] if len(outputs) == 1 else None
+        # A script that is run as a whole has no parts; of a step's outputs the first has them.
+        parallel = manifest.values.get("type") == "ParallelRunStep"
+        self._output = outputs[0] if outputs and (parallel or len(outputs) == 1) else None
         self._file = manifest.output_file
         self.status = status_of(folder)
 
@@ -158,7 +159,7 @@ def all_runs(workspace: Home) -> Iterator[tuple[str, Callable[[], OldRun]]]:
         with suppress(DaskrunError):
             manifest = folder.manifest()
             folder.last_state()
-            if manifest.kind == "pipeline":
+            if manifest.kind != "step":
                 wholes[folder.id] = folder
             else:
                 step = OldStep(workspace, folder, manifest)
