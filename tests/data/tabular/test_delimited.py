@@ -1,5 +1,7 @@
+import csv
 import gzip
 import io
+import random
 import uuid
 
 import fsspec
@@ -237,7 +239,7 @@ def test_types_are_those_asked_for(made, tmp_path):
             [True, None],
             "'b' has missing values",
         ),
-        (" 1,1,true,2024-05-31,x\n+2,2,true,,y\n", "n", "int64", [1, 2], ""),
+        (" 1,1,true,2024-05-31,x\n2,+2,true,,y\n", "n", "int64", [1, 2], ""),
         ("1,1, true,2024-05-31,x\n2,2,FALSE,,y\n", "b", "bool", [True, False], ""),
     ],
 )
@@ -382,6 +384,44 @@ def test_a_sample_that_begins_in_quotes_does_not_make_numbers_text(made, tmp_pat
     row = '1,"' + "lorem, ipsum\n" * 9000 + '"\n'
     reader = Opened(made("a,b\n" + row * 12), tmp_path).spec
     assert reader.columns == (("a", "int"), ("b", "text"))
+
+
+def test_samples_begin_where_records_do(made, tmp_path):
+    """Random texts with quotes and line breaks: the numbers beside them are whole."""
+    chance = random.Random(5)
+
+    def text():
+        return "".join(chance.choice('ab ,"\n\ré;') for _ in range(chance.randrange(60)))
+
+    files = {}
+    for name in "012":
+        buffer = io.StringIO()
+        rows = [(n, text(), text(), n % 7) for n in range(3000)]
+        csv.writer(buffer).writerows([("id", "a", "b", "k"), *rows])
+        files[name] = buffer.getvalue()
+    types = [kind for _, kind in Opened(made(files), tmp_path).spec.columns]
+    assert types == ["int", "text", "text", "int"]
+
+
+@pytest.mark.parametrize("at", [150, 500])
+def test_all_that_was_read_for_the_sample_tells_the_type(made, tmp_path, at):
+    rows = [f"{n},{'none' if n == at else n}\n" for n in range(1000)]
+    spec = Opened(made("id,n\n" + "".join(rows)), tmp_path).spec
+    assert dict(spec.columns) == {"id": "int", "n": "text"}
+    assert "999 of 1,000 sampled values are numbers, but 'none' is not" in spec.warnings[0]
+
+
+@pytest.mark.parametrize("late", ["00501", "+4915123", '"007"', "-007"])
+def test_zeros_and_plus_that_numbers_lose_are_told(made, tmp_path, late):
+    middle = f"5,1,true,2024-05-31,x\n{late},1,true,2024-05-31,05\n"
+    frame, warnings = middle_of(made(filled(middle)), tmp_path, middle)
+    assert frame["n"].tolist() == [5, int(late.strip('"'))]
+    (told,) = warnings
+    shown = late.strip('"')
+    assert f"column 'n' has zeros or a plus before digits, as in '{shown}'" in told
+    assert told.endswith("a.csv, line 40003.")
+    long = made(filled(middle), set_column_types={"n": DataType.to_long()})
+    assert middle_of(long, tmp_path, middle)[1] == [], "who says so knows it"
 
 
 field = st.text(st.sampled_from("ab \"'é1.-"), max_size=4)

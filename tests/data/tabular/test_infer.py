@@ -73,8 +73,10 @@ def test_whole_numbers_that_would_be_rounded_stay_text_and_are_told(values):
         (("1,5", "2,5"), "text", r"numbers with commas, such as '1,5', are left as text"),
         (("1.234,50", "-2,5"), "text", r"column\.str\.replace\('\.', ''\)"),
         ((*("7",) * 19, "n/v"), "text", r"19 of 20 sampled values are numbers, but 'n/v' is not"),
-        (("01234", "123"), "int", r"zeros before numbers such as '01234' are lost.*to_string\(\)"),
-        (("00", ""), "int_as_float", r"'00'"),
+        (("1", "01234"), "text", r"zeros or a plus before digits, as in '01234'.*to_string\(\)"),
+        (("+4915123", ""), "text", r"'\+4915123'.*to_long\(\)"),
+        (("-007",), "text", r"'-007'"),
+        (("00", ""), "text", r"'00'"),
     ],
 )
 def test_numbers_that_are_written_unlike_others_are_told(values, type_, told):
@@ -84,7 +86,10 @@ def test_numbers_that_are_written_unlike_others_are_told(values, type_, told):
     assert "'a'" in inferred.warning
 
 
-@pytest.mark.parametrize("values", [("0", "0.5", "10"), ("x", *("1",) * 8), ("a1", "7", "b2") * 9])
+@pytest.mark.parametrize(
+    "values",
+    [("0", "0.5", "10"), ("0", "-0"), ("+1.5", "05.5"), ("x", *("1",) * 8), ("a1", "7", "b2") * 9],
+)
 def test_ordinary_numbers_and_texts_are_not_told(values):
     assert infer("a", column(*values)).warning == ""
 

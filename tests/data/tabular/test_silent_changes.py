@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from daskrun.data import Dataset
+from daskrun.data import Dataset, DataType
 from daskrun.data.tabular.collect import loader_of, plan_of
 from daskrun.errors import TableError
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 BIG = 2**53 + 1
 """The smallest whole number that float64 can't hold."""
-MANY = "".join(f"{n},x{n}\n" for n in range(300))
-"""More rows than a sample looks at."""
+MANY = "".join(f"{n},{'x' * 40}\n" for n in range(20_000))
+"""More rows than a sample looks at, at the ends of two files."""
 
 
 @pytest.mark.parametrize("value", ["0x1F", "0X1f", "-0x1F", '"0x10"'])
@@ -33,8 +33,9 @@ def test_text_that_pyarrow_takes_for_hexadecimal_is_no_whole_number(
     rows = "".join(f"{n},{n if n % 2 else ''},0xabc\n" for n in range(300))
     bad = f"{value},1,x" if column == "k" else f"1,{value},x"
     (tmp_path / "a.csv").write_text(f"k,gap,t\n{rows}{bad}\n")
-    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path))
-    with pytest.raises(TableError, match=f"line 302, column '{column}'.*is no number"):
+    types = {"k": DataType.to_long(), "gap": DataType.to_long()}
+    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path), set_column_types=types)
+    with pytest.raises(TableError, match=f"line 302, column '{column}'.*is no whole number"):
         dataset.to_pandas_dataframe()
     assert len(dataset.keep_columns("t").to_pandas_dataframe()) == 301
 

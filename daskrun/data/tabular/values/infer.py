@@ -160,23 +160,31 @@ def _almost_numbers(name: str, present: pa.ChunkedArray) -> str:
 
 
 def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
+    codes = codes_in(present)
+    if len(codes):
+        return Inferred(
+            "text",
+            f"column {name!r}: zeros or a plus before digits, as in {codes[0].as_py()[:_SHOWN]!r}, "
+            f"would be lost in numbers, so all are read as text. Where they are numbers write "
+            f"set_column_types={{{name!r}: DataType.to_long()}}, else DataType.to_string().",
+        )
     # As Python's own numbers: only they can be as large as these may be.
-    texts = present.to_pylist()
-    numbers = [int(text) for text in texts]
+    numbers = [int(text) for text in present.to_pylist()]
     low, high = min(numbers), max(numbers)
-    zero = next((text for text in texts if len(text) > 1 and text[0] == "0"), "")
-    told = zero and (
-        f"column {name!r}: the zeros before numbers such as {zero[:_SHOWN]!r} are lost, as it is "
-        f"read as whole numbers. To keep them write set_column_types={{{name!r}: "
-        "DataType.to_string()}."
-    )
     if missing and low >= -EXACT and high <= EXACT:
-        return Inferred("int_as_float", told)
+        return Inferred("int_as_float")
     if not missing and low >= -(2**63) and high < 2**63:
-        return Inferred("int", told)
+        return Inferred("int")
     largest = max(low, high, key=abs)
     what = "beside missing values fit no number type" if missing else "don't fit 64 bits"
     return _too_long(name, largest, what)
+
+
+def codes_in(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the whole numbers whose zeros or plus before the digits a number doesn't keep."""
+    import pyarrow.compute as pc
+
+    return values.filter(pc.match_substring_regex(values, r"^\s*([+][0-9]+|-?0[0-9]+)\s*$"))
 
 
 def _iso(column: pa.ChunkedArray) -> Inferred:

@@ -16,7 +16,6 @@ from daskrun.data.tabular.formats.text.lines import read_header
 from daskrun.data.tabular.formats.text.sample import (
     HEAD,
     MOST,
-    ROWS,
     SAMPLE_BYTES,
     Place,
     SampleFiles,
@@ -51,11 +50,10 @@ class Head(NamedTuple):
     header: bytes
     """Its first record, UTF-8, without line end; ``b""`` where the file has none."""
     data: bytes
-    """Whole records behind it, of the file's encoding, the first 200 at most."""
-    inner: bool = False
-    """Whether it is from inside a file instead, where nobody knows if a quoted field is open."""
-    inside: bytes = b""
-    """What are the records of an inner one if it begins in a quoted field."""
+    """Whole records behind it, of the file's encoding."""
+    other: bytes = b""
+    """What are the records of one from inside a file if it begins in a quoted field, and nothing
+    but what they look like tells which of the two it is."""
 
 
 class DelimitedSample:
@@ -72,7 +70,7 @@ class DelimitedSample:
         return has_header(self._header, name, self._table[0])
 
     def heads(self) -> list[Head]:
-        """Read the first files until 200 rows are there; only those that have something in them.
+        """Read the first files until there are rows enough; only those that have something in them.
 
         Raises
         ------
@@ -100,7 +98,8 @@ class DelimitedSample:
             if whole or len(starts) > 1 or nbytes >= MOST:
                 break
             nbytes *= 8
-        return Head(name, self._header_utf8(name, header), _rows(data[at:], starts, whole))
+        rows = data[at:] if whole or not starts[1:].size else data[at : at + int(starts[-1])]
+        return Head(name, self._header_utf8(name, header), rows)
 
     def check(self, head: Head) -> None:
         """Check that a file's first rows have as many fields as its header or first row."""
@@ -148,18 +147,24 @@ class DelimitedSample:
         record = self._utf8(first).strip(b"\r\n")
         return tuple(numbered_names(len(header_names(record, self._dialect.separator))))
 
-    def spread(self) -> list[Head]:
-        """Read small samples from all over the files; one that can't be read is left out."""
+    def spread(self, heads: Sequence[Head]) -> list[Head]:
+        """Read small samples from all over the files but these heads.
+
+        One that can't be read is left out, and so is one of which nothing tells where a record
+        begins: a piece of a text that has line breaks in it, or no such piece.
+        """
+        multi_line, begun = self.multi_line(heads), {head.name for head in heads}
 
         def one(place: Place) -> Head | None:
             name, offset, size = place
             try:
                 if offset == 0:
-                    return self.head(name, size, SAMPLE_BYTES)
+                    return None if name in begun else self.head(name, size, SAMPLE_BYTES)
                 header = b""
                 if self.has_header(name):
                     header = self.head(name, size, SAMPLE_BYTES).header
-                return self._inside(name, header, self._files.lines(name, offset, size))
+                data = self._files.lines(name, offset, size)
+                return self._inside(name, header, data, multi_line)
             except DatasetError:
                 return None  # its mini-batches will say so, and others can be read
 
@@ -175,10 +180,13 @@ class DelimitedSample:
 
         None: so many have that it is no sample of these columns.
         """
-        found = [self._parsed(head.data, names)]
-        if head.inside:
-            found.append(self._parsed(head.inside, names))
-        ragged, table = min(found, key=lambda pair: len(pair[0]))
+        ragged, table = self._parsed(head.data, names)
+        if head.other:
+            found = [(ragged, table), self._parsed(head.other, names)]
+            good = [each for left_out, each in found if each.num_rows and not left_out]
+            if len(good) != 1:
+                return None
+            ragged, table = [], good[0]
         if len(ragged) > table.num_rows:
             return None
         return {name: table.column(name) for name in names}
@@ -201,20 +209,24 @@ class DelimitedSample:
         table = parse(self._utf8(data), self._dialect.separator, list(names), types, skip)
         return ragged, table
 
-    def _inside(self, name: str, header: bytes, data: bytes) -> Head:
-        """Keep both readings of lines that may begin in a quoted field."""
+    def _inside(self, name: str, header: bytes, data: bytes, multi_line: bool) -> Head | None:
+        """Keep the records of lines that may begin in a quoted field.
+
+        Read as if they did, and as if not: from where a record begins either way it is known.
+        """
+        import numpy as np
+
         if b'"' not in data:
-            return Head(name, header, data, True)
+            return None if multi_line else Head(name, header, data)
         outside = self._starts(data)
         inside = record_starts(data, self._dialect.separator_bytes, inside=True)
-        # The last record of either may go on behind the sample.
-        return Head(
-            name,
-            header,
-            data[: int(outside[-1])] if len(outside) else b"",
-            True,
-            data[int(inside[0]) : int(inside[-1])] if len(inside) else b"",
-        )
+        both = np.intersect1d(outside, inside, assume_unique=True)
+        # The last record may go on behind the sample.
+        if both.size:
+            return Head(name, header, data[int(both[0]) : int(both[-1])])
+        if min(outside.size, inside.size) < 2:
+            return None
+        return Head(name, header, *(data[int(at[0]) : int(at[-1])] for at in (outside, inside)))
 
     def _starts(self, data: bytes) -> NDArray[np.int64]:
         return record_starts(data, self._dialect.separator_bytes)
@@ -222,15 +234,6 @@ class DelimitedSample:
     def _utf8(self, data: bytes) -> bytes:
         # A sample may be wrong in a byte or two: reading the rows themselves says so.
         return data.decode(self._dialect.codec, "replace").encode()
-
-
-def _rows(data: bytes, starts: NDArray[np.int64], whole: bool) -> bytes:
-    """Cut behind the last whole record, or the 200th."""
-    if len(starts) > ROWS:
-        return data[: int(starts[ROWS])]
-    if whole or not len(starts):
-        return data
-    return data[: int(starts[-1])] if len(starts) > 1 else data
 
 
 def _fix_encoding(data: bytes) -> str:

@@ -24,7 +24,7 @@ from daskrun.data.tabular.values.infer import infer, settle
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pyarrow as pa
 
@@ -160,41 +160,21 @@ def _drawn(
     sample: DelimitedSample, heads: Sequence[Head], columns: Sequence[str]
 ) -> dict[str, pa.ChunkedArray]:
     """Join the columns of all samples by name; files of other columns than these say nothing."""
+    import pyarrow as pa
+
     first = sample.header_of(heads[0])
 
     def found(head: Head) -> dict[str, pa.ChunkedArray]:
         names = sample.header_of(head) if head.header else first
         return (sample.columns(head, names) if set(names) <= set(columns) else None) or {}
 
-    parts = [found(head) for head in heads]
-    sure = _joined(parts, columns)
-    multi_line = sample.multi_line(heads)
-    for head in sample.spread():
-        part = found(head)
-        if not (multi_line and head.inner) or _alike(part, sure):
-            parts.append(part)
-    return _joined(parts, columns)
-
-
-def _joined(
-    parts: Sequence[Mapping[str, pa.ChunkedArray]], columns: Sequence[str]
-) -> dict[str, pa.ChunkedArray]:
-    import pyarrow as pa
-
+    parts = [found(head) for head in (*heads, *sample.spread(heads))]
     return {
         name: pa.chunked_array(
             [chunk for part in parts if name in part for chunk in part[name].chunks], pa.string()
         )
         for name in columns
     }
-
-
-def _alike(part: Mapping[str, pa.ChunkedArray], sure: Mapping[str, pa.ChunkedArray]) -> bool:
-    """Return whether a sample may be rows: the inside of a long text can look like some."""
-    return all(
-        infer(name, column).type != "text" or infer(name, sure[name]).type == "text"
-        for name, column in part.items()
-    )
 
 
 def _union(headers: Sequence[Sequence[str]]) -> tuple[list[str], frozenset[str]]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
+from daskrun.core.warned import FIRST_MET
 from daskrun.data.tabular.formats.contract import Rows
 from daskrun.data.tabular.formats.delimited.spec import COMBINE, SAME
 from daskrun.data.tabular.formats.text.byte_reader import bring_piece
@@ -14,6 +15,7 @@ from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_sta
 from daskrun.data.tabular.formats.text.text_reader import TextReader
 from daskrun.data.tabular.values.coercion import cut, listed
 from daskrun.data.tabular.values.fitting import may_be_rounded, parsed_as
+from daskrun.data.tabular.values.infer import codes_in
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.formats.delimited.spec import DelimitedSpec
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.text.byte_reader import RawPiece
+
+
+_WHOLE = ("int", "int_as_float")
+_PART = 256 << 10
+"""Bytes looked at together: with their flags they stay in the second-level cache."""
 
 
 class DelimitedReader(TextReader):
@@ -137,7 +144,29 @@ class DelimitedReader(TextReader):
         def where(row: int) -> str:
             return raw.at(int(self._starts(raw)[row]))
 
+        for name, column in found.items():
+            inferred = name not in self._spec.declared
+            if inferred and self._types[name] in _WHOLE and column.type == _text():
+                self._warn_of_codes(name, column, where)
         return self._fitter.table(columns, found, rows, where)
+
+    def _warn_of_codes(
+        self, name: str, column: pa.ChunkedArray, where: Callable[[int], str]
+    ) -> None:
+        codes = codes_in(column)
+        if not len(codes):
+            return
+        import pyarrow.compute as pc
+
+        shown = codes[0].as_py()
+        row = pc.index(column, codes[0]).as_py()
+        self._warnings.add(
+            (name, "codes"),
+            f"column {name!r} has zeros or a plus before digits, as in {cut(shown)!r}, where the "
+            "sample its type is from had none: they are lost, as it is read as numbers. Write "
+            f"set_column_types={{{name!r}: DataType.to_string()}} to keep them, or "
+            f"DataType.to_long() if this is meant.{FIRST_MET}{where(row)}.",
+        )
 
     def _quick(
         self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
@@ -145,10 +174,11 @@ class DelimitedReader(TextReader):
         """Parse and convert in one go, as almost every piece can be."""
         types = {name: parsed_as(self._types[name]) for name in columns}
         data = self._dialect.utf8(raw.data)
+        separator = self._dialect.separator.encode()
         table = self._parse(data, names, types)
         found = {name: table.column(name) for name in columns}
-        whole = [name for name in columns if self._types[name] in ("int", "int_as_float")]
-        again = whole if whole and has_hex(data) else []
+        whole = [name for name in columns if self._types[name] in _WHOLE]
+        again = whole if whole and (has_hex(data) or has_codes(data, separator)) else []
         again += [name for name in columns if may_be_rounded(found[name])]
         if again:  # what is written tells what pyarrow does not
             text = parse(data, self._dialect.separator, names, dict.fromkeys(again, _text()))
@@ -227,6 +257,35 @@ def has_hex(data: bytes) -> bool:
     found = (codes[1:] | 32) == ord("x")
     found &= codes[:-1] == ord("0")
     return bool(found.any())
+
+
+def has_codes(data: bytes, separator: bytes) -> bool:
+    """Return whether a field may be a zero, or a plus, and digits behind it.
+
+    Examples
+    --------
+    >>> has_codes(b"1,007", b","), has_codes(b"+7", b","), has_codes(b"0.7,2024-01-01", b",")
+    (True, True, False)
+    """
+    import numpy as np
+
+    signed, ends = b"+" in data, list(b'\r\n"' + separator[-1:])
+    codes = np.frombuffer(data, np.uint8)
+    flags, others = np.empty((2, _PART), np.bool_)
+    digits = np.empty(_PART, np.uint8)
+    for at in range(0, len(codes) - 1, _PART):
+        part = codes[at : at + _PART + 1]
+        size = part.size - 1
+        found, other = flags[:size], others[:size]
+        np.equal(part[:-1], ord("0"), out=found)
+        if signed:
+            np.logical_or(found, np.equal(part[:-1], ord("+"), out=other), out=found)
+        np.subtract(part[1:], ord("0"), out=digits[:size])
+        np.logical_and(found, np.less_equal(digits[:size], 9, out=other), out=found)
+        places = np.flatnonzero(found) + at
+        if places.size and (places[0] == 0 or np.isin(codes[places - 1], ends).any()):
+            return True
+    return False
 
 
 def without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:

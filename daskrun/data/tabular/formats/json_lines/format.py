@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.files import FileSource
 from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
-from daskrun.data.tabular.formats.json_lines.values import JsonObject, lines_of, parse_line
+from daskrun.data.tabular.formats.json_lines.values import (
+    JsonObject,
+    count_lines,
+    lines_of,
+    parse_line,
+)
 from daskrun.data.tabular.formats.text.dialect import Dialect, known_encoding
 from daskrun.data.tabular.formats.text.sample import (
     HEAD,
@@ -118,17 +123,19 @@ class JsonLinesSource(FileSource):
         """Parse the first lines of the first files, and some from all over."""
         files = SampleFiles(listing, known_encoding(self.encoding))
 
-        def read(name: str, size: int) -> list[bytes] | None:
-            head = self._head(files, name, HEAD, size)
-            return [line.data for line in lines_of(head)][:ROWS] or None
+        def read(name: str, size: int) -> bytes | None:
+            begun.add(name)
+            return self._head(files, name, HEAD, size).strip() or None
 
-        stretches = [b"".join(lines) for lines in files.first(read, len)]
-        return _parsed([*stretches, *self._spread(files)])
+        begun = set[str]()
+        return _parsed([*files.first(read, count_lines), *self._spread(files, begun)])
 
-    def _spread(self, files: SampleFiles) -> list[bytes]:
+    def _spread(self, files: SampleFiles, begun: set[str]) -> list[bytes]:
         def one(place: Place) -> bytes:
             name, offset, size = place
             try:
+                if not offset and name in begun:
+                    return b""
                 if not offset:
                     return self._head(files, name, SAMPLE_BYTES, size)
                 return self._utf8(files.lines(name, offset, size))

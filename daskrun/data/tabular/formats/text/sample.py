@@ -28,7 +28,7 @@ T = TypeVar("T")
 SAMPLES = 8
 SAMPLE_BYTES = 64 << 10
 ROWS = 200
-"""Of the first files; those and 8 × 64 KiB are what CONTRACT.md calls small samples."""
+"""That the first files must have together; all that was read for them is looked at."""
 
 _THREADS = 16
 _FIRST_FILES = 8
