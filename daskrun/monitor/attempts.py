@@ -81,7 +81,7 @@ class AttemptTable(Observer):
             if done == items:
                 rows.append(f"{row}mini-batch {index}\n")
             else:  # which of them are lost, the script alone knows
-                detail = f"mini-batch {index}{_named_items(self._plan, index)}".replace('"', '""')
+                detail = f"mini-batch {index}{named_items(self._plan, index)}".replace('"', '""')
                 rows.append(f'{row}"{detail}"\n')
         self._file.write("".join(rows))
 
@@ -125,7 +125,7 @@ def item_paths(plan: Plan, index: int) -> list[str]:
     ]
 
 
-def _named_items(plan: Plan | None, index: int) -> str:
+def named_items(plan: Plan | None, index: int) -> str:
     """Return the first and the last item of a mini-batch."""
     items = item_paths(plan, index) if plan is not None else []
     if not items:
@@ -138,7 +138,7 @@ def _failed_row(
 ) -> tuple[object, ...]:
     failure = outcome.failure or Failure("")
     place = f", {failure.where}" if failure.where else ""
-    place += _named_items(plan, outcome.index)
+    place += named_items(plan, outcome.index)
     return (
         outcome.index,
         outcome.attempt,

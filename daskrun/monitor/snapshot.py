@@ -13,6 +13,7 @@ from daskrun.core.report import ErrorGroup, Progress, RunStatus
 
 STATISTICS = Path("sys", "statistics.json")
 """Where it is kept, below a run's ``logs``."""
+MOST_INTERVALS = 512
 PER_DECADE = 10
 """Classes of durations in a factor of ten."""
 SHORTEST = 1e-6
@@ -131,6 +132,21 @@ class Series:
     items: list[int] = field(default_factory=list)
     """Of mini-batches that succeeded."""
 
+    def add(self, ended: float, status: int, items: int) -> None:
+        """Count an attempt in the interval in which it ended, seconds since the epoch."""
+        while (at := max(int((ended - self.start) / self.width), 0)) >= MOST_INTERVALS:
+            self.width *= 2
+            for values in (self.succeeded, self.failed, self.items):
+                values[:] = [sum(values[n : n + 2]) for n in range(0, len(values), 2)]
+        missing = [0] * (at + 1 - len(self.succeeded))
+        for values in (self.succeeded, self.failed, self.items) if missing else ():
+            values += missing
+        if status:
+            self.failed[at] += 1
+        else:
+            self.succeeded[at] += 1
+            self.items[at] += items
+
 
 @record
 @dataclass(frozen=True)
@@ -193,6 +209,8 @@ class Snapshot:
     """The last attempts, each an :class:`Attempt`, in the order in which they came back."""
     slowest: list[list[float]]
     """Attempts, the longest first."""
+    items: dict[str, str]
+    """By mini-batch, as text, which items those in ``slowest`` have: the first and the last."""
     in_flight: list[InFlight]
     """The oldest first."""
     happenings: list[Happening]

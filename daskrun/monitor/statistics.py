@@ -18,6 +18,7 @@ from daskrun.core.report import Progress, RunStatus
 from daskrun.core.settings import without_secrets
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override
+from daskrun.monitor.attempts import named_items
 from daskrun.monitor.snapshot import (
     Attempt,
     Happening,
@@ -46,10 +47,10 @@ if TYPE_CHECKING:
         RunStarted,
         StopAsked,
     )
+    from daskrun.core.minibatch import Plan
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.settings import RunSettings
 
-MOST_INTERVALS = 512
 MOST_PROCESSES = 1000
 MOST_RECENT = 2000
 """Attempts kept to be drawn one by one."""
@@ -74,11 +75,19 @@ def shown_settings(settings: RunSettings) -> dict[str, str]:
 class RunStatistics(Observer):
     """Gathers what the views of a run show.
 
-    ``earlier`` is what earlier drivers of the run had gathered; ``epoch`` the seconds since the
-    epoch at which the driver's clock showed 0, by default that of this process.
+    ``plan`` names the items of the attempts that took longest; ``earlier`` is what earlier drivers
+    of the run had gathered; ``epoch`` the seconds since the epoch at which the driver's clock
+    showed 0, by default that of this process.
     """
 
-    def __init__(self, earlier: Snapshot | None = None, epoch: float | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan | None = None,
+        earlier: Snapshot | None = None,
+        epoch: float | None = None,
+    ) -> None:
+        self._plan = plan
+        self._named: dict[int, str] = {}
         self._epoch = time.time() - time.monotonic() if epoch is None else epoch
         self._run_id = self._step = self._experiment = self._pipeline_run = self._folder = ""
         self._settings: dict[str, str] = {}
@@ -221,6 +230,7 @@ class RunStatistics(Observer):
     ) -> None:
         """Add what came back of a bundle: the only place that works for each mini-batch."""
         latency, recent, slowest = self._latency, self._recent, self._slowest
+        series = self._series
         own = self._latencies[position] if position >= 0 else {}
         shortest = slowest[0][0] if len(slowest) >= MOST_SLOWEST else -1.0
         made = ProcessStatistics("", "", 0, 0.0)
@@ -250,7 +260,7 @@ class RunStatistics(Observer):
                 self._output_bytes += length
                 if results < items:
                     self._tally.note_items(outcome, process)
-            self._mark(min(started + elapsed, now), status, items)
+            series.add(min(started + elapsed, now), status, items)
         self._count(made, position)
 
     def _count(self, made: ProcessStatistics, position: int) -> None:
@@ -262,25 +272,6 @@ class RunStatistics(Observer):
             process = self._processes[position]
             for name in ("attempts", "failures", "items", "load", "run", "write", "failed"):
                 setattr(process, name, getattr(process, name) + getattr(made, name))
-
-    def _mark(self, ended: float, status: int, items: int) -> None:
-        """Count an attempt in the interval in which it ended."""
-        series = self._series
-        at = max(int((ended - series.start) / series.width), 0)
-        while at >= MOST_INTERVALS:
-            series.width *= 2
-            for values in (series.succeeded, series.failed, series.items):
-                values[:] = [sum(values[n : n + 2]) for n in range(0, len(values), 2)]
-            at = int((ended - series.start) / series.width)
-        while at >= len(series.succeeded):
-            series.succeeded.append(0)
-            series.failed.append(0)
-            series.items.append(0)
-        if status:
-            series.failed[at] += 1
-        else:
-            series.succeeded[at] += 1
-            series.items[at] += items
 
     def _position(self, process: ProcessInfo) -> int:
         key = process.node, process.name, process.pid
@@ -343,6 +334,16 @@ class RunStatistics(Observer):
             return "mini-batches to be found"
         return ""
 
+    def _items(self) -> dict[str, str]:
+        """Return the items of the mini-batches that took longest, by index."""
+        if self._plan is None:
+            return {}
+        old, self._named = self._named, {}
+        for index in {each.index for _, each in self._slowest}:
+            found = old[index] if index in old else named_items(self._plan, index)
+            self._named[index] = found.removeprefix(", ")
+        return {str(index): text for index, text in self._named.items()}
+
     def snapshot(self, now: float | None = None) -> Snapshot:
         """Return how it stands; ``now`` is on the driver's clock, by default this process's."""
         if not self._status.ended:
@@ -374,6 +375,7 @@ class RunStatistics(Observer):
             processes=list(self._processes),
             recent=[list(each) for each in self._recent],
             slowest=[list(each) for _, each in sorted(self._slowest, reverse=True)],
+            items=self._items(),
             in_flight=in_flight[:MOST_IN_FLIGHT],
             happenings=list(self._happenings),
             errors=[replace(each, text=each.text[-TEXT_CAP:]) for each in errors[:MOST_ERRORS]],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.events import RunEnded
+    from daskrun.core.minibatch import Plan
     from daskrun.core.report import Progress
 
 INTERVAL = 1.0
@@ -26,8 +27,8 @@ SHARE = 0.01
 class StatisticsFile(RunStatistics):
     """Keeps what is gathered in a file below the run's ``logs``, for views elsewhere and later."""
 
-    def __init__(self, logs: Path) -> None:
-        super().__init__(read_snapshot(logs))
+    def __init__(self, logs: Path, plan: Plan | None = None) -> None:
+        super().__init__(plan, read_snapshot(logs))
         self._path = logs / STATISTICS
         self._due = 0.0
 

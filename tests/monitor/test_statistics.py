@@ -19,7 +19,7 @@ from daskrun.core.events import (
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.settings import RunSettings
-from daskrun.monitor import statistics
+from daskrun.monitor import snapshot, statistics
 from daskrun.monitor.event_log import EventLog, read_events
 from daskrun.monitor.snapshot import BOUNDS, CLASSES, class_of, from_json, quantile, read_snapshot
 from daskrun.monitor.statistics import RunStatistics
@@ -98,7 +98,7 @@ def test_in_flight_is_what_was_handed_out_and_is_not_back():
 
 
 def test_intervals_double_and_lose_nothing(monkeypatch):
-    monkeypatch.setattr(statistics, "MOST_INTERVALS", 8)
+    monkeypatch.setattr(snapshot, "MOST_INTERVALS", 8)
     outcomes = [outcome(n, n / 2, n % 5 == 0) for n in range(1, 101)]
     observer = shown(started(), BundleReturned(0, PROCESS, tuple(outcomes), 50.0, 60.0))
     series = observer.snapshot(60.0).series

@@ -287,7 +287,7 @@ class PipelineDriver:
         observers = [
             ProgressKeeper(self.states[folder.id]),
             logs,
-            StatisticsFile(folder.logs),
+            StatisticsFile(folder.logs, request.plan),
             EventLog(folder.logs / EVENTS),
         ]
         with self._turn(control) if request.target == INLINE else nullcontext():
