@@ -19,7 +19,7 @@ from daskrun.core.events import (
     RunEnded,
     RunStarted,
 )
-from daskrun.core.outcome import Failure, ItemsFailed, Outcome, ProcessInfo
+from daskrun.core.outcome import Failure, Found, ItemsFailed, Outcome, ProcessInfo
 from daskrun.core.settings import without_secrets
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import cut_torn_line
@@ -135,7 +135,9 @@ def _returned(event: BundleReturned) -> dict[str, object]:
         "number": event.number,
         "process": event.process,
         "outcomes": [
-            (*o[:5], o[6], *o[9:13]) if o[13] is None else (*o[:5], o[6], *o[9:13], _told(o))
+            (*o[:5], o[6], *o[9:13])
+            if o.error is None
+            else (*o[:5], o[6], *o[9:13], _told(o.error))
             for o in event.outcomes
         ],
         "seconds": event.seconds,
@@ -145,11 +147,9 @@ def _returned(event: BundleReturned) -> dict[str, object]:
     }
 
 
-def _told(outcome: Outcome) -> dict[str, object]:
-    failure = outcome.failure
-    if (given := outcome.items_failed) is not None:
-        return {"items_failed": given}
-    return failure.plain() if failure is not None else {}
+def _told(error: Failure | Found | ItemsFailed) -> object:
+    """Return a failure as an object; items that failed in a success as a list."""
+    return error.plain() if isinstance(error, Failure) else error
 
 
 def _outcome(values: list[Any]) -> Outcome:

@@ -240,7 +240,7 @@ class Snapshot:
 
     def as_json(self) -> str:
         """Return it as text, for :func:`from_json`."""
-        return json.dumps(to_record(self), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(to_record(self), separators=(",", ":"))
 
 
 def _attempt(values: list[float]) -> Attempt:

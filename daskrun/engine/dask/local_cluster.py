@@ -44,6 +44,8 @@ def silence() -> None:
     A worker that is closed during a heartbeat logs that as an error. A cluster that silences Dask
     by itself ends that also for the clusters of other steps.
     """
+    import distributed  # noqa: F401  (it adds the handlers when it is first imported)
+
     global _wanted
     with _changing:
         _wanted += 1

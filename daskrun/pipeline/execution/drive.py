@@ -272,7 +272,7 @@ class PipelineDriver:
         from daskrun.engine.journal_records import read_attempts
         from daskrun.monitor.event_log import EVENTS, EventLog
         from daskrun.monitor.logs import LogWriter
-        from daskrun.monitor.statistics_file import StatisticsFile
+        from daskrun.monitor.report import ReportFile
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
@@ -287,7 +287,7 @@ class PipelineDriver:
         observers = [
             ProgressKeeper(self.states[folder.id]),
             logs,
-            StatisticsFile(folder.logs, request.plan),
+            ReportFile(folder.logs, request.plan),
             EventLog(folder.logs / EVENTS),
         ]
         with self._turn(control) if request.target == INLINE else nullcontext():

@@ -14,6 +14,7 @@ from daskrun.monitor.console import make_display
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.state import LiveState, resume_hint
 from daskrun.pipeline.records import run_details
+from daskrun.pipeline.runs import views
 from daskrun.pipeline.runs.metrics import FolderRun
 
 if TYPE_CHECKING:
@@ -226,6 +227,19 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
                 raise
         self._told = True
         return self._conclude(raise_on_error)
+
+    def report(self) -> list[Path]:
+        """Write how it stands, or went, as pages: where the time went, errors, what to change.
+
+        Returns
+        -------
+        list of pathlib.Path
+            ``logs/report.html`` of each step that has begun. It is also written when a step ends.
+        """
+        return views.write_reports(self._steps())
+
+    def _repr_html_(self) -> str:
+        return views.html_of(self, self._steps())
 
     def get_details(self) -> dict[str, Any]:
         """Return what is known of the run, as plain values under the original's keys.

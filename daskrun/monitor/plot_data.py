@@ -1,0 +1,151 @@
+"""What the plots of a run show, as columns made of a :class:`Snapshot`; others draw them.
+
+Texts of columns are escaped for a terminal, not for HTML; times are milliseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from datetime import UTC, datetime
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from daskrun.core.outcome import Status
+from daskrun.monitor.findings import KINDS, shares
+from daskrun.monitor.snapshot import BOUNDS, quantile
+from daskrun.shown.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from daskrun.monitor.snapshot import ProcessStatistics, Snapshot
+
+Columns: TypeAlias = dict[str, list[Any]]
+COLORS = {
+    "run": "#2b7bba",
+    "load": "#e08e0b",
+    "write": "#8fbc5a",
+    "init": "#8d6cab",
+    "failed": "#c0392b",
+    "waiting": "#b8b8b8",
+}
+DONE, FAILED, AGAIN, LEFT = COLORS["run"], COLORS["failed"], COLORS["load"], COLORS["waiting"]
+MOST_BARS = 40
+"""Processes drawn by name; of more, those that made most attempts."""
+USAGE_ROWS = 2000
+"""Lines at the end of a node's file of usage that are drawn."""
+
+
+def progress(snapshot: Snapshot) -> Columns:
+    """Return how many mini-batches are in which state: a bar of parts."""
+    now = snapshot.progress
+    left = max((now.total or 0) - now.succeeded - now.failed - now.in_flight, 0)
+    counts = [now.succeeded, now.failed, now.in_flight, left]
+    names = ["succeeded", "failed", "in flight", "not begun"]
+    return _stacked(names, counts, [DONE, FAILED, AGAIN, LEFT])
+
+
+def times(snapshot: Snapshot) -> Columns:
+    """Return what the slots' time went into: a bar of parts, and their ``seconds``."""
+    found = shares(snapshot)
+    columns = _stacked([KINDS[kind] for kind in found], found.values(), map(COLORS.get, found))
+    return {**columns, "seconds": [getattr(snapshot.times, kind) for kind in found]}
+
+
+def throughput(snapshot: Snapshot) -> Columns:
+    """Return mini-batches that succeeded, failed tries and items, each per second, over time."""
+    series = snapshot.series
+    counts = {"succeeded": series.succeeded, "failed": series.failed, "items": series.items}
+    starts = [1000 * (series.start + n * series.width) for n in range(len(series.succeeded))]
+    rates = {name: [each / series.width for each in values] for name, values in counts.items()}
+    return {"time": starts, **rates}
+
+
+def latency(snapshot: Snapshot) -> Columns:
+    """Return a histogram of the seconds inside ``run()``."""
+    classes = sorted((int(key), count) for key, count in snapshot.latency.items())
+    return {
+        "left": [BOUNDS[number] for number, _ in classes],
+        "right": [BOUNDS[number + 1] for number, _ in classes],
+        "count": [count for _, count in classes],
+    }
+
+
+def processes(snapshot: Snapshot) -> Columns:
+    """Return what each process's time went into, and how long its ``run()`` takes."""
+    some = sorted(snapshot.processes, key=lambda each: -each.attempts)[:MOST_BARS]
+    some.sort(key=_label)
+    return {
+        "process": [_label(each) for each in some],
+        "run": [each.run for each in some],
+        "load": [each.load for each in some],
+        "write": [each.write for each in some],
+        "init": [each.init_seconds for each in some],
+        "failed": [each.failed for each in some],
+        "attempts": [each.attempts for each in some],
+        "failures": [each.failures for each in some],
+        "median": [_quantile(each, 0.5) for each in some],
+        "high": [_quantile(each, 0.95) for each in some],
+    }
+
+
+def timeline(snapshot: Snapshot) -> Columns:
+    """Return the last attempts, one bar each; failures and repetitions have colors of their own."""
+    made = [each for each in snapshot.attempts() if each.process >= 0]
+    labels = [_label(each) for each in snapshot.processes]
+    return {
+        "process": [labels[each.process] for each in made],
+        "left": [1000 * each.started for each in made],
+        "right": [1000 * (each.started + each.elapsed) for each in made],
+        "color": [FAILED if each.status else AGAIN if each.attempt > 1 else DONE for each in made],
+        "index": [each.index for each in made],
+        "attempt": [each.attempt for each in made],
+        "status": [Status(each.status).category or "succeeded" for each in made],
+        "seconds": [each.elapsed for each in made],
+        "inside": [each.run_seconds for each in made],
+    }
+
+
+def usage(snapshot: Snapshot) -> Columns:
+    """Return cores and megabytes of each script process, from the files that nodes write."""
+    found: Columns = {"time": [], "process": [], "cores": [], "memory": []}
+    for node, row in _usage(Path(snapshot.folder, "logs", "sys", "perf")):
+        when = datetime.strptime(row[0], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+        found["time"].append(1000 * when.timestamp())
+        found["process"].append(printable(f"{node}/{row[1]}"))
+        found["cores"].append(float(row[3]))
+        found["memory"].append(float(row[4]))
+    return found
+
+
+def _usage(folder: Path) -> list[tuple[str, list[str]]]:
+    """Return the last lines of what nodes have noted of their script processes."""
+    found: list[tuple[str, list[str]]] = []
+    for path in sorted(folder.glob("*/processes_resource_usage.csv")):
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            rows = deque(csv.reader(file), USAGE_ROWS)
+        found += [(path.parent.name, row) for row in rows if len(row) == 5 and row[2].isdigit()]
+    return found[-USAGE_ROWS:]
+
+
+def _stacked(names: list[str], parts: Iterable[float], colors: Iterable[Any]) -> Columns:
+    """Return the parts of one bar, from left to right."""
+    counts = list(parts)
+    ends = list(accumulate(counts))
+    return {
+        "name": names,
+        "left": [0, *ends[:-1]] if counts else [],
+        "right": ends,
+        "count": counts,
+        "color": list(colors),
+    }
+
+
+def _quantile(process: ProcessStatistics, part: float) -> float:
+    return quantile({int(key): count for key, count in process.latency.items()}, part) or 0.0
+
+
+def _label(process: ProcessStatistics) -> str:
+    return printable(f"{process.node}/{process.name.removeprefix('process')}.{process.pid}")

@@ -1,0 +1,65 @@
+"""What is shown of runs through the public API agrees with their journals."""
+
+import re
+from dataclasses import replace
+
+from daskrun import Pipeline
+from daskrun.engine.journal_records import read_attempts
+from daskrun.monitor.event_log import EVENTS, read_events
+from daskrun.monitor.snapshot import read_snapshot
+from daskrun.monitor.statistics import RunStatistics
+
+
+def fails_on_some(work):
+    (work.path / "score.py").write_text(
+        "def run(mini_batch):\n"
+        "    if any(str(item).endswith('3.txt') for item in mini_batch):\n"
+        "        raise ValueError('<img src=x>')\n"
+        "    return mini_batch\n"
+    )
+    step = work.make_step("score", output="one")
+    step.parallel_run_config.error_threshold = -1
+    return step
+
+
+def test_the_report_agrees_with_the_journal(work):
+    run = Pipeline(work.ws, [fails_on_some(work)]).submit("trial")
+    run.wait_for_completion()
+    [step] = run.get_steps()
+    attempts = [each.outcome for each in read_attempts(step.folder / "journal")]
+    bad = {each.index for each in attempts if each.status}
+    snapshot = read_snapshot(step.folder / "logs")
+    assert bad
+    assert snapshot.progress.failed == len(bad)
+    assert snapshot.progress.succeeded == len({each.index for each in attempts} - bad)
+    assert sum(snapshot.latency.values()) == len(attempts)
+    assert snapshot.results == sum(each.results for each in attempts)
+    assert snapshot.output_bytes == sum(each.length for each in attempts if not each.status)
+    assert [each.count for each in snapshot.errors] == [sum(each.status > 0 for each in attempts)]
+    [page] = run.report()
+    assert page == step.folder / "logs" / "report.html"
+    text = page.read_text()
+    assert f"failed <b>{len(bad)}</b>" in text
+    assert "<img" not in text + run._repr_html_()
+    assert re.search("score.py:3", text)
+
+
+def test_the_log_of_events_makes_the_same_page_again(work):
+    run = Pipeline(work.ws, [fails_on_some(work)]).submit("trial")
+    run.wait_for_completion()
+    [step] = run.get_steps()
+    again = None
+    for epoch, event in read_events(step.folder / "logs" / EVENTS):
+        again = again or RunStatistics(epoch=epoch)
+        again.notify(event)
+    made, kept = again.snapshot(), read_snapshot(step.folder / "logs")
+    for name in ("recent", "latency", "times", "results", "output_bytes", "errors"):
+        assert getattr(made, name) == getattr(kept, name), name
+    assert made.series == replace(kept.series, start=made.series.start)  # a microsecond
+
+
+def test_a_run_that_has_not_begun_is_shown_all_the_same(work):
+    run = Pipeline(work.ws, [fails_on_some(work)]).submit("trial")
+    assert run.id in run._repr_html_()
+    run.wait_for_completion()
+    assert "Completed" in run._repr_html_()
