@@ -61,7 +61,9 @@ class EntryScriptPlugin(WorkerPlugin):
         side = sys.modules.get(SIDE)
         if side is not None:
             loop = asyncio.get_running_loop()
-            await loop.run_in_executor(None, side.forget, self.run_id, worker.address)
+            said = await loop.run_in_executor(None, side.forget, self.run_id, worker.address)
+            if said:  # on a way of its own, that this call's answer may overtake
+                await asyncio.sleep(0.1)
 
 
 class RunWatcher(SchedulerPlugin):

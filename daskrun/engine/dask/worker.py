@@ -6,6 +6,7 @@ imported: they wait in ``EARLY`` for their worker.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -77,14 +78,23 @@ class _Place:
     name: str = ""
     started: threading.Event = field(default_factory=threading.Event)
     gone: bool = False
+    """Whether its node is to end, or has."""
+    replaced: bool = False
+    last_words: bool = False
+    """Whether it has said something since."""
 
     def tell(self, message: Told) -> None:
-        """Send a message to the driver, from any thread; what is gone says nothing more."""
-        if self.gone:
+        """Send a message to the driver, from any thread; what is replaced says nothing more."""
+        if self.replaced:
             return
+        self.last_words = self.gone
         told = {"kind": OF_NODE, "address": self.worker.address, "node": self.name}
         event = {**told, "value": encode(message)}  # bytes: the scheduler has no class of ours
-        self.worker.loop.add_callback(self.worker.log_event, self.topic, event)
+        self.worker.loop.add_callback(self._send, event)
+
+    def _send(self, event: object) -> None:
+        with contextlib.suppress(OSError):  # the worker may be leaving
+            self.worker.log_event(self.topic, event)
 
 
 _places: dict[tuple[str, str], _Place] = {}
@@ -124,7 +134,7 @@ def begin(run_id: str, topic: str, worker: Any, spec: NodeSpec) -> None:
     before = None
     if place.name:
         before = place
-        before.gone = True
+        before.gone = before.replaced = True
         place = _places[run_id, worker.address] = _Place(worker, topic)
     place.name = spec.node
     threading.Thread(target=_start, args=(run_id, place, spec, before), daemon=True).start()
@@ -184,15 +194,16 @@ def unreachable(spec: NodeSpec) -> str | None:
     return None
 
 
-def forget(run_id: str, address: str) -> None:
-    """End the run's node on a worker."""
+def forget(run_id: str, address: str) -> bool:
+    """End the run's node on a worker; return whether it has said something of its end."""
     place = _places.pop((run_id, address), None)
     if place is None:
-        return
+        return False
     place.gone = True
     if place.node is not None:
         place.node.close()
     place.started.set()
+    return place.last_words
 
 
 def stop(run_id: str, grace: float) -> None:
