@@ -85,6 +85,7 @@ def make_request(
         shown = tmp / "work" / script
         shown.parent.mkdir(exist_ok=True)
         shown.write_text(textwrap.dedent(code))
+    settings.setdefault("node_count", 1)
     settings.setdefault("process_count_per_node", 1)
     settings.setdefault("retry_delay", 0.0)
     settings.setdefault("append_row_settings", read_settings(shown.parent))

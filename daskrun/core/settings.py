@@ -117,7 +117,10 @@ class RunSettings:
     """Failed mini-batches allowed; None or -1: any number."""
     allowed_failed_percent: float | None = setting(rules.percent, None, "5", traits=RESUME)
     """Percent of mini-batches allowed to fail, judged once all have been handed out."""
-    node_count: int = setting(rules.whole(1), 1, traits=NO_RESULT | RESUME | NODES | PARAMETER)
+    node_count: int | None = setting(
+        rules.whole(1), None, "1", traits=NO_RESULT | RESUME | NODES | PARAMETER
+    )
+    """None: 1 on this machine, all workers of a cluster that is given."""
     process_count_per_node: int | None = setting(
         rules.whole(1),
         None,

@@ -67,6 +67,12 @@ class Dispatcher(ABC):
         ``budget`` seconds has no outcome, or as a ``BundleLost`` after its node's ``NodeLost``.
         """
 
+    def want(self, slots: int | None) -> None:  # noqa: B027  (most have the nodes they have)
+        """Take note of how many slots the work that is left can fill; None: any number.
+
+        Called often; one that can have more or fewer nodes asks for them.
+        """
+
     @abstractmethod
     def stop(self, grace: float) -> None:
         """Make everything come back soon: what is in hand may end within ``grace`` seconds."""

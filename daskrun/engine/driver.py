@@ -210,6 +210,7 @@ class Driver:
     def _loop(self) -> None:
         while self._ledger.finished is None:
             self._fill()
+            self._dispatcher.want(self._slots.wanted)
             events = [self._checked(event) for event in self._events()]
             returned = [each for each in events if isinstance(each, BundleReturned)]
             surveys = [each for each in returned if self._surveys.is_out(each.number)]

@@ -23,12 +23,15 @@ INLINE = "inline"
 
 
 @dataclass(frozen=True)
-class SecureAddress:
-    """A Dask scheduler's address and what is needed to connect there."""
+class GivenCluster:
+    """A Dask cluster and what its user has said of it."""
 
-    address: str
-    security: Any = field(repr=False)
-    """A ``distributed.Security``."""
+    at: object
+    """An address, or an object of Dask."""
+    security: Any = field(default=None, repr=False)
+    """What is needed to connect to an address: a ``distributed.Security``."""
+    bounds: tuple[int, int] | None = None
+    """Between how many workers a cluster object is scaled."""
 
 
 @dataclass(frozen=True)

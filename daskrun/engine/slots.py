@@ -39,6 +39,14 @@ class Slots:
         """Seconds after which a bundle's script process hands back what it has not started."""
         return self._sizer.budget(sum(self.counts.values()))
 
+    @property
+    def wanted(self) -> int | None:
+        """How many slots the work that is left can fill; None while that is not known."""
+        if not self._plan.complete:
+            return None
+        busy = min(len(self._ledger.out), sum(self.counts.values()))
+        return self._sizer.slots(self._ledger.remaining(), busy)
+
     def came(self, node: str, slots: int) -> None:
         """Note that a node is there."""
         self.counts[node] = slots

@@ -28,7 +28,7 @@ from running import (
     wait_until_nothing_is_left,
 )
 
-from daskrun.core.events import BundleReturned, NodeLost, NodeReady, RunEnded
+from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note, RunEnded
 from daskrun.core.intervals import USUAL
 from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
@@ -82,6 +82,34 @@ def test_two_runs_one_after_the_other_leave_the_cluster_clean(
         assert run.output == lines(range(300))
         assert {event.node for event in run.watch.of(NodeReady)} <= {"node000", "node001"}
     assert cluster.plugins() == []
+
+
+def test_all_workers_are_used_where_no_count_is_given_and_late_ones_too(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.add_worker()
+    cluster.add_worker()
+    late: list[threading.Thread] = []
+
+    def act(event: Event) -> None:
+        if isinstance(event, BundleReturned) and not late:
+            late.append(threading.Thread(target=cluster.add_worker))
+            late[0].start()
+        if isinstance(event, NodeReady):
+            ready.add(event.node)
+        if len(ready) == 3:
+            (tmp_path / "go").touch()
+
+    ready: set[str] = set()
+    waits = SLOW.replace(
+        "0.05", f"0 if __import__('os').path.exists({str(tmp_path / 'go')!r}) else .1"
+    )
+    run = run_script(tmp_path, waits, files=300, target=cluster.address, node_count=None, act=act)
+    late[0].join()
+    assert run.output == lines(range(300))
+    assert ready == {"node000", "node001", "node002"}
+    told = "all 2 Dask workers are used, and those that come later: node_count was not given"
+    assert told in [note.text for note in run.watch.of(Note)]
 
 
 def test_a_client_that_is_given_stays_open(tmp_path: Path, cluster: Cluster) -> None:

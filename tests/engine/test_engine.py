@@ -369,7 +369,7 @@ def test_no_worker_ends_the_run_with_what_it_waited_for(tmp_path: Path) -> None:
     with LocalCluster(
         n_workers=0, processes=False, dashboard_address=":0", protocol="tcp"
     ) as cluster:
-        run = run_script(tmp_path, target=cluster, no_worker_timeout=0.5)
+        run = run_script(tmp_path, target=cluster.scheduler_address, no_worker_timeout=0.5)
     assert run.report.status is RunStatus.FAILED
     assert "no_worker_timeout=0.5" in run.report.message
 

@@ -14,7 +14,7 @@ from running import END, SLACK, lines, run_script
 
 from daskrun.core.report import RunStatus
 from daskrun.engine.dask.client import exposed
-from daskrun.engine.request import SecureAddress
+from daskrun.engine.request import GivenCluster
 from daskrun.errors import SettingsError
 from daskrun.workspace.compute import targets as compute
 from daskrun.workspace.compute.targets import ComputeTarget
@@ -60,7 +60,7 @@ def test_certificates_in_files_serve_other_processes_too(
     made = ComputeTarget.attach(ws, "secure", address=address, security=files)
     monkeypatch.setattr(compute, "_attached", {})  # as in another process
     found = ws.compute_targets["secure"]
-    assert isinstance(found.dask_target, SecureAddress)
+    assert isinstance(found.dask_target, GivenCluster)
     assert "security" not in repr(found.dask_target)
     found.wait_for_completion(min_node_count=1, timeout_in_minutes=0.5)
     run = run_script(tmp_path, target=made.dask_target)
@@ -143,7 +143,7 @@ def test_an_address_without_certificates_is_told_at_once_and_the_process_ends(
 
 
 def test_others_certificates_are_told(tmp_path: Path, cluster: LocalCluster) -> None:
-    other = SecureAddress(cluster.scheduler_address, Security.temporary())
+    other = GivenCluster(cluster.scheduler_address, Security.temporary())
     run = run_script(tmp_path, target=other)
     assert run.report.status is RunStatus.FAILED
     assert "could not be connected to: FatalCommClosedError: TLS" in run.report.message

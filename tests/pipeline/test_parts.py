@@ -36,7 +36,7 @@ def test_config_defaults_are_the_contracts():
     config = make_config()
     assert config.mini_batch_size is None  # 10 files or 1 MB: the inputs decide
     assert config.append_row_file_name == "parallel_run_step.txt"
-    assert (config.node_count, config.process_count_per_node) == (1, None)
+    assert (config.node_count, config.process_count_per_node) == (None, None)
     assert (config.run_invocation_timeout, config.run_max_try) == (60, 3)
     assert config.logging_level == "INFO"
 

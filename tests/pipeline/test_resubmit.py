@@ -150,7 +150,7 @@ def test_all_that_is_wrong_is_said_at_once(ws, pipeline, published):
         ({"data_param": PipelineData("x").as_dataset()}, "it is what a step writes once it has"),
         ({"word": Dataset.File.from_files("a", validate=False)}, "this parameter is no dataset"),
         ({"word": PipelineData("x")}, "this parameter is no dataset"),
-        ({"nodes": None}, "node_count=None is not a whole number"),
+        ({"nodes": "few"}, "node_count='few' is not a whole number"),
         ({"nodes": True}, "node_count=True is not a whole number"),
         ({"Word": "a"}, "the pipeline has no such parameter"),
         ({3: "a"}, "the pipeline has no such parameter"),

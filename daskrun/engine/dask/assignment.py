@@ -34,14 +34,20 @@ class WorkerInfo:
         return cls(str(told["host"]), str(told["name"]), str(told.get("status", "running")))
 
 
+def _name(number: int) -> str:
+    return f"node{number:03d}"
+
+
 class Assignment:
     """The nodes of a run and the addresses of their workers; for any thread.
 
-    ``local`` workers are the run's own, each made for the node of its name.
+    Without a ``count`` there are as many as the cluster has workers. ``local`` workers are the
+    run's own, each made for the node of its name.
     """
 
-    def __init__(self, names: Iterable[str], *, local: bool) -> None:
-        self._names = tuple(names)
+    def __init__(self, count: int | None, *, local: bool) -> None:
+        self._count = count
+        self.names = [_name(n) for n in range(count or 0)]
         self._local = local
         self._lock = threading.Lock()
         self._addresses: dict[str, str] = {}
@@ -65,11 +71,18 @@ class Assignment:
             return list(self._addresses.values())
 
     def new_shortage(self) -> str:
-        """Return how many nodes have no worker, the first time that some have none; else ``""``."""
-        if self._told_short or len(self._addresses) == len(self._names):
+        """Return how many nodes have no worker, the first time that some have none; else ``""``.
+
+        Where no count was asked for: how many there are, the first time that there are any.
+        """
+        have = len(self._addresses)
+        if self._told_short or (have == len(self.names) if self._count else not have):
             return ""
         self._told_short = True
-        there = f"{len(self._addresses)} of the node_count={len(self._names)} nodes asked for"
+        if self._count is None:
+            every = "the one Dask worker is" if have == 1 else f"all {have} Dask workers are"
+            return f"{every} used, and those that come later: node_count was not given"
+        there = f"{len(self._addresses)} of the node_count={len(self.names)} nodes asked for"
         return f"{there} have a Dask worker; the others join when there are more workers"
 
     def address_of(self, node: str) -> str | None:
@@ -101,7 +114,11 @@ class Assignment:
             if self.idle and not free:
                 each, more = self.idle[0], len(self.idle) - 1
                 self.obstacle = f"worker {each} {NO_TASKS}" + (f"; {more} more" if more else "")
-            missing = [n for n in self._names if n not in self._addresses]
+            missing = [n for n in self.names if n not in self._addresses]
+            if self._count is None:
+                new = [_name(len(self.names) + n) for n in range(len(free) - len(missing))]
+                self.names += new
+                missing += new
             if self._local:
                 by_name = {workers[a].name: a for a in free}
                 chosen = [(name, by_name[name]) for name in missing if name in by_name]

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from daskrun.engine.request import SecureAddress
+from daskrun.engine.request import GivenCluster
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ def silent(target: object, limit: float, why: str = "") -> StorageError:
 
 def shown(target: object) -> str:
     """Return a target as a message names it."""
-    return target.address if isinstance(target, SecureAddress) else str(target)
+    return str(target.at if isinstance(target, GivenCluster) else target)
 
 
 def _client(target: object, limit: float) -> Any:
     from distributed import Client
 
     address, security = target, None
-    if isinstance(target, SecureAddress):
-        address, security = target.address, target.security
+    if isinstance(target, GivenCluster):
+        address, security = target.at, target.security
     if isinstance(address, str) and (trouble := tls_trouble(address, security)):
         raise StorageError(trouble)
     began = time.monotonic()

@@ -22,6 +22,7 @@ from daskrun.engine.dask.local_cluster import (
     start_cluster,
 )
 from daskrun.engine.dask.source import pickled_as_source
+from daskrun.engine.request import GivenCluster
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ class Connection:
         """Connect to a scheduler; a Client that is given is used and left open."""
         from distributed import Client
 
+        if isinstance(target, GivenCluster) and target.security is None:
+            target = target.at
         client: Any = target if isinstance(target, Client) else self._new_client(target)
         self.address = str(client.scheduler.addr)
         self.seen = time.monotonic()

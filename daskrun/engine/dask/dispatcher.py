@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 import time
@@ -20,6 +21,7 @@ from daskrun.engine.dask.client import exposed
 from daskrun.engine.dask.connection import Abandoned, Connection, Link
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
 from daskrun.engine.dask.outstanding import Outstanding
+from daskrun.engine.dask.scaling import Scaling, scaling_of
 from daskrun.engine.dask.versions import named
 from daskrun.engine.dask.worker_messages import OF_LIVING, answer, event_told
 from daskrun.engine.dispatch import Dispatcher, Packed
@@ -57,13 +59,12 @@ class DaskDispatcher(Dispatcher):
         self._request = request
         self._topic = f"daskrun-{request.run_id}-{uuid.uuid4().hex[:8]}"
         self._local = request.target is None
-        self._count = request.settings.node_count
-        self._names = [f"node{n:03d}" for n in range(self._count)]
+        count = request.settings.node_count
         self._intervals = intervals = request.intervals
         limit = request.settings.shutdown_timeout + intervals.close_margin
         self._cluster = Connection(request.run_id, self._topic, limit, intervals)
         self._health = HealthCheck(request.settings.no_worker_timeout, intervals)
-        self._workers = Assignment(self._names, local=self._local)
+        self._workers = Assignment(count or 1 if self._local else count, local=self._local)
         self._out = Outstanding(request.run_id, self._cluster, intervals.fetch_limit)
         self._losses = NodeLossLimit(intervals.most_losses)
         self._arrivals = Arrivals()
@@ -72,6 +73,9 @@ class DaskDispatcher(Dispatcher):
         """Whether the workers that were there have been heard of."""
         self._asked = False
         """Whether somebody is about to ask for nodes."""
+        self._scaling: Scaling | None = None
+        self._slots_of_node = request.settings.process_count_per_node or 1
+        """As far as is known."""
         self._rejoins = 0
         self._rejoined = float("-inf")
         self._stopped = False
@@ -84,8 +88,9 @@ class DaskDispatcher(Dispatcher):
     def start(self) -> None:
         # The local nodes at once; connecting may take long.
         if self._local:
-            for name in self._names:
-                spec = node_spec(self._request, name, self._count)
+            names = self._workers.names
+            for name in names:
+                spec = node_spec(self._request, name, len(names))
                 side.EARLY[self._request.run_id, name] = side.EarlyNode(spec)
         for work, name in ((self._join, "daskrun-connect"), (self._collect, "daskrun-collector")):
             thread = threading.Thread(target=work, name=name, daemon=True)
@@ -107,13 +112,24 @@ class DaskDispatcher(Dispatcher):
 
     def _connect(self) -> None:
         if self._local:
-            dashboard = self._cluster.connect_here(self._names)
+            dashboard = self._cluster.connect_here(self._workers.names)
             self._note(f"the Dask dashboard is at {dashboard}")
         else:
             self._cluster.connect(self._request.target)
             if warning := exposed(self._cluster.address):
                 self._note(warning)
+            self._scaling = scaling_of(self._request.target, self._note)
+            if self._scaling is not None:
+                self._cluster.keep(self._scaling.end)
         self._out.connected(self._topic)
+
+    @override
+    def want(self, slots: int | None) -> None:
+        if self._scaling is None or self._stopped:
+            return
+        most = self._request.settings.node_count or self._scaling.most or 1
+        nodes = most if slots is None else min(most, math.ceil(slots / self._slots_of_node))
+        self._scaling.need(max(1, nodes))
 
     def _register(self) -> None:
         from daskrun.engine.dask.plugin import installed  # which imports distributed
@@ -193,6 +209,8 @@ class DaskDispatcher(Dispatcher):
                 return  # a worker that was given up still speaks, and another has its node
             self._has_run = True
             self._workers.spoke(address)
+        if isinstance(message, messages.SlotsUp):
+            self._slots_of_node = max(1, message.slots)
         if (event := event_told(node, address, message, time.monotonic())) is not None:
             self.events.put(event)
         elif isinstance(message, messages.Unprepared):  # another node would have no more luck
@@ -370,7 +388,7 @@ class DaskDispatcher(Dispatcher):
     @override
     def close(self) -> None:
         run_id = self._request.run_id
-        early = [side.EARLY.pop((run_id, name), None) for name in self._names]
+        early = [side.EARLY.pop((run_id, name), None) for name in self._workers.names]
         self._cluster.close(quick=self._stopped, silent=self._health.silent)
         self._out.fetched.put(None)
         for thread in self._threads:

@@ -74,12 +74,12 @@ def _check_here(node_count: object, process_count: object) -> None:
     cores = os.cpu_count() or 1
     most, asked = cores * PROCESSES_A_CORE, math.prod(map(int, counts))
     if asked > most:
-        said = f"node_count={node_count}"
-        if len(counts) > 1:
-            said += f" with process_count_per_node={process_count}"
+        said = [f"node_count={node_count}"] if node_count is not None else []
+        if str(process_count).isdecimal():
+            said.append(f"process_count_per_node={process_count}")
         problem = (
-            f"{said} are {asked:,} script processes on this machine, which has {cores} cores. "
-            f"Write {most} or less in all, or compute_target= a cluster."
+            f"{' with '.join(said)} are {asked:,} script processes on this machine, which has "
+            f"{cores} cores. Write {most} or less in all, or compute_target= a cluster."
         )
         raise SettingsError("submit", [problem])
 

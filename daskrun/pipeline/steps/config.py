@@ -78,7 +78,7 @@ class ParallelRunConfig:
         count as failed. ``any``: it may return any number of rows, one for a group or none; where
         it returned, all its items have succeeded.
     node_count
-        Dask workers that take part.
+        Dask workers that take part; None: 1 on this machine, all of a cluster that is given.
     process_count_per_node
         Script processes on each; None: one per core, or per GPU where there are GPUs.
     run_invocation_timeout
@@ -148,7 +148,7 @@ class ParallelRunConfig:
     append_row_file_name: str = "parallel_run_step.txt"
     append_row_format: str | type[Sink] | Sink | None = None
     results_per_item: str = "one"
-    node_count: int | str | PipelineParameter = 1
+    node_count: int | str | PipelineParameter | None = None
     process_count_per_node: int | str | PipelineParameter | None = None
     run_invocation_timeout: float | str | PipelineParameter = 60
     run_max_try: int | str | PipelineParameter = 3

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.engine.dask.scaling import cluster_to_scale
 from daskrun.errors import SettingsError
+from daskrun.workspace.compute.provisioning import ProvisioningConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +65,33 @@ def address_of(cluster: object) -> str | None:
         scheduler = getattr(cluster, "scheduler", None)  # a client's
         address = getattr(scheduler, "address", None)
     return str(address) if address else None
+
+
+def checked_bounds(asked: Any, given: object) -> tuple[int, int] | None:
+    """Return between how many workers a cluster object is scaled, None where that is not said.
+
+    Raises
+    ------
+    SettingsError
+        They are not said the right way, or of what can't be scaled.
+    """
+    if asked is None:
+        return None
+    name, problem = "provisioning_configuration=", ""
+    if not isinstance(asked, ProvisioningConfiguration):
+        problem = (
+            f"{name} is of type {type(asked).__name__}. "
+            "Write AmlCompute.provisioning_configuration(min_nodes=0, max_nodes=4)."
+        )
+    elif given is None:
+        problem = f"{name} goes with cluster=: an address has the workers it has. Leave it out."
+    elif cluster_to_scale(given) is None:
+        problem = (
+            f"{name} goes with a cluster that can be scaled, and {given!r} can't. Leave it out."
+        )
+    if problem:
+        raise SettingsError(SUBJECT, [problem])
+    return asked.min_nodes, asked.max_nodes
 
 
 def checked_security(security: Any, address: str | None) -> Any:

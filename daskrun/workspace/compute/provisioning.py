@@ -15,8 +15,9 @@ class ProvisioningConfiguration:
     vm_size: str
     """Recorded, and not used: nodes are Dask workers of this machine."""
     min_nodes: int
-    """Recorded, and not used: nodes are started for a run and end with it."""
+    """Workers that a cluster object keeps. Nodes of this machine are started for each run."""
     max_nodes: int
+    """Workers that there are at most."""
     others: dict[str, str] = field(default_factory=dict)
     """What else was said, as it is shown: recorded, and not used."""
 
@@ -40,6 +41,8 @@ class Cluster:
     created: float
     """Seconds since 1970."""
     type: str = "Dask"
+    bounds: tuple[int, int] | None = None
+    """Between how many workers it is scaled, where it is an object that can be."""
     tls: dict[str, str] | None = None
     """Paths of certificates and key, by the names of ``distributed.Security``; empty: no file has
     them, so that no other process can connect."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.codec import from_record, to_record
 from daskrun.core.typing import override
-from daskrun.engine.request import SecureAddress
+from daskrun.engine.request import GivenCluster
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
 from daskrun.workspace.compute.attaching import (
     REACHABLE,
     address_of,
+    checked_bounds,
     checked_security,
     given_one,
     kept_security,
@@ -27,18 +27,16 @@ from daskrun.workspace.compute.provisioning import (
     ProvisioningConfiguration,
     node_counts,
 )
+from daskrun.workspace.compute.waiting import number, wait_for_scheduler, wait_for_workers
 from daskrun.workspace.layout import COMPUTE_TARGETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from daskrun.core.codec import JsonObject
     from daskrun.workspace.home import Home
 
-ANSWER_LIMIT = 10.0
-"""Seconds in which a scheduler says which workers it has."""
-N = TypeVar("N", int, float)
-_attached: dict[tuple[str, str], object] = {}
+_attached: dict[tuple[str, str], GivenCluster] = {}
 """Cluster objects attached in this process, by workspace folder and name: no file can hold them."""
 
 
@@ -116,6 +114,7 @@ class ComputeTarget(OriginalClass):
         cluster: object = None,
         client: object = None,
         security: object = None,
+        provisioning_configuration: ProvisioningConfiguration | None = None,
     ) -> ComputeTarget:
         """Remember a Dask cluster that is there, under a name.
 
@@ -130,20 +129,25 @@ class ComputeTarget(OriginalClass):
         security
             With a ``tls://`` address: a ``distributed.Security``, or its keywords. Paths are
             kept for other processes; certificates and keys themselves are not.
+        provisioning_configuration
+            With ``cluster``: between how many workers it is scaled while runs have work for them
+            (:meth:`AmlCompute.provisioning_configuration`); ``min_nodes`` are kept after. None: as
+            the cluster's own ``adapt`` says, else ``node_count`` for the time of a run.
         """
         given = given_one(address, cluster, client)
         security = checked_security(security, address)
+        bounds = checked_bounds(provisioning_configuration, given)
         if given is not None:
             reachable = str(address_of(given))
             address = reachable if reachable.startswith(REACHABLE) else None
             security = getattr(given, "security", None)
-        value = Cluster(address, time.time(), tls=kept_security(security))
+        value = Cluster(address, time.time(), bounds=bounds, tls=kept_security(security))
         workspace.records.create(COMPUTE_TARGETS, name, to_record(value))
         _attached.pop((workspace.location, name), None)
         if given is not None:
-            _attached[workspace.location, name] = given
+            _attached[workspace.location, name] = GivenCluster(given, bounds=bounds)
         elif security is not None:
-            _attached[workspace.location, name] = SecureAddress(str(address), security)
+            _attached[workspace.location, name] = GivenCluster(address, security)
         return ComputeTarget(workspace, name)
 
     def __repr__(self) -> str:
@@ -190,9 +194,9 @@ class ComputeTarget(OriginalClass):
         SettingsError
             An argument isn't a number, or below 0.
         """
-        count = _number("min_node_count", 0 if min_node_count is None else min_node_count, int)
+        count = number("min_node_count", 0 if min_node_count is None else min_node_count, int)
         minutes = 20 if timeout_in_minutes is None else timeout_in_minutes
-        minutes = _number("timeout_in_minutes", minutes, float)
+        minutes = number("timeout_in_minutes", minutes, float)
         most = self.most_nodes
         if most is not None and count > most:
             raise ComputeTargetException(
@@ -224,7 +228,7 @@ class AmlCompute(ComputeTarget):
     @staticmethod
     @original_keywords
     def provisioning_configuration(
-        vm_size: str,
+        vm_size: str = "",
         min_nodes: int | str = 0,
         max_nodes: int | str = 4,
         *,
@@ -235,7 +239,7 @@ class AmlCompute(ComputeTarget):
     ) -> ProvisioningConfiguration:
         """Return how many nodes there may be. Counts may be text, as environment variables are.
 
-        All but ``max_nodes`` is recorded and not used.
+        All but ``max_nodes``, and ``min_nodes`` for a cluster object, is recorded and not used.
 
         Raises
         ------
@@ -279,6 +283,11 @@ class DaskCompute(ComputeTarget):
 
     @property
     @override
+    def most_nodes(self) -> int | None:
+        return self._record.bounds[1] if self._record.bounds else None
+
+    @property
+    @override
     def dask_target(self) -> object:
         """The address, Client or Cluster.
 
@@ -287,15 +296,15 @@ class DaskCompute(ComputeTarget):
         ComputeTargetException
             It was attached as an object, by another process, and has no address.
         """
-        if attached := _attached.get((self.workspace.location, self.name)):
-            return attached
+        if held := _attached.get((self.workspace.location, self.name)):
+            return held if held.bounds or held.security is not None else held.at
         address, tls = self._record.address, self._record.tls
         if self.for_this_process or address is None:
             raise ComputeTargetException(
                 f"compute target {self.name!r} was attached as an object by another process. "
                 "Attach it again here: ComputeTarget.attach(ws, name, cluster=...) or address=..."
             )
-        return SecureAddress(address, remade_security(tls)) if tls else address
+        return GivenCluster(address, remade_security(tls)) if tls else address
 
     @override
     def _wait(self, deadline: float, count: int) -> None:
@@ -303,43 +312,10 @@ class DaskCompute(ComputeTarget):
         if address is None or not str(address).startswith(("tcp://", "tls://")):
             self.dask_target  # noqa: B018 - raises when nothing is known of it here
         else:
-            self._wait_for_scheduler(address, deadline)
+            wait_for_scheduler(self.name, address, deadline)
         if count:
-            self._wait_for_workers(deadline, count)
-
-    def _wait_for_scheduler(self, address: str, deadline: float) -> None:
-        host, _, port = str(address).partition("://")[2].rpartition(":")
-        while True:
-            try:
-                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-            except OSError as error:
-                if time.monotonic() >= deadline:
-                    raise ComputeTargetException(
-                        f"compute target {self.name!r}: nothing answers at {address} ({error}). "
-                        "Start the Dask scheduler, or attach the address it has."
-                    ) from error
-                time.sleep(min(1, max(0.05, deadline - time.monotonic())))
-            else:
-                return
-
-    def _wait_for_workers(self, deadline: float, count: int) -> None:
-        from daskrun.engine.dask.connection import Connection  # distributed takes long to import
-
-        connection = Connection(self.name, "", ANSWER_LIMIT, self.workspace.site.intervals)
-        try:
-            connection.connect(self.dask_target)
-            while (there := _workers_of(connection.client)) < count:
-                if time.monotonic() >= deadline:
-                    raise ComputeTargetException(
-                        f"compute target {self.name!r} has {there} workers at the end of the wait, "
-                        f"less than min_node_count={count}. Start more: dask worker "
-                        f"{connection.address}"
-                    )
-                time.sleep(min(0.5, max(0.05, deadline - time.monotonic())))
-        except OSError as error:  # also: the scheduler has gone, or answers too late
-            raise ComputeTargetException(f"compute target {self.name!r}: {error}") from error
-        finally:
-            connection.close(quick=True)
+            intervals = self.workspace.site.intervals
+            wait_for_workers(self.name, self.dask_target, count, deadline, intervals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,27 +341,3 @@ class ComputeStatus(OriginalClass):
         else:
             status["address"] = self.record.address
         return status
-
-
-def _number(name: str, value: object, kind: Callable[[Any], N]) -> N:
-    """Return an argument as a number; it may be text, as environment variables are."""
-    try:
-        number = kind(value)
-    except (TypeError, ValueError):
-        number = kind(-1)
-    if not number >= kind(0):
-        problem = f"{name}={value!r} is not a number from 0 on. Write {name}=4, or leave it out."
-        raise SettingsError("wait_for_completion", [problem])
-    return number
-
-
-def _workers_of(client: Any) -> int:
-    """Count the workers of a scheduler.
-
-    Raises
-    ------
-    TimeoutError
-        It doesn't answer.
-    """
-    ncores = client.scheduler.ncores
-    return len(client.sync(ncores, workers=None, callback_timeout=ANSWER_LIMIT))

@@ -1,0 +1,181 @@
+"""Cluster objects are asked for workers while there is work, and are as before when it is over."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from distributed import Client, LocalCluster
+from running import lines, make_request, run_request, run_script, wait_for
+
+from daskrun.core.events import NodeReady, Note
+from daskrun.core.report import RunStatus
+from daskrun.core.sizing import WORTH, BundleSizer
+from daskrun.engine.dask.scaling import Scaling, cluster_to_scale
+from daskrun.engine.request import GivenCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
+SLOW = """
+import time
+def run(mini_batch):
+    time.sleep(0.1)
+    return [open(path).read() for path in mini_batch]
+"""
+
+
+@pytest.fixture
+def cluster() -> Iterator[LocalCluster]:
+    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "threads_per_worker": 1}
+    with LocalCluster(n_workers=0, protocol="tcp", **options) as made:
+        yield made
+
+
+def nodes_of(run: Any) -> set[str]:
+    return {event.node for event in run.watch.of(NodeReady)}
+
+
+@pytest.mark.slow
+def test_one_that_adapts_from_none_gets_workers_and_its_bounds_back(
+    tmp_path: Path, cluster: LocalCluster
+) -> None:
+    adaptive = cluster.adapt(minimum=0, maximum=2, interval="100ms", wait_count=2)
+    run = run_script(tmp_path, SLOW, files=60, target=cluster, node_count=2)
+    assert run.report.status is RunStatus.COMPLETED, run.report.message
+    assert run.output == lines(range(60))
+    assert nodes_of(run) == {"node000", "node001"}
+    assert (cluster._adaptive, adaptive.minimum, adaptive.maximum) == (adaptive, 0, 2)
+    wait_for(lambda: not cluster.scheduler_info["workers"])
+
+
+@pytest.mark.slow
+def test_one_that_does_not_adapt_is_scaled_for_the_time_of_the_run(
+    tmp_path: Path, cluster: LocalCluster
+) -> None:
+    cluster.scale(1)
+    wait_for(lambda: len(cluster.scheduler_info["workers"]) == 1)
+    run = run_script(tmp_path, SLOW, files=60, target=cluster, node_count=2)
+    assert run.output == lines(range(60))
+    assert nodes_of(run) == {"node000", "node001"}
+    assert len(cluster.plan) == 1
+
+
+@pytest.mark.slow
+def test_a_clients_cluster_is_scaled_too_and_by_what_the_user_has_said_of_it(
+    tmp_path: Path, cluster: LocalCluster
+) -> None:
+    with Client(cluster, set_as_default=False) as client:
+        target = GivenCluster(client, bounds=(1, 2))
+        run = run_script(tmp_path, SLOW, files=60, target=target, node_count=None)
+        assert run.output == lines(range(60))
+        assert nodes_of(run) == {"node000", "node001"}
+        told = "node_count was not given"
+        assert any(told in note.text for note in run.watch.of(Note))
+        assert (cluster._adaptive.minimum, cluster._adaptive.maximum) == (1, 2)
+
+
+def test_no_more_workers_are_asked_for_than_there_is_work(
+    tmp_path: Path, cluster: LocalCluster
+) -> None:
+    most = []
+
+    def act(_: object) -> None:
+        most.append(len(cluster.plan))
+
+    request = make_request(tmp_path, SLOW, files=2, target=cluster, node_count=50)
+    run = run_request(request, act=act)
+    assert run.output == lines(range(2))
+    assert max(most) == 2
+
+
+class Remote:
+    """A cluster as dask-kubernetes and dask-gateway have them: all that they say are workers."""
+
+    def __init__(self, workers: int, **answers: Exception) -> None:
+        self.scheduler_info = {"workers": dict.fromkeys(range(workers))}
+        self.calls: list[tuple[str, Any]] = []
+        self.called = threading.Event()
+        self._answers = answers
+
+    def scale(self, n: int) -> None:
+        self._call("scale", n)
+
+    def adapt(self, minimum: int, maximum: int) -> None:
+        self._call("adapt", (minimum, maximum))
+
+    def _call(self, name: str, value: Any) -> None:
+        if name in self._answers:
+            raise self._answers[name]
+        self.calls.append((name, value))
+        if name == "scale":
+            self.scheduler_info["workers"] = dict.fromkeys(range(value))
+
+
+def needed(*scalings: tuple[Scaling, int]) -> None:
+    for scaling, count in scalings:
+        scaling.need(count)
+        wait_for(lambda scaling=scaling, count=count: settled(scaling, count))
+
+
+def settled(scaling: Scaling, count: int) -> bool:
+    threads = [each.name for each in threading.enumerate()]
+    return scaling._of.needs[scaling] == count and "daskrun-scale" not in threads
+
+
+@pytest.mark.parametrize(
+    ("bounds", "calls"),
+    [
+        (None, [("scale", 3), ("scale", 5), ("scale", 1)]),
+        ((0, 4), [("adapt", (3, 4)), ("adapt", (4, 4)), ("adapt", (2, 4)), ("adapt", (0, 4))]),
+    ],
+)
+def test_what_runs_need_adds_up_and_the_last_gives_it_back(
+    bounds: tuple[int, int] | None, calls: list[tuple[str, Any]]
+) -> None:
+    cluster, told = Remote(1), []
+    first, second = (Scaling(cluster, bounds, told.append) for _ in range(2))
+    needed((first, 3), (second, 2))
+    first.end()
+    second.end()
+    assert cluster.calls == calls
+    assert told == []
+
+
+def test_a_cluster_that_its_user_scales_meanwhile_stays_so() -> None:
+    cluster = Remote(1)
+    scaling = Scaling(cluster, None, print)
+    needed((scaling, 3))
+    cluster.scale(7)
+    scaling.end()
+    assert cluster.calls[-1] == ("scale", 7)
+
+
+def test_a_cluster_that_refuses_is_told_with_its_words() -> None:
+    told: list[str] = []
+    scaling = Scaling(Remote(0, scale=PermissionError("quota")), None, told.append)
+    scaling.need(3)
+    wait_for(lambda: told)
+    assert told == ["the cluster can't be asked for 3 workers: PermissionError: quota"]
+    scaling.end()
+
+
+def test_which_targets_can_be_scaled() -> None:
+    remote = Remote(1)
+    assert cluster_to_scale(remote) is remote
+    assert cluster_to_scale("tcp://10.0.0.5:1") is None
+    remote._supports_scaling = False
+    assert cluster_to_scale(remote) is None
+
+
+def test_how_many_slots_the_work_can_fill() -> None:
+    sizer = BundleSizer()
+    assert sizer.slots(remaining=7, busy=1) == 8  # each may be long
+    sizer.observe(count=10, seconds=WORTH)
+    assert sizer.slots(remaining=7, busy=1) == 2
+    assert sizer.slots(remaining=100, busy=3) == 13
+    assert sizer.slots(remaining=0, busy=2) == 2
