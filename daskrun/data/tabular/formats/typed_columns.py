@@ -10,15 +10,17 @@ from daskrun.data.tabular.values.types import arrow_type, shown_type
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from daskrun.data.tabular.values.types import DataType
 
 
 def with_types(
-    columns: Iterable[tuple[str, str]], types: Mapping[str, DataType] | None
+    columns: Iterable[tuple[str, str]],
+    types: Mapping[str, DataType] | None,
+    missing: Callable[[str], bool],
 ) -> tuple[tuple[str, str], ...]:
-    """Return columns with the types asked for.
+    """Return columns with the types asked for; ``missing``: whether the sample lacks some values.
 
     Raises
     ------
@@ -29,18 +31,22 @@ def with_types(
     check_known(types, found)
     for name, kind in (types or {}).items():
         found[name] = _asked(name, found[name], kind)
+        if found[name] in _WITH_MISSING and missing(name):
+            found[name] = _WITH_MISSING[found[name]]
     return tuple(found.items())
 
 
 def _asked(name: str, text: str, kind: DataType) -> str:
     wanted, found = kind.type, kind_of(arrow_type(text))
-    if not admits(wanted, found, declared=True):
+    if wanted == "datetime" and found is Kind.ZONED:
+        return "datetime_utc"
+    if found is not Kind.FLOAT and not admits(wanted, found, declared=True):  # NaN is of any type
         raise DatasetError(
             f"set_column_types={{{name!r}: {kind!r}}}: the column is {shown_type(text)}, "
             "which has no such form. Leave it out, and change it in run()."
         )
-    if wanted == "datetime" and found is Kind.ZONED:
-        return "datetime_utc"
-    # That values are missing is known, whichever of the two types was asked for by name.
-    known = {("int", "int_as_float"): text, ("bool", "boolean"): text}
-    return known.get((wanted, text), wanted)
+    return wanted
+
+
+_WITH_MISSING = {"int": "int_as_float", "bool": "boolean"}
+"""Types of the same name that hold missing values in every mini-batch."""

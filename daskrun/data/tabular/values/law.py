@@ -61,18 +61,18 @@ def fit(
     target = arrow_type(type_text)
     column = plain(column, target)
     found, wanted = kind_of(column.type), kind_of(target)
-    kinds = kinds or {found: 0}
+    if found is Kind.FLOAT and wanted not in (Kind.FLOAT, Kind.EXACT, Kind.TEXT):
+        column = without_nan(column)
+    elif found is Kind.TEXT and wanted in _READ:
+        column = convert.present(column)
+    kinds = kinds or {found: first_valid(column)}
     _check_kinds(column, kinds, type_text, declared)
     if pa.types.is_dictionary(target):
         return Fitted(hold(column, target, type_text))
     if wanted is Kind.TEXT:
         return _text(column, target, kinds, declared)
-    if found is Kind.TEXT and wanted in _READ:
-        column = convert.present(column)
-    elif found is Kind.WHOLE and datetime_formats(type_text):
+    if found is Kind.WHOLE and (wanted is Kind.BOOL or datetime_formats(type_text)):
         column, found = column.cast("string"), Kind.TEXT
-    elif found is Kind.FLOAT and wanted is Kind.WHOLE:
-        column = without_nan(column)
     if wanted is Kind.WHOLE or type_text == "int_as_float":
         return _whole(column, target, type_text, declared)
     values = _as(column, target, type_text)
@@ -87,14 +87,11 @@ _READ = frozenset({Kind.WHOLE, Kind.FLOAT, Kind.BOOL, Kind.NAIVE, Kind.ZONED})
 def _check_kinds(
     column: pa.ChunkedArray, kinds: Mapping[Kind, int], type_text: str, declared: bool
 ) -> None:
-    if len(column) == column.null_count:
-        return
-    wrong = [row for kind, row in kinds.items() if not admits(type_text, kind, declared)]
-    if wrong:
-        row = max(min(wrong), first_valid(column))
-        raise CoercionError(
-            row, column[row].as_py(), Reason.OTHER_TYPE, is_no(arrow_type(type_text), type_text)
-        )
+    wrong = (row for kind, row in kinds.items() if not admits(type_text, kind, declared))
+    for row in sorted(wrong):
+        if row >= 0 and (value := column[row].as_py()) is not None:
+            why = is_no(arrow_type(type_text), type_text)
+            raise CoercionError(row, value, Reason.OTHER_TYPE, why)
 
 
 def _text(
@@ -102,10 +99,10 @@ def _text(
 ) -> Fitted:
     values = each(column, "text", written)
     values = values if values.type.equals(target) else values.cast(target)
-    others = [row for kind, row in kinds.items() if kind not in (Kind.TEXT, Kind.NULL)]
-    if not others or declared or values.null_count == len(values):
+    others = [row for kind, row in kinds.items() if kind is not Kind.TEXT and row >= 0]
+    if not others or declared:
         return Fitted(values)
-    return Fitted(values, Change.TEXT, max(min(others), first_valid(values)))
+    return Fitted(values, Change.TEXT, min(others))
 
 
 def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declared: bool) -> Fitted:

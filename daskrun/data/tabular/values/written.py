@@ -186,7 +186,7 @@ def found_kinds(values: Sequence[Any]) -> dict[Kind, int]:
         return {_KINDS.get(types.pop(), Kind.TEXT): first}
     kinds: dict[Kind, int] = {}
     for row, value in enumerate(values):
-        if value is not None:
+        if value is not None and value == value:
             kinds.setdefault(_kind(value), row)
     return kinds
 

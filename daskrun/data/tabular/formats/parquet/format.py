@@ -19,6 +19,8 @@ from daskrun.data.tabular.values.types import arrow_type, type_text
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pyarrow as pa
 
     from daskrun.data.listing import Listing
@@ -57,7 +59,11 @@ class ParquetSource(FileSource):
         if self.by_group:
             return _frame_spec(footers)
         schemas = _schemas(footers, Footers(listing).shown(listing.table[0]))
-        columns = with_types(_columns(schemas, footers), self.set_column_types)
+
+        def missing(name: str) -> bool:
+            return any(_has_missing(footer, name) for footer in footers)
+
+        columns = with_types(_columns(schemas, missing), self.set_column_types, missing)
         return ParquetSpec(
             columns=columns,
             strict_types=self.strict_types,
@@ -107,7 +113,7 @@ def _schemas(footers: list[Any], shown_name: str) -> list[pa.Schema]:
     return schemas
 
 
-def _columns(schemas: list[pa.Schema], footers: list[Any]) -> list[tuple[str, str]]:
+def _columns(schemas: list[pa.Schema], missing: Callable[[str], bool]) -> list[tuple[str, str]]:
     import pyarrow.types as kinds
 
     columns = []
@@ -116,12 +122,10 @@ def _columns(schemas: list[pa.Schema], footers: list[Any]) -> list[tuple[str, st
         for other in schemas[1:]:
             if other.get_field_index(column.name) >= 0:
                 arrow = wider(arrow, other.field(column.name).type)
-        missing = (kinds.is_integer(arrow) or kinds.is_boolean(arrow)) and any(
-            _has_missing(footer, column.name) for footer in footers
-        )
+        lacks = (kinds.is_integer(arrow) or kinds.is_boolean(arrow)) and missing(column.name)
         if kinds.is_null(arrow):
             text = "text"  # nothing but missing values: pandas' str holds these, and later text
-        elif missing:
+        elif lacks:
             text = "boolean" if kinds.is_boolean(arrow) else "int_as_float"
         else:
             text = type_text(arrow)

@@ -116,7 +116,11 @@ class SqlSource(Source):
             self._check_index(names)
             values = {name: [row[n] for row in rows] for n, name in enumerate(names)}
             inferred = {name: _inferred(database, query, name, values[name]) for name in names}
-            columns = with_types([(n, inferred[n].type) for n in names], self.set_column_types)
+            columns = with_types(
+                [(n, inferred[n].type) for n in names],
+                self.set_column_types,
+                lambda name: None in values[name],
+            )
             keys, order = self._keys(database, query, values)
         finally:
             database.close()
