@@ -14,7 +14,7 @@ from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.loading.load import TableLoader
 from daskrun.data.tabular.loading.local_fetch import BroughtHere, complete_here
 from daskrun.data.tabular.planning.table_plan import TablePlan
-from daskrun.data.tabular.values.frame import exact_floats
+from daskrun.data.tabular.values.frame import exact_floats, ordered_union
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ class PieceLoader:
             self._here.clear()
             self._warn()
 
+    def close(self) -> None:
+        """Let go of what is held open."""
+        self._loader.close()
+
     def _warn(self) -> None:
         for text in self._loader.warnings:
             if subject(text) not in self._told:
@@ -92,7 +96,11 @@ class PieceLoader:
 def loader_of(plan: TablePlan) -> Iterator[PieceLoader]:
     """Yield what loads the mini-batches of a plan over one input; what it keeps is removed."""
     with tempfile.TemporaryDirectory(prefix="daskrun-table-") as folder:
-        yield PieceLoader(plan.inputs[0], folder)
+        loader = PieceLoader(plan.inputs[0], folder)
+        try:
+            yield loader
+        finally:
+            loader.close()
 
 
 def warn_of(plan: TablePlan) -> None:
@@ -132,7 +140,11 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
         if str(dtype) != "category" or all(frame[name].dtype == dtype for frame in frames):
             continue
         # Categories are those of the rows read together: joined as they are, they'd be text.
-        whole = union_categoricals([frame[name] for frame in frames]).categories
+        whole: Any
+        if dtype.ordered:
+            whole = ordered_union(str(name), (frame[name].cat.categories for frame in frames))
+        else:
+            whole = union_categoricals([frame[name] for frame in frames]).categories
         frames = [f.assign(**{str(name): f[name].cat.set_categories(whole)}) for f in frames]
     return pd.concat(frames, ignore_index=True)
 

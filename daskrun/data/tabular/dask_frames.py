@@ -107,7 +107,12 @@ class ReadMiniBatch:
 
     def __call__(self, load: bytes, columns: list[str] | None = None) -> pd.DataFrame:
         """Load one; ``columns``: only these, which Dask asks for where no others are needed."""
-        return self.loader(columns).frame(pickle.loads(load))
+        loader = self.loader(columns)
+        try:
+            return loader.frame(pickle.loads(load))
+        finally:
+            if not _spec(self._source).reader.of_files:
+                loader.close()  # by the next time the database may be another
 
     def loader(self, columns: list[str] | None = None) -> PieceLoader:
         """Return this thread's loader, which keeps files open from one mini-batch to the next."""

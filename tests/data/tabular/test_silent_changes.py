@@ -117,7 +117,7 @@ def test_columns_of_later_parquet_files_are_not_left_out_in_silence(tmp_path: Pa
     pq.write_table(pa.table({"k": [1]}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"k": [2], "z": ["a"]}), tmp_path / "2.parquet")
     dataset = Dataset.Tabular.from_parquet_files(str(tmp_path))
-    with pytest.warns(UserWarning, match="2.parquet has 'z', which the first file has not"):
+    with pytest.warns(UserWarning, match="2.parquet has 'z', which the files that columns"):
         assert dataset.to_pandas_dataframe()["k"].tolist() == [1, 2]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

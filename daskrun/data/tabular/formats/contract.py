@@ -177,6 +177,9 @@ class Reader(ABC):
         """Count what may be records in a piece with trouble; 0 where nothing tells."""
         return 0
 
+    def close(self) -> None:  # noqa: B027  (most hold nothing)
+        """Let go of what is held open; it is opened again when it is needed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderSpec(ABC):

@@ -13,7 +13,7 @@ from daskrun.data.tabular.conditions.row_steps import Steps, row_keys
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.registry import reader_class
 from daskrun.data.tabular.loading.table_spec import PATH, TableSpec
-from daskrun.data.tabular.values.frame import exact_floats, to_frame
+from daskrun.data.tabular.values.frame import exact_floats, in_order, to_frame
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -117,6 +117,10 @@ class TableLoader:
             if step[0] == "keep":
                 table = table.select(list(step[1]))
         return table.schema
+
+    def close(self) -> None:
+        """Let go of what is held open."""
+        self._reader.close()
 
     @property
     def warnings(self) -> list[str]:
@@ -224,4 +228,4 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
         if len(kinds) > 1 and pa.float64() in kinds:
             field = pa.field(name, pa.float64())
             tables = [t.set_column(at, field, exact_floats(name, t.column(at))) for t in tables]
-    return pa.concat_tables(tables, promote_options="permissive").unify_dictionaries()
+    return in_order(pa.concat_tables(tables, promote_options="permissive")).unify_dictionaries()

@@ -22,6 +22,7 @@ class Reason(Enum):
 
     OTHER_TYPE = "it is no value of the column's type"
     INEXACT = "the column's type would change it"
+    DECIMAL = "it is a number, and no whole one as the column's type says"
     STRICT = "it would be widened, and strict_types=True"
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.tabular.values.coercion import CoercionError, Reason, Warnings, cut
 from daskrun.data.tabular.values.convert import EXACT
 from daskrun.data.tabular.values.frame import inner_columns
+from daskrun.data.tabular.values.kinds import Kind, kind_of
 from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import arrow_field, arrow_type, datetime_formats, shown_type
 from daskrun.errors import TableError
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pyarrow as pa
-
-    from daskrun.data.tabular.values.kinds import Kind
 
     Where = Callable[[int], str]
     """Says where the value of a row is from: file and line, or row."""
@@ -122,9 +122,15 @@ def may_be_rounded(column: pa.ChunkedArray) -> bool:
 
 def _told(where: str, name: str, kind: str, error: CoercionError) -> str:
     """Return what is wrong with a value and what to do."""
-    way = f"have the column as text: set_column_types={{{name!r}: DataType.to_string()}}"
-    if error.reason is Reason.STRICT and kind in ("int", "int_as_float"):
-        way = f"have float64 everywhere: set_column_types={{{name!r}: DataType.to_float()}}"
+    what, call = "as text", "to_string"
+    if error.reason in (Reason.STRICT, Reason.DECIMAL) and kind in ("int", "int_as_float"):
+        what, call = "as float64 everywhere", "to_float"
+    elif error.reason is Reason.INEXACT and not error.path and kind.startswith("arrow:"):
+        wider = _WIDER.get(kind_of(arrow_type(kind)))
+        what, call = ("in a wider type", wider) if wider else (what, call)
+    way = f"have the column {what}: set_column_types={{{name!r}: DataType.{call}()}}"
+    if kind == "text" and error.reason is Reason.OTHER_TYPE:
+        way = f"leave the column out: .drop_columns({name!r})"
     at = f", at {name}{error.path}" if error.path else ""
     return (
         f"{where}, column {name!r} ({shown_type(kind)}){at}: {_shown(error.value)} {error.why}. "
@@ -132,5 +138,9 @@ def _told(where: str, name: str, kind: str, error: CoercionError) -> str:
     )
 
 
+_WIDER = {Kind.WHOLE: "to_long", Kind.FLOAT: "to_float", Kind.DATE: "to_datetime"}
+"""What holds more than a narrow type of Parquet's does."""
+
+
 def _shown(value: Any) -> str:
-    return cut(repr(value))
+    return cut(repr(str(value) if isinstance(value, date | time) else value))

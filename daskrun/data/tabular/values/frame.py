@@ -10,7 +10,7 @@ from daskrun.data.tabular.values.types import NULLABLE
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import pandas as pd
     import pyarrow as pa
@@ -29,7 +29,7 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         If an integer beside missing values is one that float64 can't hold, or pandas has nothing
         for a value, such as a time of day with nanoseconds.
     """
-    frame = _plain_frame(table)
+    frame = _plain_frame(in_order(table))
     for position, field in enumerate(table.schema):
         kind = _kind(field.type)
         if not kind:
@@ -47,6 +47,64 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         elif dtype != "boolean" and (column.null_count or NULLABLE in (field.metadata or ())):
             frame[field.name] = frame[field.name].astype("boolean")
     return frame
+
+
+def in_order(table: pa.Table) -> pa.Table:
+    """Return a table whose ordered categories have one list each: pyarrow joins in any order."""
+    import pyarrow as pa
+
+    for position, field in enumerate(table.schema):
+        column = table.column(position)
+        if not pa.types.is_dictionary(field.type) or not field.type.ordered:
+            continue
+        lists = [chunk.dictionary for chunk in column.chunks]
+        if any(not each.equals(lists[0]) for each in lists[1:]):
+            whole = pa.array(ordered_union(field.name, lists), field.type.value_type)
+            chunks = [
+                pa.DictionaryArray.from_arrays(
+                    _positions(chunk, whole).cast(field.type.index_type), whole, ordered=True
+                )
+                for chunk in column.chunks
+            ]
+            table = table.set_column(position, field, pa.chunked_array(chunks, field.type))
+    return table
+
+
+def _positions(chunk: pa.DictionaryArray, values: pa.Array) -> pa.Array:
+    """Return the position of each value in a list."""
+    import pyarrow.compute as pc
+
+    return pc.index_in(chunk.cast(values.type), values)
+
+
+def ordered_union(name: str, lists: Iterable[Iterable[Any]]) -> list[Any]:
+    """Join lists of ordered categories to one in which each keeps its order.
+
+    Raises
+    ------
+    TableError
+        Two say the opposite of each other.
+
+    Examples
+    --------
+    >>> ordered_union("size", [["S", "L"], ["S", "M", "L", "XL"]])
+    ['S', 'M', 'L', 'XL']
+    """
+    first, *others = [list(each) for each in lists]
+    for other in others:
+        at = 0
+        for number, value in enumerate(other):
+            if value not in first:  # before what comes behind it here, else last
+                behind = (first.index(v) for v in other[number:] if v in first)
+                first.insert(next(behind, len(first)), value)
+            elif first.index(value) < at:
+                raise TableError(
+                    f"column {name!r}: of its ordered categories {str(value)!r} is before "
+                    f"{str(first[at - 1])!r} in some files and behind in others. Write one order, "
+                    f"or have text: set_column_types={{{name!r}: DataType.to_string()}}."
+                )
+            at = first.index(value) + 1
+    return first
 
 
 def _plain_frame(table: pa.Table) -> pd.DataFrame:

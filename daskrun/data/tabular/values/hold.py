@@ -10,7 +10,7 @@ from daskrun.data.tabular.values import convert
 from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.convert import InexactError
 from daskrun.data.tabular.values.kinds import WITHIN, Kind, kind_of
-from daskrun.data.tabular.values.types import arrow_type, datetime_formats
+from daskrun.data.tabular.values.types import arrow_type, datetime_formats, shown_arrow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ def _round_trip(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if pa.types.is_integer(column.type):
+    if pa.types.is_integer(column.type) and not pa.types.is_float16(target):
         with suppress(pa.ArrowInvalid):  # which is also for 2**54, that float64 holds
             return column.cast(target)
     made = column.cast(target, safe=False)
@@ -206,7 +206,14 @@ def _entries(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
 
     inner = pa.struct([("key", column.type.key_type), ("value", column.type.item_type)])
     goal = pa.struct([("key", target.key_type), ("value", target.item_type)])
-    return _items(column.cast(pa.list_(inner)), pa.list_(goal)).cast(target)
+    entries = pa.chunked_array([pa.array(c.to_pylist(), pa.list_(inner)) for c in column.chunks])
+    held = _items(entries, pa.list_(goal))
+    return pa.chunked_array(
+        [
+            pa.MapArray.from_arrays(c.offsets, *c.values.flatten(), type=target, mask=c.is_null())
+            for c in held.chunks
+        ]
+    )
 
 
 _RULES: dict[tuple[Kind, Kind], Callable[[pa.ChunkedArray, pa.DataType], pa.ChunkedArray]] = {
@@ -268,7 +275,7 @@ def _refuse(
     value, kinds = column[row].as_py(), (kind_of(column.type), kind_of(target))
     whole = isinstance(value, int) or (isinstance(value, str) and re.match(convert.WHOLE, value))
     if isinstance(error, InexactError) or kinds in _INEXACT or (whole and kinds[1] is Kind.WHOLE):
-        why = f"is a {'whole number' if whole else 'value'} that {_shown(target)} can't hold"
+        why = cannot_hold(target, bool(whole))
         raise CoercionError(row, value, Reason.INEXACT, why) from None
     raise CoercionError(row, value, Reason.OTHER_TYPE, is_no(target, type_text)) from None
 
@@ -282,11 +289,17 @@ _INEXACT = frozenset(
 """Kinds of values and columns where nothing but the value's size or digits can be in the way."""
 
 
-def _shown(target: pa.DataType) -> str:
-    return "float64" if str(target) == "double" else str(target)
+def cannot_hold(target: pa.DataType, whole: bool) -> str:
+    """Say that a value of the right kind is too large, or has too many digits."""
+    return f"is a {'whole number' if whole else 'value'} that {shown_arrow(target)} can't hold"
 
 
-_NO = {Kind.WHOLE: "whole number", Kind.FLOAT: "number", Kind.EXACT: "decimal number"}
+_NO = {
+    Kind.TEXT: "text",
+    Kind.WHOLE: "whole number",
+    Kind.FLOAT: "number",
+    Kind.EXACT: "decimal number",
+}
 
 
 def is_no(target: pa.DataType, type_text: str = "") -> str:

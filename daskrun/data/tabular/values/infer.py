@@ -264,13 +264,13 @@ def infer_values(
         try:
             return Inferred(type_text(nested_type([v for v in values if v is not None], name)))
         except _MixedError as error:
-            at, what = f" at {error}", "JSON text"
+            why, what = str(error), "JSON text"
     else:
-        at, what = "", "text: what is no text yet, as JSON"
+        why, what = "values of different kinds", "text: what is no text yet, as JSON"
     if len(kinds) == 1 and not nested:
         return Inferred("text", "", True)
-    told = f"column {name!r} has values of different kinds in the sample{at}, so it is read as "
-    return Inferred("text", f"{told}{what}.", True)
+    told = f"column {name!r} has {why} in the sample, so it is read as {what}."
+    return Inferred("text", told, True)
 
 
 @lru_cache(maxsize=1)
@@ -298,7 +298,7 @@ def _texts(name: str, values: Sequence[Any]) -> Inferred:
 
 
 class _MixedError(ValueError):
-    """Values of several kinds; its text is where."""
+    """Values that have no type of their own; its text says why and where."""
 
 
 _DEEPEST = 60
@@ -311,13 +311,15 @@ def nested_type(values: Sequence[Any], path: str, depth: int = 0) -> pa.DataType
     Raises
     ------
     ValueError
-        There is none; its text is the path to where.
+        There is none; its text says why, and the path to where.
     """
     import pyarrow as pa
 
     kinds = frozenset(found_kinds(values))
-    if depth > _DEEPEST or (len(kinds) > 1 and not kinds <= WITHIN[Kind.WHOLE]):
-        raise _MixedError(path)
+    if depth > _DEEPEST:
+        raise _MixedError(f"more than {_DEEPEST} levels of objects and lists")
+    if len(kinds) > 1 and not kinds <= WITHIN[Kind.WHOLE]:
+        raise _MixedError(f"values of different kinds at {path}")
     if kinds <= {Kind.TEXT}:
         return pa.string()
     if kinds == {Kind.BOOL}:
@@ -336,7 +338,7 @@ def nested_type(values: Sequence[Any], path: str, depth: int = 0) -> pa.DataType
         return pa.int64()
     if Kind.FLOAT in kinds and all(map(is_float, values)):
         return pa.float64()
-    raise _MixedError(path)
+    raise _MixedError(f"whole numbers that no number type holds at {path}")
 
 
 def is_float(value: float) -> bool:

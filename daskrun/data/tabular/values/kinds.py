@@ -101,6 +101,20 @@ def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return one
 
 
+def lacking(one: pa.DataType, other: pa.DataType, path: str) -> list[str]:
+    """Return the paths of the fields that a nested type has and another lacks."""
+    kinds = kind_of(one), kind_of(other)
+    if kinds == (Kind.LIST, Kind.LIST):
+        return lacking(one.value_type, other.value_type, f"{path}[]")
+    if kinds != (Kind.STRUCT, Kind.STRUCT):
+        return []
+    found = []
+    for field in one:
+        at, there = f"{path}.{field.name}", other.get_field_index(field.name)
+        found += [at] if there < 0 else lacking(field.type, other.field(there).type, at)
+    return found
+
+
 @lru_cache(maxsize=1024)
 def kind_of(arrow: pa.DataType) -> Kind:
     """Return the kind of an Arrow type's values; of a dictionary that of its values."""

@@ -7,6 +7,7 @@ is held exactly is seen to here, for all values of a column at once.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from daskrun.data.tabular.values import convert
@@ -117,6 +118,9 @@ def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declare
         whole = _as(column, pa.int64() if as_float else target, type_text)
     except CoercionError as error:
         if declared:
+            with suppress(CoercionError):
+                _as(column.slice(error.row, 1), pa.float64(), type_text)
+                error.reason = Reason.DECIMAL if error.reason is Reason.OTHER_TYPE else error.reason
             raise
         floats = _floats_beside(column, error, type_text)
         whole = pc.and_(pc.equal(pc.floor(floats), floats), pc.is_finite(floats))

@@ -207,4 +207,10 @@ def shown_type(type_text: str) -> str:
         return f"DataType.to_datetime({formats[0] if len(formats) == 1 else formats!r})"
     if type_text.startswith("datetime"):
         return "DataType.to_datetime()"
-    return str(arrow_type(type_text))
+    return shown_arrow(arrow_type(type_text))
+
+
+def shown_arrow(arrow: pa.DataType) -> str:
+    """Say an Arrow type in a message; numbers as pandas calls them."""
+    words = {"double": "float64", "float": "float32", "halffloat": "float16"}
+    return words.get(str(arrow), str(arrow))

@@ -119,12 +119,17 @@ class Found:
         """Of the values that aren't missing, each with the row of its first."""
         self._parts: list[pa.ChunkedArray] = []
         self._rows = 0
+        self._wrong: CoercionError | None = None
         if values:
             self.add(values)
 
     def add(self, values: Sequence[Any]) -> None:
-        """Add values; CoercionError for one that can't be text where it must be."""
-        part, kinds = _found(values)
+        """Add values."""
+        try:
+            part, kinds = _found(values)
+        except CoercionError as error:  # told when all is there that says where it is
+            self._wrong = self._wrong or error.inside(self._rows + error.row, "")
+            part, kinds = _found([None] * len(values))
         self._parts.append(part)
         for kind, row in kinds.items():
             self.kinds.setdefault(kind, self._rows + row)
@@ -139,9 +144,17 @@ class Found:
         raise IndexError(row)
 
     def column(self) -> pa.ChunkedArray:
-        """Return the column: of the type that all parts have, else what is written in them."""
+        """Return the column: of the type that all parts have, else what is written in them.
+
+        Raises
+        ------
+        CoercionError
+            The first value that can't be written where it must be.
+        """
         import pyarrow as pa
 
+        if self._wrong is not None:
+            raise self._wrong
         types = {part.type for part in self._parts} - {pa.null()}
         if not types:
             return pa.chunked_array([pa.nulls(self._rows)])

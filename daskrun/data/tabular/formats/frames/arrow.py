@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.data.tabular.values.coercion import CoercionError
+from daskrun.data.tabular.values.hold import hold
+from daskrun.data.tabular.values.kinds import Kind, kind_of
 from daskrun.data.tabular.values.types import arrow_field, type_text
 from daskrun.errors import DatasetError
 
@@ -56,10 +60,17 @@ def to_table(frame: pd.DataFrame, call: str, whole: bool = True) -> pa.Table:
     import pyarrow as pa
 
     check_names(frame.columns, call)
+    plain = _with_moments(frame, call)
     try:
-        table = pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
+        table = pa.Table.from_pandas(plain, preserve_index=False, nthreads=1)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
         raise DatasetError(_wrong_column(frame, call)) from None
+    for field in table.schema:
+        if pa.types.is_dictionary(field.type) and kind_of(field.type) in (Kind.OTHER, Kind.STRUCT):
+            raise DatasetError(
+                f"{call}: column {field.name!r} has categories that are {field.type.value_type}, "
+                f"which Parquet can't hold. Write dataframe.astype({{{field.name!r}: 'str'}})."
+            )
     for position, name in enumerate(table.column_names):
         column = table.column(position)
         if whole and pa.types.is_null(column.type):
@@ -67,11 +78,54 @@ def to_table(frame: pd.DataFrame, call: str, whole: bool = True) -> pa.Table:
             table = table.set_column(position, field, column.cast(pa.string()))
         if frame[name].dtype == object and column.null_count:
             if pa.types.is_integer(column.type):
-                column = pa.chunked_array([column.combine_chunks().cast(pa.float64())])
+                column = _as_floats(name, column, call)
                 table = table.set_column(position, pa.field(name, pa.float64()), column)
             elif pa.types.is_boolean(column.type):
                 table = table.set_column(position, arrow_field(name, "boolean"), column)
     return table
+
+
+def _as_floats(name: str, column: pa.ChunkedArray, call: str) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    try:
+        return hold(column, pa.float64())
+    except CoercionError as error:
+        raise DatasetError(
+            f"{call}: column {name!r} has missing values beside {error.value}, which float64, that "
+            f"they need, can't hold. Write dataframe.astype({{{name!r}: 'Int64'}})."
+        ) from None
+
+
+def _with_moments(frame: pd.DataFrame, call: str) -> pd.DataFrame:
+    """Return objects that are dates and times alike as times: Arrow would cut them without a word.
+
+    Raises
+    ------
+    DatasetError
+        Some times have a zone and some have none, or are times of day with a zone.
+    """
+    import pandas as pd
+
+    for name in frame.columns[frame.dtypes == "object"]:
+        present = frame[name].dropna()
+        if present.empty or not isinstance(present.iloc[0], date | time):
+            continue
+        kinds = {(isinstance(v, datetime), getattr(v, "tzinfo", None) is not None) for v in present}
+        if kinds == {(True, False), (False, False)} and not present.map(_is_time).any():
+            moments = present.map(lambda v: v if isinstance(v, datetime) else pd.Timestamp(v))
+            frame = frame.assign(**{name: moments.reindex(frame.index).astype(object)})
+        elif len(kinds) > 1 or (False, True) in kinds:
+            raise DatasetError(
+                f"{call}: column {name!r} holds dates and times of which only some have a time or "
+                "a zone, or times of day with a zone. Give all the same: "
+                f"dataframe.astype({{{name!r}: 'str'}}), or pandas.to_datetime(column, utc=True)."
+            )
+    return frame
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, time)
 
 
 def _wrong_column(frame: pd.DataFrame, call: str) -> str:

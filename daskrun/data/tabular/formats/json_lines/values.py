@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from daskrun.data.tabular.values.coercion import CoercionError, Reason
-from daskrun.data.tabular.values.hold import is_no
+from daskrun.data.tabular.values.hold import cannot_hold, is_no
 from daskrun.data.tabular.values.infer import is_float
 from daskrun.data.tabular.values.kinds import Kind, kind_of
 from daskrun.data.tabular.values.written import WrittenFloat, has_surrogate
@@ -87,7 +87,19 @@ def typed_column(values: Sequence[Any], arrow: pa.DataType) -> pa.ChunkedArray:
     for row, value in enumerate(values):
         if (fault := _fault(value, arrow, "")) is not None:
             raise CoercionError(row, fault.value, Reason.OTHER_TYPE, fault.why, fault.path)
-    return pa.chunked_array([pa.array(values, arrow)], arrow)
+    try:
+        return pa.chunked_array([pa.array(values, arrow)], arrow)
+    except (pa.ArrowInvalid, OverflowError):  # whole numbers beyond 64 bits that are exact floats
+        plain = [_with_floats(value, arrow) for value in values]
+        return pa.chunked_array([pa.array(plain, arrow)], arrow)
+
+
+def _with_floats(value: Any, arrow: pa.DataType) -> Any:
+    if isinstance(value, dict):
+        return {f.name: _with_floats(value.get(f.name), f.type) for f in arrow}
+    if isinstance(value, list):
+        return [_with_floats(each, arrow.value_type) for each in value]
+    return float(value) if type(value) is int and kind_of(arrow) is Kind.FLOAT else value
 
 
 class _Fault(NamedTuple):
@@ -108,7 +120,10 @@ def _fault(value: Any, arrow: pa.DataType, path: str) -> _Fault | None:
     elif kind is Kind.LIST and isinstance(value, list):
         inner = ((f"[{n}]", each, arrow.value_type) for n, each in enumerate(value))
     else:
-        return None if _holds(value, kind) else _Fault(path, value, is_no(arrow))
+        if _holds(value, kind):
+            return None
+        too_large = type(value) is int and kind in (Kind.WHOLE, Kind.FLOAT)
+        return _Fault(path, value, cannot_hold(arrow, True) if too_large else is_no(arrow))
     faults = (_fault(each, kind_, f"{path}{step}") for step, each, kind_ in inner)
     return next((fault for fault in faults if fault is not None), None)
 

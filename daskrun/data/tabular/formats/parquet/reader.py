@@ -13,6 +13,7 @@ from daskrun.data.tabular.formats.parquet.ranges import bring
 from daskrun.data.tabular.formats.parquet.row_groups import reason, unreadable
 from daskrun.data.tabular.values.coercion import listed
 from daskrun.data.tabular.values.fitting import Fitter, without_columns
+from daskrun.data.tabular.values.kinds import lacking
 from daskrun.data.tabular.values.types import arrow_schema
 from daskrun.errors import TableError
 
@@ -181,6 +182,8 @@ class ParquetReader(Reader):
         values = self._dictionaries[name]
         kind = column.type
         codes = pc.index_in(column.cast(values.type), values).cast(kind.index_type)
+        if codes.null_count > column.null_count:  # a partition of Dask's has values of its own
+            return column
         chunks = codes.chunks if codes.num_chunks else [pa.array([], kind.index_type)]
         return pa.chunked_array(
             [pa.DictionaryArray.from_arrays(c, values, ordered=kind.ordered) for c in chunks]
@@ -188,11 +191,13 @@ class ParquetReader(Reader):
 
     def _tell_others(self, opened: _OpenFile) -> None:
         """Say, for the first such file, that it has columns which the first of all has not."""
-        if others := opened.names - self._names:
+        others = sorted(opened.names - self._names)
+        others += opened.fields_beside(self._schema)
+        if others:
             text = (
-                f"{opened.shown} has {listed(sorted(others))}, which the first file has not: "
-                "columns that it lacks are left out. To have them give a list of paths in which a "
-                "file with all columns is first."
+                f"{opened.shown} has {listed(others)}, which the files that columns come from have "
+                "not: what they lack is left out. To have it give a list of paths in which a file "
+                "with all columns is first."
             )
             self._fitter.warnings.add("others", text)
 
@@ -210,8 +215,22 @@ class _OpenFile:
         metadata = self._file.metadata
         for n in range(metadata.num_row_groups):
             self.starts.append(self.starts[-1] + metadata.row_group(n).num_rows)
+        if metadata.num_rows not in (0, self.starts[-1]):  # what it was cut by
+            raise ValueError(
+                f"it says that it has {metadata.num_rows} rows, and its row groups have "
+                f"{self.starts[-1]}"
+            )
         self.names = set(self._file.schema_arrow.names)
         self._stream: _Stream | None = None
+
+    def fields_beside(self, schema: pa.Schema) -> list[str]:
+        """Return the fields inside its columns that another schema's have not."""
+        found: list[str] = []
+        for field in self._file.schema_arrow:
+            position = schema.get_field_index(field.name)
+            if position >= 0 and not field.type.equals(schema.field(position).type):
+                found += lacking(field.type, schema.field(position).type, field.name)
+        return found
 
     def close(self) -> None:
         """Close it."""

@@ -259,14 +259,15 @@ class ParquetSplitter(Splitter):
             tail = self._footers.tail(name, size)
             one_piece = 0 <= size <= self._size and not self._by_group
             rows = self._rows_only(tail) if one_piece else -1
-            if rows >= 0:
-                return [Cut(0, rows, rows, size)] if rows else []
+            if rows > 0:
+                return [Cut(0, rows, rows, size)]
             metadata = self._footers.parse(name, tail)
         except FooterError as error:
             return [Cut(0, None, -1, size, str(error))]
         if one_piece:
-            rows = metadata.num_rows
-            self._learn(tail, rows)
+            rows = sum(row_groups(metadata).rows)
+            if rows == metadata.num_rows:  # some writers put 0 there
+                self._learn(tail, rows)
             return [Cut(0, rows, rows, size)] if rows else []
         return cut_groups(row_groups(metadata), self._size, self._by_group)
 

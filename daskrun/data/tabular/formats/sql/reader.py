@@ -74,6 +74,10 @@ class SqlReader(Reader):
         return Rows(table, row_ids(every) if every else np.empty(0, np.uint64))
 
     @override
+    def close(self) -> None:
+        self._database.close()
+
+    @override
     def empty(self, columns: Sequence[str]) -> pa.Table:
         wanted = set(columns)
         return self._schema.empty_table().select([n for n in self._types if n in wanted])
