@@ -173,13 +173,13 @@ class _Writer(Writer):
         return {KIND: "DataPath", "datastore": self._name_of(value.place), "path": value.relative}
 
     def _other(self, value: Any, where: str) -> Any:
-        for base in type(value).__mro__:
-            if CLASSES.get(base.__name__) == f"{base.__module__}:{base.__name__}":
-                return {KIND: base.__name__, **self.fields(value, where)}
         name = type(value).__name__
         known = source_classes(installed=True) if isinstance(value, Source) else {}
         if known.get(name) == f"{type(value).__module__}:{name}":
             return {KIND: name, **self.fields(value, where)}
+        for base in () if isinstance(value, Source) else type(value).__mro__:
+            if CLASSES.get(base.__name__) == f"{base.__module__}:{base.__name__}":
+                return {KIND: base.__name__, **self.fields(value, where)}
         raise DatasetError(
             f"{value!r} is only in the memory of this process, so it can't be kept. Write it to "
             "files, such as with to_parquet_files(target=...), and make a dataset of these."
