@@ -333,6 +333,13 @@ class Skip:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """The new tries of a mini-batch have failed: what it had before is what it has."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """The run ends before its data does: take back what is out, start nothing more."""
 
@@ -346,4 +353,4 @@ class Finish:
     status: RunStatus
 
 
-Order = HandOut | Skip | Stop | Finish
+Order = HandOut | Skip | Keep | Stop | Finish

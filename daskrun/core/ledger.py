@@ -19,6 +19,7 @@ from daskrun.core.events import (
     Finish,
     HandOut,
     InitFailed,
+    Keep,
     NodeLost,
     NodeReady,
     Order,
@@ -29,8 +30,9 @@ from daskrun.core.events import (
     Stop,
     StopAsked,
 )
-from daskrun.core.report import Progress, RunStatus
+from daskrun.core.report import Obstacle, Progress, RunStatus
 from daskrun.core.tally import Ending, Program, Tally
+from daskrun.core.thresholds import exceeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -83,7 +85,10 @@ class Ledger:
         self._init_succeeded = False
         self._unproven: dict[tuple[object, ...], int] = {}
         """Ready processes that have returned nothing yet: failures that each has made forgotten."""
+        self._before: dict[int, tuple[Outcome, ProcessInfo | None]] = {}
+        """Successes that run again for the sake of items that failed: they stand if that fails."""
         self._stopped: StopAsked | None = None
+        self._obstacle = Obstacle.NONE
         self.finished: RunStatus | None = None
         """The status the run ended with, None while it goes on."""
         self._began: float | None = None
@@ -116,9 +121,10 @@ class Ledger:
         """Restore the state from the journal of earlier drivers, before anything is handed out.
 
         Nothing of it is done again: a success stays one, tries go on being counted where they were.
-        ``past`` has each outcome in the order in which it was journalled, who made it, and, of a
-        failure, whether it is forgiven: if nothing follows it, its mini-batch begins again at the
-        first try. ``over``: the output is there already, and what has failed can't get into it.
+        ``past`` has each outcome in the order in which it was journalled, who made it, and whether
+        it is forgiven: if nothing follows, its mini-batch begins again at the first try. A success
+        that is forgiven stands if these tries fail, as does one that failures follow. ``over``: the
+        output is there already, and what has failed can't get into it.
         """
         failed: dict[int, tuple[int, int]] = {}  # tries used up, items
         touched = 0
@@ -128,11 +134,17 @@ class Ledger:
             self._states.extend(bytes(max(0, touched - len(self._states))))
             if outcome.status == 0:
                 failed.pop(index, None)
-                self._states[index] = SUCCEEDED
-                self.tally.success(outcome, process)
+                if forgiven:
+                    self._before[index] = outcome, process
+                    self._states[index] = WAITING
+                else:
+                    self._states[index] = SUCCEEDED
+                    self.tally.success(outcome, process)
             else:
                 self.tally.failure(outcome, process, final=False)
-                failed[index] = 0 if forgiven else outcome.attempt, outcome.items
+                if self._states[index] == PLANNED:
+                    failed[index] = 0 if forgiven else outcome.attempt, outcome.items
+        self._ready += [(index, 1) for index in self._before]
         orders: list[Order] = []
         for index, (attempt, items) in failed.items():
             if over or attempt >= self._settings.run_max_try:
@@ -220,7 +232,7 @@ class Ledger:
             reason = "no script process could import the entry script and finish init()"
             if was_ready is not None:
                 reason = "script processes end right after init(), before they return anything"
-            return self._stop(reason, event.now)
+            return self._stop(reason, event.now, Obstacle.INIT)
         return []
 
     def _room(self, event: RoomFor) -> list[Order]:
@@ -283,10 +295,17 @@ class Ledger:
     def _settle(self, outcome: Outcome, event: BundleReturned, orders: list[Order]) -> None:
         self._alone.discard(outcome.index)
         if outcome.status == 0:
+            self._before.pop(outcome.index, None)
             self._states[outcome.index] = SUCCEEDED
             self.tally.success(outcome, event.process)
             return
         final = outcome.attempt >= self._settings.run_max_try
+        if final and (before := self._before.pop(outcome.index, None)) is not None:
+            self.tally.failure(outcome, event.process, final=False)
+            self._states[outcome.index] = SUCCEEDED
+            self.tally.success(*before)
+            orders.append(Keep(outcome.index))
+            return
         self.tally.failure(outcome, event.process, final=final)
         if final:
             self._states[outcome.index] = FAILED
@@ -305,24 +324,13 @@ class Ledger:
         """Compare the counts with the three thresholds."""
         if self._stopped is not None:
             return []
-        items, failed = self.tally.items - self.tally.items_succeeded, self.tally.failed
-        most = self._settings.error_threshold
-        if 0 <= most < items:
-            over = f"{_counted(items, 'item', 's')} failed, error_threshold={most} allows {most}"
-            return self._stop(over, now)
-        allowed = self._settings.allowed_failed_count
-        if allowed is not None and 0 <= allowed < failed:
-            over = f"{_counted(failed, 'mini-batch', 'es')} failed, "
-            return self._stop(f"{over}allowed_failed_count={allowed} allows {allowed}", now)
-        percent = self._settings.allowed_failed_percent
-        if percent is not None and self._complete and self.remaining() == 0:
-            share = 100 * failed / max(1, len(self._states))
-            if share > percent:
-                over = f"{share:.3g} % of the mini-batches failed, allowed_failed_percent="
-                return self._stop(f"{over}{percent:g} allows {percent:g} %", now)
-        return []
+        total = len(self._states) if self._complete and self.remaining() == 0 else None
+        over = exceeded(self._settings, self.tally, total)
+        return self._stop(over, now, Obstacle.FAILURES) if over else []
 
-    def _stop(self, reason: str, now: float) -> list[Order]:
+    def _stop(self, reason: str, now: float, obstacle: Obstacle) -> list[Order]:
+        if self._stopped is None:
+            self._obstacle = obstacle
         return self._stop_asked(StopAsked(reason, canceled=False, now=now))
 
     def _end(self) -> RunStatus | None:
@@ -333,8 +341,10 @@ class Ledger:
         # Success is counted in items. Mini-batches without any (no rows) are none's failure.
         nothing = self.tally.items > 0 and self.tally.items_succeeded == 0
         none = self.tally.succeeded == 0 and len(self._states) > 0
-        failed = self._settings.appends and (nothing or none)
-        return RunStatus.FAILED if failed else RunStatus.COMPLETED
+        if not self._settings.appends or not (nothing or none):
+            return RunStatus.COMPLETED
+        self._obstacle = Obstacle.NO_SUCCESS
+        return RunStatus.FAILED
 
     # how it stands
 
@@ -382,8 +392,5 @@ class Ledger:
             status=self.finished,
             untried=sum(attempt > 1 for _, attempt in left) if self._stopped is not None else 0,
             program=Program(self._script, limit) if self._script else None,
+            obstacle=self._obstacle,
         )
-
-
-def _counted(number: int, word: str, plural: str) -> str:
-    return f"{number} {word}{'' if number == 1 else plural}"

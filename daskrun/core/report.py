@@ -30,9 +30,25 @@ class RunStatus(StrEnum):
 
 
 @record
+class Obstacle(StrEnum):
+    """What a run has ended with that one which goes on from there begins with."""
+
+    NONE = ""
+    FAILURES = "failures"
+    """More has failed than a threshold allows."""
+    NO_SUCCESS = "no success"
+    """Everything has failed."""
+    INIT = "init"
+    """The script can't be imported, or its ``init()`` fails."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is, at one moment; counts are of mini-batches where nothing else is said."""
+    """How far a run is, at one moment; counts are of mini-batches where nothing else is said.
+
+    Of a run that was resumed all counts are of the whole run, what earlier drivers have done
+    included; ``elapsed`` and ``eta`` are of this driver alone, from its first bundle on.
+    """
 
     total: int | None
     """In all; None while the plan is incomplete."""
@@ -110,3 +126,5 @@ class Report:
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     """From the run's start to its end."""
+    obstacle: Obstacle = Obstacle.NONE
+    """What keeps it from going on as it is."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
-from daskrun.core.report import ErrorGroup, Report, RunStatus
+from daskrun.core.report import ErrorGroup, Obstacle, Report, RunStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -162,6 +162,7 @@ class Ending:
     untried: int
     """Mini-batches that were to be tried again and were not."""
     program: Program | None = None
+    obstacle: Obstacle = Obstacle.NONE
 
     def report(self, seconds: float) -> Report:
         """Return the final account of a run that took so long."""
@@ -181,6 +182,7 @@ class Ending:
             errors=tally.groups(),
             warnings=tuple(tally.warnings),
             seconds=seconds,
+            obstacle=self.obstacle,
         )
 
     def message(self) -> str:

@@ -16,6 +16,7 @@ from daskrun.core.events import (
     BundleReturned,
     Event,
     HandedOut,
+    Keep,
     NodeLost,
     NodePreparing,
     NodeReady,
@@ -35,8 +36,9 @@ from daskrun.core.report import Report, RunStatus
 from daskrun.data.input_changes import changed_files
 from daskrun.engine.closing import close_and_tell
 from daskrun.engine.dispatch import make_dispatcher
-from daskrun.engine.history import Checkpoints, History, Replay
+from daskrun.engine.history import Checkpoints, History
 from daskrun.engine.observers import PROGRESS_INTERVAL, Audience
+from daskrun.engine.past import Replay
 from daskrun.engine.results import Results
 from daskrun.engine.slots import STOP_GRACE, Slots, Waits
 from daskrun.engine.surveys import Surveys
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from daskrun.core.events import Bundle, Observer
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.data.listed_plan import ListedPlan
-    from daskrun.engine.history import Past
+    from daskrun.engine.past import Past
     from daskrun.engine.request import StepRequest
 
 logger = get_logger(__name__)
@@ -181,11 +183,11 @@ class Driver:
             self._carry_out(order)
         self._history.note(replay.record())
         failed = tuple(order.index for order in orders if isinstance(order, Skip))
-        self._audience.notify(Resumed(failed, time.monotonic()))
+        self._audience.notify(Resumed(failed, time.monotonic(), tuple(replay.again)))
 
     def _committed(self, replay: Replay) -> Iterator[tuple[Outcome, ProcessInfo | None, bool]]:
         for outcome, process, forgiven in replay:
-            self._results.commit(outcome, process)
+            self._results.commit(outcome, process, aside=forgiven)
             yield outcome, process, forgiven
 
     def _is_known(self, index: int) -> bool:
@@ -316,6 +318,8 @@ class Driver:
     def _carry_out(self, order: Order) -> None:
         if isinstance(order, Skip):
             self._results.skip(order.index)
+        elif isinstance(order, Keep):
+            self._results.keep(order.index)
         elif isinstance(order, Stop):
             self._waits.stopped(time.monotonic())
             self._dispatcher.stop(STOP_GRACE)

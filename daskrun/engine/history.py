@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from daskrun.core.minibatch import digest
 from daskrun.core.settings import told_settings
 from daskrun.core.warned import subject
 from daskrun.engine.journal_records import (
-    KINDS,
-    BundleRecord,
-    FinalizedRecord,
-    FinalizingRecord,
     PlannedRecord,
     Recorder,
-    ResumedRecord,
     RunRecord,
-    SurveyRecord,
-    UnfinishedRecord,
     WarningsRecord,
     encode,
-    read_attempts,
-    read_records,
 )
-from daskrun.errors import StorageError
+from daskrun.engine.past import read_past
 from daskrun.storage.journal import Journal
 from daskrun.storage.segments import Segments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from daskrun.core.events import BundleReturned
-    from daskrun.core.minibatch import Plan
-    from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.engine.journal_records import Record
+    from daskrun.engine.past import Past
     from daskrun.engine.request import StepRequest
 
 KILL_AT = "DASKRUN_KILL_AT"
@@ -178,117 +164,3 @@ class History:
         if texts:
             self.warnings.update(dict.fromkeys(texts))
             self.note_later(WarningsRecord(texts))
-
-
-BESIDE_BUNDLES = tuple(kind for kind in KINDS.values() if kind is not BundleRecord)
-
-
-@dataclass
-class Past:
-    """What is in a journal beside attempts."""
-
-    path: Path
-    plan: str = ""
-    """Fingerprint of the plan."""
-    surveys: dict[str, SurveyRecord] = field(default_factory=dict)
-    """By what they looked at, as JSON."""
-    mark: str | None = None
-    """Of an output that was about to be published; None where none was, or it was given up."""
-    finalized: bool = False
-    lost: dict[int, int] = field(default_factory=dict)
-    """By mini-batch: which driver last found its rows gone, from 1."""
-    forgiven: dict[int, int] = field(default_factory=dict)
-    """By mini-batch: which driver last gave it new tries."""
-    mini_batches: int | None = None
-    """How many there are, where that was known."""
-    warnings: list[str] = field(default_factory=list)
-    """For the report."""
-
-
-def read_past(path: Path) -> Past | None:
-    """Return what is in a journal; None where there is nothing to resume from."""
-    if not path.exists():
-        return None
-    past = None
-    resumed = 0
-    for record in read_records(path, *BESIDE_BUNDLES):
-        if past is None:
-            past = Past(path)
-        match record:
-            case RunRecord():
-                past.plan, past.mini_batches = record.plan, record.mini_batches
-            case PlannedRecord():
-                past.mini_batches = record.mini_batches
-            case WarningsRecord():
-                past.warnings += record.texts
-            case SurveyRecord():
-                past.surveys[json.dumps(record.key)] = record
-            case ResumedRecord():
-                resumed += 1
-                past.lost.update(dict.fromkeys(record.lost, resumed))
-                past.forgiven.update(dict.fromkeys(record.forgiven, resumed))
-            case FinalizingRecord():
-                past.mark = record.mark
-            case UnfinishedRecord():
-                past.mark = None
-            case FinalizedRecord():
-                past.finalized = True
-    return past
-
-
-@dataclass
-class Replay:
-    """The attempts of a journal, as far as they still count."""
-
-    past: Past
-    plan: Plan
-    known: Callable[[int], bool]
-    """Extends the plan until a mini-batch is known; False where it ends before."""
-    sizes: Mapping[str, int] | None
-    """Of the parts that are there; None where rows are no longer needed."""
-    tries: int
-    """``run_max_try``."""
-    retry_failed: bool
-    """Whether mini-batches that have used them up get new ones, unless the run is over."""
-    over: bool = False
-    """Whether the output is there already."""
-
-    def __post_init__(self) -> None:
-        self.retry_failed = self.retry_failed and not self.over
-        self._out_of_tries: set[int] = set()
-        self._lost: list[int] = []
-
-    def __iter__(self) -> Iterator[tuple[Outcome, ProcessInfo | None, bool]]:
-        """Yield what :meth:`Ledger.recall` takes."""
-        past = self.past
-        for driver, outcome, process, descriptor in read_attempts(past.path):
-            index = outcome.index
-            if not self.known(index) or digest(self.plan.encode(index)) != descriptor:
-                raise StorageError(
-                    f"mini-batch {index} is not what it was when the run began: its data, or how "
-                    "they are cut, were changed. Submit the pipeline as a new run."
-                )
-            forgiven = past.forgiven.get(index, 0) > driver
-            if outcome.status == 0:
-                if past.lost.get(index, 0) > driver:
-                    continue
-                if self._is_gone(outcome, process):
-                    self._lost.append(index)
-                    continue
-                self._out_of_tries.discard(index)
-            elif outcome.attempt >= self.tries and not forgiven:
-                self._out_of_tries.add(index)
-                forgiven = self.retry_failed
-            yield outcome, process, forgiven
-
-    def record(self) -> ResumedRecord:
-        """Return the journal's record of this, once all attempts were read."""
-        forgiven = sorted(self._out_of_tries) if self.retry_failed else []
-        return ResumedRecord(self._lost, forgiven, None if self.over else self.tries)
-
-    def _is_gone(self, outcome: Outcome, process: ProcessInfo | None) -> bool:
-        """Return whether the rows are in a part that is missing or too short."""
-        if self.sizes is None or not outcome.length:
-            return False
-        part = process.part if process is not None else ""
-        return self.sizes.get(part, -1) < outcome.offset + outcome.length

@@ -109,6 +109,8 @@ class ResumedRecord(Record, kind="resumed"):
     """Mini-batches that were given new tries."""
     tries: int | None = None
     """``run_max_try`` from then on; None where the output was there already."""
+    again: Sequence[int] = ()
+    """Mini-batches that had succeeded but for some items, and were given new tries for these."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,20 @@ class UnfinishedRecord(Record, kind="unfinished"):
 @dataclass(frozen=True)
 class FinalizedRecord(Record, kind="finalized"):
     """The output is there, whole."""
+
+
+@dataclass(frozen=True)
+class ReopenedRecord(Record, kind="reopened"):
+    """The output is to be made anew: of the rows that are in it, and of more.
+
+    There are as many of these as it takes; nothing is reopened before the last.
+    """
+
+    part: str
+    """What its rows are in from then on."""
+    rows: Sequence[Sequence[int]]
+    """Of each mini-batch with rows: ``[index, offset, length, head, crc]`` there."""
+    last: bool = False
 
 
 def encode(record: Record) -> dict[str, Any]:

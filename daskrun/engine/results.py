@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.logs import get_logger
 from daskrun.engine.journal_records import FinalizedRecord, FinalizingRecord, UnfinishedRecord
 from daskrun.engine.nodes import output_of
+from daskrun.engine.reopen import reopened
 from daskrun.output.folder import NOTHING, SpaceWatch
 from daskrun.output.sinks.registry import sink_of
 
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from daskrun.core.outcome import Outcome, ProcessInfo
-    from daskrun.engine.history import Checkpoints, Past
+    from daskrun.engine.history import Checkpoints
     from daskrun.engine.journal_records import Record
+    from daskrun.engine.past import Past
     from daskrun.engine.request import StepRequest
     from daskrun.output.assembly.assembler import Assembler
+    from daskrun.output.destination import Destination
     from daskrun.output.folder import Look
 
 logger = get_logger(__name__)
@@ -35,6 +38,11 @@ class Results:
         self, request: StepRequest, note: Callable[[Record], None], checkpoints: Checkpoints
     ) -> None:
         self._settings = request.settings
+        self._retry_failed = request.retry_failed
+        self._before: dict[int, tuple[Outcome, ProcessInfo | None]] = {}
+        """Successes that run again."""
+        self._is_ours = False
+        """Whether the output that is there is this run's own, to be replaced."""
         self._place = output_of(request)
         self._run_folder = request.run_folder
         self._name = ""
@@ -75,6 +83,9 @@ class Results:
                 self._place.halt(name)
             marked = past.mark is not None and self._place.published(name, past.mark)
             self.published = past.finalized or marked
+            if self.published and self._retry_failed:
+                self._reopen(self._place, name, past)
+            self._is_ours = past.reopened >= 0
         if self.published:
             return None
         if past is not None and past.mark is not None:
@@ -84,9 +95,22 @@ class Results:
         self._assembler = self._place.assembler(name, sink_of(self._settings), self._run_folder)
         return self._place.parts_there() if past is not None else None
 
-    def commit(self, outcome: Outcome, process: ProcessInfo | None) -> None:
-        """Add the rows of a mini-batch, if it has succeeded."""
+    def _reopen(self, place: Destination, name: str, past: Past) -> None:
+        """Have the output made anew of what is in it and of what is still to come."""
+        for record in reopened(place, name, sink_of(self._settings), past, self._run_folder):
+            self._note(record)
+            past.take(record)
+        self.published = self._noted = False
+
+    def commit(self, outcome: Outcome, process: ProcessInfo | None, *, aside: bool = False) -> None:
+        """Add the rows of a mini-batch, if it has succeeded; ``aside`` until :meth:`keep` at most.
+
+        They are not added where others of it are committed before.
+        """
         if self._assembler is None or outcome.status:
+            return
+        if aside:
+            self._before[outcome.index] = outcome, process
             return
         if outcome.length and process is not None:
             o = outcome
@@ -94,6 +118,11 @@ class Results:
             self._assembler.commit(o.index, process.part, o.offset, o.length, o.head, o.crc)
         else:
             self._assembler.skip(outcome.index)
+
+    def keep(self, index: int) -> None:
+        """Add the rows of a mini-batch that were put aside: it has run again in vain."""
+        if index in self._before:
+            self.commit(*self._before.pop(index))
 
     def skip(self, index: int) -> None:
         """Go on without rows of a mini-batch."""
@@ -121,7 +150,7 @@ class Results:
             mark = self._assembler.mark
             self._note(FinalizingRecord(mark, total))
             self._reach("finalizing")
-            self._assembler.publish(self._settings.overwrite, total)
+            self._assembler.publish(self._settings.overwrite or self._is_ours, total)
             self.published = True
             self._reach("renamed")
         if self.published and not self._noted:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.events import Observer
 from daskrun.core.logs import get_logger
-from daskrun.core.report import RunStatus
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import AttemptTable
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     Past = tuple[Outcome, ProcessInfo | None]
     """An attempt, and who has made it."""
+    Advice = Callable[[Report], str]
 
 logger = get_logger(__name__)
 INTERVAL = 1.0
@@ -54,16 +54,16 @@ class LogWriter(Observer):
     on; ``job_result.txt`` is written at its end. ``failed_items.txt`` and ``.jsonl`` name what has
     failed, see :class:`~daskrun.monitor.failed_items.FailedItems`. ``sys/happenings.txt``
     has a line for each node and process that came or went. Without a ``plan`` failed items are not
-    listed. ``resume_hint`` says what is to be done after an early end.
+    listed. ``advice`` says what is to be done after an end.
     """
 
     def __init__(
-        self, logs: Path, plan: Plan | None = None, tries: int = 1, resume_hint: str = ""
+        self, logs: Path, plan: Plan | None = None, tries: int = 1, advice: Advice | None = None
     ) -> None:
         self._logs = logs
         self._failed_items = FailedItems(logs, plan, tries) if plan is not None else None
         self._past: Callable[[], Iterable[Past]] = tuple
-        self._resume_hint = resume_hint
+        self._advice = advice
         logs.mkdir(parents=True, exist_ok=True)
         table = logs / "sys" / "job_report" / "processed_mini-batches.csv"
         self._table = AttemptTable(table, plan)
@@ -141,7 +141,8 @@ class LogWriter(Observer):
         if self._last is not None:
             self._write("job_progress_overview.txt", overview(self._last))
         self._write("job_error.txt", errors_text(report.errors))
-        self._write("job_result.txt", result_text(report, self._logs, self._resume_hint))
+        next_step = self._advice(report) if self._advice is not None else ""
+        self._write("job_result.txt", result_text(report, self._logs, next_step))
 
     @override
     def progress(self, progress: Progress) -> None:
@@ -249,8 +250,8 @@ def _headline(group: ErrorGroup) -> str:
     return f"{where}{group.count:,} times{such} {group.message}"
 
 
-def result_text(report: Report, logs: Path, resume_hint: str = "") -> str:
-    """Return what happened, and where to look."""
+def result_text(report: Report, logs: Path, next_step: str = "") -> str:
+    """Return what happened, what to do about it, and where to look."""
     total = "not all known" if report.total is None else f"{report.total:,}"
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
     errors = ""
@@ -260,8 +261,7 @@ def result_text(report: Report, logs: Path, resume_hint: str = "") -> str:
         shown = "".join(f"  {_headline(group)}\n" for group in report.errors[:5])
         more = f"  and {len(report.errors) - 5:,} more\n" if len(report.errors) > 5 else ""
         errors = f"\nErrors:\n{shown}{more}"
-    completed = report.status is RunStatus.COMPLETED
-    next_step = f"{resume_hint}\n" if resume_hint and not completed else ""
+    next_step = f"{next_step}\n" if next_step else ""
     return (
         f"{report.status.value}: {report.message}\n"
         f"{next_step}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from daskrun.core.typing import override
 from daskrun.errors import SettingsError, StorageError
 from daskrun.output.assembly.file_assembler import FileAssembler, file_mark
 from daskrun.output.folder import prepare_output, sweep
+from daskrun.storage.durable import sync_folder
+from daskrun.storage.error_hints import explained
 from daskrun.storage.urls import is_url, secrets_of, shown_url, without_secrets
 
 if TYPE_CHECKING:
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
     from daskrun.output.assembly.assembler import Assembler
     from daskrun.output.sinks.sink import Sink
     from daskrun.storage.url_folder import UrlFolder
+
+
+COPIED_AT_ONCE = 32 * 2**20
+"""Bytes of an object in memory while it is brought here."""
 
 
 class Destination(ABC):
@@ -52,6 +59,17 @@ class Destination(ABC):
     @abstractmethod
     def published(self, name: str, mark: str) -> bool:
         """Return whether what a driver that died had marked so is the output ``name`` already."""
+
+    @abstractmethod
+    def output_here(self, name: str, copy: Path) -> Path:
+        """Return a local file that is the output ``name``; ``copy``, where one is needed.
+
+        StorageError: it is gone.
+        """
+
+    @abstractmethod
+    def add_part(self, name: str, file: Path) -> None:
+        """Make a part of a local file, durably; the file stays, and neither is changed any more."""
 
     @abstractmethod
     def sweep(self) -> None:
@@ -103,6 +121,27 @@ class FolderDestination(Destination):
     @override
     def published(self, name: str, mark: str) -> bool:
         return file_mark(self._folder / name) == mark
+
+    @override
+    def output_here(self, name: str, copy: Path) -> Path:
+        if not (self._folder / name).is_file():
+            raise StorageError(f"{self._folder / name} is gone, so nothing can get into it.")
+        return self._folder / name
+
+    @override
+    def add_part(self, name: str, file: Path) -> None:
+        part = Path(self.parts, name)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            try:
+                part.hardlink_to(file)
+            except OSError:  # on another file system, or one without links
+                shutil.copyfile(file, part)
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            sync_folder(part.parent)
+        except OSError as error:
+            raise StorageError(explained(f"can't write {part}", error)) from error
 
     @override
     def sweep(self) -> None:
@@ -160,6 +199,22 @@ class UrlDestination(Destination):
     @override
     def published(self, name: str, mark: str) -> bool:
         return self._folder.published(name, mark)
+
+    @override
+    def output_here(self, name: str, copy: Path) -> Path:
+        size = self._folder.sizes().get(name)
+        if size is None:
+            raise StorageError(f"{self._folder.shown(name)} is gone, so nothing can get into it.")
+        with copy.open("wb") as file:
+            for start in range(0, size, COPIED_AT_ONCE):
+                stop = min(size, start + COPIED_AT_ONCE)
+                file.writelines(self._folder.read([(name, start, stop)]))
+        return copy
+
+    @override
+    def add_part(self, name: str, file: Path) -> None:
+        with file.open("rb") as opened:
+            self._folder.put_file(f"{self._aside}/{name}", opened, file.stat().st_size)
 
     @override
     def sweep(self) -> None:

@@ -157,6 +157,8 @@ class _Seen:
         self._tried: set[tuple[int, int]] = set()
         self._tries = 0
         self._attempts = 0
+        self._before: dict[int, list[int]] = {}
+        """By mini-batch: a success that ran again for items that had failed, and may stand."""
         self._again: Counter[int] = Counter()
         """Mini-batches that had a success when another came."""
 
@@ -175,10 +177,14 @@ class _Seen:
         elif kind == "resumed":
             self._tries = entry.get("tries", self._tries)  # a run can be resumed with another
             for index in entry["lost"]:  # its rows were gone, so it is owed again
-                gone = self._done.pop(index)
+                gone = self._done.pop(index, None) or self._before.pop(index)
                 self._attempts -= 1
                 self._tried.discard((index, gone[1]))
-            for index in entry["forgiven"]:
+            for index in entry.get("again", ()):
+                if index in self._done:
+                    self._attempts -= index in self._before
+                    self._before[index] = self._done.pop(index)
+            for index in (*entry["forgiven"], *entry.get("again", ())):
                 self._failed.pop(index, None)
                 self._tried = {tried for tried in self._tried if tried[0] != index}
 
@@ -203,6 +209,7 @@ class _Seen:
             self._failed[index] = attempt, items
 
     def compare(self, output: Path) -> Difference:
+        self._settle()
         rows = [Rows(n, done[6], done[7], done[8]) for n, done in sorted(self._done.items())]
         if not output.is_file():
             self.problems.append(f"the run is Completed, and there is no {output}")
@@ -227,6 +234,7 @@ class _Seen:
 
     def account(self, report: Report | None, difference: Difference | None) -> Account:
         """Add up."""
+        self._settle()
         failed = {
             index: items
             for index, (attempt, items) in self._failed.items()
@@ -252,6 +260,12 @@ class _Seen:
         )
         problems = [*self.problems, *self._wrong(differs), *_contradictions(found, report)]
         return replace(found, problems=tuple(problems))
+
+    def _settle(self) -> None:
+        """Let successes stand that have run again in vain; those of others count no more."""
+        self._attempts -= len(self._before.keys() & self._done.keys())
+        self._done = {**self._before, **self._done}
+        self._before = {}
 
     def _wrong(self, differs: Difference) -> list[str]:
         size = self.size

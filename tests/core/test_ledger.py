@@ -25,6 +25,7 @@ from daskrun.core.events import (
     Finish,
     HandOut,
     InitFailed,
+    Keep,
     NodeReady,
     Order,
     Planned,
@@ -616,3 +617,24 @@ def test_a_run_that_nobody_stops_comes_to_its_end(
     report = desk.ledger.report(1.0, 0.0)
     assert report.succeeded + report.failed == total
     assert report.unfinished == 0
+
+
+def test_progress_of_a_resumed_run_counts_what_earlier_drivers_did_but_for_time() -> None:
+    desk = Desk(4, run_max_try=1)
+    past = [(outcome(0), PROCESS, False), (outcome(1, status=1), PROCESS, False)]
+    desk.ledger.recall(past)
+    found = desk.ledger.progress(5.0)
+    assert (found.total, found.handed_out, found.succeeded, found.failed) == (4, 2, 1, 1)
+    assert (found.items, found.items_failed) == (4, 2)
+    assert (found.elapsed, found.eta) == (0.0, None)
+
+
+def test_a_success_that_runs_again_stands_where_that_fails() -> None:
+    for good in (True, False):
+        desk = Desk(2, run_max_try=1)
+        desk.ledger.recall([(outcome(0, results=1), PROCESS, True)])
+        assert desk.ledger.progress(0.0).succeeded == 0
+        desk.give_back(desk.take(), outcome(0, status=0 if good else 1))
+        assert [order for order in desk.orders if isinstance(order, Keep)] == [Keep(0)] * (not good)
+        tally = desk.ledger.tally
+        assert (tally.succeeded, tally.items_succeeded, tally.failed) == (1, 1 + good, 0)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from daskrun.engine.history import read_past
 from daskrun.engine.journal_records import KINDS, decode, encode, read_attempts
+from daskrun.engine.past import read_past
 from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ WRITTEN = [
     '{"kind":"finalizing","mark":"m","mini_batches":3}',
     '{"kind":"unfinished"}',
     '{"kind":"finalized"}',
+    '{"kind":"reopened","part":"reopened-1","rows":[[0,0,5,0,99]]}',
+    '{"kind":"reopened","part":"reopened-1","rows":[],"last":true}',
 ]
 
 
@@ -60,7 +62,9 @@ def test_a_journal_tells_its_next_driver_everything(path: Path):
     assert (past.plan, past.mini_batches, past.warnings) == ("p", 3, ["a word"])
     assert [record.trouble for record in past.surveys.values()] == [None, "torn"]
     assert (past.lost, past.forgiven) == ({0: 1}, {1: 1})
-    assert (past.mark, past.finalized) == (None, True)
+    assert (past.mark, past.finalized, past.reopened) == (None, False, 2)
+    restored, _ = past.attempts()
+    assert (restored.outcome.offset, restored.process.part) == (0, "reopened-1")
     first, second = read_attempts(path)
     assert (first.drivers, first.descriptor, first.outcome.offset) == (0, "d0", 10)
     assert first.process is not None

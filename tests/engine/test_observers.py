@@ -201,7 +201,7 @@ def _with(request: Any, *observers: Any) -> Any:
 
 class TestLogWriter(ObserverContract):
     def make_observer(self, folder: Path) -> Observer:
-        return LogWriter(folder / "logs", resume_hint="Go on with run.resume().")
+        return LogWriter(folder / "logs", advice=lambda _: "Go on with run.resume().")
 
 
 class TestAttemptTable(ObserverContract):

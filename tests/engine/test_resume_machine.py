@@ -30,8 +30,8 @@ from daskrun.core.minibatch import digest
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings
-from daskrun.engine.history import Replay, read_past
 from daskrun.engine.journal_records import Recorder, RunRecord, encode
+from daskrun.engine.past import Replay, read_past
 from daskrun.storage import journal
 from daskrun.storage.journal import Journal
 

@@ -269,7 +269,7 @@ def test_a_later_driver_goes_on_with_the_same_files(tmp_path, torn):
     table = tmp_path / "sys" / "job_report" / "processed_mini-batches.csv"
     whole = table.read_bytes()
     table.write_bytes(whole + torn)
-    again = LogWriter(tmp_path, tries=2, resume_hint="Go on.")
+    again = LogWriter(tmp_path, tries=2, advice=lambda _: "Go on.")
     again.go_on(lambda: [(failure(1), PROCESS), (success(3, results=4), PROCESS)])
     again.notify(bundle(failure(1, attempt=2), success(4)))
     again.progress(Progress(5, 5, 3, 1, 0, 1, 25, 5, 1.0, None))

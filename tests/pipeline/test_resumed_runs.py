@@ -109,7 +109,7 @@ def failed(work, fault, **settings):
     run = work.submit(
         error_threshold=0, run_max_try=1, retry_delay=0, mini_batch_size=1, **settings
     )
-    with pytest.raises(RunFailedError, match=r"run\.resume\(\).*get_run\('.*'\)\.resume\(\)"):
+    with pytest.raises(RunFailedError, match=r"resume\(retry_failed=True\).*get_run\('.*'\)"):
         run.wait_for_completion()
     return run
 
@@ -197,7 +197,7 @@ def test_a_failed_run_gives_what_failed_new_tries(work, flag):
     run = failed(work, fault_while(flag))
     (step,) = run.get_steps()
     logs = step.folder / "logs"
-    assert "resume()" in (logs / "job_result.txt").read_text()
+    assert "resume(retry_failed=True)" in (logs / "job_result.txt").read_text()
     flag.unlink()
     with pytest.raises(RunFailedError):
         run.resume().wait_for_completion()
@@ -214,7 +214,7 @@ def test_a_failed_run_gives_what_failed_new_tries(work, flag):
         rows = list(csv.DictReader(file))
     assert [row["Mini-batch Id"] for row in rows].count("6") == 2
     assert {row["Mini-batch Id"] for row in rows} == {str(n) for n in range(10)}
-    with pytest.raises(ResumeError, match=r"is Completed: there is nothing to do"):
+    with pytest.raises(ResumeError, match=r"is Completed, and no mini-batch of it has failed"):
         run.resume()
 
 

@@ -266,6 +266,20 @@ class Sink(ABC):
         """
         return FirstHeader()
 
+    def headers_again(self, file: Path, places: Iterable[int]) -> Iterator[bytes]:
+        """Yield headers that stayed aside, from the output that was made of them.
+
+        Asked of a sink with :attr:`header_aside` where more rows are to get into its output.
+
+        Parameters
+        ----------
+        file
+            The output.
+        places
+            Where in it the rows of each mini-batch that has some begin.
+        """
+        raise NotImplementedError
+
     @property
     def assembles(self) -> bool:
         """Whether the output is what :meth:`assemble` makes."""

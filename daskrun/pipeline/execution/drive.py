@@ -16,8 +16,9 @@ from daskrun.core.logs import get_logger
 from daskrun.core.report import ErrorGroup, Report, RunStatus
 from daskrun.engine.request import INLINE
 from daskrun.errors import DaskrunError, DatasetError
+from daskrun.pipeline.execution.advice import advice, can_retry
 from daskrun.pipeline.execution.reuse import decide, explain, note_completed, reused_report
-from daskrun.pipeline.execution.state import LiveState, ProgressKeeper, resume_hint
+from daskrun.pipeline.execution.state import LiveState, ProgressKeeper
 from daskrun.pipeline.records import changes, processed, step_spec
 from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.pipeline.records.run_output import register
@@ -279,7 +280,7 @@ class PipelineDriver:
         changes.keep_side_inputs(request.run_folder, step.spec.side_inputs, request.side_inputs)
         folder.push()  # before anything is committed: who goes on holds its data against these
         logs = LogWriter(
-            folder.logs, request.plan, request.settings.run_max_try, resume_hint(folder)
+            folder.logs, request.plan, request.settings.run_max_try, partial(advice, folder)
         )
         journal = folder.path / "journal"
         if request.resumed and journal.exists():
@@ -293,7 +294,7 @@ class PipelineDriver:
         with self._turn(control) if request.target == INLINE else nullcontext():
             report = execute(request, observers, control)
         if report.status is RunStatus.COMPLETED:
-            if report.failed:
+            if report.failed or request.resumed:
                 processed.note_failed(folder, request.plan)
             register(self._workspace, folder, step.spec.registrations)
             note_completed(self._workspace, folder, step.spec.settings)
@@ -345,7 +346,7 @@ def _push_metrics(*folders: RunFolder) -> None:
 def _forget(folder: RunFolder) -> None:
     """Remove what only a resume needs, secrets among it, where it is noted that none will come."""
     try:
-        if folder.last_state().status is RunStatus.COMPLETED:
+        if folder.last_state().status is RunStatus.COMPLETED and not can_retry(folder):
             step_spec.forget(folder)
     except (DaskrunError, OSError) as error:  # it is Completed all the same
         logger.warning(
@@ -357,7 +358,7 @@ def _log_end(folder: RunFolder, report: Report) -> None:
     """Write the logs of a step that nothing was run of."""
     from daskrun.monitor.logs import LogWriter
 
-    logs = LogWriter(folder.logs, resume_hint=resume_hint(folder))
+    logs = LogWriter(folder.logs, advice=partial(advice, folder))
     logs.notify(RunEnded(report, time.monotonic()))
     logs.close()
 

@@ -16,6 +16,7 @@ from daskrun.errors import (
     SettingsError,
     StorageError,
 )
+from daskrun.pipeline.execution.advice import can_retry
 from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.records.changes import check_unchanged
 from daskrun.pipeline.records.processed import as_begun
@@ -39,7 +40,7 @@ SECRET = frozenset({"arguments", "environment_variables"})
 """Settings whose values are not shown."""
 
 
-def hold(folder: RunFolder) -> LockHandle:
+def hold(folder: RunFolder, retry_failed: bool) -> LockHandle:
     """Take the lock of a pipeline's run that can be resumed.
 
     Raises
@@ -47,7 +48,7 @@ def hold(folder: RunFolder) -> LockHandle:
     ResumeError
         Another process drives it (the message names process and host), or it is Completed.
     """
-    _check_unfinished(folder)  # to take a run over leaves a trace
+    _check_unfinished(folder, retry_failed)  # to take a run over leaves a trace
     try:
         return folder.drive()
     except StorageError as error:
@@ -68,11 +69,11 @@ def make_driver(
     ``changes`` are the settings that are to change; the others are as of ``run.resume``, and so is
     what is raised.
     """
-    _check_unfinished(folder)
+    _check_unfinished(folder, retry_failed)
     problems = _problems(retry_failed, compute_target) + observer_problems(observers)
     if problems:
         raise SettingsError(SUBJECT, problems)
-    unfinished = _unfinished_steps(folder)
+    unfinished = _unfinished_steps(folder, retry_failed)
     specs = [StepSpec.load(each, workspace) for each in unfinished]
     ready = [_changed(each, compute_target, changes, workspace) for each in specs]
     steps = [
@@ -86,13 +87,34 @@ def make_driver(
     return PipelineDriver(folder, held, workspace, steps)
 
 
-def _check_unfinished(folder: RunFolder) -> None:
-    if folder.last_state().status is RunStatus.COMPLETED:
-        raise ResumeError(f"run {folder.id} is Completed: there is nothing to do. {AGAIN}")
+def _check_unfinished(folder: RunFolder, retry_failed: bool) -> None:
+    if not _is_completed(folder):
+        return
+    failed = [each for each in _steps(folder) if can_retry(each)]
+    if not failed:
+        raise ResumeError(
+            f"run {folder.id} is Completed, and no mini-batch of it has failed: there is nothing "
+            f"to do. {AGAIN}"
+        )
+    if not retry_failed:
+        raise ResumeError(
+            f"run {folder.id} is Completed. What of it has failed is tried again, and gets into "
+            f"the output, with run.resume(retry_failed=True). Or: {AGAIN}"
+        )
+    ids = {each.id for each in failed}
+    for step in _steps(folder):
+        if used := ids.intersection(step.manifest().values.get("after") or ()):
+            raise ResumeError(
+                f"run {folder.id} is Completed, and step {step.manifest().name!r} has used what "
+                f"{', '.join(sorted(used))} wrote, which would change now. {AGAIN}"
+            )
 
 
-def _unfinished_steps(folder: RunFolder) -> list[RunFolder]:
-    """Return the runs of the steps that are not Completed, in their order."""
+def _unfinished_steps(folder: RunFolder, retry_failed: bool) -> list[RunFolder]:
+    """Return the runs of the steps that are not Completed, in their order.
+
+    With ``retry_failed``, of a run that is Completed, those in which something has failed.
+    """
     steps = [folder.sibling(name) for name in folder.manifest().steps]
     missing = [each.id for each in steps if not each.is_run]
     if missing:
@@ -100,7 +122,17 @@ def _unfinished_steps(folder: RunFolder) -> list[RunFolder]:
             f"run {folder.id} can't go on: it was interrupted while it was being submitted, before "
             f"{', '.join(missing)} was there. {AGAIN}"
         )
-    return [each for each in steps if each.last_state().status is not RunStatus.COMPLETED]
+    if retry_failed and _is_completed(folder):
+        return [each for each in steps if can_retry(each)]
+    return [each for each in steps if not _is_completed(each)]
+
+
+def _steps(folder: RunFolder) -> list[RunFolder]:
+    return [folder.sibling(name) for name in folder.manifest().steps]
+
+
+def _is_completed(folder: RunFolder) -> bool:
+    return folder.last_state().status is RunStatus.COMPLETED
 
 
 def _problems(retry_failed: object, compute_target: object) -> list[str]:

@@ -26,17 +26,6 @@ POLL = 0.5
 """Seconds between two looks at the folder of a run that another process drives."""
 
 
-def resume_hint(folder: RunFolder) -> str:
-    """Return how a run that has ended early, a pipeline's or a step's, is resumed."""
-    manifest = folder.manifest()
-    return (
-        "Go on from what is done, with the code as it was at submit, with run.resume(), in another "
-        f"process with Experiment(ws, {manifest.experiment!r}).get_run({manifest.pipeline_run!r})"
-        ".resume(). For "
-        "code that was changed since, submit again."
-    )
-
-
 class RunState(ABC):
     """How a run stands."""
 

@@ -303,11 +303,11 @@ class PipelineRun(SubmittedRun):
         return pipeline.publish(name, description, version, continue_on_step_failure)
 
     @override
-    def _resume(self, *given: Any) -> None:
+    def _resume(self, retry_failed: bool, *given: Any) -> None:
         folder = self._state.folder
-        held = resume.hold(folder)
+        held = resume.hold(folder, retry_failed)
         try:
-            driver = resume.make_driver(folder, held, self.workspace, *given)
+            driver = resume.make_driver(folder, held, self.workspace, retry_failed, *given)
             states = driver.states  # it forgets them at its end
             driver.start()
         except BaseException:

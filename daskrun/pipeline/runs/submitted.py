@@ -12,7 +12,8 @@ from daskrun.core.typing import override
 from daskrun.errors import RunCanceledError, RunFailedError, SettingsError, WaitTimeoutError
 from daskrun.monitor.console import make_display
 from daskrun.pipeline.execution import lifetime
-from daskrun.pipeline.execution.state import LiveState, resume_hint
+from daskrun.pipeline.execution.advice import advice
+from daskrun.pipeline.execution.state import LiveState
 from daskrun.pipeline.records import run_details
 from daskrun.pipeline.runs import views
 from daskrun.pipeline.runs.metrics import FolderRun
@@ -93,7 +94,8 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
     @property
     @override
     def _resume_hint(self) -> str:
-        return resume_hint(self._state.folder)
+        report = self._state.report if isinstance(self._state, LiveState) else None
+        return advice(self._state.folder, report)
 
     @property
     @override
@@ -146,6 +148,9 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
     ) -> Self:
         """Go on with a run that failed, was canceled or lost its process; returns at once.
 
+        With ``retry_failed`` also with one that is Completed: what has failed runs again, and gets
+        into the same output, in its place.
+
         Steps that are done stay, the one that ended early goes on after what is committed, later
         ones are started. The code is the snapshot of the run's submit: to run a script that was
         changed since, submit again. The inputs must be what they were. Nothing is changed where
@@ -154,8 +159,9 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
         Parameters
         ----------
         retry_failed
-            Whether mini-batches that had used up their tries get new ones. Once the output is
-            there it is too late: its rows stay as they are.
+            Whether mini-batches that had used up their tries get new ones, and those with items
+            that ``run()`` returned :class:`daskrun.Failed` for; where these fail again, what they
+            had stays. An output that is there is replaced whole, when all is done.
         compute_target
             Where to run from now on; None: where the run was. A cluster that was given as an object
             is known to the process alone that attached it.
@@ -173,7 +179,8 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
         Raises
         ------
         ResumeError
-            The run is Completed, is being driven, or its data has changed: what is named.
+            The run is Completed and nothing of it has failed, or another step has used what it
+            wrote; it is being driven; its data has changed: what is named.
         SettingsError
             With every problem of the arguments.
 

@@ -10,6 +10,7 @@ from daskrun.core.report import Report, RunStatus
 
 NOT_KEPT = {each.name: 0 for each in fields(Report)} | {
     "message": "",
+    "obstacle": "",
     "errors": [],
     "warnings": [],
 }

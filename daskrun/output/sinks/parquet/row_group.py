@@ -8,6 +8,7 @@ depend on where in the output the body will be.
 
 from __future__ import annotations
 
+import os
 import zlib
 from io import BytesIO
 from itertools import chain
@@ -28,7 +29,8 @@ from daskrun.output.sinks.parquet.thrift import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 MAGIC = b"PAR1"
 TAIL = 8
@@ -97,15 +99,37 @@ def row_group_of(file: bytes, nulls: frozenset[int]) -> tuple[bytes, int]:
     frame, groups = read_footer(file[start:-TAIL])
     if len(groups) != 1:
         raise ValueError(f"a Parquet file of {len(groups)} row groups, where one is expected")
-    group = groups[0]
+    header = _header(frame, groups[0], nulls, len(MAGIC))
+    return b"".join((header, memoryview(file)[len(MAGIC) : start])), len(header)
+
+
+def headers_again(file: Path, places: Iterable[int]) -> Iterator[bytes]:
+    """Yield the header of each row group of a file, as it was when that was put together.
+
+    ``places`` are where each begins. ValueError: there aren't as many.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with file.open("rb") as opened:
+        size = opened.seek(-TAIL, os.SEEK_END)
+        length = int.from_bytes(opened.read(4), "little")
+        opened.seek(size - length)
+        frame, groups = read_footer(opened.read(length))
+    nulls = null_leaves(pq.read_schema(pa.BufferReader(empty_file(frame))))
+    for group, start in zip(groups, places, strict=True):
+        yield _header(frame, group, nulls, start)
+
+
+def _header(frame: Frame, group: list[Field], nulls: frozenset[int], start: int) -> bytes:
+    """Return the header of a row group that begins at ``start`` in its file."""
     template = Template()
-    template.struct(_opened(group, nulls))
+    template.struct(_opened(group, nulls, start))
     rows = next(each.value for each in group if each.id == _GROUP_ROWS)
     places = b"".join(_OPEN.pack(*each) for each in template.open)
     rest = b"".join((*frame, places, template.data))
     sizes = len(frame.before), len(frame.after), len(template.open), len(template.data), rows
-    header = _HEADER.pack(zlib.crc32(rest, zlib.crc32(_HEADER.pack(0, *sizes))), *sizes) + rest
-    return b"".join((header, memoryview(file)[len(MAGIC) : start])), len(header)
+    return _HEADER.pack(zlib.crc32(rest, zlib.crc32(_HEADER.pack(0, *sizes))), *sizes) + rest
 
 
 def read_header(header: bytes) -> tuple[Frame, RowGroup]:
@@ -159,26 +183,30 @@ def physical_types(frame: Frame) -> list[int]:
     return [each[_ELEMENT_TYPE] for each in elements if _ELEMENT_TYPE in each]  # of leaves
 
 
-def _opened(group: list[Field], nulls: frozenset[int]) -> list[Field]:
+def _opened(group: list[Field], nulls: frozenset[int], start: int) -> list[Field]:
     """Return the metadata of a row group, open where it depends on where that will be."""
 
+    def place(offset: int) -> Open:
+        return Open(PLACE, offset - start)  # relative to the body's beginning
+
     def chunks(columns: Elements) -> Elements:
-        return Elements(
-            STRUCT, [_opened_chunk(each, n, n in nulls) for n, each in enumerate(columns.values)]
-        )
+        numbered = enumerate(columns.values)
+        return Elements(STRUCT, [_opened_chunk(each, n, n in nulls, place) for n, each in numbered])
 
     # the ordinal may be left out, and has room for 32,767 only
-    changes: Changes = {_GROUP_OFFSET: _place, _GROUP_COLUMNS: chunks, _GROUP_ORDINAL: None}
+    changes: Changes = {_GROUP_OFFSET: place, _GROUP_COLUMNS: chunks, _GROUP_ORDINAL: None}
     return _changed(group, changes)
 
 
-def _opened_chunk(chunk: list[Field], number: int, is_null: bool) -> list[Field]:
-    meta: Changes = {**dict.fromkeys(_META_BLOOM), **dict.fromkeys(_META_OFFSETS, _place)}
+def _opened_chunk(
+    chunk: list[Field], number: int, is_null: bool, place: Callable[[int], Open]
+) -> list[Field]:
+    meta: Changes = {**dict.fromkeys(_META_BLOOM), **dict.fromkeys(_META_OFFSETS, place)}
     if is_null:
         meta[_META_TYPE] = lambda _: Open(TYPE, number)
     changes: Changes = {
         **dict.fromkeys(_CHUNK_INDEXES),  # these hold places themselves, and may be left out
-        _CHUNK_OFFSET: lambda offset: offset and _place(offset),  # today 0: it is of no use
+        _CHUNK_OFFSET: lambda offset: offset and place(offset),  # today 0: it is of no use
         _CHUNK_META: lambda fields: _changed(fields, meta),
     }
     return _changed(chunk, changes)
@@ -193,11 +221,6 @@ def _changed(fields: list[Field], changes: Changes) -> list[Field]:
         elif (change := changes[field.id]) is not None:
             changed.append(field._replace(value=change(field.value)))
     return changed
-
-
-def _place(offset: int) -> Open:
-    """Return a place relative to the body's beginning."""
-    return Open(PLACE, offset - len(MAGIC))
 
 
 def file_of(table: Any) -> bytes:

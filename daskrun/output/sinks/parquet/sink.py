@@ -8,11 +8,18 @@ from daskrun.core.typing import override
 from daskrun.errors import WrongResultError
 from daskrun.output.sinks.columns import columns_of
 from daskrun.output.sinks.parquet.footer import Footer
-from daskrun.output.sinks.parquet.row_group import file_of, null_leaves, plain, row_group_of
+from daskrun.output.sinks.parquet.row_group import (
+    file_of,
+    headers_again,
+    null_leaves,
+    plain,
+    row_group_of,
+)
 from daskrun.output.sinks.sink import EncodedRows, Sink
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from daskrun.output.sinks.sink import Headers
 
@@ -43,6 +50,10 @@ class ParquetSink(Sink):
     @override
     def headers(self, spool: str | None) -> Headers:
         return Footer(spool)
+
+    @override
+    def headers_again(self, file: Path, places: Iterable[int]) -> Iterator[bytes]:
+        return headers_again(file, places)
 
     @override
     def encode_elements(self, elements: Sequence[Any]) -> EncodedRows:
