@@ -97,7 +97,7 @@ def safe_folder(wanted: Path, say: Callable[[str], object] | None = None) -> Pat
     problem = exchangeable(place)
     if not problem:
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(0o700, parents=True, exist_ok=True)
             problem = _try_own(place)
         except OSError as error:
             raise StorageError(f"{str(wanted)!r} can't be made: {error}") from error
@@ -122,7 +122,7 @@ def exchangeable(folder: Path) -> str:
     if "*" in named or any(Path(each).expanduser().resolve() in chain for each in named if each):
         return ""
     for each in chain:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # what is not there yet
             if problem := _exchangeable(each.stat(), each == folder):
                 return f"{str(each)!r} {problem}"
     return ""
@@ -162,9 +162,9 @@ def _other(above: Path, prefix: str) -> Path:
 
     What others make is not this user's, so that the first that is was made by a process of ours.
     """
-    for each in sorted(above.glob(f"{prefix}*")):
+    for each in sorted(each for each in above.iterdir() if each.name.startswith(prefix)):
         with suppress(OSError):
-            if not _not_own(each.lstat()):
+            if not _try_own(each):
                 return each
     return Path(tempfile.mkdtemp(prefix=prefix, dir=above))
 

@@ -140,4 +140,6 @@ class SecretFiles(SecretStore):
     @override
     def sweep(self, known: Callable[[], Collection[str]]) -> None:
         for path in abandoned(self.folder, known):
-            self.remove(path.name)
+            if NAME.fullmatch(path.name) or path.suffix == ".tmp":  # or was being written
+                with suppress(OSError):
+                    path.unlink()
