@@ -174,6 +174,8 @@ class Note:
 
     text: str
     now: float
+    dashboard: str = ""
+    """Address of the pages that show the run, where the text tells of them."""
 
 
 @record

@@ -81,8 +81,8 @@ class Dispatcher(ABC):
     def close(self) -> None:
         """End every process and connection of the run, however far they are."""
 
-    def _note(self, text: str) -> None:
-        self.events.put(Note(text, time.monotonic()))
+    def _note(self, text: str, dashboard: str = "") -> None:
+        self.events.put(Note(text, time.monotonic(), dashboard))
 
     def _stop_run(self, reason: str) -> None:
         self.events.put(StopAsked(reason, canceled=False, now=time.monotonic()))

@@ -1,80 +1,30 @@
-"""Progress as a line of text, and what ``wait_for_completion(show_output=True)`` shows."""
+"""Where progress is shown: what ``wait_for_completion(show_output=True)`` draws or writes."""
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from abc import ABC, abstractmethod
+from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
 from daskrun.core.typing import override
-from daskrun.shown.printable import one_line, safe
+from daskrun.monitor.words import bar_line, state_line, status_lines
+from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from IPython.display import DisplayHandle
     from rich.progress import TaskID
 
     from daskrun.core.report import Progress
+    from daskrun.monitor.snapshot import Snapshot
 
-WIDTH = 30
-"""Characters of the bar."""
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as text.
-
-    Examples
-    --------
-    >>> duration(0.42), duration(75), duration(3700)
-    ('0.4 s', '1 min 15 s', '1 h 1 min')
-    """
-    if not math.isfinite(seconds):
-        return "unknown time"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(int(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def bar_line(progress: Progress) -> str:
-    """Return a progress as one line of text.
-
-    Examples
-    --------
-    >>> from daskrun.core.report import Progress
-    >>> bar_line(Progress(4, 2, 1, 1, 0, 0, 8, 4, 2.0, 2.0))
-    '[###############...............] 2/4 mini-batches (50 %), 1 failed, 2.0 s, 2.0 s left'
-    """
-    done = progress.succeeded + progress.failed
-    if progress.script:
-        head = f"{progress.script} has ended" if done else f"{progress.script} runs"
-    elif progress.total is None and not done:
-        head = "finding mini-batches"
-    elif not progress.total:
-        head = f"{done:,} mini-batches"
-    else:
-        part = done / progress.total
-        filled = int(WIDTH * part)
-        bar = "#" * filled + "." * (WIDTH - filled)
-        # Rounded down, so that 100 % is said only when all is done.
-        head = f"[{bar}] {done:,}/{progress.total:,} mini-batches ({int(100 * part)} %)"
-    words = [head]
-    if progress.failed and not progress.script:
-        words.append(f"{progress.failed:,} failed")
-    if progress.retried:
-        words.append(f"{progress.retried:,} tried again")
-    if progress.preparing:
-        words.append(progress.preparing.partition(": ")[0])
-    if progress.elapsed or not progress.preparing:
-        words.append(duration(progress.elapsed))
-    if progress.eta is not None and done != progress.total:
-        words.append(f"{duration(progress.eta)} left")
-    return one_line(", ".join(words))
-
-
+BAR_WIDTH = 20
+STEP_WIDTH = 8
+"""Characters of a step's name that also a narrow window shows."""
 LINE_INTERVAL = 5.0
 """Seconds between two lines where lines can't be drawn over."""
 
@@ -83,7 +33,7 @@ class Display(ABC):
     """Shows the progress of steps; what comes from outside reaches no terminal as it is."""
 
     @abstractmethod
-    def show(self, step: str, progress: Progress) -> None:
+    def show(self, step: str, progress: Progress, snapshot: Snapshot | None = None) -> None:
         """Show how far a step is; may be called as often as anybody likes."""
 
     def say(self, text: str) -> None:
@@ -116,14 +66,15 @@ class LineDisplay(Display):
         self._written: tuple[str, int, int, str] | None = None
 
     @override
-    def show(self, step: str, progress: Progress) -> None:
+    def show(self, step: str, progress: Progress, snapshot: Snapshot | None = None) -> None:
         done = progress.succeeded + progress.failed
+        more = state_line(progress, snapshot)
         state = (step, done, progress.retried, progress.preparing)
         now = time.monotonic()
         if now < self._next or state == self._written:
             return
         self._next, self._written = now + self._interval, state
-        self._say(f"{step}: {bar_line(progress)}")
+        self._say(f"{step}: {bar_line(progress, snapshot)}{more and '; '}{more}")
 
     @override
     def _say(self, text: str) -> None:
@@ -138,15 +89,19 @@ class TerminalDisplay(Display):
         self._file = file
         self._bars: Any = None
         self._rows: dict[str, TaskID] = {}
+        self._below: dict[str, list[str]] = {}
+        """By step what is shown beside its bar."""
 
     @override
-    def show(self, step: str, progress: Progress) -> None:
+    def show(self, step: str, progress: Progress, snapshot: Snapshot | None = None) -> None:
         if self._bars is None:
-            self._bars = _rich_bars(self._file)
+            self._bars = _rich_bars(self._file, self._below)
             self._bars.start()
         if step not in self._rows:
             self._rows[step] = self._bars.add_task(step, total=None, words="")
-        words = bar_line(progress).partition("] ")[2] or bar_line(progress)
+        line = bar_line(progress, snapshot)
+        words = line.partition("] ")[2] or line
+        self._below[step] = status_lines(progress, snapshot)
         self._bars.update(
             self._rows[step],
             total=progress.total,
@@ -165,6 +120,7 @@ class TerminalDisplay(Display):
     @override
     def close(self) -> None:
         if self._bars is not None:
+            self._below.clear()  # the summary follows
             self._bars.stop()
             self._bars = None
 
@@ -176,11 +132,15 @@ class NotebookDisplay(Display):
         self._handles: dict[str, DisplayHandle] = {}
 
     @override
-    def show(self, step: str, progress: Progress) -> None:
+    def show(self, step: str, progress: Progress, snapshot: Snapshot | None = None) -> None:
         from IPython.display import display
 
-        # Plain text in place: a widget's bar would be lost when the notebook is saved.
-        content = {"text/plain": f"{step}: {bar_line(progress)}"}
+        # No widget: it would be lost when the notebook is saved.
+        content = {"text/plain": f"{step}: {bar_line(progress, snapshot)}"}
+        if snapshot is not None:
+            from daskrun.monitor.report import summary_html
+
+            content["text/html"] = summary_html(replace(snapshot, progress=progress))
         if step in self._handles:
             self._handles[step].update(content, raw=True)  # type: ignore[no-untyped-call]
         else:
@@ -193,14 +153,25 @@ class NotebookDisplay(Display):
         sys.stdout.write(f"{text}\n")
 
 
-def _rich_bars(file: TextIO) -> Any:
+def _rich_bars(file: TextIO, below: Mapping[str, Iterable[str]]) -> Any:
+    """Return bars with lines of text below them, which narrow windows cut off."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+    from rich.table import Column
+    from rich.text import Text
 
-    return Progress(
+    class Bars(Progress):
+        def get_renderables(self) -> Iterator[Any]:
+            yield self.make_tasks_table(self.tasks)
+            for line in chain.from_iterable(below.values()):
+                address = line if line.startswith("http") else ""
+                style = f"link {address}" if address else "dim"
+                yield Text(f"  {line}", style=style, no_wrap=True, overflow="ellipsis")
+
+    return Bars(
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(min_width=STEP_WIDTH)),
+        BarColumn(bar_width=BAR_WIDTH),
         TextColumn("{task.fields[words]}", markup=False),
         console=Console(file=file),
         # What the script prints meanwhile goes where it always goes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
-from daskrun.monitor.console import duration
+from daskrun.monitor.pace import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable

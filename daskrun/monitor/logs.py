@@ -12,8 +12,9 @@ from daskrun.core.logs import get_logger
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import AttemptTable
-from daskrun.monitor.console import bar_line, duration
 from daskrun.monitor.failed_items import LISTED, FailedItems
+from daskrun.monitor.pace import duration
+from daskrun.monitor.words import bar_line
 from daskrun.shown.printable import one_line, safe
 from daskrun.shown.url_secrets import shown_url
 

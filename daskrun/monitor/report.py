@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.monitor import plot_data
-from daskrun.monitor.console import duration
 from daskrun.monitor.findings import efficiency, findings
+from daskrun.monitor.pace import duration
 from daskrun.monitor.statistics_file import StatisticsFile
 from daskrun.shown.printable import one_line, printable
 

@@ -194,6 +194,8 @@ class Snapshot:
     progress: Progress
     waiting_for: str
     """What keeps it from going on, in words; ``""`` while it works."""
+    dashboard: str
+    """Address of the pages that show it, ``""`` where none is known."""
     slots: int
     nodes: int
     times: SlotTimes

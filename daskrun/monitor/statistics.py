@@ -98,7 +98,7 @@ class RunStatistics(Observer):
         self._slots_since = self._now = 0.0
         self._ready = False
         """Whether a script process has finished ``init()``."""
-        self._ending = ""
+        self._ending = self._dashboard = ""
         self._in_flight: dict[int, InFlight] = {}
         self._positions: dict[tuple[str, str, int], int] = {}
         self._processes: list[ProcessStatistics] = []
@@ -204,6 +204,7 @@ class RunStatistics(Observer):
 
     @override
     def on_note(self, event: Note) -> None:
+        self._dashboard = event.dashboard or self._dashboard
         if event.text:
             self._happened(event.now, "", event.text)
 
@@ -365,6 +366,7 @@ class RunStatistics(Observer):
             message=self._message,
             progress=self._progress,
             waiting_for=self.waiting_for(),
+            dashboard=self._dashboard,
             slots=sum(self._nodes.values()),
             nodes=len(self._nodes),
             times=replace(self._times),

@@ -17,8 +17,9 @@ from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
 from daskrun.monitor.attempts import COLUMNS
-from daskrun.monitor.console import bar_line, duration
 from daskrun.monitor.logs import LogWriter, errors_text, overview, result_text
+from daskrun.monitor.pace import duration
+from daskrun.monitor.words import bar_line
 
 PROCESS = ProcessInfo("node000", "process001", 42, 0.0, "part")
 

@@ -14,8 +14,9 @@ from daskrun.core.minibatch import FilePaths, MiniBatch, PlanInput
 from daskrun.core.outcome import Failure, ProcessInfo, Status, Times, failed
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.tally import Tally
-from daskrun.monitor.console import LineDisplay, bar_line
+from daskrun.monitor.console import LineDisplay
 from daskrun.monitor.logs import LogWriter
+from daskrun.monitor.words import bar_line
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.runs.metrics import OfflineRun
 from daskrun.shown.printable import one_line, printable

@@ -113,7 +113,7 @@ class DaskDispatcher(Dispatcher):
     def _connect(self) -> None:
         if self._local:
             dashboard = self._cluster.connect_here(self._workers.names)
-            self._note(f"the Dask dashboard is at {dashboard}")
+            self._note(f"the Dask dashboard is at {dashboard}", dashboard)
         else:
             self._cluster.connect(self._request.target)
             if warning := exposed(self._cluster.address):

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
-from daskrun.monitor.console import bar_line
+from daskrun.monitor.words import bar_line
 from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:

@@ -311,11 +311,12 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
         if display is not None:
             for step in self._steps():
                 display.say(f"run {step.id}, logs in {step.place_of('logs')}")
+        snapshots = views.Snapshots()
         while True:
             left = lifetime.POLL if deadline is None else deadline - time.monotonic()
             ended = self._ended_within(max(0.0, min(lifetime.POLL, left)))
             if display is not None:
-                self._show(display)
+                self._show(display, snapshots)
             if ended:
                 break
             if deadline is not None and time.monotonic() >= deadline:
@@ -329,11 +330,23 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
                 if step.reused_run_id is not None and step.message != self.message:
                     display.say(f"{step.name} {step.message}")
             display.say(f"run {self.id} {self.status.value}: {self.message}")
+            self._say_summary(display)
 
-    def _show(self, display: Display) -> None:
+    def _show(self, display: Display, snapshots: views.Snapshots) -> None:
         for step in self._steps():
             if step.progress is not None:
-                display.show(step.name, step.progress)
+                display.show(step.name, step.progress, snapshots.of(step))
+
+    def _say_summary(self, display: Display) -> None:
+        """Say what it has come to: of a single step all, of several how each has ended."""
+        steps = self._steps()
+        if len(steps) == 1 and steps[0].reused_run_id is None:
+            for line in views.summary_of(steps[0]):
+                display.say(f"  {line}")
+        for step in steps if len(steps) > 1 else ():
+            display.say(f"  {step.name}: {step.status.value}, {step.place_of(views.PAGE)}")
+        if self.status is not RunStatus.COMPLETED and self._resume_hint:
+            display.say(f"  {self._resume_hint}")
 
     def _interrupted(self, interrupt: KeyboardInterrupt) -> None:
         """Cancel the run and wait for its end; another Ctrl-C ends that wait and the processes."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from html import escape
 from typing import TYPE_CHECKING, Protocol
 
 from daskrun.monitor.snapshot import read_snapshot
+from daskrun.monitor.words import summary
 from daskrun.shown.printable import printable
 
 if TYPE_CHECKING:
@@ -13,6 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.report import RunStatus
+    from daskrun.monitor.snapshot import Snapshot
+
+INTERVAL = 1.0
+"""Seconds between two looks at what is kept of a step that goes on."""
+PAGE = "logs/report.html"
 
 
 class Shown(Protocol):
@@ -35,8 +42,37 @@ class ShownStep(Shown, Protocol):
     name: str
 
     @property
+    def output_folder(self) -> str | None:
+        """Where its results are."""
+
+    def place_of(self, name: str = "") -> str:
+        """Return the path or URL of a file among what is kept of it."""
+
+    @property
     def folder(self) -> Path:
         """What is kept of it."""
+
+
+class Snapshots:
+    """Reads the snapshots of steps that go on, each again when there may be a newer one."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[float, Snapshot | None]] = {}
+
+    def of(self, step: ShownStep) -> Snapshot | None:
+        """Return how a step stood a second ago; None before there is anything."""
+        now = time.monotonic()
+        due, found = self._read.get(step.id, (0.0, None))
+        if now >= due:
+            found = read_snapshot(step.folder / "logs") or found
+            self._read[step.id] = now + INTERVAL, found
+        return found
+
+
+def summary_of(step: ShownStep) -> list[str]:
+    """Return what a step's run has come to, as lines, beside its outcome."""
+    snapshot = read_snapshot(step.folder / "logs")
+    return [] if snapshot is None else summary(snapshot, step.output_folder, step.place_of(PAGE))
 
 
 def write_reports(steps: Sequence[ShownStep]) -> list[Path]:

@@ -1,0 +1,132 @@
+"""How a run stands and how it ended, as lines of text that are printable."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from daskrun.monitor.findings import efficiency, findings
+from daskrun.monitor.pace import duration, pace
+from daskrun.shown.printable import one_line
+
+if TYPE_CHECKING:
+    from daskrun.core.report import ErrorGroup, Progress
+    from daskrun.monitor.snapshot import Snapshot
+
+WIDTH = 30
+"""Characters of the bar."""
+MOST_ERRORS = 3
+
+
+def bar_line(progress: Progress, snapshot: Snapshot | None = None) -> str:
+    """Return a progress as one line of text; with a ``snapshot`` what is left is a range.
+
+    Examples
+    --------
+    >>> from daskrun.core.report import Progress
+    >>> bar_line(Progress(4, 2, 1, 1, 0, 0, 8, 4, 2.0, 2.0))
+    '[###############...............] 2/4 mini-batches (50 %), 1 failed, 2.0 s, 2.0 s left'
+    """
+    done = progress.succeeded + progress.failed
+    if progress.script:
+        head = f"{progress.script} has ended" if done else f"{progress.script} runs"
+    elif progress.total is None and not done:
+        head = "finding mini-batches"
+    elif not progress.total:
+        head = f"{done:,} mini-batches"
+    else:
+        part = done / progress.total
+        filled = int(WIDTH * part)
+        bar = "#" * filled + "." * (WIDTH - filled)
+        # Rounded down, so that 100 % is said only when all is done.
+        head = f"[{bar}] {done:,}/{progress.total:,} mini-batches ({int(100 * part)} %)"
+    words = [head]
+    if progress.failed and not progress.script:
+        words.append(f"{progress.failed:,} failed")
+    if progress.retried:
+        words.append(f"{progress.retried:,} tried again")
+    if progress.preparing:
+        words.append(progress.preparing.partition(": ")[0])
+    if progress.elapsed or not progress.preparing:
+        words.append(duration(progress.elapsed))
+    words += _left(progress, snapshot)
+    return one_line(", ".join(words))
+
+
+def state_line(progress: Progress, snapshot: Snapshot | None) -> str:
+    """Return how fast it goes, how many slots work, what it waits for; ``""``: not known."""
+    if snapshot is None:
+        return ""
+    found, words = pace(snapshot, progress), []
+    if progress.items:
+        failed = f" ({progress.items_failed:,} failed)" if progress.items_failed else ""
+        words.append(f"{progress.items:,} items{failed}")
+    if found.overall is not None and not progress.script:
+        now = f"{found.now:.1f}/s now, " if found.now is not None else ""
+        words.append(f"{now}{found.overall:.1f}/s overall")
+    if snapshot.slots:
+        words.append(f"{snapshot.busy:,} of {snapshot.slots:,} slots busy")
+    if progress.in_flight and not progress.script:
+        words.append(f"{progress.in_flight:,} mini-batches in flight")
+    if snapshot.waiting_for:
+        words.append(f"waits for {snapshot.waiting_for}")
+    return one_line(", ".join(words))
+
+
+def error_lines(snapshot: Snapshot, most: int = MOST_ERRORS) -> list[str]:
+    """Return the most frequent errors, each with its count, file and line."""
+    return [one_line(_error(each)) for each in snapshot.errors[:most]]
+
+
+def status_lines(progress: Progress, snapshot: Snapshot | None) -> list[str]:
+    """Return all that a terminal shows of a step beside its bar."""
+    if snapshot is None:
+        return []
+    lines = [state_line(progress, snapshot), *error_lines(snapshot)]
+    if snapshot.dashboard and not snapshot.status.ended:
+        lines.append(snapshot.dashboard)
+    return [line for line in lines if line]
+
+
+def summary(snapshot: Snapshot, output: str | None, report: str) -> list[str]:
+    """Return what a step's run has come to, beside its outcome: at most eight lines.
+
+    ``output`` is where its results are, None where there are none; ``report`` is its page.
+    """
+    now, lines = snapshot.progress, []
+    if output is not None:
+        size = _size(snapshot.output_bytes)
+        lines.append(f"written: {snapshot.results:,} rows, {size}, in {output}")
+    share = efficiency(snapshot)
+    useful = "" if share is None else f", {100 * share:.0f} % of the processes' time in run()"
+    lines.append(f"took {duration(snapshot.updated - snapshot.started)}{useful}")
+    if now.failed and not now.script:
+        tries = f"{now.retried:,} tries were repeated"
+        lines.append(f"failed: {now.failed:,} mini-batches, {now.items_failed:,} items; {tries}")
+    lines += [f"  {line}" for line in error_lines(snapshot)]
+    lines += [f"to change: {text}" for text in findings(snapshot)[:1]]
+    lines.append(f"report: {report}")
+    return [one_line(line) for line in lines]
+
+
+def _left(progress: Progress, snapshot: Snapshot | None) -> list[str]:
+    if snapshot is None:
+        done = progress.succeeded + progress.failed
+        known = progress.eta is not None and done != progress.total
+        return [f"{duration(progress.eta or 0.0)} left"] if known else []
+    left = pace(snapshot, progress).left
+    if left is None:
+        return []
+    low, high = map(duration, left)
+    return [f"{low} left" if low == high else f"{low} to {high} left"]
+
+
+def _error(group: ErrorGroup) -> str:
+    where = f" ({group.where})" if group.where else ""
+    return f"{group.count:,} × {group.message}{where}"
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
+    power = min(len(f"{count}") - 1, 11) // 3
+    return f"{count / 1000**power:,.1f} {('kB', 'MB', 'GB')[power - 1]}"
