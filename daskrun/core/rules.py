@@ -115,14 +115,13 @@ def flag(value: Any) -> bool:
 
 
 def one_of(*choices: str) -> Rule:
-    """Return a rule of what is one of these; where they are capitals, small letters are too."""
+    """Return a rule of what is one of these, in capitals or small letters."""
+    by_small = {each.lower(): each for each in choices}
 
     def rule(value: Any) -> str:
-        capitals = isinstance(value, str) and choices[0].isupper()
-        text = value.upper() if capitals else value
-        if not isinstance(text, str) or text not in choices:
+        if not isinstance(value, str) or value.lower() not in by_small:
             raise ValueError("is not one of its values")
-        return text
+        return by_small[value.lower()]
 
     return rule
 
@@ -140,6 +139,11 @@ def path(value: Any) -> str:
     if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise ValueError("is not a path")
     return text
+
+
+def folder(value: Any) -> str:
+    """Return the path of a folder; ``""`` is the current one, as in the original."""
+    return "." if value == "" else path(value)
 
 
 def interpreter(value: Any) -> str:

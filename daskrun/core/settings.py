@@ -83,7 +83,7 @@ class RunSettings:
     entry_script: str = setting(rules.path, MISSING, "'score.py'", traits=NO_RESULT)
     """File with ``run``, relative to ``source_directory`` if that is given."""
     source_directory: str | None = setting(
-        rules.path, None, "'src', or leave it out", traits=NO_RESULT
+        rules.folder, None, "'src', or leave it out", traits=NO_RESULT
     )
     output_action: str = setting(
         rules.one_of("append_row", "summary_only"),
@@ -179,8 +179,11 @@ class RunSettings:
         rules.whole(1), None, "1, or None for cores ÷ processes", traits=NODES
     )
     """BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes."""
-    argv_compat: bool = setting(rules.flag, False, "True or argv_compat=False")
-    """Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``."""
+    argv_compat: bool | None = setting(rules.flag, None, "True or argv_compat=False")
+    """Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``; None: those that
+    its parser has."""
+    argv_options: tuple[str, ...] = setting(rules.listed, (), "['--output']", traits=NO_RESULT)
+    """Of the original's options those that the script's parser has, and its arguments lack."""
     overwrite: bool = setting(
         rules.flag, False, "True or overwrite=False", traits=NO_RESULT | RESUME
     )

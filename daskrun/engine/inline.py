@@ -37,6 +37,7 @@ from daskrun.script.node_paths import Located, located
 from daskrun.script.outcome_log import rowless
 from daskrun.script.process.entry import EntryModule, error_of
 from daskrun.script.process.execute import Executor
+from daskrun.script.process.module_name import MODULES
 from daskrun.script.process.tables import Tables
 from daskrun.script.process_spec import CACHE, ProcessSpec
 from daskrun.script.side_inputs.bring import bring_here
@@ -88,7 +89,7 @@ class InlineDispatcher(Dispatcher):
         self._stack.enter_context(surroundings(self._with_context(spec), variables))
         began = time.perf_counter()
         try:
-            self._module = EntryModule(self._script)
+            self._module = EntryModule(self._script, self._folder / MODULES)
             sink = open_sink(spec.sink, spec.sink_settings)
             self._module.init()
         except (Exception, SystemExit) as error:  # noqa: BLE001  (an outcome, not a crash)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.engine.request import INLINE
+from daskrun.engine.request import INLINE, ORIGINAL_OPTIONS
 from daskrun.output.destination import destination_of
 from daskrun.output.sinks.registry import sink_of, sink_reference
 from daskrun.script.environments.packages import needs
@@ -141,17 +141,11 @@ def script_file(request: StepRequest) -> ScriptFile:
 
 
 def compatible_arguments(request: StepRequest) -> list[str]:
-    """Return the arguments the original added to every script, if ``argv_compat`` asks for them."""
+    """Return those of the arguments the original added to every script that are asked for."""
     settings = request.settings
-    if not settings.argv_compat:
+    if not settings.argv_compat and not settings.argv_options:
         return []
-    pairs = {
-        "--mini_batch_size": settings.mini_batch_size,
-        "--error_threshold": settings.error_threshold,
-        "--output_action": settings.output_action,
-        "--logging_level": settings.logging_level,
-        "--run_invocation_timeout": settings.run_invocation_timeout,
-        "--run_max_try": settings.run_max_try,
-        "--output": shown_url(request.output_url) or request.output_folder or "",
-    }
-    return [text for name, value in pairs.items() for text in (name, str(value))]
+    output = shown_url(request.output_url) or request.output_folder or ""
+    wanted = ORIGINAL_OPTIONS if settings.argv_compat else settings.argv_options
+    values = (output if each == "--output" else getattr(settings, each[2:]) for each in wanted)
+    return [text for pair in zip(wanted, map(str, values), strict=True) for text in pair]

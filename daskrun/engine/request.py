@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from daskrun.script.node_spec import SideInputSpec
     from daskrun.script.process_spec import ScriptOutput
 
+ORIGINAL_OPTIONS = (
+    "--mini_batch_size",
+    "--error_threshold",
+    "--output_action",
+    "--logging_level",
+    "--run_invocation_timeout",
+    "--run_max_try",
+    "--output",
+)
+"""What the original added to the arguments of every script; the output comes last."""
 INLINE = "inline"
 """The compute target that is this process itself."""
 

@@ -29,7 +29,7 @@ from daskrun import (
     Workspace,
 )
 from daskrun.core import notices
-from daskrun.pipeline.runs import experiment as experiment_file
+from daskrun.pipeline.runs import logged
 from daskrun.pipeline.submission import check as check_file
 
 EXPECTED = "".join(f"{n}.txt: {n}\n" for n in range(10))
@@ -542,7 +542,7 @@ def test_windows_is_told_of_wsl(work, monkeypatch):
 
 
 def test_run_ids_are_unique_and_sort_by_time():
-    ids = [experiment_file.new_run_id() for _ in range(100)]
+    ids = [logged.new_run_id() for _ in range(100)]
     assert len(set(ids)) == 100
     assert [each[:19] for each in ids] == sorted(each[:19] for each in ids)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from daskrun.core.settings import Trait, settings_with
+from daskrun.core.source import parsed
 from daskrun.pipeline.records.changes import input_digests
 from daskrun.script.environments.packages import contents
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
@@ -122,8 +123,10 @@ def imported_beside(script: Path, folder: Path) -> list[Path]:
 def _imported(file: Path) -> set[str]:
     """Return the first parts of the names that a file imports."""
     try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # the script itself will say so
+        tree = parsed(file.read_bytes())
+    except OSError:  # the script itself will say so
+        tree = None
+    if tree is None:
         return set()
     return {name.partition(".")[0] for node in ast.walk(tree) for name in _named(node)}
 
@@ -131,8 +134,9 @@ def _imported(file: Path) -> set[str]:
 def _named(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (each.name for each in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        yield node.module
+    elif isinstance(node, ast.ImportFrom):
+        # ``from . import name`` may mean a module beside it
+        yield from [node.module] if node.module else [each.name for each in node.names]
     elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
         called = called.id if isinstance(called, ast.Name) else called

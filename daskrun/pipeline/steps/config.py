@@ -119,7 +119,8 @@ class ParallelRunConfig:
     threads_per_process
         BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes.
     argv_compat
-        Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``.
+        Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``; None: those that
+        the script's own parser has, and ``arguments`` do not.
     overwrite
         Replace an existing output file instead of refusing.
 
@@ -168,7 +169,7 @@ class ParallelRunConfig:
     retry_delay: float = 0.1
     resource_monitor_interval: float = 30
     threads_per_process: int | None = None
-    argv_compat: bool = False
+    argv_compat: bool | None = None
     overwrite: bool = False
 
     def __post_init__(self) -> None:

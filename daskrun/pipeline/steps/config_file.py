@@ -24,6 +24,7 @@ from daskrun.storage.durable import write_whole
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.environments.environment import Environment
 from daskrun.workspace.environments.kept import may_be_secret
+from daskrun.workspace.environments.original_file import as_ours
 from daskrun.workspace.workspace import Workspace, workspace_problems
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ TOP = "parallel_run_config"
 STR = "tag:yaml.org,2002:str"
 PARAMETER = "pipeline_parameter"
 """Key of a mapping that stands for a parameter."""
+DIRECTORY, INPUT_FORMAT = "environment_dir_path", "input_format"
+ORIGINAL_KEYS = {
+    "compute_target_name": "compute_target",
+    "environment_name": "environment",
+    DIRECTORY: "environment",
+}
+"""By a key of the original's files what it is called here."""
 Config = TypeVar("Config", bound="DataclassInstance")
 REQUIRED = {"entry_script": "score.py", "error_threshold": -1, "output_action": "append_row"}
 """The fields without a default; what is said of the others doesn't depend on these values."""
@@ -74,7 +82,7 @@ def load(kind: type[Config], workspace: Workspace, path: str | os.PathLike[str])
     assert REQUIRED.keys() == {name for name, each in known.items() if each.default is MISSING}
     if problems := workspace_problems(workspace):
         raise SettingsError("load_yaml", problems)
-    written = _read(path)
+    written = _as_ours(_read(path), Path(path).parent)
     problems = list(written.problems)
     values: dict[str, object] = {}
     for name, value in written.values.items():
@@ -107,6 +115,19 @@ class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
 
 
 _Dumper.add_representer(str, _Dumper.represent_str)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """The folder of an environment, as a file names it: relative to where one is, or to itself."""
+
+    beside: Path
+    name: str
+
+    def load(self) -> Environment:
+        """Return the environment in it."""
+        here = Path(self.name)
+        return Environment.load_from_directory(here if here.is_dir() else self.beside / here)
 
 
 @dataclass(frozen=True)
@@ -168,6 +189,8 @@ def _read(path: str | os.PathLike[str]) -> _Written:
         said = " ".join(str(error).split()).rstrip(".")
         problem = f"path={str(path)!r} can't be read as YAML: {said}. {example}"
         raise SettingsError("load_yaml", [problem]) from error
+    if isinstance(value, dict) and "entry_script" in value:
+        value = {TOP: value}  # as some of the original's are
     if not isinstance(value, dict) or not isinstance(value.get(TOP), dict):
         raise SettingsError(str(path), [f"it holds no settings. {example}"])
     problems = [f"{key} is not known here. {example}" for key in value if key != TOP]
@@ -178,10 +201,32 @@ def _inside(node: Node | None) -> list[tuple[str, int]]:
     """Return the keys below the top one, each with its line."""
     if not isinstance(node, yaml.MappingNode):
         return []
-    inner = next((each for key, each in node.value if key.value == TOP), None)
+    inner = next((each for key, each in node.value if key.value == TOP), node)
     if not isinstance(inner, yaml.MappingNode):
         return []
     return [(str(key.value), key.start_mark.line + 1) for key, _ in inner.value]
+
+
+def _as_ours(written: _Written, folder: Path) -> _Written:
+    """Return what a file of the original says under the names that settings have here."""
+    values = dict(written.values)
+    problems, lines = list(written.problems), dict(written.lines)
+    given = values.pop(INPUT_FORMAT, None)
+    if given is not None and str(given).lower() not in ("file", "tabular"):
+        problem = f"{INPUT_FORMAT}={given!r}: the inputs' kind is seen from these. Leave it out."
+        problems.append(written.at(INPUT_FORMAT, problem))
+    if values.get("profiling_module", 1) is None:
+        del values["profiling_module"]
+    for original, here in ORIGINAL_KEYS.items():
+        if original not in values:
+            continue
+        value, lines[here] = values.pop(original), lines.get(original, 1)
+        if values.get(here) is not None and value is not None:
+            problem = f"{original}={value!r}: {here} says the same. Leave one of them out."
+            problems.append(written.at(original, problem))
+        elif value is not None:
+            values[here] = _Folder(folder, str(value)) if original == DIRECTORY else value
+    return _Written(values, lines, tuple(problems))
 
 
 def _twice(keys: Sequence[tuple[str, int]]) -> list[str]:
@@ -221,6 +266,8 @@ def _parameter(name: str, value: JsonObject) -> PipelineParameter:
 def _environment(value: Any, workspace: Workspace) -> Environment:
     """Return an environment that is written out, or the registered one that is named."""
     example = "Write the name of a registered one, or {name: mine, version: '1'}."
+    if isinstance(value, _Folder):
+        return value.load()
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
@@ -228,7 +275,7 @@ def _environment(value: Any, workspace: Workspace) -> Environment:
     try:
         if set(value) <= {"name", "version"}:
             return Environment.get(workspace, value["name"], value.get("version"))
-        return Environment.from_record({"version": None, **value})
+        return Environment.from_record({"version": None, **as_ours(value)})
     except (DaskrunError, KeyError, TypeError, ValueError) as error:
         problem = f"environment={value['name']!r} can't be used: {error}. {example}"
         raise SettingsError("environment", [problem]) from error

@@ -89,7 +89,7 @@ def find_code(settings: RunSettings, workspace_folder: Path) -> Snapshot:
 
 
 def _script_alone(entry_script: str) -> Snapshot:
-    path = Path(entry_script).expanduser()
+    path = _file_named(Path(), entry_script)
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - a link keeps its own name and folder
     if not absolute.is_file():
         raise SettingsError("ParallelRunConfig", [_no_script(entry_script, absolute)])
@@ -100,7 +100,7 @@ def _script_alone(entry_script: str) -> Snapshot:
 def _script_in(root: Path, settings: RunSettings) -> str:
     """Return the entry script's path relative to the source folder."""
     given = settings.entry_script
-    path = Path(os.path.normpath(root / Path(given).expanduser()))
+    path = Path(os.path.normpath(_file_named(root, given)))
     if not path.is_relative_to(root):
         problem = (
             f"entry_script={given!r} is not inside source_directory={settings.source_directory!r}. "
@@ -110,6 +110,16 @@ def _script_in(root: Path, settings: RunSettings) -> str:
     if not path.is_file():
         raise SettingsError("ParallelRunConfig", [_no_script(given, path)])
     return path.relative_to(root).as_posix()
+
+
+def _file_named(folder: Path, given: str) -> Path:
+    """Return the file that is meant: a path, or a module's full name such as ``steps.score``."""
+    file = folder / Path(given).expanduser()
+    module = given.removesuffix(".py")
+    if not file.exists() and "/" not in given and "." in module:
+        named = folder / f"{module.replace('.', '/')}.py"
+        return named if named.is_file() else file
+    return file
 
 
 def _no_script(given: str, path: Path) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import Observer
+from daskrun.core.source import parser_options
 from daskrun.core.told import secret_problems
 from daskrun.data.protocols import shown_url
-from daskrun.engine.request import INLINE
+from daskrun.engine.request import INLINE, ORIGINAL_OPTIONS
 from daskrun.errors import ComputeTargetException, SettingsError
 from daskrun.output.sinks.registry import format_notes, sink_of, sink_problems
 from daskrun.output.sinks.settings_file import read_settings
@@ -131,6 +132,7 @@ def _check_step(
         code = step._published_code or find_code(settings, workspace.folder)
         if not step._is_program:
             settings = step._resolve(given, _read_settings(code.script_folder))
+            settings = replace(settings, argv_options=_options_of(code, settings))
             found += sink_problems(settings)
     except SettingsError as error:
         found += error.problems
@@ -154,6 +156,18 @@ def _check_step(
         notes = [*notes, *_notes(step, settings, given, inline=target == INLINE)]
     # Where there are problems nobody asks for more.
     return CheckedStep(step, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
+
+
+def _options_of(code: Snapshot, settings: RunSettings) -> tuple[str, ...]:
+    """Return those of the original's options that a script looks for and is not given."""
+    if settings.argv_compat is not None:
+        return ()
+    given = {str(each).partition("=")[0] for each in settings.arguments}
+    try:
+        known = parser_options((code.root / code.entry_script).read_bytes())
+    except OSError:  # said elsewhere
+        return ()
+    return tuple(each for each in ORIGINAL_OPTIONS if each in known and each not in given)
 
 
 def _notes(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.outcome import Failure
 from daskrun.errors import EntryScriptError, TableError
 from daskrun.script.process.fork_guard import OnlyHere
+from daskrun.script.process.module_name import module_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +32,8 @@ _LINKED_FOLDER = str(Path(__file__).parents[2])
 class EntryModule:
     """A loaded entry script.
 
+    ``modules`` is a folder of this node for modules that other processes find it by.
+
     Raises
     ------
     Exception
@@ -38,7 +41,7 @@ class EntryModule:
         that takes neither a mini-batch nor a mini-batch and its context.
     """
 
-    def __init__(self, script: ScriptFile) -> None:
+    def __init__(self, script: ScriptFile, modules: Path | None = None) -> None:
         self.script = script
         self.here = OnlyHere()
         """What every call of user code is enclosed in."""
@@ -48,7 +51,7 @@ class EntryModule:
             self.run: Callable[..., Any] = _whole(script)
             return
         with self.here:
-            self.module = _load(script)
+            self.module = _load(script, modules)
         run = getattr(self.module, "run", None)
         if not callable(run):
             raise AttributeError(  # noqa: TRY004  (most often there is none at all)
@@ -97,9 +100,8 @@ class _FromSnapshot:
         exec(self._code, module.__dict__)
 
 
-def _compiled(script: ScriptFile) -> CodeType:
+def _compiled(script: ScriptFile, source: bytes) -> CodeType:
     """Compile what is in the snapshot as the file the user knows."""
-    source = Path(script.path).read_bytes()
     _remember(source, script.shown_as)
     return compile(source, script.shown_as, "exec", dont_inherit=True)
 
@@ -109,15 +111,18 @@ def _whole(script: ScriptFile) -> Callable[[Any], list[str]]:
     from daskrun.script.process.run_program import run_whole
 
     # Compiled when it is run: an error in it is an error of the step, not of its processes.
-    return lambda _: run_whole(_compiled(script), script.shown_as, script.source, script.outputs)
+    def run(_: Any) -> list[str]:
+        code = _compiled(script, Path(script.path).read_bytes())
+        return run_whole(code, script.shown_as, script.source, script.outputs)
+
+    return run
 
 
-def _load(script: ScriptFile) -> ModuleType:
-    """Import the script under its own name."""
-    code = _compiled(script)
-    name = Path(script.shown_as).stem
-    if name in sys.modules or name in sys.stdlib_module_names or not name.isidentifier():
-        name = "entry_script"  # a script called test.py must not hide a module of that name
+def _load(script: ScriptFile, modules: Path | None) -> ModuleType:
+    """Import the script under its own name, if it can have that."""
+    source = Path(script.path).read_bytes()
+    code = _compiled(script, source)
+    name = module_name(script, source, modules)
     spec = importlib.util.spec_from_loader(name, _FromSnapshot(code), origin=script.shown_as)  # type: ignore[arg-type]
     assert spec is not None
     module = importlib.util.module_from_spec(spec)

@@ -32,6 +32,7 @@ from daskrun.script.fetching.waiting import RemoteFiles, labels
 from daskrun.script.outcome_log import OutcomeLog, read_outcome_log, rowless
 from daskrun.script.process.entry import EntryModule, error_of
 from daskrun.script.process.execute import Executor, Fetched
+from daskrun.script.process.module_name import MODULES
 from daskrun.script.process.own_modules import keep_own
 from daskrun.script.process.tables import Tables
 from daskrun.script.process_spec import CACHE, FETCH, ProcessSpec, ScriptFile
@@ -89,7 +90,7 @@ class ScriptLoop:
             tables = Tables(decode_trusted(spec.inputs), str(Path(spec.node_folder, CACHE)))
             tables.prepare()
             keep_own()
-            module = EntryModule(script)
+            module = EntryModule(script, Path(spec.node_folder, MODULES))
             sink = open_sink(spec.sink, spec.sink_settings)
             module.init()
         except BaseException as error:  # noqa: BLE001  (also SystemExit: the keeper must learn of it)

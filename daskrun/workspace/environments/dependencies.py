@@ -302,6 +302,14 @@ def read_conda(file: Path) -> CondaDependencies:
         value = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
     except yaml.YAMLError as error:
         raise ValueError(f"is not YAML: {error}") from error
+    return conda_of(value, file.parent)
+
+
+def conda_of(value: Any, folder: Path) -> CondaDependencies:
+    """Return what a conda specification, as YAML or JSON has it, asks for.
+
+    Raises ValueError where it is none. Files that it names are relative to ``folder``.
+    """
     listed = value.get("dependencies", []) if isinstance(value, dict) else None
     if not isinstance(listed, list):
         raise ValueError("has no list 'dependencies'")  # noqa: TRY004  (of the file's contents)
@@ -310,7 +318,7 @@ def read_conda(file: Path) -> CondaDependencies:
     channels = value.get("channels") or []
     if not all(map(_are_texts, (pip, conda, channels))):
         raise ValueError("has something else than names in its lists")
-    return CondaDependencies(list(_expanded(pip, file.parent, frozenset())), conda, channels)
+    return CondaDependencies(list(_expanded(pip, folder, frozenset())), conda, channels)
 
 
 def _whole(line: str, base: Path) -> str:
@@ -347,3 +355,17 @@ def read_or_refuse(
     except ValueError as error:
         problem = str(error)
     raise SettingsError(subject, [f"file_path={str(file_path)!r} {problem}."])
+
+
+def read_either(subject: str, conda: Any, pip: Any) -> CondaDependencies:
+    """Return what a conda specification, or a file for pip, names; nothing where neither is given.
+
+    Raises SettingsError as :func:`read_or_refuse` does, and where both are given.
+    """
+    if conda is not None and pip is not None:
+        problem = "conda_specification and pip_requirements both name packages. Give one of them."
+        raise SettingsError(subject, [problem])
+    if conda is not None:
+        return read_or_refuse(subject, conda, read_conda)
+    lines = read_or_refuse(subject, pip, read_requirements) if pip is not None else []
+    return CondaDependencies(lines)

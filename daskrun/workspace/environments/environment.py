@@ -7,26 +7,29 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.codec import from_record
+from daskrun.core.notices import say_once
 from daskrun.core.settings import RULES, without_values
 from daskrun.core.told import told_arguments
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
-from daskrun.script.environments.packages import lacking
 from daskrun.storage.durable import write_whole
 from daskrun.workspace.environments.dependencies import (
     CondaDependencies,
     read_conda,
+    read_either,
     read_or_refuse,
     read_requirements,
 )
 from daskrun.workspace.environments.kept import VARIABLES, keep, may_be_secret, whole
+from daskrun.workspace.environments.original_file import as_ours
 from daskrun.workspace.environments.sections import (
     OWN_PYTHON,
     DockerSection,
     PythonSection,
     SparkSection,
 )
+from daskrun.workspace.environments.told import Told
 from daskrun.workspace.layout import ENVIRONMENTS
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from daskrun.core.codec import JsonObject
     from daskrun.workspace.home import Home
 
+CURATED = "azureml-"
+"""How the names of those begin that the original has by itself."""
 FILE = "azureml_environment.json"
 """The original's name for an environment in a folder."""
 
@@ -46,7 +51,7 @@ DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi3.1.2-cuda10.1-cudnn7-ubun
 """The original's image for GPU nodes: a name to record, nothing is pulled."""
 
 
-class Environment(OriginalClass, absent="databricks inferencing_stack_version r"):
+class Environment(Told, absent="databricks inferencing_stack_version r"):
     """The Python environment of the script processes, by name.
 
     Where a node's own Python has every package that is named for pip, in a version that will do,
@@ -124,6 +129,37 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
         return _made(name, conda_dependencies=CondaDependencies(lines))
 
     @staticmethod
+    @original_keywords
+    def from_docker_image(
+        name: str,
+        image: str,
+        *,
+        conda_specification: str | os.PathLike[str] | None = None,
+        pip_requirements: str | os.PathLike[str] | None = None,
+    ) -> Environment:
+        """Record the image, and name the packages of a file, if one is given.
+
+        Raises SettingsError where that can't be read, or two are given.
+        """
+        files = conda_specification, pip_requirements
+        made = _made(name, conda_dependencies=read_either("Environment.from_docker_image", *files))
+        made.docker.base_image = image
+        return made
+
+    @staticmethod
+    def from_dockerfile(
+        name: str,
+        dockerfile: str | os.PathLike[str],
+        conda_specification: str | os.PathLike[str] | None = None,
+        pip_requirements: str | os.PathLike[str] | None = None,
+    ) -> Environment:
+        """Record the Dockerfile, and name the packages of a file; see :meth:`from_docker_image`."""
+        files = conda_specification, pip_requirements
+        made = _made(name, conda_dependencies=read_either("Environment.from_dockerfile", *files))
+        made.docker.base_dockerfile = str(dockerfile)
+        return made
+
+    @staticmethod
     def from_conda_specification(name: str, file_path: str | os.PathLike[str]) -> Environment:
         """Name the packages in a file such as ``environment.yml``; its ``pip`` part is installed.
 
@@ -163,7 +199,7 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
 
     @staticmethod
     def load_from_directory(path: str | os.PathLike[str]) -> Environment:
-        """Return what :meth:`save_to_directory` wrote.
+        """Return what :meth:`save_to_directory`, here or of the original, wrote.
 
         Raises
         ------
@@ -174,7 +210,7 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
         """
         subject = "Environment.load_from_directory"
         value = read_or_refuse(subject, Path(path, FILE), lambda file: json.loads(file.read_text()))
-        return _from_record(value["name"], None, value)
+        return _from_record(value["name"], None, as_ours(value, Path(path)))
 
     def save_to_directory(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
         """Write it to a file in a folder, which is made where it is not there.
@@ -212,6 +248,9 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
     def get(workspace: Home, name: str, version: str | int | None = None) -> Environment:
         """Return a registered environment; without ``version`` the newest.
 
+        One that the original has by itself, ``AzureML-...``, and nobody has registered, is the
+        Python of each node, which a warning says once.
+
         Raises
         ------
         NameNotFoundError
@@ -219,6 +258,11 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
         """
         records = workspace.records
         newest = records.latest(ENVIRONMENTS, name)
+        if newest is None and name.lower().startswith(CURATED):
+            say_once(
+                f"environment {name!r} is the Python of each node, with what is installed there"
+            )
+            return Environment(name)
         if newest is None:
             raise NameNotFoundError("environment", name, records.names(ENVIRONMENTS))
         number, record = newest
@@ -276,61 +320,9 @@ class Environment(OriginalClass, absent="databricks inferencing_stack_version r"
             raise SettingsError(f"environment {self.name!r}", [problem]) from None
 
     @property
-    def unused(self) -> builtins.list[str]:
-        """The sections that say something nothing is done with."""
-        python, docker, spark = self.python, self.docker, self.spark
-        conda = python.conda_dependencies or CondaDependencies()
-        managed = python.user_managed_dependencies
-        said = {
-            "python.conda_dependencies.pip_packages": managed and conda.pip_packages,
-            "python.conda_dependencies.conda_packages": conda.conda_packages,
-            "python.interpreter_path": not managed and python.interpreter_path != OWN_PYTHON,
-            "docker": docker != DockerSection(),
-            "spark": spark != SparkSection(),
-        }
-        return [name for name, value in said.items() if value]
-
-    @property
     def is_blank(self) -> bool:
         """Whether it says nothing."""
         return self._contents() == Environment(self.name)._contents()
-
-    def problems(self) -> builtins.list[str]:
-        """Return what of it can't be had, in words that begin with its name."""
-        found = []
-        if self.python.conda_dependencies is not None:
-            found += self.python.conda_dependencies.problems()
-        path = self.python.interpreter_path
-        if not isinstance(path, str) or not path.strip():
-            found.append(f"interpreter_path={path!r} is not a path. Write '/opt/env/bin/python'.")
-        try:
-            self.variables  # noqa: B018 - raises
-        except SettingsError as error:
-            found += error.problems
-        return [f"environment {self.name!r}: {text}" for text in found]
-
-    def notes(self, *, inline: bool) -> builtins.list[str]:
-        """Return what of it is not used.
-
-        Parameters
-        ----------
-        inline
-            Whether the script runs in this process, and so in its Python.
-        """
-        found = []
-        if self.unused:
-            found.append(f"{', '.join(self.unused)} recorded and not used")
-        named = self.python.conda_dependencies
-        if named is not None and named.left_out and not self.python.user_managed_dependencies:
-            found.append(f"{', '.join(named.left_out)} not installed, since daskrun stands for it")
-        if inline and self.interpreter is not None:
-            found.append(f"{self.interpreter} not used: run() runs in this process")
-        elif inline and (missing := lacking(self.requirements)):
-            found.append(
-                f"nothing is installed for compute_target='inline': run() runs in this process, "
-                f"whose Python lacks {', '.join(missing)}"
-            )
-        return [f"environment {self.name!r}: {text}." for text in found]
 
     @staticmethod
     def from_record(value: JsonObject) -> Environment:

@@ -210,11 +210,13 @@ class Model(OriginalClass):
         return found
 
     @staticmethod
-    def get_model_path(model_name: str, version: int | None = None) -> str:
+    def get_model_path(
+        model_name: str, version: int | None = None, _workspace: Home | None = None
+    ) -> str:
         """Return the path of a model: the file if a file was registered, else the folder.
 
-        Inside a script process the models are those there were at submit; elsewhere those of the
-        workspace that :meth:`Workspace.from_config` finds.
+        Inside a script process the models are those there were at submit; elsewhere those of
+        ``_workspace``, or of the workspace that :meth:`Workspace.from_config` finds.
 
         Raises
         ------
@@ -228,6 +230,8 @@ class Model(OriginalClass):
                 note_used(model_name, versions, only_path=True)
             path = _path_in_run(run.models, model_name, version)
             return path if not is_url(path) else str(_brought(path, run.workspace_options or {}))
+        if _workspace is not None:
+            return str(Model(_workspace, model_name, version).path)
         from daskrun.workspace.home import Home  # not needed in a script process
         from daskrun.workspace.sites.opening import find_site
 
