@@ -507,7 +507,7 @@ def test_runs_can_be_found_again(work, monkeypatch):
     other = Experiment(work.ws, "other")
     experiment = Experiment(work.ws, "trial")
     assert experiment.get_run(run.id) is run
-    monkeypatch.setattr(experiment_file, "_live", {})  # as another process sees it
+    monkeypatch.setattr("daskrun.pipeline.runs.experiment._live", {})  # as another process sees it
     found = list(experiment.get_runs())
     assert [each.id for each in found] == [run.id]
     assert found[0].wait_for_completion(show_output=True) == "Completed"
