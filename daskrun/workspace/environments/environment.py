@@ -325,7 +325,7 @@ class Environment(Told, absent="databricks inferencing_stack_version r"):
         return self._contents() == Environment(self.name)._contents()
 
     @staticmethod
-    def from_record(value: JsonObject) -> Environment:
+    def from_record(value: Mapping[str, Any]) -> Environment:
         """Make the environment that :meth:`as_record` gave."""
         return _from_record(value["name"], value["version"], value)
 
@@ -359,7 +359,7 @@ def _made(name: str, **python: Any) -> Environment:
     return made
 
 
-def _from_record(name: str, number: int | str | None, value: JsonObject) -> Environment:
+def _from_record(name: str, number: int | str | None, value: Mapping[str, Any]) -> Environment:
     """Make an environment of what was kept of it."""
     made = Environment(name)
     made.version = str(number) if number is not None else None

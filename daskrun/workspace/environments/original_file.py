@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.workspace.environments.dependencies import conda_of, read_conda
 from daskrun.workspace.environments.kept import VARIABLES
 
 if TYPE_CHECKING:
-    from daskrun.core.codec import JsonObject
+    from collections.abc import Mapping
 
 CONDA = "conda_dependencies"
 SPECIFICATION, FILE = "condaDependencies", "condaDependenciesFile"
@@ -28,7 +28,7 @@ DOCKER = {
 """Likewise of Docker; the rest is of containers alone."""
 
 
-def as_ours(value: JsonObject, folder: Path | None = None) -> JsonObject:
+def as_ours(value: Mapping[str, Any], folder: Path | None = None) -> Mapping[str, Any]:
     """Return what a file says of an environment, as ``Environment.as_record`` has it.
 
     What is so already is returned as it is. ``folder`` is where a file that is named is.
