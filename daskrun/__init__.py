@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TableError,
         WaitTimeoutError,
         WorkspaceError,
+        WrongArgumentsError,
         WrongResultError,
     )
     from daskrun.output.sinks.sink import CommittedRows, EncodedRows, Sink
@@ -114,6 +115,7 @@ __all__ = [
     "WaitTimeoutError",
     "Workspace",
     "WorkspaceError",
+    "WrongArgumentsError",
     "WrongResultError",
 ]
 
@@ -129,7 +131,7 @@ _HOMES = {
         "ComputeTargetException DaskrunError DatasetError EntryScriptError NameNotFoundError "
         "OriginalImportError OriginalNameError PartError ResumeError RunCanceledError "
         "RunFailedError SettingsError StorageError TableError WaitTimeoutError WorkspaceError "
-        "WrongResultError"
+        "WrongArgumentsError WrongResultError"
     ),
     "output.sinks.sink": "CommittedRows EncodedRows Sink",
     "pipeline.runs.details": "RunDetails",

@@ -4,6 +4,7 @@
 
     DaskrunError
     ├── SettingsError (ValueError)       what was asked for can't be run: all problems at once
+    │   └── WrongArgumentsError (TypeError)  a call has a keyword that there is not, or lacks one
     ├── DatasetError (ValueError)        the data isn't there, or isn't what was said
     │   └── TableError                   a part of a table can't be read as its schema says
     ├── NameNotFoundError (KeyError)     no model, datastore, run, ... of that name
@@ -70,6 +71,10 @@ class SettingsError(DaskrunError, ValueError):
             return f"{self.subject}: {self.problems[0]}"
         lines = "\n".join(f"  {n}. {text}" for n, text in enumerate(self.problems, 1))
         return f"{self.subject} has {len(self.problems)} problems:\n{lines}"
+
+
+class WrongArgumentsError(SettingsError, TypeError):
+    """A call has a keyword that there is not, or lacks an argument; each is named."""
 
 
 class DatasetError(DaskrunError, ValueError):

@@ -8,8 +8,10 @@ from __future__ import annotations
 import inspect
 import sys
 from functools import wraps
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar
 
+from daskrun.core.arguments import check_call
 from daskrun.core.notices import say_once
 from daskrun.core.plugins import linked
 from daskrun.errors import DaskrunError, OriginalNameError, SettingsError
@@ -89,6 +91,9 @@ class OriginalClass(metaclass=OriginalMeta):
         super().__init_subclass__()
         for name in absent.split():
             setattr(cls, name, _Absent(name))
+        for name, value in list(vars(cls).items()):
+            if not name.startswith("_") or name in ("__init__", "__new__"):
+                _look_at_calls(cls, name, value)
 
     def __dir__(self) -> list[str]:
         return _present(type(self), super().__dir__())
@@ -131,11 +136,24 @@ def original_keywords(call: F) -> F:
             return call(*args, **given)
         except TypeError:
             rest = _without_absent(call, args, given)
+            check_call(call, args, given if rest is None else rest)
             if rest is None:
                 raise
         return call(*args, **rest)
 
     return checked  # type: ignore[return-value]  # the same signature
+
+
+_CHECKED = original_keywords(lambda: None).__code__
+
+
+def _look_at_calls(cls: type, name: str, value: object) -> None:
+    """Have calls of a public method looked at; that of a property, of data, stays as it is."""
+    kind = type(value) if isinstance(value, staticmethod | classmethod) else None
+    function = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+    if isinstance(function, FunctionType) and function.__code__ is not _CHECKED:
+        checked = original_keywords(function)
+        setattr(cls, name, kind(checked) if kind is not None else checked)
 
 
 def _without_absent(
@@ -146,6 +164,8 @@ def _without_absent(
     SettingsError where one has a value that says something else than is the case.
     """
     own = inspect.signature(function).parameters
+    if "." not in function.__qualname__:  # one of daskrun's own
+        return None
     *_, owner, name = function.__qualname__.split(".")
     method = "" if name in ("__new__", "__init__") else f".{name}"
     calls = [f"{each}{method}" for each in _kinds(function, owner, args, with_self="self" in own)]

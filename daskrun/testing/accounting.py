@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.core.report import RunStatus
 from daskrun.errors import SettingsError, StorageError
 from daskrun.output.sinks.parquet.sink import ParquetSink
@@ -65,6 +66,7 @@ class Account:
             raise AssertionError(f"the run's account doesn't add up:{lines}")
 
 
+@original_keywords
 def account(
     run: StepRun | PipelineRun | str | os.PathLike[str],
     output: str | os.PathLike[str] | None = None,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.data.loading import MiniBatchPaths
 from daskrun.engine.script_environment import surroundings
 from daskrun.errors import NameNotFoundError, SettingsError
@@ -69,6 +70,7 @@ class ScriptResult:
         return [line.removesuffix("\r") for line in self.rows.decode().split("\n")[:-1]]
 
 
+@original_keywords
 def run_script(
     entry_script: Paths,
     mini_batch: Any,

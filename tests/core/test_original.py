@@ -7,6 +7,7 @@ from typing import Protocol
 import pytest
 
 import daskrun
+import daskrun.testing
 from daskrun import OriginalNameError, SettingsError
 from daskrun.core import notices
 from daskrun.core.absent_names import OriginalClass
@@ -156,7 +157,7 @@ def test_what_is_so_anyway_may_be_said(given):
         daskrun.PipelineData("scores", is_directory=1)
 
 
-def test_a_keyword_that_nobody_had_is_a_type_error_as_ever():
+def test_a_keyword_that_nobody_had_is_named_with_the_nearest_and_is_a_type_error_as_ever():
     for call, given in (
         (daskrun.PipelineData, {"name": "a", "is_dir": True}),
         (daskrun.PipelineData, {"name": "a", "is_directory": True, "is_dir": True}),
@@ -270,3 +271,38 @@ def test_such_a_class_can_implement_a_protocol():
     assert not isinstance("mnist", Model)
     with pytest.raises(OriginalNameError, match=r"no Model\.deploy"):
         Model.deploy  # noqa: B018
+
+
+NAMED = {
+    "ParallelRunConfig: mini_batchsize is no argument of it. Write mini_batch_size=...": (
+        lambda: daskrun.ParallelRunConfig(
+            entry_script="a.py", error_threshold=1, output_action="append_row", mini_batchsize=3
+        )
+    ),
+    "ParallelRunConfig has 2 problems:\n  1. error_threshold is missing": (
+        lambda: daskrun.ParallelRunConfig(entry_script="a.py")
+    ),
+    "FileDatasetFactory.from_files: pth is no argument of it. Write path=...": (
+        lambda: daskrun.Dataset.File.from_files(pth="x")
+    ),
+    "Pipeline: stepz is no argument of it. Write steps=...": (
+        lambda: daskrun.Pipeline(workspace=None, stepz=[])
+    ),
+    "PipelineParameter: defualt_value is no argument": (
+        lambda: daskrun.PipelineParameter("x", defualt_value=1)
+    ),
+    "FileDataset.download: overwrit is no argument of it. Write overwrite=...": (
+        lambda: daskrun.Dataset.File.from_files("x", validate=False).download("y", overwrit=True)
+    ),
+    "run_script: arguements is no argument of it. Write arguments=...": (
+        lambda: daskrun.testing.run_script("a.py", [], arguements=[])
+    ),
+}
+
+
+@pytest.mark.parametrize("said", NAMED)
+def test_a_wrong_call_is_a_sentence(said):
+    with pytest.raises(daskrun.WrongArgumentsError) as caught:
+        NAMED[said]()
+    assert str(caught.value).startswith(said)
+    assert isinstance(caught.value, TypeError)

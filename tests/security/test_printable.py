@@ -36,6 +36,7 @@ def every_error():
     """Return one of each class, with something nasty where names and data go."""
     special = {
         errors.SettingsError: ("s", [f"x={NASTY}", "y"]),
+        errors.WrongArgumentsError: ("s", [f"x={NASTY}", "y"]),
         errors.NameNotFoundError: ("model", "m", [NASTY]),
         errors.WrongResultError: ("x", NASTY),
         errors.RunFailedError: ("id", NASTY),

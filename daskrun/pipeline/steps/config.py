@@ -32,7 +32,7 @@ SUBJECT = "ParallelRunConfig"
 @original_keywords
 @dataclass(kw_only=True, eq=False, repr=False, slots=True)  # slots: no misspelt attribute passes
 class ParallelRunConfig:
-    """The settings of a step, all by keyword, checked at once; a misspelt one is a ``TypeError``.
+    """The settings of a step, all by keyword, checked at once; a misspelt one is named.
 
     Times are in seconds. ``mini_batch_size``, ``node_count``, ``process_count_per_node``,
     ``logging_level``, ``run_invocation_timeout`` and ``run_max_try`` may be a

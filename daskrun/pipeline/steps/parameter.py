@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from daskrun.core.absent_names import original_keywords
 from daskrun.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ GIVEN = "pipeline_parameters="
 """Begins, in messages, what was given for a parameter."""
 
 
+@original_keywords
 @dataclass(frozen=True, eq=False)
 class PipelineParameter:
     """A value of a pipeline that can be set when it is submitted.
