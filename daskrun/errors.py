@@ -93,12 +93,17 @@ class TableError(DatasetError):
     ends_run
         True: what is wrong puts other parts in doubt (a cut inside a quoted field), so that a run
         must not go on as if only this part were lost.
+    lasting
+        True: it is what the data holds, so that another try would end the same.
     """
 
-    def __init__(self, message: str, items: int = 0, *, ends_run: bool = False) -> None:
+    def __init__(
+        self, message: str, items: int = 0, *, ends_run: bool = False, lasting: bool = False
+    ) -> None:
         super().__init__(message)
         self.items = items
         self.ends_run = ends_run
+        self.lasting = lasting
 
 
 class NameNotFoundError(DaskrunError, KeyError):

@@ -126,7 +126,7 @@ class Ledger:
         that is forgiven stands if these tries fail, as does one that failures follow. ``over``: the
         output is there already, and what has failed can't get into it.
         """
-        failed: dict[int, tuple[int, int]] = {}  # tries used up, items
+        failed: dict[int, tuple[int, int, bool]] = {}  # tries used up, items, none would help
         touched = 0
         for outcome, process, forgiven in past:
             index = outcome.index
@@ -143,11 +143,12 @@ class Ledger:
             else:
                 self.tally.failure(outcome, process, final=False)
                 if self._states[index] == PLANNED:
-                    failed[index] = 0 if forgiven else outcome.attempt, outcome.items
+                    tries, lasting = (0, False) if forgiven else (outcome.attempt, outcome.lasting)
+                    failed[index] = tries, outcome.items, lasting
         self._ready += [(index, 1) for index in self._before]
         orders: list[Order] = []
-        for index, (attempt, items) in failed.items():
-            if over or attempt >= self._settings.run_max_try:
+        for index, (attempt, items, lasting) in failed.items():
+            if over or lasting or attempt >= self._settings.run_max_try:
                 self._states[index] = FAILED
                 self.tally.give_up(items)
                 orders.append(Skip(index))
@@ -299,7 +300,7 @@ class Ledger:
             self._states[outcome.index] = SUCCEEDED
             self.tally.success(outcome, event.process)
             return
-        final = outcome.attempt >= self._settings.run_max_try
+        final = outcome.lasting or outcome.attempt >= self._settings.run_max_try
         if final and (before := self._before.pop(outcome.index, None)) is not None:
             self.tally.failure(outcome, event.process, final=False)
             self._states[outcome.index] = SUCCEEDED

@@ -56,6 +56,8 @@ class Failure:
     with exit code 3``; ``""`` where that is not known."""
     ends_run: bool = False
     """Whether it puts other mini-batches in doubt, so that the run must not go on."""
+    lasting: bool = False
+    """Whether another try would end the same: a value that is not of its column's type."""
     exit_code: int | None = None
     """What a dead process ended with, minus the signal's number."""
     signal: str = ""
@@ -151,6 +153,11 @@ class Outcome(NamedTuple):
     def failure(self) -> Failure | None:
         """Why it failed, None if it didn't."""
         return self.error if isinstance(self.error, Failure) else None
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it failed, and another try would end the same."""
+        return isinstance(self.error, Failure) and self.error.lasting
 
     @property
     def items_failed(self) -> ItemsFailed | None:

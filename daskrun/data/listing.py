@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import takewhile
+from dataclasses import dataclass, field, replace
+from itertools import islice, takewhile
 
 from daskrun.data.local_files import find_local, local_path
 from daskrun.data.paths import FileRow, PathTable
@@ -16,6 +16,9 @@ from daskrun.errors import DatasetError
 
 _THREADS = 16
 """Remote elements of a list that are asked for at a time: each is a round trip or two."""
+
+_FEW = 8
+"""Files that are looked at where a dataset is checked when it is made."""
 
 Found = tuple[str, Iterator[FileRow]]
 
@@ -59,8 +62,13 @@ def list_files(elements: Sequence[PathElement], folder: str, hidden: str = HIDDE
     DatasetError
         If an element means no file or can't be read, or the elements have no root in common.
     """
+    return _listed(elements, folder, hidden, None)
+
+
+def _listed(elements: Sequence[PathElement], folder: str, hidden: str, each: int | None) -> Listing:
+    """List up to this many files of each element."""
     options = _one_place(elements)
-    found = _find(elements, folder, options, hidden)
+    found = ((root, islice(rows, each)) for root, rows in _find(elements, folder, options, hidden))
     if len(elements) == 1:
         root, rows = next(found)
         table = PathTable(rows)
@@ -78,14 +86,10 @@ def check_files(elements: Sequence[PathElement], folder: str, hidden: str = HIDD
     Returns
     -------
     Listing
-        The first file of the first element.
+        The first files, a few.
     """
-    options = _one_place(elements)
-    found = [
-        (root, next(rows)) for root, rows in _find(elements, folder, options, hidden)
-    ]  # of each
-    first = found[0]
-    return Listing(first[0], PathTable([first[1]]), options is not None, options or {})
+    found = _listed(elements, folder, hidden, _FEW)
+    return replace(found, table=found.table.part(0, _FEW))
 
 
 def location(element: PathElement) -> str:

@@ -189,7 +189,7 @@ class Replay:
                     self.again.append(index)
             elif index in self._partly:  # tried once more in vain: the success stands
                 forgiven = False
-            elif outcome.attempt >= self.tries and not forgiven:
+            elif (outcome.lasting or outcome.attempt >= self.tries) and not forgiven:
                 self._out_of_tries.add(index)
                 forgiven = self.retry_failed
             yield outcome, process, forgiven

@@ -94,6 +94,18 @@ class Desk:
         return self.ledger.finished
 
 
+def test_what_another_try_can_not_change_is_not_tried_again() -> None:
+    lasting = Failure("x", "E", "s.py:1", "x", lasting=True)
+    desk = Desk(1, run_max_try=3, error_threshold=-1)
+    failed = outcome(0, status=1)._replace(error=lasting)
+    assert Skip(0) in desk.give_back(desk.take(), failed)
+    assert desk.ledger.tally.failed == 1
+    again = Desk(1, run_max_try=3, error_threshold=-1)
+    assert Skip(0) in again.ledger.recall([(failed, PROCESS, False)])
+    forgiven = Desk(1, run_max_try=3, error_threshold=-1)
+    assert forgiven.ledger.recall([(failed, PROCESS, True)]) == []
+
+
 # thresholds
 
 

@@ -46,6 +46,7 @@ class TabularDatasetFactory(OriginalClass):
         encoding: str = "utf8",
         *,
         strict_types: bool = False,
+        on_type_conflict: str = "fail",
         count_rows: bool = False,
         include_hidden: bool = False,
     ) -> TabularDataset:
@@ -61,7 +62,8 @@ class TabularDatasetFactory(OriginalClass):
         include_path
             Add a first column ``Path``: ``/`` and the path below the dataset's root.
         infer_column_types
-            Find each column's type from the first 200 rows and samples of the files. False: text.
+            Find each column's type from the heads of the first files and samples of others. False:
+            text.
         set_column_types
             Types of some columns, such as ``{'id': DataType.to_string()}``; the rest is inferred.
         separator
@@ -84,6 +86,11 @@ class TabularDatasetFactory(OriginalClass):
         strict_types
             A missing or decimal value in an integer column is an error. False: that mini-batch
             has ``float64``, with one warning.
+        on_type_conflict
+            What becomes of values that don't fit an inferred type: ``'fail'``: their mini-batch
+            fails. ``'null'``: they are missing. ``'text'``: columns are text of which any of 64
+            places holds such a value, else the mini-batches that meet one. The last two with one
+            warning for a column.
         count_rows
             Count the rows of all files first, so that each mini-batch knows its
             ``global_row_index_lower_bound``.
@@ -118,6 +125,7 @@ class TabularDatasetFactory(OriginalClass):
             empty_as_string=empty_as_string,
             encoding=encoding,
             strict_types=strict_types,
+            on_type_conflict=on_type_conflict,
             count_rows=count_rows,
             include_hidden=include_hidden,
         )
@@ -134,6 +142,7 @@ class TabularDatasetFactory(OriginalClass):
         encoding: str = "utf8",
         *,
         strict_types: bool = False,
+        on_type_conflict: str = "fail",
         include_hidden: bool = False,
     ) -> TabularDataset:
         """Make a dataset of files with one JSON object in each line.
@@ -145,7 +154,7 @@ class TabularDatasetFactory(OriginalClass):
         invalid_lines
             ``'error'``: a line that is no JSON object fails its mini-batch. ``'drop'``: it is left
             out, with a warning that says how many were.
-        strict_types, include_hidden
+        strict_types, on_type_conflict, include_hidden
             See :meth:`from_delimited_files`.
 
         Examples
@@ -166,6 +175,7 @@ class TabularDatasetFactory(OriginalClass):
             invalid_lines=invalid_lines,
             encoding=encoding,
             strict_types=strict_types,
+            on_type_conflict=on_type_conflict,
             include_hidden=include_hidden,
         )
         return _made(source, validate)

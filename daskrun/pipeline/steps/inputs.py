@@ -96,6 +96,15 @@ def make_plan(inputs: Sequence[tuple[str, Items]], settings: RunSettings) -> Pla
     return TablePlan([(name, each.resolve()) for name, each in tables], size, keys)
 
 
+def risks_of(plan: Plan, kind: str) -> list[str]:
+    """Return what a look at more rows of tables says of the types of their columns."""
+    if kind != "tabular":
+        return []
+    from daskrun.data.tabular.planning.table_plan import TablePlan
+
+    return plan.risks() if isinstance(plan, TablePlan) else []
+
+
 class ScriptPlan(FilePlan):
     """The plan of a script that is run once: over itself.
 

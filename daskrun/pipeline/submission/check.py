@@ -16,7 +16,7 @@ from daskrun.output.sinks.registry import format_notes, sink_of, sink_problems
 from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.steps.base import places_used
 from daskrun.pipeline.steps.compute_target import find_target, inline_note
-from daskrun.pipeline.steps.inputs import make_plan, size_notes, wait_for_rows, with_size
+from daskrun.pipeline.steps.inputs import make_plan, risks_of, size_notes, wait_for_rows, with_size
 from daskrun.pipeline.steps.parameter import GIVEN, resolve_value, with_parameters
 from daskrun.pipeline.steps.side_inputs import check_files, look_at_sides, paths_asked
 from daskrun.pipeline.steps.snapshot import Snapshot, find_code
@@ -60,6 +60,7 @@ class CheckedStep:
             settings = with_size(settings, kind)
             if not wait_for_rows(inputs) and not places_used([each for _, each in inputs], {}):
                 plan = make_plan(inputs, settings)
+                notes += risks_of(plan, kind)
             size = resolve_value(config.mini_batch_size, self.given)
             of_size = size_notes(self.settings, kind, size)
             notes += with_parameters(of_size, step._parameter_uses, self.given)

@@ -173,6 +173,8 @@ class Executor:
             if isinstance(caught, TableError):
                 items = caught.items or items
                 error = replace(error, ends_run=caught.ends_run)
+            if getattr(caught, "lasting", False):
+                error = replace(error, lasting=True)
             files = load[0] == "files" and status == Status.RAISED
             if files and (why := unreadable(mini_batch)) is not None:
                 status = Status.NOT_LOADED  # the script's error is what follows from it

@@ -16,6 +16,7 @@ from reading import Opened, read_all
 
 from daskrun.data import Dataset
 from daskrun.data.tabular.formats.contract import Piece
+from daskrun.data.tabular.formats.delimited import format as delimited_format
 from daskrun.data.tabular.formats.delimited.format import DelimitedSource
 from daskrun.data.tabular.values.convert import NULLS
 from daskrun.data.tabular.values.frame import to_frame
@@ -307,6 +308,7 @@ def test_a_quote_that_is_never_closed_is_no_row(made, tmp_path, multi_line, size
     read = read_all(made(text, support_multi_line=multi_line), tmp_path, size)
     assert len(read.errors) == 1
     assert "not closed" in str(read.errors[0])
+    assert "a.csv, line 4: " in str(read.errors[0])
 
 
 def test_bytes_of_another_encoding_are_named(made, tmp_path):
@@ -339,6 +341,8 @@ def test_a_file_that_is_gone_is_named(made, tmp_path):
         ({"separator": "§", "encoding": "ascii"}, "is not a character of encoding='ascii'"),
         ({"header": "SOME"}, "header='SOME' is not known"),
         ({"support_multi_line": "yes"}, "support_multi_line='yes' is not known"),
+        ({"on_type_conflict": "drop"}, "on_type_conflict='drop' is not known"),
+        ({"on_type_conflict": "text", "strict_types": True}, "Leave out one of them"),
         ({"set_column_types": {"a": "int"}}, "'int'}: that is no type"),
         ({"set_column_types": "a"}, "is not a dict of names and types"),
     ],
@@ -422,6 +426,58 @@ def test_zeros_and_plus_that_numbers_lose_are_told(made, tmp_path, late):
     assert told.endswith("a.csv, line 40003.")
     long = made(filled(middle), set_column_types={"n": DataType.to_long()})
     assert middle_of(long, tmp_path, middle)[1] == [], "who says so knows it"
+
+
+BAD = "7,1,true,2024-05-31,x\nx,1,true,soon,x\n8,1,2,,y\nx,1,true,2024-06-01,x\n"
+
+
+@pytest.mark.parametrize("choice", ["null", "text"])
+def test_values_that_do_not_fit_a_guessed_type_become_what_was_chosen(
+    made, tmp_path, choice, monkeypatch
+):
+    monkeypatch.setattr(delimited_format, "WIDE", 8)  # the middle is in no place
+    frame, warnings = middle_of(made(filled(BAD), on_type_conflict=choice), tmp_path, BAD)
+    if choice == "null":
+        assert frame["n"].fillna(-1).tolist() == [7, -1, 8, -1]
+        assert frame["b"].isna().tolist() == [False, False, True, False]
+        assert frame["d"].isna().tolist() == [False, True, True, False]
+        assert str(frame["d"].dtype) == "datetime64[us]"
+    else:
+        assert frame["n"].tolist() == ["7", "x", "8", "x"]
+        assert frame["b"].tolist() == ["true", "true", "2", "true"]
+        assert frame["d"].fillna("").tolist() == ["2024-05-31", "soon", "", "2024-06-01"]
+    assert len([w for w in warnings if f"on_type_conflict='{choice}' says" in w]) == 3
+    (told,) = (w for w in warnings if "column 'n' (" in w)
+    assert "such as 'x'." in told
+    assert told.endswith("a.csv, line 40003.")
+    long = {"set_column_types": {"n": DataType.to_long()}, "on_type_conflict": choice}
+    with pytest.raises(TableError, match="'x' is no whole number"):
+        middle_of(made(filled(BAD), **long), tmp_path, BAD)
+    with pytest.raises(TableError, match=r"'x' is no.*on_type_conflict='null' or 'text'\.") as e:
+        middle_of(made(filled(BAD)), tmp_path, BAD)
+    assert e.value.lasting
+
+
+def test_columns_with_text_in_one_of_many_places_are_text_where_that_was_chosen(made, tmp_path):
+    rows = ["1,2\n"] * 1_000_000
+    rows[650_000] = "x,2\n"
+    data = "a,b\n" + "".join(rows)
+    opened = Opened(made(data), tmp_path)
+    (risk,) = made(data).risks(opened.listing, opened.spec, ["a", "b"])
+    assert "column 'a' is read as DataType.to_long(), and a wider sample has 'x'" in risk
+    assert "on_type_conflict='null' or 'text'" in risk
+    assert made(data).risks(opened.listing, opened.spec, ["b"]) == []
+    text = Opened(made(data, on_type_conflict="text"), tmp_path).spec
+    assert dict(text.columns) == {"a": "text", "b": "int"}
+
+
+def test_headers_and_open_quotes_are_told_when_the_dataset_is_made(made):
+    files = {"1.csv": "a,b\n1,2\n", "2.csv": "b,a\n3,4\n", "3.csv": "a,c\n5,6\n"}
+    with pytest.raises(DatasetError, match=r"3\.csv: its header lacks 'b' and has 'c'.*COMBINE"):
+        made(files).check()
+    made(files, header="COMBINE_ALL_FILES_HEADERS").check()
+    with pytest.raises(DatasetError, match=r"1\.csv, line 3: the quote that opens this field"):
+        made({"1.csv": 'a,b\n1,2\n3,"4\n5,6\n'}).check()
 
 
 field = st.text(st.sampled_from("ab \"'é1.-"), max_size=4)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from reading import Opened, read_all
 
 from daskrun.data.tabular.formats.contract import Piece
+from daskrun.data.tabular.formats.json_lines import format as json_lines_format
 from daskrun.data.tabular.formats.json_lines.format import JsonLinesSource
 from daskrun.data.tabular.formats.text import byte_reader
 from daskrun.data.tabular.values.frame import to_frame
@@ -251,3 +252,23 @@ def test_values_are_those_of_json(tmp_path_factory, objects, size):
                 assert json.loads(found) == wanted
             else:
                 assert found == wanted
+
+
+@pytest.mark.parametrize("choice", ["null", "text"])
+def test_values_that_do_not_fit_a_guessed_type_become_what_was_chosen(
+    made, tmp_path, choice, monkeypatch
+):
+    monkeypatch.setattr(json_lines_format, "WIDE", 8)  # the middle is in no place
+    middle = '{"n":5,"s":{"x":2},"t":"y","d":"2024-05-30"}\n{"n":"five","s":[1],"d":"soon"}\n'
+    frame, warnings, _ = middle_of(made, tmp_path, middle, on_type_conflict=choice)
+    if choice == "null":
+        assert frame["n"].fillna(-1).tolist() == [5, -1]
+        assert frame["s"].tolist() == [{"x": 2}, None]
+        assert frame["d"].isna().tolist() == [False, True]
+    else:
+        assert frame["n"].tolist() == ["5", "five"]
+        assert frame["s"].tolist() == ['{"x": 2}', "[1]"]
+        assert frame["d"].tolist() == ["2024-05-30", "soon"]
+    told = [w for w in warnings if f"on_type_conflict='{choice}' says" in w]
+    assert len(told) == 3
+    assert all(w.endswith(f"a.jsonl, line {ROWS + 2}.") for w in told)

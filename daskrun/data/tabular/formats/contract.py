@@ -173,6 +173,10 @@ class Reader(ABC):
         """Look at what a :class:`FileSplit` asked for; builtins, small. Most formats have none."""
         raise TableError(f"{file.shown}: its format has no surveys, but one was asked: {request!r}")
 
+    def trouble(self, piece: Piece, file: PieceFile) -> str:  # noqa: ARG002  (of the seam)
+        """Return why a piece with trouble can't be read, in more words where the file tells."""
+        return piece.trouble
+
     def lines(self, piece: Piece, file: PieceFile) -> int:  # noqa: ARG002  (of the seam)
         """Count what may be records in a piece with trouble; 0 where nothing tells."""
         return 0
@@ -264,6 +268,16 @@ class Source(ABC):
         DatasetError
             Nothing can be read, or what was asked for can't be (an unknown column, encoding, …).
         """
+
+    def risks(self, listing: Listing, spec: Any, columns: Sequence[str]) -> list[str]:  # noqa: ARG002
+        """Look at more rows than :meth:`describe`, for a second at most, when a run is submitted.
+
+        Returns
+        -------
+        list
+            Warnings of those of the columns that hold what their inferred type does not.
+        """
+        return []
 
     @abstractmethod
     def splitter(self, spec: Any, listing: Listing, mini_batch_size: int) -> Splitter:

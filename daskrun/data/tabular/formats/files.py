@@ -18,7 +18,6 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from daskrun.data.paths import PathTable
     from daskrun.data.protocols import PathElement
 
 
@@ -56,26 +55,27 @@ class FileSource(Source):
 
     @override
     def listing(self) -> Listing:
-        found = list_files(self.elements, self.folder, self._hidden)
-        empty = found.table.sizes.count(0)
-        if not empty or empty == len(found.table):  # all: describe() says that there is no schema
-            return found
-        first = next(name for name, size, _ in found.table.rows() if size == 0)
-        more = f" and {empty - 1:,} more are" if empty > 1 else " is"
-        note = f"{first!r}{more} left out: files of 0 bytes have no rows."
-        return replace(found, table=found.table.chosen(_filled(found.table)), notes=(note,))
+        return _filled(list_files(self.elements, self.folder, self._hidden))
 
     def first_files(self) -> Listing:
-        """Find one file, and check that each element of ``path`` means some."""
-        return check_files(self.elements, self.folder, self._hidden)
+        """Find a few files, and check that each element of ``path`` means some."""
+        return _filled(check_files(self.elements, self.folder, self._hidden))
 
     @property
     def _hidden(self) -> str:
         return ALL if self.include_hidden else NO_DATA
 
 
-def _filled(table: PathTable) -> list[bool]:
-    return [size != 0 for size in table.sizes]
+def _filled(found: Listing) -> Listing:
+    """Leave out files of 0 bytes, unless there are no others."""
+    empty = found.table.sizes.count(0)
+    if not empty or empty == len(found.table):  # all: describe() says that there is no schema
+        return found
+    first = next(name for name, size, _ in found.table.rows() if size == 0)
+    more = f" and {empty - 1:,} more are" if empty > 1 else " is"
+    note = f"{first!r}{more} left out: files of 0 bytes have no rows."
+    table = found.table.chosen([size != 0 for size in found.table.sizes])
+    return replace(found, table=table, notes=(note,))
 
 
 def call_text(method: str, first: str, source: Any, **shown: str) -> str:

@@ -148,14 +148,17 @@ class TableLoader:
             try:
                 file = self._in_place(piece.name) if files is None else files[number]
                 if piece.trouble:
-                    raise TableError(piece.trouble, self._reader.lines(piece, file))
+                    found = self._reader.lines(piece, file)
+                    raise TableError(self._reader.trouble(piece, file), found)
                 rows = self._reader.read(piece, file, columns, ids)
             except TableError as error:
                 before = sum(len(table) for table in tables)
                 if not before:
                     raise
                 items = error.items + before
-                raise TableError(str(error), items, ends_run=error.ends_run) from error
+                raise TableError(
+                    str(error), items, ends_run=error.ends_run, lasting=error.lasting
+                ) from error
             tables.append(self._completed(rows.table, piece.name))
             if ids:
                 assert rows.ids is not None, "a reader that is asked for ids gives them"
@@ -225,7 +228,10 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
 
     for at, name in enumerate(tables[0].column_names):
         kinds = {table.field(at).type for table in tables}
-        if len(kinds) > 1 and pa.float64() in kinds:
+        if len(kinds) > 1 and pa.string() in kinds:  # on_type_conflict="text" of one of them
+            field = pa.field(name, pa.string())
+            tables = [t.set_column(at, field, t.column(at).cast(pa.string())) for t in tables]
+        elif len(kinds) > 1 and pa.float64() in kinds:
             field = pa.field(name, pa.float64())
             tables = [t.set_column(at, field, exact_floats(name, t.column(at))) for t in tables]
     return in_order(pa.concat_tables(tables, promote_options="permissive")).unify_dictionaries()

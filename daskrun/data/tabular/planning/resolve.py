@@ -34,6 +34,8 @@ class TableInput:
     """From files of ``listing`` and ``mini_batch_size`` in bytes."""
     spec: TableSpec
     """What script processes need to make its mini-batches."""
+    risks: Callable[[], list[str]] = list
+    """Looks at more rows, for a second at most; warns of those that types don't fit."""
 
 
 class _Columns(NamedTuple):
@@ -60,7 +62,7 @@ def resolve(source: Source, steps: Sequence[Step]) -> TableInput:
         Nothing can be read, a step names a column that isn't there, or compares it with a value
         of another kind.
     """
-    listing = source.listing()
+    listing = everything = source.listing()
     form = format_of(source)
     if form is not None:
         for name in listing.table:  # a path that does not fit is said now, not in the middle
@@ -82,7 +84,8 @@ def resolve(source: Source, steps: Sequence[Step]) -> TableInput:
         listing = _pruned(listing, fixed, form)
     if any(step[0] == "filter" for step in rest):
         _try_filters(spec, listing)
-    return TableInput(listing, partial(source.splitter, reader), spec)
+    risks = partial(source.risks, everything, reader, spec.columns)
+    return TableInput(listing, partial(source.splitter, reader), spec, risks)
 
 
 def format_of(source: Source) -> PartitionFormat | None:

@@ -75,6 +75,10 @@ class TablePlan(ListedPlan, Surveyor):
         self._surveys = 0
         self._asked: dict[int, InputPlan] = {}
 
+    def risks(self) -> list[str]:
+        """Look at more rows, for a second at most an input; warn of those that types don't fit."""
+        return [text for table in self._tables for text in table.risks()]
+
     @override
     def narrowed(self, tables: Sequence[PathTable]) -> Self:
         inputs = [

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from datetime import date, time
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.values.coercion import CoercionError, Reason, Warnings, cut
+from daskrun.data.tabular.values.coercion import CoercionError, Fitted, Reason, Warnings, cut
+from daskrun.data.tabular.values.conflicts import FAIL, TEXT, conflict_text, nulled
 from daskrun.data.tabular.values.convert import EXACT
 from daskrun.data.tabular.values.frame import inner_columns
 from daskrun.data.tabular.values.kinds import Kind, kind_of
@@ -24,15 +25,23 @@ if TYPE_CHECKING:
 
 
 class Fitter:
-    """Gives what a reader found the types of its schema, by the law, and keeps the warnings."""
+    """Gives what a reader found the types of its schema, by the law, and keeps the warnings.
+
+    ``choice``: ``on_type_conflict`` of formats that have it.
+    """
 
     def __init__(
-        self, columns: Iterable[tuple[str, str]], declared: Iterable[str], strict: bool
+        self,
+        columns: Iterable[tuple[str, str]],
+        declared: Iterable[str],
+        strict: bool,
+        choice: str = "",
     ) -> None:
         self.types = dict(columns)
         self.warnings = Warnings()
         self._declared = frozenset(declared)
         self._strict = strict
+        self._choice = choice
 
     def column(
         self,
@@ -40,8 +49,11 @@ class Fitter:
         found: pa.ChunkedArray,
         where: Where,
         kinds: Mapping[Kind, int] | None = None,
+        written: bool = False,
     ) -> pa.ChunkedArray:
         """Return a column as its type, or as float64; ``kinds`` as :func:`.law.fit` takes it.
+
+        ``written``: it is text as it is in the file, so that the user's choice can be followed.
 
         Raises
         ------
@@ -50,12 +62,28 @@ class Fitter:
         """
         text = self.types[name]
         with self.told(name, where, len(found)):
-            fitted = fit(found, text, name in self._declared, kinds)
+            try:
+                fitted = fit(found, text, name in self._declared, kinds)
+            except CoercionError as error:
+                choice = self.choice_of(name) if written else FAIL
+                if choice == FAIL:
+                    raise
+                fitted, row = (Fitted(found), error.row) if choice == TEXT else nulled(found, text)
+                self.chosen(name, found[row].as_py(), where, row)
             if fitted.change and self._strict:
                 raise fitted.change.error(fitted.row, found[fitted.row].as_py())
         if fitted.change:
             self.warnings.widened(name, text, fitted.change, lambda: where(fitted.row))
         return fitted.values
+
+    def choice_of(self, name: str) -> str:
+        """Return what becomes of values of a column that don't fit its type."""
+        return FAIL if name in self._declared else self._choice or FAIL
+
+    def chosen(self, name: str, value: object, where: Where, row: int) -> None:
+        """Warn of a value that was replaced, or made its column text."""
+        text = conflict_text(name, self.types[name], self.choice_of(name), value, where(row))
+        self.warnings.add((name, self._choice), text)
 
     @contextmanager
     def told(self, name: str, where: Where, rows: int) -> Iterator[None]:
@@ -63,8 +91,9 @@ class Fitter:
         try:
             yield
         except CoercionError as error:
-            text = _told(where(error.row), name, self.types[name], error)
-            raise TableError(text, rows) from None
+            ways = self._choice and name not in self._declared
+            text = _told(where(error.row), name, self.types[name], error, bool(ways))
+            raise TableError(text, rows, lasting=True) from None
 
     def table(
         self,
@@ -73,6 +102,8 @@ class Fitter:
         rows: int,
         where: Where,
         kinds: Mapping[str, Mapping[Kind, int]] | None = None,
+        *,
+        written: bool = False,
     ) -> pa.Table:
         """Join columns in this order, each as its type; one that wasn't found is missing."""
         import pyarrow as pa
@@ -83,7 +114,7 @@ class Fitter:
             values = found.get(name)
             if values is None:
                 values = pa.chunked_array([pa.nulls(rows)])
-            values = self.column(name, values, where, (kinds or {}).get(name))
+            values = self.column(name, values, where, (kinds or {}).get(name), written)
             arrays.append(values)
             fields.append(field.with_type(values.type))
         if not arrays:
@@ -120,7 +151,7 @@ def may_be_rounded(column: pa.ChunkedArray) -> bool:
     return False
 
 
-def _told(where: str, name: str, kind: str, error: CoercionError) -> str:
+def _told(where: str, name: str, kind: str, error: CoercionError, ways: bool) -> str:
     """Return what is wrong with a value and what to do."""
     what, call = "as text", "to_string"
     if error.reason in (Reason.STRICT, Reason.DECIMAL) and kind in ("int", "int_as_float"):
@@ -131,6 +162,8 @@ def _told(where: str, name: str, kind: str, error: CoercionError) -> str:
     way = f"have the column {what}: set_column_types={{{name!r}: DataType.{call}()}}"
     if kind == "text" and error.reason is Reason.OTHER_TYPE:
         way = f"leave the column out: .drop_columns({name!r})"
+    elif ways and error.reason not in (Reason.STRICT, Reason.DECIMAL):
+        way += ", or say what becomes of such values: on_type_conflict='null' or 'text'"
     at = f", at {name}{error.path}" if error.path else ""
     return (
         f"{where}, column {name!r} ({shown_type(kind)}){at}: {_shown(error.value)} {error.why}. "

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import codecs
+import math
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from daskrun.data.tabular.formats.delimited.spec import FIRST, has_header
+from daskrun.data.tabular.formats.delimited.spec import (
+    FIRST,
+    SAME,
+    SAME_FIX,
+    has_header,
+    header_trouble,
+)
 from daskrun.data.tabular.formats.text.dialect import (
     Dialect,
     header_names,
     numbered_names,
     parse,
 )
-from daskrun.data.tabular.formats.text.lines import read_header
+from daskrun.data.tabular.formats.text.lines import line_number, read_header
 from daskrun.data.tabular.formats.text.sample import (
     HEAD,
     MOST,
+    ROWS,
     SAMPLE_BYTES,
+    SAMPLES,
     Place,
     SampleFiles,
     at_once,
 )
-from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_starts
+from daskrun.data.tabular.formats.text.scan import (
+    UNCLOSED,
+    quoted_line_break,
+    record_starts,
+    unclosed_quote,
+)
 from daskrun.data.tabular.formats.text.source import MemoryBytes
 from daskrun.data.tabular.formats.text.text_reader import FIX_ENCODING
 from daskrun.data.tabular.values.coercion import cut
@@ -54,6 +69,8 @@ class Head(NamedTuple):
     other: bytes = b""
     """What are the records of one from inside a file if it begins in a quoted field, and nothing
     but what they look like tells which of the two it is."""
+    unclosed: int = 0
+    """Line of a quote that is not closed before the end of the file."""
 
 
 class DelimitedSample:
@@ -99,12 +116,40 @@ class DelimitedSample:
                 break
             nbytes *= 8
         rows = data[at:] if whole or not starts[1:].size else data[at : at + int(starts[-1])]
-        return Head(name, self._header_utf8(name, header), rows)
+        quote = unclosed_quote(data[at:], self._dialect.separator_bytes) if whole else -1
+        unclosed = line_number(source, at + quote) if quote >= 0 else 0
+        return Head(name, self._header_utf8(name, header), rows, unclosed=unclosed)
 
-    def check(self, head: Head) -> None:
+    def check(self) -> None:
+        """Check the first rows of the files, and their headers where these must be the same."""
+        heads = self.heads()
+        for head in heads:
+            self._check_rows(head)
+        if self._header != SAME or not heads:
+            return
+        known = self.header_of(heads[0])
+
+        def one(row: FileRow) -> tuple[str, ...]:
+            try:
+                return self.header_of(self.head(row[0], row[1], SAMPLE_BYTES))
+            except DatasetError:
+                return ()  # a file that can't be read costs its own mini-batches
+
+        for name, names in zip(self._table, at_once(one, self._table.rows()), strict=True):
+            if names and (wrong := header_trouble(names, known, same=True)):
+                raise DatasetError(f"{self.shown(name)}: {wrong}. {SAME_FIX}")
+
+    def _check_rows(self, head: Head) -> None:
         """Check that a file's first rows have as many fields as its header or first row."""
+        behind = self._starts(head.data)[ROWS:]
+        data = head.data[: int(behind[0])] if behind.size else head.data
+        if head.unclosed and not behind.size:
+            raise DatasetError(
+                f"{self.shown(head.name)}, line {head.unclosed}: {UNCLOSED} With validate=False "
+                "only the mini-batch that holds it fails."
+            )
         width = len(self.header_of(head))
-        ragged, _ = self._parsed(head.data, numbered_names(width))
+        ragged, _ = self._parsed(data, numbered_names(width))
         if ragged:
             fields, text = ragged[0]
             raise DatasetError(
@@ -114,11 +159,11 @@ class DelimitedSample:
                 "records fail."
             )
         try:
-            head.data.decode(self._dialect.codec)
+            data.decode(self._dialect.codec)
         except UnicodeDecodeError as error:
             raise DatasetError(
-                f"{self.shown(head.name)}: {head.data[error.start : error.start + 1]!r} in its "
-                f"first rows is not {self._dialect.encoding}. {_fix_encoding(head.data)}"
+                f"{self.shown(head.name)}: {data[error.start : error.start + 1]!r} in its "
+                f"first rows is not {self._dialect.encoding}. {_fix_encoding(data)}"
             ) from None
 
     def _header_utf8(self, name: str, header: bytes) -> bytes:
@@ -147,7 +192,9 @@ class DelimitedSample:
         record = self._utf8(first).strip(b"\r\n")
         return tuple(numbered_names(len(header_names(record, self._dialect.separator))))
 
-    def spread(self, heads: Sequence[Head]) -> list[Head]:
+    def spread(
+        self, heads: Sequence[Head], count: int = SAMPLES, until: float = math.inf
+    ) -> list[Head]:
         """Read small samples from all over the files but these heads.
 
         One that can't be read is left out, and so is one of which nothing tells where a record
@@ -157,6 +204,8 @@ class DelimitedSample:
 
         def one(place: Place) -> Head | None:
             name, offset, size = place
+            if time.monotonic() > until:
+                return None
             try:
                 if offset == 0:
                     return None if name in begun else self.head(name, size, SAMPLE_BYTES)
@@ -168,7 +217,7 @@ class DelimitedSample:
             except DatasetError:
                 return None  # its mini-batches will say so, and others can be read
 
-        return [head for head in at_once(one, self._files.spread()) if head is not None]
+        return [head for head in at_once(one, self._files.spread(count)) if head is not None]
 
     def multi_line(self, heads: Sequence[Head]) -> bool:
         """Return whether a quoted field of the first rows has a line break in it."""
@@ -226,7 +275,8 @@ class DelimitedSample:
             return Head(name, header, data[int(both[0]) : int(both[-1])])
         if min(outside.size, inside.size) < 2:
             return None
-        return Head(name, header, *(data[int(at[0]) : int(at[-1])] for at in (outside, inside)))
+        one, other = (data[int(at[0]) : int(at[-1])] for at in (outside, inside))
+        return Head(name, header, one, other)
 
     def _starts(self, data: bytes) -> NDArray[np.int64]:
         return record_starts(data, self._dialect.separator_bytes)

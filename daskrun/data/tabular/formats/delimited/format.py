@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,9 +19,10 @@ from daskrun.data.tabular.formats.delimited.spec import (
 )
 from daskrun.data.tabular.formats.files import FileSource, check_known
 from daskrun.data.tabular.formats.text.dialect import Dialect, check_separator, known_encoding
-from daskrun.data.tabular.formats.text.sample import SampleFiles
+from daskrun.data.tabular.formats.text.sample import LOOKED, SAMPLES, WIDE, SampleFiles
 from daskrun.data.tabular.formats.text.source import is_plain
 from daskrun.data.tabular.formats.text.split import ByteSplitter
+from daskrun.data.tabular.values.conflicts import FAIL, TEXT, check_choice, risk
 from daskrun.data.tabular.values.infer import infer, settle
 from daskrun.errors import DatasetError
 
@@ -49,6 +52,8 @@ class DelimitedSource(FileSource):
     empty_as_string: bool = False
     """True: an empty field of a text column is ``""``, not missing."""
     encoding: str = "utf8"
+    on_type_conflict: str = FAIL
+    """What becomes of values that don't fit an inferred type: ``fail``, ``null``, ``text``."""
     count_rows: bool = False
     """True: planning counts the rows of each piece."""
 
@@ -57,6 +62,7 @@ class DelimitedSource(FileSource):
         super().__post_init__()
         check_separator(self.separator, known_encoding(self.encoding))
         self._mode  # noqa: B018
+        check_choice(self.on_type_conflict, self.strict_types)
         if self.support_multi_line not in (True, False, None):
             raise DatasetError(
                 f"support_multi_line={self.support_multi_line!r} is not known. Write True, False, "
@@ -82,10 +88,7 @@ class DelimitedSource(FileSource):
 
     @override
     def check(self) -> None:
-        listing = self.first_files()
-        sample = self._sample(listing)
-        for head in sample.heads():
-            sample.check(head)
+        self._sample(self.first_files()).check()
 
     @override
     def describe(self, listing: Listing) -> DelimitedSpec:
@@ -116,7 +119,20 @@ class DelimitedSource(FileSource):
             empty_as_string=self.empty_as_string,
             exact=self.support_multi_line is not False or self.count_rows,
             multi_line=self.support_multi_line is not False,
+            on_type_conflict=self.on_type_conflict,
         )
+
+    @override
+    def risks(self, listing: Listing, spec: DelimitedSpec, columns: Sequence[str]) -> list[str]:
+        guessed = spec.guessed(columns)
+        if not guessed:
+            return []
+        sample = self._sample(listing)
+        every = [name for name, _ in spec.columns]
+        drawn = _drawn(sample, sample.heads(), every, WIDE, time.monotonic() + LOOKED)
+        choice = self.on_type_conflict
+        told = (risk(name, kind, choice, drawn[name]) for name, kind in guessed)
+        return [text for text in told if text]
 
     @override
     def splitter(self, spec: DelimitedSpec, listing: Listing, mini_batch_size: int) -> Splitter:
@@ -141,7 +157,9 @@ class DelimitedSource(FileSource):
         lacking: frozenset[str],
     ) -> tuple[list[tuple[str, str]], list[str]]:
         """Return name and type of the columns, and the warnings."""
-        drawn = _drawn(sample, heads, columns)
+        # With "text" no value is to turn up later: as many places as can be looked at.
+        wide = WIDE if self.on_type_conflict == TEXT else SAMPLES
+        drawn = _drawn(sample, heads, columns, wide)
         wanted = self.set_column_types or {}
         typed, warnings = [], []
         for name in columns:
@@ -157,7 +175,11 @@ class DelimitedSource(FileSource):
 
 
 def _drawn(
-    sample: DelimitedSample, heads: Sequence[Head], columns: Sequence[str]
+    sample: DelimitedSample,
+    heads: Sequence[Head],
+    columns: Sequence[str],
+    count: int,
+    until: float = math.inf,
 ) -> dict[str, pa.ChunkedArray]:
     """Join the columns of all samples by name; files of other columns than these say nothing."""
     import pyarrow as pa
@@ -168,7 +190,7 @@ def _drawn(
         names = sample.header_of(head) if head.header else first
         return (sample.columns(head, names) if set(names) <= set(columns) else None) or {}
 
-    parts = [found(head) for head in (*heads, *sample.spread(heads))]
+    parts = [found(head) for head in (*heads, *sample.spread(heads, count, until))]
     return {
         name: pa.chunked_array(
             [chunk for part in parts if name in part for chunk in part[name].chunks], pa.string()

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.typing import override
 from daskrun.core.warned import FIRST_MET
 from daskrun.data.tabular.formats.contract import Rows
-from daskrun.data.tabular.formats.delimited.spec import COMBINE, SAME
+from daskrun.data.tabular.formats.delimited.spec import COMBINE, SAME, SAME_FIX, header_trouble
 from daskrun.data.tabular.formats.text.byte_reader import bring_piece
 from daskrun.data.tabular.formats.text.dialect import Missing, header_names, parse
-from daskrun.data.tabular.formats.text.scan import quoted_line_break, record_starts, unclosed_quote
+from daskrun.data.tabular.formats.text.scan import (
+    UNCLOSED,
+    quoted_line_break,
+    record_starts,
+    unclosed_quote,
+)
 from daskrun.data.tabular.formats.text.text_reader import TextReader
-from daskrun.data.tabular.values.coercion import cut, listed
+from daskrun.data.tabular.values.coercion import cut
 from daskrun.data.tabular.values.fitting import may_be_rounded, parsed_as
 from daskrun.data.tabular.values.infer import codes_in
 from daskrun.errors import TableError
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 
 
 _WHOLE = ("int", "int_as_float")
+_LOOKED = 64 << 20
+"""Bytes in which the quote is looked for that is never closed."""
 _PART = 256 << 10
 """Bytes looked at together: with their flags they stay in the second-level cache."""
 
@@ -81,7 +88,20 @@ class DelimitedReader(TextReader):
         return record_starts(raw.data, self._dialect.separator_bytes)
 
     def _trouble(self, raw: RawPiece, text: str, **more: Any) -> TableError:
-        return TableError(text, len(self._starts(raw)), **more)
+        return TableError(text, len(self._starts(raw)), lasting=True, **more)
+
+    @override
+    def trouble(self, piece: Piece, file: PieceFile) -> str:
+        """Name the line where the quote opens that is never closed, if that is the trouble."""
+        if file.brought:
+            return piece.trouble  # and nothing was: only its byte is known
+        stop = piece.stop and min(piece.stop, piece.start + _LOOKED)
+        try:
+            raw = self._bytes.read(piece._replace(stop=stop), file, header=False)
+        except TableError:
+            return piece.trouble
+        at = unclosed_quote(raw.data, self._dialect.separator_bytes)
+        return f"{raw.at(at)}: {piece.trouble}" if at >= 0 else piece.trouble
 
     def _check_quotes(self, raw: RawPiece) -> None:
         """Find what would make wrong rows without a word: pyarrow takes both as they come."""
@@ -99,9 +119,7 @@ class DelimitedReader(TextReader):
         if raw.last and (at := unclosed_quote(raw.data, separator)) >= 0:
             raise self._trouble(
                 raw,
-                f"{raw.at(at)}: the quote that opens this field is not closed before the end of "
-                "the file, so that all behind it would be one value. Close it, or double a quote "
-                "that belongs to the text.",
+                f"{raw.at(at)}: {UNCLOSED}",
             )
 
     def _names(self, raw: RawPiece) -> tuple[str, ...]:
@@ -115,20 +133,13 @@ class DelimitedReader(TextReader):
             names = header_names(self._dialect.utf8(raw.header), self._dialect.separator)
         except UnicodeDecodeError:
             raise self._trouble(raw, self._not_encoded(f"{raw.shown}, line 1")) from None
-        wrong = set(names) ^ set(known) if mode == SAME else set(names) - set(self._types)
-        if not wrong or not raw.data:
+        if set(names) == set(known) or not raw.data:
             return names
-        lacks = [name for name in known if name not in names]
-        has = [name for name in names if name not in self._types]
-        told = [f"lacks {listed(lacks)}"] if lacks and mode == SAME else []
-        told += [f"has {listed(has)}, which others don't have"] if has else []
-        fix = (
-            "Write header='COMBINE_ALL_FILES_HEADERS' to have the columns of all files, or "
-            "header=False where files have no header."
-            if mode == SAME
-            else "The file was changed since the run began. Start the run again."
-        )
-        raise self._trouble(raw, f"{raw.shown}: its header {' and '.join(told)}. {fix}")
+        wrong = header_trouble(names, known if mode == SAME else self._types, same=mode == SAME)
+        if not wrong:
+            return names
+        fix = "The file was changed since the run began. Start the run again."
+        raise self._trouble(raw, f"{raw.shown}: {wrong}. {SAME_FIX if mode == SAME else fix}")
 
     def _table(self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa
@@ -136,10 +147,16 @@ class DelimitedReader(TextReader):
         there = [name for name in columns if name in names]
         with suppress(TableError, pa.ArrowInvalid, UnicodeDecodeError):
             return self._fitted(raw, columns, *self._quick(raw, names, there))
-        return self._fitted(raw, columns, *self._as_text(raw, names, there))
+        return self._fitted(raw, columns, *self._as_text(raw, names, there), written=True)
 
     def _fitted(
-        self, raw: RawPiece, columns: Sequence[str], rows: int, found: dict[str, pa.ChunkedArray]
+        self,
+        raw: RawPiece,
+        columns: Sequence[str],
+        rows: int,
+        found: dict[str, pa.ChunkedArray],
+        *,
+        written: bool = False,
     ) -> pa.Table:
         def where(row: int) -> str:
             return raw.at(int(self._starts(raw)[row]))
@@ -148,7 +165,7 @@ class DelimitedReader(TextReader):
             inferred = name not in self._spec.declared
             if inferred and self._types[name] in _WHOLE and column.type == _text():
                 self._warn_of_codes(name, column, where)
-        return self._fitter.table(columns, found, rows, where)
+        return self._fitter.table(columns, found, rows, where, written=written)
 
     def _warn_of_codes(
         self, name: str, column: pa.ChunkedArray, where: Callable[[int], str]

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from daskrun.data.tabular.formats.contract import ReaderSpec
 from daskrun.data.tabular.formats.text.dialect import Dialect
+from daskrun.data.tabular.formats.text.text_spec import TextSpec
+from daskrun.data.tabular.values.coercion import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 FIRST, NONE, SAME, COMBINE = (
     "ONLY_FIRST_FILE_HAS_HEADERS",
@@ -17,7 +22,7 @@ HEADERS = (SAME, NONE, FIRST, COMBINE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DelimitedSpec(ReaderSpec):
+class DelimitedSpec(TextSpec):
     """The schema and dialect of delimited files."""
 
     format = "delimited"
@@ -29,11 +34,7 @@ class DelimitedSpec(ReaderSpec):
     first: str
     """Name of the first file."""
     separator: str
-    encoding: str
-    """A key of :data:`daskrun.data.tabular.formats.text.dialect.ENCODINGS`."""
     empty_as_string: bool
-    exact: bool
-    """Whether pieces begin and end where records do; else one holds the lines that begin in it."""
     multi_line: bool
     """Whether quoted fields may have line breaks."""
 
@@ -45,6 +46,24 @@ class DelimitedSpec(ReaderSpec):
     def has_header(self, name: str) -> bool:
         """Return whether a file's first record is a header."""
         return has_header(self.header, name, self.first)
+
+
+def header_trouble(names: Collection[str], known: Collection[str], *, same: bool) -> str:
+    """Return what is wrong with a file's header beside the known columns; ``""``: nothing.
+
+    ``same``: it must have all of them.
+    """
+    lacks = [name for name in known if name not in names] if same else []
+    has = [name for name in names if name not in known]
+    told = [f"lacks {listed(lacks)}"] if lacks else []
+    told += [f"has {listed(has)}, which others don't have"] if has else []
+    return f"its header {' and '.join(told)}" if told else ""
+
+
+SAME_FIX = (
+    "Write header='COMBINE_ALL_FILES_HEADERS' to have the columns of all files, or header=False "
+    "where files have no header."
+)
 
 
 def has_header(mode: str, name: str, first: str) -> bool:

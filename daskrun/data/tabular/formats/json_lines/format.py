@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -19,20 +21,26 @@ from daskrun.data.tabular.formats.json_lines.values import (
 from daskrun.data.tabular.formats.text.dialect import Dialect, known_encoding
 from daskrun.data.tabular.formats.text.sample import (
     HEAD,
+    LOOKED,
     MOST,
     ROWS,
     SAMPLE_BYTES,
+    SAMPLES,
+    WIDE,
     Place,
     SampleFiles,
     at_once,
 )
 from daskrun.data.tabular.formats.text.source import is_plain
 from daskrun.data.tabular.formats.text.split import ByteSplitter
+from daskrun.data.tabular.values.conflicts import FAIL, TEXT, check_choice, risk
 from daskrun.data.tabular.values.infer import infer_values, settle
-from daskrun.data.tabular.values.written import text_column
+from daskrun.data.tabular.values.written import found_kinds, text_column
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from daskrun.data.listing import Listing
     from daskrun.data.tabular.formats.contract import Splitter
 
@@ -49,10 +57,13 @@ class JsonLinesSource(FileSource):
     invalid_lines: str = "error"
     """``error``, or ``drop`` to leave out lines that are no JSON objects."""
     encoding: str = "utf8"
+    on_type_conflict: str = FAIL
+    """As of delimited files."""
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_choice(self.on_type_conflict, self.strict_types)
         known_encoding(self.encoding)
         if self.invalid_lines not in ("error", "drop"):
             raise DatasetError(
@@ -79,7 +90,7 @@ class JsonLinesSource(FileSource):
 
     @override
     def describe(self, listing: Listing) -> JsonLinesSpec:
-        objects = self._sample(listing)
+        objects = self._sample(listing, WIDE if self.on_type_conflict == TEXT else SAMPLES)
         wanted = self.set_column_types or {}
         keys = list(dict.fromkeys(key for found in objects for key in found))
         if not keys and not wanted:
@@ -108,7 +119,21 @@ class JsonLinesSource(FileSource):
             encoding=known_encoding(self.encoding),
             invalid_lines=self.invalid_lines,
             exact=False,
+            on_type_conflict=self.on_type_conflict,
         )
+
+    @override
+    def risks(self, listing: Listing, spec: JsonLinesSpec, columns: Sequence[str]) -> list[str]:
+        guessed = [each for each in spec.guessed(columns) if "arrow:" not in each[1]]
+        if not guessed:
+            return []
+        objects = self._sample(listing, WIDE, time.monotonic() + LOOKED)
+        told = []
+        for name, kind in guessed:
+            values = [found.get(name) for found in objects]
+            column, kinds = text_column(values), found_kinds(values)
+            told.append(risk(name, kind, self.on_type_conflict, column, kinds))
+        return [text for text in told if text]
 
     @override
     def splitter(self, spec: JsonLinesSpec, listing: Listing, mini_batch_size: int) -> Splitter:
@@ -119,7 +144,7 @@ class JsonLinesSource(FileSource):
             plain=partial(is_plain, encoding=spec.encoding),
         )
 
-    def _sample(self, listing: Listing) -> list[JsonObject]:
+    def _sample(self, listing: Listing, count: int, until: float = math.inf) -> list[JsonObject]:
         """Parse the first lines of the first files, and some from all over."""
         files = SampleFiles(listing, known_encoding(self.encoding))
 
@@ -128,13 +153,13 @@ class JsonLinesSource(FileSource):
             return self._head(files, name, HEAD, size).strip() or None
 
         begun = set[str]()
-        return _parsed([*files.first(read, count_lines), *self._spread(files, begun)])
+        return _parsed([*files.first(read, count_lines), *self._spread(files, begun, count, until)])
 
-    def _spread(self, files: SampleFiles, begun: set[str]) -> list[bytes]:
+    def _spread(self, files: SampleFiles, begun: set[str], count: int, until: float) -> list[bytes]:
         def one(place: Place) -> bytes:
             name, offset, size = place
             try:
-                if not offset and name in begun:
+                if (not offset and name in begun) or time.monotonic() > until:
                     return b""
                 if not offset:
                     return self._head(files, name, SAMPLE_BYTES, size)
@@ -142,7 +167,7 @@ class JsonLinesSource(FileSource):
             except DatasetError:
                 return b""  # its mini-batches will say so, and others can be read
 
-        return at_once(one, files.spread())
+        return at_once(one, files.spread(count))
 
     def _head(self, files: SampleFiles, name: str, nbytes: int, size: int) -> bytes:
         """Read whole lines from a file's start: one at least, if it has any."""

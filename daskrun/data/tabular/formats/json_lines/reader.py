@@ -19,14 +19,16 @@ from daskrun.data.tabular.formats.json_lines.values import (
 )
 from daskrun.data.tabular.formats.text.byte_reader import bring_piece
 from daskrun.data.tabular.formats.text.text_reader import TextReader
-from daskrun.data.tabular.values.coercion import cut, listed
+from daskrun.data.tabular.values.coercion import CoercionError, cut, listed
+from daskrun.data.tabular.values.conflicts import NULL, TEXT
 from daskrun.data.tabular.values.fitting import may_be_rounded, parsed_as
+from daskrun.data.tabular.values.kinds import admits
 from daskrun.data.tabular.values.types import arrow_type
 from daskrun.data.tabular.values.written import found_kinds, text_column
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -207,12 +209,45 @@ class JsonLinesReader(TextReader):
         for name in columns:
             values = [line.get(name) for line in objects]
             kinds[name] = found_kinds(values)
+            if self._fitter.choice_of(name) == NULL:
+                values = self._without_misfits(name, values, where)
+                kinds[name] = found_kinds(values)
             with self._fitter.told(name, where, len(kept)):
-                if self._types[name].startswith("arrow:"):
-                    found[name] = typed_column(values, arrow_type(self._types[name]))
-                else:
-                    found[name] = text_column(values)
-        return kept, self._fitter.table(columns, found, len(kept), where, kinds)
+                found[name] = self._column(name, values)
+        return kept, self._fitter.table(columns, found, len(kept), where, kinds, written=True)
+
+    def _column(self, name: str, values: Sequence[Any]) -> pa.ChunkedArray:
+        kind = self._types[name]
+        if not kind.startswith("arrow:"):
+            return text_column(values)
+        try:
+            return typed_column(values, arrow_type(kind))
+        except CoercionError:
+            if self._fitter.choice_of(name) != TEXT:
+                raise
+            return text_column(values)
+
+    def _without_misfits(
+        self, name: str, values: list[Any], where: Callable[[int], str]
+    ) -> list[Any]:
+        """Have values of other kinds than the column's missing; what is left reads as its type."""
+        kept, first = list(values), -1
+        for row, value in enumerate(values):
+            if value is not None and not self._holds(name, value):
+                kept[row], first = None, row if first < 0 else first
+        if first >= 0:
+            self._fitter.chosen(name, values[first], where, first)
+        return kept
+
+    def _holds(self, name: str, value: Any) -> bool:
+        kind = self._types[name]
+        if not kind.startswith("arrow:"):
+            return all(admits(kind, each, False) for each in found_kinds([value]))
+        try:
+            typed_column([value], arrow_type(kind))
+        except CoercionError:
+            return False
+        return True
 
     def _objects(self, raw: RawPiece, data: bytes) -> tuple[list[Line], list[JsonObject]]:
         """Parse the lines; those that are no objects are an error, or dropped."""
@@ -231,6 +266,7 @@ class JsonLinesReader(TextReader):
                     f"{self._line(raw, data, line.offset)}: the line is no JSON object: {error}: "
                     f"{shown!r}. Mend it, or leave such lines out with invalid_lines='drop'.",
                     count_lines(data),
+                    lasting=True,
                 ) from None
             kept.append(line)
         if dropped:

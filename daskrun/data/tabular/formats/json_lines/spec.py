@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daskrun.data.tabular.formats.contract import ReaderSpec
 from daskrun.data.tabular.formats.text.dialect import Dialect
+from daskrun.data.tabular.formats.text.text_spec import TextSpec
 
 
 @dataclass(frozen=True, kw_only=True)
-class JsonLinesSpec(ReaderSpec):
+class JsonLinesSpec(TextSpec):
     """The schema and encoding of JSON-lines files."""
 
     format = "json_lines"
 
-    encoding: str
-    """A key of :data:`daskrun.data.tabular.formats.text.dialect.ENCODINGS`."""
     invalid_lines: str
     """``error`` or ``drop``."""
-    exact: bool
-    """Always False: a piece holds the lines that begin in it."""
 
     @property
     def dialect(self) -> Dialect:

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SAMPLES = 8
+WIDE = 64
+"""Places of the wider sample, when a run is submitted."""
+LOOKED = 1.0
+"""Seconds after which no more of these are looked at."""
 SAMPLE_BYTES = 64 << 10
 ROWS = 200
 """That the first files must have together; all that was read for them is looked at."""
@@ -121,22 +125,24 @@ class SampleFiles:
             raise failed
         return found
 
-    def spread(self) -> list[Place]:
-        """Choose files and offsets, evenly over all bytes; each file's start once."""
+    def spread(self, count: int = SAMPLES) -> list[Place]:
+        """Choose files and offsets, evenly over all bytes; no bytes twice."""
         table = self._listing.table
         ends = list(accumulate(max(size, 1) for size in table.sizes))
         if not ends:
             return []
-        chosen: dict[Place, None] = {}
-        for number in range(SAMPLES):
-            at = ends[-1] * (2 * number + 1) // (2 * SAMPLES)
+        chosen: list[Place] = []
+        for number in range(count):
+            at = ends[-1] * (2 * number + 1) // (2 * count)
             file = bisect_right(ends, at)
             offset = at - (ends[file - 1] if file else 0)
             name = table[file]
             if offset < SAMPLE_BYTES or not is_plain(name, self._encoding):
                 offset = 0
-            chosen[Place(name, offset, table.sizes[file])] = None
-        return list(chosen)
+            last = chosen[-1] if chosen else None
+            if last is None or last.name != name or offset >= last.offset + SAMPLE_BYTES:
+                chosen.append(Place(name, offset, table.sizes[file]))
+        return chosen
 
     def _read(self, name: str, offset: int, nbytes: int, size: int) -> bytes:
         where = self._folder or next(self._listing.paths([name]))

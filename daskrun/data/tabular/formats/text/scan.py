@@ -36,6 +36,12 @@ _PART = 256 << 10
 second-level cache."""
 
 
+UNCLOSED = (
+    "the quote that opens this field is not closed before the end of the file, so that all behind "
+    "it would be one value. Close it, or double a quote that belongs to the text."
+)
+
+
 class Trace(NamedTuple):
     """What a block holds when it is entered in one of the two states; builtins only."""
 

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from daskrun.data.tabular.formats.contract import Piece, PieceFile, ReaderSpec
+    from daskrun.data.tabular.formats.contract import Piece, PieceFile
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.text.dialect import Dialect
+    from daskrun.data.tabular.formats.text.text_spec import TextSpec
     from daskrun.data.tabular.values.coercion import Warnings
 
 
@@ -30,7 +31,7 @@ class TextReader(Reader):
 
     def __init__(
         self,
-        spec: ReaderSpec,
+        spec: TextSpec,
         secrets: Mapping[str, Any],  # noqa: ARG002  (what is read is local)
         cache: NodeCache,
         dialect: Dialect,
@@ -38,7 +39,7 @@ class TextReader(Reader):
         exact: bool,
     ) -> None:
         self._dialect = dialect
-        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types)
+        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types, spec.on_type_conflict)
         self._types = self._fitter.types
         self._bytes = ByteReader(dialect, cache, exact=exact)
 
