@@ -42,6 +42,8 @@ class GivenCluster:
     """What is needed to connect to an address: a ``distributed.Security``."""
     bounds: tuple[int, int] | None = None
     """Between how many workers a cluster object is scaled."""
+    loop_of_user: bool = False
+    """Whether the address is of an asynchronous object: the user's event loop has to run."""
 
 
 @dataclass(frozen=True)

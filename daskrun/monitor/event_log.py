@@ -101,11 +101,39 @@ def read_events(path: Path) -> Iterator[tuple[float, Event]]:
         for line in file:
             if not line.endswith("\n"):
                 return
-            plain = json.loads(line)
-            kind = KINDS.get(plain.pop("event"))
-            epoch = plain.pop("epoch", epoch)
-            if kind is not None:
-                yield epoch, _event(kind, plain)
+            epoch, event = _read(line, epoch)
+            if event is not None:
+                yield epoch, event
+
+
+class EventTail:
+    """Reads what is added to a log of events, which need not be there yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+
+    def read(self) -> list[Event]:
+        """Return the events that have come since the last call."""
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        lines = whole.decode("utf-8", "replace").split("\n")[:-1]
+        found = [_read(line, 0.0)[1] for line in lines]
+        return [event for event in found if event is not None]
+
+
+def _read(line: str, epoch: float) -> tuple[float, Event | None]:
+    """Return a line's event, None of an unknown kind, and the epoch from there on."""
+    plain = json.loads(line)
+    kind = KINDS.get(plain.pop("event"))
+    epoch = plain.pop("epoch", epoch)
+    return epoch, None if kind is None else _event(kind, plain)
 
 
 def _event(kind: type[Event], plain: Mapping[str, Any]) -> Event:

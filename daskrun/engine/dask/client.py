@@ -35,11 +35,21 @@ def open_client(target: object, limit: float, made: Callable[[Any], None]) -> th
     return done
 
 
+def synchronous(target: Any) -> object:
+    """Return the address of an object of Dask whose event loop is its user's; else the target."""
+    if not getattr(target, "asynchronous", False):
+        return target
+    address = getattr(target, "scheduler_address", None) or target.scheduler.address
+    return GivenCluster(address, target.security, loop_of_user=True)
+
+
 def silent(target: object, limit: float, why: str = "") -> StorageError:
     """Return the error that no scheduler has answered."""
+    hint = "Is it running, and is the address the one it printed at its start?"
+    if isinstance(target, GivenCluster) and target.loop_of_user:
+        hint = "Its event loop is the program's own: wait with await run, which does not block it."
     return StorageError(
-        f"no Dask scheduler answered at {shown(target)} within {limit:g} s{why}. "
-        "Is it running, and is the address the one it printed at its start?"
+        f"no Dask scheduler answered at {shown(target)} within {limit:g} s{why}. {hint}"
     )
 
 

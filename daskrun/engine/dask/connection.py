@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.intervals import USUAL
 from daskrun.core.logs import get_logger
-from daskrun.engine.dask.client import open_client, silent
+from daskrun.engine.dask.client import open_client, silent, synchronous
 from daskrun.engine.dask.local_cluster import (
     connect_when_asked,
     end_silence,
@@ -133,6 +133,7 @@ class Connection:
 
         if isinstance(target, GivenCluster) and target.security is None:
             target = target.at
+        target = synchronous(target)
         client: Any = target if isinstance(target, Client) else self._new_client(target)
         self.address = str(client.scheduler.addr)
         self.seen = time.monotonic()

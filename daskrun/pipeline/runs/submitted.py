@@ -16,6 +16,7 @@ from daskrun.pipeline.execution.advice import advice
 from daskrun.pipeline.execution.state import LiveState
 from daskrun.pipeline.records import run_details
 from daskrun.pipeline.runs import views
+from daskrun.pipeline.runs.awaited import AwaitedRun
 from daskrun.pipeline.runs.metrics import FolderRun
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 
-class SubmittedRun(FolderRun, lifetime.WatchedRun):
+class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
     """What runs of pipelines and of steps have in common.
 
     Who calls one of its classes finds a run that is there; ``_made`` of each makes the objects.
@@ -232,6 +233,10 @@ class SubmittedRun(FolderRun, lifetime.WatchedRun):
             except KeyboardInterrupt as interrupt:
                 self._interrupted(interrupt)
                 raise
+        return self._end_told(raise_on_error)
+
+    @override
+    def _end_told(self, raise_on_error: bool) -> str:
         self._told = True
         return self._conclude(raise_on_error)
 

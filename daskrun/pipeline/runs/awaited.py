@@ -1,0 +1,72 @@
+"""Waiting for a run in a coroutine, whose event loop goes on meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Protocol
+
+from daskrun.monitor.event_log import EVENTS, EventTail
+from daskrun.pipeline.execution.lifetime import POLL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Generator, Sequence
+    from pathlib import Path
+
+    from daskrun.core.events import Event
+
+
+class _Step(Protocol):
+    id: str
+
+    @property
+    def folder(self) -> Path:
+        """What is kept of it."""
+
+
+class AwaitedRun:
+    """``await run``, and ``async for event in run.events()``."""
+
+    @abstractmethod
+    def _ended_within(self, seconds: float) -> bool: ...
+
+    @abstractmethod
+    def _end_told(self, raise_on_error: bool) -> str: ...
+
+    @abstractmethod
+    def _steps(self) -> Sequence[_Step]: ...
+
+    def __await__(self) -> Generator[object, None, str]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> str:
+        """Wait for the end as ``wait_for_completion`` does; who is canceled leaves the run be."""
+        while not await asyncio.to_thread(self._ended_within, POLL):
+            pass
+        return await asyncio.to_thread(self._end_told, True)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield what happens in its steps, from their beginning, until the run ends.
+
+        They are read from the run's log of events (``daskrun.core.events`` has the kinds), a second
+        late at most, also of a run that another process drives. A ``RunStarted`` names the step.
+        Nothing is raised where the run fails: ``await run`` tells.
+
+        Examples
+        --------
+        >>> async def follow(run):
+        ...     async for event in run.events():
+        ...         print(event)
+        ...     return await run
+        """
+        tails: dict[str, EventTail] = {}
+        ended = False
+        while not ended:
+            # looked at first: what is written before a run's end is seen then
+            ended = await asyncio.to_thread(self._ended_within, POLL)
+            for step in self._steps():
+                tail = tails.get(step.id)
+                if tail is None:
+                    tail = tails[step.id] = EventTail(step.folder / "logs" / EVENTS)
+                for event in await asyncio.to_thread(tail.read):
+                    yield event
