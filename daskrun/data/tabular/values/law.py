@@ -62,6 +62,10 @@ def fit(
     target = arrow_type(type_text)
     column = plain(column, target)
     found, wanted = kind_of(column.type), kind_of(target)
+    if (kinds is None or kinds.keys() <= {found}) and (
+        quick := _quick(column, target, type_text)
+    ) is not None:
+        return Fitted(quick)
     if found is Kind.FLOAT and wanted not in (Kind.FLOAT, Kind.EXACT, Kind.TEXT):
         column = without_nan(column)
     elif found is Kind.TEXT and wanted in _READ:
@@ -79,6 +83,20 @@ def fit(
     values = _as(column, target, type_text)
     missing = type_text == "bool" and values.null_count
     return Fitted(values, Change.MISSING, first_null(values)) if missing else Fitted(values)
+
+
+def _quick(column: pa.ChunkedArray, target: pa.DataType, type_text: str) -> pa.ChunkedArray | None:
+    """Return a column that nothing needs to be done for, as almost every one, or ISO dates."""
+    import pyarrow as pa
+
+    if column.type.equals(target):
+        widens = type_text in ("int", "bool") or pa.types.is_integer(target)
+        as_it_is = type_text != "int_as_float" and not (widens and column.null_count)
+        return column if as_it_is else None
+    if type_text in ("datetime", "datetime_utc") and kind_of(column.type) is Kind.TEXT:
+        with suppress(pa.ArrowInvalid):
+            return column.cast(target)
+    return None
 
 
 _READ = frozenset({Kind.WHOLE, Kind.FLOAT, Kind.BOOL, Kind.NAIVE, Kind.ZONED})

@@ -159,7 +159,8 @@ class Found:
         if not types:
             return pa.chunked_array([pa.nulls(self._rows)])
         if len(types) == 1:
-            parts = [part.cast(*types) for part in self._parts]
+            (type_,) = types
+            parts = [p if p.type.equals(type_) else p.cast(type_) for p in self._parts]
         else:
             parts = [written(part).cast(pa.string()) for part in self._parts]
         return pa.chunked_array([chunk for part in parts for chunk in part.chunks])
@@ -179,8 +180,10 @@ def _found(values: Sequence[Any]) -> tuple[pa.ChunkedArray, dict[Kind, int]]:
         kind = next(iter(kinds))
         if kind is Kind.BINARY:
             values = [None if v is None else bytes(v) for v in values]
-        if kind in _TYPED:
-            with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # 2**70, say
+        with suppress(pa.ArrowException, TypeError, ValueError, OverflowError):  # 2**70, say
+            if kind is Kind.TEXT:
+                return pa.chunked_array([pa.array(values, pa.string())]), kinds
+            if kind in _TYPED:
                 return pa.chunked_array([pa.array(values)]), kinds
     return text_column(values), kinds
 
