@@ -423,6 +423,6 @@ def test_a_folder_with_an_environment(tmp_path):
         environment.save_to_directory(tmp_path / "kept")
     environment.python.conda_dependencies.add_pip_package("other")
     environment.save_to_directory(path=tmp_path / "kept", overwrite=True)
-    assert Environment.load_from_directory(tmp_path / "kept").requirements == ["tiny", "other"]
+    assert Environment.load_from_directory(tmp_path / "kept").requirements == ["tiny", "other", "x"]
     with pytest.raises(SettingsError, match=r"azureml_environment\.json' can't be read"):
         Environment.load_from_directory(tmp_path)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.script import reaper
+from daskrun.script.environments.advice import advice, as_told
 from daskrun.script.environments.packages import LEAST_PYTHON, contents, lacking
 from daskrun.script.messages import Building, FindPython, Notice, PythonFound, Unprepared
 from daskrun.script.signals import outlive_them
@@ -38,6 +39,8 @@ MARKER = "daskrun.json"
 """In an environment's folder, written last: it is whole."""
 LAYOUT = 1
 """Raised when environments that were built before are not to be used any more."""
+MOST_SAID = 1 << 20
+"""Characters of pip's output that reasons are looked for in."""
 TAIL = 4000
 """Characters of pip's output that a failure tells."""
 _NOT_PASSED = ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_ROOT")
@@ -203,10 +206,12 @@ def _call(task: FindPython, command: list[str]) -> None:
             preexec_fn=reaper.dies_with_parent(),
         ).returncode
     if code:
+        asked, said = task.asked, tail(task.log)
+        hint = advice(tail(task.log, MOST_SAID), asked.requirements, asked.needs)
         raise CanNotPrepare(
-            f"environment {task.asked.name!r} could not be built on {task.node}: {command[2]} "
-            f"ended with code {code}. The end of what it said, the rest is in {task.log}:\n"
-            f"{tail(task.log)}"
+            f"environment {asked.name!r} could not be built on {task.node}: {command[2]} "
+            f"ended with code {code}. {f'{hint} ' if hint else ''}The end of what it said, the "
+            f"rest is in {task.log}:\n{as_told(said, asked.needs)}"
         )
 
 

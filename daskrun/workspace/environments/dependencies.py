@@ -13,6 +13,7 @@ from daskrun.errors import SettingsError, StorageError
 from daskrun.script.environments.packages import local_path, what_is_named
 from daskrun.shown.url_secrets import shown_url
 from daskrun.storage.durable import write_whole
+from daskrun.workspace.environments.conda import as_pip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,7 +33,8 @@ _NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)(\S.*)")
 class CondaDependencies(OriginalClass):
     """Packages an entry script needs.
 
-    Those for pip are installed; those for conda, and channels, are recorded.
+    Those for pip are installed, and of those for conda what pip has too, in the version that is
+    named, unless pip is asked for it itself; the rest, and channels, are recorded.
 
     Examples
     --------
@@ -45,7 +47,7 @@ class CondaDependencies(OriginalClass):
     pip_packages: list[str] = field(default_factory=list)
     """As ``pip install -r`` takes lines."""
     conda_packages: list[str] = field(default_factory=list)
-    """As ``conda install`` takes them."""
+    """As ``conda install`` takes them: names that pip has otherwise are translated."""
     channels: list[str] = field(default_factory=list)
     """Where conda looks for packages."""
 
@@ -205,17 +207,33 @@ class CondaDependencies(OriginalClass):
 
     @property
     def for_pip(self) -> list[str]:
-        """What pip is asked for: without what daskrun is, local files by their whole path."""
+        """What pip is asked for: without what daskrun is, local files by their whole path.
+
+        Examples
+        --------
+        >>> CondaDependencies.create(["tabulate"], ["scikit-learn=1.5", "poppler"]).for_pip
+        ['tabulate', 'scikit-learn==1.5.*']
+        """
         found: list[str] = []
         for line in map(str.strip, self.pip_packages):
             name = name_of(line)
             found += STANDS_FOR.get(name, ()) if is_here(name) else [_whole(line, Path.cwd())]
+        known = set(map(name_of, found))
+        for line in filter(None, map(as_pip, self.conda_packages)):
+            if not is_here(name_of(line)) and name_of(line) not in known:
+                found.append(line)
         return list(dict.fromkeys(found))
+
+    @property
+    def not_for_pip(self) -> list[str]:
+        """What is named for conda and is not installed: pip has no such package."""
+        return [line for line in self.conda_packages if as_pip(line) is None]
 
     @property
     def left_out(self) -> list[str]:
         """Names of packages that are not installed: daskrun stands for them."""
-        names = map(name_of, self.pip_packages)
+        named = [*self.pip_packages, *filter(None, map(as_pip, self.conda_packages))]
+        names = map(name_of, named)
         return [name for name in dict.fromkeys(names) if is_here(name)]
 
     def problems(self) -> list[str]:

@@ -52,7 +52,9 @@ class Told(OriginalClass):
         managed = python.user_managed_dependencies
         said = {
             "python.conda_dependencies.pip_packages": managed and conda.pip_packages,
-            "python.conda_dependencies.conda_packages": conda.conda_packages,
+            "python.conda_dependencies.conda_packages": (
+                conda.conda_packages if managed else conda.not_for_pip
+            ),
             "python.interpreter_path": not managed and python.interpreter_path != OWN_PYTHON,
             "docker": docker != DockerSection(),
             "spark": spark != SparkSection(),
@@ -85,6 +87,12 @@ class Told(OriginalClass):
         if self.unused:
             found.append(f"{', '.join(self.unused)} recorded and not used")
         named = self.python.conda_dependencies
+        if named is not None and named.not_for_pip and not self.python.user_managed_dependencies:
+            lines = ", ".join(named.not_for_pip)
+            found.append(
+                f"{lines} of conda not installed, as pip has no such packages: they are to be on "
+                "the nodes"
+            )
         if named is not None and named.left_out and not self.python.user_managed_dependencies:
             found.append(f"{', '.join(named.left_out)} not installed, since daskrun stands for it")
         if inline and self.interpreter is not None:
