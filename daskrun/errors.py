@@ -39,6 +39,10 @@ SHOWN = 10
 """Of the names there are, how many a message lists."""
 
 
+MOST_PROBLEMS = 100
+"""Of what is wrong with a call, how many a message tells."""
+
+
 class DaskrunError(Exception):
     """Base of all errors that daskrun raises on purpose."""
 
@@ -69,7 +73,9 @@ class SettingsError(DaskrunError, ValueError):
     def _text(self) -> str:
         if len(self.problems) == 1:
             return f"{self.subject}: {self.problems[0]}"
-        lines = "\n".join(f"  {n}. {text}" for n, text in enumerate(self.problems, 1))
+        shown, more = self.problems[:MOST_PROBLEMS], len(self.problems) - MOST_PROBLEMS
+        lines = "\n".join(f"  {n}. {text}" for n, text in enumerate(shown, 1))
+        lines += f"\n  and {more:,} more" if more > 0 else ""
         return f"{self.subject} has {len(self.problems)} problems:\n{lines}"
 
 

@@ -10,12 +10,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from daskrun.data.path_pieces import MOST_CHOICES, CutFirst, Piece, choices
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import is_url, split_url
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    Match = Callable[[str], re.Match[str] | None]
 
 Value = str | datetime
 """What a path can hold: a text, or a date and time."""
@@ -64,7 +67,11 @@ class PartitionFormat:
             raise _wrong(
                 text, "has '**', but a format says how deep the files are. Write '*' for one name"
             )
-        self._match = re.compile(f"(?:.*/)?{self._pattern(text.lstrip('/'))}", re.DOTALL).fullmatch
+        pieces = self._pieces(text.lstrip("/"))
+        pattern = "".join(piece.pattern for piece in pieces)
+        self._match: Match = re.compile(f"(?:.*/)?{pattern}", re.DOTALL).fullmatch
+        if choices(pieces) > MOST_CHOICES:
+            self._match = CutFirst(pieces).match
         if not self.columns:
             raise _wrong(text, "names no column")
 
@@ -132,20 +139,22 @@ class PartitionFormat:
                 )
         return tuple(dict.fromkeys(keys))
 
-    def _pattern(self, text: str) -> str:
-        parts, end = [], 0
+    def _pieces(self, text: str) -> list[Piece]:
+        pieces, end = list[Piece](), 0
         for field in _FIELD.finditer(text):
             before = text[end : field.start()]
-            parts += [self._literal(before), self._field(field[1], before.endswith("="))]
+            pieces += [*self._literal(before), self._field(field[1], before.endswith("="))]
             end = field.end()
-        return "".join([*parts, self._literal(text[end:])])
+        return [*pieces, *self._literal(text[end:])]
 
-    def _literal(self, text: str) -> str:
+    def _literal(self, text: str) -> list[Piece]:
         if "{" in text or "}" in text:
             raise _wrong(self.text, "has a brace without its partner")
-        return "[^/]*".join(map(re.escape, text.split("*")))
+        between = [Piece("[^/]*", 0)] * (2 * text.count("*") + 1)
+        between[::2] = [Piece(re.escape(part)) for part in text.split("*")]
+        return between
 
-    def _field(self, text: str, escaped: bool) -> str:
+    def _field(self, text: str, escaped: bool) -> Piece:
         column, colon, date = text.partition(":")
         if not column:
             raise _wrong(self.text, "has a column without a name")
@@ -156,7 +165,7 @@ class PartitionFormat:
         if escaped:
             self._hive.add(column)
         if not colon:
-            return f"(?P<c{number}>[^/]+?)"
+            return Piece(f"(?P<c{number}>[^/]+?)", 1)
         between = _or_escaped if escaped else re.escape
         pattern, end, parts = "", 0, []
         for part in _DATE_PART.finditer(date):
@@ -172,7 +181,7 @@ class PartitionFormat:
         if "year" not in parts:
             raise _wrong(self.text, f"has no year, yyyy, in {{{text}}}")
         self._dates[column] = tuple(parts)
-        return f"(?P<c{number}>{pattern}{between(date[end:])})"
+        return Piece(f"(?P<c{number}>{pattern}{between(date[end:])})")
 
     def _text(self, column: str, found: str) -> str:
         if "%" not in found or column not in self._hive:

@@ -19,6 +19,7 @@ from daskrun.core.events import (
     RunEnded,
     RunStarted,
 )
+from daskrun.core.json_text import parsed
 from daskrun.core.outcome import Failure, Found, ItemsFailed, Outcome, ProcessInfo
 from daskrun.core.settings import without_secrets
 from daskrun.core.typing import override
@@ -130,7 +131,7 @@ class EventTail:
 
 def _read(line: str, epoch: float) -> tuple[float, Event | None]:
     """Return a line's event, None of an unknown kind, and the epoch from there on."""
-    plain = json.loads(line)
+    plain = parsed(line)
     kind = KINDS.get(plain.pop("event"))
     epoch = plain.pop("epoch", epoch)
     return epoch, None if kind is None else _event(kind, plain)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from daskrun.core.codec import from_record, record, to_record
+from daskrun.core.json_text import parsed
 from daskrun.core.report import ErrorGroup, Progress, RunStatus
 
 STATISTICS = Path("sys", "statistics.json")
@@ -251,7 +252,7 @@ def _attempt(values: list[float]) -> Attempt:
 
 def from_json(text: str) -> Snapshot:
     """Return the snapshot of a text; ValueError, TypeError or KeyError where it is none."""
-    plain = json.loads(text)
+    plain = parsed(text)
     if not isinstance(plain, dict):
         raise TypeError(f"{text[:40]!r} is no snapshot of a run")
     return from_record(Snapshot, plain, known_only=True)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
+from daskrun.core.json_text import parsed
 from daskrun.core.notices import say_once
 from daskrun.errors import StorageError, WorkspaceError
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 from daskrun.workspace import workspace
 from daskrun.workspace.sites.folder_site import start_folder
 
@@ -169,7 +170,7 @@ def _original_config(
 def _told_by(file: Path) -> dict[str, str]:
     """Return name and location of a workspace in the original's file; none where it is none."""
     with suppress(OSError, ValueError, TypeError, AttributeError):
-        found = json.loads(file.read_text(encoding="utf-8")).items()
+        found = parsed(read_file(file)).items()
         told = {key: text for key, text in found if isinstance(text, str) and text.strip()}
         return {key: told[key] for key in (NAME, LOCATION) if NAME in told and key in told}
     return {}

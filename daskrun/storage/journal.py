@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 from zlib import crc32
 
+from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
 from daskrun.storage.error_hints import explained
@@ -118,7 +119,7 @@ class Journal:
             with path.open("rb") as file:
                 for _, text in _whole_lines(file):
                     if not begin or text.startswith(begin):
-                        yield json.loads(text)
+                        yield parsed(text)
         except OSError as error:
             raise StorageError(f"can't read the journal {path}: {error}") from error
 

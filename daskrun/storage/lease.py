@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.codec import from_record, record
 from daskrun.core.intervals import USUAL
+from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
@@ -206,7 +207,7 @@ class Lease:
     def _look(self) -> Holder | None:
         for number in reversed(self._numbers()):
             with suppress(FileNotFoundError, ValueError):  # removed by who took the next
-                kept = json.loads(self.folder.read_whole(_name(number)))
+                kept = parsed(self.folder.read_whole(_name(number)))
                 return from_record(Holder, {**kept, "number": number}, known_only=True)
         return None
 

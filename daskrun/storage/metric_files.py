@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
 from daskrun.storage.error_hints import explained
 from daskrun.storage.safe_names import is_part
@@ -210,7 +211,7 @@ def _read(path: Path) -> Iterator[Record]:
         if not line.endswith(b"\n"):
             return  # being written now, or its process was killed while it wrote
         try:
-            record = Record(*json.loads(line))
+            record = Record(*parsed(line))
         except (ValueError, TypeError):
             continue  # what could not be written whole: log() said so
         latest = max(latest, record.time)

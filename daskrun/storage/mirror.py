@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
 from daskrun.storage.durable import write_whole
 from daskrun.storage.safe_names import inside
@@ -238,7 +239,7 @@ class Mirror:
 
     def _modes_of(self, data: bytes) -> dict[str, list[str]]:
         try:
-            told = json.loads(data)
+            told = parsed(data)
             return {key: [*map(str, told[key])] for key in ("executable", "empty_folders")}
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             place = self.remote.shown(MODES)

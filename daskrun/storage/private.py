@@ -8,9 +8,10 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from daskrun.core.json_text import parsed
 from daskrun.core.typing import override
 from daskrun.errors import SettingsError, StorageError
-from daskrun.storage.durable import abandoned, sync_folder, write_whole
+from daskrun.storage.durable import abandoned, read_file, sync_folder, write_whole
 from daskrun.storage.own_folders import make_own
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class SecretFiles(SecretStore):
         """
         path = self.folder / name
         try:
-            value = json.loads(path.read_bytes()) if NAME.fullmatch(name) else None
+            value = parsed(read_file(path)) if NAME.fullmatch(name) else None
         except FileNotFoundError as error:
             raise StorageError(
                 f"{path} is gone: what needs it was registered anew or unregistered. "

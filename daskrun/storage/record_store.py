@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.storage.durable import publish_new, sync_folder, write_aside, write_whole
+from daskrun.storage.durable import publish_new, read_file, sync_folder, write_aside, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +95,7 @@ class FolderRecordStore(RecordStore):
     def read(self, kind: str, name: str, number: int) -> bytes | None:
         path = self._path(kind, name, number)
         try:
-            return path.read_bytes()
+            return read_file(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

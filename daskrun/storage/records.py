@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daskrun.core.json_text import parsed
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.storage.durable import write_whole
 from daskrun.storage.record_store import FolderRecordStore
@@ -152,7 +153,7 @@ class Records:
             return None
         path = self._store.shown(kind, name, number)
         try:
-            value = json.loads(data)
+            value = parsed(data)
         except ValueError as error:
             raise StorageError(f"{path} is not the JSON that was written there: {error}") from error
         if not isinstance(value, dict):

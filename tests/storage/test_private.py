@@ -3,6 +3,7 @@ import os
 import pytest
 
 from daskrun.errors import StorageError
+from daskrun.storage import private
 from daskrun.storage.private import SecretFiles
 
 
@@ -35,7 +36,7 @@ def test_another_users_secret_is_said(tmp_path, monkeypatch):
     def refused(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(type(tmp_path), "read_bytes", refused)
+    monkeypatch.setattr(private, "read_file", refused)
     with pytest.raises(StorageError, match=r"only the user .*EnvironmentVariable\(name\)"):
         files.read(name)
 

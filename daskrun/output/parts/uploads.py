@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ class OutputFiles:
             for line in record.read().split("\n"):
                 # A process that was killed may have left half a line, which is no JSON.
                 if line.startswith("[") and line.endswith("]"):
-                    name, *version = json.loads(line)
+                    name, *version = parsed(line)
                     self._know(name, _Version(*version))
             try:
                 yield record

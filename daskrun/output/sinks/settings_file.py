@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.json_text import parsed
 from daskrun.errors import SettingsError
+from daskrun.storage.durable import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,7 @@ def read_settings(script_folder: Path) -> dict[str, object]:
     """
     path = script_folder / SETTINGS_FILE
     try:
-        settings = json.loads(path.read_text(encoding="utf-8-sig"))
+        settings = parsed(read_file(path).decode("utf-8-sig"))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from daskrun.core.codec import from_record, record, to_record
+from daskrun.core.json_text import parsed
 from daskrun.core.logs import get_logger
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.datasets import Dataset
@@ -22,7 +23,7 @@ from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.records.run_output import outputs_of
 from daskrun.shown.url_secrets import without_url_secrets
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.models.models_used import digests_used, newer_models
 from daskrun.workspace.run_folders.run_folder import NOTED, REUSE
@@ -128,7 +129,7 @@ def note_completed(workspace: Workspace, folder: RunFolder, settings: RunSetting
     """
     folder.fetch(*NOTED)
     try:
-        identity = json.loads((folder.path / IDENTITY).read_bytes())
+        identity = parsed(read_file(folder.path / IDENTITY))
     except FileNotFoundError:  # of an earlier daskrun
         return
     try:
@@ -265,7 +266,7 @@ def _nearest(
             others = each.id != folder.id and each.manifest().name == step
             if others and _is_completed(each):
                 each.fetch(IDENTITY)
-                return each, json.loads((each.path / IDENTITY).read_bytes())
+                return each, parsed(read_file(each.path / IDENTITY))
     return None, {}
 
 

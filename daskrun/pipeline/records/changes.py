@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from daskrun.core.codec import JsonObject, from_record, record, to_record
+from daskrun.core.json_text import parsed
 from daskrun.data.paths import PathTable
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError, ResumeError, StorageError
@@ -99,7 +100,7 @@ def read_tables(folder: Path, kind: str = "") -> Iterator[tuple[InputHead, PathT
 
 def _read_table(path: Path) -> tuple[InputHead, PathTable]:
     head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
-    return from_record(InputHead, json.loads(head)), PathTable.from_bytes(rest)
+    return from_record(InputHead, parsed(head)), PathTable.from_bytes(rest)
 
 
 def check_unchanged(folder: RunFolder, plan: Plan, more: Sequence[str] = ()) -> None:
@@ -150,7 +151,7 @@ def _changes(folder: Path, plan: ListedPlan) -> Iterator[str]:
             yield f"input {each.name!r}: what it was can't be read: {error}"
             continue
         plain = json.dumps(to_record(InputHead.of(each)))
-        now = from_record(InputHead, json.loads(plain))  # as the other: tuples are lists there
+        now = from_record(InputHead, parsed(plain))  # as the other: tuples are lists there
         texts = [*file_changes(files, table), *_table_changes(before, now)]
         yield from (f"input {each.name!r}: {text}" for text in texts)
 
@@ -248,7 +249,7 @@ def _side_changes(
         return
     now = _head(side, told)
     if head + b"\n" != now:
-        before, after = json.loads(head), json.loads(now)
+        before, after = parsed(head), parsed(now)
         both = before.get("root"), after.get("root")
         yield f"{shown}: " + (
             "its rows are others" if None in both else "its root was {!r} and is {!r}".format(*both)

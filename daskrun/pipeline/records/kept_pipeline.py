@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.codec import JsonObject, from_record, record, to_record
+from daskrun.core.json_text import parsed
 from daskrun.data.registration import has_secret
 from daskrun.errors import DaskrunError, SettingsError, StorageError
 from daskrun.pipeline.records.step_codec import steps_from_plain, steps_to_plain
 from daskrun.pipeline.steps.snapshot import Snapshot
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 from daskrun.storage.safe_names import inside
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
@@ -123,7 +124,7 @@ def kept_steps(
     """
     folder.fetch(FILE)
     try:
-        value = held or json.loads((folder.path / FILE).read_bytes())
+        value = held or parsed(read_file(folder.path / FILE))
     except FileNotFoundError:
         value = {"refused": "an earlier daskrun submitted it, which kept no pipelines"}
     if "refused" in value:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.json_text import parsed
 from daskrun.core.report import RunStatus
 from daskrun.errors import DaskrunError, StorageError
 from daskrun.output.sinks.settings_file import TO_CSV
@@ -98,7 +98,7 @@ class OutputData(PortDataReference):
         rows = []
         if (run.path / FAILED).exists():
             lines = (run.path / FAILED).read_text(encoding="utf-8").splitlines()
-            rows = [json.loads(line) for line in lines]
+            rows = [parsed(line) for line in lines]
         return pd.DataFrame(rows, columns=list(COLUMNS))
 
     def _settings(self) -> Mapping[str, Any]:
@@ -129,7 +129,7 @@ class OutputData(PortDataReference):
             return pd.DataFrame()
         if kind == "jsonl":
             with file.open(encoding="utf-8", newline="\n") as lines:
-                values = [json.loads(line) for line in lines]
+                values = [parsed(line) for line in lines]
             rows = all(isinstance(each, dict) for each in values)
             return pd.DataFrame(values if rows else {"result": values})
         # Only what is empty is missing: NA is text.

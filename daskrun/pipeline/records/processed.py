@@ -16,6 +16,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from daskrun.core.json_text import parsed
 from daskrun.core.minibatch import FilePaths, TablePieces
 from daskrun.data.protocols import shown_url
 from daskrun.errors import StorageError
@@ -140,7 +141,7 @@ class Processed:
         failed = []
         folder.fetch(kind or LISTINGS, FAILED)
         if not kind and (folder.path / FAILED).exists():
-            failed = json.loads((folder.path / FAILED).read_bytes())
+            failed = parsed((folder.path / FAILED).read_bytes())
         for number, (head, table) in enumerate(read_tables(folder.path, kind)):
             rows = {name: row for row, name in enumerate(table)}
             for name in failed[number] if failed else ():

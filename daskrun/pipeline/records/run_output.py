@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from daskrun.core.codec import KIND, from_record, record
+from daskrun.core.json_text import parsed
 from daskrun.core.report import RunStatus
 from daskrun.data.dataset_codec import from_plain, to_plain
 from daskrun.data.datasets import Dataset
@@ -72,7 +73,7 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputReg
         dataset: Items
         if each.dataset:
             below, store = (
-                _below(found.path_on_datastore, json.loads(each.dataset)),
+                _below(found.path_on_datastore, parsed(each.dataset)),
                 found.datastore,
             )
             dataset = cast("Items", from_plain(below, {"": store}.__getitem__))

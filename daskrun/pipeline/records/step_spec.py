@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.codec import JsonObject, from_record, record, to_record
+from daskrun.core.json_text import parsed
 from daskrun.core.settings import ASIDE, RunSettings
 from daskrun.data.dataset_codec import from_plain, places_of, registered_name, to_plain
 from daskrun.data.datasets import Dataset
@@ -30,7 +31,7 @@ from daskrun.pipeline.steps.side_inputs import (
 )
 from daskrun.script.context import ScriptContext
 from daskrun.script.process_spec import ScriptOutput
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
@@ -270,7 +271,7 @@ def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, Items]:
 
 def _read(folder: RunFolder) -> JsonObject:
     try:
-        value = json.loads((folder.path / FILE).read_bytes())
+        value = parsed(read_file(folder.path / FILE))
     except FileNotFoundError:
         raise ResumeError(
             f"run {folder.id} can't go on: its folder has no {FILE}, so it was interrupted while "

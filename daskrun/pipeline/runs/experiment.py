@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.notices import say_once
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
-from daskrun.errors import NameNotFoundError, SettingsError
+from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.execution.state import StoredState
@@ -26,6 +26,7 @@ from daskrun.pipeline.submission.check import observer_problems, prepare
 from daskrun.pipeline.submission.parameters import told as told_parameters
 from daskrun.pipeline.submission.publish import ACTIVE
 from daskrun.pipeline.submission.since import earlier_run, without_processed
+from daskrun.workspace.run_folders.run_folder import left_out
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.runs.metrics import Run
     from daskrun.pipeline.steps.parameter import ParameterValues
     from daskrun.pipeline.submission.prepare import PreparedStep
-    from daskrun.workspace.run_folders.run_folder import RunFolder
+    from daskrun.workspace.run_folders.run_records import Manifest
     from daskrun.workspace.workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
@@ -199,7 +200,7 @@ class Experiment(OriginalClass):
         if live is not None and live.workspace == self.workspace and not live._outdated:
             return live
         folder = self.workspace.site.find_run(run_id)
-        if folder is None or not self._has(folder):
+        if folder is None or not self._has(folder.manifest()):
             raise NameNotFoundError("run", run_id, self._run_ids()[::-1])
         if folder.manifest().kind == logged.KIND:
             return logged.found(self.workspace, folder)
@@ -239,6 +240,9 @@ class Experiment(OriginalClass):
                     not properties or has_tags(run.properties, properties)
                 )
             except NameNotFoundError:  # its folder was removed meanwhile
+                continue
+            except StorageError as error:
+                left_out(error)
                 continue
             if wanted:
                 yield run
@@ -311,7 +315,7 @@ class Experiment(OriginalClass):
     ) -> PipelineRun:
         """Make the folders of the run and its steps, and start the driver that knows them."""
         common = logged.common(self.workspace, self.name)
-        ids = {each.step: step_run_id(run_id, each) for each in prepared}
+        ids = {each.step: each.run_id(run_id) for each in prepared}
         writers = {out.link: ids[each.step] for each in prepared for out in each.step.outputs}
         dependencies = pipeline.dependencies
         manifest = {
@@ -370,7 +374,7 @@ class Experiment(OriginalClass):
     def _undo(self, run_id: str, prepared: builtins.list[PreparedStep]) -> None:
         """Remove what a submit that failed has made."""
         for each in prepared:
-            name = step_run_id(run_id, each)
+            name = each.run_id(run_id)
             self._remove(name)
             each.undo_output(name)
         self._remove(run_id)
@@ -379,21 +383,16 @@ class Experiment(OriginalClass):
         with suppress(OSError):  # what is left of it is found by Workspace.clean()
             self.workspace.site.run_folder(run_id).remove()
 
-    def _has(self, folder: RunFolder) -> bool:
+    def _has(self, manifest: Manifest) -> bool:
         """Return whether a run is a pipeline's, or one that is logged to, of this experiment."""
-        manifest = folder.manifest()
         return manifest.kind in ("pipeline", logged.KIND) and manifest.experiment == self.name
 
     def _run_ids(self) -> builtins.list[str]:
         """Return the ids of this experiment's runs that are below no other, the oldest first."""
-        folders = map(self.workspace.site.run_folder, self.workspace.site.run_ids())
+        site = self.workspace.site
+        found = ((run_id, site.run_folder(run_id).readable()) for run_id in site.run_ids())
         return [
-            each.id
-            for each in folders
-            if self._has(each) and not each.manifest().values.get(logged.PARENT)
+            run_id
+            for run_id, each in found
+            if each is not None and self._has(each) and not each.values.get(logged.PARENT)
         ]
-
-
-def step_run_id(run_id: str, prepared: PreparedStep) -> str:
-    """Return the id of a step's run, which sorts behind its pipeline's."""
-    return f"{run_id}-{prepared.step._id_part}"

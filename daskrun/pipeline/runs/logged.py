@@ -153,7 +153,8 @@ def children(workspace: Workspace, run_id: str) -> Iterator[LoggedRun]:
     for each in workspace.site.run_ids():
         if each.startswith(f"{run_id}-"):
             folder = workspace.site.run_folder(each)
-            if folder.manifest().values.get(PARENT) == run_id:
+            manifest = folder.readable()
+            if manifest is not None and manifest.values.get(PARENT) == run_id:
                 yield found(workspace, folder)
 
 

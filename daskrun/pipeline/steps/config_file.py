@@ -21,6 +21,7 @@ from daskrun.errors import (
 from daskrun.pipeline.steps.parameter import PipelineParameter
 from daskrun.shown.url_secrets import shown_url
 from daskrun.storage.durable import write_whole
+from daskrun.storage.yaml_text import read_yaml
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.environments.environment import Environment
 from daskrun.workspace.environments.kept import may_be_secret
@@ -173,14 +174,9 @@ def _read(path: str | os.PathLike[str]) -> _Written:
     """Read a file, and note where each key stands."""
     example = f"Write `{TOP}:` and the settings below it, as save_to_yaml(path) does."
     try:
-        loader = yaml.SafeLoader(Path(path).read_bytes())
-        try:
-            node = loader.get_single_node()
-            inside = _inside(node)  # before values are made: merging changes it
-            lines, twice = dict(inside), _twice(inside)
-            value = loader.construct_document(node) if node is not None else None
-        finally:
-            loader.dispose()
+        node, value = read_yaml(Path(path))
+        inside = _inside(node)
+        lines, twice = dict(inside), _twice(inside)
     except OSError as error:
         problem = f"path={str(path)!r} can't be read: {error.strerror or error}. Write the path of "
         problem += "a file such as save_to_yaml(path) makes."

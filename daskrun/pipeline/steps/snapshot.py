@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from daskrun.engine.request import ScriptSource
 from daskrun.errors import SettingsError, StorageError
 from daskrun.output.sinks.settings_file import SETTINGS_FILE
+from daskrun.storage.durable import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -227,7 +228,7 @@ class IgnoreRules:
 
     def _read(self, file: Path) -> None:
         try:
-            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = read_file(file).decode("utf-8", "replace").splitlines()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             return
         parsed = (_parse(line, file.parent) for line in lines)
@@ -264,27 +265,54 @@ def _parse(line: str, base: Path) -> _Pattern | None:
 
 
 def _translate(pattern: str) -> str:
-    """Turn a glob into a regular expression in which ``*`` and ``?`` stop at slashes."""
-    parts, at = [], 0
+    """Turn a glob into a regular expression in which ``*`` and ``?`` stop at slashes.
+
+    Of several wildcards in a name, and of several ``**/``, all but the last take the first fit and
+    no other, which is enough, and keeps the time from growing with each of them.
+    """
+    below = [""]
+    for token in _tokens(pattern):
+        if token == "**/":
+            below.append("")
+        else:
+            below[-1] += token
+    names = ["/".join(map(_of_name, part.split("/"))) for part in below]
+    inner = (f"(?>(?:.*?/)??{each})" for each in names[1:-1])
+    last = f"(?:.*/)?{names[-1]}" if len(names) > 1 else ""
+    return f"{names[0]}{''.join(inner)}{last}".replace(_ANY, "[^/]")
+
+
+_STAR, _ANY = "\0", "\1"
+"""What stands for ``*`` and ``?`` between the tokens of a name."""
+
+
+def _of_name(tokens: str) -> str:
+    first, *rest = tokens.split(_STAR)
+    inner = "".join(f"(?>[^/]*?{each})" for each in rest[:-1])
+    return f"{first}{inner}[^/]*{rest[-1]}" if rest else first
+
+
+def _tokens(pattern: str) -> Iterator[str]:
+    """Yield the parts of a glob as regular expressions, but ``**/`` and what stands for ``*``."""
+    at = 0
     while at < len(pattern):
-        if pattern.startswith("**/", at):
-            parts.append("(?:.*/)?")
+        if pattern.startswith("**/", at) and pattern[at - 1 : at] in ("", "/"):
+            yield "**/"
             at += 3
         elif pattern.startswith("/**", at) and at + 3 == len(pattern):
-            parts.append("/.+")
+            yield "/.+"
             at += 3
         elif pattern[at] == "*":
-            parts.append("[^/]*")
+            yield _STAR
             at += 1
         elif pattern[at] == "?":
-            parts.append("[^/]")
+            yield _ANY
             at += 1
         elif pattern[at] == "[" and (end := pattern.find("]", at + 2)) > 0:
             inside = pattern[at + 1 : end].replace("\\", "\\\\")
-            parts.append(f"[{'^' + inside[1:] if inside[0] in '!^' else inside}]")
+            yield f"[^/{inside[1:]}]" if inside[0] in "!^" else f"[{inside}]"
             at = end + 1
         else:
             at += pattern[at] == "\\" and at + 1 < len(pattern)
-            parts.append(re.escape(pattern[at]))
+            yield re.escape(pattern[at])
             at += 1
-    return "".join(parts)

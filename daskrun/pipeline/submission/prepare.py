@@ -64,6 +64,10 @@ class PreparedStep:
     left_out: LeftOut | None = None
     """With ``since``: the files that the plan is without."""
 
+    def run_id(self, pipeline_run: str) -> str:
+        """Return the id of the step's run, which sorts behind its pipeline's."""
+        return f"{pipeline_run}-{self.step._id_part}"
+
     def bound(self, runs: Mapping[OutputId, str]) -> PreparedStep:
         """Return it with outputs of other steps among its inputs as those of their runs.
 

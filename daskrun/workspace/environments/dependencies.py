@@ -12,7 +12,7 @@ from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import SettingsError, StorageError
 from daskrun.script.environments.packages import local_path, what_is_named
 from daskrun.shown.url_secrets import shown_url
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 from daskrun.workspace.environments.conda import as_pip
 
 if TYPE_CHECKING:
@@ -290,7 +290,7 @@ def read_requirements(file: Path) -> list[str]:
 
 def _of_file(file: Path, seen: frozenset[Path]) -> Iterator[str]:
     if file.resolve() not in seen:
-        text = _CONTINUED.sub(" ", file.read_text(encoding="utf-8-sig"))
+        text = _CONTINUED.sub(" ", read_file(file).decode("utf-8-sig"))
         yield from _expanded(text.splitlines(), file.parent, seen | {file.resolve()})
 
 
@@ -316,10 +316,14 @@ def read_conda(file: Path) -> CondaDependencies:
     """
     import yaml
 
+    from daskrun.storage.yaml_text import read_yaml  # it loads yaml too
+
     try:
-        value = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
+        _, value = read_yaml(file)
     except yaml.YAMLError as error:
         raise ValueError(f"is not YAML: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"can't be read as YAML: {error}") from error
     return conda_of(value, file.parent)
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.codec import from_record
+from daskrun.core.json_text import parsed
 from daskrun.core.notices import say_once
 from daskrun.core.settings import RULES, without_values
 from daskrun.core.told import told_arguments
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 from daskrun.workspace.environments.dependencies import (
     CondaDependencies,
     read_conda,
@@ -209,7 +210,7 @@ class Environment(Told, absent="databricks inferencing_stack_version r"):
             Another version of daskrun wrote it.
         """
         subject = "Environment.load_from_directory"
-        value = read_or_refuse(subject, Path(path, FILE), lambda file: json.loads(file.read_text()))
+        value = read_or_refuse(subject, Path(path, FILE), _read)
         return _from_record(value["name"], None, as_ours(value, Path(path)))
 
     def save_to_directory(self, path: str | os.PathLike[str], overwrite: bool = False) -> None:
@@ -351,6 +352,13 @@ class Environment(Told, absent="databricks inferencing_stack_version r"):
             **({VARIABLES: variables} if variables else {}),
             **({"spark": asdict(spark)} if spark != SparkSection() else {}),
         }
+
+
+def _read(file: Path) -> JsonObject:
+    value = parsed(read_file(file))
+    if not isinstance(value, dict) or "name" not in value:
+        raise ValueError("holds no environment")
+    return value
 
 
 def _made(name: str, **python: Any) -> Environment:

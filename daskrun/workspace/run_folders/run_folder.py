@@ -8,12 +8,14 @@ import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from daskrun.core.json_text import parsed
+from daskrun.core.notices import say_once
 from daskrun.core.report import RunStatus
 from daskrun.errors import StorageError
 from daskrun.shown.url_secrets import shown_url, without_url_secrets
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
 from daskrun.workspace.run_folders.run_records import (
@@ -26,10 +28,13 @@ from daskrun.workspace.run_folders.run_records import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from daskrun.core.codec import JsonObject
     from daskrun.core.report import Report
     from daskrun.storage.lock_handle import LockHandle
 
+Made = TypeVar("Made")
 MANIFEST = "run.json"
 REPORT = "report.json"
 JOURNAL = "journal"
@@ -170,7 +175,22 @@ class RunFolder:
         value = _read(self.path / MANIFEST) if self.is_run else None
         if value is None:
             raise StorageError(f"{self.path} is not a run's folder: it has no {MANIFEST}.")
-        return Manifest.read(value, self.id)
+        return self._made("run.json", lambda: Manifest.read(value, self.id))
+
+    def readable(self) -> Manifest | None:
+        """Return :meth:`manifest`; None for a folder that can't be read, which is said once."""
+        try:
+            return self.manifest()
+        except StorageError as error:
+            left_out(error)
+            return None
+
+    def _made(self, name: str, make: Callable[[], Made]) -> Made:
+        """Make what a file holds; StorageError where somebody has written something else there."""
+        try:
+            return make()
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+            raise StorageError(f"{self.path / name} holds no such record: {error!r}.") from error
 
     def add_state(self, status: str, message: str = "") -> None:
         """Note that the run has entered a state."""
@@ -181,7 +201,8 @@ class RunFolder:
         """Return the states so far, in order."""
         self._refresh(STATES)
         numbers = self._records.numbers(self.id, STATES)
-        return [read_state(self._records.get(self.id, STATES, number)) for number in numbers]
+        found = (self._records.get(self.id, STATES, number) for number in numbers)
+        return self._made(STATES, lambda: [read_state(each) for each in found])
 
     def last_state(self) -> StateRecord:
         """Return the state it is in."""
@@ -189,7 +210,7 @@ class RunFolder:
         found = self._records.latest(self.id, STATES)
         if found is None:
             raise StorageError(f"{self.path} holds no state of a run.")
-        return read_state(found[1])
+        return self._made(STATES, lambda: read_state(found[1]))
 
     def write_report(self, report: Report) -> None:
         """Keep how the run ended."""
@@ -199,7 +220,7 @@ class RunFolder:
         """Return how the run ended, None when it has not."""
         self._refresh(REPORT)
         found = _read(self.path / REPORT)
-        return None if found is None else read_report(found)
+        return None if found is None else self._made(REPORT, lambda: read_report(found))
 
     def forget_report(self) -> None:
         """Remove the report of an end that the run has been resumed from."""
@@ -268,6 +289,11 @@ class RunFolder:
         write_whole(self.path / CANCEL, data)
 
 
+def left_out(error: StorageError) -> None:
+    """Say once that a run is left out of a list, and why."""
+    say_once(f"{str(error).rstrip('.')}. That run is left out.")
+
+
 def size_of(path: Path) -> int:
     """Return the bytes of a file, or of all files in a folder; 0 where there is none."""
     if not path.is_dir():
@@ -290,7 +316,7 @@ def _encode(value: JsonObject) -> bytes:
 
 def _read(path: Path) -> JsonObject | None:
     try:
-        value = json.loads(path.read_bytes())
+        value = parsed(read_file(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

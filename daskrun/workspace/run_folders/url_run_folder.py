@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from typing import TYPE_CHECKING
 
+from daskrun.core.json_text import parsed
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.storage.journal import encoded
@@ -149,7 +149,7 @@ class UrlRunFolder(RunFolder):
             return None
         self._next_look = time.monotonic() + CANCEL_LOOK
         try:
-            asked = json.loads(self._mirror.remote.read_whole(CANCEL))
+            asked = parsed(self._mirror.remote.read_whole(CANCEL))
         except FileNotFoundError:
             return None
         return str(asked["reason"])

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
+from daskrun.core.json_text import parsed
 from daskrun.errors import DaskrunError, WorkspaceError
 from daskrun.storage.safe_names import is_part
 
@@ -45,7 +46,7 @@ class Config:
         Raises WorkspaceError where there is none, or it can't be read.
         """
         try:
-            value = json.loads(read())
+            value = parsed(read())
             return cls(str(value["name"]), float(value.get("created", 0.0)))
         except FileNotFoundError:
             raise WorkspaceError(missing) from None

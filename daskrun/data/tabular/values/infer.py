@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.core.json_text import MOST_DIGITS
 from daskrun.data.tabular.values.coercion import CoercionError
 from daskrun.data.tabular.values.convert import EXACT, NUMBER, WHOLE, present
 from daskrun.data.tabular.values.kinds import WITHIN, Kind
@@ -169,7 +170,11 @@ def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
             f"set_column_types={{{name!r}: DataType.to_long()}}, else DataType.to_string().",
         )
     # As Python's own numbers: only they can be as large as these may be.
-    numbers = [int(text) for text in present.to_pylist()]
+    texts = present.to_pylist()
+    longest = max(texts, key=len)
+    if len(longest) > MOST_DIGITS:
+        return _too_long(name, f"{longest[:_SHOWN]}…", "don't fit 64 bits")
+    numbers = [int(text) for text in texts]
     low, high = min(numbers), max(numbers)
     if missing and low >= -EXACT and high <= EXACT:
         return Inferred("int_as_float")

@@ -31,6 +31,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.json_text import parsed
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def datetime_formats(type_text: str) -> list[str]:
     if kind != "datetime" or not rest:
         return []
     if rest.startswith("["):
-        return [str(f) for f in json.loads(rest)]
+        return [str(f) for f in parsed(rest)]
     return [rest]
 
 

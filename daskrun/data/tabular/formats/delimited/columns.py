@@ -40,7 +40,7 @@ from daskrun.data.tabular.formats.text.scan import (
 from daskrun.data.tabular.formats.text.source import MemoryBytes
 from daskrun.data.tabular.formats.text.text_reader import FIX_ENCODING
 from daskrun.data.tabular.values.coercion import cut
-from daskrun.errors import DatasetError
+from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,6 +185,12 @@ class DelimitedSample:
 
     def header_of(self, head: Head) -> tuple[str, ...]:
         """Return the names in a file's header; ``Column1`` … where it has data instead."""
+        try:
+            return self._header_of(head)
+        except TableError as error:
+            raise DatasetError(f"{self.shown(head.name)}: {error}") from None
+
+    def _header_of(self, head: Head) -> tuple[str, ...]:
         if self.has_header(head.name):
             return header_names(head.header, self._dialect.separator)
         second = self._starts(head.data)[1:2]
@@ -238,7 +244,7 @@ class DelimitedSample:
             ragged, table = [], good[0]
         if len(ragged) > table.num_rows:
             return None
-        return {name: table.column(name) for name in names}
+        return dict(zip(table.column_names, table.columns, strict=True))
 
     def shown(self, name: str) -> str:
         """Return a file's path or URL for messages."""

@@ -144,7 +144,8 @@ class DelimitedReader(TextReader):
     def _table(self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
         import pyarrow as pa
 
-        there = [name for name in columns if name in names]
+        given = set(names)
+        there = [name for name in columns if name in given]
         with suppress(TableError, pa.ArrowInvalid, UnicodeDecodeError):
             return self._fitted(raw, columns, *self._quick(raw, names, there))
         return self._fitted(raw, columns, *self._as_text(raw, names, there), written=True)
@@ -193,7 +194,7 @@ class DelimitedReader(TextReader):
         data = self._dialect.utf8(raw.data)
         separator = self._dialect.separator.encode()
         table = self._parse(data, names, types)
-        found = {name: table.column(name) for name in columns}
+        found = dict(zip(table.column_names, table.columns, strict=True))
         whole = [name for name in columns if self._types[name] in _WHOLE]
         again = whole if whole and (has_hex(data) or has_codes(data, separator)) else []
         again += [name for name in columns if may_be_rounded(found[name])]

@@ -18,7 +18,7 @@ from daskrun.data.tabular.formats.json_lines.values import (
     lines_of,
     parse_line,
 )
-from daskrun.data.tabular.formats.text.dialect import Dialect, known_encoding
+from daskrun.data.tabular.formats.text.dialect import MOST_COLUMNS, Dialect, known_encoding
 from daskrun.data.tabular.formats.text.sample import (
     HEAD,
     LOOKED,
@@ -39,7 +39,7 @@ from daskrun.data.tabular.values.written import found_kinds, text_column
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from daskrun.data.listing import Listing
     from daskrun.data.tabular.formats.contract import Splitter
@@ -92,7 +92,12 @@ class JsonLinesSource(FileSource):
     def describe(self, listing: Listing) -> JsonLinesSpec:
         objects = self._sample(listing, WIDE if self.on_type_conflict == TEXT else SAMPLES)
         wanted = self.set_column_types or {}
-        keys = list(dict.fromkeys(key for found in objects for key in found))
+        keys = dict.fromkeys(key for found in objects for key in found)
+        if len(keys) > MOST_COLUMNS:
+            raise DatasetError(
+                f"{self!r}: the sample has {len(keys):,} keys, and a table may have "
+                f"{MOST_COLUMNS:,} columns. Give lines whose keys are names, not data."
+            )
         if not keys and not wanted:
             raise DatasetError(
                 f"{self!r}: no JSON object was found in the first files, so there are no columns. "
@@ -197,7 +202,7 @@ def _parsed(stretches: list[bytes]) -> list[JsonObject]:
     return objects
 
 
-def _unseen(name: str, keys: list[str]) -> str:
+def _unseen(name: str, keys: Iterable[str]) -> str:
     near = get_close_matches(name, keys, 3, 0.6)
     alike = f" There is {', '.join(map(repr, near))}." if near else ""
     return f"set_column_types: the key {name!r} is in no line of the sample.{alike}"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from daskrun.core.json_text import MOST_DIGITS
 from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.hold import cannot_hold, is_no
 from daskrun.data.tabular.values.infer import is_float
@@ -60,6 +62,10 @@ def parse_line(line: bytes) -> JsonObject:
         raise ValueError(f"{error.msg} at column {error.colno}") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ValueError as error:
+        if "digits" not in str(error):
+            raise
+        raise ValueError(f"it has a number of more than {MOST_DIGITS:,} digits") from None
     if not isinstance(found, dict):
         raise ValueError("it is JSON, but no object in braces")  # noqa: TRY004  (of data)
     return found
@@ -69,7 +75,7 @@ def _once(pairs: list[tuple[str, Any]]) -> JsonObject:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(names).items() if count > 1)
         raise ValueError(f"the key {twice!r} comes twice in one object")
     return found
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.json_text import parsed
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.files import FileSource
 from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY
@@ -153,7 +153,7 @@ def _frame_spec(footers: list[Any]) -> ParquetSpec:
 
     A column without one value in the first partition has the type of a later one.
     """
-    told = [json.loads(footer.metadata[FRAME_KEY]) for footer in footers]
+    told = [parsed(footer.metadata[FRAME_KEY]) for footer in footers]
     columns = []
     for name, text in told[0]["columns"]:
         texts = [dict(other["columns"]).get(name, text) for other in told]

@@ -42,6 +42,8 @@ _OTHER_NAMES = {
 # pyarrow takes block sizes up to 2 GiB; a larger piece is parsed in several.
 _MOST = 1 << 30
 
+MOST_COLUMNS = 100_000
+"""Of a table of text: each costs half a millisecond. More are most often rows that were not cut."""
 _STAND_INS = (31, 30, 29, 28, *range(1, 9), *range(14, 28))
 
 
@@ -190,6 +192,11 @@ def header_names(header: bytes, separator: str) -> tuple[str, ...]:
     """
     if not header:
         return ()
+    if (count := header.count(separator.encode())) >= MOST_COLUMNS:
+        raise TableError(
+            f"the first line has {count + 1:,} fields, and a table may have {MOST_COLUMNS:,} "
+            f"columns. Is separator={separator!r} the files' own?"
+        )
     import pyarrow as pa
     from pyarrow import csv
 
@@ -220,13 +227,16 @@ def numbered_names(count: int) -> list[str]:
 def unique_names(names: Sequence[str]) -> list[str]:
     """Name empty ones by their position and number those that come again, as pandas does."""
     filled = [name or f"Column{number}" for number, name in enumerate(names, 1)]
-    given, taken = set(filled), set()
+    given, taken, last = set(filled), set(), dict.fromkeys(filled, 0)
     unique = []
     for name in filled:
-        candidate, number = name, 0
+        candidate, number = name, last[name]
+        if number:
+            candidate = f"{name}.{number}"
         while candidate in taken or (number and candidate in given):
             number += 1
             candidate = f"{name}.{number}"
         taken.add(candidate)
+        last[name] = number
         unique.append(candidate)
     return unique
