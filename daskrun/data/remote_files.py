@@ -96,6 +96,8 @@ class RemoteFolder:
     def __init__(self, url: str, storage_options: Mapping[str, Any]) -> None:
         self.url = url
         self.system, self.base = opened(url, storage_options)
+        self.first_bytes: dict[str, bytes] = {}
+        """Of files that were looked at, by name."""
 
     def path(self, name: str) -> str:
         """Return the file system's own path of a file."""

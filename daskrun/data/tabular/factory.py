@@ -55,8 +55,8 @@ class TabularDatasetFactory(OriginalClass):
         Parameters
         ----------
         path
-            See :class:`TabularDatasetFactory`. ``.gz``, ``.zst``, ``.bz2`` and ``.xz`` files are
-            decompressed.
+            See :class:`TabularDatasetFactory`. Files that are gzip, zstd, bzip2, xz or a zip of
+            one file are decompressed, whatever their names: their first bytes tell.
         validate
             Check now that files are there and their first rows can be read. False: when used.
         include_path

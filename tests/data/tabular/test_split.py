@@ -2,9 +2,12 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import tempfile
+import zipfile
+from functools import partial
 from unittest import mock
 
 import fsspec
@@ -15,7 +18,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import daskrun.data.tabular.formats.text.split as split_module
+from daskrun.data import Dataset
 from daskrun.data.remote_files import RemoteFolder
+from daskrun.data.tabular.collect import loader_of, plan_of
 from daskrun.data.tabular.formats.contract import Cut, Look, Piece
 from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.formats.text.lines import bring_bytes, pack_piece, unpack_piece
@@ -39,7 +44,7 @@ def splitter(
         size,
         exact=exact,
         count_rows=count_rows,
-        plain=lambda name: plain,
+        plain=lambda *_: plain,
         header=lambda name: header,
         near=near,
         block=block,
@@ -254,23 +259,23 @@ def test_what_is_not_plain_is_made_so_and_cut(tmp_path, end, encoding, where):
             size,
             exact=True,
             count_rows=False,
-            plain=lambda name: is_plain(name, encoding),
+            plain=lambda name, _: is_plain(name, place, encoding),
         ).begin(name, len(packed))
 
         def opened(what):
-            return open_bytes(name, place, encoding, cache, in_memory=fits_memory(what))
+            return open_bytes(name, place, encoding, cache, in_memory=partial(fits_memory, what))
 
         cuts = found
         if not isinstance(found, list):
             source, target = opened(Look(name, found.request(0))), str(tmp_path / f"brought-{size}")
             bring_survey(source, found.request(0), target)
             cuts = cuts_of(found, source)
-            if not is_plain(name, encoding):  # one survey; brought, it finds the same
-                other = ByteSplitter(size, exact=True, count_rows=False, plain=lambda name: False)
+            if not is_plain(name, place, encoding):  # one survey; brought, it finds the same
+                other = ByteSplitter(size, exact=True, count_rows=False, plain=lambda *_: False)
                 other = other.begin(name, len(packed))
                 assert other.feed(survey_file(target, other.request(0), b",")) == cuts
         else:
-            end_of_it = len(packed) if is_plain(name, encoding) else None
+            end_of_it = len(packed) if is_plain(name, place, encoding) else None
             assert cuts == [Cut(0, end_of_it, -1, size)]
         parts = [bring_bytes(opened(p := Piece(name, *c[:2])), p, True, False, b",") for c in cuts]
         assert b"".join(part.data for part in parts).decode() == text
@@ -279,21 +284,59 @@ def test_what_is_not_plain_is_made_so_and_cut(tmp_path, end, encoding, where):
 
 @pytest.mark.parametrize("end", ["gz", "bz2", "xz", "zst"])
 @pytest.mark.parametrize("in_memory", [False, True])
-def test_a_truncated_or_foreign_file_is_named(tmp_path, end, in_memory):
-    path, cache = tmp_path / f"a.{end}", NodeCache(str(tmp_path / "cache"))
-    whole = PACK[end](b"".join(b"%d,x\n" % n for n in range(1000)))
-    for broken in (whole[:-9], b"a,b\n1,2\n" * 100):
-        path.write_bytes(broken)
-        with pytest.raises(TableError, match=rf"a\.{end} can't be decompressed as "):
-            open_bytes(path.name, str(path), "utf8", cache, in_memory=in_memory)
+def test_a_truncated_file_is_named(tmp_path, end, in_memory):
+    path, cache = tmp_path / "a.csv", NodeCache(str(tmp_path / "cache"))
+    path.write_bytes(PACK[end](b"".join(b"%d,x\n" % n for n in range(1000)))[:-9])
+    with pytest.raises(TableError, match=r"a\.csv can't be decompressed as .*first bytes say"):
+        open_bytes(path.name, str(path), "utf8", cache, in_memory=lambda _: in_memory)
     assert not list((tmp_path / "cache").glob("*.part")) or in_memory
+
+
+def zipped(data, names=("in/a.csv",)):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+ALL = {**PACK, "zip": zipped}
+
+
+@pytest.mark.parametrize("kind", sorted({*ALL} - {"GZIP"}))
+@pytest.mark.parametrize("name", ["a.csv", "a.gz", "zst"])
+@pytest.mark.parametrize("where", ["local", "memory"])
+@pytest.mark.parametrize("size", [300, 3000, 1 << 20])
+def test_first_bytes_tell_how_a_file_is_compressed(tmp_path, kind, name, where, size):
+    for lines, end in ((None, "\n"), (False, " ")):
+        text = "n,t\n" + "".join(f'{n},"é{end}{n}"\n' for n in range(900))
+        packed = ALL[kind](text.encode())
+        path = str(tmp_path / name)
+        if where == "memory":
+            path = f"memory://{kind}-{size}/{name}"
+        with fsspec.open(path, "wb") as file:
+            file.write(packed)
+        dataset = Dataset.Tabular.from_delimited_files(path, support_multi_line=lines)
+        plan = plan_of(dataset, size)
+        with loader_of(plan) as loader:
+            frames = [loader.frame(plan[n].load.plain()) for n in range(plan.known)]
+        assert [n for frame in frames for n in frame["n"]] == list(range(900))
+        looked = size if where == "memory" and name != "a.gz" else size // 20
+        assert (len(frames) > 1) == (len(packed) > looked and len(text) > size)
+        assert frames[0]["t"][0] == f"é{end}0"
+
+
+def test_an_archive_of_several_files_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_bytes(zipped("a\n1\n", ["1.csv", "2.csv"]))
+    with pytest.raises(TableError, match=r"a\.csv is a zip archive of 2 files.*unpack it"):
+        Dataset.Tabular.from_delimited_files(str(tmp_path / "a.csv"))
 
 
 def test_bytes_that_are_no_utf16_are_named(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("a,b\n1,2\n".encode("utf-16")[:-1])
     with pytest.raises(TableError, match="the file is not utf16: truncated data"):
-        open_bytes("a.csv", str(path), "utf16", NodeCache(str(tmp_path)), in_memory=True)
+        open_bytes("a.csv", str(path), "utf16", NodeCache(str(tmp_path)), in_memory=bool)
 
 
 def test_a_remote_file_is_read_by_ranges(monkeypatch):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
@@ -19,8 +18,8 @@ from daskrun.data.tabular.formats.delimited.spec import (
 )
 from daskrun.data.tabular.formats.files import FileSource, check_known
 from daskrun.data.tabular.formats.text.dialect import Dialect, check_separator, known_encoding
+from daskrun.data.tabular.formats.text.first_bytes import FirstBytes
 from daskrun.data.tabular.formats.text.sample import LOOKED, SAMPLES, WIDE, SampleFiles
-from daskrun.data.tabular.formats.text.source import is_plain
 from daskrun.data.tabular.formats.text.split import ByteSplitter
 from daskrun.data.tabular.values.conflicts import FAIL, TEXT, check_choice, risk
 from daskrun.data.tabular.values.infer import infer, settle
@@ -140,7 +139,7 @@ class DelimitedSource(FileSource):
             mini_batch_size,
             exact=spec.exact,
             count_rows=self.count_rows,
-            plain=partial(is_plain, encoding=spec.encoding),
+            plain=FirstBytes(listing, spec.encoding, mini_batch_size),
             header=spec.has_header,
             near=not listing.remote,
         )

@@ -6,7 +6,6 @@ import math
 import time
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
@@ -19,6 +18,7 @@ from daskrun.data.tabular.formats.json_lines.values import (
     parse_line,
 )
 from daskrun.data.tabular.formats.text.dialect import MOST_COLUMNS, Dialect, known_encoding
+from daskrun.data.tabular.formats.text.first_bytes import FirstBytes
 from daskrun.data.tabular.formats.text.sample import (
     HEAD,
     LOOKED,
@@ -31,7 +31,6 @@ from daskrun.data.tabular.formats.text.sample import (
     SampleFiles,
     at_once,
 )
-from daskrun.data.tabular.formats.text.source import is_plain
 from daskrun.data.tabular.formats.text.split import ByteSplitter
 from daskrun.data.tabular.values.conflicts import FAIL, TEXT, check_choice, risk
 from daskrun.data.tabular.values.infer import infer_values, settle
@@ -146,7 +145,7 @@ class JsonLinesSource(FileSource):
             mini_batch_size,
             exact=False,
             count_rows=False,
-            plain=partial(is_plain, encoding=spec.encoding),
+            plain=FirstBytes(listing, spec.encoding, mini_batch_size),
         )
 
     def _sample(self, listing: Listing, count: int, until: float = math.inf) -> list[JsonObject]:

@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from daskrun.data.tabular.formats.text.source import MemoryBytes, open_bytes
 from daskrun.data.tabular.formats.text.split import (
     bring_survey,
     fits_memory,
+    is_whole,
     survey_bytes,
     survey_file,
 )
@@ -85,6 +87,8 @@ class ByteReader:
                 found = unpack_piece(Path(file.path).read_bytes())
                 return RawPiece(file.shown, *found, True, None)
             opened = self._opened(file, piece)
+            if is_whole(piece, opened.source.packed):
+                piece = piece._replace(stop=None)
             found = self._bytes(opened, piece, header)
         last = piece.stop is None or piece.stop >= opened.source.size
         return RawPiece(file.shown, *found, last, opened.source)
@@ -165,6 +169,8 @@ def bring_piece(
     """Write the bytes of a remote piece, or of a survey's block, to a local file."""
     source = _open(what.name, folder, dialect, cache, what)
     if isinstance(what, Piece):
+        if is_whole(what, source.packed):
+            what = what._replace(stop=None)
         found = bring_bytes(source, what, exact, header, dialect.separator_bytes)
         Path(target).write_bytes(pack_piece(found))
     else:
@@ -179,4 +185,4 @@ def _open(
     what: Piece | Look,
 ) -> ByteSource:
     """Open a file's plain bytes; those of a small one that isn't plain are made in memory."""
-    return open_bytes(name, where, dialect.encoding, cache, in_memory=fits_memory(what))
+    return open_bytes(name, where, dialect.encoding, cache, in_memory=partial(fits_memory, what))

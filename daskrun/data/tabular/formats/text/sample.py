@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from daskrun.data.protocols import shown_url
-from daskrun.data.tabular.formats.text.source import LocalBytes, RemoteBytes, is_plain, plain_start
+from daskrun.data.tabular.formats.text.source import LocalBytes, RemoteBytes, is_plain, start_of
 from daskrun.errors import DatasetError
 from daskrun.storage.retry import harmless
 from daskrun.storage.urls import secrets_of, without_secrets
@@ -137,18 +137,28 @@ class SampleFiles:
             file = bisect_right(ends, at)
             offset = at - (ends[file - 1] if file else 0)
             name = table[file]
-            if offset < SAMPLE_BYTES or not is_plain(name, self._encoding):
+            if offset < SAMPLE_BYTES:
                 offset = 0
             last = chosen[-1] if chosen else None
             if last is None or last.name != name or offset >= last.offset + SAMPLE_BYTES:
                 chosen.append(Place(name, offset, table.sizes[file]))
-        return chosen
+        inner = list({place.name: place for place in chosen if place.offset}.values())
+        plain = dict(zip((p.name for p in inner), at_once(self._is_plain, inner), strict=True))
+        made = (p if plain.get(p.name, True) else p._replace(offset=0) for p in chosen)
+        return list(dict.fromkeys(made))
+
+    def _is_plain(self, place: Place) -> bool:
+        where = self._folder or next(self._listing.paths([place.name]))
+        try:
+            return is_plain(place.name, where, self._encoding, place.size)
+        except Exception:  # noqa: BLE001  (each of fsspec's; who reads it says what is wrong)
+            return True
 
     def _read(self, name: str, offset: int, nbytes: int, size: int) -> bytes:
         where = self._folder or next(self._listing.paths([name]))
         try:
-            if not is_plain(name, self._encoding):
-                return plain_start(name, where, self._encoding, nbytes)
+            if not offset:
+                return start_of(name, where, self._encoding, nbytes, size)
             if isinstance(where, str):
                 source: Any = LocalBytes(where, where)
             else:

@@ -7,14 +7,10 @@ needed: they take tenths of a second to load, and most files need neither.
 
 from __future__ import annotations
 
-import bz2
 import codecs
-import gzip
 import io
-import lzma
 import os
-import zlib
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
@@ -22,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import RemoteFolder, join_url
+from daskrun.data.tabular.formats.text.packing import FIRST, packing, unpacked
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -29,9 +26,9 @@ if TYPE_CHECKING:
 
     from daskrun.data.tabular.formats.node_cache import NodeCache
 
-COMPRESSED = {".gz": "gzip", ".gzip": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
-"""By the end of a file's name, in any case."""
-
+_KEPT = 16 << 10
+"""Bytes from a remote file's start that are read with its first ones, and kept: a header, or all of
+a small file."""
 _STEP = 1 << 20
 
 
@@ -43,6 +40,8 @@ class ByteSource(Protocol):
     size: int
     near: bool
     """Whether a small read costs microseconds, not a request."""
+    packed: int = -1
+    """Size of the file that these bytes were made of; -1: they are its own."""
 
     def read(self, start: int, stop: int) -> bytes:
         """Return the bytes from ``start`` up to ``stop``, as far as there are any."""
@@ -111,12 +110,23 @@ class RemoteBytes(ByteSource):
                 )
             size = told
         self.size = size
+        self._kept = b""
+        self._looked, self._name = folder.first_bytes, name
+
+    def first(self) -> bytes:
+        """Return the file's first bytes, which tell how it is compressed."""
+        if self._name not in self._looked:
+            self._kept = self.read(0, _KEPT)
+            self._looked[self._name] = self._kept[:FIRST]
+        return self._looked[self._name]
 
     @override
     def read(self, start: int, stop: int) -> bytes:
         stop = min(stop, self.size)
         if stop <= start:
             return b""
+        if stop <= len(self._kept):
+            return self._kept[start:stop]
         data: bytes = self._system.cat_file(self._path, start=start, end=stop)
         if len(data) == stop - start:
             return data
@@ -152,24 +162,13 @@ class MemoryBytes(ByteSource):
         """Do nothing."""
 
 
-def is_plain(name: str, encoding: str) -> bool:
-    """Return whether a file's bytes can be looked at as they are.
-
-    Examples
-    --------
-    >>> is_plain("a/b.csv", "latin1"), is_plain("b.csv.GZ", "utf8"), is_plain("b.csv", "utf-16")
-    (True, False, False)
-    """
-    return _compression(name) is None and not _wide(encoding)
-
-
 def open_bytes(
     name: str,
     where: str | RemoteFolder,
     encoding: str,
     cache: NodeCache,
     *,
-    in_memory: bool,
+    in_memory: Callable[[int], bool],
     size: int = -1,
 ) -> ByteSource:
     """Open the plain bytes of a file: decompressed, UTF-16 and UTF-32 as UTF-8 without a mark.
@@ -179,7 +178,7 @@ def open_bytes(
     cache
         Keeps what had to be made plain, if that isn't done in memory.
     in_memory
-        Whether a file that isn't plain is small enough to be made so in memory.
+        Says of a file that isn't plain, of this size, whether it is made so in memory.
 
     Raises
     ------
@@ -188,14 +187,22 @@ def open_bytes(
     OSError
         If it can't be read.
     """
-    if is_plain(name, encoding):
-        if isinstance(where, str):
-            return LocalBytes(where, where)
-        return RemoteBytes(where, name, size)
-    file = _Wrapped(name, where, encoding)
-    if in_memory:
+    source, kind = _looked_at(name, where, size)
+    if kind is None and not is_wide(encoding):
+        return source
+    size = source.size
+    source.close()
+    file = _Wrapped(name, where, encoding, kind)
+    if in_memory(size):
         with file.opened() as raw:
-            return MemoryBytes(b"".join(file.plain(raw)), file.shown)
+            plain: ByteSource = MemoryBytes(b"".join(file.plain(raw)), file.shown)
+    else:
+        plain = _cached(file, cache)
+    plain.packed = size
+    return plain
+
+
+def _cached(file: _Wrapped, cache: NodeCache) -> ByteSource:
     while True:
         path = cache.get(file.key(), file.write)
         try:
@@ -204,15 +211,41 @@ def open_bytes(
             continue
 
 
-def plain_start(name: str, where: str | RemoteFolder, encoding: str, nbytes: int) -> bytes:
-    """Return the first plain bytes of a file that isn't plain, without reading all of it.
+def _looked_at(
+    name: str, where: str | RemoteFolder, size: int = -1
+) -> tuple[LocalBytes | RemoteBytes, str | None]:
+    """Open a file as it is; say how it is compressed."""
+    if isinstance(where, str):
+        local = LocalBytes(where, where)
+        return local, packing(local.read(0, FIRST))
+    remote = RemoteBytes(where, name, size)
+    return remote, packing(remote.first())
+
+
+def is_plain(name: str, where: str | RemoteFolder, encoding: str, size: int = -1) -> bool:
+    """Return whether a file's bytes can be looked at as they are; its first ones tell."""
+    if is_wide(encoding):
+        return False
+    source, kind = _looked_at(name, where, size)
+    source.close()
+    return kind is None
+
+
+def start_of(
+    name: str, where: str | RemoteFolder, encoding: str, nbytes: int, size: int = -1
+) -> bytes:
+    """Return the first plain bytes of a file, without reading all of it.
 
     Raises
     ------
     TableError
         If what is before them is corrupt.
     """
-    file = _Wrapped(name, where, encoding)
+    source, kind = _looked_at(name, where, size)
+    with closing(source):
+        if kind is None and not is_wide(encoding):
+            return source.read(0, nbytes)
+    file = _Wrapped(name, where, encoding, kind)
     raw: Any = Path(where) if isinstance(where, str) else where.system
     found = b""
     with raw.open("rb") if isinstance(where, str) else raw.open(where.path(name), "rb") as stream:
@@ -226,10 +259,12 @@ def plain_start(name: str, where: str | RemoteFolder, encoding: str, nbytes: int
 class _Wrapped:
     """A file that is compressed, or in an encoding of wide characters, or both."""
 
-    def __init__(self, name: str, where: str | RemoteFolder, encoding: str) -> None:
+    def __init__(
+        self, name: str, where: str | RemoteFolder, encoding: str, kind: str | None
+    ) -> None:
         self._name, self._where = name, where
-        self._compression = _compression(name)
-        self._encoding = encoding if _wide(encoding) else None
+        self._kind = kind
+        self._encoding = encoding if is_wide(encoding) else None
         if isinstance(where, str):
             self.shown = where
         else:
@@ -267,23 +302,8 @@ class _Wrapped:
 
     def plain(self, raw: BinaryIO) -> Iterator[bytes]:
         """Return its plain bytes, part by part."""
-        parts = self._decompressed(raw)
+        parts = unpacked(raw, self._kind, self.shown)
         return parts if self._encoding is None else self._transcoded(parts, self._encoding)
-
-    def _decompressed(self, raw: BinaryIO) -> Iterator[bytes]:
-        try:
-            read = _reader(raw, self._compression)
-            while part := read(_STEP):
-                yield part
-        except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise  # of the disk, not of what is on it
-            reason = str(error).rstrip(".")
-            raise TableError(
-                f"{self.shown} can't be decompressed as {self._compression}, which its name says "
-                f"it is: {reason}. It is truncated or damaged, or of another kind: make or copy it "
-                "again, or give it the name that says what it is."
-            ) from error
 
     def _transcoded(self, parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         decode: Callable[..., str] = codecs.getincrementaldecoder(encoding)().decode
@@ -327,26 +347,8 @@ def _ordered(encoding: str, first: bytes) -> str:
     return encoding
 
 
-def _reader(raw: BinaryIO, compression: str | None) -> Callable[[int], bytes]:
-    if compression == "gzip":
-        return gzip.GzipFile(fileobj=raw).read
-    if compression == "bz2":
-        return bz2.BZ2File(raw).read
-    if compression == "xz":
-        return lzma.LZMAFile(raw).read
-    if compression == "zstd":
-        import pyarrow as pa
-
-        stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
-        return stream.read  # type: ignore[no-any-return]
-    return raw.read
-
-
-def _compression(name: str) -> str | None:
-    return COMPRESSED.get(name[name.rfind(".") :].lower())  # asked of each of a million names
-
-
 @lru_cache
-def _wide(encoding: str) -> bool:
+def is_wide(encoding: str) -> bool:
+    """Return whether an encoding has no bytes of their own for ASCII characters."""
     plain = encoding.lower().replace("-", "").replace("_", "")
     return plain.startswith(("utf16", "utf32"))

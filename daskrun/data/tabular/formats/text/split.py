@@ -18,6 +18,7 @@ import numpy as np
 
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Cut, FileSplit, Look, Piece, Splitter
+from daskrun.data.tabular.formats.text.first_bytes import EXPANSION
 from daskrun.data.tabular.formats.text.lines import BytePiece, pack_piece, read_lines, unpack_piece
 from daskrun.data.tabular.formats.text.scan import Scan, Trace, scan_into
 from daskrun.data.tabular.formats.text.source import ByteSource, LocalBytes
@@ -36,10 +37,6 @@ Those behind are this many times as large, as a survey costs a driver 9 ms besid
 _LEAST_STEP = 64 << 10
 """Where mini-batches are smaller, blocks stay small, and so does what is found in one."""
 
-EXPANSION = 20
-"""How many times larger a compressed file is taken to be when it is plain, at most: tables grow to
-3 to 10 times. What may be larger than a mini-batch then is looked at before it is cut."""
-
 _READ = 1 << 20
 """Bytes of a survey that are in memory at a time: few enough to stay in the processor's cache. With
 4 MiB a survey takes twice as long."""
@@ -47,12 +44,21 @@ _FETCHED = 8 << 20
 """The same where each read is a request."""
 
 
-def fits_memory(what: Piece | Look) -> bool:
+def fits_memory(what: Piece | Look, packed: int) -> bool:
     """Return whether what a piece or a survey (its request) needs of a compressed file is small.
 
-    It is then made plain in memory: ``open_bytes(..., in_memory=fits_memory(piece))``.
+    It is then made plain in memory. ``packed``: bytes of the file as it is.
     """
-    return what.stop is None if isinstance(what, Piece) else what.request[-1] == 0
+    return is_whole(what, packed) if isinstance(what, Piece) else what.request[-1] == 0
+
+
+def is_whole(piece: Piece, packed: int) -> bool:
+    """Return whether a piece is all of a compressed file.
+
+    Such a one whose name doesn't say what it is is cut as if it were plain while it is small: from
+    0 to its size. No other piece of a compressed file has these bounds.
+    """
+    return piece.stop is None or (piece.start == 0 and piece.stop == packed)
 
 
 class ByteSplitter(Splitter):
@@ -68,7 +74,7 @@ class ByteSplitter(Splitter):
     count_rows
         Whether the rows of every piece must be known, so that every file is looked at.
     plain
-        Says of a name whether the file's bytes can be looked at as they are.
+        Says of a name and size whether the file's bytes can be looked at as they are.
     header
         Says of a name whether the file's first record is a header: it is no row.
     near
@@ -78,7 +84,7 @@ class ByteSplitter(Splitter):
 
     Examples
     --------
-    >>> splitter = ByteSplitter(4, exact=False, count_rows=False, plain=lambda name: True)
+    >>> splitter = ByteSplitter(4, exact=False, count_rows=False, plain=lambda *_: True)
     >>> [cut[:2] for cut in splitter.begin("a.csv", 10)]
     [(0, 4), (4, 8), (8, 10)]
     """
@@ -89,7 +95,7 @@ class ByteSplitter(Splitter):
         *,
         exact: bool,
         count_rows: bool,
-        plain: Callable[[str], bool],
+        plain: Callable[[str, int], bool],
         header: Callable[[str], bool] | None = None,
         near: bool = False,
         block: int = BLOCK,
@@ -104,7 +110,7 @@ class ByteSplitter(Splitter):
     def begin(self, name: str, size: int) -> list[Cut] | FileSplit:
         if size == 0:
             return []
-        plain = self._plain(name) and size > 0
+        plain = self._plain(name, size) and size > 0
         small = 0 < size <= (self._size if plain else self._size // EXPANSION)
         if small and not self._count_rows:
             return [Cut(0, size if plain else None, -1, size)]
@@ -183,7 +189,8 @@ class _SurveyedFile(FileSplit):
         for place, records in zip(places, before, strict=True):
             self._rows += records - counted
             counted = records
-            if self._rows > 0:
+            whole = not self._block and self._begin == 0 and place == self._size
+            if self._rows > 0 and not whole:  # see is_whole()
                 yield Cut(self._begin, place, self._rows, place - self._begin)
                 self._begin, self._rows = place, 0
         self._rows -= counted

@@ -1,0 +1,101 @@
+"""How a file is compressed, by its first bytes, and its bytes made plain."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import re
+import zipfile
+import zlib
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from daskrun.errors import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+FIRST = 16
+"""Bytes that tell."""
+
+_NAMED = (".gz", ".gzip", ".zst", ".bz2", ".xz", ".zip")
+"""Ends of names, in any case, of files that are taken to be compressed until they are looked at."""
+
+_MARKS = {
+    "gzip": rb"\x1f\x8b\x08",
+    "bz2": rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)",
+    "xz": rb"\xfd7zXZ\x00",
+    "zstd": rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18",
+    "zip": rb"PK(?:\x03\x04|\x05\x06)",
+}
+_MARK = re.compile(b"|".join(b"(?P<%s>%s)" % (k.encode(), v) for k, v in _MARKS.items()), re.DOTALL)
+_STEP = 1 << 20
+
+
+def packing(first: bytes) -> str | None:
+    r"""Tell from its first bytes how a file is compressed; None: it isn't.
+
+    Examples
+    --------
+    >>> packing(b"\x1f\x8b\x08\0"), packing(b"BZh9,1\n"), packing(b"PK\x03\x04")
+    ('gzip', None, 'zip')
+    """
+    found = _MARK.match(first)
+    return found.lastgroup if found else None
+
+
+def named_packed(name: str) -> bool:
+    """Return whether a file's name says that it is compressed."""
+    return name[name.rfind(".") :].lower() in _NAMED  # asked of each of a million names
+
+
+def unpacked(raw: BinaryIO, kind: str | None, shown: str) -> Iterator[bytes]:
+    """Yield a file's plain bytes, part by part.
+
+    Raises
+    ------
+    TableError
+        If it is truncated or corrupt, or an archive of several files.
+    """
+    try:
+        read = _reader(raw, kind, shown)
+        while part := read(_STEP):
+            yield part
+    except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as e:
+        if isinstance(e, OSError) and e.errno is not None:
+            raise  # of the disk, not of what is on it
+        reason = str(e).rstrip(".")
+        raise TableError(
+            f"{shown} can't be decompressed as {kind}, which its first bytes say it is: {reason}. "
+            "It is truncated or damaged: make or copy it again.",
+            lasting=True,
+        ) from e
+
+
+def _reader(raw: BinaryIO, kind: str | None, shown: str) -> Callable[[int], bytes]:
+    if kind == "gzip":
+        return gzip.GzipFile(fileobj=raw).read
+    if kind == "bz2":
+        return bz2.BZ2File(raw).read
+    if kind == "xz":
+        return lzma.LZMAFile(raw).read
+    if kind == "zip":
+        return _only_member(raw, shown)
+    if kind == "zstd":
+        import pyarrow as pa
+
+        stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
+        return stream.read  # type: ignore[no-any-return]
+    return raw.read
+
+
+def _only_member(raw: BinaryIO, shown: str) -> Callable[[int], bytes]:
+    archive = zipfile.ZipFile(raw)
+    names = [each.filename for each in archive.infolist() if not each.is_dir()]
+    if len(names) != 1:
+        raise TableError(
+            f"{shown} is a zip archive of {len(names)} files, and a table is read from one: unpack "
+            "it, and give the folder or the files.",
+            lasting=True,
+        )
+    return archive.open(names[0]).read
