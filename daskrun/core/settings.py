@@ -93,6 +93,10 @@ class RunSettings:
     append_row_file_name: str = setting(rules.file_name, "parallel_run_step.txt", "'results.txt'")
     append_row_format: str = setting(rules.name, "text", "'csv'")
     """``text``, ``csv``, ``jsonl`` or ``parquet``, or a registered :class:`~daskrun.Sink`."""
+    columns: str = setting(
+        rules.one_of("same", "union"), "same", "'union' or columns='same'", traits=RESUME
+    )
+    """``union``: a table of all results has all columns there are, empty where one is lacking."""
     results_per_item: str = setting(
         rules.one_of("one", "any"), "one", "'any' or results_per_item='one'"
     )

@@ -120,6 +120,8 @@ class FinalizingRecord(Record, kind="finalizing"):
     mark: str
     """By which it is known."""
     mini_batches: int | None = None
+    by_name: bool = False
+    """Whether its rows are not as they were committed: columns were put together by name."""
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,8 @@ class Past:
     """By what they looked at, as JSON."""
     mark: str | None = None
     """Of an output that was about to be published; None where none was, or it was given up."""
+    by_name: bool = False
+    """As of :class:`FinalizingRecord`."""
     finalized: bool = False
     drivers: int = 0
     """How many have resumed the run."""
@@ -90,7 +92,7 @@ class Past:
     def _take_of_output(self, record: Record) -> None:
         match record:
             case FinalizingRecord():
-                self.mark = record.mark
+                self.mark, self.by_name = record.mark, record.by_name
             case UnfinishedRecord():
                 self.mark = None
             case FinalizedRecord():

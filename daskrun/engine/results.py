@@ -10,8 +10,10 @@ from daskrun.core.logs import get_logger
 from daskrun.engine.journal_records import FinalizedRecord, FinalizingRecord, UnfinishedRecord
 from daskrun.engine.nodes import output_of
 from daskrun.engine.reopen import reopened
+from daskrun.errors import StorageError
 from daskrun.output.folder import NOTHING, SpaceWatch
 from daskrun.output.sinks.registry import sink_of
+from daskrun.output.sinks.sink import PutByName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,8 @@ class Results:
         self._retry_failed = request.retry_failed
         self._before: dict[int, tuple[Outcome, ProcessInfo | None]] = {}
         """Successes that run again."""
+        self._by_name = False
+        """Whether the output isn't the rows as they were committed, but with columns in order."""
         self._is_ours = False
         """Whether the output that is there is this run's own, to be replaced."""
         self._place = output_of(request)
@@ -97,6 +101,11 @@ class Results:
 
     def _reopen(self, place: Destination, name: str, past: Past) -> None:
         """Have the output made anew of what is in it and of what is still to come."""
+        if past.by_name:
+            raise StorageError(
+                f"the columns of {name} were put together by name, so its rows are not those that "
+                "were committed, and no others can get into it. Submit the pipeline again."
+            )
         for record in reopened(place, name, sink_of(self._settings), past, self._run_folder):
             self._note(record)
             past.take(record)
@@ -132,7 +141,18 @@ class Results:
     def advance(self) -> None:
         """Assemble what is next in order."""
         if self._assembler is not None:
-            self._assembler.advance()
+            try:
+                self._assembler.advance()
+            except PutByName:
+                self._put_by_name(self._assembler)
+
+    def _put_by_name(self, before: Assembler) -> None:
+        """Go on with columns that are put together by their names, when all are known."""
+        assert self._place is not None
+        before.abandon()
+        sink = sink_of(self._settings)
+        self._assembler = self._place.assembler(self._name, sink, self._run_folder, before)
+        self._by_name = True
 
     def look(self, now: float, done: int, total: int | None) -> Look:
         """Return whether there is room for what is still to be written."""
@@ -144,13 +164,20 @@ class Results:
     def publish(self, total: int) -> None:
         """Publish the output, whole."""
         if self._assembler is not None:
-            self._assembler.advance()
+            self.advance()
             self._assembler.finish()
             self._begun = True
             mark = self._assembler.mark
-            self._note(FinalizingRecord(mark, total))
+            self._note(FinalizingRecord(mark, total, self._by_name))
             self._reach("finalizing")
-            self._assembler.publish(self._settings.overwrite or self._is_ours, total)
+            overwrite = self._settings.overwrite or self._is_ours
+            try:
+                self._assembler.publish(overwrite, total)
+            except PutByName:  # of what was read last
+                self._put_by_name(self._assembler)
+                self._assembler.finish()
+                self._note(FinalizingRecord(self._assembler.mark, total, self._by_name))
+                self._assembler.publish(overwrite, total)
             self.published = True
             self._reach("renamed")
         if self.published and not self._noted:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from daskrun.output.assembly.assembler import Assembler
+    from daskrun.output.assembly.sink_assembler import SinkAssembler
     from daskrun.output.sinks.sink import Sink
     from daskrun.storage.url_folder import UrlFolder
 
@@ -41,8 +42,13 @@ class Destination(ABC):
         """Raise SettingsError, before a run, where the output can't be written or replaced."""
 
     @abstractmethod
-    def assembler(self, name: str, sink: Sink, spool: Path) -> Assembler:
-        """Begin to put the output ``name`` together, with a folder of this machine to work in."""
+    def assembler(
+        self, name: str, sink: Sink, spool: Path, before: Assembler | None = None
+    ) -> Assembler:
+        """Begin to put the output ``name`` together, with a folder of this machine to work in.
+
+        ``before`` could not go on, as columns are to be put together by name.
+        """
 
     @abstractmethod
     def parts_there(self) -> dict[str, int]:
@@ -83,6 +89,14 @@ def destination_of(location: str | Path, options: Mapping[str, Any], run_id: str
     return FolderDestination(Path(location), run_id)
 
 
+def _after(before: Assembler | None, made: SinkAssembler) -> Assembler:
+    """Return an assembler that goes on with what another had."""
+    if before is not None:
+        made.by_name = True
+        made.adopt(before)
+    return made
+
+
 class FolderDestination(Destination):
     """A folder that driver and nodes share."""
 
@@ -96,12 +110,14 @@ class FolderDestination(Destination):
         prepare_output(self._folder, self._run_id, name, overwrite)
 
     @override
-    def assembler(self, name: str, sink: Sink, spool: Path) -> Assembler:
+    def assembler(
+        self, name: str, sink: Sink, spool: Path, before: Assembler | None = None
+    ) -> Assembler:
         target = self._folder / name
-        if sink.assembles:
+        if sink.assembles or before is not None:
             from daskrun.output.assembly.sink_assembler import SinkFileAssembler
 
-            return SinkFileAssembler(sink, Path(self.parts), target)
+            return _after(before, SinkFileAssembler(sink, Path(self.parts), target))
         return FileAssembler(Path(self.parts), target, sink.headers(self.parts))
 
     @override
@@ -179,11 +195,14 @@ class UrlDestination(Destination):
             raise SettingsError("output", [problem]) from error
 
     @override
-    def assembler(self, name: str, sink: Sink, spool: Path) -> Assembler:
-        if sink.assembles:
+    def assembler(
+        self, name: str, sink: Sink, spool: Path, before: Assembler | None = None
+    ) -> Assembler:
+        if sink.assembles or before is not None:
             from daskrun.output.assembly.sink_assembler import SinkObjectAssembler
 
-            return SinkObjectAssembler(sink, self._folder, self._aside, name, spool)
+            made = SinkObjectAssembler(sink, self._folder, self._aside, name, spool)
+            return _after(before, made)
         from daskrun.output.assembly.object_assembler import ObjectAssembler
 
         return ObjectAssembler(self._folder, self._aside, name, sink.headers(None))

@@ -107,7 +107,7 @@ def account(
     if seen.size is None and report is not None and not completed:
         seen.size = report.total
     sink = recorded_sink(seen.settings)
-    compared = sink.writes_rows and not sink.assembles and completed
+    compared = sink.writes_rows and not sink.assembles and not seen.by_name and completed
     return seen.account(report, _difference(step, folder, output, seen) if compared else None)
 
 
@@ -151,6 +151,8 @@ class _Seen:
     def __init__(self) -> None:
         self.settings: dict[str, Any] = {}
         self.size: int | None = None
+        self.by_name = False
+        """Whether the output has the rows with their columns in another order."""
         self.problems: list[str] = []
         self._done: dict[int, list[int]] = {}
         """By mini-batch: the fields of the outcome that is its success."""
@@ -173,6 +175,7 @@ class _Seen:
             self._sized(entry["mini_batches"])
         elif kind in ("planned", "finalizing"):
             self._sized(entry["mini_batches"])
+            self.by_name = entry.get("by_name", False)
         elif kind == "bundle":
             for fields in entry["outcomes"]:
                 self._outcome(fields)

@@ -22,6 +22,7 @@ from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.history import KILL_AT
 from daskrun.script.node_folders import base_folder, clear_leftovers
+from daskrun.testing import account
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
@@ -129,18 +130,65 @@ def test_the_same_bytes_when_the_driver_was_killed(tmp_path, name, point):
     assert (request.output_folder / "rows.out").read_bytes() == expected(name)
 
 
-def test_columns_that_differ_are_warned_of(tmp_path):
-    code = """
-    def run(mini_batch):
-        n = int(open(mini_batch[0]).read())
-        return [{"a" if n < 3 else "b": n}]
-    """
-    run = run_request(
-        make_request(tmp_path, code, files=5, target="inline", append_row_format="csv")
+COLUMNS = """
+def run(mini_batch):
+    import pandas
+    n = int(open(mini_batch[0]).read())
+    row = {"a": n, "b": f"b{n}, c"}
+    if n == 0:
+        return pandas.DataFrame({"zero": []})
+    if n == 2:
+        row = dict(reversed(row.items()))
+    if n == 3 and @other@:
+        row = {"c": 0.5, "a": 3}
+    return pandas.DataFrame([row] * 2)
+"""
+
+
+def _rows(request) -> list[dict[str, object]]:
+    file = request.output_folder / request.settings.append_row_file_name
+    if request.settings.append_row_format == "parquet":
+        return pq.read_table(file).to_pylist()
+    with file.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_columns_in_another_order_are_written_by_name(tmp_path, name):
+    request = make_request(
+        tmp_path,
+        COLUMNS.replace("@other@", "False"),
+        files=5,
+        target="inline",
+        append_row_format=name,
     )
-    assert run.output == b"a\r\n0\r\n1\r\n2\r\n3\r\n4\r\n"
-    assert len(run.report.warnings) == 2
-    assert "mini-batch 3 has the header 'b', the output has 'a'" in run.report.warnings[0]
+    assert run_request(request).report.status is RunStatus.COMPLETED
+    found = _rows(request)
+    assert [list(row) for row in found] == [["a", "b"]] * 8
+    assert [str(row["a"]) for row in found] == ["1", "1", "2", "2", "3", "3", "4", "4"]
+    assert {row["b"] for row in found[2:4]} == {"b2, c"}
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet"])
+def test_other_columns_end_the_run_or_are_filled(tmp_path, name):
+    code = COLUMNS.replace("@other@", "True")
+    request = make_request(tmp_path, code, files=5, target="inline", append_row_format=name)
+    report = run_request(request).report
+    assert report.status is RunStatus.FAILED
+    assert "other columns for mini-batch 3 than for mini-batch 1" in report.message
+    assert "run.resume(columns='union')" in report.message
+    union = replace(request.settings, columns="union")
+    report = execute(replace(request, settings=union, resumed=True), [Watch()], RunControl())
+    assert (report.status, report.items_succeeded) == (RunStatus.COMPLETED, 5 - 1)
+    found = _rows(request)
+    assert [list(row) for row in found] == [["a", "b", "c"]] * 8
+    assert [row["c"] or None for row in found] == [None] * 4 + [found[4]["c"]] * 2 + [None] * 2
+    assert (found[4]["a"] in ("3", 3), float(found[4]["c"]), found[4]["b"] or None) == (
+        True,
+        0.5,
+        None,
+    )
+    account(request.run_folder, request.output_folder).check()
 
 
 def test_a_result_that_the_format_cannot_hold_fails_its_mini_batch(tmp_path):

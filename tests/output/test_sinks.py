@@ -34,15 +34,16 @@ from daskrun.output.sinks.registry import (
     resolved,
     sink_names,
     sink_of,
+    sink_problems,
 )
-from daskrun.output.sinks.sink import SummarySink
+from daskrun.output.sinks.sink import CommittedRows, SummarySink
 from daskrun.testing import account, run_script
 from daskrun.testing.contracts.sinks import SinkContract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from daskrun import CommittedRows, PipelineRun
+    from daskrun import PipelineRun
 
 FRAME = pd.DataFrame({"x": [1, 2], "y": ["a", None]})
 
@@ -60,7 +61,7 @@ class TestCsv(SinkContract):
         return open_sink("csv")
 
     def results(self) -> Sequence[Any]:
-        return [FRAME, [], [{"x": 3, "y": "b"}], [(4, "c")], FRAME[:0]]
+        return [FRAME, [], [{"x": 3, "y": "b"}], [{"x": 4, "y": "c"}], FRAME[:0]]
 
     def count(self, output: bytes) -> int:
         return max(output.count(b"\r\n") - 1, 0)
@@ -296,3 +297,31 @@ def test_a_resumed_run_makes_the_output_that_a_sink_failed_to_make(tmp_path, mon
     run.resume().wait_for_completion()
     assert output_of(run) == b"c\nb\na\n"
     account(run).check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"append_row_file_name": "rows.txt"}, "append_row_format='text' has no names of columns"),
+        ({"append_row_file_name": "rows.csv"}, ""),
+        ({"append_row_file_name": "rows.parquet"}, ""),
+        ({"append_row_file_name": "rows.jsonl"}, ""),
+        ({"append_row_format": f"{__name__}:Reversed"}, "has no names of columns in its output"),
+    ],
+)
+def test_all_columns_are_refused_where_no_column_has_a_name(settings, said):
+    needed = {"entry_script": "a.py", "error_threshold": 1, "output_action": "append_row"}
+    config = ParallelRunConfig(**needed, columns="union", **settings)
+    assert said in "".join(sink_problems(config.resolve({})))
+    assert bool(sink_problems(config.resolve({}))) is bool(said)
+
+
+def test_long_fields_and_quotes_are_read_again_where_columns_are_put_together(tmp_path):
+    sink = open_sink("csv")
+    long = 'say "hi",\r\n' * 20_000
+    rows = [[{"a": long, "b": 1}], [{"b": 2, "a": "x"}], [{"a": "", "b": 3}]]
+    encoded = [sink.encode(each) for each in rows]
+    committed = [CommittedRows(n, d[:head], d[head:]) for n, (d, head) in enumerate(encoded)]
+    sink.join_by_name(committed, tmp_path / "rows.csv")
+    whole = open_sink("csv").encode([{"a": r[0]["a"], "b": r[0]["b"]} for r in rows])
+    assert (tmp_path / "rows.csv").read_bytes() == whole.data

@@ -45,6 +45,7 @@ VALUES = {
     "partition_keys": ("Department", "Day"),
     "append_row_file_name": "größe – 1.parquet",
     "append_row_format": "parquet",
+    "columns": "union",
     "results_per_item": "any",
     "node_count": "2",
     "process_count_per_node": 4,

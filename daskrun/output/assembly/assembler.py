@@ -178,6 +178,8 @@ class CommitTable:
         """Parts by their numbers."""
         self.done = 0
         """Mini-batches, from the first on, that are in the output or on their way to it."""
+        self._keeps = False
+        """Whether nothing may be forgotten: the output may have to be made in another way."""
 
     def commit(
         self, index: int, part: str, offset: int, length: int, header: int, crc: int
@@ -219,7 +221,7 @@ class CommitTable:
     def forget(self) -> None:
         """Drop the entries that are done, once they are the greater part."""
         gone = self.done - self._first
-        if gone > CHUNK and gone * SIZE * 2 > len(self._table):
+        if not self._keeps and gone > CHUNK and gone * SIZE * 2 > len(self._table):
             del self._table[: gone * SIZE]
             self._first = self.done
 
@@ -261,6 +263,13 @@ class Assembler(CommitTable, ABC):
     def __init__(self, headers: Headers | None = None) -> None:
         super().__init__()
         self._headers = headers or FirstHeader()
+        self._keeps = self._headers.by_name
+
+    def adopt(self, other: Assembler) -> None:
+        """Take over what another has, which kept all of it."""
+        self._table, self._numbers = other._table, other._numbers
+        self.names.extend(other.names)
+        self._keeps = True
 
     @property
     def nbytes(self) -> int:

@@ -7,6 +7,7 @@ import shutil
 import traceback
 import zlib
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
@@ -31,7 +32,7 @@ from daskrun.storage.error_hints import explained
 from daskrun.storage.s3 import piece_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from daskrun.output.assembly.assembler import PartReader
@@ -48,6 +49,9 @@ class SinkAssembler(Assembler):
     """Has a sink make a file of committed rows once all of them are, and publishes it."""
 
     _parts: PartReader
+
+    by_name = False
+    """Whether the output is made by :meth:`Sink.join_by_name`."""
 
     def __init__(self, sink: Sink, folder: Path, name: str, target: str) -> None:
         super().__init__()
@@ -70,7 +74,10 @@ class SinkAssembler(Assembler):
         try:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True)
-            self._sink.assemble(rows, self._file)
+            if self.by_name:
+                self._sink.join_by_name(_Again(self._again), self._file)
+            else:
+                self._sink.assemble(rows, self._file)
         except DaskrunError:
             raise
         except Exception as error:
@@ -106,6 +113,10 @@ class SinkAssembler(Assembler):
             f"run.resume(): no mini-batch is run again.\n{text}"
         )
 
+    def _again(self) -> Iterator[CommittedRows]:
+        self.done = 0
+        return self._rows()
+
     def _rows(self) -> Iterator[CommittedRows]:
         while entries := self.ready():
             some: list[tuple[int, Entry]] = []
@@ -132,6 +143,16 @@ class SinkAssembler(Assembler):
             if found != entry.crc:
                 raise changed(self._parts.shown(entry.part), index, entry, found)
             yield CommittedRows(index, header, rows)
+
+
+@dataclass
+class _Again:
+    """What can be gone through as often as is needed."""
+
+    begin: Callable[[], Iterator[CommittedRows]]
+
+    def __iter__(self) -> Iterator[CommittedRows]:
+        return self.begin()
 
 
 class SinkFileAssembler(SinkAssembler):

@@ -29,6 +29,8 @@ class JsonLinesSink(Sink):
     null. What JSON can't hold, an infinite number or bytes, fails the mini-batch.
     """
 
+    any_columns = True
+
     @override
     def encode_elements(self, elements: Sequence[Any]) -> EncodedRows:
         return self._lines(iter(elements))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,9 @@ def open_sink(reference: str, file_settings: Mapping[str, Any] | None = None) ->
 
 def sink_of(settings: RunSettings) -> Sink:
     """Return the sink of a run."""
-    return open_sink(sink_reference(settings), settings.append_row_settings)
+    sink = open_sink(sink_reference(settings), settings.append_row_settings)
+    vars(sink)["columns"] = settings.columns
+    return sink
 
 
 def recorded_sink(settings: Mapping[str, Any]) -> Sink:
@@ -129,8 +132,17 @@ def sink_reference(settings: RunSettings) -> str:
 
 
 def sink_problems(settings: RunSettings) -> list[str]:
-    """Return what the settings file beside an entry script asks for that the sink can't do."""
-    return _made(settings.append_row_format).configure(settings.append_row_settings)
+    """Return what settings, and the file of some beside an entry script, ask that it can't do."""
+    sink = _made(settings.append_row_format)
+    problems = sink.configure(settings.append_row_settings)
+    if settings.columns == "same" or not settings.appends or sink.any_columns or problems:
+        return problems
+    with contextlib.closing(sink.headers(None)) as headers:
+        if headers.by_name:
+            return []
+    named = f"append_row_format={settings.append_row_format!r}"
+    problem = f"columns={settings.columns!r}: {named} has no names of columns in its output. Write "
+    return [f"{problem}append_row_file_name='rows.csv' or 'rows.parquet', or leave columns out."]
 
 
 def _place(name: str) -> str | None:

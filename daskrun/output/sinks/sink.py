@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 MOST_WARNINGS = 10
 
 
+class PutByName(Exception):  # noqa: N818  (it isn't an error)
+    """Columns are in another order, or others: the output is made by :meth:`Sink.join_by_name`."""
+
+
 class Headers(ABC):
     """What is in the output beside rows: its beginning, headers, its end."""
+
+    by_name: ClassVar[bool] = False
+    """Whether :meth:`take` may raise :class:`PutByName`."""
 
     aside: ClassVar[bool] = False
     """Whether headers are no part of the output: then the CRC of a mini-batch is without them."""
@@ -172,6 +179,10 @@ class Sink(ABC):
     """Whether headers are no part of the output; :attr:`Headers.aside` of :meth:`headers`."""
     layout: Mapping[str, Any] = {}
     """The keywords of ``to_csv`` that describe this format, where that can be said so."""
+    columns: str = "same"
+    """What the setting of that name says."""
+    any_columns: ClassVar[bool] = False
+    """Whether rows of other columns go together in this format: then that says nothing."""
 
     # before a run
 
@@ -277,6 +288,18 @@ class Sink(ABC):
             The output.
         places
             Where in it the rows of each mini-batch that has some begin.
+        """
+        raise NotImplementedError
+
+    def join_by_name(self, mini_batches: Iterable[CommittedRows], file: Path) -> None:
+        """Make the output where headers are no longer one, as :meth:`assemble` does.
+
+        Parameters
+        ----------
+        mini_batches
+            May be gone through again.
+        file
+            As of :meth:`assemble`.
         """
         raise NotImplementedError
 

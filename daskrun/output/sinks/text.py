@@ -14,6 +14,9 @@ from daskrun.output.sinks.sink import BLOCK, EncodedRows, Sink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from daskrun.output.sinks.sink import CommittedRows, Headers
 
 LINE_BREAKS = (
     "run() returned elements whose text has line breaks. They are written as they are: the output "
@@ -49,6 +52,20 @@ class TextSink(Sink):
     def configure(self, file_settings: Mapping[str, Any]) -> list[str]:
         self.layout = {**self.layout, **file_settings.get(TO_CSV, {})}
         return []
+
+    @override
+    def headers(self, spool: str | None) -> Headers:
+        if self.layout["header"] is not True:  # there is none, or one for all
+            return super().headers(spool)
+        from daskrun.output.sinks.by_name import ColumnHeaders  # in the driver only
+
+        return ColumnHeaders(self.layout, self.columns == "union")
+
+    @override
+    def join_by_name(self, mini_batches: Iterable[CommittedRows], file: Path) -> None:
+        from daskrun.output.sinks.by_name import join_by_name  # in the driver only
+
+        join_by_name(mini_batches, file, self.layout, self.columns == "union")
 
     @override
     def encode_elements(self, elements: Sequence[Any]) -> EncodedRows:

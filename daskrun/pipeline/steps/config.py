@@ -73,6 +73,10 @@ class ParallelRunConfig:
         installed package registers it. None: what the ending of ``append_row_file_name`` says,
         ``.csv``, ``.jsonl`` or ``.parquet``; ``text`` with any other, and where
         ``parallel_run_step.settings.json`` says how rows look.
+    columns
+        Of CSV and Parquet: ``same``: all mini-batches return the same columns, in any order, and
+        other ones end the run; ``union``: the output has all columns there are, and nothing where a
+        mini-batch lacks one.
     results_per_item
         ``one``: ``run()`` returns one result for each item that succeeded, and items without one
         count as failed. ``any``: it may return any number of rows, one for a group or none; where
@@ -148,6 +152,7 @@ class ParallelRunConfig:
     partition_keys: Sequence[str] | None = None
     append_row_file_name: str = "parallel_run_step.txt"
     append_row_format: str | type[Sink] | Sink | None = None
+    columns: str = "same"
     results_per_item: str = "one"
     node_count: int | str | PipelineParameter | None = None
     process_count_per_node: int | str | PipelineParameter | None = None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError, WrongResultError
+from daskrun.output.sinks.by_name import WAY_OUT
 from daskrun.output.sinks.parquet.row_group import (
     MAGIC,
     MOST_FOOTER,
@@ -21,7 +22,7 @@ from daskrun.output.sinks.parquet.row_group import (
     read_footer,
     read_header,
 )
-from daskrun.output.sinks.sink import Headers
+from daskrun.output.sinks.sink import Headers, PutByName
 from daskrun.storage.error_hints import explained
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ class Footer(Headers):
     """
 
     aside = True
+    by_name = True
     begins = MAGIC
 
-    def __init__(self, spool: str | None = None) -> None:
+    def __init__(self, spool: str | None = None, union: bool = False) -> None:
         self._spool = tempfile.SpooledTemporaryFile(IN_MEMORY, dir=spool)  # noqa: SIM115
         self._end = 0
         self._length = 0
@@ -61,7 +63,7 @@ class Footer(Headers):
         self._table = array("q")
         """Of each row group: mini-batch, place in the spool, bytes there of what is open and of
         metadata, rows, bytes of the body."""
-        self._schemas = Schemas()
+        self._schemas = Schemas(union)
 
     @override
     def take(self, index: int, header: bytes, nbytes: int) -> bool:
@@ -147,9 +149,10 @@ class Footer(Headers):
 
 
 class Schemas:
-    """The one schema of many row groups."""
+    """The one schema of many row groups; with ``union`` they may have other columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, union: bool = False) -> None:
+        self._union = union
         self._seen: set[int] = set()
         self._frame: Frame | None = None
         self._first = 0  # the mini-batch it is of
@@ -171,11 +174,18 @@ class Schemas:
         schema = _schema_of(frame)
         merged = merged_schema(self._merged, schema)
         if merged is None:
-            raise self._contradiction(index, schema)
+            self._look_for_names(index, schema)
         self._merged = merged
         self._seen.add(seen)
         if len(self._known) < MOST_SCHEMAS:
             self._known.append((index, schema))
+
+    def _look_for_names(self, index: int, schema: Any) -> None:
+        """Raise PutByName where only order or, with union, names differ, else what contradicts."""
+        same = sorted(schema.names) == sorted(self._merged.names)
+        if (same or self._union) and united(self._merged, schema) is not None:
+            raise PutByName
+        raise self._contradiction(index, schema)
 
     def frame(self) -> Frame:
         """Return the frame of the output's footer: that of all, where it is one."""
@@ -194,14 +204,20 @@ class Schemas:
             (each for each in self._known if merged_schema(each[1], schema) is None),
             (self._first, self._merged),
         )
-        what = "; ".join(_differences(schema, index, against, other))
-        problem = (
-            f"other columns for mini-batch {index} than for mini-batch {other}, and a Parquet file "
-            f"has the same in all its row groups: {what}. Give each column one type whatever its "
-            "values are, such as with frame.astype({'score': 'float64'}) or [float(x) for x in "
-            "...], and [] where a list has nothing, or write append_row_format='jsonl'"
-        )
-        return WrongResultError("columns", problem)
+        return contradiction(index, schema, other, against)
+
+
+def contradiction(index: int, schema: Any, other: int, against: Any) -> WrongResultError:
+    """Return the error that the schemas of two mini-batches don't go together."""
+    what = "; ".join(_differences(schema, index, against, other))
+    problem = (
+        f"other columns for mini-batch {index} than for mini-batch {other}, and a Parquet file "
+        f"has the same in all its row groups: {what}. Give each column one type whatever its "
+        "values are, such as with frame.astype({'score': 'float64'}) or [float(x) for x in "
+        "...], and [] where a list has nothing; where columns are lacking, "
+        f"{WAY_OUT}; or write append_row_format='jsonl'"
+    )
+    return WrongResultError("columns", problem)
 
 
 def merged_schema(one: Any, other: Any) -> Any:
@@ -214,6 +230,16 @@ def merged_schema(one: Any, other: Any) -> Any:
     if None in kinds:
         return None
     return pa.schema(list(zip(one.names, kinds, strict=True)))
+
+
+def united(one: Any, other: Any) -> Any:
+    """Return the schema of all columns of two; None where one column has two types."""
+    import pyarrow as pa
+
+    kinds = dict(zip(one.names, one.types, strict=True))
+    for name, kind in zip(other.names, other.types, strict=True):
+        kinds[name] = _merged_type(kinds[name], kind) if name in kinds else kind
+    return None if None in kinds.values() else pa.schema(list(kinds.items()))
 
 
 def _merged_type(one: Any, other: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
 from daskrun.errors import WrongResultError
 from daskrun.output.sinks.columns import columns_of
-from daskrun.output.sinks.parquet.footer import Footer
+from daskrun.output.sinks.parquet.footer import Footer, contradiction, united
 from daskrun.output.sinks.parquet.row_group import (
     file_of,
     headers_again,
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from daskrun.output.sinks.sink import Headers
+    from daskrun.output.sinks.sink import CommittedRows, Headers
 
 _HINT = (
     "Give each column values of one type: texts, numbers, dates, lists or dicts of these, and None "
@@ -49,7 +51,36 @@ class ParquetSink(Sink):
 
     @override
     def headers(self, spool: str | None) -> Headers:
-        return Footer(spool)
+        return Footer(spool, self.columns == "union")
+
+    @override
+    def join_by_name(self, mini_batches: Iterable[CommittedRows], file: Path) -> None:
+        import pyarrow as pa
+
+        first, wanted = -1, pa.schema([])
+        for each in mini_batches:
+            schema, both = _table_of(each).schema, None
+            if first < 0:
+                first, wanted = each.mini_batch, schema
+            elif self.columns == "union" or sorted(schema.names) == sorted(wanted.names):
+                both = united(wanted, schema)
+            if first != each.mini_batch and both is None:
+                raise contradiction(each.mini_batch, schema, first, wanted)
+            wanted = both or wanted
+        with contextlib.closing(Footer(str(file.parent))) as footer, file.open("wb") as to:
+            to.write(footer.begins)
+            for each in mini_batches:
+                table = _table_of(each)
+                columns = [
+                    table[name].cast(kind)
+                    if name in table.column_names
+                    else pa.nulls(len(table), kind)
+                    for name, kind in zip(wanted.names, wanted.types, strict=True)
+                ]
+                rows, header = self._row_group(pa.table(columns, names=wanted.names))
+                footer.take(each.mini_batch, rows[:header], len(rows) - header)
+                to.write(rows[header:])
+            to.writelines(footer.end())
 
     @override
     def headers_again(self, file: Path, places: Iterable[int]) -> Iterator[bytes]:
@@ -128,6 +159,16 @@ class ParquetSink(Sink):
         except pa.ArrowException as error:  # a union, an interval
             problem = f"values that Parquet has no type for: {_line(error)}. {_HINT}"
             raise WrongResultError("table", problem) from error
+
+
+def _table_of(each: CommittedRows) -> Any:
+    """Return the rows of a mini-batch as a table."""
+    import pyarrow.parquet as pq
+
+    with contextlib.closing(Footer()) as footer:
+        footer.take(each.mini_batch, each.header, len(each.rows))
+        whole = b"".join([footer.begins, each.rows, *footer.end()])
+    return pq.read_table(BytesIO(whole)).replace_schema_metadata(None)
 
 
 def _texts(frame: Any) -> Sequence[str]:
