@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.intervals import USUAL, Intervals
 from daskrun.script.context import ScriptContext
@@ -30,6 +30,29 @@ ORIGINAL_OPTIONS = (
 """What the original added to the arguments of every script; the output comes last."""
 INLINE = "inline"
 """The compute target that is this process itself."""
+
+
+class RemoteScheduler(Protocol):
+    """A Dask scheduler in another process; its answers are waited for."""
+
+    def run_there(self, function: Callable[..., object]) -> None:
+        """Run an importable function in it, which gets it as ``dask_scheduler``."""
+
+    def ask_there(self, operation: str, **message: object) -> None:
+        """Call one of its operations (``dask_scheduler.handlers``)."""
+
+
+class Pages(Protocol):
+    """How a run comes onto pages beside Dask's own."""
+
+    def show_here(self) -> None:
+        """Have schedulers of this process show it."""
+
+    def add_here(self, scheduler: Any) -> None:
+        """Add the pages to one of them; called in its event loop, with its dashboard there."""
+
+    def show_there(self, scheduler: RemoteScheduler) -> Callable[[], None]:
+        """Have a scheduler elsewhere show it; return what ends that."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +109,8 @@ class StepRequest:
     """Where the output goes when that is no folder; a URL may hold a password."""
     output_options: dict[str, Any] = field(default_factory=dict, repr=False)
     """What fsspec needs to open ``output_url``; may hold secrets."""
+    pages: Pages | None = None
+    """Where it is shown beside its observers."""
     side_inputs: Mapping[str, SideInputSpec] = field(default_factory=dict, repr=False)
     """What nodes must know of each side input that is files, by name; may hold secrets."""
     packages: tuple[str, ...] = ()

@@ -64,6 +64,7 @@ class Chart:
         legend.border_line_color = None
         legend.label_text_color = TEXT
         legend.orientation = "horizontal"
+        legend.location = "left"
         self.root.add_layout(legend, "below")
 
 
@@ -76,7 +77,7 @@ class ProgressChart(Chart):
 
     def __init__(self) -> None:
         super().__init__()
-        self.root.height = 130
+        self.root.height = 140
         self.root.hbar(
             y=0, left="left", right="right", height=0.8, color="color", source=self.source,
             legend_field="name",

@@ -31,11 +31,14 @@ class StatisticsFile(RunStatistics):
         super().__init__(plan, read_snapshot(logs))
         self._path = logs / STATISTICS
         self._due = 0.0
+        self._done = False
 
     @override
     def progress(self, progress: Progress) -> None:
         super().progress(progress)
-        if (now := time.monotonic()) >= self._due:
+        now, done = time.monotonic(), progress.succeeded + progress.failed == progress.total
+        if now >= self._due or done != self._done:  # the last figures are never late
+            self._done = done
             self.write()
             self._due = now + max(INTERVAL, (time.monotonic() - now) / SHARE)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from daskrun.core.intervals import Intervals
+    from daskrun.engine.request import Pages
 
 logger = get_logger(__name__)
 
@@ -117,15 +118,17 @@ class Connection:
         self._try(undo)
         raise Abandoned
 
-    def connect_here(self, names: list[str]) -> str:
+    def connect_here(self, names: list[str], pages: Pages | None) -> str:
         """Connect to workers of these names in this process; return their dashboard's address."""
+        if pages is not None:
+            pages.show_here()
         silence()
         self.keep(end_silence)
         cluster = start_cluster(names)
         self.keep(cluster.close)
         self._here = tuple(cluster.workers.values())
         self.connect(cluster)
-        return connect_when_asked(cluster.scheduler)
+        return connect_when_asked(cluster.scheduler, pages)
 
     def connect(self, target: Any) -> None:
         """Connect to a scheduler; a Client that is given is used and left open."""
@@ -161,6 +164,17 @@ class Connection:
         if isinstance(found[0], StorageError):
             raise found[0]
         return found[0]
+
+    def run_there(self, function: Callable[..., object]) -> None:
+        """Run an importable function in the scheduler, which it gets as ``dask_scheduler``."""
+        limit = self._intervals.register_limit
+        self.client.sync(self.client._run_on_scheduler, function, callback_timeout=limit)
+
+    def ask_there(self, operation: str, **message: object) -> None:
+        """Call an operation of the scheduler; Dask logs no line of that."""
+        limit = self._intervals.register_limit
+        call = getattr(self.client.scheduler, operation)
+        self.client.sync(call, **message, callback_timeout=limit)
 
     def subscribe(self, hear: Callable[[TopicEvent], None]) -> None:
         """Call ``hear`` with the run's events; return when the subscription holds."""

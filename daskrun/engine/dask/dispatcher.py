@@ -112,7 +112,7 @@ class DaskDispatcher(Dispatcher):
 
     def _connect(self) -> None:
         if self._local:
-            dashboard = self._cluster.connect_here(self._workers.names)
+            dashboard = self._cluster.connect_here(self._workers.names, self._request.pages)
             self._note(f"the Dask dashboard is at {dashboard}", dashboard)
         else:
             self._cluster.connect(self._request.target)
@@ -121,6 +121,8 @@ class DaskDispatcher(Dispatcher):
             self._scaling = scaling_of(self._request.target, self._note)
             if self._scaling is not None:
                 self._cluster.keep(self._scaling.end)
+            if (pages := self._request.pages) is not None:
+                self._cluster.keep(pages.show_there(self._cluster))
         self._out.connected(self._topic)
 
     @override

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from daskrun.engine.dask.page_guard import guarded
+
+if TYPE_CHECKING:
+    from daskrun.engine.request import Pages
 
 QUIET = {
     # what a Dask worker does all the time costs 7 % of a core as shipped; a run's own accounting
@@ -86,13 +89,13 @@ def start_cluster(names: list[str]) -> Any:
         return SpecCluster(scheduler=scheduler, workers=workers, name="daskrun-local")
 
 
-def connect_when_asked(scheduler: Any) -> str:
+def connect_when_asked(scheduler: Any, pages: Pages | None) -> str:
     """Return the address at which a scheduler connects its dashboard; for any thread."""
-    scheduler.loop.add_callback(_add_gate, scheduler)
+    scheduler.loop.add_callback(_add_gate, scheduler, pages)
     return f"http://127.0.0.1:{scheduler.http_server.port}/status"
 
 
-def _add_gate(scheduler: Any) -> None:
+def _add_gate(scheduler: Any, of_run: Pages | None) -> None:
     from tornado import web
 
     opening = asyncio.Lock()
@@ -108,6 +111,8 @@ def _add_gate(scheduler: Any) -> None:
                         self.finish(f"There is no Dask dashboard: {error}. pip install bokeh")
                         return
                     _connect(scheduler)
+                    if of_run is not None:
+                        of_run.add_here(scheduler)
                     pages.open = True
             self.redirect(self.request.uri or "/status")
 

@@ -271,9 +271,11 @@ class PipelineDriver:
     def _execute(self, step: StepToRun, request: StepRequest, control: RunControl) -> Report:
         from daskrun.engine.driver import execute
         from daskrun.engine.journal_records import read_attempts
+        from daskrun.monitor.dask_pages import RunPages
         from daskrun.monitor.event_log import EVENTS, EventLog
         from daskrun.monitor.logs import LogWriter
         from daskrun.monitor.report import ReportFile
+        from daskrun.monitor.snapshot import STATISTICS
 
         folder = step.folder
         changes.keep_listings(request.run_folder, request.plan)
@@ -282,6 +284,8 @@ class PipelineDriver:
         logs = LogWriter(
             folder.logs, request.plan, request.settings.run_max_try, partial(advice, folder)
         )
+        pages = RunPages(folder.id, folder.logs / STATISTICS)
+        request = replace(request, pages=pages)
         journal = folder.path / "journal"
         if request.resumed and journal.exists():
             logs.go_on(lambda: (each[1:3] for each in read_attempts(journal)))
