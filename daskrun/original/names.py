@@ -13,7 +13,8 @@ azureml
 azureml.contrib
 azureml.contrib.pipeline
 azureml.contrib.pipeline.steps ParallelRunConfig ParallelRunStep
-azureml.core ComputeTarget Dataset Datastore Environment Experiment Model Run
+azureml.core ComputeTarget Dataset Datastore Environment Model Run
+    Experiment=original.script_run ScriptRunConfig=original.script_run
     RunConfiguration=workspace.environments.run_configuration
     VERSION=original.workspace Workspace=original.workspace
 azureml.core.authentication AbstractAuthentication=original.absent
@@ -32,7 +33,7 @@ azureml.core.datastore Datastore
 azureml.core.environment CondaDependencies Environment
     DockerSection=workspace.environments.sections PythonSection=workspace.environments.sections
     SparkSection=workspace.environments.sections
-azureml.core.experiment Experiment
+azureml.core.experiment Experiment=original.script_run
 azureml.core.model Model
 azureml.core.run Run _OfflineRun=pipeline.runs.metrics:OfflineRun
 azureml.core.runconfig CondaDependencies DEFAULT_CPU_IMAGE DEFAULT_GPU_IMAGE Environment
@@ -40,6 +41,7 @@ azureml.core.runconfig CondaDependencies DEFAULT_CPU_IMAGE DEFAULT_GPU_IMAGE Env
     EnvironmentDefinition=:Environment
     MpiConfiguration=workspace.environments.run_configuration
     RunConfiguration=workspace.environments.run_configuration
+azureml.core.script_run_config ScriptRunConfig=original.script_run
 azureml.core.workspace Workspace=original.workspace
 azureml.data DataType FileDataset OutputFileDatasetConfig TabularDataset
     OutputTabularDatasetConfig=pipeline.steps.written:WrittenTable
@@ -69,7 +71,9 @@ azureml.pipeline.core Pipeline PipelineData PipelineParameter PipelineRun Publis
     StepRun PipelineStep=pipeline.steps.base PortDataReference=pipeline.steps.outputs
     PipelineOutputFileDataset=pipeline.steps.written:WrittenFiles
     PipelineOutputTabularDataset=pipeline.steps.written:WrittenTable
+    StepSequence=original.script_run
 azureml.pipeline.core.builder PipelineData PipelineStep=pipeline.steps.base
+    StepSequence=original.script_run
 azureml.pipeline.core.graph PipelineParameter PublishedPipeline
 azureml.pipeline.core.pipeline Pipeline
 azureml.pipeline.core.pipeline_output_dataset

@@ -204,3 +204,48 @@ def test_an_output_without_a_place_of_its_own_at_a_url_is_refused(ws):
     step = ParallelRunStep("read-rows", config, [rows], PipelineData("out"), arguments=[more])
     with pytest.raises(SettingsError, match=r"output='more', which stands in arguments alone, is"):
         Experiment(ws, "steps").submit(Pipeline(ws, [step]))
+
+
+def test_a_script_is_submitted_by_itself(ws, capfd):
+    from daskrun.original.script_run import Experiment as Original
+    from daskrun.original.script_run import ScriptRunConfig
+
+    source = ScriptRunConfig(
+        source_directory=".",
+        script="write.py",
+        arguments=["--out", OutputFileDatasetConfig("out")],
+        compute_target="inline",
+        environment=Environment("own"),
+        distributed_job_config=MpiConfiguration(node_count=2),
+    )
+    run = Original(ws, "scripts").submit(config=source, tags={"a": "b"})
+    run.wait_for_completion()
+    assert (run.name, run.parent.tags) == ("write", {"a": "b"})
+    assert manifest(run)["runconfig"]["mpi"]["node_count"] == 2
+    assert (
+        PythonScriptStep("write.py", runconfig=source.run_config)._config.environment.name == "own"
+    )
+    with pytest.raises(SettingsError, match="script=None names no file"):
+        ScriptRunConfig(".").as_step()
+    with pytest.raises(SettingsError, match=r"command=\['ls'\]: a script is run, not a command"):
+        ScriptRunConfig(".", command=["ls"])
+
+
+def test_steps_in_a_row(ws):
+    from daskrun.original.script_run import StepSequence
+
+    first, second, third, last = (PythonScriptStep("write.py", name=f"step-{n}") for n in range(4))
+    pipeline = Pipeline(ws, StepSequence(steps=[first, [second, third], last]), description="why")
+    assert pipeline.dependencies == {
+        first: [],
+        second: [first],
+        third: [first],
+        last: [second, third],
+    }
+    assert pipeline.publish("in a row").description == "why"
+    other = ws.get_default_datastore()
+    assert Pipeline(ws, [first], default_datastore=other).steps == [first]
+    with pytest.raises(
+        SettingsError, match=r"default_datastore='x' is not the workspace's\. Say it"
+    ):
+        Pipeline(ws, [first], default_datastore="x")

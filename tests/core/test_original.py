@@ -16,6 +16,7 @@ from daskrun.data.tabular.factory import TabularDatasetFactory
 from daskrun.original import workspace as others_ways
 from daskrun.original.catalogue import catalogue
 from daskrun.original.data import DataPath
+from daskrun.original.script_run import ScriptRunConfig
 from daskrun.pipeline.runs.metrics import ContextRun, OfflineRun
 from daskrun.pipeline.runs.run import PipelineRun
 from daskrun.pipeline.steps.base import PipelineStep
@@ -40,6 +41,7 @@ OTHERS = {
         PortDataReference,
         PythonSection,
         RunConfiguration,
+        ScriptRunConfig,
         TabularDatasetFactory,
     )
 }

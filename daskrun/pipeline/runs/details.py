@@ -34,7 +34,7 @@ class RunDetails(OriginalClass):
         run = self._run
         message = f"  {run.message}" if run.message else ""
         lines = [f"Run {run.id}: {run.status.value}{message}", f"  kept in {run.place_of()}"]
-        for step in run.get_steps():
+        for step in run._steps():
             lines += self._step_lines(step)
         return safe("\n".join(lines))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.runs.published import PublishedPipeline
     from daskrun.pipeline.runs.run import PipelineRun
     from daskrun.pipeline.steps.parameter import ParameterValues, PipelineParameter
+    from daskrun.workspace.datastores.datastore import Datastore
     from daskrun.workspace.workspace import Workspace
 
 
@@ -34,6 +35,10 @@ class Pipeline(OriginalClass):
     steps
         At least one; no two have the same name. Steps that they depend on and that are not among
         them are taken in.
+    description
+        Kept with what it is published as, if nothing else is said there.
+    default_datastore
+        That of the workspace: other datastores are said of each output.
 
     Raises
     ------
@@ -42,8 +47,19 @@ class Pipeline(OriginalClass):
     """
 
     @original_keywords
-    def __init__(self, workspace: Workspace, steps: Sequence[PipelineStep]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        steps: Sequence[PipelineStep],
+        description: str | None = None,
+        default_datastore: Datastore | None = None,
+    ) -> None:
         problems = workspace_problems(workspace)
+        if not problems and default_datastore not in (None, workspace.get_default_datastore()):
+            problems.append(
+                f"default_datastore={default_datastore!r} is not the workspace's. Say it of each "
+                "output, PipelineData(name, datastore), or of all: ws.set_default_datastore(it)."
+            )
         if not isinstance(steps, list | tuple) or not steps:
             problems.append(f"steps={steps!r} is not a list with at least one step. Write [step].")
             steps = []
@@ -58,6 +74,7 @@ class Pipeline(OriginalClass):
         if problems:
             raise SettingsError("Pipeline", problems)
         self.workspace = workspace
+        self.description = description
         self.steps = list(ordered)
         """Each after those it depends on."""
         self.parameters  # noqa: B018 - raises where two parameters have one name
@@ -131,7 +148,7 @@ class Pipeline(OriginalClass):
         name
             Any text; several may have the same.
         description, version
-            Any texts.
+            Any texts; without a description it is the pipeline's.
         continue_on_step_failure
             What holds at submit where nothing else is said.
 
@@ -151,5 +168,6 @@ class Pipeline(OriginalClass):
         from daskrun.pipeline.runs.published import PublishedPipeline  # the two know each other
         from daskrun.pipeline.submission.publish import publish
 
-        told = name, description, version, continue_on_step_failure
+        about = self.description if description is None else description
+        told = name, about, version, continue_on_step_failure
         return PublishedPipeline(self.workspace, publish(self.workspace, self.dependencies, *told))

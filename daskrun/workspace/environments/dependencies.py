@@ -226,8 +226,9 @@ class CondaDependencies(OriginalClass):
 
     @property
     def not_for_pip(self) -> list[str]:
-        """What is named for conda and is not installed: pip has no such package."""
-        return [line for line in self.conda_packages if as_pip(line) is None]
+        """What is named for conda and is not installed: pip has no such package, but for itself."""
+        named = [line for line in self.conda_packages if as_pip(line) is None]
+        return [line for line in named if name_of(line) != "pip"]
 
     @property
     def left_out(self) -> list[str]:

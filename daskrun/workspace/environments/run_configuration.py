@@ -42,6 +42,8 @@ RECORDED = (
     "source_directory_data_store",
 )
 """What is kept with a run, and not used."""
+NAME = "run_configuration"
+"""Of its environment where none is given."""
 LOCAL = ("local", "amlcompute")
 """Targets that are none in particular."""
 
@@ -124,7 +126,7 @@ class RunConfiguration(OriginalClass):
         communicator: str | None = None,
         conda_dependencies: CondaDependencies | None = None,
     ) -> None:
-        self.environment = Environment("run_configuration")
+        self.environment = Environment(NAME)
         if conda_dependencies is not None:
             self.environment.python.conda_dependencies = conda_dependencies
         self.environment_variables: Mapping[str, object] = {}
@@ -174,7 +176,7 @@ class RunConfiguration(OriginalClass):
     def used_environment(self) -> Environment | None:
         """Its environment; None where nothing is said of it."""
         given = self.environment
-        blank = isinstance(given, Environment) and given.is_blank
+        blank = isinstance(given, Environment) and given.name == NAME and given.is_blank
         return None if blank else given
 
     def variables(self) -> dict[str, str]:
