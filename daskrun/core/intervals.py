@@ -19,8 +19,6 @@ class Intervals:
     """A scheduler has to answer the subscription to the run's events in it."""
     register_limit: float = 20.0
     """The plugins' registration is waited for so long: one stopped worker answers never."""
-    broken_limit: float = 10.0
-    """The connection to the scheduler may be broken for so long."""
     connection_look: float = 1.0
     """Between two looks at the connection while nothing comes back."""
     rejoin_interval: float = 15.0

@@ -159,6 +159,8 @@ class RunSettings:
     load_timeout: float = setting(rules.seconds(), 600, traits=RESUME | NODES)
     shutdown_timeout: float = setting(rules.seconds(), 30, traits=NO_RESULT | RESUME | NODES)
     no_worker_timeout: float = setting(rules.seconds(), 300, traits=NO_RESULT | RESUME | NODES)
+    scheduler_timeout: float = setting(rules.seconds(), 300, traits=NO_RESULT | RESUME | NODES)
+    """A Dask scheduler may be unreachable for so long."""
     progress_update_timeout: float | None = setting(
         rules.seconds(),
         None,

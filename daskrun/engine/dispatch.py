@@ -52,6 +52,11 @@ class Dispatcher(ABC):
         """What is in the way of nodes, as far as that is known; else ``""``."""
         return ""
 
+    @property
+    def unreachable(self) -> bool:
+        """Whether what makes nodes can't be reached for now: that none is there has no limit."""
+        return False
+
     @abstractmethod
     def start(self) -> None:
         """Begin to make nodes; return soon. Each is announced by a ``NodeReady``.

@@ -340,6 +340,8 @@ class Driver:
         if self._waits.too_long_stopped(now):
             for number in self._ledger.out:
                 self._handle(BundleLost(number, "it did not come back after the run's stop", now))
+        if self._dispatcher.unreachable:
+            self._waits.hold(now)
         if reason := self._waits.too_long_nodeless(now, self._dispatcher.obstacle):
             self._handle(StopAsked(reason, canceled=False, now=now))
 

@@ -142,6 +142,11 @@ class Waits:
         if not left and self._nodeless_since is None:
             self._nodeless_since = now
 
+    def hold(self, now: float) -> None:
+        """Count anew how long there is no node: nobody could have told of one."""
+        if self._nodeless_since is not None:
+            self._nodeless_since = now
+
     def stopped(self, now: float) -> None:
         """Note that the run ends before its data does."""
         self._stopped_at = now

@@ -190,11 +190,12 @@ def test_a_scheduler_that_dies_ends_the_run_with_a_report(tmp_path: Path, cluste
             cluster.processes[0].kill()
             died.append(event.now)
 
-    run = run_script(tmp_path, SLOW, files=200, target=cluster.address, act=act)
+    options = {"target": cluster.address, "scheduler_timeout": 1.0}
+    run = run_script(tmp_path, SLOW, files=200, act=act, **options)
     assert run.report.status is RunStatus.FAILED
     assert f"the Dask scheduler {cluster.address} is gone" in run.report.message
     [end] = run.watch.of(RunEnded)
-    assert end.now - died[0] < USUAL.broken_limit + USUAL.connection_look + SLACK
+    assert end.now - died[0] < 1.0 + USUAL.connection_look + SLACK
 
 
 @pytest.mark.parametrize("others", [0, 1])

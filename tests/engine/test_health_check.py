@@ -118,7 +118,7 @@ def in_state(status: str) -> WorkerInfo:
 
 
 def test_a_worker_that_dask_gives_no_tasks_gets_no_node() -> None:
-    workers = Assignment(["node000", "node001"], local=False)
+    workers = Assignment(2, local=False)
     assert workers.choose({}) == []
     assert workers.obstacle == "the cluster has no Dask worker"
     assert workers.choose({A: in_state("paused")}) == []

@@ -15,6 +15,7 @@ import re
 import signal
 import tempfile
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -425,11 +426,10 @@ def test_a_keeper_that_is_killed_or_stopped(
 def test_a_scheduler_that_is_killed_and_the_run_resumed(
     tmp_path: Path, cluster: Cluster, data: str, action: str
 ) -> None:
-    intervals = replace(LOOKS_OFTEN, broken_limit=0.3)
     cluster.have_workers(1)
     act = Once(1, cluster.processes[0].kill)
     run = run_rows(
-        tmp_path, data, act, target=cluster.address, output_action=action, intervals=intervals
+        tmp_path, data, act, target=cluster.address, output_action=action, scheduler_timeout=0.3
     )
     assert run.report.status is RunStatus.FAILED
     assert f"the Dask scheduler {cluster.address} is gone" in run.report.message
@@ -472,6 +472,43 @@ def test_another_scheduler_at_the_same_address_has_the_run_go_on(
     threads[0].join()
     check_all_rows(run)
     assert len(run.watch.of(NodeReady)) >= 3
+
+
+@pytest.mark.slow
+def test_a_scheduler_is_waited_for_longer_than_its_client_and_no_worker_timeout_would(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    cluster.have_workers(1)
+    before = set(cluster.worker_pids())
+    threads = []
+
+    def replace_late() -> None:
+        cluster.processes[0].kill()
+        cluster.processes[0].join()
+        time.sleep(3)
+        cluster.replace_scheduler()
+        cluster.have_workers(1)
+
+    def kill() -> None:
+        threads.append(threading.Thread(target=replace_late))
+        threads[0].start()
+
+    run = run_rows(
+        tmp_path,
+        "files",
+        go_on_after(tmp_path, Once(1, kill)),
+        target=cluster.address,
+        no_worker_timeout=2.0,
+        intervals=replace(LOOKS_OFTEN, connect_limit=2.0),
+    )
+    threads[0].join()
+    check_all_rows(run)
+    places = {event.where for event in run.watch.of(NodeReady)}
+    assert len(places) == 2  # the worker that came back has another address
+    assert len(places & before) == 1
+    told = f"the connection to the Dask scheduler {cluster.address} is broken; it is waited for"
+    [note] = [e.text for e in run.watch.of(Note) if e.text.startswith(told)]
+    assert note.endswith("(scheduler_timeout=300)")
 
 
 @pytest.mark.slow

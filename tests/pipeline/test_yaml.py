@@ -62,6 +62,7 @@ VALUES = {
     "load_timeout": 102,
     "shutdown_timeout": 103,
     "no_worker_timeout": 104,
+    "scheduler_timeout": 109,
     "progress_update_timeout": 105,
     "process_memory_limit": "2GB",
     "retry_delay": 0.5,

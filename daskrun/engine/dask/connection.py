@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import CancelledError
 from enum import Enum
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -46,7 +47,7 @@ class Link(Enum):
     BACK = "back"
     """It is there again, maybe to another scheduler at the same address; seen once."""
     GONE = "gone"
-    """It was broken for ``broken_limit``, or the client that was given is closed."""
+    """It was broken for ``scheduler_timeout``, or the client that was given is closed."""
 
 
 class LinkState(NamedTuple):
@@ -83,15 +84,22 @@ class Registered(NamedTuple):
 class Connection:
     """A client of a scheduler, the run's plugins there, and the topic its events come over.
 
-    Ending the run's nodes may take ``close_limit`` seconds.
+    Ending the run's nodes may take ``close_limit`` seconds; a connection that is broken is waited
+    for ``patience`` seconds.
     """
 
     def __init__(
-        self, run_id: str, topic: str, close_limit: float, intervals: Intervals = USUAL
+        self,
+        run_id: str,
+        topic: str,
+        close_limit: float,
+        intervals: Intervals = USUAL,
+        patience: float = 300.0,
     ) -> None:
         self._run_id = run_id
         self._topic = topic
         self._close_limit = close_limit
+        self._patience = patience
         self._intervals = intervals
         self._lock = threading.Lock()
         self._closed = False
@@ -138,6 +146,9 @@ class Connection:
             target = target.at
         target = synchronous(target)
         client: Any = target if isinstance(target, Client) else self._new_client(target)
+        # else it closes itself 30 s after its scheduler was gone, and no scheduler brings it back
+        before, client._timeout = client._timeout, self._patience
+        self.keep(partial(setattr, client, "_timeout", before))
         self.address = str(client.scheduler.addr)
         self.seen = time.monotonic()
         self._comm = client.scheduler_comm
@@ -270,8 +281,9 @@ class Connection:
         if self.client.status in ("closing", "closed"):
             closed = "the Dask client given as the run's target is closed"
             return LinkState(Link.GONE, f"{closed}; {scheduler} was last seen {away} before")
-        if now > self.seen + self._intervals.broken_limit:
-            return LinkState(Link.GONE, f"{scheduler} is gone (for {away})")
+        if now > self.seen + self._patience:
+            limit = f"scheduler_timeout={self._patience:g}"
+            return LinkState(Link.GONE, f"{scheduler} is gone (for {away}; {limit})")
         return LinkState(Link.BROKEN, f"the connection to {scheduler} is broken")
 
     def call_on(

@@ -18,8 +18,9 @@ from daskrun.engine.dask import worker as side
 from daskrun.engine.dask.arrivals import Arrivals
 from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, NodeLossLimit, WorkerInfo
 from daskrun.engine.dask.client import exposed
-from daskrun.engine.dask.connection import Abandoned, Connection, Link
+from daskrun.engine.dask.connection import Abandoned, Connection
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
+from daskrun.engine.dask.lookout import Lookout
 from daskrun.engine.dask.outstanding import Outstanding
 from daskrun.engine.dask.scaling import Scaling, scaling_of
 from daskrun.engine.dask.versions import named
@@ -62,9 +63,13 @@ class DaskDispatcher(Dispatcher):
         count = request.settings.node_count
         self._intervals = intervals = request.intervals
         limit = request.settings.shutdown_timeout + intervals.close_margin
-        self._cluster = Connection(request.run_id, self._topic, limit, intervals)
-        self._health = HealthCheck(request.settings.no_worker_timeout, intervals)
+        patience = request.settings.scheduler_timeout
+        self._cluster = Connection(request.run_id, self._topic, limit, intervals, patience)
+        self._health = HealthCheck(patience, intervals)
         self._workers = Assignment(count or 1 if self._local else count, local=self._local)
+        self._lookout = Lookout(
+            self._cluster, self._health, self._workers, patience, local=self._local
+        )
         self._out = Outstanding(request.run_id, self._cluster, intervals.fetch_limit)
         self._losses = NodeLossLimit(intervals.most_losses)
         self._arrivals = Arrivals()
@@ -342,41 +347,32 @@ class DaskDispatcher(Dispatcher):
             self._cleared(address, result.reason)
 
     def _look(self) -> None:
-        """Watch the connection: a break cancels all futures, and nobody tells when it is over."""
+        """Act on what is to be seen of the connection, the scheduler and paused workers."""
         if self._cluster.client is None:
             return
-        link, reason = self._cluster.look(time.monotonic())
-        if link is Link.FINE and not self._local:
-            self._check_health()
-        else:
-            self._health.restart()
-        if link is Link.BROKEN:
-            self._lose_all(reason)
-        elif link is Link.BACK and not self._stopped:
-            self._rejoin(reason)
-        elif link is Link.GONE:
-            self._stop_run(reason)
-            self._lose_all(reason)
-
-    def _check_health(self) -> None:
-        """Act on what the health check has found of the scheduler and of the workers."""
-        taken, scheduler = self._workers.addresses, f"the Dask scheduler {self._cluster.address}"
-        workers = [*taken, *self._workers.idle]
-        found = self._health.check(self._cluster.client, workers, time.monotonic())
-        if found.note:
-            self._note(f"{scheduler} {found.note}")
-        if found.trouble:
-            self._stop_run(f"{scheduler} {found.trouble}")
-            self._lose_all(f"{scheduler} {found.trouble}")
-        for address in set(found.idle) & set(taken):
+        seen = self._lookout.look(time.monotonic())
+        if seen.note:
+            self._note(seen.note)
+        if seen.end:
+            self._stop_run(seen.end)
+        if seen.lost:
+            self._lose_all(seen.lost)
+        if seen.rejoin and not self._stopped:
+            self._rejoin(seen.rejoin)
+        for address in seen.idle:
             self._lose(address, f"worker {address} {NO_TASKS}")
-        if found.back:
+        if seen.ask:
             self._ask_soon()
 
     @property
     @override
     def obstacle(self) -> str:
         return self._workers.obstacle
+
+    @property
+    @override
+    def unreachable(self) -> bool:
+        return self._lookout.unreachable
 
     @override
     def stop(self, grace: float) -> None:

@@ -109,6 +109,9 @@ class ParallelRunConfig:
         For importing the script and ``init()``; for reading a mini-batch; for ``shutdown()``.
     no_worker_timeout
         How long the run waits for a node when there is none.
+    scheduler_timeout
+        How long the scheduler of a cluster may be unreachable before the run ends, to be resumed;
+        its nodes begin anew once it is back.
     progress_update_timeout
         How long a script process with work may show no progress at all; None: 3 ×
         (``run_invocation_timeout`` + 30).
@@ -169,6 +172,7 @@ class ParallelRunConfig:
     load_timeout: float = 600
     shutdown_timeout: float = 30
     no_worker_timeout: float = 300
+    scheduler_timeout: float = 300
     progress_update_timeout: float | None = None
     process_memory_limit: int | str | None = None
     retry_delay: float = 0.1
