@@ -11,13 +11,14 @@ from daskrun.core.settings import Trait, resolve_settings, settings_with
 from daskrun.errors import SettingsError
 from daskrun.output.sinks.registry import format_of, reference_of
 from daskrun.pipeline.steps.compute_target import inline_note
+from daskrun.pipeline.steps.function_script import PREFIX, script_of
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.environments.environment import Environment
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from daskrun.core.settings import RunSettings
     from daskrun.output.sinks.sink import Sink
@@ -41,7 +42,9 @@ class ParallelRunConfig:
     Parameters
     ----------
     entry_script
-        File with ``run(mini_batch)``; relative to ``source_directory`` if that is given.
+        File with ``run(mini_batch)``; relative to ``source_directory`` if that is given. Or a
+        function, also of a notebook's cell, that is called as ``run`` is: it is stored as it is now
+        with what it uses, by cloudpickle.
     error_threshold
         Failed items (files) allowed over the whole input, -1 for any number. Every item of a
         mini-batch that fails counts, and every item that ``run()`` returned no result for.
@@ -145,7 +148,7 @@ class ParallelRunConfig:
     'parallel_run_step.txt'
     """
 
-    entry_script: str | os.PathLike[str]
+    entry_script: str | os.PathLike[str] | Callable[..., object]
     error_threshold: int
     output_action: str
     environment: Environment | None = None
@@ -182,6 +185,8 @@ class ParallelRunConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
+        if callable(self.entry_script):
+            self.entry_script = script_of(self.entry_script)
         self.resolve({})
         if self.append_row_format is not None:  # what can be recorded
             self.append_row_format = reference_of(self.append_row_format)
@@ -235,6 +240,9 @@ class ParallelRunConfig:
         from daskrun.pipeline.steps import config_file  # yaml takes a while to load
 
         self.resolve({})  # what can't be run can't be read either
+        if PREFIX in str(self.entry_script):
+            problem = "entry_script is a function, which no YAML file holds. Write it to a file."
+            raise SettingsError("save_to_yaml", [problem])
         config_file.save(self, path)
 
     @property
@@ -334,6 +342,11 @@ class ParallelRunConfig:
                 f"partition_keys={self.partition_keys!r} and "
                 f"mini_batch_size={self.mini_batch_size!r} both say what a mini-batch is. Give one "
                 "of them."
+            )
+        if PREFIX in str(self.entry_script) and self.source_directory is not None:
+            problems.append(
+                f"source_directory={str(self.source_directory)!r} and a function as entry_script: "
+                "it is stored with what it uses. Leave source_directory out, or name a file in it."
             )
         if self.append_row_format not in (None, "text") and self.output_action == "summary_only":
             problems.append(
