@@ -65,7 +65,8 @@ class Datastore(OriginalClass):
         else:
             kind = "datastore" if name is not None else "default datastore"
             raise NameNotFoundError(kind, self.name, Datastore.names(workspace))
-        self._kept = KeptOptions(self.name, value, workspace.private)
+        foreign = workspace.site.foreign if record is not None else ""
+        self._kept = KeptOptions(self.name, value, workspace.private, foreign)
 
     @staticmethod
     def get(workspace: Home, datastore_name: str) -> Datastore:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError
-from daskrun.storage.urls import shown_url
+from daskrun.storage.urls import protocols_of, shown_url
 
 if TYPE_CHECKING:
     from daskrun.core.codec import JsonObject
@@ -18,6 +18,24 @@ if TYPE_CHECKING:
 OPEN = frozenset({"account_name", "anon", "endpoint_url"})
 """Options that say where a place is, not who may enter; they are kept in the record itself."""
 VARIABLE = "environment_variable"
+SAFE = "DASKRUN_SAFE_VARIABLES"
+"""Environment variable: names of others, with ``:`` between them, that any record may ask for;
+``*`` for all."""
+_USUAL = {
+    ("s3", "key"): "AWS_ACCESS_KEY_ID",
+    ("s3", "secret"): "AWS_SECRET_ACCESS_KEY",
+    ("s3", "token"): "AWS_SESSION_TOKEN",
+    ("abfs", "account_key"): "AZURE_STORAGE_ACCOUNT_KEY",
+    ("abfs", "sas_token"): "AZURE_STORAGE_SAS_TOKEN",
+}
+"""Variables that a store's own client would take for an option of its URLs. Those of S3 sign
+requests, those of Azure go to Azure."""
+_WRITES = frozenset({"cache_storage", "fo", "local_file", "target_options", "target_protocol"})
+"""Options that make a file system read or write files of this machine."""
+_SENDS = {"gs": "endpoint_url", "gcs": "endpoint_url", "abfs": "account_host", "az": "account_host"}
+"""Options that say who is sent the token that this user's own login gives."""
+_made: list[JsonObject] = []
+"""Records that this process has made itself: the user has named their variables."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +77,18 @@ class KeptOptions:
         From :func:`keep`, or of an older daskrun, which kept all options in it.
     files
         The workspace's.
+    foreign
+        Why other users may have written the record, ``""`` where they can't have.
     """
 
-    def __init__(self, name: str, record: JsonObject, files: SecretStore) -> None:
+    def __init__(
+        self, name: str, record: JsonObject, files: SecretStore, foreign: str = ""
+    ) -> None:
         self.shown_root = shown_url(str(record["root"]))
         self._name = name
         self._record = record
         self._files = files
+        self._foreign = foreign
         self._secret: JsonObject | None = None if "private" in record else {}
 
     @property
@@ -82,7 +105,8 @@ class KeptOptions:
         Raises
         ------
         SettingsError
-            An environment variable is not set.
+            An environment variable is not set; or another user may have written the record, and it
+            asks for what only this user may give away.
         StorageError
             The file with the secrets can't be read.
         """
@@ -90,6 +114,8 @@ class KeptOptions:
             **self._record.get("storage_options", {}),
             **self._private().get("storage_options", {}),
         }
+        if self._foreign and self._record not in _made:
+            self._check_asked(given)
         missing: list[str] = []
         found = {name: _filled_in(value, missing) for name, value in given.items()}
         if missing:
@@ -102,6 +128,30 @@ class KeptOptions:
                 ],
             )
         return found
+
+    def _check_asked(self, given: StorageOptions) -> None:
+        """Refuse what would send this user's secrets, or write files, where another may want it."""
+        safe = set(os.environ.get(SAFE, "").split(os.pathsep))
+        protocols = protocols_of(self.root)
+        problems = []
+        for option, value in given.items():
+            usual = {_USUAL.get((each.replace("az", "abfs"), option)) for each in protocols}
+            asked = _variables(value) - safe - usual if "*" not in safe else set()
+            problems += [
+                f"its record asks for the environment variable {name}, and {self._foreign}: who "
+                f"wrote it would learn the value at {self.shown_root!r}. Where that is meant, set "
+                f"{SAFE}={name}."
+                for name in sorted(asked)
+            ]
+        sends = {_SENDS[each] for each in protocols if each in _SENDS}
+        problems += [
+            f"its record has the option {name!r}, by which files of this machine are written or "
+            f"read, or credentials sent elsewhere, and {self._foreign}. Register the datastore in "
+            "a workspace of your own."
+            for name in sorted(_names(given) & (_WRITES | sends))
+        ]
+        if problems:
+            raise SettingsError(f"datastore {self._name!r}", problems)
 
     def _private(self) -> JsonObject:
         if self._secret is None:
@@ -134,6 +184,7 @@ def keep(root: str, options: StorageOptions, files: SecretStore) -> JsonObject:
         secret["root"], record["root_is_secret"] = root, True
     if secret:
         record["private"] = files.keep(secret)
+    _made.append(record)
     return record
 
 
@@ -156,6 +207,23 @@ def _plain(name: str, value: Any, problems: list[str]) -> Any:
         "texts, numbers, True, False, None, and lists and dicts of them."
     )
     return None
+
+
+def _variables(value: Any) -> set[str]:
+    """Return the environment variables that an option, as it is kept, asks for."""
+    if isinstance(value, list):
+        return set().union(*map(_variables, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {str(value[VARIABLE])} if value.keys() == {VARIABLE} else set()
+    return own.union(*map(_variables, value.values()))
+
+
+def _names(options: Any) -> set[str]:
+    """Return the names of options, also of those that are for a link of a chained URL."""
+    if not isinstance(options, Mapping):
+        return set()
+    return {*map(str, options)}.union(*map(_names, options.values()))
 
 
 def _filled_in(value: Any, missing: list[str]) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import WorkspaceError
-from daskrun.storage.durable import publish_new, write_aside
+from daskrun.storage.durable import publish_new, read_file, write_aside
 from daskrun.storage.own_folders import TRUSTED, exchangeable
 from daskrun.storage.private import SecretFiles
 from daskrun.storage.records import Records
@@ -37,12 +37,17 @@ class FolderSite(Site):
         self.options = {}
         self.config = Config.read(
             str(file),
-            file.read_bytes,
+            lambda: read_file(file),
             f"{folder} is not a workspace: it has no {CONFIG}. Write Workspace.from_config() to "
             "find or make one.",
         )
         self.records = Records(folder)
         self.private = SecretFiles(folder / "private")
+
+    @property
+    @override
+    def foreign(self) -> str:
+        return exchangeable(self.folder)
 
     @override
     def run_folder(self, run_id: str) -> RunFolder:

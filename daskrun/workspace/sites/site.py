@@ -83,6 +83,11 @@ class Site(Protocol):
     intervals: Intervals
     """How long is waited for what."""
 
+    @property
+    def foreign(self) -> str:
+        """Why other users may have written its records; ``""`` where they can't have."""
+        return ""
+
     def run_folder(self, run_id: str) -> RunFolder:
         """Return the folder of a run, which need not exist.
 

@@ -51,6 +51,11 @@ class UrlSite(Site):
         self.records = Records(UrlRecordStore(copy.remote))
         self.private = NoSecrets(shown)
 
+    @property
+    @override
+    def foreign(self) -> str:
+        return f"{self.copy.remote.shown()!r} may be written by other users"
+
     @override
     def run_folder(self, run_id: str) -> RunFolder:
         return UrlRunFolder(self.copy, run_id)
