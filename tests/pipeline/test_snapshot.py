@@ -76,11 +76,30 @@ def test_gitignore_counts_without_an_amlignore(tmp_path):
 
 
 def test_links_to_folders_are_followed_once(tmp_path):
-    lay(tmp_path, "work/score.py", "shared/lib.py")
-    (tmp_path / "work" / "lib").symlink_to(tmp_path / "shared")
+    lay(tmp_path, "work/score.py", "work/shared/lib.py")
+    (tmp_path / "work" / "lib").symlink_to(tmp_path / "work" / "shared")
     (tmp_path / "work" / "loop").symlink_to(tmp_path / "work")
     os.mkfifo(tmp_path / "work" / "pipe")
     assert files(tmp_path / "work") == ["lib/lib.py", "score.py"]
+
+
+def test_links_out_of_the_folder_are_named(tmp_path):
+    lay(tmp_path, "work/score.py", "home/id_rsa", "home/keys/a")
+    for name, target in (("a", "home"), ("b", "home/id_rsa"), ("c", "gone"), ("d", "home/keys")):
+        (tmp_path / "work" / name).symlink_to(tmp_path / target)
+    with pytest.raises(SettingsError, match=r"lead out of it.*'a' .*home'\), 'b' .*'d' ") as caught:
+        files(tmp_path / "work")
+    assert "'c'" not in str(caught.value)
+    (tmp_path / "work" / ".amlignore").write_text("a\nb\nd/\n")
+    assert files(tmp_path / "work") == [".amlignore", "score.py"]
+
+
+def test_a_copy_has_no_bits_of_another_user(tmp_path):
+    lay(tmp_path, "work/score.py", "work/tool")
+    (tmp_path / "work" / "tool").chmod(0o6755)
+    settings = RunSettings(entry_script="score.py", source_directory=str(tmp_path / "work"))
+    find_code(settings, tmp_path).copy(tmp_path / "copy")
+    assert (tmp_path / "copy" / "tool").stat().st_mode & 0o7777 == 0o755
 
 
 def test_too_many_files_names_the_largest_folders(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from daskrun.output.sinks.settings_file import SETTINGS_FILE
 from daskrun.storage.durable import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from daskrun.core.settings import RunSettings
 
@@ -58,7 +58,7 @@ class Snapshot:
                 if place.parent not in made:
                     place.parent.mkdir(parents=True, exist_ok=True)
                     made.add(place.parent)
-                shutil.copy2(self.root / name, place)
+                _copy(self.root / name, place)
         except OSError as error:
             raise StorageError(f"can't copy the code of {self.root}: {error}") from error
         if self.whole_folder:
@@ -66,6 +66,14 @@ class Snapshot:
         home = self.origin or self.root
         own = str(home / self.entry_script)
         return ScriptSource(target, self.entry_script, own, extra_path=str(home))
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copy a file with its times, and of its mode what every file may have: no setuid."""
+    shutil.copyfile(source, place)
+    found = source.stat()
+    place.chmod(found.st_mode & 0o777)
+    os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def find_code(settings: RunSettings, workspace_folder: Path) -> Snapshot:
@@ -82,7 +90,10 @@ def find_code(settings: RunSettings, workspace_folder: Path) -> Snapshot:
         problem = f"{given} is not a folder ({root}). Write one that is there."
         raise SettingsError("ParallelRunConfig", [problem])
     script = _script_in(root, settings)
-    files = tuple(_walk(root, workspace_folder))
+    links: list[Path] = []
+    files = tuple(_walk(root, workspace_folder, links))
+    if links:
+        raise SettingsError(SUBJECT, [_leading_out(root, links)])
     # A script that an ignore file names is part of the snapshot all the same.
     if script not in files:
         files = (*files, script)
@@ -128,13 +139,28 @@ def _no_script(given: str, path: Path) -> str:
     return f"entry_script={given!r} is {what} ({path}). Write the path of the file that has run()."
 
 
-def _walk(root: Path, workspace_folder: Path) -> Iterator[str]:
-    """Yield the relative paths of all files that belong to the snapshot, in order."""
+def _leading_out(root: Path, links: Sequence[Path]) -> str:
+    named = ", ".join(
+        f"{each.relative_to(root).as_posix()!r} (to {str(each.resolve())!r})" for each in links[:5]
+    )
+    more = f" and {len(links) - 5:,} more" if len(links) > 5 else ""
+    return (
+        f"source_directory={str(root)!r} has links that lead out of it, whose files all could "
+        f"read who may read the run: {named}{more}. Copy what the script needs, give a folder that "
+        f"has both, or name the links in {root.name}/.amlignore."
+    )
+
+
+def _walk(root: Path, workspace_folder: Path, links: list[Path]) -> Iterator[str]:
+    """Yield the relative paths of all files that belong to the snapshot, in order.
+
+    Links out of the folder are not followed; they are added to ``links``.
+    """
     rules = IgnoreRules(root)
     sizes: Counter[str] = Counter()
     counts: Counter[str] = Counter()
     seen = {root}
-    for number, path in enumerate(_files(root, root, workspace_folder, rules, seen), 1):
+    for number, path in enumerate(_files(root, root, workspace_folder, rules, seen, links), 1):
         relative = path.relative_to(root).as_posix()
         top = relative.partition("/")[0] if "/" in relative else "."
         sizes[top] += path.stat().st_size
@@ -146,19 +172,27 @@ def _walk(root: Path, workspace_folder: Path) -> Iterator[str]:
 
 
 def _files(
-    root: Path, folder: Path, workspace_folder: Path, rules: IgnoreRules, seen: set[Path]
+    root: Path,
+    folder: Path,
+    workspace_folder: Path,
+    rules: IgnoreRules,
+    seen: set[Path],
+    links: list[Path],
 ) -> Iterator[Path]:
-    """Walk a folder in order. Links to folders are followed, each folder is entered once."""
+    """Walk a folder in order. Links inside ``root`` are followed, each folder is entered once."""
     if folder != root:
         rules.enter(folder)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = Path(entry.path)
-        if entry.is_dir():
+        if entry.is_symlink() and not path.resolve().is_relative_to(root):
+            if path.exists() and not rules.leaves_out(path, entry.is_dir()):
+                links.append(path)
+        elif entry.is_dir():
             real = path.resolve()
             if real in seen or real == workspace_folder or rules.leaves_out(path, True):
                 continue
             seen.add(real)
-            yield from _files(root, path, workspace_folder, rules, seen)
+            yield from _files(root, path, workspace_folder, rules, seen, links)
         elif entry.is_file() and not rules.leaves_out(path, False):  # a pipe can't be copied
             yield path
 

@@ -58,14 +58,13 @@ class Datastore(OriginalClass):
         self.workspace = workspace
         record = workspace.records.latest(DATASTORES, self.name)
         if record is not None:
-            value = record[1]
+            value, foreign = record[1], workspace.site.foreign
         elif self.name == DEFAULT_DATASTORE:
             root, options = f"{workspace.location}/{DATASTORE}", workspace.site.options
-            value = {"root": root, "storage_options": options}
+            value, foreign = {"root": root, "storage_options": options}, ""
         else:
             kind = "datastore" if name is not None else "default datastore"
             raise NameNotFoundError(kind, self.name, Datastore.names(workspace))
-        foreign = workspace.site.foreign if record is not None else ""
         self._kept = KeptOptions(self.name, value, workspace.private, foreign)
 
     @staticmethod
