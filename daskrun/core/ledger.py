@@ -62,7 +62,7 @@ class Ledger:
     ((0, 1), (1, 1))
     """
 
-    def __init__(self, settings: RunSettings, script: str = "") -> None:
+    def __init__(self, settings: RunSettings, script: str = "", bundles: int = 0) -> None:
         self._settings = settings
         self._script = script
         self.tally = Tally()
@@ -71,7 +71,8 @@ class Ledger:
         """The first mini-batch that was never handed out."""
         self._complete = False
         self._out: dict[int, Bundle] = {}
-        self._bundles = 0
+        self.bundles = bundles
+        """How many were handed out: the number of the next."""
         self._ready: list[tuple[int, int]] = []
         """Heap of (index, attempt): came back not started, or their delay is over."""
         self._alone: set[int] = set()
@@ -255,8 +256,8 @@ class Ledger:
         self.next_fresh += fresh
         for index, _ in entries:
             self._states[index] = OUT
-        bundle = Bundle(self._bundles, event.node, tuple(entries))
-        self._bundles += 1
+        bundle = Bundle(self.bundles, event.node, tuple(entries))
+        self.bundles += 1
         self._out[bundle.number] = bundle
         if self._began is None:
             self._began = event.now

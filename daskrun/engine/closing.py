@@ -7,12 +7,16 @@ import time
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import NodePreparing, Note
+from daskrun.core.logs import get_logger
+from daskrun.errors import DaskrunError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from daskrun.core.events import Event
     from daskrun.engine.dispatch import Dispatcher
+
+logger = get_logger(__name__)
 
 
 def close_and_tell(
@@ -45,3 +49,18 @@ def close_and_tell(
                 tell(event)
     if failed:
         raise failed[0]
+
+
+def close_all(run_id: str, told: str, *closing: Callable[[], object]) -> None:
+    """Call each, whatever the others raise, which is logged.
+
+    What ended the run, ``told`` already, may well happen again.
+    """
+    for close in closing:
+        try:
+            close()
+        except (DaskrunError, OSError) as error:  # of a disk or a store: a sentence
+            if str(error) != told:
+                logger.warning("run %s: its end could not be tidied: %s", run_id, error)
+        except Exception:
+            logger.exception("run %s: closing failed", run_id)

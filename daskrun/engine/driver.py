@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 import time
 import traceback
 from dataclasses import replace
@@ -25,7 +24,6 @@ from daskrun.core.events import (
     Planned,
     Resumed,
     RunEnded,
-    RunStarted,
     Skip,
     Stop,
     StopAsked,
@@ -34,18 +32,21 @@ from daskrun.core.ledger import Ledger
 from daskrun.core.logs import get_logger
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.input_changes import changed_files
-from daskrun.engine.closing import close_and_tell
+from daskrun.engine.closing import close_all, close_and_tell
+from daskrun.engine.control import RunControl as RunControl  # noqa: TC001  (is found here)
 from daskrun.engine.dispatch import make_dispatcher
 from daskrun.engine.history import Checkpoints, History
+from daskrun.engine.journal_records import ResumedRecord
 from daskrun.engine.observers import PROGRESS_INTERVAL, Audience
 from daskrun.engine.past import Replay
 from daskrun.engine.results import Results
 from daskrun.engine.slots import STOP_GRACE, Slots, Waits
 from daskrun.engine.surveys import Surveys
 from daskrun.errors import DaskrunError, DatasetError
+from daskrun.output.assembly.assembler import LostRowsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from daskrun.core.events import Bundle, Observer
     from daskrun.core.outcome import Outcome, ProcessInfo
@@ -55,32 +56,10 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+MOST_MADE_AGAIN = 5
+"""How often rows that have been changed are made again in a run."""
 PLAN_AHEAD = 10_000
 """Mini-batches looked for at once where the plan is lazy."""
-
-
-class RunControl:
-    """How other threads reach a running driver."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._events: queue.SimpleQueue[Event] | None = None
-        self._reason: str | None = None
-
-    def cancel(self, reason: str) -> None:
-        """End the run with status Canceled; what is finished is kept."""
-        with self._lock:
-            self._reason = self._reason or reason
-            if self._events is not None:
-                self._events.put(StopAsked(reason, canceled=True, now=time.monotonic()))
-
-    def connect(self, events: queue.SimpleQueue[Event]) -> None:
-        """Pass cancellations on to a driver, also one that was asked for before."""
-        with self._lock:
-            self._events = events
-            reason = self._reason
-        if reason is not None:
-            self.cancel(reason)
 
 
 def execute(request: StepRequest, observers: Sequence[Observer], control: RunControl) -> Report:
@@ -99,8 +78,9 @@ class Driver:
         self._control = control
         self._settings = request.settings
         self._plan = request.plan
-        script = Path(request.script.file).name if request.script.whole else ""
-        self._ledger = Ledger(request.settings, script)
+        script = request.script
+        self._script = Path(script.file).name if script.whole else ""
+        self._ledger = Ledger(request.settings, self._script)
         self._checkpoints = Checkpoints()
         self._history = History(request, self._checkpoints)
         tries = request.settings.run_max_try
@@ -114,24 +94,20 @@ class Driver:
         self._began = time.monotonic()
         self._waits = Waits(request.settings.no_worker_timeout, self._began)
         self._results = Results(request, self._history.note, self._checkpoints)
+        self._dispatched = False
+        self._made_again = 0
 
     def run(self) -> Report:
         """Run to the end."""
         trouble = None
-        self._audience.notify(self._started())
+        self._audience.notify(self._request.started(self._began))
         try:
             self._begin()
             self._control.connect(self._dispatcher.events)
             self._know_plan()
             self._heed_early_cancel()
-            if self._ledger.finished is None:
-                self._dispatcher.start()
-                self._loop()
-            if self._ledger.finished is RunStatus.COMPLETED:
-                self._audience.show(self._ledger, in_any_case=True)
-                if warning := changed_files(cast("ListedPlan", self._plan)):
-                    self._warnings[warning] = None
-                self._results.publish(self._plan.known)
+            while not self._went_through():
+                pass
         except DaskrunError as error:
             trouble = str(error)
         except Exception as error:
@@ -142,19 +118,49 @@ class Driver:
         self._close(completed, trouble or "")
         return self._report(trouble)
 
-    def _started(self) -> RunStarted:
-        request, plan = self._request, self._plan
-        return RunStarted(
-            request.run_id,
-            request.step_name,
-            request.settings,
-            plan.known if plan.complete else None,
-            self._began,
-            experiment=request.context.experiment,
-            pipeline_run_id=request.context.pipeline_run_id,
-            folder=str(request.run_folder),
-            resumed=request.resumed,
-        )
+    def _went_through(self) -> bool:
+        """Run what is left and publish the output; False where rows have to be made again."""
+        if self._ledger.finished is None:
+            if not self._dispatched:
+                self._dispatcher.start()
+            self._dispatched = True
+            self._loop()
+        if self._ledger.finished is RunStatus.COMPLETED:
+            self._audience.show(self._ledger, in_any_case=True)
+            try:
+                self._results.publish(self._plan.known)
+            except LostRowsError as error:
+                self._make_again(error)
+                return False
+            if warning := changed_files(cast("ListedPlan", self._plan)):
+                self._warnings[warning] = None
+        return True
+
+    def _make_again(self, error: LostRowsError) -> None:
+        """Un-commit mini-batches whose rows are not what they wrote: they are run again.
+
+        As a next driver would that finds them gone, but with the nodes that are there.
+        """
+        self._made_again += 1
+        past = self._history.past()
+        lost = self._results.lost(past.committed())
+        if not lost or self._made_again > MOST_MADE_AGAIN:
+            raise error
+        tries = self._settings.run_max_try
+        self._history.note(ResumedRecord(lost, [], tries))
+        which = ", ".join(map(str, lost[:10])) + (" …" if len(lost) > 10 else "")
+        text = f"mini-batches were run again, as their rows had been changed: {which}. {error}"
+        self._warn(text)
+        self._results.begin_anew()
+        before = self._ledger
+        self._ledger = self._slots.ledger = Ledger(self._settings, self._script, before.bundles)
+        self._ledger.tally.recall(each for each in before.tally.groups() if each.index < 0)
+        past, know = self._history.past(), self._surveys.know
+        replay = Replay(past, self._plan, know, None, tries=tries, retry_failed=False)
+        for order in self._ledger.recall(self._committed(replay)):
+            self._carry_out(order)
+        self._planned = None
+        self._know_plan()
 
     def _begin(self) -> None:
         """Begin the run, or go on where an earlier driver of it ended."""
@@ -172,7 +178,7 @@ class Driver:
         replay = Replay(
             past,
             self._plan,
-            self._is_known,
+            self._surveys.know,
             sizes,
             tries=self._settings.run_max_try,
             retry_failed=self._request.retry_failed,
@@ -189,17 +195,6 @@ class Driver:
         for outcome, process, forgiven in replay:
             self._results.commit(outcome, process, aside=forgiven)
             yield outcome, process, forgiven
-
-    def _is_known(self, index: int) -> bool:
-        """Extend the plan until a mini-batch is known; return whether there is one."""
-        plan, surveys = self._plan, self._surveys
-        while plan.known <= index and not plan.complete:
-            plan.extend(index + 1)
-            if plan.known > index or plan.complete:
-                break
-            if not surveys.recall() and not surveys.recall_trouble():
-                return False
-        return plan.known > index
 
     def _heed_early_cancel(self) -> None:
         """End the run before anything is started, if that was asked for before it began."""
@@ -350,30 +345,25 @@ class Driver:
         total = plan.known if plan.complete else None
         look = self._results.look(now, tally.succeeded + tally.failed, total)
         if look.warning:
-            self._warnings[look.warning] = None
-            self._audience.notify(Note(look.warning, now))
+            self._warn(look.warning)
         if look.trouble:
             self._handle(StopAsked(look.trouble, canceled=False, now=now))
+
+    def _warn(self, text: str) -> None:
+        self._warnings[text] = None
+        self._audience.notify(Note(text, time.monotonic()))
 
     # the end
 
     def _close(self, completed: bool, told: str) -> None:
-        """End every process, and remove what nothing needs.
-
-        What ended the run, ``told`` already, may well happen again.
-        """
-        closing: tuple[Callable[[], object], ...] = (
+        """End every process, and remove what nothing needs."""
+        close_all(
+            self._request.run_id,
+            told,
             lambda: close_and_tell(self._dispatcher, self._events, self._tell_of_end),
             lambda: self._results.close(completed),
             self._history.close,
         )
-        for close in closing:
-            try:
-                close()
-            except Exception as error:
-                if str(error) == told:
-                    continue
-                logger.exception("run %s: closing failed", self._request.run_id)
 
     def _tell_of_end(self, event: Event) -> None:
         self._audience.notify(event)

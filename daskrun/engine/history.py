@@ -67,6 +67,7 @@ class History:
     def __init__(self, request: StepRequest, checkpoints: Checkpoints) -> None:
         self._request = request
         self._reach = checkpoints.reach
+        self._path = request.run_folder / "journal"
         self._journal: Journal | None = None
         self._recorder = Recorder()
         self._damage: list[str] = []
@@ -77,7 +78,7 @@ class History:
 
     def open(self) -> Past | None:
         """Begin the journal, or continue an earlier driver's and return what is in it."""
-        path, segments = self._request.run_folder / "journal", None
+        path, segments = self._path, None
         if self._request.kept_at:
             from daskrun.storage.stores import open_url_folder
 
@@ -153,6 +154,12 @@ class History:
         self.sync()
         for _ in with_outcomes:
             self._reach("journalled")
+
+    def past(self) -> Past:
+        """Return what is in the journal."""
+        past = read_past(self._path)
+        assert past is not None
+        return past
 
     def close(self) -> None:
         """Close the journal, if it was opened."""

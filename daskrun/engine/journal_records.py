@@ -101,7 +101,7 @@ class BundleRecord(Record, kind="bundle"):
 
 @dataclass(frozen=True)
 class ResumedRecord(Record, kind="resumed"):
-    """What a further driver found, after all that it took over."""
+    """What a further driver found, after all that it took over; or the same one, at the end."""
 
     lost: Sequence[int]
     """Mini-batches whose rows were gone."""
@@ -209,12 +209,13 @@ class Attempt(NamedTuple):
 
 
 def read_attempts(path: Path) -> Iterator[Attempt]:
-    """Yield what a journal has of attempts, in order."""
-    drivers = 0
+    """Yield what a journal has of attempts, in order; of a record that is there twice, once."""
+    drivers, seen = 0, set[tuple[int, int]]()
     for record in read_records(path, BundleRecord, ResumedRecord):
         if isinstance(record, ResumedRecord):
             drivers += 1
-        elif isinstance(record, BundleRecord):
+        elif isinstance(record, BundleRecord) and (drivers, record.number) not in seen:
+            seen.add((drivers, record.number))
             made_by = record.process
             process = ProcessInfo(*made_by, 0.0, record.part) if made_by is not None else None
             errors, items = record.errors or {}, record.items or {}

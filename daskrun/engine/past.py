@@ -119,6 +119,12 @@ class Past:
             elif last.get(outcome.index, number) == number:
                 yield self._restored(each) if each.drivers <= self.reopened else each
 
+    def committed(self) -> Iterator[Attempt]:
+        """Yield the successes whose rows count, with where these are now."""
+        for each in self.attempts():
+            if not each.outcome.status and self.lost.get(each.outcome.index, 0) <= each.drivers:
+                yield each
+
     def _restored(self, attempt: Attempt) -> Attempt:
         """Return a success that the output had when it was reopened, as it is to be read now."""
         outcome, process = attempt.outcome, attempt.process

@@ -33,11 +33,10 @@ def reopened(
         It isn't what the run had published.
     """
     committed: dict[int, Rows] = {}
-    for each in past.attempts():
+    for each in past.committed():
         outcome = each.outcome
-        if outcome.status == 0 and past.lost.get(outcome.index, 0) <= each.drivers:
-            range_of = outcome.offset, outcome.length, outcome.head, outcome.crc
-            committed[outcome.index] = Rows(outcome.index, *range_of)
+        range_of = outcome.offset, outcome.length, outcome.head, outcome.crc
+        committed[outcome.index] = Rows(outcome.index, *range_of)
     part = f"reopened-{os.getpid()}-{os.urandom(8).hex()}"
     spooled = spool / part
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from daskrun.core.events import RunStarted
 from daskrun.core.intervals import USUAL, Intervals
 from daskrun.script.context import ScriptContext
 
@@ -134,3 +135,17 @@ class StepRequest:
     """What the run says at its end where its plan has no mini-batch; ``""`` for the usual."""
     observers: tuple[Observer | Callable[[], Observer], ...] = ()
     """The user's, and what makes one when it is called without arguments."""
+
+    def started(self, now: float) -> RunStarted:
+        """Return the event that the run begins."""
+        return RunStarted(
+            self.run_id,
+            self.step_name,
+            self.settings,
+            self.plan.known if self.plan.complete else None,
+            now,
+            experiment=self.context.experiment,
+            pipeline_run_id=self.context.pipeline_run_id,
+            folder=str(self.run_folder),
+            resumed=self.resumed,
+        )

@@ -11,16 +11,17 @@ from daskrun.engine.journal_records import FinalizedRecord, FinalizingRecord, Un
 from daskrun.engine.nodes import output_of
 from daskrun.engine.reopen import reopened
 from daskrun.errors import StorageError
+from daskrun.output.assembly.assembler import LostRowsError
 from daskrun.output.folder import NOTHING, SpaceWatch
 from daskrun.output.sinks.registry import sink_of
 from daskrun.output.sinks.sink import PutByName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.engine.history import Checkpoints
-    from daskrun.engine.journal_records import Record
+    from daskrun.engine.journal_records import Attempt, Record
     from daskrun.engine.past import Past
     from daskrun.engine.request import StepRequest
     from daskrun.output.assembly.assembler import Assembler
@@ -53,6 +54,7 @@ class Results:
         self._note = note
         self._reach = checkpoints.reach
         self._assembler: Assembler | None = None
+        self._lost: LostRowsError | None = None
         self._begun = False
         """Whether the journal says that the output is being published."""
         self.published = False
@@ -96,7 +98,7 @@ class Results:
             # What is marked is about to go, and another file may get its inode, and its mark.
             self._note(UnfinishedRecord())
         self._name = name
-        self._assembler = self._place.assembler(name, sink_of(self._settings), self._run_folder)
+        self.begin_anew()
         return self._place.parts_there() if past is not None else None
 
     def _reopen(self, place: Destination, name: str, past: Past) -> None:
@@ -110,6 +112,28 @@ class Results:
             self._note(record)
             past.take(record)
         self.published = self._noted = False
+
+    def begin_anew(self) -> None:
+        """Begin to assemble the output, from nothing."""
+        assert self._place is not None
+        if self._assembler is not None:
+            self._assembler.abandon()
+        if self._begun:
+            self._note(UnfinishedRecord())
+        self._begun, self._lost, self._committed = False, None, 0
+        self._by_name = False
+        self._before.clear()
+        sink = sink_of(self._settings)
+        self._assembler = self._place.assembler(self._name, sink, self._run_folder)
+
+    def lost(self, committed: Iterable[Attempt]) -> list[int]:
+        """Read all rows that are committed; return which are not what their mini-batches wrote."""
+        assert self._assembler is not None
+        return self._assembler.lost(
+            (o.index, process.part, o.offset, o.length, o.head, o.crc)
+            for _, o, process, _ in committed
+            if o.length and process is not None
+        )
 
     def commit(self, outcome: Outcome, process: ProcessInfo | None, *, aside: bool = False) -> None:
         """Add the rows of a mini-batch, if it has succeeded; ``aside`` until :meth:`keep` at most.
@@ -139,12 +163,15 @@ class Results:
             self._assembler.skip(index)
 
     def advance(self) -> None:
-        """Assemble what is next in order."""
-        if self._assembler is not None:
-            try:
-                self._assembler.advance()
-            except PutByName:
-                self._put_by_name(self._assembler)
+        """Assemble what is next in order; lost rows are told when all others are there."""
+        if self._assembler is None or self._lost is not None:
+            return
+        try:
+            self._assembler.advance()
+        except PutByName:
+            self._put_by_name(self._assembler)
+        except LostRowsError as error:
+            self._lost = error
 
     def _put_by_name(self, before: Assembler) -> None:
         """Go on with columns that are put together by their names, when all are known."""
@@ -165,6 +192,8 @@ class Results:
         """Publish the output, whole."""
         if self._assembler is not None:
             self.advance()
+            if self._lost is not None:
+                raise self._lost
             self._assembler.finish()
             self._begun = True
             mark = self._assembler.mark

@@ -26,7 +26,7 @@ class Slots:
 
     def __init__(self, plan: Plan, ledger: Ledger, extend: Callable[[], None]) -> None:
         self._plan = plan
-        self._ledger = ledger
+        self.ledger = ledger
         self._extend = extend
         self._sizer = BundleSizer()
         self.counts: dict[str, int] = {}
@@ -44,8 +44,8 @@ class Slots:
         """How many slots the work that is left can fill; None while that is not known."""
         if not self._plan.complete:
             return None
-        busy = min(len(self._ledger.out), sum(self.counts.values()))
-        return self._sizer.slots(self._ledger.remaining(), busy)
+        busy = min(len(self.ledger.out), sum(self.counts.values()))
+        return self._sizer.slots(self.ledger.remaining(), busy)
 
     def came(self, node: str, slots: int) -> None:
         """Note that a node is there."""
@@ -76,7 +76,7 @@ class Slots:
 
     def _bundle_for(self, node: str, count: int, total: int) -> Bundle | None:
         """Return a bundle for one node, if it has room and there is work."""
-        ledger, now = self._ledger, time.monotonic()
+        ledger, now = self.ledger, time.monotonic()
         if ledger.wants_plan:
             self._extend()
         window = self._sizer.window(total, ledger.remaining())

@@ -63,6 +63,17 @@ class Surveys:
         """Keep the records that earlier drivers of the run have journalled, by their keys."""
         self._past = dict(past)
 
+    def know(self, index: int) -> bool:
+        """Extend the plan until a mini-batch is known, by what is known; return whether it is."""
+        plan = self._plan
+        while plan.known <= index and not plan.complete:
+            plan.extend(index + 1)
+            if plan.known > index or plan.complete:
+                break
+            if not self.recall() and not self.recall_trouble():
+                return False
+        return plan.known > index
+
     def recall(self) -> bool:
         """Tell the plan what earlier drivers have found; return whether there was any of it."""
         surveyor = self._plan.surveyor

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 from running import alive, lines, run_script
 
+from daskrun.core.events import BundleReturned
 from daskrun.core.outcome import Status
 from daskrun.core.report import RunStatus
+from daskrun.testing import account
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from running import Finished
+
+    from daskrun.core.events import Event
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
@@ -254,23 +258,36 @@ def test_processes_that_die_right_after_init_end_the_run(
     assert "exit code 7" in run.report.message
 
 
-def test_rows_that_were_changed_before_they_are_joined_end_the_run(tmp_path: Path) -> None:
-    # mini-batch 0 holds up the joining until the row of mini-batch 1 has been changed
-    code = f"""
-    import glob, os, time
-    FLAG = {str(tmp_path / "flag")!r}
-    def run(mini_batch, context):
-        n = context.minibatch_index
-        while n == 0 and not os.path.exists(FLAG):
-            time.sleep(0.01)
-        if n == 2:
-            [part] = glob.glob(os.environ["DASKRUN_OUTPUT_PATH"] + "/_daskrun/run1/node*")
-            with open(part, "r+b") as file:
+@pytest.mark.parametrize("target", [None, "inline"])
+@pytest.mark.parametrize("wide", [1, 2_000_000])
+def test_rows_that_were_changed_are_made_again(tmp_path: Path, wide: int, target: object) -> None:
+    # when they are committed, and not yet in the output; once
+    def change(event: Event) -> None:
+        if isinstance(event, BundleReturned) and not flag.exists():
+            flag.touch()
+            [part] = (tmp_path / "out/_daskrun/run1").glob("[ni]*-*")
+            with part.open("r+b") as file:
                 file.write(b"?")
-            open(FLAG, "w").close()
-        return ["row %d" % n]
+
+    flag = tmp_path / "flag"
+    code = f"def run(m, c): return ['row %d' % c.minibatch_index + ' ' * {wide}]"
+    run = run_script(tmp_path, code, files=4, target=target, act=change)
+    assert run.report.status is RunStatus.COMPLETED
+    assert (run.report.succeeded, run.report.attempts) == (4, 4)
+    assert [o.index for o in run.attempts][4:] == [0]
+    [warning] = run.report.warnings
+    assert "mini-batches were run again, as their rows had been changed: 0." in warning
+    assert run.output == b"".join(b"row %d" % n + b" " * wide + b"\n" for n in range(4))
+    account(run.request.run_folder, run.request.output_folder).check()
+
+
+def test_rows_that_are_changed_each_time_end_the_run(tmp_path: Path) -> None:
+    code = """
+    import daskrun.output.parts.part as part
+    part.crc32 = lambda data: 7
+    def run(mini_batch): return mini_batch
     """
-    run = run_script(tmp_path, code, files=3, process_count_per_node=2)
+    run = run_script(tmp_path, code, files=2)
     assert run.report.status is RunStatus.FAILED
-    assert "does not hold the rows that mini-batch 1 wrote" in run.report.message
+    assert "does not hold the rows that mini-batch 0 wrote" in run.report.message
     assert run.output is None

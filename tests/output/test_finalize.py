@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from daskrun.errors import StorageError
 from daskrun.output.assembly import assembler as entries
 from daskrun.output.assembly import file_assembler as module
+from daskrun.output.assembly.assembler import LostRowsError
 from daskrun.output.assembly.file_assembler import FileAssembler
 from daskrun.output.folder import prepare_output
 from daskrun.output.sinks.sink import MOST_WARNINGS
@@ -26,7 +27,7 @@ def folders(base):
 
 def commit(finalizer, index, part, offset, length, head, rows=None):
     """Commit what is in a part now, or ``rows``."""
-    path = finalizer._parts._folder / part
+    path = finalizer.parts._folder / part
     if rows is None:
         rows = path.read_bytes()[offset : offset + length] if part else b""
     finalizer.commit(index, part, offset, length, head, zlib.crc32(rows))
@@ -52,11 +53,11 @@ def runs(draw):
     every=st.integers(1, 7),
     chunk=st.sampled_from([1, 2, 4096]),
     most_open=st.sampled_from([1, 64]),
-    kernel=st.booleans(),
+    block=st.sampled_from([100, module.BLOCK]),
     junk=st.integers(0, 5),
 )
 def test_any_order_gives_the_naive_join(
-    tmp_path_factory, run, every, chunk, most_open, kernel, junk
+    tmp_path_factory, run, every, chunk, most_open, block, junk
 ):
     batches, order = run
     parts, target = folders(tmp_path_factory.mktemp("finalize"))
@@ -76,8 +77,7 @@ def test_any_order_gives_the_naive_join(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(entries, "CHUNK", chunk)
         patch.setattr(entries, "MOST_OPEN", most_open)
-        if not kernel:
-            patch.setattr(module, "_copy_file_range", None)
+        patch.setattr(module, "BLOCK", block)
         finalizer = FileAssembler(parts, target)
         for n, index in enumerate(order):
             commit(finalizer, index, *places[index]) if index in places else finalizer.skip(index)
@@ -95,88 +95,44 @@ def test_any_order_gives_the_naive_join(
     assert hidden(target) == []
 
 
-@pytest.mark.parametrize(
-    ("size", "copied", "read"), [(entries.SMALL, [entries.SMALL] * 6, []), (500, [], [3000])]
-)
-def test_small_neighbours_are_read_at_once_and_large_ones_copied_by_the_kernel(
-    tmp_path, monkeypatch, size, copied, read
-):
+@pytest.mark.parametrize(("size", "read"), [(500, [3000]), (400_000, [800_000] * 3)])
+def test_neighbours_are_read_at_once(tmp_path, monkeypatch, size, read):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(os.urandom(6 * size))
     finalizer = FileAssembler(parts, target)
     for n in range(6):
         commit(finalizer, n, "a", n * size, size, 0)
-    copies, reads = [], []
-    real_copy, real_read = os.copy_file_range, os.pread
-    monkeypatch.setattr(
-        module, "_copy_file_range", lambda *args: copies.append(args[2]) or real_copy(*args)
-    )
+    reads = []
+    real_read = os.pread
     monkeypatch.setattr(os, "pread", lambda *args: reads.append(args[1]) or real_read(*args))
     finalizer.advance()
-    assert (copies, reads) == (copied, read)
+    assert reads == read
     finalizer.publish(overwrite=False, total=6)
     assert target.read_bytes() == (parts / "a").read_bytes()
 
 
-@pytest.mark.parametrize("kernel", [True, False])
 @pytest.mark.parametrize("head", [0, 5])
-@pytest.mark.parametrize("size", [10, 40_000])
-def test_rows_that_are_not_those_written_are_named(tmp_path, monkeypatch, size, head, kernel):
-    if not kernel:
-        monkeypatch.setattr(module, "_copy_file_range", None)
+@pytest.mark.parametrize("size", [10, 40_000, module.BLOCK + 4])
+def test_rows_that_are_not_those_written_are_found(tmp_path, size, head):
     parts, target = folders(tmp_path)
     (parts / "a").write_bytes(b"0123456789" * (size // 5))
     finalizer = FileAssembler(parts, target)
-    commit(finalizer, 0, "a", 0, size, head)
-    commit(finalizer, 1, "a", size, size, head)
+    committed = [(n, "a", n * size, size, head) for n in range(2)]
+    for each in committed:
+        commit(finalizer, *each)
     with (parts / "a").open("r+b") as part:
         part.seek(2 * size - 1)
         part.write(b"!")
-    if size > entries.SMALL and kernel:  # copied unseen
-        assert finalizer.advance() == 2
-    else:
-        words = rf"the part .*a does not hold the rows that mini-batch 1 wrote: bytes {size} to"
-        with pytest.raises(StorageError, match=words):
-            finalizer.advance()
-        assert finalizer.done == 0
+    words = rf"the part .*a does not hold the rows that mini-batch 1 wrote: bytes {size} to"
+    with pytest.raises(LostRowsError, match=words):
+        finalizer.advance()
+    assert finalizer.done == 0
+    rows = [(*each, zlib.crc32(b"0123456789" * (size // 10))) for each in committed]
+    assert finalizer.lost(rows) == [1]
+    (parts / "a").unlink()
+    finalizer.parts.close()
+    assert finalizer.lost(rows) == [0, 1]
     finalizer.abandon()
-
-
-@pytest.mark.parametrize("code", [errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL])
-def test_where_the_kernel_can_not_copy_it_is_read_and_written(tmp_path, monkeypatch, code):
-    parts, target = folders(tmp_path)
-    data = os.urandom(3 * module.BLOCK + 5)
-    (parts / "a").write_bytes(data)
-    calls = []
-
-    def unable(*args):
-        calls.append(args)
-        raise OSError(code, os.strerror(code))
-
-    monkeypatch.setattr(module, "_copy_file_range", unable)
-    finalizer = FileAssembler(parts, target)
-    commit(finalizer, 0, "a", 0, len(data), 0)
-    finalizer.publish(overwrite=False, total=1)
-    assert target.read_bytes() == data
-    assert len(calls) == 1  # asked once
-
-
-def test_copies_that_stop_short_or_say_nothing_go_on(tmp_path, monkeypatch):
-    parts, target = folders(tmp_path)
-    data = os.urandom(2 * module.BLOCK)
-    (parts / "a").write_bytes(data)
-    real = os.copy_file_range
-    calls = []
-
-    def odd(source, output, size, start, end):
-        calls.append(size)
-        return 0 if len(calls) % 2 else real(source, output, min(size, 1000), start, end)
-
-    monkeypatch.setattr(module, "_copy_file_range", odd)
-    finalizer = FileAssembler(parts, target)
-    commit(finalizer, 0, "a", 0, len(data), 0)
-    finalizer.publish(overwrite=False, total=1)
-    assert target.read_bytes() == data
 
 
 def test_a_run_without_rows_has_an_empty_output(tmp_path):
@@ -233,7 +189,7 @@ def test_a_full_disk_leaves_a_state_from_which_it_goes_on(tmp_path, monkeypatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_copy_file_range", full)
+        patch.setattr(module, "pwrite_all", full)
         for _ in range(2):
             with pytest.raises(StorageError, match=r"can't copy to .*No space left"):
                 finalizer.advance()

@@ -10,18 +10,24 @@ from itertools import takewhile
 from operator import itemgetter
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
+from zlib import crc32
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.output.sinks.sink import CommittedRows, FirstHeader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from daskrun.output.sinks.sink import EncodedRows, Headers, Sink
     from daskrun.storage.publication import Range
     from daskrun.storage.url_folder import UrlFolder
+
+
+class LostRowsError(StorageError):
+    """Rows that are committed are not in their part as they were written."""
+
 
 MOST_OPEN = 64
 """Parts kept open; a process may have only 256 files on macOS."""
@@ -79,7 +85,7 @@ class FilePartReader(PartReader):
         while start + len(data) < stop:
             more = os.pread(source, stop - start - len(data), start + len(data))
             if not more:
-                raise StorageError(
+                raise LostRowsError(
                     f"the part {self.shown(part)} is too short: rows from byte {start} to {stop} "
                     f"are committed, it ends at {os.fstat(source).st_size}"
                 )
@@ -96,7 +102,8 @@ class FilePartReader(PartReader):
         try:
             source = os.open(path, os.O_RDONLY)
         except OSError as error:
-            raise StorageError(
+            kind = LostRowsError if isinstance(error, FileNotFoundError) else StorageError
+            raise kind(
                 f"the part {path}, which holds committed rows, can't be read: {error}"
             ) from error
         self._open[part] = source
@@ -118,7 +125,9 @@ class ObjectPartReader(PartReader):
         try:
             return self._folder.read([self.range(each) for each in wanted])
         except StorageError as error:
-            raise StorageError(f"committed rows can't be read: {error}") from error
+            gone = isinstance(error.__cause__, FileNotFoundError)
+            kind = LostRowsError if gone else StorageError
+            raise kind(f"committed rows can't be read: {error}") from error
 
     @override
     def shown(self, part: int) -> str:
@@ -139,11 +148,13 @@ ENTRY = Struct("<?iqqiI")
 SIZE = ENTRY.size
 SKIPPED = -1
 """Instead of a part: no rows."""
+READ_AT_ONCE = 8 * 2**20
+"""Bytes of rows in memory at once, where those of one mini-batch alone aren't more."""
 CHUNK = 4096
 """Mini-batches taken at a time: what a failure makes to be copied again."""
 SMALL = 16 * 1024
-"""Bytes below which rows are read, checked against their CRC and joined with their neighbours; more
-may be copied unseen."""
+"""Bytes below which rows behind a URL are read and joined with their neighbours; more may be copied
+by the store, alone or side by side."""
 
 
 class Entry(NamedTuple):
@@ -245,12 +256,12 @@ def unpacked(table: bytes | bytearray) -> Iterator[Entry]:
     return map(Entry._make, ENTRY.iter_unpack(table))
 
 
-def changed(part: object, index: int, entry: Entry, found: int) -> StorageError:
+def changed(part: object, index: int, entry: Entry, found: int) -> LostRowsError:
     """Return the error that a part does not hold what a mini-batch wrote."""
-    return StorageError(
+    return LostRowsError(
         f"the part {part} does not hold the rows that mini-batch {index} wrote: bytes "
         f"{entry.offset} to {entry.stop} have CRC {found:08x}, committed were {entry.crc:08x}. "
-        "Something else has written to it, or the disk has changed it; submit the run again."
+        "Something else has written to it, or the disk has changed it."
     )
 
 
@@ -270,6 +281,35 @@ class Assembler(CommitTable, ABC):
         self._table, self._numbers = other._table, other._numbers
         self.names.extend(other.names)
         self._keeps = True
+
+    parts: PartReader
+    """Reads what is committed."""
+
+    @property
+    def aside(self) -> bool:
+        """Whether headers stay aside, and so are not in the CRC."""
+        return self._headers.aside
+
+    def lost(self, rows: Iterable[tuple[int, str, int, int, int, int]]) -> list[int]:
+        """Read rows that were committed; return the mini-batches whose are not as written.
+
+        ``rows`` are the arguments of :meth:`commit`.
+        """
+        return [
+            index
+            for index, part, offset, length, header, crc in rows
+            if self._crc(part, offset + header * self.aside, offset + length) != crc
+        ]
+
+    def _crc(self, part: str, start: int, stop: int) -> int | None:
+        """Return the CRC-32 of bytes of a part; None where they are not there."""
+        found, number = 0, self._numbers[part]
+        with contextlib.suppress(LostRowsError):
+            for at in range(start, stop, READ_AT_ONCE):
+                wanted = Slice(number, at, min(stop, at + READ_AT_ONCE))
+                found = crc32(self.parts.read([wanted])[0], found)
+            return found
+        return None
 
     @property
     def nbytes(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import zlib
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.output.assembly.assembler import (
     SKIPPED,
-    SMALL,
     Assembler,
     Entry,
     FilePartReader,
@@ -28,13 +26,8 @@ if TYPE_CHECKING:
 
 BLOCK = 1024 * 1024
 """Bytes read and written at once."""
-
-_copy_file_range = getattr(os, "copy_file_range", None)  # Linux only
-_NOT_HERE = frozenset(
-    {errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.EPERM}
-    | {errno.EACCES, errno.ETXTBSY, errno.EBADF}
-)
-"""What ``copy_file_range`` answers where it can't copy these two files, but read and write can."""
+PIECE = 256 * 1024
+"""Those of a mini-batch that has more: checking them finds them in the processor's cache."""
 
 
 class FileAssembler(Assembler):
@@ -47,16 +40,17 @@ class FileAssembler(Assembler):
     driver of the same run left is begun anew.
     """
 
+    parts: FilePartReader
+
     def __init__(self, parts: Path, target: Path, headers: Headers | None = None) -> None:
         super().__init__(headers)
         self._target = target
         self._temporary = temporary_file(parts, target.parent)
-        self._parts = FilePartReader(parts, self.names)
+        self.parts = FilePartReader(parts, self.names)
         self._end = 0  # bytes of the output
         self._joined: list[bytes] = []  # small ranges, not yet written
         self._joined_size = 0
         self._finished = False
-        self._kernel_copies = _copy_file_range is not None
         self._output = -1
         try:
             self._output = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -137,11 +131,11 @@ class FileAssembler(Assembler):
             _, this, offset, length, _, _ = entry
             if this == SKIPPED:
                 continue
-            if this != part or offset != end or size + length > BLOCK or length >= SMALL:
+            if this != part or offset != end or size + length > BLOCK:
                 self._copy_run(run)
                 run, size = [], 0
             part, end = this, offset + length
-            if length >= SMALL:
+            if length > BLOCK:
                 self._copy_large(index, entry)
             else:
                 run.append((index, entry))
@@ -156,7 +150,7 @@ class FileAssembler(Assembler):
             return
         first, last = run[0][1], run[-1][1]
         part, start = first.part, first.offset
-        data = self._parts.read_one(part, start, last.stop)
+        data = self.parts.read_one(part, start, last.stop)
         crc32 = zlib.crc32
         joined = 0  # bytes of ``data`` that are joined or passed over
         aside = self._headers.aside
@@ -164,7 +158,7 @@ class FileAssembler(Assembler):
             _, _, offset, length, header, crc = entry
             at = offset - start
             if (found := crc32(data[at + header * aside : at + length])) != crc:
-                raise changed(self._parts.shown(part), index, entry, found)
+                raise changed(self.parts.shown(part), index, entry, found)
             if header:
                 self._join(data[joined:at])
                 self._take_header(index, data[at : at + header], length - header)
@@ -172,46 +166,26 @@ class FileAssembler(Assembler):
         self._join(data[joined:])
 
     def _copy_large(self, index: int, entry: Entry) -> None:
-        """Copy the rows of a mini-batch, inside the kernel where that can be done."""
+        """Copy the rows of a mini-batch that are more than a block."""
         part, start, found = entry.part, entry.offset, 0
         if entry.header:
-            text = self._parts.read_one(part, start, start + entry.header)
+            text = self.parts.read_one(part, start, start + entry.header)
             self._take_header(index, text, entry.length - entry.header)
             start += entry.header
             found = 0 if self._headers.aside else zlib.crc32(text)
         self._write_joined()
-        source, seen = self._parts.descriptor(part), True
-        while start < entry.stop:
-            copied = self._copy_inside(source, start, entry.stop - start)
-            if copied:
-                seen = False
-            else:
-                data = self._parts.read_one(part, start, min(entry.stop, start + BLOCK))
-                found = zlib.crc32(data, found)
-                pwrite_all(self._output, data, self._end)
-                copied = len(data)
-            start += copied
-            self._end += copied
-        if seen and found != entry.crc:
-            raise changed(self._parts.shown(part), index, entry, found)
+        for at in range(start, entry.stop, PIECE):
+            data = self.parts.read_one(part, at, min(entry.stop, at + PIECE))
+            found = zlib.crc32(data, found)
+            pwrite_all(self._output, data, self._end)
+            self._end += len(data)
+        if found != entry.crc:
+            raise changed(self.parts.shown(part), index, entry, found)
 
     def _take_header(self, index: int, header: bytes, nbytes: int) -> None:
         """Take in a header, and write it where it belongs in the output."""
         if self._headers.take(index, header, nbytes):
             self._join(header)
-
-    def _copy_inside(self, source: int, start: int, size: int) -> int:
-        """Copy up to ``size`` bytes inside the kernel; return 0 where it can't."""
-        if not self._kernel_copies or _copy_file_range is None:
-            return 0
-        try:
-            # 0 may be the end of the part; some file systems mean "not here"
-            return int(_copy_file_range(source, self._output, size, start, self._end))
-        except OSError as error:
-            if error.errno not in _NOT_HERE:
-                raise
-            self._kernel_copies = False
-            return 0
 
     def _join(self, data: bytes) -> None:
         self._joined.append(data)
@@ -229,7 +203,7 @@ class FileAssembler(Assembler):
     def _close(self) -> None:
         os.close(self._output)
         self._output = -1
-        self._parts.close()
+        self.parts.close()
         self._headers.close()
 
 

@@ -59,11 +59,13 @@ class ObjectAssembler(Assembler):
     of the run's parts in the output's folder.
     """
 
+    parts: ObjectPartReader
+
     def __init__(
         self, folder: UrlFolder, parts: str, name: str, headers: Headers | None = None
     ) -> None:
         super().__init__(headers)
-        self._parts = ObjectPartReader(folder, parts, self.names)
+        self.parts = ObjectPartReader(folder, parts, self.names)
         self._shown = folder.shown(name)
         self._header_lock = threading.Lock()
         self._publication: Publication = folder.publication(name, f"{parts}/upload")
@@ -125,7 +127,7 @@ class ObjectAssembler(Assembler):
         if self._trouble is None:
             return
         if isinstance(self._trouble, StorageError):
-            raise StorageError(str(self._trouble)) from self._trouble
+            raise type(self._trouble)(str(self._trouble)) from self._trouble
         if isinstance(self._trouble, FileExistsError):
             raise already_there(self._shown, "an object") from self._trouble
         raise self._trouble
@@ -187,7 +189,7 @@ class ObjectAssembler(Assembler):
         if piece.copied:
             (source,) = piece.segments
             assert isinstance(source, Slice)
-            self._publication.copy(piece.number, self._parts.range(source))
+            self._publication.copy(piece.number, self.parts.range(source))
             return b""
         wanted = [_slice(s) for s in piece.segments if not isinstance(s, bytes)]
         found = iter(self._read(wanted) if wanted else ())
@@ -208,7 +210,7 @@ class ObjectAssembler(Assembler):
         header = entry.header
         crc = zlib.crc32(data[header:] if self._headers.aside else data)
         if crc != entry.crc:
-            raise changed(self._parts.shown(entry.part), index, entry, crc)
+            raise changed(self.parts.shown(entry.part), index, entry, crc)
         if keep or not header:
             return data
         with self._header_lock:
@@ -226,7 +228,7 @@ class ObjectAssembler(Assembler):
             else:
                 joined.append([part, start, stop])
             places.append((len(joined) - 1, start - joined[-1][1]))
-        read = self._parts.read([Slice(*one) for one in joined])
+        read = self.parts.read([Slice(*one) for one in joined])
         found = [memoryview(data) for data in read]
         return [
             found[n][at : at + stop - start]

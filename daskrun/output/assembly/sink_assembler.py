@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.typing import override
 from daskrun.errors import DaskrunError, StorageError
 from daskrun.output.assembly.assembler import (
+    READ_AT_ONCE,
     SKIPPED,
     Assembler,
     Entry,
@@ -35,20 +36,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from daskrun.output.assembly.assembler import PartReader
     from daskrun.output.sinks.sink import Sink
     from daskrun.storage.url_folder import UrlFolder
 
 ASSEMBLED = "assembled"
 """Folder of its own in which a sink makes its file; what an earlier driver left is removed."""
-READ_AT_ONCE = 8 * 2**20
-"""Bytes of rows in memory at once, where those of one mini-batch alone aren't more."""
 
 
 class SinkAssembler(Assembler):
     """Has a sink make a file of committed rows once all of them are, and publishes it."""
-
-    _parts: PartReader
 
     by_name = False
     """Whether the output is made by :meth:`Sink.join_by_name`."""
@@ -61,6 +57,11 @@ class SinkAssembler(Assembler):
         self._file = self._folder / name
         self._target = target
         self._finished = False
+
+    @property
+    @override
+    def aside(self) -> bool:
+        return self._sink.header_aside
 
     @override
     def advance(self) -> int:
@@ -97,7 +98,7 @@ class SinkAssembler(Assembler):
 
     @override
     def abandon(self) -> None:
-        self._parts.close()
+        self.parts.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @abstractmethod
@@ -136,12 +137,12 @@ class SinkAssembler(Assembler):
     def _checked(self, some: Sequence[tuple[int, Entry]]) -> Iterator[CommittedRows]:
         """Read mini-batches and check them against their CRC."""
         wanted = [Slice(entry.part, entry.offset, entry.stop) for _, entry in some]
-        read = self._parts.read(wanted) if wanted else []
+        read = self.parts.read(wanted) if wanted else []
         for (index, entry), data in zip(some, read, strict=True):
             header, rows = data[: entry.header], data[entry.header :]
-            found = zlib.crc32(rows if self._sink.header_aside else data)
+            found = zlib.crc32(rows if self.aside else data)
             if found != entry.crc:
-                raise changed(self._parts.shown(entry.part), index, entry, found)
+                raise changed(self.parts.shown(entry.part), index, entry, found)
             yield CommittedRows(index, header, rows)
 
 
@@ -160,7 +161,7 @@ class SinkFileAssembler(SinkAssembler):
 
     def __init__(self, sink: Sink, parts: Path, target: Path) -> None:
         super().__init__(sink, parts, target.name, str(target))
-        self._parts = FilePartReader(parts, self.names)
+        self.parts = FilePartReader(parts, self.names)
         self._path = target
 
     @property
@@ -179,7 +180,7 @@ class SinkObjectAssembler(SinkAssembler):
 
     def __init__(self, sink: Sink, folder: UrlFolder, parts: str, name: str, spool: Path) -> None:
         super().__init__(sink, spool, name, folder.shown(name))
-        self._parts = ObjectPartReader(folder, parts, self.names)
+        self.parts = ObjectPartReader(folder, parts, self.names)
         self._publication = folder.publication(name, f"{parts}/upload")
 
     @property
