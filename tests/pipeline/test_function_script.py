@@ -95,9 +95,7 @@ def test_what_can_not_be_stored_is_refused_with_a_way_out(work):
     assert "Put `%%writefile locked.py` on top of the cell" in str(e.value)
     with pytest.raises(SettingsError, match="entry_script=dict can't be stored: it is a class"):
         ParallelRunConfig(entry_script=dict, **NEEDED)
-    with pytest.raises(
-        SettingsError, match=r"source_directory='\.' and a function as entry_script"
-    ):
+    with pytest.raises(SettingsError, match=r"source_directory='\.' and a function"):
         ParallelRunConfig(entry_script=score, source_directory=".", **NEEDED)
     with pytest.raises(SettingsError, match="a function, which no YAML file holds"):
         ParallelRunConfig(entry_script=score, **NEEDED).save_to_yaml(work.path / "a.yml")

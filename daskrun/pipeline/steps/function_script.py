@@ -42,8 +42,9 @@ except ImportError:
         "the function {name} is stored by cloudpickle, which is not installed in this Python. Name "
         "cloudpickle in pip_packages of the environment."
     ) from None
-SOURCE = base64.b64decode({source!r}).decode().splitlines(keepends=True)
-linecache.cache[{file!r}] = (sum(map(len, SOURCE)), None, SOURCE, {file!r})
+if not linecache.getlines({file!r}):  # it is of another process
+    lines = base64.b64decode({source!r}).decode().splitlines(keepends=True)
+    linecache.cache[{file!r}] = (sum(map(len, lines)), None, lines, {file!r})
 run = pickle.loads(base64.b64decode({code!r}))
 if {file!r}:  # for tracebacks: cloudpickle may leave it out
     run.__code__ = run.__code__.replace(co_filename={file!r})
