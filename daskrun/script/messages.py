@@ -247,9 +247,13 @@ class KeeperLost(NamedTuple):
 
 
 class Unreachable(NamedTuple):
-    """The worker can't begin a node: it lacks a path of the run."""
+    """The worker can't begin a node: it can't reach a place of the run."""
 
+    what: str
+    """What is there, such as the output."""
     path: str
+    """A path, or a URL without secrets."""
+    why: str
 
 
 Told = (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from daskrun.engine.dask.health_check import NO_TASKS
-from daskrun.engine.dask.versions import named
+from daskrun.engine.dask.versions import NAMED, named
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
@@ -138,7 +138,9 @@ class Assignment:
         with self._lock:
             if self._addresses or self._free(workers):
                 return ""
-            return "; ".join(sorted(self._unfit.values()))
+            reasons = sorted(self._unfit.values())
+        more = f"; and {len(reasons) - NAMED} more" if len(reasons) > NAMED else ""
+        return "; ".join(reasons[:NAMED]) + more
 
     def _free(self, workers: Iterable[str]) -> list[str]:
         taken = {*self._addresses.values(), *self._unfit, *self._silent}

@@ -22,6 +22,7 @@ from daskrun.engine.dask.connection import Abandoned, Connection
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
 from daskrun.engine.dask.lookout import Lookout
 from daskrun.engine.dask.outstanding import Outstanding
+from daskrun.engine.dask.reach import told
 from daskrun.engine.dask.scaling import Scaling, scaling_of
 from daskrun.engine.dask.versions import named
 from daskrun.engine.dask.worker_messages import OF_LIVING, answer, event_told
@@ -223,8 +224,7 @@ class DaskDispatcher(Dispatcher):
         elif isinstance(message, messages.Unprepared):  # another node would have no more luck
             self._stop_run(message.reason)
         elif isinstance(message, messages.Unreachable):
-            words = f"can't reach {message.path}: it must have that path too"
-            self._lose(address, f"worker {address} {words}", unfit=True)
+            self._lose(address, f"worker {address} {told(message)}", unfit=True)
         elif isinstance(message, messages.KeeperLost):
             reason, again = f"worker {address}: {message.reason}", message.again
             self._lose(address, reason, unfit=not again, starts_again=again)

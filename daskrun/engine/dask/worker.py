@@ -11,20 +11,18 @@ import os
 import secrets
 import shutil
 import threading
-import time
 import zlib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core import minibatch, outcome
+from daskrun.engine.dask.reach import unreachable
 from daskrun.script import context, messages, node_spec, process_spec
-from daskrun.script.messages import BundleGone, KeeperLost, Notice, RunBundle, Unreachable
+from daskrun.script.messages import BundleGone, KeeperLost, Notice, RunBundle
 from daskrun.script.node import Node
 from daskrun.script.node_folders import base_folder, claim
 from daskrun.script.wire import VERSION, decode_trusted, encode, shape
 from daskrun.storage.mirror import Mirror
-from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
     from daskrun.engine.dispatch import Packed
@@ -37,8 +35,6 @@ WIRE = f"{VERSION}-{shape(minibatch, outcome, context, messages, node_spec, proc
 """Of the driver and of a worker that takes part; what they tell each other is pickled by class."""
 OF_NODE = "node"
 """Kind of an event that holds what a node has told."""
-REACH_LIMIT = 5.0
-"""Seconds a path may take to show up: a network file system tells of new folders late."""
 START_LIMIT = 60.0
 """Seconds a bundle waits for its node's keeper to be started."""
 
@@ -143,12 +139,13 @@ def begin(run_id: str, topic: str, worker: Any, spec: NodeSpec) -> None:
 def _start(run_id: str, place: _Place, spec: NodeSpec, before: _Place | None) -> None:
     if before is not None and before.node is not None:
         before.node.close()
-    if (path := unreachable(spec)) is not None:
-        place.tell(Unreachable(path))
+    early = EARLY.pop((run_id, spec.node), None)
+    # what is in the driver's own process has been reached there
+    if early is None and (away := unreachable(spec)) is not None:
+        place.tell(away)
         return
     spec = replace(spec, unset=tuple(_set_by_nanny()))
     try:
-        early = EARLY.pop((run_id, spec.node), None)
         node = early.node if early is not None else start_node(spec, place.tell)
         if early is not None:
             early.attach(place.tell)
@@ -174,24 +171,6 @@ def _set_by_nanny() -> list[str]:
 
     given = dask.config.get("distributed.nanny.pre-spawn-environ", {})
     return [name for name, value in given.items() if os.environ.get(name) == str(value)]
-
-
-def unreachable(spec: NodeSpec) -> str | None:
-    """Return the first path of a run that can't be reached from here, None if all can."""
-    run_folder, process = str(Path(spec.logs).parent), spec.process
-    paths = [] if spec.run_copy else [run_folder, process.script.path]
-    paths += [] if is_url(process.parts) else [process.parts]
-    own = f"{run_folder}/" if spec.run_copy else None  # that the node gets a copy of
-    sources = [(each.root, each.remote) for each in spec.inputs]
-    sources += [(each.root, each.remote) for each in spec.side_inputs.values()]
-    paths += [root for root, remote in sources if not (remote or (own and root.startswith(own)))]
-    deadline = time.monotonic() + REACH_LIMIT
-    for path in paths:
-        while path and not Path(path).exists():
-            if time.monotonic() > deadline:
-                return str(path)
-            time.sleep(0.2)
-    return None
 
 
 def forget(run_id: str, address: str) -> bool:
