@@ -50,7 +50,7 @@ class Display(ABC):
 
 def make_display(file: TextIO | None = None) -> Display:
     """Make the display that fits where output goes: a notebook, a terminal, or a file."""
-    if file is None and _in_notebook():
+    if file is None and in_notebook():
         return NotebookDisplay()
     file = file or sys.stdout
     return TerminalDisplay(file) if file.isatty() else LineDisplay(file)
@@ -181,6 +181,7 @@ def _rich_bars(file: TextIO, below: Mapping[str, Iterable[str]]) -> Any:
     )
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"

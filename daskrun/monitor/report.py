@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +20,7 @@ from daskrun.monitor.statistics_file import StatisticsFile
 from daskrun.shown.printable import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jinja2 import Environment
 
@@ -32,6 +34,18 @@ WIDTH, HEIGHT = 1000, 120
 PACKAGES = ("daskrun", "dask", "distributed", "pandas", "pyarrow", "numpy")
 
 
+@dataclass(frozen=True)
+class StepView:
+    """A step of a pipeline's run, as a notebook shows it."""
+
+    name: str
+    status: str
+    message: str
+    after: tuple[str, ...]
+    """Names of the steps that it waited for."""
+    snapshot: Snapshot | None
+
+
 def report_html(snapshot: Snapshot) -> str:
     """Return the report of a run, whole, as HTML; every text of users is escaped."""
     return _environment().get_template("report.html").render(_values(snapshot))
@@ -40,6 +54,36 @@ def report_html(snapshot: Snapshot) -> str:
 def summary_html(snapshot: Snapshot) -> str:
     """Return what a notebook shows of a run: a part of a page, with nothing outside it."""
     return _environment().get_template("summary.html").render(_values(snapshot))
+
+
+def details_html(
+    run_id: str, status: str, message: str, steps: Sequence[StepView], metrics: Mapping[str, object]
+) -> str:
+    """Return what a notebook shows of a pipeline's run: its steps, and what was logged."""
+    from markupsafe import Markup
+
+    shown = [
+        {**vars(step), "html": Markup(summary_html(step.snapshot)) if step.snapshot else ""}
+        for step in steps
+    ]
+    values = {name: _plotted(value) for name, value in metrics.items()}
+    about = {"id": run_id, "status": status, "message": message}
+    return _environment().get_template("details.html").render(**about, steps=shown, metrics=values)
+
+
+def _plotted(value: object) -> dict[str, object]:
+    """Return a metric as series of numbers, or as a text."""
+    columns = value if isinstance(value, dict) else {"": value}
+    series = {
+        str(name): [float(each) for each in values]
+        for name, values in columns.items()
+        if isinstance(values, list) and len(values) > 1 and all(map(_is_number, values))
+    }
+    return {"series": series, "text": str(value)}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _values(snapshot: Snapshot) -> dict[str, object]:
@@ -88,7 +132,7 @@ def _environment() -> Environment:
     made.filters.update(
         text=printable, line=one_line, duration=duration, clock=_clock, number="{:,}".format
     )
-    made.globals.update(steps=steps, WIDTH=WIDTH, HEIGHT=HEIGHT, colors=plot_data.COLORS)
+    made.globals.update(steps=steps, line=line, WIDTH=WIDTH, HEIGHT=HEIGHT, colors=plot_data.COLORS)
     return made
 
 
@@ -108,6 +152,19 @@ def steps(values: Sequence[float], most: float) -> str:
         for n, each in enumerate(values)
     ]
     return f"M0,{HEIGHT}{''.join(parts)}V{HEIGHT}Z"
+
+
+def line(values: Sequence[float]) -> str:
+    """Return the points of a line through values at equal distances.
+
+    Examples
+    --------
+    >>> line([1, 3, 2])
+    '0.0,120.0 500.0,0.0 1000.0,60.0'
+    """
+    low, high = min(values), max(values)
+    across, up = WIDTH / max(len(values) - 1, 1), HEIGHT / ((high - low) or 1)
+    return " ".join(f"{across * n:.1f},{up * (high - each):.1f}" for n, each in enumerate(values))
 
 
 def _lanes(columns: plot_data.Columns) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""``RunDetails``: a run at one glance, as text."""
+"""``RunDetails``: a run at one glance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.monitor.console import in_notebook
 from daskrun.monitor.words import bar_line
+from daskrun.pipeline.runs.views import html_of
 from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
@@ -23,14 +25,26 @@ class RunDetails(OriginalClass):
     def __repr__(self) -> str:
         return self.text()
 
+    def _repr_html_(self) -> str:
+        return html_of(self._run, self._run.get_steps())
+
     @original_keywords
     def show(self) -> None:
-        """Write how the run stands now: status, steps, progress, where logs and outputs are."""
+        """Show how the run stands: status, steps, progress, where logs and outputs are.
+
+        In a notebook it goes on changing while other cells run (with ipywidgets), has a button that
+        cancels the run, and stays as it was at the end; elsewhere it is text, as of now.
+        """
+        if in_notebook():
+            from daskrun.pipeline.runs.widget import show_in_notebook
+
+            show_in_notebook(self._run, self._run.get_steps, self._run.cancel)
+            return
         sys.stdout.write(f"{self.text()}\n")
         sys.stdout.flush()
 
     def text(self) -> str:
-        """Return what :meth:`show` writes."""
+        """Return what :meth:`show` writes outside notebooks."""
         run = self._run
         message = f"  {run.message}" if run.message else ""
         lines = [f"Run {run.id}: {run.status.value}{message}", f"  kept in {run.place_of()}"]

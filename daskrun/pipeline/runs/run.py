@@ -105,6 +105,11 @@ class StepRun(SubmittedRun):
         return self._state.progress
 
     @property
+    def _waited_for(self) -> Sequence[str]:
+        """Ids of the steps' runs that had to end before it began."""
+        return tuple(self._kept.manifest().values.get("after", ()))
+
+    @property
     def output_folder(self) -> str | None:
         """Where its output goes, its first if there are several; None when it has none."""
         outputs = outputs_of(self._state.folder)

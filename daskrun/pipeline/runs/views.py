@@ -11,7 +11,7 @@ from daskrun.monitor.words import summary
 from daskrun.shown.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from daskrun.core.report import RunStatus
@@ -35,11 +35,18 @@ class Shown(Protocol):
     def message(self) -> str:
         """What there is to say of that."""
 
+    def get_metrics(self) -> Mapping[str, object]:
+        """Return what was logged to it."""
+
 
 class ShownStep(Shown, Protocol):
     """What of a step's run is shown."""
 
     name: str
+
+    @property
+    def _waited_for(self) -> Sequence[str]:
+        """Ids of the steps' runs that had to end before it began."""
 
     @property
     def output_folder(self) -> str | None:
@@ -90,23 +97,40 @@ def write_reports(steps: Sequence[ShownStep]) -> list[Path]:
 
 
 def html_of(run: Shown, steps: Sequence[ShownStep]) -> str:
-    """Return how a run stands, as a part of a page without scripts."""
-    shown = "".join(map(_step_html, steps))
-    message = f": {_escaped(run.message)}" if run.message else ""
-    return (
-        f"<p>Run <code>{_escaped(run.id)}</code> {_escaped(run.status.value)}{message}</p>{shown}"
-    )
+    """Return how a run stands, and what was logged to it, as a part of a page without scripts."""
+    from daskrun.monitor.report import StepView, details_html
+
+    names = {step.id: step.name for step in steps}
+    views = [
+        StepView(
+            step.name,
+            step.status.value,
+            step.message,
+            tuple(names[each] for each in step._waited_for if each in names),
+            read_snapshot(step.folder / "logs"),
+        )
+        for step in steps
+    ]
+    return details_html(run.id, run.status.value, run.message, views, run.get_metrics())
 
 
-def _step_html(step: ShownStep) -> str:
-    from daskrun.monitor.report import summary_html
+LOGS = {
+    "Errors": "job_error.txt",
+    "What happened": "sys/happenings.txt",
+    "Result": "job_result.txt",
+}
+"""What a notebook shows of the logs, by the title of its tab."""
+LOG_END = 20_000
+"""Characters at the end of a log that are shown."""
 
-    snapshot = read_snapshot(step.folder / "logs")
-    if snapshot is not None:
-        return summary_html(snapshot)
-    message = f": {_escaped(step.message)}" if step.message else ""
-    return f"<p><b>{_escaped(step.name)}</b> {_escaped(step.status.value)}{message}</p>"
 
-
-def _escaped(text: str) -> str:
-    return escape(printable(text))
+def log_html(steps: Sequence[ShownStep], name: str) -> str:
+    """Return the end of a log of each step."""
+    parts = []
+    for step in steps:
+        path = step.folder / "logs" / name
+        text = path.read_text("utf-8", "replace")[-LOG_END:] if path.is_file() else ""
+        if text.strip():
+            shown = escape(printable(text))
+            parts.append(f"<b>{escape(printable(step.name))}</b><pre>{shown}</pre>")
+    return "".join(parts) or "<p>Nothing yet.</p>"

@@ -1,0 +1,100 @@
+"""A run in a notebook: a view that goes on while other cells run, and static HTML afterwards."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from daskrun.pipeline.runs.views import LOGS, html_of, log_html
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from daskrun.pipeline.runs.views import Shown, ShownStep
+
+logger = logging.getLogger(__name__)
+INTERVAL = 1.0
+"""Seconds between two looks at the run."""
+
+
+def show_in_notebook(
+    run: Shown, steps: Callable[[], Sequence[ShownStep]], cancel: Callable[[], object]
+) -> None:
+    """Display a run that goes on changing until it has ended; without ipywidgets as it is now."""
+    from IPython.display import HTML, display
+
+    if run.status.ended:
+        display(HTML(html_of(run, steps())))
+        return
+    try:
+        import ipywidgets
+    except ImportError:
+        display(HTML(f"{html_of(run, steps())}{WITHOUT}"))
+        return
+    RunWidget(ipywidgets, run, steps, cancel).display()
+
+
+WITHOUT = (
+    "<p><small>This is how it stands now. With ipywidgets (<code>pip install ipywidgets</code>) it "
+    "goes on changing.</small></p>"
+)
+
+
+class RunWidget:
+    """The view of a run that has not ended: how it stands, its logs, and a button that cancels."""
+
+    def __init__(
+        self,
+        widgets: Any,
+        run: Shown,
+        steps: Callable[[], Sequence[ShownStep]],
+        cancel: Callable[[], object],
+    ) -> None:
+        self._run = run
+        self._steps = steps
+        self._cancel = cancel
+        self._head = widgets.HTML()
+        self._logs = {title: widgets.HTML() for title in LOGS}
+        self._button = widgets.Button(description="Cancel the run", button_style="danger")
+        self._button.on_click(self._clicked)
+        tabs = widgets.Tab(children=list(self._logs.values()))
+        for number, title in enumerate(LOGS):
+            tabs.set_title(number, title)
+        self.root = widgets.VBox([self._head, self._button, tabs])
+        self._handle: Any = None
+
+    def display(self) -> None:
+        """Show it where output goes now, and follow the run in a thread of its own."""
+        from IPython.display import display
+
+        self.update()
+        self._handle = display(self.root, display_id=True)
+        threading.Thread(target=self._follow, name="daskrun-widget", daemon=True).start()
+
+    def update(self) -> None:
+        """Show how the run stands now."""
+        steps = self._steps()
+        self._head.value = html_of(self._run, steps)
+        for title, name in LOGS.items():
+            self._logs[title].value = log_html(steps, name)
+
+    def _follow(self) -> None:
+        over = threading.Event()
+        try:
+            while not self._run.status.ended:
+                over.wait(INTERVAL)
+                self.update()
+            self._settle()
+        except Exception:
+            logger.exception("the view of run %s has ended", self._run.id)
+
+    def _settle(self) -> None:
+        """Put static HTML in its place: a widget is gone when the notebook is opened again."""
+        from IPython.display import HTML
+
+        self._handle.update(HTML(html_of(self._run, self._steps())))
+
+    def _clicked(self, _button: object) -> None:
+        self._button.disabled = True
+        self._cancel()
