@@ -15,6 +15,7 @@ import signal
 import struct
 import tempfile
 import zlib
+from enum import EnumMeta
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
@@ -68,9 +69,16 @@ class _Unpickler(pickle.Unpickler):
 
     @override
     def find_class(self, module: str, name: str) -> Any:
-        if (found := self._classes.get((module, name))) is None:
-            raise pickle.UnpicklingError(f"only plain values travel here, not {module}.{name}")
-        return found
+        if (found := self._classes.get((module, name))) is not None:
+            return found
+        if (module, name) == ("builtins", "getattr"):  # as Python 3.11.0 to 3.11.3 pickle enums
+            return self._member
+        raise pickle.UnpicklingError(f"only plain values travel here, not {module}.{name}")
+
+    def _member(self, kind: Any, name: str) -> Any:
+        if isinstance(kind, EnumMeta) and kind in self._classes.values():
+            return kind[name]
+        raise pickle.UnpicklingError(f"only plain values travel here, not {name!r} of {kind!r}")
 
 
 def decode(data: bytes, classes: Classes = NO_CLASSES) -> Any:

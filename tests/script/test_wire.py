@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daskrun.core.outcome import Outcome
+from daskrun.script.messages import KNOWN, Signal
 from daskrun.script.status_block import Blame, Phase, StatusBlock, all_in_hand, blame
 from daskrun.script.wire import Inbox, Unpacker, decode, pack, shared_memory, write_all
 
@@ -34,6 +35,24 @@ class Evil:
 def test_no_class_and_no_function_comes_through(value: object) -> None:
     with pytest.raises(pickle.UnpicklingError, match="only plain values travel here"):
         decode(pickle.dumps(value, 5))
+
+
+class Old:
+    """Is pickled as Python 3.11.0 to 3.11.3 do with members of enumerations."""
+
+    def __init__(self, *values: object) -> None:
+        self.values = values
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return getattr, self.values
+
+
+def test_members_of_known_enumerations_come_from_every_python() -> None:
+    for signal in Signal:
+        assert decode(pickle.dumps(Old(Signal, signal.name), 5), KNOWN) is signal
+    for values in ((Signal, "__class__"), (Signal, "mro"), (Outcome, "__new__"), ({}, "pop")):
+        with pytest.raises((pickle.UnpicklingError, KeyError)):
+            decode(pickle.dumps(Old(*values), 5), KNOWN)
 
 
 @given(plain)
