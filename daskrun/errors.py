@@ -27,6 +27,7 @@ class puts it together in ``_text()``; what ``str()`` gives can be written to a 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from daskrun.shown.printable import safe
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_FOREIGN = (f"{os.path.dirname(__file__)}{os.sep}", f"{os.sep}IPython{os.sep}", "<string>")  # noqa: PTH120
+"""What the files begin with, or have in their paths, whose frames tell a user nothing."""
 SHOWN = 10
 """Of the names there are, how many a message lists."""
 
@@ -52,6 +55,15 @@ class DaskrunError(Exception):
     def _text(self) -> str:
         """Return the message, which may quote names of files and data as they are."""
         return super().__str__()
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows: the user's own lines, and the message (IPython asks)."""
+        import traceback  # only where something went wrong
+
+        frames = traceback.extract_tb(self.__traceback__)
+        mine = [f for f in frames if not any(part in f.filename for part in _FOREIGN)]
+        text = safe("".join(traceback.format_list(mine))).rstrip("\n")
+        return [*text.splitlines(), f"{type(self).__name__}: {self}"]
 
 
 class SettingsError(DaskrunError, ValueError):
@@ -247,12 +259,26 @@ class RunFailedError(DaskrunError, RuntimeError):
         The run.
     reason
         What ended it, with the first user error and where the rest is.
+    first_error
+        That error's traceback, or what else is known of it; ``""`` where there is none.
+    without_error
+        The reason without it.
     """
 
-    def __init__(self, run_id: str, reason: str) -> None:
-        super().__init__(run_id, reason)
+    def __init__(
+        self, run_id: str, reason: str, first_error: str = "", without_error: str = ""
+    ) -> None:
+        super().__init__(run_id, reason, first_error, without_error)
         self.run_id = run_id
         self.reason = reason
+        self.first_error = first_error
+        self.without_error = without_error
+
+    def _render_traceback_(self) -> list[str]:
+        # The script's own error first, and once; our call tells nothing of it.
+        shown = safe(self.first_error).rstrip("\n").splitlines()
+        plain = type(self)(self.run_id, self.without_error or self.reason)
+        return [*shown, *([""] if shown else []), f"{type(self).__name__}: {plain}"]
 
     def _text(self) -> str:
         return f"run {self.run_id} failed: {self.reason}"

@@ -93,13 +93,7 @@ class Tally:
     def first_error(self) -> str:
         """Return the first error: what, where, in which mini-batch; ``""`` when there was none."""
         groups = self.groups()
-        if not groups:
-            return ""
-        first = groups[0]
-        where = f" ({first.where})" if first.where else ""
-        place = f"mini-batch {first.index}, attempt {first.attempt}"
-        place = "init()" if first.index < 0 else place
-        return f"{first.message}{where} in {place} on {first.process or 'no process'}"
+        return first_of(groups[0]) if groups else ""
 
     def recall(self, groups: Iterable[ErrorGroup]) -> None:
         """Begin with errors that were counted before."""
@@ -126,6 +120,18 @@ class Tally:
             )
         else:
             self._groups[key] = replace(group, count=group.count + 1)
+
+
+def first_of(group: ErrorGroup) -> str:
+    """Return the first error of a group: what, where, in which mini-batch."""
+    where = f" ({group.where})" if group.where else ""
+    return f"{group.message}{where} in {place_of(group)}"
+
+
+def place_of(group: ErrorGroup) -> str:
+    """Return where the first error of a group happened."""
+    place = f"mini-batch {group.index}, attempt {group.attempt}"
+    return f"{'init()' if group.index < 0 else place} on {group.process or 'no process'}"
 
 
 @dataclass(frozen=True, slots=True)

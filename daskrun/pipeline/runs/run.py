@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
+from daskrun.core.tally import first_of, place_of
 from daskrun.core.typing import override
 from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.pipeline.execution import lifetime, resume
@@ -184,6 +185,17 @@ class StepRun(SubmittedRun):
         text = self._state.first_error().strip()
         return f"{reason}\n\nThe first of them:\n{text}" if text else reason
 
+    @override
+    def _apart(self) -> tuple[str, str]:
+        report = self._ending
+        text, reason = self._state.first_error().strip(), self._reason()
+        if report is None or not report.errors or not text:
+            return "", reason
+        first = report.errors[0]
+        reason = reason.removesuffix(f"\n\nThe first of them:\n{text}")
+        reason = reason.replace(f" First error: {first_of(first)}.", "")
+        return f"{text}\nin {place_of(first)}", reason
+
 
 class PipelineRun(SubmittedRun):
     """One run of a pipeline: of its steps, each when those it depends on are done.
@@ -340,3 +352,17 @@ class PipelineRun(SubmittedRun):
             if step.status is self.status:
                 return f"step {step.name!r}: {step._reason()}"
         return f"{self.message}\n{self._resume_hint}"
+
+    @override
+    def _apart(self) -> tuple[str, str]:
+        for step in self._step_runs:
+            if step.status is self.status:
+                text, reason = step._apart()
+                return text, f"step {step.name!r}: {reason}"
+        return "", self._reason()
+
+    @property
+    @override
+    def _resume_hint(self) -> str:
+        alike = [step for step in self._step_runs if step.status is self.status]
+        return alike[0]._resume_hint if alike else super()._resume_hint

@@ -10,7 +10,7 @@ from daskrun.core.absent_names import original_keywords
 from daskrun.core.report import RunStatus
 from daskrun.core.typing import override
 from daskrun.errors import RunCanceledError, RunFailedError, SettingsError, WaitTimeoutError
-from daskrun.monitor.console import make_display
+from daskrun.monitor.console import NotebookDisplay, make_display
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.advice import advice
 from daskrun.pipeline.execution.state import LiveState
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from daskrun.core.report import Report
     from daskrun.engine.observers import MakesObserver
     from daskrun.monitor.console import Display
     from daskrun.pipeline.execution.state import RunState
@@ -95,8 +96,13 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
     @property
     @override
     def _resume_hint(self) -> str:
-        report = self._state.report if isinstance(self._state, LiveState) else None
-        return advice(self._state.folder, report)
+        return advice(self._state.folder, self._ending)
+
+    @property
+    def _ending(self) -> Report | None:
+        """How it ended, as a step's run; None before, and of a pipeline's."""
+        state = self._state
+        return state.report if isinstance(state, LiveState) else state.folder.report()
 
     @property
     @override
@@ -229,7 +235,7 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
             raise SettingsError("wait_for_completion", [problem])
         with lifetime.signals_as_interrupts():
             try:
-                self._watch(show_output, timeout_seconds)
+                self._watch(show_output, timeout_seconds, raise_on_error)
             except KeyboardInterrupt as interrupt:
                 self._interrupted(interrupt)
                 raise
@@ -300,18 +306,22 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
         """Return what progress is shown of."""
 
     @abstractmethod
+    def _apart(self) -> tuple[str, str]:
+        """Return the first error's traceback, and :meth:`_reason` without that error."""
+
+    @abstractmethod
     def _reason(self) -> str:
         """Return why it ended as it did, where the rest is, and the first error's traceback."""
 
-    def _watch(self, show_output: bool, timeout: float | None) -> None:
+    def _watch(self, show_output: bool, timeout: float | None, raises: bool) -> None:
         display = make_display() if show_output else None
         try:
-            self._wait(display, timeout)
+            self._wait(display, timeout, raises)
         finally:
             if display is not None:
                 display.close()
 
-    def _wait(self, display: Display | None, timeout: float | None) -> None:
+    def _wait(self, display: Display | None, timeout: float | None, raises: bool) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         if display is not None:
             for step in self._steps():
@@ -334,6 +344,8 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
             for step in self._steps():
                 if step.reused_run_id is not None and step.message != self.message:
                     display.say(f"{step.name} {step.message}")
+            if raises and self.status is RunStatus.FAILED and isinstance(display, NotebookDisplay):
+                return  # what is raised tells all of it, below in the same cell
             display.say(f"run {self.id} {self.status.value}: {self.message}")
             self._say_summary(display)
 
@@ -368,5 +380,5 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
         if raise_on_error and status is RunStatus.CANCELED:
             raise RunCanceledError(self.id, self._reason())
         if raise_on_error and status is RunStatus.FAILED:
-            raise RunFailedError(self.id, self._reason())
+            raise RunFailedError(self.id, self._reason(), *self._apart())
         return status.value
