@@ -35,7 +35,7 @@ def client():
 
 def test_a_partition_is_the_task_of_one_bundle(client, monkeypatch):
     monkeypatch.setattr(side, "call_entry_script", lambda payload: [payload + b"!"])
-    bags = BundleBags(client, "bundle-x")
+    bags = BundleBags(client, "score", "x")
     futures = bags.submit({4: b"a", 5: b"b"}, ADDRESS)
     [(graph, keys, _)] = client.asked
     assert futures == {4: keys[0], 5: keys[1]}
@@ -45,7 +45,7 @@ def test_a_partition_is_the_task_of_one_bundle(client, monkeypatch):
 
 
 def test_only_the_worker_that_is_named_may_run_it_and_earlier_bundles_come_first(client):
-    bags = BundleBags(client, "bundle-x")
+    bags = BundleBags(client, "score", "x")
     bags.submit({4: b""}, ADDRESS)
     options = client.asked[0][2]
     assert options == {
@@ -57,7 +57,7 @@ def test_only_the_worker_that_is_named_may_run_it_and_earlier_bundles_come_first
 
 
 def test_no_key_comes_twice(client):
-    bags = BundleBags(client, "bundle-x")
+    bags = BundleBags(client, "score", "x")
     for _ in range(3):
         bags.submit({1: b"", 2: b""}, ADDRESS)
     keys = [key for _, keys, _ in client.asked for key in keys]
@@ -65,7 +65,7 @@ def test_no_key_comes_twice(client):
 
 
 def test_a_scheduler_without_daskrun_unpickles_a_task_and_pickles_it_again(client, monkeypatch):
-    bags = BundleBags(client, "bundle-x")
+    bags = BundleBags(client, "score", "x")
     bags.submit({1: b"a"}, ADDRESS)
     [task] = client.asked[0][0].values()
     with monkeypatch.context() as patch:
@@ -95,3 +95,13 @@ def test_a_result_of_a_worker_in_this_process_is_taken_from_it():
     connection = Connection("run", "topic", 1.0)  # without a client, so that nobody can be asked
     connection._here = (Worker({}), Worker({Finished.key: [b"result"]}))
     assert asyncio.run(connection._result(Finished(), 1.0)) == [b"result"]
+
+
+def test_keys_tell_step_and_mini_batches_and_dask_groups_them_by_the_step(client):
+    from dask.utils import key_split
+
+    bags = BundleBags(client, "score-orders", "run-1")
+    bags.submit({4: b""}, ADDRESS, 32, 63)
+    [key] = client.asked[0][1]
+    assert key[0].startswith("daskrun-score-orders-32-63-")
+    assert key_split(key) == "daskrun-score-orders"

@@ -20,25 +20,30 @@ class BundleBags:
     """Submits bundles as the partitions of bags, on each of which ``CALL`` is mapped.
 
     The graph is made here: to have a bag mapped, tokenized and optimized took 1.5 ms of the
-    driver's thread for every bundle. ``name`` begins the bags' names. Each has a new one: a
-    repeated key gives the old result.
+    driver's thread for every bundle. Bags are named after the step and the range of their
+    mini-batches, which is what Dask's pages show; ``mark`` is the run's. Each has a new name: a
+    repeated key gives the old result. What is before the first number is what Dask groups by.
     """
 
-    def __init__(self, client: Any, name: str) -> None:
+    def __init__(self, client: Any, step: str, mark: str) -> None:
         self._client = client
-        self._name = name
+        self._step = step
+        self._mark = mark
         self._made = 0
 
-    def submit(self, payloads: Mapping[int, bytes], address: str) -> dict[int, Any]:
+    def submit(
+        self, payloads: Mapping[int, bytes], address: str, first: int = 0, last: int = 0
+    ) -> dict[int, Any]:
         """Submit bundles to the worker at an address, and none other; return their futures.
 
-        Both by the bundles' numbers; of those that wait, the lowest is run first.
+        Both by the bundles' numbers; of those that wait, the lowest is run first. Their
+        mini-batches lie between ``first`` and ``last``.
         """
         from dask.bag import Bag
         from dask.task_spec import Task
 
         self._made += 1
-        name = f"{self._name}-{self._made}"
+        name = f"daskrun-{self._step}-{first}-{last}-{self._mark}-{self._made}"
         partitions: dict[Any, Any] = {
             (name, i): Task((name, i), CALL, {"data": payload})
             for i, payload in enumerate(payloads.values())

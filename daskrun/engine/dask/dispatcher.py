@@ -129,7 +129,7 @@ class DaskDispatcher(Dispatcher):
                 self._cluster.keep(self._scaling.end)
             if (pages := self._request.pages) is not None:
                 self._cluster.keep(pages.show_there(self._cluster))
-        self._out.connected(self._topic)
+        self._out.connected(self._request.step_name, self._topic)
 
     @override
     def want(self, slots: int | None) -> None:

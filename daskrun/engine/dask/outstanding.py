@@ -37,9 +37,9 @@ class Outstanding:
     def __len__(self) -> int:
         return len(self._out)
 
-    def connected(self, topic: str) -> None:
+    def connected(self, step: str, topic: str) -> None:
         """Submit from now on, on the client that the connection has."""
-        self._bags = BundleBags(self._cluster.client, f"bundle-{topic}")
+        self._bags = BundleBags(self._cluster.client, step, topic)
 
     def hand_out(
         self, address: str, group: Sequence[Packed], budget: float, still: Callable[[], bool]
@@ -63,7 +63,8 @@ class Outstanding:
         if self._bags is None:
             return {}
         try:
-            return self._bags.submit(bundles, address)
+            indices = [index for each in group for index, _ in each.bundle.entries] or [0]
+            return self._bags.submit(bundles, address, min(indices), max(indices))
         except Exception:
             if self._cluster.there:
                 raise
