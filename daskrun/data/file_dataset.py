@@ -13,12 +13,18 @@ from daskrun.data.listing import Listing, list_files
 from daskrun.data.partition_format import PartitionFormat
 from daskrun.data.protocols import PathElement, shown_elements, shown_url
 from daskrun.data.selection import Selection, Share, Skip, Take
+from daskrun.errors import DaskrunError
+from daskrun.shown.html import table_html
 
 if TYPE_CHECKING:
     import os
 
     from daskrun.core.minibatch import FilePaths
     from daskrun.data.mount import MountContext
+
+
+FIRST_FILES = 5
+"""Of a dataset, that a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -46,6 +52,15 @@ class FileDataset(Items):
         if self.partition_format is not None:
             what += f", partition_format={self.partition_format!r}"
         return f"Dataset.File.from_files({what}){''.join(map(str, self.selections))}"
+
+    def _repr_html_(self) -> str:
+        try:
+            table = self.listing().table
+        except DaskrunError as error:  # a notebook shows what there is
+            return table_html(repr(self), [("can't be read", error)])
+        count = len(table)
+        first = [(n, table[n]) for n in range(min(FIRST_FILES, count))]
+        return table_html(f"{self!r}: {count:,} files", first)
 
     @override
     def listing(self) -> Listing:

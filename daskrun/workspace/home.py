@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.intervals import USUAL
 from daskrun.data.registration import KIND as DATASETS
+from daskrun.shown.html import table_html
 from daskrun.storage.urls import shown_url
 from daskrun.workspace.layout import (
     DATASTORES,
@@ -59,6 +60,9 @@ class Home:
 
     def __repr__(self) -> str:
         return f"Workspace(name={self.name!r}, folder={shown_url(self.location)!r})"
+
+    def _repr_html_(self) -> str:
+        return table_html("Workspace", [("name", self.name), ("folder", self.location)])
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Home) and other.location == self.location

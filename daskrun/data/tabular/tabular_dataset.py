@@ -18,7 +18,8 @@ from daskrun.data.tabular.conditions.expression import Column, Condition, as_con
 from daskrun.data.tabular.conditions.timestamps import Times, as_delta, as_time
 from daskrun.data.tabular.formats.contract import FrameSource, Source
 from daskrun.data.tabular.planning.resolve import Step, format_of, resolve, with_window
-from daskrun.errors import DatasetError
+from daskrun.errors import DaskrunError, DatasetError
+from daskrun.shown.html import table_html
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 _SIZE = 1024 * 1024
 """Bytes of a mini-batch where a Dask dataframe must be written only to learn of its rows."""
+
+
+FIRST_ROWS, FIRST_COLUMNS = 5, 30
+"""What of a dataset a notebook shows."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,6 +68,15 @@ class TabularDataset(Items):
 
     def __repr__(self) -> str:
         return f"{self.source!r}{''.join(self.written)}"
+
+    def _repr_html_(self) -> str:
+        try:
+            rows = self.take(FIRST_ROWS).to_pandas_dataframe()
+        except DaskrunError as error:  # a notebook shows what there is
+            return table_html(repr(self), [("can't be read", error)])
+        columns = [(name, rows[name].dtype) for name in rows.columns]
+        # Missing values and long texts as pandas shows them; it escapes what is in them.
+        return f"{table_html(repr(self), columns)}{rows.to_html(max_cols=FIRST_COLUMNS)}"
 
     def __getitem__(self, name: str) -> Column:
         """Return a column to make conditions with: ``dataset['age'] > 3``."""

@@ -13,6 +13,7 @@ from daskrun.output.sinks.registry import format_of, reference_of
 from daskrun.pipeline.steps.compute_target import inline_note
 from daskrun.pipeline.steps.function_script import PREFIX, script_of
 from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
+from daskrun.shown.html import table_html
 from daskrun.workspace.compute.targets import ComputeTarget
 from daskrun.workspace.environments.environment import Environment
 
@@ -193,6 +194,18 @@ class ParallelRunConfig:
 
     def __repr__(self) -> str:
         return f"{SUBJECT}(entry_script={str(self.entry_script)!r})"
+
+    def _repr_html_(self) -> str:
+        given = ((each.name, getattr(self, each.name), each.default) for each in fields(self))
+        hidden = "environment_variables"  # which may be secret
+        return table_html(
+            SUBJECT,
+            [
+                (name, sorted(value) if name == hidden and value else value)
+                for name, value, default in given
+                if value is not None and value != default
+            ],
+        )
 
     @staticmethod
     def load_yaml(workspace: Workspace, path: str | os.PathLike[str]) -> ParallelRunConfig:

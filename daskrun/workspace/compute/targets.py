@@ -12,6 +12,7 @@ from daskrun.core.codec import from_record, to_record
 from daskrun.core.typing import override
 from daskrun.engine.request import GivenCluster
 from daskrun.errors import ComputeTargetException, NameNotFoundError, SettingsError
+from daskrun.shown.html import table_html
 from daskrun.workspace.compute.attaching import (
     REACHABLE,
     address_of,
@@ -152,6 +153,11 @@ class ComputeTarget(OriginalClass):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(name={self.name!r})"
+
+    def _repr_html_(self) -> str:
+        nodes = self.most_nodes
+        rows = [("name", self.name), ("nodes", "as many as there are" if nodes is None else nodes)]
+        return table_html(type(self).__name__, rows)
 
     @property
     def most_nodes(self) -> int | None:
