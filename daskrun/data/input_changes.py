@@ -1,7 +1,7 @@
 """Input files that change while a run reads them: found, and named.
 
-Local ones are looked at when the run ends, remote ones when they have been brought. Script
-processes load this.
+Local ones are looked at beside the run's end, and tables where a read comes short; remote ones when
+they have been brought. Script processes load this.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ def changed_files(plan: ListedPlan, most: int = MOST_LOOKS) -> str:
     return (
         f"{count} changed while the run went on{looked}: {', '.join(changes[:SHOWN])}{more}. "
         "Rows of such a file may be of either version."
+    )
+
+
+def cut_short(shown: str, had: int, has: int) -> str:
+    """Return what to say of a local file that was cut short while it was read."""
+    return (
+        f"{shown} had {had:,} bytes when it was opened and has {has:,} now: it was cut short while "
+        "it was read. Submit the run again when nothing writes to it."
     )
 
 

@@ -8,7 +8,7 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from daskrun.core.events import (
     BundleLost,
@@ -31,11 +31,11 @@ from daskrun.core.events import (
 from daskrun.core.ledger import Ledger
 from daskrun.core.logs import get_logger
 from daskrun.core.report import Report, RunStatus
-from daskrun.data.input_changes import changed_files
 from daskrun.engine.closing import close_all, close_and_tell
 from daskrun.engine.control import RunControl as RunControl  # noqa: TC001  (is found here)
 from daskrun.engine.dispatch import make_dispatcher
 from daskrun.engine.history import Checkpoints, History
+from daskrun.engine.input_look import InputLook
 from daskrun.engine.journal_records import ResumedRecord
 from daskrun.engine.observers import PROGRESS_INTERVAL, Audience
 from daskrun.engine.past import Replay
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
     from daskrun.core.events import Bundle, Observer
     from daskrun.core.outcome import Outcome, ProcessInfo
-    from daskrun.data.listed_plan import ListedPlan
     from daskrun.engine.past import Past
     from daskrun.engine.request import StepRequest
 
@@ -94,6 +93,7 @@ class Driver:
         self._began = time.monotonic()
         self._waits = Waits(request.settings.no_worker_timeout, self._began)
         self._results = Results(request, self._history.note, self._checkpoints)
+        self._input_look: InputLook | None = None
         self._dispatched = False
         self._made_again = 0
 
@@ -132,8 +132,7 @@ class Driver:
             except LostRowsError as error:
                 self._make_again(error)
                 return False
-            if warning := changed_files(cast("ListedPlan", self._plan)):
-                self._warnings[warning] = None
+            self._input_look = InputLook(self._plan)
         return True
 
     def _make_again(self, error: LostRowsError) -> None:
@@ -370,6 +369,8 @@ class Driver:
         self._audience.show(self._ledger, in_any_case=True)
 
     def _report(self, trouble: str | None) -> Report:
+        if self._input_look is not None and (warning := self._input_look.warning()):
+            self._warnings[warning] = None
         now = time.monotonic()
         report = self._ledger.report(now, self._began)
         if report.total == 0 and self._request.nothing_new:

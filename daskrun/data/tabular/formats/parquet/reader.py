@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
+from daskrun.data.input_changes import cut_short
 from daskrun.data.tabular.formats.contract import Reader, Rows
 from daskrun.data.tabular.formats.parquet.categories import unpack_values
 from daskrun.data.tabular.formats.parquet.ranges import bring
@@ -117,7 +119,9 @@ class ParquetReader(Reader):
         except TableError:
             raise
         except Exception as error:  # pyarrow's own, and those of the operating system
-            raise TableError(unreadable(file.shown, error)) from error
+            cuts = (each.cut() for each in self._open.values() if each.path == file.path)
+            why = next(filter(None, cuts), "") or unreadable(file.shown, error)
+            raise TableError(why) from error
         self._open.move_to_end(key)
         while len(self._open) > _OPEN:
             self._open.popitem(last=False)[1].close()
@@ -208,7 +212,8 @@ class _OpenFile:
     def __init__(self, file: PieceFile) -> None:
         import pyarrow.parquet as pq
 
-        self._path = file.path
+        self.path = file.path
+        self._size = os.stat(file.path).st_size  # noqa: PTH116  (as above)
         self.shown = file.shown
         self._file = pq.ParquetFile(file.path, pre_buffer=False)
         self.starts = [0]
@@ -236,6 +241,13 @@ class _OpenFile:
         """Close it."""
         self._stream = None
         self._file.close()
+
+    def cut(self) -> str:
+        """Return what to say of a file that was cut short since it was opened; else ``""``."""
+        with suppress(OSError):
+            if (found := os.stat(self.path).st_size) < self._size:  # noqa: PTH116
+                return cut_short(self.shown, self._size, found)
+        return ""
 
     def check(self, columns: list[str], stop: int, items: int) -> None:
         """Fail if it lacks a column or rows."""
@@ -302,7 +314,7 @@ class _OpenFile:
         stream = self._stream
         if stream is None or not stream.leads_to(group, start, columns):
             batch = min(_BATCH, stop - start)
-            stream = _Stream(self._path, group, self.starts[group], columns, batch)
+            stream = _Stream(self.path, group, self.starts[group], columns, batch)
         self._stream = None  # one that fails can't go on
         try:
             stream.skip(start)
@@ -317,7 +329,7 @@ class _OpenFile:
         return table
 
     def _damaged(self, groups: list[int], error: Exception) -> str:
-        return (
+        return self.cut() or (
             f"{self.shown}: {_named(groups)} can't be read: {reason(error)}. The file is damaged, "
             "or written by software that does not keep to the format: write it anew."
         )

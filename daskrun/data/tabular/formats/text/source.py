@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from daskrun.core.typing import override
+from daskrun.data.input_changes import cut_short
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import RemoteFolder, join_url
 from daskrun.data.tabular.formats.text.packing import FIRST, packing, unpacked
@@ -57,6 +58,8 @@ class LocalBytes(ByteSource):
     ------
     OSError
         If it can't be opened or read.
+    TableError
+        If it is cut short while it is read: what comes then ends anywhere, also inside a value.
     """
 
     near = True
@@ -79,6 +82,8 @@ class LocalBytes(ByteSource):
         while data and (left := wanted - sum(map(len, parts))):
             data = os.pread(self._descriptor, left, start + wanted - left)
             parts.append(data)
+        if not data:
+            check_uncut(self._descriptor, self.size, self.shown)
         return b"".join(parts)
 
     @override
@@ -91,6 +96,12 @@ class LocalBytes(ByteSource):
         # A cache of open files can't close what it drops: it may be in use.
         with suppress(AttributeError, OSError):
             self.close()
+
+
+def check_uncut(descriptor: int, size: int, shown: str) -> None:
+    """Raise TableError where an open file is not as large any more as when it was opened."""
+    if (found := os.fstat(descriptor).st_size) < size:
+        raise TableError(cut_short(shown, size, found))
 
 
 class RemoteBytes(ByteSource):
@@ -302,8 +313,12 @@ class _Wrapped:
 
     def plain(self, raw: BinaryIO) -> Iterator[bytes]:
         """Return its plain bytes, part by part."""
+        here = raw.fileno() if isinstance(self._where, str) else -1
+        size = os.fstat(here).st_size if here >= 0 else 0
         parts = unpacked(raw, self._kind, self.shown)
-        return parts if self._encoding is None else self._transcoded(parts, self._encoding)
+        yield from parts if self._encoding is None else self._transcoded(parts, self._encoding)
+        if here >= 0:
+            check_uncut(here, size, self.shown)
 
     def _transcoded(self, parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
         decode: Callable[..., str] = codecs.getincrementaldecoder(encoding)().decode
