@@ -12,6 +12,7 @@ from benchmarks import (
     overhead,
     planning,
     resume,
+    scale,
     scan,
     soak,
     startup,
@@ -22,7 +23,7 @@ from benchmarks import (
 BENCHMARKS = {"overhead": (overhead, 5), "startup": (startup, 5), "idle": (idle, 2),
               "million": (million, 3), "scan": (scan, 5), "tables": (tables, 5),
               "table_memory": (table_memory, 1), "planning": (planning, 3),
-              "soak": (soak, 1), "resume": (resume, 1)}  # fmt: skip
+              "soak": (soak, 1), "resume": (resume, 1), "scale": (scale, 1)}  # fmt: skip
 """Each with its usual number of rounds."""
 
 
