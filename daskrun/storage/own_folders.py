@@ -60,14 +60,14 @@ def _not_own(found: os.stat_result) -> str:
     return "may be written by other users" if _others_write(found) else ""
 
 
-def temporary_folder() -> Path:
+def temporary_folder(purpose: str = "") -> Path:
     """Return the folder of this user's runs on this machine, which only this user may enter.
 
-    Where another user has made one of its name, that is said, and one is made whose name nobody can
-    foresee; all processes of this user then use that.
+    Or another one for ``purpose``, a word. Where another user has made one of its name, that is
+    said, and one is made whose name nobody can foresee; all processes of this user then use that.
     """
     above = Path(tempfile.gettempdir())
-    usual = above / f"daskrun-{_own_name()}"
+    usual = above / f"daskrun-{purpose}{purpose and '-'}{_own_name()}"
     if problem := _try_own(usual):
         other = _other(above, f"{usual.name}-")
         _say(f"{problem}, so it is not used for temporary files: they are in {str(other)!r}.")

@@ -33,7 +33,7 @@ def ports():
     """Start a cluster; give the ports of its scheduler's and its worker's pages."""
     cluster = start_cluster(["node000"])
     try:
-        connect_when_asked(cluster.scheduler)
+        connect_when_asked(cluster.scheduler, None)
         [worker] = cluster.workers.values()
         for server in (cluster.scheduler, worker):
             for each in server.http_server._sockets.values():

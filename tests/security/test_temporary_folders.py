@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 from users import MALLORY, VICTIM, as_user, needs_users
 
+from daskrun.engine.dask.local_cluster import end_silence, silence, start_cluster
 from daskrun.script import node_folders
 from daskrun.script.environments import build
 from daskrun.storage import own_folders
-from daskrun.storage.own_folders import TRUSTED, temporary_folder
+from daskrun.storage.own_folders import TRUSTED, exchangeable, temporary_folder
 from daskrun.workspace.models import model
 
 USUAL = f"daskrun-{own_folders._own_name()}"
@@ -69,6 +71,23 @@ def of_nobody():
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         os.environ.pop(name, None)
     return str(temporary_folder())
+
+
+def test_dask_imports_nothing_from_a_folder_of_others(shared):
+    (shared / "dask-scratch-space").mkdir()
+    (shared / "dask-scratch-space").chmod(0o777)
+    make("open", shared / USUAL.replace("daskrun-", "daskrun-dask-"))
+    before = set(sys.path)
+    silence()
+    cluster = start_cluster(["node000"])
+    try:
+        new = [Path(each) for each in set(sys.path) - before]
+        assert len(new) == 2  # the scheduler's and the worker's
+        assert not [each for each in new if exchangeable(each)]
+        assert [*(shared / "dask-scratch-space").iterdir()] == []
+    finally:
+        cluster.close()
+        end_silence()
 
 
 @pytest.mark.parametrize("umask", [0, 0o22, 0o777])

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from daskrun.engine.dask.page_guard import guarded
+from daskrun.storage.own_folders import temporary_folder
 
 if TYPE_CHECKING:
     from daskrun.engine.request import Pages
@@ -80,7 +81,13 @@ def start_cluster(names: list[str]) -> Any:
     from distributed import SpecCluster, Worker
     from distributed.scheduler import Scheduler
 
-    shared = {"protocol": "inproc", "dashboard": False, "dashboard_address": "127.0.0.1:0"}
+    shared = {
+        "protocol": "inproc",
+        "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
+        # Dask imports from it; what it makes by itself any user of this machine can make first
+        "local_directory": str(temporary_folder("dask")),
+    }
     own = {**shared, "nthreads": 1, "memory_limit": 0}
     worker = guarded(Worker)
     workers = {name: {"cls": worker, "options": {**own, "name": name}} for name in names}
