@@ -4,6 +4,8 @@ That something is linear is shown by inputs for which anything else takes minute
 a test says so.
 """
 
+import gzip
+import lzma
 import os
 import re
 
@@ -19,6 +21,7 @@ from daskrun.core.json_text import parsed
 from daskrun.data.partition_format import PartitionFormat
 from daskrun.data.path_pieces import CutFirst, Piece, choices
 from daskrun.data.tabular.formats.json_lines.values import parse_line
+from daskrun.data.tabular.formats.text import packing
 from daskrun.data.tabular.formats.text.dialect import header_names, unique_names
 from daskrun.errors import DaskrunError, DatasetError, SettingsError, StorageError, TableError
 from daskrun.output.sinks.settings_file import read_settings
@@ -299,3 +302,24 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(place / "1.json")
     with pytest.raises(StorageError):
         Records(tmp_path)._store.read("kind", "name", 1)
+
+
+@pytest.mark.parametrize(("ending", "pack"), [("gz", gzip.compress), ("xz", lzma.compress)])
+def test_a_small_file_may_not_stand_for_any_number_of_bytes(tmp_path, monkeypatch, ending, pack):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / f"x.csv.{ending}").write_bytes(pack(b"a,b\n" + b"0,0\n" * 500_000))
+    read = Dataset.Tabular.from_delimited_files
+    assert len(read("x.csv.*", max_unpacked="3MB").to_pandas_dataframe()) == 500_000
+    with pytest.raises(DatasetError, match=r"more than 1,048,576 bytes unpacked.*max_unpacked='"):
+        read("x.csv.*", max_unpacked="1MB").to_pandas_dataframe()
+    monkeypatch.setattr(packing, "USUAL_BYTES", 10**6)
+    monkeypatch.setattr(packing, "USUAL_RATIO", 2)
+    with pytest.raises(DatasetError, match="bytes unpacked, so it is not read on"):
+        read("x.csv.*").to_pandas_dataframe()
+
+
+@pytest.mark.parametrize("value", ["much", 0, -1, True, []])
+def test_a_bound_of_unpacked_bytes_is_a_size(value):
+    for make in (Dataset.Tabular.from_delimited_files, Dataset.Tabular.from_json_lines_files):
+        with pytest.raises(DatasetError, match=r"max_unpacked=.*Write max_unpacked='20GB'"):
+            make("x", validate=False, max_unpacked=value)

@@ -49,6 +49,7 @@ class TabularDatasetFactory(OriginalClass):
         on_type_conflict: str = "fail",
         count_rows: bool = False,
         include_hidden: bool = False,
+        max_unpacked: int | str | None = None,
     ) -> TabularDataset:
         """Make a dataset of CSV, TSV and the like.
 
@@ -98,6 +99,10 @@ class TabularDatasetFactory(OriginalClass):
             Files and folders whose names begin with ``_`` or ``.`` are data, too. False: they are
             left out where they aren't named, as what other engines leave beside tables
             (``_SUCCESS``). Files of 0 bytes are left out in any case, with a warning.
+        max_unpacked
+            Bytes that a compressed file may hold, or a text such as ``'20GB'``: one that holds more
+            is an error, since a small file may stand for terabytes. None: 100 times its own size,
+            and 4 GB at least.
 
         Raises
         ------
@@ -128,6 +133,7 @@ class TabularDatasetFactory(OriginalClass):
             on_type_conflict=on_type_conflict,
             count_rows=count_rows,
             include_hidden=include_hidden,
+            max_unpacked=max_unpacked,
         )
         return _made(source, validate)
 
@@ -144,6 +150,7 @@ class TabularDatasetFactory(OriginalClass):
         strict_types: bool = False,
         on_type_conflict: str = "fail",
         include_hidden: bool = False,
+        max_unpacked: int | str | None = None,
     ) -> TabularDataset:
         """Make a dataset of files with one JSON object in each line.
 
@@ -154,7 +161,7 @@ class TabularDatasetFactory(OriginalClass):
         invalid_lines
             ``'error'``: a line that is no JSON object fails its mini-batch. ``'drop'``: it is left
             out, with a warning that says how many were.
-        strict_types, on_type_conflict, include_hidden
+        strict_types, on_type_conflict, include_hidden, max_unpacked
             See :meth:`from_delimited_files`.
 
         Examples
@@ -177,6 +184,7 @@ class TabularDatasetFactory(OriginalClass):
             strict_types=strict_types,
             on_type_conflict=on_type_conflict,
             include_hidden=include_hidden,
+            max_unpacked=max_unpacked,
         )
         return _made(source, validate)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from daskrun.core.rules import size
 from daskrun.core.typing import override
 from daskrun.data.listing import Listing, check_files, list_files
 from daskrun.data.patterns import ALL, NO_DATA
@@ -19,6 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from daskrun.data.protocols import PathElement
+
+
+def check_unpacked(value: object) -> None:
+    """Check that ``max_unpacked`` is a size, or None."""
+    try:
+        if value is not None:
+            size()(value)
+    except ValueError as error:
+        raise DatasetError(
+            f"max_unpacked={value!r} {error}. Write max_unpacked='20GB', or None for 100 times the "
+            "size of the compressed file, and 4 GB at least."
+        ) from None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

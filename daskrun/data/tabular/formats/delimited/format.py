@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from daskrun.core.rules import parse_size
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.delimited.columns import DelimitedSample, Head
 from daskrun.data.tabular.formats.delimited.spec import (
@@ -16,7 +17,7 @@ from daskrun.data.tabular.formats.delimited.spec import (
     SAME,
     DelimitedSpec,
 )
-from daskrun.data.tabular.formats.files import FileSource, check_known
+from daskrun.data.tabular.formats.files import FileSource, check_known, check_unpacked
 from daskrun.data.tabular.formats.text.dialect import Dialect, check_separator, known_encoding
 from daskrun.data.tabular.formats.text.first_bytes import FirstBytes
 from daskrun.data.tabular.formats.text.sample import LOOKED, SAMPLES, WIDE, SampleFiles
@@ -55,6 +56,8 @@ class DelimitedSource(FileSource):
     """What becomes of values that don't fit an inferred type: ``fail``, ``null``, ``text``."""
     count_rows: bool = False
     """True: planning counts the rows of each piece."""
+    max_unpacked: int | str | None = None
+    """Bytes that a compressed file may hold; None: what is usual for its size."""
 
     @override
     def __post_init__(self) -> None:
@@ -62,6 +65,7 @@ class DelimitedSource(FileSource):
         check_separator(self.separator, known_encoding(self.encoding))
         self._mode  # noqa: B018
         check_choice(self.on_type_conflict, self.strict_types)
+        check_unpacked(self.max_unpacked)
         if self.support_multi_line not in (True, False, None):
             raise DatasetError(
                 f"support_multi_line={self.support_multi_line!r} is not known. Write True, False, "
@@ -119,6 +123,7 @@ class DelimitedSource(FileSource):
             exact=self.support_multi_line is not False or self.count_rows,
             multi_line=self.support_multi_line is not False,
             on_type_conflict=self.on_type_conflict,
+            max_unpacked=None if self.max_unpacked is None else parse_size(self.max_unpacked),
         )
 
     @override

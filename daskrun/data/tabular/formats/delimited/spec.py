@@ -41,7 +41,7 @@ class DelimitedSpec(TextSpec):
     @property
     def dialect(self) -> Dialect:
         """How the files are written."""
-        return Dialect(self.separator, self.encoding)
+        return Dialect(self.separator, self.encoding, self.max_unpacked)
 
     def has_header(self, name: str) -> bool:
         """Return whether a file's first record is a header."""

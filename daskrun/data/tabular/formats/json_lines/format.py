@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from daskrun.core.rules import parse_size
 from daskrun.core.typing import override
-from daskrun.data.tabular.formats.files import FileSource
+from daskrun.data.tabular.formats.files import FileSource, check_unpacked
 from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
 from daskrun.data.tabular.formats.json_lines.values import (
     JsonObject,
@@ -57,12 +58,14 @@ class JsonLinesSource(FileSource):
     """``error``, or ``drop`` to leave out lines that are no JSON objects."""
     encoding: str = "utf8"
     on_type_conflict: str = FAIL
+    max_unpacked: int | str | None = None
     """As of delimited files."""
 
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
         check_choice(self.on_type_conflict, self.strict_types)
+        check_unpacked(self.max_unpacked)
         known_encoding(self.encoding)
         if self.invalid_lines not in ("error", "drop"):
             raise DatasetError(
@@ -124,6 +127,7 @@ class JsonLinesSource(FileSource):
             invalid_lines=self.invalid_lines,
             exact=False,
             on_type_conflict=self.on_type_conflict,
+            max_unpacked=None if self.max_unpacked is None else parse_size(self.max_unpacked),
         )
 
     @override

@@ -20,4 +20,4 @@ class JsonLinesSpec(TextSpec):
     @property
     def dialect(self) -> Dialect:
         """One in which every line break ends a record: without a separator, quotes mean nothing."""
-        return Dialect("", self.encoding)
+        return Dialect("", self.encoding, self.max_unpacked)

@@ -185,4 +185,5 @@ def _open(
     what: Piece | Look,
 ) -> ByteSource:
     """Open a file's plain bytes; those of a small one that isn't plain are made in memory."""
-    return open_bytes(name, where, dialect.encoding, cache, in_memory=partial(fits_memory, what))
+    memory, most = partial(fits_memory, what), dialect.max_unpacked
+    return open_bytes(name, where, dialect.encoding, cache, in_memory=memory, max_unpacked=most)

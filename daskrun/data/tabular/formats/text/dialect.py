@@ -65,6 +65,8 @@ class Dialect:
     separator: str
     encoding: str
     """A key of :data:`ENCODINGS`."""
+    max_unpacked: int | None = None
+    """Bytes that a compressed file may hold; None: what is usual for its size."""
 
     @property
     def codec(self) -> str:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 FIRST = 16
 """Bytes that tell."""
 
+USUAL_BYTES, USUAL_RATIO = 4 << 30, 100
+"""What a compressed file may hold where nothing is said: the larger of so many bytes, and so many
+for each of its own. Text packs 3 to 20 to one."""
+
 _NAMED = (".gz", ".gzip", ".zst", ".bz2", ".xz", ".zip")
 """Ends of names, in any case, of files that are taken to be compressed until they are looked at."""
 
@@ -49,17 +53,33 @@ def named_packed(name: str) -> bool:
     return name[name.rfind(".") :].lower() in _NAMED  # asked of each of a million names
 
 
-def unpacked(raw: BinaryIO, kind: str | None, shown: str) -> Iterator[bytes]:
+def most_unpacked(asked: int | None, packed: int) -> int:
+    """Return how many bytes a file of so many may hold: as asked for, or what is usual."""
+    return asked if asked is not None else max(USUAL_BYTES, USUAL_RATIO * packed)
+
+
+def unpacked(
+    raw: BinaryIO, kind: str | None, shown: str, most: int | None = None
+) -> Iterator[bytes]:
     """Yield a file's plain bytes, part by part.
 
     Raises
     ------
     TableError
-        If it is truncated or corrupt, or an archive of several files.
+        If it is truncated or corrupt, an archive of several files, or holds more than ``most``.
     """
+    count = 0
     try:
         read = _reader(raw, kind, shown)
         while part := read(_STEP):
+            count += len(part)
+            if kind is not None and most is not None and count > most:
+                raise TableError(
+                    f"{shown} holds more than {most:,} bytes unpacked, so it is not read on: a "
+                    "small file may stand for more than there is room for. Write a larger "
+                    "max_unpacked, such as max_unpacked='100GB', if it is meant to be so large.",
+                    lasting=True,
+                )
             yield part
     except (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError) as e:
         if isinstance(e, OSError) and e.errno is not None:

@@ -19,7 +19,7 @@ from daskrun.core.typing import override
 from daskrun.data.input_changes import cut_short
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import RemoteFolder, join_url
-from daskrun.data.tabular.formats.text.packing import FIRST, packing, unpacked
+from daskrun.data.tabular.formats.text.packing import FIRST, most_unpacked, packing, unpacked
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -181,6 +181,7 @@ def open_bytes(
     *,
     in_memory: Callable[[int], bool],
     size: int = -1,
+    max_unpacked: int | None = None,
 ) -> ByteSource:
     """Open the plain bytes of a file: decompressed, UTF-16 and UTF-32 as UTF-8 without a mark.
 
@@ -190,11 +191,13 @@ def open_bytes(
         Keeps what had to be made plain, if that isn't done in memory.
     in_memory
         Says of a file that isn't plain, of this size, whether it is made so in memory.
+    max_unpacked
+        Bytes that a compressed one may hold; None: what is usual for its size.
 
     Raises
     ------
     TableError
-        If it is truncated or corrupt.
+        If it is truncated or corrupt, or holds more than that.
     OSError
         If it can't be read.
     """
@@ -203,7 +206,7 @@ def open_bytes(
         return source
     size = source.size
     source.close()
-    file = _Wrapped(name, where, encoding, kind)
+    file = _Wrapped(name, where, encoding, kind, most_unpacked(max_unpacked, size))
     if in_memory(size):
         with file.opened() as raw:
             plain: ByteSource = MemoryBytes(b"".join(file.plain(raw)), file.shown)
@@ -271,9 +274,15 @@ class _Wrapped:
     """A file that is compressed, or in an encoding of wide characters, or both."""
 
     def __init__(
-        self, name: str, where: str | RemoteFolder, encoding: str, kind: str | None
+        self,
+        name: str,
+        where: str | RemoteFolder,
+        encoding: str,
+        kind: str | None,
+        most: int | None = None,
     ) -> None:
         self._name, self._where = name, where
+        self._most = most
         self._kind = kind
         self._encoding = encoding if is_wide(encoding) else None
         if isinstance(where, str):
@@ -315,7 +324,7 @@ class _Wrapped:
         """Return its plain bytes, part by part."""
         here = raw.fileno() if isinstance(self._where, str) else -1
         size = os.fstat(here).st_size if here >= 0 else 0
-        parts = unpacked(raw, self._kind, self.shown)
+        parts = unpacked(raw, self._kind, self.shown, self._most)
         yield from parts if self._encoding is None else self._transcoded(parts, self._encoding)
         if here >= 0:
             check_uncut(here, size, self.shown)

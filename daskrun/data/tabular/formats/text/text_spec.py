@@ -23,6 +23,9 @@ class TextSpec(ReaderSpec):
     """What becomes of values that don't fit an inferred type: as
     :mod:`daskrun.data.tabular.values.conflicts` names it."""
 
+    max_unpacked: int | None = None
+    """As of :class:`~daskrun.data.tabular.formats.text.dialect.Dialect`."""
+
     def guessed(self, among: Collection[str]) -> list[tuple[str, str]]:
         """Return name and type of those of the columns whose type later values may not fit."""
         known = {*self.declared, *(name for name, kind in self.columns if kind == "text")}
