@@ -48,6 +48,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # after multiprocessing has removed its own from it, whose priority is -100
     Finalize(None, shutil.rmtree, (tempfile.tempdir, True), exitpriority=-200)
 
+collect_ignore = ["azureml/accepted_names.py"]  # a program, which a test runs
+
 
 @pytest.fixture(scope="session")
 def forks() -> None:

@@ -21,15 +21,21 @@ def parsed(source: bytes) -> ast.Module | None:
 def parser_options(source: bytes) -> set[str]:
     """Return the options that a source has ``argparse`` look for.
 
+    Where it adds some by a variable, those are all its texts that may be options.
+
     Examples
     --------
     >>> parser_options(b"parser.add_argument('--rows', '-r', type=int)") == {"--rows", "-r"}
     True
     """
     tree = parsed(source)
-    calls = [] if tree is None else [each for each in ast.walk(tree) if isinstance(each, ast.Call)]
-    named = (each for each in calls if getattr(each.func, "attr", "") == "add_argument")
-    values = (each.value for call in named for each in call.args if isinstance(each, ast.Constant))
+    nodes = [] if tree is None else list(ast.walk(tree))
+    calls = (each for each in nodes if isinstance(each, ast.Call))
+    added = [each for each in calls if getattr(each.func, "attr", "") == "add_argument"]
+    named: list[ast.AST] = [each for call in added for each in call.args]
+    if not all(isinstance(each, ast.Constant) for each in named):
+        named = nodes
+    values = (each.value for each in named if isinstance(each, ast.Constant))
     return {each for each in values if isinstance(each, str) and each.startswith("-")}
 
 

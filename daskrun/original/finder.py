@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CORE = "azureml.core"
 """Where this is installed, the original is."""
+SPAWNED = f"{__file__.rpartition('/')[0]}/spawned"
+"""By which processes that this one starts anew find the names: they have its ``sys.path``."""
 
 
 class StandIn(ModuleType):
@@ -119,6 +121,7 @@ def put_first() -> None:
     for finder in _finders():
         sys.meta_path.remove(finder)
     sys.meta_path.insert(0, OriginalFinder(over_real=True))
+    _have_spawned()
 
 
 def offer() -> Callable[[], None]:
@@ -130,6 +133,7 @@ def offer() -> Callable[[], None]:
     if _finders():
         return lambda: None
     sys.meta_path.append(OriginalFinder(over_real=False))
+    _have_spawned()
 
     def take_back() -> None:
         if not any(finder.over_real for finder in _finders()):  # else put first meanwhile
@@ -142,9 +146,27 @@ def take_out() -> None:
     """Stop finding the original's names here; what was imported of them stays usable."""
     for finder in _finders():
         sys.meta_path.remove(finder)
+    sys.path[:] = [each for each in sys.path if each != SPAWNED]
     for name, module in list(sys.modules.items()):
         if isinstance(module, StandIn):
             _forget(name)
+
+
+def stand_in(name: str) -> StandIn:
+    """Return the stand-in of a topmost module, beside what others have put into it."""
+    from importlib.util import module_from_spec
+    from pkgutil import extend_path
+
+    spec = ModuleSpec(name, OriginalFinder(over_real=False), origin="daskrun", is_package=True)  # type: ignore[arg-type]
+    spec.submodule_search_locations = extend_path([], name)
+    made = module_from_spec(spec)
+    assert isinstance(made, StandIn)
+    return made
+
+
+def _have_spawned() -> None:
+    if SPAWNED not in sys.path:
+        sys.path.append(SPAWNED)
 
 
 def _finders() -> list[OriginalFinder]:

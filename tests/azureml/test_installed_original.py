@@ -94,3 +94,29 @@ def test_an_offer_leaves_an_installed_original_whole(site):
         "except ModuleNotFoundError as error:\n    print(VERSION, error.name)\n"
     )
     assert site.printed(code) == ["theirs", "azureml.pipeline"]
+
+
+@pytest.mark.parametrize("package", ["", PKGUTIL], ids=["namespace", "package"])
+def test_a_process_that_is_started_anew_has_the_names_by_its_path(site, package):
+    from daskrun.original.finder import SPAWNED
+
+    site.lay(azureml__opendatasets="NAME = 'theirs'")
+    if package:
+        site.lay(azureml=package)
+    code = (
+        f"import sys; sys.path.append({SPAWNED!r})\n"
+        "from azureml_user.parallel_run import EntryScript\n"
+        "import azureml\n"
+        "from azureml.opendatasets import NAME\n"
+        "from azureml.core import Run\n"
+        "print(NAME, Run.__module__, EntryScript.__module__, azureml.core.Run is Run)\n"
+    )
+    if package:  # what is installed is found first, and does not offer the names
+        code = code.replace("import azureml\n", "import daskrun.original.finder as f; f.offer()\n")
+        code = code.replace(", azureml.core.Run is Run", ", True")
+    assert site.printed(code) == [
+        "theirs",
+        "daskrun.pipeline.runs.metrics",
+        "daskrun.script.entry_script",
+        "True",
+    ]
