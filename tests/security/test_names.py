@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -183,6 +184,23 @@ def test_an_absolute_key_of_s3_stays_below_the_target(bucket, tmp_path, ws):
     assert store.download(tmp_path / "to", show_progress=False) == 1
     assert not path.exists()
     assert (tmp_path / "to" / str(path).lstrip("/")).read_bytes() == b"x"
+
+
+def test_keys_of_s3_that_lead_out_are_not_brought(bucket, tmp_path):
+    ws = Workspace.create("team", path=f"{bucket.url}/team", storage_options=bucket.options)
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "w").write_text("w")
+    model = Model.register(ws, tmp_path / "weights", "m")
+    shutil.rmtree(ws.folder / model._place)  # as in another process
+    top, up = "team/.daskrun", "../" * 12
+    bucket.put(f"{top}/{model._place}/{up}{OUT}/planted", b"x")
+    bucket.put(f"{top}/runs/r/run.json", b'{"kind": "pipeline", "experiment": "e"}')
+    bucket.put(f"{top}/runs/r/{up}{OUT}/planted", b"x")
+    for call in (lambda: model.download(tmp_path / "to"), ws.site.run_folder("r").fetch):
+        with pytest.raises(StorageError, match=r"the file name '.*/planted' can't be a path below"):
+            call()
+    assert not (tmp_path / "to").exists()
+    assert not (ws.folder / model._place).exists()
 
 
 def test_runs_and_records_of_a_stranger_name_no_place_elsewhere(tmp_path, ws, store):

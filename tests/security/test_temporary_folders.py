@@ -6,6 +6,7 @@ import os
 import stat
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from users import MALLORY, VICTIM, as_user, needs_users
@@ -154,3 +155,18 @@ def test_a_cache_below_a_folder_of_another_user_is_not_used(shared, monkeypatch)
     model._brought("s3://bucket/ws/models_files/m/1/weights", {"anon": True})
     assert brought["weights"].is_relative_to(shared / USUAL)
     assert [*(shared / "theirs").iterdir()] == []
+
+
+@pytest.mark.slow
+def test_an_environment_is_built_by_nothing_in_the_current_folder(shared, monkeypatch):
+    """That is the driver's, which may be a folder such as /tmp."""
+    for name in ("venv", "pip", "ensurepip", "json"):
+        (shared / f"{name}.py").write_text(f"open({str(shared / 'planted')!r}, 'w')\n")
+    monkeypatch.chdir(shared)
+    asked = SimpleNamespace(name="e")
+    task = SimpleNamespace(
+        asked=asked, node="n", log=str(shared / "log"), temporary=str(temporary_folder())
+    )
+    build._build(task, [], shared / "made")
+    assert build.is_whole(shared / "made")
+    assert not (shared / "planted").exists()

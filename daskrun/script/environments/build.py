@@ -177,11 +177,13 @@ def _build(task: FindPython, lines: list[str], folder: Path) -> None:
     own_pip = importlib.util.find_spec("pip") is not None
     try:
         bare = ["--without-pip"] if own_pip else []
-        _call(task, [sys.executable, "-m", "venv", *bare, str(folder)])
+        # -P: else they would import what lies in the driver's current folder, which may be /tmp
+        _call(task, [sys.executable, "-P", "-m", "venv", *bare, str(folder)])
         wanted = folder / "requirements.txt"
         wanted.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         python = str(python_of(folder))
-        by = [sys.executable, "-m", "pip", "--python", python] if own_pip else [python, "-m", "pip"]
+        pip = [sys.executable, "-P", "-m", "pip", "--python", python]
+        by = pip if own_pip else [python, "-P", "-m", "pip"]
         quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar=off"]
         _call(task, [*by, "install", *quiet, "-r", str(wanted)])
         made = {"requirements": lines, "python": sys.version, "seconds": time.monotonic() - began}
@@ -209,7 +211,7 @@ def _call(task: FindPython, command: list[str]) -> None:
         asked, said = task.asked, tail(task.log)
         hint = advice(tail(task.log, MOST_SAID), asked.requirements, asked.needs)
         raise CanNotPrepare(
-            f"environment {asked.name!r} could not be built on {task.node}: {command[2]} "
+            f"environment {asked.name!r} could not be built on {task.node}: {command[3]} "
             f"ended with code {code}. {f'{hint} ' if hint else ''}The end of what it said, the "
             f"rest is in {task.log}:\n{as_told(said, asked.needs)}"
         )
