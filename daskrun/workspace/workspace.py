@@ -97,7 +97,8 @@ class Workspace(Home, OriginalClass):
         Raises
         ------
         WorkspaceError
-            ``path`` isn't there, or the folder can't be used.
+            ``path`` isn't there, the folder can't be used, or other users of this machine could
+            have planted what was found; the README says whom to trust, and how.
         """
         found = Workspace.find(path, storage_options)
         if found is not None:

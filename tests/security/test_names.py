@@ -249,6 +249,15 @@ def test_a_model_is_among_the_models(tmp_path, ws, store, url, place):
     assert not (tmp_path / "to").exists()
 
 
+@pytest.mark.parametrize("to", ["/dev/zero", "/proc/self/environ", "/proc/self"])
+def test_a_model_has_no_links_to_what_the_system_makes_up(tmp_path, ws, to):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").symlink_to(to)
+    with pytest.raises(StorageError, match="leads to what the system makes up"):
+        Model.register(ws, tmp_path / "model", "m")
+    assert [path for path in (ws.folder / "models_files").rglob("*") if path.is_file()] == []
+
+
 @pytest.mark.parametrize("path", ["a\0b", "a\nb", "\x7f", "a/\x1b[31m", "\x85"])
 def test_a_destination_has_no_control_characters(ws, path):
     with pytest.raises(SettingsError, match=r"destination=.* has a control character"):

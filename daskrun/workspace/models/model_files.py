@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, StorageError
 from daskrun.storage.durable import abandoned, sync_data, sync_folder
+from daskrun.storage.pseudo_files import is_made_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -107,12 +109,21 @@ def _copy(source: Path, target: Path, leave_out: Path | None) -> None:
         return
 
     def ignored(folder: str, names: list[str]) -> list[str]:
+        _check(folder, stat.S_ISDIR)
         return [name for name in names if Path(folder, name) == leave_out]
 
     shutil.copytree(source, target, ignore=ignored, copy_function=_copy_file)
 
 
+def _check(path: str, is_kind: Callable[[int], bool]) -> None:
+    """Refuse devices, and what is in ``/proc``: a model with links to it may be a stranger's."""
+    found = Path(path).stat()
+    if is_made_up(found) or not is_kind(found.st_mode):
+        raise StorageError(f"{path} is a device, or leads to what the system makes up")
+
+
 def _copy_file(source: str, target: str) -> Any:
+    _check(source, stat.S_ISREG)
     shutil.copy2(source, target)
     # Opened for reading: a file that nobody may write is copied with its mode.
     descriptor = os.open(target, os.O_RDONLY)
