@@ -14,13 +14,11 @@ from daskrun.shown.url_secrets import HIDDEN, secrets_in
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_OPTION = re.compile(r"(--[A-Za-z][\w.-]*)(=.*)?|-[A-Za-z]", re.DOTALL)
-_WORD = re.compile(r"[A-Z]*[a-z]+|[A-Z]+|\d+")
-_SECRET = re.compile(
-    "password|passwd|passphrase|pwd|secrets?|token|credentials?|apikey|auth|authorization|sas|bearer"
-)
-_KINDS_OF_KEY = re.compile("access|account|api|auth|private|secret|service|signing|ssh")
-_OF_TEXTS = re.compile("bos|cls|eos|mask|pad|sep|special|unk")
+_OPTION = r"(?s)(--[A-Za-z][\w.-]*)(=.*)?|-[A-Za-z]"
+_WORD = r"[A-Z]*[a-z]+|[A-Z]+|\d+"
+_SECRET = "pass(word|wd|phrase)|pwd|secrets?|token|credentials?|apikey|auth(orization)?|sas|bearer"
+_KINDS_OF_KEY = "access|account|api|auth|private|secret|service|signing|ssh"
+_OF_TEXTS = "bos|cls|eos|mask|pad|sep|special|unk"
 """Tokens of language models, which are no secrets."""
 _INSTEAD = (
     "Set it on the nodes instead, which pass their variables on to scripts, or use a workspace in "
@@ -40,7 +38,7 @@ def told_arguments(arguments: Iterable[object]) -> list[object]:
 
 
 def _told(argument: str) -> str:
-    option = _OPTION.fullmatch(argument)
+    option = re.fullmatch(_OPTION, argument)
     if option is None:
         return HIDDEN
     return f"{option[1]}={HIDDEN}" if option[2] else argument
@@ -88,12 +86,16 @@ def is_secret_name(name: str, *, keys: bool = False) -> bool:
     >>> [is_secret_name(name) for name in ("--api-key", "DB_PASSWORD", "--partition-key", "-v")]
     [True, True, False, False]
     """
-    words = [word.lower() for word in _WORD.findall(name)]
+    words = [word.lower() for word in re.findall(_WORD, name)]
     if not words:
         return False
     *before, last = words
     if last in ("key", "keys"):
-        return keys or any(map(_KINDS_OF_KEY.fullmatch, before))
-    if last == "token" and any(map(_OF_TEXTS.fullmatch, before)):
+        return keys or _any_is(_KINDS_OF_KEY, before)
+    if last == "token" and _any_is(_OF_TEXTS, before):
         return False
-    return any(map(_SECRET.fullmatch, words[-2:]))
+    return _any_is(_SECRET, words[-2:])
+
+
+def _any_is(pattern: str, words: Iterable[str]) -> bool:
+    return any(re.fullmatch(pattern, word) for word in words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HIDDEN = "***"
 _SCHEME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+.-_")
@@ -17,13 +17,13 @@ _QUOTES = "'\"`"
 _STOP = r"[\s'\"`<>]"
 """What a URL ends at where no quotes enclose it."""
 _AUTHORITY = r"[/\\?#]"
-_ASKED = re.compile(r"[?#&]([^\s=/?#&*]{1,64})=")
+_ASKED = r"[?#&]([^\s=/?#&*]{1,64})="
 """A parameter; ``?`` alone is a wildcard of many a path."""
 _QUERY = "[?#]"
-_PORT = re.compile(r"\d{0,5}|\*", re.ASCII)
-_VARIABLE = re.compile(r"\$\{\w+\}|")
+_PORT = r"[0-9]{0,5}|\*"
+_VARIABLE = r"\$\{\w+\}|"
 """A name in the place of a secret, as pip takes it; or nothing."""
-_SAYS_WHERE = re.compile(r"egg|subdirectory|md5|sha\d+", re.IGNORECASE)
+_SAYS_WHERE = r"(?i:egg|subdirectory|md5|sha\d+)"
 """Parameters of pip's lines that are known to be none."""
 _NAMES = frozenset({"ssh", "sftp", "scp", "git"})
 """Schemes that have a name alone where others may have a token."""
@@ -111,7 +111,7 @@ def shown_url(text: str) -> str:
     return "".join([*parts, text[at:]])
 
 
-def without_url_secrets(value: object) -> object:
+def without_url_secrets(value: Any) -> Any:
     """Return a JSON value with :func:`shown_url` of every text in it."""
     if isinstance(value, str):
         return shown_url(value)
@@ -218,7 +218,7 @@ def _user_end(known: _Text, number: int, url: _Url, end: int, enclosed: bool) ->
     if colon < 0 or authority.startswith("["):
         return -1
     port = authority.rpartition(":")[2]
-    is_port = port and _PORT.fullmatch(port) is not None
+    is_port = port and re.fullmatch(_PORT, port) is not None
     if is_port and "sql" not in url.scheme:
         return -1
     found = known.last_at_sign(url.body, end)
@@ -235,10 +235,10 @@ def _is_open(url: _Url, user: str) -> bool:
     name, colon, password = user.partition(":")
     if not colon:
         known = url.scheme in _CONTAINERS or url.scheme.rpartition("+")[2] in _NAMES
-        return known or bool(_VARIABLE.fullmatch(name))
-    if user == "user:password":  # as examples of messages have it
+        return known or bool(re.fullmatch(_VARIABLE, name))
+    if user == "user:password" or (password == HIDDEN and ":" not in name):  # examples, and ours
         return True
-    return bool(password and _VARIABLE.fullmatch(password) and _VARIABLE.fullmatch(name))
+    return bool(password and re.fullmatch(_VARIABLE, password) and re.fullmatch(_VARIABLE, name))
 
 
 def _asked(known: _Text, url: _Url, host: int, end: int) -> int:
@@ -248,7 +248,7 @@ def _asked(known: _Text, url: _Url, host: int, end: int) -> int:
         return -1
     if known.text[begins] == "?" and url.scheme.rpartition("+")[2] in ("http", "https"):
         return begins
-    for match in _ASKED.finditer(known.text, begins, end):
-        if not _SAYS_WHERE.fullmatch(match[1]):
+    for match in re.compile(_ASKED).finditer(known.text, begins, end):
+        if not re.fullmatch(_SAYS_WHERE, match[1]):
             return match.start()
     return -1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
+from daskrun.shown.url_secrets import without_url_secrets
 from daskrun.storage.error_hints import explained
 from daskrun.storage.safe_names import is_part
 
@@ -68,7 +69,8 @@ class MetricFolder:
 
         Raises StorageError where it can't be written. What was written of it is taken back.
         """
-        record = Record(time.time(), kind, name, value, description)
+        told = without_url_secrets([kind, name, value, description])
+        record = [time.time(), *told]
         line = json.dumps(record).encode() + b"\n"
         process = _this_process()
         path = self._folder / f"{self._writer}-{process.name}{ENDING}"

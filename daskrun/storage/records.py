@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.json_text import parsed
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
+from daskrun.shown.url_secrets import without_url_secrets
 from daskrun.storage.durable import write_whole
 from daskrun.storage.record_store import FolderRecordStore
 
@@ -53,7 +54,9 @@ class Records:
         if number is not None and number < 1:
             raise SettingsError(kind, [f"number={number} is not a record's. Write 1 or more."])
         _check(kind, name)
-        text = json.dumps(value, ensure_ascii=False, indent=1)
+        # What is secret was put aside before; this holds texts that no check was made for, such as
+        # descriptions and tags.
+        text = json.dumps(without_url_secrets(value), ensure_ascii=False, indent=1)
         # A lone surrogate becomes \udc80, which is its JSON escape: it is read back as it was.
         data = text.encode("utf-8", "backslashreplace") + b"\n"
         try:

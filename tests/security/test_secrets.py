@@ -20,6 +20,7 @@ from daskrun.core.told import secret_problems
 from daskrun.data.registration import has_secret
 from daskrun.errors import DatasetError, SettingsError, StorageError
 from daskrun.shown.url_secrets import holds_secret, secrets_in, shown_url
+from daskrun.storage.metric_files import MetricFolder
 from daskrun.storage.retry import retry
 from daskrun.storage.stores import open_url_folder
 from daskrun.storage.urls import secrets_of
@@ -194,6 +195,21 @@ def test_records_hold_none(ws, tmp_path):
     }
     assert modes.pop("open.yml") & 0o044
     assert set(modes.values()) == {0o600}
+
+
+def test_texts_that_users_write_hold_none(ws, tmp_path):
+    ws.records.create("kind", "name", {"description": f"s3://k:{PW}@b", "tags": {"a": ["b"]}})
+    assert ws.records.get("kind", "name", 1)["tags"] == {"a": ["b"]}
+    (tmp_path / "run").mkdir()
+    folder = MetricFolder(tmp_path / "run")
+    folder.add("tag", "from", f"gs://b?sig={PW}", f"s3://k:{PW}@b")
+    folder.add("value", "loss", 0.5)
+    assert [(each.name, each.value) for each in folder.records()] == [
+        ("from", "gs://b?***"),
+        ("loss", 0.5),
+    ]
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or PW not in path.read_text()
 
 
 def test_settings_are_told_without_values():

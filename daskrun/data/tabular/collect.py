@@ -16,6 +16,7 @@ from daskrun.data.tabular.loading.local_fetch import BroughtHere, complete_here
 from daskrun.data.tabular.planning.table_plan import TablePlan
 from daskrun.data.tabular.values.frame import exact_floats, ordered_union
 from daskrun.errors import DatasetError
+from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +90,7 @@ class PieceLoader:
         for text in self._loader.warnings:
             if subject(text) not in self._told:
                 self._told.add(subject(text))
-                warnings.warn(text, stacklevel=2)
+                warnings.warn(safe(text), stacklevel=2)
 
 
 @contextmanager
@@ -107,7 +108,7 @@ def warn_of(plan: TablePlan) -> None:
     """Tell once what was found when the schema was inferred, such as ambiguous dates."""
     for source in plan.inputs:
         for text in source.warnings:
-            warnings.warn(text, stacklevel=3)
+            warnings.warn(safe(text), stacklevel=3)
 
 
 def to_pandas(dataset: Table) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from daskrun.pipeline.records import run_details
 from daskrun.pipeline.runs import views
 from daskrun.pipeline.runs.awaited import AwaitedRun
 from daskrun.pipeline.runs.metrics import FolderRun
+from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
     @property
     @override
     def message(self) -> str:
-        return self._state.message
+        return safe(self._state.message)
 
     @property
     def sentence(self) -> str:

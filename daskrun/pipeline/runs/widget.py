@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.logs import get_logger
 from daskrun.pipeline.runs.views import LOGS, html_of, log_html
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from daskrun.pipeline.runs.views import Shown, ShownStep
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 INTERVAL = 1.0
 """Seconds between two looks at the run."""
 

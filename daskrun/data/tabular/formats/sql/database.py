@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 120
 """Characters of a query that messages show."""
-_SECRET = re.compile(r"pass|pwd|secret|token|credential|key|odbc_connect", re.IGNORECASE)
+_SECRET = re.compile(
+    r"pass|pwd|secret|token|credential|key|odbc_connect|auth|sig$|sas$", re.IGNORECASE
+)
 """Parameters of a URL that hold secrets; ODBC's is a text with the password in it."""
 _CANCELED = ("57014",)
 """SQLSTATE of PostgreSQL for a statement that was canceled, as by its own timeout."""
