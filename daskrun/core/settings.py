@@ -111,6 +111,8 @@ class RunSettings:
     """Files for a file dataset, bytes for a tabular one; None: 10 files or 1 MB."""
     partition_keys: tuple[str, ...] | None = setting(rules.columns, None, "['Department']")
     """One mini-batch per existing combination of the values of these columns."""
+    partition_by: tuple[str, ...] | None = setting(rules.columns, None, "['store']")
+    """The same of columns of a table that its files aren't partitioned by: it is shuffled first."""
     error_threshold: int = setting(
         rules.whole(-1), -1, "10, or -1 to ignore failed items", traits=RESUME
     )

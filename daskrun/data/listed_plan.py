@@ -45,7 +45,8 @@ class ListedPlan(Plan):
                 f"input {name!r} is not partitioned, and "
                 f"partition_keys={list(self.partition_keys)} asks for its parts. Give "
                 f"partition_format='{{key}}/{self.kind_of_file}' where the dataset is made, "
-                "or leave partition_keys out."
+                "or leave partition_keys out. For a table whose columns hold the keys write "
+                f"partition_by={list(self.partition_keys)}: its rows are put together first."
             )
         return grouped(PartitionFormat(form), listing.root, listing.table, self.partition_keys)
 

@@ -43,6 +43,7 @@ VALUES = {
     "compute_target": "cluster",
     "mini_batch_size": "10MB",
     "partition_keys": ("Department", "Day"),
+    "partition_by": ("store",),
     "append_row_file_name": "größe – 1.parquet",
     "append_row_format": "parquet",
     "columns": "union",

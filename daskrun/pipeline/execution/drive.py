@@ -18,6 +18,7 @@ from daskrun.engine.request import INLINE
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.execution.advice import advice, can_retry
 from daskrun.pipeline.execution.reuse import decide, explain, note_completed, reused_report
+from daskrun.pipeline.execution.shuffling import shuffled
 from daskrun.pipeline.execution.state import LiveState, ProgressKeeper
 from daskrun.pipeline.records import changes, processed, step_spec
 from daskrun.pipeline.records.cancel import CancelWatch
@@ -247,6 +248,10 @@ class PipelineDriver:
                 found = decide(self._workspace, step.folder, step.spec, request)
                 if found.run_id is not None:
                     return self._reuse(step, found.run_id)
+                if step.spec.settings.partition_by is not None:
+                    spec = shuffled(step.spec, step.folder, step.target, self._workspace)
+                    step = replace(step, spec=spec, plan=None)
+                    request = step.request(self._workspace)
             return self._execute(step, request, control)
         except Exception as error:
             if not isinstance(error, DaskrunError):

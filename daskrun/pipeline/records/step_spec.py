@@ -151,7 +151,9 @@ class StepSpec(StepData):
             script = self.inputs[0].dataset
             assert isinstance(script, FileDataset)
             return ScriptPlan([(SCRIPT, script)], 1)
-        return make_plan([(each.name, each.dataset) for each in self.inputs], self.settings)
+        shuffled = all(each.is_shuffled for each in self.inputs)
+        inputs = [(each.name, each.dataset) for each in self.inputs]
+        return make_plan(inputs, self.settings, shuffled)
 
     def side_input_changes(self, folder: RunFolder) -> list[str]:
         """Return what of the side inputs is not what a run has begun with; see there."""

@@ -67,6 +67,10 @@ class ParallelRunConfig:
         Columns that come from the files' paths (``partition_format``): one ``run()`` then gets all
         files, or all rows, of one existing combination of their values. Not together with
         ``mini_batch_size``.
+    partition_by
+        Columns of a table, whatever its files hold: one ``run()`` gets all rows of one combination
+        of their values. Dask shuffles the rows once, to Parquet files beside the output, which go
+        when the run has completed. Not together with ``partition_keys`` or ``mini_batch_size``.
     append_row_file_name
         Name of the output file of ``append_row``.
     append_row_format
@@ -157,6 +161,7 @@ class ParallelRunConfig:
     compute_target: ComputeTarget | str | None = None
     mini_batch_size: int | str | PipelineParameter | None = None
     partition_keys: Sequence[str] | None = None
+    partition_by: Sequence[str] | None = None
     append_row_file_name: str = "parallel_run_step.txt"
     append_row_format: str | type[Sink] | Sink | None = None
     columns: str = "same"
@@ -356,6 +361,13 @@ class ParallelRunConfig:
                 f"mini_batch_size={self.mini_batch_size!r} both say what a mini-batch is. Give one "
                 "of them."
             )
+        if self.partition_by is not None:
+            problems += [
+                f"partition_by={self.partition_by!r} and {name}={getattr(self, name)!r} both say "
+                "what a mini-batch is. Give one of them."
+                for name in ("mini_batch_size", "partition_keys")
+                if getattr(self, name) is not None
+            ]
         if PREFIX in str(self.entry_script) and self.source_directory is not None:
             problems.append(
                 f"source_directory={str(self.source_directory)!r} and a function as entry_script: "

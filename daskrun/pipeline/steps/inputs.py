@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from daskrun.data.file_plan import FilePlan
 from daskrun.data.items import Items
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.engine.request import INLINE
+from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ class Input:
     """What the script knows it by."""
     dataset: Items
     """Parameters resolved; a dataframe as the files it was stored in."""
+    is_shuffled: bool = field(default=False, kw_only=True)
+    """Whether these are of a table that was shuffled for ``partition_by``."""
 
 
 FILES = 10
@@ -79,21 +82,31 @@ def with_size(settings: RunSettings, kind: str) -> RunSettings:
     return replace(settings, mini_batch_size=FILES if kind == "files" else BYTES)
 
 
-def make_plan(inputs: Sequence[tuple[str, Items]], settings: RunSettings) -> Plan:
+def make_plan(
+    inputs: Sequence[tuple[str, Items]], settings: RunSettings, shuffled: bool = False
+) -> Plan:
     """Make the plan of a run, whose inputs are of one kind; ``settings`` are of :func:`with_size`.
+
+    ``shuffled``: tables are already as ``partition_by`` has them.
 
     DatasetError is raised where an input holds nothing, can't be read, or is not partitioned so.
     """
     size, keys = settings.mini_batch_size, settings.partition_keys
     assert size is not None
     files = [(name, each) for name, each in inputs if isinstance(each, FileDataset)]
+    if files and settings.partition_by is not None:
+        raise DatasetError(
+            f"partition_by={list(settings.partition_by)!r} is of columns of tables, and the inputs "
+            "are files. Write partition_keys=... for columns of their paths (partition_format)."
+        )
     if files:
         return FilePlan(files, size, partition_keys=keys)
     # Here: runs over files have no use for it.
     from daskrun.data.tabular.planning.table_plan import TablePlan
 
     tables = [(name, each) for name, each in inputs if isinstance(each, TabularDataset)]
-    return TablePlan([(name, each.resolve()) for name, each in tables], size, keys)
+    resolved = [(name, each.resolve()) for name, each in tables]
+    return TablePlan(resolved, size, keys, settings.partition_by if shuffled else None)
 
 
 def risks_of(plan: Plan, kind: str) -> list[str]:
@@ -141,7 +154,7 @@ def stored(
     if not any(table.in_memory for table in tables):
         return None
     written: list[tuple[str, Items]] = []
-    with _scheduler(target if wait_for_rows(inputs) else None) as scheduler:
+    with scheduler_of(target if wait_for_rows(inputs) else None) as scheduler:
         for number, (name, dataset) in enumerate(inputs):
             if isinstance(dataset, TabularDataset) and dataset.in_memory:
                 dataset = dataset.stored(f"{folder}/{number}", size, scheduler, options)
@@ -150,7 +163,7 @@ def stored(
 
 
 @contextmanager
-def _scheduler(target: object) -> Iterator[Any]:
+def scheduler_of(target: object) -> Iterator[Any]:
     """Yield a client of the run's cluster; None where there is none, or Dask has a choice made."""
     if target is None or target == INLINE:
         yield None

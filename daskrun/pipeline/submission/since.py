@@ -82,6 +82,11 @@ def _problems(each: PreparedStep, run_id: str, by_name: dict[str, RunFolder]) ->
             f"since={run_id!r}: input {name!r} of step {each.step.name!r} is {what}, and only of "
             "files can be told which are new. Leave since out, or give it as files."
         )
+    if each.settings.partition_by is not None:
+        yield (
+            f"since={run_id!r}: step {each.step.name!r} has partition_by, which puts rows of new "
+            "files and old ones together. Leave since out."
+        )
     for source in each.plan.inputs if each.plan is not None else ():
         if _counts_rows(source):
             yield (

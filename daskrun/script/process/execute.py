@@ -41,9 +41,11 @@ class MiniBatchContext:
     """Index of its first row in the whole input, where the source gives it."""
 
 
-def context_of(index: int, source: PlanInput, load: tuple[Any, ...]) -> MiniBatchContext:
+def context_of(
+    index: int, source: PlanInput, load: tuple[Any, ...], mini_batch: Any = None
+) -> MiniBatchContext:
     """Return what ``run()`` is told of a mini-batch: its number, its input, what its load says."""
-    return MiniBatchContext(index, source.name, *known_of(source, load))
+    return MiniBatchContext(index, source.name, *known_of(source, load, mini_batch))
 
 
 class Loader:
@@ -143,7 +145,7 @@ class Executor:
                 ints[StatusBlock.RUNNING] = 1
                 try:
                     result = self._module.process(
-                        mini_batch, lambda: context_of(index, source, load)
+                        mini_batch, lambda: context_of(index, source, load, mini_batch)
                     )
                 finally:
                     times[StatusBlock.RUNNING_SINCE] = ended = time.monotonic()

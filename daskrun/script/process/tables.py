@@ -84,10 +84,14 @@ def _keep_memory() -> None:
     bytes(_KEPT)
 
 
-def known_of(source: PlanInput, load: tuple[Any, ...]) -> tuple[dict[str, Any] | None, int | None]:
+def known_of(
+    source: PlanInput, load: tuple[Any, ...], mini_batch: Any = None
+) -> tuple[Any, int | None]:
     """Return what a mini-batch's context tells beside its number: partition values, first row."""
     first_row = load[3] if load[0] == "table" else None
     table = source.table
+    if table and table.get("partition_by") and mini_batch is not None:
+        return {key: mini_batch[key].iloc[0] for key in table["partition_by"]}, None
     if not table or not table["partition_keys"]:
         return None, first_row
     from daskrun.data.partition_format import PartitionFormat

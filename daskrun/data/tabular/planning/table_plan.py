@@ -31,6 +31,8 @@ class TablePlan(ListedPlan, Surveyor):
     ----------
     mini_batch_size
         About how many bytes of a file, at least 1.
+    partition_by
+        Columns that have one value each in every mini-batch: the table was shuffled.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class TablePlan(ListedPlan, Surveyor):
         inputs: Sequence[tuple[str, TableInput]],
         mini_batch_size: int,
         partition_keys: Sequence[str] | None = None,
+        partition_by: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(mini_batch_size, int) or mini_batch_size < 1:
             raise DatasetError(
@@ -61,7 +64,11 @@ class TablePlan(ListedPlan, Surveyor):
                 table.listing.remote,
                 dict(table.listing.storage_options),
                 "tabular",
-                {**table.spec.plain(), "partition_keys": list(self.partition_keys)},
+                {
+                    **table.spec.plain(),
+                    "partition_keys": list(self.partition_keys),
+                    "partition_by": list(partition_by or ()),
+                },
             )
             for name, table in inputs
         )

@@ -136,14 +136,14 @@ def parts(
     width = max(5, len(str(len(partitions) - 1)))
     names = [f"part-{n:0{width}d}.parquet" for n in range(len(partitions))]
     write = delayed(write_frame, pure=False)
-    told = delayed(_Hidden(dict(options)), traverse=False)
+    told = delayed(Hidden(dict(options)), traverse=False)
     return names, [
         write(partition, folder, name, mini_batch_size, told)
         for partition, name in zip(partitions, names, strict=True)
     ]
 
 
-class _Hidden:
+class Hidden:
     """Storage options that don't show in a graph."""
 
     def __init__(self, options: StorageOptions) -> None:
@@ -154,7 +154,7 @@ class _Hidden:
 
 
 def write_frame(
-    frame: pd.DataFrame, folder: str, name: str, mini_batch_size: int, options: _Hidden
+    frame: pd.DataFrame, folder: str, name: str, mini_batch_size: int, options: Hidden
 ) -> int:
     """Write a partition; runs where it is. Gives the number of rows."""
     table = to_table(frame, f"from_dask_dataframe(), partition of {name}", whole=False)
@@ -163,9 +163,15 @@ def write_frame(
 
 
 def write_part(
-    table: pa.Table, folder: str, name: str, mini_batch_size: int, options: Mapping[str, Any]
+    table: pa.Table,
+    folder: str,
+    name: str,
+    mini_batch_size: int | Sequence[int],
+    options: Mapping[str, Any],
 ) -> None:
     """Write a file, whole or not at all: it may be written again while it is read.
+
+    Its row groups are of ``mini_batch_size`` bytes, or of as many rows as it lists.
 
     Raises
     ------
@@ -189,12 +195,20 @@ def write_part(
         remote.system.put_file(f"{local}/{name}", remote.path(name))
 
 
-def _write(table: pa.Table, path: str, mini_batch_size: int) -> None:
+def _write(table: pa.Table, path: str, mini_batch_size: int | Sequence[int]) -> None:
     import pyarrow.parquet as pq
 
     told = {"columns": columns_of(table), "dictionaries": category_values(table)}
     metadata = {**(table.schema.metadata or {}), FRAME_KEY: json.dumps(told).encode()}
-    rows = rows_per_group(table, mini_batch_size)
-    pq.write_table(table.replace_schema_metadata(metadata), path, row_group_size=rows)
+    table = table.replace_schema_metadata(metadata)
+    if isinstance(mini_batch_size, int):
+        rows = rows_per_group(table, mini_batch_size)
+        pq.write_table(table, path, row_group_size=rows)
+    else:
+        with pq.ParquetWriter(path, table.schema) as writer:
+            start = 0
+            for rows in mini_batch_size:
+                writer.write_table(table.slice(start, rows), row_group_size=rows)
+                start += rows
     with open(path, "rb") as file:  # noqa: PTH123  (the descriptor is what is wanted)
         os.fsync(file.fileno())
