@@ -44,6 +44,7 @@ from daskrun.engine.slots import STOP_GRACE, Slots, Waits
 from daskrun.engine.surveys import Surveys
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.output.assembly.assembler import LostRowsError
+from daskrun.storage.retry import heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,6 +100,10 @@ class Driver:
 
     def run(self) -> Report:
         """Run to the end."""
+        with heard(lambda text: self._dispatcher.events.put(Note(text, time.monotonic()))):
+            return self._run()
+
+    def _run(self) -> Report:
         trouble = None
         self._audience.notify(self._request.started(self._began))
         try:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import random
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from daskrun.errors import StorageError
 from daskrun.storage.urls import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from daskrun.storage.urls import StorageOptions
 
@@ -21,6 +22,8 @@ TRIES = 5
 FIRST_DELAY = 0.2
 """Seconds before something is tried again, doubled each time: 3 s in all, on top of the patience of
 the file system itself."""
+SLOW = 5.0
+"""Seconds after which an answer is told of."""
 FINAL = (
     FileNotFoundError,
     FileExistsError,
@@ -46,6 +49,19 @@ FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ParamValidation
 """Those of botocore, which is not imported for their sake."""
 
 
+_listeners: list[Callable[[str], object]] = []
+
+
+@contextmanager
+def heard(listener: Callable[[str], object]) -> Iterator[None]:
+    """Have what is tried again told to ``listener`` meanwhile, in any thread of this process."""
+    _listeners.append(listener)
+    try:
+        yield
+    finally:
+        _listeners.remove(listener)
+
+
 def retry(
     what: str,
     call: Callable[[], Result],
@@ -67,10 +83,10 @@ def retry(
 
     Raises StorageError where it fails for good.
     """
-    delay = FIRST_DELAY
+    delay, began = FIRST_DELAY, time.monotonic()
     for chance in range(tries):
         try:
-            return call()
+            result = call()
         except StorageError:
             raise
         except Exception as error:
@@ -78,9 +94,23 @@ def retry(
                 raise
             if _is_final(error) or chance == tries - 1:
                 raise explained(f"can't {what}", error, options) from harmless(error, options)
+            if not chance:
+                why = explained(f"can't {what}", error, options)
+                _tell(f"{why}. It is tried again, up to {tries} times")
             time.sleep(delay * random.uniform(0.5, 1.5))
             delay *= 2
+        else:
+            # the file system's own client tries again too, without a word
+            if chance or time.monotonic() > began + SLOW:
+                took = time.monotonic() - began
+                _tell(f"the store has answered after {took:.1f} s: {what}")
+            return result
     raise AssertionError
+
+
+def _tell(text: str) -> None:
+    for listener in _listeners:
+        listener(text)
 
 
 def explained(what: str, error: Exception, options: StorageOptions) -> StorageError:

@@ -22,7 +22,8 @@ def below(folder: str, names: Iterable[str]) -> dict[str, str]:
     Raises
     ------
     StorageError
-        A name leads out of the folder, is no file's, or means the same path as another.
+        A name leads out of the folder, is no file's, or means the same path as another, or a folder
+        of it: keys of objects are no paths.
 
     Examples
     --------
@@ -38,6 +39,15 @@ def below(folder: str, names: Iterable[str]) -> dict[str, str]:
             odd.append(name)
         # Joined as text: os.path.join would follow a name that begins with '/'.
         places[name] = f"{base}/{name}"
+    folders = {name.rpartition("/")[0] for name in places}
+    while folders:
+        for name in folders & places.keys():
+            other = next(each for each in places if each.startswith(f"{name}/"))
+            raise StorageError(
+                f"the file names {name!r} and {other!r} can't both be local: the first would be a "
+                "folder, too. Rename one, or have them in mini-batches of their own."
+            )
+        folders = {name.rpartition("/")[0] for name in folders} - {""}
     owners: dict[str, str] = {}
     for name in odd:
         path = posixpath.normpath(f"/{name}").lstrip("/")

@@ -139,3 +139,13 @@ def test_local_copies_stay_below_the_folder():
         "a/b": "/to/a/b",
         "/etc/passwd": "/to//etc/passwd",
     }
+
+
+def test_a_key_that_another_one_has_as_its_folder_is_named(tmp_path):
+    # objects may have such keys, files may not
+    for names in (["x", "x/y.txt"], ["a/b/c/d", "z", "a/b"]):
+        first, second = sorted(each for each in names if each != "z")
+        words = f"file names '{first}' and '{second}' can't both be local: the first would be a"
+        with pytest.raises(DatasetError, match=words):
+            local_copies(str(tmp_path), names)
+    assert len(local_copies(str(tmp_path), ["x", "xy/z", "x.txt", "y/x"])) == 4

@@ -169,3 +169,33 @@ def test_what_nodes_say_of_their_end_is_told(tmp_path: Path) -> None:
     assert run.report.status is RunStatus.COMPLETED
     assert any("shutdown() failed in process000" in each.text for each in run.watch.of(Note))
     assert type(run.watch.events[-1]) is RunEnded
+
+
+ARGUMENTS = """
+import argparse
+parser = argparse.ArgumentParser("score")
+parser.add_argument("--weights", required=True)
+parser.parse_args()
+"""
+PRIVATE = "The working directory of a script process is a private, empty one"
+BESIDE = "write Path(__file__).parent / 'labels.txt'."
+ELSE = "or put the file beside the script and write Path(__file__).parent / 'in/none'."
+REQUIRED = "score: error: the following arguments are required: --weights"
+SAYS = {
+    "argparse": (ARGUMENTS, f"SystemExit: 2. The last that was printed: {REQUIRED}"),
+    "sys.exit": ("import sys\ndef init(): sys.exit('no model')", "SystemExit: no model (score.py"),
+    "beside": (
+        "def init(): open('labels.txt')",
+        f"{PRIVATE}; the file is beside the entry script: {BESIDE}",
+    ),
+    "nowhere": ("def init(): open('in/none')", f"{PRIVATE}. Give an absolute path, {ELSE}"),
+}
+
+
+@pytest.mark.parametrize("what", SAYS)
+def test_what_init_fails_by_is_said(tmp_path: Path, what: str) -> None:
+    code, words = SAYS[what]
+    code += "\ndef run(mini_batch): return mini_batch"
+    run = run_script(tmp_path, code, files=1, extra={"labels.txt": "cat"})
+    assert run.report.status is RunStatus.FAILED
+    assert words in run.report.message

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from daskrun.core.events import Note
 from daskrun.core.report import RunStatus
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import output_of
@@ -71,6 +72,23 @@ def test_a_store_that_fails_for_a_while_is_asked_again(
     bucket.fail("PUT", part, count=2, status=status)
     check_complete(*drive(request), bucket)
     assert len([a for a in bucket.asked("PUT", part) if a.status == status]) == 2
+
+
+def test_what_is_asked_again_is_told(
+    tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+    request = request_to(tmp_path, bucket, **once)
+    monkeypatch.setattr("s3fs.core.S3FileSystem.retries", 1)  # else it hides two failures
+    monkeypatch.setattr("daskrun.storage.retry.FIRST_DELAY", 0.01)
+    bucket.fail("PUT", "_daskrun/run1", count=1, status=503)
+    report, watch = drive(request)
+    check_complete(report, watch, bucket)
+    begun, ended = [each.text for each in watch.of(Note) if "_daskrun/run1" in each.text]
+    assert f"can't write {bucket.url}/out/_daskrun/run1/" in begun
+    assert begun.endswith("It is tried again, up to 5 times")
+    assert "the store has answered after" in ended
+    assert report.warnings == ()
 
 
 def test_a_store_that_answers_slowly_is_waited_for(tmp_path: Path, bucket: Bucket) -> None:

@@ -59,6 +59,13 @@ def test_a_taken_name_needs_overwrite(ws, images, tmp_path):
         Datastore.register_local(ws, "workspaceblobstore", tmp_path)
 
 
+def test_of_two_processes_that_register_at_once_the_second_is_told(ws, tmp_path, monkeypatch):
+    monkeypatch.setattr(Datastore, "names", lambda _: [])  # as both have seen it
+    Datastore.register_local(ws, "new", tmp_path)
+    with pytest.raises(SettingsError, match="datastore_name='new' is taken in workspace"):
+        Datastore.register_local(ws, "new", tmp_path)
+
+
 def test_a_folder_has_to_be_there(ws, tmp_path):
     with pytest.raises(SettingsError, match=r"folder='.*nowhere' is not a folder"):
         Datastore.register_local(ws, "images", str(tmp_path / "nowhere"))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.minibatch import PlanInput
+from daskrun.data.paths import local_copies
 from daskrun.data.remote_files import RemoteFolder
 from daskrun.script.process_spec import CACHE, FETCH
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from daskrun.core.minibatch import PlanInput
 
 
@@ -32,13 +31,11 @@ class MiniBatchFiles:
             files = brought.bring(source, load)
             return [file.path for file in files or []]
         remote = RemoteFolder(source.root, source.storage_options)
-        paths = []
-        for name in load[1:]:
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            remote.fetch(name, str(target))
-            paths.append(str(target))
-        return paths
+        copies = local_copies(str(folder), load[1:])
+        for name, target in copies.items():
+            Path(target).parent.mkdir(parents=True, exist_ok=True)
+            remote.fetch(name, target)
+        return [copies[name] for name in load[1:]]
 
     def release(self, _: int, index: int) -> None:
         """Remove what was brought for a mini-batch."""

@@ -222,6 +222,8 @@ class Keeper:
                 process.part = message.name
             elif isinstance(message, messages.ShutdownFailed):
                 self._say(messages.Notice(f"shutdown() failed in {process.name}: {message.text}"))
+            elif isinstance(message, messages.Notice):
+                self._say(messages.Notice(f"{process.name}: {message.text}"))
             elif isinstance(message, messages.ScriptWarning):
                 process.warnings.append(message.text)
             elif isinstance(message, messages.Leaving):

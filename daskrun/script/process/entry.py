@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.outcome import Failure
 from daskrun.errors import EntryScriptError, TableError
 from daskrun.script.process.fork_guard import OnlyHere
+from daskrun.script.process.hints import hints_of
 from daskrun.script.process.module_name import module_name
 
 if TYPE_CHECKING:
@@ -188,7 +189,9 @@ def error_of(error: BaseException, script: ScriptFile) -> Failure:
     try:
         text = "".join(shown.format())
         message = f"{kind}: {error}" if str(error) else kind
-    except Exception as broken:  # noqa: BLE001  (an exception whose __str__ raises)
+        more, behind = hints_of(error, script)
+        message, text = message + more, text + behind
+    except BaseException as broken:  # noqa: BLE001  (an exception whose __str__ raises)
         text = message = f"{kind} (its text can't be shown: {type(broken).__name__})"
     where = _where(frames, error, script)
     return Failure(

@@ -41,9 +41,11 @@ from daskrun.script.status_block import Phase, StatusBlock
 from daskrun.script.wire import DUMP_SIGNAL, Inbox, decode_trusted, pack, write_all
 from daskrun.storage.descriptors import out_of_reach
 from daskrun.storage.error_hints import store_remedy
+from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from daskrun.core.minibatch import PlanInput
 
@@ -109,10 +111,19 @@ class ScriptLoop:
         # last: the keeper looks when it hears this whether a bundle can be given, and may not look
         # again for a second
         self._send(messages.ScriptReady(seconds))
-        while (bundle := self._inbox.get()) is not None:
-            if not self._run_bundle(executor, part, bundle):
-                break
-        self._shut_down(module, script)
+        with self._telling(spec):
+            while (bundle := self._inbox.get()) is not None:
+                if not self._run_bundle(executor, part, bundle):
+                    break
+            self._shut_down(module, script)
+
+    def _telling(self, spec: ProcessSpec) -> AbstractContextManager[None]:
+        """Have the run told what its store is asked again for, where it has one."""
+        if not (spec.files or is_url(spec.parts)):
+            return contextlib.nullcontext()
+        from daskrun.storage.retry import heard  # few need it
+
+        return heard(lambda text: self._send(messages.Notice(text)))
 
     def _prepare(self, spec: ProcessSpec) -> None:
         """Make the process what user code expects: path, argv, names, context, line-wise output."""

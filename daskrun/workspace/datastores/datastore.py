@@ -376,11 +376,9 @@ def _register(
     workspace: Home, name: str, root: str, options: StorageOptions, overwrite: bool
 ) -> Datastore:
     """Remember a datastore, or a new version of it."""
+    problem = f"datastore_name={name!r} is taken in workspace {workspace.name!r}. "
+    problem += "Pass overwrite=True to replace it, or write another name."
     if not overwrite and name in Datastore.names(workspace):
-        problem = (
-            f"datastore_name={name!r} is taken in workspace {workspace.name!r}. "
-            "Pass overwrite=True to replace it, or write another name."
-        )
         raise SettingsError("datastore", [problem])
     workspace.records.numbers(DATASTORES, name)  # refuses a name that can't be one
     files = workspace.private
@@ -388,8 +386,10 @@ def _register(
     record = keep(root, options, files)
     try:
         workspace.records.create(DATASTORES, name, record, None if overwrite else 1)
-    except BaseException:
+    except BaseException as error:
         files.remove(record.get("private", ""))
+        if isinstance(error.__cause__, FileExistsError):  # another process was quicker
+            raise SettingsError("datastore", [problem]) from None
         raise
     if before is not None:
         files.remove(before[1].get("private", ""))
