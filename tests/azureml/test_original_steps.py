@@ -249,3 +249,19 @@ def test_steps_in_a_row(ws):
         SettingsError, match=r"default_datastore='x' is not the workspace's\. Say it"
     ):
         Pipeline(ws, [first], default_datastore="x")
+
+
+def test_a_version_keeps_an_output_of_another_from_being_used(ws):
+    out = PipelineData("out")
+
+    def reused(**given):
+        step = inline(name="step", arguments=["--out", out], outputs=[out], **given)
+        return submit(ws, step).get_steps()[0].reused_run_id is not None
+
+    assert [reused(), reused(), reused(version="1"), reused(version="1"), reused()] == [
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]

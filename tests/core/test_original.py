@@ -82,8 +82,8 @@ def test_a_member_that_is_lacking_says_so_where_it_is_set_too():
     environment = daskrun.Environment("e")
     with pytest.raises(OriginalNameError, match=r"no Environment\.inferencing_stack_version: "):
         environment.inferencing_stack_version = "latest"
-    with pytest.raises(OriginalNameError, match=r"no DockerSection\.shared_volumes: scripts"):
-        environment.docker.shared_volumes = True
+    with pytest.raises(OriginalNameError, match=r"no DockerSection\.platform: scripts run"):
+        environment.docker.platform = "x"
     with pytest.raises(OriginalNameError, match=r"no Run\.display_name: .* Write run\.tag"):
         daskrun.Run.get_context().display_name = "tonight"
 
@@ -141,7 +141,7 @@ def test_all_that_is_wrong_with_a_call_is_said_at_once():
         "training_output=[1]",
     ]
     with pytest.raises(SettingsError, match=r"^PythonScriptStep has 2 problems"):
-        daskrun.PythonScriptStep("a.py", runconfig_pipeline_params={"a": 1}, version="2")
+        daskrun.PythonScriptStep("a.py", runconfig_pipeline_params={"a": 1}, timeout=-1)
     with pytest.raises(SettingsError, match=r"^Experiment\.list has 2 problems"):
         daskrun.Experiment.list(None, tags=[1], view_type="ArchivedOnly")
 
@@ -181,15 +181,15 @@ def test_signatures_are_the_classes_own():
 def test_a_class_of_the_users_takes_what_it_wants():
     class Noted(daskrun.PythonScriptStep):
         def __init__(self, *args, **given):
-            self.version = given.pop("version", None)
+            self.edition = given.pop("edition", None)
             super().__init__(*args, **given)
 
     class Dated(daskrun.PythonScriptStep):
-        def __init__(self, script_name, version):
+        def __init__(self, script_name, edition):
             super().__init__(script_name)
-            self.version = version
+            self.edition = edition
 
-    assert Noted("a.py", version="2").version == Dated("a.py", version="2").version == "2"
+    assert Noted("a.py", edition="2").edition == Dated("a.py", edition="2").edition == "2"
     with pytest.raises(SettingsError, match=r"runconfig_pipeline_params=\['b'\]: write a Pipelin"):
         Noted("a.py", runconfig_pipeline_params=["b"])
 

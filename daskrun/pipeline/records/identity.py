@@ -42,7 +42,11 @@ def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> Identity:
     snapshot = folder.path / SNAPSHOT
     return {
         "snapshot": _digests(snapshot, sorted(snapshot.rglob("*"))),
-        "script": {"entry_script": spec.script.file, **_beside(spec.script)},
+        "script": {
+            "entry_script": spec.script.file,
+            **_beside(spec.script),
+            **{name: manifest[name] for name in ("version",) if name in manifest},
+        },
         "settings": result_settings(spec.settings),
         "arguments": {str(n): each for n, each in enumerate(settings["arguments"])},
         "inputs": input_digests(plan, without=snapshot),

@@ -119,6 +119,10 @@ class LoggedRun(SubmittedRun):
         return ()
 
     @override
+    def _apart(self) -> tuple[str, str]:
+        return "", self.message
+
+    @override
     def _reason(self) -> str:
         return self.message
 

@@ -12,12 +12,12 @@ from daskrun.core.absent_names import original_keywords
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.pipeline.runs.run_log import RunLog
 from daskrun.storage.durable import write_whole
-from daskrun.workspace.models.model import Model
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
+    from daskrun.workspace.models.model import Model
     from daskrun.workspace.workspace import Workspace
 
 
@@ -167,6 +167,8 @@ class RunFiles(RunLog):
         NameNotFoundError
             There is none.
         """
+        from daskrun.workspace.models.model import Model  # 12 files that most scripts do without
+
         wanted = model_name if model_path is None else model_path
         kept = self._file_folder / _checked("register_model", wanted, may_be_absolute=True)
         beside = (Path(wanted),) if self._is_here else ()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SUBJECT = "PythonScriptStep"
 LONGEST_NAME = 255
+VERSION = "version"
 PARAMETER = "AML_PARAMETER_"
 """Before a parameter's name, the variable by which a script is told it, as in the original."""
 OWN_WORDS = {
@@ -86,6 +87,8 @@ class PythonScriptStep(PipelineStep):
         What packages it needs; None: it runs in the Python of its node.
     environment_variables
         Set before it begins.
+    version
+        Any text: an earlier run's outputs are used where that had the same.
     timeout
         Seconds it may take; None: 259,200, three days.
     run_max_try
@@ -122,6 +125,7 @@ class PythonScriptStep(PipelineStep):
         runconfig: RunConfiguration | None = None,
         environment: Environment | None = None,
         environment_variables: Mapping[str, str] | None = None,
+        version: str | None = None,
         timeout: float | PipelineParameter | None = None,
         run_max_try: int | PipelineParameter = 1,
     ) -> None:
@@ -135,6 +139,7 @@ class PythonScriptStep(PipelineStep):
             inputs = [*(inputs or ()), *used]
         self.inputs = inputs
         self.params = params
+        self.version = version
         self.timeout = timeout
         self.allow_reuse = allow_reuse
         if isinstance(outputs, list | tuple | None):
@@ -212,7 +217,8 @@ class PythonScriptStep(PipelineStep):
     @property
     @override
     def _recorded(self) -> Mapping[str, object]:
-        return {"runconfig": self.runconfig.said} if self.runconfig is not None else {}
+        said = {"runconfig": self.runconfig.said} if self.runconfig is not None else {}
+        return said if self.version is None else {**said, VERSION: str(self.version)}
 
     @override
     def _own_notes(self) -> list[str]:

@@ -24,6 +24,8 @@ DOCKER = {
     "baseImage": "base_image",
     "baseDockerfile": "base_dockerfile",
     "arguments": "arguments",
+    "gpuSupport": "gpu_support",
+    "sharedVolumes": "shared_volumes",
 }
 """Likewise of Docker; the rest is of containers alone."""
 
@@ -45,6 +47,8 @@ def as_ours(value: Mapping[str, Any], folder: Path | None = None) -> Mapping[str
     return {
         "name": value.get("name"),
         "python": ours,
-        "docker": {here: docker[there] for there, here in DOCKER.items() if docker.get(there)},
+        "docker": {
+            here: docker[there] for there, here in DOCKER.items() if docker.get(there) is not None
+        },
         VARIABLES: value.get("environmentVariables") or {},
     }

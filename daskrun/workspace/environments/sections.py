@@ -30,7 +30,7 @@ class PythonSection(OriginalClass, absent="base_conda_environment conda_dependen
 @dataclass(slots=True)
 class DockerSection(
     OriginalClass,
-    absent="base_image_registry build_context gpu_support platform shared_volumes",
+    absent="base_image_registry build_context platform",
 ):
     """What an environment says of Docker."""
 
@@ -38,6 +38,8 @@ class DockerSection(
     base_image: str | None = None
     base_dockerfile: str | None = None
     arguments: list[str] = field(default_factory=list)
+    gpu_support: bool | None = None
+    shared_volumes: bool = True
 
 
 @record
