@@ -93,6 +93,7 @@ def test_dask_imports_nothing_from_a_folder_of_others(shared):
 
 @pytest.mark.parametrize("umask", [0, 0o22, 0o777])
 def test_the_umask_does_not_matter(shared, umask):
+    (shared / "cache").mkdir()
     before = os.umask(umask)
     try:
         found = temporary_folder()
