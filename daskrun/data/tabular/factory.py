@@ -14,7 +14,7 @@ from daskrun.data.protocols import as_elements
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -47,6 +47,14 @@ class TabularDatasetFactory(OriginalClass):
         *,
         strict_types: bool = False,
         on_type_conflict: str = "fail",
+        quoting: str = "double",
+        skip_initial_space: bool = False,
+        comment: str | None = None,
+        skip_rows: int = 0,
+        decimal: str = ".",
+        thousands: str | None = None,
+        null_values: Sequence[str] = (),
+        sniff: bool = False,
         count_rows: bool = False,
         include_hidden: bool = False,
         max_unpacked: int | str | None = None,
@@ -92,6 +100,22 @@ class TabularDatasetFactory(OriginalClass):
             fails. ``'null'``: they are missing. ``'text'``: columns are text of which any of 64
             places holds such a value, else the mini-batches that meet one. The last two with one
             warning for a column.
+        quoting
+            ``'double'``: a quote in a quoted field is written twice. ``'backslash'``: a backslash
+            takes from the next character what it means, as Spark and MySQL write it.
+        skip_initial_space
+            Blanks before a field are none of it, and a quote may come behind them.
+        comment
+            Lines that begin with this text are no records, such as ``'#'``.
+        skip_rows
+            Lines at the start of each file, before the header, that are none of the table.
+        decimal, thousands
+            The characters in numbers, such as ``','`` and ``'.'``.
+        null_values
+            Texts that are missing values in all columns, beside those that always are in numbers.
+        sniff
+            Look at the first 64 KiB of the first file for the separator, quoting, header and
+            encoding that aren't given, and warn of what was found; the dataset has it from then on.
         count_rows
             Count the rows of all files first, so that each mini-batch knows its
             ``global_row_index_lower_bound``.
@@ -116,6 +140,7 @@ class TabularDatasetFactory(OriginalClass):
         Dataset.Tabular.from_delimited_files('*.csv').take(10)
         """
         from daskrun.data.tabular.formats.delimited.format import DelimitedSource
+        from daskrun.data.tabular.formats.delimited.sniff import sniffed
 
         source = DelimitedSource(
             as_elements(path),
@@ -131,11 +156,18 @@ class TabularDatasetFactory(OriginalClass):
             encoding=encoding,
             strict_types=strict_types,
             on_type_conflict=on_type_conflict,
+            quoting=quoting,
+            skip_initial_space=skip_initial_space,
+            comment=comment,
+            skip_rows=skip_rows,
+            decimal=decimal,
+            thousands=thousands,
+            null_values=null_values if isinstance(null_values, str) else tuple(null_values),
             count_rows=count_rows,
             include_hidden=include_hidden,
             max_unpacked=max_unpacked,
         )
-        return _made(source, validate)
+        return _made(sniffed(source) if sniff else source, validate)
 
     @staticmethod
     def from_json_lines_files(

@@ -374,6 +374,8 @@ def shapes(draw):
     return header, records, separator, encoding
 
 
+@pytest.mark.filterwarnings("ignore:text stands behind a quote:UserWarning")
+@pytest.mark.filterwarnings("ignore:a quote behind a blank:UserWarning")
 @settings(max_examples=examples(25))
 @given(shapes(), st.integers(1, 60), st.sampled_from([None, True]))
 def test_files_of_all_shapes_are_cut_where_pandas_sees_records(tmp_path_factory, shape, size, many):

@@ -487,6 +487,8 @@ quoted = st.text(st.sampled_from('ab "\n\r,é1'), max_size=5).map(
 end = st.sampled_from(["\n", "\r\n", "\n\n"])
 
 
+@pytest.mark.filterwarnings("ignore:text stands behind a quote:UserWarning")
+@pytest.mark.filterwarnings("ignore:a quote behind a blank:UserWarning")
 @settings(max_examples=examples(60))
 @given(st.lists(st.tuples(field | quoted, quoted, end), min_size=1, max_size=8), st.integers(1, 40))
 def test_rows_are_those_of_pandas_whatever_the_quotes(tmp_path_factory, records, size):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import codecs
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from daskrun.data.tabular.formats.delimited.options import quoting_hints
 from daskrun.data.tabular.formats.delimited.spec import (
     FIRST,
     SAME,
     SAME_FIX,
+    UNNAMED,
     has_header,
     header_trouble,
 )
@@ -20,7 +23,13 @@ from daskrun.data.tabular.formats.text.dialect import (
     numbered_names,
     parse,
 )
-from daskrun.data.tabular.formats.text.lines import line_number, read_header
+from daskrun.data.tabular.formats.text.grammar import Grammar, blank_tail
+from daskrun.data.tabular.formats.text.lines import (
+    first_line,
+    line_number,
+    read_header,
+    separator_of,
+)
 from daskrun.data.tabular.formats.text.sample import (
     HEAD,
     MOST,
@@ -35,6 +44,7 @@ from daskrun.data.tabular.formats.text.scan import (
     UNCLOSED,
     quoted_line_break,
     record_starts,
+    records_only,
     unclosed_quote,
 )
 from daskrun.data.tabular.formats.text.source import MemoryBytes
@@ -81,6 +91,8 @@ class DelimitedSample:
         self._dialect = dialect
         self._header = header
         self._table = table
+        self.trailing = False
+        """Whether rows end with one separator more than the header, as :meth:`heads` found."""
 
     def has_header(self, name: str) -> bool:
         """Return whether a file's first record is a header."""
@@ -100,23 +112,56 @@ class DelimitedSample:
             return head if head.header or head.data else None
 
         least = self._table[0] if self._header == FIRST and len(self._table) else ""
-        return self._files.first(read, lambda head: len(self._starts(head.data)), least)
+        found = self._files.first(read, lambda head: len(self._starts(head.data)), least)
+        if not self.blanks and any(map(self._has_blank_lines, found)):
+            self._dialect = replace(self._dialect, blanks=True)
+            return self.heads()
+        self.trailing = False
+        self.trailing = bool(found) and all(map(self._has_trailing, found))
+        return found
+
+    @property
+    def blanks(self) -> bool:
+        """Whether lines of blanks alone are between records, as far as that was seen."""
+        return self._dialect.blanks
+
+    def hints(self, heads: Sequence[Head]) -> list[str]:
+        """Return what the first rows say of how the files are written."""
+        data = b"".join(head.data.decode(self._dialect.codec, "replace").encode() for head in heads)
+        told = quoting_hints(data, self._dialect)
+        if self.trailing:
+            told.append("each row ends with one separator more than the header: it is left out.")
+        return told
+
+    def _has_blank_lines(self, head: Head) -> bool:
+        blanks = Grammar(separator_of(self._dialect.grammar), blanks=True)
+        return len(records_only(head.data, blanks)) < len(head.data)
+
+    def _has_trailing(self, head: Head) -> bool:
+        """Return whether all records have one field more than the header, and nothing in it."""
+        if not head.header:
+            return False
+        names = header_names(head.header, self._dialect.separator)
+        ragged, table = self._parsed(head.data, [*names, UNNAMED])
+        return not ragged and table.num_rows > 0 and set(table[UNNAMED].to_pylist()) == {""}
 
     def head(self, name: str, size: int, nbytes: int = HEAD) -> Head:
         """Read the start of a file, at least to the end of its first row where it has one."""
         while True:
             data = self._files.start(name, nbytes, size)
             whole = len(data) < nbytes
+            if whole:
+                data = data[: blank_tail(data, separator_of(self._dialect.grammar))]
             source = MemoryBytes(data, self._files.shown(name))
-            header, at = b"", 3 if data.startswith(codecs.BOM_UTF8) else 0
+            header, at = b"", first_line(source, self._dialect.grammar)
             if self.has_header(name):
-                header, at = read_header(source, self._dialect.separator_bytes)
+                header, at = read_header(source, self._dialect.grammar)
             starts = self._starts(data[at:])
             if whole or len(starts) > 1 or nbytes >= MOST:
                 break
             nbytes *= 8
         rows = data[at:] if whole or not starts[1:].size else data[at : at + int(starts[-1])]
-        quote = unclosed_quote(data[at:], self._dialect.separator_bytes) if whole else -1
+        quote = unclosed_quote(data[at:], self._dialect.grammar) if whole else -1
         unclosed = line_number(source, at + quote) if quote >= 0 else 0
         return Head(name, self._header_utf8(name, header), rows, unclosed=unclosed)
 
@@ -168,12 +213,13 @@ class DelimitedSample:
 
     def _header_utf8(self, name: str, header: bytes) -> bytes:
         try:
-            return header.decode(self._dialect.codec).encode()
+            plain = header.decode(self._dialect.codec).encode()
         except UnicodeDecodeError as error:
             raise DatasetError(
                 f"{self.shown(name)}: byte {error.start} of the header is not "
                 f"{self._dialect.encoding}. {_fix_encoding(header)}"
             ) from None
+        return self._dialect.usual(plain).rstrip(b"\r\n")
 
     def headers(self) -> list[tuple[str, ...]]:
         """Read the names in the headers of all files."""
@@ -227,7 +273,7 @@ class DelimitedSample:
 
     def multi_line(self, heads: Sequence[Head]) -> bool:
         """Return whether a quoted field of the first rows has a line break in it."""
-        separator = self._dialect.separator_bytes
+        separator = self._dialect.grammar
         return any(quoted_line_break(head.data, separator) >= 0 for head in heads)
 
     def columns(self, head: Head, names: Sequence[str]) -> dict[str, pa.ChunkedArray] | None:
@@ -261,7 +307,8 @@ class DelimitedSample:
             return "skip"
 
         types = dict.fromkeys(names, pa.string())
-        table = parse(self._utf8(data), self._dialect.separator, list(names), types, skip)
+        fields = [*names, UNNAMED] if self.trailing else list(names)
+        table = parse(self._utf8(data), self._dialect.separator, fields, types, skip)
         return ragged, table
 
     def _inside(self, name: str, header: bytes, data: bytes, multi_line: bool) -> Head | None:
@@ -274,7 +321,7 @@ class DelimitedSample:
         if b'"' not in data:
             return None if multi_line else Head(name, header, data)
         outside = self._starts(data)
-        inside = record_starts(data, self._dialect.separator_bytes, inside=True)
+        inside = record_starts(data, self._dialect.grammar, inside=True)
         both = np.intersect1d(outside, inside, assume_unique=True)
         # The last record may go on behind the sample.
         if both.size:
@@ -285,11 +332,11 @@ class DelimitedSample:
         return Head(name, header, one, other)
 
     def _starts(self, data: bytes) -> NDArray[np.int64]:
-        return record_starts(data, self._dialect.separator_bytes)
+        return record_starts(data, self._dialect.grammar)
 
     def _utf8(self, data: bytes) -> bytes:
         # A sample may be wrong in a byte or two: reading the rows themselves says so.
-        return data.decode(self._dialect.codec, "replace").encode()
+        return self._dialect.usual(data.decode(self._dialect.codec, "replace").encode())
 
 
 def _fix_encoding(data: bytes) -> str:

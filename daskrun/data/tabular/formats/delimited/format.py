@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING
 from daskrun.core.rules import parse_size
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.delimited.columns import DelimitedSample, Head
+from daskrun.data.tabular.formats.delimited.options import check_options
 from daskrun.data.tabular.formats.delimited.spec import (
     COMBINE,
     HEADERS,
     NONE,
     SAME,
     DelimitedSpec,
+    dialect_of,
+    written_of,
 )
 from daskrun.data.tabular.formats.files import FileSource, check_known, check_unpacked
-from daskrun.data.tabular.formats.text.dialect import Dialect, check_separator, known_encoding
+from daskrun.data.tabular.formats.text.dialect import DOUBLE, Dialect, known_encoding
 from daskrun.data.tabular.formats.text.first_bytes import FirstBytes
 from daskrun.data.tabular.formats.text.sample import LOOKED, SAMPLES, WIDE, SampleFiles
 from daskrun.data.tabular.formats.text.split import ByteSplitter
 from daskrun.data.tabular.values.conflicts import FAIL, TEXT, check_choice, risk
-from daskrun.data.tabular.values.infer import infer, settle
+from daskrun.data.tabular.values.infer import settle
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -52,6 +55,19 @@ class DelimitedSource(FileSource):
     empty_as_string: bool = False
     """True: an empty field of a text column is ``""``, not missing."""
     encoding: str = "utf8"
+    quoting: str = DOUBLE
+    """How a quote is written in a quoted field: ``double``, or ``backslash`` before it."""
+    skip_initial_space: bool = False
+    """True: blanks before fields are none of them."""
+    comment: str | None = None
+    """What lines begin with that are no records."""
+    skip_rows: int = 0
+    """Lines at each file's start that are none of the table."""
+    decimal: str = "."
+    thousands: str | None = None
+    """Characters in numbers."""
+    null_values: Sequence[str] = ()
+    """Texts that are missing values, in all columns."""
     on_type_conflict: str = FAIL
     """What becomes of values that don't fit an inferred type: ``fail``, ``null``, ``text``."""
     count_rows: bool = False
@@ -62,7 +78,7 @@ class DelimitedSource(FileSource):
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_separator(self.separator, known_encoding(self.encoding))
+        check_options(self, known_encoding(self.encoding))
         self._mode  # noqa: B018
         check_choice(self.on_type_conflict, self.strict_types)
         check_unpacked(self.max_unpacked)
@@ -86,8 +102,9 @@ class DelimitedSource(FileSource):
         )
 
     @property
-    def _dialect(self) -> Dialect:
-        return Dialect(self.separator, known_encoding(self.encoding))
+    def dialect(self) -> Dialect:
+        """How its records are written."""
+        return dialect_of(self, known_encoding(self.encoding))
 
     @override
     def check(self) -> None:
@@ -108,17 +125,26 @@ class DelimitedSource(FileSource):
             columns, lacking = _union(sample.headers())
         check_known(self.set_column_types, columns)
         typed, warnings = self._types(sample, heads, columns, lacking)
-        hint = _separator_hint(columns, self.separator)
+        hints = [*_separator_hint(columns, self.separator), *sample.hints(heads)]
         return DelimitedSpec(
             columns=tuple(typed),
             strict_types=self.strict_types,
-            warnings=(*hint, *warnings),
+            warnings=(*hints, *warnings),
             declared=tuple(self.set_column_types or ()),
             names=tuple(names),
             header=self._mode,
             first=listing.table[0],
             separator=self.separator,
-            encoding=self._dialect.encoding,
+            quoting=self.quoting,
+            skip_initial_space=self.skip_initial_space,
+            comment=self.comment,
+            skip_rows=self.skip_rows,
+            decimal=self.decimal,
+            thousands=self.thousands,
+            null_values=tuple(self.null_values),
+            blanks=sample.blanks,
+            trailing=sample.trailing,
+            encoding=self.dialect.encoding,
             empty_as_string=self.empty_as_string,
             exact=self.support_multi_line is not False or self.count_rows,
             multi_line=self.support_multi_line is not False,
@@ -135,7 +161,8 @@ class DelimitedSource(FileSource):
         every = [name for name, _ in spec.columns]
         drawn = _drawn(sample, sample.heads(), every, WIDE, time.monotonic() + LOOKED)
         choice = self.on_type_conflict
-        told = (risk(name, kind, choice, drawn[name]) for name, kind in guessed)
+        written = written_of(self)
+        told = (risk(name, kind, choice, written.as_usual(drawn[name])) for name, kind in guessed)
         return [text for text in told if text]
 
     @override
@@ -150,8 +177,8 @@ class DelimitedSource(FileSource):
         )
 
     def _sample(self, listing: Listing) -> DelimitedSample:
-        files = SampleFiles(listing, self._dialect.encoding)
-        return DelimitedSample(files, self._dialect, self._mode, listing.table)
+        files = SampleFiles(listing, self.dialect.encoding)
+        return DelimitedSample(files, self.dialect, self._mode, listing.table)
 
     def _types(
         self,
@@ -164,13 +191,14 @@ class DelimitedSource(FileSource):
         # With "text" no value is to turn up later: as many places as can be looked at.
         wide = WIDE if self.on_type_conflict == TEXT else SAMPLES
         drawn = _drawn(sample, heads, columns, wide)
-        wanted = self.set_column_types or {}
+        wanted, written = self.set_column_types or {}, written_of(self)
         typed, warnings = [], []
         for name in columns:
             if name in wanted:
-                found = settle(wanted[name].type, drawn[name], name in lacking)
+                column = written.as_usual(drawn[name])
+                found = settle(wanted[name].type, column, name in lacking)
             elif self.infer_column_types:
-                found, warning, _ = infer(name, drawn[name], name in lacking)
+                found, warning, _ = written.inferred(name, drawn[name], name in lacking)
                 warnings += [warning] if warning else []
             else:
                 found = "text"

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.typing import override
 from daskrun.core.warned import FIRST_MET
 from daskrun.data.tabular.formats.contract import Rows
-from daskrun.data.tabular.formats.delimited.spec import COMBINE, SAME, SAME_FIX, header_trouble
+from daskrun.data.tabular.formats.delimited.spec import (
+    COMBINE,
+    SAME,
+    SAME_FIX,
+    UNNAMED,
+    header_trouble,
+)
 from daskrun.data.tabular.formats.text.byte_reader import bring_piece
 from daskrun.data.tabular.formats.text.dialect import Missing, header_names, parse
 from daskrun.data.tabular.formats.text.scan import (
@@ -18,7 +24,8 @@ from daskrun.data.tabular.formats.text.scan import (
     unclosed_quote,
 )
 from daskrun.data.tabular.formats.text.text_reader import TextReader
-from daskrun.data.tabular.values.coercion import cut
+from daskrun.data.tabular.values.coercion import CoercionError, Reason, cut
+from daskrun.data.tabular.values.conflicts import NULL, TEXT
 from daskrun.data.tabular.values.fitting import may_be_rounded, parsed_as
 from daskrun.data.tabular.values.infer import codes_in
 from daskrun.errors import TableError
@@ -48,6 +55,7 @@ class DelimitedReader(TextReader):
     def __init__(self, spec: DelimitedSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
         super().__init__(spec, secrets, cache, spec.dialect, exact=spec.exact)
         self._spec = spec
+        self._written = spec.written
         self._words = False
 
     @classmethod
@@ -85,7 +93,7 @@ class DelimitedReader(TextReader):
         return (starts + raw.offset).astype("uint64")
 
     def _starts(self, raw: RawPiece) -> Any:
-        return record_starts(raw.data, self._dialect.separator_bytes)
+        return record_starts(raw.data, self._dialect.grammar)
 
     def _trouble(self, raw: RawPiece, text: str, **more: Any) -> TableError:
         return TableError(text, len(self._starts(raw)), lasting=True, **more)
@@ -100,12 +108,12 @@ class DelimitedReader(TextReader):
             raw = self._bytes.read(piece._replace(stop=stop), file, header=False)
         except TableError:
             return piece.trouble
-        at = unclosed_quote(raw.data, self._dialect.separator_bytes)
+        at = unclosed_quote(raw.data, self._dialect.grammar)
         return f"{raw.at(at)}: {piece.trouble}" if at >= 0 else piece.trouble
 
     def _check_quotes(self, raw: RawPiece) -> None:
         """Find what would make wrong rows without a word: pyarrow takes both as they come."""
-        separator = self._dialect.separator_bytes
+        separator = self._dialect.grammar
         if not self._spec.multi_line:
             at = quoted_line_break(raw.data, separator)
             if at >= 0:
@@ -130,7 +138,8 @@ class DelimitedReader(TextReader):
         if not raw.header:
             return known  # an empty file
         try:
-            names = header_names(self._dialect.utf8(raw.header), self._dialect.separator)
+            header = self._dialect.utf8(raw.header).rstrip(b"\r\n")
+            names = header_names(header, self._dialect.separator)
         except UnicodeDecodeError:
             raise self._trouble(raw, self._not_encoded(f"{raw.shown}, line 1")) from None
         if set(names) == set(known) or not raw.data:
@@ -146,6 +155,8 @@ class DelimitedReader(TextReader):
 
         given = set(names)
         there = [name for name in columns if name in given]
+        if self._spec.trailing:
+            names = (*names, UNNAMED)
         with suppress(TableError, pa.ArrowInvalid, UnicodeDecodeError):
             return self._fitted(raw, columns, *self._quick(raw, names, there))
         return self._fitted(raw, columns, *self._as_text(raw, names, there), written=True)
@@ -189,7 +200,11 @@ class DelimitedReader(TextReader):
     def _quick(
         self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
     ) -> tuple[int, dict[str, pa.ChunkedArray]]:
-        """Parse and convert in one go, as almost every piece can be."""
+        """Parse and convert in one go, as almost every piece can be; ArrowInvalid: this can't."""
+        import pyarrow as pa
+
+        if self._spec.trailing or not self._written.usual:
+            raise pa.ArrowInvalid("values are not written as pyarrow reads them")
         types = {name: parsed_as(self._types[name]) for name in columns}
         data = self._dialect.utf8(raw.data)
         separator = self._dialect.separator.encode()
@@ -229,12 +244,16 @@ class DelimitedReader(TextReader):
     ) -> tuple[int, dict[str, pa.ChunkedArray]]:
         """Parse as text, of which the law can say what does not fit and where."""
         try:
-            text = self._dialect.utf8(raw.data)
+            text = self._dialect.decoded(raw.data)
             text.decode()
         except UnicodeDecodeError as error:
             raise self._trouble(raw, self._not_encoded(raw.at(error.start))) from None
         ragged: list[Any] = []
-        types = dict.fromkeys(columns, _text())
+        types = dict.fromkeys([*columns, *names[len(names) - self._spec.trailing :]], _text())
+        try:
+            text = self._dialect.usual(text)
+        except TableError as error:
+            raise self._trouble(raw, f"{raw.at(0)}: {error}") from None
         table = parse(text, self._dialect.separator, names, types, _noting(ragged))
         if ragged:
             row = ragged[0]
@@ -246,11 +265,53 @@ class DelimitedReader(TextReader):
                 f"expected: {cut(record.rstrip())!r}. A field that has "
                 f"{self._dialect.separator!r} in it must be in quotes.",
             )
-        found = {name: table.column(name) for name in columns}
+        if self._spec.trailing:
+            self._check_unnamed(raw, table)
+        found = {name: self._written.without_words(table.column(name)) for name in columns}
+        if self._written.decimal != "." or self._written.thousands:
+            numbers = [name for name in columns if self._types[name] in (*_WHOLE, "float")]
+            found.update({name: self._as_numbers(raw, name, found[name]) for name in numbers})
         if not self._spec.empty_as_string:
             texts = (name for name in columns if self._types[name] == "text")
             found.update({name: without_empty(found[name]) for name in texts})
         return table.num_rows, found
+
+    def _as_numbers(self, raw: RawPiece, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Return numbers as they are written elsewhere; what is no number so written is told."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        numbers = self._written.is_number(pc.fill_null(column, ""))
+        wrong = pc.index(numbers, pa.scalar(False)).as_py()
+        choice = self._fitter.choice_of(name)
+        if wrong < 0 or choice == TEXT:
+            return column if wrong >= 0 else self._written.numbers(column)
+
+        def where(row: int) -> str:
+            return raw.at(int(self._starts(raw)[row]))
+
+        value = column[wrong].as_py()
+        if choice == NULL:
+            self._fitter.chosen(name, value, where, wrong)
+            kept = pc.if_else(numbers, column, pa.scalar(None, pa.string()))
+            return self._written.numbers(kept)
+        with self._fitter.told(name, where, len(column)):
+            why = f"is no number with {self._written.shown}"
+            raise CoercionError(wrong, value, Reason.OTHER_TYPE, why)
+
+    def _check_unnamed(self, raw: RawPiece, table: pa.Table) -> None:
+        import pyarrow.compute as pc
+
+        lengths = pc.utf8_length(table.column(UNNAMED))
+        if not pc.max(lengths).as_py():
+            return
+        row = pc.index(pc.greater(lengths, 0), True).as_py()
+        value = table.column(UNNAMED)[row].as_py()
+        raise self._trouble(
+            raw,
+            f"{raw.at(int(self._starts(raw)[row]))}: {cut(value)!r} is behind the last column's "
+            "separator, where no row of the sample has anything. Give it a name in the header.",
+        )
 
 
 def _text() -> pa.DataType:

@@ -95,7 +95,7 @@ class ByteReader:
 
     def survey(self, request: tuple[Any, ...], file: PieceFile) -> Any:
         """Find where records begin in a block."""
-        separator = self._dialect.separator_bytes
+        separator = self._dialect.grammar
         with _explained(file):
             if file.brought:
                 return survey_file(file.path, request, separator)
@@ -112,7 +112,7 @@ class ByteReader:
         return lines_between(source, piece.start, piece.stop)
 
     def _bytes(self, opened: _OpenFile, piece: Piece, header: bool) -> BytePiece:
-        separator = self._dialect.separator_bytes
+        separator = self._dialect.grammar
         if header and piece.start >= opened.after:
             found = bring_bytes(opened.source, piece, self._exact, False, separator)
             return found._replace(header=opened.header)
@@ -171,10 +171,10 @@ def bring_piece(
     if isinstance(what, Piece):
         if is_whole(what, source.packed):
             what = what._replace(stop=None)
-        found = bring_bytes(source, what, exact, header, dialect.separator_bytes)
+        found = bring_bytes(source, what, exact, header, dialect.grammar)
         Path(target).write_bytes(pack_piece(found))
     else:
-        bring_survey(source, what.request, target)
+        bring_survey(source, what.request, target, dialect.grammar)
 
 
 def _open(

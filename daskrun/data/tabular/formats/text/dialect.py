@@ -6,18 +6,23 @@ replaced by a control character that the data doesn't have; other encodings are 
 
 from __future__ import annotations
 
+import io
 import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from daskrun.data.tabular.formats.text.grammar import Grammar
+from daskrun.data.tabular.formats.text.scan import record_starts, records_only
 from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
+
+    from daskrun.data.tabular.formats.text.grammar import Separator
 
 ENCODINGS = {
     "utf8": "utf-8",
@@ -47,6 +52,9 @@ MOST_COLUMNS = 100_000
 _STAND_INS = (31, 30, 29, 28, *range(1, 9), *range(14, 28))
 
 
+DOUBLE, BACKSLASH = "double", "backslash"
+
+
 class Missing(Enum):
     """Which fields a parser makes missing values of; all others it must be able to convert."""
 
@@ -67,6 +75,15 @@ class Dialect:
     """A key of :data:`ENCODINGS`."""
     max_unpacked: int | None = None
     """Bytes that a compressed file may hold; None: what is usual for its size."""
+    quoting: str = DOUBLE
+    """How a quote is written in a quoted field: twice, or with a backslash before it."""
+    skip_initial_space: bool = False
+    comment: str = ""
+    """What lines begin with that are no records."""
+    skip_rows: int = 0
+    """Lines at each file's start that are none of the table."""
+    blanks: bool = False
+    """Whether there are lines of blanks alone between records."""
 
     @property
     def codec(self) -> str:
@@ -74,15 +91,30 @@ class Dialect:
         return "utf-8" if self.encoding in ("utf16", "utf32") else ENCODINGS[self.encoding]
 
     @property
-    def separator_bytes(self) -> bytes:
-        """The separator as it is in a source's bytes."""
-        return self.separator.encode(self.codec)
+    def grammar(self) -> Separator:
+        """How records are written in a source's bytes, as the scan takes it."""
+        return self._grammar(self.codec)
+
+    def _grammar(self, codec: str) -> Separator:
+        separator = self.separator.encode(codec)
+        escape, comment = self.quoting == BACKSLASH, self.comment.encode(codec)
+        given = escape, self.skip_initial_space, comment, self.blanks, self.skip_rows
+        return Grammar(separator, *given) if any(given) else separator
 
     def utf8(self, data: bytes) -> bytes:
+        """Return a source's records as UTF-8, written in the usual way."""
+        return self.usual(self.decoded(data))
+
+    def decoded(self, data: bytes) -> bytes:
         """Return a source's bytes as UTF-8; pyarrow itself checks those that should be already."""
         if self.codec == "utf-8" or data.isascii():
             return data
         return data.decode(self.codec).encode()
+
+    def usual(self, data: bytes) -> bytes:
+        """Return records in UTF-8 as they are written in the usual way."""
+        grammar = self._grammar("utf-8")
+        return rewritten(data, grammar) if isinstance(grammar, Grammar) else data
 
 
 def known_encoding(encoding: object) -> str:
@@ -107,7 +139,7 @@ def check_separator(separator: object, encoding: str) -> str:
             f"{shown} is a quote or a line end, which no separator can be. Write one such as ','."
         )
     try:
-        Dialect(separator, encoding).separator_bytes  # noqa: B018
+        Dialect(separator, encoding).grammar  # noqa: B018
     except UnicodeEncodeError:
         raise DatasetError(
             f"{shown} is not a character of encoding={encoding!r}. Give the encoding of the files."
@@ -159,6 +191,44 @@ def parse(
     if plain != separator and quoted:
         table = _without_stand_in(table, plain, separator)
     return table
+
+
+def rewritten(data: bytes, grammar: Grammar) -> bytes:
+    r"""Return UTF-8 records as they are written in the usual way; what is is left as it is.
+
+    Examples
+    --------
+    >>> rewritten(b'a, "b"\n#c\nd,e\\,\n', Grammar(b",", escape=True, space=True, comment=b"#"))
+    b'a,b\nd,"e,"\n'
+    """
+    data = records_only(data, grammar)
+    separator = grammar.separator.decode()
+    begins = re.compile(rb"(?:^|[\r\n]|%s) " % re.escape(grammar.separator))
+    if not (grammar.escape and b"\\" in data) and not (grammar.space and begins.search(data)):
+        return data
+    import csv
+
+    text = io.StringIO(data.decode(), newline="")
+    rows = csv.reader(
+        text,
+        delimiter=separator,
+        escapechar="\\" if grammar.escape else None,
+        skipinitialspace=grammar.space,
+    )
+    made = io.StringIO(newline="")
+    longest = csv.field_size_limit(len(data) + 1)
+    try:
+        records = [row for row in rows if row]
+    finally:
+        csv.field_size_limit(longest)
+    if len(records) != record_starts(data, grammar).size:
+        raise TableError(
+            "a backslash stands right behind a quote that closes its field, so that nobody knows "
+            "what it is to mean. Is quoting='backslash' right?",
+            lasting=True,
+        )
+    csv.writer(made, delimiter=separator, lineterminator="\n").writerows(records)
+    return made.getvalue().encode()
 
 
 def _with_stand_in(data: bytes, separator: str) -> tuple[bytes, str]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Piece
+from daskrun.data.tabular.formats.text.grammar import Grammar, Separator, blank_tail
 from daskrun.data.tabular.formats.text.scan import record_starts, unclosed_quote
 from daskrun.data.tabular.formats.text.source import ByteSource
 from daskrun.errors import TableError
@@ -20,6 +21,8 @@ _BEHIND = 64 << 10
 """Bytes that a request asks for behind its range, so that most last lines need no second one; at
 most this, and a 64th of the range."""
 _COUNTED = 1 << 20
+_TAIL = 64 << 10
+"""Bytes of a file's end in which lines of blanks alone are looked for."""
 _PREFIX = Struct("<QQ")
 
 
@@ -106,7 +109,7 @@ class _Ahead(ByteSource):
         """Do nothing: the source is another's."""
 
 
-def read_header(source: ByteSource, separator: bytes) -> tuple[bytes, int]:
+def read_header(source: ByteSource, separator: Separator) -> tuple[bytes, int]:
     r"""Read the first record of a file, also one with line breaks in quotes.
 
     Returns
@@ -129,7 +132,7 @@ def read_header(source: ByteSource, separator: bytes) -> tuple[bytes, int]:
     size = _HEADER
     while True:
         data = source.read(0, size)
-        begin = _mark(data)
+        begin = first_line(source, separator)
         starts = record_starts(data[begin:], separator)
         if starts.size > 1 or len(data) >= source.size:
             break
@@ -146,7 +149,7 @@ def read_header(source: ByteSource, separator: bytes) -> tuple[bytes, int]:
     return data[begin + int(starts[0]) : end].rstrip(b"\r\n"), end
 
 
-def checked_header(source: ByteSource, lines: bool, separator: bytes) -> tuple[bytes, int]:
+def checked_header(source: ByteSource, lines: bool, separator: Separator) -> tuple[bytes, int]:
     """Read the header as :func:`read_header` does, and make sure that it can be used.
 
     Raises
@@ -219,7 +222,7 @@ def bring_bytes(
     piece: Piece | tuple[int, int | None],
     exact: bool,
     header: bool,
-    separator: bytes,
+    separator: Separator,
 ) -> BytePiece:
     """Read what a piece holds.
 
@@ -246,12 +249,14 @@ def bring_bytes(
     if header:
         first, after = checked_header(source, exact or whole, separator)
         begin = max(start, after)
-    elif start == 0:
-        begin = _mark(source.read(0, 3))
+    elif start == 0 or (isinstance(separator, Grammar) and separator.skip):
+        begin = max(start, first_line(source, separator))
     if exact or whole:
-        return BytePiece(min(begin, source.size), first, source.read(begin, stop))
-    offset, data = read_lines(source, start, stop)
-    return BytePiece(max(offset, begin), first, data[max(begin - offset, 0) :])
+        offset, data = min(begin, source.size), source.read(begin, stop)
+    else:
+        offset, data = read_lines(source, start, stop)
+        offset, data = max(offset, begin), data[max(begin - offset, 0) :]
+    return BytePiece(offset, first, without_tail(source, offset, data, separator))
 
 
 def pack_piece(piece: BytePiece) -> bytes:
@@ -272,6 +277,39 @@ def unpack_piece(packed: bytes) -> BytePiece:
     return BytePiece(offset, packed[_PREFIX.size : data], packed[data:])
 
 
-def _mark(data: bytes) -> int:
+def first_line(source: ByteSource, separator: Separator) -> int:
+    r"""Return where the first line of the table begins: behind a mark, and lines to skip.
+
+    Examples
+    --------
+    >>> from daskrun.data.tabular.formats.text.source import MemoryBytes
+    >>> first_line(MemoryBytes(b"made by x\r\n\na,b\n", "x"), Grammar(b",", skip=2))
+    12
+    """
+    at = mark_of(source.read(0, 3))
+    for _ in range(separator.skip if isinstance(separator, Grammar) else 0):
+        at = line_begin(source, at + 1)
+    return at
+
+
+def without_tail(source: ByteSource, offset: int, data: bytes, separator: Separator) -> bytes:
+    """Return lines that begin at an offset without those of blanks alone that end the file."""
+    end, low = offset + len(data), max(source.size - _TAIL, 0)
+    if end <= low or not data:
+        return data
+    plain = separator_of(separator)
+    if end >= source.size:
+        return data[: blank_tail(data, plain)]
+    start = line_begin(source, low)
+    tail = start + blank_tail(source.read(start, source.size), plain)
+    return data[: max(tail - offset, 0)]
+
+
+def separator_of(separator: Separator) -> bytes:
+    """Return the separator alone."""
+    return separator.separator if isinstance(separator, Grammar) else separator
+
+
+def mark_of(data: bytes) -> int:
     """Return the length of the byte-order mark that a file begins with."""
     return len(codecs.BOM_UTF8) if data.startswith(codecs.BOM_UTF8) else 0

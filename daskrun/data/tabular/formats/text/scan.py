@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from daskrun.data.tabular.formats.text.grammar import Grammar
 from daskrun.data.tabular.formats.text.quotes import LF, QUOTE, chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from daskrun.data.tabular.formats.text.grammar import Separator
     from daskrun.data.tabular.formats.text.quotes import Chunk, Entered
 
     Positions = NDArray[np.int64]
@@ -112,6 +114,10 @@ class Scan:
         if self.inside and chunk.opened >= 0:
             self.opened = offset + chunk.opened
 
+    def pass_over(self, targets: Positions) -> None:
+        """Go through a line that is none of the records."""
+        self._pending |= bool(targets.size)
+
     def take_lines(
         self, offset: int, places: list[int], before: dict[int, int], last: int, end: int
     ) -> None:
@@ -162,25 +168,40 @@ class Scan:
         self._before.append(at + self.rows)
 
 
-def scan_into(scans: Sequence[Scan], data: bytes, separator: bytes, offset: int, step: int) -> None:
+def scan_into(
+    scans: Sequence[Scan], data: bytes, separator: Separator, offset: int, step: int
+) -> None:
     """Go through a block with each of the scans.
 
     Parameters
     ----------
     separator
         The bytes of one character; ``b""``: quotes mean nothing, each line break ends a record.
+        A :class:`Grammar` where records are written in another way than the usual one.
     step
         Targets are the multiples of this that lie in the block, by the file's offsets; 0: none.
     """
+    if isinstance(separator, Grammar):
+        data = separator.masked(data)
+        for start, stop, passed in separator.parts(data):
+            asked = [scan for scan in scans if scan.inside or not passed]
+            for scan in scans:
+                if scan not in asked:
+                    scan.pass_over(_targets(offset + start, offset + stop, step))
+            if asked:
+                scan_into(asked, data[start:stop], separator.separator, offset + start, step)
+        return
     if _take_lines(scans, data, separator, offset, step):
         return
     for chunk in chunks(data, separator):
-        targets = _NONE
-        if step:
-            low, high = offset + chunk.start, offset + chunk.stop
-            targets = np.arange(-(-low // step) * step, high, step, dtype=np.int64) - offset
+        targets = _targets(offset + chunk.start, offset + chunk.stop, step) - offset
         for scan in scans:
             scan.take(chunk, offset, targets)
+
+
+def _targets(low: int, high: int, step: int) -> Positions:
+    """Return the multiples of a step, 0: none, that lie in a range."""
+    return np.arange(-(-low // step) * step, high, step, dtype=np.int64) if step else _NONE
 
 
 def _take_lines(
@@ -227,7 +248,7 @@ def _lines(view: NDArray[np.uint8]) -> int:
     return found + (not flags[0])
 
 
-def scan_block(data: bytes, separator: bytes, offset: int, step: int) -> BlockScan:
+def scan_block(data: bytes, separator: Separator, offset: int, step: int) -> BlockScan:
     r"""Scan a block under both entry states; for what is given see :func:`scan_into`.
 
     Examples
@@ -243,7 +264,7 @@ def scan_block(data: bytes, separator: bytes, offset: int, step: int) -> BlockSc
     return BlockScan(scans[0].trace(), scans[1].trace())
 
 
-def record_starts(data: bytes, separator: bytes, inside: bool = False) -> Positions:
+def record_starts(data: bytes, separator: Separator, inside: bool = False) -> Positions:
     r"""Find where the records begin that begin in ``data``, blank lines left out.
 
     ``inside``: the data begins inside a quoted field.
@@ -253,15 +274,50 @@ def record_starts(data: bytes, separator: bytes, inside: bool = False) -> Positi
     >>> record_starts(b'a,b\n\n"x\ny",1\r\nz,2', b",").tolist()
     [0, 5, 14]
     """
-    found = [_NONE]
-    for chunk in chunks(data, separator):
-        entered = chunk.entered(inside)
-        found.append(entered.starts)
-        inside = entered.leaves
-    return np.concatenate(found)
+    walk = _entered(data, separator, inside)
+    return np.concatenate([_NONE, *(entered.starts + start for start, _, entered in walk)])
 
 
-def quoted_line_break(data: bytes, separator: bytes) -> int:
+def _entered(
+    data: bytes, separator: Separator, inside: bool
+) -> Iterator[tuple[int, Chunk, Entered]]:
+    """Yield the chunks of data in the states they are entered in, and what their places are from.
+
+    Lines that are none of the records are passed over.
+    """
+    parts: Iterable[tuple[int, int, bool]] = [(0, len(data), False)]
+    if isinstance(separator, Grammar):
+        data = separator.masked(data)
+        parts, separator = separator.parts(data), separator.separator
+    for start, stop, passed in parts:
+        if passed and not inside:
+            continue
+        part = data if stop - start == len(data) else data[start:stop]
+        for chunk in chunks(part, separator):
+            entered = chunk.entered(inside)
+            yield start, chunk, entered
+            inside = entered.leaves
+
+
+def records_only(data: bytes, separator: Grammar) -> bytes:
+    r"""Return data that begins with a record without the lines that are none of them.
+
+    Examples
+    --------
+    >>> records_only(b'a\n#b\n"c\n#d"\n', Grammar(b",", comment=b"#"))
+    b'a\n"c\n#d"\n'
+    """
+    masked, inside, kept = separator.masked(data), False, []
+    for start, stop, passed in separator.parts(masked):
+        if passed and not inside:
+            continue
+        kept.append(data[start:stop])
+        for chunk in chunks(masked[start:stop], separator.separator):
+            inside = chunk.entered(inside).leaves
+    return b"".join(kept)
+
+
+def quoted_line_break(data: bytes, separator: Separator) -> int:
     r"""Find the first line break inside a quoted field; -1: there is none.
 
     Examples
@@ -272,18 +328,17 @@ def quoted_line_break(data: bytes, separator: bytes) -> int:
     if QUOTE not in data:
         return -1
     inside = False
-    for chunk in chunks(data, separator):
-        entered = chunk.entered(inside)
+    for start, chunk, entered in _entered(data, separator, False):
         if chunk.quoted or inside:
             breaks = chunk.break_positions()
             within = breaks[entered.within(breaks)]
             if within.size:
-                return int(within[0])
+                return int(within[0]) + start
         inside = entered.leaves
     return -1
 
 
-def unclosed_quote(data: bytes, separator: bytes) -> int:
+def unclosed_quote(data: bytes, separator: Separator) -> int:
     r"""Find the quote that opens a field which is not closed in ``data``; -1: there is none.
 
     Examples
@@ -294,8 +349,8 @@ def unclosed_quote(data: bytes, separator: bytes) -> int:
     if QUOTE not in data:
         return -1
     inside, opened = False, -1
-    for chunk in chunks(data, separator):
-        inside = chunk.entered(inside).leaves
-        if inside:
-            opened = max(opened, chunk.opened)
+    for start, chunk, entered in _entered(data, separator, False):
+        inside = entered.leaves
+        if inside and chunk.opened >= 0:
+            opened = chunk.opened + start
     return opened if inside else -1

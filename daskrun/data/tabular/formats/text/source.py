@@ -335,7 +335,7 @@ class _Wrapped:
         try:
             for part in parts:
                 if not done:
-                    encoding = _ordered(encoding, part[:4])
+                    encoding = ordered(encoding, part[:4])
                     decode = codecs.getincrementaldecoder(encoding)().decode
                 text = decode(part)
                 done += len(part)
@@ -354,12 +354,12 @@ class _Wrapped:
             ) from error
 
 
-def _ordered(encoding: str, first: bytes) -> str:
+def ordered(encoding: str, first: bytes) -> str:
     r"""Name the order of bytes where no mark does: the zeros of ASCII characters tell it.
 
     Examples
     --------
-    >>> _ordered("utf16", b"a\0,\0"), _ordered("utf-32", b"\0\0\0a")
+    >>> ordered("utf16", b"a\0,\0"), ordered("utf-32", b"\0\0\0a")
     ('utf-16-le', 'utf-32-be')
     """
     width = {"utf16": 2, "utf32": 4}.get(encoding.lower().replace("-", "").replace("_", ""), 0)

@@ -9,7 +9,6 @@ order, each survey's end tells which of the two holds for the next.
 
 from __future__ import annotations
 
-import codecs
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,16 @@ import numpy as np
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Cut, FileSplit, Look, Piece, Splitter
 from daskrun.data.tabular.formats.text.first_bytes import EXPANSION
-from daskrun.data.tabular.formats.text.lines import BytePiece, pack_piece, read_lines, unpack_piece
+from daskrun.data.tabular.formats.text.grammar import Grammar, Separator
+from daskrun.data.tabular.formats.text.lines import (
+    BytePiece,
+    first_line,
+    mark_of,
+    pack_piece,
+    read_lines,
+    unpack_piece,
+    without_tail,
+)
 from daskrun.data.tabular.formats.text.scan import Scan, Trace, scan_into
 from daskrun.data.tabular.formats.text.source import ByteSource, LocalBytes
 
@@ -198,6 +206,7 @@ class _SurveyedFile(FileSplit):
     def _finish(self, end: int) -> Iterator[Cut]:
         """Close the last piece; what a quote without an end is in is a piece of its own."""
         # A small file that isn't plain is made so in memory: without an end, as it always is.
+        end = self._size if self._block else end
         stop = None if not self._block and not self._step else end
         if not self._inside:
             if self._rows > 0:
@@ -215,7 +224,9 @@ class _SurveyedFile(FileSplit):
         yield Cut(self._begin, stop, -1, end - self._begin, trouble)
 
 
-def survey_bytes(source: ByteSource, request: tuple[Any, ...], separator: bytes) -> tuple[Any, ...]:
+def survey_bytes(
+    source: ByteSource, request: tuple[Any, ...], separator: Separator
+) -> tuple[Any, ...]:
     """Look at what a request of :class:`ByteSplitter` names, on a worker.
 
     Parameters
@@ -230,13 +241,15 @@ def survey_bytes(source: ByteSource, request: tuple[Any, ...], separator: bytes)
     """
     start, stop, step = request
     if stop >= 0:
-        return _traced((Scan(False), Scan(True)), _blocks(source, start, stop), step, separator)
-    end, trace = _traced((Scan(False),), _blocks(source, 0, source.size), step, separator)
-    return end, trace, ()
+        blocks = _blocks(source, start, stop, separator)
+        return _traced((Scan(False), Scan(True)), blocks, step, separator)
+    blocks = _blocks(source, 0, source.size, separator)
+    _, trace = _traced((Scan(False),), blocks, step, separator)
+    return source.size, trace, ()
 
 
 def _traced(
-    scans: Sequence[Scan], blocks: Iterator[BytePiece], step: int, separator: bytes
+    scans: Sequence[Scan], blocks: Iterator[BytePiece], step: int, separator: Separator
 ) -> tuple[Any, ...]:
     """Go through blocks that follow one another; give where they end, and each scan's trace."""
     end = 0
@@ -246,7 +259,9 @@ def _traced(
     return end, *(tuple(scan.trace()) for scan in scans)
 
 
-def bring_survey(source: ByteSource, request: tuple[Any, ...], target: str) -> None:
+def bring_survey(
+    source: ByteSource, request: tuple[Any, ...], target: str, separator: Separator = b""
+) -> None:
     """Write what a survey of a remote file needs to a local file, for :func:`survey_file`.
 
     A file that was made plain is in the node's cache already: it gets another name.
@@ -254,7 +269,7 @@ def bring_survey(source: ByteSource, request: tuple[Any, ...], target: str) -> N
     start, stop, _ = request
     if stop >= 0:
         with Path(target).open("wb") as file:
-            for block in _blocks(source, start, stop):
+            for block in _blocks(source, start, stop, separator):
                 prefix = b"" if file.tell() else pack_piece(BytePiece(block.offset, b"", b""))
                 file.write(prefix + block.data)
     elif isinstance(source, LocalBytes):
@@ -268,7 +283,7 @@ def bring_survey(source: ByteSource, request: tuple[Any, ...], target: str) -> N
                 file.write(source.read(at, at + _READ))
 
 
-def survey_file(path: str, request: tuple[Any, ...], separator: bytes) -> tuple[Any, ...]:
+def survey_file(path: str, request: tuple[Any, ...], separator: Separator) -> tuple[Any, ...]:
     """Look at what :func:`bring_survey` has brought."""
     source = LocalBytes(path, path)
     try:
@@ -314,11 +329,14 @@ def _lines(source: ByteSource, start: int, stop: int) -> Iterator[BytePiece]:
         yield BytePiece(offset, b"", data)
 
 
-def _blocks(source: ByteSource, start: int, stop: int) -> Iterator[BytePiece]:
-    """Read the lines that begin in a block; the file's mark is none of its bytes."""
-    for block in _lines(source, start, stop):
-        if block.offset == 0 and block.data.startswith(codecs.BOM_UTF8):
-            mark = len(codecs.BOM_UTF8)
-            yield BytePiece(mark, b"", block.data[mark:])
-        else:
-            yield block
+def _blocks(source: ByteSource, start: int, stop: int, separator: Separator) -> Iterator[BytePiece]:
+    """Read the lines that begin in a block; what is before and behind a table is none of them."""
+    grammar = separator if isinstance(separator, Grammar) else None
+    first = first_line(source, separator) if grammar and grammar.skip else -1
+    for offset, _, data in _lines(grammar.viewed(source) if grammar else source, start, stop):
+        end = offset + len(data)
+        if offset == 0 and first < 0:
+            first = mark_of(data)
+        if offset < first:
+            offset, data = min(first, end), data[first - offset :]
+        yield BytePiece(offset, b"", without_tail(source, offset, data, separator))
