@@ -167,3 +167,9 @@ def test_a_settings_file_must_not_contradict(name, asked, shown):
     problems = open_sink(name).configure({"pandas.DataFrame.to_csv": asked} if asked else {})
     assert len(problems) == (shown is not None)
     assert shown is None or shown in problems[0]
+
+
+def test_lines_that_are_csv_already_are_warned_of():
+    sink = open_sink("csv")
+    assert sink.encode(["a,1", "b,2"]).data == b'result\r\n"a,1"\r\n"b,2"\r\n'
+    assert sink.new_warnings() == [formats.READY_LINES]

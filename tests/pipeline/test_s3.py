@@ -18,8 +18,9 @@ from daskrun.core.outcome import Status
 from daskrun.data.file_plan import FilePlan
 from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import output_of
-from daskrun.errors import SettingsError
+from daskrun.errors import ResumeError, SettingsError
 from daskrun.script.messages import Notice
+from daskrun.testing import account
 
 SPY = """
 import os
@@ -273,3 +274,38 @@ def test_formats_on_s3(work, bucket, cloud, name):
     else:
         found = pq.read_table(BytesIO(data)).to_pylist()
     assert found == [{"file": f"{n}.txt", "text": "x," * 50000} for n in range(10)]
+
+
+RETRIED = """
+import pandas
+from pathlib import Path
+
+def run(mini_batch):
+    n = int(Path(mini_batch[0]).stem)
+    if n == 3 and not Path({flag!r}).exists():
+        raise ValueError("three")
+    row = {{"n": n, "text": "x" * n}}
+    return pandas.DataFrame([dict(reversed(row.items())) if n == 5 and {mixed} else row])
+"""
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("name", ["rows.csv", "rows.parquet"])
+def test_what_has_failed_gets_into_an_object_that_is_there(work, cloud, name, mixed):
+    flag = work.path / "flag"
+    (work.path / "score.py").write_text(RETRIED.format(flag=str(flag), mixed=mixed))
+    output = PipelineData("scores", datastore=cloud)
+    run = work.submit(output=output, mini_batch_size=1, run_max_try=1, append_row_file_name=name)
+    run.wait_for_completion()
+    rows = run.outputs["scores"].to_pandas_dataframe()
+    assert (rows["n"].tolist(), list(rows)) == ([0, 1, 2, 4, 5, 6, 7, 8, 9], ["n", "text"])
+    assert rows["text"].tolist()[4] == "xxxxx"
+    flag.touch()
+    if mixed:  # its rows are no longer those that were committed
+        with pytest.raises(ResumeError, match="columns were put together by name"):
+            run.resume(retry_failed=True)
+        assert run.get_status() == "Completed"
+        return
+    run.resume(retry_failed=True).wait_for_completion()
+    assert run.outputs["scores"].to_pandas_dataframe()["n"].tolist() == list(range(10))
+    account(run).check()

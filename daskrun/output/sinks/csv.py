@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+READY_LINES = (
+    "run() returned texts that hold commas: in CSV each is one field, in quotes, of the column "
+    "result. Return tuples or dicts for columns, or write append_row_format='text' for lines that "
+    "are written as they are."
+)
+
+
 class CsvSink(TextSink):
     """Writes CSV of RFC 4180: one header, quotes where they are needed, CRLF.
 
@@ -42,6 +49,9 @@ class CsvSink(TextSink):
     def encode_elements(self, elements: Sequence[Any]) -> EncodedRows:
         if not len(elements):
             return EncodedRows(b"")
+        first = elements[0]
+        if isinstance(first, str) and "," in first:
+            self.warn(READY_LINES)
         names, rows = table_of(list(elements), getattr(elements, "name", None))
         header = self.utf8(_csv_text([names]))
         blocks = [header]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.logs import get_logger
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import Trait, resolve_settings, settings_with
+from daskrun.engine.past import read_past
 from daskrun.engine.request import INLINE
 from daskrun.errors import (
     ComputeTargetException,
@@ -16,6 +17,7 @@ from daskrun.errors import (
     SettingsError,
     StorageError,
 )
+from daskrun.output.sinks.registry import sink_of
 from daskrun.pipeline.execution.advice import can_retry
 from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.records.changes import check_unchanged
@@ -75,6 +77,8 @@ def make_driver(
         raise SettingsError(SUBJECT, problems)
     unfinished = _unfinished_steps(folder, retry_failed)
     specs = [StepSpec.load(each, workspace) for each in unfinished]
+    for step, spec in zip(unfinished, specs, strict=True):
+        _check_output(step, spec)
     ready = [_changed(each, compute_target, changes, workspace) for each in specs]
     steps = [
         _again(each, spec, target, retry_failed)
@@ -133,6 +137,23 @@ def _steps(folder: RunFolder) -> list[RunFolder]:
 
 def _is_completed(folder: RunFolder) -> bool:
     return folder.last_state().status is RunStatus.COMPLETED
+
+
+def _check_output(folder: RunFolder, spec: StepSpec) -> None:
+    """Raise ResumeError where a run is Completed, and nothing more can get into its output."""
+    if not spec.settings.appends or not _is_completed(folder):
+        return
+    sink, past = sink_of(spec.settings), read_past(folder.path / "journal")
+    why = ""
+    if sink.assembles:
+        why = f"append_row_format={sink.reference!r} has made it of rows that are no more"
+    elif past is not None and past.by_name:
+        why = "its columns were put together by name, so that it hasn't the rows of mini-batches"
+    if why:
+        raise ResumeError(
+            f"run {folder.id} is Completed, and what has failed can't get into its output: {why}. "
+            f"{AGAIN}"
+        )
 
 
 def _problems(retry_failed: object, compute_target: object) -> list[str]:
