@@ -342,4 +342,4 @@ def test_inferred_types(values, text):
     assert found == text
     zones = [getattr(value, "tzinfo", None) for value in values]
     assert bool(told) == (values in ([2**70], [2**60, None], ["a", 1]) or len(set(zones)) > 1)
-    assert known == (bool(told) and 2**70 not in values and 2**60 not in values)
+    assert known == bool(told)

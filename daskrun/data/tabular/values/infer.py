@@ -88,15 +88,21 @@ def _numbers(name: str, column: pa.ChunkedArray) -> Inferred:
     try:
         fit(column, "float")
     except CoercionError as error:
-        return _too_long(name, error.value, "beside decimal ones fit no number type")
+        return too_long(name, error.value, "decimal")
     return Inferred("float")
 
 
-def _too_long(name: str, number: object, what: str) -> Inferred:
+def too_long(name: str, number: object, beside: str = "") -> Inferred:
+    """Return text for whole numbers that no number type holds, ``beside`` missing or decimal ones.
+
+    It is known to be text: values of other kinds are no news there.
+    """
+    what = f"beside {beside} ones fit no number type" if beside else "don't fit 64 bits"
     return Inferred(
         "text",
         f"column {name!r}: whole numbers such as {number} {what} without loss, so all are read as "
         "text. Where they may be rounded make numbers of them in run(): column.astype(float).",
+        True,
     )
 
 
@@ -181,8 +187,7 @@ def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
     if not missing and low >= -(2**63) and high < 2**63:
         return Inferred("int")
     largest = max(low, high, key=abs)
-    what = "beside missing values fit no number type" if missing else "don't fit 64 bits"
-    return _too_long(name, largest, what)
+    return too_long(name, largest, "missing" if missing else "")
 
 
 def codes_in(values: pa.ChunkedArray) -> pa.ChunkedArray:

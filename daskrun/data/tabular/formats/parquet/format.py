@@ -14,12 +14,14 @@ from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY
 from daskrun.data.tabular.formats.parquet.row_groups import FooterError, Footers, ParquetSplitter
 from daskrun.data.tabular.formats.parquet.spec import ParquetSpec
 from daskrun.data.tabular.formats.typed_columns import with_types
+from daskrun.data.tabular.values.convert import EXACT
+from daskrun.data.tabular.values.infer import Inferred, is_float, too_long
 from daskrun.data.tabular.values.kinds import wider
 from daskrun.data.tabular.values.types import arrow_type, type_text
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     import pyarrow as pa
 
@@ -59,16 +61,14 @@ class ParquetSource(FileSource):
         if self.by_group:
             return _frame_spec(footers)
         schemas = _schemas(footers, Footers(listing).shown(listing.table[0]))
-
-        def missing(name: str) -> bool:
-            return any(_has_missing(footer, name) for footer in footers)
-
-        columns = with_types(_columns(schemas, missing), self.set_column_types, missing)
+        found, asked = _columns(schemas, footers), self.set_column_types or {}
+        plain = [(name, each.type) for name, each in found.items()]
+        others = {name: each for name, each in found.items() if name not in asked}
         return ParquetSpec(
-            columns=columns,
+            columns=with_types(plain, asked, lambda name: _has_missing(footers, name)),
             strict_types=self.strict_types,
-            warnings=(),
-            declared=tuple(self.set_column_types or ()),
+            warnings=tuple(each.warning for each in others.values() if each.warning),
+            declared=(*asked, *(name for name, each in others.items() if each.known)),
         )
 
     @override
@@ -113,39 +113,56 @@ def _schemas(footers: list[Any], shown_name: str) -> list[pa.Schema]:
     return schemas
 
 
-def _columns(schemas: list[pa.Schema], missing: Callable[[str], bool]) -> list[tuple[str, str]]:
-    import pyarrow.types as kinds
-
-    columns = []
+def _columns(schemas: list[pa.Schema], footers: list[Any]) -> dict[str, Inferred]:
+    columns = {}
     for column in schemas[0]:
-        arrow = column.type
-        for other in schemas[1:]:
-            if other.get_field_index(column.name) >= 0:
-                arrow = wider(arrow, other.field(column.name).type)
-        lacks = (kinds.is_integer(arrow) or kinds.is_boolean(arrow)) and missing(column.name)
-        if kinds.is_null(arrow):
-            text = "text"  # nothing but missing values: pandas' str holds these, and later text
-        elif lacks:
-            text = "boolean" if kinds.is_boolean(arrow) else "int_as_float"
-        else:
-            text = type_text(arrow)
-        columns.append((column.name, text))
+        others = [s.field(column.name).type for s in schemas if column.name in s.names]
+        arrow = reduce(wider, others)
+        columns[column.name] = _inferred(column.name, arrow, others, footers)
     return columns
 
 
-def _has_missing(footer: Any, name: str) -> bool:
+def _inferred(
+    name: str, arrow: pa.DataType, found: list[pa.DataType], footers: list[Any]
+) -> Inferred:
+    """Return the type of a column, in view of what statistics say of missing and large values."""
+    import pyarrow.types as kinds
+
+    if kinds.is_null(arrow):
+        return Inferred("text")  # nothing but missing values: pandas' str holds these, and text
+    if kinds.is_boolean(arrow):
+        return Inferred("boolean" if _has_missing(footers, name) else "bool")
+    missing = kinds.is_integer(arrow) and _has_missing(footers, name)
+    if missing or (kinds.is_floating(arrow) and any(map(kinds.is_integer, found))):
+        known = [s for each in footers for s in _statistics(each, name) if s and s.has_min_max]
+        ends = [n for s in known for n in (s.min, s.max) if isinstance(n, int)]
+        large = [n for n in ends if (abs(n) > EXACT if missing else not is_float(n))]
+        if large:
+            return too_long(name, large[0], "missing" if missing else "decimal")
+    return Inferred("int_as_float" if missing else type_text(arrow))
+
+
+def _has_missing(footers: list[Any], name: str) -> bool:
     """Return whether the statistics of a file tell of missing values in a plain column."""
+    return any(
+        statistics is None or (statistics.has_null_count and statistics.null_count > 0)
+        for footer in footers
+        for statistics in _statistics(footer, name)
+    )
+
+
+def _statistics(footer: Any, name: str) -> Iterator[Any]:
+    """Yield the statistics of some of a file's row groups; None for one with no value at all."""
     paths = [footer.schema.column(n).path for n in range(footer.num_columns)]
     if name not in paths:
-        return False
-    position = paths.index(name)
-    count = footer.num_row_groups
+        return
+    position, count = paths.index(name), footer.num_row_groups
+    empty = str(footer.schema.column(position).logical_type) == "Null"
     picked = {count * n // _GROUPS for n in range(_GROUPS)} if count > _GROUPS else range(count)
     for group in picked:
-        statistics = footer.row_group(group).column(position).statistics
-        if statistics is not None and statistics.has_null_count and statistics.null_count:
-            return True
-    return False
+        statistics = None if empty else footer.row_group(group).column(position).statistics
+        if empty or statistics is not None:
+            yield statistics
 
 
 def _frame_spec(footers: list[Any]) -> ParquetSpec:
