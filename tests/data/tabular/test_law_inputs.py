@@ -97,7 +97,7 @@ def test_parquet_files_of_two_types(tmp_path, name, strict):
 
 def test_what_changes_a_column_is_told_once_with_its_place_or_fails(tmp_path):
     columns = {"b": (True, None), "t": ("x", 5), "n": (1, None)}
-    for number in range(12):
+    for number in range(20):
         late = number in (8, 9)
         table = pa.table({name: [pair[late]] for name, pair in columns.items()})
         pq.write_table(table, tmp_path / f"{number:02}.parquet")

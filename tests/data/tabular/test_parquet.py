@@ -205,7 +205,7 @@ def test_integers_with_missing_values(tmp_path):
     opened = Opened(tmp_path)
     assert opened.reader.columns == (("a", "text"),)
     assert "9007199254740993 beside missing ones" in opened.reader.warnings[0]
-    assert opened.all(10**9).column("a").to_pylist()[7:9] == ["9007199254740993"] * 2
+    assert opened.all(10**9).column("a").to_pylist().count("9007199254740993") == 2
 
 
 def test_missing_truth_values_are_pandas_boolean_everywhere(tmp_path):

@@ -179,7 +179,7 @@ def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
     texts = present.to_pylist()
     longest = max(texts, key=len)
     if len(longest) > MOST_DIGITS:
-        return _too_long(name, f"{longest[:_SHOWN]}…", "don't fit 64 bits")
+        return too_long(name, f"{longest[:_SHOWN]}…")
     numbers = [int(text) for text in texts]
     low, high = min(numbers), max(numbers)
     if missing and low >= -EXACT and high <= EXACT:
