@@ -98,7 +98,13 @@ def test_only_names_of_this_machine_are_answered(ports, which, path):
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_pages_of_other_origins_are_refused(ports, method):
     port = ports[0]
-    for origin in ("http://evil.com", "null", f"http://127.0.0.1:{port + 1}", "http://127.0.0.1"):
+    for origin in (
+        "http://evil.com",
+        "null",
+        "http://[",
+        f"http://127.0.0.1:{port + 1}",
+        "http://127.0.0.1",
+    ):
         assert ask(port, method=method, Origin=origin).status == 403, origin
     assert ask(port, method=method, Origin=f"http://127.0.0.1:{port}").status != 403
     assert ask(port, host="localhost:9", Origin="http://localhost:9").status == 200  # forwarded
@@ -128,7 +134,7 @@ def test_with_a_token_whoever_knows_it_is_answered_under_any_name(with_token):
         assert "Path" not in cookie  # that of the page, behind whatever proxy
         cookie = cookie.partition(";")[0]
         assert ask(port, "/health", host, Cookie=cookie).status == 200
-        assert ask(port, "/health", host, Cookie=f"{COOKIE}=wrong").status == 403
+        assert ask(port, "/health", host, Cookie=f"{COOKIE.format(port)}=wrong").status == 403
         assert ask(port, "/health", host, Cookie=cookie, Origin="http://evil.com").status == 403
     assert ask(port, "/health", proxy, Cookie=cookie, Origin=f"https://{proxy}").status == 200
 

@@ -14,7 +14,8 @@ from urllib.parse import urlencode, urlsplit
 
 TOKEN = "DASKRUN_DASHBOARD_TOKEN"
 """Environment variable: whoever knows it is shown the pages, under any name; no one else is."""
-COOKIE = "daskrun-dashboard"
+COOKIE = "daskrun-dashboard-{}"
+"""With the port: to browsers all of a host's are one place."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -24,20 +25,22 @@ def guarded(server: type[Any]) -> type[Any]:
     class Guarded(server):  # type: ignore[misc]
         def start_http_server(self, *args: Any, **options: Any) -> None:
             super().start_http_server(*args, **options)
-            guard(self.http_application)  # before the event loop hears of a request
+            # before the event loop hears of a request
+            guard(self.http_application, self.http_server.port)
 
     Guarded.__name__ = server.__name__
     return Guarded
 
 
-def guard(application: Any) -> None:
+def guard(application: Any, port: int) -> None:
     """Have an application show its pages under the names of this machine, or for the token.
 
     Requests of pages of other origins are refused in any case.
     """
     from tornado import web
 
-    find, token, known = application.find_handler, os.environ.get(TOKEN, ""), secrets.token_hex()
+    find, token = application.find_handler, os.environ.get(TOKEN, "")
+    name, known = COOKIE.format(port), secrets.token_hex()
 
     class Refusal(web.RequestHandler):
         def prepare(self) -> None:
@@ -53,7 +56,7 @@ def guard(application: Any) -> None:
         """Takes the token out of the address, relative to what a proxy has before it."""
 
         def get(self) -> None:
-            self.set_cookie(COOKIE, known, path="", httponly=True, samesite="Strict")
+            self.set_cookie(name, known, path="", httponly=True, samesite="Strict")
             rest = urlencode([(k, v) for k, v in _query(self.request) if k != "token"])
             self.redirect(f"{self.request.path.rpartition('/')[2] or '.'}{rest and '?'}{rest}")
 
@@ -66,7 +69,7 @@ def guard(application: Any) -> None:
             key == "token" and _is(given, token) for key, given in _query(request)
         ):
             return Entry
-        cookie = request.cookies.get(COOKIE)
+        cookie = request.cookies.get(name)
         return None if cookie is not None and _is(cookie.value, known) else Refusal
 
     def find_handler(request: Any, **options: Any) -> Any:
@@ -81,7 +84,10 @@ def guard(application: Any) -> None:
 def _same_origin(request: Any) -> bool:
     """Return whether a request is not known to come from a page of another origin."""
     origin = request.headers.get("Origin")
-    return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
+    try:
+        return origin is None or urlsplit(origin).netloc.lower() == request.host.lower()
+    except ValueError:
+        return False
 
 
 def _is(given: str, token: str) -> bool:
