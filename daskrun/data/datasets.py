@@ -20,6 +20,7 @@ from daskrun.data.registration import (
     workspace_problems,
 )
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError
+from daskrun.storage.records import each_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,10 +143,8 @@ class Dataset(OriginalClass):
         """Return the newest version of each registered dataset by name."""
         if problems := workspace_problems(workspace):
             raise SettingsError("Dataset.get_all", problems)
-        records = workspace.records
-        found = ((name, records.latest(KIND, name)) for name in records.names(KIND))
-        # One that is unregistered meanwhile is left out.
-        return {name: _made(workspace, name, *each) for name, each in found if each is not None}
+        names = workspace.records.names(KIND)
+        return dict(each_readable(names, lambda name: Dataset.get_by_name(workspace, name)))
 
 
 def _made(

@@ -214,7 +214,7 @@ def _read(path: Path) -> Iterator[Record]:
             return  # being written now, or its process was killed while it wrote
         try:
             record = Record(*parsed(line))
+            latest = max(latest, record.time)
         except (ValueError, TypeError):
             continue  # what could not be written whole: log() said so
-        latest = max(latest, record.time)
         yield record._replace(time=latest)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from daskrun.core.json_text import parsed
-from daskrun.errors import NameNotFoundError, SettingsError, StorageError
+from daskrun.core.notices import say_once
+from daskrun.errors import DaskrunError, NameNotFoundError, SettingsError, StorageError
 from daskrun.shown.url_secrets import without_url_secrets
 from daskrun.storage.durable import write_whole
 from daskrun.storage.record_store import FolderRecordStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from daskrun.core.codec import JsonObject
     from daskrun.storage.record_store import RecordStore
 
+Made = TypeVar("Made")
 __all__ = ["Records", "write_whole"]
 
 LONGEST_NAME = 200
@@ -162,6 +164,23 @@ class Records:
         if not isinstance(value, dict):
             raise StorageError(f"{path} holds {type(value).__name__}, not the dict written there")
         return value
+
+
+def each_readable(names: Iterable[str], make: Callable[[str], Made]) -> Iterator[tuple[str, Made]]:
+    """Yield names with what is made of each, without those of which it can't be.
+
+    What others delete meanwhile is left out, and so is a broken record, which is said once: it
+    hides no other.
+    """
+    for name in names:
+        try:
+            made = make(name)
+        except NameNotFoundError:
+            continue
+        except (DaskrunError, TypeError, KeyError, ValueError, AttributeError) as error:
+            say_once(f"{name!r} is left out, since its record can't be used: {error}")
+            continue
+        yield name, made
 
 
 def _check(kind: str, name: str | None = None) -> None:

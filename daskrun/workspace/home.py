@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from daskrun.core.intervals import USUAL
 from daskrun.data.registration import KIND as DATASETS
+from daskrun.errors import StorageError
 from daskrun.shown.html import table_html
 from daskrun.storage.urls import shown_url
 from daskrun.workspace.layout import (
@@ -93,7 +95,8 @@ class Home:
 
     def sweep_private(self) -> None:
         """Remove what killed processes left in the private folder and no record names."""
-        self.private.sweep(self._needed_secrets)
+        with suppress(StorageError):  # of a record that can't be read it isn't known what it needs
+            self.private.sweep(self._needed_secrets)
 
     def _needed_secrets(self) -> set[str]:
         records = self.records

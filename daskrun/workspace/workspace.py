@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,12 +12,12 @@ from daskrun.core.logs import get_logger
 from daskrun.core.plugins import linked
 from daskrun.data.datasets import Dataset
 from daskrun.errors import (
-    ComputeTargetException,
     DaskrunError,
     NameNotFoundError,
     WorkspaceError,
 )
 from daskrun.script import context
+from daskrun.storage.records import each_readable
 from daskrun.storage.urls import shown_url
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.datastores.missing_datastore import MissingDatastore
@@ -310,12 +309,8 @@ class Workspace(Home, OriginalClass):
 
 
 def _there(make: Callable[[str], Thing], names: Iterable[str]) -> dict[str, Thing]:
-    """Return what there is of each name; what others delete meanwhile is left out."""
-    found = {}
-    for name in names:
-        with suppress(NameNotFoundError, ComputeTargetException):
-            found[name] = make(name)
-    return found
+    """Return what there is of each name, as far as it can be read."""
+    return dict(each_readable(names, make))
 
 
 def workspace_problems(value: object) -> list[str]:

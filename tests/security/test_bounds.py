@@ -13,9 +13,14 @@ import pytest
 
 from daskrun import (
     Dataset,
+    Datastore,
     Environment,
     Experiment,
+    Model,
     ParallelRunConfig,
+    Pipeline,
+    PublishedPipeline,
+    PythonScriptStep,
 )
 from daskrun.core.json_text import parsed
 from daskrun.data.partition_format import PartitionFormat
@@ -26,6 +31,7 @@ from daskrun.data.tabular.formats.text.dialect import header_names, unique_names
 from daskrun.errors import DaskrunError, DatasetError, SettingsError, StorageError, TableError
 from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.steps.snapshot import _translate
+from daskrun.script.environments.packages import lacking
 from daskrun.shown.url_secrets import secrets_in, shown_url
 from daskrun.storage.durable import read_file
 from daskrun.storage.private import SecretFiles
@@ -323,3 +329,41 @@ def test_a_bound_of_unpacked_bytes_is_a_size(value):
     for make in (Dataset.Tabular.from_delimited_files, Dataset.Tabular.from_json_lines_files):
         with pytest.raises(DatasetError, match=r"max_unpacked=.*Write max_unpacked='20GB'"):
             make("x", validate=False, max_unpacked=value)
+
+
+def test_a_broken_record_hides_no_other(ws, tmp_path, caplog):
+    (tmp_path / "a.txt").write_text("x")
+    pipeline = Pipeline(ws, [PythonScriptStep("after.py", name="after")])
+    (tmp_path / "after.py").write_text("")
+    for name in ("broken", "whole"):
+        Environment(name).register(ws)
+        Model.register(ws, tmp_path / "a.txt", name)
+        Dataset.File.from_files("a.txt").register(ws, name)
+        Datastore.register_local(ws, name, tmp_path)
+    first, second = pipeline.publish("a").id, pipeline.publish("b").id
+    for kind in ("environments", "models", "datasets", "datastores", "pipelines"):
+        name = first if kind == "pipelines" else "broken"
+        (ws.folder / kind / name / "1.json").write_text('{"odd": 1}' if kind == "models" else "{")
+    assert list(Environment.list(ws)) == ["whole"]
+    assert [model.name for model in Model.list(ws)] == list(ws.models) == ["whole"]
+    assert list(Dataset.get_all(ws)) == ["whole"]
+    assert list(ws.datastores) == ["whole", "workspaceblobstore"]
+    assert [each.id for each in PublishedPipeline.list(ws)] == [second]
+    assert "'broken' is left out" in caplog.text
+    Dataset.File.from_files("https://me:pw@h/x", validate=False).register(ws, "new")
+    with pytest.raises(DaskrunError):
+        Environment.get(ws, "broken")
+
+
+def test_files_of_packages_that_name_each_other_are_read_once(tmp_path):
+    for number in range(40):
+        nested = f"-r {number + 1}.txt\n" * 2
+        (tmp_path / f"{number}.txt").write_text(f"p{number}\n{nested}")
+    (tmp_path / "40.txt").write_text("last\n-r 0.txt\n" + " " * 100_000 + "x\n")
+    found = Environment.from_pip_requirements("e", tmp_path / "0.txt").requirements
+    assert len(found) == 42
+    for number in range(40, 120):
+        (tmp_path / f"{number}.txt").write_text(f"-r {number + 1}.txt\n")
+    with pytest.raises(SettingsError, match="names more than 100 files"):
+        Environment.from_pip_requirements("e", tmp_path / "0.txt")
+    assert lacking([f"x ; {'(' * 10_000}"]) == [f"x ; {'(' * 10_000}"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
@@ -11,6 +10,7 @@ from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.pipeline.records.kept_pipeline import steps_with_code
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.submission.publish import ACTIVE, CODE, DISABLED, LAYOUT, PublishedRecord
+from daskrun.storage.records import each_readable
 from daskrun.workspace.layout import PIPELINES
 from daskrun.workspace.workspace import workspace_problems
 
@@ -96,10 +96,9 @@ class PublishedPipeline(OriginalClass):
         """
         if problems := workspace_problems(workspace):
             raise SettingsError("PublishedPipeline.list", problems)
-        found = []
-        for name in workspace.records.names(PIPELINES):
-            with suppress(NameNotFoundError):
-                found.append(PublishedPipeline(workspace, name))
+        names = workspace.records.names(PIPELINES)
+        made = each_readable(names, lambda name: PublishedPipeline(workspace, name))
+        found = [each for _, each in made]
         found.sort(key=lambda each: (-each._record.created, each.id))
         return [each for each in found if not active_only or each.status == ACTIVE]
 

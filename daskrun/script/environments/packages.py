@@ -88,7 +88,7 @@ def _satisfied(line: str) -> bool:
     line = _PER_PACKAGE.split(line)[0]
     try:
         return _installed(Requirement(line))
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):  # the latter of a marker of a thousand brackets
         return False
 
 

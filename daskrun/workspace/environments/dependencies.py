@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 Read = TypeVar("Read")
+MOST_FILES = 100
+"""Files that one of requirements may name, and these again."""
 STANDS_FOR = {"azureml-dataset-runtime": ("pandas", "pyarrow")}
 """Packages that scripts import and the original's brought with them."""
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _OPTION = re.compile(r"--?[^\s=]+")
 _COMMENT = re.compile(r"(^|\s)#.*$")
-_CONTINUED = re.compile(r"[ \t]*\\\r?\n[ \t]*")
+_CONTINUED = re.compile(r"(?<![ \t])[ \t]*\\\r?\n[ \t]*")
 _NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)(\S.*)")
 
 
@@ -286,16 +288,20 @@ def read_requirements(file: Path) -> list[str]:
     OSError
         It can't be read.
     """
-    return list(_of_file(file, frozenset()))
+    return list(_of_file(file, set()))
 
 
-def _of_file(file: Path, seen: frozenset[Path]) -> Iterator[str]:
-    if file.resolve() not in seen:
+def _of_file(file: Path, seen: set[Path]) -> Iterator[str]:
+    """Yield the lines of a file that was not read before."""
+    if (own := file.resolve()) not in seen:
+        seen.add(own)
+        if len(seen) > MOST_FILES:
+            raise ValueError(f"names more than {MOST_FILES} files, by way of {str(file)!r}")
         text = _CONTINUED.sub(" ", read_file(file).decode("utf-8-sig"))
-        yield from _expanded(text.splitlines(), file.parent, seen | {file.resolve()})
+        yield from _expanded(text.splitlines(), file.parent, seen)
 
 
-def _expanded(lines: Iterable[str], base: Path, seen: frozenset[Path]) -> Iterator[str]:
+def _expanded(lines: Iterable[str], base: Path, seen: set[Path]) -> Iterator[str]:
     """Yield lines for pip with those of the files that are named among them."""
     for raw in lines:
         line = _COMMENT.sub("", raw).strip()
@@ -341,7 +347,7 @@ def conda_of(value: Any, folder: Path) -> CondaDependencies:
     channels = value.get("channels") or []
     if not all(map(_are_texts, (pip, conda, channels))):
         raise ValueError("has something else than names in its lists")
-    return CondaDependencies(list(_expanded(pip, folder, frozenset())), conda, channels)
+    return CondaDependencies(list(_expanded(pip, folder, set())), conda, channels)
 
 
 def _whole(line: str, base: Path) -> str:

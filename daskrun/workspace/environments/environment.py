@@ -15,6 +15,7 @@ from daskrun.core.settings import RULES, without_values
 from daskrun.core.told import told_arguments
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.storage.durable import read_file, write_whole
+from daskrun.storage.records import each_readable
 from daskrun.workspace.environments.dependencies import (
     CondaDependencies,
     read_conda,
@@ -279,13 +280,8 @@ class Environment(Told, absent="databricks inferencing_stack_version r"):
     @staticmethod
     def list(workspace: Home) -> dict[str, Environment]:
         """Return the newest version of each registered environment by name."""
-        records = workspace.records
-        found = ((name, records.latest(ENVIRONMENTS, name)) for name in records.names(ENVIRONMENTS))
-        return {
-            name: _from_record(name, newest[0], whole(workspace, newest[1]))
-            for name, newest in found
-            if newest is not None
-        }
+        names = workspace.records.names(ENVIRONMENTS)
+        return dict(each_readable(names, lambda name: Environment.get(workspace, name)))
 
     def clone(self, new_name: str) -> Environment:
         """Return one that says the same, under another name, not registered."""

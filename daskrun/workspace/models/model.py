@@ -18,6 +18,7 @@ from daskrun.errors import NameNotFoundError, SettingsError, StorageError, Works
 from daskrun.script import context
 from daskrun.storage.mirror import bring_whole
 from daskrun.storage.own_folders import safe_folder
+from daskrun.storage.records import each_readable
 from daskrun.storage.safe_names import is_plain
 from daskrun.storage.stores import open_url_folder
 from daskrun.storage.urls import is_url
@@ -199,15 +200,19 @@ class Model(OriginalClass):
             raise SettingsError("Model.list", problems)
         for each in workspace.records.names(MODELS) if name is None else [name]:
             note_used(each, workspace.records.numbers(MODELS, each))
-        found: list[Model] = []
-        for each in workspace.records.names(MODELS) if name is None else [name]:
+
+        def wanted(name: str) -> list[Model]:
             models = (
                 model
-                for model in _versions(workspace, each)
+                for model in _versions(workspace, name)
                 if has_tags(model.tags, tags) and has_tags(model.properties, properties)
             )
-            found += itertools.islice(models, 1 if latest else None)
-        return found
+            return [*itertools.islice(models, 1 if latest else None)]
+
+        if name is not None:
+            return wanted(name)
+        found = each_readable(workspace.records.names(MODELS), wanted)
+        return [model for _, models in found for model in models]
 
     @staticmethod
     def get_model_path(
