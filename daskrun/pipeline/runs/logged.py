@@ -133,7 +133,8 @@ _live: WeakValueDictionary[str, LoggedRun] = WeakValueDictionary()
 
 def begin(workspace: Workspace, experiment: str, parent: str | None, name: str | None) -> LoggedRun:
     """Begin a run, which this process has from now on, in an experiment, perhaps below a run."""
-    run_id = new_run_id() if parent is None else f"{parent}-{os.urandom(4).hex()}"
+    below = f"{time.time_ns():016x}{os.urandom(2).hex()}"  # unique, and sorted by time
+    run_id = new_run_id() if parent is None else f"{parent}-{below}"
     told = {"kind": KIND, "id": run_id, "name": name or "", PARENT: parent}
     folder = workspace.site.run_folder(run_id)
     held = folder.begin({**told, **common(workspace, experiment)})
