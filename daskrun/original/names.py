@@ -50,6 +50,7 @@ azureml.data.abstract_datastore AbstractDatastore=:Datastore
 azureml.data.constants WORKSPACE_BLOB_DATASTORE=workspace.layout:DEFAULT_DATASTORE
 azureml.data.data_reference DataReference=original.data
 azureml.data.datapath DataPath=original.data
+    DataPathComputeBinding=pipeline.steps.parameter
 azureml.data.dataset_consumption_config DatasetConsumptionConfig
 azureml.data.dataset_error_handling DatasetExecutionError=:DatasetError
     DatasetValidationError=:DatasetError

@@ -265,3 +265,22 @@ def test_a_version_keeps_an_output_of_another_from_being_used(ws):
         True,
         True,
     ]
+
+
+def test_a_path_in_a_datastore_is_a_parameter(ws, capfd):
+    from daskrun import PipelineParameter
+    from daskrun.original.data import DataPath
+    from daskrun.pipeline.steps.parameter import DataPathComputeBinding
+
+    store = ws.get_default_datastore()
+    for name in ("a", "b"):
+        store.upload_files(["lookup/a.txt"], target_path=name, show_progress=False)
+    parameter = PipelineParameter("data-path", default_value=DataPath(store, "a"))
+    pair, out = (parameter, DataPathComputeBinding(mode="download")), PipelineData("out")
+    step = inline(arguments=["--out", out, "--data", pair], inputs=[pair], outputs=[out])
+    assert [(name, each.mode) for name, each in step.named_inputs] == [("data_path", "download")]
+    given = {"data-path": DataPath(store, "b")}
+    run = Experiment(ws, "steps").submit(Pipeline(ws, [step]), pipeline_parameters=given)
+    run.wait_for_completion()
+    (used,) = manifest(run.get_steps()[0])["side_inputs"]
+    assert used["dataset"].endswith("/b>)")

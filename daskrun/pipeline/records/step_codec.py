@@ -21,6 +21,7 @@ from daskrun.errors import (
     DatasetError,
     SettingsError,
     WorkspaceError,
+    WrongArgumentsError,
 )
 from daskrun.pipeline.steps.base import DATASETS
 from daskrun.pipeline.steps.config import ParallelRunConfig
@@ -99,9 +100,9 @@ def steps_from_plain(value: JsonObject, workspace: Workspace) -> list[PipelineSt
             for number in each["after"]:
                 step.run_after(made[number])
             made.append(step)
-    except DaskrunError:
-        raise
-    except (TypeError, KeyError) as error:
+    except (DaskrunError, TypeError, KeyError) as error:
+        if isinstance(error, DaskrunError) and not isinstance(error, WrongArgumentsError):
+            raise
         raise WorkspaceError(
             f"the pipeline was kept by another version of daskrun ({error!r} is unknown). Use that "
             "version, or publish it again."

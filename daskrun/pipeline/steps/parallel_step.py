@@ -15,7 +15,7 @@ from daskrun.pipeline.steps.compute_target import NOT_INLINE
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.inputs import kind_problems
 from daskrun.pipeline.steps.outputs import StepOutput, output_of
-from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
+from daskrun.pipeline.steps.parameter import PipelineParameter, bound, resolve_value
 from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ class ParallelRunStep(PipelineStep):
         allow_reuse: bool = True,
     ) -> None:
         super().__init__()
+        inputs, side_inputs, arguments = map(bound, (inputs, side_inputs, arguments))
         self.name = name
         self.parallel_run_config = parallel_run_config
         self.inputs = inputs

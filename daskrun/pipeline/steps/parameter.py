@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from daskrun.core.absent_names import original_keywords
+from daskrun.data.datasets import Dataset
+from daskrun.data.items import DatasetConsumptionConfig
+from daskrun.data.protocols import DataPath
 from daskrun.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,7 +39,8 @@ class PipelineParameter:
     name: str
     """Its key in ``pipeline_parameters``."""
     default_value: Any
-    """Used where nothing else is given: text, a number, True or False, or a dataset."""
+    """Used where nothing else is given: text, a number, True or False, or a dataset; a path in a
+    datastore is the dataset of its files."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name.strip():
@@ -44,9 +48,41 @@ class PipelineParameter:
                 "PipelineParameter",
                 [f"name={self.name!r} is not a name. Write name='batch_size_param'."],
             )
+        object.__setattr__(self, "default_value", as_value(self.default_value))
 
     def __repr__(self) -> str:
         return f"PipelineParameter(name={self.name!r}, default_value={self.default_value!r})"
+
+
+@dataclass(frozen=True)
+class DataPathComputeBinding:
+    """How the files of a parameter that is a path in a datastore come to the script.
+
+    ``(parameter, DataPathComputeBinding(mode="mount"))`` is an input of a step, and an argument.
+    """
+
+    mode: str = "mount"
+    path_on_compute: str | None = None
+
+
+def bound(values: Any) -> Any:
+    """Return inputs, or arguments, with such pairs as the uses of datasets that they are."""
+    if not isinstance(values, list | tuple):
+        return values
+    return [_use_of(each) for each in values]
+
+
+def _use_of(value: Any) -> Any:
+    match value:
+        case (PipelineParameter() as parameter, DataPathComputeBinding() as binding):
+            name = re.sub(r"\W", "_", parameter.name)
+            return DatasetConsumptionConfig(name, parameter, binding.mode, binding.path_on_compute)
+    return value
+
+
+def as_value(value: Any) -> Any:
+    """Return a value of a parameter; of a path in a datastore its files."""
+    return Dataset.File.from_files(value, validate=False) if isinstance(value, DataPath) else value
 
 
 def with_parameters(

@@ -15,7 +15,7 @@ from daskrun.pipeline.steps.arguments import flattened, implied, resolve_argumen
 from daskrun.pipeline.steps.base import PipelineStep, as_consumption
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.outputs import StepOutput, output_of
-from daskrun.pipeline.steps.parameter import PipelineParameter, resolve_value
+from daskrun.pipeline.steps.parameter import PipelineParameter, bound, resolve_value
 from daskrun.pipeline.steps.side_inputs import list_problems, side_problems
 from daskrun.workspace.environments.run_configuration import RunConfiguration
 
@@ -130,6 +130,7 @@ class PythonScriptStep(PipelineStep):
         run_max_try: int | PipelineParameter = 1,
     ) -> None:
         super().__init__()
+        inputs, arguments = bound(inputs), bound(arguments)
         self.script_name = script_name
         self.name = _id_of(Path(str(script_name)).stem) if name is None else name
         self.arguments = arguments

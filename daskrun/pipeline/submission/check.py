@@ -17,7 +17,7 @@ from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.steps.base import places_used
 from daskrun.pipeline.steps.compute_target import find_target, inline_note
 from daskrun.pipeline.steps.inputs import make_plan, risks_of, size_notes, wait_for_rows, with_size
-from daskrun.pipeline.steps.parameter import GIVEN, resolve_value, with_parameters
+from daskrun.pipeline.steps.parameter import GIVEN, as_value, resolve_value, with_parameters
 from daskrun.pipeline.steps.side_inputs import check_files, look_at_sides, paths_asked
 from daskrun.pipeline.steps.snapshot import Snapshot, find_code
 from daskrun.pipeline.submission import parameters
@@ -88,6 +88,7 @@ def prepare(
     if os.name == "nt":
         problem = "daskrun runs on Linux and macOS. On Windows use it inside WSL: wsl --install"
         raise SettingsError("submit", [problem])
+    given = {name: as_value(value) for name, value in given.items()}
     checked, problems = check_steps(steps, workspace, given)
     if problems:
         raise SettingsError("submit", problems)
