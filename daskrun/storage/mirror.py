@@ -103,6 +103,11 @@ class Mirror:
 
         Raises StorageError where the store fails; what could be put is.
         """
+        if self._code == "" and (self.folder / MODES).exists():
+            raise StorageError(
+                f"{self.folder} holds a file {MODES}, and daskrun keeps one of that name beside "
+                "such folders. Rename yours."
+            )
         with self._lock:
             here = self._look(code, below)
             now = time.monotonic()

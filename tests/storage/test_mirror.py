@@ -162,6 +162,13 @@ def test_of_code_it_is_kept_what_may_be_executed_and_which_folders_are_empty(
         assert not list((tmp_path / copy).glob(".modes*"))
 
 
+def test_a_file_of_the_name_that_modes_have_is_refused(here, remote, bucket):
+    (here / ".modes.json").write_text("mine")
+    with pytest.raises(StorageError, match=r"holds a file \.modes\.json, and daskrun keeps one"):
+        Mirror(here, remote, code="").put()
+    assert bucket.keys() == []
+
+
 def test_code_is_looked_at_where_that_is_asked_for(here, remote, bucket):
     (here / "code").mkdir()
     mirror = Mirror(here, remote, code="code")
