@@ -45,6 +45,7 @@ class OutcomeLog:
     def replace(self, outcomes: Iterable[Outcome]) -> None:
         """Have these outcomes and no others."""
         self._ints[StatusBlock.LOGGED] = 0
+        os.ftruncate(self._descriptor, 0)
         data = packed(outcomes)
         pwrite_all(self._descriptor, data, 0)
         self._ints[StatusBlock.LOGGED] = len(data)
@@ -52,6 +53,11 @@ class OutcomeLog:
     def read(self) -> bytes:
         """Return what is there, as :func:`read_outcome_log` takes it."""
         return os.pread(self._descriptor, self.end, 0)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether outcomes went elsewhere: the script has put another file in this one's place."""
+        return self._ints[StatusBlock.LOGGED] > os.fstat(self._descriptor).st_size
 
     @property
     def end(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
@@ -15,6 +16,16 @@ ROOM = 64
 
 BEYOND = 1 << 40
 """An offset in files of ours that nothing of ours is at."""
+
+
+_LIMIT = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+def spoilt(error: OSError) -> bool:
+    """Return whether an error is of this process, not of a disk: its script has spoilt it."""
+    if error.errno == errno.EFBIG:
+        return resource.getrlimit(resource.RLIMIT_FSIZE) != _LIMIT
+    return error.errno in (errno.EBADF, errno.EMFILE)
 
 
 def out_of_reach(descriptor: int, *, file: bool) -> int:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
 FILES, BAD = 12, 5
 SCRIPT = """
-import io, json, os, pickle, signal, socket, sys, threading, time
+import io, json, os, pickle, signal, socket, stat, sys, threading, time
 def run(mini_batch, context):
     rows = [open(path).read() for path in mini_batch]
     if context.minibatch_index == {bad}:
@@ -33,6 +33,19 @@ PAYS = {
     "uses up descriptors": """
         import resource
         resource.setrlimit(resource.RLIMIT_NOFILE, (8, 4096)); os.closerange(900, 1024)""",
+    "puts others in their place": """
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in map(int, os.listdir('/proc/self/fd')):
+            try: fd > 2 and os.dup2(null, fd)
+            except OSError: pass""",
+    "puts a file in their place": """
+        other = os.memfd_create("mine")
+        for fd in map(int, os.listdir('/proc/self/fd')):
+            try: stat.S_ISREG(os.fstat(fd).st_mode) and fd > 2 and os.dup2(other, fd)
+            except OSError: pass""",
+    "limits the size of files": """
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5, 5))""",
     "an exception that can't be shown": """
         class Sly(Exception):
             def __str__(self): sys.exit(3)

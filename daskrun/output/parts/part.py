@@ -14,7 +14,7 @@ from zlib import crc32
 from daskrun.core.typing import override
 from daskrun.errors import PartError, StorageError
 from daskrun.output.sinks.sink import EncodedRows
-from daskrun.storage.descriptors import out_of_reach
+from daskrun.storage.descriptors import out_of_reach, spoilt
 from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
 from daskrun.storage.error_hints import explained, store_remedy
 from daskrun.storage.urls import is_url
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 8 * 2**20
 """Bytes of rows that wait in memory to be put to a URL; more wait in a local file."""
-
-
-_SPENT = frozenset({errno.EBADF, errno.EMFILE})
-"""What the system answers a process that has closed our descriptors, or used up all it may have."""
 
 
 class UnusableProcessError(PartError):
@@ -112,7 +108,7 @@ class PartWriter(Part):
         self._dirty = False
         self._named = False
         self._broken: PartError | None = None
-        self._links = 0
+        self._made: os.stat_result | None = None
 
     @property
     @override
@@ -177,18 +173,21 @@ class PartWriter(Part):
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         self._descriptor = out_of_reach(os.open(self._folder / name, flags, 0o666), file=True)
         self._name = name
-        self._links = os.fstat(self._descriptor).st_nlink
+        self._made = os.fstat(self._descriptor)
 
     def _look_for_name(self) -> None:
         """Check that the part still has its name: a file without one takes rows, and loses them."""
+        found, made = os.fstat(self._descriptor), self._made
+        if made is not None and found.st_dev != made.st_dev:
+            raise OSError(errno.EBADF, "another file is in its place")
         # Some file systems count no links, not even the first.
-        if self._links and not os.fstat(self._descriptor).st_nlink:
+        if made is not None and made.st_nlink and not found.st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the part was removed")
 
     def _explained(self, verb: str, error: OSError) -> PartError:
         what = f"can't {verb} rows in {self._folder / self._name}"
-        if error.errno in _SPENT:
-            why = "the entry script has closed its file, or leaves too many open"
+        if spoilt(error):
+            why = "the entry script has closed its file, leaves too many open or limits their size"
             return UnusableProcessError(f"{what}: {error.strerror}: {why}.")
         return PartError(explained(what, error))
 

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from daskrun.core.minibatch import Descriptor
 from daskrun.core.outcome import Failure, Outcome, Status, Times, failed
 from daskrun.script.keeper.script_process import megabytes
 from daskrun.script.outcome_log import packed, read_outcome_log, rowless
 from daskrun.script.status_block import Phase, blame
+from daskrun.script.wire import decode_trusted, encode
 from daskrun.storage.durable import sync_data, sync_folder
 from daskrun.storage.error_hints import explained
 from daskrun.storage.urls import is_url
@@ -80,6 +82,8 @@ def account(process: ScriptProcess, parts: str, *, files: bool) -> Left:
             outcome_log = packed(kept)
             words = f"what {process.name} had finished when it died may not have been kept"
             note = f"{words}, and is made again: {doubt}"
+    if charged is None and process.outcomes.is_short:
+        charged = _charge_first_missing(process, {outcome.index for outcome in outcomes})
     if charged is None and len(lost) == 1 and not trouble:
         charged = _charge_lost(process, lost[0])  # who else
     alone = [each.index for each in lost] if charged is None else []
@@ -103,6 +107,17 @@ def _charge_in_hand(process: ScriptProcess, finished: set[int]) -> Outcome | Non
     running = 0.0 if at.loading else since
     times = Times(at.started_at, since, running, since - running)
     return failed(at.index, at.attempt, status, at.items, times, failure_of(process))
+
+
+def _charge_first_missing(process: ScriptProcess, finished: set[int]) -> Outcome | None:
+    """Return what becomes of the first whose outcome is not on the log: it has put it elsewhere."""
+    payload = process.bundle.payload if process.bundle is not None else encode([])
+    for encoded, attempt in decode_trusted(payload):
+        index, _, _, items, _ = Descriptor.decode(encoded)
+        if index not in finished:
+            times = Times(time.time(), 0.0, 0.0, 0.0)
+            return failed(index, attempt, Status.DIED, items or 1, times, failure_of(process))
+    return None
 
 
 def _charge_lost(process: ScriptProcess, outcome: Outcome) -> Outcome:

@@ -232,7 +232,9 @@ class Keeper:
     def _hear_living(self, process: ScriptProcess, message: object) -> None:
         if isinstance(message, messages.BundleDone):
             # what it says of any other bundle is no answer
-            if process.bundle is not None and process.bundle.number == message.number:
+            if process.outcomes.is_short:
+                process.distrust("it put another file in place of daskrun's own")
+            elif process.bundle is not None and process.bundle.number == message.number:
                 outcome_log = process.outcome_log()
                 self._return(process, message.seconds, outcome_log, trouble=message.trouble)
         elif isinstance(message, messages.ScriptReady):

@@ -98,7 +98,7 @@ class ScriptProcess:
             log.parent.mkdir(parents=True, exist_ok=True)
         self.status = StatusBlock(board, spec.slot, create=True)
         self._log = shared_memory("daskrun-outcome-log")
-        self._outcomes = OutcomeLog(self._log, self.status)
+        self.outcomes = OutcomeLog(self._log, self.status)
         child_in, self._bell = os.pipe()
         self._memory = shared_memory("daskrun-inbox")
         self._inbox = Inbox(self._memory, self._bell)
@@ -138,7 +138,7 @@ class ScriptProcess:
         self.bundle = bundle
         # it is idle, so nobody writes: were the outcome log left to it, a process that dies before
         # it has begun would have done what is on it from the bundle before
-        self._outcomes.replace(())
+        self.outcomes.replace(())
         self.status.ints[StatusBlock.RECALL] = 0
         self.given = time.monotonic()
         self._tell(bundle)
@@ -160,16 +160,14 @@ class ScriptProcess:
             found, open_ = read_messages(self.out, self._unpacker)
         except Exception:  # noqa: BLE001  (what bytes of another's making lead pickle to)
             self.silent = True
-            words = "it wrote to a descriptor that daskrun talks by"
-            self._judge(Status.DIED, words, blame(self.status))
-            self.kill()
+            self.distrust("it wrote to a descriptor that daskrun talks by")
             return []
         self.silent = not open_
         return found
 
     def outcome_log(self) -> bytes:
         """Read its outcomes of the bundle in hand, as frames."""
-        outcome_log = self._outcomes.read()
+        outcome_log = self.outcomes.read()
         return outcome_log if self.verdict is None else outcome_log[: self.verdict.outcome_log_end]
 
     # limits
@@ -189,6 +187,11 @@ class ScriptProcess:
             if verdict[0] is Status.TIMED_OUT and self.phase != Phase.STARTING:
                 os.kill(self.pid, DUMP_SIGNAL)
         return self.verdict
+
+    def distrust(self, why: str) -> None:
+        """Kill it, as what it says is not to be believed any more."""
+        self._judge(Status.DIED, why, blame(self.status))
+        self.kill()
 
     def leaves(self, threads: Sequence[str]) -> None:
         """Note that it has nothing left to do but to end, after these threads."""
@@ -212,7 +215,7 @@ class ScriptProcess:
     def _judge(self, status: Status, reason: str, at: Blame | None) -> None:
         """Decide that it is killed, once."""
         if self.verdict is None:
-            self.verdict = Verdict(status, reason, at, self._outcomes.end, time.monotonic())
+            self.verdict = Verdict(status, reason, at, self.outcomes.end, time.monotonic())
 
     def _over_limit(
         self, now: float, limits: Limits, resident: int, at: Blame | None

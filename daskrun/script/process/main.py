@@ -13,7 +13,6 @@ way, or else the process ends with that mini-batch in hand, which is charged.
 from __future__ import annotations
 
 import contextlib
-import errno
 import faulthandler
 import sys
 import threading
@@ -39,7 +38,7 @@ from daskrun.script.process_spec import CACHE, FETCH, ProcessSpec, ScriptFile
 from daskrun.script.signals import outlive_them
 from daskrun.script.status_block import Phase, StatusBlock
 from daskrun.script.wire import DUMP_SIGNAL, Inbox, decode_trusted, pack, write_all
-from daskrun.storage.descriptors import out_of_reach
+from daskrun.storage.descriptors import out_of_reach, spoilt
 from daskrun.storage.error_hints import store_remedy
 from daskrun.storage.urls import is_url
 
@@ -61,9 +60,9 @@ def main() -> None:
     except UnusableProcessError as error:
         sys.exit(str(error))
     except OSError as error:
-        if error.errno != errno.EBADF:
+        if not spoilt(error):
             raise
-        sys.exit("the entry script has closed descriptors of daskrun's own, such as by closerange")
+        sys.exit(f"the entry script has spoilt descriptors of daskrun's own: {error.strerror}")
 
 
 class ScriptLoop:
@@ -164,6 +163,8 @@ class ScriptLoop:
         for descriptor, attempt in entries:
             try:
                 outcome = executor.attempt(number, Descriptor.decode(descriptor), attempt)
+            except UnusableProcessError:
+                raise
             except PartError as error:
                 trouble = str(error)
                 break
