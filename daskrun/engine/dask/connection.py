@@ -224,7 +224,8 @@ class Connection:
         """Register the run's plugins with the scheduler and the workers."""
         from daskrun.engine.dask import plugin as plugins  # it imports distributed
 
-        client, scheduler, run = self.client, self.client.scheduler, (self._run_id, self._topic)
+        client, scheduler = self.client, self.client.scheduler
+        run = (self._run_id, self._topic, () if self._here else plugins.PACKAGES)
         grace, limit = self._intervals.client_grace, self._intervals.register_limit
         watcher = pickled_as_source(plugins, "RunWatcher", *run, client.id, grace)
         plugin = pickled_as_source(plugins, "EntryScriptPlugin", *run)

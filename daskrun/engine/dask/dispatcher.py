@@ -140,10 +140,11 @@ class DaskDispatcher(Dispatcher):
         self._scaling.need(max(1, nodes))
 
     def _register(self) -> None:
-        from daskrun.engine.dask.plugin import installed  # which imports distributed
+        from daskrun.engine.dask.plugin import PACKAGES, installed  # which imports distributed
 
         self._joined = False
-        self._arrivals.begin({**installed(), "wire": side.WIRE})
+        here = installed(() if self._local else PACKAGES)  # what is in this process can't differ
+        self._arrivals.begin({**here, "wire": side.WIRE})
         self._cluster.subscribe(self._hear)
         registered = self._cluster.register()
         for address, why in registered.failed.items():

