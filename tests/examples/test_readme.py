@@ -26,6 +26,7 @@ def folder(tmp_path):
     """Do what a reader does: put the README's files and some texts into a folder."""
     files = marked_blocks("file")
     programs = {"count.py", "publish_lengths.py", "totals.py", "try_faults.py", "try_script.py"}
+    programs.add("elastic.py")
     assert set(files) == {"count_words.py", "add_total.py", "tell_length.py", *programs}
     for name, text in files.items():
         (tmp_path / name).write_text(text)
@@ -54,6 +55,13 @@ def test_the_example_runs_inline(folder):
     done = run_count(folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "\n".join(LINES) in done.stdout
+
+
+@pytest.mark.slow
+def test_the_example_of_a_cluster_gets_workers_from_none(folder):
+    done = run_count(folder, "elastic.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "3 of 3 mini-batches succeeded" in done.stdout
 
 
 @pytest.mark.slow

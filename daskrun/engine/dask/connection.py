@@ -112,6 +112,8 @@ class Connection:
         """When the connection was last seen to be there."""
         self._comm: Any = None
         """The connection that the run's nodes and tasks were asked for over."""
+        self._given = False
+        """Whether the client is its user's."""
         self.client: Any = None
         self.address = ""
         self._here: tuple[Any, ...] = ()
@@ -145,7 +147,8 @@ class Connection:
         if isinstance(target, GivenCluster) and target.security is None:
             target = target.at
         target = synchronous(target)
-        client: Any = target if isinstance(target, Client) else self._new_client(target)
+        self._given = isinstance(target, Client)
+        client: Any = target if self._given else self._new_client(target)
         # else it closes itself 30 s after its scheduler was gone, and no scheduler brings it back
         before, client._timeout = client._timeout, self._patience
         self.keep(partial(setattr, client, "_timeout", before))
@@ -280,7 +283,8 @@ class Connection:
             return LinkState(Link.BACK, f"the connection to {scheduler} was broken")
         away = f"{now - self.seen:.0f} s"
         if self.client.status in ("closing", "closed"):
-            closed = "the Dask client given as the run's target is closed"
+            given = "client" if self._given else "cluster"
+            closed = f"the Dask {given} given as the run's target is closed"
             return LinkState(Link.GONE, f"{closed}; {scheduler} was last seen {away} before")
         if now > self.seen + self._patience:
             limit = f"scheduler_timeout={self._patience:g}"
