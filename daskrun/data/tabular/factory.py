@@ -93,8 +93,9 @@ class TabularDatasetFactory(OriginalClass):
         encoding
             ``utf8``, ``utf8bom``, ``latin1``, ``ascii``, ``utf16``, ``utf32``, ``windows1252``.
         strict_types
-            A missing or decimal value in an integer column is an error. False: that mini-batch
-            has ``float64``, with one warning.
+            A value that would widen its column in its mini-batch is an error: a missing or decimal
+            one in whole numbers (``float64``), a missing one in truth values, one that is no text
+            in text. False: one warning.
         on_type_conflict
             What becomes of values that don't fit an inferred type: ``'fail'``: their mini-batch
             fails. ``'null'``: they are missing. ``'text'``: columns are text of which any of 64

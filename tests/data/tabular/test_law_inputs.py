@@ -95,6 +95,26 @@ def test_parquet_files_of_two_types(tmp_path, name, strict):
             assert [*found[: len(one)], *found[-len(other) :]] == expected
 
 
+@pytest.mark.parametrize(
+    ("arrow", "types", "said"),
+    [
+        (pa.array([4_000_000], "int32").cast("date32"), None, "pandas can't hold its values"),
+        (pa.array([4 * 10**17]).cast("timestamp[us]"), {"c": DataType.to_long()}, "no such form"),
+        (pa.array([4 * 10**17]).cast("timestamp[us]"), {"c": DataType.to_string()}, ""),
+        (pa.array([1]).cast("timestamp[ns]"), {"c": DataType.to_datetime()}, "timestamp.us. can't"),
+        (pa.array([2**64 - 1, None], "uint64"), {"c": DataType.to_long()}, "is no|can't hold"),
+    ],
+)
+def test_values_that_python_or_pandas_has_not(tmp_path, arrow, types, said):
+    pq.write_table(pa.table({"c": arrow}), tmp_path / "0")
+    dataset = Tabular.from_parquet_files(str(tmp_path), set_column_types=types, validate=False)
+    if not said:
+        assert dataset.to_pandas_dataframe()["c"].tolist() == ["14645-06-30 15:06:40"]
+        return
+    with pytest.raises(DatasetError, match=said):
+        dataset.to_pandas_dataframe()
+
+
 def test_what_changes_a_column_is_told_once_with_its_place_or_fails(tmp_path):
     columns = {"b": (True, None), "t": ("x", 5), "n": (1, None)}
     for number in range(20):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from datetime import date, time
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.tabular.values.coercion import CoercionError, Fitted, Reason, Warnings, cut
 from daskrun.data.tabular.values.conflicts import FAIL, TEXT, conflict_text, nulled
 from daskrun.data.tabular.values.convert import EXACT
 from daskrun.data.tabular.values.frame import inner_columns
+from daskrun.data.tabular.values.hold import value_of
 from daskrun.data.tabular.values.kinds import Kind, kind_of
 from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import arrow_field, arrow_type, datetime_formats, shown_type
@@ -71,7 +72,7 @@ class Fitter:
                 fitted, row = (Fitted(found), error.row) if choice == TEXT else nulled(found, text)
                 self.chosen(name, found[row].as_py(), where, row)
             if fitted.change and self._strict:
-                raise fitted.change.error(fitted.row, found[fitted.row].as_py())
+                raise fitted.change.error(fitted.row, value_of(found, fitted.row))
         if fitted.change:
             self.warnings.widened(name, text, fitted.change, lambda: where(fitted.row))
         return fitted.values
@@ -157,7 +158,7 @@ def _told(where: str, name: str, kind: str, error: CoercionError, ways: bool) ->
     if error.reason in (Reason.STRICT, Reason.DECIMAL) and kind in ("int", "int_as_float"):
         what, call = "as float64 everywhere", "to_float"
     elif error.reason is Reason.INEXACT and not error.path and kind.startswith("arrow:"):
-        wider = _WIDER.get(kind_of(arrow_type(kind)))
+        wider = _WIDER.get((kind_of(arrow_type(kind)), type(error.value)))
         what, call = ("in a wider type", wider) if wider else (what, call)
     way = f"have the column {what}: set_column_types={{{name!r}: DataType.{call}()}}"
     if kind == "text" and error.reason is Reason.OTHER_TYPE:
@@ -171,7 +172,12 @@ def _told(where: str, name: str, kind: str, error: CoercionError, ways: bool) ->
     )
 
 
-_WIDER = {Kind.WHOLE: "to_long", Kind.FLOAT: "to_float", Kind.DATE: "to_datetime"}
+_WIDER = {
+    (Kind.WHOLE, int): "to_long",
+    (Kind.FLOAT, int): "to_float",
+    (Kind.FLOAT, float): "to_float",
+    (Kind.DATE, datetime): "to_datetime",
+}
 """What holds more than a narrow type of Parquet's does."""
 
 

@@ -113,11 +113,11 @@ def _plain_frame(table: pa.Table) -> pd.DataFrame:
 
     try:
         frame: pd.DataFrame = _without_index(table).to_pandas(use_threads=False)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError, OverflowError) as error:
         for field, column in zip(table.schema, table.columns, strict=True):
             try:
                 column.to_pandas(use_threads=False)
-            except pa.ArrowException:
+            except (pa.ArrowException, ValueError, OverflowError):
                 raise TableError(
                     f"column {field.name!r}: pandas can't hold its values, which are {field.type}: "
                     f"{error}. Leave it out: .drop_columns({field.name!r}).",

@@ -40,7 +40,7 @@ def hold(column: pa.ChunkedArray, target: pa.DataType, type_text: str = "") -> p
     column = plain(column, target)
     if found not in WITHIN[wanted]:
         row = first_valid(column)
-        raise CoercionError(row, column[row].as_py(), Reason.OTHER_TYPE, is_no(target, type_text))
+        raise CoercionError(row, value_of(column, row), Reason.OTHER_TYPE, is_no(target, type_text))
     rule = _RULES.get((found, wanted), _cast)
     return each(column, type_text, lambda part: rule(part, target), target)
 
@@ -76,6 +76,14 @@ def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow.compute as pc
 
     return pc.if_else(pc.is_nan(column), None, column)
+
+
+def value_of(column: pa.ChunkedArray, row: int) -> Any:
+    """Return a value as Python's; as text where Python has none such, as of the year 12000."""
+    try:
+        return column[row].as_py()
+    except (OverflowError, ValueError):
+        return column.slice(row, 1).cast("string")[0].as_py()
 
 
 def first_valid(column: pa.ChunkedArray) -> int:
@@ -272,7 +280,7 @@ def _refuse(
 ) -> Any:
     """Raise the error for a value, by what it is and what was wanted."""
     target = arrow_type(type_text) if target is None else target
-    value, kinds = column[row].as_py(), (kind_of(column.type), kind_of(target))
+    value, kinds = value_of(column, row), (kind_of(column.type), kind_of(target))
     whole = isinstance(value, int) or (isinstance(value, str) and re.match(convert.WHOLE, value))
     if isinstance(error, InexactError) or kinds in _INEXACT or (whole and kinds[1] is Kind.WHOLE):
         why = cannot_hold(target, bool(whole))

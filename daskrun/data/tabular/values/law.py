@@ -19,6 +19,7 @@ from daskrun.data.tabular.values.hold import (
     hold,
     is_no,
     plain,
+    value_of,
     without_nan,
 )
 from daskrun.data.tabular.values.kinds import Kind, admits, kind_of
@@ -108,7 +109,7 @@ def _check_kinds(
 ) -> None:
     wrong = (row for kind, row in kinds.items() if not admits(type_text, kind, declared))
     for row in sorted(wrong):
-        if row >= 0 and (value := column[row].as_py()) is not None:
+        if row >= 0 and (value := value_of(column, row)) is not None:
             why = is_no(arrow_type(type_text), type_text)
             raise CoercionError(row, value, Reason.OTHER_TYPE, why)
 
@@ -153,7 +154,7 @@ def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declare
         floats = hold(whole, pa.float64(), type_text)
     except CoercionError as error:
         if as_float:
-            value = column[error.row].as_py()
+            value = value_of(column, error.row)
             raise CoercionError(error.row, value, error.reason, error.why) from None
         row = first_null(whole)
         raise CoercionError(row, None, Reason.INEXACT, _beside("is missing", error)) from None
