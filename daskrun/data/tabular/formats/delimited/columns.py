@@ -141,7 +141,7 @@ class DelimitedSample:
         """Return whether all records have one field more than the header, and nothing in it."""
         if not head.header:
             return False
-        names = header_names(head.header, self._dialect.separator)
+        names = self.header_of(head)
         ragged, table = self._parsed(head.data, [*names, UNNAMED])
         return not ragged and table.num_rows > 0 and set(table[UNNAMED].to_pylist()) == {""}
 
