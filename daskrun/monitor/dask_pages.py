@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.logs import get_logger
+from daskrun.monitor.prometheus import add_metrics
 from daskrun.monitor.snapshot import from_json
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def install(dask_scheduler: Any) -> None:
         runs.take_in(run_id, text)
 
     dask_scheduler.handlers[OPERATION] = take_in
+    add_metrics(runs)
     add_pages(dask_scheduler)
 
 
@@ -149,6 +151,7 @@ class RunPages:
     def show_here(self) -> None:
         """Have the run shown by the schedulers of this process."""
         runs.take_in(self._run_id, self._path)
+        add_metrics(runs)
 
     def show_there(self, scheduler: RemoteScheduler) -> Callable[[], None]:
         """Have it shown by a scheduler elsewhere; return what ends that.

@@ -37,11 +37,16 @@ def test_the_dashboard_of_a_local_run_has_the_page(work):
         address = snapshot.dashboard.removesuffix("status")
         seen["page"] = get(f"{address}daskrun")
         seen["plots"] = get(f"{address}individual-plots.json")
+        seen["metrics"] = get(f"{address}metrics")
         seen["status"] = get(f"{address}status")
     finally:
         (work.path / "seen").touch()
         run.wait_for_completion()
     assert "docs_json" in seen["page"]
+    pytest.importorskip("prometheus_client")
+    assert f'daskrun_mini_batches{{run="{step_run.id}",step="score"}} 4.0' in seen["metrics"]
+    assert f'daskrun_mini_batches_failed_total{{run="{step_run.id}"' in seen["metrics"]
+    assert "dask_scheduler_clients" in seen["metrics"]  # Dask's own
     assert 'href="daskrun"' in seen["status"]
     assert "/individual-daskrun-throughput" in json.loads(seen["plots"]).values()
 

@@ -130,11 +130,11 @@ class Connection:
 
     def connect_here(self, names: list[str], pages: Pages | None) -> str:
         """Connect to workers of these names in this process; return their dashboard's address."""
-        if pages is not None:
-            pages.show_here()
         silence()
         self.keep(end_silence)
         cluster = start_cluster(names)
+        if pages is not None:
+            pages.show_here()
         self.keep(cluster.close)
         self._here = tuple(cluster.workers.values())
         self.connect(cluster)

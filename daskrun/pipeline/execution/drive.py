@@ -279,7 +279,8 @@ class PipelineDriver:
         from daskrun.monitor.dask_pages import RunPages
         from daskrun.monitor.event_log import EVENTS, EventLog
         from daskrun.monitor.logs import LogWriter
-        from daskrun.monitor.report import ReportFile
+        from daskrun.monitor.mlflow_log import MlflowLog, is_wanted
+        from daskrun.monitor.report import REPORT, ReportFile
         from daskrun.monitor.snapshot import STATISTICS
 
         folder = step.folder
@@ -299,6 +300,7 @@ class PipelineDriver:
             logs,
             ReportFile(folder.logs, request.plan),
             EventLog(folder.logs / EVENTS),
+            *([MlflowLog(folder.logs, folder.logs / REPORT)] if is_wanted() else []),
         ]
         with self._turn(control) if request.target == INLINE else nullcontext():
             report = execute(request, observers, control)
