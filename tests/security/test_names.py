@@ -22,6 +22,7 @@ from daskrun.data.paths import PathTable
 from daskrun.errors import DaskrunError, DatasetError, SettingsError, StorageError
 from daskrun.pipeline.records.kept_pipeline import KeptCode
 from daskrun.pipeline.runs.experiment import Experiment
+from daskrun.pipeline.runs.run_files import RunFiles
 from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
 from daskrun.pipeline.steps.outputs import PortDataReference
 from daskrun.script.fetching.transfers import Order, transfers_of
@@ -345,6 +346,23 @@ def test_images_of_a_stranger_are_those_of_the_run(tmp_path):
         metrics.add("image", "theirs", value)
     paths = [Path(each.value) for each in metrics.records()]
     assert {path.parent for path in paths} == {tmp_path / "metrics" / "images"}
+
+
+class Files(RunFiles):
+    id, _registry, _file_folder = "run", None, None
+    _add = _add_image = _ids_below = _records = None
+
+
+def test_files_of_a_run_are_below_it_and_data(tmp_path, links):
+    files = Files()
+    files._file_folder = tmp_path / "run"
+    for name in ("../x", f"{OUT}/x", "a/../../x", "a\0b", ""):
+        with pytest.raises(SettingsError, match="is not a name of a file"):
+            files.upload_file(name, links / "a.txt")
+    files.upload_folder("up", links)
+    assert files.get_file_names() == ["up/a.txt", "up/b-link.txt"]
+    files._file_folder = links
+    assert files.get_file_names() == ["a.txt", "b-link.txt"]
 
 
 def test_kept_code_begins_in_what_was_kept(tmp_path):

@@ -12,6 +12,7 @@ from daskrun.core.absent_names import original_keywords
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.pipeline.runs.run_log import RunLog
 from daskrun.storage.durable import write_whole
+from daskrun.storage.pseudo_files import is_data
 
 if TYPE_CHECKING:
     import os
@@ -77,7 +78,7 @@ class RunFiles(RunLog):
         if not folder.is_dir():
             problem = f"path={str(path)!r} is no folder. Write the path of one."
             raise SettingsError("upload_folder", [problem])
-        for file in sorted(each for each in folder.rglob("*") if each.is_file()):
+        for file in sorted(each for each in folder.rglob("*") if is_data(each)):
             self.upload_file(f"{name}/{file.relative_to(folder).as_posix()}", file)
 
     def get_file_names(self) -> list[str]:
@@ -197,14 +198,16 @@ class RunFiles(RunLog):
 
 
 def _below(folder: Path) -> dict[str, Path]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
+    paths = (path for path in folder.rglob("*") if is_data(path))
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
 def _checked(call: str, name: object, *, may_be_absolute: bool = False) -> str:
     """Return the name of a file of a run; SettingsError where it leads out of these."""
     path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
-    leads_out = ".." in path.parts or (path.is_absolute() and not may_be_absolute)
+    leads_out = (
+        ".." in path.parts or "\0" in str(name) or (path.is_absolute() and not may_be_absolute)
+    )
     if not path.parts or leads_out:
         problem = f"{name!r} is not a name of a file. Write one such as 'outputs/model.pkl'."
         raise SettingsError(call, [problem])
