@@ -354,3 +354,10 @@ def test_wrong_settings_name_file_key_and_what_is_allowed(tmp_path, value, match
 def test_all_problems_are_said_at_once(tmp_path):
     with pytest.raises(SettingsError, match="has 3 problems"):
         settings(tmp_path, {"x": 1, "append_row": {"y": 2, CSV: {"mode": "w"}}})
+
+
+def test_text_without_names_warns_of_columns_in_another_order():
+    sink = open_sink("text")
+    for columns, warned in (["a", "b"], False), (["a", "b"], False), (["b", "a"], True):
+        sink.encode(pd.DataFrame([[1, 2]], columns=columns))
+        assert bool(sink.new_warnings()) is warned

@@ -23,6 +23,12 @@ LINE_BREAKS = (
     "has more lines than rows."
 )
 
+OTHER_COLUMNS = (
+    "run() returned DataFrames with other columns, or in another order. Text without a header has "
+    "them as they are, and nothing tells which is which: append_row_file_name='rows.csv' writes "
+    "them by name."
+)
+
 
 class TextSink(Sink):
     r"""Writes ``str(element) + "\n"`` for each element, and a DataFrame as ``to_csv`` does.
@@ -100,10 +106,17 @@ class TextSink(Sink):
                 text = _flat(frame).to_csv(**self.layout)
         data = self.utf8(text)
         if not headed:
+            self._look_at_columns(frame.columns)
             return EncodedRows(data)
         # An empty frame of the same columns gives the header alone, however many lines it has.
         header = frame.iloc[:0].to_csv(**self.layout)
         return EncodedRows(data, len(self.utf8(header)) if text.startswith(header) else 0)
+
+    def _look_at_columns(self, columns: Any) -> None:
+        """Warn where columns are others than before in this process: no name tells it later."""
+        first = vars(self).setdefault("_columns", columns)
+        if columns is not first and not columns.equals(first):
+            self.warn(OTHER_COLUMNS)
 
 
 def _flat(frame: Any) -> Any:
