@@ -185,7 +185,8 @@ def _without_absent(
         elif text := keyword.problem(given[each]):
             problems.append(f"{shown}: {text}")
         elif keyword.is_told(given[each]):
-            say_once(f"{owner}{method}: {each} is not used: {keyword.message}")
+            known = next(call for call in calls if ask([call], each) is not None)
+            say_once(f"{known}: {each} is not used: {keyword.message}")
     if problems:
         if name == "__init__":  # it starts nothing, and knows what else is wrong
             problems = [*_problems_of(function, args, rest), *problems]

@@ -51,7 +51,7 @@ def test_compute_targets_and_environments(ws, tmp_path):
     assert "tags={'a': 'b'}" in ws.compute_targets["cpu"].notes[0]
     assert ws.compute_targets["far"].dask_target == "tcp://10.0.0.5:8786"
     environment = Environment.get(ws, "e")
-    assert environment.requirements == ["numpy"]
+    assert environment.requirements == ["numpy", "x"]  # x was named for conda
     assert environment.variables == {"A": "1"}
     assert Environment.load_from_directory(tmp_path / "envdir").docker.enabled
 
