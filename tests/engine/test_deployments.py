@@ -197,6 +197,8 @@ def test_a_cluster_of_a_service_is_scaled_within_the_bounds_that_are_given(
             target = ComputeTarget.attach(
                 ws, "service", client=client, provisioning_configuration=bounds
             )
+            scale = target.get_status().serialize()["scaleSettings"]
+            assert scale == {"minNodeCount": 0, "maxNodeCount": 2}
             run = run_script(tmp_path, SLOW, files=60, target=target.dask_target, node_count=2)
         check(run, 2)
     least = [call[0] for call in cluster.calls]

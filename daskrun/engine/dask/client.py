@@ -40,7 +40,7 @@ def synchronous(target: Any) -> object:
     if not getattr(target, "asynchronous", False):
         return target
     address = getattr(target, "scheduler_address", None) or target.scheduler.address
-    return GivenCluster(address, target.security, loop_of_user=True)
+    return GivenCluster(address, getattr(target, "security", None), loop_of_user=True)
 
 
 def silent(target: object, limit: float, why: str = "") -> StorageError:

@@ -44,7 +44,9 @@ class Scaling:
         """Ask for so many workers for this run, off this thread: some clusters answer late."""
         if workers != self._needed:
             self._needed = workers
-            threading.Thread(target=self._change, args=(workers,), name="daskrun-scale").start()
+            threading.Thread(
+                target=self._change, args=(workers,), name="daskrun-scale", daemon=True
+            ).start()
 
     def end(self) -> None:
         """Give back what the run has asked for."""

@@ -65,8 +65,12 @@ class AwaitedRun:
             # looked at first: what is written before a run's end is seen then
             ended = await asyncio.to_thread(self._ended_within, POLL)
             for step in self._steps():
-                tail = tails.get(step.id)
-                if tail is None:
-                    tail = tails[step.id] = EventTail(step.folder / "logs" / EVENTS)
-                for event in await asyncio.to_thread(tail.read):
+                for event in await asyncio.to_thread(_new_events, step, tails):
                     yield event
+
+
+def _new_events(step: _Step, tails: dict[str, EventTail]) -> list[Event]:
+    folder = step.folder  # each time: of another machine's run it brings what is new
+    if step.id not in tails:
+        tails[step.id] = EventTail(folder / "logs" / EVENTS)
+    return tails[step.id].read()

@@ -346,4 +346,7 @@ class ComputeStatus(OriginalClass):
             status["scaleSettings"] = {"minNodeCount": least, "maxNodeCount": most}
         else:
             status["address"] = self.record.address
+            if self.record.bounds:
+                least, most = self.record.bounds
+                status["scaleSettings"] = {"minNodeCount": least, "maxNodeCount": most}
         return status
