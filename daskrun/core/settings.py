@@ -192,6 +192,10 @@ class RunSettings:
     its parser has."""
     argv_options: tuple[str, ...] = setting(rules.listed, (), "['--output']", traits=NO_RESULT)
     """Of the original's options those that the script's parser has, and its arguments lack."""
+    data_in_errors: bool = setting(
+        rules.flag, True, "False or data_in_errors=True", traits=NO_RESULT | RESUME
+    )
+    """False: what exceptions say, which may hold data, is in no log, journal or message."""
     overwrite: bool = setting(
         rules.flag, False, "True or overwrite=False", traits=NO_RESULT | RESUME
     )

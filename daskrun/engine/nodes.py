@@ -137,6 +137,7 @@ def script_file(request: StepRequest) -> ScriptFile:
         root=str(script.snapshot if inside else shown.parent),
         whole=script.whole,
         source=str(script.snapshot) if script.whole and inside else None,
+        data_in_errors=request.settings.data_in_errors,
     )
 
 

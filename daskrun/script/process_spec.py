@@ -42,6 +42,8 @@ class ScriptFile:
     """Where it is whole: the folder that its working directory is a copy of."""
     outputs: tuple[ScriptOutput, ...] = ()
     """Where it is whole: its outputs."""
+    data_in_errors: bool = True
+    """Whether failures may tell what exceptions say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -64,6 +64,7 @@ GOOD = [
     ("environment_variables", {"A": 1}, {"A": "1"}),
     ("arguments", ["--n", 3], ("--n", "3")),
     ("overwrite", True, True),
+    ("data_in_errors", False, False),
     ("source_directory", None, None),
 ]
 

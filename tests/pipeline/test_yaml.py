@@ -70,6 +70,7 @@ VALUES = {
     "resource_monitor_interval": 15,
     "threads_per_process": 2,
     "argv_compat": True,
+    "data_in_errors": False,
     "overwrite": True,
 }
 """Of each field a value that is not its default."""

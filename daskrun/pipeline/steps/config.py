@@ -136,6 +136,10 @@ class ParallelRunConfig:
     argv_compat
         Add the original's ``--mini_batch_size`` ... to the script's ``sys.argv``; None: those that
         the script's own parser has, and ``arguments`` do not.
+    data_in_errors
+        False: of an exception only its type is told, and where it was raised; its text, and the end
+        of a dead process's stderr, may hold data, and are in no log, journal, report or message.
+        What the script prints itself is in ``logs/user`` as ever.
     overwrite
         Replace an existing output file instead of refusing.
 
@@ -188,6 +192,7 @@ class ParallelRunConfig:
     resource_monitor_interval: float = 30
     threads_per_process: int | None = None
     argv_compat: bool | None = None
+    data_in_errors: bool = True
     overwrite: bool = False
 
     def __post_init__(self) -> None:

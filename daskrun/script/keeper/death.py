@@ -152,6 +152,8 @@ def _keep_rows(process: ScriptProcess, parts: str, *, to_url: bool) -> tuple[str
 
 
 def _stderr_tail(process: ScriptProcess) -> str:
+    if not process.data_in_errors:
+        return ""
     with contextlib.suppress(OSError), process.logs[1].open("rb") as file:
         end = file.seek(0, os.SEEK_END)
         file.seek(max(process.stderr_start, end - STDERR_TAIL))

@@ -70,6 +70,7 @@ class ScriptProcess:
         self.name = name
         self.folder = folder
         self.logs = logs
+        self.data_in_errors = spec.script.data_in_errors
         self.part = ""
         self.bundle: RunBundle | None = None
         self.verdict: Verdict | None = None

@@ -172,6 +172,9 @@ def _takes_context(run: Callable[..., Any], file: str) -> bool:
     return wanted
 
 
+HIDDEN = "what it says is not told, as data_in_errors=False asks"
+
+
 def error_of(error: BaseException, script: ScriptFile) -> Failure:
     """Return an exception as a plain value.
 
@@ -194,6 +197,10 @@ def error_of(error: BaseException, script: ScriptFile) -> Failure:
     except BaseException as broken:  # noqa: BLE001  (an exception whose __str__ raises)
         text = message = f"{kind} (its text can't be shown: {type(broken).__name__})"
     where = _where(frames, error, script)
+    if not script.data_in_errors:
+        message = f"{kind}: {HIDDEN}"
+        text = "".join(traceback.format_list(frames)) + message
+        return Failure(message, kind, where, _cap(text, TEXT_CAP))
     return Failure(
         message=_cap(message.strip(), 4096),
         kind=kind if where else message,  # one group for each line that raises, or each text

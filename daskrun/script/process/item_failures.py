@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.outcome import ItemFailure, ItemsFailed
 from daskrun.script.failed import Failed
-from daskrun.script.process.entry import error_of
+from daskrun.script.process.entry import HIDDEN, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +40,7 @@ def _told(each: Failed, places: dict[str, int], script: ScriptFile) -> tuple[obj
     item = each.item
     place = places.get(item, -1) if isinstance(item, str) else -1
     if isinstance(each.error, str):
-        message, kind, where = each.error, "", ""
+        message, kind, where = each.error if script.data_in_errors else HIDDEN, "", ""
     else:
         failure = error_of(each.error, script)
         message, kind, where = failure.message, failure.kind, failure.where
