@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _OPTION = r"(?s)(--[A-Za-z][\w.-]*)(=.*)?|-[A-Za-z]"
-_WORD = r"[A-Z]*[a-z]+|[A-Z]+|\d+"
-_SECRET = "pass(word|wd|phrase)|pwd|secrets?|token|credentials?|apikey|auth(orization)?|sas|bearer"
+_WORD = r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+"
+_SECRET = "pass(word|wd|phrase)|pwd|secrets?|credentials?|apikey"
+_SECRET_LAST = "token|auth(orization)?|sas|bearer"
+_PAIR = r"(?i)\b(account_?key|password|pwd|shared_?access\w{0,20}|secret)\s{0,9}=\s{0,9}[^;\s]{4}"
+"""What connection strings have."""
+_ABOUT = "count|dir|file|id|length|name|path|size|type"
+"""What a name ends in that tells of a secret, and is none."""
 _KINDS_OF_KEY = "access|account|api|auth|private|secret|service|signing|ssh"
 _OF_TEXTS = "bos|cls|eos|mask|pad|sep|special|unk"
 """Tokens of language models, which are no secrets."""
@@ -57,7 +62,7 @@ def secret_problems(
     found = [
         f"environment_variables: {name!r}"
         for name, value in variables.items()
-        if value and (secrets_in(value) or is_secret_name(name, keys=True))
+        if value and (_holds_secret(value) or is_secret_name(name, keys=True))
     ]
     found += [f"arguments[{number}] of the script" for number in _secret_arguments(arguments)]
     why = f"looks like a secret, and {where} would show it to all who may read there"
@@ -71,9 +76,13 @@ def _secret_arguments(arguments: Sequence[object]) -> Iterator[int]:
         option, given, value = text.partition("=")
         named = text.startswith("-") and given and value and is_secret_name(option)
         follows = text and not text.startswith("-") and is_secret_name(before)
-        if named or follows or secrets_in(text):
+        if named or follows or _holds_secret(text):
             yield number
         before = text if text.startswith("-") and not given else ""
+
+
+def _holds_secret(text: str) -> bool:
+    return bool(secrets_in(text) or re.search(_PAIR, text))
 
 
 def is_secret_name(name: str, *, keys: bool = False) -> bool:
@@ -92,9 +101,9 @@ def is_secret_name(name: str, *, keys: bool = False) -> bool:
     *before, last = words
     if last in ("key", "keys"):
         return keys or _any_is(_KINDS_OF_KEY, before)
-    if last == "token" and _any_is(_OF_TEXTS, before):
+    if re.fullmatch(_ABOUT, last) or (last == "token" and _any_is(_OF_TEXTS, before)):
         return False
-    return _any_is(_SECRET, words[-2:])
+    return bool(re.fullmatch(_SECRET_LAST, last)) or _any_is(_SECRET, words)
 
 
 def _any_is(pattern: str, words: Iterable[str]) -> bool:

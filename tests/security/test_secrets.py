@@ -239,6 +239,13 @@ def test_settings_are_told_without_values():
         ({}, ["--token", PW, f"--api-key={PW}", f"gs://b?sig={PW}"], 3),
         ({"EMPTY_TOKEN": ""}, ["--rate", "0.1", "--partition-key=a", "--max-tokens", "5"], 0),
         ({}, ["--pad-token", "x", "--password", "--other"], 0),
+        ({"MAX_TOKEN_LENGTH": "5", "DB_PASSWORD_FILE": "/run/x", "SSH_AUTH_SOCK": "x"}, [], 0),
+        (
+            {"A": f"Server=x;Pwd={PW};", "B": f"AccountKey={PW}==", "HFToken": PW},
+            [f"Password={PW}"],
+            4,
+        ),
+        ({"PASSWORD_DB": PW, "GITHUB_TOKEN": PW, "CLIENT_SECRET": PW}, ["--auth", PW], 4),
     ],
 )
 def test_a_shared_place_refuses_what_looks_like_a_secret(variables, arguments, count):
