@@ -226,6 +226,8 @@ def test_nested_values_behind_the_sample_are_errors_with_their_path(sample, late
         (1, True, "'true' is no whole number"),
         ({}, {"k": 5}, "has keys, where"),
         ({"id": 1.5}, {"id": 2**63}, ""),
+        (1.5, b"1e400", "1e400' is a value that float64 can't hold"),
+        ([1.5], b"[1e400]", r"at v\[0\]: .*1e400.* float64 can't hold"),
         ({"id": 1.5}, {"id": 2**53 + 1}, r"at v\.id: 9007199254740993 is a whole number"),
     ],
 )
@@ -237,7 +239,8 @@ def test_a_line_that_no_sample_sees(tmp_path, sample, late, said):
     from daskrun.data.tabular.collect import loader_of, plan_of
 
     plan = plan_of(source, 1000)
-    (tmp_path / "8.jsonl").write_text(json.dumps({"v": late}).ljust(60) + "\n")
+    text = late.decode() if isinstance(late, bytes) else json.dumps(late)
+    (tmp_path / "8.jsonl").write_text(f'{{"v": {text}}}'.ljust(60) + "\n")
     with loader_of(plan) as loader:
         load = plan[8].load.plain()
         if not said:

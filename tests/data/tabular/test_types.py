@@ -156,6 +156,7 @@ def test_what_is_converted(values, kind, found, change):
         (["9007199254740993", "1.5"], "int", 1, "is no whole number, and float64"),
         (["", "9007199254740993"], "int_as_float", 1, "float64 can't hold"),
         (["1.5", "9007199254740993"], "float", 1, "float64 can't hold"),
+        (["inf", "1e400"], "float", 1, "a value that float64 can't hold"),
         (["1", "9007199254740993.0"], "int", 1, "is no whole number"),
         (["1", "99999999999999999999"], "int", 1, "is a whole number that int64 can't hold"),
         (["1.5", "1,5", "x"], "float", 1, "no number"),

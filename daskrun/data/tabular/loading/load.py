@@ -14,6 +14,7 @@ from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.registry import reader_class
 from daskrun.data.tabular.loading.table_spec import PATH, TableSpec
 from daskrun.data.tabular.values.frame import exact_floats, in_order, to_frame
+from daskrun.data.tabular.values.written import written
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
         kinds = {table.field(at).type for table in tables}
         if len(kinds) > 1 and pa.string() in kinds:  # on_type_conflict="text" of one of them
             field = pa.field(name, pa.string())
-            tables = [t.set_column(at, field, t.column(at).cast(pa.string())) for t in tables]
+            tables = [t.set_column(at, field, written(t.column(at))) for t in tables]
         elif len(kinds) > 1 and pa.float64() in kinds:
             field = pa.field(name, pa.float64())
             tables = [t.set_column(at, field, exact_floats(name, t.column(at))) for t in tables]

@@ -65,6 +65,9 @@ def floats(values: pa.ChunkedArray) -> pa.ChunkedArray:
     for row in pc.indices_nonzero(pc.match_substring_regex(values, _LONG)).to_pylist():
         if found[row].as_py() != int(values[row].as_py()):
             raise InexactError("a whole number that float64 can't hold")
+    beyond = pc.and_(pc.is_inf(found), pc.match_substring_regex(values, r"[0-9]"))
+    if pc.any(beyond).as_py():
+        raise InexactError("a number beyond float64")
     return found
 
 

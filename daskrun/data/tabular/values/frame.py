@@ -6,6 +6,8 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from daskrun.data.tabular.values.coercion import CoercionError
+from daskrun.data.tabular.values.hold import hold
 from daskrun.data.tabular.values.types import NULLABLE
 from daskrun.errors import TableError
 
@@ -168,18 +170,14 @@ def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa
 
     try:
-        return column.cast(pa.float64())
-    except pa.ArrowInvalid:  # also for 2**54, which float64 holds
-        values = (v for v in column.to_pylist() if v is not None and int(float(v)) != v)
-        value = next(values, None)
-    if value is None:
-        return column.cast(pa.float64(), safe=False)
-    raise TableError(
-        f"column {name!r}: {value} is a whole number that float64 can't hold, and float64 it "
-        "must be beside missing or decimal values. Read it as text: "
-        f"set_column_types={{{name!r}: DataType.to_string()}}.",
-        len(column),
-    )
+        return hold(column, pa.float64())
+    except CoercionError as error:
+        raise TableError(
+            f"column {name!r}: {error.value} is a whole number that float64 can't hold, and "
+            "float64 it must be beside missing or decimal values. Read it as text: "
+            f"set_column_types={{{name!r}: DataType.to_string()}}.",
+            len(column),
+        ) from None
 
 
 def inner_columns(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:

@@ -151,7 +151,7 @@ class JsonLinesReader(TextReader):
         from pyarrow import json
 
         schema = pa.schema([(name, _parsed_as(self._types[name])) for name in columns])
-        if any(_has_empty(each) for each in schema.types):
+        if unknown == "ignore" and any(_has_empty(each) for each in schema.types):
             raise pa.ArrowInvalid("keys of objects that have none in the sample would be left out")
         if not data or data.isspace():
             return schema.empty_table()

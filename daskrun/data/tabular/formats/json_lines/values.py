@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -128,8 +129,12 @@ def _fault(value: Any, arrow: pa.DataType, path: str) -> _Fault | None:
     else:
         if _holds(value, kind):
             return None
-        too_large = type(value) is int and kind in (Kind.WHOLE, Kind.FLOAT)
-        return _Fault(path, value, cannot_hold(arrow, True) if too_large else is_no(arrow))
+        whole = type(value) is int
+        beyond = kind in (Kind.WHOLE, Kind.FLOAT) and (
+            whole or (isinstance(value, WrittenFloat) and math.isinf(value))
+        )
+        shown = value.written if beyond and not whole else value
+        return _Fault(path, shown, cannot_hold(arrow, whole) if beyond else is_no(arrow))
     faults = (_fault(each, kind_, f"{path}{step}") for step, each, kind_ in inner)
     return next((fault for fault in faults if fault is not None), None)
 
@@ -143,7 +148,8 @@ def _holds(value: Any, kind: Kind) -> bool:
         return False
     if kind is Kind.WHOLE:
         return -(2**63) <= value < 2**63 and value == int(value)
-    return kind is Kind.FLOAT and is_float(value)
+    beyond = isinstance(value, WrittenFloat) and math.isinf(value)  # 1e400
+    return kind is Kind.FLOAT and is_float(value) and not beyond
 
 
 def unknown_keys(value: Any, arrow: pa.DataType, path: str) -> Iterator[str]:
