@@ -109,12 +109,14 @@ class Keeper:
         spec, folder = self._spec, Path(self._spec.folder)
         try:
             self._start()
-            while not self._done():
+            while not (self._gone or (self._closing and not self._processes)):
                 for key, _ in self._selector.select(self._wait_time(time.monotonic())):
                     key.data()
                 self._step(time.monotonic())
         except Exception as error:
             self._say(messages.KeeperFailed(traceback.format_exception_only(error)[-1].strip()))
+            if isinstance(error, OSError):
+                sys.exit(1)  # of a disk; all is said
             raise
         finally:
             self._preparations.end()
@@ -152,9 +154,6 @@ class Keeper:
 
             folder, psutil = Path(spec.logs, "sys", "perf", spec.node), load_psutil(spec.psutil)
             self._usage = UsageLog(folder, spec.usage_interval, spec.log_limit, psutil)
-
-    def _done(self) -> bool:
-        return self._gone or (self._closing and not self._processes)
 
     # what comes in
 
