@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -37,6 +38,7 @@ from daskrun.workspace.workspace import Workspace
 
 OUT = Path(tempfile.mkdtemp())
 """Where a key with a whole path in it would be written."""
+atexit.register(shutil.rmtree, OUT, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -35,7 +35,8 @@ def images(ws, tmp_path):
 def test_it_is_a_place_for_datasets(images):
     assert isinstance(images, Place)
     path = images.path("mnist/")
-    assert path == DataPath(images, "mnist/")
+    assert isinstance(path, DataPath)
+    assert (path.place, path.relative) == (images, "mnist/")
     found = Dataset.File.from_files(path=path).to_path()
     assert [name.rpartition("/")[2] for name in found] == ["0.png", "1.png", "2.png"]
     assert len(Dataset.File.from_files((images, "mnist/0.png")).to_path()) == 1
