@@ -14,7 +14,7 @@ from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.loading.load import TableLoader
 from daskrun.data.tabular.loading.local_fetch import BroughtHere, complete_here
 from daskrun.data.tabular.planning.table_plan import TablePlan
-from daskrun.data.tabular.values.frame import exact_floats, ordered_union
+from daskrun.data.tabular.values.frame import exact_floats, ordered_union, to_frame
 from daskrun.errors import DatasetError
 from daskrun.shown.printable import safe
 
@@ -136,6 +136,7 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
     if len(frames) == 1:
         return frames[0]
+    frames = _as_text([*frames])
     _check_exact(frames)
     for name, dtype in frames[0].dtypes.items():
         if str(dtype) != "category" or all(frame[name].dtype == dtype for frame in frames):
@@ -148,6 +149,22 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
             whole = union_categoricals([frame[name] for frame in frames]).categories
         frames = [f.assign(**{str(name): f[name].cat.set_categories(whole)}) for f in frames]
     return pd.concat(frames, ignore_index=True)
+
+
+def _as_text(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Have columns as text that are so in some mini-batches (``on_type_conflict="text"``)."""
+    import pyarrow as pa
+
+    text = to_frame(pa.table({"": [""]})).dtypes.iloc[0]
+    for at, name in enumerate(map(str, frames[0].columns)):
+        kinds = {frame.dtypes.iloc[at] for frame in frames}
+        if len(kinds) == 1 or text not in kinds:
+            continue
+        for number, frame in enumerate(frames):
+            if frame.dtypes.iloc[at] != text:
+                plain = pa.array(frame.iloc[:, at], from_pandas=True).cast(pa.string())
+                frames[number] = frame.assign(**to_frame(pa.table({name: plain})))
+    return frames
 
 
 def _check_exact(frames: list[pd.DataFrame]) -> None:

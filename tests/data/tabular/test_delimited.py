@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from reading import Opened, read_all
 
 from daskrun.data import Dataset
+from daskrun.data.tabular import collect
 from daskrun.data.tabular.formats.contract import Piece
 from daskrun.data.tabular.formats.delimited import format as delimited_format
 from daskrun.data.tabular.formats.delimited.format import DelimitedSource
@@ -456,6 +457,18 @@ def test_values_that_do_not_fit_a_guessed_type_become_what_was_chosen(
     with pytest.raises(TableError, match=r"'x' is no.*on_type_conflict='null' or 'text'\.") as e:
         middle_of(made(filled(BAD)), tmp_path, BAD)
     assert e.value.lasting
+
+
+@pytest.mark.filterwarnings("ignore:column '[nbd]'")
+def test_mini_batches_with_text_and_numbers_are_joined_as_text(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited_format, "WIDE", 8)
+    monkeypatch.setattr(collect, "_SIZE", 400_000)
+    (tmp_path / "a.csv").write_text(filled(BAD))
+    dataset = Dataset.Tabular.from_delimited_files(str(tmp_path), on_type_conflict="text")
+    frame = dataset.to_pandas_dataframe()
+    assert set(frame["n"]) == {"1", "7", "8", "x"}
+    assert set(frame["b"]) == {"true", "2"}
+    assert [str(d) for d in frame.dtypes] == [TEXT, "float64", TEXT, TEXT, TEXT]
 
 
 def test_columns_with_text_in_one_of_many_places_are_text_where_that_was_chosen(made, tmp_path):

@@ -231,6 +231,8 @@ def test_what_a_dialect_does_not_fit_is_told(tmp_path):
     (text,) = told("n,t\n1,a,\n")
     assert "one separator more than the header" in text
     assert told('n,t\n1,"a ""b"""\n2,5" x\n') == []
+    with pytest.raises(DatasetError, match=r"a record with 3.*Also, .*quoting='backslash'"):
+        told('n,t\n1,"He said \\"hi, you\\" to me"\n')
 
 
 @pytest.mark.filterwarnings("ignore:each row ends with one separator more")

@@ -272,3 +272,10 @@ def test_values_that_do_not_fit_a_guessed_type_become_what_was_chosen(
     told = [w for w in warnings if f"on_type_conflict='{choice}' says" in w]
     assert len(told) == 3
     assert all(w.endswith(f"a.jsonl, line {ROWS + 2}.") for w in told)
+
+
+@pytest.mark.parametrize("size", [1, 9, 1 << 20])
+def test_a_last_mark_and_blank_lines_are_no_lines(made, tmp_path, size):
+    source = made('{"n":1}\n{"n":2}\n  \n\x1a')
+    source.check()
+    assert read_all(source, tmp_path, size).rows["n"].tolist() == [1, 2]

@@ -151,7 +151,8 @@ def _almost_numbers(name: str, present: pa.ChunkedArray) -> str:
     if _all(present, _COMMAS):
         return (
             f"column {name!r}: numbers with commas, such as {present[0].as_py()!r}, are left as "
-            "text. Make numbers of them in run(): for decimal commas with "
+            "text. Of delimited files decimal=',' (and thousands='.') makes numbers; else make "
+            "them in run(): for decimal commas with "
             "column.str.replace('.', '').str.replace(',', '.').astype(float)."
         )
     numbers = pc.match_substring_regex(present, NUMBER)

@@ -200,8 +200,9 @@ class DelimitedSample:
             raise DatasetError(
                 f"{self.shown(head.name)} has {width} columns by its first record, and then a "
                 f"record with {fields}: {cut(text)!r}. Are separator={self._dialect.separator!r} "
-                "and header= right? With validate=False only the mini-batches that hold such "
-                "records fail."
+                "and header= right? "
+                + "".join(f"Also, {hint} " for hint in self.hints([head]))
+                + "With validate=False only the mini-batches that hold such records fail."
             )
         try:
             data.decode(self._dialect.codec)

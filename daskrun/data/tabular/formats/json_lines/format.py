@@ -182,7 +182,7 @@ class JsonLinesSource(FileSource):
         while True:
             data = files.start(name, nbytes, size)
             if len(data) < nbytes:
-                return self._utf8(data)
+                return self._utf8(data.rstrip(b" \t\r\n\x1a"))
             whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
             if (whole and not whole.isspace()) or nbytes >= MOST:
                 return self._utf8(whole)
