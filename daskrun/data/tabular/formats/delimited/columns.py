@@ -23,7 +23,7 @@ from daskrun.data.tabular.formats.text.dialect import (
     numbered_names,
     parse,
 )
-from daskrun.data.tabular.formats.text.grammar import Grammar, blank_tail
+from daskrun.data.tabular.formats.text.grammar import Grammar, blank_tail, may_have_blank_lines
 from daskrun.data.tabular.formats.text.lines import (
     first_line,
     line_number,
@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from daskrun.data.paths import FileRow, PathTable
+
+_LOOKED = 64 << 10
+"""Bytes that a first record is looked for in, else in all."""
 
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf32"),  # first: it begins with that of utf16
@@ -134,6 +137,8 @@ class DelimitedSample:
         return told
 
     def _has_blank_lines(self, head: Head) -> bool:
+        if not may_have_blank_lines(head.data):
+            return False
         blanks = Grammar(separator_of(self._dialect.grammar), blanks=True)
         return len(records_only(head.data, blanks)) < len(head.data)
 
@@ -142,6 +147,8 @@ class DelimitedSample:
         if not head.header:
             return False
         names = self.header_of(head)
+        if self._width(head.data) != len(names) + 1:
+            return False
         ragged, table = self._parsed(head.data, [*names, UNNAMED])
         return not ragged and table.num_rows > 0 and set(table[UNNAMED].to_pylist()) == {""}
 
@@ -240,10 +247,13 @@ class DelimitedSample:
     def _header_of(self, head: Head) -> tuple[str, ...]:
         if self.has_header(head.name):
             return header_names(head.header, self._dialect.separator)
-        second = self._starts(head.data)[1:2]
-        first = head.data[: int(second[0])] if len(second) else head.data
-        record = self._utf8(first).strip(b"\r\n")
-        return tuple(numbered_names(len(header_names(record, self._dialect.separator))))
+        return tuple(numbered_names(self._width(head.data)))
+
+    def _width(self, data: bytes) -> int:
+        """Return how many fields the first record has."""
+        second = self._starts(data[:_LOOKED])[1:2]
+        first = data[: int(second[0])] if len(second) else data
+        return len(header_names(self._utf8(first).strip(b"\r\n"), self._dialect.separator))
 
     def spread(
         self, heads: Sequence[Head], count: int = SAMPLES, until: float = math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
@@ -211,7 +212,7 @@ class DelimitedReader(TextReader):
         table = self._parse(data, names, types)
         found = dict(zip(table.column_names, table.columns, strict=True))
         whole = [name for name in columns if self._types[name] in _WHOLE]
-        again = whole if whole and (has_hex(data) or has_codes(data, separator)) else []
+        again = whole if whole and has_odd_numbers(data, separator) else []
         again += [name for name in columns if may_be_rounded(found[name])]
         if again:  # what is written tells what pyarrow does not
             text = parse(data, self._dialect.separator, names, dict.fromkeys(again, _text()))
@@ -320,47 +321,36 @@ def _text() -> pa.DataType:
     return pa.string()
 
 
-def has_hex(data: bytes) -> bool:
-    """Return whether ``0x`` or ``0X`` is in data; several times as fast as to search for both.
+def has_odd_numbers(data: bytes, separator: bytes) -> bool:
+    """Return whether a field may be digits behind a zero or a plus, or ``0x1F``, 31 to pyarrow.
 
     Examples
     --------
-    >>> has_hex(b"10,x,0"), has_hex(b"1,0X1F")
-    (False, True)
-    """
-    if b"x" not in data and b"X" not in data:  # at the speed of memory
-        return False
-    import numpy as np
-
-    codes = np.frombuffer(data, np.uint8)
-    found = (codes[1:] | 32) == ord("x")
-    found &= codes[:-1] == ord("0")
-    return bool(found.any())
-
-
-def has_codes(data: bytes, separator: bytes) -> bool:
-    """Return whether a field may be a zero, or a plus, and digits behind it.
-
-    Examples
-    --------
-    >>> has_codes(b"1,007", b","), has_codes(b"+7", b","), has_codes(b"0.7,2024-01-01", b",")
-    (True, True, False)
+    >>> [has_odd_numbers(data, b",") for data in (b"1,007", b"+7", b"0X1f", b"0.7,2024-01-01")]
+    [True, True, True, False]
     """
     import numpy as np
 
-    marks = bytearray(256)  # 1: what ends a field; 2: a zero or a plus; 4: a digit
-    for code in range(ord("0"), ord("9") + 1):
-        marks[code] = 4
-    for code in b"0+":
-        marks[code] |= 2
-    for code in b'\r\n"' + separator[-1:]:
-        marks[code] |= 1
+    marks, hexadecimal = _marks(separator[-1:]), b"x" in data or b"X" in data
     for at in range(0, len(data), _PART):
         part = data[at - 1 : at + _PART + 1] if at else b"\n" + data[: _PART + 1]
         found = np.frombuffer(part.translate(marks), np.uint8)
         if (found[:-2] & (found[1:-1] >> 1) & (found[2:] >> 2)).any():
             return True
+        if hexadecimal and ((found[1:-1] >> 4) & (found[2:] >> 3)).any():
+            return True
     return False
+
+
+@lru_cache(maxsize=16)
+def _marks(separator: bytes) -> bytes:
+    """Return what bytes are: 1 ends a field, 2 a zero or a plus, 4 a digit, 8 an x, 16 a zero."""
+    marks = bytearray(256)
+    for mark, those in ((1, b'\r\n"' + separator), (2, b"0+"), (4, b"0123456789"), (8, b"xX")):
+        for code in those:
+            marks[code] |= mark
+    marks[ord("0")] |= 16
+    return bytes(marks)
 
 
 def without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -71,6 +71,8 @@ class Grammar:
             return
         at = 0
         for found in _passed(self.separator, self.comment, self.blanks).finditer(data):
+            if found.start() and data[found.start() - 1] not in b"\r\n":
+                continue  # cheaper than to have the pattern look back from each byte
             if found.start() > at:
                 yield at, found.start(), False
             yield found.start(), found.end(), True
@@ -85,6 +87,12 @@ class Grammar:
 
 Separator: TypeAlias = "bytes | Grammar"
 """The bytes of one character, for the usual way to write records; ``b""``: quotes mean nothing."""
+
+
+def may_have_blank_lines(data: bytes) -> bool:
+    """Return whether a line of data may be one of blanks alone: one begins with a blank."""
+    marks = (b" ", b"\t", b"\x1a")
+    return data.startswith(marks) or any(e + m in data for e in (b"\n", b"\r") for m in marks)
 
 
 def blank_tail(data: bytes, separator: bytes) -> int:
@@ -145,8 +153,8 @@ def _before_quotes(separator: bytes) -> re.Pattern[bytes]:
 
 @lru_cache(maxsize=64)
 def _passed(separator: bytes, comment: bytes, blanks: bool) -> re.Pattern[bytes]:
-    """Match a line that is passed over, with its end."""
+    """Match a line that is passed over, with its end, if it begins where a line does."""
     empty = bytes(set(b" \t\x1a") - set(separator))
     kinds = [re.escape(comment) + rb"[^\r\n]*"] if comment else []
-    kinds += [b"[" + re.escape(empty) + b"]+(?=[\r\n]|$)"] if blanks else []
-    return re.compile(rb"(?:^|(?<=[\r\n]))(?:%s)(?:\r\n|\r|\n|$)" % b"|".join(kinds))
+    kinds += [b"[" + re.escape(empty) + b"]+(?=[\r\n]|\\Z)"] if blanks else []
+    return re.compile(rb"(?:%s)(?:\r\n|\r|\n|\Z)" % b"|".join(kinds))

@@ -21,7 +21,7 @@ _BEHIND = 64 << 10
 """Bytes that a request asks for behind its range, so that most last lines need no second one; at
 most this, and a 64th of the range."""
 _COUNTED = 1 << 20
-_TAIL = 64 << 10
+_TAIL = 4 << 10
 """Bytes of a file's end in which lines of blanks alone are looked for."""
 _PREFIX = Struct("<QQ")
 
