@@ -156,16 +156,16 @@ def test_what_is_behind_a_damaged_record_is_done_again_and_told(
 
 
 def test_what_readers_warned_of_is_told_by_the_next_driver_once(tmp_path: Path) -> None:
-    rows = [*map(str, range(2000)), "", *map(str, range(2000))]  # the column was int
+    rows = [*map(str, range(2000)), "", *map(str, range(2000))]  # in no sample
     data = tmp_path / "rows.csv"
-    data.write_text("a,b\n" + "".join(f"{row},x\n" for row in rows))
+    data.write_text("a,b\n" + "".join(f"{row},{'x' * 400}\n" for row in rows))
     code = CALLS.format(calls=str(tmp_path / "calls"), body="return mini_batch[['a']]")
 
     def plan() -> TablePlan:
         dataset = Dataset.Tabular.from_delimited_files(str(data))
-        return TablePlan([("t", dataset.resolve())], 1000)
+        return TablePlan([("t", dataset.resolve())], 100_000)
 
-    request = make_request(tmp_path, code, plan=plan(), size=1000, target="inline")
+    request = make_request(tmp_path, code, plan=plan(), size=100_000, target="inline")
     killed(request, "finalizing")
     [told] = Journal.read(request.run_folder / "journal", "warnings")
     report = drive(resumed(request, plan=plan()))

@@ -98,8 +98,8 @@ def test_partition_by_times_and_numbers(dataset, tmp_path, frame):
 
 
 def test_integers_that_met_missing_values_are_named_as_integers(tmp_path):
-    rows = "".join(f"{n % 2},{n}\n" for n in range(3000))
-    (tmp_path / "a.csv").write_text(f"k,n\n{rows},0\n{rows}")
+    rows = "".join(f"{n % 2},{n},{'x' * 300}\n" for n in range(3000))
+    (tmp_path / "a.csv").write_text(f"k,n,t\n{rows},0,in no sample\n{rows}")
     table = Dataset.Tabular.from_delimited_files(tmp_path / "a.csv")
     with pytest.warns(UserWarning, match="'k'"):
         parts = table.filter(table["k"].not_null()).partition_by(["k"], tmp_path / "out")

@@ -104,9 +104,21 @@ def _reader(raw: BinaryIO, kind: str | None, shown: str) -> Callable[[int], byte
     if kind == "zstd":
         import pyarrow as pa
 
-        stream: Any = pa.CompressedInputStream(pa.PythonFile(raw, "r"), "zstd")
+        stream: Any = pa.CompressedInputStream(pa.PythonFile(_Kept(raw), "r"), "zstd")
         return stream.read  # type: ignore[no-any-return]
     return raw.read
+
+
+class _Kept:
+    """A file that pyarrow reads and, as it lets go of it, would close under its owner."""
+
+    closed = False
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self.read, self.seek, self.tell = raw.read, raw.seek, raw.tell
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _only_member(raw: BinaryIO, shown: str) -> Callable[[int], bytes]:
