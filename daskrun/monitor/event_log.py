@@ -130,11 +130,14 @@ class EventTail:
 
 
 def _read(line: str, epoch: float) -> tuple[float, Event | None]:
-    """Return a line's event, None of an unknown kind, and the epoch from there on."""
-    plain = parsed(line)
-    kind = KINDS.get(plain.pop("event"))
-    epoch = plain.pop("epoch", epoch)
-    return epoch, None if kind is None else _event(kind, plain)
+    """Return a line's event, None of what is none that is known, and the epoch from there on."""
+    try:
+        plain = parsed(line)
+        kind = KINDS.get(plain.pop("event"))
+        epoch = float(plain.pop("epoch", epoch))
+        return epoch, None if kind is None else _event(kind, plain)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError):
+        return epoch, None
 
 
 def _event(kind: type[Event], plain: Mapping[str, Any]) -> Event:

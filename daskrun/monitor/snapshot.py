@@ -11,6 +11,7 @@ from typing import NamedTuple
 from daskrun.core.codec import from_record, record, to_record
 from daskrun.core.json_text import parsed
 from daskrun.core.report import ErrorGroup, Progress, RunStatus
+from daskrun.storage.durable import read_file
 
 STATISTICS = Path("sys", "statistics.json")
 """Where it is kept, below a run's ``logs``."""
@@ -261,6 +262,6 @@ def from_json(text: str) -> Snapshot:
 def read_snapshot(logs: Path) -> Snapshot | None:
     """Return the snapshot that is kept below a run's ``logs``; None where there is none."""
     try:
-        return from_json((logs / STATISTICS).read_text(encoding="utf-8"))
+        return from_json(read_file(logs / STATISTICS).decode())
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -29,6 +29,8 @@ from daskrun.data.tabular.formats.json_lines.values import parse_line
 from daskrun.data.tabular.formats.text import packing
 from daskrun.data.tabular.formats.text.dialect import header_names, unique_names
 from daskrun.errors import DaskrunError, DatasetError, SettingsError, StorageError, TableError
+from daskrun.monitor.event_log import read_events
+from daskrun.monitor.snapshot import STATISTICS, read_snapshot
 from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.steps.snapshot import _translate
 from daskrun.script.environments.packages import lacking
@@ -367,3 +369,13 @@ def test_files_of_packages_that_name_each_other_are_read_once(tmp_path):
     with pytest.raises(SettingsError, match="names more than 100 files"):
         Environment.from_pip_requirements("e", tmp_path / "0.txt")
     assert lacking([f"x ; {'(' * 10_000}"]) == [f"x ; {'(' * 10_000}"]
+
+
+def test_logs_of_events_that_others_wrote_end_no_view(tmp_path):
+    lines = ["[]", '"x"', "{}", '{"event": "Note"}', '{"event": []}', "[" * 100_000, '{"event": 1}']
+    (tmp_path / "events.jsonl").write_text("\n".join(lines) + "\n")
+    assert list(read_events(tmp_path / "events.jsonl")) == []
+    file = tmp_path / STATISTICS
+    file.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(file)
+    assert read_snapshot(tmp_path) is None
