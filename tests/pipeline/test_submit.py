@@ -437,7 +437,7 @@ def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
     monkeypatch.setattr(notices, "_said", set())
     environment = Environment("e")
     environment.python.conda_dependencies = CondaDependencies.create(
-        pip_packages=["azureml-core", "nowhere-to-be-found"], conda_packages=["x"]
+        pip_packages=["azureml-core", "nowhere-to-be-found"], conda_packages=["cudatoolkit"]
     )
     with caplog.at_level(logging.WARNING, logger="daskrun"):
         for _ in range(2):

@@ -16,6 +16,14 @@ class DatastorePath(DataPath):
 
     __slots__ = ()
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, DataPath):
+            return False
+        return (self.place, self.relative) == (other.place, other.relative)
+
+    def __hash__(self) -> int:
+        return hash((self.place, self.relative))
+
     def as_mount(self, path: str | None = None) -> DatasetConsumptionConfig:
         """Return its files as an input, read in place where that can be."""
         return Dataset.File.from_files(self, validate=False).as_mount(path)
