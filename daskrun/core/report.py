@@ -38,6 +38,8 @@ class Obstacle(StrEnum):
     """More has failed than a threshold allows."""
     NO_SUCCESS = "no success"
     """Everything has failed."""
+    COLUMNS = "columns"
+    """Results that can't be in one output."""
     INIT = "init"
     """The script can't be imported, or its ``init()`` fails."""
 

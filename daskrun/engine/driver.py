@@ -30,7 +30,7 @@ from daskrun.core.events import (
 )
 from daskrun.core.ledger import Ledger
 from daskrun.core.logs import get_logger
-from daskrun.core.report import Report, RunStatus
+from daskrun.core.report import Obstacle, Report, RunStatus
 from daskrun.engine.closing import close_all, close_and_tell
 from daskrun.engine.control import RunControl as RunControl  # noqa: TC001  (is found here)
 from daskrun.engine.dispatch import make_dispatcher
@@ -42,7 +42,7 @@ from daskrun.engine.past import Replay
 from daskrun.engine.results import Results
 from daskrun.engine.slots import STOP_GRACE, Slots, Waits
 from daskrun.engine.surveys import Surveys
-from daskrun.errors import DaskrunError, DatasetError
+from daskrun.errors import DaskrunError, DatasetError, WrongResultError
 from daskrun.output.assembly.assembler import LostRowsError
 from daskrun.storage.retry import heard
 
@@ -86,6 +86,7 @@ class Driver:
         tries = request.settings.run_max_try
         self._surveys = Surveys(request.plan, tries, self._history.note_later)
         self._planned: tuple[int, bool] | None = None
+        self._unjoined = False
         self._warnings: dict[str, None] = dict.fromkeys(
             text for each in request.plan.inputs for text in each.warnings
         )
@@ -115,6 +116,7 @@ class Driver:
                 pass
         except DaskrunError as error:
             trouble = str(error)
+            self._unjoined = isinstance(error, WrongResultError)
         except Exception as error:
             logger.exception("run %s: the driver failed", self._request.run_id)
             trouble = f"daskrun itself failed: {type(error).__name__}: {error}"
@@ -387,7 +389,8 @@ class Driver:
             count = f"{len(found)} warning{'s' if len(found) > 1 else ''}"
             report = replace(report, message=f"{report.message} {count}: see job_result.txt.")
         if trouble is not None:
-            report = replace(report, status=RunStatus.FAILED, message=trouble)
+            obstacle = Obstacle.COLUMNS if self._unjoined else report.obstacle
+            report = replace(report, status=RunStatus.FAILED, message=trouble, obstacle=obstacle)
         self._audience.waits_for_nothing()
         self._audience.show(self._ledger, in_any_case=True)
         self._audience.notify(RunEnded(report, now))

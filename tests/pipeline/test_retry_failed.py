@@ -128,3 +128,13 @@ def test_that_nothing_has_succeeded_or_init_fails_is_advised_of(work):
     run = work.submit()
     run.wait_for_completion(raise_on_error=False)
     assert "its init() would fail again: mend it and submit again" in run._reason()
+
+
+def test_other_columns_are_advised_of(work):
+    (work.path / "score.py").write_text("def run(files):\n    return [{files[0][-5]: 1}]\n")
+    run = work.submit(append_row_file_name="rows.csv", mini_batch_size=1)
+    run.wait_for_completion(raise_on_error=False)
+    assert "run.resume(columns='union')" in run._reason()
+    assert "run.resume() alone would end at once" in run._reason()
+    assert run.resume(columns="union").wait_for_completion() == "Completed"
+    assert run.outputs["scores"].to_pandas_dataframe().shape == (10, 10)

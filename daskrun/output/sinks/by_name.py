@@ -66,7 +66,7 @@ def other_columns(
         if some
     )
     problem = f"other columns for mini-batch {index} than for mini-batch {first}: {what or names}"
-    return WrongResultError("columns", f"{problem}. Give all the same, or write {WAY_OUT}")
+    return WrongResultError("columns", f"{problem}. Give all the same; {WAY_OUT}")
 
 
 def _go_together(names: Sequence[str], own: Sequence[str], union: bool) -> bool:

@@ -49,6 +49,11 @@ def advice(folder: RunFolder, report: Report | None = None) -> str:
             "submit again. Only where what it lacked was outside of it does run.resume() go on "
             f"from what is done {elsewhere}."
         )
+    if report.obstacle is Obstacle.COLUMNS:
+        return (
+            "run.resume() alone would end at once: what helps is said above; for code that was "
+            f"changed since, submit again {elsewhere}."
+        )
     if report.obstacle in (Obstacle.FAILURES, Obstacle.NO_SUCCESS):
         return _about_failures(report, elsewhere)
     return _go_on(manifest.experiment, manifest.pipeline_run)
