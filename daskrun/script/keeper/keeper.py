@@ -139,7 +139,7 @@ class Keeper:
             self._obey(message)
 
     def _begin(self, brought: Mapping[str, str]) -> None:
-        for note in self._spawner.locate(brought):
+        for note in (*self._spawner.locate(brought), *self._spawner.gpus_told):
             self._say(messages.Notice(note))
         for name in self._spawner.names:
             self._spawn(name)

@@ -41,6 +41,13 @@ class Spawner:
         self.parts = spec.process.parts
         self.files = spec.process.files
 
+    @property
+    def gpus_told(self) -> list[str]:
+        """Which processes have which GPU, as one note; none where the node has no GPU."""
+        of = {gpu: self.names[n :: len(self._gpus)] for n, gpu in enumerate(self._gpus)}
+        told = [f"GPU {gpu}: {', '.join(names) or 'no process'}" for gpu, names in of.items()]
+        return ["; ".join(told)] if told else []
+
     def spawn(self, name: str) -> ScriptProcess:
         """Start a process in the slot ``name``."""
         self._made += 1
