@@ -39,7 +39,7 @@ def below(folder: str, names: Iterable[str]) -> dict[str, str]:
             odd.append(name)
         # Joined as text: os.path.join would follow a name that begins with '/'.
         places[name] = f"{base}/{name}"
-    folders = {name.rpartition("/")[0] for name in places}
+    folders = {name.rpartition("/")[0] for name in places} - {""}
     while folders:
         for name in folders & places.keys():
             other = next(each for each in places if each.startswith(f"{name}/"))

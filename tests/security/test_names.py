@@ -132,6 +132,7 @@ def brought(way, names, told=None):
 @example(names=["a/../../../x"])
 @example(names=["a//b", "a/b"])
 @example(names=["", "/", ".", ".."])
+@example(names=[""])
 def test_any_name_ends_below_its_target_or_is_refused(way, names):
     _, outside, folders, _ = brought(way, names)
     assert (outside, folders) == ([], [])
