@@ -43,7 +43,7 @@ from daskrun.engine.results import Results
 from daskrun.engine.slots import STOP_GRACE, Slots, Waits
 from daskrun.engine.surveys import Surveys
 from daskrun.errors import DaskrunError, DatasetError, WrongResultError
-from daskrun.output.assembly.assembler import LostRowsError
+from daskrun.output.sinks.sink import LostRowsError
 from daskrun.storage.retry import heard
 
 if TYPE_CHECKING:

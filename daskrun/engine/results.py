@@ -11,10 +11,9 @@ from daskrun.engine.journal_records import FinalizedRecord, FinalizingRecord, Un
 from daskrun.engine.nodes import output_of
 from daskrun.engine.reopen import reopened
 from daskrun.errors import StorageError
-from daskrun.output.assembly.assembler import LostRowsError
 from daskrun.output.folder import NOTHING, SpaceWatch
 from daskrun.output.sinks.registry import sink_of
-from daskrun.output.sinks.sink import PutByName
+from daskrun.output.sinks.sink import LostRowsError, PutByName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -355,6 +355,30 @@ def test_rows_that_were_changed_are_made_again_on_resume(tmp_path: Path, wide: i
     assert output(request) == b"".join(str(n).ljust(wide).encode() + b"\n" for n in range(4))
 
 
+@pytest.mark.parametrize("at", [40, -3])
+def test_a_changed_byte_of_parquet_is_found_in_head_and_body(tmp_path: Path, at: int) -> None:
+    pytest.importorskip("pyarrow")
+    request = make_request(
+        tmp_path,
+        script(tmp_path),
+        files=4,
+        target="inline",
+        append_row_format="parquet",
+        append_row_file_name="out.parquet",
+    )
+    killed(request, "finalizing")
+    assert request.output_folder is not None
+    [part] = request.output_folder.glob("_daskrun/run1/inline-*")
+    with part.open("r+b") as file:
+        file.seek(at, 0 if at > 0 else 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    report = drive(resumed(request))
+    assert (report.status, report.succeeded, report.attempts) == (RunStatus.COMPLETED, 4, 4)
+    assert sorted(calls(tmp_path).values()) == [1, 1, 1, 2]
+
+
 def test_a_record_that_is_there_twice_counts_once(tmp_path: Path) -> None:
     code = script(tmp_path, "if context.minibatch_index == 1: 1 / 0")
     request = make_request(tmp_path, code, files=8, target="inline", run_max_try=3)

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 from daskrun.errors import StorageError
 from daskrun.output.assembly import assembler as entries
 from daskrun.output.assembly import file_assembler as module
-from daskrun.output.assembly.assembler import LostRowsError
 from daskrun.output.assembly.file_assembler import FileAssembler
 from daskrun.output.folder import prepare_output
-from daskrun.output.sinks.sink import MOST_WARNINGS
+from daskrun.output.sinks.sink import MOST_WARNINGS, LostRowsError
 
 
 def folders(base):

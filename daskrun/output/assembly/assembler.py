@@ -14,7 +14,7 @@ from zlib import crc32
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.output.sinks.sink import CommittedRows, FirstHeader
+from daskrun.output.sinks.sink import CommittedRows, FirstHeader, LostRowsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from daskrun.output.sinks.sink import EncodedRows, Headers, Sink
     from daskrun.storage.publication import Range
     from daskrun.storage.url_folder import UrlFolder
-
-
-class LostRowsError(StorageError):
-    """Rows that are committed are not in their part as they were written."""
 
 
 MOST_OPEN = 64
@@ -295,11 +291,20 @@ class Assembler(CommitTable, ABC):
 
         ``rows`` are the arguments of :meth:`commit`.
         """
-        return [
-            index
-            for index, part, offset, length, header, crc in rows
-            if self._crc(part, offset + header * self.aside, offset + length) != crc
-        ]
+        lost = []
+        for index, part, offset, length, header, crc in rows:
+            aside = header * self.aside
+            whole = self._crc(part, offset + aside, offset + length) == crc
+            if whole and aside:
+                wanted = Slice(self._numbers[part], offset, offset + aside)
+                whole = self.is_whole(self.parts.read([wanted])[0])
+            if not whole:
+                lost.append(index)
+        return lost
+
+    def is_whole(self, header: bytes) -> bool:
+        """Return whether a header that stays aside is what was written."""
+        return self._headers.is_whole(bytes(header))
 
     def _crc(self, part: str, start: int, stop: int) -> int | None:
         """Return the CRC-32 of bytes of a part; None where they are not there."""

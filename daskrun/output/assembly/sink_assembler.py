@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import traceback
@@ -62,6 +63,11 @@ class SinkAssembler(Assembler):
     @override
     def aside(self) -> bool:
         return self._sink.header_aside
+
+    @override
+    def is_whole(self, header: bytes) -> bool:
+        with contextlib.closing(self._sink.headers(None)) as headers:
+            return headers.is_whole(bytes(header))
 
     @override
     def advance(self) -> int:

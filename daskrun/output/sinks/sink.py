@@ -9,7 +9,7 @@ from bisect import insort
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from daskrun.core.typing import override
-from daskrun.errors import WrongResultError
+from daskrun.errors import StorageError, WrongResultError
 from daskrun.output.sinks.settings_file import SETTINGS_FILE, TO_CSV
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ MOST_WARNINGS = 10
 
 class PutByName(Exception):  # noqa: N818  (it isn't an error)
     """Columns are in another order, or others: the output is made by :meth:`Sink.join_by_name`."""
+
+
+class LostRowsError(StorageError):
+    """Rows that are committed are not in their part as they were written."""
 
 
 class Headers(ABC):
@@ -53,6 +57,10 @@ class Headers(ABC):
     def warnings(self) -> tuple[str, ...]:
         """What is odd about the output."""
         return ()
+
+    def is_whole(self, header: bytes) -> bool:  # noqa: ARG002  (most are in the CRC)
+        """Return whether a header that stays aside is what was written."""
+        return True
 
     def end(self) -> Iterable[bytes]:
         """Return what the output ends with; called once all headers are taken."""

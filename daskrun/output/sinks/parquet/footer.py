@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
@@ -22,7 +23,7 @@ from daskrun.output.sinks.parquet.row_group import (
     read_footer,
     read_header,
 )
-from daskrun.output.sinks.sink import Headers, PutByName
+from daskrun.output.sinks.sink import Headers, LostRowsError, PutByName
 from daskrun.storage.error_hints import explained
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Footer(Headers):
         try:
             frame, group = read_header(header)
         except ValueError as error:
-            raise StorageError(f"mini-batch {index}: {error}. Submit the run again.") from error
+            raise LostRowsError(f"mini-batch {index}: {error}") from error
         self._schemas.add(index, frame)
         self._length += len(group.metadata) + len(group.open) // 13 * PLACE_SIZE
         if self._length > MOST_FOOTER:
@@ -92,6 +93,12 @@ class Footer(Headers):
         row = index, self._end, len(group.open), len(group.metadata), group.rows, nbytes
         self._table.extend(row)
         self._end += len(group.open) + len(group.metadata)
+        return False
+
+    @override
+    def is_whole(self, header: bytes) -> bool:
+        with suppress(ValueError):
+            return bool(read_header(header))
         return False
 
     @override
