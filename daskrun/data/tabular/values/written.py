@@ -32,7 +32,11 @@ def written(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if kind in _BY_ARROW:
         return column.cast(pa.string())
     if kind in (Kind.NAIVE, Kind.ZONED, Kind.TIME):
-        texts = pc.replace_substring_regex(column.cast(pa.string()), r"Z$", "+0000")
+        try:
+            plain = column.cast(pa.string())
+        except pa.ArrowInvalid:  # pyarrow 17 knows no zones such as +02:00
+            return text_column(column.to_pylist())
+        texts = pc.replace_substring_regex(plain, r"Z$", "+0000")
         texts = pc.replace_substring_regex(texts, r"\.0+($|[+-])", r"\1")
         texts = pc.replace_substring_regex(texts, r"(\.\d{6})000($|[+-])", r"\1\2")
         return pc.replace_substring_regex(texts, r"([+-]\d\d)(\d\d)$", r"\1:\2")

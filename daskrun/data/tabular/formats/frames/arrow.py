@@ -65,6 +65,7 @@ def to_table(frame: pd.DataFrame, call: str, whole: bool = True) -> pa.Table:
         table = pa.Table.from_pandas(plain, preserve_index=False, nthreads=1)
     except (pa.ArrowException, TypeError, ValueError, NotImplementedError, OverflowError):
         raise DatasetError(_wrong_column(frame, call)) from None
+    table = _with_zones(table, plain)
     for field in table.schema:
         if pa.types.is_dictionary(field.type) and kind_of(field.type) in (Kind.OTHER, Kind.STRUCT):
             raise DatasetError(
@@ -95,6 +96,26 @@ def _as_floats(name: str, column: pa.ChunkedArray, call: str) -> pa.ChunkedArray
             f"{call}: column {name!r} has missing values beside {error.value}, which float64, that "
             f"they need, can't hold. Write dataframe.astype({{{name!r}: 'Int64'}})."
         ) from None
+
+
+def _with_zones(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
+    """Return the zones of categories, which pyarrow leaves out (17 does, 26 doesn't)."""
+    import pyarrow as pa
+
+    for position, field in enumerate(table.schema):
+        dtype: Any = frame.dtypes.iloc[position]
+        zone = getattr(getattr(dtype, "categories", None), "tz", None)
+        if zone is None or field.type.value_type.tz is not None:
+            continue
+        times = pa.timestamp(field.type.value_type.unit, str(zone))
+        chunks = [
+            pa.DictionaryArray.from_arrays(
+                c.indices, c.dictionary.cast(times), ordered=dtype.ordered
+            )
+            for c in table.column(position).chunks
+        ]
+        table = table.set_column(position, field.name, pa.chunked_array(chunks))
+    return table
 
 
 def _with_moments(frame: pd.DataFrame, call: str) -> pd.DataFrame:
