@@ -235,6 +235,17 @@ def test_what_a_dialect_does_not_fit_is_told(tmp_path):
         told('n,t\n1,"He said \\"hi, you\\" to me"\n')
 
 
+@pytest.mark.parametrize("size", [4, 1 << 20])
+def test_an_escaped_line_break_where_lines_are_records_ends_the_run(tmp_path, size):
+    (tmp_path / "a.csv").write_bytes(b"a,b\n1,x\\\\\n2,y\\\nz\n3,c\n")
+    dataset = Tabular.from_delimited_files(
+        str(tmp_path), quoting="backslash", support_multi_line=False
+    )
+    with pytest.raises(TableError, match="line 3: a field has a line break") as error:
+        parts_of(dataset, size)
+    assert error.value.ends_run
+
+
 @pytest.mark.filterwarnings("ignore:each row ends with one separator more")
 def test_rows_that_are_written_otherwise_later_are_named(tmp_path):
     path, many = tmp_path / "a.csv", "1,5;a;\n" * 200_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from daskrun.data.tabular.formats.delimited.spec import (
     header_trouble,
 )
 from daskrun.data.tabular.formats.text.byte_reader import bring_piece
-from daskrun.data.tabular.formats.text.dialect import Missing, header_names, parse
+from daskrun.data.tabular.formats.text.dialect import BACKSLASH, Missing, header_names, parse
 from daskrun.data.tabular.formats.text.scan import (
     UNCLOSED,
     quoted_line_break,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.formats.text.byte_reader import RawPiece
 
 
+_ESCAPED_BREAK = re.compile(rb"(?<!\\)(?:\\\\)*\\[\r\n]")
 _WHOLE = ("int", "int_as_float")
 _LOOKED = 64 << 20
 """Bytes in which the quote is looked for that is never closed."""
@@ -77,7 +79,7 @@ class DelimitedReader(TextReader):
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
         header = self._spec.has_header(piece.name)
         raw = self._bytes.read(piece, file, header=header)
-        if b'"' in raw.data:
+        if b'"' in raw.data or self._dialect.quoting == BACKSLASH:
             self._check_quotes(raw)
         names = self._names(raw)
         table = self._table(raw, names, columns)
@@ -116,13 +118,16 @@ class DelimitedReader(TextReader):
         """Find what would make wrong rows without a word: pyarrow takes both as they come."""
         separator = self._dialect.grammar
         if not self._spec.multi_line:
-            at = quoted_line_break(raw.data, separator)
-            if at >= 0:
+            at, escaped = quoted_line_break(raw.data, separator), None
+            if self._dialect.quoting == BACKSLASH:
+                escaped = _ESCAPED_BREAK.search(raw.data)
+            if at >= 0 or escaped:
+                at = escaped.start() if escaped else at
                 raise self._trouble(
                     raw,
-                    f"{raw.at(at)}: a quoted field has a line break in it, which "
-                    "support_multi_line=False says there is none of: rows may have been cut in "
-                    "two. Write support_multi_line=True, or leave it out.",
+                    f"{raw.at(at)}: a {'' if escaped else 'quoted '}field has a line break in it, "
+                    "which support_multi_line=False says there is none of: rows may have been cut "
+                    "in two. Write support_multi_line=True, or leave it out.",
                     ends_run=True,
                 )
         if raw.last and (at := unclosed_quote(raw.data, separator)) >= 0:
