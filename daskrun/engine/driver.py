@@ -395,4 +395,5 @@ class Driver:
         self._audience.show(self._ledger, in_any_case=True)
         self._audience.notify(RunEnded(report, now))
         self._audience.close()
-        return report
+        late = [each for each in self._audience.warnings if each not in report.warnings]
+        return replace(report, warnings=(*report.warnings, *late))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from abc import ABC, abstractmethod
@@ -53,7 +54,8 @@ def make_display(file: TextIO | None = None) -> Display:
     if file is None and in_notebook():
         return NotebookDisplay()
     file = file or sys.stdout
-    return TerminalDisplay(file) if file.isatty() else LineDisplay(file)
+    draws = file.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    return TerminalDisplay(file) if draws else LineDisplay(file)
 
 
 class LineDisplay(Display):
@@ -163,7 +165,7 @@ def _rich_bars(file: TextIO, below: Mapping[str, Iterable[str]]) -> Any:
     class Bars(Progress):
         def get_renderables(self) -> Iterator[Any]:
             yield self.make_tasks_table(self.tasks)
-            for line in chain.from_iterable(below.values()):
+            for line in chain.from_iterable(list(below.values())):
                 address = line if line.startswith("http") else ""
                 style = f"link {address}" if address else "dim"
                 yield Text(f"  {line}", style=style, no_wrap=True, overflow="ellipsis")

@@ -8,7 +8,7 @@ drawn, and bokeh not loaded, before somebody looks.
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,7 +18,7 @@ from daskrun.monitor.prometheus import add_metrics
 from daskrun.monitor.snapshot import from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from daskrun.monitor.snapshot import Snapshot
 
@@ -53,11 +53,18 @@ class Runs:
     def take_in(self, run_id: str, kept: Path | str) -> None:
         """Note where, or how, a run stands; of too many the oldest is forgotten."""
         with self._lock:
+            if isinstance(kept, Path) or run_id not in self._kept:
+                self._kept.pop(run_id, None)  # it is the newest, also where it is resumed
             self._kept[run_id] = kept
             while len(self._kept) > MOST_RUNS:
-                gone = next(iter(self._kept))
+                ended = (each for each in self._kept if self._has_ended(each))
+                gone = next(ended, next(iter(self._kept)))
                 del self._kept[gone]
                 self._read.pop(gone, None)
+
+    def _has_ended(self, run_id: str) -> bool:
+        found = self._read.get(run_id)
+        return found is not None and found[1].status.ended
 
     def __call__(self) -> dict[str, Snapshot]:
         """Return the runs, by id, the newest last; each snapshot is read once."""
@@ -146,12 +153,22 @@ class RunPages:
 
     def add_here(self, scheduler: Any) -> None:
         """Add the page to a scheduler of this process, once its dashboard is there."""
-        add_pages(scheduler)
+        with self._harmless():
+            add_pages(scheduler)
 
     def show_here(self) -> None:
         """Have the run shown by the schedulers of this process."""
-        runs.take_in(self._run_id, self._path)
-        add_metrics(runs)
+        with self._harmless():
+            runs.take_in(self._run_id, self._path)
+            add_metrics(runs)
+
+    @contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """Log what can't be shown: no run ends by that."""
+        try:
+            yield
+        except Exception:
+            logger.exception("run %s is not shown on the page /%s", self._run_id, PAGE)
 
     def show_there(self, scheduler: RemoteScheduler) -> Callable[[], None]:
         """Have it shown by a scheduler elsewhere; return what ends that.
@@ -173,22 +190,32 @@ class RunPages:
 
     def _tell(self, scheduler: RemoteScheduler, over: threading.Event) -> None:
         """Tell every other second how the run stands, and at the end that the driver has left."""
-        last = ""
-        try:
-            scheduler.run_there(install)
-            while not over.wait(INTERVAL):
-                last = self._tell_once(scheduler, last)
-            self._tell_once(scheduler, "", LEFT)
-        except Exception as error:  # noqa: BLE001  (whatever a scheduler answers)
-            logger.info("run %s: the page /%s is left out: %s", self._run_id, PAGE, error)
+        last, installed, said, ends = "", False, False, False
+        while not ends:
+            ends = over.wait(INTERVAL)
+            try:
+                if not installed:  # or it has failed, since when it may be another's
+                    scheduler.run_there(install)
+                    installed = True
+                last = self._tell_once(scheduler, "" if ends else last, left=ends)
+            except Exception as error:  # noqa: BLE001  (whatever a scheduler answers)
+                installed = False
+                if not said:
+                    said = True
+                    logger.info("run %s: no page /%s for now: %s", self._run_id, PAGE, error)
 
-    def _tell_once(self, scheduler: RemoteScheduler, last: str, message: str = "") -> str:
+    def _tell_once(self, scheduler: RemoteScheduler, last: str, *, left: bool) -> str:
         """Send what is kept of the run, unless it is the ``last`` that was sent; return it."""
         try:
             text = self._path.read_text(encoding="utf-8")
         except OSError:
             return last
         if text != last:
-            shown = replace(from_json(text), message=message).as_json() if message else text
+            shown = _left(from_json(text)).as_json() if left else text
             scheduler.ask_there(OPERATION, run_id=self._run_id, text=shown)
         return text
+
+
+def _left(snapshot: Snapshot) -> Snapshot:
+    """Return a run as it is shown when its driver has left the cluster."""
+    return replace(snapshot, message=LEFT, slots=0, nodes=0, in_flight=[], waiting_for="")

@@ -35,6 +35,8 @@ EVENTS = Path("sys", "events.jsonl")
 """Where it is, below a run's ``logs``."""
 INTERVAL = 1.0
 """Seconds after which what was added is written."""
+TAIL = 1 << 20
+"""Bytes of a log that are read at once."""
 KINDS = {kind.__name__: kind for kind in METHODS}
 
 
@@ -119,7 +121,9 @@ class EventTail:
         try:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read(TAIL)
+                while data and b"\n" not in data and (more := file.read(TAIL)):
+                    data += more
         except FileNotFoundError:
             return []
         whole = data[: data.rfind(b"\n") + 1]
@@ -180,8 +184,8 @@ def _returned(event: BundleReturned) -> dict[str, object]:
 
 
 def _told(error: Failure | Found | ItemsFailed) -> object:
-    """Return a failure as an object; items that failed in a success as a list."""
-    return error.plain() if isinstance(error, Failure) else error
+    """Return a failure as its fields; items that failed in a success under a name of their own."""
+    return error.plain() if isinstance(error, Failure) else {"items_failed": error}
 
 
 def _outcome(values: list[Any]) -> Outcome:

@@ -16,6 +16,8 @@ SMALL = 0.01
 """Seconds of a mini-batch below which what daskrun does around it is felt."""
 GOOD = 0.2
 """Seconds of a mini-batch to aim at."""
+LONGEST = 200
+"""Characters of an error's message."""
 NOTABLE = 0.2
 """A share of the slots' time worth a sentence."""
 STRAGGLING = 4.0
@@ -41,6 +43,11 @@ def shares(snapshot: Snapshot) -> dict[str, float]:
     return {kind: getattr(times, kind) / whole for kind in KINDS} if whole > 0 else {}
 
 
+def shortened(text: str) -> str:
+    """Return a message for a line of a summary."""
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
 def efficiency(snapshot: Snapshot) -> float | None:
     """Return useful time inside ``run()`` / (time × slots); None before there is any."""
     return shares(snapshot).get("run")
@@ -54,6 +61,8 @@ def findings(snapshot: Snapshot) -> list[str]:
     """
     found = shares(snapshot)
     attempts = sum(snapshot.latency.values())
+    if snapshot.progress.script:  # whose one mini-batch is the whole program
+        return []
     if not found or attempts < min(10, snapshot.progress.total or 10) or snapshot.times.slots < 1:
         return []
     told = [each for look in LOOKS if (each := look(snapshot, found)) is not None]
@@ -67,13 +76,12 @@ def _percent(share: float) -> str:
 def _failures(snapshot: Snapshot, found: dict[str, float]) -> tuple[float, str] | None:
     if found["failed"] < NOTABLE / 2:
         return None
-    most = f" The most frequent error: {snapshot.errors[0].message}" if snapshot.errors else ""
-    tries = snapshot.settings.get("run_max_try", "")
-    text = (
-        f"{_percent(found['failed'])} of the time went into attempts that failed. Where another "
-        f"try can't help, write run_max_try=1 (it was {tries}).{most}"
-    )
-    return found["failed"], text
+    error = shortened(snapshot.errors[0].message) if snapshot.errors else ""
+    most = f" The most frequent error: {error}" if error else ""
+    tries = snapshot.settings.get("run_max_try", "1")
+    fewer = f" Where another try can't help, write run_max_try=1 (it was {tries})."
+    text = f"{_percent(found['failed'])} of the time went into attempts that failed."
+    return found["failed"], f"{text}{'' if tries == '1' else fewer}{most}"
 
 
 def _init(snapshot: Snapshot, found: dict[str, float]) -> tuple[float, str] | None:
@@ -142,7 +150,7 @@ def _stragglers(snapshot: Snapshot, found: dict[str, float]) -> tuple[float, str
     if not usual or not longest or len(longest) < 2 or snapshot.series.width <= 0:
         return None
     one = longest[0]
-    took = snapshot.updated - snapshot.started
+    took = snapshot.seconds
     if one.run_seconds < STRAGGLING * usual or one.elapsed < NOTABLE * took:
         return None
     items = snapshot.items.get(str(one.index), "")

@@ -191,7 +191,7 @@ class LogWriter(Observer):
     def _write(self, name: str, text: str) -> None:
         """Replace a file whole; not synced, as it holds nothing that the journal has not."""
         path = self._logs / name
-        aside = path.with_name(f".{name}.{os.getpid()}")
+        aside = path.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
         try:
             aside.write_text(safe(text), encoding="utf-8")
             aside.replace(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -33,13 +34,14 @@ def pace(snapshot: Snapshot, progress: Progress | None = None) -> Pace:
     """
     progress = progress or snapshot.progress
     times, attempts = snapshot.times, sum(snapshot.latency.values())
-    overall = attempts / progress.elapsed if progress.elapsed > 0 and attempts else None
+    own = attempts - snapshot.attempts_before  # this driver's, as the time that is elapsed
+    overall = own / progress.elapsed if progress.elapsed > 0 and own else None
     recent = _recent(snapshot)
     done = progress.succeeded + progress.failed
     if (
         progress.total is None
         or progress.elapsed < BASIS
-        or attempts < 3 * max(snapshot.slots, 1)
+        or own < 3 * max(snapshot.slots, 1)
         or done >= progress.total
     ):
         return Pace(recent, overall, None)
@@ -58,10 +60,11 @@ def _recent(snapshot: Snapshot) -> float | None:
     series = snapshot.series
     whole = int((snapshot.updated - series.start) / series.width)  # intervals that are over
     count = max(round(RECENT / series.width), 1)
-    if snapshot.status.ended or whole < 1 or not any(series.succeeded):
+    begun = ceil(max(snapshot.driver_started - series.start, 0.0) / series.width)
+    if snapshot.status.ended or series.width > RECENT or not any(series.succeeded[begun:whole]):
         return None
-    first = next(n for n, made in enumerate(series.succeeded) if made)
-    since = max(whole - count, min(first, whole - 1))
+    first = next(n for n in range(begun, whole) if series.succeeded[n])
+    since = max(whole - count, first)
     return sum(series.succeeded[since:whole]) / ((whole - since) * series.width)
 
 

@@ -74,29 +74,40 @@ class Errors:
 
     def __init__(self) -> None:
         self._table = Table(_errors, "count", "error", "where")
-        self._texts: list[str] = []
-        self._text = Div(text="", sizing_mode="stretch_width")
+        self._texts: dict[tuple[str, str], str] = {}
+        self._key: tuple[str, str] | None = None
+        self._text = Div(text="", disable_math=True, sizing_mode="stretch_width")
         self._table.source.selected.on_change("indices", self._chosen)
         self.root = column(self._table.root, self._text, sizing_mode="stretch_width")
 
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot."""
-        self._texts = [each.text or each.message for each in snapshot.errors]
+        self._texts = {
+            (each.message, each.where): each.text or each.message for each in snapshot.errors
+        }
+        chosen = self._key
         self._table.show(snapshot)
+        keys = list(self._texts)  # what was chosen may stand elsewhere now, or be gone
+        self._table.source.selected.indices = [keys.index(chosen)] if chosen in keys else []
+        self._show_text(chosen if chosen in keys else None)
 
     def _chosen(self, attr: str, old: object, new: list[int]) -> None:  # noqa: ARG002
         # bokeh wants a callback's parameters to have these names
-        text = self._texts[new[0]] if new and new[0] < len(self._texts) else ""
-        self._text.text = (
-            f"<pre style='white-space:pre-wrap'>{_escaped(text)}</pre>" if text else ""
-        )
+        keys = list(self._texts)
+        self._show_text(keys[new[0]] if new and new[0] < len(keys) else None)
+
+    def _show_text(self, key: tuple[str, str] | None) -> None:
+        self._key = key
+        style = "white-space: pre-wrap; overflow-wrap: anywhere"
+        text = self._texts[key] if key is not None else ""
+        self._text.text = f'<pre style="{style}">{_escaped(text)}</pre>' if text else ""
 
 
 class Head:
     """How a run stands, in words."""
 
     def __init__(self) -> None:
-        self.root = Div(text=NOTHING, sizing_mode="stretch_width")
+        self.root = Div(text=NOTHING, disable_math=True, sizing_mode="stretch_width")
 
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot."""
@@ -159,7 +170,7 @@ def _follow(document: Document, runs: Runs, parts: list[Any]) -> Any:
     """Show the parts the newest run, or the chosen one, whenever it has changed."""
     choice: Any = Select(title="", options=[], value="", width=500, visible=False)
     newest = ""
-    last: tuple[str, float] | None = None
+    last: Snapshot | None = None
 
     def look() -> None:
         nonlocal last, newest
@@ -174,8 +185,8 @@ def _follow(document: Document, runs: Runs, parts: list[Any]) -> Any:
                 choice.value = names[0]  # whoever has chosen an older one goes on seeing that
             newest = names[0]
         snapshot = found[choice.value]
-        if last != (snapshot.run_id, snapshot.updated):
-            last = snapshot.run_id, snapshot.updated
+        if last is not snapshot:
+            last = snapshot
             for part in parts:
                 part.show(snapshot)
 

@@ -6,8 +6,10 @@ Texts of columns are escaped for a terminal, not for HTML; times are millisecond
 from __future__ import annotations
 
 import csv
-from collections import deque
+import os
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from daskrun.core.outcome import Status
 from daskrun.monitor.findings import KINDS, shares
 from daskrun.monitor.snapshot import BOUNDS, quantile
-from daskrun.shown.printable import printable
+from daskrun.shown.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +37,9 @@ DONE, FAILED, AGAIN, LEFT = COLORS["run"], COLORS["failed"], COLORS["load"], COL
 MOST_BARS = 40
 """Processes drawn by name; of more, those that made most attempts."""
 USAGE_ROWS = 2000
-"""Lines at the end of a node's file of usage that are drawn."""
+"""Lines at the ends of nodes' files of usage that are drawn, in all."""
+ROW_BYTES = 100
+"""About what one takes."""
 
 
 def progress(snapshot: Snapshot) -> Columns:
@@ -112,22 +116,36 @@ def usage(snapshot: Snapshot) -> Columns:
     """Return cores and megabytes of each script process, from the files that nodes write."""
     found: Columns = {"time": [], "process": [], "cores": [], "memory": []}
     for node, row in _usage(Path(snapshot.folder, "logs", "sys", "perf")):
-        when = datetime.strptime(row[0], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-        found["time"].append(1000 * when.timestamp())
-        found["process"].append(printable(f"{node}/{row[1]}"))
-        found["cores"].append(float(row[3]))
-        found["memory"].append(float(row[4]))
+        with suppress(ValueError, IndexError):  # a line that is being written, or was cut
+            when = datetime.strptime(row[0], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+            cores, memory = float(row[3]), float(row[4])
+            found["time"].append(1000 * when.timestamp())
+            found["process"].append(one_line(f"{node}/{row[1]}"))
+            found["cores"].append(cores)
+            found["memory"].append(memory)
     return found
 
 
 def _usage(folder: Path) -> list[tuple[str, list[str]]]:
-    """Return the last lines of what nodes have noted of their script processes."""
+    """Return the last lines of what each node has noted of its script processes."""
+    paths = sorted(folder.glob("*/processes_resource_usage.csv"))
+    each = max(USAGE_ROWS // max(len(paths), 1), 20)
     found: list[tuple[str, list[str]]] = []
-    for path in sorted(folder.glob("*/processes_resource_usage.csv")):
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
-            rows = deque(csv.reader(file), USAGE_ROWS)
-        found += [(path.parent.name, row) for row in rows if len(row) == 5 and row[2].isdigit()]
-    return found[-USAGE_ROWS:]
+    for path in paths:
+        with suppress(OSError):
+            about = path.stat()
+            rows = _last_rows(path, each, (about.st_mtime_ns, about.st_size))
+            found += [(path.parent.name, row) for row in rows if len(row) == 5]
+    return found
+
+
+@lru_cache(maxsize=256)
+def _last_rows(path: Path, count: int, _version: tuple[int, int]) -> list[list[str]]:
+    """Return so many rows at the end of a file, which is read again once it has changed."""
+    with path.open("rb") as file:
+        file.seek(max(file.seek(0, os.SEEK_END) - count * ROW_BYTES, 0))
+        text = file.read().decode("utf-8", "replace")
+    return list(csv.reader(text.splitlines()))[-count:]
 
 
 def _stacked(names: list[str], parts: Iterable[float], colors: Iterable[Any]) -> Columns:
@@ -148,4 +166,4 @@ def _quantile(process: ProcessStatistics, part: float) -> float:
 
 
 def _label(process: ProcessStatistics) -> str:
-    return printable(f"{process.node}/{process.name.removeprefix('process')}.{process.pid}")
+    return one_line(f"{process.node}/{process.name.removeprefix('process')}.{process.pid}")

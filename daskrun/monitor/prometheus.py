@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     Runs = Callable[[], Mapping[str, Snapshot]]
 
 _added: list[object] = []
+_adding = threading.Lock()
 
 
 def add_metrics(runs: Runs) -> None:
@@ -22,9 +24,10 @@ def add_metrics(runs: Runs) -> None:
     scheduler is there.
     """
     client = sys.modules.get("prometheus_client")
-    if client is not None and not _added:
-        _added.append(Metrics(runs, client.core))
-        client.REGISTRY.register(_added[0])
+    with _adding:
+        if client is not None and not _added:
+            _added.append(Metrics(runs, client.core))
+            client.REGISTRY.register(_added[0])
 
 
 class Metrics:

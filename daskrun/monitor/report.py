@@ -31,6 +31,8 @@ REPORT = "report.html"
 """Its name in a run's ``logs``."""
 WIDTH, HEIGHT = 1000, 120
 """Units of a plot."""
+MOST_POINTS = 1000
+"""Of a metric's values, drawn."""
 PACKAGES = ("daskrun", "dask", "distributed", "pandas", "pyarrow", "numpy")
 
 
@@ -75,7 +77,7 @@ def _plotted(value: object) -> dict[str, object]:
     """Return a metric as series of numbers, or as a text."""
     columns = value if isinstance(value, dict) else {"": value}
     series = {
-        str(name): [float(each) for each in values]
+        str(name): [float(each) for each in values[:: len(values) // MOST_POINTS + 1]]
         for name, values in columns.items()
         if isinstance(values, list) and len(values) > 1 and all(map(_is_number, values))
     }
@@ -83,7 +85,10 @@ def _plotted(value: object) -> dict[str, object]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def _values(snapshot: Snapshot) -> dict[str, object]:
@@ -100,7 +105,7 @@ def _values(snapshot: Snapshot) -> dict[str, object]:
         "timeline": _lanes(plot_data.timeline(snapshot)),
         "quantiles": {part: snapshot.quantile(part / 100) for part in (50, 95, 99)},
         "versions": _versions(),
-        "seconds": snapshot.updated - snapshot.started,
+        "seconds": snapshot.seconds,
     }
 
 

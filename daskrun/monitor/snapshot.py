@@ -191,6 +191,12 @@ class Snapshot:
     started: float
     """Seconds since the epoch, when its first driver began."""
     updated: float
+    seconds: float
+    """That its drivers have worked, by their own clocks."""
+    driver_started: float
+    """Seconds since the epoch, when the present driver began, or the last one."""
+    attempts_before: int
+    """Attempts that earlier drivers have counted."""
     status: RunStatus
     message: str
     progress: Progress

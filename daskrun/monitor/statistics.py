@@ -19,6 +19,7 @@ from daskrun.core.settings import without_secrets
 from daskrun.core.tally import Tally
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import named_items
+from daskrun.monitor.result_count import ResultCount
 from daskrun.monitor.snapshot import (
     Attempt,
     Happening,
@@ -95,7 +96,7 @@ class RunStatistics(Observer):
         self._progress = NOTHING
         self._nodes: dict[str, int] = {}
         """Slots, by node."""
-        self._slots_since = self._now = 0.0
+        self._slots_since = self._now = self._began = 0.0
         self._ready = False
         """Whether a script process has finished ``init()``."""
         self._ending = self._dashboard = ""
@@ -111,14 +112,17 @@ class RunStatistics(Observer):
         self._tally = Tally()
         self._warnings: list[str] = []
         self._times = SlotTimes()
-        self._results = self._output_bytes = 0
+        self.counted = ResultCount()
         self._started, self._series = 0.0, Series(0.0)
+        self._seconds_before = self._driver_started = 0.0
+        self._attempts_before = 0
         if earlier is not None:
             self._go_on(earlier)
 
     def _go_on(self, earlier: Snapshot) -> None:
         self._times, self._series, self._started = earlier.times, earlier.series, earlier.started
-        self._results, self._output_bytes = earlier.results, earlier.output_bytes
+        self._seconds_before = earlier.seconds
+        self._attempts_before = sum(earlier.latency.values())
         self._latency = {int(key): count for key, count in earlier.latency.items()}
         for each in earlier.processes:
             self._add_process(each, {int(key): count for key, count in each.latency.items()})
@@ -132,7 +136,8 @@ class RunStatistics(Observer):
 
     @override
     def on_run_started(self, event: RunStarted) -> None:
-        self._now = self._slots_since = event.now
+        self._now = self._slots_since = self._began = event.now
+        self._driver_started = self._wall(event.now)
         self._run_id, self._step, self._experiment = event.run_id, event.step_name, event.experiment
         self._pipeline_run, self._folder = event.pipeline_run_id, event.folder
         self._settings = shown_settings(event.settings)
@@ -192,7 +197,8 @@ class RunStatistics(Observer):
     def on_bundle_returned(self, event: BundleReturned) -> None:
         self._now = event.now
         self._in_flight.pop(event.number, None)
-        self._warnings += event.warnings
+        if len(self._warnings) < MOST_ERRORS:
+            self._warnings = list(dict.fromkeys([*self._warnings, *event.warnings]))
         if event.outcomes:
             position = self._position(event.process) if event.process is not None else -1
             self._add(event.outcomes, position, event.process, self._wall(event.now))
@@ -231,7 +237,7 @@ class RunStatistics(Observer):
     ) -> None:
         """Add what came back of a bundle: the only place that works for each mini-batch."""
         latency, recent, slowest = self._latency, self._recent, self._slowest
-        series = self._series
+        series, counted = self._series, self.counted
         own = self._latencies[position] if position >= 0 else {}
         shortest = slowest[0][0] if len(slowest) >= MOST_SLOWEST else -1.0
         made = ProcessStatistics("", "", 0, 0.0)
@@ -257,8 +263,7 @@ class RunStatistics(Observer):
                 made.load += loading
                 made.run += inside
                 made.write += elapsed - inside - loading
-                self._results += results
-                self._output_bytes += length
+                counted.add(index, results, length)
                 if results < items:
                     self._tally.note_items(outcome, process)
             series.add(min(started + elapsed, now), status, items)
@@ -362,6 +367,9 @@ class RunStatistics(Observer):
             settings=self._settings,
             started=self._started,
             updated=self._wall(self._now),
+            seconds=self._seconds_before + max(self._now - self._began, 0.0),
+            driver_started=self._driver_started,
+            attempts_before=self._attempts_before,
             status=self._status,
             message=self._message,
             progress=self._progress,
@@ -370,8 +378,8 @@ class RunStatistics(Observer):
             slots=sum(self._nodes.values()),
             nodes=len(self._nodes),
             times=replace(self._times),
-            results=self._results,
-            output_bytes=self._output_bytes,
+            results=self.counted.results,
+            output_bytes=self.counted.nbytes,
             series=replace(self._series),
             latency={str(key): count for key, count in self._latency.items()},
             processes=list(self._processes),

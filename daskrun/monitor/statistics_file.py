@@ -49,9 +49,10 @@ class StatisticsFile(RunStatistics):
 
     def write(self) -> None:
         """Replace the file; not synced, as the journal holds all that counts."""
-        aside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        # By a name that is not put behind a URL, should a round of that come by.
+        aside = self._path.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(exist_ok=True)  # not the run's folder, where that is gone
             aside.write_text(self.snapshot().as_json(), encoding="utf-8", errors="replace")
             aside.replace(self._path)
             self.warning = ""

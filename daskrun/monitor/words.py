@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from daskrun.monitor.findings import efficiency, findings
+from daskrun.monitor.findings import efficiency, findings, shortened
 from daskrun.monitor.pace import duration, pace
 from daskrun.shown.printable import one_line
 
@@ -94,11 +94,11 @@ def summary(snapshot: Snapshot, output: str | None, report: str) -> list[str]:
     """
     now, lines = snapshot.progress, []
     if output is not None:
-        size = _size(snapshot.output_bytes)
-        lines.append(f"written: {snapshot.results:,} rows, {size}, in {output}")
+        lines.append(f"written: {snapshot.results:,} results, in {output}")
     share = efficiency(snapshot)
-    useful = "" if share is None else f", {100 * share:.0f} % of the processes' time in run()"
-    lines.append(f"took {duration(snapshot.updated - snapshot.started)}{useful}")
+    known = share is not None and not now.script
+    useful = f", {100 * (share or 0):.0f} % of the processes' time in run()" if known else ""
+    lines.append(f"took {duration(snapshot.seconds)}{useful}")
     if now.failed and not now.script:
         tries = f"{now.retried:,} tries were repeated"
         lines.append(f"failed: {now.failed:,} mini-batches, {now.items_failed:,} items; {tries}")
@@ -122,11 +122,4 @@ def _left(progress: Progress, snapshot: Snapshot | None) -> list[str]:
 
 def _error(group: ErrorGroup) -> str:
     where = f" ({group.where})" if group.where else ""
-    return f"{group.count:,} × {group.message}{where}"
-
-
-def _size(count: int) -> str:
-    if count < 1000:
-        return f"{count} bytes"
-    power = min(len(f"{count}") - 1, 11) // 3
-    return f"{count / 1000**power:,.1f} {('kB', 'MB', 'GB')[power - 1]}"
+    return f"{group.count:,} × {shortened(group.message)}{where}"

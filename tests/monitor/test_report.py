@@ -10,8 +10,15 @@ from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
 from daskrun.core.settings import RunSettings
 from daskrun.monitor.findings import KINDS, efficiency, findings, shares
-from daskrun.monitor.plot_data import progress, throughput, timeline, usage
-from daskrun.monitor.report import REPORT, ReportFile, report_html, steps, summary_html
+from daskrun.monitor.plot_data import USAGE_ROWS, progress, throughput, timeline, usage
+from daskrun.monitor.report import (
+    REPORT,
+    ReportFile,
+    details_html,
+    report_html,
+    steps,
+    summary_html,
+)
 from daskrun.monitor.snapshot import read_snapshot
 from daskrun.monitor.statistics import RunStatistics
 from daskrun.testing.contracts.observers import PROGRESS, ObserverContract, made_up_run
@@ -173,15 +180,23 @@ def test_what_processes_used_is_read_from_the_files_of_nodes(tmp_path):
     (folder / "processes_resource_usage.csv").write_text(
         "Time (UTC),Process,Pid,Cores Used,Memory (MB)\n"
         "2026-01-01 00:00:30,process000,17,0.50,120\n"
-        "2026-01-01 00:01:00,process0"  # it is just being written
+        "00:30:00,process001,18,0.50,120\n"  # its head was cut off
+        "2026-01-01 00:01:00,process000,17,0.5,"  # it is just being written
     )
+    for number in range(3):
+        other = folder.with_name(f"other{number}")
+        other.mkdir()
+        line = "2026-01-01 00:00:30,process000,17,1.00,1\n"
+        (other / "processes_resource_usage.csv").write_text("head\n" + line * 5000)
     observer = RunStatistics()
     observer.notify(
         RunStarted("r", "s", RunSettings(entry_script="s.py"), 1, 0.0, folder=str(tmp_path))
     )
     columns = usage(observer.snapshot())
-    assert columns["process"] == ["node000/process000"]
-    assert (columns["cores"], columns["memory"]) == ([0.5], [120.0])
+    assert set(columns["process"]) == {f"{each}/process000" for each in
+                                       ("node000", "other0", "other1", "other2")}  # fmt: skip
+    assert (columns["cores"][0], columns["memory"][0]) == (0.5, 120.0)
+    assert len(columns["time"]) <= USAGE_ROWS
 
 
 def test_steps_stay_in_the_plot():
@@ -189,3 +204,11 @@ def test_steps_stay_in_the_plot():
     heights = [float(each) for each in re.findall(r"V([\d.]+)", path)]
     assert heights == [120, 60, 0, 120]
     assert steps([], 0) == ""
+
+
+def test_metrics_of_any_size_and_number_are_drawn():
+    html = details_html("r", "Completed", "", [], {
+        "huge": [10**400, 10**400], "many": [float(n) for n in range(100_000)]
+    })  # fmt: skip
+    assert "many" in html
+    assert len(html) < 100_000

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from daskrun.core.report import ErrorGroup, Progress, RunStatus
-from daskrun.monitor.console import LineDisplay, TerminalDisplay
+from daskrun.monitor.console import LineDisplay, TerminalDisplay, make_display
 from daskrun.monitor.pace import pace
 from daskrun.monitor.snapshot import Series, SlotTimes
 from daskrun.monitor.statistics import RunStatistics
@@ -26,7 +26,7 @@ def going(done=40, total=100, elapsed=8.0, eta=12.0, slots=2, **changes):
         "updated": 100.0 + elapsed, "latency": {"50": done},
         "times": SlotTimes(slots=2 * elapsed, run=0.4 * done),
         "series": Series(100.0, 1.0, [5] * int(elapsed), [0] * int(elapsed), [50] * int(elapsed)),
-        "errors": ERRORS, "results": 380, "output_bytes": 12_345,
+        "seconds": elapsed, "driver_started": 100.0, "errors": ERRORS, "results": 380,
     }  # fmt: skip
     return replace(RunStatistics().snapshot(), **{**values, **changes})
 
@@ -71,7 +71,7 @@ def test_a_state_tells_what_works_and_what_is_waited_for():
 
 def test_a_summary_is_short_and_says_what_to_do():
     lines = summary(going(status=RunStatus.COMPLETED), "/out", "/logs/report.html")
-    assert lines[0] == "written: 380 rows, 12.3 kB, in /out"
+    assert lines[0] == "written: 380 results, in /out"
     assert lines[1] == "took 8.0 s, 100 % of the processes' time in run()"
     assert lines[2] == "failed: 2 mini-batches, 20 items; 3 tries were repeated"
     assert lines[3] == r"  9 × ValueError: 0\x1b[2J (score.py:0)"
@@ -93,3 +93,29 @@ def test_files_get_no_control_character_and_narrow_windows_no_second_line(monkey
     assert "score" in terminal.getvalue()
     assert "\x1b[3" not in terminal.getvalue()
     assert "\x1b[2J" not in terminal.getvalue()
+
+
+def test_a_resumed_run_is_measured_by_its_present_driver():
+    before = 10_000
+    day = 86_400.0
+    series = Series(100.0, 256.0, [30] * 300 + [0] * 40, [0] * 340, [0] * 340)
+    resumed = going(
+        latency={"50": before + 40}, attempts_before=before, driver_started=100.0 + day,
+        updated=108.0 + day, series=series, seconds=1008.0,
+    )  # fmt: skip
+    found = pace(resumed)
+    assert found.overall == pytest.approx(5)
+    assert found.now is None  # no interval is as short as that
+    assert "took 16 min 48 s" in summary(resumed, None, "r")[0]
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(make_display(terminal), LineDisplay)
+
+
+def test_long_messages_are_cut():
+    long = replace(ERRORS[0], message="x" * 4000)
+    assert max(map(len, summary(going(errors=[long]), "/out", "r"))) < 300

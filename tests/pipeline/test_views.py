@@ -1,9 +1,11 @@
 """What is shown of runs through the public API agrees with their journals."""
 
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
-from daskrun import Pipeline
+from daskrun import Observer, Pipeline
 from daskrun.engine.journal_records import read_attempts
 from daskrun.monitor.event_log import EVENTS, read_events
 from daskrun.monitor.snapshot import read_snapshot
@@ -63,3 +65,64 @@ def test_a_run_that_has_not_begun_is_shown_all_the_same(work):
     assert run.id in run._repr_html_()
     run.wait_for_completion()
     assert "Completed" in run._repr_html_()
+
+
+def test_items_that_failed_are_in_the_log_of_events(work):
+    (work.path / "score.py").write_text(
+        "from daskrun import Failed\n"
+        "def run(mini_batch):\n"
+        "    return [Failed(mini_batch[0], 'no'), *mini_batch[1:]]\n"
+    )
+    run = Pipeline(work.ws, [work.make_step("score")]).submit("trial")
+    run.wait_for_completion()
+    [step] = run.get_steps()
+    outcomes = [
+        outcome
+        for _, event in read_events(step.folder / "logs" / EVENTS)
+        for outcome in getattr(event, "outcomes", ())
+    ]
+    assert sorted(each.index for each in outcomes) == [0, 1, 2, 3]
+    assert {each.items_failed.count for each in outcomes} == {1}
+
+
+def test_results_are_counted_once_where_what_failed_is_run_again(work):
+    (work.path / "score.py").write_text(
+        "import os\nfrom daskrun import Failed\n"
+        "def run(mini_batch):\n"
+        "    bad = not os.path.exists('/' + 'tmp') or "
+        f"not os.path.exists({str(work.path / 'mended')!r})\n"
+        "    return [Failed(mini_batch[0], 'no') if bad else 1, *mini_batch[1:]]\n"
+    )
+    run = Pipeline(work.ws, [work.make_step("score")]).submit("trial")
+    run.wait_for_completion()
+    [step] = run.get_steps()
+    assert read_snapshot(step.folder / "logs").results == 6
+    (work.path / "mended").touch()
+    run.resume(retry_failed=True).wait_for_completion()
+    assert read_snapshot(step.folder / "logs").results == 10
+
+
+def test_a_report_that_cannot_be_written_is_a_warning_of_the_run(work):
+    class Takes(Observer):
+        def on_run_started(self, event):
+            (Path(event.folder) / "logs" / "report.html").mkdir(parents=True)
+
+    run = Pipeline(work.ws, [work.make_step("score")]).submit("trial", observers=[Takes])
+    run.wait_for_completion(show_output=True)
+    [step] = run.get_steps()
+    [warning] = step.get_details()["warnings"]
+    assert "the report of the run could not be written" in str(warning)
+
+
+def test_a_run_whose_folder_is_gone_ends_all_the_same(work, capsys):
+    class Removes(Observer):
+        def on_run_ended(self, event):
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+        def on_run_started(self, event):
+            self.folder = event.folder
+
+    run = Pipeline(work.ws, [work.make_step("score")]).submit("trial", observers=[Removes])
+    run.wait_for_completion(show_output=True)
+    assert "Completed" in capsys.readouterr().out
+    run._repr_html_()

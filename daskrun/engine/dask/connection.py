@@ -133,9 +133,9 @@ class Connection:
         silence()
         self.keep(end_silence)
         cluster = start_cluster(names)
+        self.keep(cluster.close)
         if pages is not None:
             pages.show_here()
-        self.keep(cluster.close)
         self._here = tuple(cluster.workers.values())
         self.connect(cluster)
         return connect_when_asked(cluster.scheduler, pages)

@@ -293,12 +293,14 @@ class PipelineDriver:
         pages = RunPages(folder.id, folder.logs / STATISTICS)
         request = replace(request, pages=pages)
         journal = folder.path / "journal"
+        report_file = ReportFile(folder.logs, request.plan)
         if request.resumed and journal.exists():
             logs.go_on(lambda: (each[1:3] for each in read_attempts(journal)))
+            report_file.counted.go_on(each.outcome for each in read_attempts(journal))
         observers = [
             ProgressKeeper(self.states[folder.id]),
             logs,
-            ReportFile(folder.logs, request.plan),
+            report_file,
             EventLog(folder.logs / EVENTS),
             *([MlflowLog(folder.logs, folder.logs / REPORT)] if is_wanted() else []),
         ]

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.report import RunStatus
 from daskrun.core.typing import override
-from daskrun.errors import RunCanceledError, RunFailedError, SettingsError, WaitTimeoutError
+from daskrun.errors import (
+    DaskrunError,
+    RunCanceledError,
+    RunFailedError,
+    SettingsError,
+    WaitTimeoutError,
+)
 from daskrun.monitor.console import NotebookDisplay, make_display
 from daskrun.pipeline.execution import lifetime
 from daskrun.pipeline.execution.advice import advice
@@ -257,8 +264,11 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
         """
         return views.write_reports(self._steps())
 
-    def _repr_html_(self) -> str:
-        return views.html_of(self, self._steps())
+    def _repr_html_(self) -> str | None:
+        try:
+            return views.html_of(self, self._steps())
+        except (DaskrunError, OSError):
+            return None  # then a notebook shows the text
 
     def get_details(self) -> dict[str, Any]:
         """Return what is known of the run, as plain values under the original's keys.
@@ -348,7 +358,8 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
             if raises and self.status is RunStatus.FAILED and isinstance(display, NotebookDisplay):
                 return  # what is raised tells all of it, below in the same cell
             display.say(f"run {self.id} {self.status.value}: {self.message}")
-            self._say_summary(display)
+            with suppress(DaskrunError, OSError):  # its folder is gone, or its store
+                self._say_summary(display)
 
     def _show(self, display: Display, snapshots: views.Snapshots) -> None:
         for step in self._steps():

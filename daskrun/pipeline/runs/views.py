@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from html import escape
 from typing import TYPE_CHECKING, Protocol
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 INTERVAL = 1.0
 """Seconds between two looks at what is kept of a step that goes on."""
-PAGE = "logs/report.html"
+PAGE, RESULT = "logs/report.html", "logs/job_result.txt"
 
 
 class Shown(Protocol):
@@ -79,7 +80,9 @@ class Snapshots:
 def summary_of(step: ShownStep) -> list[str]:
     """Return what a step's run has come to, as lines, beside its outcome."""
     snapshot = read_snapshot(step.folder / "logs")
-    return [] if snapshot is None else summary(snapshot, step.output_folder, step.place_of(PAGE))
+    if snapshot is None or snapshot.status is not step.status:  # it could not be written
+        return [f"how it went is told in {step.place_of(RESULT)}"]
+    return summary(snapshot, step.output_folder, step.place_of(PAGE))
 
 
 def write_reports(steps: Sequence[ShownStep]) -> list[Path]:
@@ -121,7 +124,7 @@ LOGS = {
 }
 """What a notebook shows of the logs, by the title of its tab."""
 LOG_END = 20_000
-"""Characters at the end of a log that are shown."""
+"""Bytes at the end of a log that are shown."""
 
 
 def log_html(steps: Sequence[ShownStep], name: str) -> str:
@@ -129,7 +132,11 @@ def log_html(steps: Sequence[ShownStep], name: str) -> str:
     parts = []
     for step in steps:
         path = step.folder / "logs" / name
-        text = path.read_text("utf-8", "replace")[-LOG_END:] if path.is_file() else ""
+        text = ""
+        if path.is_file():
+            with path.open("rb") as file:
+                file.seek(max(file.seek(0, os.SEEK_END) - LOG_END, 0))
+                text = file.read().decode("utf-8", "replace")
         if text.strip():
             shown = escape(printable(text))
             parts.append(f"<b>{escape(printable(step.name))}</b><pre>{shown}</pre>")

@@ -81,13 +81,18 @@ class RunWidget:
 
     def _follow(self) -> None:
         over = threading.Event()
-        try:
-            while not self._run.status.ended:
-                over.wait(INTERVAL)
+        failed = False
+        while not over.wait(INTERVAL):
+            try:
+                ended = self._run.status.ended
+                if ended:
+                    self._settle()
+                    return
                 self.update()
-            self._settle()
-        except Exception:
-            logger.exception("the view of run %s has ended", self._run.id)
+            except Exception:  # a store that is away, a file that is just replaced
+                if not failed:
+                    logger.exception("run %s can't be shown for now", self._run.id)
+                failed = True
 
     def _settle(self) -> None:
         """Put static HTML in its place: a widget is gone when the notebook is opened again."""
