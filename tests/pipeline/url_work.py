@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from running import wait_until_nothing_is_left
 from s3 import KEY, SECRET
+from s3fs import S3FileSystem
 
 from daskrun import (
     Dataset,
@@ -90,6 +91,7 @@ def work(bucket, tmp_path, own_temporary_folder, monkeypatch):
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
     }.items():
         monkeypatch.setenv(name, value)
+    S3FileSystem.clear_instance_cache()  # one of another test's may have found no key
     (tmp_path / "files").mkdir()
     for name in NAMES:
         (tmp_path / "files" / name).write_text(name)

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import sys
@@ -146,7 +147,9 @@ def test_what_cannot_be_kept_is_said(ws):
 
 def test_records_of_an_older_daskrun_are_read(ws):
     record = {"root": "https://me:pa55@host/data", "storage_options": {"token": "t0ken"}}
-    ws.records.create("datastores", "old", record)
+    ws.records.create("datastores", "old", {"root": "https://host/data"})  # hides secrets today
+    [file] = (ws.folder / "datastores" / "old").glob("*.json")
+    file.write_text(json.dumps(record))
     old = Datastore.get(ws, "old")
     assert (old.url("x"), old.storage_options) == (
         "https://me:pa55@host/data/x",
