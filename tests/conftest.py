@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
 import tempfile
 from multiprocessing.util import Finalize
@@ -16,6 +17,7 @@ from hypothesis import settings
 from s3 import bucket, public_bucket, s3_endpoint  # noqa: F401  (fixtures)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Tests start thousands of processes that import daskrun: compiled once, not in each of them.
@@ -49,6 +51,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     Finalize(None, shutil.rmtree, (tempfile.tempdir, True), exitpriority=-200)
 
 collect_ignore = ["azureml/accepted_names.py"]  # a program, which a test runs
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_working_copies() -> Iterator[None]:
+    """Remove a module's copies of workspaces behind URLs, which a process keeps until its end.
+
+    Tests of leftovers in a later module of the same process would find them.
+    """
+    yield
+    module = sys.modules.get("daskrun.workspace.run_folders.working_copy")
+    if module is not None:
+        module.remove_copies()
 
 
 @pytest.fixture(scope="session")

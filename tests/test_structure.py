@@ -108,6 +108,7 @@ def test_circles_of_imports_do_not_grow() -> None:
     assert max(map(len, groups), default=0) <= LARGEST_CIRCLE, groups[0]
 
 
+@pytest.mark.slow
 def test_only_plugins_and_lazy_names_are_imported_by_name() -> None:
     trees = found()[1]
     assert {name for name, tree in trees.items() if imports_by_name(tree)} <= BY_NAME
@@ -121,6 +122,7 @@ def test_untyped_dictionaries_do_not_grow() -> None:
     assert sum(text.count("JsonObject") for text in texts.values()) <= JSON
 
 
+@pytest.mark.slow
 def test_files_can_be_held_in_the_head() -> None:
     assert len(long_files(found()[0])) <= LONG_FILES, long_files(found()[0])
 

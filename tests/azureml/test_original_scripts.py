@@ -148,6 +148,7 @@ Experiment(ws, "left").submit(Pipeline(ws, [step]))
 """
 
 
+@pytest.mark.slow
 def test_a_failed_run_that_nobody_waited_for_is_the_programs_failure(program):
     (program / "fails.py").write_text("def run(mini_batch):\n    raise ValueError('no luck')")
     (program / "left.py").write_text(LEFT)

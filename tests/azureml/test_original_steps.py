@@ -127,6 +127,7 @@ def test_a_name_of_any_text_is_found_again(ws):
         Pipeline(ws, [step, other])
 
 
+@pytest.mark.slow
 def test_outputs_and_inputs_stand_in_arguments_alone(ws):
     """Of both kinds of steps; a table that is registered when it is written."""
     destination = (ws.get_default_datastore(), "rows/{run-id}")

@@ -162,6 +162,7 @@ def _register(arguments):
         return str(error)
 
 
+@pytest.mark.slow
 def test_processes_that_register_at_once(ws, files, tmp_path):
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         asked = [(ws.folder, tmp_path / "texts", n, True) for n in range(1, 7)]

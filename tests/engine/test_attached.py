@@ -63,6 +63,7 @@ def run(mini_batch):
 """
 
 
+@pytest.mark.slow
 def test_two_runs_one_after_the_other_leave_the_cluster_clean(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -84,6 +85,7 @@ def test_two_runs_one_after_the_other_leave_the_cluster_clean(
     assert cluster.plugins() == []
 
 
+@pytest.mark.slow
 def test_all_workers_are_used_where_no_count_is_given_and_late_ones_too(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -144,6 +146,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing(tmp_path: Path, cluster: Cl
     assert cluster.plugins() == []
 
 
+@pytest.mark.slow
 def test_a_worker_that_comes_later_takes_the_place_of_the_lost_one(
     tmp_path: Path, cluster: Cluster
 ) -> None:
@@ -161,6 +164,7 @@ def test_a_worker_that_comes_later_takes_the_place_of_the_lost_one(
     assert (run.report.retried, len(run.watch.of(NodeLost))) == (0, 1)
 
 
+@pytest.mark.slow
 def test_the_last_worker_lost_ends_the_run_after_its_limit(
     tmp_path: Path, cluster: Cluster
 ) -> None:

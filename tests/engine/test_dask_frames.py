@@ -129,6 +129,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Work:
     return made
 
 
+@pytest.mark.slow
 def test_the_workers_of_the_default_client_write(work: Work, cluster: Cluster) -> None:
     with Client(cluster.address):
         run = work.submit(work.numbers(), cluster.address)
@@ -136,12 +137,14 @@ def test_the_workers_of_the_default_client_write(work: Work, cluster: Cluster) -
     assert work.written_here == []
 
 
+@pytest.mark.slow
 def test_without_a_client_the_runs_own_cluster_writes(work: Work, cluster: Cluster) -> None:
     run = work.submit(work.numbers(), cluster.address)
     assert work.computed_by(run) <= workers(cluster)
     assert work.written_here == []
 
 
+@pytest.mark.slow
 def test_the_local_target_with_a_default_client(work: Work, cluster: Cluster) -> None:
     with Client(cluster.address) as client:
         run = work.submit(work.numbers(), None)
@@ -151,11 +154,13 @@ def test_the_local_target_with_a_default_client(work: Work, cluster: Cluster) ->
         assert client.status == "running"
 
 
+@pytest.mark.slow
 def test_without_any_cluster_this_process_writes(work: Work) -> None:
     assert work.computed_by(work.submit(work.numbers(), None)) == {os.getpid()}
     assert sorted(work.written_here) == [f"part-{n:05d}.parquet" for n in range(5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["cluster", "local", "inline"])
 def test_what_is_persisted_is_written_where_it_is(
     work: Work, cluster: Cluster, target: str
@@ -184,6 +189,7 @@ def test_another_default_client_leaves_a_persisted_frame_where_it_is(
     assert work.written_here == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["cluster", "threads"])
 def test_a_partition_that_fails_is_named_and_nothing_is_left(
     work: Work, cluster: Cluster, where: str

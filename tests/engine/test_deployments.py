@@ -181,6 +181,7 @@ class KubeCluster(GatewayCluster):
         super().adapt(minimum, maximum)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [GatewayCluster, KubeCluster])
 def test_a_cluster_of_a_service_is_scaled_within_the_bounds_that_are_given(
     tmp_path: Path, kind: type[GatewayCluster]

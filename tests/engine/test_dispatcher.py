@@ -138,6 +138,7 @@ def test_a_cleared_run_registers_again_once_for_each_loss_and_not_for_ever(dispa
     assert len(joined) == MOST_REJOINS
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_accepts_and_says_nothing_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"

@@ -56,6 +56,7 @@ def test_the_same_bytes_wherever_it_runs(tmp_path: Path, where: str, size: int) 
     assert os.listdir(run.request.output_folder) == ["parallel_run_step.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["two nodes", "four"])
 def test_slow_and_fast_mini_batches_still_come_out_in_input_order(
     tmp_path: Path, where: str
@@ -123,6 +124,7 @@ def run(mini_batch, context):
 """
 
 
+@pytest.mark.slow
 @both
 def test_failed_mini_batches_are_left_out_and_counted(tmp_path: Path, target: str | None) -> None:
     run = run_script(tmp_path, BAD, files=40, size=2, target=target, run_max_try=2)
@@ -164,6 +166,7 @@ def test_a_threshold_that_is_just_met_does_not(tmp_path: Path, target: str | Non
     assert run.report.status is RunStatus.COMPLETED
 
 
+@pytest.mark.slow
 @both
 def test_not_one_success_fails_append_row_and_says_why(tmp_path: Path, target: str | None) -> None:
     code = "def run(mini_batch):\n    return None\n"
@@ -236,6 +239,7 @@ def test_an_init_that_fails_now_and_then_is_tried_again(tmp_path: Path) -> None:
     assert len(run.watch.of(InitFailed)) == 1
 
 
+@pytest.mark.slow
 @both
 def test_a_cancel_keeps_what_is_done_and_ends_soon(tmp_path: Path, target: str | None) -> None:
     code = "import time\ndef run(mini_batch):\n    time.sleep(0.1)\n    return mini_batch\n"
@@ -523,6 +527,7 @@ def test_a_script_without_source_directory_keeps_its_own_name_and_neighbours(
     assert run.output == f"found {tmp_path}/work/score.py\n".encode()
 
 
+@pytest.mark.slow
 def test_the_dashboard_is_there_for_whoever_looks(tmp_path):
     found = {}
 

@@ -74,6 +74,7 @@ def built(environments: Path) -> list[str]:
     return [path.name for path in environments.iterdir() if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_the_nodes_of_a_run_share_what_is_built(
     own_temporary_folder: Path, tmp_path: Path, environments: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_the_wait_for_a_build_is_no_wait_for_a_worker(
     assert built(environments) == []
 
 
+@pytest.mark.slow
 def test_a_run_is_canceled_while_it_builds(
     own_temporary_folder: Path, tmp_path: Path, environments: Path
 ) -> None:
@@ -233,6 +235,7 @@ def test_a_build_that_fails_ends_the_run_which_goes_on_once_it_can_be_built(tmp_
     assert "node000: building environment 'batch', " in happened
 
 
+@pytest.mark.slow
 def test_tables_have_what_they_need_in_an_environment_with_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

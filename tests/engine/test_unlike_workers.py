@@ -69,6 +69,7 @@ def preload(tmp_path: Path, text: str) -> tuple[str, str]:
     return "--preload", str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -35,6 +35,7 @@ def weeks(rows: list[dict[str, str]]) -> list[tuple[str, ...]]:
     return sorted((row["store"], row["brand"], row["week"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_the_sales_are_the_same_each_time(example, tmp_path):
     other = copy_example("many_models", tmp_path)
     run_python("make_sales.py", cwd=other)

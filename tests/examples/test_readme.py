@@ -41,6 +41,7 @@ def run_count(folder: Path, program: str = "count.py") -> subprocess.CompletedPr
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100)
 
 
+@pytest.mark.slow
 def test_the_example_counts_the_words_of_each_file(folder):
     done = run_count(folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -104,6 +105,7 @@ def test_the_example_of_faults_accounts_for_every_file(folder):
     assert done.stdout == "15 files succeeded, 10 failed\nmini-batch 0 was run 3 times\n"
 
 
+@pytest.mark.slow
 def test_results_and_logs_are_where_the_readme_says(folder):
     assert run_count(folder).returncode == 0
     workspace = folder / ".daskrun"
@@ -119,6 +121,7 @@ def test_results_and_logs_are_where_the_readme_says(folder):
         assert list(result.parent.glob(re.sub(r"<\w+>", "*", name))), name
 
 
+@pytest.mark.slow
 def test_a_failing_script_is_explained(folder):
     (folder / "count_words.py").write_text("def run(mini_batch):\n    raise ValueError('no words')")
     done = run_count(folder)

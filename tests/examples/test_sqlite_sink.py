@@ -60,6 +60,7 @@ class TestSqlite(SinkContract):
         ]
 
 
+@pytest.mark.slow
 def test_run_sqlite(tmp_path):
     folder = copy_example("sinks", tmp_path)
     done = run_python("run_sqlite.py", cwd=folder)

@@ -100,6 +100,7 @@ def rows_of(mini_batches: list[int]) -> bytes:
     return lines([n * SIZE + k for n in mini_batches for k in range(SIZE)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["str", "sys_exit", "exit", "hang"])
 def test_a_fault_costs_one_attempt_and_its_report_tells_of_it(tmp_path: Path, fault: str) -> None:
     status, message, ends_process, settings = FAULTS[fault]
@@ -149,6 +150,7 @@ def test_a_mini_batch_that_fails_every_time_loses_its_items_and_no_others(
     assert failed == [(0, 1), (0, 2), (0, 3), (3, 1), (3, 2)]
 
 
+@pytest.mark.slow
 def test_faults_of_every_kind_in_one_run_on_four_processes(tmp_path: Path) -> None:
     table = {
         0: ["segfault", "raise", "ok"],

@@ -158,6 +158,7 @@ def test_what_the_script_starts_can_be_ended_by_signals(tmp_path: Path, what: st
 ENDS = {"killed": "time.sleep(60)", "exits": "os._exit(3)", "fails": "1 / 0"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ENDS)
 def test_shared_memory_goes_with_the_process_that_made_it(tmp_path: Path, how: str) -> None:
     code = f"""

@@ -69,6 +69,7 @@ def hosts_of(run: Finished) -> set[str]:
     return {e.where.partition("://")[2].rpartition(":")[0] for e in run.watch.of(NodeReady)}
 
 
+@pytest.mark.slow
 def test_three_hosts_and_one_that_is_added(tmp_path: Path, hosts: Hosts) -> None:
     address = hosts.add().scheduler()
     workers = [hosts.add() for _ in range(3)]
@@ -81,6 +82,7 @@ def test_three_hosts_and_one_that_is_added(tmp_path: Path, hosts: Hosts) -> None
     assert any("listens at" in e.text and "without TLS" in e.text for e in run.watch.of(Note))
 
 
+@pytest.mark.slow
 def test_a_host_is_cut_off_and_comes_back(tmp_path: Path, hosts: Hosts) -> None:
     address = hosts.add().scheduler()
     first, second = hosts.add(), hosts.add()
@@ -105,6 +107,7 @@ def test_a_host_is_cut_off_and_comes_back(tmp_path: Path, hosts: Hosts) -> None:
     assert len(run.watch.of(NodeLost)) >= 1
 
 
+@pytest.mark.slow
 def test_a_scheduler_is_cut_off_and_its_workers_come_back(tmp_path: Path, hosts: Hosts) -> None:
     scheduler, worker = hosts.add(), hosts.add()
     address = scheduler.scheduler()
@@ -123,6 +126,7 @@ def test_a_scheduler_is_cut_off_and_its_workers_come_back(tmp_path: Path, hosts:
     assert len({e.where for e in run.watch.of(NodeReady)}) == 2
 
 
+@pytest.mark.slow
 def test_a_network_that_is_slow(tmp_path: Path, hosts: Hosts) -> None:
     scheduler, workers = hosts.add(), [hosts.add(), hosts.add()]
     scheduler.scheduler()

@@ -86,6 +86,7 @@ def test_where_all_but_one_succeed_failures_do_not_add_up(tmp_path: Path) -> Non
     assert run.output == rows_of(*range(6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["hang", "hang_in_c", "stop"])
 def test_one_that_hangs_is_killed_at_its_own_limit(tmp_path: Path, fault: str) -> None:
     faults = Faults(init=fault)
@@ -98,6 +99,7 @@ def test_one_that_hangs_is_killed_at_its_own_limit(tmp_path: Path, fault: str) -
         assert f"in _{fault}" in run.report.errors[0].text
 
 
+@pytest.mark.slow
 def test_one_that_is_slow_is_legal(tmp_path: Path) -> None:
     # longer than run() and progress may take: neither limit is init()'s
     slow = f"import time\ndef init(): time.sleep(1.2)\n{SCRIPT}"

@@ -97,6 +97,7 @@ def test_without_a_fault_each_is_run_once(tmp_path: Path, data: str, action: str
     assert run.output == (rows_of(*range(MINI_BATCHES)) if action == "append_row" else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 def test_a_result_too_few_fails_its_item_and_is_not_tried_again(
     tmp_path: Path, data: str, action: str
@@ -112,6 +113,7 @@ def test_a_result_too_few_fails_its_item_and_is_not_tried_again(
     assert "run() returned 1 result for 2 items" in run.report.errors[0].message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "action"), EACH_KIND)
 def test_rows_without_a_text_fail_where_they_are_written(
     tmp_path: Path, data: str, action: str

@@ -80,6 +80,7 @@ def test_errors_that_no_process_could_pass_on_are_told(
     assert run.output == lines([0, 2])
 
 
+@pytest.mark.slow
 def test_a_large_result_takes_about_its_own_size(tmp_path: Path) -> None:
     # 64 MB of rows; encoded whole they would be in memory three times
     code = """

@@ -105,6 +105,7 @@ def request_for(tmp_path: Path, cluster: Cluster, **settings: Any) -> Any:
     )
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_scheduler_that_is_stopped_ends_the_run_which_is_resumed(
     assert replace(run, report=report).output == lines(range(ROWS))
 
 
+@pytest.mark.slow
 def test_the_node_of_a_paused_worker_goes_to_another(tmp_path: Path, cluster: Cluster) -> None:
     cluster.have_workers(2)
     first, other = sorted(cluster.worker_pids())
@@ -170,6 +172,7 @@ def test_the_node_of_a_paused_worker_goes_to_another(tmp_path: Path, cluster: Cl
     assert f"worker {first} is given no tasks by Dask: it is paused" in lost.reason
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_paused_for_a_while_is_used_again(
     tmp_path: Path, cluster: Cluster
 ) -> None:

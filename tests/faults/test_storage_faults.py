@@ -96,6 +96,7 @@ def run(mini_batch, context):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "call", "target"),
     [
@@ -171,6 +172,7 @@ def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(
     check_resumed(run, WIDE)
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_nearly_full_ends_the_run_before_it_is(
     tmp_path: Path, small_disk: Path
 ) -> None:
@@ -195,6 +197,7 @@ def test_a_disk_for_reading_only_is_refused_before_a_run(tmp_path: Path, small_d
         prepare_output(small_disk / "out", "run1", "rows.txt", overwrite=False)
 
 
+@pytest.mark.slow
 def test_an_output_folder_that_is_removed_ends_the_run(tmp_path: Path) -> None:
     code = """
     import os, shutil, time
@@ -211,6 +214,7 @@ def test_an_output_folder_that_is_removed_ends_the_run(tmp_path: Path) -> None:
     assert f"{tmp_path}/out/_daskrun/run1" in run.report.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", ["pwrite_all", "sync_data"])
 def test_a_journal_that_can_not_be_written_ends_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, call: str

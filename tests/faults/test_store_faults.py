@@ -63,6 +63,7 @@ def check_complete(report: Report, watch: Watch, bucket: Bucket) -> None:
     assert bucket.uploads() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 503])
 @pytest.mark.parametrize("part", ["_daskrun/run1", OUTPUT])
 def test_a_store_that_fails_for_a_while_is_asked_again(
@@ -74,6 +75,7 @@ def test_a_store_that_fails_for_a_while_is_asked_again(
     assert len([a for a in bucket.asked("PUT", part) if a.status == status]) == 2
 
 
+@pytest.mark.slow
 def test_what_is_asked_again_is_told(
     tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,7 @@ def test_the_stacks_of_all_threads_are_in_job_error(tmp_path: Path) -> None:
         assert text.count("in deep") == 13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", ["append_row", "summary_only"])
 def test_what_it_says_when_the_look_has_woken_it_does_not_count(
     tmp_path: Path, action: str

@@ -249,6 +249,7 @@ def test_a_store_without_copies_of_ranges_is_read(s3_run, bucket):
     assert bucket.get("out/rows.txt") == b"".join(rows)
 
 
+@pytest.mark.slow
 def test_a_store_that_is_slow_for_a_while_is_waited_for(s3_run, bucket):
     bucket.fail("PUT", PARTS)
     bucket.fail("GET", PARTS)

@@ -17,6 +17,7 @@ def get(address):
         return answer.read().decode()
 
 
+@pytest.mark.slow
 def test_the_dashboard_of_a_local_run_has_the_page(work):
     seen = {}
     (work.path / "score.py").write_text(
@@ -51,6 +52,7 @@ def test_the_dashboard_of_a_local_run_has_the_page(work):
     assert "/individual-daskrun-throughput" in json.loads(seen["plots"]).values()
 
 
+@pytest.mark.slow
 def test_a_running_scheduler_gets_the_page(work, monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(dask_pages, "INTERVAL", 0.05)

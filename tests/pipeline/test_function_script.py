@@ -73,6 +73,7 @@ print(Path(run.outputs["counts"].path).read_text())
 """
 
 
+@pytest.mark.slow
 def test_a_program_gives_its_own_function_and_a_module_beside_it(work):
     (work.path / "helper.py").write_text("def double(number):\n    return 2 * number\n")
     (work.path / "main.py").write_text(PROGRAM)

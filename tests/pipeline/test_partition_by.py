@@ -53,6 +53,7 @@ def expected(sales):
     return {int(k): [len(g), *map(int, g["n"])] for k, g in frame.groupby("store")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_each_group_is_one_mini_batch_with_its_rows_in_order(work, sales, target):
     run = submit(work, sales, compute_target=target, process_count_per_node=1)

@@ -228,6 +228,7 @@ def test_what_failed_stays_listed_where_the_output_is_there_already(work):
     assert listed.read_text() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_an_output_folder_that_was_removed_is_made_and_filled_again(work, flag, target):
     run = failed(work, fault_while(flag), compute_target=target, process_count_per_node=1)
@@ -271,6 +272,7 @@ def test_what_another_process_has_made_of_a_run_is_seen(work, flag):
     assert Experiment(work.ws, "trial").get_run(run.id).get_status() == "Completed"
 
 
+@pytest.mark.slow
 def test_a_canceled_run_goes_on_in_the_same_process(work):
     write_script(work, "import time; time.sleep(0.2)")
     run = work.submit(mini_batch_size=1)
@@ -541,6 +543,7 @@ def test_a_run_that_was_killed_before_it_was_started_is_resumed(work):
     assert [output_of(work, step) for step in run.get_steps()] == [EXPECTED, EXPECTED]
 
 
+@pytest.mark.slow
 def test_a_killed_driver_of_dask_workers_is_followed(work):
     write_script(work)
     main = MAIN.replace('compute_target="inline"', "process_count_per_node=1")

@@ -99,6 +99,7 @@ def test_anonymous_access_reads_what_is_public_and_nothing_else(work, bucket, pu
         Dataset.File.from_files(closed.path("in/"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("access", ["anonymous", "wrong key"])
 def test_an_output_that_can_not_be_written_is_said_before_anything_starts(
     work, public_bucket, access
@@ -219,6 +220,7 @@ def test_rows_that_can_not_be_put_end_the_run_which_can_go_on(tmp_path, bucket):
     assert rows(bucket) == b"".join(b"%d\n" % n for n in range(10))
 
 
+@pytest.mark.slow
 def test_large_output_is_copied_by_the_store(tmp_path, bucket):
     code = """
     def run(mini_batch):
@@ -255,6 +257,7 @@ def test_rows_that_were_not_put_when_their_process_died_are_handed_back(tmp_path
     assert len(bucket.keys()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["csv", "jsonl", "parquet"])
 def test_formats_on_s3(work, bucket, cloud, name):
     (work.path / "score.py").write_text(

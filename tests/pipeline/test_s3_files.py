@@ -73,6 +73,7 @@ def test_the_scripts_files_are_behind_the_url_and_nowhere_else(tmp_path, bucket,
     assert bucket.uploads() == 0
 
 
+@pytest.mark.slow
 def test_argv_compat_names_the_folder_that_can_be_written(tmp_path, bucket):
     code = """
     import sys
@@ -87,6 +88,7 @@ def test_argv_compat_names_the_folder_that_can_be_written(tmp_path, bucket):
     assert bucket.get("out/told") == b"here"
 
 
+@pytest.mark.slow
 def test_through_the_pipeline(work, bucket):
     cloud = Datastore.register_s3(
         work.ws, "cloud", f"{bucket.name}/st", endpoint_url=bucket.endpoint, key=KEY, secret=SECRET
@@ -107,6 +109,7 @@ def test_through_the_pipeline(work, bucket):
     assert SECRET not in json.dumps(step.get_details(), default=str)
 
 
+@pytest.mark.slow
 def test_what_a_process_had_not_put_when_it_died_is_made_again(tmp_path, bucket):
     code = f"""
 {WRITES}
@@ -145,6 +148,7 @@ def test_a_store_that_takes_no_files_ends_the_run_which_can_go_on(tmp_path, buck
     assert found == written(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["inline", None])
 def test_a_file_that_no_store_would_take_fails_its_bundle_and_no_other(tmp_path, bucket, target):
     code = f"""

@@ -426,6 +426,7 @@ def test_what_a_store_does_not_give_ends_the_run_and_is_named(ws, bucket, cloud,
     assert SECRET not in said
 
 
+@pytest.mark.slow
 def test_a_store_that_says_nothing_is_given_up(ws, bucket, cloud):
     bucket.put("store/lookup/a.txt", b"12345")
     side = Dataset.File.from_files(cloud.path("lookup/")).as_named_input("lookup")

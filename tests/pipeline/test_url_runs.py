@@ -351,6 +351,7 @@ def test_a_run_goes_on_after_its_parts_were_cleaned(work):
     assert output_of(run) == EXPECTED
 
 
+@pytest.mark.slow
 def test_a_run_that_is_being_committed_to_is_not_old(work):
     killed(work, "journalled:1")
     keys = work.bucket.keys()

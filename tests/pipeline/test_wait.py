@@ -270,6 +270,7 @@ def test_another_process_asks_the_run_to_end(work, engine, monkeypatch, of_step)
     assert len(run.get_details()["daskrun"]["states"]) == states
 
 
+@pytest.mark.slow
 def test_a_request_nobody_heard_is_not_for_the_next_driver(work, engine, monkeypatch):
     def slow(self):
         time.sleep(3 * USUAL.cancel_look)

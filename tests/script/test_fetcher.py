@@ -332,6 +332,7 @@ def test_a_file_that_stops_coming_is_given_up(keeper, site):
     assert Path(k.files.wait(1, 8, ("fine",), 30)[0]).read_text() == "/top/fine"
 
 
+@pytest.mark.slow
 def test_the_end_of_the_pipe_removes_all(keeper, site):
     k = keeper()
     k.want(1, *((n, [f"a{n}"], 5) for n in range(20)))

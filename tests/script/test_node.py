@@ -197,6 +197,7 @@ def test_a_copy_that_init_or_shutdown_forks_ends_there(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
     request = make_request(
         tmp_path, FAULTY, files=20, process_count_per_node=2, run_invocation_timeout=1
@@ -241,6 +242,7 @@ def test_a_process_killed_while_idle_charges_nobody(tmp_path: Path) -> None:
         assert second.process.pid != first.process.pid
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_before_it_begins_returns_nothing_of_the_bundle_before(
     tmp_path: Path,
 ) -> None:
@@ -462,6 +464,7 @@ def test_an_init_that_hangs_is_killed_at_init_timeout(tmp_path: Path) -> None:
         assert "in init" in error.stderr
 
 
+@pytest.mark.slow
 def test_a_bundle_waits_for_init_and_its_time_is_not_the_mini_batchs(tmp_path: Path) -> None:
     code = "import time\ndef init(): time.sleep(1)\ndef run(m): return m"
     with OneNode(make_request(tmp_path, code, run_invocation_timeout=0.6)) as node:
@@ -490,6 +493,7 @@ def test_a_process_that_says_it_is_ready_can_be_given_a_bundle(tmp_path: Path) -
         assert node.log("user/stdout/*/*.txt") == "idle\n"
 
 
+@pytest.mark.slow
 def test_a_killed_keeper_gives_its_bundle_back_uncharged_and_is_replaced(tmp_path: Path) -> None:
     code = "import time\ndef run(m):\n    time.sleep(0.5)\n    return m\n"
     with OneNode(make_request(tmp_path, code)) as node:
@@ -603,6 +607,7 @@ def test_after_a_stop_no_process_gets_long_to_end(tmp_path: Path, hangs: str) ->
         assert f"process000 was killed: {expected[hangs]}" in note
 
 
+@pytest.mark.slow
 def test_an_idle_process_that_does_not_answer_does_not_get_the_shutdown_timeout(
     tmp_path: Path,
 ) -> None:
@@ -649,6 +654,7 @@ def test_what_is_installed_beside_daskrun_does_not_hide_the_standard_library(
         assert [o.status for o in node.run(0).outcomes] == [0]
 
 
+@pytest.mark.slow
 def test_a_thread_the_script_left_running_does_not_keep_the_node(tmp_path: Path) -> None:
     code = """
     import threading, time

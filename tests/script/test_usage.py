@@ -91,6 +91,7 @@ def test_the_middle_of_a_long_file_is_left_out(tmp_path: Path) -> None:
     assert (tmp_path / "node_resource_usage.csv").stat().st_size < 2200
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_temporary_folder")
 def test_a_node_notes_what_it_and_its_processes_use(tmp_path: Path) -> None:
     code = "import time\ndef run(mini_batch):\n    time.sleep(1.5)\n    return mini_batch\n"

@@ -59,6 +59,7 @@ def ws(tmp_path, monkeypatch):
     return Workspace.create("trial")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -240,6 +241,7 @@ def test_globs_mean_what_they_meant(pattern, path, fits):
     assert (re.compile(_translate(pattern), re.DOTALL).fullmatch(path) is not None) == fits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

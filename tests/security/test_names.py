@@ -124,6 +124,7 @@ def brought(way, names, told=None):
         return refused, outside, folders, [str(path.relative_to(target)) for path in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=examples(40))
 @given(names=st.lists(NAMES, min_size=1, max_size=4, unique=True))
@@ -180,6 +181,7 @@ def test_modes_that_are_none_are_named(told):
         mirrored(Path(target))
 
 
+@pytest.mark.slow
 def test_an_absolute_key_of_s3_stays_below_the_target(bucket, tmp_path, ws):
     path = tmp_path / "elsewhere" / "planted"
     bucket.put(str(path), b"x")

@@ -127,6 +127,7 @@ def test_a_client_that_quotes_a_part_of_a_url_leaks_nothing():
     assert caught.value.__cause__ is None
 
 
+@pytest.mark.slow
 def test_a_bucket_with_a_key_in_its_url_is_refused_without_it(bucket):
     url = f"s3://KEY:{PW}@bucket/x"
     options = {"client_kwargs": {"endpoint_url": bucket.endpoint}}

@@ -70,6 +70,7 @@ def test_a_name_that_can_not_be_one_is_refused(records, bucket):
     assert bucket.keys() == []
 
 
+@pytest.mark.slow
 def test_processes_that_create_at_once_get_numbers_of_their_own(bucket):
     code = (
         "import sys, json\n"

@@ -246,6 +246,7 @@ def test_what_killed_processes_left(ws):
     os.close(alive)
 
 
+@pytest.mark.slow
 def test_parts_on_s3_and_the_upload_that_was_begun(ws, bucket):
     options = bucket.options
     store = Datastore.register_s3(

@@ -68,6 +68,7 @@ def test_a_url_that_is_no_workspaces(bucket, url, said, tmp_path, monkeypatch):
     assert list(tmp_path.glob("s3*")) == []
 
 
+@pytest.mark.slow
 def test_models_of_two_processes(bucket, ws, tmp_path):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights/a.bin").write_bytes(b"a")

@@ -471,6 +471,7 @@ def test_mini_batches_with_text_and_numbers_are_joined_as_text(tmp_path, monkeyp
     assert [str(d) for d in frame.dtypes] == [TEXT, "float64", TEXT, TEXT, TEXT]
 
 
+@pytest.mark.slow
 def test_columns_with_text_in_one_of_many_places_are_text_where_that_was_chosen(made, tmp_path):
     rows = ["1,2\n"] * 1_000_000
     rows[650_000] = "x,2\n"

@@ -127,6 +127,7 @@ def test_surveys_of_a_near_file_grow_after_the_first_ones(size):
     assert bounds(1 << 20, near=False) == bounds(1 << 10, near=True) == even
 
 
+@pytest.mark.slow
 @given(files(), st.sampled_from([1, 9, 33]), st.sampled_from([9, 64, 1000]), st.integers(1, 40))
 @settings(max_examples=examples(80), suppress_health_check=[HealthCheck.filter_too_much])
 def test_what_is_in_memory_at_a_time_and_where_a_survey_runs_are_the_same(file, size, block, read):
@@ -303,6 +304,7 @@ def zipped(data, names=("in/a.csv",)):
 ALL = {**PACK, "zip": zipped}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted({*ALL} - {"GZIP"}))
 @pytest.mark.parametrize("name", ["a.csv", "a.gz", "zst"])
 @pytest.mark.parametrize("where", ["local", "memory"])

@@ -95,6 +95,7 @@ FROM generate_series(1, 100000) AS n
 """
 
 
+@pytest.mark.slow
 def test_each_row_of_sqlite_exactly_once_with_missing_and_equal_keys(sqlite):
     draw = random.Random(1)
     rows = [
