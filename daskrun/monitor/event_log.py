@@ -24,6 +24,7 @@ from daskrun.core.outcome import Failure, Found, ItemsFailed, Outcome, ProcessIn
 from daskrun.core.settings import without_secrets
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import cut_torn_line
+from daskrun.shown.url_secrets import without_url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,6 +50,8 @@ class EventLog(Observer):
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a pipe that was put there
+            path.unlink()
         if path.exists():  # an earlier driver of the run may have been killed within a line
             cut_torn_line(path)
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
@@ -66,7 +69,7 @@ class EventLog(Observer):
             epoch = time.time() - time.monotonic()
             plain = {"epoch": epoch, **to_record(replace(event, settings=settings))}
         else:
-            plain = to_record(event)
+            plain = without_url_secrets(to_record(event))
         line = {"event": type(event).__name__, **plain}
         with self._writing():
             self._file.write(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n")
@@ -119,6 +122,8 @@ class EventTail:
     def read(self) -> list[Event]:
         """Return the events that have come since the last call."""
         try:
+            if not self._path.is_file():
+                return []
             with self._path.open("rb") as file:
                 file.seek(self._offset)
                 data = file.read(TAIL)
@@ -178,14 +183,15 @@ def _returned(event: BundleReturned) -> dict[str, object]:
         ],
         "seconds": event.seconds,
         "now": event.now,
-        "warnings": event.warnings,
-        "trouble": event.trouble,
+        "warnings": without_url_secrets(event.warnings),
+        "trouble": without_url_secrets(event.trouble),
     }
 
 
 def _told(error: Failure | Found | ItemsFailed) -> object:
     """Return a failure as its fields; items that failed in a success under a name of their own."""
-    return error.plain() if isinstance(error, Failure) else {"items_failed": error}
+    told = error.plain() if isinstance(error, Failure) else {"items_failed": error}
+    return without_url_secrets(told)
 
 
 def _outcome(values: list[Any]) -> Outcome:

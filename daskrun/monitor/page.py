@@ -13,7 +13,7 @@ from daskrun.monitor.charts import CHARTS
 from daskrun.monitor.findings import findings
 from daskrun.monitor.pace import duration
 from daskrun.monitor.words import bar_line, state_line
-from daskrun.shown.printable import one_line, printable
+from daskrun.shown.printable import one_line, safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -230,4 +230,4 @@ def _happenings(snapshot: Snapshot) -> list[tuple[Any, ...]]:
 
 
 def _escaped(text: str) -> str:
-    return escape(printable(text))
+    return escape(safe(text))

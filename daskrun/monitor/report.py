@@ -17,7 +17,8 @@ from daskrun.monitor import plot_data
 from daskrun.monitor.findings import efficiency, findings
 from daskrun.monitor.pace import duration
 from daskrun.monitor.statistics_file import StatisticsFile
-from daskrun.shown.printable import one_line, printable
+from daskrun.shown.printable import one_line, safe
+from daskrun.shown.url_secrets import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +136,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        text=printable, line=one_line, duration=duration, clock=_clock, number="{:,}".format
+        text=safe, line=_line, duration=duration, clock=_clock, number="{:,}".format
     )
     made.globals.update(steps=steps, line=line, WIDTH=WIDTH, HEIGHT=HEIGHT, colors=plot_data.COLORS)
     return made
@@ -190,6 +191,10 @@ def _lanes(columns: plot_data.Columns) -> dict[str, object]:
         if process in lanes
     ]
     return {"lanes": lanes, "bars": bars, "first": first / 1000, "last": (first + whole) / 1000}
+
+
+def _line(text: str) -> str:
+    return one_line(shown_url(text))
 
 
 def _clock(seconds: float) -> str:

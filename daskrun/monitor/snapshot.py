@@ -11,10 +11,15 @@ from typing import NamedTuple
 from daskrun.core.codec import from_record, record, to_record
 from daskrun.core.json_text import parsed
 from daskrun.core.report import ErrorGroup, Progress, RunStatus
+from daskrun.shown.url_secrets import without_url_secrets
 from daskrun.storage.durable import read_file
 
 STATISTICS = Path("sys", "statistics.json")
 """Where it is kept, below a run's ``logs``."""
+TEXTS = ("message", "waiting_for", "settings", "items", "happenings", "errors", "warnings")
+"""Fields that hold what exceptions, observers and stores have said."""
+LATEST, MOST = 1e11, 1 << 62
+"""Seconds since the epoch, and counts, above those that can be."""
 MOST_INTERVALS = 512
 PER_DECADE = 10
 """Classes of durations in a factor of ten."""
@@ -249,8 +254,11 @@ class Snapshot:
         return [_attempt(each) for each in self.slowest]
 
     def as_json(self) -> str:
-        """Return it as text, for :func:`from_json`."""
-        return json.dumps(to_record(self), separators=(",", ":"))
+        """Return it as text, for :func:`from_json`, without secrets of URLs."""
+        plain = to_record(self)
+        for name in TEXTS:
+            plain[name] = without_url_secrets(plain[name])
+        return json.dumps(plain, separators=(",", ":"))
 
 
 def _attempt(values: list[float]) -> Attempt:
@@ -258,11 +266,45 @@ def _attempt(values: list[float]) -> Attempt:
 
 
 def from_json(text: str) -> Snapshot:
-    """Return the snapshot of a text; ValueError, TypeError or KeyError where it is none."""
+    """Return the snapshot of a text; ValueError, TypeError or KeyError where it is none.
+
+    Others may have written it: what views compute with is checked.
+    """
     plain = parsed(text)
     if not isinstance(plain, dict):
         raise TypeError(f"{text[:40]!r} is no snapshot of a run")
-    return from_record(Snapshot, plain, known_only=True)
+    found = from_record(Snapshot, plain, known_only=True)
+    if not _is_sound(found):
+        raise ValueError(f"{text[:40]!r} is no snapshot of a run that can be")
+    return found
+
+
+def _is_sound(found: Snapshot) -> bool:
+    """Return whether numbers are numbers of the sizes that they can have, and texts are texts."""
+    series, progress = found.series, found.progress
+    seconds = [found.started, found.updated, found.driver_started, found.seconds, series.start]
+    seconds += [series.width, *vars(found.times).values()]
+    seconds += [each.at for each in found.happenings] + [each.since for each in found.in_flight]
+    counts = [*series.succeeded, *series.failed, *series.items, found.results, found.output_bytes]
+    counts += [progress.succeeded, progress.failed, progress.items, progress.in_flight]
+    latencies = [found.latency, *(each.latency for each in found.processes)]
+    classes = [int(key) for each in latencies for key in each]
+    rows = [*found.recent, *found.slowest]
+    texts = [found.run_id, found.step, found.message, found.waiting_for, found.folder]
+    return (
+        all(isinstance(each, int | float) and 0 <= each < LATEST for each in seconds)
+        and all(isinstance(each, int) and 0 <= each < MOST for each in counts)
+        and all(0 <= each < CLASSES for each in classes)
+        and all(len(row) == len(Attempt._fields) for row in rows)
+        and all(-1 <= row[3] < len(found.processes) for row in rows)
+        and all(
+            isinstance(each, int | float) and abs(each) < LATEST for row in rows for each in row
+        )
+        and len({len(series.succeeded), len(series.failed), len(series.items)}) == 1
+        and len(series.succeeded) <= MOST_INTERVALS
+        and series.width > 0
+        and all(isinstance(each, str) for each in texts)
+    )
 
 
 def read_snapshot(logs: Path) -> Snapshot | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -16,6 +17,9 @@ MOST_VALUES = 20_000
 """Values and keys, with aliases written out: by those, a text of a kilobyte stands for gigabytes.
 """
 MOST_DEPTH = 50
+MOST_DIGITS = 1000
+"""Of a number: to read one takes the square of that, more with ``:``, which is base 60."""
+NUMBER = re.compile(r"[-+0-9_:.eE]+")
 
 
 def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
@@ -55,6 +59,8 @@ def _check(data: bytes) -> None:
             size = anchors.get(event.anchor, 1)
         elif isinstance(event, yaml.ScalarEvent):
             size = anchors[event.anchor or ""] = 1
+            if len(event.value) > MOST_DIGITS and NUMBER.fullmatch(event.value):
+                raise ValueError(f"a number of it has {len(event.value):,} digits")
         elif isinstance(event, yaml.CollectionStartEvent):
             open_sizes.append(0)
             names.append(event.anchor)

@@ -1,6 +1,7 @@
 """The aggregate that all views show: its sums, its bounds, how it is kept and made again."""
 
 import json
+import os
 import time
 from dataclasses import fields, replace
 
@@ -12,15 +13,18 @@ from daskrun.core.events import (
     HandedOut,
     NodeLost,
     NodeReady,
+    Note,
     ProcessReady,
     RunEnded,
     RunStarted,
+    StopAsked,
 )
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
-from daskrun.core.report import Progress, Report, RunStatus
+from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
 from daskrun.core.settings import RunSettings
 from daskrun.monitor import snapshot, statistics
-from daskrun.monitor.event_log import EventLog, read_events
+from daskrun.monitor.event_log import EventLog, EventTail, read_events
+from daskrun.monitor.report import ReportFile
 from daskrun.monitor.snapshot import BOUNDS, CLASSES, class_of, from_json, quantile, read_snapshot
 from daskrun.monitor.statistics import RunStatistics
 from daskrun.monitor.statistics_file import StatisticsFile
@@ -239,3 +243,53 @@ def test_a_snapshot_is_read_as_it_was_written():
     )
     made = observer.snapshot(5.0)
     assert from_json(made.as_json()) == made
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"latency": {"x": 1}}, {"latency": {"99999": 1}}, {"started": 1e300}, {"message": ["x"]},
+        {"recent": [[1, 2]]}, {"series": {"start": 0.0, "width": 0.0}}, {"results": "many"},
+        {"series": {"start": 0.0, "width": 1.0, "succeeded": [1], "failed": [], "items": [1]}},
+        {"slowest": [[1, 1, 0, 7, 0.0, 1.0, 1.0, 0.0]]},
+    ],
+)  # fmt: skip
+def test_a_file_that_others_have_written_is_none_and_ends_no_run(tmp_path, broken):
+    observer = StatisticsFile(tmp_path)
+    observer.notify(started())
+    observer.write()
+    path = tmp_path / "sys" / "statistics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **broken}))
+    assert read_snapshot(tmp_path) is None
+    StatisticsFile(tmp_path).notify(started(resumed=True))
+
+
+def test_secrets_of_urls_are_in_none_of_the_files(tmp_path):
+    url = "https://me:hush@host/x?token=hush"
+    log, kept = EventLog(tmp_path / "sys" / "events.jsonl"), ReportFile(tmp_path)
+    group = ErrorGroup(url, url, 1, 0, 1, "", url)
+    report = Report(RunStatus.FAILED, url, errors=(group,), warnings=(url,))
+    bad = outcome(0, 3.0, Status.RAISED)._replace(error=Failure(url, url, url, url))
+    for event in (
+        started(), Note(url, 0.5), NodeReady("node000", 1, 1.0), NodeLost("node000", url, 1.5),
+        BundleReturned(0, PROCESS, (bad,), 1.0, 2.0, (url,), url), StopAsked(url, False, 2.5),
+        RunEnded(report, 3.0),
+    ):  # fmt: skip
+        log.notify(event)
+        kept.notify(event)
+    log.close()
+    for path in (tmp_path / "sys" / "events.jsonl", tmp_path / "sys" / "statistics.json",
+                 tmp_path / "report.html"):  # fmt: skip
+        assert "hush" not in path.read_text(), path
+
+
+def test_a_pipe_in_the_place_of_a_file_holds_nothing_up(tmp_path):
+    (tmp_path / "sys").mkdir()
+    for name in ("events.jsonl", "statistics.json"):
+        os.mkfifo(tmp_path / "sys" / name)
+    assert read_snapshot(tmp_path) is None
+    assert EventTail(tmp_path / "sys" / "events.jsonl").read() == []
+    log = EventLog(tmp_path / "sys" / "events.jsonl")
+    log.notify(started())
+    log.close()
+    assert len(list(read_events(tmp_path / "sys" / "events.jsonl"))) == 1

@@ -381,3 +381,11 @@ def test_logs_of_events_that_others_wrote_end_no_view(tmp_path):
     file.parent.mkdir(parents=True, exist_ok=True)
     os.mkfifo(file)
     assert read_snapshot(tmp_path) is None
+
+
+@pytest.mark.parametrize("tail", [":1" * 50_000, ":1" * 20_000 + ".5", "_1" * 50_000])
+def test_numbers_of_yaml_are_read_in_no_time_or_refused(tmp_path, tail):
+    path = tmp_path / "config.yml"
+    path.write_text(f"a: 1{tail}")
+    with pytest.raises(ValueError, match="digits"):
+        read_yaml(path)
