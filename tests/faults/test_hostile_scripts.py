@@ -141,8 +141,9 @@ CHILDREN = {
 @pytest.mark.parametrize("what", CHILDREN)
 def test_what_the_script_starts_can_be_ended_by_signals(tmp_path: Path, what: str) -> None:
     code = f"""
-    import multiprocessing, os, signal, subprocess, sys, time
+    import multiprocessing, os, signal, subprocess, sys, tempfile, time
     def pool(how):
+        tempfile.tempdir = "/tmp"  # that of tests is too long for the socket of a fork server
         with multiprocessing.get_context(how).Pool(1) as made:
             made.apply_async(time.sleep, (60,))
     def run(mini_batch):
