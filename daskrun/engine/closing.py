@@ -30,6 +30,7 @@ def close_and_tell(
         dispatcher.close()
         return
     failed: list[Exception] = []
+    last = Note("", time.monotonic())
 
     def close() -> None:
         try:
@@ -37,14 +38,13 @@ def close_and_tell(
         except Exception as error:  # noqa: BLE001  (raised where it is waited for)
             failed.append(error)
         finally:
-            dispatcher.events.put(Note("", time.monotonic()))  # nothing else may come
+            dispatcher.events.put(last)  # behind all that was said
 
-    closing = threading.Thread(target=close, name="daskrun-close", daemon=True)
-    closing.start()
-    there = True
-    while there:
-        there = closing.is_alive()
+    threading.Thread(target=close, name="daskrun-close", daemon=True).start()
+    closing = True
+    while closing:
         for event in events():
+            closing = closing and event is not last
             if isinstance(event, NodePreparing) or (isinstance(event, Note) and event.text):
                 tell(event)
     if failed:
