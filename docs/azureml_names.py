@@ -1,11 +1,7 @@
-"""Write ``azureml-names.md``, the table of the original's names, from the catalogue.
-
-python docs/azureml_names.py > docs/azureml-names.md
-"""
+"""The table of the original's names, from the catalogue."""
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -23,8 +19,7 @@ SAME, UNUSED, WRITE = "the same", "accepted, not used", "what to write"
 HEAD = """\
 # Names of the original, the Azure ML SDK v1, in daskrun
 
-Written by `python docs/azureml_names.py > docs/azureml-names.md` from the catalogue; a test says
-when it is out of date. Names are there after `import daskrun.azureml`, under
+Names are there after `import daskrun.azureml`, under
 `python -m daskrun.azureml program.py`, and in every script process. *The same*: it is there and
 does what it did. *Accepted, not used*: it can be written and changes nothing, which is said once.
 The rest can be imported, and says what to write when it is used. What stands in no table is the
@@ -106,7 +101,7 @@ def table(title: str, rows: Iterable[Row]) -> Iterator[str]:
     yield f"## {title}\n"
     yield "| the original's | in daskrun | |\n|---|---|---|"
     for name, kind, message in rows:
-        text = (message[:1].upper() + message[1:]).replace("|", r"\|")
+        text = (message[:1].upper() + message[1:]).replace("|", r"\|").replace("['", r"\['")
         yield f"| {name} | {kind} | {text} |"
     yield ""
 
@@ -114,7 +109,3 @@ def table(title: str, rows: Iterable[Row]) -> Iterator[str]:
 def page() -> str:
     """Return the page."""
     return "\n".join(lines()).rstrip() + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())

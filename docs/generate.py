@@ -1,0 +1,33 @@
+"""Write the pages that say what the code says: ``python docs/generate.py``.
+
+A test says when one of them is out of date.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import azureml_names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DOCS = Path(__file__).parent
+PAGES: dict[str, Callable[[], str]] = {
+    "migrate/azureml-names.md": azureml_names.page,
+}
+"""By the path of a page below ``docs``: what makes it."""
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
