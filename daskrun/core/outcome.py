@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
-from daskrun.shown.url_secrets import shown_url
+from daskrun.shown.url_secrets import shown_text
 
 
 class Status(IntEnum):
@@ -69,7 +69,7 @@ class Failure:
 
     def __post_init__(self) -> None:
         for name in ("message", "text", "ended", "stderr"):
-            if (shown := shown_url(told := getattr(self, name))) is not told:
+            if (shown := shown_text(told := getattr(self, name))) is not told:
                 object.__setattr__(self, name, shown)
 
     def plain(self) -> dict[str, Any]:

@@ -44,8 +44,8 @@ from daskrun.script.side_inputs.bring import bring_here
 from daskrun.script.side_inputs.location import take_away
 from daskrun.script.status_block import StatusBlock
 from daskrun.script.wire import decode_trusted, shared_memory
+from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.error_hints import store_remedy
-from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,7 +124,7 @@ class InlineDispatcher(Dispatcher):
         try:
             brought = bring_here(described, self._folder, run_id)
         except (DaskrunError, OSError) as error:
-            self._stop_run(shown_url(str(error)))
+            self._stop_run(shown_text(str(error)))
             return None
         found = located(self._spec, brought)
         for text in found.notes:

@@ -16,7 +16,7 @@ from daskrun.monitor.failed_items import LISTED, FailedItems
 from daskrun.monitor.pace import duration
 from daskrun.monitor.words import bar_line
 from daskrun.shown.printable import one_line, safe
-from daskrun.shown.url_secrets import shown_url
+from daskrun.shown.url_secrets import shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -178,7 +178,7 @@ class LogWriter(Observer):
         path = self._logs / "sys" / "happenings.txt"
         with path.open("a", encoding="utf-8") as file:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-            file.write(f"{stamp} UTC  {one_line(shown_url(words))}\n")
+            file.write(f"{stamp} UTC  {one_line(shown_text(words))}\n")
 
     def _count_error(self, outcome: Outcome, process: ProcessInfo | None) -> None:
         if outcome.status:

@@ -18,7 +18,7 @@ from daskrun.monitor.findings import efficiency, findings
 from daskrun.monitor.pace import duration
 from daskrun.monitor.statistics_file import StatisticsFile
 from daskrun.shown.printable import one_line, safe
-from daskrun.shown.url_secrets import shown_url
+from daskrun.shown.url_secrets import shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -194,7 +194,7 @@ def _lanes(columns: plot_data.Columns) -> dict[str, object]:
 
 
 def _line(text: str) -> str:
-    return one_line(shown_url(text))
+    return one_line(shown_text(text))
 
 
 def _clock(seconds: float) -> str:

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from daskrun.shown.printable import printable
-from daskrun.shown.url_secrets import shown_url
+from daskrun.shown.url_secrets import shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def text_html(value: object) -> str:
     """Return a text for a page: escaped, without secrets of URLs and control characters."""
-    return escape(printable(shown_url(str(value))))
+    return escape(printable(shown_text(str(value))))
 
 
 def table_html(title: str, rows: Iterable[tuple[object, object]]) -> str:

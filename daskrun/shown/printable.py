@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daskrun.shown.url_secrets import shown_url
+from daskrun.shown.url_secrets import shown_text
 
 _SPACES = "\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 """Spaces that Python doesn't count as printable."""
@@ -12,7 +12,7 @@ UNDECODED = "".join(map(chr, range(0xDC80, 0xDD00)))
 
 def safe(text: str) -> str:
     """Return a text as :func:`printable` does, without secrets in the URLs that it names."""
-    return printable(shown_url(text))
+    return printable(shown_text(text))
 
 
 def printable(text: str) -> str:

@@ -1,7 +1,9 @@
 """Secrets in URLs, found by reading a text once, whatever the scheme and wherever the URL stands.
 
 A URL of a user often breaks the rules: passwords have blanks and slashes, SQLAlchemy and fsspec
-have schemes of their own. What may be a secret is hidden, so that in doubt too much is.
+have schemes of their own. What may be a secret is hidden, so that in doubt too much is. A text that
+is known to be one URL (``shown_url``) ends nowhere before its end; in others (``shown_text``) a URL
+ends at a blank, a quote or a line break.
 """
 
 from __future__ import annotations
@@ -19,8 +21,16 @@ _STOP = r"[\s'\"`<>]"
 _AUTHORITY = r"[/\\?#]"
 _ASKED = r"[?#&]([^\s=/?#&*]{1,64})="
 """A parameter; ``?`` alone is a wildcard of many a path."""
+_ASKED_OF_URL = _ASKED.replace(r"\s", "")
 _QUERY = "[?#]"
 _PORT = r"[0-9]{0,5}|\*"
+_SURE_HOST = (
+    r"localhost|\d+(\.\d+){3}|[\w.-]+\."
+    r"(com|org|net|edu|gov|io|dev|app|cloud|local|internal|intern|lan|corp|home|svc|test|[a-z]{2})"
+)
+"""What with a port behind it is a host. ``me:1234/...@`` may be a user and the password."""
+_CHAIN = r"\W*([\w+.-]+::)*"
+"""What may stand before the first ``scheme:`` of a text that is a URL."""
 _VARIABLE = r"\$\{\w+\}|"
 """A name in the place of a secret, as pip takes it; or nothing."""
 _SAYS_WHERE = r"(?i:egg|subdirectory|md5|sha\d+)"
@@ -49,11 +59,18 @@ class _Url(NamedTuple):
 class _Text:
     """A text, with what is looked for in it again and again."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, is_url: bool) -> None:
         self.text = text
-        self._places = {mark: _places(mark, text) for mark in _MARKS}
         found = (self._url(match) for match in re.finditer(r":(/+)", text))
         self.urls = [url for url in found if url is not None]
+        first = self.urls[0].start if self.urls else 0
+        self.is_url = is_url and re.fullmatch(_CHAIN, text[:first]) is not None
+        self._places = {mark: self._all(mark) for mark in _MARKS}
+
+    def _all(self, mark: str) -> list[int]:
+        if self.is_url and mark in ("\n", _STOP):
+            return []
+        return [match.start() for match in re.finditer(mark, self.text)]
 
     def _url(self, match: re.Match[str]) -> _Url | None:
         start = least = match.start()
@@ -82,39 +99,50 @@ class _Text:
         own = self.urls[number]
         for url in self.urls[number + 1 : number + 20]:
             before = self.text[max(0, url.start - 2) : url.start]
-            apart = before == "::" or before[-1:] not in ":@"
+            apart = before == "::" or (before[-1:] not in ":@" and not self.is_url)
             if apart and url.slashes > 1 and url.start > own.body:
                 return url.start
         return len(self.text)
 
 
-def _places(mark: str, text: str) -> list[int]:
-    return [match.start() for match in re.finditer(mark, text)]
-
-
-def shown_url(text: str) -> str:
-    """Hide what may be a secret in the URLs of a text: user and password, query and fragment.
+def shown_url(url: str) -> str:
+    """Return a URL, or path, without what may be a secret: user and password, query and fragment.
 
     Examples
     --------
-    >>> shown_url("no https://me:secret@host/0.png?sig=abc")
-    'no https://***@host/0.png?***'
+    >>> shown_url("https://me:my secret@host/0.png?sig=a b")
+    'https://***@host/0.png?***'
     >>> shown_url("abfs://container@account/folder/a?.csv")
     'abfs://container@account/folder/a?.csv'
     """
+    return _shown(url, is_url=True)
+
+
+def shown_text(text: str) -> str:
+    """Return a text with :func:`shown_url` of the URLs that are somewhere in it.
+
+    Examples
+    --------
+    >>> shown_text("no https://me:secret@host/0.png?sig=abc")
+    'no https://***@host/0.png?***'
+    """
+    return _shown(text, is_url=False)
+
+
+def _shown(text: str, is_url: bool) -> str:
     if not _may_hide(text):
         return text
     parts, at = [], 0
-    for start, end in _secret_parts(text):
+    for start, end in _secret_parts(text, is_url):
         parts += [text[at:start], HIDDEN]
         at = end
     return "".join([*parts, text[at:]])
 
 
 def without_url_secrets(value: Any) -> Any:
-    """Return a JSON value with :func:`shown_url` of every text in it."""
+    """Return a JSON value with :func:`shown_text` of every text in it."""
     if isinstance(value, str):
-        return shown_url(value)
+        return shown_text(value)
     if isinstance(value, dict):
         return {key: without_url_secrets(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -125,14 +153,16 @@ def without_url_secrets(value: Any) -> Any:
 def holds_secret(value: object) -> bool:
     """Return whether a text in a JSON value has a URL with what may be a secret."""
     if isinstance(value, str):
-        return shown_url(value) != value
+        return shown_text(value) != value
     if isinstance(value, dict):
         return any(map(holds_secret, value.values()))
     return isinstance(value, list | tuple) and any(map(holds_secret, value))
 
 
-def secrets_in(text: str) -> list[str]:
+def secrets_in(text: str, *, is_url: bool = False) -> list[str]:
     """Return what may be a secret in the URLs of a text, each as it is written and as it is meant.
+
+    ``is_url`` says that the text is known to be one URL.
 
     Examples
     --------
@@ -144,7 +174,7 @@ def secrets_in(text: str) -> list[str]:
     from urllib.parse import unquote, unquote_plus  # seldom needed, and loaded with every error
 
     found: dict[str, None] = {}
-    for start, end in _secret_parts(text):
+    for start, end in _secret_parts(text, is_url):
         whole = text[start:end]
         asked = text[start - 1] in "?#&"
         parts = [each.partition("=")[2] for each in re.split("[&;#]", whole)] if asked else []
@@ -161,9 +191,9 @@ def _may_hide(text: str) -> bool:
     return ":/" in text and ("@" in text or "?" in text or "#" in text)
 
 
-def _secret_parts(text: str) -> list[tuple[int, int]]:
+def _secret_parts(text: str, is_url: bool) -> list[tuple[int, int]]:
     """Return from where to where secrets are, in order."""
-    known, found, done = _Text(text), [], 0
+    known, found, done = _Text(text, is_url), [], 0
     for number, url in enumerate(known.urls):
         if url.start < done:
             continue
@@ -193,14 +223,15 @@ def _extent(known: _Text, number: int, url: _Url) -> tuple[int, int, bool]:
 
     Borders are quotes around it, and a text that is nothing else.
     """
-    text, before, enclosed = known.text, known.text[url.start - 1 : url.start], False
+    text, before, enclosed = known.text, known.text[url.start - 1 : url.start], known.is_url
     limit = -1
-    if before and before in _QUOTES:
-        limit = text.find(before, url.body, known.first("\n", url.body))
-        enclosed = limit >= 0
+    if not enclosed and before and before in _QUOTES:
+        closing = re.compile(rf"(?<!\\){before}")  # not one that repr() has escaped
+        if found := closing.search(text, url.body, known.first("\n", url.body)):
+            limit, enclosed = found.start(), True
     if limit < 0:
         limit = known.first(_STOP, url.body)
-        enclosed = not url.start and limit == len(text)
+        enclosed = enclosed or (not url.start and limit == len(text))
     return min(limit, known.next_url(number)), limit, enclosed
 
 
@@ -211,7 +242,7 @@ def _user_end(known: _Text, number: int, url: _Url, end: int, enclosed: bool) ->
     authority = text[url.body : authority_end]
     colon, at_sign = authority.find(":"), authority.rfind("@")
     if at_sign >= 0:
-        if colon < 0 or colon > at_sign:
+        if colon < 0 or (colon > at_sign and url.scheme.startswith("git")):  # git@host:path
             return url.body + at_sign if url.slashes > 1 else -1
         # Behind a password an @ of the path may be a part of it.
         return known.last_at_sign(url.body, min(end, known.first(_QUERY, authority_end)))
@@ -219,7 +250,7 @@ def _user_end(known: _Text, number: int, url: _Url, end: int, enclosed: bool) ->
         return -1
     port = authority.rpartition(":")[2]
     is_port = port and re.fullmatch(_PORT, port) is not None
-    if is_port and "sql" not in url.scheme:
+    if is_port and "sql" not in url.scheme and _is_host(authority):
         return -1
     found = known.last_at_sign(url.body, end)
     if found >= 0 or enclosed or is_port:
@@ -228,6 +259,11 @@ def _user_end(known: _Text, number: int, url: _Url, end: int, enclosed: bool) ->
         return known.first("@", end, known.first(_STOP, end + 1))
     # A password with blanks, or quotes.
     return known.first("@", end, min(known.first("\n", end), known.next_url(number)))
+
+
+def _is_host(authority: str) -> bool:
+    """Return whether host and port can't be a user and the beginning of a password."""
+    return re.fullmatch(f"({_SURE_HOST}):({_PORT})", authority) is not None
 
 
 def _is_open(url: _Url, user: str) -> bool:
@@ -248,7 +284,8 @@ def _asked(known: _Text, url: _Url, host: int, end: int) -> int:
         return -1
     if known.text[begins] == "?" and url.scheme.rpartition("+")[2] in ("http", "https"):
         return begins
-    for match in re.compile(_ASKED).finditer(known.text, begins, end):
+    parameter = re.compile(_ASKED_OF_URL if known.is_url else _ASKED)
+    for match in parameter.finditer(known.text, begins, end):
         if not re.fullmatch(_SAYS_WHERE, match[1]):
             return match.start()
     return -1

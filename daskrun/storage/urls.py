@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
-from daskrun.shown.url_secrets import secrets_in
+from daskrun.shown.url_secrets import secrets_in, shown_text
 from daskrun.shown.url_secrets import shown_url as shown_url  # what speaks of places shows them so
 
 if TYPE_CHECKING:
@@ -134,11 +134,11 @@ def package_of(protocol: str) -> str:
 
 def secrets_of(url: str, options: StorageOptions) -> StorageOptions:
     """Return options with the secrets of a URL among them, which clients quote in messages."""
-    return {**options, "url": secrets_in(url)}
+    return {**options, "url": secrets_in(url, is_url=True)}
 
 
 def without_secrets(text: str, options: StorageOptions) -> str:
-    """Hide in a text every value that ``storage_options`` hold, and what :func:`shown_url` hides.
+    """Hide in a text every value that ``storage_options`` hold, and what :func:`shown_text` hides.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def without_secrets(text: str, options: StorageOptions) -> str:
     >>> without_secrets("no bucket KEY:SECRET@b", secrets_of("s3://KEY:SECRET@b/folder", {}))
     'no bucket ***@b'
     """
-    text = shown_url(text)
+    text = shown_text(text)
     for secret in sorted(set(_secrets(options)), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
@@ -157,7 +157,7 @@ def _secrets(options: Any) -> Iterator[str]:
     if isinstance(options, Mapping):
         for name, value in options.items():
             if isinstance(value, str) and name in _OPEN:
-                yield from secrets_in(value)
+                yield from secrets_in(value, is_url=True)
             else:
                 yield from _secrets(value)
     elif isinstance(options, list | tuple):

@@ -155,7 +155,7 @@ class Workspace(Home, OriginalClass):
             return opened
         typed, from_config = f"name={name!r}", "from_config()"
         if path is not None:
-            shown = shown_url(repr(str(path)))
+            shown = repr(shown_url(str(path)))
             typed, from_config = f"{typed}, path={shown}", f"from_config({shown})"
         there = f"{typed}: there is a workspace in {shown_url(where)}, named {opened.name!r}"
         other = "or give another path to make one"

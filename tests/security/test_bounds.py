@@ -34,7 +34,7 @@ from daskrun.monitor.snapshot import STATISTICS, read_snapshot
 from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.steps.snapshot import _translate
 from daskrun.script.environments.packages import lacking
-from daskrun.shown.url_secrets import secrets_in, shown_url
+from daskrun.shown.url_secrets import secrets_in, shown_text, shown_url
 from daskrun.storage.durable import read_file
 from daskrun.storage.private import SecretFiles
 from daskrun.storage.records import Records
@@ -258,7 +258,8 @@ def test_globs_mean_what_they_meant(pattern, path, fits):
     ids=lambda text: text[:20],
 )
 def test_a_text_of_many_urls_is_read_once(text):
-    assert shown_url(shown_url(text)) == shown_url(text)
+    for shown in (shown_url, shown_text):
+        assert shown(shown(text)) == shown(text)
     assert isinstance(secrets_in(text), list)
 
 

@@ -18,8 +18,8 @@ from daskrun.core.outcome import Failure
 from daskrun.core.settings import resolve_settings, told_settings
 from daskrun.core.told import secret_problems
 from daskrun.data.registration import has_secret
-from daskrun.errors import DatasetError, SettingsError, StorageError
-from daskrun.shown.url_secrets import holds_secret, secrets_in, shown_url
+from daskrun.errors import DatasetError, SettingsError, StorageError, WorkspaceError
+from daskrun.shown.url_secrets import holds_secret, secrets_in, shown_text, shown_url
 from daskrun.storage.metric_files import MetricFolder
 from daskrun.storage.retry import retry
 from daskrun.storage.stores import open_url_folder
@@ -66,13 +66,36 @@ HELD = [
     f"redis://:{PW}@host/0",
     f"-i https://me:{PW}@host/simple --pre",
     f"x @ https://me:{PW}@host/x.whl ; python_version > '3'",
+    f"https://me:1234/{PW}@host",
+    f"https://first.last:1/{PW}@host/x",
+    f"https://me@corp.com:12/{PW}@host/x",
+    f"redis://:12/{PW}@host/0",
+    f"s3://KEY:12?{PW}@b/x",
+    f"simplecache::sftp://me:80/{PW}@host/x",
 ]
+OF_ONE_URL = [
+    f"https://me:1234/my {PW}@host",
+    f"https://me:a b'c\"{PW}@host/x y",
+    f"https://me:a\r\n{PW}\n@host/x",
+    f" https://me:\t{PW}@host/x",
+    f"s3://KEY:12 {PW}@b/x",
+    f"https://host/x?sig=a b'\" {PW}",
+    f"https://host/x?sig=a\n{PW}",
+    f"gs://b/x?my token={PW}",
+    f"abfs://c@account/x#sig=a\u2028{PW}",
+    f"zip://a b.csv::https://me:my {PW}@host/x.zip",
+    f"https://me:a\n https://{PW}@host",
+]
+"""What isn't found where it stands in another text: a blank or a quote is not the end of these."""
 OPEN = [
     "/data/a@b?c#d",
     "C:/data/me:x@y",
     "s3://bucket/year=????/a?.csv",
     "s3://bucket/a@b/c#1.csv",
     "http://localhost:9000/bucket/img@2x.png",
+    "http://10.0.0.5:9000/bucket/img@2x.png",
+    "https://minio.corp.com:9000/bucket/img@2x.png",
+    "git+ssh://git@github.com:team/x.git@main",
     "abfs://container@account.dfs.core.windows.net/x",
     "sftp://me@host/x",
     "git+ssh://git@github.com/x.git@main#egg=x&subdirectory=y",
@@ -87,18 +110,61 @@ OPEN = [
 @pytest.mark.parametrize("text", HELD)
 def test_a_secret_is_found(text):
     for around in ("{}", "can't read {}: no", "can't read '{}': no", "path={!r}"):
-        shown = shown_url(around.format(text))
+        shown = shown_text(around.format(text))
         assert PW not in shown
-        assert shown_url(shown) == shown
+        assert shown_text(shown) == shown
     assert any(PW in secret for secret in secrets_in(text))
     assert holds_secret({"a": [1, text]})
     assert has_secret(text)
 
 
+@pytest.mark.parametrize("text", [*HELD, *OF_ONE_URL])
+def test_a_secret_is_found_in_what_is_known_to_be_a_url(text):
+    shown = shown_url(text)
+    assert shown_url(shown) == shown
+    if not text.startswith(("-i", "x @")):
+        assert PW not in shown
+        assert any(PW in secret for secret in secrets_in(text, is_url=True))
+        assert has_secret([text])
+
+
+def test_what_takes_a_url_hides_its_secrets(tmp_path):
+    workspace = Workspace.create("ws", path=tmp_path)
+    told = []
+    for number, text in enumerate(OF_ONE_URL):
+        dataset = Dataset.File.from_files(text, validate=False)
+        dataset.register(workspace, f"data{number}")
+        store = Datastore.register_url(workspace, f"a{number}", text.strip())
+        s3 = Datastore.register_s3(workspace, f"b{number}", "b", endpoint_url=text)
+        host = Datastore.register_s3(workspace, f"c{number}", "b", endpoint_url=f"me:{PW}@host")
+        told += [dataset, store, store.path("x"), s3, host]
+        for attempt in (
+            lambda text: Datastore.register_s3(workspace, "d", text),
+            lambda text: Workspace.create("ws", path=text),
+            lambda text: Datastore.register_url(workspace, "e", f"nosuch+{text.strip()}"),
+        ):
+            with pytest.raises((SettingsError, StorageError, WorkspaceError)) as caught:
+                attempt(text)
+            told.append(caught.value)
+    assert PW not in "\n".join(str(each) for each in told)
+    for path in tmp_path.rglob("*.json"):
+        assert PW not in path.read_text() or stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+def test_quotes_that_repr_escapes_do_not_end_a_url():
+    assert PW not in shown_text(f"""no {f'https://me:a"b{chr(39)} {PW}@host'!r}""")
+
+
 @pytest.mark.parametrize("text", OPEN)
 def test_what_is_no_secret_is_shown(text):
-    assert shown_url(text) == text
+    assert shown_text(text) == text
     assert secrets_in(text) == []
+
+
+@pytest.mark.parametrize("text", OPEN[:-2])
+def test_of_a_url_what_is_no_secret_is_shown(text):
+    assert shown_url(text) == text
+    assert secrets_in(text, is_url=True) == []
 
 
 @pytest.mark.parametrize("text", HELD)

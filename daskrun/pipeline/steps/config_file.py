@@ -19,7 +19,7 @@ from daskrun.errors import (
     StorageError,
 )
 from daskrun.pipeline.steps.parameter import PipelineParameter
-from daskrun.shown.url_secrets import shown_url
+from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.durable import write_whole
 from daskrun.storage.yaml_text import read_yaml
 from daskrun.workspace.compute.targets import ComputeTarget
@@ -74,7 +74,7 @@ def _may_be_secret(config: Any, text: str) -> bool:
     """Return whether others should not read the file."""
     environment = config.environment
     of_environment = environment is not None and may_be_secret(environment.as_record())
-    return bool(config.environment_variables or of_environment or shown_url(text) != text)
+    return bool(config.environment_variables or of_environment or shown_text(text) != text)
 
 
 def load(kind: type[Config], workspace: Workspace, path: str | os.PathLike[str]) -> Config:

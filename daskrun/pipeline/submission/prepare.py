@@ -24,6 +24,7 @@ from daskrun.pipeline.steps.compute_target import target_name
 from daskrun.pipeline.steps.inputs import Input, make_plan, stored
 from daskrun.pipeline.steps.outputs import PendingOutput
 from daskrun.pipeline.steps.side_inputs import stored_sides
+from daskrun.shown.url_secrets import shown_text
 from daskrun.workspace.models.model import model_paths
 from daskrun.workspace.run_folders.run_folder import SNAPSHOT
 
@@ -189,7 +190,7 @@ class PreparedStep:
             "destinations": {
                 each.name: each._destination_text(self.workspace) for each in self.step.outputs
             },
-            "compute_target": shown_url(repr(config.compute_target)),
+            "compute_target": shown_text(repr(config.compute_target)),
             "target": target_name(config.compute_target),
             "environment": config.environment.as_told() if config.environment else None,
             "description": config.description,

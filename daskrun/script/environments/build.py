@@ -26,9 +26,9 @@ from daskrun.script.environments.packages import LEAST_PYTHON, contents, lacking
 from daskrun.script.messages import Building, FindPython, Notice, PythonFound, Unprepared
 from daskrun.script.signals import outlive_them
 from daskrun.script.wire import pack, told_first, write_all
+from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.durable import write_whole
 from daskrun.storage.own_folders import make_own, safe_folder
-from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -222,7 +222,7 @@ def tail(log: str | Path, size: int = TAIL) -> str:
     text = ""
     with contextlib.suppress(OSError):
         text = Path(log).read_text(encoding="utf-8", errors="backslashreplace").strip()
-    text = shown_url(text)
+    text = shown_text(text)
     return text if len(text) <= size else text[-size:].partition("\n")[2] or text[-size:]
 
 

@@ -20,6 +20,7 @@ from daskrun.script.messages import BringSideInputs, Brought, BroughtSoFar, Unpr
 from daskrun.script.node_folders import base_folder
 from daskrun.script.side_inputs.location import FOLDER, in_place, is_absolute, link_at, with_file
 from daskrun.script.wire import pack, told_first, write_all
+from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.retry import retry
 from daskrun.storage.urls import secrets_of
 
@@ -251,4 +252,4 @@ def main() -> None:
         tell(Brought(bringing.bring(tell)))
     except Exception as error:  # noqa: BLE001  (the keeper tells it)
         text = str(error) if isinstance(error, DaskrunError) else f"{type(error).__name__}: {error}"
-        tell(Unprepared(shown_url(text)))
+        tell(Unprepared(shown_text(text)))

@@ -154,8 +154,8 @@ class Datastore(OriginalClass):
         """
         if "://" in bucket_name:
             problem = (
-                f"bucket_name={shown_url(repr(bucket_name))} is a URL. Write bucket or "
-                f"bucket/folder, such as {bucket_name.partition('://')[2]!r}."
+                f"bucket_name={shown_url(bucket_name)!r} is a URL. Write bucket or "
+                f"bucket/folder, such as {shown_url(bucket_name).partition('://')[2]!r}."
             )
             raise SettingsError("register_s3", [problem])
         given = {"key": key, "secret": secret, "token": token, "endpoint_url": endpoint_url}
@@ -187,7 +187,8 @@ class Datastore(OriginalClass):
         if isinstance(url, str) and "://" in url:
             problem = protocol_problem(url)
         if problem:
-            raise SettingsError("register_url", [f"url={shown_url(repr(url))} {problem}"])
+            shown = shown_url(url) if isinstance(url, str) else url
+            raise SettingsError("register_url", [f"url={shown!r} {problem}"])
         return _register(workspace, datastore_name, url, dict(storage_options or {}), overwrite)
 
     def __repr__(self) -> str:

@@ -189,7 +189,8 @@ def keep(root: str, options: StorageOptions, files: SecretStore) -> JsonObject:
 
 
 def _is_open(name: str, value: Any) -> bool:
-    return name in OPEN and not (isinstance(value, str) and shown_url(value) != value)
+    text = value if isinstance(value, str) else ""
+    return name in OPEN and shown_url(text) == text and "@" not in text  # me:password@host
 
 
 def _plain(name: str, value: Any, problems: list[str]) -> Any:

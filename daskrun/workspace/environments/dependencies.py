@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import SettingsError, StorageError
 from daskrun.script.environments.packages import local_path, what_is_named
-from daskrun.shown.url_secrets import shown_url
+from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.durable import read_file, write_whole
 from daskrun.workspace.environments.conda import as_pip
 
@@ -248,7 +248,7 @@ class CondaDependencies(OriginalClass):
         for line in self.pip_packages:
             if not line.strip() or not line.isprintable():
                 found.append(f"pip_packages has {line!r}, which names no package.")
-            elif (shown := shown_url(line)) != line:
+            elif (shown := shown_text(line)) != line:
                 found.append(
                     f"pip_packages has {shown!r} with a name or password in it, which the run's "
                     "record would show. Write ${NAME} in their place: pip takes it from the "

@@ -14,7 +14,7 @@ from daskrun.core.json_text import parsed
 from daskrun.core.notices import say_once
 from daskrun.core.report import RunStatus
 from daskrun.errors import StorageError
-from daskrun.shown.url_secrets import shown_url, without_url_secrets
+from daskrun.shown.url_secrets import shown_text, without_url_secrets
 from daskrun.storage.durable import read_file, write_whole
 from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
@@ -194,7 +194,7 @@ class RunFolder:
 
     def add_state(self, status: str, message: str = "") -> None:
         """Note that the run has entered a state."""
-        state = StateRecord(RunStatus(status), shown_url(message), time.time())
+        state = StateRecord(RunStatus(status), shown_text(message), time.time())
         self._records.create(self.id, STATES, plain(state))
 
     def states(self) -> list[StateRecord]:

@@ -109,18 +109,19 @@ def make(url: str, options: StorageOptions, name: str) -> tuple[bool, str]:
 
 
 def _check_url(url: str) -> None:
+    shown = shown_url(url)
     if not url.partition("://")[2].strip("/"):
-        raise WorkspaceError(f"{url!r} names no place. Write one such as 's3://bucket/team'.")
+        raise WorkspaceError(f"{shown!r} names no place. Write one such as 's3://bucket/team'.")
     if url.startswith("file://"):
-        raise WorkspaceError(f"{url!r} is a folder. Write its path, {url[len('file://') :]!r}.")
+        raise WorkspaceError(f"{shown!r} is a folder. Write its path, {shown[len('file://') :]!r}.")
     if url.partition("://")[0] in OWN_MEMORY:
         raise WorkspaceError(
-            f"{url!r} is in the memory of this process, where script processes find nothing. Write "
-            "the path of a folder, or the URL of a store such as 's3://bucket/team'."
+            f"{shown!r} is in the memory of this process, where script processes find nothing. "
+            "Write the path of a folder, or the URL of a store such as 's3://bucket/team'."
         )
-    if shown_url(url) != url or "?" in url:
+    if shown != url or "?" in url:
         raise WorkspaceError(
-            f"{shown_url(url)!r} holds what may be a secret, and runs tell where they are kept. "
+            f"{shown!r} holds what may be a secret, and runs tell where they are kept. "
             "Give it as storage_options, or have it found in the environment."
         )
 

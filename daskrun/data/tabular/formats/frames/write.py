@@ -25,6 +25,7 @@ from daskrun.data.tabular.formats.frames.arrow import (
 from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY, category_values
 from daskrun.data.tabular.formats.parquet.format import ParquetSource
 from daskrun.errors import DatasetError
+from daskrun.shown.url_secrets import shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +63,7 @@ def open_folder(folder: str, options: Mapping[str, Any]) -> ParquetSource:
     except Exception as error:  # each of fsspec's file systems has errors of its own
         raise DatasetError(
             f"a dataframe can't be written to {shown_url(folder)!r}: "
-            f"{shown_url(f'{type(error).__name__}: {error}')}. Give a folder that this user can "
+            f"{shown_text(f'{type(error).__name__}: {error}')}. Give a folder that this user can "
             "write."
         ) from error
     if found:

@@ -15,6 +15,7 @@ from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import RemoteFolder, join_url
 from daskrun.data.tabular.formats.contract import Cut, FileSplit, Splitter
+from daskrun.shown.url_secrets import shown_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -325,5 +326,5 @@ def unreadable(shown: str, error: Exception) -> str:
 
 def reason(error: BaseException) -> str:
     """Return another library's message on one line, without secrets, and not without end."""
-    text = shown_url(" ".join(str(error).split())).rstrip(".") or type(error).__name__
+    text = shown_text(" ".join(str(error).split())).rstrip(".") or type(error).__name__
     return text if len(text) <= _SHORT else text[: _SHORT - 1] + "…"
