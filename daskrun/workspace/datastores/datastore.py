@@ -180,14 +180,10 @@ class Datastore(OriginalClass):
         place of one is kept as that name. Where a package that the URL needs is missing, a warning
         says so, and using the datastore is an error.
         """
-        problem = (
-            "is not a URL. Write one like 's3://bucket/folder', or use Datastore.register_local "
-            "for a folder."
-        )
+        shown, problem = url, "is not a URL. Write 's3://bucket/folder', or use register_local."
         if isinstance(url, str) and "://" in url:
-            problem = protocol_problem(url)
+            problem, shown = protocol_problem(url), shown_url(url)
         if problem:
-            shown = shown_url(url) if isinstance(url, str) else url
             raise SettingsError("register_url", [f"url={shown!r} {problem}"])
         return _register(workspace, datastore_name, url, dict(storage_options or {}), overwrite)
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+WIDE = 1000
+"""Columns from which on a frame is made in slices: to replace one takes pandas time for each beside
+it."""
+
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """Turn a table into a DataFrame with index 0..n-1: one rule of dtypes for all formats.
@@ -31,12 +35,19 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         If an integer beside missing values is one that float64 can't hold, or pandas has nothing
         for a value, such as a time of day with nanoseconds.
     """
+    if table.num_columns > WIDE:
+        import pandas as pd
+
+        starts = range(0, table.num_columns, WIDE)
+        slices = (range(n, min(n + WIDE, table.num_columns)) for n in starts)
+        return pd.concat([to_frame(table.select(list(each))) for each in slices], axis=1)
     frame = _plain_frame(in_order(table))
+    dtypes = list(frame.dtypes)
     for position, field in enumerate(table.schema):
         kind = _kind(field.type)
         if not kind:
             continue
-        column, dtype = table.column(position), frame.dtypes.iloc[position]
+        column, dtype = table.column(position), dtypes[position]
         if kind == "nested":
             if _lacks_inside(column):  # which would make floats of the whole numbers beside
                 whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
