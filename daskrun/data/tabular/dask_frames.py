@@ -13,12 +13,17 @@ import tempfile
 import threading
 from dataclasses import replace
 from hashlib import blake2b
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.tabular.collect import PieceLoader, empty, loader_of, plan_of, warn_of
 from daskrun.data.tabular.loading.table_spec import TableSpec
+from daskrun.data.tabular.values.coercion import listed
+from daskrun.errors import TableError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from daskrun.core.minibatch import PlanInput
@@ -53,13 +58,14 @@ def to_dask(dataset: Table, mini_batch_size: int | str) -> Any:
         if not plan.known:
             return dataframe.from_pandas(meta, npartitions=1)
         # Categories are those of the rows read together: Dask must not take any for all there are.
-        meta = dataframe.utils.clear_known_categories(meta)
+        cleared = dataframe.utils.clear_known_categories(meta)
         if held_here(plan):
             frames = _frames(plan)
-            return dataframe.from_map(_itself, frames, meta=meta, label="daskrun-table")
-        return dataframe.from_map(
-            ReadMiniBatch(plan), loads(plan), meta=meta, label="daskrun-table"
-        )
+            return dataframe.from_map(_itself, frames, meta=cleared, label="daskrun-table")
+        read = ReadMiniBatch(plan)
+        kinds = meta.dtypes.items()
+        read.orders = {str(name): kind for name, kind in kinds if getattr(kind, "ordered", False)}
+        return dataframe.from_map(read, loads(plan), meta=cleared, label="daskrun-table")
 
 
 def loads(plan: TablePlan) -> list[bytes]:
@@ -92,6 +98,9 @@ class ReadMiniBatch:
     It holds the secrets of a remote input: they are in no ``repr`` and no key.
     """
 
+    orders: Mapping[str, Any] = MappingProxyType({})
+    """Dtypes of ordered categories, which Dask joins only where they are the same."""
+
     def __init__(self, plan: TablePlan) -> None:
         self.token = plan.fingerprint()
         self._source = plan.inputs[0]
@@ -109,10 +118,24 @@ class ReadMiniBatch:
         """Load one; ``columns``: only these, which Dask asks for where no others are needed."""
         loader = self.loader(columns)
         try:
-            return loader.frame(pickle.loads(load))
+            return self._checked(loader.frame(pickle.loads(load)))
         finally:
             if not _spec(self._source).reader.of_files:
                 loader.close()  # by the next time the database may be another
+
+    def _checked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        for name in self.orders.keys() & set(frame.columns):
+            found: Any = frame[name].dtype
+            if found != self.orders[name]:
+                raise TableError(
+                    f"column {name!r}: a mini-batch has the ordered categories "
+                    f"{listed([*found.categories])}, where the files that its type is from have "
+                    f"{listed([*self.orders[name].categories])}, and Dask joins only the same. "
+                    f"Have text: set_column_types={{{name!r}: DataType.to_string()}}.",
+                    len(frame),
+                    lasting=True,
+                )
+        return frame
 
     def loader(self, columns: list[str] | None = None) -> PieceLoader:
         """Return this thread's loader, which keeps files open from one mini-batch to the next."""

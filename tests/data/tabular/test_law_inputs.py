@@ -68,10 +68,6 @@ PAIRS = {
     "map, float": (pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
                    pa.array([[("k", 0.5)]], pa.map_(pa.string(), pa.float64())),
                    None, r"at c\[0\].value: 0.5 is no whole number"),
-    "ordered": (ordered(["S", "L"], ["S", "L"]), ordered(["M"], ["S", "M", "L"]),
-                ["S", "L", "M"], None),
-    "ordered otherwise": (ordered(["S"], ["S", "L"]), ordered(["L"], ["L", "S"]),
-                          "'S' is before 'L' in some files", None),
 }  # fmt: skip
 
 
@@ -161,7 +157,83 @@ def test_a_footer_that_says_0_rows_is_not_believed(tmp_path):
             assert dataset.to_pandas_dataframe()["a"].tolist() == found
 
 
-# JSON: what the sample has, and what comes behind it
+# a second Parquet file beside ["S", "L"]: the categories of both, or what is told, where both were
+# looked at; and where only the first was: of to_pandas_dataframe, with strict types, of Dask
+
+MANY = ["S", "L", *map(str, range(300))]
+NO_ORDER = "'L' is of a file that gives the column's categories no order"
+ORDERS = {
+    "more": (ordered(["M"], ["S", "M", "L"]), ["S", "M", "L"],
+             (["S", "M", "L"], "'M' is none of the ordered", "Dask joins only the same")),
+    "more, unused": (ordered(["L"], MANY), MANY, (["S", "L"],) * 3),
+    "none": (ordered([None], []), ["S", "L"], (["S", "L"],) * 3),
+    "otherwise": (ordered(["L"], ["L", "S"]), "'S' is before 'L' in some files",
+                  ("'S' is before 'L' in some files",) * 3),
+    "without order": (pa.array(["L"]).dictionary_encode(), None, (NO_ORDER,) * 3),
+    "text": (pa.array(["L"]), None, (NO_ORDER,) * 3),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:column 'c' has values that are none of its ordered")
+@pytest.mark.parametrize("name", ORDERS)
+def test_ordered_categories_of_files_are_joined_or_told(tmp_path, name):
+    other, sampled, unsampled = ORDERS[name]
+    for files, expected in ((2, (sampled,) * 3), (9, unsampled)):  # eight are looked at
+        for number in range(files):
+            column = other if number == files - 1 else ordered(["S", "L"], ["S", "L"])
+            pq.write_table(pa.table({"c": column}), tmp_path / f"{number}.parquet")
+        plain, strict = (
+            Tabular.from_parquet_files(str(tmp_path), strict_types=strict, validate=False)
+            for strict in (False, True)
+        )
+        ways = (
+            plain.to_pandas_dataframe,
+            strict.to_pandas_dataframe,
+            lambda dataset=plain: dataset.to_dask_dataframe("1MB").compute(scheduler="sync"),
+        )
+        for read, wanted in zip(ways, expected, strict=True):
+            if isinstance(wanted, str):
+                with pytest.raises(TableError, match=wanted):
+                    read()
+                continue
+            found = read()["c"]
+            assert found.iloc[:2].tolist() == ["S", "L"]
+            assert (
+                found.iloc[-1:].dropna().tolist() == pd.Series(other.to_pylist()).dropna().tolist()
+            )
+            assert wanted is None or found.dtype == pd.CategoricalDtype(wanted, ordered=True)
+
+
+def test_partitions_have_their_own_lists_of_ordered_categories():
+    import dask.dataframe as dd
+
+    parts = [
+        pd.DataFrame({"c": pd.Categorical(*each, ordered=True)})
+        for each in (([2], [3, 2]), ([1], [3, 1, 2]), ([3], [3]))
+    ]
+    lazy = dd.from_delayed([dask.delayed(each) for each in parts], meta=parts[0], verify_meta=False)
+    dataset = Tabular.from_dask_dataframe(lazy)
+    for found in (
+        dataset.to_pandas_dataframe()["c"],
+        dataset.to_dask_dataframe("1MB").compute(scheduler="sync")["c"],
+    ):
+        assert found.tolist() == [2, 1, 3]
+        assert found.dtype == pd.CategoricalDtype([3, 1, 2], ordered=True)
+
+
+def test_categories_have_room_for_as_many_as_later_files_have(tmp_path):
+    for number in range(9):
+        values = map(str, range(300 if number == 8 else 1))
+        column = pa.array(pd.Categorical([*values]))
+        nested = pa.StructArray.from_arrays([column], names=["k"])
+        pq.write_table(pa.table({"c": column, "n": nested}), tmp_path / f"{number}.parquet")
+    found = Tabular.from_parquet_files(str(tmp_path)).to_pandas_dataframe()
+    assert found["c"].tolist() == [*"0" * 8, *map(str, range(300))]
+    assert found["c"].dtype == "category"
+    assert found["n"].tolist()[-1] == {"k": "299"}
+
+
+# JSON: what the sample has# JSON: what the sample has, and what comes behind it
 
 
 def deep(levels):

@@ -52,6 +52,7 @@ class Change(Enum):
     MISSING = "has missing values"
     DECIMAL = "has decimal values"
     TEXT = "has values that are no text"
+    CATEGORIES = "has values that are none of its ordered categories"
 
     def error(self, row: int, value: object) -> CoercionError:
         """Return the error that it is for a value where ``strict_types=True``."""
@@ -59,6 +60,7 @@ class Change(Enum):
             Change.MISSING: "a missing value",
             Change.DECIMAL: "no whole number",
             Change.TEXT: "no text",
+            Change.CATEGORIES: "none of the ordered categories of the sample",
         }[self]
         why = f"is {what}, and with strict_types=True no column is widened to hold it"
         return CoercionError(row, value, Reason.STRICT, why)
@@ -118,11 +120,23 @@ def _no_text(name: str, type_text: str) -> str:  # noqa: ARG001  (as those above
     )
 
 
+def _categories(name: str, type_text: str) -> str:  # noqa: ARG001  (as those above)
+    return (
+        " in the files that its type is from: in the mini-batches that do it has more of them. To "
+        f"have text write set_column_types={{{name!r}: DataType.to_string()}}."
+    )
+
+
 def _one_dtype(name: str) -> str:
     return f"To have one dtype write set_column_types={{{name!r}: DataType.to_float()}}."
 
 
-_CHANGED = {Change.MISSING: _missing, Change.DECIMAL: _decimal, Change.TEXT: _no_text}
+_CHANGED = {
+    Change.MISSING: _missing,
+    Change.DECIMAL: _decimal,
+    Change.TEXT: _no_text,
+    Change.CATEGORIES: _categories,
+}
 
 
 def cut(text: str) -> str:

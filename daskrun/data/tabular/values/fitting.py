@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.values.coercion import CoercionError, Fitted, Reason, Warnings, cut
+from daskrun.data.tabular.values.coercion import (
+    Change,
+    CoercionError,
+    Fitted,
+    Reason,
+    Warnings,
+    cut,
+)
 from daskrun.data.tabular.values.conflicts import FAIL, TEXT, conflict_text, nulled
 from daskrun.data.tabular.values.convert import EXACT
 from daskrun.data.tabular.values.frame import inner_columns
@@ -71,11 +78,18 @@ class Fitter:
                     raise
                 fitted, row = (Fitted(found), error.row) if choice == TEXT else nulled(found, text)
                 self.chosen(name, found[row].as_py(), where, row)
-            if fitted.change and self._strict:
-                raise fitted.change.error(fitted.row, value_of(found, fitted.row))
         if fitted.change:
-            self.warnings.widened(name, text, fitted.change, lambda: where(fitted.row))
+            self.changed(name, found, fitted.change, fitted.row, where)
         return fitted.values
+
+    def changed(
+        self, name: str, found: pa.ChunkedArray, change: Change, row: int, where: Where
+    ) -> None:
+        """Warn that a column was widened for the value of a row; an error with strict types."""
+        if self._strict:
+            with self.told(name, where, len(found)):
+                raise change.error(row, value_of(found, row))
+        self.warnings.widened(name, self.types[name], change, lambda: where(row))
 
     def choice_of(self, name: str) -> str:
         """Return what becomes of values of a column that don't fit its type."""

@@ -53,7 +53,7 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
                 whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
                 frame[field.name] = whole
         elif kind == "category":
-            frame[field.name] = _in_zone(frame[field.name], field.type.value_type.tz)
+            frame[field.name] = _with_kind(frame[field.name], field.type.value_type)
         elif kind == "int":
             if column.null_count and dtype == "float64":
                 exact_floats(field.name, column)
@@ -90,8 +90,8 @@ def _positions(chunk: pa.DictionaryArray, values: pa.Array) -> pa.Array:
     return pc.index_in(chunk.cast(values.type), values)
 
 
-def ordered_union(name: str, lists: Iterable[Iterable[Any]]) -> list[Any]:
-    """Join lists of ordered categories to one in which each keeps its order.
+def ordered_union(name: str, lists: Iterable[Iterable[Any]], rows: int = 0) -> list[Any]:
+    """Join lists of ordered categories, of so many rows, to one in which each keeps its order.
 
     Raises
     ------
@@ -114,7 +114,9 @@ def ordered_union(name: str, lists: Iterable[Iterable[Any]]) -> list[Any]:
                 raise TableError(
                     f"column {name!r}: of its ordered categories {str(value)!r} is before "
                     f"{str(first[at - 1])!r} in some files and behind in others. Write one order, "
-                    f"or have text: set_column_types={{{name!r}: DataType.to_string()}}."
+                    f"or have text: set_column_types={{{name!r}: DataType.to_string()}}.",
+                    rows,
+                    lasting=True,
                 )
             at = first.index(value) + 1
     return first
@@ -149,7 +151,7 @@ def _kind(arrow: pa.DataType) -> str:
     if kinds.is_nested(arrow):
         return "nested"
     if kinds.is_dictionary(arrow):
-        return "category" if getattr(arrow.value_type, "tz", None) else ""
+        return "category"
     return "int" if kinds.is_int64(arrow) or kinds.is_uint64(arrow) else ""
 
 
@@ -162,12 +164,19 @@ def _lacks_inside(column: pa.ChunkedArray) -> bool:
     return kinds.is_nested(column.type) and any(map(_lacks_inside, inner_columns(column)))
 
 
-def _in_zone(column: pd.Series, zone: str) -> pd.Series:
-    """Return categories their zone, which pyarrow leaves out."""
+def _with_kind(column: pd.Series, kind: pa.DataType) -> pd.Series:
+    """Return categories their zone, and those without a value their kind: pyarrow leaves it out."""
     import pandas as pd
+    import pyarrow as pa
 
-    times: Any = pd.DatetimeIndex(column.cat.categories)
-    return column.cat.rename_categories(times.tz_localize("UTC").tz_convert(zone))
+    values: Any = column.cat.categories
+    if getattr(kind, "tz", None):
+        values = pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(kind.tz)
+    elif len(values) or not pa.types.is_string(kind):
+        return column
+    else:
+        values = pd.Index([""]).delete(0)  # of what pandas has texts as
+    return column.cat.rename_categories(values)
 
 
 def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

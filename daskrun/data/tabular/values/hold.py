@@ -58,6 +58,10 @@ def _categories(column: pa.ChunkedArray, target: pa.DataType, type_text: str) ->
     """Return categories of another type; those of a column that has some keep their order."""
     import pyarrow as pa
 
+    if target.ordered and not getattr(column.type, "ordered", False):
+        row = first_valid(column)
+        why = "is of a file that gives the column's categories no order"
+        raise CoercionError(row, value_of(column, row), Reason.OTHER_TYPE, why)
     if not pa.types.is_dictionary(column.type):
         column = hold(column, target.value_type, type_text).dictionary_encode()
     chunks = [

@@ -101,6 +101,19 @@ def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return one
 
 
+def roomy(arrow: pa.DataType) -> pa.DataType:
+    """Return a type that has room for as many categories as other files may have."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(arrow):  # the file's own is as narrow as its writer's list was
+        return pa.dictionary(pa.int32(), arrow.value_type, arrow.ordered)
+    if kind_of(arrow) is Kind.STRUCT:
+        return pa.struct([field.with_type(roomy(field.type)) for field in arrow])
+    if pa.types.is_list(arrow) and not (inner := roomy(arrow.value_type)).equals(arrow.value_type):
+        return pa.list_(inner)
+    return arrow
+
+
 def lacking(one: pa.DataType, other: pa.DataType, path: str) -> list[str]:
     """Return the paths of the fields that a nested type has and another lacks."""
     kinds = kind_of(one), kind_of(other)

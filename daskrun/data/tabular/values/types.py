@@ -213,5 +213,7 @@ def shown_type(type_text: str) -> str:
 
 def shown_arrow(arrow: pa.DataType) -> str:
     """Say an Arrow type in a message; numbers as pandas calls them."""
+    if hasattr(arrow, "ordered"):
+        return "an ordered category" if arrow.ordered else "a category"
     words = {"double": "float64", "float": "float32", "halffloat": "float16"}
     return words.get(str(arrow), str(arrow))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.json_text import parsed
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.files import FileSource
-from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY
+from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY, orders_of, unpack_values
 from daskrun.data.tabular.formats.parquet.row_groups import FooterError, Footers, ParquetSplitter
 from daskrun.data.tabular.formats.parquet.spec import ParquetSpec
 from daskrun.data.tabular.formats.typed_columns import with_types
 from daskrun.data.tabular.values.convert import EXACT
 from daskrun.data.tabular.values.infer import Inferred, is_float, too_long
-from daskrun.data.tabular.values.kinds import wider
+from daskrun.data.tabular.values.kinds import roomy, wider
 from daskrun.data.tabular.values.types import arrow_type, type_text
 from daskrun.errors import DatasetError
 
@@ -57,18 +57,26 @@ class ParquetSource(FileSource):
         in every mini-batch; where only a later file has missing integers, those mini-batches are
         float64, with a warning.
         """
-        footers = _some_footers(listing)
+        files = Footers(listing)
+        looked_at, footers = _some_footers(listing, files)
         if self.by_group:
             return _frame_spec(footers)
-        schemas = _schemas(footers, Footers(listing).shown(listing.table[0]))
+        schemas = _schemas(footers, files.shown(listing.table[0]))
         found, asked = _columns(schemas, footers), self.set_column_types or {}
         plain = [(name, each.type) for name, each in found.items()]
         others = {name: each for name, each in found.items() if name not in asked}
+
+        def lists(column: str) -> list[pa.Array]:
+            each = (files.categories(name, column) for name in looked_at)
+            return [values for values in each if values is not None]
+
+        columns = with_types(plain, asked, lambda name: _has_missing(footers, name))
         return ParquetSpec(
-            columns=with_types(plain, asked, lambda name: _has_missing(footers, name)),
+            columns=columns,
             strict_types=self.strict_types,
             warnings=tuple(each.warning for each in others.values() if each.warning),
             declared=(*asked, *(name for name, each in others.items() if each.known)),
+            dictionaries=orders_of(columns, lists) or None,
         )
 
     @override
@@ -78,14 +86,13 @@ class ParquetSource(FileSource):
         return ParquetSplitter(listing, mini_batch_size, self.by_group)
 
 
-def _some_footers(listing: Listing) -> list[Any]:
-    """Read the footers of some files, the first file's first; those that can't be are left out."""
+def _some_footers(listing: Listing, footers: Footers) -> tuple[list[str], list[Any]]:
+    """Read the footers of some files, the first file's first; names and footers of those read."""
     table = listing.table
     if not len(table):
         raise DatasetError("path= lists no Parquet file. Give a folder, file or glob with some.")
     count = min(_SAMPLES, len(table))
     picked = sorted({len(table) * n // count for n in range(count)})
-    footers = Footers(listing)
 
     def read(n: int) -> Any:
         try:
@@ -95,10 +102,10 @@ def _some_footers(listing: Listing) -> list[Any]:
 
     with ThreadPoolExecutor(_SAMPLES, "daskrun-footers") as pool:
         found = list(pool.map(read, picked))
-    readable = [footer for footer in found if not isinstance(footer, FooterError)]
+    readable = [n for n, each in enumerate(found) if not isinstance(each, FooterError)]
     if not readable:
         raise DatasetError(f"no schema was found: {found[0]}") from found[0]
-    return readable
+    return [table[picked[n]] for n in readable], [found[n] for n in readable]
 
 
 def _schemas(footers: list[Any], shown_name: str) -> list[pa.Schema]:
@@ -116,7 +123,7 @@ def _schemas(footers: list[Any], shown_name: str) -> list[pa.Schema]:
 def _columns(schemas: list[pa.Schema], footers: list[Any]) -> dict[str, Inferred]:
     columns = {}
     for column in schemas[0]:
-        others = [s.field(column.name).type for s in schemas if column.name in s.names]
+        others = [roomy(s.field(column.name).type) for s in schemas if column.name in s.names]
         arrow = reduce(wider, others)
         columns[column.name] = _inferred(column.name, arrow, others, footers)
     return columns
@@ -177,13 +184,18 @@ def _frame_spec(footers: list[Any]) -> ParquetSpec:
         columns.append((name, _of_all(texts)))
     schema = footers[0].schema.to_arrow_schema()
     # Partitions of a Dask dataframe whose categories are unknown have lists of their own.
-    same = all(other["dictionaries"] == told[0]["dictionaries"] for other in told)
+    found = [other["dictionaries"] for other in told]
+
+    def lists(column: str) -> list[pa.Array]:
+        return [unpack_values(each[column]) for each in found if column in each]
+
+    same = all(each == found[0] for each in found)
     return ParquetSpec(
         columns=tuple(columns),
         strict_types=False,
         warnings=(),
         pandas=(schema.metadata or {}).get(b"pandas", b"").decode(),
-        dictionaries=told[0]["dictionaries"] if same else {},
+        dictionaries=found[0] if same else orders_of(columns, lists),
     )
 
 
@@ -191,7 +203,7 @@ def _of_all(texts: list[str]) -> str:
     """Return the type of a dataframe's column, by what it is in some of its partitions."""
     import pyarrow.types as kinds
 
-    arrow = reduce(wider, map(arrow_type, texts))
+    arrow = reduce(wider, (roomy(arrow_type(text)) for text in texts))
     if kinds.is_boolean(arrow):
         return "boolean" if "boolean" in texts else "bool"
     return "text" if kinds.is_null(arrow) else type_text(arrow)

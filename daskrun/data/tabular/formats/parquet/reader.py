@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.typing import override
 from daskrun.data.input_changes import cut_short
 from daskrun.data.tabular.formats.contract import Reader, Rows
-from daskrun.data.tabular.formats.parquet.categories import unpack_values
+from daskrun.data.tabular.formats.parquet.categories import recoded, unpack_values, with_orders
 from daskrun.data.tabular.formats.parquet.ranges import bring
 from daskrun.data.tabular.formats.parquet.row_groups import reason, unreadable
-from daskrun.data.tabular.values.coercion import listed
+from daskrun.data.tabular.values.coercion import Change, listed
 from daskrun.data.tabular.values.fitting import Fitter, without_columns
 from daskrun.data.tabular.values.kinds import lacking
 from daskrun.data.tabular.values.types import arrow_schema
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.parquet.spec import ParquetSpec
+    from daskrun.data.tabular.values.fitting import Where
 
 _OPEN = 2
 """Files held open: the pieces of a bundle are consecutive. What was brought lies on the disk as
@@ -92,7 +93,10 @@ class ParquetReader(Reader):
         wanted = [(name, text) for name, text in self._columns if name in set(columns)]
         opened.check([name for name, _ in wanted], stop, stop - start)
         self._tell_others(opened)
-        table = self._fitted(opened.rows(start, stop, [n for n, _ in wanted]), wanted, file, start)
+        found = opened.rows(start, stop, [n for n, _ in wanted])
+        if self._pandas:
+            found = with_orders(found, self._schema, opened.file)
+        table = self._fitted(found, wanted, file, start)
         numbers = np.arange(start, stop, dtype=np.uint64) if ids else None
         return Rows(table, numbers)
 
@@ -101,7 +105,8 @@ class ParquetReader(Reader):
         import pyarrow as pa
 
         fields = [field for field in self._schema if field.name in set(columns)]
-        arrays = [self._recoded(f.name, pa.chunked_array([], type=f.type)) for f in fields]
+        none = [(f.name, pa.chunked_array([], type=f.type)) for f in fields]
+        arrays = [self._recoded(name, column, str) for name, column in none]
         return pa.Table.from_arrays(arrays, schema=self._schema_of(fields))
 
     def _opened(self, file: PieceFile) -> _OpenFile:
@@ -134,15 +139,17 @@ class ParquetReader(Reader):
 
         if (as_it_is := self._unfitted(table, wanted)) is not None:
             return as_it_is
+
+        def where(row: int) -> str:
+            return f"{file.shown}, row {first + row}"
+
         arrays, fields = [], []
         for name, _ in wanted:
             field, column = self._schema.field(name), table.column(name)
             # What pandas wrote with its own types has them from its own metadata.
             if not (self._pandas and column.type.equals(field.type)):
-                column = self._fitter.column(
-                    name, column, lambda row: f"{file.shown}, row {first + row}"
-                )
-            arrays.append(self._recoded(name, column))
+                column = self._fitter.column(name, column, where)
+            arrays.append(self._recoded(name, column, where))
             fields.append(field.with_type(column.type))
         if not arrays:
             return without_columns(table.num_rows)
@@ -178,22 +185,14 @@ class ParquetReader(Reader):
 
         return pa.schema(fields, metadata=self._schema.metadata)
 
-    def _recoded(self, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    def _recoded(self, name: str, column: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
         """Return a category its whole list of values, which a row group doesn't have."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         if name not in self._dictionaries:
             return column
-        values = self._dictionaries[name]
-        kind = column.type
-        codes = pc.index_in(column.cast(values.type), values).cast(kind.index_type)
-        if codes.null_count > column.null_count:  # a partition of Dask's has values of its own
-            return column
-        chunks = codes.chunks if codes.num_chunks else [pa.array([], kind.index_type)]
-        return pa.chunked_array(
-            [pa.DictionaryArray.from_arrays(c, values, ordered=kind.ordered) for c in chunks]
-        )
+        made, row = recoded(name, column, self._dictionaries[name])
+        if row >= 0:
+            self._fitter.changed(name, column, Change.CATEGORIES, row, where)
+        return made
 
     def _tell_others(self, opened: _OpenFile) -> None:
         """Say, for the first such file, that it has columns which the first of all has not."""
@@ -217,9 +216,9 @@ class _OpenFile:
         self.path = file.path
         self._size = os.stat(file.path).st_size  # noqa: PTH116  (as above)
         self.shown = file.shown
-        self._file = pq.ParquetFile(file.path, pre_buffer=False)
+        self.file = pq.ParquetFile(file.path, pre_buffer=False)
         self.starts = [0]
-        metadata = self._file.metadata
+        metadata = self.file.metadata
         for n in range(metadata.num_row_groups):
             self.starts.append(self.starts[-1] + metadata.row_group(n).num_rows)
         if metadata.num_rows not in (0, self.starts[-1]):  # what it was cut by
@@ -227,13 +226,13 @@ class _OpenFile:
                 f"it says that it has {metadata.num_rows} rows, and its row groups have "
                 f"{self.starts[-1]}"
             )
-        self.names = set(self._file.schema_arrow.names)
+        self.names = set(self.file.schema_arrow.names)
         self._stream: _Stream | None = None
 
     def fields_beside(self, schema: pa.Schema) -> list[str]:
         """Return the fields inside its columns that another schema's have not."""
         found: list[str] = []
-        for field in self._file.schema_arrow:
+        for field in self.file.schema_arrow:
             position = schema.get_field_index(field.name)
             if position >= 0 and not field.type.equals(schema.field(position).type):
                 found += lacking(field.type, schema.field(position).type, field.name)
@@ -242,7 +241,7 @@ class _OpenFile:
     def close(self) -> None:
         """Close it."""
         self._stream = None
-        self._file.close()
+        self.file.close()
 
     def cut(self) -> str:
         """Return what to say of a file that was cut short since it was opened; else ``""``."""
@@ -263,7 +262,7 @@ class _OpenFile:
             if name not in self.names:
                 raise TableError(
                     f"{self.shown} has no column {name!r}, which other files have; it has "
-                    f"{', '.join(map(repr, self._file.schema_arrow.names[:20]))}. Write the file "
+                    f"{', '.join(map(repr, self.file.schema_arrow.names[:20]))}. Write the file "
                     "with that column, give a path that leaves the file out, or leave the column "
                     f"out: .drop_columns({name!r}).",
                     items,
@@ -287,7 +286,7 @@ class _OpenFile:
             parts.append(self._part(group, max(start, low), min(stop, high), columns))
         parts += self._whole(whole, columns)
         if not parts:
-            return self._file.schema_arrow.empty_table().select(columns)
+            return self.file.schema_arrow.empty_table().select(columns)
         return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
 
     def _groups(self, start: int, stop: int) -> Iterator[int]:
@@ -304,7 +303,7 @@ class _OpenFile:
             return []
         rows = sum(self.starts[g + 1] - self.starts[g] for g in groups)
         try:
-            table = self._file.read_row_groups(groups, columns=columns, use_threads=False)
+            table = self.file.read_row_groups(groups, columns=columns, use_threads=False)
         except Exception as error:  # what pyarrow raises depends on what is damaged
             raise TableError(self._damaged(groups, error), rows) from error
         if table.num_rows != rows:

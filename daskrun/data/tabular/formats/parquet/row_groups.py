@@ -87,6 +87,24 @@ class Footers:
         except Exception as error:  # fsspec's and each file system's own
             raise FooterError(unreadable(self.shown(name), error)) from error
 
+    def categories(self, name: str, column: str) -> Any:
+        """Return the list of a column's categories, as a file's first row group with rows has it.
+
+        None where there is none, or it can't be read: its rows will say so.
+        """
+        import pyarrow.parquet as pq
+
+        path, remote = next(self._listing.paths([name])), self._remote
+        try:
+            with (
+                remote.system.open(remote.path(name)) if remote else open(path, "rb") as raw,  # noqa: PTH123
+                pq.ParquetFile(raw, buffer_size=_LOCAL_TAIL, pre_buffer=False) as file,
+            ):
+                batch = next(file.iter_batches(1, columns=[column], use_threads=False), None)
+                return None if batch is None else batch.column(0).dictionary
+        except Exception:  # noqa: BLE001  (fsspec's, pyarrow's, each file system's own)
+            return None
+
     def parse(self, name: str, tail: bytes) -> Any:
         """Parse a footer; FooterError as :meth:`read`."""
         try:

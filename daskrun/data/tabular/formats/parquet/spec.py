@@ -20,5 +20,5 @@ class ParquetSpec(ReaderSpec):
     pandas: str | None = None
     """Of a dataframe's files: pandas' own metadata, with the dtypes it had."""
     dictionaries: Mapping[str, str] | None = None
-    """Of a dataframe's files: the list of values of each category, as
-    :mod:`daskrun.data.tabular.formats.parquet.categories` writes it."""
+    """The list of values of each category of a dataframe, else of each whose values have an order,
+    as :mod:`daskrun.data.tabular.formats.parquet.categories` writes it."""
