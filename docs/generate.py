@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import api_page
 import azureml_names
+import settings_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "migrate/azureml-names.md": azureml_names.page,
+    "reference/api.md": api_page.page,
+    "reference/settings.md": settings_page.page,
 }
 """By the path of a page below ``docs``: what makes it."""
 

@@ -97,7 +97,7 @@ class Workspace(Home, OriginalClass):
         ------
         WorkspaceError
             ``path`` isn't there, the folder can't be used, or other users of this machine could
-            have planted what was found; the README says whom to trust, and how.
+            have planted what was found; the documentation says whom to trust.
         """
         found = Workspace.find(path, storage_options)
         if found is not None:

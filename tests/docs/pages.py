@@ -79,7 +79,7 @@ def needs(page: Path) -> list[str]:
 
 def pages() -> list[Path]:
     """Return the pages that have something to run."""
-    found = sorted((ROOT / "docs").rglob("*.md"))
+    found = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     return [
         page for page in found if page.name not in GENERATED and any(map(_is_run, blocks(page)))
     ]
@@ -90,6 +90,10 @@ def _is_run(block: Block) -> bool:
 
 
 def matches(expected: str, found: str) -> bool:
-    """Return whether an output is what a page shows, with ``...`` for anything."""
-    pattern = re.escape(expected.strip()).replace(r"\.\.\.", ".*?")
-    return re.fullmatch(pattern, found.strip(), re.S) is not None
+    """Return whether an output is what a page shows, but for blanks; ``...`` is anything."""
+    pattern = re.escape(_even(expected)).replace(r"\.\.\.", ".*?")
+    return re.fullmatch(pattern, _even(found), re.S) is not None
+
+
+def _even(text: str) -> str:
+    return re.sub(r" *\n *", "\n", re.sub(r"[ \t]+", " ", text)).strip()

@@ -15,7 +15,8 @@ import subprocess
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -33,7 +34,9 @@ class Reader:
 
     def __init__(self, page: Path) -> None:
         self._page = page
-        self._namespace: dict[str, Any] = {"__name__": "__main__"}
+        session = ModuleType("__main__")  # functions of a session are looked up in it
+        sys.modules["__main__"] = session
+        self._namespace = vars(session)
         self._printed = ""
 
     def read(self, block: Block) -> None:

@@ -40,9 +40,8 @@ def test_a_page_does_what_it_says(page, tmp_path, request):
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_are_marked(page):
     assert set(needs(page)) <= set(NEEDS)
-    if page.name != "README.md":
-        assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks(page))
-        assert [fault for block in blocks(page) if (fault := block.fault())] == []
+    assert page.read_text(encoding="utf-8").count("```") == 2 * len(blocks(page))
+    assert [fault for block in blocks(page) if (fault := block.fault())] == []
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -41,6 +42,14 @@ def test_it_is_stored_as_it_is_when_the_config_is_made(work, monkeypatch):
     config = ParallelRunConfig(entry_script=score, **NEEDED)
     monkeypatch.setattr(sys.modules[__name__], "FACTOR", 100)
     assert run_script(config.entry_script, [str(work.path / "files" / "2.txt")]).result == [6]
+
+
+def test_a_module_may_be_there_under_two_names(work, monkeypatch):
+    own = ModuleType("own_module")
+    own.__file__ = str(work.path / "own_module.py")
+    for name in ("own_module", "own_module_again"):
+        monkeypatch.setitem(sys.modules, name, own)
+    ParallelRunConfig(entry_script=score, **NEEDED)
 
 
 def test_errors_show_the_users_lines(work):

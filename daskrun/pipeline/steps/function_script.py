@@ -127,11 +127,12 @@ _DASKRUN = str(Path(__file__).parents[2])
 def _by_value(modules: list[ModuleType], cloudpickle: Any) -> Iterator[None]:
     """Have functions of modules stored as they are, not by name."""
     known = cloudpickle.list_registry_pickle_by_value()
-    ours = [each for each in modules if each.__name__ not in known]
-    for each in ours:
+    # One module may be there under two names, as `__main__` is as `__mp_main__` too.
+    ours = {each.__name__: each for each in modules if each.__name__ not in known}
+    for each in ours.values():
         cloudpickle.register_pickle_by_value(each)
     try:
         yield
     finally:
-        for each in ours:
+        for each in ours.values():
             cloudpickle.unregister_pickle_by_value(each)
