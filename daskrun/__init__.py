@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from daskrun.core.events import Observer
     from daskrun.core.outcome import Status
+    from daskrun.core.report import ExitCode
     from daskrun.data.datasets import Dataset
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.items import DatasetConsumptionConfig
@@ -82,6 +83,7 @@ __all__ = [
     "EntryScriptError",
     "Environment",
     "EnvironmentVariable",
+    "ExitCode",
     "Experiment",
     "Failed",
     "FileDataset",
@@ -122,6 +124,7 @@ __all__ = [
 _HOMES = {
     "core.events": "Observer",
     "core.outcome": "Status",
+    "core.report": "ExitCode",
     "data.datasets": "Dataset",
     "data.file_dataset": "FileDataset",
     "data.items": "DatasetConsumptionConfig",

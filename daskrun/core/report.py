@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from daskrun.core.codec import record
 from daskrun.core.outcome import Status
@@ -23,10 +23,20 @@ class RunStatus(StrEnum):
         """Whether it is over; a run that is resumed is Running again."""
         return self in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELED)
 
-    @property
-    def exit_code(self) -> int:
-        """What a command that ran it exits with."""
-        return {RunStatus.COMPLETED: 0, RunStatus.CANCELED: 130}.get(self, 1)
+
+class ExitCode(IntEnum):
+    """What a program that ran a run exits with. These numbers never change."""
+
+    DONE = 0
+    FAILED = 1
+    """It would fail again as it is."""
+    WRONG_USE = 2
+    """Nothing was started: what was asked for can't be run."""
+    CANCELED = 3
+    THRESHOLD = 4
+    """More has failed than a threshold allows."""
+    RESUMABLE = 5
+    """What ended it is no fault of its script: a killed process, a full disk, no worker."""
 
 
 @record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,7 +28,7 @@ from daskrun.workspace.sites import opening
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from daskrun.core.codec import JsonObject
     from daskrun.core.intervals import Intervals
@@ -266,6 +267,26 @@ class Workspace(Home, OriginalClass):
         experiment = linked("experiments")(self, manifest.experiment)
         whole = experiment.get_run(manifest.pipeline_run)
         return next(each for each in (whole, *whole.get_steps()) if each.id == run_id)
+
+    def run_ids(self) -> list[str]:
+        """Return the ids of all runs, of their steps too, the oldest first."""
+        return self.site.run_ids()
+
+    def get_runs(self) -> Iterator[Any]:
+        """Return the runs of all experiments one by one, the newest first, without their steps.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> list(Workspace.create("trial", path=tempfile.mkdtemp()).get_runs())
+        []
+        """
+        experiment = linked("experiments")
+        for run_id in reversed(self.site.run_ids()):
+            manifest = self.site.run_folder(run_id).readable()
+            if manifest is not None and manifest.is_top:
+                with suppress(NameNotFoundError):  # its folder was removed meanwhile
+                    yield experiment(self, manifest.experiment).get_run(run_id)
 
     def get_details(self) -> JsonObject:
         """Return what is known of the workspace as plain values.

@@ -61,6 +61,11 @@ class WatchedRun(ABC):
     def _resume_hint(self) -> str:
         """How it is resumed, once it has failed or was canceled."""
 
+    @property
+    def resume_hint(self) -> str:
+        """What helps a run that has ended early, or in which something has failed, in words."""
+        return self._resume_hint if self.status.ended else ""
+
     @abstractmethod
     def _ended_within(self, seconds: float) -> bool:
         """Wait for its end, and return whether it has come."""

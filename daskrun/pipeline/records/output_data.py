@@ -89,17 +89,7 @@ class OutputData(PortDataReference):
         returned :class:`daskrun.Failed` for. Which items it returned nothing for, the script alone
         knows.
         """
-        import pandas as pd  # 0.3 s, and most runs are not asked
-
-        run, reuse = self._run, self._run.reuse() or {}
-        if reuse.get("run_id") is not None:  # its output is that run's
-            run = run.sibling(reuse["run_id"])
-        run.fetch(FAILED)
-        rows = []
-        if (run.path / FAILED).exists():
-            lines = (run.path / FAILED).read_text(encoding="utf-8").splitlines()
-            rows = [parsed(line) for line in lines]
-        return pd.DataFrame(rows, columns=list(COLUMNS))
+        return failed_items(self._run)
 
     def _settings(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self._run.manifest().values.get("settings") or {}
@@ -144,3 +134,18 @@ class OutputData(PortDataReference):
             return pd.read_csv(file, **plain)
         with file.open(encoding="utf-8", newline="\n") as lines:
             return pd.DataFrame({"result": [line.removesuffix("\n") for line in lines]})
+
+
+def failed_items(run: RunFolder) -> pd.DataFrame:
+    """Return a row for each item that has failed in a step's run, or in the one that it uses."""
+    import pandas as pd  # 0.3 s, and most runs are not asked
+
+    reuse = run.reuse() or {}
+    if reuse.get("run_id") is not None:  # its output is that run's
+        run = run.sibling(reuse["run_id"])
+    run.fetch(FAILED)
+    rows = []
+    if (run.path / FAILED).exists():
+        lines = (run.path / FAILED).read_text(encoding="utf-8").splitlines()
+        rows = [parsed(line) for line in lines]
+    return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -392,7 +392,5 @@ class Experiment(OriginalClass):
         site = self.workspace.site
         found = ((run_id, site.run_folder(run_id).readable()) for run_id in site.run_ids())
         return [
-            run_id
-            for run_id, each in found
-            if each is not None and self._has(each) and not each.values.get(logged.PARENT)
+            run_id for run_id, each in found if each is not None and each.is_top and self._has(each)
         ]

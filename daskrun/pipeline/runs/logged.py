@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 from daskrun.core.report import RunStatus
 from daskrun.core.typing import override
 from daskrun.errors import ResumeError, SettingsError
+from daskrun.pipeline.execution.advice import LOGGED
 from daskrun.pipeline.execution.state import LiveState, StoredState
 from daskrun.pipeline.runs.submitted import SubmittedRun
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
-KIND = "logged"
+KIND = LOGGED
 """Of its manifest."""
 PARENT = "parent"
 """In its manifest: the id of the run that it is below."""

@@ -10,10 +10,11 @@ from daskrun.core.absent_names import original_keywords
 from daskrun.core.tally import first_of, place_of
 from daskrun.core.typing import override
 from daskrun.errors import NameNotFoundError, SettingsError
+from daskrun.monitor.snapshot import read_snapshot
 from daskrun.pipeline.execution import lifetime, resume
 from daskrun.pipeline.execution.reuse import explain
 from daskrun.pipeline.records.kept_pipeline import kept_steps
-from daskrun.pipeline.records.output_data import OutputData
+from daskrun.pipeline.records.output_data import OutputData, failed_items
 from daskrun.pipeline.records.run_output import find_output, outputs_of
 from daskrun.pipeline.runs.metrics import find_run
 from daskrun.pipeline.runs.submitted import SubmittedRun
@@ -102,8 +103,18 @@ class StepRun(SubmittedRun):
 
     @property
     def progress(self) -> Any:
-        """How far it is: a :class:`~daskrun.core.report.Progress`, None where that isn't known."""
-        return self._state.progress
+        """How far it is: a :class:`~daskrun.core.report.Progress`, None where that isn't known.
+
+        Of a run that another process drives it is a second old.
+        """
+        snapshot = self._state.progress or read_snapshot(self.folder / "logs")
+        return getattr(snapshot, "progress", snapshot)
+
+    @property
+    def dashboard(self) -> str:
+        """Address of the Dask dashboard while it runs; ``""`` where there is none."""
+        snapshot = None if self.status.ended else read_snapshot(self.folder / "logs")
+        return snapshot.dashboard if snapshot is not None else ""
 
     @property
     def _waited_for(self) -> Sequence[str]:
@@ -138,7 +149,7 @@ class StepRun(SubmittedRun):
 
     def failed_items(self) -> pd.DataFrame:
         """Return the items that have failed; see :meth:`OutputData.failed_items`."""
-        return self.output().failed_items()
+        return failed_items(self._kept)
 
     def get_output_data(self, name: str) -> OutputData:
         """Return an output of the step, to download it.

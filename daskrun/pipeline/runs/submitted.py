@@ -19,7 +19,7 @@ from daskrun.errors import (
 )
 from daskrun.monitor.console import NotebookDisplay, make_display
 from daskrun.pipeline.execution import lifetime
-from daskrun.pipeline.execution.advice import advice
+from daskrun.pipeline.execution.advice import advice, exit_code, ways
 from daskrun.pipeline.execution.state import LiveState
 from daskrun.pipeline.records import run_details
 from daskrun.pipeline.runs import views
@@ -74,6 +74,12 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
     @override
     def message(self) -> str:
         return safe(self._state.message)
+
+    @property
+    def exit_code(self) -> int | None:
+        """What a program exits with for it, a :class:`daskrun.ExitCode`; None before its end."""
+        failed = (each._kept for each in self._steps() if each.status is RunStatus.FAILED)
+        return exit_code(self._kept.manifest().kind, self.status, failed)
 
     @property
     def sentence(self) -> str:
@@ -359,23 +365,16 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
                 return  # what is raised tells all of it, below in the same cell
             display.say(f"run {self.id} {self.status.value}: {self.message}")
             with suppress(DaskrunError, OSError):  # its folder is gone, or its store
-                self._say_summary(display)
+                hint = self._resume_hint if self.status is not RunStatus.COMPLETED else ""
+                for line in views.summary_lines(self._steps(), hint):
+                    display.say(f"  {line}")
 
     def _show(self, display: Display, snapshots: views.Snapshots) -> None:
         for step in self._steps():
-            if step.progress is not None:
-                display.show(step.name, step.progress, snapshots.of(step))
-
-    def _say_summary(self, display: Display) -> None:
-        """Say what it has come to: of a single step all, of several how each has ended."""
-        steps = self._steps()
-        if len(steps) == 1 and steps[0].reused_run_id is None:
-            for line in views.summary_of(steps[0]):
-                display.say(f"  {line}")
-        for step in steps if len(steps) > 1 else ():
-            display.say(f"  {step.name}: {step.status.value}, {step.place_of(views.PAGE)}")
-        if self.status is not RunStatus.COMPLETED and self._resume_hint:
-            display.say(f"  {self._resume_hint}")
+            snapshot = snapshots.of(step)
+            progress = step._state.progress or getattr(snapshot, "progress", None)
+            if progress is not None:
+                display.show(step.name, progress, snapshot)
 
     def _interrupted(self, interrupt: KeyboardInterrupt) -> None:
         """Cancel the run and wait for its end; another Ctrl-C ends that wait and the processes."""
@@ -384,7 +383,8 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
             lifetime.cancel_and_wait([self], interrupt, limit)
             self._told = True
         else:
-            lifetime.say(f"run {self.id} goes on in another process; cancel() ends it")
+            ends = ways(self._kept.manifest().pipeline_run).cancel
+            lifetime.say(f"run {self.id} goes on in another process; {ends} ends it")
         lifetime.leave_if_terminated(interrupt)
 
     def _conclude(self, raise_on_error: bool) -> str:

@@ -60,6 +60,10 @@ class ShownStep(Shown, Protocol):
     def folder(self) -> Path:
         """What is kept of it."""
 
+    @property
+    def reused_run_id(self) -> str | None:
+        """The step run whose output it uses."""
+
 
 class Snapshots:
     """Reads the snapshots of steps that go on, each again when there may be a newer one."""
@@ -83,6 +87,18 @@ def summary_of(step: ShownStep) -> list[str]:
     if snapshot is None or snapshot.status is not step.status:  # it could not be written
         return [f"how it went is told in {step.place_of(RESULT)}"]
     return summary(snapshot, step.output_folder, step.place_of(PAGE))
+
+
+def summary_lines(steps: Sequence[ShownStep], hint: str) -> list[str]:
+    """Return what a run has come to: of a single step all, of several how each has ended.
+
+    ``hint``, what helps it, comes last.
+    """
+    if len(steps) == 1:
+        lines = summary_of(steps[0]) if steps[0].reused_run_id is None else []
+    else:
+        lines = [f"{step.name}: {step.status.value}, {step.place_of(PAGE)}" for step in steps]
+    return [*lines, hint] if hint else lines
 
 
 def write_reports(steps: Sequence[ShownStep]) -> list[Path]:

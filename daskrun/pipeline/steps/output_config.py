@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.settings import ASIDE
@@ -13,6 +15,7 @@ from daskrun.core.typing import override
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.outputs import OutputId, StepOutput, name_problems
 from daskrun.pipeline.steps.written import Registration, registration
+from daskrun.storage.urls import is_url, protocol_problem, shown_url
 from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
     from daskrun.workspace.workspace import Workspace
 
 SUBJECT = "OutputFileDatasetConfig"
-EXAMPLE = "Write destination=(ws.get_default_datastore(), 'scores/{run-id}')."
+EXAMPLE = "Write destination=(ws.get_default_datastore(), 'scores/{run-id}'), or 'out/scores'."
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 RUN_ID = "{run-id}"
 OUTPUT_NAME = "{output-name}"
@@ -39,9 +42,10 @@ class OutputFileDatasetConfig(StepOutput):
     name
         What ``get_output_data`` asks for; if nothing is said, one that no other has.
     destination
-        ``(datastore, path)``; the path may hold ``{run-id}``, the id of the step's run, and
-        ``{output-name}``. None: ``dataset/{run-id}/{output-name}`` in the workspace's default
-        datastore. Without ``{run-id}`` each run writes to the same folder.
+        ``(datastore, path)``, or the path of a folder on this machine, or the URL of one; the path
+        may hold ``{run-id}``, the id of the step's run, and ``{output-name}``. None:
+        ``dataset/{run-id}/{output-name}`` in the workspace's default datastore. Without
+        ``{run-id}`` each run writes to the same folder.
 
     Raises
     ------
@@ -56,8 +60,8 @@ class OutputFileDatasetConfig(StepOutput):
     """
 
     name: str = field(default_factory=lambda: f"output_{uuid.uuid4().hex[:8]}")
-    destination: tuple[Datastore, str] | Datastore | None = None
-    """Datastore, or datastore and path there, before anything is put in."""
+    destination: tuple[Datastore, str] | Datastore | str | os.PathLike[str] | None = None
+    """Datastore, or datastore and path there, or path or URL, before anything is put in."""
     registration: Registration | None = field(default=None, init=False)
     """What :meth:`register_on_complete` has noted."""
     overwrite: bool = field(default=False, init=False)
@@ -67,9 +71,15 @@ class OutputFileDatasetConfig(StepOutput):
     def __post_init__(self) -> None:
         problems = name_problems(self.name, "scores")
         given = self.destination
-        pair = given if isinstance(given, tuple) and len(given) == 2 else (given, USUAL)
+        if isinstance(given, str | os.PathLike) and os.fspath(given):
+            given = os.fspath(given)
+            if not is_url(given):
+                given = os.path.normpath(Path(given).expanduser().absolute())
+            object.__setattr__(self, "destination", given)  # whatever folder is current later
+            problems += _place_problems(given)
+        pair = _parted(given)
         if given is not None and not (
-            isinstance(pair[0], Datastore) and isinstance(pair[1], str) and _inside(pair[1])
+            isinstance(pair[0], Datastore | str) and isinstance(pair[1], str) and _inside(pair[1])
         ):
             problems.append(f"destination={given!r} is not (datastore, 'path'). {EXAMPLE}")
         elif CONTROL.search(pair[1]):
@@ -84,15 +94,15 @@ class OutputFileDatasetConfig(StepOutput):
 
     @override
     def _place(self, run_id: str, workspace: Workspace) -> tuple[Datastore, str]:
-        given = self.destination
-        store, path = given if isinstance(given, tuple) else (given, USUAL)
+        store, path = _parted(self.destination)
+        if isinstance(store, str):
+            store = Datastore(workspace, store)
         path = path.replace(RUN_ID, run_id).replace(OUTPUT_NAME, self.name)
         return store or workspace.get_default_datastore(), path.strip("/")
 
     @override
     def _destination_text(self, workspace: Workspace) -> str:
-        path = self.destination[1] if isinstance(self.destination, tuple) else USUAL
-        return f"{self._place('', workspace)[0].name}: {path}"
+        return f"{self._place('', workspace)[0].name}: {_parted(self.destination)[1]}"
 
     def register_on_complete(
         self,
@@ -137,6 +147,26 @@ class OutputFileDatasetConfig(StepOutput):
             object.__setattr__(made, field_name, getattr(self, field_name))
         object.__setattr__(made, name, value)
         return made
+
+
+def _parted(given: Any) -> tuple[Any, str]:
+    """Return datastore, or the URL that stands for one, and path of a destination."""
+    if not isinstance(given, str):
+        return given if isinstance(given, tuple) and len(given) == 2 else (given, USUAL)
+    protocol, _, rest = given.partition("://") if is_url(given) else ("file", "", given)
+    host, _, path = rest.partition("/")
+    return f"{protocol}://{host or '/'}", path
+
+
+def _place_problems(place: str) -> list[str]:
+    """Return why a path or URL is no destination."""
+    if shown_url(place) != place:
+        secret = "holds a password or query, which records would tell. Register a datastore"
+        return [
+            f"destination={shown_url(place)!r} {secret}: Datastore.register_url(ws, name, url)."
+        ]
+    problem = protocol_problem(place) if is_url(place) else ""
+    return [f"destination={place!r} {problem}"] if problem else []
 
 
 def _inside(path: str) -> bool:

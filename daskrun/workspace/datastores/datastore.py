@@ -36,7 +36,8 @@ class Datastore(OriginalClass):
     workspace
         The workspace that remembers it.
     name
-        Its name; None: the workspace's default datastore.
+        Its name; None: the workspace's default datastore. A URL such as ``s3://bucket`` (or
+        ``file:///``: this machine's files) is that place itself, which nobody has registered.
 
     Raises
     ------
@@ -56,9 +57,12 @@ class Datastore(OriginalClass):
     def __init__(self, workspace: Home, name: str | None = None) -> None:
         self.name: str = workspace.default_datastore_name if name is None else name
         self.workspace = workspace
-        record = workspace.records.latest(DATASTORES, self.name)
+        is_url = "://" in self.name  # no record can be named so
+        record = None if is_url else workspace.records.latest(DATASTORES, self.name)
         if record is not None:
             value, foreign = record[1], workspace.site.foreign
+        elif is_url:
+            value, foreign = {"root": self.name.removeprefix("file://")}, ""
         elif self.name == DEFAULT_DATASTORE:
             root, options = f"{workspace.location}/{DATASTORE}", workspace.site.options
             value, foreign = {"root": root, "storage_options": options}, ""
@@ -153,11 +157,9 @@ class Datastore(OriginalClass):
         For the secrets see :meth:`register_url`.
         """
         if "://" in bucket_name:
-            problem = (
-                f"bucket_name={shown_url(bucket_name)!r} is a URL. Write bucket or "
-                f"bucket/folder, such as {shown_url(bucket_name).partition('://')[2]!r}."
-            )
-            raise SettingsError("register_s3", [problem])
+            shown = shown_url(bucket_name)
+            problem = f"bucket_name={shown!r} is a URL. Write bucket or bucket/folder, such as "
+            raise SettingsError("register_s3", [f"{problem}{shown.partition('://')[2]!r}."])
         given = {"key": key, "secret": secret, "token": token, "endpoint_url": endpoint_url}
         options: StorageOptions = {
             **{k: v for k, v in given.items() if v is not None},
@@ -278,9 +280,7 @@ class Datastore(OriginalClass):
         """
         source = Path(src_dir).expanduser()
         if not source.is_dir():
-            raise StorageError(
-                f"src_dir={str(src_dir)!r} is not a folder. Write one that is there."
-            )
+            raise StorageError(f"src_dir={str(src_dir)!r} is not a folder. Write one that is.")
         files = transfer.files_below(source)
         return self.upload_files(files, str(source), target_path, overwrite, show_progress)
 

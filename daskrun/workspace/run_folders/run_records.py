@@ -61,6 +61,11 @@ class Manifest:
         )
 
     @property
+    def is_top(self) -> bool:
+        """Whether it is below no other run: neither a step's nor a child's."""
+        return self.kind != "step" and not self.values.get("parent")
+
+    @property
     def continue_on_step_failure(self) -> bool:
         """Whether other steps of the pipeline go on once one has failed."""
         return bool(self.values["continue_on_step_failure"])

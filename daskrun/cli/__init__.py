@@ -1,0 +1,1 @@
+"""The command ``daskrun``: each of its commands calls what the public Python API has."""

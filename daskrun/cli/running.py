@@ -1,0 +1,219 @@
+"""Commands that start runs, wait for them, go on with them and end them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+import daskrun
+from daskrun.cli.common import (
+    Ended,
+    find_run,
+    json_option,
+    pairs,
+    print_json,
+    run_argument,
+    value_of,
+    workspace_option,
+)
+from daskrun.cli.looking import told
+from daskrun.cli.quick import job_of, job_options
+from daskrun.core.report import ExitCode
+from daskrun.core.typing import override
+from daskrun.shown.printable import safe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ARGUMENTS = "daskrun.arguments"
+"""In a context: what was typed after the command's name."""
+SCRIPT_ARGUMENTS = "daskrun.script_arguments"
+"""In a context: what was typed after ``--``."""
+DRIVER_LOG = "driver.txt"
+"""Among the logs of a run that was submitted: what its driver has printed."""
+
+
+class Starting(click.Command):
+    """A command that starts a run; what follows ``--`` is its script's."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[ARGUMENTS], ctx.meta[SCRIPT_ARGUMENTS] = list(args), args[end + 1 :]
+        return super().parse_args(ctx, args[:end])
+
+
+def _starts(command: Callable[..., None]) -> Callable[..., None]:
+    """Add options of commands that start runs."""
+    tell = click.option("--tell", type=int, hidden=True)
+    return tell(workspace_option(json_option(command)))
+
+
+@click.command(cls=Starting)
+@job_options
+@_starts
+@click.pass_context
+def run(
+    ctx: click.Context, /, where: str | None, as_json: bool, tell: int | None, **given: Any
+) -> None:
+    r"""Run a script over data, and wait for its end.
+
+    \b
+    daskrun run --script score.py --input 'images/*.png' --output out/scores.csv
+    daskrun run --script score.py --table 'orders/*.csv' -- --model mnist
+
+    What follows -- is for the script.
+    """
+    job = job_of(given, ctx.meta[SCRIPT_ARGUMENTS])
+    _drive(lambda: job.submit(daskrun.Workspace.from_config(where)), as_json, tell)
+
+
+@click.command(cls=Starting)
+@job_options
+@_starts
+@click.pass_context
+def submit(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
+    """Start a run in the background, and print its id.
+
+    It takes what 'daskrun run' takes. Its driver is a process of its own on this machine, which the
+    terminal's end doesn't end; 'daskrun watch' shows how far it is.
+    """
+    _detach("run", ctx.meta[ARGUMENTS], as_json)
+
+
+@click.command(cls=Starting)
+@run_argument
+@click.option("--retry-failed", is_flag=True, help="Try again what has failed for good.")
+@click.option("--cluster", metavar="TARGET", help="Where to run from now on.")
+@click.option(
+    "--set", "settings", metavar="NAME=VALUE", multiple=True, help="Another value of a setting."
+)
+@click.option("-d", "--detach", is_flag=True, help="Don't wait for the run's end.")
+@click.option("--tell", type=int, hidden=True)
+@click.pass_context
+def resume(
+    ctx: click.Context,
+    run_id: str,
+    where: str | None,
+    as_json: bool,
+    retry_failed: bool,
+    cluster: str | None,
+    settings: tuple[str, ...],
+    detach: bool,
+    tell: int | None,
+) -> None:
+    """Go on with a run that ended early.
+
+    Nothing that is finished is done again. The code is what it was at the run's start.
+    """
+    if detach:
+        options = [each for each in ctx.meta[ARGUMENTS] if each not in ("-d", "--detach")]
+        _detach("resume", options, as_json)
+        return
+    found = find_run(where, run_id)
+    values = {name: value_of(text) for name, text in pairs("--set", settings).items()}
+    _drive(partial(found.resume, retry_failed, cluster, **values), as_json, tell)
+
+
+@click.command()
+@run_argument
+def watch(run_id: str, where: str | None, as_json: bool) -> None:
+    """Show how far a run is until it ends.
+
+    The exit code is the run's.
+    """
+    found = find_run(where, run_id)
+    with _text_aside(as_json):
+        found.wait_for_completion(show_output=True, raise_on_error=False)
+    _end(found, as_json)
+
+
+@click.command()
+@run_argument
+@click.option("--reason", default="daskrun cancel", help="Kept with the run.", show_default=True)
+@click.option("--no-wait", is_flag=True, help="Only ask for it.")
+def cancel(run_id: str, where: str | None, as_json: bool, reason: str, no_wait: bool) -> None:
+    """End a run.
+
+    What it has finished is kept, and 'daskrun resume' goes on from there.
+    """
+    found = find_run(where, run_id)
+    if found.status.ended:
+        raise Ended(f"run {found.id} is {found.status.value} already.", ExitCode.FAILED)
+    found.cancel(reason)
+    if not no_wait:
+        found.wait_for_completion(raise_on_error=False)
+    if as_json:
+        print_json(told(found))
+    else:
+        click.echo(safe(f"run {found.id} {'is asked to end' if no_wait else found.status.value}"))
+
+
+def _drive(start: Callable[[], Any], as_json: bool, tell: int | None) -> None:
+    """Start a run, wait for its end in this process, and end the command with its exit code."""
+    with _text_aside(as_json):
+        started = start()
+        if tell is not None:
+            _go_aside(started, tell)
+        try:
+            started.wait_for_completion(show_output=True)
+        except daskrun.RunCanceledError:
+            pass
+        except daskrun.RunFailedError as error:
+            click.echo(safe(f"\n{error.first_error}".rstrip()), err=True)
+        except KeyboardInterrupt:
+            if not started.status.ended:  # it was ended at once
+                raise
+    _end(started, as_json)
+
+
+def _end(ended: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(told(ended))
+    click.get_current_context().exit(ended.exit_code)
+
+
+@contextmanager
+def _text_aside(as_json: bool) -> Iterator[None]:
+    """Write what is for people to stderr where stdout is JSON."""
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        yield
+
+
+def _detach(command: str, arguments: list[str], as_json: bool) -> None:
+    """Start a process that drives a run, and print the run's id once there is one."""
+    read, write = os.pipe()
+    at = arguments.index("--") if "--" in arguments else len(arguments)
+    told_by = [*arguments[:at], "--tell", str(write), *arguments[at:]]
+    # -P: what lies in the current folder must not stand for a package
+    driver = subprocess.Popen(
+        [sys.executable, "-P", "-m", "daskrun", command, *told_by],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=[write],
+    )
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8") as pipe:
+        said = pipe.read()
+    if not said:  # it has said why, on stderr
+        raise Ended("", driver.wait() or ExitCode.FAILED)
+    print_json(json.loads(said)) if as_json else click.echo(json.loads(said)["id"])
+
+
+def _go_aside(started: Any, tell: int) -> None:
+    """Tell the command that waits for it the run's id, and have its log hear what is printed."""
+    log = started.folder / "logs" / DRIVER_LOG
+    log.parent.mkdir(exist_ok=True)
+    with log.open("ab") as file, os.fdopen(tell, "w", encoding="utf-8") as pipe:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
+        json.dump({"id": started.id, "pid": os.getpid(), "log": str(log)}, pipe)

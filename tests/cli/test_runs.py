@@ -1,0 +1,194 @@
+"""Starting runs by the command, and looking at them."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from commands import HERE, call, lay_out, told, work  # noqa: F401  (a fixture)
+
+import daskrun
+from daskrun import ExitCode
+
+INTERRUPTS = """
+import os, signal, time
+
+def run(mini_batch):
+    if mini_batch[0].endswith("1.txt"):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+    return mini_batch
+"""
+START = ("run", "--script", "score.py", "--input", "files", *HERE)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Give the folder of a workspace with a run of which a file has failed, and its id."""
+    folder = tmp_path_factory.mktemp("ran")
+    lay_out(folder)
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        run = told(*START, "-o", "out/scores.txt", "--experiment", "trials", "--", "-x", "--y=1")
+    finally:
+        os.chdir(before)
+    return folder, run["id"]
+
+
+@pytest.fixture
+def there(ran, monkeypatch):
+    """Change to that folder, and give the run's id."""
+    monkeypatch.chdir(ran[0])
+    return ran[1]
+
+
+def test_a_script_runs_over_files_with_its_own_arguments(there):
+    assert Path("out/scores.txt").read_text() == "".join(f"-x --y=1 {n}\n" for n in range(4))
+    run = told("show", there)
+    assert (run["status"], run["exit_code"], run["experiment"]) == ("Completed", 0, "trials")
+    (step,) = run["steps"]
+    counts = {"total": 5, "succeeded": 4, "failed": 1, "retried": 0, "items": 5, "items_failed": 1}
+    assert (step["name"], step["mini_batches"]) == ("score", counts)
+    assert step["outputs"] == {"output": str(Path("out/scores.txt").absolute())}
+    assert step["errors"][0]["message"] == "ValueError: a bad file"
+    assert "daskrun resume" in run["next"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["list"], ["Completed  trials", "score"]),
+        (["list", "--status", "failed"], []),
+        (
+            ["show", "last"],
+            ["4 of 5 mini-batches, 1 failed", "1 × ValueError: a bad file ("],
+        ),
+        (["logs", "last"], ["==> sys/happenings.txt <==", "is past init()"]),
+        (["logs", "last", "--errors"], ["ValueError: a bad file", "Traceback"]),
+        (["logs", "last", "--follow", "job_result.txt"], ["==> job_result.txt <=="]),
+        (["logs", "last", "--names"], ["job_error.txt", "sys/statistics.json"]),
+        (["failed", "last"], ["4.txt", "ValueError: a bad file"]),
+        (["outputs", "last"], ["output: ", "scores.txt"]),
+        (["report", "last"], ["report.html"]),
+        (["watch", "last"], ["Completed"]),
+    ],
+)
+def test_what_commands_tell_of_a_run(there, arguments, found):
+    printed = call(*arguments).out
+    for text in found:
+        assert text in printed
+    assert bool(printed) == bool(found)
+    assert told(*[each for each in arguments if each != "--follow"]) is not None
+
+
+def test_a_run_is_found_by_the_beginning_or_end_of_its_id(there):
+    for text in (there, there[:20], there[-6:], "last"):
+        assert told("show", text)["id"] == there
+    assert told("show", f"{there}-score")["id"] == f"{there}-score"
+    assert "no run has an id" in call("show", "1999", code=2).err
+
+
+def test_outputs_are_copied(there, tmp_path):
+    (row,) = told("outputs", "last", "--download", tmp_path)
+    assert (row["files"], row["copied_to"]) == (1, str(tmp_path / "output"))
+    assert (tmp_path / "output" / "scores.txt").exists()
+
+
+def test_what_only_looks_makes_no_workspace(work):
+    assert told("list") == []
+    for command in (["show", "last"], ["logs", "last"], ["clean"], ["cancel", "x"]):
+        assert "there is no workspace in" in call(*command, code=2).err
+    assert not Path(".daskrun").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run"], "--script and --input missing"),
+        (["run", "--script", "score.py", "--input", "files", "--table", "a.csv"], "not both"),
+        ([*START, "--set", "run_max_tries=1"], "Write run_max_try."),
+        ([*START, "--set", "run_max_try"], "is not NAME=VALUE"),
+        ([*START, "-p", "0"], "process_count_per_node=0"),
+        (["run", "--script", "score.py", "--input", "nowhere/*.png"], "nowhere/*.png"),
+        (["run", "--script", "score.py", "--table", "files"], "have the endings .txt"),
+        (["run", "--script", "absent.py", "--input", "files"], "absent.py"),
+        (["sho"], "No such command"),
+    ],
+)
+def test_wrong_use_is_a_sentence_and_2(work, arguments, said):
+    shown = call(*arguments, code=2)
+    assert said in shown.err
+    assert "Traceback" not in shown.err
+    assert not shown.out
+
+
+@pytest.mark.parametrize(
+    ("options", "script", "code"),
+    [
+        (["--error-threshold", 0], None, ExitCode.THRESHOLD),
+        ([], "def run(mini_batch): raise ValueError('never')", ExitCode.FAILED),
+        ([], "import no_such_module", ExitCode.FAILED),
+        ([], INTERRUPTS, ExitCode.CANCELED),
+    ],
+)
+def test_exit_codes(work, options, script, code):
+    if script is not None:
+        (work / "score.py").write_text(script)
+    shown = call(*START, *options, code=code)
+    run = told("show", "last")
+    assert run["exit_code"] == code
+    assert run["status"] == ("Canceled" if code is ExitCode.CANCELED else "Failed")
+    if code is not ExitCode.CANCELED:
+        assert 'score.py", line' in shown.err  # the script's own traceback
+    assert "daskrun resume" in run["next"] or "run the job again" in run["next"]
+    assert told("watch", "last", code=code)["id"] == run["id"]
+
+
+def test_a_run_goes_on_where_what_was_wrong_is_mended(work):
+    call(*START, "--error-threshold", 0, "-o", "out", code=ExitCode.THRESHOLD)
+    shown = call("resume", "last", "--set", "error_threshold=1", "--set", "run_max_try=2")
+    assert "Completed" in shown.out
+    assert "is Completed already" in call("cancel", "last", code=1).err
+
+
+def test_rows_of_tables_by_their_ending(work):
+    tables = {"a.csv": "x,y\n1,2\n3,4\n", "b.jsonl": '{"x": 1}\n', "c.tsv": "x\ty\n1\t2\n"}
+    for name, text in tables.items():
+        (work / name).write_text(text)
+        script = "def run(rows): return [','.join(map(str, row)) for row in rows.values.tolist()]"
+        (work / "score.py").write_text(script)
+        call("run", "--script", "score.py", "--table", name, *HERE[:2], "-o", f"{name}.txt")
+    texts = [(work / f"{name}.txt").read_text() for name in tables]
+    assert texts == ["1,2\n3,4\n", "1\n", "1,2\n"]
+
+
+def test_clean_tells_and_removes(work):
+    call(*START, "-o", "out")
+    assert "run folder" in call("clean", "--older-than", 0, "--runs").out
+    assert told("list") != []
+    assert told("clean", "--older-than", 0, "--runs", "--yes")["removed"] is True
+    assert told("list") == []
+    assert Path("out/parallel_run_step.txt").exists()
+
+
+@pytest.mark.slow
+def test_a_submitted_run_outlives_the_command_and_is_canceled(work):
+    (work / "score.py").write_text("import time\ndef run(b):\n    time.sleep(0.1)\n    return b\n")
+    for number in range(300):
+        (work / "files" / f"{number}.txt").write_text("x")
+    command = [sys.executable, "-m", "daskrun", "submit", "--script", "score.py"]
+    command += ["--input", "files", "-b", "1", "-p", "1", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    run = daskrun.Workspace.find().get_run(daskrun.Workspace.find().run_ids()[0])
+    assert run.id in done.stdout
+    deadline = time.monotonic() + 60
+    while told("show", "last")["steps"][0]["mini_batches"]["succeeded"] in (None, 0):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert call("dashboard").out.startswith("http://127.0.0.1:")
+    shown = told("cancel", "last")
+    assert (shown["status"], shown["exit_code"]) == ("Canceled", ExitCode.CANCELED)
+    assert "mini-batches" in call("logs", "last", "driver.txt").out
