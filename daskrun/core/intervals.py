@@ -59,6 +59,8 @@ class Intervals:
     """Between two looks of who waits for a lease whether it is renewed."""
     upload_interval: float = 5.0
     """Between two uploads of what was written meanwhile."""
+    log_interval: float = 10.0
+    """Between two uploads of the logs of a node that can't see the driver's folder of the run."""
     closing_limit: float = 60.0
     """A store that fails at a run's end is asked again for so long, beyond its own retries."""
     closing_retry: float = 1.0

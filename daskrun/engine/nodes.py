@@ -108,7 +108,13 @@ def _run_copy(request: StepRequest) -> RunCopy | None:
     """Return where a node finds the run's folder that can't see the driver's."""
     if not request.kept_at or request.target in (None, INLINE):
         return None
-    return RunCopy(request.kept_at, request.kept_options, str(request.run_folder), request.resumed)
+    return RunCopy(
+        request.kept_at,
+        request.kept_options,
+        str(request.run_folder),
+        request.resumed,
+        request.intervals.log_interval,
+    )
 
 
 def _environment(request: StepRequest, output: str) -> EnvironmentSpec | None:

@@ -8,6 +8,7 @@ drawn, and bokeh not loaded, before somebody looks.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,8 @@ MOST_RUNS = 20
 INTERVAL = 2.0
 """Seconds between two snapshots that a scheduler is sent."""
 PAGE, OPERATION = "daskrun", "daskrun_page"
+SILENCE = 20.0
+"""Seconds without a word after which a run's driver counts as gone: it may have been killed."""
 LEFT = "The run's driver has left the cluster; how the run ended is known where that ran."
 
 
@@ -49,6 +52,8 @@ class Runs:
         """By run the file that its snapshot is in, or the snapshot as text."""
         self._read: dict[str, tuple[object, Snapshot]] = {}
         """What was read, and when its file was written, or of which text."""
+        self._heard: dict[str, float] = {}
+        """When a run was last told of as a text."""
 
     def take_in(self, run_id: str, kept: Path | str) -> None:
         """Note where, or how, a run stands; of too many the oldest is forgotten."""
@@ -56,15 +61,16 @@ class Runs:
             if isinstance(kept, Path) or run_id not in self._kept:
                 self._kept.pop(run_id, None)  # it is the newest, also where it is resumed
             self._kept[run_id] = kept
+            self._heard[run_id] = time.monotonic()
             while len(self._kept) > MOST_RUNS:
                 ended = (each for each in self._kept if self._has_ended(each))
                 gone = next(ended, next(iter(self._kept)))
-                del self._kept[gone]
+                del self._kept[gone], self._heard[gone]
                 self._read.pop(gone, None)
 
     def _has_ended(self, run_id: str) -> bool:
         found = self._read.get(run_id)
-        return found is not None and found[1].status.ended
+        return found is not None and (found[1].status.ended or found[1].left)
 
     def __call__(self) -> dict[str, Snapshot]:
         """Return the runs, by id, the newest last; each snapshot is read once."""
@@ -77,6 +83,9 @@ class Runs:
                     if run_id not in self._read or self._read[run_id][0] != mark:
                         text = kept.read_text("utf-8") if isinstance(kept, Path) else kept
                         self._read[run_id] = mark, from_json(text)
+                    silent = isinstance(kept, str) and time.monotonic() - self._heard[run_id]
+                    if silent > SILENCE and not self._has_ended(run_id):
+                        self._read[run_id] = mark, _left(self._read[run_id][1])
             return {each: self._read[each][1] for each in self._kept if each in self._read}
 
 
@@ -218,4 +227,5 @@ class RunPages:
 
 def _left(snapshot: Snapshot) -> Snapshot:
     """Return a run as it is shown when its driver has left the cluster."""
-    return replace(snapshot, message=LEFT, slots=0, nodes=0, in_flight=[], waiting_for="")
+    gone = replace(snapshot, slots=0, nodes=0, in_flight=[], waiting_for="")
+    return replace(gone, message=LEFT, left=True)

@@ -16,7 +16,6 @@ from daskrun.core.events import (
     BundleReturned,
     HandedOut,
     Observer,
-    RunEnded,
     RunStarted,
 )
 from daskrun.core.json_text import parsed
@@ -30,12 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from daskrun.core.events import Event
-    from daskrun.core.report import Progress
 
 EVENTS = Path("sys", "events.jsonl")
 """Where it is, below a run's ``logs``."""
-INTERVAL = 1.0
-"""Seconds after which what was added is written."""
 TAIL = 1 << 20
 """Bytes of a log that are read at once."""
 KINDS = {kind.__name__: kind for kind in METHODS}
@@ -54,8 +50,8 @@ class EventLog(Observer):
             path.unlink()
         if path.exists():  # an earlier driver of the run may have been killed within a line
             cut_torn_line(path)
-        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
-        self._due = 0.0
+        # Each line leaves this process at once: a driver that is killed loses none.
+        self._file = path.open("a", 1, encoding="utf-8", errors="backslashreplace")
 
     @override
     def notify(self, event: Event) -> None:
@@ -73,15 +69,6 @@ class EventLog(Observer):
         line = {"event": type(event).__name__, **plain}
         with self._writing():
             self._file.write(f"{json.dumps(line, ensure_ascii=False, separators=(',', ':'))}\n")
-            if isinstance(event, RunEnded):
-                self._file.flush()
-
-    @override
-    def progress(self, progress: Progress) -> None:
-        if (now := time.monotonic()) >= self._due:
-            self._due = now + INTERVAL
-            with self._writing():
-                self._file.flush()
 
     @override
     def close(self) -> None:
@@ -97,17 +84,18 @@ class EventLog(Observer):
             self.warning = f"the log of events is not whole: {error}"
 
 
-def read_events(path: Path) -> Iterator[tuple[float, Event]]:
+def read_events(path: Path, start: int = 0, epoch: float = 0.0) -> Iterator[tuple[float, Event]]:
     """Yield the events of a log, each with the epoch of its driver's clock; a torn line is none.
 
-    Of those that a view needs not all fields are kept: of successes where their rows are.
+    Of those that a view needs not all fields are kept: of successes where their rows are. From
+    byte ``start`` on, where ``epoch`` is that of the driver there.
     """
-    epoch = 0.0
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open("rb") as file:
+        file.seek(start)
         for line in file:
-            if not line.endswith("\n"):
+            if not line.endswith(b"\n"):
                 return
-            epoch, event = _read(line, epoch)
+            epoch, event = _read(line.decode("utf-8", "replace"), epoch)
             if event is not None:
                 yield epoch, event
 

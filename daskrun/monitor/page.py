@@ -115,7 +115,7 @@ class Head:
         bar = bar_line(progress, snapshot)
         state = f"waits for {snapshot.waiting_for}" if snapshot.waiting_for else ""
         lines = [
-            f"<b>{_escaped(snapshot.step)}</b> {snapshot.status.value} {_escaped(state)}",
+            f"<b>{_escaped(snapshot.step)}</b> {snapshot.standing} {_escaped(state)}",
             _escaped(bar.partition("] ")[2] or bar),
             _escaped(state_line(progress, snapshot)),
             _escaped(snapshot.message),

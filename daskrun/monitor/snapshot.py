@@ -235,6 +235,17 @@ class Snapshot:
     other_errors: int
     """Distinct errors that are not among them."""
     warnings: list[str]
+    epoch: float = 0.0
+    """Seconds since the epoch at which its driver's clock showed 0."""
+    events: int = -1
+    """Bytes at the beginning of the log of events that are in it; -1: not known."""
+    left: bool = False
+    """Whether its driver has left the scheduler that shows it."""
+
+    @property
+    def standing(self) -> str:
+        """How the run stands, as far as whoever shows this knows."""
+        return "Driver left" if self.left else self.status.value
 
     @property
     def busy(self) -> int:
@@ -282,11 +293,12 @@ def from_json(text: str) -> Snapshot:
 def _is_sound(found: Snapshot) -> bool:
     """Return whether numbers are numbers of the sizes that they can have, and texts are texts."""
     series, progress = found.series, found.progress
-    seconds = [found.started, found.updated, found.driver_started, found.seconds, series.start]
-    seconds += [series.width, *vars(found.times).values()]
+    seconds = [found.started, found.updated, found.driver_started, found.epoch, found.seconds]
+    seconds += [series.start, series.width, *vars(found.times).values()]
     seconds += [each.at for each in found.happenings] + [each.since for each in found.in_flight]
     counts = [*series.succeeded, *series.failed, *series.items, found.results, found.output_bytes]
     counts += [progress.succeeded, progress.failed, progress.items, progress.in_flight]
+    counts.append(found.events + 1)
     latencies = [found.latency, *(each.latency for each in found.processes)]
     classes = [int(key) for each in latencies for key in each]
     rows = [*found.recent, *found.slowest]

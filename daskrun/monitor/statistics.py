@@ -89,14 +89,14 @@ class RunStatistics(Observer):
     ) -> None:
         self._plan = plan
         self._named: dict[int, str] = {}
-        self._epoch = time.time() - time.monotonic() if epoch is None else epoch
+        self.epoch = time.time() - time.monotonic() if epoch is None else epoch
         self._run_id = self._step = self._experiment = self._pipeline_run = self._folder = ""
         self._settings: dict[str, str] = {}
         self._status, self._message = RunStatus.NOT_STARTED, ""
         self._progress = NOTHING
         self._nodes: dict[str, int] = {}
         """Slots, by node."""
-        self._slots_since = self._now = self._began = 0.0
+        self._slots_since = self.now = self._began = 0.0
         self._ready = False
         """Whether a script process has finished ``init()``."""
         self._ending = self._dashboard = ""
@@ -122,6 +122,8 @@ class RunStatistics(Observer):
     def _go_on(self, earlier: Snapshot) -> None:
         self._times, self._series, self._started = earlier.times, earlier.series, earlier.started
         self._seconds_before = earlier.seconds
+        self.now = self._began = self._slots_since = earlier.updated - self.epoch
+        self._nodes = {"": earlier.slots}  # of that driver, for the rest of its time
         self._attempts_before = sum(earlier.latency.values())
         self._latency = {int(key): count for key, count in earlier.latency.items()}
         for each in earlier.processes:
@@ -136,7 +138,10 @@ class RunStatistics(Observer):
 
     @override
     def on_run_started(self, event: RunStarted) -> None:
-        self._now = self._slots_since = self._began = event.now
+        self._seconds_before += self.now - self._began  # of a driver before this one
+        self._nodes.clear()
+        self._in_flight.clear()
+        self.now = self._slots_since = self._began = event.now
         self._driver_started = self._wall(event.now)
         self._run_id, self._step, self._experiment = event.run_id, event.step_name, event.experiment
         self._pipeline_run, self._folder = event.pipeline_run_id, event.folder
@@ -151,7 +156,7 @@ class RunStatistics(Observer):
 
     @override
     def on_node_preparing(self, event: NodePreparing) -> None:
-        self._now = event.now
+        self.now = event.now
 
     @override
     def on_node_ready(self, event: NodeReady) -> None:
@@ -195,7 +200,7 @@ class RunStatistics(Observer):
 
     @override
     def on_bundle_returned(self, event: BundleReturned) -> None:
-        self._now = event.now
+        self.now = event.now
         self._in_flight.pop(event.number, None)
         if len(self._warnings) < MOST_ERRORS:
             self._warnings = list(dict.fromkeys([*self._warnings, *event.warnings]))
@@ -309,14 +314,14 @@ class RunStatistics(Observer):
     def _count_slots(self, now: float) -> None:
         """Add the seconds of slots since they last changed."""
         self._times.slots += sum(self._nodes.values()) * max(now - self._slots_since, 0.0)
-        self._now = self._slots_since = now
+        self.now = self._slots_since = now
 
     def _happened(self, now: float, node: str, text: str) -> None:
-        self._now = now
+        self.now = now
         self._happenings.append(Happening(self._wall(now), node, text[:TEXT_CAP]))
 
     def _wall(self, now: float) -> float:
-        return self._epoch + now
+        return self.epoch + now
 
     # what is shown
 
@@ -366,10 +371,11 @@ class RunStatistics(Observer):
             folder=self._folder,
             settings=self._settings,
             started=self._started,
-            updated=self._wall(self._now),
-            seconds=self._seconds_before + max(self._now - self._began, 0.0),
+            updated=self._wall(self.now),
+            seconds=self._seconds_before + max(self.now - self._began, 0.0),
             driver_started=self._driver_started,
             attempts_before=self._attempts_before,
+            epoch=self.epoch,
             status=self._status,
             message=self._message,
             progress=self._progress,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from daskrun.core.logs import get_logger
 from daskrun.core.typing import override
+from daskrun.monitor.event_log import EVENTS, read_events
 from daskrun.monitor.snapshot import STATISTICS, read_snapshot
 from daskrun.monitor.statistics import RunStatistics
 
@@ -17,7 +20,9 @@ if TYPE_CHECKING:
     from daskrun.core.events import RunEnded
     from daskrun.core.minibatch import Plan
     from daskrun.core.report import Progress
+    from daskrun.monitor.snapshot import Snapshot
 
+logger = get_logger(__name__)
 INTERVAL = 1.0
 """Seconds between two writings of the file, at least."""
 SHARE = 0.01
@@ -25,11 +30,15 @@ SHARE = 0.01
 
 
 class StatisticsFile(RunStatistics):
-    """Keeps what is gathered in a file below the run's ``logs``, for views elsewhere and later."""
+    """Keeps what is gathered in a file below the run's ``logs``, for views elsewhere and later.
+
+    The run's log of events is told each event before this is.
+    """
 
     def __init__(self, logs: Path, plan: Plan | None = None) -> None:
-        super().__init__(plan, read_snapshot(logs))
+        super().__init__(plan, gathered(logs))
         self._path = logs / STATISTICS
+        self._events = logs / EVENTS
         self._due = 0.0
         self._done = False
 
@@ -53,10 +62,31 @@ class StatisticsFile(RunStatistics):
         aside = self._path.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
         try:
             self._path.parent.mkdir(exist_ok=True)  # not the run's folder, where that is gone
-            aside.write_text(self.snapshot().as_json(), encoding="utf-8", errors="replace")
+            events = self._events.stat().st_size if self._events.is_file() else -1
+            text = replace(self.snapshot(), events=events).as_json()
+            aside.write_text(text, encoding="utf-8", errors="replace")
             aside.replace(self._path)
             self.warning = ""
         except OSError as error:
             self.warning = f"what views show of the run is not kept: {error}"
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
+
+
+def gathered(logs: Path) -> Snapshot | None:
+    """Return what the drivers of a run have gathered: what is kept, and the events after that.
+
+    None where there is nothing.
+    """
+    kept, path = read_snapshot(logs), logs / EVENTS
+    start, epoch = (0, 0.0) if kept is None else (kept.events, kept.epoch)
+    if start < 0 or not path.is_file() or path.stat().st_size <= start:
+        return kept
+    again = RunStatistics(None, kept, epoch)
+    try:
+        for again.epoch, event in read_events(path, start, epoch):
+            again.notify(event)
+        return again.snapshot(again.now)
+    except (ValueError, TypeError, ArithmeticError, LookupError, OSError) as error:
+        logger.warning("%s: what happened can't be read: %r", path, error)
+        return kept

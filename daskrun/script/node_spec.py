@@ -84,6 +84,8 @@ class RunCopy:
     folder: str
     """The driver's."""
     resumed: bool
+    log_interval: float
+    """Seconds between two times that its logs are put there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

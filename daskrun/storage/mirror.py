@@ -9,6 +9,7 @@ import shutil
 import stat
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -21,14 +22,19 @@ from daskrun.storage.safe_names import inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import IO
 
     from daskrun.storage.url_folder import UrlFolder
 
 AT_ONCE = 8
 """Files put or read at once: round trips of tens of milliseconds are hidden, few sockets used."""
-BYTES_A_SECOND = 2**20
-"""A file that grows is put whole each time: one of this size every second, larger ones more
-seldom."""
+SENT_A_SECOND, GROWTH = 2**18, 1.25
+"""A file that grows is put whole each time, unless the store can add to it. One of so many bytes is
+every second, larger ones more seldom, or when they have grown so many times."""
+READ_A_SECOND = 2**24
+"""Of a file that the store adds to: all of it is read, to see that it has only grown."""
+LARGE = 2**20
+"""Bytes of a file of which it is noted what is there."""
 MODES = ".modes.json"
 """Of a folder there: what its objects can't say of themselves."""
 TEMPORARY = re.compile(r"\.\d+-[0-9a-f]{16}\.tmp", re.ASCII)
@@ -76,6 +82,10 @@ class Mirror:
         self._lock = threading.RLock()
         self._put: dict[str, Version] = {}
         """Which version of each file is there."""
+        self._crcs: dict[str, int] = {}
+        """Of large files, what is there."""
+        self._added_to: set[str] = set()
+        """Files that the store has added to."""
         self._put_at: dict[str, float] = {}
         self._brought: dict[str, str] = {}
         """Which version of each object is here."""
@@ -114,7 +124,8 @@ class Mirror:
             changed = [
                 name
                 for name, version in here.items()
-                if self._put.get(name) != version and (all_of_it or self._is_due(name, now))
+                if self._put.get(name) != version
+                and (all_of_it or self._is_due(name, version[0], now))
             ]
             late = [name for name in changed if last and name.startswith(last)]
             self._modes_due |= any(self._is_code(name) for name in changed)
@@ -254,9 +265,11 @@ class Mirror:
         temporary = TEMPORARY.fullmatch(name.rpartition("/")[2]) is not None
         return temporary or name == MODES or self._leave_out(name)
 
-    def _is_due(self, name: str, now: float) -> bool:
-        size = self._put.get(name, (0, 0))[0]
-        return now > self._put_at.get(name, float("-inf")) + size / BYTES_A_SECOND
+    def _is_due(self, name: str, size: int, now: float) -> bool:
+        there = self._put.get(name, (0, 0))[0]
+        added, last = name in self._added_to, self._put_at.get(name, float("-inf"))
+        due = last + there / (READ_A_SECOND if added else SENT_A_SECOND)
+        return now > due or (size > GROWTH * there and not added)
 
     def _put_all(self, names: list[str]) -> None:
         if len(names) < 2:
@@ -279,10 +292,22 @@ class Mirror:
             if self._once and _is_below(name, (self._once,)):
                 self._create(name, file.read())
             else:
-                self.remote.put_file(name, file, now.st_size)
+                self._send(name, file, now.st_size)
         self._put[name] = now.st_size, now.st_mtime_ns
         self._put_at[name] = time.monotonic()
         self._mine.add(name)
+
+    def _send(self, name: str, file: IO[bytes], size: int) -> None:
+        """Put a file; where it has only grown since it was put, the store may keep what it has."""
+        there, crc = min(self._put.get(name, (0, 0))[0], size), 0
+        if size > LARGE:
+            crc = _crc(file, there)
+            there = there if crc == self._crcs.get(name) else 0
+        sent = self.remote.put_file(name, file, size, there)
+        if size > LARGE:
+            file.seek(there)
+            self._crcs[name] = _crc(file, size - there, crc if there else 0)
+            (self._added_to.add if sent < size else self._added_to.discard)(name)
 
     def _create(self, name: str, data: bytes) -> None:
         try:
@@ -315,6 +340,13 @@ class Mirror:
 
 def _is_below(name: str, places: tuple[str, ...]) -> bool:
     return not places or any(name == each or name.startswith(f"{each}/") for each in places)
+
+
+def _crc(file: IO[bytes], size: int, crc: int = 0) -> int:
+    """Return the CRC of the bytes that follow in a file, where ``crc`` is that of those before."""
+    while size > 0 and (data := file.read(min(size, LARGE))):
+        crc, size = zlib.crc32(data, crc), size - len(data)
+    return crc
 
 
 def bring_whole(folder: UrlFolder, name: str, target: Path) -> None:

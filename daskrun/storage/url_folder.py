@@ -31,6 +31,8 @@ READS = 16
 """Ranges asked for at once: round trips of tens of milliseconds are hidden, few sockets used."""
 BLOCK = 8 * 2**20
 """Bytes of a large object that are on their way at once."""
+MOST_COPIED = 5 * 2**30
+"""Bytes that S3 copies as one piece (its rule)."""
 
 
 class UrlFolder(ABC):
@@ -81,20 +83,28 @@ class UrlFolder(ABC):
         what, mark = f"write {self.shown(name)}", f"{random.getrandbits(128):032x}"
         self.retry(what, lambda: self._create(name, data, mark), plain=True)
 
-    def put_file(self, name: str, file: IO[bytes], size: int) -> None:
-        """Put the first ``size`` bytes of a file as a new object, a block in memory at a time."""
+    def put_file(self, name: str, file: IO[bytes], size: int, there: int = 0) -> int:
+        """Put the first ``size`` bytes of a file as a new object, a block in memory at a time.
+
+        ``there`` of them are the object of that name already: a store that can copies them itself.
+        Returns the bytes that were sent.
+        """
         file.seek(0)
         if size <= BLOCK:
             self.put(name, file.read(size))
-            return
+            return size
         publication = self.publication(name)
+        copies = publication.copies and publication.smallest <= there <= MOST_COPIED
+        kept = file.seek(there if copies else 0)
         try:
-            for number in range(-(-size // BLOCK)):
-                data = file.read(min(BLOCK, size - number * BLOCK))
-                publication.write(number, data)
+            if kept:
+                publication.copy(0, (name, 0, kept))
+            for number, start in enumerate(range(kept, size, BLOCK), 1 if kept else 0):
+                publication.write(number, file.read(min(BLOCK, size - start)))
             publication.commit(overwrite=True)  # the name is new: no need to ask
         finally:
             publication.abort()
+        return size - kept
 
     def read(self, ranges: Sequence[Range]) -> list[bytes]:
         """Read ranges, several at once; each is given whole, or an error names its object.

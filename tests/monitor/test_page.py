@@ -1,9 +1,13 @@
 """The page beside Dask's own: its documents, what it knows of runs, and how it gets there."""
 
+from dataclasses import replace
+
 import pytest
 from bokeh.document import Document
 from bokeh.models.widgets import DataTable, Select
 
+from daskrun.core.report import RunStatus
+from daskrun.monitor import dask_pages
 from daskrun.monitor.charts import CHARTS
 from daskrun.monitor.dask_pages import MOST_RUNS, Runs
 from daskrun.monitor.page import NOTHING, page, plot
@@ -76,3 +80,21 @@ def test_runs_are_read_once_and_the_oldest_forgotten(tmp_path):
     assert runs()["run-9"].step == "score"
     runs.take_in("run-9", "{}")  # of another version
     assert "run-9" in runs()
+
+
+def test_a_driver_that_says_no_more_has_left(monkeypatch):
+    runs, document = Runs(), Document()
+    going = replace(made(), status=RunStatus.RUNNING).as_json()
+    runs.take_in("run-1", going)
+    page(runs)(document)
+    assert "Running" in texts_of(document)
+    monkeypatch.setattr(dask_pages, "SILENCE", -1.0)
+    [look] = document.session_callbacks
+    look.callback()
+    assert "Driver left" in texts_of(document)
+    assert "Running" not in texts_of(document)
+    assert runs()["run-1"] is runs()["run-1"]
+    monkeypatch.setattr(dask_pages, "SILENCE", 20.0)
+    runs.take_in("run-1", going.replace('"seconds":', '"seconds":1'))  # it was only slow
+    look.callback()
+    assert "Running" in texts_of(document)

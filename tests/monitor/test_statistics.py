@@ -193,6 +193,57 @@ def test_a_further_driver_goes_on(tmp_path):
     assert [each.index for each in after.attempts()] == [0, 1]
 
 
+@pytest.mark.parametrize("kept_after", [1, 3, 6, 9])
+def test_a_killed_driver_loses_nothing_that_it_has_told(tmp_path, kept_after):
+    """What came after the last writing of the statistics is made again from the log of events."""
+    now = time.monotonic() - 0.1
+    events = [
+        started(now), NodeReady("node000", 2, now + 0.02), ProcessReady(PROCESS, 0.5, now + 0.03),
+        BundleReturned(0, PROCESS, (outcome(0, 3.0),), 1.0, now + 0.04),
+        BundleReturned(1, PROCESS, (outcome(1, 4.0), outcome(2, 4.0, Status.RAISED)), 1.0, now),
+        Note("slow", now + 0.06),
+    ]  # fmt: skip
+    log, kept = EventLog(tmp_path / "sys" / "events.jsonl"), StatisticsFile(tmp_path)
+    for number, event in enumerate(events):
+        if number == kept_after:
+            kept.progress(PROGRESS[1])
+        for observer in (log, kept):
+            observer.notify(event)
+    live = kept.snapshot(now + 0.06)
+    StatisticsFile(tmp_path)  # no driver takes it twice
+    log = EventLog(tmp_path / "sys" / "events.jsonl")
+    again = StatisticsFile(tmp_path)
+    for observer in (log, again):
+        observer.notify(started(time.monotonic(), resumed=True))
+    found = again.snapshot(again.now)
+    for name in ("latency", "recent", "slowest", "processes"):
+        assert getattr(found, name) == getattr(live, name), name
+    assert found.attempts_before == 3
+    assert [(each.message, each.count) for each in found.errors] == [("ValueError: bad", 1)]
+    assert found.seconds == pytest.approx(0.06, abs=0.2)
+    assert vars(found.times) == pytest.approx(vars(live.times), abs=0.4)
+    assert [each.text for each in found.happenings][:-1] == [e.text for e in live.happenings]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ('{"event":"BundleReturned","number":0,"process":null,"outcomes":[[0,1,0,"x",1,1,1.0,1.0,1,1]],'
+        '"seconds":1,"now":"x","warnings":[],"trouble":""}'),
+        '{"event":"NodeReady","node":["x"],"slots":1e999,"now":1,"where":""}',
+        '{"event":"NodeReady","node":"n","slots":"many","now":1,"where":""}',
+        '{"event":"Note","now":"x","text":"y"}', "[", "\x00",
+    ],
+)  # fmt: skip
+def test_a_log_of_events_that_others_have_written_ends_no_run(tmp_path, line):
+    (tmp_path / "sys").mkdir()
+    (tmp_path / "sys" / "events.jsonl").write_text(f"{line}\n")
+    observer = StatisticsFile(tmp_path)
+    observer.notify(started(resumed=True))
+    observer.write()
+    assert observer.warning == ""
+
+
 def test_a_file_that_is_damaged_or_of_another_version_is_none(tmp_path):
     path = tmp_path / "sys" / "statistics.json"
     assert read_snapshot(tmp_path) is None
@@ -224,7 +275,7 @@ def test_every_view_can_be_made_again_from_the_log_of_events(tmp_path):
     assert json.loads(made.as_json())["recent"] == json.loads(kept.as_json())["recent"]
     for each in fields(made):
         if each.name not in ("errors", "warnings", "message", "happenings", "started", "updated",
-                             "driver_started", "series", "settings"):  # fmt: skip
+                             "driver_started", "epoch", "series", "settings"):  # fmt: skip
             assert getattr(made, each.name) == getattr(kept, each.name), each.name
     assert made.series.succeeded == kept.series.succeeded
     assert [each.count for each in made.errors] == [each.count for each in kept.errors]

@@ -136,7 +136,16 @@ def test_nodes_on_other_machines_work_in_copies(work, forks):
     try:
         cluster.have_workers(2)
         target = ComputeTarget.attach(work.ws, "cluster", address=cluster.address)
+        (work.path / "gate").touch()
         run = work.submit(compute_target=target, node_count=2)
+        wait_for(lambda: (work.path / "calls").exists(), 30)
+        (step,) = run.get_steps()
+        log = f"team/.daskrun/runs/{step.id}/logs/user/stdout/node000/process000.stdout.txt"
+        keys = work.bucket.keys
+        try:
+            wait_for(lambda: log in keys() and work.bucket.get(log) == b"begun\n", 4)
+        finally:
+            (work.path / "gate").unlink()
         moved = work.ws.folder  # nodes have no need of what this process has
         assert run.wait_for_completion() == "Completed"
         assert output_of(run) == EXPECTED

@@ -31,7 +31,7 @@ from daskrun.script.node_folders import base_folder, clear_leftovers
 from daskrun.storage import lease
 from daskrun.workspace.run_folders import working_copy
 
-INTERVALS = replace(USUAL, upload_interval=0.5, closing_retry=0.2)
+INTERVALS = replace(USUAL, upload_interval=0.5, log_interval=0.2, closing_retry=0.2)
 SCRIPT = """
 import os, pathlib, time
 from daskrun import Model, Run
@@ -39,6 +39,7 @@ from daskrun import Model, Run
 def init():
     global weight
     weight = pathlib.Path(Model.get_model_path("weights")).read_text()
+    print("begun")
 
 def run(mini_batch):
     rows = []

@@ -180,3 +180,40 @@ def test_code_is_looked_at_where_that_is_asked_for(here, remote, bucket):
     assert puts(bucket)[before:] == ["logs/b.txt"]
     mirror.put()
     assert puts(bucket)[before:] == ["logs/b.txt", "code/late.py"]
+
+
+def test_of_a_file_that_has_grown_only_what_is_new_is_sent(here, remote, bucket):
+    file, mirror = here / "logs" / "a.txt", Mirror(here, remote)
+    text = os.urandom(9 * 2**20)
+    file.write_bytes(text)
+    mirror.put()
+    sent = []
+    put_file = remote.put_file
+    remote.put_file = lambda *given: sent.append(put_file(*given)) or sent[-1]
+    for more in (b"more", b"and more"):
+        text += more
+        with file.open("ab") as opened:
+            opened.write(more)
+        mirror.put()
+        assert bucket.get("run/logs/a.txt") == text
+    text = b"!" + text[1:] + b"x"  # written anew, and longer
+    file.write_bytes(text)
+    mirror.put()
+    assert bucket.get("run/logs/a.txt") == text
+    assert sent == [4, 8, len(text)]
+
+
+def test_what_is_sent_of_a_file_that_grows_has_a_bound(here, tmp_path):
+    """A store that can't add to objects is sent a few times the file's size."""
+    file, sent = here / "logs" / "a.txt", []
+    remote = open_url_folder(f"memory://{tmp_path}", {})
+    put_file = remote.put_file
+    remote.put_file = lambda *given: sent.append(put_file(*given)) or sent[-1]
+    mirror = Mirror(here, remote, lambda name: name == "run.json")
+    with file.open("wb", 0) as opened:
+        for _ in range(200):
+            opened.write(bytes(2**16))
+            mirror.put(all_of_it=False)
+    mirror.put()
+    assert sum(sent) < 6 * file.stat().st_size
+    assert remote.sizes()["logs/a.txt"] == file.stat().st_size

@@ -222,8 +222,6 @@ def run_bundle(payload: bytes, address: str, stays: bool = True) -> bytes:
     return encode(place.node.run_bundle(bundle))
 
 
-INTERVAL = 5.0
-"""Seconds between two times that logs are put."""
 CODE = "snapshot"
 NEEDED = ("run.json", "resume.json", CODE)
 """What script processes read of the run's folder."""
@@ -261,6 +259,7 @@ class CopiedNode:
             self._remove()
             raise
         self._over = threading.Event()
+        self._interval = run.log_interval
         self._thread = threading.Thread(target=self._keep, name="daskrun-put-logs", daemon=True)
         self._thread.start()
 
@@ -293,7 +292,7 @@ class CopiedNode:
         self._remove()
 
     def _keep(self) -> None:
-        while not self._over.wait(INTERVAL):
+        while not self._over.wait(self._interval):
             self._put(self._logs, all_of_it=False)
 
     def _put(self, mirrors: list[Mirror], *, all_of_it: bool = True) -> None:

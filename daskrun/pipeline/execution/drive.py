@@ -299,9 +299,9 @@ class PipelineDriver:
             report_file.counted.go_on(each.outcome for each in read_attempts(journal))
         observers = [
             ProgressKeeper(self.states[folder.id]),
+            EventLog(folder.logs / EVENTS),
             logs,
             report_file,
-            EventLog(folder.logs / EVENTS),
             *([MlflowLog(folder.logs, folder.logs / REPORT)] if is_wanted() else []),
         ]
         with self._turn(control) if request.target == INLINE else nullcontext():
