@@ -13,12 +13,25 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = {"daskrun/py.typed", "daskrun/original/catalogue.toml"}
 
 
+def built(folder: Path) -> list[Path]:
+    """Return the wheel and the archive of the source, built into a folder."""
+    pytest.importorskip("hatchling", reason="hatchling builds the wheel")
+    python(["-m", "hatchling", "build", "-d", str(folder)])
+    return sorted(folder.iterdir(), key=lambda path: path.suffix, reverse=True)
+
+
+def python(arguments: list[str]) -> str:
+    """Return what a program says, which must succeed."""
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.slow
 def test_the_wheel_holds_all_files_of_the_package(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling", reason="hatchling builds the wheel")
-    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, check=True, cwd=ROOT, capture_output=True, timeout=100)
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel, _ = built(tmp_path)
     names = set(zipfile.ZipFile(wheel).namelist())
     kept = {
         path.relative_to(ROOT).as_posix()
@@ -28,3 +41,14 @@ def test_the_wheel_holds_all_files_of_the_package(tmp_path: Path) -> None:
     assert kept >= DATA
     assert names >= kept
     assert [name for name in names if name.endswith("licenses/LICENSE")]
+
+
+@pytest.mark.slow
+def test_what_is_published_is_well_formed_and_the_same_each_time(tmp_path: Path) -> None:
+    first, second = built(tmp_path / "1"), built(tmp_path / "2")
+    for one, two in zip(first, second, strict=True):
+        assert one.read_bytes() == two.read_bytes(), one.name
+    pytest.importorskip("twine")
+    python(["-m", "twine", "check", "--strict", *map(str, first)])
+    pytest.importorskip("check_wheel_contents")
+    python(["-m", "check_wheel_contents", str(first[0])])

@@ -16,7 +16,7 @@ from daskrun.errors import StorageError
 from daskrun.storage.object_times import time_of
 from daskrun.storage.retry import explained, harmless, retry
 from daskrun.storage.safe_names import is_part
-from daskrun.storage.urls import package_of, protocol_problem, secrets_of, shown_url
+from daskrun.storage.urls import install, package_of, protocol_problem, secrets_of, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -288,7 +288,7 @@ def _open(url: str, options: StorageOptions) -> tuple[Any, str]:
         package = package_of(url.partition("://")[0])
         what = f"can't open {shown_url(url)}"
         if isinstance(error, ImportError) and package:
-            what += f", which needs the package {package} (pip install {package})"
+            what += f", which needs the package {package} ({install(package)})"
         secret = secrets_of(url, options)
         raise explained(what, error, secret) from harmless(error, secret)
     return system, str(path).rstrip("/")

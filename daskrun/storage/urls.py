@@ -28,6 +28,8 @@ PACKAGES = {
     "smb": "smbprotocol",
 }
 """What must be installed for a protocol; of some fsspec knows nothing until that is there."""
+EXTRAS = {"s3fs": "s3", "adlfs": "azure", "gcsfs": "gcs", "aiohttp": "http"}
+"""Which of daskrun's extras has a package."""
 _WORD = re.compile("[a-z]+")
 """A link of a chained URL that is a protocol alone, as fsspec reads it."""
 _INSIDE = ("zip", "tar", "libarchive")
@@ -130,6 +132,18 @@ def package_of(protocol: str) -> str:
     of_class = known_implementations.get(protocol, {}).get("class", "").partition(".")[0]
     package = PACKAGES.get(protocol, of_class)
     return "" if package == "fsspec" else package
+
+
+def install(package: str) -> str:
+    """Return the command that installs what a protocol needs.
+
+    Examples
+    --------
+    >>> install("s3fs"), install("paramiko")
+    ("pip install 'daskrun[s3]'", 'pip install paramiko')
+    """
+    extra = EXTRAS.get(package)
+    return f"pip install 'daskrun[{extra}]'" if extra else f"pip install {package}"
 
 
 def secrets_of(url: str, options: StorageOptions) -> StorageOptions:

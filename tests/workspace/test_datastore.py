@@ -91,8 +91,8 @@ def test_azure_says_what_to_install(ws, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(transfer.importlib.util, "find_spec", lambda name: None)
     Datastore.register_azure_blob_container(ws, "other", "sampledata", "pipelinedata")
     assert "datastore 'other' is at abfs://sampledata" in caplog.text
-    assert "pip install adlfs" in caplog.text
-    with pytest.raises(StorageError, match="pip install adlfs"):
+    assert "pip install 'daskrun[azure]'" in caplog.text
+    with pytest.raises(StorageError, match=r"pip install 'daskrun\[azure\]'"):
         store.download(tmp_path / "d")
     monkeypatch.setitem(sys.modules, "adlfs", None)
     with pytest.raises(DatasetError, match="Install adlfs"):
@@ -254,21 +254,22 @@ def test_a_file_system_of_ones_own_can_be_registered(ws):
 
 
 @pytest.mark.parametrize(
-    ("url", "package"),
+    ("url", "package", "install"),
     [
-        ("abfss://box@account", "adlfs"),
-        ("gcs://box", "gcsfs"),
-        ("webdav://host/x", "webdav4"),
-        ("zip://a::sftp://host/a.zip", "paramiko"),
+        ("abfss://box@account", "adlfs", "'daskrun[azure]'"),
+        ("gcs://box", "gcsfs", "'daskrun[gcs]'"),
+        ("s3://box", "s3fs", "'daskrun[s3]'"),
+        ("webdav://host/x", "webdav4", "webdav4"),
+        ("zip://a::sftp://host/a.zip", "paramiko", "paramiko"),
     ],
 )
 def test_a_known_protocol_is_registered_and_what_to_install_said(
-    ws, url, package, monkeypatch, caplog
+    ws, url, package, install, monkeypatch, caplog
 ):
     monkeypatch.setattr(transfer.importlib.util, "find_spec", lambda name: None)
     Datastore.register_url(ws, "u", url)
     assert "u" in ws.datastores
-    assert f"needs the package {package}. Install it: pip install {package}" in caplog.text
+    assert f"needs the package {package}. Install it: pip install {install}" in caplog.text
 
 
 def test_upload_and_download(ws, images, tmp_path, caplog):

@@ -17,7 +17,7 @@ from daskrun.storage.pseudo_files import is_data
 from daskrun.storage.retry import retry
 from daskrun.storage.safe_names import below
 from daskrun.storage.staged import is_flat
-from daskrun.storage.urls import is_url, package_of, protocols_of, secrets_of, shown_url
+from daskrun.storage.urls import install, is_url, package_of, protocols_of, secrets_of, shown_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +34,7 @@ def missing_package(root: str) -> str | None:
     packages = map(package_of, protocols_of(root)) if is_url(root) else ()
     for package in filter(None, packages):
         if importlib.util.find_spec(package) is None:
-            return f"{root}, which needs the package {package}. Install it: pip install {package}"
+            return f"{root}, which needs the package {package}. Install it: {install(package)}"
     return None
 
 
