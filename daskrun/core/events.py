@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from daskrun.core.codec import record
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.settings import RunSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @record
@@ -90,6 +93,8 @@ class ProcessReady:
     process: ProcessInfo
     init_seconds: float
     now: float
+    repeatable: bool = False
+    """Whether the script says that a mini-batch may be run twice at once, whatever it writes."""
 
 
 @record
@@ -109,6 +114,17 @@ class RoomFor:
 
     node: str
     limit: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsIdle:
+    """Slots have had nothing to do for a while; for the ledger, not observers."""
+
+    free: Mapping[str, int]
+    """How many, by node."""
+    limit: int
+    """Mini-batches that a bundle may hold."""
     now: float
 
 
@@ -208,6 +224,7 @@ Event = (
     | ProcessReady
     | InitFailed
     | RoomFor
+    | SlotsIdle
     | HandedOut
     | BundleReturned
     | BundleLost
@@ -303,7 +320,7 @@ class Observer:
 METHODS = {
     kind: "on" + re.sub("([A-Z])", r"_\1", kind.__name__).lower()
     for kind in get_args(Event)
-    if kind is not RoomFor
+    if kind not in (RoomFor, SlotsIdle)
 }
 """By the kind of an event the method that hears it."""
 
@@ -318,6 +335,8 @@ class Bundle:
     """(index, attempt) of each, in order of index."""
     survey: bool = False
     """Whether it is no bundle of the ledger's, but a look at the data that the plan waits for."""
+    backup: bool = False
+    """Whether its mini-batches are in another bundle too, which takes long: the first counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +361,13 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class Tell:
+    """Say this in the logs."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """The run ends before its data does: take back what is out, start nothing more."""
 
@@ -355,4 +381,4 @@ class Finish:
     status: RunStatus
 
 
-Order = HandOut | Skip | Keep | Stop | Finish
+Order = HandOut | Skip | Keep | Tell | Stop | Finish

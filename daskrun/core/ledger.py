@@ -11,6 +11,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.bundles_out import BundlesOut
 from daskrun.core.events import (
     Bundle,
     BundleLost,
@@ -27,9 +28,12 @@ from daskrun.core.events import (
     ProcessReady,
     RoomFor,
     Skip,
+    SlotsIdle,
     Stop,
     StopAsked,
+    Tell,
 )
+from daskrun.core.init_policy import InitPolicy
 from daskrun.core.report import Obstacle, Progress, RunStatus
 from daskrun.core.tally import Ending, Program, Tally
 from daskrun.core.thresholds import exceeded
@@ -50,6 +54,7 @@ class Ledger:
     """The account of one run.
 
     ``script`` is the file name of one that is run as a whole, the only mini-batch; else ``""``.
+    ``out`` is what is out of an account that this one takes the place of.
 
     Examples
     --------
@@ -62,7 +67,9 @@ class Ledger:
     ((0, 1), (1, 1))
     """
 
-    def __init__(self, settings: RunSettings, script: str = "", bundles: int = 0) -> None:
+    def __init__(
+        self, settings: RunSettings, script: str = "", out: BundlesOut | None = None
+    ) -> None:
         self._settings = settings
         self._script = script
         self.tally = Tally()
@@ -70,9 +77,8 @@ class Ledger:
         self.next_fresh = 0
         """The first mini-batch that was never handed out."""
         self._complete = False
-        self._out: dict[int, Bundle] = {}
-        self.bundles = bundles
-        """How many were handed out: the number of the next."""
+        self.bundles_out = self._out = BundlesOut() if out is None else out
+        self._may_repeat = settings.appends
         self._ready: list[tuple[int, int]] = []
         """Heap of (index, attempt): came back not started, or their delay is over."""
         self._alone: set[int] = set()
@@ -80,12 +86,7 @@ class Ledger:
         self._waiting: list[tuple[float, int, int]] = []
         """Heap of (due, index, attempt)."""
         self._slots: dict[str, int] = {}
-        self._init_failed_in: set[tuple[str, str]] = set()
-        self._init_failures = 0
-        """Since the last success."""
-        self._init_succeeded = False
-        self._unproven: dict[tuple[object, ...], int] = {}
-        """Ready processes that have returned nothing yet: failures that each has made forgotten."""
+        self._init = InitPolicy()
         self._before: dict[int, tuple[Outcome, ProcessInfo | None]] = {}
         """Successes that run again for the sake of items that failed: they stand if that fails."""
         self._stopped: StopAsked | None = None
@@ -102,6 +103,7 @@ class Ledger:
             ProcessReady: self._process_ready,
             InitFailed: self._init_failed,
             RoomFor: self._room,
+            SlotsIdle: self._idle,
             BundleReturned: self._returned,
             BundleLost: self._lost,
             StopAsked: self._stop_asked,
@@ -109,8 +111,7 @@ class Ledger:
 
     def handle(self, event: Event) -> list[Order]:
         """Record an event and return what to do about it, in order."""
-        handler = self._handlers.get(type(event))
-        orders = handler(event) if handler else []
+        orders = handler(event) if (handler := self._handlers.get(type(event))) else []
         if self.finished is None and not self._out and (end := self._end()) is not None:
             self.finished = end
             orders.append(Finish(end))
@@ -121,11 +122,11 @@ class Ledger:
     ) -> list[Order]:
         """Restore the state from the journal of earlier drivers, before anything is handed out.
 
-        Nothing of it is done again: a success stays one, tries go on being counted where they were.
-        ``past`` has each outcome in the order in which it was journalled, who made it, and whether
-        it is forgiven: if nothing follows, its mini-batch begins again at the first try. A success
-        that is forgiven stands if these tries fail, as does one that failures follow. ``over``: the
-        output is there already, and what has failed can't get into it.
+        A success stays one, tries go on being counted where they were. ``past`` has each outcome in
+        the order in which it was journalled, who made it, and whether it is forgiven: if nothing
+        follows, its mini-batch begins again at the first try. A success that is forgiven stands if
+        these tries fail, as does one that failures follow. ``over``: the output is there already,
+        and what has failed can't get into it.
         """
         failed: dict[int, tuple[int, int, bool]] = {}  # tries used up, items, none would help
         touched = 0
@@ -173,7 +174,7 @@ class Ledger:
 
     @property
     def wants_plan(self) -> bool:
-        """Whether all that is planned has been handed out, and the plan may have more."""
+        """Whether all that is planned has been handed out, and there may be more."""
         return not self._complete and self.next_fresh >= len(self._states) and self._stopped is None
 
     @property
@@ -198,7 +199,7 @@ class Ledger:
 
     @property
     def out(self) -> list[int]:
-        """Numbers of the bundles that are out."""
+        """Numbers of the bundles that are out and owe something."""
         return list(self._out)
 
     # events
@@ -217,25 +218,14 @@ class Ledger:
         return []
 
     def _process_ready(self, event: ProcessReady) -> list[Order]:
-        self._init_succeeded = True
-        self._unproven[event.process[:3]] = self._init_failures
-        self._init_failures = 0
+        self._may_repeat |= event.repeatable
+        self._init.ready(event.process)
         return []
 
     def _init_failed(self, event: InitFailed) -> list[Order]:
-        """End the run when ``init()`` can't succeed (CONTRACT, "Failure policy")."""
         self.tally.init_failure(event.error, event.process)
-        was_ready = self._unproven.pop(event.process[:3], None)  # then it was no success after all
-        self._init_failures += 1 + (was_ready or 0)
-        self._init_failed_in.add((event.process.node, event.process.name))
-        processes = max(1, sum(self._slots.values()))
-        whole_wave = not self._init_succeeded and len(self._init_failed_in) >= processes
-        if whole_wave or self._init_failures >= 2 * processes:
-            reason = "no script process could import the entry script and finish init()"
-            if was_ready is not None:
-                reason = "script processes end right after init(), before they return anything"
-            return self._stop(reason, event.now, Obstacle.INIT)
-        return []
+        reason = self._init.failed(event.process, sum(self._slots.values()))
+        return self._stop(reason, event.now, Obstacle.INIT) if reason else []
 
     def _room(self, event: RoomFor) -> list[Order]:
         if not self.has_work(event.now):
@@ -256,23 +246,34 @@ class Ledger:
         self.next_fresh += fresh
         for index, _ in entries:
             self._states[index] = OUT
-        bundle = Bundle(self.bundles, event.node, tuple(entries))
-        self.bundles += 1
-        self._out[bundle.number] = bundle
+        bundle = Bundle(next(self._out.numbers), event.node, tuple(entries))
+        self._out.send(bundle, self._slots.get(event.node, 1), event.now)
         if self._began is None:
             self._began = event.now
         return [HandOut(bundle)]
 
+    def _idle(self, event: SlotsIdle) -> list[Order]:
+        """Run what takes long once more, in slots for which nothing else is left."""
+        asked = self._settings.straggler_backups and self._may_repeat and self._complete
+        if not asked or self._stopped or self.has_work(event.now):
+            return []
+        orders = list[Order]()
+        for bundle, why in self._out.repeat(event, self._slots):
+            self.tally.backups += len(bundle.entries)
+            orders += [HandOut(bundle), Tell(why)]
+        return orders
+
     def _returned(self, event: BundleReturned) -> list[Order]:
-        bundle = self._out.pop(event.number, None)
-        if bundle is None:
+        if (bundle := self._out.back(event.number, event.now)) is None:
             return []
         if event.process is not None and event.outcomes:
-            self._unproven.pop(event.process[:3], None)
-        owed = dict(bundle.entries)
+            self._init.proven(event.process)
+        owed, pairs = dict(bundle.entries), self._out.pairs
         orders: list[Order] = []
         for outcome in event.outcomes:
             if owed.pop(outcome.index, None) is not None:
+                if outcome.index in pairs:
+                    self.tally.backups_first += self._out.settle(outcome.index, event.number)
                 self._settle(outcome, event, orders)
         self._take_back(owed)
         self._alone.update(event.alone)
@@ -281,8 +282,7 @@ class Ledger:
         return orders + self._judge(event.now)
 
     def _lost(self, event: BundleLost) -> list[Order]:
-        bundle = self._out.pop(event.number, None)
-        if bundle is not None:
+        if (bundle := self._out.back(event.number, event.now)) is not None:
             self._take_back(dict(bundle.entries))
         return []
 
@@ -299,6 +299,7 @@ class Ledger:
         if outcome.status == 0:
             self._before.pop(outcome.index, None)
             self._states[outcome.index] = SUCCEEDED
+            self._out.took(outcome.elapsed)
             self.tally.success(outcome, event.process)
             return
         final = outcome.lasting or outcome.attempt >= self._settings.run_max_try
@@ -319,6 +320,8 @@ class Ledger:
 
     def _take_back(self, entries: Mapping[int, int]) -> None:
         for index, attempt in entries.items():
+            if not self._out.give_up(index):
+                continue  # another bundle has it
             self._states[index] = WAITING if attempt > 1 else PLANNED
             heappush(self._ready, (index, attempt))
 
@@ -340,7 +343,7 @@ class Ledger:
             return RunStatus.CANCELED if self._stopped.canceled else RunStatus.FAILED
         if not self._complete or self.remaining():
             return None
-        # Success is counted in items. Mini-batches without any (no rows) are none's failure.
+        # Mini-batches without items (no rows) are none's failure.
         nothing = self.tally.items > 0 and self.tally.items_succeeded == 0
         none = self.tally.succeeded == 0 and len(self._states) > 0
         if not self._settings.appends or not (nothing or none):
@@ -360,13 +363,12 @@ class Ledger:
         if total is not None and self._pace_from is not None:
             since, before = self._pace_from
             eta = (now - since) * (total - done) / (done - before) if done > before else None
-        in_flight = sum(len(bundle.entries) for bundle in self._out.values())
         return Progress(
             total=total,
             handed_out=self.next_fresh,
             succeeded=tally.succeeded,
             failed=tally.failed,
-            in_flight=in_flight,
+            in_flight=self._out.mini_batches,
             retried=tally.retried,
             items=tally.items,
             items_failed=tally.items - tally.items_succeeded,

@@ -140,3 +140,7 @@ class Report:
     """From the run's start to its end."""
     obstacle: Obstacle = Obstacle.NONE
     """What keeps it from going on as it is."""
+    backups: int = 0
+    """Mini-batches that took long and were run a second time meanwhile, by this driver."""
+    backups_first: int = 0
+    """Those of them whose second run ended first, and counts."""

@@ -179,6 +179,10 @@ class RunSettings:
     container 0.9 × its limit ÷ processes."""
     retry_delay: float = setting(rules.seconds(zero=True, most=10), 0.1, traits=NO_RESULT | RESUME)
     """Wait before a second try, doubled for each further one, at most 10 s."""
+    straggler_backups: bool = setting(
+        rules.flag, True, "False or straggler_backups=True", traits=NO_RESULT | RESUME | NODES
+    )
+    """A mini-batch that takes long is run a second time in a slot with nothing else to do."""
     resource_monitor_interval: float = setting(
         rules.seconds(zero=True), 30, "30, or 0", traits=NO_RESULT | RESUME | NODES
     )

@@ -30,6 +30,7 @@ class Tally:
         self.succeeded = self.failed = 0
         self.items = self.items_succeeded = 0
         self.attempts = self.retried = 0
+        self.backups = self.backups_first = 0
         self.warnings: list[str] = []
         self._groups: dict[tuple[str, str], ErrorGroup] = {}
 
@@ -185,6 +186,8 @@ class Ending:
             items_failed=tally.items - tally.items_succeeded,
             attempts=tally.attempts,
             retried=tally.retried - self.untried,
+            backups=tally.backups,
+            backups_first=tally.backups_first,
             errors=tally.groups(),
             warnings=tuple(tally.warnings),
             seconds=seconds,

@@ -27,10 +27,12 @@ from daskrun.core.events import (
     Skip,
     Stop,
     StopAsked,
+    Tell,
 )
 from daskrun.core.ledger import Ledger
 from daskrun.core.logs import get_logger
 from daskrun.core.report import Obstacle, Report, RunStatus
+from daskrun.engine.checked import checked, count_metrics_of
 from daskrun.engine.closing import close_all, close_and_tell
 from daskrun.engine.control import RunControl as RunControl  # noqa: TC001  (is found here)
 from daskrun.engine.dispatch import make_dispatcher
@@ -159,7 +161,7 @@ class Driver:
         self._warn(text)
         self._results.begin_anew()
         before = self._ledger
-        self._ledger = self._slots.ledger = Ledger(self._settings, self._script, before.bundles)
+        self._ledger = self._slots.ledger = Ledger(self._settings, self._script, before.bundles_out)
         self._ledger.tally.recall(each for each in before.tally.groups() if each.index < 0)
         past, know = self._history.past(), self._surveys.know
         replay = Replay(past, self._plan, know, None, tries=tries, retry_failed=False)
@@ -214,7 +216,7 @@ class Driver:
         while self._ledger.finished is None:
             self._fill()
             self._dispatcher.want(self._slots.wanted)
-            events = [self._checked(event) for event in self._events()]
+            events = list(checked(self._events(), self._ledger, self._surveys.is_out))
             returned = [each for each in events if isinstance(each, BundleReturned)]
             surveys = [each for each in returned if self._surveys.is_out(each.number)]
             owed = [each for each in returned if self._ledger.bundle(each.number) is not None]
@@ -249,19 +251,6 @@ class Driver:
             while True:
                 yield source.get_nowait()
 
-    def _checked(self, event: Event) -> Event:
-        """Leave out outcomes that nobody asked for: each mini-batch of a bundle counts once."""
-        if not isinstance(event, BundleReturned) or self._surveys.is_out(event.number):
-            return event
-        bundle = self._ledger.bundle(event.number)
-        owed = dict(bundle.entries) if bundle is not None else {}
-        kept = tuple(o for o in event.outcomes if owed.pop(o.index, None) == o.attempt)
-        if len(kept) == len(event.outcomes):
-            return event
-        left = len(event.outcomes) - len(kept)
-        logger.warning("bundle %d: %d outcomes nobody asked for", event.number, left)
-        return replace(event, outcomes=kept)
-
     def _handle(self, event: Event) -> None:
         if isinstance(event, (BundleReturned, BundleLost)):
             if self._surveys.is_out(event.number):
@@ -290,6 +279,7 @@ class Driver:
             return
         self._slots.came_back(bundle, len(event.outcomes), event.seconds)
         self._end_on_doubt(event)
+        count_metrics_of(event, self._ledger, self._request.run_folder)
         for outcome in event.outcomes:
             self._results.commit(outcome, event.process)
 
@@ -321,6 +311,8 @@ class Driver:
             self._results.skip(order.index)
         elif isinstance(order, Keep):
             self._results.keep(order.index)
+        elif isinstance(order, Tell):
+            self._audience.notify(Note(order.text, time.monotonic()))
         elif isinstance(order, Stop):
             self._waits.stopped(time.monotonic())
             self._dispatcher.stop(STOP_GRACE)
@@ -332,6 +324,10 @@ class Driver:
             while self._surveys.recall():
                 self._know_plan()
             bundles = [*self._surveys.hand_out(self._slots.counts), *bundles]
+            if not (bundles or self._dispatcher.unreachable):
+                bundles, orders = self._slots.repeat()
+                for order in orders:
+                    self._carry_out(order)
         if bundles:
             self._dispatcher.hand_out(bundles, self._slots.budget)
             sent = tuple(each.bundle for each in bundles)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from daskrun.core.events import HandOut, RoomFor
+from daskrun.core.events import HandOut, RoomFor, SlotsIdle
 from daskrun.core.minibatch import digest
 from daskrun.core.sizing import BundleSizer
 from daskrun.engine.dispatch import Packed, pack_entries
@@ -13,9 +13,12 @@ from daskrun.engine.dispatch import Packed, pack_entries
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from daskrun.core.events import Bundle
+    from daskrun.core.events import Bundle, Order
     from daskrun.core.ledger import Ledger
     from daskrun.core.minibatch import Plan
+
+LOOK_INTERVAL = 0.2
+"""Seconds between two looks for mini-batches that take long."""
 
 
 class Slots:
@@ -33,6 +36,7 @@ class Slots:
         """Slots of each node."""
         self._owed: dict[str, int] = {}
         self._digests: dict[int, dict[int, str]] = {}
+        self._next_look = 0.0
 
     @property
     def budget(self) -> float:
@@ -73,6 +77,23 @@ class Slots:
                     bundles.append(self._pack(bundle))
                     given = True
         return bundles
+
+    def repeat(self) -> tuple[list[Packed], list[Order]]:
+        """Return what is late, for slots that have nothing else to do, and what is ordered beside.
+
+        Such slots are looked for a few times a second.
+        """
+        now = time.monotonic()
+        if now < self._next_look or self.ledger.has_work(now):
+            return [], []
+        self._next_look = now + LOOK_INTERVAL
+        free = {node: count - self._owed.get(node, 0) for node, count in self.counts.items()}
+        limit = self._sizer.size(0, sum(self.counts.values()))
+        orders = self.ledger.handle(SlotsIdle(free, limit, now))
+        bundles = [order.bundle for order in orders if isinstance(order, HandOut)]
+        for bundle in bundles:
+            self._owed[bundle.node] = self._owed.get(bundle.node, 0) + 1
+        return [self._pack(bundle) for bundle in bundles], orders
 
     def _bundle_for(self, node: str, count: int, total: int) -> Bundle | None:
         """Return a bundle for one node, if it has room and there is work."""

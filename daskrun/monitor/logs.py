@@ -255,7 +255,10 @@ def result_text(report: Report, logs: Path, next_step: str = "") -> str:
     """Return what happened, what to do about it, and where to look."""
     total = "not all known" if report.total is None else f"{report.total:,}"
     warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
-    errors = ""
+    errors = backups = ""
+    if report.backups:
+        backups = f"Run twice      {report.backups:,} that took long, at once with the first run: "
+        backups += f"for {report.backups_first:,} the second ended first\n"
     listed = logs / LISTED
     failed = f"Items that failed, a line each  {listed}\n" if listed.exists() else ""
     if report.errors:
@@ -273,6 +276,7 @@ def result_text(report: Report, logs: Path, next_step: str = "") -> str:
         f"Items          {report.items:,}: {report.items_succeeded:,} succeeded, "
         f"{report.items_failed:,} failed\n"
         f"Attempts       {report.attempts:,}, {report.retried:,} of them repeated\n"
+        f"{backups}"
         f"Took           {duration(report.seconds)}\n"
         f"{errors}"
         f"\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class ScriptContext:
 
 
 _current: ScriptContext | None = None
+_in_hand: Callable[[], tuple[int, int]] | None = None
 
 
 def current() -> ScriptContext | None:
@@ -49,7 +50,15 @@ def current() -> ScriptContext | None:
     return _current
 
 
-def enter(context: ScriptContext | None) -> None:
-    """Make this the context of this process."""
-    global _current
-    _current = context
+def in_hand() -> tuple[int, int] | None:
+    """Return index and attempt of the mini-batch in hand; None outside one."""
+    found = _in_hand() if _in_hand is not None else (-1, 0)
+    return found if found[0] >= 0 else None
+
+
+def enter(
+    context: ScriptContext | None, shown: Callable[[], tuple[int, int]] | None = None
+) -> None:
+    """Make this the context of this process; ``shown`` returns what is in hand, or index -1."""
+    global _current, _in_hand
+    _current, _in_hand = context, shown

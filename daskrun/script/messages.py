@@ -53,6 +53,8 @@ class ScriptReady(NamedTuple):
     """``init()`` has ended well, and took this long."""
 
     seconds: float
+    repeatable: bool = False
+    """As of :class:`daskrun.core.events.ProcessReady`."""
 
 
 class ScriptInitFailed(NamedTuple):
@@ -199,6 +201,7 @@ class ProcessUp(NamedTuple):
 
     process: ProcessInfo
     seconds: float
+    repeatable: bool
 
 
 class ProcessInitFailed(NamedTuple):

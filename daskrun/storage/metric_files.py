@@ -29,6 +29,8 @@ FILES = "files"
 """In that folder: the files that a run was given, by their names."""
 ENDING = ".jsonl"
 VALUE, LIST, ROW, TABLE, IMAGE, TAG = "value", "list", "row", "table", "image", "tag"
+ONLY = "only"
+"""Kind of a record that names the one process whose records of a mini-batch count."""
 _TABULAR = {ROW, TABLE}
 
 
@@ -44,6 +46,8 @@ class Record(NamedTuple):
     """Plain JSON; of a row ``{column: value}``, of a table ``{column: values}``, of an image its
     file's name."""
     description: str = ""
+    of: tuple[int, int] | None = None
+    """Index and attempt of the mini-batch that was in hand."""
 
 
 class MetricFolder:
@@ -58,11 +62,20 @@ class MetricFolder:
         The run's.
     writer
         Begins the names of this process's files, such as ``node000/process000``.
+    of
+        Index and attempt of the mini-batch that is in hand.
     """
 
-    def __init__(self, run_folder: Path, writer: str = "driver") -> None:
+    def __init__(
+        self, run_folder: Path, writer: str = "driver", of: tuple[int, int] | None = None
+    ) -> None:
         self._folder = run_folder / FOLDER
         self._writer = writer.replace("/", "-")
+        self._of = of
+
+    def only(self, index: int, attempt: int, process: str, pid: int) -> None:
+        """Have only what one of the processes logged that had a mini-batch at once."""
+        self.add(ONLY, str(index), [index, attempt, f"{process.replace('/', '-')}-{pid}-"])
 
     def add(self, kind: str, name: str, value: Any, description: str = "") -> None:
         """Append a record.
@@ -70,7 +83,7 @@ class MetricFolder:
         Raises StorageError where it can't be written. What was written of it is taken back.
         """
         told = without_url_secrets([kind, name, value, description])
-        record = [time.time(), *told]
+        record = [time.time(), *told, *([self._of] if self._of is not None else [])]
         line = json.dumps(record).encode() + b"\n"
         process = _this_process()
         path = self._folder / f"{self._writer}-{process.name}{ENDING}"
@@ -103,7 +116,7 @@ class MetricFolder:
         """
         try:
             files = sorted(file for file in self._folder.iterdir() if file.suffix == ENDING)
-            found = [record for file in files for record in _read(file)]
+            found = _counted([(file.name, record) for file in files for record in _read(file)])
         except FileNotFoundError:
             return []
         except OSError as error:
@@ -116,6 +129,21 @@ class MetricFolder:
             for each in found
             if each.kind != IMAGE or is_part(str(each.value))  # others may have written it
         ]
+
+
+def _counted(found: list[tuple[str, Record]]) -> list[Record]:
+    """Leave out what was logged in the run of a mini-batch that didn't count, and who says so."""
+    only: dict[tuple[int, int], str] = {}
+    for _, record in found:
+        match record:
+            case Record(kind=kind, value=[int(index), int(attempt), str(writer)]) if kind == ONLY:
+                only[index, attempt] = writer
+    return [
+        record
+        for name, record in found
+        if record.kind != ONLY
+        and (not only or record.of is None or name.startswith(only.get(record.of, "")))
+    ]
 
 
 def folded(records: list[Record]) -> JsonObject:
@@ -214,6 +242,9 @@ def _read(path: Path) -> Iterator[Record]:
             return  # being written now, or its process was killed while it wrote
         try:
             record = Record(*parsed(line))
+            if record.of is not None:
+                index, attempt = record.of
+                record = record._replace(of=(int(index), int(attempt)))
             latest = max(latest, record.time)
         except (ValueError, TypeError):
             continue  # what could not be written whole: log() said so

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from generated import examples
@@ -32,13 +32,18 @@ from daskrun.core.events import (
     ProcessReady,
     RoomFor,
     Skip,
+    SlotsIdle,
     Stop,
     StopAsked,
+    Tell,
 )
 from daskrun.core.ledger import LONGEST_DELAY, Ledger
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import RunStatus
 from daskrun.core.settings import RunSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PROCESS = ProcessInfo("node000", "process000", 1, 0.0, "part")
 
@@ -457,7 +462,8 @@ class History(RuleBasedStateMachine):
         self.history: list[Event] = []
         self.answers: list[list[Order]] = []
         self.now, self.total, self.known = 0.0, total, 0
-        self.out: dict[int, Bundle] = {}
+        self.out: dict[int, dict[int, int]] = {}
+        self.all_of: dict[int, tuple[tuple[int, int], ...]] = {}
         self.tried: Counter[int] = Counter()
         self.state: dict[int, str] = {}
         self.items = self.items_ok = 0
@@ -480,9 +486,9 @@ class History(RuleBasedStateMachine):
                 self.stopped = True
             elif isinstance(order, Skip):
                 self.skipped.append(order.index)
-            else:
+            elif isinstance(order, Finish):
                 assert order is orders[-1]
-                assert not self.out, "finished while bundles were out"
+                assert not self.owed, "finished while something was owed"
         return orders
 
     def hand_out(self, bundle: Bundle) -> None:
@@ -490,10 +496,16 @@ class History(RuleBasedStateMachine):
         assert indices == sorted(set(indices))
         assert indices
         for index, attempt in bundle.entries:
-            assert self.state.get(index, "planned") == "planned"
+            assert self.state.get(index, "planned") == ("out" if bundle.backup else "planned")
+            assert sum(index in owed for owed in self.out.values()) == bundle.backup
             assert attempt == self.tried[index] + 1 <= self.wanted.run_max_try
             self.state[index] = "out"
-        self.out[bundle.number] = bundle
+        self.out[bundle.number] = dict(bundle.entries)
+        self.all_of[bundle.number] = bundle.entries
+
+    @property
+    def owed(self) -> set[int]:
+        return {index for entries in self.out.values() for index in entries}
 
     def plan(self, known: int) -> None:
         self.known = known
@@ -510,23 +522,37 @@ class History(RuleBasedStateMachine):
         orders = self.deal(RoomFor(node, limit, self.now))
         assert bool([o for o in orders if isinstance(o, HandOut)]) == has_work
 
+    @rule(a=st.integers(0, 2), b=st.integers(0, 2), limit=st.integers(1, 3))
+    def slots_are_idle(self, a: int, b: int, limit: int) -> None:
+        had_work = self.ledger.has_work(self.now)
+        orders = self.deal(SlotsIdle({"a": a, "b": b}, limit, self.now))
+        given = [order.bundle for order in orders if isinstance(order, HandOut)]
+        assert not given or (self.known == self.total and not had_work)
+        assert len(given) == sum(isinstance(order, Tell) for order in orders) <= a + b
+
     @precondition(lambda self: self.out)
     @rule(data=st.data())
     def comes_back(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.out)))
-        bundle = self.out.pop(number)
-        done = data.draw(st.integers(0, len(bundle.entries)))
+        owed, entries = self.out.pop(number), self.all_of[number]
+        done = data.draw(st.integers(0, len(entries)))
         outcomes = []
-        for index, attempt in bundle.entries[:done]:
+        for index, attempt in entries[:done]:
             status = data.draw(st.sampled_from([0, 0, *Status]))
             items = data.draw(st.integers(0, 3))
             results = data.draw(st.integers(0, 4))
             made = outcome(index, attempt, status=int(status), items=items, results=results)
             outcomes.append(made)
-            self.count(made)
-        for index, _ in bundle.entries[done:]:
-            self.state[index] = "planned"
+            if owed.pop(index, None):  # else another was first
+                self.count(made)
+                for other in self.out.values():
+                    other.pop(index, None)
+        self.give_up(owed)
         self.deal(BundleReturned(number, PROCESS, tuple(outcomes), 0.1, self.now))
+
+    def give_up(self, owed: Iterable[int]) -> None:
+        for index in set(owed) - self.owed:
+            self.state[index] = "planned"
 
     def count(self, made: Outcome) -> None:
         self.tried[made.index] += 1
@@ -542,8 +568,7 @@ class History(RuleBasedStateMachine):
     @rule(data=st.data())
     def is_lost(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.out)))
-        for index, _ in self.out.pop(number).entries:
-            self.state[index] = "planned"
+        self.give_up(self.out.pop(number))
         self.deal(BundleLost(number, "its node is gone", self.now))
 
     @rule(number=st.integers(0, 40))
@@ -576,8 +601,8 @@ class History(RuleBasedStateMachine):
         assert sorted(self.skipped) == sorted(i for i, s in self.state.items() if s == "failed")
         assert max(self.tried.values(), default=0) <= self.wanted.run_max_try
         progress = self.ledger.progress(self.now)
-        assert progress.in_flight == sum(len(b.entries) for b in self.out.values())
-        if not self.stopped and not self.out:
+        assert progress.in_flight == len(self.owed)
+        if not self.stopped and not self.owed:
             assert self.ledger.remaining() == report.unfinished
 
     @invariant()
@@ -586,7 +611,7 @@ class History(RuleBasedStateMachine):
             self.state.get(n, "planned") not in ("succeeded", "failed") for n in range(self.known)
         )
         ended = self.ledger.finished is not None
-        assert ended == (not self.out and (self.stopped or not owed))
+        assert ended == (not self.owed and (self.stopped or not owed))
         if ended and not self.stopped and self.known:
             some = "succeeded" in self.state.values() and (self.items_ok > 0 or self.items == 0)
             good = some or self.wanted.output_action != "append_row"
@@ -650,3 +675,85 @@ def test_a_success_that_runs_again_stands_where_that_fails() -> None:
         assert [order for order in desk.orders if isinstance(order, Keep)] == [Keep(0)] * (not good)
         tally = desk.ledger.tally
         assert (tally.succeeded, tally.items_succeeded, tally.failed) == (1, 1 + good, 0)
+
+
+# what takes long
+
+
+def stragglers(**wanted: Any) -> tuple[Desk, Bundle]:
+    """Return a desk with nothing left to hand out, where bundle ``a`` has mini-batches 5 and 6."""
+    desk = Desk(7, run_max_try=1, **wanted)
+    desk.handle(NodeReady("node000", 1, 0.0))
+    desk.handle(NodeReady("node001", 2, 0.0))
+    desk.run(0, 0, 0, 0, 0)  # 0.1 s each
+    return desk, desk.take(2)
+
+
+def idle(desk: Desk, now: float, **free: int) -> list[Bundle]:
+    orders = desk.handle(SlotsIdle(free or {"node000": 1, "node001": 2}, 1, now))
+    return [order.bundle for order in orders if isinstance(order, HandOut)]
+
+
+def test_what_takes_long_runs_a_second_time_elsewhere_and_the_first_outcome_counts() -> None:
+    desk, slow = stragglers()
+    assert idle(desk, 0.9) == []
+    first, second = idle(desk, 1.1)
+    assert [first.node, second.node] == ["node001", "node001"]
+    assert [first.entries, second.entries] == [((5, 1),), ((6, 1),)]
+    told = [order.text for order in desk.orders if isinstance(order, Tell)]
+    assert told[0].startswith("mini-batch 5 runs a second time, on node001, as node000 has had it")
+    assert idle(desk, 9.0) == []  # twice at most
+    assert desk.ledger.progress(1.0).in_flight == 2
+    desk.give_back(first, outcome(5))
+    desk.give_back(second)  # it was not begun
+    assert desk.status is None
+    [again] = idle(desk, 9.0)
+    assert again.entries == ((6, 1),)
+    orders = desk.give_back(slow, outcome(5, items=9), outcome(6))
+    assert orders == [Finish(RunStatus.COMPLETED)]  # nobody waits for the other
+    report = desk.ledger.report(1.0, 0.0)
+    assert (report.backups, report.backups_first, report.attempts) == (3, 1, 7)
+    assert report.items == 14
+    assert desk.give_back(again, outcome(6, status=1)) == []
+    assert desk.ledger.report(1.0, 0.0).failed == 0
+
+
+def test_a_failure_that_comes_first_counts_and_a_copy_that_is_lost_is_no_loss() -> None:
+    desk, slow = stragglers()
+    first, second = idle(desk, 2.0)
+    assert desk.handle(BundleLost(second.number, "gone", 2.0)) == []
+    assert Skip(5) in desk.give_back(first, outcome(5, status=1))
+    desk.handle(BundleLost(slow.number, "gone", 2.0))
+    assert desk.take(5).entries == ((6, 1),)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says", "expected"),
+    [
+        ({}, False, 2),
+        ({"straggler_backups": False}, True, 0),
+        ({"output_action": "summary_only"}, False, 0),
+        ({"output_action": "summary_only"}, True, 2),
+        ({"output_action": "summary_only", "straggler_backups": False}, True, 0),
+    ],
+)
+def test_nothing_runs_twice_where_the_run_or_its_script_does_not_want_it(
+    wanted: dict[str, Any], says: bool, expected: int
+) -> None:
+    desk, _ = stragglers(**wanted)
+    desk.handle(ProcessReady(PROCESS, 0.1, 0.0, repeatable=says))
+    assert len(idle(desk, 2.0)) == expected
+
+
+def test_what_waits_behind_something_late_alone_is_late_too() -> None:
+    desk = Desk(8, run_max_try=1)
+    desk.handle(NodeReady("node000", 1, 0.0))
+    desk.run(0, 0, 0, 0, 0)
+    slow, waits = desk.take(), desk.take()
+    assert [each.entries for each in idle(desk, 1.2, b=9)] == []  # one is left to hand out
+    other = desk.take()
+    assert [each.entries[0][0] for each in idle(desk, 1.2, b=9)] == [5, 6, 7]
+    desk.give_back(slow, outcome(5))
+    desk.give_back(waits, outcome(6))
+    desk.now = 1.3
+    assert desk.give_back(other, outcome(7)) == [Finish(RunStatus.COMPLETED)]

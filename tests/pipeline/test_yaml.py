@@ -68,6 +68,7 @@ VALUES = {
     "process_memory_limit": "2GB",
     "retry_delay": 0.5,
     "resource_monitor_interval": 15,
+    "straggler_backups": False,
     "threads_per_process": 2,
     "argv_compat": True,
     "data_in_errors": False,

@@ -96,7 +96,7 @@ def test_a_bundle_is_done_in_order_and_written_to_one_part(tmp_path: Path) -> No
         assert first.process.part.startswith("node000-process000-")
         [up] = node.wait_for(SlotsUp)
         assert up == 1
-        [(info, seconds)] = node.wait_for(ProcessUp)
+        [(info, seconds, _)] = node.wait_for(ProcessUp)
         assert info[2] == first.process.pid
         assert seconds >= 0
 
@@ -222,7 +222,7 @@ def test_processes_do_not_disturb_each_other(tmp_path: Path) -> None:
 def test_a_process_that_is_killed_or_stopped_from_outside(tmp_path: Path, number: int) -> None:
     code = "import time\ndef run(m):\n    time.sleep(0.6)\n    return m\n"
     with OneNode(make_request(tmp_path, code, run_invocation_timeout=1.2)) as node:
-        [(info, _)] = node.wait_for(ProcessUp)
+        [(info, *_)] = node.wait_for(ProcessUp)
         timer = threading.Timer(0.3, os.kill, (info[2], number))
         timer.start()
         event = node.run(0, 1)
@@ -497,7 +497,7 @@ def test_a_process_that_says_it_is_ready_can_be_given_a_bundle(tmp_path: Path) -
 def test_a_killed_keeper_gives_its_bundle_back_uncharged_and_is_replaced(tmp_path: Path) -> None:
     code = "import time\ndef run(m):\n    time.sleep(0.5)\n    return m\n"
     with OneNode(make_request(tmp_path, code)) as node:
-        [(info, _)] = node.wait_for(ProcessUp)
+        [(info, *_)] = node.wait_for(ProcessUp)
         keeper = node.keeper
         timer = threading.Timer(0.2, os.kill, (keeper, signal.SIGKILL))
         timer.start()

@@ -175,14 +175,18 @@ class FolderRun(Run):
     def _push_files(self) -> None:
         self._kept.push_metrics()
 
+    @property
+    def _metric_folder(self) -> MetricFolder:
+        return MetricFolder(self._kept.path, self._writer, context.in_hand())
+
     @override
     def _add(self, kind: str, name: str, value: Any, description: str) -> None:
-        MetricFolder(self._kept.path, self._writer).add(kind, name, value, description)
+        self._metric_folder.add(kind, name, value, description)
         self._kept.push_metrics()
 
     @override
     def _add_image(self, name: str, image: bytes, ending: str, description: str) -> None:
-        MetricFolder(self._kept.path, self._writer).add_image(name, image, ending, description)
+        self._metric_folder.add_image(name, image, ending, description)
         self._kept.push_metrics()
 
     @override

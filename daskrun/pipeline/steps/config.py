@@ -115,11 +115,9 @@ class ParallelRunConfig:
         For building the environment on a node.
     init_timeout, load_timeout, shutdown_timeout
         For importing the script and ``init()``; for reading a mini-batch; for ``shutdown()``.
-    no_worker_timeout
-        How long the run waits for a node when there is none.
-    scheduler_timeout
-        How long the scheduler of a cluster may be unreachable before the run ends, to be resumed;
-        its nodes begin anew once it is back.
+    no_worker_timeout, scheduler_timeout
+        How long the run waits for a node when there is none; for a scheduler that can't be reached,
+        until it ends, to be resumed. Nodes begin anew once that is back.
     progress_update_timeout
         How long a script process with work may show no progress at all; None: 3 ×
         (``run_invocation_timeout`` + 30).
@@ -131,6 +129,9 @@ class ParallelRunConfig:
     resource_monitor_interval
         Between two notes of what nodes and script processes use of processor and memory, in
         ``logs/sys/perf``; 0: none are made.
+    straggler_backups
+        Run what takes 4 × the 95th percentile once more in idle slots; what ends first counts. With
+        ``summary_only`` only where the script has ``REPEATABLE = True``.
     threads_per_process
         BLAS, OMP, TensorFlow threads of a script process; None: cores ÷ processes.
     argv_compat
@@ -190,6 +191,7 @@ class ParallelRunConfig:
     process_memory_limit: int | str | None = None
     retry_delay: float = 0.1
     resource_monitor_interval: float = 30
+    straggler_backups: bool = True
     threads_per_process: int | None = None
     argv_compat: bool | None = None
     data_in_errors: bool = True

@@ -238,7 +238,7 @@ class Keeper:
                 self._return(process, message.seconds, outcome_log, trouble=message.trouble)
         elif isinstance(message, messages.ScriptReady):
             process.ready = True
-            self._say(messages.ProcessUp(self._spawner.info(process), message.seconds))
+            self._say(messages.ProcessUp(self._spawner.info(process), *message))
         elif isinstance(message, messages.ScriptInitFailed):
             process.failed_init = True
             self._say(messages.ProcessInitFailed(self._spawner.info(process), message.failure))

@@ -62,6 +62,11 @@ class EntryModule:
         self.run = run
         self.wants_context = _takes_context(run, Path(script.shown_as).name)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether the script says that ``run()`` may have a mini-batch twice at once."""
+        return getattr(self.module, "REPEATABLE", False) is True
+
     def init(self) -> None:
         """Call the script's ``init()``, if it has one."""
         self._call("init")

@@ -109,7 +109,7 @@ class ScriptLoop:
         self._status.enter(Phase.IDLE, time.monotonic())
         # last: the keeper looks when it hears this whether a bundle can be given, and may not look
         # again for a second
-        self._send(messages.ScriptReady(seconds))
+        self._send(messages.ScriptReady(seconds, module.repeatable))
         with self._telling(spec):
             while (bundle := self._inbox.get()) is not None:
                 if not self._run_bundle(executor, part, bundle):
@@ -133,7 +133,8 @@ class ScriptLoop:
                 stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
         sys.path[:] = [*spec.sys_path, *(p for p in sys.path if p)]
         sys.argv[:] = spec.argv
-        context.enter(spec.context)
+        ints, at, attempt = self._status.ints, StatusBlock.IN_HAND, StatusBlock.ATTEMPT
+        context.enter(spec.context, lambda: (ints[at], ints[attempt]))
         linked("script_names")()
 
     def _executor(
