@@ -6,11 +6,13 @@ import daskrun
 import daskrun.testing
 
 GROUPS = {
-    "Data": "Dataset FileDataset TabularDataset DataType DatasetConsumptionConfig Datastore "
-    "EnvironmentVariable",
+    "Data": "Dataset data.datasets.FileDatasetFactory data.tabular.factory.TabularDatasetFactory "
+    "FileDataset TabularDataset DataType DatasetConsumptionConfig "
+    "Datastore EnvironmentVariable",
     "Steps": "ParallelRunConfig ParallelRunStep PythonScriptStep PipelineParameter PipelineData "
     "OutputFileDatasetConfig",
-    "Runs": "Pipeline PublishedPipeline Experiment PipelineRun StepRun RunDetails Run Status",
+    "Runs": "Pipeline PublishedPipeline Experiment PipelineRun StepRun RunDetails Run Status "
+    "ExitCode",
     "In entry scripts": "EntryScript Failed",
     "Workspace": "Workspace Model Environment CondaDependencies ComputeTarget AmlCompute",
     "Extending": "Observer Sink EncodedRows CommittedRows",
