@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         WrongArgumentsError,
         WrongResultError,
     )
+    from daskrun.jobs.job import Job, load_job
     from daskrun.output.sinks.sink import CommittedRows, EncodedRows, Sink
     from daskrun.pipeline.runs.details import RunDetails
     from daskrun.pipeline.runs.experiment import Experiment
@@ -87,6 +88,7 @@ __all__ = [
     "Experiment",
     "Failed",
     "FileDataset",
+    "Job",
     "Model",
     "NameNotFoundError",
     "Observer",
@@ -119,6 +121,7 @@ __all__ = [
     "WorkspaceError",
     "WrongArgumentsError",
     "WrongResultError",
+    "load_job",
 ]
 
 _HOMES = {
@@ -136,6 +139,7 @@ _HOMES = {
         "RunFailedError SettingsError StorageError TableError WaitTimeoutError WorkspaceError "
         "WrongArgumentsError WrongResultError"
     ),
+    "jobs.job": "Job load_job",
     "output.sinks.sink": "CommittedRows EncodedRows Sink",
     "pipeline.runs.details": "RunDetails",
     "pipeline.runs.experiment": "Experiment",

@@ -13,6 +13,7 @@ GROUPS = {
     "OutputFileDatasetConfig",
     "Runs": "Pipeline PublishedPipeline Experiment PipelineRun StepRun RunDetails Run Status "
     "ExitCode",
+    "Job files": "load_job Job",
     "In entry scripts": "EntryScript Failed",
     "Workspace": "Workspace Model Environment CondaDependencies ComputeTarget AmlCompute",
     "Extending": "Observer Sink EncodedRows CommittedRows",

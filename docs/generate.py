@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import api_page
 import azureml_names
+import job_schema
 import settings_page
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "migrate/azureml-names.md": azureml_names.page,
     "reference/api.md": api_page.page,
     "reference/settings.md": settings_page.page,
+    "../daskrun/jobs/schema.json": job_schema.page,
 }
 """By the path of a page below ``docs``: what makes it."""
 

@@ -155,7 +155,7 @@ def to_record(value: Any, converters: Converters = ()) -> Any:
     --------
     >>> from daskrun.core.minibatch import NodePath
     >>> to_record(NodePath("input", "images"))
-    {'kind': 'input', 'name': 'images'}
+    {'kind': 'input', 'name': 'images', 'before': '', 'after': ''}
     """
     writer: Writer = Writer(
         {},
@@ -186,7 +186,7 @@ def from_record(
     --------
     >>> from daskrun.core.minibatch import NodePath
     >>> from_record(NodePath, {"kind": "input", "name": "images"})
-    NodePath(kind='input', name='images')
+    NodePath(kind='input', name='images', before='', after='')
     """
     of_field = _readers(cls) if made is None else _uncached_readers(cls, made)
     names = plain.keys() & of_field if known_only else plain

@@ -146,6 +146,9 @@ class NodePath:
     """``input``: of a step's input or side input; ``output``: of what the step writes."""
     name: str
     """The input's or output's."""
+    before: str = ""
+    after: str = ""
+    """Texts that the argument has around the path."""
 
 
 class Plan(Protocol):

@@ -39,7 +39,15 @@ def told_arguments(arguments: Iterable[object]) -> list[object]:
     >>> told_arguments(["--token", "hush", "--rate=0.1", "-v"])
     ['--token', '***', '--rate=***', '-v']
     """
-    return [_told(each) if isinstance(each, str) else each for each in arguments]
+    return [_told(each) if isinstance(each, str) else _told_path(each) for each in arguments]
+
+
+def _told_path(argument: object) -> object:
+    """Return a path among arguments, as a record, without the texts around it."""
+    if not isinstance(argument, dict):
+        return argument
+    texts = ("before", "after")
+    return {k: HIDDEN if k in texts else v for k, v in argument.items() if v or k not in texts}
 
 
 def _told(argument: str) -> str:

@@ -70,7 +70,8 @@ def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
         script = replace(script, outputs=tuple(places))
     variables, notes = _variables(files, {**os.environ, **spec.environment})
     argv = [
-        each if isinstance(each, str) else paths[each.kind][each.name] for each in spec.arguments
+        each if isinstance(each, str) else f"{each.before}{paths[each.kind][each.name]}{each.after}"
+        for each in spec.arguments
     ]
     if argv[-2:] == ["--output", process.context.output_dir]:  # argv_compat
         argv[-1] = output_dir

@@ -32,7 +32,11 @@ def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
     ValueError, yaml.YAMLError
         It is no YAML, or too large, too deep, or stands for too much.
     """
-    data = read_file(path)
+    return yaml_of(read_file(path))
+
+
+def yaml_of(data: bytes) -> tuple[yaml.Node | None, Any]:
+    """Return what a text is, likewise."""
     if len(data) > MOST_BYTES:
         raise ValueError(f"it has {len(data):,} bytes, and {MOST_BYTES:,} are the most")
     _check(data)

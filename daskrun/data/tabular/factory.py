@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.data.partition_format import PartitionFormat
-from daskrun.data.protocols import as_elements
+from daskrun.data.protocols import DataPath, as_elements
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from daskrun.data.protocols import AnyPath, DataPath, Place
+    from daskrun.data.protocols import AnyPath, OnePath, Place
     from daskrun.data.tabular.formats.contract import Source
     from daskrun.data.tabular.values.types import DataType
 
@@ -259,6 +259,32 @@ class TabularDatasetFactory(OriginalClass):
             include_hidden=include_hidden,
         )
         return _made(source, validate)
+
+    @staticmethod
+    def from_mltable(
+        path: OnePath, validate: bool = True, datastores: Mapping[str, Place] | None = None
+    ) -> TabularDataset:
+        """Make a dataset of the table that a file named ``MLTable`` defines.
+
+        Parameters
+        ----------
+        path
+            The folder that the file is in, or the file.
+        validate
+            See :meth:`from_delimited_files`.
+        datastores
+            By name those that paths such as ``azureml://datastores/NAME/paths/PATH`` mean.
+
+        Examples
+        --------
+        >>> from daskrun.data import Dataset
+        >>> Dataset.Tabular.from_mltable("orders", validate=False).take(5)
+        Dataset.Tabular.from_mltable('orders').take(5)
+        """
+        from daskrun.data.tabular.formats.mltable.format import MLTableSource
+
+        known = ((name, DataPath(place, "")) for name, place in (datastores or {}).items())
+        return _made(MLTableSource(as_elements(path), str(Path.cwd()), tuple(known)), validate)
 
     @staticmethod
     def from_sql_query(

@@ -307,7 +307,7 @@ class TabularDataset(Items):
         """
         source = self.readable(_SIZE).source
         assert isinstance(source, Source), "a dataframe is made readable"
-        return resolve(source, self.steps)
+        return resolve(source, (*source.steps, *self.steps))
 
     @override
     def fingerprint(self) -> str:

@@ -48,7 +48,11 @@ def identity_of(folder: RunFolder, spec: StepSpec, plan: Plan) -> Identity:
             **{name: manifest[name] for name in ("version",) if name in manifest},
         },
         "settings": result_settings(spec.settings),
-        "arguments": {str(n): each for n, each in enumerate(settings["arguments"])},
+        "arguments": {
+            # Without texts around paths where there are none, as before there were any.
+            str(n): {k: v for k, v in each.items() if v} if isinstance(each, dict) else each
+            for n, each in enumerate(settings["arguments"])
+        },
         "inputs": input_digests(plan, without=snapshot),
         "side_inputs": {
             each.name: f"{each.mode} {each.path_on_compute} {each.dataset.fingerprint()}"

@@ -23,6 +23,7 @@ from daskrun.errors import (
     WorkspaceError,
     WrongArgumentsError,
 )
+from daskrun.pipeline.steps.arguments import WithText
 from daskrun.pipeline.steps.base import DATASETS
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
@@ -120,6 +121,7 @@ class _Writer(Writer):
             (DATASETS, self._dataset),
             (StepOutput, self._output),
             (DatasetConsumptionConfig, lambda value, where: self._values("use", value, where)),
+            (WithText, lambda value, where: self._values("text", value, where)),
             (ParallelRunConfig, lambda value, where: self._values("config", value, where)),
             (Environment, lambda value, _: {KIND: "environment", "record": value.as_record()}),
             (RunConfiguration, lambda value, _: {KIND: "runconfig", "record": value.as_record()}),
@@ -252,6 +254,7 @@ class _Reader(Reader):
             "parameter": self._parameter,
             "runconfig": lambda plain: RunConfiguration.from_record(plain["record"]),
             "target": self._target,
+            "text": lambda plain: WithText(**self.mapping(plain["values"])),
             "use": lambda plain: DatasetConsumptionConfig(**self.mapping(plain["values"])),
         }
         super().__init__({}, kinds, sequence=list)

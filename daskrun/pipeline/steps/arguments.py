@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.minibatch import NodePath
@@ -21,6 +22,16 @@ if TYPE_CHECKING:
 
     Named = tuple[str, object]
     """Name of an input, and the input as it was given to the step."""
+
+
+@dataclass(frozen=True)
+class WithText:
+    """An argument that has text around a path, such as ``--model=`` before that of an input."""
+
+    before: str
+    value: Any
+    """What may stand among the arguments alone."""
+    after: str = ""
 
 
 def resolve_arguments(
@@ -57,7 +68,7 @@ def flattened(arguments: Iterable[object]) -> list[tuple[str, object]]:
             found += [(f"{where}[{place}]", value) for place, value in enumerate(each)]
         else:
             found.append((where, each))
-    return found
+    return [(where, each.value if isinstance(each, WithText) else each) for where, each in found]
 
 
 def implied(
@@ -100,6 +111,15 @@ def argument_of(
 
     It is text, a number, a pipeline parameter, or a dataset or output that the step uses.
     """
+    if isinstance(value, WithText):
+        inside = argument_of(value.value, given, inputs, outputs) or []
+        texts = {"before": value.before, "after": value.after}
+        return [
+            replace(each, **texts)
+            if isinstance(each, NodePath)
+            else f"{value.before}{each}{value.after}"
+            for each in inside
+        ] or None
     own = output_of(value)
     for output in outputs:
         if isinstance(own, StepOutput) and own.link is output.link:

@@ -247,6 +247,11 @@ class Source(ABC):
     partition_format: str | None = None
     """How the loader reads columns from the path."""
 
+    @property
+    def steps(self) -> tuple[tuple[Any, ...], ...]:
+        """Steps that come before those of the dataset."""
+        return ()
+
     @abstractmethod
     def __repr__(self) -> str:
         """Return the call that makes it: ``Dataset.Tabular.from_delimited_files('x.csv')``."""

@@ -41,6 +41,8 @@ FORMATS = {
     "parquet": _own("parquet", "Parquet"),
     "sql": _own("sql", "Sql"),
     "frame": _own("frames", "Frame")._replace(source=""),
+    # Read as the format that it names.
+    "mltable": Format("", "", "daskrun.data.tabular.formats.mltable.format:MLTableSource"),
 }
 
 

@@ -1,0 +1,393 @@
+"""The kinds of nodes of a job file, and their keys; the JSON schema is made of these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from daskrun.core.settings import close_to
+from daskrun.jobs import located
+from daskrun.jobs.schema import Binding, Said, WrittenPath, key, read_as
+
+if TYPE_CHECKING:
+    from daskrun.jobs.located import At, Node, Problems
+
+DataType = Literal[
+    "uri_folder",
+    "uri_file",
+    "mltable",
+    "custom_model",
+    "mlflow_model",
+    "triton_model",
+    "string",
+    "number",
+    "integer",
+    "boolean",
+]
+REGISTERED = "azureml:"
+"""Before the name of what is registered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input(Said):
+    """An input of a job, or what a component says of one."""
+
+    what: ClassVar = "an input"
+
+    type: DataType | None = key("what it is; uri_folder where there is a path.", None)
+    path: WrittenPath | None = key("a file, folder, glob or URL, or azureml:NAME:VERSION.", None)
+    mode: str | None = key("ro_mount, download, direct, eval_mount, eval_download.", None)
+    optional: bool | None = key("whether it may be left out.", None)
+    default: str | None = key("the value where none is given.", None)
+    value: str | None = key("the value of a literal.", None)
+    description: str | None = key("any text.", None)
+    min: float | None = key("the least number.", None)
+    max: float | None = key("the greatest number.", None)
+    enum: tuple[str, ...] | None = key("the values that it may have.", None)
+    path_on_compute: str | None = key("where it is found on the node.", None, unused=True)
+
+    def given(self, text: str, at: At) -> Input:
+        """Return it with the value that a job gives: the path of data, else a literal."""
+        if self.is_data or "${{" in text:
+            return replace(self, path=WrittenPath.at(text, at.folder), default=None)
+        return replace(self, value=text)
+
+    @property
+    def literal(self) -> str | None:
+        """The value that it has without a path."""
+        return self.value if self.value is not None else self.default
+
+    @property
+    def is_data(self) -> bool:
+        """Whether it is data."""
+        return self.path is not None or self.type not in (None, *located.LITERALS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output(Said):
+    """An output of a job."""
+
+    what: ClassVar = "an output"
+
+    type: DataType | None = key("uri_folder, uri_file or mltable.", None)
+    path: WrittenPath | None = key("a folder, or file for uri_file; or a URL.", None)
+    mode: str | None = key("rw_mount, upload or direct.", None)
+    name: str | None = key("under which it is registered when it is written.", None)
+    version: str | None = key("versions are numbered here.", None, unused=True)
+    description: str | None = key("any text.", None)
+    path_on_compute: str | None = key("where it is on the node.", None, unused=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSaid(Said):
+    """An environment that is written out."""
+
+    what: ClassVar = "environment"
+
+    schema: str | None = key("address of a JSON schema.", None, name="$schema")
+    name: str | None = key("any name.", None)
+    version: str | None = key("its version.", None)
+    image: str | None = key("an image; scripts run in Python environments here.", None, unused=True)
+    conda_file: WrittenPath | Mapping[str, Any] | None = key(
+        "a conda file, or what is in it.", None
+    )
+    build: Any = key("how an image is built.", None, unused=True)
+    description: str | None = key("any text.", None)
+    tags: Mapping[str, str] = key("texts by name.", dict)
+    properties: Mapping[str, Any] = key("anything.", dict)
+    os_type: str | None = key("linux.", None, unused=True)
+    inference_config: Any = key("routes of a server.", None, unused=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources(Said):
+    """How many nodes a job has."""
+
+    what: ClassVar = "resources"
+
+    instance_count: int | Binding | None = key("nodes: Dask workers that take part.", None)
+    instance_type: str | None = key("size of a node.", None, unused=True)
+    shm_size: str | None = key("of a container.", None, unused=True)
+    docker_args: str | None = key("of a container.", None, unused=True)
+    properties: Any = key("anything.", None, unused=True)
+    locations: Any = key("regions.", None, unused=True)
+    max_instance_count: int | None = key("nodes at most.", None, unused=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrySettings(Said):
+    """Tries of a mini-batch."""
+
+    what: ClassVar = "retry_settings"
+
+    max_retries: int | Binding | None = key("tries of a mini-batch in all.", None)
+    timeout: float | Binding | None = key("seconds for one run().", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(Said):
+    """What a parallel job runs."""
+
+    what: ClassVar = "task"
+
+    type: Literal["run_function", "function"] = key("run_function.", "run_function")
+    code: WrittenPath | None = key("folder whose files the script sees.", None)
+    entry_script: str | None = key("file with run(mini_batch), below code.", None)
+    environment: str | EnvironmentSaid | None = key("packages that the script needs.", None)
+    program_arguments: str | None = key("what the script finds in sys.argv.", None)
+    args: str | None = key("an older name of program_arguments.", None)
+    append_row_to: str | None = key("the output that results are appended to.", None)
+    model: str | None = key("a model of MLflow.", None, unused=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits(Said):
+    """Limits of a job."""
+
+    what: ClassVar = "limits"
+
+    timeout: float | None = key("seconds that it may take.", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyJob(Said):
+    """A job of any type, or a component: what they have in common."""
+
+    what: ClassVar = "a job"
+
+    schema: str | None = key("address of a JSON schema.", None, name="$schema")
+    type: str | None = key("parallel, command or pipeline.", None)
+    name: str | None = key("its name.", None)
+    version: str | None = key("of a component.", None)
+    display_name: str | None = key("any text.", None)
+    description: str | None = key("any text.", None)
+    experiment_name: str | None = key("what runs are kept under.", None)
+    tags: Mapping[str, str] = key("texts by name.", dict)
+    properties: Mapping[str, Any] = key("anything.", dict)
+    component: WrittenPath | Mapping[str, Any] | None = key(
+        "a component file, or what is in it.", None
+    )
+    inputs: Mapping[str, Binding | str | Input] = key("values and data by name.", dict)
+    outputs: Mapping[str, Binding | str | Output] = key("what it writes, by name.", dict)
+    compute: str | None = key("azureml:NAME of a compute target, local, inline, tcp://…", None)
+    identity: Any = key("an account.", None, unused=True)
+    services: Any = key("ports of a node.", None, unused=True)
+    is_deterministic: bool | None = key("false: earlier outputs are not used.", None)
+    environment_variables: Mapping[str, str] = key("set before the script begins.", dict)
+    resources: Resources | None = key("nodes.", None)
+    limits: Limits | None = key("limits.", None)
+    queue_settings: Any = key("how it waits for nodes.", None, unused=True)
+
+    @classmethod
+    def read(cls, node: Node, problems: Problems) -> AnyJob:
+        """Return a job of the type that a node says, with what its component says."""
+        known = {"parallel": ParallelJob, "command": CommandJob, "pipeline": PipelineJob}
+        component = node.table().get("component")
+        base = _component(component, problems) if component is not None else None
+        own = node.table().get("type")
+        found = str(own.value).lower() if own is not None else _type_of(node, base)
+        if found in known and (base is None or type(base) is known[found]):
+            made: AnyJob = read_as(known[found], node, problems)
+            return made if base is None else made.over(base)
+        at = node.where("type")
+        if base is not None:
+            problems.add(at, f"type={found!r}, and its component is {base.type!r}. Write that.")
+        elif found in OTHER_TYPES:
+            problems.add(at, f"type={found!r}: {OTHER_TYPES[found]}")
+        elif component is None or found:
+            problems.add(at, f"type={found!r} is no job's. {close_to(found, known)}")
+        return cls(node=node)
+
+
+OTHER_TYPES = {
+    "sweep": "there are no sweeps here. Write a parallel job over a table of values.",
+    "automl": "there is no automatic training here. Write a command job.",
+    "spark": "there is no Spark here. Write a parallel job.",
+    "import": "nothing is imported here. Write the path of the data as an input.",
+    "data_transfer": "nothing is copied here. Write the path of the data as an input.",
+    "do_while": "there are no loops here. Write them in a script.",
+    "if_else": "there are no conditions here. Write them in a script.",
+}
+
+
+def _type_of(node: Node, base: AnyJob | None) -> str:
+    """Return the type of a job that says none."""
+    if base is not None:
+        return str(base.type)
+    for name, mark in (("pipeline", "jobs"), ("parallel", "task"), ("command", "command")):
+        if mark in node.table():
+            return name
+    return ""
+
+
+def _component(node: Node, problems: Problems) -> AnyJob | None:
+    """Return what the component of a job says; None where it can't be read."""
+    if isinstance(node.value, Mapping):
+        return AnyJob.read(node, problems)
+    text = node.text.removeprefix("file:")
+    if text.startswith(REGISTERED):
+        known = f"component={text!r}: components aren't registered here. Write the path of its file"
+        problems.add(node.at, f"{known}, such as component: ./score.yml")
+        return None
+    found = located.read(WrittenPath.at(text, node.at.folder).local, problems, node.at)
+    return None if found is None else AnyJob.read(found, problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParallelJob(AnyJob):
+    """A job that runs an entry script over mini-batches."""
+
+    what: ClassVar = "a parallel job"
+
+    task: Task | None = key("what it runs.", None)
+    input_data: str | None = key(
+        "the input that mini-batches are cut from, ${{inputs.NAME}}.", None
+    )
+    mini_batch_size: str | None = key("files, or bytes of a table such as 10MB.", None)
+    partition_keys: tuple[str, ...] | Binding | None = key("one run() for their values.", None)
+    mini_batch_error_threshold: int | Binding | None = key(
+        "failed mini-batches allowed; -1: any.", None
+    )
+    error_threshold: int | Binding | None = key("failed items allowed; -1: any.", None)
+    allowed_failed_percent: float | Binding | None = key("percent of mini-batches.", None)
+    retry_settings: RetrySettings | None = key("tries.", None)
+    max_concurrency_per_instance: int | Binding | None = key("script processes on a node.", None)
+    logging_level: Literal["warning", "info", "debug"] | Binding | None = key("of logs.", None)
+    code: WrittenPath | None = key("an older place of task's.", None)
+    environment: str | EnvironmentSaid | None = key("an older place of task's.", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandJob(AnyJob):
+    """A job that runs a command once."""
+
+    what: ClassVar = "a command job"
+
+    command: str | None = key(
+        "a command line, such as python prepare.py --out ${{outputs.o}}.", None
+    )
+    code: WrittenPath | None = key("folder whose files the command sees.", None)
+    environment: str | EnvironmentSaid | None = key("packages that it needs.", None)
+    distribution: Any = key("processes that know each other.", None, unused=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineSettings(Said):
+    """What holds for all jobs of a pipeline."""
+
+    what: ClassVar = "settings"
+
+    default_compute: str | None = key("where jobs run that say nothing.", None)
+    default_datastore: str | None = key("where outputs go that say nothing.", None)
+    continue_on_step_failure: bool | None = key("whether others go on where one failed.", None)
+    force_rerun: bool | None = key("true: earlier outputs are not used.", None)
+    continue_run_on_failed_optional_input: bool | None = key("not known here.", None, unused=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineJob(AnyJob):
+    """Jobs that feed each other."""
+
+    what: ClassVar = "a pipeline job"
+
+    jobs: Mapping[str, AnyJob] = key("jobs by name.", dict)
+    settings: PipelineSettings | None = key("what holds for all.", None)
+    default_compute: str | None = key("where jobs run that say nothing.", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code(Said):
+    """The code of a deployment."""
+
+    what: ClassVar = "code_configuration"
+
+    code: WrittenPath | None = key("folder whose files the script sees.", None)
+    scoring_script: str | None = key("file with run(mini_batch), below code.", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSaid(Said):
+    """A model that is written out."""
+
+    what: ClassVar = "model"
+
+    schema: str | None = key("address of a JSON schema.", None, name="$schema")
+    name: str | None = key("any name.", None)
+    version: str | None = key("its version.", None)
+    path: WrittenPath | None = key("its file or folder.", None)
+    type: str | None = key("custom_model or mlflow_model.", None)
+    description: str | None = key("any text.", None)
+    tags: Mapping[str, str] = key("texts by name.", dict)
+    properties: Mapping[str, Any] = key("anything.", dict)
+    flavors: Any = key("of MLflow.", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentSettings(Said):
+    """How a deployment runs."""
+
+    what: ClassVar = "settings"
+
+    mini_batch_size: str | None = key("files of a mini-batch.", None)
+    output_action: Literal["append_row", "summary_only"] | None = key(
+        "what becomes of results.", None
+    )
+    output_file_name: str | None = key("the file of append_row.", None)
+    retry_settings: RetrySettings | None = key("tries.", None)
+    error_threshold: int | None = key("failed files allowed; -1: any.", None)
+    logging_level: Literal["warning", "info", "debug"] | None = key("of logs.", None)
+    max_concurrency_per_instance: int | None = key("script processes on a node.", None)
+    environment_variables: Mapping[str, str] = key("set before the script begins.", dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment(DeploymentSettings):
+    """A batch deployment of a model, run as a job of one step."""
+
+    what: ClassVar = "a batch deployment"
+
+    schema: str | None = key("address of a JSON schema.", None, name="$schema")
+    name: str | None = key("its name.", None)
+    type: Literal["model"] = key("model.", "model")
+    endpoint_name: str | None = key("the endpoint's name.", None)
+    description: str | None = key("any text.", None)
+    tags: Mapping[str, str] = key("texts by name.", dict)
+    properties: Mapping[str, Any] = key("anything.", dict)
+    model: WrittenPath | ModelSaid | None = key(
+        "its file or folder, or azureml:NAME:VERSION.", None
+    )
+    code_configuration: Code | None = key("the script.", None)
+    code_path: WrittenPath | None = key("an older place of code.", None)
+    environment: str | EnvironmentSaid | None = key("packages that the script needs.", None)
+    compute: str | None = key("azureml:NAME of a compute target.", None)
+    resources: Resources | None = key("nodes.", None)
+    settings: DeploymentSettings | None = key("how it runs.", None)
+    inputs: Mapping[str, Binding | str | Input] = key("the data, which an invocation gives.", dict)
+    outputs: Mapping[str, Binding | str | Output] = key("predictions: where they go.", dict)
+    experiment_name: str | None = key("what runs are kept under.", None)
+
+    def said(self, name: str) -> Any:
+        """Return what ``settings``, or the deployment itself, says."""
+        inside = getattr(self.settings, name, None) if self.settings is not None else None
+        return getattr(self, name) if inside is None or inside == {} else inside
+
+
+def read_job(node: Node, problems: Problems) -> AnyJob | Deployment:
+    """Return the job, component or deployment that a node is."""
+    table = node.table()
+    schema = table["$schema"].text if "$schema" in table else ""
+    if {"endpoint_name", "code_configuration"} & set(table) or "batchDeployment" in schema:
+        of_pipeline = "type" in table and table["type"].text.lower() == "pipeline"
+        if not of_pipeline:
+            return read_as(Deployment, node, problems)
+        kept = {
+            k: v for k, v in table.items() if k in ("component", "settings", "inputs", "outputs")
+        }
+        return AnyJob.read(replace(node, value=kept), problems)
+    return AnyJob.read(node, problems)
+
+
+AnyJob.by_type = {"parallel": ParallelJob, "command": CommandJob, "pipeline": PipelineJob}
+FILES = {**AnyJob.by_type, "deployment": Deployment}
+"""What a file may be."""
