@@ -12,7 +12,7 @@ from daskrun.data.tabular.formats.json_lines.format import _by_key
 from daskrun.data.tabular.formats.parquet import format as parquet
 from daskrun.data.tabular.planning.resolve import _checked
 from daskrun.data.tabular.values import frame as frames
-from daskrun.errors import TableError
+from daskrun.errors import DaskrunError, TableError
 
 
 def test_a_frame_of_many_columns_is_made_in_slices(monkeypatch):
@@ -103,3 +103,13 @@ def test_dtypes_of_frames_that_are_joined_are_looked_at_once(monkeypatch):
     collect._check_exact(parts)
     collect._as_text(parts)
     assert len(looks) < 10
+
+
+@pytest.mark.parametrize(
+    ("begin", "line"),
+    [('a\n"open\n', 2), ('a,b\n1,"', 2), ('a,"b\n', 1), ('a,b\n1,x\n2,\'"\n"', 4)],
+)
+def test_a_quote_that_is_never_closed_is_named_with_its_line(tmp_path, begin, line):
+    (tmp_path / "a.csv").write_text(begin + "yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\n" * 100_000)
+    with pytest.raises(DaskrunError, match=rf"a\.csv, line {line}: .* not closed before the end"):
+        Dataset.Tabular.from_delimited_files(tmp_path / "a.csv").to_pandas_dataframe()

@@ -168,12 +168,10 @@ class DelimitedSample:
                 break
             nbytes *= 8
         rows = data[at:] if whole or not starts[1:].size else data[at : at + int(starts[-1])]
-        quote = (
-            unclosed_quote(data[at:], self._dialect.grammar) if whole or not starts[1:].size else -1
-        )
-        if quote >= 0 and not whole:  # a row that goes on behind what was read
-            quote, rows = -1, rows + b'"'
-        unclosed = line_number(source, at + quote) if quote >= 0 else 0
+        unclosed, last = 0, rows if whole or not starts[1:].size else b""
+        if (quote := unclosed_quote(last, self._dialect.grammar)) >= 0:
+            unclosed = line_number(source, at + quote) if whole else 0
+            rows += b'"'  # what is behind it is one value
         return Head(name, self._header_utf8(name, header), rows, unclosed=unclosed)
 
     def check(self) -> None:
