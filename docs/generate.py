@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import api_page
 import azureml_names
+import command_page
 import job_schema
 import settings_page
 
@@ -23,6 +24,8 @@ DOCS = Path(__file__).parent
 PAGES: dict[str, Callable[[], str]] = {
     "migrate/azureml-names.md": azureml_names.page,
     "reference/api.md": api_page.page,
+    "reference/commands.md": command_page.page,
+    "reference/exit-codes.md": command_page.exit_codes,
     "reference/settings.md": settings_page.page,
     "../daskrun/jobs/schema.json": job_schema.page,
 }

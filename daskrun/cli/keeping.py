@@ -44,13 +44,13 @@ def clean(older_than: float, runs: bool, yes: bool, where: str | None, as_json: 
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    r"""Print the script by which a shell completes commands and runs.
+    """Print the script by which a shell completes commands and runs.
 
     \b
     bash:  eval "$(daskrun completion bash)"    in ~/.bashrc
     zsh:   eval "$(daskrun completion zsh)"     in ~/.zshrc
     fish:  daskrun completion fish > ~/.config/fish/completions/daskrun.fish
-    """
+    """  # noqa: D301
     found = get_completion_class(shell)
     assert found is not None
     root = click.get_current_context().find_root().command

@@ -63,14 +63,14 @@ def _starts(command: Callable[..., None]) -> Callable[..., None]:
 def run(
     ctx: click.Context, /, where: str | None, as_json: bool, tell: int | None, **given: Any
 ) -> None:
-    r"""Run a script over data, and wait for its end.
+    """Run a script over data, and wait for its end.
 
     \b
     daskrun run --script score.py --input 'images/*.png' --output out/scores.csv
     daskrun run --script score.py --table 'orders/*.csv' -- --model mnist
 
     What follows -- is for the script.
-    """
+    """  # noqa: D301
     job = job_of(given, ctx.meta[SCRIPT_ARGUMENTS])
     _drive(lambda: job.submit(daskrun.Workspace.from_config(where)), as_json, tell)
 

@@ -21,3 +21,9 @@ def test_the_names_of_the_original_are_told_apart():
     assert "| `Model.deploy`" in page
     assert "| `PythonScriptStep`: `hash_paths=` | accepted, not used | " in page
     assert "| `Experiment.submit`: `config=` | the same | It is `pipeline=` here" in page
+
+
+def test_examples_in_helps_keep_their_lines():
+    page = PAGES["reference/commands.md"]()
+    assert "\\b" not in page
+    assert "\n  daskrun run --script score.py --table 'orders/*.csv' -- --model mnist\n" in page
