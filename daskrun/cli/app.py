@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import daskrun
-from daskrun.cli import keeping, logs, looking, running
+from daskrun.cli import jobs, keeping, logs, looking, running
 from daskrun.cli.common import Ended, WrongUse
 from daskrun.core.report import ExitCode
 from daskrun.core.typing import override
@@ -77,6 +77,8 @@ def cli() -> None:
 
 
 for command in (
+    jobs.init,
+    jobs.check,
     running.run,
     running.submit,
     looking.list_runs,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,7 +16,7 @@ from daskrun.core.typing import override
 from daskrun.shown.printable import one_line, safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from click.shell_completion import CompletionItem
 
@@ -45,6 +47,21 @@ class WrongUse(Ended):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, ExitCode.WRONG_USE)
+
+
+class Starting(click.Command):
+    """A command about a run that is to be; what follows ``--`` is its script's."""
+
+    ARGUMENTS = "daskrun.arguments"
+    """In a context: what was typed after the command's name."""
+    SCRIPT_ARGUMENTS = "daskrun.script_arguments"
+    """In a context: what was typed after ``--``."""
+
+    @override
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        ctx.meta[self.ARGUMENTS], ctx.meta[self.SCRIPT_ARGUMENTS] = list(args), args[end + 1 :]
+        return super().parse_args(ctx, args[:end])
 
 
 def workspace_option(command: Command) -> Command:
@@ -149,6 +166,13 @@ def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
 def print_json(value: object) -> None:
     """Print a value as JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+@contextmanager
+def text_aside(as_json: bool) -> Iterator[None]:
+    """Write what is for people, and what scripts print here, to stderr where stdout is JSON."""
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        yield
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -50,7 +50,7 @@ def completion(shell: str) -> None:
     bash:  eval "$(daskrun completion bash)"    in ~/.bashrc
     zsh:   eval "$(daskrun completion zsh)"     in ~/.zshrc
     fish:  daskrun completion fish > ~/.config/fish/completions/daskrun.fish
-    """  # noqa: D301
+    """  # noqa: D301  (click's mark of lines that stay as they are)
     found = get_completion_class(shell)
     assert found is not None
     root = click.get_current_context().find_root().command

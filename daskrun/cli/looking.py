@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import webbrowser
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -260,7 +259,7 @@ def report(run_id: str, where: str | None, as_json: bool, opened: bool) -> None:
         if not as_json:
             click.echo(page)
         if opened:
-            webbrowser.open(page.absolute().as_uri())
+            _open(page.absolute().as_uri())
 
 
 @click.command()
@@ -287,4 +286,10 @@ def dashboard(run_id: str, opened: bool, where: str | None, as_json: bool) -> No
     else:
         click.echo(safe(address))
     if opened:
-        webbrowser.open(address)
+        _open(address)
+
+
+def _open(address: str) -> None:
+    import webbrowser  # no help needs it
+
+    webbrowser.open(address)

@@ -11,7 +11,6 @@ import click
 
 import daskrun
 from daskrun.cli.common import WrongUse, pairs, value_of
-from daskrun.core.settings import close_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +28,10 @@ TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 RESULTS = (".csv", ".jsonl", ".parquet", ".txt")
 """Endings by which ``--output`` is a file of results; else it is a folder."""
+JOB_OPTIONS = ("job", "overrides", "cluster", "experiment")
+"""Those that go with a job file."""
 OPTIONS = (
+    click.argument("job", required=False, metavar="[JOB.yml]"),
     click.option("--script", metavar="FILE", help="The entry script, which has run()."),
     click.option(
         "--input",
@@ -76,21 +78,37 @@ OPTIONS = (
         "overrides",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Any other setting of ParallelRunConfig.",
+        help="Another value of what the job file says (inputs.images=photos), or, without one, "
+        "of any setting of ParallelRunConfig.",
     ),
 )
 
 
 def job_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that say what a run is."""
+    """Add the argument ``[JOB]`` and the options that say what a run is without one."""
     for add in reversed(OPTIONS):
         command = add(command)
     return command
 
 
 def job_of(given: Mapping[str, Any], arguments: Sequence[str]) -> Any:
-    """Return the job that options say."""
-    return _scripted(given, arguments)
+    """Return the job that options say: that of a file, or one of a single step."""
+    if given["job"] is None:
+        return _scripted(given, arguments)
+    alone = [
+        f"--{name.removesuffix('s').replace('_', '-')}"
+        for name, value in given.items()
+        if name not in JOB_OPTIONS and value not in (None, (), False)
+    ]
+    if arguments:
+        alone.append("-- ARGUMENTS")
+    if alone:
+        raise WrongUse(
+            f"{', '.join(alone)} and the job file {given['job']!r} both say what is run. Leave "
+            "one out, or write --set for another value of what the file says."
+        )
+    job = daskrun.load_job(given["job"], pairs("--set", given["overrides"]))
+    return _FileJob(job, given["cluster"], given["experiment"])
 
 
 def _scripted(given: Mapping[str, Any], arguments: Sequence[str]) -> QuickJob:
@@ -101,12 +119,29 @@ def _scripted(given: Mapping[str, Any], arguments: Sequence[str]) -> QuickJob:
     ]
     if missing:
         raise WrongUse(
-            f"{' and '.join(missing)} missing. Write daskrun run --script "
-            "score.py --input 'images/*.png'."
+            f"{' and '.join(missing)} missing. Write daskrun run JOB.yml, or daskrun run --script "
+            "score.py --input 'images/*.png'. 'daskrun init' writes a job to begin with."
         )
     if given["inputs"] and given["tables"]:
         raise WrongUse("--input and --table: one run() takes files or rows, not both. Give one.")
     return QuickJob(given, tuple(arguments))
+
+
+@dataclass(frozen=True)
+class _FileJob:
+    """A job file, and where it runs."""
+
+    job: Any
+    cluster: str | None
+    experiment: str | None
+
+    def pipeline(self, workspace: Any) -> Any:
+        return self.job.pipeline(workspace, compute_target=self.cluster)
+
+    def submit(self, workspace: Any) -> Any:
+        return self.job.submit(
+            workspace, compute_target=self.cluster, experiment_name=self.experiment
+        )
 
 
 @dataclass(frozen=True)
@@ -162,6 +197,8 @@ class QuickJob:
         known = {each.name for each in fields(daskrun.ParallelRunConfig)}
         for name, text in pairs("--set", given["overrides"]).items():
             if name not in known:
+                from daskrun.core.settings import close_to  # no help needs it
+
                 raise WrongUse(f"--set {name}: there is no such setting. {close_to(name, known)}")
             said[name] = value_of(text)
         return said

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
-from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,39 +13,26 @@ import click
 import daskrun
 from daskrun.cli.common import (
     Ended,
+    Starting,
     find_run,
     json_option,
     pairs,
     print_json,
     run_argument,
+    text_aside,
     value_of,
     workspace_option,
 )
 from daskrun.cli.looking import told
 from daskrun.cli.quick import job_of, job_options
 from daskrun.core.report import ExitCode
-from daskrun.core.typing import override
 from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-ARGUMENTS = "daskrun.arguments"
-"""In a context: what was typed after the command's name."""
-SCRIPT_ARGUMENTS = "daskrun.script_arguments"
-"""In a context: what was typed after ``--``."""
 DRIVER_LOG = "driver.txt"
 """Among the logs of a run that was submitted: what its driver has printed."""
-
-
-class Starting(click.Command):
-    """A command that starts a run; what follows ``--`` is its script's."""
-
-    @override
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        end = args.index("--") if "--" in args else len(args)
-        ctx.meta[ARGUMENTS], ctx.meta[SCRIPT_ARGUMENTS] = list(args), args[end + 1 :]
-        return super().parse_args(ctx, args[:end])
 
 
 def _starts(command: Callable[..., None]) -> Callable[..., None]:
@@ -63,15 +48,16 @@ def _starts(command: Callable[..., None]) -> Callable[..., None]:
 def run(
     ctx: click.Context, /, where: str | None, as_json: bool, tell: int | None, **given: Any
 ) -> None:
-    """Run a script over data, and wait for its end.
+    """Run a job file, or a script over data, and wait.
 
     \b
+    daskrun run job.yml --set inputs.images=photos
     daskrun run --script score.py --input 'images/*.png' --output out/scores.csv
     daskrun run --script score.py --table 'orders/*.csv' -- --model mnist
 
     What follows -- is for the script.
-    """  # noqa: D301
-    job = job_of(given, ctx.meta[SCRIPT_ARGUMENTS])
+    """  # noqa: D301  (click's mark of lines that stay as they are)
+    job = job_of(given, ctx.meta[Starting.SCRIPT_ARGUMENTS])
     _drive(lambda: job.submit(daskrun.Workspace.from_config(where)), as_json, tell)
 
 
@@ -85,7 +71,7 @@ def submit(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
     It takes what 'daskrun run' takes. Its driver is a process of its own on this machine, which the
     terminal's end doesn't end; 'daskrun watch' shows how far it is.
     """
-    _detach("run", ctx.meta[ARGUMENTS], as_json)
+    _detach("run", ctx.meta[Starting.ARGUMENTS], as_json)
 
 
 @click.command(cls=Starting)
@@ -114,7 +100,7 @@ def resume(
     Nothing that is finished is done again. The code is what it was at the run's start.
     """
     if detach:
-        options = [each for each in ctx.meta[ARGUMENTS] if each not in ("-d", "--detach")]
+        options = [each for each in ctx.meta[Starting.ARGUMENTS] if each not in ("-d", "--detach")]
         _detach("resume", options, as_json)
         return
     found = find_run(where, run_id)
@@ -130,7 +116,7 @@ def watch(run_id: str, where: str | None, as_json: bool) -> None:
     The exit code is the run's.
     """
     found = find_run(where, run_id)
-    with _text_aside(as_json):
+    with text_aside(as_json):
         found.wait_for_completion(show_output=True, raise_on_error=False)
     _end(found, as_json)
 
@@ -158,7 +144,7 @@ def cancel(run_id: str, where: str | None, as_json: bool, reason: str, no_wait: 
 
 def _drive(start: Callable[[], Any], as_json: bool, tell: int | None) -> None:
     """Start a run, wait for its end in this process, and end the command with its exit code."""
-    with _text_aside(as_json):
+    with text_aside(as_json):
         started = start()
         if tell is not None:
             _go_aside(started, tell)
@@ -180,15 +166,10 @@ def _end(ended: Any, as_json: bool) -> None:
     click.get_current_context().exit(ended.exit_code)
 
 
-@contextmanager
-def _text_aside(as_json: bool) -> Iterator[None]:
-    """Write what is for people to stderr where stdout is JSON."""
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):
-        yield
-
-
 def _detach(command: str, arguments: list[str], as_json: bool) -> None:
     """Start a process that drives a run, and print the run's id once there is one."""
+    import subprocess  # no help needs it
+
     read, write = os.pipe()
     at = arguments.index("--") if "--" in arguments else len(arguments)
     told_by = [*arguments[:at], "--tell", str(write), *arguments[at:]]

@@ -9,7 +9,7 @@ from daskrun.core.settings import same_name_problems
 from daskrun.errors import DaskrunError, SettingsError
 from daskrun.pipeline.steps.base import PipelineStep, in_order
 from daskrun.pipeline.submission import parameters
-from daskrun.pipeline.submission.check import check_steps
+from daskrun.pipeline.submission.check import check_steps, prepare
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from daskrun.pipeline.runs.published import PublishedPipeline
     from daskrun.pipeline.runs.run import PipelineRun
     from daskrun.pipeline.steps.parameter import ParameterValues, PipelineParameter
+    from daskrun.pipeline.submission.trial import StepCheck
     from daskrun.workspace.datastores.datastore import Datastore
     from daskrun.workspace.workspace import Workspace
 
@@ -112,6 +113,32 @@ class Pipeline(OriginalClass):
             except DaskrunError as error:
                 problems.append(f"step {each.step.name!r}: {error}")
         return problems
+
+    def check(self, try_first: bool = True) -> list[StepCheck]:
+        """Check everything that submit would, and return what its run would be, step by step.
+
+        Parameters
+        ----------
+        try_first
+            Whether the first mini-batch of each step that waits for no other is run, once, on this
+            machine. What it returns or writes to its output folder is thrown away.
+
+        Raises
+        ------
+        SettingsError
+            With all problems of all steps.
+        DatasetError
+            An input holds nothing or can't be read.
+
+        Examples
+        --------
+        >>> pipeline.check()[0].mini_batches  # doctest: +SKIP
+        100000
+        """
+        from daskrun.pipeline.submission.trial import look  # few are asked
+
+        prepared = prepare(self.steps, self.workspace, {})
+        return [look(each, try_first=try_first) for each in prepared]
 
     @original_keywords
     def submit(

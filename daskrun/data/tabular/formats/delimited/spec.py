@@ -127,9 +127,8 @@ def header_trouble(names: Collection[str], known: Collection[str], *, same: bool
 
     ``same``: it must have all of them.
     """
-    given, others = frozenset(names), frozenset(known)
-    lacks = [name for name in known if name not in given] if same else []
-    has = [name for name in names if name not in others]
+    lacks = [name for name in known if name not in names] if same else []
+    has = [name for name in names if name not in known]
     told = [f"lacks {listed(lacks)}"] if lacks else []
     told += [f"has {listed(has)}, which others don't have"] if has else []
     return f"its header {' and '.join(told)}" if told else ""

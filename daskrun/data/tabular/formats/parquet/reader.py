@@ -90,8 +90,7 @@ class ParquetReader(Reader):
         opened = self._opened(file)
         start = int(piece.start)
         stop = opened.starts[-1] if piece.stop is None else int(piece.stop)
-        asked = set(columns)
-        wanted = [(name, text) for name, text in self._columns if name in asked]
+        wanted = [(name, text) for name, text in self._columns if name in set(columns)]
         opened.check([name for name, _ in wanted], stop, stop - start)
         self._tell_others(opened)
         found = opened.rows(start, stop, [n for n, _ in wanted])
