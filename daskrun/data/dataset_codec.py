@@ -22,6 +22,7 @@ LAYOUT = 1
 """Raised when what was kept before can't be read any more."""
 CLASSES = {
     "FileDataset": "daskrun.data.file_dataset:FileDataset",
+    "MLTableFiles": "daskrun.data.mltable_files:MLTableFiles",
     "Take": "daskrun.data.selection:Take",
     "Skip": "daskrun.data.selection:Skip",
     "Share": "daskrun.data.selection:Share",

@@ -64,11 +64,15 @@ class FileDataset(Items):
 
     @override
     def listing(self) -> Listing:
-        found = list_files(self.elements, self.folder)
+        found = list_files(self._listed, self.folder)
         table = found.table
         for position, selection in enumerate(self.selections):
             table = selection.apply(table, position)
         return replace(found, table=table)
+
+    @property
+    def _listed(self) -> tuple[PathElement, ...]:
+        return self.elements
 
     @override
     def fingerprint(self) -> str:

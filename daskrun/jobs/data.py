@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from daskrun.data.datasets import Dataset
 from daskrun.data.items import DatasetConsumptionConfig, Items
-from daskrun.data.protocols import DataPath
+from daskrun.data.mltable_files import MLTableFiles
+from daskrun.data.protocols import DataPath, as_elements
 from daskrun.data.remote_files import is_url
 from daskrun.data.tabular.formats.mltable.definition import (
     DATASTORE,
@@ -79,17 +80,10 @@ def data_of(text: WrittenPath, kind: str, mode: str, workspace: Workspace) -> Da
     if isinstance(path, Items):
         return Data(path, path, mode)
     if kind != "mltable":
-        files = Dataset.File.from_files(path, validate=False)
-        return Data(files, files, mode)
+        return of_files(path, mode)
     if is_defined(path):
         stores = {name: Datastore(workspace, name) for name in datastores_in(path)}
-        places = {name: DataPath(store, "") for name, store in stores.items()}
-        definition = definition_of(path, places)
-        folder = Dataset.File.from_files(path, validate=False)
-        rows: Items = Dataset.Tabular.from_mltable(path, validate=False, datastores=stores)
-        if not definition.is_table:
-            rows = Dataset.File.from_files(list(definition.elements), validate=False)
-        return Data(folder, rows, mode)
+        return data_at(path, mode, stores)
     reader = READERS.get(Path(str(text).rstrip("/")).suffix.lower())
     if reader is None:
         raise DatasetError(
@@ -98,8 +92,28 @@ def data_of(text: WrittenPath, kind: str, mode: str, workspace: Workspace) -> Da
             "type: uri_folder"
         )
     read, options = reader
+    return Data(of_files(path, mode).files, read(path, validate=False, **options), mode)
+
+
+def of_files(path: str | DataPath, mode: str) -> Data:
+    """Return the files of a path."""
     files = Dataset.File.from_files(path, validate=False)
-    return Data(files, read(path, validate=False, **options), mode)
+    return Data(files, files, mode)
+
+
+def data_at(
+    path: str | DataPath, mode: str, datastores: Mapping[str, Datastore] | None = None
+) -> Data:
+    """Return what a file named MLTable defines: files where the mode is one of files, else rows.
+
+    It need not be there yet: then what it says is known when it is.
+    """
+    places = {name: DataPath(store, "") for name, store in (datastores or {}).items()}
+    rows: Items = Dataset.Tabular.from_mltable(path, validate=False, datastores=datastores)
+    if mode.startswith("eval_") or (is_defined(path) and not definition_of(path, places).is_table):
+        known = tuple(places.items())
+        rows = MLTableFiles(as_elements(path), str(Path.cwd()), datastores=known)
+    return Data(of_files(path, mode).files, rows, mode)
 
 
 def path_of(text: WrittenPath, kind: str, workspace: Workspace) -> str | DataPath | Items:

@@ -212,10 +212,14 @@ def _as(option: Any, node: Node, problems: Problems, name: str) -> Any:
         return tuple(each for each in found if each is not MISSING)
     if origin is not None:
         kind = get_args(option)[1]
-        made = {
-            k: _made(kind, each if each.value is not None else replace(each, value={}), problems, k)
+        empty: Mapping[str, Node] = {}  # of an input or output; what else is empty is left out
+        said = any(isinstance(e, type) and issubclass(e, Said) for e in _options(kind))
+        given = {
+            k: replace(each, value=empty) if each.value is None else each
             for k, each in node.table().items()
+            if said or each.value is not None
         }
+        made = {k: _made(kind, each, problems, k) for k, each in given.items()}
         return {k: each for k, each in made.items() if each is not MISSING}
     if issubclass(option, Said):
         return _one_of(option, node, problems)

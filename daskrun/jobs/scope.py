@@ -6,14 +6,16 @@ import posixpath
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from daskrun.data.protocols import DataPath
 from daskrun.data.tabular.formats.mltable.definition import DATASTORE
 from daskrun.errors import DaskrunError
-from daskrun.jobs.data import Data, data_of, path_of
+from daskrun.jobs.data import Data, data_at, data_of, of_files, path_of
 from daskrun.jobs.expressions import EXPRESSION, Reference, only, pieces
 from daskrun.jobs.kinds import Input, Output
 from daskrun.jobs.schema import WrittenPath
 from daskrun.pipeline.steps.arguments import WithText
 from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
+from daskrun.pipeline.steps.outputs import PendingOutput
 from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
@@ -52,8 +54,8 @@ class Written:
 
     def data(self, kind: str, mode: str) -> Data:
         """Return it as an input of another job."""
-        files = self.output.as_dataset(self.file)
-        return Data(files, self.output.read_mltable() if kind == "mltable" else files, mode)
+        path = DataPath(PendingOutput(self.output), self.file)
+        return data_at(path, mode) if kind == "mltable" else of_files(path, mode)
 
 
 @dataclass(frozen=True)
@@ -232,17 +234,15 @@ def outputs_of(job: AnyJob, context: Context, outside: Outside) -> dict[str, Wri
     made: dict[str, Written] = {}
     for name, said in job.outputs.items():
         at = job.where("outputs", name)
-        known_as = name
         if not isinstance(said, Output):
-            reference = only(str(said))
-            found = outside(reference, at) if reference is not None else str(said)
-            if isinstance(found, Written):  # of the pipeline
-                made[name] = found
-                continue
-            path = WrittenPath.at(str(found or ""), at.folder)
-            said = Output(path=path if found else None)
+            said = Output(path=WrittenPath.at(str(said), at.folder))
+        reference = only(said.path or "")
+        found = outside(reference, at) if reference is not None else None
+        if isinstance(found, Written):  # of the pipeline
+            made[name] = found
+            continue
         try:
-            made[name] = output_of(known_as, said, context)
+            made[name] = output_of(name, said, context)
         except DaskrunError as error:
             context.problems.add_all(at, error)
     return made

@@ -64,17 +64,15 @@ class StepOutput(OriginalClass, ABC):
     def _destination_text(self, workspace: Workspace) -> str:
         """Return where it is to go, the same for each run."""
 
-    def as_dataset(self, path_glob: str = "") -> WrittenFiles:
-        """Return the files that the step writes, or those of them that ``path_glob`` means.
+    def as_dataset(self) -> WrittenFiles:
+        """Return the files that the step writes.
 
         Examples
         --------
         >>> PipelineData("scores").as_dataset().kind
         'files'
         """
-        made: WrittenFiles = as_written(
-            Dataset.File.from_files(self._path(path_glob), validate=False)
-        )
+        made: WrittenFiles = as_written(Dataset.File.from_files(self._path(), validate=False))
         return made
 
     def read_delimited_files(self, **options: Any) -> WrittenTable:
@@ -113,10 +111,6 @@ class StepOutput(OriginalClass, ABC):
         path = self._path(str(options.pop("path_glob", "")))
         made: WrittenTable = as_written(read(path, **options, validate=False))
         return made
-
-    def read_mltable(self) -> WrittenTable:
-        """Return the rows that the MLTable file says which the step writes into its output."""
-        return self._table(Dataset.Tabular.from_mltable, {})
 
     parse_delimited_files = read_delimited_files
     parse_parquet_files = read_parquet_files

@@ -117,7 +117,7 @@ class MLTableSource(Source):
 
     @override
     def check(self) -> None:
-        self._inside().check()
+        self.describe(self.listing())
         self.steps  # noqa: B018  (a wrong one is said now)
 
     @override
