@@ -156,12 +156,13 @@ def _as_text(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
     import pyarrow as pa
 
     text = to_frame(pa.table({"": [""]})).dtypes.iloc[0]
+    dtypes = [list(frame.dtypes) for frame in frames]
     for at, name in enumerate(map(str, frames[0].columns)):
-        kinds = {frame.dtypes.iloc[at] for frame in frames}
+        kinds = {each[at] for each in dtypes}
         if len(kinds) == 1 or text not in kinds:
             continue
         for number, frame in enumerate(frames):
-            if frame.dtypes.iloc[at] != text:
+            if dtypes[number][at] != text:
                 plain = pa.array(frame.iloc[:, at], from_pandas=True).cast(pa.string())
                 frames[number] = frame.assign(**to_frame(pa.table({name: plain})))
     return frames
@@ -171,9 +172,10 @@ def _check_exact(frames: list[pd.DataFrame]) -> None:
     """Fail where whole numbers would be rounded since other mini-batches have float64."""
     import pyarrow as pa
 
+    dtypes = [list(frame.dtypes) for frame in frames]
     for at, name in enumerate(frames[0].columns):
-        kinds = {frame.dtypes.iloc[at].kind for frame in frames}
+        kinds = {each[at].kind for each in dtypes}
         if "f" in kinds and kinds & {"i", "u"}:
-            for frame in frames:
-                if frame.dtypes.iloc[at].kind in "iu":
+            for frame, each in zip(frames, dtypes, strict=True):
+                if each[at].kind in "iu":
                     exact_floats(str(name), pa.chunked_array([pa.array(frame.iloc[:, at])]))

@@ -135,7 +135,8 @@ def _checked(steps: Iterable[Step], names: list[str]) -> tuple[list[str], list[S
         elif kind in ("keep", "drop"):
             chosen = list(step[1])
             _check_names(f"{kind}_columns({chosen!r})", chosen, there, names)
-            there = chosen if kind == "keep" else [name for name in there if name not in chosen]
+            dropped = frozenset(chosen)
+            there = chosen if kind == "keep" else [name for name in there if name not in dropped]
             if not there:
                 raise DatasetError(f"drop_columns({chosen!r}) leaves no column. Keep at least one.")
             continue
@@ -146,8 +147,9 @@ def _checked(steps: Iterable[Step], names: list[str]) -> tuple[list[str], list[S
 def _check_names(
     call: str, chosen: Iterable[str], there: Collection[str], names: Collection[str]
 ) -> None:
+    known = frozenset(there)
     for name in chosen:
-        if name in there:
+        if name in known:
             continue
         if name in names:
             raise DatasetError(

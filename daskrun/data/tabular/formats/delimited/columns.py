@@ -168,8 +168,10 @@ class DelimitedSample:
                 break
             nbytes *= 8
         rows = data[at:] if whole or not starts[1:].size else data[at : at + int(starts[-1])]
-        quote = unclosed_quote(data[at:], self._dialect.grammar) if whole else -1
-        unclosed = line_number(source, at + quote) if quote >= 0 else 0
+        unclosed, last = 0, rows if whole or not starts[1:].size else b""
+        if (quote := unclosed_quote(last, self._dialect.grammar)) >= 0:
+            unclosed = line_number(source, at + quote) if whole else 0
+            rows += b'"'  # what is behind it is one value
         return Head(name, self._header_utf8(name, header), rows, unclosed=unclosed)
 
     def check(self) -> None:

@@ -127,8 +127,9 @@ def header_trouble(names: Collection[str], known: Collection[str], *, same: bool
 
     ``same``: it must have all of them.
     """
-    lacks = [name for name in known if name not in names] if same else []
-    has = [name for name in names if name not in known]
+    given, others = frozenset(names), frozenset(known)
+    lacks = [name for name in known if name not in given] if same else []
+    has = [name for name in names if name not in others]
     told = [f"lacks {listed(lacks)}"] if lacks else []
     told += [f"has {listed(has)}, which others don't have"] if has else []
     return f"its header {' and '.join(told)}" if told else ""

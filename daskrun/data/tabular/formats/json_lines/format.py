@@ -6,7 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.rules import parse_size
 from daskrun.core.typing import override
@@ -39,7 +39,7 @@ from daskrun.data.tabular.values.written import found_kinds, text_column
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from daskrun.data.listing import Listing
     from daskrun.data.tabular.formats.contract import Splitter
@@ -94,7 +94,7 @@ class JsonLinesSource(FileSource):
     def describe(self, listing: Listing) -> JsonLinesSpec:
         objects = self._sample(listing, WIDE if self.on_type_conflict == TEXT else SAMPLES)
         wanted = self.set_column_types or {}
-        keys = dict.fromkeys(key for found in objects for key in found)
+        keys = _by_key(objects)
         if len(keys) > MOST_COLUMNS:
             raise DatasetError(
                 f"{self!r}: the sample has {len(keys):,} keys, and a table may have "
@@ -107,7 +107,7 @@ class JsonLinesSource(FileSource):
             )
         typed, warnings, declared = [], [], [*wanted]
         for name in [*keys, *(name for name in wanted if name not in keys)]:
-            values = [found.get(name) for found in objects]
+            values = keys.get(name, [None])
             if name in wanted:
                 texts = text_column(["" if value is None else value for value in values])
                 typed.append((name, settle(wanted[name].type, texts, name not in keys)))
@@ -136,9 +136,9 @@ class JsonLinesSource(FileSource):
         if not guessed:
             return []
         objects = self._sample(listing, WIDE, time.monotonic() + LOOKED)
-        told = []
+        told, keys = [], _by_key(objects)
         for name, kind in guessed:
-            values = [found.get(name) for found in objects]
+            values = keys.get(name, [None])
             column, kinds = text_column(values), found_kinds(values)
             told.append(risk(name, kind, self.on_type_conflict, column, kinds))
         return [text for text in told if text]
@@ -192,6 +192,17 @@ class JsonLinesSource(FileSource):
         # A sample may be wrong in a byte or two: reading the rows themselves says so.
         codec = Dialect("", known_encoding(self.encoding)).codec
         return data.decode(codec, "replace").encode()
+
+
+def _by_key(objects: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the values of each key, and one None where an object lacks it."""
+    found: dict[str, list[Any]] = {}
+    for each in objects:
+        for key, value in each.items():
+            found.setdefault(key, []).append(value)
+    for values in found.values():
+        values += [None] * (len(values) < len(objects))
+    return found
 
 
 def _parsed(stretches: list[bytes]) -> list[JsonObject]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,10 @@ if TYPE_CHECKING:
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.text.byte_reader import RawPiece
 
-
+MOST_VALUES = 10_000_000
+VALUES_PER_BYTE = 128
+"""Of a piece: more than both, and its keys are data. Each line with a key of its own, a megabyte
+would be billions of values."""
 _NO_OBJECT = re.compile(
     rb"^(?![ \t]*(?:\{|\xef\xbb\xbf)[^\n]*\}[ \t\r]*$)[^\S\n]*[^\s][^\n]*\n?", re.MULTILINE
 )
@@ -73,6 +77,7 @@ class JsonLinesReader(TextReader):
 
         raw = self._bytes.read(piece, file, header=False)
         data = self._text(raw)
+        self._check_filled(data, columns)
         kept: list[Line] | None = None
         try:
             table = self._quick(raw, data, data, columns)
@@ -83,6 +88,19 @@ class JsonLinesReader(TextReader):
             except (TableError, pa.ArrowInvalid):
                 kept, table = self._slow(raw, data, columns)
         return Rows(table, self._ids(raw, kept) if ids else None)
+
+    def _check_filled(self, data: bytes, columns: Sequence[str]) -> None:
+        """Refuse a table that has far more room than its text has values."""
+        values = sum(_width(self._types[name]) for name in columns) * data.count(b"\n")
+        if values > max(MOST_VALUES, VALUES_PER_BYTE * len(data)):
+            rows = count_lines(data)
+            raise TableError(
+                f"{rows:,} lines of {len(data):,} bytes would be a table of {values:,} values, "
+                "nearly all of them missing: most keys are in few lines. Give lines whose keys are "
+                "names, not data, or choose some of them: .keep_columns([...]).",
+                rows,
+                lasting=True,
+            )
 
     def _ids(self, raw: RawPiece, kept: list[Line] | None) -> Any:
         import numpy as np
@@ -286,6 +304,16 @@ class JsonLinesReader(TextReader):
         if data is raw.data:
             return raw.at(offset)
         return raw.at(len(data[:offset].decode().encode(self._dialect.codec)))
+
+
+@lru_cache(maxsize=1024)
+def _width(kind: str) -> int:
+    """Return how many values a row has in a column, with those inside others."""
+    return _leaves(arrow_type(kind)) if kind.startswith("arrow:") else 1
+
+
+def _leaves(arrow: pa.DataType) -> int:
+    return sum(_leaves(arrow.field(n).type) for n in range(arrow.num_fields)) or 1
 
 
 def _braced(data: bytes) -> Iterator[Line]:

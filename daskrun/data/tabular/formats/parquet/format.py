@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.json_text import parsed
 from daskrun.core.typing import override
@@ -62,7 +63,8 @@ class ParquetSource(FileSource):
         if self.by_group:
             return _frame_spec(footers)
         schemas = _schemas(footers, files.shown(listing.table[0]))
-        found, asked = _columns(schemas, footers), self.set_column_types or {}
+        known = [_known(each) for each in footers]
+        found, asked = _columns(schemas, known), self.set_column_types or {}
         plain = [(name, each.type) for name, each in found.items()]
         others = {name: each for name, each in found.items() if name not in asked}
 
@@ -70,7 +72,7 @@ class ParquetSource(FileSource):
             each = (files.categories(name, column) for name in looked_at)
             return [values for values in each if values is not None]
 
-        columns = with_types(plain, asked, lambda name: _has_missing(footers, name))
+        columns = with_types(plain, asked, lambda name: _has_missing(known, name))
         return ParquetSpec(
             columns=columns,
             strict_types=self.strict_types,
@@ -111,7 +113,7 @@ def _some_footers(listing: Listing, footers: Footers) -> tuple[list[str], list[A
 def _schemas(footers: list[Any], shown_name: str) -> list[pa.Schema]:
     schemas = [footer.schema.to_arrow_schema() for footer in footers]
     names = schemas[0].names
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise DatasetError(
             f"{shown_name} has several columns of the name {twice[0]!r}. A table's columns need "
@@ -120,17 +122,31 @@ def _schemas(footers: list[Any], shown_name: str) -> list[pa.Schema]:
     return schemas
 
 
-def _columns(schemas: list[pa.Schema], footers: list[Any]) -> dict[str, Inferred]:
+class _Footer(NamedTuple):
+    """What a file tells of its columns."""
+
+    metadata: Any
+    positions: dict[str, int]
+    """Where each plain column is: to look for one would take time for each of the others."""
+
+
+def _known(footer: Any) -> _Footer:
+    paths = [footer.schema.column(n).path for n in range(footer.num_columns)]
+    return _Footer(footer, {path: n for n, path in reversed([*enumerate(paths)])})
+
+
+def _columns(schemas: list[pa.Schema], footers: list[_Footer]) -> dict[str, Inferred]:
     columns = {}
+    types = [dict(zip(schema.names, schema.types, strict=True)) for schema in schemas]
     for column in schemas[0]:
-        others = [roomy(s.field(column.name).type) for s in schemas if column.name in s.names]
+        others = [roomy(each[column.name]) for each in types if column.name in each]
         arrow = reduce(wider, others)
         columns[column.name] = _inferred(column.name, arrow, others, footers)
     return columns
 
 
 def _inferred(
-    name: str, arrow: pa.DataType, found: list[pa.DataType], footers: list[Any]
+    name: str, arrow: pa.DataType, found: list[pa.DataType], footers: list[_Footer]
 ) -> Inferred:
     """Return the type of a column, in view of what statistics say of missing and large values."""
     import pyarrow.types as kinds
@@ -149,7 +165,7 @@ def _inferred(
     return Inferred("int_as_float" if missing else type_text(arrow))
 
 
-def _has_missing(footers: list[Any], name: str) -> bool:
+def _has_missing(footers: list[_Footer], name: str) -> bool:
     """Return whether the statistics of a file tell of missing values in a plain column."""
     return any(
         statistics is None or (statistics.has_null_count and statistics.null_count > 0)
@@ -158,16 +174,16 @@ def _has_missing(footers: list[Any], name: str) -> bool:
     )
 
 
-def _statistics(footer: Any, name: str) -> Iterator[Any]:
+def _statistics(footer: _Footer, name: str) -> Iterator[Any]:
     """Yield the statistics of some of a file's row groups; None for one with no value at all."""
-    paths = [footer.schema.column(n).path for n in range(footer.num_columns)]
-    if name not in paths:
+    told, position = footer.metadata, footer.positions.get(name)
+    if position is None:
         return
-    position, count = paths.index(name), footer.num_row_groups
-    empty = str(footer.schema.column(position).logical_type) == "Null"
+    count = told.num_row_groups
+    empty = str(told.schema.column(position).logical_type) == "Null"
     picked = {count * n // _GROUPS for n in range(_GROUPS)} if count > _GROUPS else range(count)
     for group in picked:
-        statistics = None if empty else footer.row_group(group).column(position).statistics
+        statistics = None if empty else told.row_group(group).column(position).statistics
         if empty or statistics is not None:
             yield statistics
 

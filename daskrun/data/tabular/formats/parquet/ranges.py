@@ -106,9 +106,9 @@ def _ranges(metadata: Any, groups: list[int], columns: set[str]) -> Iterator[Ran
         group = metadata.row_group(number)
         for n in range(group.num_columns):
             chunk = group.column(n)
-            path = chunk.path_in_schema
             # A column's own name may have dots; those of nested values follow one.
-            if any(path == name or path.startswith(f"{name}.") for name in columns):
+            path = chunk.path_in_schema.split(".")
+            if any(".".join(path[:end]) in columns for end in range(len(path), 0, -1)):
                 yield chunk_range(chunk)
 
 

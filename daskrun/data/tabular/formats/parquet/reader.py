@@ -90,7 +90,8 @@ class ParquetReader(Reader):
         opened = self._opened(file)
         start = int(piece.start)
         stop = opened.starts[-1] if piece.stop is None else int(piece.stop)
-        wanted = [(name, text) for name, text in self._columns if name in set(columns)]
+        asked = set(columns)
+        wanted = [(name, text) for name, text in self._columns if name in asked]
         opened.check([name for name, _ in wanted], stop, stop - start)
         self._tell_others(opened)
         found = opened.rows(start, stop, [n for n, _ in wanted])

@@ -246,11 +246,11 @@ def _without_stand_in(table: pa.Table, stand_in: str, separator: str) -> pa.Tabl
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for position, field in enumerate(table.schema):
-        if field.type == pa.string():
-            column = pc.replace_substring(table.column(position), stand_in, separator)
-            table = table.set_column(position, field, column)
-    return table
+    columns = [
+        pc.replace_substring(each, stand_in, separator) if each.type == pa.string() else each
+        for each in table.columns
+    ]
+    return pa.table(columns, table.schema)
 
 
 @lru_cache(maxsize=1024)

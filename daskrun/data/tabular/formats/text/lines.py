@@ -145,8 +145,15 @@ def read_header(source: ByteSource, separator: Separator) -> tuple[bytes, int]:
         size *= 8
     if not starts.size:
         return b"", source.size
-    end = begin + int(starts[1]) if starts.size > 1 else source.size
-    return data[begin + int(starts[0]) : end].rstrip(b"\r\n"), end
+    begin, end = begin + int(starts[0]), begin + int(starts[1]) if starts.size > 1 else source.size
+    header = data[begin:end].rstrip(b"\r\n")
+    if (quote := unclosed_quote(header, separator)) >= 0:
+        raise TableError(
+            f"{source.shown}, line {line_number(source, begin + quote)}: the header opens a quote "
+            "that is not closed before the end of the file. Close it, or write header=False if "
+            "the file has no header."
+        )
+    return header, end
 
 
 def checked_header(source: ByteSource, lines: bool, separator: Separator) -> tuple[bytes, int]:
@@ -158,19 +165,13 @@ def checked_header(source: ByteSource, lines: bool, separator: Separator) -> tup
         If it is never closed, or has line breaks though ``lines`` says it must not.
     """
     header, after = read_header(source, separator)
-    if b'"' in header:
-        if unclosed_quote(header, separator) >= 0:
-            raise TableError(
-                f"{source.shown}: the header opens a quote that is not closed before the end of "
-                "the file. Close it, or write header=False if the file has no header."
-            )
-        if not lines and len(header.splitlines()) > 1:
-            raise TableError(
-                f"{source.shown}: the header has a line break inside quotes, which "
-                "support_multi_line=False says there is none of. Write support_multi_line=True, "
-                "or leave it out.",
-                ends_run=True,
-            )
+    if b'"' in header and not lines and len(header.splitlines()) > 1:
+        raise TableError(
+            f"{source.shown}: the header has a line break inside quotes, which "
+            "support_multi_line=False says there is none of. Write support_multi_line=True, or "
+            "leave it out.",
+            ends_run=True,
+        )
     return header, after
 
 
