@@ -50,6 +50,24 @@ def load(reference: str) -> Any:
         raise DaskrunError(f"{reference!r} can't be loaded: {why}.") from error
 
 
+class LazyModule:
+    """A module that is imported when something of it is first used; then as fast as itself.
+
+    Examples
+    --------
+    >>> LazyModule("math").sqrt(16)
+    4.0
+    """
+
+    def __init__(self, name: str) -> None:
+        self._module = name
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(import_module(self._module), name)
+        setattr(self, name, value)  # the next use finds it without coming here
+        return value
+
+
 def linked(name: str) -> Any:
     """Return what ``daskrun/__init__.py`` binds to the name of a link."""
     return load(sys.modules["daskrun"].LINKS[name])

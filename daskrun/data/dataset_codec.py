@@ -41,10 +41,7 @@ NameOf: TypeAlias = Callable[[Place], Any]
 def registered_name(place: Place) -> str:
     """Return the name of a datastore.
 
-    Raises
-    ------
-    DatasetError
-        It has none: it is an object that only this process knows.
+    Raises DatasetError: it has none: it is an object that only this process knows.
     """
     name = getattr(place, "name", None)
     if not isinstance(name, str):
@@ -58,15 +55,8 @@ def registered_name(place: Place) -> str:
 def to_plain(dataset: object, name_of: NameOf = registered_name) -> JsonObject:
     """Return a dataset as JSON values.
 
-    Parameters
-    ----------
-    dataset
-        Any whose rows or files are kept somewhere: not a dataframe.
-
-    Raises
-    ------
-    DatasetError
-        It holds what only this process knows.
+    ``dataset``: any whose rows or files are kept somewhere: not a dataframe. Raises DatasetError:
+    it holds what only this process knows.
 
     Examples
     --------
@@ -84,10 +74,7 @@ def to_plain(dataset: object, name_of: NameOf = registered_name) -> JsonObject:
 def from_plain(value: Mapping[str, Any], find_datastore: Callable[[Any], Place]) -> object:
     """Make the dataset that :func:`to_plain` was given.
 
-    Raises
-    ------
-    DatasetError
-        The value is no dataset's, or of another version of daskrun.
+    Raises DatasetError: the value is no dataset's, or of another version of daskrun.
     """
     if value.get("layout") != LAYOUT:
         raise DatasetError(
@@ -137,10 +124,7 @@ def places_of(dataset: object) -> list[Place]:
 def with_places(dataset: Kept, exchange: Callable[[Place], Place]) -> Kept:
     """Return the same dataset with other places for those that it has paths in.
 
-    Parameters
-    ----------
-    exchange
-        Gives the place to have for one that there is.
+    ``exchange``: gives the place to have for one that there is.
     """
     found: list[Place] = []
 

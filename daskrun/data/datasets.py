@@ -10,7 +10,7 @@ from daskrun.data.dataset_codec import from_plain
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.listing import check_files
 from daskrun.data.partition_format import PartitionFormat
-from daskrun.data.protocols import as_elements
+from daskrun.data.protocols import AnyPath, Registry, as_elements
 from daskrun.data.registration import (
     KIND,
     LATEST,
@@ -25,7 +25,6 @@ from daskrun.storage.records import each_readable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from daskrun.data.protocols import AnyPath, Registry
     from daskrun.data.tabular.factory import TabularDatasetFactory
     from daskrun.data.tabular.tabular_dataset import TabularDataset
 

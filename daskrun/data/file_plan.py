@@ -37,13 +37,9 @@ class ListedFiles(Protocol):
 class FilePlan(ListedPlan):
     """Mini-batches of files, known whole when the plan is made.
 
-    A mini-batch may mix folders, never inputs; the last of an input may be smaller. What is kept
-    is the file names in bytes, and nothing per mini-batch.
-
-    Parameters
-    ----------
-    listings
-        What the datasets hold, if they were listed before; None: they are listed now.
+    A mini-batch may mix folders, never inputs; the last of an input may be smaller. What is kept is
+    the file names in bytes, and nothing per mini-batch. ``listings``: what the datasets hold, if
+    they were listed before; None: they are listed now.
     """
 
     kind_of_file = "*.png"

@@ -27,12 +27,8 @@ SHOWN = 3
 def changed_files(plan: ListedPlan, most: int = MOST_LOOKS) -> str:
     """Return which local files are not any more what they were when the plan was made.
 
-    Remote files are not asked for again: :func:`check_brought` has looked at them.
-
-    Returns
-    -------
-    str
-        A warning; empty where nothing has changed.
+    Remote files are not asked for again: :func:`check_brought` has looked at them. Returns a
+    warning; empty where nothing has changed.
     """
     local = [
         (source.root, table)
@@ -64,11 +60,8 @@ def cut_short(shown: str, had: int, has: int) -> str:
 def check_brought(root: str, names: Sequence[str], paths: Sequence[str], listed: int) -> None:
     """Check that the remote files of a mini-batch are as large as when the plan was made.
 
-    Parameters
-    ----------
-    listed
-        Bytes they had together, -1 where a store does not say. A plan keeps no more of each, so
-        that of several files the first are named, with the sizes they have now.
+    ``listed``: bytes they had together, -1 where a store does not say. A plan keeps no more of
+    each, so that of several files the first are named, with the sizes they have now.
     """
     if listed < 0:
         return

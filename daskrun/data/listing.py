@@ -10,8 +10,8 @@ from itertools import islice, takewhile
 from daskrun.data.local_files import find_local, local_path
 from daskrun.data.paths import FileRow, PathTable
 from daskrun.data.patterns import HIDDEN
-from daskrun.data.protocols import DataPath, PathElement, StorageOptions, shown
-from daskrun.data.remote_files import find_remote, is_url, join_url, split_url
+from daskrun.data.protocols import DataPath, PathElement, StorageOptions, shown, shown_url
+from daskrun.data.remote_files import RemoteFolder, find_remote, is_url, join_url, split_url
 from daskrun.errors import DatasetError
 
 _THREADS = 16
@@ -49,18 +49,23 @@ class Listing:
         base = self.root.rstrip("/")
         return (f"{base}/{name}" for name in names)
 
+    def shown(self, name: str) -> str:
+        """Return a file's path or URL for messages."""
+        path = next(self.paths([name]))
+        return shown_url(path) if self.remote else path
+
+    def opened(self) -> RemoteFolder | None:
+        """Return the folder of a remote root, opened; None for a local one."""
+        return RemoteFolder(self.root, self.storage_options) if self.remote else None
+
 
 def list_files(elements: Sequence[PathElement], folder: str, hidden: str = HIDDEN) -> Listing:
     """List the files that the elements of ``path`` mean.
 
     The order is that of the elements; within a folder or glob, code-point order of the relative
     paths. A file that two elements mean comes twice. Files and folders whose name begins with a
-    character of ``hidden`` are taken only where they are named.
-
-    Raises
-    ------
-    DatasetError
-        If an element means no file or can't be read, or the elements have no root in common.
+    character of ``hidden`` are taken only where they are named. Raises DatasetError if an element
+    means no file or can't be read, or the elements have no root in common.
     """
     return _listed(elements, folder, hidden, None)
 
@@ -83,10 +88,7 @@ def _listed(elements: Sequence[PathElement], folder: str, hidden: str, each: int
 def check_files(elements: Sequence[PathElement], folder: str, hidden: str = HIDDEN) -> Listing:
     """Check that each element means at least one file, without listing more than that needs.
 
-    Returns
-    -------
-    Listing
-        The first files, a few.
+    Returns the first files, a few.
     """
     found = _listed(elements, folder, hidden, _FEW)
     return replace(found, table=found.table.part(0, _FEW))

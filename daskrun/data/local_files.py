@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from daskrun.data.patterns import EVERYTHING, HIDDEN, Pattern, State, has_magic, nothing_found
-from daskrun.data.protocols import shown
+from daskrun.data.protocols import PathElement, shown
 from daskrun.errors import DatasetError
 from daskrun.storage.pseudo_files import is_made_up
 
 if TYPE_CHECKING:
     from daskrun.data.paths import FileRow
-    from daskrun.data.protocols import PathElement
 
 _Identity = tuple[int, int]
 _Level = tuple[str, State, tuple[_Identity, ...], Iterator[str]]
@@ -43,15 +42,9 @@ def find_local(
 ) -> tuple[str, Iterator[FileRow]]:
     """Find the files that an absolute path means: a file, a folder, or else a glob.
 
-    Returns
-    -------
-    tuple
-        The folder that the names are relative to, and the files, found as they are asked for.
-
-    Raises
-    ------
-    DatasetError
-        At once if nothing is there; while iterating if a folder can't be listed or none is found.
+    Returns the folder that the names are relative to, and the files, found as they are asked for.
+    Raises DatasetError: at once if nothing is there; while iterating if a folder can't be listed or
+    none is found.
     """
     plain = path.rstrip("/") or "/"
     try:

@@ -7,10 +7,8 @@ name of 250 characters takes half a minute. Here no way is tried twice.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 MOST_CHOICES = 2
 """Wildcards beyond the first in each name, up to which a regular expression is as fast."""

@@ -31,12 +31,8 @@ class Hash(Protocol):
 class PathTable(Sequence[str]):
     """Relative paths with ``/``, their sizes and times: about 25 bytes a file beside its name.
 
-    Immutable. Names that are not UTF-8 survive (``surrogateescape``).
-
-    Parameters
-    ----------
-    rows
-        Path, size and time of each file, in the order they shall have.
+    Immutable. Names that are not UTF-8 survive (``surrogateescape``). ``rows``: path, size and time
+    of each file, in the order they shall have.
 
     Examples
     --------
@@ -174,20 +170,9 @@ class PathTable(Sequence[str]):
 def local_copies(folder: str, names: Iterable[str]) -> dict[str, str]:
     """Return where copies of a dataset's files belong below a folder.
 
-    Parameters
-    ----------
-    names
-        Paths relative to the dataset's root; one that comes twice is one copy.
-
-    Returns
-    -------
-    dict
-        Local path for each name, in the order of ``names``.
-
-    Raises
-    ------
-    DatasetError
-        If a name has no safe place of its own there.
+    ``names``: paths relative to the dataset's root; one that comes twice is one copy. Returns local
+    path for each name, in the order of ``names``. Raises DatasetError if a name has no safe place
+    of its own there.
     """
     try:
         return below(folder, names)

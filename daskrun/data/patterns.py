@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from fnmatch import translate
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -43,14 +40,9 @@ class Pattern:
 
     ``*``, ``?`` and ``[..]`` stay within a name, ``**`` is any number of folders. It means files,
     never folders; ``**`` at the end means every file below. As in a shell, a name that begins with
-    ``.`` is meant only by a component that begins so itself.
-
-    Parameters
-    ----------
-    parts
-        The components of the glob, without the folder it starts from.
-    hidden
-        The characters that names begin with which are meant only so: those of ``HIDDEN``.
+    ``.`` is meant only by a component that begins so itself. ``parts``: the components of the glob,
+    without the folder it starts from. ``hidden``: the characters that names begin with which are
+    meant only so: those of ``HIDDEN``.
 
     Examples
     --------

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.core.tags import tag_problems
 from daskrun.data.dataset_codec import NameOf, registered_name, to_plain
-from daskrun.data.protocols import DataPath, Registry, as_elements, shown_url
+from daskrun.data.protocols import DataPath, OnePath, Place, Registry, as_elements, shown_url
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError, StorageError
 from daskrun.storage.urls import is_url
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from daskrun.data.protocols import OnePath, Place
 
 KIND = "datasets"
 LATEST = "latest"

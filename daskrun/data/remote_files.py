@@ -136,16 +136,8 @@ def find_remote(
 ) -> tuple[str, Iterator[FileRow]]:
     """Find the files that a URL means: a file, a folder, or else a glob.
 
-    Returns
-    -------
-    tuple
-        The URL of the root that the names are relative to, and the files, listed when the first
-        is asked for.
-
-    Raises
-    ------
-    DatasetError
-        If nothing is there, or it can't be reached.
+    Returns the URL of the root that the names are relative to, and the files, listed when the first
+    is asked for. Raises DatasetError if nothing is there, or it can't be reached.
     """
     if problem := protocol_problem(url):
         raise DatasetError(f"path={shown} {problem}")

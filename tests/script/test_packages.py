@@ -10,7 +10,7 @@ import pytest
 from wheels import make_wheel
 
 from daskrun.core.minibatch import PlanInput
-from daskrun.data.tabular.formats.sql.spec import SqlSpec
+from daskrun.data.tabular.formats.sql.keys import SqlSpec
 from daskrun.output.sinks.parquet.sink import ParquetSink
 from daskrun.script.environments import packages
 from daskrun.script.environments.build import identity

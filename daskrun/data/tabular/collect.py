@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from daskrun.core.rules import parse_size
 from daskrun.core.warned import subject
+from daskrun.data.libraries import pa, pd
 from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.loading.load import TableLoader
 from daskrun.data.tabular.loading.local_fetch import BroughtHere, complete_here
-from daskrun.data.tabular.planning.table_plan import TablePlan
+from daskrun.data.tabular.planning.table_plan import TablePlan, no_size
 from daskrun.data.tabular.values.frame import exact_floats, ordered_union, to_frame
-from daskrun.errors import DatasetError
 from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pandas as pd
-    import pyarrow as pa
 
     from daskrun.core.minibatch import PlanInput
     from daskrun.data.tabular.planning.resolve import TableInput
@@ -44,20 +41,13 @@ class Table(Protocol):
 def plan_of(dataset: Table, mini_batch_size: int | str) -> TablePlan:
     """Plan all mini-batches of one dataset, looking at the files where that is needed.
 
-    Raises
-    ------
-    DatasetError
-        The size is none, or the dataset can't be read.
+    Raises DatasetError: the size is none, or the dataset can't be read.
     """
-    try:
+    size = 0
+    with suppress(ValueError):
         size = parse_size(mini_batch_size)
-    except ValueError:
-        size = 0
     if size < 1:
-        raise DatasetError(
-            f"mini_batch_size={mini_batch_size!r} is not a number of bytes. Give an int from 1, "
-            "or a size such as mini_batch_size='1MB'."
-        )
+        raise no_size(mini_batch_size)
     plan = TablePlan([("input_0", dataset.readable(size).resolve())], size)
     complete_here(plan)
     return plan
@@ -115,9 +105,14 @@ def to_pandas(dataset: Table) -> pd.DataFrame:
     """Read all rows; see ``TabularDataset.to_pandas_dataframe``."""
     plan = plan_of(dataset, _SIZE)
     warn_of(plan)
+    frames = frames_of(plan)
+    return _joined([frame for frame in frames if len(frame)] or frames[:1] or [empty(plan)])
+
+
+def frames_of(plan: TablePlan) -> list[pd.DataFrame]:
+    """Load all mini-batches of a plan over one input."""
     with loader_of(plan) as loader:
-        frames = [loader.frame(plan[index].load.plain()) for index in range(plan.known)]
-        return _joined([frame for frame in frames if len(frame)] or frames[:1] or [empty(plan)])
+        return [loader.frame(plan[index].load.plain()) for index in range(plan.known)]
 
 
 def empty(plan: TablePlan) -> pd.DataFrame:
@@ -131,9 +126,6 @@ def schema(plan: TablePlan) -> pa.Schema:
 
 
 def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    import pandas as pd
-    from pandas.api.types import union_categoricals
-
     if len(frames) == 1:
         return frames[0]
     frames = _as_text([*frames])
@@ -146,15 +138,13 @@ def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
         if dtype.ordered:
             whole = ordered_union(str(name), (frame[name].cat.categories for frame in frames))
         else:
-            whole = union_categoricals([frame[name] for frame in frames]).categories
+            whole = pd.api.types.union_categoricals([frame[name] for frame in frames]).categories
         frames = [f.assign(**{str(name): f[name].cat.set_categories(whole)}) for f in frames]
     return pd.concat(frames, ignore_index=True)
 
 
 def _as_text(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
     """Have columns as text that are so in some mini-batches (``on_type_conflict="text"``)."""
-    import pyarrow as pa
-
     text = to_frame(pa.table({"": [""]})).dtypes.iloc[0]
     dtypes = [list(frame.dtypes) for frame in frames]
     for at, name in enumerate(map(str, frames[0].columns)):
@@ -170,8 +160,6 @@ def _as_text(frames: list[pd.DataFrame]) -> list[pd.DataFrame]:
 
 def _check_exact(frames: list[pd.DataFrame]) -> None:
     """Fail where whole numbers would be rounded since other mini-batches have float64."""
-    import pyarrow as pa
-
     dtypes = [list(frame.dtypes) for frame in frames]
     for at, name in enumerate(frames[0].columns):
         kinds = {each[at].kind for each in dtypes}

@@ -1,7 +1,4 @@
-"""A Dask dataframe whose partitions are the mini-batches of a run, and tables written by Dask.
-
-Dask is imported inside functions: script processes and runs never need this file's imports.
-"""
+"""A Dask dataframe whose partitions are the mini-batches of a run, and tables written by Dask."""
 
 from __future__ import annotations
 
@@ -16,7 +13,8 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.collect import PieceLoader, empty, loader_of, plan_of, warn_of
+from daskrun.data.libraries import dask, dd
+from daskrun.data.tabular.collect import PieceLoader, Table, empty, frames_of, plan_of, warn_of
 from daskrun.data.tabular.loading.table_spec import TableSpec
 from daskrun.data.tabular.values.coercion import listed
 from daskrun.errors import TableError
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from daskrun.core.minibatch import PlanInput
-    from daskrun.data.tabular.collect import Table
     from daskrun.data.tabular.planning.table_plan import TablePlan
 
 _KEPT = 8
@@ -46,26 +43,21 @@ def _forget() -> None:
 
 def to_dask(dataset: Table, mini_batch_size: int | str) -> Any:
     """Make the dataframe; see ``TabularDataset.to_dask_dataframe``."""
-    import dask.dataframe
-
-    dataframe: Any = dask.dataframe  # partly typed
-
     plan = plan_of(dataset, mini_batch_size)
     warn_of(plan)
     meta = empty(plan)
     # With it on, Dask turns pandas' str into string[pyarrow]: not what run() gets.
     with dask.config.set({"dataframe.convert-string": False}):
         if not plan.known:
-            return dataframe.from_pandas(meta, npartitions=1)
+            return dd.from_pandas(meta, npartitions=1)
         # Categories are those of the rows read together: Dask must not take any for all there are.
-        cleared = dataframe.utils.clear_known_categories(meta)
+        cleared = dd.utils.clear_known_categories(meta)
         if held_here(plan):
-            frames = _frames(plan)
-            return dataframe.from_map(_itself, frames, meta=cleared, label="daskrun-table")
+            return dd.from_map(_itself, frames_of(plan), meta=cleared, label="daskrun-table")
         read = ReadMiniBatch(plan)
         kinds = meta.dtypes.items()
         read.orders = {str(name): kind for name, kind in kinds if getattr(kind, "ordered", False)}
-        return dataframe.from_map(read, loads(plan), meta=cleared, label="daskrun-table")
+        return dd.from_map(read, loads(plan), meta=cleared, label="daskrun-table")
 
 
 def loads(plan: TablePlan) -> list[bytes]:
@@ -81,11 +73,6 @@ def held_here(plan: TablePlan) -> bool:
 def _spec(source: PlanInput) -> TableSpec:
     assert source.table is not None, "the plan is of a table"
     return TableSpec.of(source.table)
-
-
-def _frames(plan: TablePlan) -> list[pd.DataFrame]:
-    with loader_of(plan) as loader:
-        return [loader.frame(plan[index].load.plain()) for index in range(plan.known)]
 
 
 def _itself(frame: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass
 from daskrun.data.partition_format import PartitionFormat
-from daskrun.data.protocols import DataPath, as_elements
+from daskrun.data.protocols import AnyPath, DataPath, OnePath, PathElement, Place, as_elements
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from daskrun.data.protocols import AnyPath, OnePath, Place
     from daskrun.data.tabular.formats.contract import Source
     from daskrun.data.tabular.values.types import DataType
 
@@ -144,14 +143,10 @@ class TabularDatasetFactory(OriginalClass):
         from daskrun.data.tabular.formats.delimited.sniff import sniffed
 
         source = DelimitedSource(
-            as_elements(path),
-            str(Path.cwd()),
-            include_path=include_path,
+            *_files(path, include_path, set_column_types, partition_format),
             infer_column_types=infer_column_types,
-            set_column_types=_copied(set_column_types),
             separator=separator,
             header=header,
-            partition_format=_format(partition_format),
             support_multi_line=support_multi_line,
             empty_as_string=empty_as_string,
             encoding=encoding,
@@ -207,11 +202,7 @@ class TabularDatasetFactory(OriginalClass):
         from daskrun.data.tabular.formats.json_lines.format import JsonLinesSource
 
         source = JsonLinesSource(
-            as_elements(path),
-            str(Path.cwd()),
-            include_path=include_path,
-            set_column_types=_copied(set_column_types),
-            partition_format=_format(partition_format),
+            *_files(path, include_path, set_column_types, partition_format),
             invalid_lines=invalid_lines,
             encoding=encoding,
             strict_types=strict_types,
@@ -250,11 +241,7 @@ class TabularDatasetFactory(OriginalClass):
         from daskrun.data.tabular.formats.parquet.format import ParquetSource
 
         source = ParquetSource(
-            as_elements(path),
-            str(Path.cwd()),
-            include_path=include_path,
-            set_column_types=_copied(set_column_types),
-            partition_format=_format(partition_format),
+            *_files(path, include_path, set_column_types, partition_format),
             strict_types=strict_types,
             include_hidden=include_hidden,
         )
@@ -389,7 +376,13 @@ def _copied(types: Mapping[str, DataType] | None) -> Mapping[str, DataType] | No
     return dict(types) if isinstance(types, dict) else types
 
 
-def _format(text: str | None) -> str | None:
-    if text is not None:
-        PartitionFormat(text)  # a wrong one is said now
-    return text
+def _files(
+    path: AnyPath,
+    include_path: bool,
+    types: Mapping[str, DataType] | None,
+    partition_format: str | None,
+) -> tuple[tuple[PathElement, ...], str, bool, Mapping[str, DataType] | None, str | None]:
+    """Return what sources of files begin with."""
+    if partition_format is not None:
+        PartitionFormat(partition_format)  # a wrong one is said now
+    return as_elements(path), str(Path.cwd()), include_path, _copied(types), partition_format

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from daskrun.core.absent_names import original_keywords
 from daskrun.core.typing import override
 from daskrun.data.items import Items
-from daskrun.data.protocols import shown_url
+from daskrun.data.protocols import OnePath, shown_url
 from daskrun.data.registration import registry_of
 from daskrun.data.selection import as_names
 from daskrun.data.tabular.conditions.expression import Column, Condition, as_condition
 from daskrun.data.tabular.conditions.timestamps import Times, as_delta, as_time
 from daskrun.data.tabular.formats.contract import FrameSource, Source
-from daskrun.data.tabular.planning.resolve import Step, format_of, resolve, with_window
+from daskrun.data.tabular.planning.resolve import Step, TableInput, format_of, resolve, with_window
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.shown.html import table_html
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from daskrun.data.file_dataset import FileDataset
     from daskrun.data.listing import Listing
     from daskrun.data.partition_format import PartitionFormat
-    from daskrun.data.protocols import OnePath
-    from daskrun.data.tabular.planning.resolve import TableInput
 
 _SIZE = 1024 * 1024
 """Bytes of a mini-batch where a Dask dataframe must be written only to learn of its rows."""
@@ -293,9 +291,9 @@ class TabularDataset(Items):
         target, mini_batch_size
             See :meth:`to_csv_files`.
         """
-        from daskrun.data.tabular.write import to_parquet_files
+        from daskrun.data.tabular.write import WriteParquet, one_file_each
 
-        return to_parquet_files(self, target, mini_batch_size)
+        return one_file_each(self, WriteParquet, target, mini_batch_size)
 
     def resolve(self) -> TableInput:
         """Find out all that can be known before rows are read: files, schema, what to read.

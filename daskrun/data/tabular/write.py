@@ -1,37 +1,36 @@
-"""Tables written to files by Dask, one for each mini-batch, and given back as datasets.
-
-Dask and pandas are imported inside functions, as everywhere in this package.
-"""
+"""Tables written to files by Dask, one for each mini-batch, and given back as datasets."""
 
 from __future__ import annotations
 
 import atexit
 import csv
+import os
 import pickle
 import re
 import shutil
 import tempfile
+from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
 from daskrun.data.file_dataset import FileDataset
-from daskrun.data.protocols import as_elements
-from daskrun.data.tabular.collect import empty, plan_of, schema, warn_of
+from daskrun.data.libraries import dask, pa, pd, pq
+from daskrun.data.local_files import local_path
+from daskrun.data.paths import written_aside
+from daskrun.data.protocols import DataPath, OnePath, StorageOptions, as_elements, shown, shown_url
+from daskrun.data.remote_files import RemoteFolder, is_url
+from daskrun.data.tabular.collect import Table, empty, plan_of, schema, warn_of
 from daskrun.data.tabular.dask_frames import ReadMiniBatch, held_here, loads
 from daskrun.data.tabular.formats.parquet.format import ParquetSource
-from daskrun.data.tabular.write_folder import Target
 from daskrun.errors import DatasetError, TableError
+from daskrun.storage.retry import harmless
+from daskrun.storage.urls import secrets_of, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import pandas as pd
-    import pyarrow as pa
-
-    from daskrun.data.protocols import OnePath
-    from daskrun.data.tabular.collect import Table
     from daskrun.data.tabular.planning.table_plan import TablePlan
 
 _MOST_NAME = 255
@@ -44,21 +43,11 @@ def to_csv_files(
     """Write CSV files; see ``TabularDataset.to_csv_files``."""
     if not isinstance(separator, str) or len(separator) != 1:
         raise DatasetError(f"separator={separator!r} is not one character. Write ',' or '\\t'.")
-    return _one_file_each(dataset, WriteCsv, target, mini_batch_size, separator)
-
-
-def to_parquet_files(
-    dataset: Table, target: OnePath | None, mini_batch_size: int | str
-) -> FileDataset:
-    """Write Parquet files; see ``TabularDataset.to_parquet_files``."""
-    return _one_file_each(dataset, WriteParquet, target, mini_batch_size)
+    return one_file_each(dataset, WriteCsv, target, mini_batch_size, separator)
 
 
 def partition_by(
-    dataset: Table,
-    keys: tuple[str, ...],
-    target: OnePath,
-    mini_batch_size: int | str,
+    dataset: Table, keys: tuple[str, ...], target: OnePath, mini_batch_size: int | str
 ) -> ParquetSource:
     """Write Parquet files into a folder for each combination; see ``TabularDataset``."""
     for key in keys:
@@ -83,13 +72,14 @@ def partition_by(
     return source
 
 
-def _one_file_each(
+def one_file_each(
     dataset: Table,
     writer: Callable[..., WriteMiniBatch],
     target: OnePath | None,
     mini_batch_size: int | str,
     *options: Any,
 ) -> FileDataset:
+    """Write a file for each mini-batch, into ``target`` or a folder that goes with this process."""
     if target is None:
         target = tempfile.mkdtemp(prefix="daskrun-files-")
         atexit.register(shutil.rmtree, target, ignore_errors=True)
@@ -107,9 +97,6 @@ def _one_file_each(
 
 def _write(plan: TablePlan, writer: WriteMiniBatch) -> list[int]:
     """Have Dask write all mini-batches: on the cluster of the current client, else in threads."""
-    import dask as typed
-
-    dask: Any = typed  # only partly
     one = dask.delayed(writer)
     chosen = {"scheduler": "threads"} if held_here(plan) else {}
     return list(dask.compute(*(one(load, n) for n, load in enumerate(loads(plan))), **chosen))
@@ -170,10 +157,8 @@ class WriteParquet(WriteMiniBatch):
         return 1
 
     def _write_table(self, table: pa.Table, name: str) -> None:
-        from pyarrow import parquet
-
         with self._target.writing(name) as path:
-            parquet.write_table(table, path)
+            pq.write_table(table, path)
 
 
 class WritePartitions(WriteParquet):
@@ -185,8 +170,6 @@ class WritePartitions(WriteParquet):
 
     @override
     def write(self, frame: pd.DataFrame, number: int) -> int:
-        import pyarrow as pa
-
         schema = pa.schema([field for field in self._schema if field.name not in self._kinds])
         files = 0
         for folder, rows in self._folders(frame):
@@ -196,7 +179,6 @@ class WritePartitions(WriteParquet):
         return files
 
     def _folders(self, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Yield the folders that rows belong in, with their rows in order."""
         keys = list(self._kinds)
         for values, rows in frame.groupby(keys, sort=False, dropna=False, observed=True):
             pairs = zip(keys, values, strict=True)
@@ -205,8 +187,6 @@ class WritePartitions(WriteParquet):
 
 def _as_table(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     """Return rows the dataset's types; a column that does not fit keeps its own."""
-    import pyarrow as pa
-
     try:
         return pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
     except pa.ArrowInvalid:  # such as decimals in a column that was thought to hold integers
@@ -229,8 +209,6 @@ def _check_keys(keys: Sequence[str], names: Sequence[str]) -> None:
 
 def _format_of(key: str, kind: pa.DataType) -> str:
     """Write a key for the ``partition_format`` that reads the folders."""
-    import pyarrow as pa
-
     if pa.types.is_timestamp(kind):
         return f"{{{key}:yyyy-MM-dd-HH-mm-ss}}"
     return f"{{{key}:yyyy-MM-dd}}" if pa.types.is_date(kind) else f"{{{key}}}"
@@ -238,9 +216,6 @@ def _format_of(key: str, kind: pa.DataType) -> str:
 
 def _folder_name(key: str, value: Any, kind: pa.DataType) -> str:
     """Write a value as the name of a folder from which it can be read again."""
-    import pandas as pd
-    import pyarrow as pa
-
     if pd.api.types.is_scalar(value) and pd.isna(value):
         raise TableError(
             f"partition_keys: the column {key!r} has a missing value, which no folder can be "
@@ -266,3 +241,77 @@ def _folder_name(key: str, value: Any, kind: pa.DataType) -> str:
 
 def _long(text: str) -> bool:
     return len(text.encode("utf-8", "surrogateescape")) > _MOST_NAME
+
+
+class Target:
+    """Where files go; each appears there whole, or not at all.
+
+    It travels to Dask's workers and holds the secrets of a URL; its ``repr`` does not show them.
+    """
+
+    def __init__(self, target: OnePath) -> None:
+        if isinstance(target, list):
+            raise DatasetError(f"target={target!r} is a list. Give one folder or URL.")
+        element = as_elements(target)[0]
+        options: StorageOptions = {}
+        where = element
+        if isinstance(element, DataPath):
+            where = element.place.url(element.relative)
+            options = dict(element.place.storage_options)
+        assert isinstance(where, str)
+        self.shown = shown(element)
+        self.remote = is_url(where)
+        self._where = where if self.remote else local_path(where, str(Path.cwd())).rstrip("/")
+        self._options = options
+
+    def __repr__(self) -> str:
+        return f"<Target {self.shown}>"
+
+    def check_empty(self) -> None:
+        """Check that nothing is there yet, that what is written could be mixed up with."""
+        try:
+            there = self._first()
+        except Exception as error:  # noqa: BLE001  (each of fsspec's file systems has its own)
+            secret = secrets_of(self._where, self._options)
+            text = without_secrets(f"{type(error).__name__}: {error}", secret).rstrip(".")
+            raise DatasetError(f"target={self.shown} can't be used: {text}.") from harmless(
+                error, secret
+            )
+        if there is not None:
+            raise DatasetError(
+                f"target={self.shown} is not empty: {shown_url(there)!r} is there. Give a new "
+                "folder, or remove what is in this one."
+            )
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[str]:
+        """Yield a local path to write to; when it is left without an error, the file is there."""
+        if self.remote:
+            with tempfile.TemporaryDirectory(prefix="daskrun-write-") as folder:
+                path = f"{folder}/file"
+                yield path
+                self._put(path, name)
+            return
+        final = Path(self._where) / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(final) as aside:
+            yield aside
+
+    def _put(self, path: str, name: str) -> None:
+        folder = RemoteFolder(self._where, self._options)
+        remote = folder.path(name)
+        folder.system.makedirs(folder.system._parent(remote), exist_ok=True)
+        folder.system.put_file(path, remote)
+
+    def _first(self) -> str | None:
+        if not self.remote:
+            try:
+                with os.scandir(self._where) as entries:
+                    return next((entry.name for entry in entries), None)
+            except FileNotFoundError:
+                return None
+        folder = RemoteFolder(self._where, self._options)
+        folder.system.invalidate_cache()
+        if not folder.system.exists(folder.base):
+            return None
+        return next(iter(folder.find()), None)

@@ -10,6 +10,7 @@ from daskrun.data.remote_files import RemoteFolder
 from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
 from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.formats.registry import reader_class
+from daskrun.data.tabular.formats.text.scan import Scan, Trace, scan_into
 from daskrun.data.tabular.values.frame import to_frame
 from daskrun.errors import TableError
 
@@ -88,3 +89,10 @@ def read_all(
             ids += rows.ids.tolist()
             assert len(frames[-1]) == len(rows.ids)
     return Read(frames, errors, ids, opened.reader.warnings, opened.spec)
+
+
+def scan_block(data: bytes, separator: Any, offset: int, step: int) -> tuple[Trace, Trace]:
+    """Scan a block entered outside quotes and inside; for what is given see ``scan_into``."""
+    scans = Scan(False), Scan(True)
+    scan_into(scans, data, separator, offset, step)
+    return scans[0].trace(), scans[1].trace()

@@ -71,4 +71,4 @@ def test_what_is_made_plain_first_is_whole_or_none(tmp_path, monkeypatch, in_mem
 
     monkeypatch.setattr(source, "unpacked", half)
     with pytest.raises(TableError, match=f"had {size:,} bytes when .* cut short"):
-        source.open_bytes(str(path), str(path), "utf16", cache, in_memory=lambda _: in_memory)
+        source.TextFile("a", str(path), "utf16").open(cache, in_memory=lambda _: in_memory)

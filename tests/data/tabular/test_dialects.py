@@ -10,6 +10,7 @@ from agreeing import parts_of
 from generated import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from reading import scan_block
 
 from daskrun.data import Dataset
 from daskrun.data.dataset_codec import from_plain, to_plain
@@ -21,7 +22,6 @@ from daskrun.data.tabular.formats.text.lines import bring_bytes
 from daskrun.data.tabular.formats.text.scan import (
     quoted_line_break,
     record_starts,
-    scan_block,
     unclosed_quote,
 )
 from daskrun.data.tabular.formats.text.source import MemoryBytes

@@ -109,8 +109,9 @@ class TestDask(TestPandas):
 
 def test_every_format_is_what_its_line_says():
     for name in FORMATS:
-        assert spec_class(name).format == name
-        assert plugins.load(format_named(name).reader).read
+        if FORMATS[name].reader:  # else it is read as another
+            assert spec_class(name).format == name
+            assert plugins.load(format_named(name).reader).read
         if FORMATS[name].source:
             assert plugins.load(FORMATS[name].source).describe
 

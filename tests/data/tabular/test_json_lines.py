@@ -14,7 +14,7 @@ from reading import Opened, read_all
 from daskrun.data.tabular.formats.contract import Piece
 from daskrun.data.tabular.formats.json_lines import format as json_lines_format
 from daskrun.data.tabular.formats.json_lines.format import JsonLinesSource
-from daskrun.data.tabular.formats.text import byte_reader
+from daskrun.data.tabular.formats.text import text_reader
 from daskrun.data.tabular.values.frame import to_frame
 from daskrun.data.tabular.values.types import DataType
 from daskrun.errors import DatasetError, TableError
@@ -121,7 +121,7 @@ def test_lines_that_are_no_objects_are_an_error_or_dropped(made, tmp_path):
 def test_dropped_lines_are_counted_and_looked_for_once(made, tmp_path, monkeypatch, bad):
     good = ['{"n":1}', ' {"n":2} ', "\ufeff" + '{"n":3}', '{"n":4}\r', "", "  "]
     looked = []
-    monkeypatch.setattr(byte_reader, "line_number", lambda *_: looked.append(1) or 7)
+    monkeypatch.setattr(text_reader, "line_number", lambda *_: looked.append(1) or 7)
     data = "\n".join([*good, *[bad] * 50, '{"n":5}'])
     read = read_all(made(data, invalid_lines="drop"), tmp_path)
     assert read.rows["n"].tolist() == [1, 2, 3, 4, 5]
@@ -258,7 +258,7 @@ def test_values_are_those_of_json(tmp_path_factory, objects, size):
 def test_values_that_do_not_fit_a_guessed_type_become_what_was_chosen(
     made, tmp_path, choice, monkeypatch
 ):
-    monkeypatch.setattr(json_lines_format, "WIDE", 8)  # the middle is in no place
+    monkeypatch.setattr(json_lines_format.sample, "WIDE", 8)  # the middle is in no place
     middle = '{"n":5,"s":{"x":2},"t":"y","d":"2024-05-30"}\n{"n":"five","s":[1],"d":"soon"}\n'
     frame, warnings, _ = middle_of(made, tmp_path, middle, on_type_conflict=choice)
     if choice == "null":

@@ -14,8 +14,8 @@ import pytest
 
 from daskrun.data import Dataset
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
+from daskrun.data.tabular.formats.sql.keys import SqlSpec
 from daskrun.data.tabular.formats.sql.reader import SqlReader
-from daskrun.data.tabular.formats.sql.spec import SqlSpec
 from daskrun.data.tabular.formats.typed_columns import with_types
 from daskrun.data.tabular.values.frame import to_frame
 from daskrun.data.tabular.values.infer import infer_values

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daskrun.data.listing import Listing
 from daskrun.data.paths import PathTable
 from daskrun.data.tabular.formats.contract import Cut
-from daskrun.data.tabular.formats.frames.spec import FrameSpec
+from daskrun.data.tabular.formats.frames.reader import FrameSpec
 from daskrun.data.tabular.loading.table_spec import Partition, TableSpec
 from daskrun.data.tabular.planning.resolve import TableInput
 from daskrun.data.tabular.planning.table_plan import TablePlan

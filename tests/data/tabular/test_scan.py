@@ -9,12 +9,12 @@ import pytest
 from generated import examples
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from reading import scan_block
 
 from daskrun.data.tabular.formats.text import quotes, scan
 from daskrun.data.tabular.formats.text.scan import (
     quoted_line_break,
     record_starts,
-    scan_block,
     unclosed_quote,
 )
 
@@ -158,7 +158,7 @@ def test_finds_as_many_records_as_pandas(file):
 def test_without_a_separator_quotes_mean_nothing():
     data = b'{"a": "x"}\n\n{"b": ","}\r{"c": "\n'
     assert record_starts(data, b"").tolist() == [0, 12, 23]
-    assert scan_block(data, b"", 0, 0).outside[:2] == (False, 3)
+    assert scan_block(data, b"", 0, 0)[0][:2] == (False, 3)
 
 
 def test_long_runs_of_quotes_stay_in_one_chunk(monkeypatch):
@@ -171,11 +171,11 @@ def test_long_runs_of_quotes_stay_in_one_chunk(monkeypatch):
 def test_a_plain_inch_sign_opens_nothing_also_where_parity_says_so():
     row = b'1,5" pipe,2\n'
     data = row * 50_000
-    found = scan_block(data, b",", 0, 1 << 16)
-    assert found.outside.rows == 50_000
-    assert not found.outside.inside
+    outside, inside = scan_block(data, b",", 0, 1 << 16)
+    assert outside.rows == 50_000
+    assert not outside.inside
     # Entered inside quotes, the first inch sign closes the field, and all is as it should be.
-    assert found.inside.rows == 49_999
-    cuts = np.frombuffer(found.outside.cuts, np.int64)
+    assert inside.rows == 49_999
+    cuts = np.frombuffer(outside.cuts, np.int64)
     assert (cuts % len(row) == 0).all()
     assert len(cuts) == len(data) // (1 << 16) + 1

@@ -25,7 +25,7 @@ from daskrun.data.tabular.formats.contract import Cut, Look, Piece
 from daskrun.data.tabular.formats.node_cache import NodeCache
 from daskrun.data.tabular.formats.text.lines import bring_bytes, pack_piece, unpack_piece
 from daskrun.data.tabular.formats.text.scan import record_starts, unclosed_quote
-from daskrun.data.tabular.formats.text.source import MemoryBytes, RemoteBytes, is_plain, open_bytes
+from daskrun.data.tabular.formats.text.source import MemoryBytes, RemoteBytes, TextFile
 from daskrun.data.tabular.formats.text.split import (
     ByteSplitter,
     bring_survey,
@@ -254,29 +254,29 @@ def test_what_is_not_plain_is_made_so_and_cut(tmp_path, end, encoding, where):
     (tmp_path / name).write_bytes(packed)
     fsspec.filesystem("memory").pipe_file(f"/split/{name}", packed)
     place = str(tmp_path / name) if where == "local" else RemoteFolder("memory://split", {})
-    cache = NodeCache(str(tmp_path / "cache"))
+    file, cache = TextFile(name, place, encoding), NodeCache(str(tmp_path / "cache"))
     for size in (200, len(packed)):
         found = ByteSplitter(
             size,
             exact=True,
             count_rows=False,
-            plain=lambda name, _: is_plain(name, place, encoding),
+            plain=lambda *_: file.is_plain(),
         ).begin(name, len(packed))
 
         def opened(what):
-            return open_bytes(name, place, encoding, cache, in_memory=partial(fits_memory, what))
+            return file.open(cache, in_memory=partial(fits_memory, what))
 
         cuts = found
         if not isinstance(found, list):
             source, target = opened(Look(name, found.request(0))), str(tmp_path / f"brought-{size}")
             bring_survey(source, found.request(0), target)
             cuts = cuts_of(found, source)
-            if not is_plain(name, place, encoding):  # one survey; brought, it finds the same
+            if not file.is_plain():  # one survey; brought, it finds the same
                 other = ByteSplitter(size, exact=True, count_rows=False, plain=lambda *_: False)
                 other = other.begin(name, len(packed))
                 assert other.feed(survey_file(target, other.request(0), b",")) == cuts
         else:
-            end_of_it = len(packed) if is_plain(name, place, encoding) else None
+            end_of_it = len(packed) if file.is_plain() else None
             assert cuts == [Cut(0, end_of_it, -1, size)]
         parts = [bring_bytes(opened(p := Piece(name, *c[:2])), p, True, False, b",") for c in cuts]
         assert b"".join(part.data for part in parts).decode() == text
@@ -289,7 +289,7 @@ def test_a_truncated_file_is_named(tmp_path, end, in_memory):
     path, cache = tmp_path / "a.csv", NodeCache(str(tmp_path / "cache"))
     path.write_bytes(PACK[end](b"".join(b"%d,x\n" % n for n in range(1000)))[:-9])
     with pytest.raises(TableError, match=r"a\.csv can't be decompressed as .*first bytes say"):
-        open_bytes(path.name, str(path), "utf8", cache, in_memory=lambda _: in_memory)
+        TextFile(path.name, str(path), "utf8").open(cache, in_memory=lambda _: in_memory)
     assert not list((tmp_path / "cache").glob("*.part")) or in_memory
 
 
@@ -338,7 +338,7 @@ def test_bytes_that_are_no_utf16_are_named(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("a,b\n1,2\n".encode("utf-16")[:-1])
     with pytest.raises(TableError, match="the file is not utf16: truncated data"):
-        open_bytes("a.csv", str(path), "utf16", NodeCache(str(tmp_path)), in_memory=bool)
+        TextFile("a.csv", str(path), "utf16").open(NodeCache(str(tmp_path)), in_memory=bool)
 
 
 def test_a_remote_file_is_read_by_ranges(monkeypatch):

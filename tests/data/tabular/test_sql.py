@@ -15,8 +15,8 @@ import pytest
 from daskrun.data import Dataset
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.sql.format import SqlSource
+from daskrun.data.tabular.formats.sql.keys import pack_key, unpack_key
 from daskrun.data.tabular.formats.sql.reader import SqlReader
-from daskrun.data.tabular.formats.sql.values import pack_key, unpack_key
 from daskrun.data.tabular.values.frame import to_frame
 from daskrun.data.tabular.values.infer import infer_values
 from daskrun.data.tabular.values.types import DataType

@@ -10,13 +10,12 @@ A condition travels as builtins (:attr:`Condition.plain`):
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import reduce
+from typing import Any, NoReturn
 
 from daskrun.errors import DatasetError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Plain = tuple[Any, ...]
 
@@ -164,10 +163,7 @@ class Column(_Joined):
 def as_condition(value: object, where: str) -> Condition:
     """Take a condition, or a column of booleans.
 
-    Raises
-    ------
-    DatasetError
-        It is neither: mostly a comparison that lacks its parentheses.
+    Raises DatasetError: it is neither: mostly a comparison that lacks its parentheses.
     """
     if isinstance(value, Condition):
         return value
@@ -194,11 +190,6 @@ def uses(plain: Plain) -> set[str]:
     return set().union(*(uses(part) for part in plain[1:]))
 
 
-def only_uses(plain: Plain, columns: Iterable[str]) -> bool:
-    """Return whether a condition looks at none but these columns."""
-    return uses(plain) <= set(columns)
-
-
 def all_of(plain: Plain) -> list[Plain]:
     """Return the conditions that must all be true for this one to be."""
     return [*all_of(plain[1]), *all_of(plain[2])] if plain[0] == "and" else [plain]
@@ -206,10 +197,7 @@ def all_of(plain: Plain) -> list[Plain]:
 
 def joined(conditions: list[Plain]) -> Plain:
     """Return the condition that all of these are true; there is at least one."""
-    first, *rest = conditions
-    for each in rest:
-        first = ("and", first, each)
-    return first
+    return reduce(lambda one, other: ("and", one, other), conditions)
 
 
 def written(plain: Plain) -> str:

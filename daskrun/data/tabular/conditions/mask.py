@@ -1,7 +1,4 @@
-"""Conditions evaluated: which rows of a DataFrame they are true for.
-
-pandas is imported where it is needed: the process that submits loads this without it.
-"""
+"""Conditions evaluated: which rows of a DataFrame they are true for."""
 
 from __future__ import annotations
 
@@ -9,15 +6,14 @@ import operator
 from datetime import UTC, date
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.conditions.expression import written
+from daskrun.data.libraries import pd
+from daskrun.data.tabular.conditions.expression import Plain, written
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
-    from daskrun.data.tabular.conditions.expression import Plain
 
 _COMPARE = {
     "==": operator.eq,
@@ -35,10 +31,7 @@ _KINDS |= {"datetime": "time", "date": "time"}
 def mask(frame: pd.DataFrame, plain: Plain) -> NDArray[np.bool_]:
     """Evaluate a condition.
 
-    Raises
-    ------
-    TableError
-        A column is compared with a value of another kind.
+    Raises TableError: a column is compared with a value of another kind.
     """
     kind = plain[0]
     if kind == "compare":
@@ -116,8 +109,7 @@ def _bools(result: pd.Series[Any]) -> NDArray[np.bool_]:
 
 def _kind(series: pd.Series[Any]) -> str:
     """Return what a column holds: number, text, time, or what only its values tell."""
-    from pandas.api import types
-
+    types = pd.api.types
     dtype = series.dtype
     if dtype.kind == "O" and str(dtype) == "object":
         # What pandas 2 makes of text; without rows nothing tells (TableLoader.try_steps does).
@@ -144,8 +136,6 @@ def _shown(series: pd.Series[Any]) -> str:
 
 def _aligned(series: pd.Series[Any], operand: Plain, plain: Plain) -> tuple[pd.Series[Any], Any]:
     """Return column and value so that they can be compared; a time without a zone is UTC."""
-    import pandas as pd
-
     _, kind, value = operand
     if kind in ("datetime", "date"):
         if str(series.dtype) == "object":

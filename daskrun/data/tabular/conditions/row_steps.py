@@ -4,18 +4,16 @@
 - ``("sample", low, high, seed)``: the rows whose draw is in ``[low, high)``
 - ``("window", start, stop)``: rows ``start`` to ``stop`` (None: the end) of those that reach it
 - ``("keep", names)``, ``("drop", names)``: columns
-
-Loaded by script processes; pandas is imported where it is needed, since planning needs none.
 """
 
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
+from daskrun.data.libraries import np
 from daskrun.data.tabular.conditions.expression import uses
+from daskrun.data.tabular.conditions.mask import mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,11 +21,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-Step = tuple[Any, ...]
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST = np.uint64(0xBF58476D1CE4E5B9)
-_SECOND = np.uint64(0x94D049BB133111EB)
+Step = tuple[Any, ...]
+Keys: TypeAlias = "NDArray[np.uint64] | None"
+"""For each row its number of :func:`row_keys`; None where no step needs them."""
+Slices: TypeAlias = "Sequence[tuple[int, int]]"
+"""For each window (``take``, ``skip``) the rows, of those that reach it here, that it keeps: as the
+plan says."""
 
 
 class Steps:
@@ -36,8 +36,7 @@ class Steps:
     def __init__(self, plain: Iterable[Sequence[Any]]) -> None:
         self.plain: list[Step] = [tuple(step) for step in plain]
         self._at = [n for n, step in enumerate(self.plain) if step[0] == "window"]
-        kinds = [step[0] for step in self.plain]
-        self.needs_ids = "sample" in kinds
+        self.needs_ids = any(step[0] == "sample" for step in self.plain)
         """Whether rows need keys (:func:`row_keys`)."""
 
     @property
@@ -57,54 +56,24 @@ class Steps:
 
     def looks_at(self, window: int | None = None) -> set[str]:
         """Return the columns that filters before this window (None: all filters) look at."""
-        found: set[str] = set()
-        for step in self.plain[: None if window is None else self._until(window)]:
-            if step[0] == "filter":
-                found |= uses(step[1])
-        return found
+        steps = self.plain[: self._until(window)]
+        return set().union(*(uses(step[1]) for step in steps if step[0] == "filter"))
 
     def samples_before(self, window: int) -> bool:
         """Return whether rows need keys to be counted at this window."""
         return any(step[0] == "sample" for step in self.plain[: self._until(window)])
 
+    def _until(self, window: int | None) -> int:
+        inner = window is not None and window < len(self._at)
+        return self._at[window or 0] if inner else len(self.plain)
+
     def apply(
-        self,
-        frame: pd.DataFrame,
-        keys: NDArray[np.uint64] | None,
-        slices: Sequence[tuple[int, int]] = (),
+        self, frame: pd.DataFrame, keys: Keys, slices: Slices = (), window: int | None = None
     ) -> pd.DataFrame:
-        """Return what is left of a mini-batch, with index 0..n-1.
-
-        Parameters
-        ----------
-        slices
-            For each window the rows, of those that reach it here, that it keeps: as the plan says.
-        """
-        return self._walk(frame, keys, slices, len(self.plain))
-
-    def count(
-        self,
-        frame: pd.DataFrame,
-        keys: NDArray[np.uint64] | None,
-        slices: Sequence[tuple[int, int]],
-        window: int,
-    ) -> int:
-        """Count the rows that reach window ``window``; ``slices`` are those of the ones before."""
-        return len(self._walk(frame, keys, slices, self._until(window)))
-
-    def _until(self, window: int) -> int:
-        return self._at[window] if window < len(self._at) else len(self.plain)
-
-    def _walk(
-        self,
-        frame: pd.DataFrame,
-        keys: NDArray[np.uint64] | None,
-        slices: Sequence[tuple[int, int]],
-        until: int,
-    ) -> pd.DataFrame:
+        """Return what is left of a mini-batch, or reaches this window, with index 0..n-1."""
         whole = frame
         samples = windows = 0
-        for kind, *given in self.plain[:until]:
+        for kind, *given in self.plain[: self._until(window)]:
             chosen: slice | NDArray[np.bool_]
             if kind == "keep":
                 frame = frame[list(given[0])]
@@ -116,7 +85,7 @@ class Steps:
                 chosen = slice(*slices[windows])
                 windows += 1
             elif kind == "filter":
-                chosen = _filtered(frame, given[0])
+                chosen = mask(frame, given[0])
             else:
                 assert keys is not None, "sampled rows have keys"
                 chosen = drawn(keys, *given, position=samples)
@@ -132,12 +101,6 @@ def _all(chosen: slice | NDArray[np.bool_], rows: int) -> bool:
     if isinstance(chosen, slice):
         return bool(chosen.start == 0 and chosen.stop >= rows)
     return bool(chosen.all())
-
-
-def _filtered(frame: pd.DataFrame, condition: tuple[Any, ...]) -> NDArray[np.bool_]:
-    from daskrun.data.tabular.conditions.mask import mask  # planning has no use for it
-
-    return mask(frame, condition)
 
 
 def row_keys(name: str, ids: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -162,7 +125,7 @@ def drawn(
 
 def _mixed(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """Mix bits as splitmix64 does (Steele, Lea and Flood, 2014): every bit depends on all."""
-    values = values + _GOLDEN
-    values = (values ^ (values >> np.uint64(30))) * _FIRST
-    values = (values ^ (values >> np.uint64(27))) * _SECOND
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
     return values ^ (values >> np.uint64(31))

@@ -61,10 +61,8 @@ class Times:
     def of(cls, timestamp: Any, partition: Any, form: PartitionFormat | None) -> Times:
         """Check what the user gave.
 
-        Raises
-        ------
-        DatasetError
-            Neither is given, or one is no name, or the second is no date column of ``form``.
+        Raises DatasetError: neither is given, or one is no name, or the second is no date column of
+        ``form``.
         """
         if timestamp is None and partition is None:
             raise DatasetError("with_timestamp_columns() names no column. Give timestamp='...'.")
@@ -111,10 +109,7 @@ class Times:
     ) -> Condition:
         """Return the condition that keeps the rows between two times, one of which may be None.
 
-        Parameters
-        ----------
-        start, end
-            A time with a zone is compared in UTC with columns that have none.
+        ``start``, ``end``: a time with a zone is compared in UTC with columns that have none.
         """
         found: list[Condition] = []
         if self.partition_timestamp is not None:

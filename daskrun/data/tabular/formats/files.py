@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from daskrun.core.rules import size
 from daskrun.core.typing import override
 from daskrun.data.listing import Listing, check_files, list_files
 from daskrun.data.patterns import ALL, NO_DATA
-from daskrun.data.protocols import shown_elements
+from daskrun.data.protocols import PathElement, shown_elements
 from daskrun.data.tabular.formats.contract import Source
 from daskrun.data.tabular.values.coercion import alike
 from daskrun.data.tabular.values.types import DataType
 from daskrun.errors import DatasetError
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from daskrun.data.protocols import PathElement
 
 
 def check_unpacked(value: object) -> None:
@@ -38,10 +33,7 @@ def check_unpacked(value: object) -> None:
 class FileSource(Source):
     """Files of a format; what a method of ``Dataset.Tabular`` was given.
 
-    Raises
-    ------
-    DatasetError
-        If an argument can't be what it is.
+    Raises DatasetError if an argument can't be what it is.
     """
 
     made_by: ClassVar[str]

@@ -6,13 +6,10 @@ import fcntl
 import os
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 FREE = 0.1
 """Part of the disk that stays free, where old files can be removed for it."""
@@ -43,11 +40,8 @@ class NodeCache:
     def get(self, key: str, make: Callable[[str], object]) -> str:
         """Return the path of the file that ``make`` makes, which is called if it isn't there yet.
 
-        Parameters
-        ----------
-        make
-            Writes the file to the path it is given, whole; what it raises is raised here, and
-            nothing is left. It may run in another process: then this one waits for it.
+        ``make``: writes the file to the path it is given, whole; what it raises is raised here, and
+        nothing is left. It may run in another process: then this one waits for it.
         """
         path = Path(self.folder) / blake2b(key.encode(), digest_size=16).hexdigest()
         if _used(path):

@@ -28,18 +28,18 @@ class Format(NamedTuple):
     in a file; ``""``: they are only in memory."""
 
 
-def _own(folder: str, name: str) -> Format:
+def _own(folder: str, name: str, spec: str = "reader") -> Format:
     place = f"daskrun.data.tabular.formats.{folder}"
     return Format(
-        f"{place}.spec:{name}Spec", f"{place}.reader:{name}Reader", f"{place}.format:{name}Source"
+        f"{place}.{spec}:{name}Spec", f"{place}.reader:{name}Reader", f"{place}.format:{name}Source"
     )
 
 
 FORMATS = {
-    "delimited": _own("delimited", "Delimited"),
+    "delimited": _own("delimited", "Delimited", "spec"),
     "json_lines": _own("json_lines", "JsonLines"),
-    "parquet": _own("parquet", "Parquet"),
-    "sql": _own("sql", "Sql"),
+    "parquet": _own("parquet", "Parquet", "spec"),
+    "sql": _own("sql", "Sql", "keys"),
     "frame": _own("frames", "Frame")._replace(source=""),
     # Read as the format that it names.
     "mltable": Format("", "", "daskrun.data.tabular.formats.mltable.format:MLTableSource"),
@@ -49,10 +49,7 @@ FORMATS = {
 def format_named(name: str) -> Format:
     """Return a format of this package, or one that an installed package registers.
 
-    Raises
-    ------
-    DatasetError
-        There is none of that name here.
+    Raises DatasetError: there is none of that name here.
     """
     if name in FORMATS:
         return FORMATS[name]

@@ -1,18 +1,22 @@
-"""Types that ``set_column_types`` asks for, of columns whose values have types already."""
+"""Types of a schema: those that ``set_column_types`` asks for, and readers that give them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
+from daskrun.data.tabular.formats.contract import Reader, ReaderSpec
 from daskrun.data.tabular.formats.files import check_known
+from daskrun.data.tabular.values.fitting import Fitter
 from daskrun.data.tabular.values.kinds import Kind, admits, kind_of
-from daskrun.data.tabular.values.types import arrow_type, shown_type
+from daskrun.data.tabular.values.types import DataType, arrow_schema, arrow_type, shown_type
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from daskrun.data.tabular.values.types import DataType
+    from daskrun.data.libraries import pa
+    from daskrun.data.tabular.formats.node_cache import NodeCache
 
 
 def with_types(
@@ -22,10 +26,7 @@ def with_types(
 ) -> tuple[tuple[str, str], ...]:
     """Return columns with the types asked for; ``missing``: whether the sample lacks some values.
 
-    Raises
-    ------
-    DatasetError
-        A column is not there, or has no such form.
+    Raises DatasetError: a column is not there, or has no such form.
     """
     found = dict(columns)
     check_known(types, found)
@@ -50,3 +51,31 @@ def _asked(name: str, text: str, kind: DataType) -> str:
 
 _WITH_MISSING = {"int": "int_as_float", "bool": "boolean"}
 """Types of the same name that hold missing values in every mini-batch."""
+
+
+class TypedReader(Reader):
+    """A reader that gives its columns their types by the law; reading rows is its formats'.
+
+    ``choice``: ``on_type_conflict`` of formats that have it.
+    """
+
+    def __init__(
+        self,
+        spec: ReaderSpec,
+        secrets: Mapping[str, Any],  # noqa: ARG002  (of the contract, as the next)
+        cache: NodeCache,  # noqa: ARG002
+        choice: str = "",
+    ) -> None:
+        self._columns = spec.columns
+        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types, choice)
+        self._types = self._fitter.types
+        self._warnings = self._fitter.warnings
+
+    @property
+    @override
+    def warnings(self) -> list[str]:
+        return self._warnings.texts
+
+    @override
+    def empty(self, columns: Sequence[str]) -> pa.Table:
+        return arrow_schema([(name, self._types[name]) for name in columns]).empty_table()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from daskrun.data.libraries import np, pa
 from daskrun.data.partition_format import PartitionFormat
 from daskrun.data.protocols import shown_url
 from daskrun.data.remote_files import join_url
-from daskrun.data.tabular.conditions.row_steps import Steps, row_keys
+from daskrun.data.tabular.conditions.row_steps import Keys, Slices, Steps, row_keys
 from daskrun.data.tabular.formats.contract import Piece, PieceFile
 from daskrun.data.tabular.formats.registry import reader_class
 from daskrun.data.tabular.loading.table_spec import PATH, TableSpec
 from daskrun.data.tabular.values.frame import exact_floats, in_order, to_frame
+from daskrun.data.tabular.values.kinds import Kind, kind_of
 from daskrun.data.tabular.values.written import written
 from daskrun.errors import TableError
 
@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     import pandas as pd
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from daskrun.core.minibatch import PlanInput
     from daskrun.data.tabular.formats.node_cache import NodeCache
+
+    Pieces = Sequence[Sequence[Any]]
+    """Of a mini-batch: the fields of each :class:`~daskrun.data.tabular.formats.contract.Piece`."""
+    Files = Sequence[PieceFile] | None
+    """What was brought for each piece, or a survey; None: they are read in place."""
 
 
 class TableLoader:
@@ -44,48 +48,23 @@ class TableLoader:
         self._format = PartitionFormat(table.partition.format) if table.partition else None
         self._added = table.added
 
-    def load(
-        self,
-        pieces: Sequence[Sequence[Any]],
-        files: Sequence[PieceFile] | None,
-        slices: Sequence[tuple[int, int]] = (),
-    ) -> pd.DataFrame:
-        """Load a mini-batch; its index is 0..n-1.
-
-        Parameters
-        ----------
-        files
-            What was brought for each of them; None: they are read in place.
-        slices
-            For each ``take`` or ``skip`` the rows, of those that reach it here, that it keeps.
-        """
+    def load(self, pieces: Pieces, files: Files, slices: Slices = ()) -> pd.DataFrame:
+        """Load a mini-batch; its index is 0..n-1."""
         table, keys = self._read(pieces, files, self._columns, self._steps.needs_ids)
         return self._steps.apply(to_frame(table), keys, slices)
 
-    def count(
-        self,
-        pieces: Sequence[Sequence[Any]],
-        files: Sequence[PieceFile] | None,
-        slices: Sequence[tuple[int, int]],
-        window: int,
-    ) -> int:
-        """Count the rows of a mini-batch that reach window ``window``; parameters as above."""
+    def count(self, pieces: Pieces, files: Files, slices: Slices, window: int) -> int:
+        """Count the rows of a mini-batch that reach window ``window``."""
         looked = self._steps.looks_at(window)
         columns = [name for name in self._columns if name in looked] or self._columns[:1]
-        sampled = self._steps.samples_before(window)
-        table, keys = self._read(pieces, files, columns, sampled)
-        return self._steps.count(to_frame(table), keys, slices, window)
+        table, keys = self._read(pieces, files, columns, self._steps.samples_before(window))
+        return len(self._steps.apply(to_frame(table), keys, slices, window))
 
-    def look(self, load: Sequence[Any], files: Sequence[PieceFile] | None) -> Any:
+    def look(self, load: Sequence[Any], files: Files) -> Any:
         """Make a survey.
 
-        Parameters
-        ----------
-        load
-            ``("survey", "count", pieces, slices, window)``, or ``("survey", "look", name,
-            *request)`` for the reader.
-        files
-            What was brought for it; None: files are read in place.
+        ``("survey", "count", pieces, slices, window)``, or of the reader's ``("survey", "look",
+        name, *request)``.
         """
         if load[1] == "count":
             return self.count(load[2], files, load[3], load[4])
@@ -100,14 +79,11 @@ class TableLoader:
     def try_steps(self) -> None:
         """Apply the steps to no rows.
 
-        Raises
-        ------
-        TableError
-            A column is compared with a value of another kind.
+        Raises TableError: a column is compared with a value of another kind.
         """
         table = self._empty()
         # Text that pandas 2 has as objects: of these only values would tell that they are text.
-        texts = [each.name for each in table.schema if _is_text(each.type)]
+        texts = [each.name for each in table.schema if kind_of(each.type) is Kind.TEXT]
         frame = to_frame(table).astype(dict.fromkeys(texts, "string"))
         self._applied(frame)
 
@@ -136,12 +112,8 @@ class TableLoader:
         return self._completed(self._reader.empty(self._columns), None)
 
     def _read(
-        self,
-        pieces: Sequence[Sequence[Any]],
-        files: Sequence[PieceFile] | None,
-        columns: list[str],
-        ids: bool,
-    ) -> tuple[pa.Table, NDArray[np.uint64] | None]:
+        self, pieces: Pieces, files: Files, columns: list[str], ids: bool
+    ) -> tuple[pa.Table, Keys]:
         tables: list[pa.Table] = []
         keys: list[NDArray[np.uint64]] = []
         for number, fields in enumerate(pieces):
@@ -156,10 +128,8 @@ class TableLoader:
                 before = sum(len(table) for table in tables)
                 if not before:
                     raise
-                items = error.items + before
-                raise TableError(
-                    str(error), items, ends_run=error.ends_run, lasting=error.lasting
-                ) from error
+                told = {"ends_run": error.ends_run, "lasting": error.lasting}
+                raise TableError(str(error), error.items + before, **told) from error
             tables.append(self._completed(rows.table, piece.name))
             if ids:
                 assert rows.ids is not None, "a reader that is asked for ids gives them"
@@ -182,13 +152,10 @@ class TableLoader:
         names = [] if name is None else [name]
         values = path_columns(self._root, names, self._format, self._added)
         for column in values.column_names:
-            if name is None:
-                filled = values.column(column)
-            else:
-                filled = _repeated(values.column(column)[0], len(table))
-            field = values.schema.field(column)
+            found = values.column(column)
+            filled = found if name is None else pa.repeat(found[0], len(table))
             at = 0 if column == PATH else table.num_columns
-            table = table.add_column(at, field, filled)
+            table = table.add_column(at, values.schema.field(column), filled)
         return table
 
 
@@ -196,8 +163,6 @@ def path_columns(
     root: str, names: Sequence[str], form: PartitionFormat | None, needed: Collection[str]
 ) -> pa.Table:
     """Return the columns that come from paths, one row for each file."""
-    import pyarrow as pa
-
     columns: dict[str, pa.Array] = {}
     if PATH in needed and not (form and PATH in form.columns):
         columns[PATH] = pa.array([f"/{name}" for name in names], pa.string())
@@ -210,23 +175,8 @@ def path_columns(
     return pa.table(columns)
 
 
-def _is_text(arrow: pa.DataType) -> bool:
-    import pyarrow.types as kinds
-
-    plain = arrow.value_type if kinds.is_dictionary(arrow) else arrow
-    return bool(kinds.is_string(plain) or kinds.is_large_string(plain))
-
-
-def _repeated(value: pa.Scalar, rows: int) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.repeat(value, rows)
-
-
 def _joined(tables: list[pa.Table]) -> pa.Table:
     """Join pieces whose types may differ: an int column that met a missing value is float64."""
-    import pyarrow as pa
-
     for at, name in enumerate(tables[0].column_names):
         kinds = {table.field(at).type for table in tables}
         if len(kinds) > 1 and pa.string() in kinds:  # on_type_conflict="text" of one of them

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from daskrun.data.protocols import shown_url
-from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
+from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile, Plain, ReaderSpec
 from daskrun.data.tabular.formats.registry import reader_class, spec_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from daskrun.core.minibatch import Plan, PlanInput
     from daskrun.data.remote_files import RemoteFolder
-    from daskrun.data.tabular.formats.contract import Plain, ReaderSpec
     from daskrun.data.tabular.formats.node_cache import NodeCache
 
 Want: TypeAlias = "Piece | Look"
@@ -105,10 +104,8 @@ class BroughtHere:
 def complete_here(plan: Plan, upto: int | None = None) -> None:
     """Make in this process the surveys that a plan waits for, until it is complete.
 
-    Raises
-    ------
-    DatasetError
-        What must be looked at can't be read, and no mini-batch after it can be known.
+    Raises DatasetError: what must be looked at can't be read, and no mini-batch after it can be
+    known.
     """
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.loading.load import TableLoader

@@ -7,13 +7,12 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.formats.contract import Cut, FileSplit, Piece
+from daskrun.data.tabular.formats.contract import Cut, FileSplit, Piece, Splitter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from daskrun.data.paths import PathTable
-    from daskrun.data.tabular.formats.contract import Splitter
 
 MOST_AHEAD = 256
 """Files that are begun before those ahead of them are cut."""

@@ -26,10 +26,7 @@ COUNTED_AHEAD = 32
 class InputPlan:
     """The mini-batches of one input, in order.
 
-    Parameters
-    ----------
-    groups
-        With ``partition_keys``: for each mini-batch the numbers of its files; else None.
+    ``groups``: with ``partition_keys``: for each mini-batch the numbers of its files; else None.
     """
 
     def __init__(
@@ -145,7 +142,6 @@ class InputPlan:
         return self._windows is not None and self._windows.full
 
     def _place(self, index: int) -> tuple[Sequence[int], Slices]:
-        """Return which pieces a mini-batch is, and what is kept of their rows."""
         if self._groups is not None:
             members = self._members[index]
             return [self._piece(at) for at in members], self._joined_slices(members)

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from daskrun.core.minibatch import PlanInput
 from daskrun.data.partition_format import PartitionFormat
 from daskrun.data.paths import PathTable
-from daskrun.data.tabular.conditions.expression import all_of, joined, only_uses, uses
+from daskrun.data.tabular.conditions.expression import all_of, joined, uses
+from daskrun.data.tabular.conditions.mask import mask
+from daskrun.data.tabular.formats.node_cache import NodeCache
+from daskrun.data.tabular.loading.load import TableLoader, path_columns
 from daskrun.data.tabular.loading.table_spec import PATH, Partition, TableSpec
 from daskrun.data.tabular.values.coercion import alike
+from daskrun.data.tabular.values.frame import to_frame
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -54,13 +58,8 @@ def resolve(source: Source, steps: Sequence[Step]) -> TableInput:
     """List the files, infer the schema, check the steps, and leave out what need not be read.
 
     The schema is that of all files, whatever the steps leave of them: a filtered dataset has the
-    types of the whole one.
-
-    Raises
-    ------
-    DatasetError
-        Nothing can be read, a step names a column that isn't there, or compares it with a value
-        of another kind.
+    types of the whole one. Raises DatasetError: nothing can be read, a step names a column that
+    isn't there, or compares it with a value of another kind.
     """
     listing = everything = source.listing()
     form = format_of(source)
@@ -125,7 +124,6 @@ def _check_unique(columns: _Columns) -> None:
 
 
 def _checked(steps: Iterable[Step], names: list[str]) -> tuple[list[str], list[Step]]:
-    """Check the columns that steps name; give the columns at the end, and the other steps."""
     there = list(names)
     rest: tuple[Step, ...] = ()
     for step in steps:
@@ -173,8 +171,8 @@ def _by_file(steps: list[Step], of_path: set[str]) -> tuple[list[Step], list[Ste
             rest.append(step)
             continue
         parts = all_of(step[1])
-        fixed += [part for part in parts if only_uses(part, of_path)]
-        if others := [part for part in parts if not only_uses(part, of_path)]:
+        fixed += [part for part in parts if uses(part) <= of_path]
+        if others := [part for part in parts if not uses(part) <= of_path]:
             rest.append(("filter", joined(others)))
     return fixed, rest
 
@@ -188,10 +186,6 @@ def _joined_windows(steps: Iterable[Step]) -> list[Step]:
 
 def _pruned(listing: Listing, fixed: list[Step], form: PartitionFormat | None) -> Listing:
     """Leave out the files that a condition on columns of the path is false of."""
-    from daskrun.data.tabular.conditions.mask import mask
-    from daskrun.data.tabular.loading.load import path_columns
-    from daskrun.data.tabular.values.frame import to_frame
-
     names = list(listing.table)
     needed = uses(joined(fixed))
     frame = to_frame(path_columns(listing.root, names, form, needed))
@@ -202,9 +196,6 @@ def _pruned(listing: Listing, fixed: list[Step], form: PartitionFormat | None) -
 
 def _try_filters(spec: TableSpec, listing: Listing) -> None:
     """Apply the steps to no rows: a column of a wrong kind is said now."""
-    from daskrun.data.tabular.formats.node_cache import NodeCache
-    from daskrun.data.tabular.loading.load import TableLoader
-
     options = listing.storage_options
     source = PlanInput("", listing.root, listing.remote, options, "tabular", spec.plain())
     TableLoader(source, NodeCache("")).try_steps()  # reads nothing, and so keeps nothing

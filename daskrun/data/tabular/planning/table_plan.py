@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Self
 
-from daskrun.core.minibatch import MiniBatch, PlanInput, Survey, Surveyor
+from daskrun.core.minibatch import MiniBatch, PlanInput, Survey, Surveyor, TablePieces
 from daskrun.core.typing import override
 from daskrun.data.listed_plan import ListedPlan
 from daskrun.data.protocols import shown_url
@@ -19,25 +19,24 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskrun.core.minibatch import TablePieces
     from daskrun.data.paths import PathTable
     from daskrun.data.tabular.planning.resolve import TableInput
+
+
+def no_size(mini_batch_size: object) -> DatasetError:
+    """Return the error of a ``mini_batch_size`` that is none."""
+    return DatasetError(
+        f"mini_batch_size={mini_batch_size!r} is not a number of bytes. Give an int from 1, or a "
+        "size such as mini_batch_size='1MB'."
+    )
 
 
 class TablePlan(ListedPlan, Surveyor):
     """Mini-batches of tables, known as they are asked for.
 
-    Parameters
-    ----------
-    mini_batch_size
-        About how many bytes of a file, at least 1.
-    partition_by
-        Columns that have one value each in every mini-batch: the table was shuffled.
-
-    Raises
-    ------
-    DatasetError
-        The size is no number of bytes, or an input is not partitioned by the keys.
+    ``mini_batch_size``: about how many bytes of a file, at least 1. ``partition_by``: columns that
+    have one value each in every mini-batch: the table was shuffled. Raises DatasetError: the size
+    is no number of bytes, or an input is not partitioned by the keys.
     """
 
     kind_of_file = "*.csv"
@@ -50,10 +49,7 @@ class TablePlan(ListedPlan, Surveyor):
         partition_by: Sequence[str] | None = None,
     ) -> None:
         if not isinstance(mini_batch_size, int) or mini_batch_size < 1:
-            raise DatasetError(
-                f"mini_batch_size={mini_batch_size!r} is not a number of bytes. Give an int from "
-                "1, or a size such as mini_batch_size='1MB'."
-            )
+            raise no_size(mini_batch_size)
         self.mini_batch_size = mini_batch_size
         self.partition_keys = tuple(partition_keys or ())
         self._tables = [table for _, table in inputs]
@@ -129,7 +125,7 @@ class TablePlan(ListedPlan, Surveyor):
         for number, plan in enumerate(self._plans[len(self._starts) - 1 :], len(self._starts) - 1):
             while len(surveys) < most and (found := plan.begin(self._surveys)) is not None:
                 load, key, nbytes = found
-                descriptor = _encode(self._surveys, number, load, None, nbytes)
+                descriptor = pickle.dumps((self._surveys, number, load, None, nbytes), 5)
                 surveys.append(Survey(self._surveys, descriptor, key))
                 self._asked[self._surveys] = plan
                 self._surveys += 1
@@ -144,10 +140,7 @@ class TablePlan(ListedPlan, Surveyor):
     def give_up(self, number: int, trouble: str) -> None:
         """Take it that a survey can't be made.
 
-        Raises
-        ------
-        DatasetError
-            No mini-batch after it can be known.
+        Raises DatasetError: no mini-batch after it can be known.
         """
         self._asked.pop(number).give_up(number, trouble)
         self._go_on()
@@ -191,9 +184,3 @@ class TablePlan(ListedPlan, Surveyor):
         """Count the inputs that are complete."""
         while len(self._starts) < len(self._plans) and self._plans[len(self._starts) - 1].complete:
             self._starts.append(self.known)
-
-
-def _encode(
-    number: int, which: int, load: tuple[Any, ...], items: int | None, nbytes: int
-) -> bytes:
-    return pickle.dumps((number, which, load, items, nbytes), 5)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 Slices = tuple[tuple[int, int], ...]
 
@@ -29,14 +26,9 @@ class Arrival:
 class Windows:
     """The windows of a dataset, one after the other; a mini-batch goes through all of them.
 
-    Parameters
-    ----------
-    bounds
-        First row kept and one past the last (None: to the end) of each window, in order, counted
-        among the rows that reach it.
-    known
-        Whether the number of rows that reach it follows from what came before, for each window:
-        no step between drops rows by what is in them.
+    ``bounds``: first row kept and one past the last (None: to the end) of each window, in order,
+    counted among the rows that reach it. ``known``: whether the number of rows that reach it
+    follows from what came before, for each window: no step between drops rows by what is in them.
     """
 
     def __init__(self, bounds: Sequence[tuple[int, int | None]], known: Sequence[bool]) -> None:

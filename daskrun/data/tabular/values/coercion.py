@@ -29,12 +29,8 @@ class Reason(Enum):
 class CoercionError(ValueError):
     """A value that its column's type can't hold; a reader makes a ``TableError`` of it.
 
-    Parameters
-    ----------
-    row
-        Position of the value in the column that was converted, from 0.
-    path
-        Where in a nested value it is, such as ``.a[3].id``.
+    ``row``: position of the value in the column that was converted, from 0. ``path``: where in a
+    nested value it is, such as ``.a[3].id``.
     """
 
     def __init__(self, row: int, value: object, reason: Reason, why: str, path: str = "") -> None:
@@ -95,48 +91,24 @@ class Warnings:
     def widened(self, name: str, type_text: str, change: Change, where: Callable[[], str]) -> None:
         """Warn of a column that was widened in a mini-batch, at ``where`` first."""
         if (name, change) not in self._texts:
-            text = f"column {name!r} {change.value}{_CHANGED[change](name, type_text)}"
-            self.add((name, change), f"{text}{FIRST_MET}{where()}.")
+            how = (_HOW.get((change, type_text)) or _HOW[change]).format(name=name)
+            text = f"column {name!r} {change.value}{how}{FIRST_MET}{where()}."
+            self.add((name, change), text)
 
 
-def _missing(name: str, type_text: str) -> str:
-    start = " where the sample its type is from had none: in the mini-batches that do it is "
-    if type_text == "bool":
-        return f"{start}boolean, in others bool."
-    return f"{start}float64, in others whole numbers. {_one_dtype(name)}"
-
-
-def _decimal(name: str, type_text: str) -> str:
-    start = " where the sample its type is from had whole numbers"
-    if type_text == "int_as_float":
-        return f"{start}. {_one_dtype(name)}"
-    return f"{start}: in the mini-batches that do it is float64. {_one_dtype(name)}"
-
-
-def _no_text(name: str, type_text: str) -> str:  # noqa: ARG001  (as those above)
-    return (
-        " where the sample its type is from had text alone: they are written as text. To say that "
-        f"this is meant write set_column_types={{{name!r}: DataType.to_string()}}."
-    )
-
-
-def _categories(name: str, type_text: str) -> str:  # noqa: ARG001  (as those above)
-    return (
-        " in the files that its type is from: in the mini-batches that do it has more of them. To "
-        f"have text write set_column_types={{{name!r}: DataType.to_string()}}."
-    )
-
-
-def _one_dtype(name: str) -> str:
-    return f"To have one dtype write set_column_types={{{name!r}: DataType.to_float()}}."
-
-
-_CHANGED = {
-    Change.MISSING: _missing,
-    Change.DECIMAL: _decimal,
-    Change.TEXT: _no_text,
-    Change.CATEGORIES: _categories,
+_HAD, _DO = " where the sample its type is from had ", "in the mini-batches that do it "
+_FLOAT = "To have one dtype write set_column_types={{{name!r}: DataType.to_float()}}."
+_TEXT = "write set_column_types={{{name!r}: DataType.to_string()}}."
+_HOW: dict[Change | tuple[Change, str], str] = {
+    Change.MISSING: f"{_HAD}none: {_DO}is float64, in others whole numbers. " + _FLOAT,
+    (Change.MISSING, "bool"): f"{_HAD}none: {_DO}is boolean, in others bool.",
+    Change.DECIMAL: f"{_HAD}whole numbers: {_DO}is float64. " + _FLOAT,
+    (Change.DECIMAL, "int_as_float"): f"{_HAD}whole numbers. " + _FLOAT,
+    Change.TEXT: f"{_HAD}text alone: they are written as text. To say that this is meant " + _TEXT,
+    Change.CATEGORIES: f" in the files that its type is from: {_DO}has more of them. To have text "
+    + _TEXT,
 }
+"""What is told of a column that was widened, of all types or one; for :meth:`str.format`."""
 
 
 def cut(text: str) -> str:

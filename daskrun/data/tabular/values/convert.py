@@ -9,12 +9,10 @@ is one) for a column that has any value that can't be read;
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from daskrun.data.libraries import pa, pc, pd
 from daskrun.data.tabular.values.types import datetime_formats
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 NULLS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
@@ -36,17 +34,12 @@ _LONG = r"^[+-]?[0-9]{16,}$"
 
 def present(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return texts without blanks around them, and none where one of :data:`NULLS` is written."""
-    import pyarrow.compute as pc
-
     values = pc.utf8_trim_whitespace(column)
     return pc.if_else(pc.is_in(values, value_set=_array(NULLS)), None, values)
 
 
 def whole_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Read int64; ``2.0`` is one too, as far as float64 holds all whole numbers."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     written = pc.match_substring_regex(values, WHOLE)
     if pc.all(written, min_count=0).as_py():
         return pc.replace_substring_regex(values, r"^\+", "").cast(pa.int64())
@@ -59,8 +52,6 @@ def whole_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def floats(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Read float64; a whole number only as far as float64 holds it."""
-    import pyarrow.compute as pc
-
     found = _floats(values)
     for row in pc.indices_nonzero(pc.match_substring_regex(values, _LONG)).to_pylist():
         if found[row].as_py() != int(values[row].as_py()):
@@ -76,9 +67,6 @@ class InexactError(ValueError):
 
 
 def _floats(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if not pc.all(pc.match_substring_regex(values, NUMBER), min_count=0).as_py():
         raise ValueError("no number")  # the cast takes more than pandas does
     return pc.replace_substring_regex(values, r"^\+", "").cast(pa.float64())
@@ -86,8 +74,6 @@ def _floats(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def truth_values(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Read :data:`TRUE` and :data:`FALSE`."""
-    import pyarrow.compute as pc
-
     true = pc.is_in(values, value_set=_array(TRUE))
     false = pc.is_in(values, value_set=_array(FALSE))
     if not pc.all(pc.or_(pc.or_(true, false), pc.is_null(values)), min_count=0).as_py():
@@ -97,8 +83,6 @@ def truth_values(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def dates(values: pa.ChunkedArray, type_text: str, target: pa.DataType) -> pa.ChunkedArray:
     """Read dates and times, in the formats of a type or as ISO 8601 has them."""
-    import pyarrow as pa
-
     if formats := datetime_formats(type_text):
         return _formatted(values, formats, target)
     try:
@@ -111,9 +95,6 @@ def dates(values: pa.ChunkedArray, type_text: str, target: pa.DataType) -> pa.Ch
 
 def _formatted(values: pa.ChunkedArray, formats: list[str], target: pa.DataType) -> pa.ChunkedArray:
     """Parse dates with pandas: pyarrow's strptime makes 2 March of 31 February."""
-    import pandas as pd
-    import pyarrow as pa
-
     utc = target.tz is not None
     left = pd.Series(values.to_pylist(), dtype="object")
     found: Any = None
@@ -128,6 +109,4 @@ def _formatted(values: pa.ChunkedArray, formats: list[str], target: pa.DataType)
 
 @lru_cache(maxsize=8)
 def _array(values: tuple[str, ...]) -> pa.Array:
-    import pyarrow as pa
-
     return pa.array(values, pa.string())

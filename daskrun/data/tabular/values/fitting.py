@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.warned import FIRST_MET
+from daskrun.data.libraries import np, pa, pc
 from daskrun.data.tabular.values.coercion import (
     Change,
     CoercionError,
@@ -14,22 +16,26 @@ from daskrun.data.tabular.values.coercion import (
     Warnings,
     cut,
 )
-from daskrun.data.tabular.values.conflicts import FAIL, TEXT, conflict_text, nulled
 from daskrun.data.tabular.values.convert import EXACT
 from daskrun.data.tabular.values.frame import inner_columns
 from daskrun.data.tabular.values.hold import value_of
+from daskrun.data.tabular.values.infer import fits
 from daskrun.data.tabular.values.kinds import Kind, kind_of
 from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import arrow_field, arrow_type, datetime_formats, shown_type
-from daskrun.errors import TableError
+from daskrun.errors import DatasetError, TableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    import pyarrow as pa
+    from numpy.typing import NDArray
 
     Where = Callable[[int], str]
     """Says where the value of a row is from: file and line, or row."""
+
+FAIL, NULL, TEXT = "fail", "null", "text"
+"""What becomes of values that don't fit an inferred type; of text and JSON lines only, as elsewhere
+the type comes with the values."""
 
 
 class Fitter:
@@ -62,11 +68,7 @@ class Fitter:
         """Return a column as its type, or as float64; ``kinds`` as :func:`.law.fit` takes it.
 
         ``written``: it is text as it is in the file, so that the user's choice can be followed.
-
-        Raises
-        ------
-        TableError
-            The first value that can't be held.
+        Raises TableError: the first value that can't be held.
         """
         text = self.types[name]
         with self.told(name, where, len(found)):
@@ -76,7 +78,7 @@ class Fitter:
                 choice = self.choice_of(name) if written else FAIL
                 if choice == FAIL:
                     raise
-                fitted, row = (Fitted(found), error.row) if choice == TEXT else nulled(found, text)
+                fitted, row = (Fitted(found), error.row) if choice == TEXT else _nulled(found, text)
                 self.chosen(name, found[row].as_py(), where, row)
         if fitted.change:
             self.changed(name, found, fitted.change, fitted.row, where)
@@ -97,7 +99,7 @@ class Fitter:
 
     def chosen(self, name: str, value: object, where: Where, row: int) -> None:
         """Warn of a value that was replaced, or made its column text."""
-        text = conflict_text(name, self.types[name], self.choice_of(name), value, where(row))
+        text = _conflict_text(name, self.types[name], self.choice_of(name), value, where(row))
         self.warnings.add((name, self._choice), text)
 
     @contextmanager
@@ -121,8 +123,6 @@ class Fitter:
         written: bool = False,
     ) -> pa.Table:
         """Join columns in this order, each as its type; one that wasn't found is missing."""
-        import pyarrow as pa
-
         arrays, fields = [], []
         for name in columns:
             field = arrow_field(name, self.types[name])
@@ -139,15 +139,11 @@ class Fitter:
 
 def without_columns(rows: int) -> pa.Table:
     """Return a table without columns, which still knows how many rows it has."""
-    import pyarrow as pa
-
     return pa.table({"": pa.nulls(rows)}).select([])
 
 
 def parsed_as(kind: str) -> pa.DataType:
     """Return the type that a parser shall make of a column, for the law to go on from."""
-    import pyarrow as pa
-
     if kind == "int_as_float":
         return pa.int64()  # read as a float it would be rounded without a word
     return pa.string() if datetime_formats(kind) else arrow_type(kind)
@@ -155,9 +151,6 @@ def parsed_as(kind: str) -> pa.DataType:
 
 def may_be_rounded(column: pa.ChunkedArray) -> bool:
     """Return whether a parser may have made other numbers of whole ones that float64 can't hold."""
-    import numpy as np
-    import pyarrow as pa
-
     if pa.types.is_floating(column.type):  # by numpy: Arrow's min_max takes 20 times as long
         parts = (c.to_numpy(zero_copy_only=not c.null_count) for c in column.chunks)
         return any((np.abs(part) >= EXACT).any() for part in parts)
@@ -167,7 +160,6 @@ def may_be_rounded(column: pa.ChunkedArray) -> bool:
 
 
 def _told(where: str, name: str, kind: str, error: CoercionError, ways: bool) -> str:
-    """Return what is wrong with a value and what to do."""
     what, call = "as text", "to_string"
     if error.reason in (Reason.STRICT, Reason.DECIMAL) and kind in ("int", "int_as_float"):
         what, call = "as float64 everywhere", "to_float"
@@ -197,3 +189,80 @@ _WIDER = {
 
 def _shown(value: Any) -> str:
     return cut(repr(str(value) if isinstance(value, date | time) else value))
+
+
+def check_choice(choice: str, strict: bool) -> None:
+    """Check an ``on_type_conflict``, beside ``strict_types``."""
+    if choice not in (FAIL, NULL, TEXT):
+        raise DatasetError(
+            f"on_type_conflict={choice!r} is not known. Write 'fail', 'null' to have values that "
+            "don't fit an inferred type missing, or 'text' to have their column as text."
+        )
+    if strict and choice != FAIL:
+        raise DatasetError(
+            f"on_type_conflict={choice!r} changes columns, and strict_types=True says that none "
+            "may be changed. Leave out one of them."
+        )
+
+
+def _nulled(column: pa.ChunkedArray, type_text: str) -> tuple[Fitted, int]:
+    wrong = _misfits(column, type_text)
+    while True:
+        left = pc.if_else(pa.array(wrong), pa.scalar(None, pa.string()), column)
+        try:
+            return fit(left, type_text), int(wrong.argmax())
+        except CoercionError as error:  # what fits alone and not beside others
+            wrong[error.row] = True
+
+
+def _misfits(column: pa.ChunkedArray, type_text: str) -> NDArray[np.bool_]:
+    encoded = column.combine_chunks().dictionary_encode()
+    values = encoded.dictionary
+    wrong = np.zeros(len(values) + 1, np.bool_)  # the last stands for what is missing
+    ranges = [(0, len(values))]
+    while ranges:  # halved until all of a range fits, or it is one value
+        low, high = ranges.pop()
+        if high == low or fits(pa.chunked_array([values[low:high]]), type_text):
+            continue
+        if high - low == 1:
+            wrong[low] = True
+            continue
+        middle = (low + high) // 2
+        ranges += [(low, middle), (middle, high)]
+    found: NDArray[np.bool_] = wrong[encoded.indices.fill_null(len(values)).to_numpy()]
+    return found
+
+
+def _conflict_text(name: str, type_text: str, choice: str, value: object, where: str) -> str:
+    what = "are missing values" if choice == NULL else "make it text in their mini-batches"
+    return (
+        f"column {name!r} ({shown_type(type_text)}): values that don't fit the type its sample "
+        f"had {what}, as on_type_conflict={choice!r} says, such as {cut(repr(value))}."
+        f"{FIRST_MET}{where}."
+    )
+
+
+def risk(
+    name: str,
+    type_text: str,
+    choice: str,
+    column: pa.ChunkedArray,
+    kinds: Mapping[Kind, int] | None = None,
+) -> str:
+    """Return what a wider sample of a column says of its inferred type; ``""``: it fits."""
+    try:
+        fit(column, type_text, kinds=kinds)
+    except CoercionError as error:
+        what = {
+            FAIL: "Rows with such values fail their mini-batches. Say what becomes of them: "
+            "on_type_conflict='null' or 'text', or set_column_types=",
+            NULL: "Such values will be missing, as on_type_conflict='null' says. To keep them "
+            "write set_column_types=",
+            TEXT: "Where such values are it will be text, as on_type_conflict='text' says. To "
+            "have text everywhere write set_column_types=",
+        }[choice]
+        return (
+            f"column {name!r} is read as {shown_type(type_text)}, and a wider sample has "
+            f"{cut(repr(error.value))}. {what}{{{name!r}: DataType.to_string()}}."
+        )
+    return ""

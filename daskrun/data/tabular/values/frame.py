@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from daskrun.data.libraries import pa, pc, pd
 from daskrun.data.tabular.values.coercion import CoercionError
 from daskrun.data.tabular.values.hold import hold
 from daskrun.data.tabular.values.types import NULLABLE
 from daskrun.errors import TableError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    import pandas as pd
-    import pyarrow as pa
 
 WIDE = 1000
 """Columns from which on a frame is made in slices: to replace one takes pandas time for each beside
@@ -27,17 +23,11 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
     Text is pandas' own ``str``, a bool column with missing values ``boolean``, an integer column
     with missing values ``float64``, a dictionary a category, anything else what
-    ``pyarrow.Table.to_pandas`` gives, with the dtypes that pandas' own metadata names.
-
-    Raises
-    ------
-    TableError
-        If an integer beside missing values is one that float64 can't hold, or pandas has nothing
-        for a value, such as a time of day with nanoseconds.
+    ``pyarrow.Table.to_pandas`` gives, with the dtypes that pandas' own metadata names. Raises
+    TableError if an integer beside missing values is one that float64 can't hold, or pandas has
+    nothing for a value, such as a time of day with nanoseconds.
     """
     if table.num_columns > WIDE:
-        import pandas as pd
-
         starts = range(0, table.num_columns, WIDE)
         slices = (range(n, min(n + WIDE, table.num_columns)) for n in starts)
         return pd.concat([to_frame(table.select(list(each))) for each in slices], axis=1)
@@ -64,8 +54,6 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
 
 def in_order(table: pa.Table) -> pa.Table:
     """Return a table whose ordered categories have one list each: pyarrow joins in any order."""
-    import pyarrow as pa
-
     for position, field in enumerate(table.schema):
         column = table.column(position)
         if not pa.types.is_dictionary(field.type) or not field.type.ordered:
@@ -84,19 +72,13 @@ def in_order(table: pa.Table) -> pa.Table:
 
 
 def _positions(chunk: pa.DictionaryArray, values: pa.Array) -> pa.Array:
-    """Return the position of each value in a list."""
-    import pyarrow.compute as pc
-
     return pc.index_in(chunk.cast(values.type), values)
 
 
 def ordered_union(name: str, lists: Iterable[Iterable[Any]], rows: int = 0) -> list[Any]:
     """Join lists of ordered categories, of so many rows, to one in which each keeps its order.
 
-    Raises
-    ------
-    TableError
-        Two say the opposite of each other.
+    Raises TableError: two say the opposite of each other.
 
     Examples
     --------
@@ -124,8 +106,6 @@ def ordered_union(name: str, lists: Iterable[Iterable[Any]], rows: int = 0) -> l
 
 def _plain_frame(table: pa.Table) -> pd.DataFrame:
     """Return what pyarrow makes of a table; name the column that it makes nothing of."""
-    import pyarrow as pa
-
     try:
         frame: pd.DataFrame = _without_index(table).to_pandas(use_threads=False)
     except (pa.ArrowException, ValueError, OverflowError) as error:
@@ -144,31 +124,23 @@ def _plain_frame(table: pa.Table) -> pd.DataFrame:
 
 @lru_cache(maxsize=1024)
 def _kind(arrow: pa.DataType) -> str:
-    import pyarrow.types as kinds
-
-    if kinds.is_boolean(arrow):
+    if pa.types.is_boolean(arrow):
         return "bool"
-    if kinds.is_nested(arrow):
+    if pa.types.is_nested(arrow):
         return "nested"
-    if kinds.is_dictionary(arrow):
+    if pa.types.is_dictionary(arrow):
         return "category"
-    return "int" if kinds.is_int64(arrow) or kinds.is_uint64(arrow) else ""
+    return "int" if pa.types.is_int64(arrow) or pa.types.is_uint64(arrow) else ""
 
 
 def _lacks_inside(column: pa.ChunkedArray) -> bool:
-    """Return whether whole numbers inside nested values are beside missing ones."""
-    import pyarrow.types as kinds
-
-    if kinds.is_integer(column.type):
+    if pa.types.is_integer(column.type):
         return bool(column.null_count)
-    return kinds.is_nested(column.type) and any(map(_lacks_inside, inner_columns(column)))
+    return pa.types.is_nested(column.type) and any(map(_lacks_inside, inner_columns(column)))
 
 
 def _with_kind(column: pd.Series, kind: pa.DataType) -> pd.Series:
     """Return categories their zone, and those without a value their kind: pyarrow leaves it out."""
-    import pandas as pd
-    import pyarrow as pa
-
     values: Any = column.cat.categories
     if getattr(kind, "tz", None):
         values = pd.DatetimeIndex(values).tz_localize("UTC").tz_convert(kind.tz)
@@ -182,13 +154,8 @@ def _with_kind(column: pd.Series, kind: pa.DataType) -> pd.Series:
 def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return whole numbers as float64, as pandas does, and fail where it would round them.
 
-    Raises
-    ------
-    TableError
-        The first value that float64 can't hold.
+    Raises TableError: the first value that float64 can't hold.
     """
-    import pyarrow as pa
-
     try:
         return hold(column, pa.float64())
     except CoercionError as error:
@@ -202,11 +169,8 @@ def exact_floats(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def inner_columns(column: pa.ChunkedArray) -> Iterator[pa.ChunkedArray]:
     """Yield what is inside nested values."""
-    import pyarrow as pa
-    import pyarrow.types as kinds
-
     for chunk in column.chunks:
-        if kinds.is_map(chunk.type):
+        if pa.types.is_map(chunk.type):
             parts = [chunk.keys, chunk.items]
         else:
             flat = chunk.flatten()

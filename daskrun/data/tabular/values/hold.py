@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from daskrun.data.libraries import pa, pc
 from daskrun.data.tabular.values import convert
 from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.convert import InexactError
@@ -15,21 +16,14 @@ from daskrun.data.tabular.values.types import arrow_type, datetime_formats, show
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pyarrow as pa
-
     Conversion = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 
 
 def hold(column: pa.ChunkedArray, target: pa.DataType, type_text: str = "") -> pa.ChunkedArray:
     """Return a column as an Arrow type that holds each of its values exactly.
 
-    Raises
-    ------
-    CoercionError
-        The first value that it can't hold.
+    Raises CoercionError: the first value that it can't hold.
     """
-    import pyarrow as pa
-
     if column.type.equals(target):
         return column
     found, wanted = kind_of(column.type), kind_of(target)
@@ -39,7 +33,7 @@ def hold(column: pa.ChunkedArray, target: pa.DataType, type_text: str = "") -> p
         return _categories(column, target, type_text)
     column = plain(column, target)
     if found not in WITHIN[wanted]:
-        row = first_valid(column)
+        row = first_true(column.is_valid())
         raise CoercionError(row, value_of(column, row), Reason.OTHER_TYPE, is_no(target, type_text))
     rule = _RULES.get((found, wanted), _cast)
     return each(column, type_text, lambda part: rule(part, target), target)
@@ -47,8 +41,6 @@ def hold(column: pa.ChunkedArray, target: pa.DataType, type_text: str = "") -> p
 
 def plain(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     """Return the values of categories, unless categories are wanted."""
-    import pyarrow as pa
-
     if not pa.types.is_dictionary(column.type) or pa.types.is_dictionary(target):
         return column
     return column.cast(column.type.value_type)
@@ -56,10 +48,8 @@ def plain(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
 
 def _categories(column: pa.ChunkedArray, target: pa.DataType, type_text: str) -> pa.ChunkedArray:
     """Return categories of another type; those of a column that has some keep their order."""
-    import pyarrow as pa
-
     if target.ordered and not getattr(column.type, "ordered", False):
-        row = first_valid(column)
+        row = first_true(column.is_valid())
         why = "is of a file that gives the column's categories no order"
         raise CoercionError(row, value_of(column, row), Reason.OTHER_TYPE, why)
     if not pa.types.is_dictionary(column.type):
@@ -77,8 +67,6 @@ def _categories(column: pa.ChunkedArray, target: pa.DataType, type_text: str) ->
 
 def without_nan(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return floats of which those that are no number are missing."""
-    import pyarrow.compute as pc
-
     return pc.if_else(pc.is_nan(column), None, column)
 
 
@@ -90,18 +78,9 @@ def value_of(column: pa.ChunkedArray, row: int) -> Any:
         return column.slice(row, 1).cast("string")[0].as_py()
 
 
-def first_valid(column: pa.ChunkedArray) -> int:
-    """Return the row of the first value that isn't missing."""
-    import pyarrow.compute as pc
-
-    return int(pc.index(column.is_valid(), True).as_py())
-
-
-def first_null(column: pa.ChunkedArray) -> int:
-    """Return the row of the first value that is missing."""
-    import pyarrow.compute as pc
-
-    return int(pc.index(column.is_null(), True).as_py())
+def first_true(flags: pa.ChunkedArray) -> int:
+    """Return the row of the first that is true; -1: none is."""
+    return int(pc.index(flags, True).as_py())
 
 
 # each of these returns the column, or raises ValueError where one value would be another
@@ -113,9 +92,6 @@ def _cast(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
 
 def _round_trip(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     """Cast, and see that the same comes back: casts to floats and to dates lose without a word."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if pa.types.is_integer(column.type) and not pa.types.is_float16(target):
         with suppress(pa.ArrowInvalid):  # which is also for 2**54, that float64 holds
             return column.cast(target)
@@ -131,9 +107,6 @@ def _round_trip(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray
 
 def _written_number(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     """Go by the digits: Arrow's own casts between decimals and other numbers round."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if pa.types.is_decimal(target):
         made = column.cast("string").cast(target) if pa.types.is_integer(column.type) else None
         if made is None:
@@ -149,10 +122,6 @@ def _written_number(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedA
 
 
 def _items(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
-    """Convert what is in lists."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     chunks = []
     before = 0
     for chunk in column.chunks:
@@ -174,8 +143,6 @@ def _items(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
 
 def _fields(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     """Convert what is in objects; a field that they lack is missing."""
-    import pyarrow as pa
-
     chunks = []
     before = 0
     for chunk in column.chunks:
@@ -183,7 +150,7 @@ def _fields(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
         for name in sorted(lacking) if not target.num_fields else ():
             inner = chunk.field(chunk.type.get_field_index(name))
             if inner.null_count < len(inner):
-                row = first_valid(pa.chunked_array([inner]))
+                row = first_true(inner.is_valid())
                 why = "is of a field that the column's type has not"
                 value = inner[row].as_py()
                 raise CoercionError(before + row, value, Reason.OTHER_TYPE, why, f".{name}")
@@ -199,9 +166,6 @@ def _fields(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
 
 
 def _field(chunk: pa.Array, field: pa.Field, before: int) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     position = chunk.type.get_field_index(field.name)
     if position < 0:
         return pa.nulls(len(chunk), field.type)
@@ -214,8 +178,6 @@ def _field(chunk: pa.Array, field: pa.Field, before: int) -> pa.Array:
 
 def _entries(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
     """Convert keys and values of maps, as lists of objects."""
-    import pyarrow as pa
-
     inner = pa.struct([("key", column.type.key_type), ("value", column.type.item_type)])
     goal = pa.struct([("key", target.key_type), ("value", target.item_type)])
     entries = pa.chunked_array([pa.array(c.to_pylist(), pa.list_(inner)) for c in column.chunks])
@@ -251,8 +213,6 @@ def each(
     target: pa.DataType | None = None,
 ) -> pa.ChunkedArray:
     """Convert a column; where that fails, find the first value that fails by halving."""
-    import pyarrow as pa
-
     failed: Exception
     try:
         return convert_all(column)
@@ -276,13 +236,8 @@ def each(
 
 
 def _refuse(
-    column: pa.ChunkedArray,
-    row: int,
-    error: Exception,
-    type_text: str,
-    target: pa.DataType | None,
+    column: pa.ChunkedArray, row: int, error: Exception, type_text: str, target: pa.DataType | None
 ) -> Any:
-    """Raise the error for a value, by what it is and what was wanted."""
     target = arrow_type(type_text) if target is None else target
     value, kinds = value_of(column, row), (kind_of(column.type), kind_of(target))
     whole = isinstance(value, int) or (isinstance(value, str) and re.match(convert.WHOLE, value))

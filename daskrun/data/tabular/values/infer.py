@@ -8,22 +8,19 @@ there.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from daskrun.core.json_text import MOST_DIGITS
+from daskrun.data.libraries import pa, pc
 from daskrun.data.tabular.values.coercion import CoercionError
 from daskrun.data.tabular.values.convert import EXACT, NUMBER, WHOLE, present
 from daskrun.data.tabular.values.kinds import WITHIN, Kind
 from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import datetime_text, type_text
 from daskrun.data.tabular.values.written import found_kinds, text_column
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
 
 _WORDS = ("True", "TRUE", "true", "False", "FALSE", "false")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
@@ -58,16 +55,9 @@ class Inferred(NamedTuple):
 def infer(name: str, column: pa.ChunkedArray, missing: bool = False) -> Inferred:
     """Infer the type of a column of text.
 
-    Parameters
-    ----------
-    column
-        Its values in the sample, with nothing missing: empty ones are ``""``.
-    missing
-        Whether values are known to be missing elsewhere, such as where a file lacks the column.
+    ``column``: its values in the sample, with nothing missing: empty ones are ``""``. ``missing``:
+    whether values are known to be missing elsewhere, such as where a file lacks the column.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     values = present(column).drop_null()
     missing = missing or len(values) < len(column)
     if not len(values):
@@ -139,15 +129,11 @@ def fits(column: pa.ChunkedArray, type_text: str) -> bool:
 
 
 def _all(values: pa.ChunkedArray, pattern: str) -> bool:
-    import pyarrow.compute as pc
-
     return bool(pc.all(pc.match_substring_regex(values, pattern), min_count=0).as_py())
 
 
 def _almost_numbers(name: str, present: pa.ChunkedArray) -> str:
     """Return why a column of numbers, but for few values or the way they are written, is text."""
-    import pyarrow.compute as pc
-
     if _all(present, _COMMAS):
         return (
             f"column {name!r}: numbers with commas, such as {present[0].as_py()!r}, are left as "
@@ -193,8 +179,6 @@ def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
 
 def codes_in(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the whole numbers whose zeros or plus before the digits a number doesn't keep."""
-    import pyarrow.compute as pc
-
     return values.filter(pc.match_substring_regex(values, r"^\s*([+][0-9]+|-?0[0-9]+)\s*$"))
 
 
@@ -247,12 +231,8 @@ def infer_values(
 ) -> Inferred:
     """Infer the type of a column from a sample of its values, None where one is missing.
 
-    Parameters
-    ----------
-    dates
-        Whether texts that look like dates are dates: where the format has no others.
-    nested
-        Whether lists and objects have a type of their own; else they are JSON text.
+    ``dates``: whether texts that look like dates are dates: where the format has no others.
+    ``nested``: whether lists and objects have a type of their own; else they are JSON text.
 
     Examples
     --------
@@ -286,8 +266,6 @@ def infer_values(
 
 @lru_cache(maxsize=1)
 def _others() -> dict[frozenset[Kind], pa.DataType]:
-    import pyarrow as pa
-
     return {
         frozenset({Kind.DATE, Kind.NAIVE}): pa.timestamp("us"),
         frozenset({Kind.ZONED}): pa.timestamp("us", "UTC"),
@@ -319,13 +297,8 @@ _DEEPEST = 60
 def nested_type(values: Sequence[Any], path: str, depth: int = 0) -> pa.DataType:
     """Return the Arrow type that holds JSON values exactly, none of them missing.
 
-    Raises
-    ------
-    ValueError
-        There is none; its text says why, and the path to where.
+    Raises ValueError: there is none; its text says why, and the path to where.
     """
-    import pyarrow as pa
-
     kinds = frozenset(found_kinds(values))
     if depth > _DEEPEST:
         raise _MixedError(f"more than {_DEEPEST} levels of objects and lists")

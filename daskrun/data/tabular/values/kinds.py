@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+from daskrun.data.libraries import pa
 from daskrun.data.tabular.values.types import arrow_type, datetime_formats
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 
 class Kind(Enum):
@@ -54,10 +51,7 @@ _WRITTEN = frozenset(Kind) - {Kind.LIST, Kind.STRUCT, Kind.MAP, Kind.BINARY, Kin
 def admits(type_text: str, kind: Kind, declared: bool) -> bool:
     """Return whether a column takes values of a kind, as far as each can be held.
 
-    Parameters
-    ----------
-    declared
-        Whether ``set_column_types`` says the type; else it is inferred.
+    ``declared``: whether ``set_column_types`` says the type; else it is inferred.
     """
     target = kind_of(arrow_type(type_text))
     if kind is Kind.NULL or kind in WITHIN[target] or kind is target:
@@ -73,8 +67,6 @@ def admits(type_text: str, kind: Kind, declared: bool) -> bool:
 
 def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     """Return the type that holds the values of both, or else the first."""
-    import pyarrow as pa
-
     kinds = kind_of(one), kind_of(other)
     if one.equals(other) or Kind.NULL in kinds:
         return other if kinds[0] is Kind.NULL else one
@@ -103,8 +95,6 @@ def wider(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 
 def roomy(arrow: pa.DataType) -> pa.DataType:
     """Return a type that has room for as many categories as other files may have."""
-    import pyarrow as pa
-
     if pa.types.is_dictionary(arrow):  # the file's own is as narrow as its writer's list was
         return pa.dictionary(pa.int32(), arrow.value_type, arrow.ordered)
     if kind_of(arrow) is Kind.STRUCT:
@@ -131,14 +121,14 @@ def lacking(one: pa.DataType, other: pa.DataType, path: str) -> list[str]:
 @lru_cache(maxsize=1024)
 def kind_of(arrow: pa.DataType) -> Kind:
     """Return the kind of an Arrow type's values; of a dictionary that of its values."""
-    import pyarrow.types as kinds
-
-    if kinds.is_dictionary(arrow):
+    if pa.types.is_dictionary(arrow):
         return kind_of(arrow.value_type)
-    if kinds.is_timestamp(arrow):
+    if pa.types.is_timestamp(arrow):
         return Kind.NAIVE if arrow.tz is None else Kind.ZONED
-    found = (kind for kind, checks in _CHECKS.items() for c in checks if getattr(kinds, c)(arrow))
-    return next(found, Kind.OTHER)
+    for kind, checks in _CHECKS.items():
+        if any(getattr(pa.types, check)(arrow) for check in checks):
+            return kind
+    return Kind.OTHER
 
 
 _CHECKS = {

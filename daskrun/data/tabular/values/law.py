@@ -10,12 +10,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from daskrun.data.libraries import pa, pc
 from daskrun.data.tabular.values import convert
 from daskrun.data.tabular.values.coercion import Change, CoercionError, Fitted, Reason
 from daskrun.data.tabular.values.hold import (
     each,
-    first_null,
-    first_valid,
+    first_true,
     hold,
     is_no,
     plain,
@@ -29,8 +29,6 @@ from daskrun.data.tabular.values.written import written
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    import pyarrow as pa
-
     Conversion = Callable[[pa.ChunkedArray], pa.ChunkedArray]
 
 
@@ -42,24 +40,12 @@ def fit(
 ) -> Fitted:
     """Return a column as its type of the schema.
 
-    A column of whole numbers that meets missing or decimal values becomes float64, one of text
-    that meets others has them as they are written; what else does not fit is an error.
-
-    Parameters
-    ----------
-    declared
-        Whether ``set_column_types`` says the type: it is inferred otherwise.
-    kinds
-        Kinds of the values, each with the row of its first, where not the Arrow type tells: of
-        values that were written as text.
-
-    Raises
-    ------
-    CoercionError
-        The first value that can't be held.
+    A column of whole numbers that meets missing or decimal values becomes float64, one of text that
+    meets others has them as they are written; what else does not fit is an error. ``declared``:
+    whether ``set_column_types`` says the type: it is inferred otherwise. ``kinds``: kinds of the
+    values, each with the row of its first, where not the Arrow type tells: of values that were
+    written as text. Raises CoercionError: the first value that can't be held.
     """
-    import pyarrow as pa
-
     target = arrow_type(type_text)
     column = plain(column, target)
     found, wanted = kind_of(column.type), kind_of(target)
@@ -71,7 +57,7 @@ def fit(
         column = without_nan(column)
     elif found is Kind.TEXT and wanted in _READ:
         column = convert.present(column)
-    kinds = kinds or {found: first_valid(column)}
+    kinds = kinds or {found: first_true(column.is_valid())}
     _check_kinds(column, kinds, type_text, declared)
     if pa.types.is_dictionary(target):
         return Fitted(hold(column, target, type_text))
@@ -83,13 +69,13 @@ def fit(
         return _whole(column, target, type_text, declared)
     values = _as(column, target, type_text)
     missing = type_text == "bool" and values.null_count
-    return Fitted(values, Change.MISSING, first_null(values)) if missing else Fitted(values)
+    return (
+        Fitted(values, Change.MISSING, first_true(values.is_null())) if missing else Fitted(values)
+    )
 
 
 def _quick(column: pa.ChunkedArray, target: pa.DataType, type_text: str) -> pa.ChunkedArray | None:
     """Return a column that nothing needs to be done for, as almost every one, or ISO dates."""
-    import pyarrow as pa
-
     if column.type.equals(target):
         widens = type_text in ("int", "bool") or pa.types.is_integer(target)
         as_it_is = type_text != "int_as_float" and not (widens and column.null_count)
@@ -127,9 +113,6 @@ def _text(
 
 def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declared: bool) -> Fitted:
     """Return whole numbers, or float64 where some are missing or decimal."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     as_float = type_text == "int_as_float"
     if as_float and kind_of(column.type) is Kind.WHOLE:
         return Fitted(_as(column, target, type_text))
@@ -144,7 +127,7 @@ def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declare
         floats = _floats_beside(column, error, type_text)
         whole = pc.and_(pc.equal(pc.floor(floats), floats), pc.is_finite(floats))
         decimals = pc.fill_null(pc.invert(whole), False)
-        first = int(pc.index(decimals, True).as_py())
+        first = first_true(decimals)
         if first < 0:  # whole, and beyond the type: float64 would only hide that
             raise
         return Fitted(floats, Change.DECIMAL, first)
@@ -156,17 +139,17 @@ def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declare
         if as_float:
             value = value_of(column, error.row)
             raise CoercionError(error.row, value, error.reason, error.why) from None
-        row = first_null(whole)
+        row = first_true(whole.is_null())
         raise CoercionError(row, None, Reason.INEXACT, _beside("is missing", error)) from None
-    return Fitted(floats) if as_float else Fitted(floats, Change.MISSING, first_null(whole))
+    return (
+        Fitted(floats) if as_float else Fitted(floats, Change.MISSING, first_true(whole.is_null()))
+    )
 
 
 def _floats_beside(
     column: pa.ChunkedArray, refused: CoercionError, type_text: str
 ) -> pa.ChunkedArray:
     """Return numbers as float64; where some can't be that, blame the one that isn't whole."""
-    import pyarrow as pa
-
     try:
         return _as(column, pa.float64(), type_text)
     except CoercionError as error:
@@ -183,7 +166,6 @@ def _beside(what: str, error: CoercionError) -> str:
 
 
 def _as(column: pa.ChunkedArray, target: pa.DataType, type_text: str) -> pa.ChunkedArray:
-    """Return a column as an Arrow type, text by what is written in it."""
     kinds = kind_of(column.type), kind_of(target)
     if kinds[0] is not Kind.TEXT or kinds[1] is Kind.TEXT:
         return hold(column, target, type_text)
@@ -191,7 +173,6 @@ def _as(column: pa.ChunkedArray, target: pa.DataType, type_text: str) -> pa.Chun
 
 
 def _reads(type_text: str, target: pa.DataType) -> Conversion:
-    """Return how text is read as a type."""
     wanted = kind_of(target)
     if wanted is Kind.WHOLE:
         return lambda part: hold(convert.whole_numbers(part), target)

@@ -18,26 +18,20 @@ text                Arrow                         pandas
 ``datetime:<how>``  timestamp[us], UTC with %z    read with a strptime format, or a JSON list
 ``arrow:<base64>``  any other                     what ``pyarrow.Table.to_pandas`` gives
 =================== ============================= ===========================================
-
-pandas and pyarrow are imported inside functions: ``import daskrun`` and runs over files do without.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.json_text import parsed
+from daskrun.data.libraries import pa
 from daskrun.errors import DatasetError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
 
 NULLABLE = b"daskrun.nullable"
 """Field metadata of a bool column that is pandas' ``boolean`` in every mini-batch."""
@@ -141,32 +135,28 @@ def datetime_formats(type_text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def arrow_type(type_text: str) -> pa.DataType:
     """Return the Arrow type that holds a column."""
-    import pyarrow as pa
-
     kind, _, rest = type_text.partition(":")
     if kind == "arrow":
         return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(rest))).field(0).type
-    if kind == "datetime":
-        zone = "UTC" if "%z" in rest else None
-        return pa.timestamp("us", zone)
-    plain = {
-        "text": pa.string(),
-        "int": pa.int64(),
-        "int_as_float": pa.float64(),
-        "float": pa.float64(),
-        "bool": pa.bool_(),
-        "boolean": pa.bool_(),
-        "datetime_utc": pa.timestamp("us", "UTC"),
-        "datetime_ns": pa.timestamp("ns"),
-        "datetime_ns_utc": pa.timestamp("ns", "UTC"),
-    }
-    return plain[kind]
+    if kind in _PLAIN:
+        return getattr(pa, _PLAIN[kind][0])()
+    zoned = kind.endswith("_utc") or "%z" in rest
+    return pa.timestamp("ns" if "_ns" in kind else "us", "UTC" if zoned else None)
+
+
+_PLAIN = {
+    "text": ("string", "to_string"),
+    "int": ("int64", "to_long"),
+    "int_as_float": ("float64", "to_long"),
+    "float": ("float64", "to_float"),
+    "bool": ("bool_", "to_bool"),
+    "boolean": ("bool_", "to_bool"),
+}
+"""What makes a type, of pyarrow and of :class:`DataType`."""
 
 
 def type_text(arrow: pa.DataType) -> str:
     """Return the text of an Arrow type; the plain ones have a word, others carry all of it."""
-    import pyarrow as pa
-
     plain = ("text", "int", "float", "bool", "datetime", "datetime_utc", "datetime_ns")
     for text in (*plain, "datetime_ns_utc"):
         if arrow_type(text).equals(arrow):
@@ -178,31 +168,19 @@ def type_text(arrow: pa.DataType) -> str:
 @lru_cache(maxsize=4096)
 def arrow_field(name: str, type_text: str) -> pa.Field:
     """Return the field of a column, with what :func:`.frame.to_frame` must know beside its type."""
-    import pyarrow as pa
-
     metadata = {NULLABLE: b"1"} if type_text == "boolean" else None
     return pa.field(name, arrow_type(type_text), metadata=metadata)
 
 
 def arrow_schema(columns: Sequence[Sequence[str]]) -> pa.Schema:
     """Return the schema of a reader's ``columns``, a list of ``[name, type]``."""
-    import pyarrow as pa
-
     return pa.schema([arrow_field(name, text) for name, text in columns])
 
 
 def shown_type(type_text: str) -> str:
     """Say a type in a message, as ``set_column_types`` has it where it can."""
-    words = {
-        "text": "DataType.to_string()",
-        "int": "DataType.to_long()",
-        "int_as_float": "DataType.to_long()",
-        "float": "DataType.to_float()",
-        "bool": "DataType.to_bool()",
-        "boolean": "DataType.to_bool()",
-    }
-    if type_text in words:
-        return words[type_text]
+    if type_text in _PLAIN:
+        return f"DataType.{_PLAIN[type_text][1]}()"
     formats = datetime_formats(type_text)
     if formats:
         return f"DataType.to_datetime({formats[0] if len(formats) == 1 else formats!r})"

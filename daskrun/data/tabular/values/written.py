@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from daskrun.data.libraries import pa, pc, pd
 from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.kinds import Kind, kind_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import pyarrow as pa
 
 
 def written(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -23,9 +20,6 @@ def written(column: pa.ChunkedArray) -> pa.ChunkedArray:
     Numbers are as Python writes them, dates and times as ISO 8601 with a blank, truth values and
     what is nested as JSON, bytes as the UTF-8 that they are.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     kind = kind_of(column.type)
     if kind is Kind.TEXT:
         return column
@@ -81,8 +75,6 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, bool | list | tuple | dict):
         return json.dumps(value, ensure_ascii=False, default=as_text)
     if isinstance(value, timedelta):
-        import pandas as pd
-
         return str(pd.Timedelta(value))
     return str(value)
 
@@ -90,13 +82,8 @@ def as_text(value: Any) -> str | None:
 def text_column(values: Sequence[Any]) -> pa.ChunkedArray:
     """Return Python values as a column of text.
 
-    Raises
-    ------
-    CoercionError
-        If one has half of a surrogate pair, or bytes that are no UTF-8.
+    Raises CoercionError if one has half of a surrogate pair, or bytes that are no UTF-8.
     """
-    import pyarrow as pa
-
     texts: list[str | None] = []
     try:
         texts.extend(map(as_text, values))
@@ -150,13 +137,8 @@ class Found:
     def column(self) -> pa.ChunkedArray:
         """Return the column: of the type that all parts have, else what is written in them.
 
-        Raises
-        ------
-        CoercionError
-            The first value that can't be written where it must be.
+        Raises CoercionError: the first value that can't be written where it must be.
         """
-        import pyarrow as pa
-
         if self._wrong is not None:
             raise self._wrong
         types = {part.type for part in self._parts} - {pa.null()}
@@ -175,8 +157,6 @@ def _found(values: Sequence[Any]) -> tuple[pa.ChunkedArray, dict[Kind, int]]:
 
     Values of several kinds, and what Arrow has no type for, are as they are written.
     """
-    import pyarrow as pa
-
     kinds = found_kinds(values)
     if not kinds:
         return pa.chunked_array([pa.nulls(len(values))]), {}

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import codecs
 import math
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from daskrun.data.tabular.formats.delimited.options import quoting_hints
-from daskrun.data.tabular.formats.delimited.spec import (
-    FIRST,
-    SAME,
-    SAME_FIX,
-    UNNAMED,
-    has_header,
-    header_trouble,
-)
+from daskrun.data.libraries import np, pa
+from daskrun.data.tabular.formats.delimited import spec as delimited
+from daskrun.data.tabular.formats.text import lines, sample, scan
 from daskrun.data.tabular.formats.text.dialect import (
+    ENCODING_MARKS,
     Dialect,
     header_names,
     numbered_names,
     parse,
 )
 from daskrun.data.tabular.formats.text.grammar import Grammar, blank_tail, may_have_blank_lines
-from daskrun.data.tabular.formats.text.lines import (
-    first_line,
-    line_number,
-    read_header,
-    separator_of,
-)
-from daskrun.data.tabular.formats.text.sample import (
-    HEAD,
-    MOST,
-    ROWS,
-    SAMPLE_BYTES,
-    SAMPLES,
-    Place,
-    SampleFiles,
-    at_once,
-)
-from daskrun.data.tabular.formats.text.scan import (
-    UNCLOSED,
-    quoted_line_break,
-    record_starts,
-    records_only,
-    unclosed_quote,
-)
 from daskrun.data.tabular.formats.text.source import MemoryBytes
 from daskrun.data.tabular.formats.text.text_reader import FIX_ENCODING
 from daskrun.data.tabular.values.coercion import cut
@@ -55,20 +27,12 @@ from daskrun.errors import DatasetError, TableError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from daskrun.data.paths import FileRow, PathTable
 
 _LOOKED = 64 << 10
 """Bytes that a first record is looked for in, else in all."""
-
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf32"),  # first: it begins with that of utf16
-    (codecs.BOM_UTF16_LE, "utf16"),
-    (codecs.BOM_UTF16_BE, "utf16"),
-)
 
 
 class Head(NamedTuple):
@@ -89,8 +53,11 @@ class Head(NamedTuple):
 class DelimitedSample:
     """Looks at the files of a dataset."""
 
-    def __init__(self, files: SampleFiles, dialect: Dialect, header: str, table: PathTable) -> None:
+    def __init__(
+        self, files: sample.SampleFiles, dialect: Dialect, header: str, table: PathTable
+    ) -> None:
         self._files = files
+        self.shown = files.shown
         self._dialect = dialect
         self._header = header
         self._table = table
@@ -99,22 +66,19 @@ class DelimitedSample:
 
     def has_header(self, name: str) -> bool:
         """Return whether a file's first record is a header."""
-        return has_header(self._header, name, self._table[0])
+        return delimited.has_header(self._header, name, self._table[0])
 
     def heads(self) -> list[Head]:
         """Read the first files until there are rows enough; only those that have something in them.
 
-        Raises
-        ------
-        DatasetError
-            If none can be read, or with ``ONLY_FIRST_FILE_HASHEADERS`` the first.
+        DatasetError: none can be read, or with ``ONLY_FIRST_FILE_HAS_HEADERS`` not the first.
         """
 
         def read(name: str, size: int) -> Head | None:
             head = self.head(name, size)
             return head if head.header or head.data else None
 
-        least = self._table[0] if self._header == FIRST and len(self._table) else ""
+        least = self._table[0] if self._header == delimited.FIRST and len(self._table) else ""
         found = self._files.first(read, lambda head: len(self._starts(head.data)), least)
         if not self.blanks and any(map(self._has_blank_lines, found)):
             self._dialect = replace(self._dialect, blanks=True)
@@ -131,7 +95,7 @@ class DelimitedSample:
     def hints(self, heads: Sequence[Head]) -> list[str]:
         """Return what the first rows say of how the files are written."""
         data = b"".join(head.data.decode(self._dialect.codec, "replace").encode() for head in heads)
-        told = quoting_hints(data, self._dialect)
+        told = delimited.quoting_hints(data, self._dialect)
         if self.trailing:
             told.append("each row ends with one separator more than the header: it is left out.")
         return told
@@ -139,8 +103,8 @@ class DelimitedSample:
     def _has_blank_lines(self, head: Head) -> bool:
         if not may_have_blank_lines(head.data):
             return False
-        blanks = Grammar(separator_of(self._dialect.grammar), blanks=True)
-        return len(records_only(head.data, blanks)) < len(head.data)
+        blanks = Grammar(lines.separator_of(self._dialect.grammar), blanks=True)
+        return len(scan.records_only(head.data, blanks)) < len(head.data)
 
     def _has_trailing(self, head: Head) -> bool:
         """Return whether all records have one field more than the header, and nothing in it."""
@@ -149,28 +113,30 @@ class DelimitedSample:
         names = self.header_of(head)
         if self._width(head.data) != len(names) + 1:
             return False
-        ragged, table = self._parsed(head.data, [*names, UNNAMED])
-        return not ragged and table.num_rows > 0 and set(table[UNNAMED].to_pylist()) == {""}
+        ragged, table = self._parsed(head.data, [*names, delimited.UNNAMED])
+        return (
+            not ragged and table.num_rows > 0 and set(table[delimited.UNNAMED].to_pylist()) == {""}
+        )
 
-    def head(self, name: str, size: int, nbytes: int = HEAD) -> Head:
+    def head(self, name: str, size: int, nbytes: int = sample.HEAD) -> Head:
         """Read the start of a file, at least to the end of its first row where it has one."""
         while True:
             data = self._files.start(name, nbytes, size)
             whole = len(data) < nbytes
             if whole:
-                data = data[: blank_tail(data, separator_of(self._dialect.grammar))]
+                data = data[: blank_tail(data, lines.separator_of(self._dialect.grammar))]
             source = MemoryBytes(data, self._files.shown(name))
-            header, at = b"", first_line(source, self._dialect.grammar)
+            header, at = b"", lines.first_line(source, self._dialect.grammar)
             if self.has_header(name):
-                header, at = read_header(source, self._dialect.grammar)
+                header, at = lines.read_header(source, self._dialect.grammar)
             starts = self._starts(data[at:])
-            if whole or len(starts) > 1 or nbytes >= MOST:
+            if whole or len(starts) > 1 or nbytes >= sample.MOST:
                 break
             nbytes *= 8
         rows = data[at:] if whole or not starts[1:].size else data[at : at + int(starts[-1])]
         unclosed, last = 0, rows if whole or not starts[1:].size else b""
-        if (quote := unclosed_quote(last, self._dialect.grammar)) >= 0:
-            unclosed = line_number(source, at + quote) if whole else 0
+        if (quote := scan.unclosed_quote(last, self._dialect.grammar)) >= 0:
+            unclosed = lines.line_number(source, at + quote) if whole else 0
             rows += b'"'  # what is behind it is one value
         return Head(name, self._header_utf8(name, header), rows, unclosed=unclosed)
 
@@ -179,28 +145,27 @@ class DelimitedSample:
         heads = self.heads()
         for head in heads:
             self._check_rows(head)
-        if self._header != SAME or not heads:
+        if self._header != delimited.SAME or not heads:
             return
         known = self.header_of(heads[0])
 
         def one(row: FileRow) -> tuple[str, ...]:
-            try:
-                return self.header_of(self.head(row[0], row[1], SAMPLE_BYTES))
-            except DatasetError:
-                return ()  # a file that can't be read costs its own mini-batches
+            with suppress(DatasetError):  # a file that can't be read costs its own mini-batches
+                return self._header_in(row)
+            return ()
 
-        for name, names in zip(self._table, at_once(one, self._table.rows()), strict=True):
-            if names and (wrong := header_trouble(names, known, same=True)):
-                raise DatasetError(f"{self.shown(name)}: {wrong}. {SAME_FIX}")
+        for name, names in zip(self._table, sample.at_once(one, self._table.rows()), strict=True):
+            if names and (wrong := delimited.header_trouble(names, known, same=True)):
+                raise DatasetError(f"{self.shown(name)}: {wrong}. {delimited.SAME_FIX}")
 
     def _check_rows(self, head: Head) -> None:
         """Check that a file's first rows have as many fields as its header or first row."""
-        behind = self._starts(head.data)[ROWS:]
+        behind = self._starts(head.data)[sample.ROWS :]
         data = head.data[: int(behind[0])] if behind.size else head.data
         if head.unclosed and not behind.size:
             raise DatasetError(
-                f"{self.shown(head.name)}, line {head.unclosed}: {UNCLOSED} With validate=False "
-                "only the mini-batch that holds it fails."
+                f"{self.shown(head.name)}, line {head.unclosed}: {scan.UNCLOSED} With "
+                "validate=False only the mini-batch that holds it fails."
             )
         width = len(self.header_of(head))
         ragged, _ = self._parsed(data, numbered_names(width))
@@ -233,61 +198,50 @@ class DelimitedSample:
 
     def headers(self) -> list[tuple[str, ...]]:
         """Read the names in the headers of all files."""
+        return sample.at_once(self._header_in, self._table.rows())
 
-        def one(row: FileRow) -> tuple[str, ...]:
-            return self.header_of(self.head(row[0], row[1], SAMPLE_BYTES))
-
-        return at_once(one, self._table.rows())
+    def _header_in(self, row: FileRow) -> tuple[str, ...]:
+        return self.header_of(self.head(row[0], row[1], sample.SAMPLE_BYTES))
 
     def header_of(self, head: Head) -> tuple[str, ...]:
         """Return the names in a file's header; ``Column1`` … where it has data instead."""
         try:
-            return self._header_of(head)
+            if self.has_header(head.name):
+                return header_names(head.header, self._dialect.separator)
+            return tuple(numbered_names(self._width(head.data)))
         except TableError as error:
             raise DatasetError(f"{self.shown(head.name)}: {error}") from None
 
-    def _header_of(self, head: Head) -> tuple[str, ...]:
-        if self.has_header(head.name):
-            return header_names(head.header, self._dialect.separator)
-        return tuple(numbered_names(self._width(head.data)))
-
     def _width(self, data: bytes) -> int:
-        """Return how many fields the first record has."""
         second = self._starts(data[:_LOOKED])[1:2]
         first = data[: int(second[0])] if len(second) else data
         return len(header_names(self._utf8(first).strip(b"\r\n"), self._dialect.separator))
 
     def spread(
-        self, heads: Sequence[Head], count: int = SAMPLES, until: float = math.inf
+        self, heads: Sequence[Head], count: int = sample.SAMPLES, until: float = math.inf
     ) -> list[Head]:
         """Read small samples from all over the files but these heads.
 
         One that can't be read is left out, and so is one of which nothing tells where a record
         begins: a piece of a text that has line breaks in it, or no such piece.
         """
-        multi_line, begun = self.multi_line(heads), {head.name for head in heads}
+        breaks = (scan.quoted_line_break(head.data, self._dialect.grammar) for head in heads)
+        multi_line, begun = any(at >= 0 for at in breaks), {head.name for head in heads}
 
-        def one(place: Place) -> Head | None:
+        def one(place: sample.Place) -> Head | None:
             name, offset, size = place
-            if time.monotonic() > until:
+            if time.monotonic() > until or (not offset and name in begun):
                 return None
-            try:
-                if offset == 0:
-                    return None if name in begun else self.head(name, size, SAMPLE_BYTES)
-                header = b""
-                if self.has_header(name):
-                    header = self.head(name, size, SAMPLE_BYTES).header
+            with suppress(DatasetError):  # its mini-batches will say so, and others can be read
+                if not offset:
+                    return self.head(name, size, sample.SAMPLE_BYTES)
+                begins = self.has_header(name)
+                header = self.head(name, size, sample.SAMPLE_BYTES).header if begins else b""
                 data = self._files.lines(name, offset, size)
                 return self._inside(name, header, data, multi_line)
-            except DatasetError:
-                return None  # its mini-batches will say so, and others can be read
+            return None
 
-        return [head for head in at_once(one, self._files.spread(count)) if head is not None]
-
-    def multi_line(self, heads: Sequence[Head]) -> bool:
-        """Return whether a quoted field of the first rows has a line break in it."""
-        separator = self._dialect.grammar
-        return any(quoted_line_break(head.data, separator) >= 0 for head in heads)
+        return [head for head in sample.at_once(one, self._files.spread(count)) if head is not None]
 
     def columns(self, head: Head, names: Sequence[str]) -> dict[str, pa.ChunkedArray] | None:
         """Return the text of a head's columns; rows with other numbers of fields are left out.
@@ -305,14 +259,8 @@ class DelimitedSample:
             return None
         return dict(zip(table.column_names, table.columns, strict=True))
 
-    def shown(self, name: str) -> str:
-        """Return a file's path or URL for messages."""
-        return self._files.shown(name)
-
     def _parsed(self, data: bytes, names: Sequence[str]) -> tuple[list[tuple[int, str]], pa.Table]:
         """Parse as text; records with other numbers of fields are left out and told."""
-        import pyarrow as pa
-
         ragged: list[tuple[int, str]] = []
 
         def skip(row: Any) -> str:
@@ -320,7 +268,7 @@ class DelimitedSample:
             return "skip"
 
         types = dict.fromkeys(names, pa.string())
-        fields = [*names, UNNAMED] if self.trailing else list(names)
+        fields = [*names, delimited.UNNAMED] if self.trailing else list(names)
         table = parse(self._utf8(data), self._dialect.separator, fields, types, skip)
         return ragged, table
 
@@ -329,12 +277,10 @@ class DelimitedSample:
 
         Read as if they did, and as if not: from where a record begins either way it is known.
         """
-        import numpy as np
-
         if b'"' not in data:
             return None if multi_line else Head(name, header, data)
         outside = self._starts(data)
-        inside = record_starts(data, self._dialect.grammar, inside=True)
+        inside = scan.record_starts(data, self._dialect.grammar, inside=True)
         both = np.intersect1d(outside, inside, assume_unique=True)
         # The last record may go on behind the sample.
         if both.size:
@@ -345,7 +291,7 @@ class DelimitedSample:
         return Head(name, header, one, other)
 
     def _starts(self, data: bytes) -> NDArray[np.int64]:
-        return record_starts(data, self._dialect.grammar)
+        return scan.record_starts(data, self._dialect.grammar)
 
     def _utf8(self, data: bytes) -> bytes:
         # A sample may be wrong in a byte or two: reading the rows themselves says so.
@@ -356,7 +302,7 @@ def _fix_encoding(data: bytes) -> str:
     """Return what to write for a file that begins with these bytes, which are not as was said."""
     if data.startswith(b"PAR1"):
         return "It is a Parquet file: use from_parquet_files()."
-    for mark, encoding in _MARKS:
+    for mark, encoding in ENCODING_MARKS:
         if data.startswith(mark):
             return f"It begins as files in {encoding} do: write encoding={encoding!r}."
     return FIX_ENCODING

@@ -4,50 +4,44 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from daskrun.core.rules import parse_size
 from daskrun.core.typing import override
+from daskrun.data.libraries import pa
 from daskrun.data.tabular.formats.delimited.columns import DelimitedSample, Head
-from daskrun.data.tabular.formats.delimited.options import check_options
 from daskrun.data.tabular.formats.delimited.spec import (
     COMBINE,
     HEADERS,
     NONE,
     SAME,
+    DelimitedOptions,
     DelimitedSpec,
-    dialect_of,
-    written_of,
 )
 from daskrun.data.tabular.formats.files import FileSource, check_known, check_unpacked
-from daskrun.data.tabular.formats.text.dialect import DOUBLE, Dialect, known_encoding
-from daskrun.data.tabular.formats.text.first_bytes import FirstBytes
-from daskrun.data.tabular.formats.text.sample import LOOKED, SAMPLES, WIDE, SampleFiles
+from daskrun.data.tabular.formats.text.dialect import Dialect, known_encoding
+from daskrun.data.tabular.formats.text.sample import LOOKED, SAMPLES, WIDE, FirstBytes, SampleFiles
 from daskrun.data.tabular.formats.text.split import ByteSplitter
-from daskrun.data.tabular.values.conflicts import FAIL, TEXT, check_choice, risk
-from daskrun.data.tabular.values.infer import settle
+from daskrun.data.tabular.values.fitting import FAIL, TEXT, check_choice, risk
+from daskrun.data.tabular.values.infer import infer, settle
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import pyarrow as pa
 
     from daskrun.data.listing import Listing
     from daskrun.data.tabular.formats.contract import Splitter
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DelimitedSource(FileSource):
+class DelimitedSource(DelimitedOptions, FileSource):
     """Files of delimited text; what ``Dataset.Tabular.from_delimited_files`` was given."""
 
     made_by = "from_delimited_files"
 
     infer_column_types: bool = True
     """False: all columns are text, but those of ``set_column_types``."""
-    separator: str = ","
-    """Any one character but a quote or line end."""
     header: bool | str = True
     """True, False, or one of the four names of the contract."""
     support_multi_line: bool | None = None
@@ -55,19 +49,6 @@ class DelimitedSource(FileSource):
     empty_as_string: bool = False
     """True: an empty field of a text column is ``""``, not missing."""
     encoding: str = "utf8"
-    quoting: str = DOUBLE
-    """How a quote is written in a quoted field: ``double``, or ``backslash`` before it."""
-    skip_initial_space: bool = False
-    """True: blanks before fields are none of them."""
-    comment: str | None = None
-    """What lines begin with that are no records."""
-    skip_rows: int = 0
-    """Lines at each file's start that are none of the table."""
-    decimal: str = "."
-    thousands: str | None = None
-    """Characters in numbers."""
-    null_values: Sequence[str] = ()
-    """Texts that are missing values, in all columns."""
     on_type_conflict: str = FAIL
     """What becomes of values that don't fit an inferred type: ``fail``, ``null``, ``text``."""
     count_rows: bool = False
@@ -78,7 +59,7 @@ class DelimitedSource(FileSource):
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options(self, known_encoding(self.encoding))
+        self.check_in(known_encoding(self.encoding))
         self._mode  # noqa: B018
         check_choice(self.on_type_conflict, self.strict_types)
         check_unpacked(self.max_unpacked)
@@ -104,7 +85,7 @@ class DelimitedSource(FileSource):
     @property
     def dialect(self) -> Dialect:
         """How its records are written."""
-        return dialect_of(self, known_encoding(self.encoding))
+        return self.dialect_in(known_encoding(self.encoding))
 
     @override
     def check(self) -> None:
@@ -125,6 +106,7 @@ class DelimitedSource(FileSource):
             columns, lacking = _union(sample.headers())
         check_known(self.set_column_types, columns)
         typed, warnings = self._types(sample, heads, columns, lacking)
+        options = {each.name: getattr(self, each.name) for each in fields(DelimitedOptions)}
         hints = [*_separator_hint(columns, self.separator), *sample.hints(heads)]
         return DelimitedSpec(
             columns=tuple(typed),
@@ -134,14 +116,7 @@ class DelimitedSource(FileSource):
             names=tuple(names),
             header=self._mode,
             first=listing.table[0],
-            separator=self.separator,
-            quoting=self.quoting,
-            skip_initial_space=self.skip_initial_space,
-            comment=self.comment,
-            skip_rows=self.skip_rows,
-            decimal=self.decimal,
-            thousands=self.thousands,
-            null_values=tuple(self.null_values),
+            **{**options, "null_values": tuple(self.null_values)},
             blanks=sample.blanks,
             trailing=sample.trailing,
             encoding=self.dialect.encoding,
@@ -160,9 +135,8 @@ class DelimitedSource(FileSource):
         sample = self._sample(listing)
         every = [name for name, _ in spec.columns]
         drawn = _drawn(sample, sample.heads(), every, WIDE, time.monotonic() + LOOKED)
-        choice = self.on_type_conflict
-        written = written_of(self)
-        told = (risk(name, kind, choice, written.as_usual(drawn[name])) for name, kind in guessed)
+        choice, values = self.on_type_conflict, self.values
+        told = (risk(name, kind, choice, values.as_usual(drawn[name])) for name, kind in guessed)
         return [text for text in told if text]
 
     @override
@@ -187,18 +161,17 @@ class DelimitedSource(FileSource):
         columns: Sequence[str],
         lacking: frozenset[str],
     ) -> tuple[list[tuple[str, str]], list[str]]:
-        """Return name and type of the columns, and the warnings."""
         # With "text" no value is to turn up later: as many places as can be looked at.
         wide = WIDE if self.on_type_conflict == TEXT else SAMPLES
         drawn = _drawn(sample, heads, columns, wide)
-        wanted, written = self.set_column_types or {}, written_of(self)
+        wanted, written = self.set_column_types or {}, self.values
         typed, warnings = [], []
         for name in columns:
             if name in wanted:
                 column = written.as_usual(drawn[name])
                 found = settle(wanted[name].type, column, name in lacking)
             elif self.infer_column_types:
-                found, warning, _ = written.inferred(name, drawn[name], name in lacking)
+                found, warning, _ = infer(name, written.as_usual(drawn[name]), name in lacking)
                 warnings += [warning] if warning else []
             else:
                 found = "text"
@@ -214,8 +187,6 @@ def _drawn(
     until: float = math.inf,
 ) -> dict[str, pa.ChunkedArray]:
     """Join the columns of all samples by name; files of other columns than these say nothing."""
-    import pyarrow as pa
-
     first = sample.header_of(heads[0])
 
     def found(head: Head) -> dict[str, pa.ChunkedArray]:

@@ -4,44 +4,26 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
 from daskrun.core.warned import FIRST_MET
-from daskrun.data.tabular.formats.contract import Rows
-from daskrun.data.tabular.formats.delimited.spec import (
-    COMBINE,
-    SAME,
-    SAME_FIX,
-    UNNAMED,
-    header_trouble,
-)
-from daskrun.data.tabular.formats.text.byte_reader import bring_piece
+from daskrun.data.libraries import np, pa, pc
+from daskrun.data.tabular.formats.contract import Piece, PieceFile, Rows
+from daskrun.data.tabular.formats.delimited import spec as delimited
+from daskrun.data.tabular.formats.text import scan
 from daskrun.data.tabular.formats.text.dialect import BACKSLASH, Missing, header_names, parse
-from daskrun.data.tabular.formats.text.scan import (
-    UNCLOSED,
-    quoted_line_break,
-    record_starts,
-    unclosed_quote,
-)
-from daskrun.data.tabular.formats.text.text_reader import TextReader
+from daskrun.data.tabular.formats.text.text_reader import RawPiece, TextReader
 from daskrun.data.tabular.values.coercion import CoercionError, Reason, cut
-from daskrun.data.tabular.values.conflicts import NULL, TEXT
-from daskrun.data.tabular.values.fitting import may_be_rounded, parsed_as
+from daskrun.data.tabular.values.fitting import NULL, TEXT, may_be_rounded, parsed_as
 from daskrun.data.tabular.values.infer import codes_in
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import pyarrow as pa
-
-    from daskrun.data.remote_files import RemoteFolder
-    from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
-    from daskrun.data.tabular.formats.delimited.spec import DelimitedSpec
     from daskrun.data.tabular.formats.node_cache import NodeCache
-    from daskrun.data.tabular.formats.text.byte_reader import RawPiece
 
 
 _ESCAPED_BREAK = re.compile(rb"(?<!\\)(?:\\\\)*\\[\r\n]")
@@ -55,30 +37,18 @@ _PART = 64 << 10
 class DelimitedReader(TextReader):
     """Reads pieces of delimited files."""
 
-    def __init__(self, spec: DelimitedSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
-        super().__init__(spec, secrets, cache, spec.dialect, exact=spec.exact)
-        self._spec = spec
-        self._written = spec.written
-        self._words = False
-
-    @classmethod
-    @override
-    def bring(
-        cls,
-        spec: DelimitedSpec,
-        folder: RemoteFolder,
-        columns: Sequence[str],
-        what: Piece | Look,
-        target: str,
-        cache: NodeCache,
+    def __init__(
+        self, spec: delimited.DelimitedSpec, secrets: Mapping[str, Any], cache: NodeCache
     ) -> None:
-        header = spec.has_header(what.name)
-        bring_piece(folder, what, target, cache, spec.dialect, exact=spec.exact, header=header)
+        super().__init__(spec, secrets, cache)
+        self._spec = spec
+        self._written = spec.values
+        self._words = False
 
     @override
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
         header = self._spec.has_header(piece.name)
-        raw = self._bytes.read(piece, file, header=header)
+        raw = self._raw(piece, file, header=header)
         if b'"' in raw.data or self._dialect.quoting == BACKSLASH:
             self._check_quotes(raw)
         names = self._names(raw)
@@ -96,7 +66,10 @@ class DelimitedReader(TextReader):
         return (starts + raw.offset).astype("uint64")
 
     def _starts(self, raw: RawPiece) -> Any:
-        return record_starts(raw.data, self._dialect.grammar)
+        return scan.record_starts(raw.data, self._dialect.grammar)
+
+    def _where(self, raw: RawPiece, row: int) -> str:
+        return raw.at(int(self._starts(raw)[row]))
 
     def _trouble(self, raw: RawPiece, text: str, **more: Any) -> TableError:
         return TableError(text, len(self._starts(raw)), lasting=True, **more)
@@ -108,17 +81,17 @@ class DelimitedReader(TextReader):
             return piece.trouble  # and nothing was: only its byte is known
         stop = piece.stop and min(piece.stop, piece.start + _LOOKED)
         try:
-            raw = self._bytes.read(piece._replace(stop=stop), file, header=False)
+            raw = self._raw(piece._replace(stop=stop), file, header=False)
         except TableError:
             return piece.trouble
-        at = unclosed_quote(raw.data, self._dialect.grammar)
+        at = scan.unclosed_quote(raw.data, self._dialect.grammar)
         return f"{raw.at(at)}: {piece.trouble}" if at >= 0 else piece.trouble
 
     def _check_quotes(self, raw: RawPiece) -> None:
         """Find what would make wrong rows without a word: pyarrow takes both as they come."""
         separator = self._dialect.grammar
         if not self._spec.multi_line:
-            at, escaped = quoted_line_break(raw.data, separator), None
+            at, escaped = scan.quoted_line_break(raw.data, separator), None
             if self._dialect.quoting == BACKSLASH:
                 escaped = _ESCAPED_BREAK.search(raw.data)
             if at >= 0 or escaped:
@@ -130,16 +103,12 @@ class DelimitedReader(TextReader):
                     "in two. Write support_multi_line=True, or leave it out.",
                     ends_run=True,
                 )
-        if raw.last and (at := unclosed_quote(raw.data, separator)) >= 0:
-            raise self._trouble(
-                raw,
-                f"{raw.at(at)}: {UNCLOSED}",
-            )
+        if raw.last and (at := scan.unclosed_quote(raw.data, separator)) >= 0:
+            raise self._trouble(raw, f"{raw.at(at)}: {scan.UNCLOSED}")
 
     def _names(self, raw: RawPiece) -> tuple[str, ...]:
-        """Return the names of the fields in this file's records."""
         mode, known = self._spec.header, self._spec.names
-        if mode not in (SAME, COMBINE):
+        if mode not in (delimited.SAME, delimited.COMBINE):
             return known
         if not raw.header:
             return known  # an empty file
@@ -150,19 +119,21 @@ class DelimitedReader(TextReader):
             raise self._trouble(raw, self._not_encoded(f"{raw.shown}, line 1")) from None
         if set(names) == set(known) or not raw.data:
             return names
-        wrong = header_trouble(names, known if mode == SAME else self._types, same=mode == SAME)
+        wrong = delimited.header_trouble(
+            names, known if mode == delimited.SAME else self._types, same=mode == delimited.SAME
+        )
         if not wrong:
             return names
         fix = "The file was changed since the run began. Start the run again."
-        raise self._trouble(raw, f"{raw.shown}: {wrong}. {SAME_FIX if mode == SAME else fix}")
+        raise self._trouble(
+            raw, f"{raw.shown}: {wrong}. {delimited.SAME_FIX if mode == delimited.SAME else fix}"
+        )
 
     def _table(self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]) -> pa.Table:
-        import pyarrow as pa
-
         given = set(names)
         there = [name for name in columns if name in given]
         if self._spec.trailing:
-            names = (*names, UNNAMED)
+            names = (*names, delimited.UNNAMED)
         with suppress(TableError, pa.ArrowInvalid, UnicodeDecodeError):
             return self._fitted(raw, columns, *self._quick(raw, names, there))
         return self._fitted(raw, columns, *self._as_text(raw, names, there), written=True)
@@ -176,12 +147,10 @@ class DelimitedReader(TextReader):
         *,
         written: bool = False,
     ) -> pa.Table:
-        def where(row: int) -> str:
-            return raw.at(int(self._starts(raw)[row]))
-
+        where = partial(self._where, raw)
         for name, column in found.items():
             inferred = name not in self._spec.declared
-            if inferred and self._types[name] in _WHOLE and column.type == _text():
+            if inferred and self._types[name] in _WHOLE and column.type == pa.string():
                 self._warn_of_codes(name, column, where)
         return self._fitter.table(columns, found, rows, where, written=written)
 
@@ -191,8 +160,6 @@ class DelimitedReader(TextReader):
         codes = codes_in(column)
         if not len(codes):
             return
-        import pyarrow.compute as pc
-
         shown = codes[0].as_py()
         row = pc.index(column, codes[0]).as_py()
         self._warnings.add(
@@ -207,8 +174,6 @@ class DelimitedReader(TextReader):
         self, raw: RawPiece, names: Sequence[str], columns: Sequence[str]
     ) -> tuple[int, dict[str, pa.ChunkedArray]]:
         """Parse and convert in one go, as almost every piece can be; ArrowInvalid: this can't."""
-        import pyarrow as pa
-
         if self._spec.trailing or not self._written.usual:
             raise pa.ArrowInvalid("values are not written as pyarrow reads them")
         types = {name: parsed_as(self._types[name]) for name in columns}
@@ -220,7 +185,7 @@ class DelimitedReader(TextReader):
         again = whole if whole and has_odd_numbers(data, separator) else []
         again += [name for name in columns if may_be_rounded(found[name])]
         if again:  # what is written tells what pyarrow does not
-            text = parse(data, self._dialect.separator, names, dict.fromkeys(again, _text()))
+            text = parse(data, self._dialect.separator, names, dict.fromkeys(again, pa.string()))
             found.update({name: text.column(name) for name in again})
         return table.num_rows, found
 
@@ -229,8 +194,6 @@ class DelimitedReader(TextReader):
 
         Which of the two it is can't be seen in the values: a float column's ``nan`` is one anyway.
         """
-        import pyarrow as pa
-
         separator, as_string = self._dialect.separator, self._spec.empty_as_string
         if not self._words:
             missing = Missing.EMPTY_NOT_TEXT if as_string else Missing.EMPTY
@@ -255,12 +218,17 @@ class DelimitedReader(TextReader):
         except UnicodeDecodeError as error:
             raise self._trouble(raw, self._not_encoded(raw.at(error.start))) from None
         ragged: list[Any] = []
-        types = dict.fromkeys([*columns, *names[len(names) - self._spec.trailing :]], _text())
+        types = dict.fromkeys([*columns, *names[len(names) - self._spec.trailing :]], pa.string())
         try:
             text = self._dialect.usual(text)
         except TableError as error:
             raise self._trouble(raw, f"{raw.at(0)}: {error}") from None
-        table = parse(text, self._dialect.separator, names, types, _noting(ragged))
+
+        def skip(row: Any) -> str:
+            ragged[:] = ragged or [row]
+            return "skip"
+
+        table = parse(text, self._dialect.separator, names, types, skip)
         if ragged:
             row = ragged[0]
             start, *behind = self._starts(raw)[row.number - 1 :][:2].tolist()
@@ -284,18 +252,12 @@ class DelimitedReader(TextReader):
 
     def _as_numbers(self, raw: RawPiece, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Return numbers as they are written elsewhere; what is no number so written is told."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         numbers = self._written.is_number(pc.fill_null(column, ""))
         wrong = pc.index(numbers, pa.scalar(False)).as_py()
         choice = self._fitter.choice_of(name)
         if wrong < 0 or choice == TEXT:
             return column if wrong >= 0 else self._written.numbers(column)
-
-        def where(row: int) -> str:
-            return raw.at(int(self._starts(raw)[row]))
-
+        where = partial(self._where, raw)
         value = column[wrong].as_py()
         if choice == NULL:
             self._fitter.chosen(name, value, where, wrong)
@@ -306,24 +268,16 @@ class DelimitedReader(TextReader):
             raise CoercionError(wrong, value, Reason.OTHER_TYPE, why)
 
     def _check_unnamed(self, raw: RawPiece, table: pa.Table) -> None:
-        import pyarrow.compute as pc
-
-        lengths = pc.utf8_length(table.column(UNNAMED))
+        lengths = pc.utf8_length(table.column(delimited.UNNAMED))
         if not pc.max(lengths).as_py():
             return
         row = pc.index(pc.greater(lengths, 0), True).as_py()
-        value = table.column(UNNAMED)[row].as_py()
+        value = table.column(delimited.UNNAMED)[row].as_py()
         raise self._trouble(
             raw,
-            f"{raw.at(int(self._starts(raw)[row]))}: {cut(value)!r} is behind the last column's "
+            f"{self._where(raw, row)}: {cut(value)!r} is behind the last column's "
             "separator, where no row of the sample has anything. Give it a name in the header.",
         )
-
-
-def _text() -> pa.DataType:
-    import pyarrow as pa
-
-    return pa.string()
 
 
 def has_odd_numbers(data: bytes, separator: bytes) -> bool:
@@ -334,8 +288,6 @@ def has_odd_numbers(data: bytes, separator: bytes) -> bool:
     >>> [has_odd_numbers(data, b",") for data in (b"1,007", b"+7", b"0X1f", b"0.7,2024-01-01")]
     [True, True, True, False]
     """
-    import numpy as np
-
     marks, hexadecimal = _marks(separator[-1:]), b"x" in data or b"X" in data
     for at in range(0, len(data), _PART):
         part = data[at - 1 : at + _PART + 1] if at else b"\n" + data[: _PART + 1]
@@ -360,9 +312,6 @@ def _marks(separator: bytes) -> bytes:
 
 def without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Make the empty texts of a column missing; no text is copied."""
-    import numpy as np
-    import pyarrow as pa
-
     chunks = []
     for chunk in column.chunks:
         _, offsets, data = chunk.buffers()
@@ -374,12 +323,3 @@ def without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
             chunk = pa.Array.from_buffers(pa.string(), len(chunk), [valid, plain, data])
         chunks.append(chunk)
     return pa.chunked_array(chunks, pa.string())
-
-
-def _noting(ragged: list[Any]) -> Callable[[Any], str]:
-    def note(row: Any) -> str:
-        if not ragged:
-            ragged.append(row)
-        return "skip"
-
-    return note

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import warnings
@@ -10,7 +9,8 @@ from collections import Counter
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.formats.text.dialect import BACKSLASH, DOUBLE
+from daskrun.data.libraries import pa
+from daskrun.data.tabular.formats.text.dialect import BACKSLASH, DOUBLE, ENCODING_MARKS
 from daskrun.data.tabular.formats.text.sample import SAMPLE_BYTES, SampleFiles
 from daskrun.data.tabular.formats.text.source import ordered
 from daskrun.data.tabular.values.infer import infer
@@ -21,21 +21,12 @@ if TYPE_CHECKING:
 
 _SEPARATORS = ",;\t|:"
 """The likeliest first."""
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf32"),
-    (codecs.BOM_UTF32_BE, "utf32"),
-    (codecs.BOM_UTF16_LE, "utf16"),
-    (codecs.BOM_UTF16_BE, "utf16"),
-)
 
 
 def sniffed(source: DelimitedSource) -> DelimitedSource:
     """Return a source with what was found for the options that have their defaults.
 
-    Raises
-    ------
-    DatasetError
-        The first file can't be read, or is empty.
+    Raises DatasetError: the first file can't be read, or is empty.
     """
     given = {each.name: getattr(source, each.name) for each in fields(source)}
     usual = {each.name: each.default for each in fields(source)}
@@ -68,7 +59,7 @@ def sniffed(source: DelimitedSource) -> DelimitedSource:
 
 
 def _encoding(raw: bytes) -> str:
-    for mark, encoding in _MARKS:
+    for mark, encoding in ENCODING_MARKS:
         if raw.startswith(mark):
             return encoding
     for encoding in ("utf32", "utf16"):
@@ -105,8 +96,6 @@ def _records(text: str, separators: str, *, space: bool) -> tuple[list[list[str]
 
 def _has_header(rows: list[list[str]]) -> bool:
     """Return whether the first record names the columns: none is a number, and each another."""
-    import pyarrow as pa
-
     first, *others = rows
     if not others:
         return True

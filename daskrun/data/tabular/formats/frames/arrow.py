@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from daskrun.data.libraries import pa, pd
 from daskrun.data.tabular.values.coercion import CoercionError
 from daskrun.data.tabular.values.hold import hold
 from daskrun.data.tabular.values.kinds import Kind, kind_of
 from daskrun.data.tabular.values.types import arrow_field, type_text
 from daskrun.errors import DatasetError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import pandas as pd
-    import pyarrow as pa
 
 MOST_ROWS = 64 * 2**20
 """Rows of a row group, at most: pyarrow writes no larger one."""
@@ -44,21 +40,11 @@ def check_names(names: Iterable[object], call: str) -> None:
 def to_table(frame: pd.DataFrame, call: str, whole: bool = True) -> pa.Table:
     """Make the table, with pandas' metadata and without the index.
 
-    Columns of Python objects that hold whole numbers with some missing become float64, truth
-    values with some missing pandas' ``boolean``: of one dtype in every part of the frame.
-
-    Parameters
-    ----------
-    whole
-        False: it is a part, and other parts say of what type a column is that has no value here.
-
-    Raises
-    ------
-    DatasetError
-        If a column has no name of its own, or values that have no common type.
+    Columns of Python objects that hold whole numbers with some missing become float64, truth values
+    with some missing pandas' ``boolean``: of one dtype in every part of the frame. ``whole``:
+    False: it is a part, and other parts say of what type a column is that has no value here. Raises
+    DatasetError if a column has no name of its own, or values that have no common type.
     """
-    import pyarrow as pa
-
     check_names(frame.columns, call)
     plain = _with_moments(frame, call)
     try:
@@ -87,8 +73,6 @@ def to_table(frame: pd.DataFrame, call: str, whole: bool = True) -> pa.Table:
 
 
 def _as_floats(name: str, column: pa.ChunkedArray, call: str) -> pa.ChunkedArray:
-    import pyarrow as pa
-
     try:
         return hold(column, pa.float64())
     except CoercionError as error:
@@ -100,8 +84,6 @@ def _as_floats(name: str, column: pa.ChunkedArray, call: str) -> pa.ChunkedArray
 
 def _with_zones(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
     """Return the zones of categories, which pyarrow leaves out (17 does, 26 doesn't)."""
-    import pyarrow as pa
-
     for position, field in enumerate(table.schema):
         dtype: Any = frame.dtypes.iloc[position]
         zone = getattr(getattr(dtype, "categories", None), "tz", None)
@@ -121,19 +103,16 @@ def _with_zones(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
 def _with_moments(frame: pd.DataFrame, call: str) -> pd.DataFrame:
     """Return objects that are dates and times alike as times: Arrow would cut them without a word.
 
-    Raises
-    ------
-    DatasetError
-        Some times have a zone and some have none, or are times of day with a zone.
+    Raises DatasetError: some times have a zone and some have none, or are times of day with a zone.
     """
-    import pandas as pd
-
     for name in frame.columns[frame.dtypes == "object"]:
         present = frame[name].dropna()
         if present.empty or not isinstance(present.iloc[0], date | time):
             continue
         kinds = {(isinstance(v, datetime), getattr(v, "tzinfo", None) is not None) for v in present}
-        if kinds == {(True, False), (False, False)} and not present.map(_is_time).any():
+        if kinds == {(True, False), (False, False)} and not any(
+            isinstance(value, time) for value in present
+        ):
             moments = present.map(lambda v: v if isinstance(v, datetime) else pd.Timestamp(v))
             frame = frame.assign(**{name: moments.reindex(frame.index).astype(object)})
         elif len(kinds) > 1 or (False, True) in kinds:
@@ -145,14 +124,7 @@ def _with_moments(frame: pd.DataFrame, call: str) -> pd.DataFrame:
     return frame
 
 
-def _is_time(value: object) -> bool:
-    return isinstance(value, time)
-
-
 def _wrong_column(frame: pd.DataFrame, call: str) -> str:
-    """Return which column can't be converted, and what it holds."""
-    import pyarrow as pa
-
     for name in frame.columns:
         try:
             pa.Table.from_pandas(frame[[name]], preserve_index=False, nthreads=1)
@@ -196,8 +168,6 @@ def rows_per_group(table: pa.Table, mini_batch_size: int) -> int:
 
 def content(table: pa.Table) -> int:
     """Digest all of a table to 63 bits; the same values, names and dtypes give the same."""
-    import pyarrow as pa
-
     digest = hashlib.blake2b(digest_size=8)
     whole = table.combine_chunks()
     with pa.ipc.new_stream(pa.PythonFile(_Sink(digest), "w"), whole.schema) as stream:
@@ -220,8 +190,3 @@ class _Sink:
 
     def flush(self) -> None:
         """Nothing is held back."""
-
-
-def whole_categories(table: pa.Table) -> pa.Table:
-    """Return each category column one list of values, so that parts have the frame's own."""
-    return table.unify_dictionaries()

@@ -10,32 +10,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
+from daskrun.data.libraries import dask, dd, pd
 from daskrun.data.listing import Listing
 from daskrun.data.paths import PathTable
 from daskrun.data.protocols import shown_url
 from daskrun.data.tabular.formats.contract import Cut, FrameSource, Source, Splitter
-from daskrun.data.tabular.formats.frames.arrow import (
-    check_names,
-    columns_of,
-    content,
-    rows_per_group,
-    to_table,
-)
-from daskrun.data.tabular.formats.frames.spec import FrameSpec
-from daskrun.data.tabular.formats.frames.write import (
-    check_written,
-    clear_folder,
-    holder,
-    open_folder,
-    parts,
-    write_part,
-)
+from daskrun.data.tabular.formats.frames import arrow, write
+from daskrun.data.tabular.formats.frames.reader import FrameSpec
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import pandas as pd
     import pyarrow as pa
 
     from daskrun.data.tabular.formats.parquet.format import ParquetSource
@@ -68,8 +54,6 @@ class PandasSource(Source, FrameSource):
     """A copy, so that the dataset stays what it was when the frame is changed."""
 
     def __post_init__(self) -> None:
-        import pandas as pd
-
         if not isinstance(self.frame, pd.DataFrame):
             raise DatasetError(
                 f"frame= is of type {type(self.frame).__name__}. Give a pandas.DataFrame; for a "
@@ -88,7 +72,7 @@ class PandasSource(Source, FrameSource):
     @cached_property
     def table(self) -> pa.Table:
         """The frame in Arrow, made once; DatasetError as :meth:`check`."""
-        return to_table(self.frame, "from_pandas_dataframe()")
+        return arrow.to_table(self.frame, "from_pandas_dataframe()")
 
     @override
     def check(self) -> None:
@@ -96,12 +80,14 @@ class PandasSource(Source, FrameSource):
 
     @override
     def listing(self) -> Listing:
-        row = (_NAME, int(self.table.nbytes), content(self.table))
+        row = (_NAME, int(self.table.nbytes), arrow.content(self.table))
         return Listing("", PathTable([row]), False, {"table": HeldTable(self.table)})
 
     @override
     def describe(self, listing: Listing) -> FrameSpec:
-        return FrameSpec(columns=tuple(columns_of(self.table)), strict_types=False, warnings=())
+        return FrameSpec(
+            columns=tuple(arrow.columns_of(self.table)), strict_types=False, warnings=()
+        )
 
     @override
     def splitter(self, spec: FrameSpec, listing: Listing, mini_batch_size: int) -> FrameSplitter:
@@ -116,13 +102,9 @@ class PandasSource(Source, FrameSource):
         self, folder: str, mini_batch_size: int, storage_options: Mapping[str, Any] | None = None
     ) -> ParquetSource:
         options = dict(storage_options or {})
-        source = open_folder(folder, options)
-        try:
-            write_part(self.table, folder, _NAME, mini_batch_size, options)
-            check_written(folder, [_NAME], options)
-        except BaseException:
-            clear_folder(folder, options)
-            raise
+        with write.opened_folder(folder, options) as source:
+            write.write_part(self.table, folder, _NAME, mini_batch_size, options)
+            write.check_written(folder, [_NAME], options)
         return source
 
 
@@ -142,8 +124,6 @@ class DaskSource(FrameSource):
     _looked_at: dict[int, ParquetSource] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        import dask.dataframe as dd
-
         if not isinstance(self.frame, dd.DataFrame):
             raise DatasetError(
                 f"frame= is of type {type(self.frame).__name__}. Give a dask.dataframe.DataFrame; "
@@ -158,7 +138,7 @@ class DaskSource(FrameSource):
 
     @override
     def check(self) -> None:
-        check_names(self.frame.columns, "from_dask_dataframe()")
+        arrow.check_names(self.frame.columns, "from_dask_dataframe()")
 
     @override
     def computed_by(self, scheduler: Any) -> DaskSource:
@@ -186,23 +166,18 @@ class DaskSource(FrameSource):
         """
         self.check()
         options = dict(storage_options or {})
-        source = open_folder(folder, options)
-        try:
+        with write.opened_folder(folder, options) as source:
             self._compute(folder, mini_batch_size, options)
-        except BaseException:
-            clear_folder(folder, options)
-            raise
         return source
 
     def _compute(self, folder: str, mini_batch_size: int, options: Mapping[str, Any]) -> None:
-        """Have the partitions written, by Dask."""
-        import dask.base
-
-        compute: Any = dask.base.compute  # without types
         try:
-            names, writes = parts(self.frame, folder, mini_batch_size, options)
-            scheduler = holder(self.frame) or self.scheduler
-            compute(*writes, **({} if scheduler is None else {"scheduler": scheduler}))
+            parts = self.frame.to_delayed()
+            width = max(5, len(str(len(parts) - 1)))
+            names = [f"part-{n:0{width}d}.parquet" for n in range(len(parts))]
+            asked = write.writes(write.write_frame, parts, folder, names, mini_batch_size, options)
+            scheduler = write.holder(self.frame) or self.scheduler
+            dask.compute(*asked, **({} if scheduler is None else {"scheduler": scheduler}))
         except DatasetError:
             raise
         except Exception as error:  # whatever computing the user's dataframe raises
@@ -211,7 +186,7 @@ class DaskSource(FrameSource):
                 f"{shown_url(folder)!r}: {type(error).__name__}: {error}. Try dataframe.compute() "
                 "on its own."
             ) from error
-        check_written(folder, names, options)
+        write.check_written(folder, names, options)
 
 
 class FrameSplitter(Splitter):
@@ -220,7 +195,7 @@ class FrameSplitter(Splitter):
     def __init__(self, table: pa.Table, mini_batch_size: int) -> None:
         self._rows = table.num_rows
         self._bytes = int(table.nbytes)
-        self._step = rows_per_group(table, mini_batch_size)
+        self._step = arrow.rows_per_group(table, mini_batch_size)
 
     @override
     def begin(self, name: str, size: int) -> list[Cut]:

@@ -8,32 +8,27 @@ import shutil
 import socket
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from daskrun.data.libraries import dask, pq
 from daskrun.data.paths import written_aside
-from daskrun.data.protocols import DataPath, shown_url
+from daskrun.data.protocols import DataPath, StorageOptions, shown_url
 from daskrun.data.remote_files import RemoteFolder, is_url, join_url
-from daskrun.data.tabular.formats.frames.arrow import (
-    columns_of,
-    rows_per_group,
-    to_table,
-)
+from daskrun.data.tabular.formats.frames.arrow import columns_of, rows_per_group, to_table
 from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY, category_values
 from daskrun.data.tabular.formats.parquet.format import ParquetSource
 from daskrun.errors import DatasetError
 from daskrun.shown.url_secrets import shown_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
     import pyarrow as pa
-
-    from daskrun.data.protocols import StorageOptions
 
 
 @dataclass(frozen=True)
@@ -48,13 +43,11 @@ class _Folder:
         return join_url(self.root, relative) if relative else self.root
 
 
-def open_folder(folder: str, options: Mapping[str, Any]) -> ParquetSource:
-    """Make a folder for a frame's files, and give the source that they will be.
+@contextmanager
+def opened_folder(folder: str, options: Mapping[str, Any]) -> Iterator[ParquetSource]:
+    """Make a folder for a frame's files, and yield the source that they will be.
 
-    Raises
-    ------
-    DatasetError
-        If it can't be made, or isn't empty.
+    Raises DatasetError if it can't be made, or isn't empty. After an error it is removed.
     """
     try:
         found = _names(folder, options)
@@ -72,7 +65,11 @@ def open_folder(folder: str, options: Mapping[str, Any]) -> ParquetSource:
             "already. Give an empty folder or a new one."
         )
     element = DataPath(_Folder(folder, dict(options))) if is_url(folder) else folder
-    return ParquetSource((element,), str(Path.cwd()), by_group=True)
+    try:
+        yield ParquetSource((element,), str(Path.cwd()), by_group=True)
+    except BaseException:
+        _clear(folder, options)
+        raise
 
 
 def _names(folder: str, options: Mapping[str, Any]) -> list[str]:
@@ -85,7 +82,7 @@ def _names(folder: str, options: Mapping[str, Any]) -> list[str]:
         return []
 
 
-def clear_folder(folder: str, options: Mapping[str, Any]) -> None:
+def _clear(folder: str, options: Mapping[str, Any]) -> None:
     """Remove a folder that was opened here and what was written there, as far as that goes.
 
     Tasks that can't be stopped may still be writing: it is renamed before it is removed, and from
@@ -127,21 +124,19 @@ def holder(frame: Any) -> Any:
     return held[0].client if held else None
 
 
-def parts(
-    frame: Any, folder: str, mini_batch_size: int, options: Mapping[str, Any]
-) -> tuple[list[str], list[Any]]:
-    """Return the names of a Dask dataframe's files, and what writes each when it is computed."""
-    from dask.delayed import delayed
-
-    partitions = frame.to_delayed()
-    width = max(5, len(str(len(partitions) - 1)))
-    names = [f"part-{n:0{width}d}.parquet" for n in range(len(partitions))]
-    write = delayed(write_frame, pure=False)
-    told = delayed(Hidden(dict(options)), traverse=False)
-    return names, [
-        write(partition, folder, name, mini_batch_size, told)
-        for partition, name in zip(partitions, names, strict=True)
-    ]
+def writes(
+    write: Callable[..., int],
+    partitions: Sequence[Any],
+    folder: str,
+    names: Sequence[str],
+    sizes: Any,
+    options: Mapping[str, Any],
+) -> list[Any]:
+    """Return what writes each partition of a Dask dataframe to its file when it is computed."""
+    one = dask.delayed(write, pure=False)
+    told = dask.delayed(Hidden(dict(options)), traverse=False)
+    pairs = zip(partitions, names, strict=True)
+    return [one(partition, folder, name, sizes, told) for partition, name in pairs]
 
 
 class Hidden:
@@ -172,12 +167,8 @@ def write_part(
 ) -> None:
     """Write a file, whole or not at all: it may be written again while it is read.
 
-    Its row groups are of ``mini_batch_size`` bytes, or of as many rows as it lists.
-
-    Raises
-    ------
-    DatasetError
-        The folder, which :func:`open_folder` has made, is not seen here.
+    Its row groups are of ``mini_batch_size`` bytes, or of as many rows as it lists. Raises
+    DatasetError: the folder, which :func:`opened_folder` has made, is not seen here.
     """
     if not is_url(folder):
         # Not made here: that would bring back the folder of a submit that has failed meanwhile.
@@ -197,8 +188,6 @@ def write_part(
 
 
 def _write(table: pa.Table, path: str, mini_batch_size: int | Sequence[int]) -> None:
-    import pyarrow.parquet as pq
-
     told = {"columns": columns_of(table), "dictionaries": category_values(table)}
     metadata = {**(table.schema.metadata or {}), FRAME_KEY: json.dumps(told).encode()}
     table = table.replace_schema_metadata(metadata)

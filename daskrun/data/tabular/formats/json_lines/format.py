@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -11,29 +12,17 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core.rules import parse_size
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.files import FileSource, check_unpacked
-from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
+from daskrun.data.tabular.formats.json_lines.reader import JsonLinesSpec
 from daskrun.data.tabular.formats.json_lines.values import (
     JsonObject,
     count_lines,
     lines_of,
     parse_line,
 )
+from daskrun.data.tabular.formats.text import sample
 from daskrun.data.tabular.formats.text.dialect import MOST_COLUMNS, Dialect, known_encoding
-from daskrun.data.tabular.formats.text.first_bytes import FirstBytes
-from daskrun.data.tabular.formats.text.sample import (
-    HEAD,
-    LOOKED,
-    MOST,
-    ROWS,
-    SAMPLE_BYTES,
-    SAMPLES,
-    WIDE,
-    Place,
-    SampleFiles,
-    at_once,
-)
 from daskrun.data.tabular.formats.text.split import ByteSplitter
-from daskrun.data.tabular.values.conflicts import FAIL, TEXT, check_choice, risk
+from daskrun.data.tabular.values.fitting import FAIL, TEXT, check_choice, risk
 from daskrun.data.tabular.values.infer import infer_values, settle
 from daskrun.data.tabular.values.written import found_kinds, text_column
 from daskrun.errors import DatasetError
@@ -76,10 +65,10 @@ class JsonLinesSource(FileSource):
     @override
     def check(self) -> None:
         listing = self.first_files()
-        files = SampleFiles(listing, known_encoding(self.encoding))
+        files = sample.SampleFiles(listing, known_encoding(self.encoding))
         name, size, _ = next(listing.table.rows())
-        for number, line in enumerate(lines_of(self._head(files, name, HEAD, size)), 1):
-            if number > ROWS or self.invalid_lines == "drop":
+        for number, line in enumerate(lines_of(self._head(files, name, sample.HEAD, size)), 1):
+            if number > sample.ROWS or self.invalid_lines == "drop":
                 break
             try:
                 parse_line(line.data)
@@ -92,7 +81,9 @@ class JsonLinesSource(FileSource):
 
     @override
     def describe(self, listing: Listing) -> JsonLinesSpec:
-        objects = self._sample(listing, WIDE if self.on_type_conflict == TEXT else SAMPLES)
+        objects = self._sample(
+            listing, sample.WIDE if self.on_type_conflict == TEXT else sample.SAMPLES
+        )
         wanted = self.set_column_types or {}
         keys = _by_key(objects)
         if len(keys) > MOST_COLUMNS:
@@ -135,7 +126,7 @@ class JsonLinesSource(FileSource):
         guessed = [each for each in spec.guessed(columns) if "arrow:" not in each[1]]
         if not guessed:
             return []
-        objects = self._sample(listing, WIDE, time.monotonic() + LOOKED)
+        objects = self._sample(listing, sample.WIDE, time.monotonic() + sample.LOOKED)
         told, keys = [], _by_key(objects)
         for name, kind in guessed:
             values = keys.get(name, [None])
@@ -149,42 +140,43 @@ class JsonLinesSource(FileSource):
             mini_batch_size,
             exact=False,
             count_rows=False,
-            plain=FirstBytes(listing, spec.encoding, mini_batch_size),
+            plain=sample.FirstBytes(listing, spec.encoding, mini_batch_size),
         )
 
     def _sample(self, listing: Listing, count: int, until: float = math.inf) -> list[JsonObject]:
         """Parse the first lines of the first files, and some from all over."""
-        files = SampleFiles(listing, known_encoding(self.encoding))
+        files = sample.SampleFiles(listing, known_encoding(self.encoding))
 
         def read(name: str, size: int) -> bytes | None:
             begun.add(name)
-            return self._head(files, name, HEAD, size).strip() or None
+            return self._head(files, name, sample.HEAD, size).strip() or None
 
         begun = set[str]()
         return _parsed([*files.first(read, count_lines), *self._spread(files, begun, count, until)])
 
-    def _spread(self, files: SampleFiles, begun: set[str], count: int, until: float) -> list[bytes]:
-        def one(place: Place) -> bytes:
+    def _spread(
+        self, files: sample.SampleFiles, begun: set[str], count: int, until: float
+    ) -> list[bytes]:
+        def one(place: sample.Place) -> bytes:
             name, offset, size = place
-            try:
-                if (not offset and name in begun) or time.monotonic() > until:
-                    return b""
+            if time.monotonic() > until or (not offset and name in begun):
+                return b""
+            with suppress(DatasetError):  # its mini-batches will say so, and others can be read
                 if not offset:
-                    return self._head(files, name, SAMPLE_BYTES, size)
+                    return self._head(files, name, sample.SAMPLE_BYTES, size)
                 return self._utf8(files.lines(name, offset, size))
-            except DatasetError:
-                return b""  # its mini-batches will say so, and others can be read
+            return b""
 
-        return at_once(one, files.spread(count))
+        return sample.at_once(one, files.spread(count))
 
-    def _head(self, files: SampleFiles, name: str, nbytes: int, size: int) -> bytes:
+    def _head(self, files: sample.SampleFiles, name: str, nbytes: int, size: int) -> bytes:
         """Read whole lines from a file's start: one at least, if it has any."""
         while True:
             data = files.start(name, nbytes, size)
             if len(data) < nbytes:
                 return self._utf8(data.rstrip(b" \t\r\n\x1a"))
             whole = data[: max(data.rfind(b"\n"), data.rfind(b"\r")) + 1]
-            if (whole and not whole.isspace()) or nbytes >= MOST:
+            if (whole and not whole.isspace()) or nbytes >= sample.MOST:
                 return self._utf8(whole)
             nbytes *= 8
 
@@ -209,10 +201,8 @@ def _parsed(stretches: list[bytes]) -> list[JsonObject]:
     objects = []
     for data in stretches:
         for line in lines_of(data):
-            try:
+            with suppress(ValueError):  # reading the rows says so
                 objects.append(parse_line(line.data))
-            except ValueError:
-                continue  # reading the rows says so
     return objects
 
 

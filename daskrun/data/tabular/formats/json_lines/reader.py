@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
-from daskrun.data.tabular.formats.contract import Rows
+from daskrun.data.libraries import arrow_json, np, pa
+from daskrun.data.tabular.formats.contract import Piece, PieceFile, Rows
 from daskrun.data.tabular.formats.json_lines.values import (
     JsonObject,
     Line,
@@ -18,11 +21,10 @@ from daskrun.data.tabular.formats.json_lines.values import (
     typed_column,
     unknown_keys,
 )
-from daskrun.data.tabular.formats.text.byte_reader import bring_piece
-from daskrun.data.tabular.formats.text.text_reader import TextReader
+from daskrun.data.tabular.formats.text.dialect import Dialect
+from daskrun.data.tabular.formats.text.text_reader import RawPiece, TextReader, TextSpec
 from daskrun.data.tabular.values.coercion import CoercionError, cut, listed
-from daskrun.data.tabular.values.conflicts import NULL, TEXT
-from daskrun.data.tabular.values.fitting import may_be_rounded, parsed_as
+from daskrun.data.tabular.values.fitting import NULL, TEXT, may_be_rounded, parsed_as
 from daskrun.data.tabular.values.kinds import admits
 from daskrun.data.tabular.values.types import arrow_type
 from daskrun.data.tabular.values.written import found_kinds, text_column
@@ -31,13 +33,7 @@ from daskrun.errors import TableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import pyarrow as pa
-
-    from daskrun.data.remote_files import RemoteFolder
-    from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
-    from daskrun.data.tabular.formats.json_lines.spec import JsonLinesSpec
     from daskrun.data.tabular.formats.node_cache import NodeCache
-    from daskrun.data.tabular.formats.text.byte_reader import RawPiece
 
 MOST_VALUES = 10_000_000
 VALUES_PER_BYTE = 128
@@ -49,33 +45,34 @@ _NO_OBJECT = re.compile(
 """A line that isn't blank and does not begin and end as an object does."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class JsonLinesSpec(TextSpec):
+    """The schema and encoding of JSON-lines files."""
+
+    format = "json_lines"
+
+    invalid_lines: str
+    """``error`` or ``drop``."""
+
+    @property
+    @override
+    def dialect(self) -> Dialect:
+        """One in which every line break ends a record: without a separator, quotes mean nothing."""
+        return Dialect("", self.encoding, self.max_unpacked)
+
+
 class JsonLinesReader(TextReader):
     """Reads pieces of JSON-lines files."""
 
     def __init__(self, spec: JsonLinesSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
-        super().__init__(spec, secrets, cache, spec.dialect, exact=False)
+        super().__init__(spec, secrets, cache)
         self._drops = spec.invalid_lines == "drop"
         self._unknown = "error"
         """What pyarrow.json does with keys the schema lacks; ``ignore`` once they were named."""
 
-    @classmethod
-    @override
-    def bring(
-        cls,
-        spec: JsonLinesSpec,
-        folder: RemoteFolder,
-        columns: Sequence[str],
-        what: Piece | Look,
-        target: str,
-        cache: NodeCache,
-    ) -> None:
-        bring_piece(folder, what, target, cache, spec.dialect, exact=False, header=False)
-
     @override
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
-        import pyarrow as pa
-
-        raw = self._bytes.read(piece, file, header=False)
+        raw = self._raw(piece, file, header=False)
         data = self._text(raw)
         self._check_filled(data, columns)
         kept: list[Line] | None = None
@@ -103,8 +100,6 @@ class JsonLinesReader(TextReader):
             )
 
     def _ids(self, raw: RawPiece, kept: list[Line] | None) -> Any:
-        import numpy as np
-
         # The offsets are those of the file's bytes, which another encoding makes longer.
         starts = np.fromiter((line.offset for line in lines_of(raw.data)), np.uint64)
         if kept is not None:
@@ -125,8 +120,6 @@ class JsonLinesReader(TextReader):
 
     def _without_dropped(self, raw: RawPiece, data: bytes, columns: Sequence[str]) -> pa.Table:
         """Read as quickly what is left without the lines that are no objects at a glance."""
-        import pyarrow as pa
-
         first = _NO_OBJECT.search(data) if self._drops else None
         if first is None:
             raise pa.ArrowInvalid("nothing is dropped at a glance")
@@ -140,13 +133,11 @@ class JsonLinesReader(TextReader):
 
         ``data`` is ``whole``, or what is left of it without lines that are no objects.
         """
-        import pyarrow as pa
-
         every = len(columns) == len(self._types)
         try:
             table = self._parse(data, columns, self._unknown if every else "ignore")
         except pa.ArrowInvalid as error:
-            if not _of_unknown_key(error):
+            if "unexpected field" not in str(error):  # a key that the schema lacks: its words tell
                 raise
             self._name_unknown(data)
             self._unknown = "ignore"
@@ -165,32 +156,25 @@ class JsonLinesReader(TextReader):
         return self._fitter.table(columns, found, table.num_rows, where)
 
     def _parse(self, data: bytes, columns: Sequence[str], unknown: str) -> pa.Table:
-        import pyarrow as pa
-        from pyarrow import json
-
         schema = pa.schema([(name, _parsed_as(self._types[name])) for name in columns])
         if unknown == "ignore" and any(_has_empty(each) for each in schema.types):
             raise pa.ArrowInvalid("keys of objects that have none in the sample would be left out")
         if not data or data.isspace():
             return schema.empty_table()
-        table = json.read_json(
+        table = arrow_json.read_json(
             pa.BufferReader(data),
-            json.ReadOptions(use_threads=False, block_size=min(len(data) + 1, 1 << 30)),
-            json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unknown),
+            arrow_json.ReadOptions(use_threads=False, block_size=min(len(data) + 1, 1 << 30)),
+            arrow_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unknown),
         )
         if not table.schema.equals(schema):
             raise pa.ArrowInvalid("nested values are of other types than the schema's")
         return table
 
     def _name_unknown(self, data: bytes) -> None:
-        """Say which keys the schema lacks, by the lines of this piece."""
         names: dict[str, None] = {}
         for line in lines_of(data):
-            try:
-                found = parse_line(line.data)
-            except ValueError:
-                continue
-            names.update(dict.fromkeys(self._unknown_in(found)))
+            with suppress(ValueError):
+                names.update(dict.fromkeys(self._unknown_in(parse_line(line.data))))
         self._say_unknown(list(names))
 
     def _unknown_in(self, found: JsonObject) -> list[str]:
@@ -214,7 +198,6 @@ class JsonLinesReader(TextReader):
     def _slow(
         self, raw: RawPiece, data: bytes, columns: Sequence[str]
     ) -> tuple[list[Line], pa.Table]:
-        """Read line by line; say what can't be read and where."""
         kept, objects = self._objects(raw, data)
         if len(columns) == len(self._types):
             unknown = (name for found in objects for name in self._unknown_in(found))
@@ -322,22 +305,12 @@ def _braced(data: bytes) -> Iterator[Line]:
 
 def _parsed_as(kind: str) -> pa.DataType:
     """Return what pyarrow.json makes of a column: dates stay text, as it drops their zones."""
-    import pyarrow as pa
-
     return pa.string() if kind.startswith("datetime") else parsed_as(kind)
 
 
 def _has_empty(arrow: pa.DataType) -> bool:
-    """Return whether objects without keys are in a type."""
-    import pyarrow.types as kinds
-
-    if kinds.is_list(arrow):
+    if pa.types.is_list(arrow):
         return _has_empty(arrow.value_type)
-    return kinds.is_struct(arrow) and (
+    return pa.types.is_struct(arrow) and (
         not arrow.num_fields or any(_has_empty(f.type) for f in arrow)
     )
-
-
-def _of_unknown_key(error: pa.ArrowInvalid) -> bool:
-    """Return whether pyarrow.json met a key that the schema lacks: only its words tell."""
-    return "unexpected field" in str(error)

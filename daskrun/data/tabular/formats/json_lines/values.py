@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from daskrun.core.json_text import MOST_DIGITS
+from daskrun.data.libraries import pa
 from daskrun.data.tabular.values.coercion import CoercionError, Reason
 from daskrun.data.tabular.values.hold import cannot_hold, is_no
 from daskrun.data.tabular.values.infer import is_float
 from daskrun.data.tabular.values.kinds import Kind, kind_of
 from daskrun.data.tabular.values.written import WrittenFloat, has_surrogate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import pyarrow as pa
-
 
 JsonObject: TypeAlias = "dict[str, Any]"
 """What a line holds."""
@@ -49,10 +45,7 @@ def count_lines(data: bytes) -> int:
 def parse_line(line: bytes) -> JsonObject:
     """Parse one JSON object.
 
-    Raises
-    ------
-    ValueError
-        If the line is anything else; says what is wrong.
+    Raises ValueError if the line is anything else; says what is wrong.
     """
     text = line.decode()
     if text.startswith("\ufeff"):
@@ -84,13 +77,8 @@ def _once(pairs: list[tuple[str, Any]]) -> JsonObject:
 def typed_column(values: Sequence[Any], arrow: pa.DataType) -> pa.ChunkedArray:
     """Return nested values as a column of an Arrow type, by the law of types.
 
-    Raises
-    ------
-    CoercionError
-        The first that can't be held.
+    Raises CoercionError: the first that can't be held.
     """
-    import pyarrow as pa
-
     for row, value in enumerate(values):
         if (fault := _fault(value, arrow, "")) is not None:
             raise CoercionError(row, fault.value, Reason.OTHER_TYPE, fault.why, fault.path)
@@ -154,8 +142,6 @@ def _holds(value: Any, kind: Kind) -> bool:
 
 def unknown_keys(value: Any, arrow: pa.DataType, path: str) -> Iterator[str]:
     """Yield the keys inside a nested value that its type doesn't have, such as ``a.b``."""
-    import pyarrow as pa
-
     if isinstance(value, dict) and pa.types.is_struct(arrow):
         for key, inner in value.items():
             position = arrow.get_field_index(key)

@@ -6,16 +6,13 @@ A dataframe's are kept in its Parquet files beside what pandas keeps.
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from daskrun.core.json_text import parsed
+from daskrun.data.libraries import pa, pc
 from daskrun.data.tabular.values.frame import ordered_union
 from daskrun.data.tabular.values.types import arrow_type
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    import pyarrow as pa
 
 FRAME_KEY = b"daskrun.frame"
 """In a dataframe's file: JSON of its columns as a reader has them, and of the list of values of
@@ -24,8 +21,6 @@ each category."""
 
 def category_values(table: pa.Table) -> dict[str, str]:
     """Return the values of each category column as text, for a file's metadata."""
-    import pyarrow as pa
-
     values = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_dictionary(column.type) and column.num_chunks:
@@ -38,13 +33,8 @@ def orders_of(
 ) -> dict[str, str]:
     """Return the one list of each column of ordered categories, from those that files have.
 
-    Raises
-    ------
-    TableError
-        Two have them in opposite orders.
+    Raises TableError: two have them in opposite orders.
     """
-    import pyarrow as pa
-
     found = {}
     for name, text in columns:
         if getattr(arrow_type(text), "ordered", False) and (known := lists(name)):
@@ -55,16 +45,9 @@ def orders_of(
 def recoded(name: str, column: pa.ChunkedArray, values: pa.Array) -> tuple[pa.ChunkedArray, int]:
     """Return a category with this list of values, or one that has its own in between, in order.
 
-    The second is the row of the first value that is none of the list; -1: there is none.
-
-    Raises
-    ------
-    TableError
-        Its own list has them in the opposite order.
+    The second is the row of the first value that is none of the list; -1: there is none. Raises
+    TableError: its own list has them in the opposite order.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     kind, plain = column.type, column.cast(values.type)
     codes, whole, row = pc.index_in(plain, values), values, -1
     if kind.ordered:
@@ -83,9 +66,6 @@ def with_orders(table: pa.Table, schema: pa.Schema, file: Any) -> pa.Table:
 
     ``file``: an open ``ParquetFile``, whose metadata have their lists.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     for position, field in enumerate(table.schema):
         kind = schema.field(field.name).type
         if getattr(kind, "ordered", False) and not pa.types.is_dictionary(field.type):
@@ -97,8 +77,6 @@ def with_orders(table: pa.Table, schema: pa.Schema, file: Any) -> pa.Table:
 
 
 def _coded(codes: pa.ChunkedArray, values: pa.Array, kind: pa.DataType) -> pa.ChunkedArray:
-    import pyarrow as pa
-
     codes = codes.cast(kind.index_type)
     chunks = codes.chunks if codes.num_chunks else [pa.array([], kind.index_type)]
     made = [pa.DictionaryArray.from_arrays(c, values, ordered=kind.ordered) for c in chunks]
@@ -107,8 +85,6 @@ def _coded(codes: pa.ChunkedArray, values: pa.Array, kind: pa.DataType) -> pa.Ch
 
 def pack_values(values: pa.Array) -> str:
     """Return a list of values as text."""
-    import pyarrow as pa
-
     table = pa.table({"values": values})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
@@ -118,8 +94,6 @@ def pack_values(values: pa.Array) -> str:
 
 def unpack_values(text: str) -> pa.Array:
     """Read what :func:`pack_values` wrote."""
-    import pyarrow as pa
-
     with pa.ipc.open_stream(pa.py_buffer(base64.b64decode(text))) as stream:
         column = stream.read_all().column(0)
     # None of the values is missing, and a list without values has no chunk.

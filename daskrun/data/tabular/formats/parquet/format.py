@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.json_text import parsed
 from daskrun.core.typing import override
+from daskrun.data.libraries import pa
 from daskrun.data.tabular.formats.files import FileSource
 from daskrun.data.tabular.formats.parquet.categories import FRAME_KEY, orders_of, unpack_values
 from daskrun.data.tabular.formats.parquet.row_groups import FooterError, Footers, ParquetSplitter
@@ -23,8 +24,6 @@ from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from daskrun.data.listing import Listing
 
@@ -149,14 +148,12 @@ def _inferred(
     name: str, arrow: pa.DataType, found: list[pa.DataType], footers: list[_Footer]
 ) -> Inferred:
     """Return the type of a column, in view of what statistics say of missing and large values."""
-    import pyarrow.types as kinds
-
-    if kinds.is_null(arrow):
+    if pa.types.is_null(arrow):
         return Inferred("text")  # nothing but missing values: pandas' str holds these, and text
-    if kinds.is_boolean(arrow):
+    if pa.types.is_boolean(arrow):
         return Inferred("boolean" if _has_missing(footers, name) else "bool")
-    missing = kinds.is_integer(arrow) and _has_missing(footers, name)
-    if missing or (kinds.is_floating(arrow) and any(map(kinds.is_integer, found))):
+    missing = pa.types.is_integer(arrow) and _has_missing(footers, name)
+    if missing or (pa.types.is_floating(arrow) and any(map(pa.types.is_integer, found))):
         known = [s for each in footers for s in _statistics(each, name) if s and s.has_min_max]
         ends = [n for s in known for n in (s.min, s.max) if isinstance(n, int)]
         large = [n for n in ends if (abs(n) > EXACT if missing else not is_float(n))]
@@ -166,7 +163,6 @@ def _inferred(
 
 
 def _has_missing(footers: list[_Footer], name: str) -> bool:
-    """Return whether the statistics of a file tell of missing values in a plain column."""
     return any(
         statistics is None or (statistics.has_null_count and statistics.null_count > 0)
         for footer in footers
@@ -217,9 +213,7 @@ def _frame_spec(footers: list[Any]) -> ParquetSpec:
 
 def _of_all(texts: list[str]) -> str:
     """Return the type of a dataframe's column, by what it is in some of its partitions."""
-    import pyarrow.types as kinds
-
     arrow = reduce(wider, (roomy(arrow_type(text)) for text in texts))
-    if kinds.is_boolean(arrow):
+    if pa.types.is_boolean(arrow):
         return "boolean" if "boolean" in texts else "bool"
-    return "text" if kinds.is_null(arrow) else type_text(arrow)
+    return "text" if pa.types.is_null(arrow) else type_text(arrow)

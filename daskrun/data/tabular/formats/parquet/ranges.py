@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.data.tabular.formats.contract import Piece
+from daskrun.data.tabular.formats.contract import Look, Piece
 from daskrun.data.tabular.formats.parquet.row_groups import (
     chunk_range,
     footer_bytes,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from daskrun.data.remote_files import RemoteFolder
-    from daskrun.data.tabular.formats.contract import Look
     from daskrun.data.tabular.formats.node_cache import NodeCache
 
 _GAP = 128 * 1024
@@ -41,11 +40,7 @@ Range = tuple[int, int]
 
 
 def bring(
-    folder: RemoteFolder,
-    wanted: Sequence[str],
-    what: Piece | Look,
-    target: str,
-    cache: NodeCache,
+    folder: RemoteFolder, wanted: Sequence[str], what: Piece | Look, target: str, cache: NodeCache
 ) -> None:
     """Write ``target`` with what is needed of these columns.
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
 from daskrun.data.input_changes import cut_short
-from daskrun.data.tabular.formats.contract import Reader, Rows
+from daskrun.data.libraries import np, pa, pq
+from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile, Rows
 from daskrun.data.tabular.formats.parquet.categories import recoded, unpack_values, with_orders
 from daskrun.data.tabular.formats.parquet.ranges import bring
 from daskrun.data.tabular.formats.parquet.row_groups import reason, unreadable
+from daskrun.data.tabular.formats.typed_columns import TypedReader
 from daskrun.data.tabular.values.coercion import Change, listed
-from daskrun.data.tabular.values.fitting import Fitter, without_columns
+from daskrun.data.tabular.values.fitting import without_columns
 from daskrun.data.tabular.values.kinds import lacking
 from daskrun.data.tabular.values.types import arrow_schema
 from daskrun.errors import TableError
@@ -22,10 +24,7 @@ from daskrun.errors import TableError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import pyarrow as pa
-
     from daskrun.data.remote_files import RemoteFolder
-    from daskrun.data.tabular.formats.contract import Look, Piece, PieceFile
     from daskrun.data.tabular.formats.node_cache import NodeCache
     from daskrun.data.tabular.formats.parquet.spec import ParquetSpec
     from daskrun.data.tabular.values.fitting import Where
@@ -40,20 +39,18 @@ _BATCH = 64 * 1024
 """Most rows decoded at a time out of a large row group."""
 
 
-class ParquetReader(Reader):
+class ParquetReader(TypedReader):
     """Reads pieces of Parquet files.
 
     Columns are found by name. What differs from the schema is cast where nothing is lost; an
     integer column that meets missing values becomes float64 in that piece, with a warning.
     """
 
-    @override
     def __init__(self, spec: ParquetSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
+        super().__init__(spec, secrets, cache)
         # Now, before a script process says that it is ready: 40 ms of the first piece otherwise.
         import pyarrow.parquet  # noqa: F401
 
-        self._columns = spec.columns
-        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types)
         self._pandas = spec.pandas or ""
         packed = spec.dictionaries or {}
         self._dictionaries = {name: unpack_values(text) for name, text in packed.items()}
@@ -78,15 +75,8 @@ class ParquetReader(Reader):
     ) -> None:
         bring(folder, columns, what, target, cache)
 
-    @property
-    @override
-    def warnings(self) -> list[str]:
-        return self._fitter.warnings.texts
-
     @override
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
-        import numpy as np
-
         opened = self._opened(file)
         start = int(piece.start)
         stop = opened.starts[-1] if piece.stop is None else int(piece.stop)
@@ -103,8 +93,6 @@ class ParquetReader(Reader):
 
     @override
     def empty(self, columns: Sequence[str]) -> pa.Table:
-        import pyarrow as pa
-
         fields = [field for field in self._schema if field.name in set(columns)]
         none = [(f.name, pa.chunked_array([], type=f.type)) for f in fields]
         arrays = [self._recoded(name, column, str) for name, column in none]
@@ -136,8 +124,6 @@ class ParquetReader(Reader):
     def _fitted(
         self, table: pa.Table, wanted: Sequence[tuple[str, str]], file: PieceFile, first: int
     ) -> pa.Table:
-        import pyarrow as pa
-
         if (as_it_is := self._unfitted(table, wanted)) is not None:
             return as_it_is
 
@@ -161,8 +147,6 @@ class ParquetReader(Reader):
 
         To look at each column took 0.15 ms of the 3 that reading a million bytes takes.
         """
-        import pyarrow as pa
-
         names = tuple(name for name, _ in wanted)
         if names not in self._fields:
             fields = [self._schema.field(name) for name in names]
@@ -182,8 +166,6 @@ class ParquetReader(Reader):
         return pa.Table.from_arrays(table.columns, schema=schema)
 
     def _schema_of(self, fields: list[pa.Field]) -> pa.Schema:
-        import pyarrow as pa
-
         return pa.schema(fields, metadata=self._schema.metadata)
 
     def _recoded(self, name: str, column: pa.ChunkedArray, where: Where) -> pa.ChunkedArray:
@@ -205,15 +187,13 @@ class ParquetReader(Reader):
                 "not: what they lack is left out. To have it give a list of paths in which a file "
                 "with all columns is first."
             )
-            self._fitter.warnings.add("others", text)
+            self._warnings.add("others", text)
 
 
 class _OpenFile:
     """A Parquet file with what of it is being read."""
 
     def __init__(self, file: PieceFile) -> None:
-        import pyarrow.parquet as pq
-
         self.path = file.path
         self._size = os.stat(file.path).st_size  # noqa: PTH116  (as above)
         self.shown = file.shown
@@ -271,8 +251,6 @@ class _OpenFile:
 
     def rows(self, start: int, stop: int, columns: list[str]) -> pa.Table:
         """Read rows: row groups that are whole at once, parts of one by going through it."""
-        import pyarrow as pa
-
         if not columns:
             return pa.table({"rows": pa.nulls(stop - start)}).select([])
         parts: list[pa.Table] = []
@@ -347,8 +325,6 @@ class _Stream:
     """Goes through a row group, decoding only a little more than what is asked for."""
 
     def __init__(self, path: str, group: int, row: int, columns: list[str], batch: int) -> None:
-        import pyarrow.parquet as pq
-
         self.group = group
         self.row = row
         self.columns = columns
@@ -370,8 +346,6 @@ class _Stream:
 
     def take(self, stop: int) -> pa.Table:
         """Take the rows up to ``stop``; fewer if the group ends before."""
-        import pyarrow as pa
-
         parts: list[pa.RecordBatch] = []
         while self.row < stop:
             part = self._next(stop - self.row)

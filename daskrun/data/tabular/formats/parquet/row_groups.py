@@ -1,7 +1,4 @@
-"""Cutting Parquet files: row groups joined up to the size, large ones cut by rows.
-
-pyarrow is imported inside functions, as in all of this package: a run over files never loads it.
-"""
+"""Cutting Parquet files: row groups joined up to the size, large ones cut by rows."""
 
 from __future__ import annotations
 
@@ -12,16 +9,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.core.typing import override
-from daskrun.data.protocols import shown_url
-from daskrun.data.remote_files import RemoteFolder, join_url
+from daskrun.data.libraries import pa, pq
 from daskrun.data.tabular.formats.contract import Cut, FileSplit, Splitter
 from daskrun.shown.url_secrets import shown_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from daskrun.data.listing import Listing
+    from daskrun.data.remote_files import RemoteFolder
 
 _TAIL = 64 * 1024
 """Bytes asked for at a remote file's end: one request brings most footers (12 columns and 5 row
@@ -58,23 +55,14 @@ class Footers:
 
     def __init__(self, listing: Listing) -> None:
         self._listing = listing
-        self._remote: RemoteFolder | None = None
-        if listing.remote:
-            self._remote = RemoteFolder(listing.root, listing.storage_options)
-
-    def shown(self, name: str) -> str:
-        """Return a file's path or URL for messages."""
-        if self._listing.remote:
-            return shown_url(join_url(self._listing.root, name))
-        return next(self._listing.paths([name]))
+        self._remote = listing.opened()
+        self.shown = listing.shown
 
     def read(self, name: str, size: int) -> Any:
         """Return a file's ``pyarrow.parquet.FileMetaData``.
 
-        Raises
-        ------
-        FooterError
-            If it is missing, truncated, corrupt, encrypted or no Parquet file at all.
+        Raises FooterError if it is missing, truncated, corrupt, encrypted or no Parquet file at
+        all.
         """
         return self.parse(name, self.tail(name, size))
 
@@ -92,8 +80,6 @@ class Footers:
 
         None where there is none, or it can't be read: its rows will say so.
         """
-        import pyarrow.parquet as pq
-
         path, remote = next(self._listing.paths([name])), self._remote
         try:
             with (
@@ -117,13 +103,9 @@ def _local_tail(path: str) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         size = os.fstat(file).st_size
-        tail = os.pread(file, _LOCAL_TAIL, max(0, size - _LOCAL_TAIL))
-        length = int.from_bytes(tail[-8:-4], "little") + 8
-        if tail[-4:] == b"PAR1" and len(tail) < length <= size:
-            tail = os.pread(file, length, size - length)
+        return _tail(size, _LOCAL_TAIL, lambda low, high: os.pread(file, high - low, low))
     finally:
         os.close(file)
-    return tail[-length:] if length <= len(tail) else tail
 
 
 def footer_bytes(folder: RemoteFolder, name: str, size: int) -> tuple[int, bytes]:
@@ -131,19 +113,25 @@ def footer_bytes(folder: RemoteFolder, name: str, size: int) -> tuple[int, bytes
     path = folder.path(name)
     if size < 0:
         size = int(folder.system.info(path)["size"])
-    start = max(0, size - _TAIL)
-    tail = folder.system.cat_file(path, start=start, end=size) if size else b""
+
+    def read(low: int, high: int) -> bytes:
+        found: bytes = folder.system.cat_file(path, start=low, end=high)
+        return found
+
+    return size, _tail(size, _TAIL, read)
+
+
+def _tail(size: int, some: int, read: Callable[[int, int], bytes]) -> bytes:
+    """Read some of a file's last bytes, and more where its footer is longer."""
+    tail = read(max(0, size - some), size) if size else b""
     length = int.from_bytes(tail[-8:-4], "little") + 8
     if tail[-4:] == b"PAR1" and len(tail) < length <= size:
-        tail = folder.system.cat_file(path, start=size - length, end=start) + tail
-    return size, tail[-length:] if length <= len(tail) else tail
+        tail = read(size - length, size - len(tail)) + tail
+    return tail[-length:] if length <= len(tail) else tail
 
 
 def parse_footer(tail: bytes) -> Any:
     """Make ``pyarrow.parquet.FileMetaData`` of a file's last bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     return pq.read_metadata(pa.BufferReader(tail))
 
 
@@ -181,11 +169,8 @@ def _columns_size(group: Any) -> int:
 def cut_groups(groups: RowGroups, mini_batch_size: int, by_group: bool) -> list[Cut]:
     """Cut a file by its row groups.
 
-    Parameters
-    ----------
-    mini_batch_size
-        Consecutive groups are joined up to this many bytes; a larger group is cut into pieces of
-        equal numbers of rows (give or take one), as many as it has times this size.
+    ``mini_batch_size``: consecutive groups are joined up to this many bytes; a larger group is cut
+    into pieces of equal numbers of rows (give or take one), as many as it has times this size.
 
     Examples
     --------
@@ -227,11 +212,8 @@ def _by_rows(first: int, rows: int, size: int, mini_batch_size: int) -> list[Cut
 class ParquetSplitter(Splitter):
     """Cuts Parquet files by their footers, which threads read ahead in the listing's order.
 
-    Parameters
-    ----------
-    listing
-        The files, in the order in which :meth:`begin` will be asked for them; others are read
-        when they are asked for.
+    ``listing``: the files, in the order in which :meth:`begin` will be asked for them; others are
+    read when they are asked for.
     """
 
     def __init__(self, listing: Listing, mini_batch_size: int, by_group: bool) -> None:

@@ -1,22 +1,18 @@
-"""A database connection that only reads, ends on time, and never shows its password.
-
-SQLAlchemy is imported inside functions: few datasets are queries, and it is an extra.
-"""
+"""A database connection that only reads, ends on time, and never shows its password."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Timer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, quote_plus
 
+from daskrun.data.libraries import sa
 from daskrun.errors import DatasetError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SHOWN = 120
 """Characters of a query that messages show."""
@@ -37,22 +33,16 @@ def shown_query(query: str) -> str:
 def parse_url(text: str) -> Any:
     """Return the ``sqlalchemy.URL`` of a text.
 
-    Raises
-    ------
-    DatasetError
-        If it is none, or SQLAlchemy is not installed.
+    Raises DatasetError if it is none, or SQLAlchemy is not installed.
     """
     try:
-        import sqlalchemy
-        from sqlalchemy.engine import make_url
+        return sa.make_url(text)
     except ImportError:
         raise DatasetError(
             "from_sql_query() needs SQLAlchemy, which is not installed. Write "
             "pip install 'daskrun[sql]'."
         ) from None
-    try:
-        return make_url(text)
-    except sqlalchemy.exc.ArgumentError:
+    except sa.exc.ArgumentError:
         # The text may hold a password where a URL would not.
         raise DatasetError(
             "connection= is no SQLAlchemy URL. Write one such as "
@@ -98,13 +88,9 @@ class Database:
     def query(self, statement: Any, what: str) -> Iterator[Any]:
         """Send a statement and give its ``sqlalchemy.CursorResult``, whose rows are streamed.
 
-        Raises
-        ------
-        DatasetError
-            If the database can't be reached, refuses the statement or takes too long.
+        Raises DatasetError if the database can't be reached, refuses the statement or takes too
+        long.
         """
-        from sqlalchemy.exc import SQLAlchemyError
-
         connection = self._connected()
         began = time.monotonic()
         timer = self._timer(connection)
@@ -112,7 +98,7 @@ class Database:
         try:
             result = connection.execution_options(stream_results=True).execute(statement)
             yield result
-        except SQLAlchemyError as error:
+        except sa.exc.SQLAlchemyError as error:
             late = time.monotonic() - began >= self._timeout
             text = self._explained(error, what, late)
             self.close()
@@ -120,10 +106,10 @@ class Database:
         finally:
             timer.cancel()
             if result is not None:
-                with suppress(SQLAlchemyError):
+                with suppress(sa.exc.SQLAlchemyError):
                     result.close()
             if self._connection is not None:
-                with suppress(SQLAlchemyError):
+                with suppress(sa.exc.SQLAlchemyError):
                     connection.rollback()
 
     def _timer(self, connection: Any) -> Timer:
@@ -139,20 +125,18 @@ class Database:
         return timer
 
     def _connected(self) -> Any:
-        import sqlalchemy
-
         if self._connection is not None:
             return self._connection
         backend = self._url.get_backend_name()
         if backend == "sqlite":
             self._check_file()
         try:
-            engine = sqlalchemy.create_engine(self._url, poolclass=sqlalchemy.pool.NullPool)
+            engine = sa.create_engine(self._url, poolclass=sa.pool.NullPool)
             connection = engine.connect()
             for text in _first_statements(backend, self._timeout):
-                connection.execute(sqlalchemy.text(text))
+                connection.execute(sa.text(text))
             connection.commit()
-        except (ImportError, sqlalchemy.exc.NoSuchModuleError) as error:
+        except (ImportError, sa.exc.NoSuchModuleError) as error:
             raise DatasetError(
                 f"connection={self.shown!r}: the database driver is not installed: "
                 f"{self._hidden(str(error))}. Install the package of that driver, such as "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
+from daskrun.data.libraries import sa
 from daskrun.data.listing import Listing
 from daskrun.data.paths import PathTable
 from daskrun.data.protocols import DataPath, Place
@@ -18,9 +19,7 @@ from daskrun.data.tabular.formats.sql.database import (
     shown_connection,
     shown_query,
 )
-from daskrun.data.tabular.formats.sql.keys import SqlSplitter, below, rows_of
-from daskrun.data.tabular.formats.sql.spec import SqlSpec
-from daskrun.data.tabular.formats.sql.values import ORDERED
+from daskrun.data.tabular.formats.sql.keys import ORDERED, SqlSpec, SqlSplitter, below, rows_of
 from daskrun.data.tabular.formats.typed_columns import with_types
 from daskrun.data.tabular.values.coercion import alike
 from daskrun.data.tabular.values.infer import Inferred, infer_values
@@ -186,7 +185,6 @@ class SqlSource(Source):
     def _keys(
         self, database: Database, query: str, values: dict[str, list[Any]]
     ) -> tuple[list[str], list[str]]:
-        """Return the columns to cut by, and those to order by."""
         usable = _usable(database, query, {n: v for n, v in values.items() if _ordered(v)})
         if len(usable) > _MOST_KEYS:
             # Those with many values: they leave few rows that can't be told apart.
@@ -217,9 +215,7 @@ def _text(query: object) -> str:
 
 
 def _sample(database: Database, query: str) -> tuple[list[str], list[Any]]:
-    from sqlalchemy import literal_column, select
-
-    first: Any = select(literal_column("*")).select_from(rows_of(query)).limit(_SAMPLE)
+    first: Any = sa.select(sa.literal_column("*")).select_from(rows_of(query)).limit(_SAMPLE)
     with database.query(first, f"query={shown_query(query)}") as result:
         names = [str(name) for name in result.keys()]  # noqa: SIM118  (not a dict)
         rows = result.fetchall()
@@ -233,11 +229,9 @@ def _sample(database: Database, query: str) -> tuple[list[str], list[Any]]:
 
 
 def _inferred(database: Database, query: str, name: str, values: list[Any]) -> Inferred:
-    from sqlalchemy import column, select
-
     if values and all(value is None for value in values):
-        this: Any = column(name)
-        some = select(this).select_from(rows_of(query)).where(this.is_not(None)).limit(_SAMPLE)
+        this: Any = sa.column(name)
+        some = sa.select(this).select_from(rows_of(query)).where(this.is_not(None)).limit(_SAMPLE)
         try:
             with database.query(some, f"looking for values of {name!r}") as result:
                 values = [None, *(row[0] for row in result)]
@@ -260,11 +254,11 @@ def _usable(database: Database, query: str, values: dict[str, list[Any]]) -> lis
 
 
 def _compares(database: Database, query: str, key: Mapping[str, Any]) -> bool:
-    from sqlalchemy import literal_column, select
-
     names: Sequence[str] = list(key)
     condition = below(names, list(key.values()))
-    one: Any = select(literal_column("1")).select_from(rows_of(query)).where(condition).limit(1)
+    one: Any = (
+        sa.select(sa.literal_column("1")).select_from(rows_of(query)).where(condition).limit(1)
+    )
     try:
         with database.query(one, "comparing keys") as result:
             result.fetchall()

@@ -8,92 +8,108 @@ where values compare in a way of the database's own (collations, NaN).
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
-from daskrun.data.tabular.formats.contract import Cut, Splitter
+from daskrun.data.libraries import np, sa
+from daskrun.data.tabular.formats.contract import Cut, ReaderSpec, Splitter
 from daskrun.data.tabular.formats.sql.database import Database, shown_query
-from daskrun.data.tabular.formats.sql.values import pack_key
 from daskrun.errors import DatasetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from daskrun.data.tabular.formats.sql.spec import SqlSpec
+    from numpy.typing import NDArray
 
+ORDERED = frozenset({int, float, Decimal, str, bool, date, datetime, bytes})
+"""Python types of columns that rows can be ordered and cut by."""
+_MASK = 2**64 - 1
+_SPREAD = 0x9E3779B97F4A7C15
+"""Odd, so that equal rows get numbers that differ in all bits (Fibonacci hashing)."""
 _BIND = re.compile(r"(?<![:\w\\]):(?=\w+(?![:\w]))")
 """What SQLAlchemy takes for a parameter in a text, such as ``:name``."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SqlSpec(ReaderSpec):
+    """The schema of a query, and the keys that its rows are cut by."""
+
+    format = "sql"
+    of_files = False
+    packages = ("sqlalchemy>=2",)
+
+    query: str
+    keys: tuple[str, ...]
+    """Columns that rows are cut by."""
+    order: tuple[str, ...]
+    """Columns that rows are ordered by; the keys come first."""
+    timeout: float
+    """Seconds for a query."""
+    row_bytes: float
+    """Bytes of a row in Arrow, on average."""
+
+
 def rows_of(query: str) -> Any:
     """Return a query as something to select from."""
-    import sqlalchemy
-
     plain = _BIND.sub(r"\\:", re.sub(r"\\(?=:)", r"\\\\", query))
     # A line break, for a query that ends in a comment; Oracle knows no AS here.
-    return sqlalchemy.text(f"({plain}\n) daskrun_rows")
+    return sa.text(f"({plain}\n) daskrun_rows")
 
 
 def ordering(keys: Sequence[str]) -> list[Any]:
     """Return what rows are ordered by: databases don't agree on where missing values belong."""
-    from sqlalchemy import case, column
-
     order: list[Any] = []
     for name in keys:
-        order += [case((column(name).is_(None), 0), else_=1), column(name)]
+        order += [sa.case((sa.column(name).is_(None), 0), else_=1), sa.column(name)]
     return order
 
 
 def below(keys: Sequence[str], key: Sequence[Any]) -> Any:
     """Return the condition that a row comes before a key; true or false, never NULL."""
-    from sqlalchemy import and_, column, false, or_
-
-    condition: Any = false()
+    condition: Any = sa.false()
     for name, value in reversed(list(zip(keys, key, strict=True))):
-        this: Any = column(name)
+        this: Any = sa.column(name)
         if value is None:
-            condition = and_(this.is_(None), condition)
+            condition = sa.and_(this.is_(None), condition)
         else:
-            equal = and_(this.is_not(None), this == _bound(value), condition)
-            condition = or_(this.is_(None), this < _bound(value), equal)
+            equal = sa.and_(this.is_not(None), this == _bound(value), condition)
+            condition = sa.or_(this.is_(None), this < _bound(value), equal)
     return condition
 
 
 def from_on(keys: Sequence[str], key: Sequence[Any]) -> Any:
     """Return the condition that a row does not come before a key; false or NULL where it does."""
-    from sqlalchemy import and_, column, or_, true
-
-    condition: Any = true()
+    condition: Any = sa.true()
     for name, value in reversed(list(zip(keys, key, strict=True))):
-        this: Any = column(name)
+        this: Any = sa.column(name)
         if value is None:
-            condition = or_(this.is_not(None), condition)
+            condition = sa.or_(this.is_not(None), condition)
         else:
-            condition = or_(this > _bound(value), and_(this == _bound(value), condition))
+            condition = sa.or_(this > _bound(value), sa.and_(this == _bound(value), condition))
     return condition
 
 
 def between(keys: Sequence[str], low: Sequence[Any] | None, high: Sequence[Any] | None) -> Any:
     """Return the condition of a piece; None: no bound on that side."""
-    from sqlalchemy import and_, column, true
-
-    conditions: list[Any] = [true()]
+    conditions: list[Any] = [sa.true()]
     if low is not None:
         conditions.append(from_on(keys, low))
         if low[0] is not None:  # said once more in the form that an index is used for
-            conditions.append(column(keys[0]) >= _bound(low[0]))
+            conditions.append(sa.column(keys[0]) >= _bound(low[0]))
             if high is not None and high[0] is not None:
-                conditions.append(column(keys[0]) <= _bound(high[0]))
+                conditions.append(sa.column(keys[0]) <= _bound(high[0]))
     if high is not None:
         conditions.append(below(keys, high))
-    return and_(*conditions)
+    return sa.and_(*conditions)
 
 
 def _bound(value: Any) -> Any:
     """Return a parameter: SQLAlchemy makes constants of True and False, which can't be compared."""
-    from sqlalchemy import bindparam
-
-    return bindparam(None, value, unique=True)
+    return sa.bindparam(None, value, unique=True)
 
 
 class SqlSplitter(Splitter):
@@ -128,22 +144,22 @@ class SqlSplitter(Splitter):
 
     def _firsts(self) -> tuple[list[tuple[int, tuple[Any, ...] | None]], int]:
         """Return the number and the key of each piece's first row, and how many rows there are."""
-        from sqlalchemy import column, func, select
-
         order = ordering(self._keys)
-        named: list[Any] = [column(name).label(f"daskrun_{n}") for n, name in enumerate(self._keys)]
+        named: list[Any] = [
+            sa.column(name).label(f"daskrun_{n}") for n, name in enumerate(self._keys)
+        ]
         numbered = (
-            select(
+            sa.select(
                 *named,
-                func.row_number().over(order_by=order).label("daskrun_row"),
-                func.rank().over(order_by=order).label("daskrun_first"),
-                func.count().over().label("daskrun_count"),
+                sa.func.row_number().over(order_by=order).label("daskrun_row"),
+                sa.func.rank().over(order_by=order).label("daskrun_first"),
+                sa.func.count().over().label("daskrun_count"),
             )
             .select_from(rows_of(self._query))
             .subquery("daskrun_numbered")
         )
         row = numbered.c.daskrun_row
-        nth = select(numbered).where((row - 1) % self._rows == 0).order_by(row)
+        nth = sa.select(numbered).where((row - 1) % self._rows == 0).order_by(row)
         firsts: list[tuple[int, tuple[Any, ...] | None]] = []
         total = 0
         what = f"the query that cuts {shown_query(self._query)} into mini-batches"
@@ -156,8 +172,56 @@ class SqlSplitter(Splitter):
         return firsts, int(total)
 
     def _count(self) -> int:
-        from sqlalchemy import func, select
-
-        count = select(func.count()).select_from(rows_of(self._query))
+        count = sa.select(sa.func.count()).select_from(rows_of(self._query))
         with self._database.query(count, f"counting the rows of {shown_query(self._query)}") as got:
             return int(got.scalar())
+
+
+def row_ids(rows: Sequence[Sequence[Any]]) -> NDArray[np.uint64]:
+    """Return each row a number made from all its values; of rows that are the same, each its own.
+
+    These have the same key, so that they are in one piece whatever its size.
+    """
+    seen: dict[int, int] = {}
+    ids = np.empty(len(rows), np.uint64)
+    for n, row in enumerate(rows):
+        told = repr([bytes(v) if isinstance(v, memoryview) else v for v in row])
+        digest = blake2b(told.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        number = int.from_bytes(digest, "little")
+        times = seen[number] = seen.get(number, -1) + 1
+        ids[n] = (number + times * _SPREAD) & _MASK
+    return ids
+
+
+def pack_key(key: Sequence[Any]) -> tuple[Any, ...]:
+    """Make a key of builtins, which travels and is journalled.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> pack_key([1, date(2024, 5, 31), None])
+    (1, ('date', '2024-05-31'), None)
+    """
+    packed: list[Any] = []
+    for value in key:
+        if isinstance(value, datetime):
+            packed.append(("datetime", value.isoformat()))
+        elif isinstance(value, date):
+            packed.append(("date", value.isoformat()))
+        elif isinstance(value, Decimal):
+            packed.append(("decimal", str(value)))
+        elif isinstance(value, (bytearray, memoryview)):
+            packed.append(bytes(value))
+        else:
+            packed.append(value)
+    return tuple(packed)
+
+
+def unpack_key(packed: Sequence[Any]) -> list[Any]:
+    """Make the values of a packed key."""
+    made: dict[str, Any] = {
+        "datetime": datetime.fromisoformat,
+        "date": date.fromisoformat,
+        "decimal": Decimal,
+    }
+    return [made[v[0]](v[1]) if isinstance(v, (tuple, list)) else v for v in packed]

@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
-from daskrun.data.tabular.formats.contract import Reader, Rows
+from daskrun.data.libraries import np, sa
+from daskrun.data.tabular.formats.contract import Piece, PieceFile, Rows
 from daskrun.data.tabular.formats.sql.database import Database, shown_query
-from daskrun.data.tabular.formats.sql.keys import between, ordering, rows_of
-from daskrun.data.tabular.formats.sql.values import row_ids, unpack_key
-from daskrun.data.tabular.values.fitting import Fitter
-from daskrun.data.tabular.values.types import arrow_schema
+from daskrun.data.tabular.formats.sql.keys import (
+    SqlSpec,
+    between,
+    ordering,
+    row_ids,
+    rows_of,
+    unpack_key,
+)
+from daskrun.data.tabular.formats.typed_columns import TypedReader
 from daskrun.data.tabular.values.written import Found
 from daskrun.errors import DatasetError, TableError
 
@@ -19,9 +25,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from daskrun.data.tabular.formats.contract import Piece, PieceFile
     from daskrun.data.tabular.formats.node_cache import NodeCache
-    from daskrun.data.tabular.formats.sql.spec import SqlSpec
 
 _CHUNK = 4 * 2**20
 """Bytes, about, that are Python objects at a time."""
@@ -29,27 +33,17 @@ _MOST_ROWS = 10_000
 """Rows that are Python objects at a time, at most."""
 
 
-class SqlReader(Reader):
+class SqlReader(TypedReader):
     """Reads pieces of a query; the secret is the connection's URL, with its password."""
 
-    @override
     def __init__(self, spec: SqlSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
+        super().__init__(spec, secrets, cache)
         self._spec = spec
-        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types)
-        self._types = self._fitter.types
-        self._schema = arrow_schema(spec.columns)
         self._database = Database(secrets["connection"], spec.timeout)
         self._chunk = min(_MOST_ROWS, max(1, int(_CHUNK / spec.row_bytes)))
 
-    @property
-    @override
-    def warnings(self) -> list[str]:
-        return self._fitter.warnings.texts
-
     @override
     def read(self, piece: Piece, file: PieceFile, columns: Sequence[str], ids: bool) -> Rows:
-        import numpy as np
-
         planned, low = (-1, None) if piece.start == 0 else piece.start
         wanted = [name for name in self._types if name in set(columns)]
         asked = list(self._types) if ids else wanted  # a row's number is made of all its values
@@ -67,7 +61,7 @@ class SqlReader(Reader):
         except DatasetError as error:
             raise TableError(str(error), max(0, planned)) from None
         if planned not in (-1, rows):
-            self._fitter.warnings.add("changed", _changed(self._spec.query))
+            self._warnings.add("changed", _changed(self._spec.query))
         table = self._table(found, wanted, rows)
         if not ids:
             return Rows(table, None)
@@ -77,17 +71,10 @@ class SqlReader(Reader):
     def close(self) -> None:
         self._database.close()
 
-    @override
-    def empty(self, columns: Sequence[str]) -> pa.Table:
-        wanted = set(columns)
-        return self._schema.empty_table().select([n for n in self._types if n in wanted])
-
     def _statement(self, names: list[str], low: Any, high: Any) -> Any:
-        from sqlalchemy import column, literal_column, select
-
         keys = self._spec.keys
-        chosen: list[Any] = [column(name) for name in names] or [literal_column("1")]
-        statement = select(*chosen).select_from(rows_of(self._spec.query))
+        chosen: list[Any] = [sa.column(name) for name in names] or [sa.literal_column("1")]
+        statement = sa.select(*chosen).select_from(rows_of(self._spec.query))
         if low is not None or high is not None:
             bounds = [None if key is None else unpack_key(key) for key in (low, high)]
             statement = statement.where(between(keys, *bounds))

@@ -6,23 +6,19 @@ replaced by a control character that the data doesn't have; other encodings are 
 
 from __future__ import annotations
 
+import codecs
+import csv
 import io
 import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from daskrun.data.tabular.formats.text.grammar import Grammar
+from daskrun.data.libraries import arrow_csv, pa, pc
+from daskrun.data.tabular.formats.text.grammar import Grammar, Separator
 from daskrun.data.tabular.formats.text.scan import record_starts, records_only
 from daskrun.errors import DatasetError, TableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import pyarrow as pa
-
-    from daskrun.data.tabular.formats.text.grammar import Separator
 
 ENCODINGS = {
     "utf8": "utf-8",
@@ -34,6 +30,14 @@ ENCODINGS = {
     "utf32": "utf-32",
 }
 """Names of the public API, and Python's codec of each."""
+
+ENCODING_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf32"),  # first: it begins with that of utf16
+    (codecs.BOM_UTF32_BE, "utf32"),
+    (codecs.BOM_UTF16_LE, "utf16"),
+    (codecs.BOM_UTF16_BE, "utf16"),
+)
+"""What files in these encodings may begin with."""
 
 _OTHER_NAMES = {
     "utf8sig": "utf8bom",
@@ -158,30 +162,25 @@ def parse(
     """Parse records of UTF-8 text without a header; of its columns, those that have types.
 
     ``names`` are those of all fields; ``on_ragged`` is called for a record with another number of
-    them, and gives ``"skip"``.
-
-    Raises
-    ------
-    pyarrow.ArrowInvalid
-        If a value isn't of its type, or a record has another number of fields.
+    them, and gives ``"skip"``. Raises pyarrow.ArrowInvalid if a value isn't of its type, or a
+    record has another number of fields.
     """
-    import pyarrow as pa
-    from pyarrow import csv
-
     if not data:
         return pa.schema(list(types.items())).empty_table()
     plain, quoted = separator, b'"' in data
     if not "\0" < separator < "\x80":
         data, plain = _with_stand_in(data, separator)
-    table = csv.read_csv(
+    table = arrow_csv.read_csv(
         pa.BufferReader(data),
-        csv.ReadOptions(
+        arrow_csv.ReadOptions(
             use_threads=False, column_names=names, block_size=min(len(data) + 1, _MOST)
         ),
         # To look for line breaks in quotes is a pass over all of the data.
-        csv.ParseOptions(delimiter=plain, newlines_in_values=quoted, invalid_row_handler=on_ragged),
+        arrow_csv.ParseOptions(
+            delimiter=plain, newlines_in_values=quoted, invalid_row_handler=on_ragged
+        ),
         # Without a column nothing would say how many rows there are.
-        csv.ConvertOptions(
+        arrow_csv.ConvertOptions(
             column_types=types,
             include_columns=list(types) or names[:1],
             null_values=None if missing is Missing.WORDS else [""],
@@ -206,8 +205,6 @@ def rewritten(data: bytes, grammar: Grammar) -> bytes:
     begins = re.compile(rb"(?:^|[\r\n]|%s) " % re.escape(grammar.separator))
     if not (grammar.escape and b"\\" in data) and not (grammar.space and begins.search(data)):
         return data
-    import csv
-
     text = io.StringIO(data.decode(), newline="")
     rows = csv.reader(
         text,
@@ -243,9 +240,6 @@ def _with_stand_in(data: bytes, separator: str) -> tuple[bytes, str]:
 
 def _without_stand_in(table: pa.Table, stand_in: str, separator: str) -> pa.Table:
     """Return quoted separators back, which have been replaced with the others."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     columns = [
         pc.replace_substring(each, stand_in, separator) if each.type == pa.string() else each
         for each in table.columns
@@ -269,16 +263,13 @@ def header_names(header: bytes, separator: str) -> tuple[str, ...]:
             f"the first line has {count + 1:,} fields, and a table may have {MOST_COLUMNS:,} "
             f"columns. Is separator={separator!r} the files' own?"
         )
-    import pyarrow as pa
-    from pyarrow import csv
-
     plain = separator
     if not "\0" < separator < "\x80":
         header, plain = _with_stand_in(header, separator)
-    found = csv.read_csv(
+    found = arrow_csv.read_csv(
         pa.BufferReader(header + b"\n"),
-        csv.ReadOptions(use_threads=False, block_size=len(header) + 2),
-        csv.ParseOptions(delimiter=plain, newlines_in_values=True),
+        arrow_csv.ReadOptions(use_threads=False, block_size=len(header) + 2),
+        arrow_csv.ParseOptions(delimiter=plain, newlines_in_values=True),
     ).column_names
     if plain != separator:
         found = [name.replace(plain, separator) for name in found]

@@ -8,15 +8,13 @@ are *masked*, byte for byte, by others that mean the same to the scan. Whether a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.text.source import ByteSource
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _PAIR = re.compile(rb"\\.", re.DOTALL)
 _BACK = 64
@@ -61,10 +59,7 @@ class Grammar:
     def parts(self, data: bytes) -> Iterator[tuple[int, int, bool]]:
         """Cut lines that are passed over out of data that begins with a line, if outside quotes.
 
-        Yields
-        ------
-        tuple
-            Start and end of a stretch, and whether it is such a line.
+        Yields start and end of a stretch, and whether it is such a line.
         """
         if not (self.comment or self.blanks):
             yield 0, len(data), False

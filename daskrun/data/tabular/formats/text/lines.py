@@ -65,10 +65,7 @@ def line_begin(source: ByteSource, at: int) -> int:
 def read_lines(source: ByteSource, start: int, stop: int) -> tuple[int, bytes]:
     r"""Read all lines that begin in ``[start, stop)``, each to its end.
 
-    Returns
-    -------
-    tuple
-        Where the first of them begins, and their bytes.
+    Returns where the first of them begins, and their bytes.
 
     Examples
     --------
@@ -104,24 +101,13 @@ class _Ahead(ByteSource):
             self._data += self._source.read(end, stop)
         return self._data[start - self._start : stop - self._start]
 
-    @override
-    def close(self) -> None:
-        """Do nothing: the source is another's."""
-
 
 def read_header(source: ByteSource, separator: Separator) -> tuple[bytes, int]:
     r"""Read the first record of a file, also one with line breaks in quotes.
 
-    Returns
-    -------
-    tuple
-        The record without byte-order mark and line end, and where the next one begins. Of a file
-        without records: ``b""`` and its size.
-
-    Raises
-    ------
-    TableError
-        If the record has no end in its first 64 MiB.
+    Returns the record without byte-order mark and line end, and where the next one begins. Of a
+    file without records: ``b""`` and its size. Raises TableError if the record has no end in its
+    first 64 MiB.
 
     Examples
     --------
@@ -159,10 +145,7 @@ def read_header(source: ByteSource, separator: Separator) -> tuple[bytes, int]:
 def checked_header(source: ByteSource, lines: bool, separator: Separator) -> tuple[bytes, int]:
     """Read the header as :func:`read_header` does, and make sure that it can be used.
 
-    Raises
-    ------
-    TableError
-        If it is never closed, or has line breaks though ``lines`` says it must not.
+    Raises TableError if it is never closed, or has line breaks though ``lines`` says it must not.
     """
     header, after = read_header(source, separator)
     if b'"' in header and not lines and len(header.splitlines()) > 1:
@@ -227,16 +210,9 @@ def bring_bytes(
 ) -> BytePiece:
     """Read what a piece holds.
 
-    Parameters
-    ----------
-    exact
-        Whether the bounds are record starts; else the piece is the lines that begin between them.
-
-    Raises
-    ------
-    TableError
-        If the header is never closed, or has line breaks where pieces are cut by lines; if the
-        file has become shorter than its pieces.
+    ``exact``: whether the bounds are record starts; else the piece is the lines that begin between
+    them. Raises TableError if the header is never closed, or has line breaks where pieces are cut
+    by lines; if the file has become shorter than its pieces.
     """
     start, stop = (piece.start, piece.stop) if isinstance(piece, Piece) else piece
     stop = source.size if stop is None else stop

@@ -8,12 +8,11 @@ import lzma
 import re
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Iterator
+from typing import Any, BinaryIO
 
+from daskrun.data.libraries import pa
 from daskrun.errors import TableError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 FIRST = 16
 """Bytes that tell."""
@@ -63,10 +62,8 @@ def unpacked(
 ) -> Iterator[bytes]:
     """Yield a file's plain bytes, part by part.
 
-    Raises
-    ------
-    TableError
-        If it is truncated or corrupt, an archive of several files, or holds more than ``most``.
+    Raises TableError if it is truncated or corrupt, an archive of several files, or holds more than
+    ``most``.
     """
     count = 0
     try:
@@ -102,8 +99,6 @@ def _reader(raw: BinaryIO, kind: str | None, shown: str) -> Callable[[int], byte
     if kind == "zip":
         return _only_member(raw, shown)
     if kind == "zstd":
-        import pyarrow as pa
-
         stream: Any = pa.CompressedInputStream(pa.PythonFile(_Kept(raw), "r"), "zstd")
         return stream.read  # type: ignore[no-any-return]
     return raw.read

@@ -342,7 +342,6 @@ def _parity(words: Words, moved: Words, out: Words) -> Words:
 
 
 def _odd_runs(view: NDArray[np.uint8]) -> Positions:
-    """Find where runs of an odd number of adjacent quotes begin."""
     marks = view == QUOTE[0]
     quotes = np.flatnonzero(marks)
     if not (marks[1:] & marks[:-1]).any():

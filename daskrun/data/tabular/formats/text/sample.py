@@ -1,4 +1,4 @@
-"""A look at some bytes of a dataset's files before a run: what its schema is inferred from.
+"""A look at some bytes of files before a run: for the schema, and to see which are compressed.
 
 Deterministic: the same files give the same samples. Of a file that is compressed or in UTF-16 only
 the start is looked at, since nothing else can be reached without reading all before it.
@@ -12,8 +12,8 @@ from contextlib import closing
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from daskrun.data.protocols import shown_url
-from daskrun.data.tabular.formats.text.source import LocalBytes, RemoteBytes, is_plain, start_of
+from daskrun.data.tabular.formats.text.packing import named_packed
+from daskrun.data.tabular.formats.text.source import TextFile, is_wide, raw_bytes
 from daskrun.errors import DatasetError
 from daskrun.storage.retry import harmless
 from daskrun.storage.urls import secrets_of, without_secrets
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from daskrun.data.listing import Listing
+    from daskrun.data.remote_files import RemoteFolder
 
 T = TypeVar("T")
 
@@ -39,6 +40,10 @@ _FIRST_FILES = 8
 HEAD = 256 << 10
 """Bytes of the first files that 200 rows are looked for in; more where a row is longer."""
 MOST = 64 << 20
+EXPANSION = 20
+"""How many times larger a compressed file is taken to be when it is plain, at most: tables grow to
+3 to 10 times. What may be larger than a mini-batch then is looked at before it is cut."""
+_AHEAD = 64
 
 
 class Place(NamedTuple):
@@ -57,28 +62,27 @@ class SampleFiles:
     def __init__(self, listing: Listing, encoding: str) -> None:
         self._listing = listing
         self._encoding = encoding
-        self._folder: Any = None
-        if listing.remote:
-            from daskrun.data.remote_files import RemoteFolder
+        self._folder = listing.opened()
+        self.shown = listing.shown
 
-            self._folder = RemoteFolder(listing.root, listing.storage_options)
+    def _file(self, name: str, size: int) -> TextFile:
+        return TextFile(name, self._where(name), self._encoding, size)
 
-    def shown(self, name: str) -> str:
-        """Return a file's path or URL for messages."""
-        return shown_url(next(self._listing.paths([name])))
+    def _where(self, name: str) -> str | RemoteFolder:
+        return self._folder or next(self._listing.paths([name]))
+
+    def is_plain(self, name: str, size: int) -> bool | None:
+        """Return whether a file can be looked at as it is; None: reading it says what is wrong."""
+        try:
+            return self._file(name, size).is_plain()
+        except Exception:  # noqa: BLE001  (each of fsspec's file systems has its own)
+            return None
 
     def start(self, name: str, nbytes: int, size: int = -1) -> bytes:
         """Read the first bytes of a file, decompressed, UTF-16 and UTF-32 as UTF-8.
 
-        Parameters
-        ----------
-        size
-            Of the file, as listed; spares a question where it is remote.
-
-        Raises
-        ------
-        DatasetError
-            If it can't be read; also a TableError where what it holds is broken.
+        ``size``: of the file, as listed; spares a question where it is remote. Raises DatasetError
+        if it can't be read; also a TableError where what it holds is broken.
         """
         return self._read(name, 0, nbytes, size)
 
@@ -93,17 +97,8 @@ class SampleFiles:
     ) -> list[T]:
         """Read the first files until 200 rows are there; what is None has nothing in it.
 
-        Parameters
-        ----------
-        read
-            Returns what begins a file of this name and size.
-        least
-            Name of a file that must be read; else one is enough.
-
-        Raises
-        ------
-        DatasetError
-            If none can be read.
+        ``read``: returns what begins a file of this name and size. ``least``: name of a file that
+        must be read; else one is enough. Raises DatasetError if none can be read.
         """
         found: list[T] = []
         failed: DatasetError | None = None
@@ -142,30 +137,17 @@ class SampleFiles:
             last = chosen[-1] if chosen else None
             if last is None or last.name != name or offset >= last.offset + SAMPLE_BYTES:
                 chosen.append(Place(name, offset, table.sizes[file]))
-        inner = list({place.name: place for place in chosen if place.offset}.values())
-        plain = dict(zip((p.name for p in inner), at_once(self._is_plain, inner), strict=True))
-        made = (p if plain.get(p.name, True) else p._replace(offset=0) for p in chosen)
-        return list(dict.fromkeys(made))
-
-    def _is_plain(self, place: Place) -> bool:
-        where = self._folder or next(self._listing.paths([place.name]))
-        try:
-            return is_plain(place.name, where, self._encoding, place.size)
-        except Exception:  # noqa: BLE001  (each of fsspec's; who reads it says what is wrong)
-            return True
+        inner = {place.name: place.size for place in chosen if place.offset}
+        looks = at_once(lambda each: self.is_plain(*each), inner.items())
+        packed = {name for name, plain in zip(inner, looks, strict=True) if plain is False}
+        return list(dict.fromkeys(p._replace(offset=0) if p.name in packed else p for p in chosen))
 
     def _read(self, name: str, offset: int, nbytes: int, size: int) -> bytes:
-        where = self._folder or next(self._listing.paths([name]))
         try:
             if not offset:
-                return start_of(name, where, self._encoding, nbytes, size)
-            if isinstance(where, str):
-                source: Any = LocalBytes(where, where)
-            else:
-                source = RemoteBytes(where, name, size)
-            with closing(source):
-                found: bytes = source.read(offset, offset + nbytes)
-                return found
+                return self._file(name, size).start(nbytes)
+            with closing(raw_bytes(name, self._where(name), size)) as source:
+                return source.read(offset, offset + nbytes)
         except DatasetError:
             raise
         except Exception as error:  # noqa: BLE001  (each of fsspec's file systems has its own)
@@ -182,3 +164,49 @@ def at_once(work: Callable[[Any], T], things: Iterable[Any]) -> list[T]:
     """Do the same for several files at a time; in order."""
     with ThreadPoolExecutor(_THREADS, "daskrun-samples") as pool:
         return list(pool.map(work, things))
+
+
+class FirstBytes:
+    """Says of the files of a listing, in its order, whether their bytes can be cut as they are.
+
+    A file is looked at where it may be larger than a mini-batch: the name is believed of others,
+    and what is read of them tells.
+    """
+
+    def __init__(self, listing: Listing, encoding: str, mini_batch_size: int) -> None:
+        self._listing, self._encoding, self._most = listing, encoding, mini_batch_size
+        self._files: SampleFiles | None = None
+        self._found: dict[str, bool] = {}
+        self._at = 0
+
+    def __call__(self, name: str, size: int) -> bool:
+        """Return whether a file of this size is plain."""
+        if is_wide(self._encoding) or size < 0:
+            return False
+        if not self._matters(name, size):
+            return not named_packed(name)
+        self._files = self._files or SampleFiles(self._listing, self._encoding)
+        if not self._listing.remote:
+            return self._plain((name, size))
+        if name not in self._found:
+            self._look_on(name)
+        return self._found.pop(name)
+
+    def _matters(self, name: str, size: int) -> bool:
+        near = not self._listing.remote  # a look costs 10 us, not a request
+        return size > (self._most // EXPANSION if near or named_packed(name) else self._most)
+
+    def _look_on(self, name: str) -> None:
+        """Look at this file and at those that are asked for next, at the same time."""
+        table, names = self._listing.table, {name: -1}
+        while self._at < len(table) and len(names) < _AHEAD:
+            other, size = table[self._at], table.sizes[self._at]
+            self._at += 1
+            if size > 0 and self._matters(other, size):
+                names[other] = size
+        self._found.update(zip(names, at_once(self._plain, names.items()), strict=True))
+
+    def _plain(self, file: tuple[str, int]) -> bool:
+        assert self._files is not None
+        found = self._files.is_plain(*file)
+        return not named_packed(file[0]) if found is None else found

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from daskrun.data.tabular.formats.text.grammar import Grammar
-from daskrun.data.tabular.formats.text.quotes import LF, QUOTE, chunks
+from daskrun.data.tabular.formats.text.grammar import Grammar, Separator
+from daskrun.data.tabular.formats.text.quotes import LF, QUOTE, Chunk, Entered, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
-
-    from daskrun.data.tabular.formats.text.grammar import Separator
-    from daskrun.data.tabular.formats.text.quotes import Chunk, Entered
 
     Positions = NDArray[np.int64]
 
@@ -63,15 +60,6 @@ class Trace(NamedTuple):
     """Offsets (int64) where targets are cut: first record start at or after each; none twice."""
     before: bytes
     """For each cut how many records of this block begin before it (int64)."""
-
-
-class BlockScan(NamedTuple):
-    """What a block holds under both states in which it may be entered."""
-
-    outside: Trace
-    """It begins where a record begins."""
-    inside: Trace
-    """It begins inside a quoted field."""
 
 
 class Scan:
@@ -173,13 +161,10 @@ def scan_into(
 ) -> None:
     """Go through a block with each of the scans.
 
-    Parameters
-    ----------
-    separator
-        The bytes of one character; ``b""``: quotes mean nothing, each line break ends a record.
-        A :class:`Grammar` where records are written in another way than the usual one.
-    step
-        Targets are the multiples of this that lie in the block, by the file's offsets; 0: none.
+    ``separator``: the bytes of one character; ``b""``: quotes mean nothing, each line break ends a
+    record. A :class:`Grammar` where records are written in another way than the usual one.
+    ``step``: targets are the multiples of this that lie in the block, by the file's offsets; 0:
+    none.
     """
     if isinstance(separator, Grammar):
         data = separator.masked(data)
@@ -246,22 +231,6 @@ def _lines(view: NDArray[np.uint8]) -> int:
         found += int(np.count_nonzero(ends))
         flags[0] = ends[-1]
     return found + (not flags[0])
-
-
-def scan_block(data: bytes, separator: Separator, offset: int, step: int) -> BlockScan:
-    r"""Scan a block under both entry states; for what is given see :func:`scan_into`.
-
-    Examples
-    --------
-    >>> found = scan_block(b'x"\ny,"z\n', b",", 100, 0)
-    >>> found.outside.rows, found.outside.inside, found.outside.opened
-    (2, True, 105)
-    >>> found.inside.rows, found.inside.inside
-    (1, True)
-    """
-    scans = Scan(False), Scan(True)
-    scan_into(scans, data, separator, offset, step)
-    return BlockScan(scans[0].trace(), scans[1].trace())
 
 
 def record_starts(data: bytes, separator: Separator, inside: bool = False) -> Positions:

@@ -1,8 +1,7 @@
 """Bytes of a file by ranges, wherever it is; what is compressed or in UTF-16 made plain first.
 
 All that looks for line breaks and quotes works on *plain* bytes: those of an encoding in which
-ASCII characters are single bytes of their own. fsspec and pyarrow are imported where they are
-needed: they take tenths of a second to load, and most files need neither.
+ASCII characters are single bytes of their own.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import codecs
 import io
 import os
 from contextlib import closing, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
@@ -48,18 +47,15 @@ class ByteSource(Protocol):
         """Return the bytes from ``start`` up to ``stop``, as far as there are any."""
 
     def close(self) -> None:
-        """Let go of what is open; may be called again."""
+        """Let go of what is open, if anything; may be called again."""
+        return
 
 
 class LocalBytes(ByteSource):
     """A file of this machine, opened once.
 
-    Raises
-    ------
-    OSError
-        If it can't be opened or read.
-    TableError
-        If it is cut short while it is read: what comes then ends anywhere, also inside a value.
+    Raises OSError if it can't be opened or read. Raises TableError if it is cut short while it is
+    read: what comes then ends anywhere, also inside a value.
     """
 
     near = True
@@ -85,6 +81,10 @@ class LocalBytes(ByteSource):
         if not data:
             check_uncut(self._descriptor, self.size, self.shown)
         return b"".join(parts)
+
+    def first(self) -> bytes:
+        """Return the file's first bytes, which tell how it is compressed."""
+        return self.read(0, FIRST)
 
     @override
     def close(self) -> None:
@@ -125,7 +125,7 @@ class RemoteBytes(ByteSource):
         self._looked, self._name = folder.first_bytes, name
 
     def first(self) -> bytes:
-        """Return the file's first bytes, which tell how it is compressed."""
+        """Return the file's first bytes, read once."""
         if self._name not in self._looked:
             self._kept = self.read(0, _KEPT)
             self._looked[self._name] = self._kept[:FIRST]
@@ -149,9 +149,10 @@ class RemoteBytes(ByteSource):
             "again."
         )
 
-    @override
-    def close(self) -> None:
-        """Do nothing: connections are the file system's."""
+
+def raw_bytes(name: str, where: str | RemoteFolder, size: int = -1) -> LocalBytes | RemoteBytes:
+    """Open the bytes of a file as they are; parameters as of :class:`TextFile`."""
+    return LocalBytes(where, where) if isinstance(where, str) else RemoteBytes(where, name, size)
 
 
 class MemoryBytes(ByteSource):
@@ -168,164 +169,110 @@ class MemoryBytes(ByteSource):
     def read(self, start: int, stop: int) -> bytes:
         return self._data[start:stop] if stop > start else b""
 
-    @override
-    def close(self) -> None:
-        """Do nothing."""
 
+class TextFile:
+    """A file of text: *plain*, or compressed, of wide characters (UTF-16, UTF-32), or both.
 
-def open_bytes(
-    name: str,
-    where: str | RemoteFolder,
-    encoding: str,
-    cache: NodeCache,
-    *,
-    in_memory: Callable[[int], bool],
-    size: int = -1,
-    max_unpacked: int | None = None,
-) -> ByteSource:
-    """Open the plain bytes of a file: decompressed, UTF-16 and UTF-32 as UTF-8 without a mark.
-
-    Parameters
-    ----------
-    cache
-        Keeps what had to be made plain, if that isn't done in memory.
-    in_memory
-        Says of a file that isn't plain, of this size, whether it is made so in memory.
-    max_unpacked
-        Bytes that a compressed one may hold; None: what is usual for its size.
-
-    Raises
-    ------
-    TableError
-        If it is truncated or corrupt, or holds more than that.
-    OSError
-        If it can't be read.
+    ``where``: its path, or the folder that ``name`` is in. ``size``: of the file as listed, -1
+    unknown; spares a question where it is remote.
     """
-    source, kind = _looked_at(name, where, size)
-    if kind is None and not is_wide(encoding):
-        return source
-    size = source.size
-    source.close()
-    file = _Wrapped(name, where, encoding, kind, most_unpacked(max_unpacked, size))
-    if in_memory(size):
-        with file.opened() as raw:
-            plain: ByteSource = MemoryBytes(b"".join(file.plain(raw)), file.shown)
-    else:
-        plain = _cached(file, cache)
-    plain.packed = size
-    return plain
 
+    def __init__(self, name: str, where: str | RemoteFolder, encoding: str, size: int = -1) -> None:
+        self._name, self._where, self._size = name, where, size
+        self._wide = encoding if is_wide(encoding) else None
+        self.shown = where if isinstance(where, str) else shown_url(join_url(where.url, name))
 
-def _cached(file: _Wrapped, cache: NodeCache) -> ByteSource:
-    while True:
-        path = cache.get(file.key(), file.write)
-        try:
-            return LocalBytes(path, file.shown)
-        except FileNotFoundError:  # removed to make room before it was opened
-            continue
+    def is_plain(self) -> bool:
+        """Return whether its bytes can be looked at as they are; the first ones tell."""
+        if self._wide is not None:
+            return False
+        source, kind = self._looked_at()
+        source.close()
+        return kind is None
 
+    def start(self, nbytes: int) -> bytes:
+        """Return the first plain bytes, without reading all; TableError if they are corrupt."""
+        source, kind = self._looked_at()
+        with closing(source):
+            if kind is None and self._wide is None:
+                return source.read(0, nbytes)
+        found, where = b"", self._where
+        raw: Any = Path(where) if isinstance(where, str) else where.system
+        path = () if isinstance(where, str) else (where.path(self._name),)
+        with raw.open(*path, mode="rb") as stream:
+            for part in self._plain(stream, kind):
+                found += part
+                if len(found) >= nbytes:
+                    break
+        return found[:nbytes]
 
-def _looked_at(
-    name: str, where: str | RemoteFolder, size: int = -1
-) -> tuple[LocalBytes | RemoteBytes, str | None]:
-    """Open a file as it is; say how it is compressed."""
-    if isinstance(where, str):
-        local = LocalBytes(where, where)
-        return local, packing(local.read(0, FIRST))
-    remote = RemoteBytes(where, name, size)
-    return remote, packing(remote.first())
+    def open(
+        self, cache: NodeCache, *, in_memory: Callable[[int], bool], max_unpacked: int | None = None
+    ) -> ByteSource:
+        """Open its plain bytes: decompressed, UTF-16 and UTF-32 as UTF-8 without a mark.
 
-
-def is_plain(name: str, where: str | RemoteFolder, encoding: str, size: int = -1) -> bool:
-    """Return whether a file's bytes can be looked at as they are; its first ones tell."""
-    if is_wide(encoding):
-        return False
-    source, kind = _looked_at(name, where, size)
-    source.close()
-    return kind is None
-
-
-def start_of(
-    name: str, where: str | RemoteFolder, encoding: str, nbytes: int, size: int = -1
-) -> bytes:
-    """Return the first plain bytes of a file, without reading all of it.
-
-    Raises
-    ------
-    TableError
-        If what is before them is corrupt.
-    """
-    source, kind = _looked_at(name, where, size)
-    with closing(source):
-        if kind is None and not is_wide(encoding):
-            return source.read(0, nbytes)
-    file = _Wrapped(name, where, encoding, kind)
-    raw: Any = Path(where) if isinstance(where, str) else where.system
-    found = b""
-    with raw.open("rb") if isinstance(where, str) else raw.open(where.path(name), "rb") as stream:
-        for part in file.plain(stream):
-            found += part
-            if len(found) >= nbytes:
-                break
-    return found[:nbytes]
-
-
-class _Wrapped:
-    """A file that is compressed, or in an encoding of wide characters, or both."""
-
-    def __init__(
-        self,
-        name: str,
-        where: str | RemoteFolder,
-        encoding: str,
-        kind: str | None,
-        most: int | None = None,
-    ) -> None:
-        self._name, self._where = name, where
-        self._most = most
-        self._kind = kind
-        self._encoding = encoding if is_wide(encoding) else None
-        if isinstance(where, str):
-            self.shown = where
+        ``cache``: keeps what had to be made plain, if that isn't done in memory. ``in_memory``:
+        says of a file that isn't plain, of this size, whether it is made so in memory.
+        ``max_unpacked``: bytes that a compressed one may hold; None: what is usual for its size.
+        Raises TableError if it is truncated or corrupt, or holds more than that. Raises OSError if
+        it can't be read.
+        """
+        source, kind = self._looked_at()
+        if kind is None and self._wide is None:
+            return source
+        size = source.size
+        source.close()
+        most = most_unpacked(max_unpacked, size)
+        if in_memory(size):
+            with self._whole() as raw:
+                data = b"".join(self._plain(raw, kind, most))
+            plain: ByteSource = MemoryBytes(data, self.shown)
         else:
-            self.shown = shown_url(join_url(where.url, name))
+            plain = self._cached(cache, partial(self._write, kind, most))
+        plain.packed = size
+        return plain
 
-    def key(self) -> str:
-        """Return a text that changes with the file, as far as that can be seen."""
+    def _looked_at(self) -> tuple[LocalBytes | RemoteBytes, str | None]:
+        """Open it as it is; say how it is compressed."""
+        raw = raw_bytes(self._name, self._where, self._size)
+        return raw, packing(raw.first())
+
+    def _cached(self, cache: NodeCache, write: Callable[[str], None]) -> ByteSource:
         if isinstance(self._where, str):
-            found = Path(self._where).stat()
-            return f"{self._where}\0{self._encoding}\0{found.st_size}\0{found.st_mtime_ns}"
-        return f"{join_url(self._where.url, self._name)}\0{self._encoding}"
+            found = Path(self._where).stat()  # the key changes with the file, where that is seen
+            key = f"{self._where}\0{self._wide}\0{found.st_size}\0{found.st_mtime_ns}"
+        else:
+            key = f"{join_url(self._where.url, self._name)}\0{self._wide}"
+        while True:
+            path = cache.get(key, write)
+            try:
+                return LocalBytes(path, self.shown)
+            except FileNotFoundError:  # removed to make room before it was opened
+                continue
 
-    def opened(self) -> BinaryIO:
-        """Open the file as it is; a remote one comes whole."""
+    def _whole(self) -> BinaryIO:
+        """Open it as it is; a remote one comes whole."""
         if isinstance(self._where, str):
             return Path(self._where).open("rb")
         return io.BytesIO(self._where.system.cat_file(self._where.path(self._name)))
 
-    def write(self, target: str) -> None:
-        """Write its plain bytes to a file."""
-        if isinstance(self._where, str):
-            self._pour(self._where, target)
-            return
-        fetched = f"{target}.fetched"
+    def _write(self, kind: str | None, most: int, target: str) -> None:
+        local = self._where if isinstance(self._where, str) else f"{target}.fetched"
         try:
-            self._where.fetch(self._name, fetched)
-            self._pour(fetched, target)
+            if not isinstance(self._where, str):
+                self._where.fetch(self._name, local)
+            with Path(local).open("rb") as raw, Path(target).open("wb") as file:
+                for part in self._plain(raw, kind, most):
+                    file.write(part)
         finally:
-            Path(fetched).unlink(missing_ok=True)
+            if not isinstance(self._where, str):
+                Path(local).unlink(missing_ok=True)
 
-    def _pour(self, path: str, target: str) -> None:
-        with Path(path).open("rb") as raw, Path(target).open("wb") as file:
-            for part in self.plain(raw):
-                file.write(part)
-
-    def plain(self, raw: BinaryIO) -> Iterator[bytes]:
-        """Return its plain bytes, part by part."""
+    def _plain(self, raw: BinaryIO, kind: str | None, most: int | None = None) -> Iterator[bytes]:
         here = raw.fileno() if isinstance(self._where, str) else -1
         size = os.fstat(here).st_size if here >= 0 else 0
-        parts = unpacked(raw, self._kind, self.shown, self._most)
-        yield from parts if self._encoding is None else self._transcoded(parts, self._encoding)
+        parts = unpacked(raw, kind, self.shown, most)
+        yield from parts if self._wide is None else self._transcoded(parts, self._wide)
         if here >= 0:
             check_uncut(here, size, self.shown)
 

@@ -10,30 +10,19 @@ order, each survey's end tells which of the two holds for the next.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Cut, FileSplit, Look, Piece, Splitter
-from daskrun.data.tabular.formats.text.first_bytes import EXPANSION
+from daskrun.data.tabular.formats.text import lines
 from daskrun.data.tabular.formats.text.grammar import Grammar, Separator
-from daskrun.data.tabular.formats.text.lines import (
-    BytePiece,
-    first_line,
-    mark_of,
-    pack_piece,
-    read_lines,
-    unpack_piece,
-    without_tail,
-)
+from daskrun.data.tabular.formats.text.sample import EXPANSION
 from daskrun.data.tabular.formats.text.scan import Scan, Trace, scan_into
 from daskrun.data.tabular.formats.text.source import ByteSource, LocalBytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
 
 BLOCK = 32 << 20
 """Bytes that a survey looks at: 10 to 60 ms of work, one request to a store, and a memory that does
@@ -134,14 +123,9 @@ class ByteSplitter(Splitter):
 class _SurveyedFile(FileSplit):
     """Finds the cuts of one file from its surveys.
 
-    Parameters
-    ----------
-    step
-        Cut at its multiples; 0: not at all, only count.
-    block
-        Bytes of a survey; 0: one survey for all of a file whose plain size is unknown.
-    grown
-        The first so many are that long, all behind them so many times as long.
+    ``step``: cut at its multiples; 0: not at all, only count. ``block``: bytes of a survey; 0: one
+    survey for all of a file whose plain size is unknown. ``grown``: the first so many are that
+    long, all behind them so many times as long.
     """
 
     def __init__(
@@ -229,15 +213,8 @@ def survey_bytes(
 ) -> tuple[Any, ...]:
     """Look at what a request of :class:`ByteSplitter` names, on a worker.
 
-    Parameters
-    ----------
-    separator
-        As the scan takes it: ``b""`` where quotes mean nothing.
-
-    Returns
-    -------
-    tuple
-        Where the block ends, and a :class:`Trace` as a plain tuple for each entry state.
+    ``separator``: as the scan takes it: ``b""`` where quotes mean nothing. Returns where the block
+    ends, and a :class:`Trace` as a plain tuple for each entry state.
     """
     start, stop, step = request
     if stop >= 0:
@@ -249,7 +226,7 @@ def survey_bytes(
 
 
 def _traced(
-    scans: Sequence[Scan], blocks: Iterator[BytePiece], step: int, separator: Separator
+    scans: Sequence[Scan], blocks: Iterator[lines.BytePiece], step: int, separator: Separator
 ) -> tuple[Any, ...]:
     """Go through blocks that follow one another; give where they end, and each scan's trace."""
     end = 0
@@ -270,7 +247,11 @@ def bring_survey(
     if stop >= 0:
         with Path(target).open("wb") as file:
             for block in _blocks(source, start, stop, separator):
-                prefix = b"" if file.tell() else pack_piece(BytePiece(block.offset, b"", b""))
+                prefix = (
+                    b""
+                    if file.tell()
+                    else lines.pack_piece(lines.BytePiece(block.offset, b"", b""))
+                )
                 file.write(prefix + block.data)
     elif isinstance(source, LocalBytes):
         try:
@@ -306,11 +287,11 @@ class _Packed(ByteSource):
     near = True
 
     def __init__(self, file: LocalBytes) -> None:
-        empty = len(pack_piece(BytePiece(0, b"", b"")))
+        empty = len(lines.pack_piece(lines.BytePiece(0, b"", b"")))
         self._file, self._skip = file, empty
         self.shown = file.shown
         self.size = file.size - empty
-        self.offset = unpack_piece(file.read(0, empty)).offset
+        self.offset = lines.unpack_piece(file.read(0, empty)).offset
 
     @override
     def read(self, start: int, stop: int) -> bytes:
@@ -321,22 +302,24 @@ class _Packed(ByteSource):
         self._file.close()
 
 
-def _lines(source: ByteSource, start: int, stop: int) -> Iterator[BytePiece]:
+def _lines(source: ByteSource, start: int, stop: int) -> Iterator[lines.BytePiece]:
     """Read the lines that begin in a range, some megabytes at a time."""
     some = _READ if source.near else max(_READ, _FETCHED)
     for at in range(start, max(stop, start + 1), some):
-        offset, data = read_lines(source, at, min(at + some, stop))
-        yield BytePiece(offset, b"", data)
+        offset, data = lines.read_lines(source, at, min(at + some, stop))
+        yield lines.BytePiece(offset, b"", data)
 
 
-def _blocks(source: ByteSource, start: int, stop: int, separator: Separator) -> Iterator[BytePiece]:
+def _blocks(
+    source: ByteSource, start: int, stop: int, separator: Separator
+) -> Iterator[lines.BytePiece]:
     """Read the lines that begin in a block; what is before and behind a table is none of them."""
     grammar = separator if isinstance(separator, Grammar) else None
-    first = first_line(source, separator) if grammar and grammar.skip else -1
+    first = lines.first_line(source, separator) if grammar and grammar.skip else -1
     for offset, _, data in _lines(grammar.viewed(source) if grammar else source, start, stop):
         end = offset + len(data)
         if offset == 0 and first < 0:
-            first = mark_of(data)
+            first = lines.mark_of(data)
         if offset < first:
             offset, data = min(first, end), data[first - offset :]
-        yield BytePiece(offset, b"", without_tail(source, offset, data, separator))
+        yield lines.BytePiece(offset, b"", lines.without_tail(source, offset, data, separator))
