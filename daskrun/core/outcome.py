@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
+from daskrun.shown.printable import unbroken
 from daskrun.shown.url_secrets import shown_text
 
 
@@ -41,7 +42,10 @@ class Status(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt, or ``init()``, failed: made once, where it happened; no secret of a URL."""
+    """Why an attempt, or ``init()``, failed: made once, where it happened; no secret of a URL.
+
+    Line breaks are escaped in what is one line: it would forge lines wherever it is told.
+    """
 
     message: str
     """One line, with the type of what was raised."""
@@ -71,6 +75,9 @@ class Failure:
         for name in ("message", "text", "ended", "stderr"):
             if (shown := shown_text(told := getattr(self, name))) is not told:
                 object.__setattr__(self, name, shown)
+        for name in ("message", "where", "ended"):
+            if (line := unbroken(told := getattr(self, name))) is not told:
+                object.__setattr__(self, name, line)
 
     def plain(self) -> dict[str, Any]:
         """Return the fields that differ from their defaults as builtins, to be sent or kept."""

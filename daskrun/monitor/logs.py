@@ -15,7 +15,7 @@ from daskrun.monitor.attempts import AttemptTable
 from daskrun.monitor.failed_items import LISTED, FailedItems
 from daskrun.monitor.pace import duration
 from daskrun.monitor.words import bar_line
-from daskrun.shown.printable import one_line, safe
+from daskrun.shown.printable import continued, one_line, safe
 from daskrun.shown.url_secrets import shown_text
 
 if TYPE_CHECKING:
@@ -226,10 +226,14 @@ def overview(progress: Progress) -> str:
 
 
 def errors_text(groups: Iterable[ErrorGroup]) -> str:
-    """Return each distinct error once, with its count and first example."""
+    """Return each distinct error once, with its count and first example.
+
+    Tracebacks are indented: what an exception says may look like the headline of another error.
+    """
     parts = []
     for number, group in enumerate(groups, 1):
-        text = f"\n{group.text.rstrip()}\n" if group.text.strip() else ""
+        lines = [f"    {line}".rstrip() for line in group.text.rstrip().splitlines()]
+        text = "\n".join(["", *lines, ""]) if lines else ""
         parts.append(f"{number}. {_headline(group)}\n{_first_in(group)}{text}")
     return "\n".join(parts) or "No errors.\n"
 
@@ -254,7 +258,7 @@ def _headline(group: ErrorGroup) -> str:
 def result_text(report: Report, logs: Path, next_step: str = "") -> str:
     """Return what happened, what to do about it, and where to look."""
     total = "not all known" if report.total is None else f"{report.total:,}"
-    warnings = "".join(f"Warning: {text}\n" for text in report.warnings)
+    warnings = "".join(f"Warning: {continued(text)}\n" for text in report.warnings)
     errors = backups = ""
     if report.backups:
         backups = f"Run twice      {report.backups:,} that took long, at once with the first run: "
@@ -267,7 +271,7 @@ def result_text(report: Report, logs: Path, next_step: str = "") -> str:
         errors = f"\nErrors:\n{shown}{more}"
     next_step = f"{next_step}\n" if next_step else ""
     return (
-        f"{report.status.value}: {report.message}\n"
+        f"{report.status.value}: {continued(report.message)}\n"
         f"{next_step}"
         f"{warnings}"
         f"\n"

@@ -42,6 +42,37 @@ def one_line(text: str, kept: str = "") -> str:
     return _escaped(text, _SPACES + kept)
 
 
+def unbroken(text: str) -> str:
+    r"""Return a text with line breaks of every kind escaped, and nothing else.
+
+    Examples
+    --------
+    >>> unbroken("bad\n2026-01-01 all is well\t")
+    'bad\\n2026-01-01 all is well\t'
+    """
+    lines = text.splitlines(keepends=True)
+    if len(lines) < 2 and text.splitlines() == lines:
+        return text
+    return "".join(map(_unbroken, lines))
+
+
+def continued(text: str) -> str:
+    r"""Return a text whose lines behind the first are indented: none passes for one of ours.
+
+    Examples
+    --------
+    >>> continued("it ended with:\nno such package\n")
+    'it ended with:\n    no such package'
+    """
+    lines = text.splitlines()
+    return "\n".join([*lines[:1], *(f"    {line.removeprefix('    ')}" for line in lines[1:])])
+
+
+def _unbroken(line: str) -> str:
+    words = line.splitlines()[0]
+    return words + line[len(words) :].encode("unicode_escape").decode()
+
+
 def _escaped(text: str, kept: str) -> str:
     if text.isprintable():
         return text

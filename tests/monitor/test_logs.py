@@ -100,7 +100,7 @@ def test_a_row_for_each_attempt(tmp_path):
     }
     assert found[3]["Picked Count"] == "2"
     assert found[3]["Process"] == ""
-    assert found[3]["Error Message"] == 'KeyError: "a",\nb;\\udc80'
+    assert found[3]["Error Message"] == 'KeyError: "a",\\nb;\\udc80'
     assert found[3]["Error Category"] == "User error"
     assert found[3]["Mini-batch Detail"] == "mini-batch 3, score.py:7"
     assert found[4]["Error Category"] == "Time-out"
@@ -151,7 +151,9 @@ def test_the_end(tmp_path):
     assert str(tmp_path / "job_error.txt") in result
     assert "1 min 15 s" in result
     errors = (tmp_path / "job_error.txt").read_text()
-    assert "first in mini-batch 2, attempt 1 on node000/process001\n\nTraceback\nx\n" in errors
+    assert (
+        "first in mini-batch 2, attempt 1 on node000/process001\n\n    Traceback\n    x\n" in errors
+    )
 
 
 def test_nothing_went_wrong(tmp_path):

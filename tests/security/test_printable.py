@@ -15,6 +15,7 @@ from daskrun.core.outcome import Failure, ProcessInfo, Status, Times, failed
 from daskrun.core.report import Progress, Report, RunStatus
 from daskrun.core.tally import Tally
 from daskrun.monitor.console import LineDisplay
+from daskrun.monitor.failed_items import LISTED
 from daskrun.monitor.logs import LogWriter
 from daskrun.monitor.words import bar_line
 from daskrun.pipeline.execution import lifetime
@@ -136,3 +137,27 @@ def test_no_module_has_a_logger_of_its_own_making():
 def test_a_representation_is_printable():
     dataset = Dataset.File.from_files(NASTY.replace("\0", ""), validate=False)
     assert printable(repr(dataset)) == repr(dataset)
+
+
+BREAKS = "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+
+
+def test_no_exception_or_reason_forges_a_line_where_runs_are_told(tmp_path, capsys):
+    forged = "".join(f"{char}FORGED" for char in BREAKS)
+    failure = Failure(f"E: bad{forged}", where=f"a.py{forged}", ended=forged, text=f"T\n E{forged}")
+    assert len(f"{failure.message}{failure.where}{failure.ended}".splitlines()) == 1
+    assert Failure.from_plain(failure.plain()) == failure
+    outcome = failed(0, 1, Status.RAISED, 2, Times(*[0.0] * len(Times._fields)), failure)
+    tally = Tally()
+    tally.failure(outcome, PROCESS, final=True)
+    found, warned = tally.groups(), (f"odd{forged}",)
+    report = Report(RunStatus.FAILED, f"no{forged}", 1, failed=1, errors=found, warnings=warned)
+    writer = LogWriter(tmp_path, OneFile(), tries=1)
+    writer.notify(BundleReturned(0, PROCESS, (outcome,), 1.0, 1.0))
+    writer.notify(RunEnded(report, 1.0))
+    writer.close()
+    OfflineRun().log(f"loss{forged}", f"1{forged}")
+    told = [path.read_text() for path in tmp_path.rglob("*.txt") if path.name != LISTED]
+    for text in (*told, capsys.readouterr().out):
+        assert not any(line.startswith("FORGED") for line in text.splitlines())
+    assert sum("FORGED" in text for text in told) == 2

@@ -20,7 +20,7 @@ from daskrun.pipeline.runs.script_inputs import ScriptInputs, workspace_of
 from daskrun.script import context
 from daskrun.script.context import ScriptContext
 from daskrun.script.entry_script import EntryScript
-from daskrun.shown.printable import printable
+from daskrun.shown.printable import one_line
 from daskrun.storage import metric_files as metrics
 from daskrun.storage.metric_files import MetricFolder
 from daskrun.workspace.run_folders.run_folder import RunFolder
@@ -352,7 +352,7 @@ class OfflineRun(ContextRun):
     def _add(self, kind: str, name: str, value: Any, description: str) -> None:
         self._held.append(metrics.Record(0.0, kind, name, value, description))
         about = f" ({description})" if description else ""
-        sys.stdout.write(printable(f"{name}{about}: {value}\n"))
+        sys.stdout.write(one_line(f"{name}{about}: {value}") + "\n")
 
     @override
     def _add_image(self, name: str, image: bytes, ending: str, description: str) -> None:

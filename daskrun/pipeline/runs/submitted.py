@@ -25,7 +25,7 @@ from daskrun.pipeline.records import run_details
 from daskrun.pipeline.runs import views
 from daskrun.pipeline.runs.awaited import AwaitedRun
 from daskrun.pipeline.runs.metrics import FolderRun
-from daskrun.shown.printable import safe
+from daskrun.shown.printable import continued, safe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -73,7 +73,7 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
     @property
     @override
     def message(self) -> str:
-        return safe(self._state.message)
+        return continued(safe(self._state.message))
 
     @property
     def exit_code(self) -> int | None:
