@@ -52,6 +52,11 @@ class DaskrunError(Exception):
     def __str__(self) -> str:
         return safe(self._text())
 
+    @property
+    def message(self) -> str:
+        """What ``str()`` gives, as errors of the original have it."""
+        return str(self)
+
     def _text(self) -> str:
         """Return the message, which may quote names of files and data as they are."""
         return super().__str__()

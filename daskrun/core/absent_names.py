@@ -8,21 +8,24 @@ from __future__ import annotations
 import inspect
 import sys
 from functools import wraps
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Never, Protocol, TypeVar
 
 from daskrun.core.arguments import check_call
 from daskrun.core.notices import say_once
 from daskrun.core.plugins import linked
+from daskrun.core.settings import close_to
 from daskrun.errors import DaskrunError, OriginalNameError, SettingsError
 
 if TYPE_CHECKING:
     from abc import ABCMeta as BaseMeta
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 else:
     BaseMeta = type(Protocol)  # so that such a class can also implement a protocol
 
 F = TypeVar("F", bound="Callable[..., Any]")
+PROBED = ("__", "_repr_", "_ipython_", "_is_", "_render_")
+"""What private names begin with that Python and notebooks ask any object for."""
 LONGEST = 80
 """Characters of a value in a message."""
 
@@ -65,6 +68,9 @@ class OriginalClass(metaclass=OriginalMeta):
     absent
         Names, apart by spaces, of members that it lacks and users of the original assign: that
         raises what reading one does.
+    unused
+        Likewise of members of which nothing is used, by their names why: what is assigned there is
+        not kept, which is said once.
 
     Examples
     --------
@@ -87,10 +93,13 @@ class OriginalClass(metaclass=OriginalMeta):
     __slots__ = ()
     _is_protocol = False  # asked of it by isinstance()
 
-    def __init_subclass__(cls, absent: str = "") -> None:
+    def __init_subclass__(cls, absent: str = "", unused: Mapping[str, str] | None = None) -> None:
         super().__init_subclass__()
         for name in absent.split():
             setattr(cls, name, _Absent(name))
+        for names, why in (unused or {}).items():
+            for name in names.split():
+                setattr(cls, name, _Unused(name, f"{cls.__name__}.{name} is not used: {why}"))
         for name, value in list(vars(cls).items()):
             if not name.startswith("_") or name in ("__init__", "__new__"):
                 _look_at_calls(cls, name, value)
@@ -98,11 +107,24 @@ class OriginalClass(metaclass=OriginalMeta):
     def __dir__(self) -> list[str]:
         return _present(type(self), super().__dir__())
 
+    def __setattr__(self, name: str, value: object) -> None:
+        try:
+            super().__setattr__(name, value)
+        except AttributeError as error:
+            public = [each for each in dir(self) if not each.startswith("_")]
+            raise OriginalNameError(f"{error}. {close_to(name, public)}") from None
+
     if not TYPE_CHECKING:
 
         def __getattr__(self, name):
             _check_member(type(self), name)
-            return object.__getattribute__(self, name)  # once more, to raise Python's own error
+            try:
+                return object.__getattribute__(self, name)  # once more, for Python's own error
+            except AttributeError as error:
+                if not name.startswith("_") or name.startswith(PROBED):
+                    raise
+                own = "names that begin with _ are the SDK's own. Leave it out."
+                raise OriginalNameError(f"{error}: {own}") from None
 
 
 class _Absent:
@@ -117,6 +139,21 @@ class _Absent:
 
     def __set__(self, instance: object, value: object) -> None:
         self.__get__(instance, type(instance))
+
+
+class _Unused(_Absent):
+    """Stands in a class for a member of which nothing is used: what is set there is not kept."""
+
+    def __init__(self, name: str, said: str) -> None:
+        super().__init__(name)
+        self._said = said
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        say_once(self._said)
+        return SimpleNamespace()
+
+    def __set__(self, instance: object, value: object) -> None:
+        say_once(self._said)
 
 
 def original_keywords(call: F) -> F:

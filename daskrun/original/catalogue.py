@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+PRIVATE = "azureml._common"
+"""One of the modules and names that are the original's own: all that begin with ``_`` are."""
+
 
 @dataclass(frozen=True)
 class Keyword:
@@ -114,6 +117,8 @@ def keyword(calls: Iterable[str], name: str) -> Keyword | None:
 def import_(name: str) -> str | None:
     """Return what there is instead of a module, or of a name in one; None where it isn't known."""
     imports = catalogue().imports
+    if any(part.startswith("_") for part in name.split(".")):
+        return imports[PRIVATE]
     while name and name not in imports:
         name = name.rpartition(".")[0]
     return imports.get(name)

@@ -9,10 +9,12 @@ from daskrun.core.absent_names import original_keywords
 from daskrun.data.datasets import Dataset
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.errors import SettingsError
+from daskrun.pipeline.steps.written import WrittenFiles
 from daskrun.workspace.datastores.datastore_path import DatastorePath
 
 if TYPE_CHECKING:
     from daskrun.data.protocols import Place
+    from daskrun.pipeline.steps.outputs import StepOutput
 
 
 class PromoteHeadersBehavior:
@@ -86,3 +88,18 @@ class DataReference(DatasetConsumptionConfig):
         dataset = Dataset.File.from_files(path, validate=False)
         name = data_reference_name and re.sub(r"\W", "_", data_reference_name)
         return DatasetConsumptionConfig(name, dataset, mode, path_on_compute)
+
+
+class PipelineOutputFileDataset(WrittenFiles):
+    """The files that a step writes, as ``PipelineData.as_dataset()`` gives them.
+
+    Examples
+    --------
+    >>> from daskrun import PipelineData
+    >>> PipelineOutputFileDataset(PipelineData("pages")).kind
+    'files'
+    """
+
+    def __new__(cls, pipeline_data: StepOutput) -> Any:
+        """Return the files of an output."""
+        return pipeline_data.as_dataset()

@@ -42,8 +42,8 @@ class StandIn(ModuleType):
         value: object
         if name in known:
             value = load(known[name])
-        elif full in NAMES:
-            load(f"{full}:__name__")
+        elif full in NAMES or (name.islower() and _is_entry(full)):
+            load(f"{full}:__name__")  # a module, of which only what is used is said to lack
             value = sys.modules[full]
         elif (message := _instead_of(full)) is not None:
             from daskrun.original.absent import absent
@@ -203,6 +203,12 @@ def _instead_of(full_name: str) -> str | None:
     from daskrun.original.catalogue import import_  # only where something is missing
 
     return import_(full_name)
+
+
+def _is_entry(full_name: str) -> bool:
+    from daskrun.original.catalogue import catalogue  # only where something is missing
+
+    return full_name in catalogue().imports
 
 
 def _why_not(module: str, name: str) -> str:

@@ -30,7 +30,7 @@ azureml.core.compute_target ComputeTargetException
 azureml.core.conda_dependencies CondaDependencies
 azureml.core.dataset Dataset
 azureml.core.datastore Datastore
-azureml.core.environment CondaDependencies Environment
+azureml.core.environment CondaDependencies DEFAULT_CPU_IMAGE DEFAULT_GPU_IMAGE Environment
     DockerSection=workspace.environments.sections PythonSection=workspace.environments.sections
     SparkSection=workspace.environments.sections
 azureml.core.experiment Experiment=original.script_run
@@ -47,6 +47,9 @@ azureml.data DataType FileDataset OutputFileDatasetConfig TabularDataset
     OutputTabularDatasetConfig=pipeline.steps.written:WrittenTable
 azureml.data.abstract_dataset AbstractDataset=data.registration:Registered
 azureml.data.abstract_datastore AbstractDatastore=:Datastore
+azureml.data.azure_data_lake_datastore AzureDataLakeDatastore=:Datastore
+    AzureDataLakeGen2Datastore=:Datastore
+azureml.data.azure_storage_datastore AzureBlobDatastore=:Datastore AzureFileDatastore=:Datastore
 azureml.data.constants WORKSPACE_BLOB_DATASTORE=workspace.layout:DEFAULT_DATASTORE
 azureml.data.data_reference DataReference=original.data
 azureml.data.datapath DataPath=original.data
@@ -70,16 +73,17 @@ azureml.exceptions ComputeTargetException ActivityFailedException=:RunFailedErro
 azureml.pipeline
 azureml.pipeline.core Pipeline PipelineData PipelineParameter PipelineRun PublishedPipeline
     StepRun PipelineStep=pipeline.steps.base PortDataReference=pipeline.steps.outputs
-    PipelineOutputFileDataset=pipeline.steps.written:WrittenFiles
+    PipelineOutputFileDataset=original.data
     PipelineOutputTabularDataset=pipeline.steps.written:WrittenTable
-    StepSequence=original.script_run
+    PipelineEndpoint=original.endpoint StepSequence=original.script_run
 azureml.pipeline.core.builder PipelineData PipelineStep=pipeline.steps.base
     StepSequence=original.script_run
 azureml.pipeline.core.graph PipelineParameter PublishedPipeline
 azureml.pipeline.core.pipeline Pipeline
+azureml.pipeline.core.pipeline_endpoint PipelineEndpoint=original.endpoint
 azureml.pipeline.core.pipeline_output_dataset
     PipelineOutputAbstractDataset=pipeline.steps.written:Written
-    PipelineOutputFileDataset=pipeline.steps.written:WrittenFiles
+    PipelineOutputFileDataset=original.data
     PipelineOutputTabularDataset=pipeline.steps.written:WrittenTable
 azureml.pipeline.core.run PipelineRun StepRun PortDataReference=pipeline.steps.outputs
 azureml.pipeline.steps ParallelRunConfig ParallelRunStep PythonScriptStep

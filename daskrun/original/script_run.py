@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import SettingsError
+from daskrun.original.endpoint import PipelineEndpoint
 from daskrun.pipeline.runs import experiment
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.steps.base import PipelineStep
@@ -90,6 +91,8 @@ class Experiment(experiment.Experiment):
     @original_keywords
     def submit(self, pipeline: Any, *args: Any, **given: Any) -> Any:
         """Start a run; see daskrun's own. Of a :class:`ScriptRunConfig` it is that of its step."""
+        if isinstance(pipeline, PipelineEndpoint):
+            pipeline = pipeline._active(given.pop("pipeline_version", None))
         if not isinstance(pipeline, ScriptRunConfig):
             return super().submit(pipeline, *args, **given)
         whole = super().submit(Pipeline(self.workspace, [pipeline.as_step()]), *args, **given)

@@ -78,12 +78,24 @@ def test_a_member_that_is_lacking_says_what_there_is_instead(name, member):
     assert not hasattr(kind, member)
 
 
-def test_a_member_that_is_lacking_says_so_where_it_is_set_too():
+def test_a_member_that_is_lacking_says_so_where_it_is_set_too(caplog):
+    notices.forget()
     environment = daskrun.Environment("e")
-    with pytest.raises(OriginalNameError, match=r"no Environment\.inferencing_stack_version: "):
-        environment.inferencing_stack_version = "latest"
-    with pytest.raises(OriginalNameError, match=r"no DockerSection\.platform: scripts run"):
-        environment.docker.platform = "x"
+    with pytest.raises(OriginalNameError, match=r"no Environment\.r: "):
+        environment.r = "latest"
+    with pytest.raises(OriginalNameError, match=r"attribute '_base_image'\. Write base_image\."):
+        environment.docker._base_image = "x"
+    with pytest.raises(OriginalNameError, match=r"'_set_tags': names that begin with _ are the SD"):
+        environment._set_tags  # noqa: B018
+    assert not caplog.records
+    environment.inferencing_stack_version = "latest"
+    environment.docker.base_image_registry.password = environment.docker.platform = "secret"
+    assert [each.message.partition(" ")[0] for each in caplog.records] == [
+        "Environment.inferencing_stack_version",
+        "DockerSection.base_image_registry",
+        "DockerSection.platform",
+    ]
+    assert "secret" not in str(environment.as_record())
     with pytest.raises(OriginalNameError, match=r"no Run\.display_name: .* Write run\.tag"):
         daskrun.Run.get_context().display_name = "tonight"
 
@@ -172,7 +184,9 @@ def test_a_keyword_that_nobody_had_is_named_with_the_nearest_and_is_a_type_error
 
 
 def test_signatures_are_the_classes_own():
-    assert list(inspect.signature(daskrun.PipelineData).parameters) == ["name", "datastore"]
+    assert list(inspect.signature(daskrun.PipelineData).parameters) == [
+        *("name", "datastore", "output_name")
+    ]
     assert list(inspect.signature(daskrun.Run).parameters) == ["experiment", "run_id"]
     assert "model_framework" not in inspect.signature(daskrun.Model.register).parameters
     assert daskrun.Model.register.__doc__.startswith("Copy a file or folder")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from daskrun.core.typing import override
 from daskrun.engine.dask.page_guard import guarded
 from daskrun.storage.own_folders import temporary_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from daskrun.engine.request import Pages
 
 QUIET = {
@@ -36,8 +40,8 @@ QUIET = {
 _starting = threading.Lock()
 """Dask's configuration is the process's: of two that change it, one would put back the other's."""
 _changing = threading.Lock()
-_silenced: list[tuple[logging.Handler, int]] = []
-"""Handlers that are silent for now, each with the level it had."""
+_silenced: list[Callable[[], None]] = []
+"""What is to be called for handlers and loggers to be as they were."""
 _wanted = 0
 """How many clusters want that."""
 
@@ -54,11 +58,24 @@ def silence() -> None:
     with _changing:
         _wanted += 1
         if _wanted == 1:
-            for name in ("distributed", "bokeh"):
-                for handler in logging.getLogger(name).handlers:
+            for logger in map(logging.getLogger, ("distributed", "bokeh")):
+                for handler in logger.handlers:
                     if isinstance(handler, logging.StreamHandler):
-                        _silenced.append((handler, handler.level))
+                        _silenced.append(partial(handler.setLevel, handler.level))
                         handler.setLevel(logging.CRITICAL)
+                if logger.propagate:  # to the root's, which logging.basicConfig() made
+                    logger.propagate = False
+                    logger.addHandler(only_critical := _OnlyCritical(logging.CRITICAL))
+                    _silenced.append(partial(setattr, logger, "propagate", True))
+                    _silenced.append(partial(logger.removeHandler, only_critical))
+
+
+class _OnlyCritical(logging.Handler):
+    """Passes on to the root's handlers what is critical."""
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger().handle(record)
 
 
 def end_silence() -> None:
@@ -67,8 +84,7 @@ def end_silence() -> None:
     with _changing:
         _wanted -= 1
         while not _wanted and _silenced:
-            handler, level = _silenced.pop()
-            handler.setLevel(level)
+            _silenced.pop()()
 
 
 def start_cluster(names: list[str]) -> Any:

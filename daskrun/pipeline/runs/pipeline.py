@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.settings import same_name_problems
@@ -34,8 +34,8 @@ class Pipeline(OriginalClass):
     workspace
         Where models, datastores and runs are kept.
     steps
-        At least one; no two have the same name. Steps that they depend on and that are not among
-        them are taken in.
+        At least one, also lists of them; no two have the same name. Steps that they depend on and
+        that are not among them are taken in.
     description
         Kept with what it is published as, if nothing else is said there.
     default_datastore
@@ -51,7 +51,7 @@ class Pipeline(OriginalClass):
     def __init__(
         self,
         workspace: Workspace,
-        steps: Sequence[PipelineStep],
+        steps: PipelineStep | Sequence[PipelineStep | Sequence[Any]],
         description: str | None = None,
         default_datastore: Datastore | None = None,
     ) -> None:
@@ -61,15 +61,16 @@ class Pipeline(OriginalClass):
                 f"default_datastore={default_datastore!r} is not the workspace's. Say it of each "
                 "output, PipelineData(name, datastore), or of all: ws.set_default_datastore(it)."
             )
-        if not isinstance(steps, list | tuple) or not steps:
-            problems.append(f"steps={steps!r} is not a list with at least one step. Write [step].")
-            steps = []
+        given: Any = _flat(steps)
+        if not isinstance(given, list | tuple) or not given:
+            problems.append(f"steps={given!r} is not a list with at least one step. Write [step].")
+            given = []
         problems += [
             f"steps[{number}]={step!r} is not a step. Write ParallelRunStep(...)."
-            for number, step in enumerate(steps)
+            for number, step in enumerate(given)
             if not isinstance(step, PipelineStep)
         ]
-        ordered = in_order(steps) if not problems else {}
+        ordered = in_order(given) if not problems else {}
         same = same_name_problems("steps", [step.name for step in ordered])
         problems += same or same_name_problems("steps", [step._id_part for step in ordered])
         if problems:
@@ -198,3 +199,14 @@ class Pipeline(OriginalClass):
         about = self.description if description is None else description
         told = name, about, version, continue_on_step_failure
         return PublishedPipeline(self.workspace, publish(self.workspace, self.dependencies, *told))
+
+
+def _flat(steps: Any) -> Any:
+    """Return one step as a list, and lists in a list as their steps; what is neither as it is."""
+    if isinstance(steps, PipelineStep):
+        return [steps]
+    if not isinstance(steps, list | tuple):
+        return steps
+    return [
+        own for each in steps for own in (_flat(each) if isinstance(each, list | tuple) else [each])
+    ]

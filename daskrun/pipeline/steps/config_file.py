@@ -38,12 +38,13 @@ if TYPE_CHECKING:
 
 TOP = "parallel_run_config"
 STR = "tag:yaml.org,2002:str"
+NAME, VERSION = "environment_name", "environment_version"
 PARAMETER = "pipeline_parameter"
 """Key of a mapping that stands for a parameter."""
 DIRECTORY, INPUT_FORMAT = "environment_dir_path", "input_format"
 ORIGINAL_KEYS = {
     "compute_target_name": "compute_target",
-    "environment_name": "environment",
+    NAME: "environment",
     DIRECTORY: "environment",
 }
 """By a key of the original's files what it is called here."""
@@ -213,6 +214,8 @@ def _as_ours(written: _Written, folder: Path) -> _Written:
         problems.append(written.at(INPUT_FORMAT, problem))
     if values.get("profiling_module", 1) is None:
         del values["profiling_module"]
+    if (version := values.pop(VERSION, None)) is not None and isinstance(values.get(NAME), str):
+        values[NAME] = {"name": values[NAME], "version": version}
     for original, here in ORIGINAL_KEYS.items():
         if original not in values:
             continue
@@ -273,5 +276,6 @@ def _environment(value: Any, workspace: Workspace) -> Environment:
             return Environment.get(workspace, value["name"], value.get("version"))
         return Environment.from_record({"version": None, **as_ours(value)})
     except (DaskrunError, KeyError, TypeError, ValueError) as error:
-        problem = f"environment={value['name']!r} can't be used: {error}. {example}"
+        said = str(error).rstrip(".")
+        problem = f"environment={value['name']!r} can't be used: {said}. {example}"
         raise SettingsError("environment", [problem]) from error

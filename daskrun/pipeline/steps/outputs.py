@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -177,6 +177,8 @@ class PipelineData(StepOutput):
         What ``get_output_data`` asks for, and the last part of its path.
     datastore
         Where it is written; None: the workspace's default datastore.
+    output_name
+        What it is called instead of ``name``.
 
     Raises
     ------
@@ -191,9 +193,12 @@ class PipelineData(StepOutput):
 
     name: str
     datastore: Datastore | None = None
+    output_name: InitVar[str | None] = None
     link: OutputId = field(default_factory=OutputId, init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, output_name: str | None) -> None:
+        if output_name is not None:
+            object.__setattr__(self, "name", output_name)
         problems = name_problems(self.name, "inferences")
         if self.datastore is not None and not isinstance(self.datastore, Datastore):
             problems.append(
@@ -220,6 +225,9 @@ class PipelineData(StepOutput):
     @override
     def _destination_text(self, workspace: Workspace) -> str:
         return self._place("", workspace)[0].name
+
+
+del PipelineData.output_name  # an argument only; dataclass() leaves its default in the class
 
 
 def name_problems(name: object, example: str) -> list[str]:

@@ -132,6 +132,7 @@ def _check_step(
     try:
         settings = step._resolve(given)
         code = step._published_code or find_code(settings, workspace.folder)
+        found += _language_problems(code)
         if not step._is_program:
             settings = step._resolve(given, _read_settings(code.script_folder))
             settings = replace(settings, argv_options=_options_of(code, settings))
@@ -158,6 +159,19 @@ def _check_step(
         notes = [*notes, *_notes(step, settings, given, inline=target == INLINE)]
     # Where there are problems nobody asks for more.
     return CheckedStep(step, workspace, given, settings, code, target, tuple(notes))  # type: ignore[arg-type]
+
+
+def _language_problems(code: Snapshot) -> list[str]:
+    """Return why a script whose name is not of Python's can't be run."""
+    if not code.entry_script.endswith(".py"):
+        try:
+            compile((code.root / code.entry_script).read_bytes(), code.entry_script, "exec")
+        except (SyntaxError, ValueError) as error:
+            why = f"entry_script={code.entry_script!r} is not Python: {error}"
+            return [f"{why}. Write the name of a Python file."]
+        except OSError:  # said elsewhere
+            pass
+    return []
 
 
 def _options_of(code: Snapshot, settings: RunSettings) -> tuple[str, ...]:

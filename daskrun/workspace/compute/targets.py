@@ -220,6 +220,18 @@ class ComputeTarget(OriginalClass):
         """Return what is known of it now."""
         return ComputeStatus(self._record)
 
+    @property
+    def provisioning_state(self) -> str:
+        """``Succeeded``: it was made when it was created."""
+        return "Succeeded"
+
+    def serialize(self) -> dict[str, object]:
+        """Return it as plain values, with the original's names."""
+        inner = self.get_status().serialize()
+        state = self.provisioning_state
+        told = {"computeType": self.type, "provisioningState": state, "properties": inner}
+        return {"name": self.name, "properties": told}
+
     def delete(self) -> None:
         """Forget the target; the cluster itself is left alone."""
         self.workspace.records.delete(COMPUTE_TARGETS, self.name)

@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import SettingsError, StorageError
-from daskrun.script.environments.packages import local_path, what_is_named
 from daskrun.shown.url_secrets import shown_text
-from daskrun.storage.durable import read_file, write_whole
+from daskrun.storage.durable import write_whole
 from daskrun.workspace.environments.conda import as_pip
+from daskrun.workspace.environments.pip_lines import (
+    expanded,
+    is_here,
+    name_of,
+    option_of,
+    read_requirements,
+    whole_line,
+    without,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 Read = TypeVar("Read")
-MOST_FILES = 100
-"""Files that one of requirements may name, and these again."""
 STANDS_FOR = {"azureml-dataset-runtime": ("pandas", "pyarrow")}
 """Packages that scripts import and the original's brought with them."""
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
-_OPTION = re.compile(r"--?[^\s=]+")
-_COMMENT = re.compile(r"(^|\s)#.*$")
-_CONTINUED = re.compile(r"(?<![ \t])[ \t]*\\\r?\n[ \t]*")
-_NESTED = re.compile(r"(?:-r|--requirement)(?:\s+|=)(\S.*)")
 
 
 @original_keywords
@@ -52,6 +52,14 @@ class CondaDependencies(OriginalClass):
     """As ``conda install`` takes them: names that pip has otherwise are translated."""
     channels: list[str] = field(default_factory=list)
     """Where conda looks for packages."""
+    conda_dependencies_file_path: InitVar[str | os.PathLike[str] | None] = None
+    """A conda specification that names them, in the place of all of that."""
+
+    def __post_init__(self, conda_dependencies_file_path: str | os.PathLike[str] | None) -> None:
+        if (file := conda_dependencies_file_path) is not None:
+            read = read_or_refuse("CondaDependencies", file, read_conda)
+            self.pip_packages, self.conda_packages = read.pip_packages, read.conda_packages
+            self.channels = read.channels
 
     @staticmethod
     def create(
@@ -100,7 +108,7 @@ class CondaDependencies(OriginalClass):
 
     def remove_pip_package(self, pip_package: str) -> None:
         """Leave out a package for pip, whatever version of it was asked for."""
-        self.pip_packages = _without(pip_package, self.pip_packages)
+        self.pip_packages = without(pip_package, self.pip_packages)
 
     def add_conda_package(self, conda_package: str) -> None:
         """Name one more package for conda."""
@@ -108,7 +116,7 @@ class CondaDependencies(OriginalClass):
 
     def remove_conda_package(self, conda_package: str) -> None:
         """Leave out a package for conda, whatever version of it was asked for."""
-        self.conda_packages = _without(conda_package, self.conda_packages)
+        self.conda_packages = without(conda_package, self.conda_packages)
 
     def add_channel(self, channel: str) -> None:
         """Name one more channel for conda."""
@@ -149,8 +157,8 @@ class CondaDependencies(OriginalClass):
 
     def remove_pip_option(self, pip_option: str) -> None:
         """Leave out an option of pip, whatever its value."""
-        own = _option_of(pip_option)
-        self.pip_packages = [line for line in self.pip_packages if _option_of(line) != own]
+        own = option_of(pip_option)
+        self.pip_packages = [line for line in self.pip_packages if option_of(line) != own]
 
     def set_pip_index_url(self, index_url: str) -> None:
         """Have pip look for packages there, instead of where it has been set up to."""
@@ -160,7 +168,7 @@ class CondaDependencies(OriginalClass):
     @property
     def pip_options(self) -> list[str]:
         """The lines for pip that name an option, not a package."""
-        return [line for line in self.pip_packages if _option_of(line) is not None]
+        return [line for line in self.pip_packages if option_of(line) is not None]
 
     @property
     def conda_channels(self) -> list[str]:
@@ -219,7 +227,7 @@ class CondaDependencies(OriginalClass):
         found: list[str] = []
         for line in map(str.strip, self.pip_packages):
             name = name_of(line)
-            found += STANDS_FOR.get(name, ()) if is_here(name) else [_whole(line, Path.cwd())]
+            found += STANDS_FOR.get(name, ()) if is_here(name) else [whole_line(line, Path.cwd())]
         known = set(map(name_of, found))
         for line in filter(None, map(as_pip, self.conda_packages)):
             if not is_here(name_of(line)) and name_of(line) not in known:
@@ -257,58 +265,7 @@ class CondaDependencies(OriginalClass):
         return found
 
 
-def name_of(line: str) -> str:
-    """Return the name of the package that a line for pip asks for, ``""`` where it has none.
-
-    Examples
-    --------
-    >>> name_of("AzureML_Core[all]==1.2")
-    'azureml-core'
-    """
-    match = _NAME.match(line.strip())
-    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else ""
-
-
-def _option_of(line: str) -> str | None:
-    """Return the name of the option that a line for pip is; None where it names a package."""
-    match = _OPTION.match(line.strip())
-    return match[0] if match and match[0] not in ("-e", "--editable") else None
-
-
-def is_here(name: str) -> bool:
-    """Return whether a package is daskrun, or what it stands for."""
-    return name in ("daskrun", "azureml") or name.startswith("azureml-")
-
-
-def read_requirements(file: Path) -> list[str]:
-    """Return the lines of a file for pip, and of those it names; comments are left out.
-
-    Raises
-    ------
-    OSError
-        It can't be read.
-    """
-    return list(_of_file(file, set()))
-
-
-def _of_file(file: Path, seen: set[Path]) -> Iterator[str]:
-    """Yield the lines of a file that was not read before."""
-    if (own := file.resolve()) not in seen:
-        seen.add(own)
-        if len(seen) > MOST_FILES:
-            raise ValueError(f"names more than {MOST_FILES} files, by way of {str(file)!r}")
-        text = _CONTINUED.sub(" ", read_file(file).decode("utf-8-sig"))
-        yield from _expanded(text.splitlines(), file.parent, seen)
-
-
-def _expanded(lines: Iterable[str], base: Path, seen: set[Path]) -> Iterator[str]:
-    """Yield lines for pip with those of the files that are named among them."""
-    for raw in lines:
-        line = _COMMENT.sub("", raw).strip()
-        if nested := _NESTED.fullmatch(line):
-            yield from _of_file(base / nested[1], seen)
-        elif line:
-            yield _whole(line, base)
+del CondaDependencies.conda_dependencies_file_path  # an argument only
 
 
 def read_conda(file: Path) -> CondaDependencies:
@@ -347,20 +304,7 @@ def conda_of(value: Any, folder: Path) -> CondaDependencies:
     channels = value.get("channels") or []
     if not all(map(_are_texts, (pip, conda, channels))):
         raise ValueError("has something else than names in its lists")
-    return CondaDependencies(list(_expanded(pip, folder, set())), conda, channels)
-
-
-def _whole(line: str, base: Path) -> str:
-    """Return a line with the whole path of a local file or folder that it names."""
-    path = local_path(line, base)
-    if path is None:
-        return line
-    before, named, after = line.rpartition(what_is_named(line))
-    return f"{before}{named if Path(named).is_absolute() else path.resolve()}{after}"
-
-
-def _without(name: str, lines: Iterable[str]) -> list[str]:
-    return [line for line in lines if name_of(line) != name_of(name)]
+    return CondaDependencies(list(expanded(pip, folder, set())), conda, channels)
 
 
 def _are_texts(value: Any) -> bool:

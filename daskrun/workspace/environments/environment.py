@@ -21,11 +21,12 @@ from daskrun.workspace.environments.dependencies import (
     read_conda,
     read_either,
     read_or_refuse,
-    read_requirements,
 )
 from daskrun.workspace.environments.kept import VARIABLES, keep, may_be_secret, whole
 from daskrun.workspace.environments.original_file import as_ours
+from daskrun.workspace.environments.pip_lines import read_requirements
 from daskrun.workspace.environments.sections import (
+    CONTAINERS,
     OWN_PYTHON,
     DockerSection,
     PythonSection,
@@ -53,7 +54,7 @@ DEFAULT_GPU_IMAGE = "mcr.microsoft.com/azureml/openmpi3.1.2-cuda10.1-cudnn7-ubun
 """The original's image for GPU nodes: a name to record, nothing is pulled."""
 
 
-class Environment(Told, absent="databricks inferencing_stack_version r"):
+class Environment(Told, absent="databricks r", unused={"inferencing_stack_version": CONTAINERS}):
     """The Python environment of the script processes, by name.
 
     Where a node's own Python has every package that is named for pip, in a version that will do,
@@ -101,7 +102,9 @@ class Environment(Told, absent="databricks inferencing_stack_version r"):
     )
     # A misspelt attribute is an error, not ignored.
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self, name: str, *, environment_variables: Mapping[str, str] | None = None
+    ) -> None:
         if not isinstance(name, str) or not name.strip():
             raise SettingsError(
                 "Environment", [f"name={name!r} is not a name. Write name='batch_environment'."]
@@ -109,7 +112,7 @@ class Environment(Told, absent="databricks inferencing_stack_version r"):
         self.name = name
         self.version: str | None = None
         """Of a registered one, as the original has it, a text."""
-        self.environment_variables: Mapping[str, str] = {}
+        self.environment_variables: Mapping[str, str] = environment_variables or {}
         """Set in script processes before the script is imported; those of a step go before them."""
         self.python = PythonSection()
         self.docker = DockerSection()

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.settings import RULES
 from daskrun.errors import SettingsError
+from daskrun.workspace.environments.dependencies import read_or_refuse
 from daskrun.workspace.environments.environment import Environment
 from daskrun.workspace.environments.kept import VARIABLES
+from daskrun.workspace.environments.original_file import as_ours
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
 
+    from daskrun.core.codec import JsonObject
     from daskrun.workspace.environments.dependencies import CondaDependencies
 
 SECTIONS = (
@@ -144,6 +150,41 @@ class RunConfiguration(OriginalClass):
         for name in ("data", "data_references", "output_data"):
             setattr(self, name, {})
 
+    @staticmethod
+    def load(path: str | os.PathLike[str], name: str | None = None) -> RunConfiguration:
+        """Return what a file of the original's says.
+
+        Parameters
+        ----------
+        path
+            The file, or a folder with the file ``.azureml/<name>.runconfig``.
+        name
+            None: ``path`` is the file.
+
+        Raises
+        ------
+        SettingsError
+            It can't be read, or says what can't be.
+        """
+        file = Path(path) if name is None else Path(path, ".azureml", f"{name}.runconfig")
+        value = read_or_refuse("RunConfiguration.load", file, _read)
+        made = RunConfiguration(value.pop("script", None), value.pop("arguments", None))
+        if (environment := value.pop("environment", None)) is not None:
+            known = {"name": NAME, "version": None, **as_ours(environment, file.parent)}
+            made.environment = Environment.from_record(known)
+        for original, said in value.items():
+            here = re.sub(r"(?=[A-Z])", "_", original).lower()
+            if said is None or said == "None":
+                continue
+            if here in SECTIONS and isinstance(said, dict):
+                said = Recorded(**said)
+            try:
+                setattr(made, here, said)
+            except AttributeError as error:
+                problem = f"path={str(file)!r}: {original} is not known. {error.args[0]}"
+                raise SettingsError("RunConfiguration.load", [problem]) from None
+        return made
+
     def __repr__(self) -> str:
         return f"RunConfiguration(environment={self.environment!r}, target={self.target!r})"
 
@@ -192,6 +233,20 @@ class RunConfiguration(OriginalClass):
         except ValueError as error:
             problem = f"{VARIABLES}={self.environment_variables!r} {error}"
             raise SettingsError("RunConfiguration", [problem]) from None
+
+
+def _read(file: Path) -> JsonObject:
+    from yaml import YAMLError
+
+    from daskrun.storage.yaml_text import read_yaml  # it loads yaml too
+
+    try:
+        _, value = read_yaml(file)
+    except YAMLError as error:
+        raise ValueError(f"is no YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict) or not isinstance(value.get("environment") or {}, dict):
+        raise ValueError("holds no run configuration, such as `target: cpu-cluster`")  # noqa: TRY004
+    return value
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from daskrun.core.absent_names import OriginalClass
 from daskrun.core.codec import record
 from daskrun.workspace.environments.dependencies import CondaDependencies
 
+CONTAINERS = "scripts run in Python environments, not in containers. Leave it out."
 OWN_PYTHON = "python"
 """``interpreter_path`` as the original has it where nothing is said."""
 
@@ -30,7 +31,7 @@ class PythonSection(OriginalClass, absent="base_conda_environment conda_dependen
 @dataclass(slots=True)
 class DockerSection(
     OriginalClass,
-    absent="base_image_registry build_context platform",
+    unused={"base_image_registry build_context platform": CONTAINERS},
 ):
     """What an environment says of Docker."""
 
