@@ -20,7 +20,7 @@ from daskrun.data.registration import (
     workspace_problems,
 )
 from daskrun.errors import DatasetError, NameNotFoundError, SettingsError
-from daskrun.storage.records import each_readable
+from daskrun.storage.records import as_number, each_readable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -122,9 +122,11 @@ class Dataset(OriginalClass):
         Dataset.File.from_files('texts').take(3)
         """
         problems = workspace_problems(workspace)
-        number = None if version == LATEST else version
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
-            problems.append(f"version={version!r} is not a version. Write 1 or more, or 'latest'.")
+        number = None
+        try:
+            number = as_number(None if version == LATEST else version)
+        except ValueError as error:
+            problems.append(f"version={version!r} {error}. Write 1 or more, or 'latest'.")
         if problems:
             raise SettingsError("Dataset.get_by_name", problems)
         found = workspace.records.latest(KIND, name)
@@ -132,7 +134,7 @@ class Dataset(OriginalClass):
             raise NameNotFoundError("dataset", name, workspace.records.names(KIND))
         if number is not None:
             try:
-                found = int(number), workspace.records.get(KIND, name, int(number))
+                found = number, workspace.records.get(KIND, name, number)
             except NameNotFoundError as error:
                 raise NameNotFoundError("dataset", error.name, error.known) from None
         return _made(workspace, name, *found)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-ROOTS = ("azureml", "azureml_user")
+ROOTS = ("azureml", "azureml_user", "entry_script")
 """What the modules' full names begin with."""
 
-SHARED = ("azureml", "azureml.contrib")
-"""Packages that others, such as ``azureml-opendatasets``, may put modules into."""
+SHARED = ("azureml", "azureml.contrib", "entry_script")
+"""Packages that others, such as ``azureml-opendatasets``, may put modules into, and a name that a
+script of the user's may have too: what is installed goes first."""
 
 _TABLE = """
 azureml
@@ -94,6 +95,7 @@ azureml.train
 azureml.widgets RunDetails
 azureml_user
 azureml_user.parallel_run EntryScript
+entry_script EntryScript
 """
 """By module its names, a line that is indented going on with the one before. A name is that of
 ``daskrun``, but where its module in daskrun follows, and its name there if that is another."""

@@ -166,6 +166,18 @@ class Records:
         return value
 
 
+def as_number(version: object) -> int | None:
+    """Return the number that a version is, also as text such as an argument of a script.
+
+    None stands for None, and ValueError is raised for what is no version.
+    """
+    if version is None or (isinstance(version, int) and not isinstance(version, bool)):
+        return version
+    if isinstance(version, str) and version.isdecimal():
+        return int(version)
+    raise ValueError("is not a version")
+
+
 def each_readable(names: Iterable[str], make: Callable[[str], Made]) -> Iterator[tuple[str, Made]]:
     """Yield names with what is made of each, without those of which it can't be.
 

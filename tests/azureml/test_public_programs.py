@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from daskrun import (
     ComputeTarget,
     CondaDependencies,
     Dataset,
+    EntryScript,
     Environment,
+    Model,
     NameNotFoundError,
     OriginalNameError,
     ParallelRunConfig,
@@ -190,6 +193,35 @@ def test_an_endpoint_is_a_name_for_published_pipelines(ws, names):
     again.disable()
     with pytest.raises(SettingsError, match="is disabled"):
         again.submit("x")
+
+
+def test_versions_may_be_texts_as_arguments_of_scripts_are(ws):
+    model = Model.register(ws, "a.py", "m")
+    Dataset.File.from_files("a.py").register(ws, "d")
+    assert Model(ws, name="m", version="1").version == model.version == 1
+    assert Model.get_model_path("m", "1", ws) == str(model.path)
+    assert Dataset.get_by_name(ws, "d", version="1").version == 1
+    for call in (
+        lambda: Model(ws, "m", version="newest"),
+        lambda: Dataset.get_by_name(ws, "d", version="v1"),
+        lambda: Model(ws, "m", version=True),
+    ):
+        with pytest.raises(SettingsError, match="is not a version"):
+            call()
+
+
+def test_the_entry_script_class_has_its_older_name_too(names, tmp_path, monkeypatch):
+    import entry_script
+
+    assert entry_script.EntryScript is EntryScript
+    take_out()
+    (tmp_path / "entry_script.py").write_text("mine = 1")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    put_first()
+    import entry_script as own
+
+    assert own.mine == 1
+    monkeypatch.delitem(sys.modules, "entry_script")
 
 
 def test_errors_have_a_message():

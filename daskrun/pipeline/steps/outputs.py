@@ -227,7 +227,7 @@ class PipelineData(StepOutput):
         return self._place("", workspace)[0].name
 
 
-del PipelineData.output_name  # an argument only; dataclass() leaves its default in the class
+del PipelineData.output_name  # type: ignore[attr-defined]  # only an argument: its default stays
 
 
 def name_problems(name: object, example: str) -> list[str]:

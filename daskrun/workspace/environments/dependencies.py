@@ -265,7 +265,7 @@ class CondaDependencies(OriginalClass):
         return found
 
 
-del CondaDependencies.conda_dependencies_file_path  # an argument only
+del CondaDependencies.conda_dependencies_file_path  # type: ignore[attr-defined]  # an argument only
 
 
 def read_conda(file: Path) -> CondaDependencies:

@@ -18,7 +18,7 @@ from daskrun.errors import NameNotFoundError, SettingsError, StorageError, Works
 from daskrun.script import context
 from daskrun.storage.mirror import bring_whole
 from daskrun.storage.own_folders import safe_folder
-from daskrun.storage.records import each_readable
+from daskrun.storage.records import as_number, each_readable
 from daskrun.storage.safe_names import is_plain
 from daskrun.storage.stores import open_url_folder
 from daskrun.storage.urls import is_url
@@ -79,7 +79,7 @@ class Model(OriginalClass):
         self,
         workspace: Home,
         name: str | None = None,
-        version: int | None = None,
+        version: int | str | None = None,
         *,
         id: str | None = None,
         tags: Wanted = None,
@@ -216,7 +216,7 @@ class Model(OriginalClass):
 
     @staticmethod
     def get_model_path(
-        model_name: str, version: int | None = None, _workspace: Home | None = None
+        model_name: str, version: int | str | None = None, _workspace: Home | None = None
     ) -> str:
         """Return the path of a model: the file if a file was registered, else the folder.
 
@@ -228,15 +228,16 @@ class Model(OriginalClass):
         NameNotFoundError
             There is no such model.
         """
+        model_name, number = _asked(model_name, version, None, None)
         run = context.current()
         if run is not None and run.models is not None:
-            if version is None:
+            if number is None:
                 versions = map(int, run.models.get(model_name, ()))
                 note_used(model_name, versions, only_path=True)
-            path = _path_in_run(run.models, model_name, version)
+            path = _path_in_run(run.models, model_name, number)
             return path if not is_url(path) else str(_brought(path, run.workspace_options or {}))
         if _workspace is not None:
-            return str(Model(_workspace, model_name, version).path)
+            return str(Model(_workspace, model_name, number).path)
         from daskrun.workspace.home import Home  # not needed in a script process
         from daskrun.workspace.sites.opening import find_site
 
@@ -246,7 +247,7 @@ class Model(OriginalClass):
                 f"model_name={model_name!r}: {Path.cwd()} and the folders above it hold no "
                 "workspace. Call Model.get_model_path in a run, or where the workspace is."
             )
-        return str(Model(Home(found), model_name, version).path)
+        return str(Model(Home(found), model_name, number).path)
 
     @original_keywords
     def download(self, target_dir: str | os.PathLike[str] = ".", exist_ok: bool = False) -> str:
@@ -331,12 +332,15 @@ def _asked(name: object, version: object, given_id: object, tags: object) -> tup
             name, version = form[1], int(form[2])
     if not isinstance(name, str) and not problems:
         problems.append(f"name={name!r} is not a name. Write name='mnist'.")
-    if version is not None and (not isinstance(version, int) or isinstance(version, bool)):
-        problems.append(f"version={version!r} is not a version. Write version=1, or None.")
+    number = None
+    try:
+        number = as_number(version)
+    except ValueError as error:
+        problems.append(f"version={version!r} {error}. Write version=1, or None.")
     if problems:
         raise SettingsError("Model", problems)
     assert isinstance(name, str)
-    return name, version if isinstance(version, int) else None
+    return name, number
 
 
 def _record(
