@@ -210,7 +210,7 @@ def test_models_are_looked_for_by_id_and_tags(ws, folder):
         ({"id": "mnist"}, "id='mnist' is not a model's. Write id='mnist:1'."),
         ({"id": "mnist:1", "version": 1}, "says name and version. Leave these two out."),
         ({}, "name=None is not a name"),
-        ({"name": "mnist", "version": "1"}, "version='1' is not a version"),
+        ({"name": "mnist", "version": "new"}, "version='new' is not a version"),
         ({"name": "mnist", "tags": "a"}, "tags='a' is not a list of tags"),
         ({"name": "mnist", "tags": [("a", "b", "c")]}, "is not a list of tags"),
     ],
