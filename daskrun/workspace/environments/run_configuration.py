@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-    from daskrun.core.codec import JsonObject
     from daskrun.workspace.environments.dependencies import CondaDependencies
 
 SECTIONS = (
@@ -235,7 +234,7 @@ class RunConfiguration(OriginalClass):
             raise SettingsError("RunConfiguration", [problem]) from None
 
 
-def _read(file: Path) -> JsonObject:
+def _read(file: Path) -> Any:
     from yaml import YAMLError
 
     from daskrun.storage.yaml_text import read_yaml  # it loads yaml too
