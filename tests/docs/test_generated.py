@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 
 import pytest
@@ -27,3 +28,11 @@ def test_examples_in_helps_keep_their_lines():
     page = PAGES["reference/commands.md"]()
     assert "\\b" not in page
     assert "\n  daskrun run --script score.py --table 'orders/*.csv' -- --model mnist\n" in page
+
+
+def test_every_environment_variable_is_told_of():
+    page = (ROOT / "docs" / "reference" / "environment-variables.md").read_text(encoding="utf-8")
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "daskrun").rglob("*.py"))
+    used = set(re.findall(r"\b(DASKRUN_[A-Z_]+)\b", code))
+    assert len(used) > 5
+    assert {name for name in used if name not in page} == set()
