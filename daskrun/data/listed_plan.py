@@ -38,7 +38,7 @@ class ListedPlan(Plan):
         """Return the numbers of the files of each combination of values; None without keys."""
         if not self.partition_keys:
             return None
-        from daskrun.data.partition_format import PartitionFormat, grouped  # few runs have keys
+        from daskrun.data.partition_format import PartitionFormat  # few runs have keys
 
         if form is None:
             raise DatasetError(
@@ -48,7 +48,8 @@ class ListedPlan(Plan):
                 "or leave partition_keys out. For a table whose columns hold the keys write "
                 f"partition_by={list(self.partition_keys)}: its rows are put together first."
             )
-        return grouped(PartitionFormat(form), listing.root, listing.table, self.partition_keys)
+        names = listing.table
+        return [*PartitionFormat(form).grouped(listing.root, names, self.partition_keys).values()]
 
     def _check(self, index: int) -> None:
         if not 0 <= index < self.known:

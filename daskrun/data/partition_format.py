@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from daskrun.data.path_pieces import MOST_CHOICES, CutFirst, Piece, choices
@@ -107,7 +107,15 @@ class PartitionFormat:
     def combinations(
         self, root: str, names: Iterable[str], keys: Sequence[str] | None = None
     ) -> list[dict[str, Value]]:
-        """List the existing combinations of values of ``keys``, in the files' order.
+        """List the existing combinations of values of ``keys``; errors as of :meth:`grouped`."""
+        chosen = self.check_keys(keys)
+        found = self.grouped(root, names, chosen)
+        return [dict(zip(chosen, each, strict=True)) for each in found]
+
+    def grouped(
+        self, root: str, names: Iterable[str], keys: Sequence[str]
+    ) -> dict[tuple[Value, ...], list[int]]:
+        """Return the numbers of the files of each existing combination of values, in order.
 
         Raises
         ------
@@ -115,12 +123,11 @@ class PartitionFormat:
             If a key is no column of the format, or a path does not fit.
         """
         places = [self.columns.index(key) for key in self.check_keys(keys)]
-        chosen = [self.columns[place] for place in places]
-        found: dict[tuple[Value, ...], None] = {}
-        for name in names:
+        groups: dict[tuple[Value, ...], list[int]] = {}
+        for number, name in enumerate(names):
             values = self.values(root, name)
-            found[tuple(values[place] for place in places)] = None
-        return [dict(zip(chosen, each, strict=True)) for each in found]
+            groups.setdefault(tuple(values[place] for place in places), []).append(number)
+        return groups
 
     def check_keys(self, keys: Sequence[str] | None) -> tuple[str, ...]:
         """Check that all keys are columns of the format; None means all of them."""
@@ -206,24 +213,6 @@ class PartitionFormat:
             f"partition_format={self.text!r}: the path {shown_url(f'{root}/{name}')!r} {why}. Give "
             "a format that all paths end with, or a path=... that leaves this file out."
         )
-
-
-def grouped(
-    of: PartitionFormat, root: str, names: Iterable[str], keys: Sequence[str]
-) -> list[list[int]]:
-    """Return the numbers of the files of each existing combination of values, in order.
-
-    Raises
-    ------
-    DatasetError
-        A key is no column of the format, or a path does not fit.
-    """
-    places = [of.columns.index(key) for key in of.check_keys(keys)]
-    groups: dict[tuple[Any, ...], list[int]] = {}
-    for number, name in enumerate(names):
-        values = of.values(root, name)
-        groups.setdefault(tuple(values[place] for place in places), []).append(number)
-    return list(groups.values())
 
 
 def base_path(root: str) -> str:

@@ -133,10 +133,10 @@ def _left_out(source: PlanInput, table: PathTable, processed: Processed) -> list
     known = processed.known(source.root, table)
     keys = (source.table or {}).get("partition_keys")
     if keys:
-        from daskrun.data.partition_format import PartitionFormat, grouped
+        from daskrun.data.partition_format import PartitionFormat
 
         form = PartitionFormat((source.table or {})["partition"]["format"])
-        for files in grouped(form, source.root, table, keys):
+        for files in form.grouped(source.root, table, keys).values():
             if not all(known[file] for file in files):
                 for file in files:
                     known[file] = False

@@ -2,7 +2,7 @@ from datetime import datetime
 
 import pytest
 
-from daskrun.data.partition_format import PartitionFormat, grouped
+from daskrun.data.partition_format import PartitionFormat
 from daskrun.errors import DatasetError
 
 
@@ -92,7 +92,7 @@ def test_combinations_are_those_that_exist_in_the_files_order():
         {"user": "a", "season": "x"},
     ]
     assert form.combinations("/d", names, ["season", "user"])[0] == {"season": "x", "user": "b"}
-    assert grouped(form, "/d", names, ["season"]) == [[0, 2, 3], [1]]
+    assert [*form.grouped("/d", names, ["season"]).values()] == [[0, 2, 3], [1]]
 
 
 @pytest.mark.parametrize("keys", ["user", [], ["person"]])

@@ -61,18 +61,17 @@ def in_order(table: pa.Table) -> pa.Table:
         lists = [chunk.dictionary for chunk in column.chunks]
         if any(not each.equals(lists[0]) for each in lists[1:]):
             whole = pa.array(ordered_union(field.name, lists), field.type.value_type)
-            chunks = [
-                pa.DictionaryArray.from_arrays(
-                    _positions(chunk, whole).cast(field.type.index_type), whole, ordered=True
-                )
-                for chunk in column.chunks
-            ]
-            table = table.set_column(position, field, pa.chunked_array(chunks, field.type))
+            codes = pc.index_in(column.cast(whole.type), whole)
+            table = table.set_column(position, field, coded(codes, whole, field.type))
     return table
 
 
-def _positions(chunk: pa.DictionaryArray, values: pa.Array) -> pa.Array:
-    return pc.index_in(chunk.cast(values.type), values)
+def coded(codes: pa.ChunkedArray, values: pa.Array, kind: pa.DataType) -> pa.ChunkedArray:
+    """Return categories from the position of each in a list."""
+    codes = codes.cast(kind.index_type)
+    chunks = codes.chunks if codes.num_chunks else [pa.array([], kind.index_type)]
+    made = [pa.DictionaryArray.from_arrays(c, values, ordered=kind.ordered) for c in chunks]
+    return pa.chunked_array(made)
 
 
 def ordered_union(name: str, lists: Iterable[Iterable[Any]], rows: int = 0) -> list[Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from daskrun.core.json_text import parsed
 from daskrun.data.libraries import pa, pc
-from daskrun.data.tabular.values.frame import ordered_union
+from daskrun.data.tabular.values.frame import coded, ordered_union
 from daskrun.data.tabular.values.types import arrow_type
 
 FRAME_KEY = b"daskrun.frame"
@@ -58,7 +58,7 @@ def recoded(name: str, column: pa.ChunkedArray, values: pa.Array) -> tuple[pa.Ch
             return column, -1
         row = pc.index(pc.and_(codes.is_null(), column.is_valid()), True).as_py()
         codes, values = pc.index_in(plain, whole), whole
-    return _coded(codes, values, kind), row
+    return coded(codes, values, kind), row
 
 
 def with_orders(table: pa.Table, schema: pa.Schema, file: Any) -> pa.Table:
@@ -72,15 +72,8 @@ def with_orders(table: pa.Table, schema: pa.Schema, file: Any) -> pa.Table:
             told = parsed(file.metadata.metadata[FRAME_KEY])["dictionaries"]
             values = unpack_values(told[field.name])
             codes = pc.index_in(table.column(position).cast(values.type), values)
-            table = table.set_column(position, field.name, _coded(codes, values, kind))
+            table = table.set_column(position, field.name, coded(codes, values, kind))
     return table
-
-
-def _coded(codes: pa.ChunkedArray, values: pa.Array, kind: pa.DataType) -> pa.ChunkedArray:
-    codes = codes.cast(kind.index_type)
-    chunks = codes.chunks if codes.num_chunks else [pa.array([], kind.index_type)]
-    made = [pa.DictionaryArray.from_arrays(c, values, ordered=kind.ordered) for c in chunks]
-    return pa.chunked_array(made)
 
 
 def pack_values(values: pa.Array) -> str:
