@@ -34,7 +34,8 @@ def page() -> str:
 
 
 def _commands() -> Iterator[str]:
-    context = click.Context(cli, info_name=NAME, max_content_width=90, terminal_width=90)
+    wide = {"max_content_width": 90, "terminal_width": 90}
+    context = click.Context(cli, info_name=NAME, **wide, **cli.context_settings)
     for name in cli.list_commands(context):
         command = cli.commands[name]
         inner = click.Context(command, parent=context, info_name=name, terminal_width=90)

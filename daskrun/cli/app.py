@@ -37,11 +37,11 @@ class Commands(click.Group):
 
     @override
     def invoke(self, ctx: click.Context) -> Any:
-        from daskrun.pipeline.execution.advice import speaking_commands  # no help needs it
+        from daskrun.pipeline.execution.advice import speak_commands  # no help needs it
 
+        speak_commands()  # also at the end of the process, when runs are given up
         try:
-            with speaking_commands():
-                return super().invoke(ctx)
+            return super().invoke(ctx)
         except daskrun.RunCanceledError as error:
             raise Ended(str(error), ExitCode.CANCELED) from error
         except (daskrun.RunFailedError, daskrun.StorageError) as error:

@@ -15,6 +15,7 @@ from daskrun.cli.common import (
     Starting,
     WrongUse,
     json_option,
+    many,
     print_json,
     text_aside,
     workspace_option,
@@ -74,10 +75,14 @@ def check(
     job = job_of(given, ctx.meta[Starting.SCRIPT_ARGUMENTS])
     with _some_workspace(where) as workspace, text_aside(as_json):
         found = job.pipeline(workspace).check(try_first=not no_run)
+        notes = job.notes
     failed = [step for step in found if step.first is not None and step.first.message]
     if as_json:
-        print_json([{**asdict(step), "seconds": step.seconds} for step in found])
+        steps = [{**asdict(step), "seconds": step.seconds} for step in found]
+        print_json({"notes": notes, "steps": steps})
     else:
+        for note in notes:
+            click.echo(safe(f"note: {note}"))
         for step in found:
             for line in _lines(step):
                 click.echo(safe(line))
@@ -102,9 +107,9 @@ def _some_workspace(where: str | None) -> Iterator[Any]:
 def _lines(step: Any) -> Iterator[str]:
     count = None if step.kind == "program" else step.mini_batches
     about = "" if step.complete else "about "
-    many = f": {about}{_many(count, 'mini-batch', 'es')}" if count is not None else ""
-    files = f" of {_many(step.files, 'file', 's')}" if many and step.files else ""
-    yield f"step {step.name}{many}{files}"
+    told = f": {about}{many(count, 'mini-batch', 'es')}" if count is not None else ""
+    files = f" of {many(step.files, 'file', 's')}" if told and step.files else ""
+    yield f"step {step.name}{told}{files}"
     for name, columns in step.columns.items():
         shown = [f"{column} {kind}" for column, kind in columns.items()]
         more = f" and {len(shown) - MOST_COLUMNS:,} more" if len(shown) > MOST_COLUMNS else ""
@@ -120,17 +125,13 @@ def _lines(step: Any) -> Iterator[str]:
         return
     begun = "" if first.init_seconds is None else f", {_time(first.init_seconds)} in init()"
     run = f"{_time(first.run_seconds)} in run(), {_time(first.load_seconds)} to load{begun}"
-    counts = f"{_many(first.items, 'item', 's')}, {_many(first.results, 'result', 's')}"
+    counts = f"{many(first.items, 'item', 's')}, {many(first.results, 'result', 's')}"
     yield f"  first mini-batch: {counts}, {run}"
     if step.seconds is None:
         yield f"  one process takes about {_time((count or 0) * first.seconds)}"
     else:
-        processes = _many(step.slots, "script process", "es")
+        processes = many(step.slots, "script process", "es")
         yield f"  all of it: about {_time(step.seconds)} with {processes}"
-
-
-def _many(count: int, what: str, ending: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else ending}"
 
 
 def _time(seconds: float) -> str:

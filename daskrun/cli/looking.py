@@ -17,6 +17,7 @@ from daskrun.cli.common import (
     WrongUse,
     find_run,
     json_option,
+    many,
     print_json,
     print_table,
     run_argument,
@@ -229,18 +230,18 @@ def outputs(
     found = find_run(where, run_id).outputs
     rows = []
     for name, output in found.items():
-        row: dict[str, object] = {"name": name, "path": output.path}
+        rows.append({"name": name, "path": output.path})
+        copied = ""
         if download is not None:
-            row["files"] = output.download(Path(download, name), overwrite=overwrite, flat=True)
-            row["copied_to"] = str(Path(download, name))
-        rows.append(row)
+            to = Path(download, name)
+            count = output.download(to, overwrite=overwrite, flat=True)
+            rows[-1] |= {"files": count, "copied_to": str(to)}
+            copied = f"  {many(count, 'file')} copied to {to}"
+        if not as_json:
+            click.echo(safe(f"{name}: {output.path}{copied}"))
     if as_json:
         print_json(rows)
-        return
-    for row in rows:
-        copied = f"  {row['files']:,} files copied to {row['copied_to']}" if download else ""
-        click.echo(safe(f"{row['name']}: {row['path']}{copied}"))
-    if not rows:
+    elif not rows:
         click.echo("the run has no output", err=True)
 
 

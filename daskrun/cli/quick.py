@@ -135,6 +135,10 @@ class _FileJob:
     cluster: str | None
     experiment: str | None
 
+    @property
+    def notes(self) -> list[str]:
+        return list(self.job.notes)
+
     def pipeline(self, workspace: Any) -> Any:
         return self.job.pipeline(workspace, compute_target=self.cluster)
 
@@ -150,6 +154,8 @@ class QuickJob:
 
     given: Mapping[str, Any]
     arguments: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """None: there is nothing of it that is not used."""
 
     @property
     def name(self) -> str:

@@ -154,8 +154,8 @@ def _drive(start: Callable[[], Any], as_json: bool, tell: int | None) -> None:
             pass
         except daskrun.RunFailedError as error:
             click.echo(safe(f"\n{error.first_error}".rstrip()), err=True)
-        except KeyboardInterrupt:
-            if not started.status.ended:  # it was ended at once
+        except (KeyboardInterrupt, SystemExit):
+            if not started.status.ended:  # a second signal ended it at once
                 raise
     _end(started, as_json)
 

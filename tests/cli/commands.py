@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from daskrun.cli.app import cli
+from daskrun.pipeline.execution import advice
 
 SCRIPT = """
 import sys, time
@@ -22,7 +23,9 @@ def run(mini_batch):
 
 def call(*arguments, code=0, **options):
     """Run the command, and give what it printed; it must end with ``code``."""
-    result = CliRunner().invoke(cli, [str(each) for each in arguments], **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(advice, "_told", advice._told)  # other tests are no commands
+        result = CliRunner().invoke(cli, [str(each) for each in arguments], **options)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == code, result.output

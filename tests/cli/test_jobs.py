@@ -17,7 +17,7 @@ def everything(folder):
 
 def test_a_check_tries_the_first_mini_batch_and_keeps_nothing(work):
     before = everything(work)
-    (step,) = told(*CHECK[:-1], "run_max_try=3", "-o", "out/new/a.csv", "--", "-x")
+    (step,) = told(*CHECK[:-1], "run_max_try=3", "-o", "out/new/a.csv", "--", "-x")["steps"]
     counts = {name: step[name] for name in ("name", "kind", "mini_batches", "complete", "files")}
     expected = {"kind": "files", "mini_batches": 5, "complete": True, "files": 5}
     assert counts == {"name": "score", **expected}
@@ -49,7 +49,7 @@ def test_a_check_shows_what_is_wrong_with_the_script(work, script, said):
 
 def test_a_check_can_leave_the_script_alone(work):
     (work / "score.py").write_text("def run(mini_batch): raise ValueError")
-    (step,) = told(*CHECK, "--no-run")
+    (step,) = told(*CHECK, "--no-run")["steps"]
     assert (step["first"], step["not_tried"]) == (None, "it was not asked for")
 
 
@@ -57,7 +57,7 @@ def test_a_check_tells_types_and_about_how_many_mini_batches(work):
     (work / "a.csv").write_text("x,when,text\n" + '1,2026-01-02,"a\nb"\n' * 200)
     (work / "score.py").write_text("def run(rows): return rows")
     options = (*HERE[:2], "-b", "1KB", "-o", "a.txt")
-    (step,) = told("check", "--script", "score.py", "--table", "rows=a.csv", *options)
+    (step,) = told("check", "--script", "score.py", "--table", "rows=a.csv", *options)["steps"]
     assert step["columns"] == {"rows": {"x": "int", "when": "datetime", "text": "text"}}
     size = os.stat("a.csv").st_size
     assert step["mini_batches"] == -(-size // 1024)
@@ -90,7 +90,7 @@ def test_a_check_runs_the_first_mini_batch_in_a_process_of_its_own(work):
     )
     before = everything(work)
     options = ("--script", "score.py", "--input", "files", "-b", "1", "-p", "3", "-o", "out")
-    (step,) = told("check", *options, "--own-files")
+    (step,) = told("check", *options, "--own-files")["steps"]
     assert (step["slots"], step["first"]["status"]) == (3, "succeeded")
     assert everything(work) == before
     (work / "score.py").write_text("import os\ndef run(batch): os._exit(7)\n")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.core.report import ExitCode, Obstacle, RunStatus
 from daskrun.monitor.failed_items import TOLD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from daskrun.core.report import Report
     from daskrun.workspace.run_folders.run_folder import RunFolder
@@ -53,15 +52,10 @@ LOGGED = "logged"
 _told = PYTHON
 
 
-@contextmanager
-def speaking_commands() -> Iterator[None]:
-    """Have this process, which is a command's, say what to do in commands."""
+def speak_commands() -> None:
+    """Have this process, which is a command's, say what to do in commands from now on."""
     global _told
-    before, _told = _told, COMMANDS
-    try:
-        yield
-    finally:
-        _told = before
+    _told = COMMANDS
 
 
 def ways(run_id: str, experiment: str = "") -> Ways:

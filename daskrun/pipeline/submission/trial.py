@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.submission.prepare import PreparedStep
 
-LATER = "it is known once the steps before it have run"
+LATER = "what it reads is known once the steps before it have run"
 STORED = "its dataframes are stored at submit"
 SHUFFLED = "its table is shuffled by partition_by first"
 PROGRAM = "it is a program, which is run once"
