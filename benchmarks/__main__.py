@@ -18,12 +18,14 @@ from benchmarks import (
     startup,
     table_memory,
     tables,
+    views,
 )
 
 BENCHMARKS = {"overhead": (overhead, 5), "startup": (startup, 5), "idle": (idle, 2),
               "million": (million, 3), "scan": (scan, 5), "tables": (tables, 5),
               "table_memory": (table_memory, 1), "planning": (planning, 3),
-              "soak": (soak, 1), "resume": (resume, 1), "scale": (scale, 1)}  # fmt: skip
+              "soak": (soak, 1), "resume": (resume, 1), "scale": (scale, 1),
+              "views": (views, 5)}  # fmt: skip
 """Each with its usual number of rounds."""
 
 

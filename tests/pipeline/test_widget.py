@@ -59,7 +59,8 @@ def test_a_notebook_has_a_view_that_ends_as_static_html(tmp_path):
     subprocess.run([sys.executable, "-c", RUN_NOTEBOOK], cwd=tmp_path, check=True, timeout=110)
     notebook = json.loads((tmp_path / "done.ipynb").read_text())
     _, shown, _, last = notebook["cells"]
-    [view] = shown["outputs"]  # the widget was replaced in its place
+    kept, view = shown["outputs"]  # the widget was replaced in its place
+    assert "".join(kept["data"]["text/html"]) == ""
     html = "".join(view["data"]["text/html"])
     assert "Completed" in html
     assert "succeeded <b>3</b>" in html

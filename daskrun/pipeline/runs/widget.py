@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.logs import get_logger
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 INTERVAL = 1.0
 """Seconds between two looks at the run."""
+KEPT_INTERVAL = 10.0
+"""Seconds between two times that what a notebook keeps of a run that goes on is written anew."""
 
 
 def show_in_notebook(
@@ -41,6 +44,18 @@ WITHOUT = (
 )
 
 
+# A page that was loaded anew shows the widget, and takes no more outputs of cells that ran before:
+# what they had is what is saved. So beside the widget, which hides it, there is how the run stood;
+# it hides in turn that a widget is gone.
+KEPT = (
+    '<div class="daskrun-kept daskrun-{id}">{html}<p><small>As it stood at {now} UTC. '
+    "<code>RunDetails(ws.get_run('{id}')).show()</code> shows it as it is now.</small></p></div>"
+    "<style>.jp-OutputArea-child:has(.daskrun-kept) + * > .jupyter-widgets:not(:has(*))"
+    " {{display: none}}</style>"
+)
+HIDE = "<style>.daskrun-{id} {{display: none}}</style>"
+
+
 class RunWidget:
     """The view of a run that has not ended: how it stands, its logs, and a button that cancels."""
 
@@ -62,20 +77,23 @@ class RunWidget:
         for number, title in enumerate(LOGS):
             tabs.set_title(number, title)
         self.root = widgets.VBox([self._head, self._button, tabs])
+        self._kept: Any = None
         self._handle: Any = None
+        self._due = 0.0
 
     def display(self) -> None:
         """Show it where output goes now, and follow the run in a thread of its own."""
         from IPython.display import display
 
         self.update()
+        self._kept = display(self._as_it_stands(), display_id=True)
         self._handle = display(self.root, display_id=True)
         threading.Thread(target=self._follow, name="daskrun-widget", daemon=True).start()
 
     def update(self) -> None:
         """Show how the run stands now."""
         steps = self._steps()
-        self._head.value = html_of(self._run, steps)
+        self._head.value = HIDE.format(id=self._run.id) + html_of(self._run, steps)
         for title, name in LOGS.items():
             self._logs[title].value = log_html(steps, name)
 
@@ -89,16 +107,28 @@ class RunWidget:
                     self._settle()
                     return
                 self.update()
+                if time.monotonic() > self._due:
+                    self._kept.update(self._as_it_stands())
             except Exception:  # a store that is away, a file that is just replaced
                 if not failed:
                     logger.exception("run %s can't be shown for now", self._run.id)
                 failed = True
+
+    def _as_it_stands(self) -> Any:
+        from IPython.display import HTML
+
+        self._due = time.monotonic() + KEPT_INTERVAL
+        now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+        return HTML(KEPT.format(id=self._run.id, html=html_of(self._run, self._steps()), now=now))
 
     def _settle(self) -> None:
         """Put static HTML in its place: a widget is gone when the notebook is opened again."""
         from IPython.display import HTML
 
         self._handle.update(HTML(html_of(self._run, self._steps())))
+        self._kept.update(HTML(""))
+        self._button.disabled = True
+        self.update()  # pages that were loaded anew have the widget
 
     def _clicked(self, _button: object) -> None:
         self._button.disabled = True
