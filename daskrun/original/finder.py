@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.plugins import load
 from daskrun.errors import OriginalImportError, OriginalNameError
-from daskrun.original.names import NAMES, ROOTS, SHARED
+from daskrun.original.names import NAMES, OTHERS, ROOTS, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,6 +85,8 @@ class OriginalFinder:
             return installed
         if fullname in NAMES or _instead_of(fullname) is not None:
             return self._spec(fullname)
+        if fullname.startswith(f"{OTHERS}.") and not parent.startswith(f"{OTHERS}.ai.ml"):
+            return None
         raise OriginalImportError(_why_not(parent, fullname.rpartition(".")[2]))
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:

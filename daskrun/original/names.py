@@ -1,15 +1,37 @@
-"""Which names there are in which module of the original, and what they are in daskrun."""
+"""Which names there are in which module of the original, v1 and v2, and what they are here."""
 
 from __future__ import annotations
 
-ROOTS = ("azureml", "azureml_user", "entry_script")
+ROOTS = ("azure", "azureml", "azureml_user", "entry_script", "mltable")
 """What the modules' full names begin with."""
 
-SHARED = ("azureml", "azureml.contrib", "entry_script")
+SHARED = (
+    *("azure", "azure.ai", "azure.identity", "azureml", "azureml.contrib"),
+    *("entry_script", "mltable"),
+)
 """Packages that others, such as ``azureml-opendatasets``, may put modules into, and a name that a
 script of the user's may have too: what is installed goes first."""
 
+OTHERS = "azure"
+"""A package most of whose modules the original has nothing to do with."""
+
 _TABLE = """
+azure
+azure.ai
+azure.ai.ml MLClient=jobs.client Input=jobs.v2 Output=jobs.v2 command=jobs.v2
+    load_component=jobs.v2 load_job=jobs.v2
+azure.ai.ml.constants AssetTypes=jobs.v2 InputOutputModes=jobs.v2
+azure.ai.ml.dsl pipeline=jobs.v2
+azure.ai.ml.entities AmlCompute=jobs.v2:Entity BatchRetrySettings=jobs.v2:Entity
+    BuildContext=jobs.v2:Entity Data=jobs.v2:Entity Environment=jobs.v2:Entity
+    JobResourceConfiguration=jobs.v2:Entity Model=jobs.v2:Entity
+    ResourceConfiguration=jobs.v2:Entity RetrySettings=jobs.v2:Entity
+azure.ai.ml.parallel RunFunction=jobs.v2 parallel_run_function=jobs.v2
+azure.identity AzureCliCredential=jobs.client:Credential
+    ChainedTokenCredential=jobs.client:Credential ClientSecretCredential=jobs.client:Credential
+    DefaultAzureCredential=jobs.client:Credential EnvironmentCredential=jobs.client:Credential
+    InteractiveBrowserCredential=jobs.client:Credential
+    ManagedIdentityCredential=jobs.client:Credential
 azureml
 azureml.contrib
 azureml.contrib.pipeline
@@ -96,6 +118,7 @@ azureml.widgets RunDetails
 azureml_user
 azureml_user.parallel_run EntryScript
 entry_script EntryScript
+mltable load=jobs.client:load_table
 """
 """By module its names, a line that is indented going on with the one before. A name is that of
 ``daskrun``, but where its module in daskrun follows, and its name there if that is another."""
