@@ -23,6 +23,7 @@ from daskrun.cli.common import (
 from daskrun.cli.quick import job_of, job_options
 from daskrun.core.report import ExitCode
 from daskrun.shown.printable import safe
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def init(folder: str, as_json: bool) -> None:
             f"{', '.join(there)} is there already. Give another folder: daskrun init NAME"
         )
     for path, text in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         path.write_text(text, encoding="utf-8")
     if as_json:
         print_json([str(path) for path in files])

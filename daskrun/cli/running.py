@@ -27,6 +27,7 @@ from daskrun.cli.looking import told
 from daskrun.cli.quick import job_of, job_options
 from daskrun.core.report import ExitCode
 from daskrun.shown.printable import safe
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,7 +193,7 @@ def _detach(command: str, arguments: list[str], as_json: bool) -> None:
 def _go_aside(started: Any, tell: int) -> None:
     """Tell the command that waits for it the run's id, and have its log hear what is printed."""
     log = started.folder / "logs" / DRIVER_LOG
-    log.parent.mkdir(exist_ok=True)
+    make_folder(log.parent, parents=False)
     with log.open("ab") as file, os.fdopen(tell, "w", encoding="utf-8") as pipe:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()

@@ -46,6 +46,7 @@ from daskrun.script.status_block import StatusBlock
 from daskrun.script.wire import decode_trusted, shared_memory
 from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.error_hints import store_remedy
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -134,7 +135,7 @@ class InlineDispatcher(Dispatcher):
     def _with_context(self, spec: ProcessSpec) -> ProcessSpec:
         """Return what the script is told, and make the folder of its logs."""
         logs = Path(self._spec.logs) / "user" / "entry_script_log" / NODE
-        logs.mkdir(parents=True, exist_ok=True)
+        make_folder(logs)
         context = replace(
             spec.context,
             agent_name=f"{NODE}/process000",

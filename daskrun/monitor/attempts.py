@@ -12,6 +12,7 @@ from daskrun.core.minibatch import FilePaths
 from daskrun.core.outcome import Failure, Status
 from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,11 +48,11 @@ class AttemptTable(Observer):
 
     def __init__(self, path: Path, plan: Plan | None = None) -> None:
         self._plan = plan
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if path.exists():  # an earlier driver of the run may have been killed within a row
             cut_torn_line(path, b'"')
         # Rows gather here until flush(): a write for each bundle would cost more than the row.
-        self._file = path.open("a", encoding="utf-8", errors="backslashreplace", newline="")
+        self._file = open_kept(path, "a", encoding="utf-8", errors="backslashreplace", newline="")
         self._writer = csv.writer(self._file, lineterminator="\n")
         if path.stat().st_size == 0:
             self._writer.writerow(COLUMNS)

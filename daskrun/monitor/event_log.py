@@ -24,6 +24,7 @@ from daskrun.core.settings import without_secrets
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import cut_torn_line
 from daskrun.shown.url_secrets import without_url_secrets
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -45,13 +46,13 @@ class EventLog(Observer):
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if path.exists() and not path.is_file():  # a pipe that was put there
             path.unlink()
         if path.exists():  # an earlier driver of the run may have been killed within a line
             cut_torn_line(path)
         # Each line leaves this process at once: a driver that is killed loses none.
-        self._file = path.open("a", 1, encoding="utf-8", errors="backslashreplace")
+        self._file = open_kept(path, "a", buffering=1, encoding="utf-8", errors="backslashreplace")
 
     @override
     def notify(self, event: Event) -> None:

@@ -9,6 +9,7 @@ from daskrun.core.minibatch import FilePaths
 from daskrun.core.outcome import Failure, ItemFailure, Status
 from daskrun.monitor.attempts import item_paths
 from daskrun.shown.printable import UNDECODED, one_line
+from daskrun.storage.folders import open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -46,9 +47,9 @@ class FailedItems:
         found = [each for outcome in outcomes for each in self._of(outcome, final)]
         if not found:
             return
-        with self.file.open("a", encoding="utf-8", errors="surrogateescape") as file:
+        with open_kept(self.file, "a", encoding="utf-8", errors="surrogateescape") as file:
             file.writelines(f"{one_line(str(each['item']), UNDECODED)}\n" for each in found)
-        with (self._logs / TOLD).open("a", encoding="utf-8") as file:
+        with open_kept(self._logs / TOLD, "a", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(each)}\n" for each in found)
 
     def begin_again(

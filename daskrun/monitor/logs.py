@@ -17,6 +17,7 @@ from daskrun.monitor.pace import duration
 from daskrun.monitor.words import bar_line
 from daskrun.shown.printable import continued, one_line, safe
 from daskrun.shown.url_secrets import shown_text
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -65,7 +66,7 @@ class LogWriter(Observer):
         self._failed_items = FailedItems(logs, plan, tries) if plan is not None else None
         self._past: Callable[[], Iterable[Past]] = tuple
         self._advice = advice
-        logs.mkdir(parents=True, exist_ok=True)
+        make_folder(logs)
         table = logs / "sys" / "job_report" / "processed_mini-batches.csv"
         self._table = AttemptTable(table, plan)
         self._errors = Tally()
@@ -176,7 +177,7 @@ class LogWriter(Observer):
 
     def _happened(self, words: str) -> None:
         path = self._logs / "sys" / "happenings.txt"
-        with path.open("a", encoding="utf-8") as file:
+        with open_kept(path, "a", encoding="utf-8") as file:
             stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
             file.write(f"{stamp} UTC  {one_line(shown_text(words))}\n")
 
@@ -193,7 +194,8 @@ class LogWriter(Observer):
         path = self._logs / name
         aside = path.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
         try:
-            aside.write_text(safe(text), encoding="utf-8")
+            with open_kept(aside, "w", encoding="utf-8") as file:
+                file.write(safe(text))
             aside.replace(path)
         except OSError:
             aside.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from daskrun.monitor.pace import duration
 from daskrun.monitor.statistics_file import StatisticsFile
 from daskrun.shown.printable import one_line, safe
 from daskrun.shown.url_secrets import shown_text
+from daskrun.storage.folders import open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,7 +119,8 @@ class ReportFile(StatisticsFile):
         super().on_run_ended(event)
         path = self._path.parent.parent / REPORT
         try:
-            path.write_text(report_html(self.snapshot()), encoding="utf-8", errors="replace")
+            with open_kept(path, "w", encoding="utf-8", errors="replace") as file:
+                file.write(report_html(self.snapshot()))
         except OSError as error:
             self.warning = f"the report of the run could not be written: {error}"
 

@@ -13,6 +13,7 @@ from daskrun.core.typing import override
 from daskrun.monitor.event_log import EVENTS, read_events
 from daskrun.monitor.snapshot import STATISTICS, read_snapshot
 from daskrun.monitor.statistics import RunStatistics
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +62,13 @@ class StatisticsFile(RunStatistics):
         # By a name that is not put behind a URL, should a round of that come by.
         aside = self._path.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
         try:
-            self._path.parent.mkdir(exist_ok=True)  # not the run's folder, where that is gone
+            make_folder(
+                self._path.parent, parents=False
+            )  # not the run's folder, where that is gone
             events = self._events.stat().st_size if self._events.is_file() else -1
             text = replace(self.snapshot(), events=events).as_json()
-            aside.write_text(text, encoding="utf-8", errors="replace")
+            with open_kept(aside, "w", encoding="utf-8", errors="replace") as file:
+                file.write(text)
             aside.replace(self._path)
             self.warning = ""
         except OSError as error:

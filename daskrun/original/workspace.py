@@ -16,6 +16,7 @@ from daskrun.core.json_text import parsed
 from daskrun.core.notices import say_once
 from daskrun.errors import StorageError, WorkspaceError
 from daskrun.storage.durable import read_file, write_whole
+from daskrun.storage.folders import make_folder
 from daskrun.workspace import workspace
 from daskrun.workspace.sites.folder_site import start_folder
 
@@ -120,7 +121,7 @@ class Workspace(workspace.Workspace):
         file = Path(path or ".").expanduser() / ".azureml" / (file_name or "config.json")
         told = {"workspace_name": self.name, LOCATION: super().location}
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
             write_whole(file, json.dumps(told, indent=4).encode())
         except OSError as error:
             raise StorageError(f"{str(file)!r} can't be written: {error}") from error

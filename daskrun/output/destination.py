@@ -16,6 +16,7 @@ from daskrun.output.assembly.file_assembler import FileAssembler, file_mark
 from daskrun.output.folder import prepare_output, sweep
 from daskrun.storage.durable import sync_folder
 from daskrun.storage.error_hints import explained
+from daskrun.storage.folders import make_folder
 from daskrun.storage.urls import is_url, secrets_of, shown_url, without_secrets
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class FolderDestination(Destination):
     @override
     def add_part(self, name: str, file: Path) -> None:
         part = Path(self.parts, name)
-        part.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(part.parent)
         try:
             try:
                 part.hardlink_to(file)

@@ -13,6 +13,7 @@ from daskrun.core.intervals import USUAL
 from daskrun.core.settings import ASIDE
 from daskrun.errors import SettingsError, StorageError
 from daskrun.storage.error_hints import FULL, RESUME
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,9 +110,9 @@ def _make(parts: Path) -> None:
     """Make the folder; a run that ends may remove an empty ``_daskrun`` at the same moment."""
     for _ in range(TRIES):
         with suppress(FileNotFoundError):
-            parts.mkdir(parents=True, exist_ok=True)
+            make_folder(parts)
             return
-    parts.mkdir(parents=True, exist_ok=True)
+    make_folder(parts)
 
 
 RESERVE = 32 * 2**20

@@ -14,6 +14,7 @@ from typing import Any
 
 from daskrun.script import context
 from daskrun.script.context import ScriptContext
+from daskrun.storage.folders import make_folder
 
 
 class EntryScript:
@@ -104,7 +105,7 @@ class EntryScript:
         """Return a folder that is there: the one that is known, or a temporary one."""
         # there is none outside a run, and in the run of a step that has no output
         path = Path(folder or Path(self._context.working_dir or _temporary(), name))
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         return str(path)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.script.side_inputs.location import in_place
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +48,7 @@ def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
     output_dir = process.context.output_dir
     if process.files:
         output_dir = f"{spec.folder}/output"
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(output_dir))
     local = [each for each in spec.inputs if not each.remote]
     side_inputs = {**in_place(spec.side_inputs), **brought}
     whole = process.script.whole
@@ -57,7 +58,7 @@ def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
     }
     for name, where in spec.outputs.items():
         if where.folder:
-            Path(outputs[name]).mkdir(parents=True, exist_ok=True)
+            make_folder(Path(outputs[name]))
     paths = {
         "input": {**{each.name: each.root for each in local}, **side_inputs},
         "output": outputs,

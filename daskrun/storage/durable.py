@@ -58,7 +58,7 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
-def write_aside(folder: Path, data: bytes, mode: int = 0o666) -> Path:
+def write_aside(folder: Path, data: bytes, mode: int = 0o664) -> Path:
     """Write ``data`` to a new hidden file in ``folder``, on the disk when this returns.
 
     ``mode`` says who may read and write it, as far as the process's umask lets them.
@@ -77,7 +77,7 @@ def write_aside(folder: Path, data: bytes, mode: int = 0o666) -> Path:
     return path
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o666) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o664) -> None:
     """Write a file that a reader sees with its old content or all of the new, never in between.
 
     An existing file is replaced. When this returns, content and name are on the disk. ``mode`` is
@@ -122,7 +122,7 @@ def publish_new(temporary: Path, path: Path) -> None:
             raise
         # Claim the name with an empty file, then put the whole one in its place. In between, a
         # reader can see the empty one: no better way is left without hard links.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o664))
         try:
             temporary.replace(path)
         except BaseException:

@@ -68,7 +68,7 @@ class Journal:
         self._named = False
         flags = os.O_CREAT | os.O_EXCL if continue_at is None else 0
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | flags, 0o666)
+            self._descriptor = os.open(path, os.O_WRONLY | flags, 0o664)
             os.ftruncate(self._descriptor, self._end)
         except FileExistsError as error:
             raise StorageError(

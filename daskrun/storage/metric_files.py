@@ -13,6 +13,7 @@ from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
 from daskrun.shown.url_secrets import without_url_secrets
 from daskrun.storage.error_hints import explained
+from daskrun.storage.folders import make_folder
 from daskrun.storage.safe_names import is_part
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ class MetricFolder:
         file = f"{shown}-{os.urandom(6).hex()}{ending}"
         path = self._folder / IMAGES / file
         try:
-            self._folder.mkdir(exist_ok=True)
-            path.parent.mkdir(exist_ok=True)
+            make_folder(self._folder, parents=False)
+            make_folder(path.parent, parents=False)
             path.write_bytes(image)  # nobody knows of it until there is a record
         except OSError as error:
             raise StorageError(explained(f"can't keep image {name!r} in {path}", error)) from error
@@ -216,10 +217,10 @@ def _this_process() -> _Process:
 def _append(path: Path, line: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     try:
-        descriptor = os.open(path, flags, 0o666)
+        descriptor = os.open(path, flags, 0o664)
     except FileNotFoundError:
-        path.parent.mkdir(exist_ok=True)
-        descriptor = os.open(path, flags, 0o666)
+        make_folder(path.parent, parents=False)
+        descriptor = os.open(path, flags, 0o664)
     try:
         size = os.fstat(descriptor).st_size
         try:

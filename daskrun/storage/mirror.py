@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
 from daskrun.storage.durable import write_whole
+from daskrun.storage.folders import make_folder
 from daskrun.storage.safe_names import inside
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ class Mirror:
             self._modes = self._modes_of(self.remote.read_whole(MODES))
         for name in self._modes.get("empty_folders", ()):
             if name != ".":
-                inside(self.folder, name).mkdir(parents=True, exist_ok=True)
+                make_folder(inside(self.folder, name))
 
     def _modes_of(self, data: bytes) -> dict[str, list[str]]:
         try:
@@ -329,7 +330,7 @@ class Mirror:
         with suppress(FileNotFoundError):  # removed meanwhile
             data = self.remote.read_whole(name)
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
                 executable = name in self._modes.get("executable", ())
                 write_whole(path, data, mode=0o700 if executable else 0o600)
                 now = path.stat()
@@ -368,7 +369,7 @@ def bring_whole(folder: UrlFolder, name: str, target: Path) -> None:
         return
     aside = target.with_name(f".{target.name}-{os.getpid()}-{os.urandom(4).hex()}")
     try:
-        aside.mkdir(parents=True)
+        make_folder(aside, exist_ok=False)
         Mirror(aside, folder, code="").bring(name, over=True)
         if not (aside / name).exists():
             raise StorageError(f"{folder.shown(name)} is not there")

@@ -94,7 +94,7 @@ def safe_folder(wanted: Path, say: Callable[[str], object] | None = None) -> Pat
         Is told, once in a process, which other folder is used and why; None: the log is.
     """
     place = wanted.resolve()
-    problem = exchangeable(place)
+    problem = exchangeable(wanted)
     if not problem:
         try:
             place.parent.mkdir(0o700, parents=True, exist_ok=True)
@@ -113,14 +113,23 @@ def exchangeable(folder: Path) -> str:
     """Return why others could exchange a folder, or what is in it; ``""`` where they can't.
 
     That is so where the folder and each that it is in are this user's or root's, and no other user
-    may write them; those above it may have the sticky bit instead. Looked at is what there is. The
-    other writers of folders that ``DASKRUN_SAFE_FOLDERS`` names are trusted.
+    may write them; those above it may have the sticky bit instead. So must be links on the way, and
+    where they are. Looked at is what there is. The other writers of folders that
+    ``DASKRUN_SAFE_FOLDERS`` names are trusted.
     """
+    typed = folder.absolute()
     folder = folder.resolve()
-    chain = (folder, *folder.parents)
+    links = [each for each in (typed, *typed.parents) if each.is_symlink()]
+    chain = dict.fromkeys((folder, *folder.parents))
+    for link in links:
+        place = link.parent.resolve()
+        chain.update(dict.fromkeys((place, *place.parents)))
     named = os.environ.get(TRUSTED, "").split(os.pathsep)
     if "*" in named or any(Path(each).expanduser().resolve() in chain for each in named if each):
         return ""
+    for link in links:
+        if problem := _of_another(link.lstat().st_uid, itself=False):
+            return f"{str(link)!r} is a link that {problem}"
     for each in chain:
         with suppress(OSError):  # what is not there yet
             if problem := _exchangeable(each.stat(), each == folder):
@@ -129,12 +138,16 @@ def exchangeable(folder: Path) -> str:
 
 
 def _exchangeable(found: os.stat_result, itself: bool) -> str:
-    owner = found.st_uid
-    if owner not in (os.geteuid(), 0, _became_root()) and (itself or not _unmapped(owner)):
-        return f"belongs to {_user(owner)}"
+    if problem := _of_another(found.st_uid, itself):
+        return problem
     if _others_write(found) and (itself or not found.st_mode & stat.S_ISVTX):
         return "may be written by other users"
     return ""
+
+
+def _of_another(owner: int, itself: bool) -> str:
+    trusted = owner in (os.geteuid(), 0, _became_root()) or (not itself and _unmapped(owner))
+    return "" if trusted else f"belongs to {_user(owner)}"
 
 
 def _others_write(found: os.stat_result) -> bool:
@@ -152,8 +165,8 @@ def _became_root() -> int:
 def _unmapped(owner: int) -> bool:
     """Return whether an owner is one that a user namespace, as of a container, doesn't know."""
     with suppress(OSError):
-        numbers = Path("/proc/self/uid_map").read_text("ascii").split()
-        return owner == UNMAPPED and numbers != ["0", "0", str(2**32 - 1)]
+        numbers = Path("/proc/self/uid_map").read_bytes().split()
+        return owner == UNMAPPED and numbers != [b"0", b"0", b"4294967295"]
     return False
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.storage.durable import publish_new, read_file, sync_folder, write_aside, write_whole
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +141,7 @@ class FolderRecordStore(RecordStore):
     def _make(self, folder: Path) -> None:
         """Make the folder of a name; what is new is put on the disk, names and all."""
         new = [path for path in (folder, *folder.parents) if not path.exists()]
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for path in new:
             sync_folder(path.parent)
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+from pathlib import Path
 
 import pytest
 from users import MALLORY, VICTIM, as_user, needs_users
 
+import daskrun
+from daskrun import (
+    Dataset,
+    Environment,
+    Experiment,
+    Model,
+    OutputFileDatasetConfig,
+    ParallelRunConfig,
+    ParallelRunStep,
+    Pipeline,
+)
 from daskrun.errors import StorageError, WorkspaceError
-from daskrun.storage.own_folders import TRUSTED
+from daskrun.storage.own_folders import TRUSTED, exchangeable
 from daskrun.storage.private import SecretFiles
 from daskrun.workspace.workspace import Workspace
 
@@ -51,6 +64,31 @@ def test_a_folder_of_another_user_above_an_own_workspace_is_refused(shared):
     plant(shared / "theirs" / ".daskrun", VICTIM)
     says = as_user(VICTIM, found_by, shared / "theirs")
     assert f"'{shared}/theirs' belongs to user 61001" in says
+
+
+@needs_users
+@pytest.mark.parametrize("link", [".daskrun", "above"])
+def test_a_link_of_another_user_to_an_own_workspace_is_refused(shared, link):
+    """It chooses which of the victim's workspaces is used, and may be changed at any time."""
+    mine = shared / "mine"
+    as_user(VICTIM, plant, mine / ".daskrun")
+    if link == ".daskrun":
+        work = shared / "work"
+        as_user(VICTIM, work.mkdir)
+        as_user(MALLORY, os.symlink, mine / ".daskrun", shared / link)
+        assert as_user(VICTIM, found_by, mine) == "theirs"
+    else:
+        work = shared / link / "deep"
+        as_user(MALLORY, os.symlink, mine, shared / link)
+        as_user(VICTIM, (mine / "deep").mkdir)
+    says = as_user(VICTIM, problem_of, shared / link)
+    assert says == f"'{shared}/{link}' is a link that belongs to user 61001"
+    if link == ".daskrun":
+        assert says in as_user(VICTIM, found_by, work)
+
+
+def problem_of(folder):
+    return exchangeable(folder)
 
 
 @pytest.fixture
@@ -164,3 +202,60 @@ def test_an_own_private_folder_that_others_may_read_is_closed(work):
     (work / "private").mkdir(0o755)
     SecretFiles(work / "private").keep({"key": "x"})
     assert mode_of(work / "private") == 0o700
+
+
+def run_of(ws, folder):
+    """Run a step in this process."""
+    config = ParallelRunConfig(
+        source_directory=folder,
+        entry_script="score.py",
+        mini_batch_size=1,
+        error_threshold=0,
+        output_action="append_row",
+        environment=Environment("e"),
+        compute_target="inline",
+    )
+    inputs = [Dataset.File.from_files(folder / "score.py").as_named_input("i")]
+    out = OutputFileDatasetConfig("out")
+    step = ParallelRunStep("step", config, inputs, output=out)
+    run = Experiment(ws, "e").submit(Pipeline(ws, [step]))
+    run.wait_for_completion(show_output=False)
+    return run
+
+
+def test_no_umask_has_others_write_what_is_in_a_workspace(tmp_path, monkeypatch):
+    (tmp_path / "score.py").write_text("def run(mini_batch):\n    return mini_batch\n")
+    (tmp_path / "score.py").chmod(0o666)
+    work = tmp_path / "work"
+    work.mkdir(0o755)
+    before = os.umask(0)
+    try:
+        ws = Workspace.create("ws", path=work)
+        model = tmp_path / "model" / "deep"
+        model.mkdir(parents=True)
+        (model / "weights").touch()
+        Model.register(ws, model.parent, "model")
+        run = run_of(ws, tmp_path)
+        run.log("loss", 1)
+        run.upload_file("score", tmp_path / "score.py")
+    finally:
+        os.umask(before)
+    home = work / ".daskrun"
+    everything = [home, *home.rglob("*")]
+    assert len(everything) > 40
+    assert [str(each) for each in everything if each.lstat().st_mode & stat.S_IWOTH] == []
+    assert run.get_status() == "Completed"
+
+
+def test_folders_that_are_kept_are_made_in_one_place():
+    root = Path(daskrun.__file__).parent
+    rooms = ("workspace", "pipeline", "storage", "output", "engine", "monitor", "cli")
+    made = {
+        path.relative_to(root).as_posix()
+        for room in rooms
+        for path in (root / room).rglob("*.py")
+        for call in re.findall(r"\.mkdir\(([^)]*)|\bos\.makedirs", path.read_text())
+        if "0o700" not in call
+    }
+    # The others make temporary folders, in one of this user alone.
+    assert made == {"storage/folders.py", "pipeline/submission/trial.py", "engine/dask/worker.py"}

@@ -15,6 +15,7 @@ from zlib import crc32
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.output.sinks.sink import CommittedRows, FirstHeader, LostRowsError
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -369,7 +370,7 @@ def output_of_one(sink: Sink, encoded: EncodedRows, index: int, folder: Path) ->
     ``folder`` is made here, for the sink's own use.
     """
     header, rows = encoded.data[: encoded.header], encoded.data[encoded.header :]
-    folder.mkdir()
+    make_folder(folder, exist_ok=False)
     if sink.assembles:
         sink.assemble(
             iter([CommittedRows(index, header, rows)] if encoded.data else []), folder / "output"

@@ -53,7 +53,7 @@ class FileAssembler(Assembler):
         self._finished = False
         self._output = -1
         try:
-            self._output = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+            self._output = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o664)
             pwrite_all(self._output, self._headers.begins, 0)
         except OSError as error:
             self.abandon()

@@ -31,6 +31,7 @@ from daskrun.output.assembly.file_assembler import (
 )
 from daskrun.output.sinks.sink import CommittedRows
 from daskrun.storage.error_hints import explained
+from daskrun.storage.folders import make_folder
 from daskrun.storage.s3 import piece_size
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class SinkAssembler(Assembler):
         rows = self._rows()
         try:
             shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder.mkdir(parents=True)
+            make_folder(self._folder, exist_ok=False)
             if self.by_name:
                 self._sink.join_by_name(_Again(self._again), self._file)
             else:

@@ -171,7 +171,7 @@ class PartWriter(Part):
             raise ValueError(f"the part {self._name} is closed")
         name = f"{self._prefix}{os.getpid()}-{os.urandom(8).hex()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        self._descriptor = out_of_reach(os.open(self._folder / name, flags, 0o666), file=True)
+        self._descriptor = out_of_reach(os.open(self._folder / name, flags, 0o664), file=True)
         self._name = name
         self._made = os.fstat(self._descriptor)
 

@@ -12,6 +12,7 @@ from daskrun.core.absent_names import original_keywords
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.pipeline.runs.run_log import RunLog
 from daskrun.storage.durable import write_whole
+from daskrun.storage.folders import make_folder
 from daskrun.storage.pseudo_files import is_data
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class RunFiles(RunLog):
             )
             raise SettingsError("upload_file", [f"{problem}, or what open() gave."]) from error
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             write_whole(target, data.encode() if isinstance(data, str) else data)
         except OSError as error:
             raise StorageError(f"can't keep {name!r} with run {self.id}: {error}") from error
@@ -216,7 +217,7 @@ def _checked(call: str, name: object, *, may_be_absolute: bool = False) -> str:
 
 def _copy(source: Path, target: Path) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         shutil.copyfile(source, target)
     except OSError as error:
         with suppress(OSError):

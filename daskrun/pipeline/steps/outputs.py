@@ -19,6 +19,7 @@ from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, SettingsError, StorageError
 from daskrun.pipeline.steps.written import Registration, Written, WrittenFiles, WrittenTable
+from daskrun.storage.folders import make_folder
 from daskrun.storage.safe_names import below
 from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore import Datastore
@@ -280,7 +281,7 @@ class PortDataReference(OriginalClass):
         store, done = self.datastore, self._status == RunStatus.COMPLETED
         try:
             place = folder if flat else Path(below(str(folder), [path])[path])  # a record tells it
-            place.mkdir(parents=True, exist_ok=True)
+            make_folder(place)
             store._check_package()
             count = store._count(show_progress)
             where = store.url(path if flat else ""), store.url(path), folder

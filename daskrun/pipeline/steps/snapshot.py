@@ -14,6 +14,7 @@ from daskrun.engine.request import ScriptSource
 from daskrun.errors import SettingsError, StorageError
 from daskrun.output.sinks.settings_file import SETTINGS_FILE
 from daskrun.storage.durable import read_file
+from daskrun.storage.folders import MODE, make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,11 +53,11 @@ class Snapshot:
         """Copy the files to ``target`` and return where the script is now."""
         made: set[Path] = set()
         try:
-            target.mkdir(parents=True, exist_ok=True)
+            make_folder(target)
             for name in self.files:
                 place = target / name
                 if place.parent not in made:
-                    place.parent.mkdir(parents=True, exist_ok=True)
+                    make_folder(place.parent)
                     made.add(place.parent)
                 _copy(self.root / name, place)
         except OSError as error:
@@ -72,7 +73,7 @@ def _copy(source: Path, place: Path) -> None:
     """Copy a file with its times, and of its mode what every file may have: no setuid."""
     shutil.copyfile(source, place)
     found = source.stat()
-    place.chmod(found.st_mode & 0o777)
+    place.chmod(found.st_mode & MODE)
     os.utime(place, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 

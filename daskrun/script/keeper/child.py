@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.script import reaper
 from daskrun.script.messages import KNOWN
 from daskrun.script.wire import Unpacker, encode, pack, shared_memory, write_all
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,7 +84,7 @@ class Child:
         self, spec: NodeSpec, module: str, log: Path, told: object, *, talks: bool = True
     ) -> None:
         self.log = log
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(log.parent)
         memory = shared_memory("daskrun-told")
         write_all(memory, encode(told))
         read_end, write_end = os.pipe()
@@ -91,7 +92,7 @@ class Child:
         self.pipe, theirs = (read_end, write_end) if talks else (write_end, read_end)
         self._unpacker = Unpacker(KNOWN)
         environment = {**os.environ, reaper.MARK: spec.folder}
-        with log.open("ab") as output:
+        with open_kept(log, "ab") as output:
             self._popen = start(module, (memory, theirs), environment, output, output)
         os.close(theirs)
         os.close(memory)

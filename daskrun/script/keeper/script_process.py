@@ -18,6 +18,7 @@ from daskrun.script.messages import KNOWN, RunBundle
 from daskrun.script.outcome_log import OutcomeLog
 from daskrun.script.status_block import Blame, Phase, StatusBlock, blame
 from daskrun.script.wire import DUMP_SIGNAL, Inbox, Unpacker, shared_memory
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,9 +95,9 @@ class ScriptProcess:
         self._spawned = self.given = time.monotonic()
         self._killed_at: float | None = None
         self._unpacker = Unpacker(KNOWN)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         for log in logs:
-            log.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(log.parent)
         self.status = StatusBlock(board, spec.slot, create=True)
         self._log = shared_memory("daskrun-outcome-log")
         self.outcomes = OutcomeLog(self._log, self.status)
@@ -108,7 +109,7 @@ class ScriptProcess:
         passed = (self._memory, board, self._log, child_in, child_out)
         marked = {**environment, reaper.PROCESS_MARK: str(folder)}
         how = {"python": python, "root": root, "folder": str(folder)}
-        with logs[0].open("ab") as stdout, logs[1].open("ab") as stderr:
+        with open_kept(logs[0], "ab") as stdout, open_kept(logs[1], "ab") as stderr:
             self.stderr_start = stderr.tell()
             self._popen = start("process.main", passed, marked, stdout, stderr, **how)
         self.pid = self._popen.pid

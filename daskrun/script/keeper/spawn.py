@@ -14,6 +14,7 @@ from daskrun.script.keeper import hardware
 from daskrun.script.keeper.child import PACKAGE_ROOT
 from daskrun.script.keeper.script_process import ScriptProcess
 from daskrun.script.node_paths import located
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,7 +102,7 @@ class Spawner:
 
     def _process_spec(self, name: str, folder: Path, logs: Path) -> ProcessSpec:
         told, node = self._located.process, self._spec.node
-        logs.mkdir(parents=True, exist_ok=True)
+        make_folder(logs)
         context = replace(
             told.context,
             agent_name=f"{node}/{name}",

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from daskrun.script.keeper.log_cap import cap_log
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -75,8 +76,8 @@ class UsageLog:
 
     def _append(self, file: tuple[str, str], lines: Iterable[str]) -> None:
         path = self._folder / file[0]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as opened:
+        make_folder(self._folder)
+        with open_kept(path, "a") as opened:
             if not opened.tell():
                 opened.write(file[1])
             opened.writelines(f"{line}\n" for line in lines)

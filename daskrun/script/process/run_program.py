@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import EntryScriptError
 from daskrun.script import context
+from daskrun.storage.folders import make_folder
 from daskrun.storage.metric_files import FILES, FOLDER
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run_whole(
         What it raises.
     """
     for each in outputs:
-        Path(each.folder).mkdir(parents=True, exist_ok=True)
+        make_folder(Path(each.folder))
     before = set(threading.enumerate())
     with _working_copy(source), _as_main(shown_as) as module:
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from daskrun.core.logs import get_logger
 from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
 from daskrun.errors import StorageError
+from daskrun.storage.folders import make_folder
 from daskrun.storage.pseudo_files import is_data
 from daskrun.storage.retry import retry
 from daskrun.storage.safe_names import below
@@ -212,7 +213,7 @@ def _copied(what: str, copy: Callable[[Path], Any], options: StorageOptions, to:
 
 def _make_whole(target: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside first: a copy that is broken off must not look like a whole one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     aside = target.parent / f".daskrun-{os.urandom(8).hex()}.partial"
     try:
         write(aside)

@@ -11,6 +11,7 @@ from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.errors import SettingsError, StorageError
 from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.durable import write_whole
+from daskrun.storage.folders import make_folder
 from daskrun.workspace.environments.conda import as_pip
 from daskrun.workspace.environments.pip_lines import (
     expanded,
@@ -209,7 +210,7 @@ class CondaDependencies(OriginalClass):
         """
         file = Path(base_directory, conda_file_path)
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(file.parent)
             write_whole(file, self.serialize_to_string().encode())
         except OSError as error:
             raise StorageError(f"{str(file)!r} can't be written: {error}") from error

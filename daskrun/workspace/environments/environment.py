@@ -15,6 +15,7 @@ from daskrun.core.settings import RULES, without_values
 from daskrun.core.told import told_arguments
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.storage.durable import read_file, write_whole
+from daskrun.storage.folders import make_folder
 from daskrun.storage.records import each_readable
 from daskrun.workspace.environments.dependencies import (
     CondaDependencies,
@@ -227,7 +228,7 @@ class Environment(Told, absent="databricks r", unused={"inferencing_stack_versio
         if file.exists() and not overwrite:
             problem = f"path={str(path)!r} has {FILE} already. Pass overwrite=True, or another."
             raise SettingsError("Environment.save_to_directory", [problem])
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         value = self.as_record()
         mode = 0o600 if may_be_secret(value) else 0o666
         write_whole(file, json.dumps(value, indent=2).encode(), mode=mode)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.errors import SettingsError, StorageError
 from daskrun.storage.durable import abandoned, sync_data, sync_folder
+from daskrun.storage.folders import MODE, make_folder
 from daskrun.storage.pseudo_files import is_made_up
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def copy_in(source: Path, folder: Path, leave_out: Path) -> tuple[Path, str]:
     unique = f"{time.time_ns():x}-{os.urandom(4).hex()}"
     aside = folder / f".{unique}.partial"
     try:
-        aside.mkdir(parents=True)
+        make_folder(aside, exist_ok=False)
         _copy(source, aside / source.name, leave_out)
         # Of the copy: the source may be written to meanwhile.
         digest = digest_of_files(aside / source.name)
@@ -86,7 +87,7 @@ def copy_out(source: Path, target: Path, exist_ok: bool) -> None:
         raise SettingsError("download", [f"{problem}exist_ok=True to replace it."])
     aside = target.parent / f".{target.name}.{os.urandom(4).hex()}.partial"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         _copy(source, aside, None)
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
@@ -113,6 +114,8 @@ def _copy(source: Path, target: Path, leave_out: Path | None) -> None:
         return [name for name in names if Path(folder, name) == leave_out]
 
     shutil.copytree(source, target, ignore=ignored, copy_function=_copy_file)
+    for folder in (target, *(each for each in target.rglob("*") if each.is_dir())):
+        folder.chmod(folder.stat().st_mode & MODE)
 
 
 def _check(path: str, is_kind: Callable[[int], bool]) -> None:
@@ -125,6 +128,7 @@ def _check(path: str, is_kind: Callable[[int], bool]) -> None:
 def _copy_file(source: str, target: str) -> Any:
     _check(source, stat.S_ISREG)
     shutil.copy2(source, target)
+    Path(target).chmod(Path(target).stat().st_mode & MODE)
     # Opened for reading: a file that nobody may write is copied with its mode.
     descriptor = os.open(target, os.O_RDONLY)
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.errors import NameNotFoundError
 from daskrun.script import context
+from daskrun.storage.folders import make_folder
 from daskrun.storage.records import wrong_name
 from daskrun.workspace.layout import MODELS
 from daskrun.workspace.run_folders.run_folder import READ, SHOWN
@@ -37,7 +38,7 @@ def note_used(name: str, versions: Iterable[int], *, only_path: bool = False) ->
     run = context.current()
     if run is not None and run.run_folder and not wrong_name(name):
         folder = Path(run.run_folder, READ if only_path else SHOWN)
-        folder.mkdir(exist_ok=True)
+        make_folder(folder, parents=False)
         (folder / f"{name}:{max(versions, default=0)}").touch()
 
 

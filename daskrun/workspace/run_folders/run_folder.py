@@ -16,6 +16,7 @@ from daskrun.core.report import RunStatus
 from daskrun.errors import StorageError
 from daskrun.shown.url_secrets import shown_text, without_url_secrets
 from daskrun.storage.durable import read_file, write_whole
+from daskrun.storage.folders import make_folder
 from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
 from daskrun.workspace.run_folders.run_records import (
@@ -84,8 +85,8 @@ class RunFolder:
         """
         held = None
         try:
-            self.path.mkdir(0o775, parents=True)  # it holds code that is run, and private files
-            self.logs.mkdir()
+            make_folder(self.path, exist_ok=False)  # it holds code that is run, and private files
+            make_folder(self.logs, exist_ok=False)
             held = self.drive()
             self.add_state(RunStatus.NOT_STARTED)
             write_whole(self.path / MANIFEST, _encode(manifest))

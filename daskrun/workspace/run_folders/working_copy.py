@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from daskrun.errors import StorageError
 from daskrun.script.node_folders import base_folder, claim, clear_left, left
 from daskrun.storage.durable import write_whole
+from daskrun.storage.folders import make_folder
 from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.safe_names import inside
 from daskrun.storage.stores import open_url_folder
@@ -125,7 +126,7 @@ class WorkingCopy:
                 data = self.remote.read_whole(f"{RUNS}/{run_id}/{MANIFEST}")
             except FileNotFoundError:
                 return ""
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             write_whole(path, data)
         return run_id
 

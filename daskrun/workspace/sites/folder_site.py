@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.typing import override
 from daskrun.errors import WorkspaceError
 from daskrun.storage.durable import publish_new, read_file, write_aside
+from daskrun.storage.folders import make_folder, open_kept
 from daskrun.storage.own_folders import TRUSTED, exchangeable
 from daskrun.storage.private import SecretFiles
 from daskrun.storage.records import Records
@@ -127,10 +128,11 @@ def make(folder: Path, name: str) -> None:
     """
     check_ours(folder)
     try:
-        folder.mkdir(0o775, parents=True, exist_ok=True)
+        make_folder(folder)
         _check_exclusive(folder)
         # Whatever version control the work is under, its results are not part of it.
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        with open_kept(folder / ".gitignore", "w") as file:
+            file.write("*\n")
         temporary = write_aside(folder, Config.new(name).encoded())
         try:
             publish_new(temporary, folder / CONFIG)
@@ -153,7 +155,7 @@ def _check_exclusive(folder: Path) -> None:
     probe = folder / f".exclusive-{os.getpid()}-{os.urandom(4).hex()}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        if not creates_twice(lambda: os.close(os.open(probe, flags, 0o666))):
+        if not creates_twice(lambda: os.close(os.open(probe, flags, 0o664))):
             return
     finally:
         with suppress(OSError):

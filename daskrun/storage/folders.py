@@ -1,0 +1,37 @@
+"""Folders that are kept: made in one place, so that no umask has others write them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import IO, Any
+
+MODE = 0o775
+"""Of a folder, less what the umask takes; a copied file has no more of its own."""
+
+
+def make_folder(folder: Path | str, *, exist_ok: bool = True, parents: bool = True) -> None:
+    """Make a folder, with ``parents`` those above it, too; others than user and group can't write.
+
+    Raises
+    ------
+    OSError
+        It can't be made; FileExistsError where a file is there, and without ``exist_ok`` a folder.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(MODE, exist_ok=exist_ok)
+    except FileNotFoundError:
+        if not parents or folder.parent == folder:
+            raise
+        make_folder(folder.parent)
+        folder.mkdir(MODE, exist_ok=exist_ok)
+
+
+def open_kept(file: Path | str, mode: str, **how: Any) -> IO[Any]:
+    """Open a file to write, as :func:`open` does: one that is new only user and group may write."""
+    return open(file, mode, opener=_opened, **how)
+
+
+def _opened(file: str, flags: int) -> int:
+    return os.open(file, flags, 0o664)
