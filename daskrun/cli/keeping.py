@@ -30,15 +30,19 @@ def clean(older_than: float, runs: bool, yes: bool, where: str | None, as_json: 
     Outputs are never touched. Without a terminal, and without --yes, it only tells what there is.
     """
     plan = open_workspace(where).clean(older_than, runs)
-    asks = sys.stdin.isatty() and not (yes or as_json) and len(plan)
-    removes = yes or (asks and click.confirm(f"{plan!r}\nRemove it?", err=True))
-    done = plan.remove() if removes and len(plan) else None
+    said = repr(plan).replace(": remove() frees it", "")
+    asks = sys.stdin.isatty() and not (yes or as_json) and len(plan) > 0
+    removes = yes or (asks and click.confirm(f"{safe(said)}\nRemove it?", err=True))
+    done = plan.remove() if removes else None
     if as_json:
         listed = [{"what": each.what, "run": each.run, "bytes": each.bytes} for each in plan]
         kept = [] if done is None else [why for _, why in done.kept]
         print_json({"found": listed, "removed": done is not None, "kept": kept})
-    elif done is not None or not asks:
-        click.echo(safe(repr(done if done is not None else plan)))
+    elif done is not None:
+        click.echo(safe(repr(done)))
+    elif not asks:
+        click.echo(safe(said))
+        click.echo("Nothing was removed: --yes removes it." if len(plan) else "", err=True)
 
 
 @click.command()

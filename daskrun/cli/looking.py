@@ -227,7 +227,7 @@ def outputs(
     run_id: str, where: str | None, as_json: bool, download: str | None, overwrite: bool
 ) -> None:
     """List what a run has written, or copy it here."""
-    found = find_run(where, run_id).outputs
+    found = getattr(find_run(where, run_id), "outputs", {})  # one that is logged to has none
     rows = []
     for name, output in found.items():
         rows.append({"name": name, "path": output.path})
@@ -253,7 +253,7 @@ def report(run_id: str, where: str | None, as_json: bool, opened: bool) -> None:
     found = find_run(where, run_id)
     pages = found.report() if hasattr(found, "report") else []
     if not pages:
-        raise Ended(f"run {found.id} has not begun: there is nothing to report.", ExitCode.FAILED)
+        raise Ended(f"no step of run {found.id} has begun: there is no report.", ExitCode.FAILED)
     if as_json:
         print_json([str(each) for each in pages])
     for page in pages:

@@ -221,9 +221,9 @@ class QuickJob:
 
 
 def _named(given: str) -> tuple[str | None, str]:
-    """Return name and place of an input; what exists as it was typed has no name."""
-    found = NAMED.fullmatch(given)
-    if found is None or Path(given).exists():
+    """Return name and place of an input: that of a folder day=1 is a place without a name."""
+    found, (first, *_) = NAMED.fullmatch(given), given.split("/")
+    if found is None or any(Path().glob(first)):
         return None, given
     return found[1], found[2]
 

@@ -183,8 +183,12 @@ def _detach(command: str, arguments: list[str], as_json: bool) -> None:
         pass_fds=[write],
     )
     os.close(write)
-    with os.fdopen(read, encoding="utf-8") as pipe:
-        said = pipe.read()
+    try:
+        with os.fdopen(read, encoding="utf-8") as pipe:
+            said = pipe.read()
+    except KeyboardInterrupt:
+        driver.terminate()  # as if it were this process
+        raise
     if not said:  # it has said why, on stderr
         raise Ended("", driver.wait() or ExitCode.FAILED)
     print_json(json.loads(said)) if as_json else click.echo(json.loads(said)["id"])

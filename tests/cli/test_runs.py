@@ -9,18 +9,20 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from commands import HERE, call, lay_out, told, work  # noqa: F401  (a fixture)
 from s3 import KEY, SECRET
 
 import daskrun
 from daskrun import ExitCode
+from daskrun.cli.app import cli
 
 INTERRUPTS = """
 import os, signal, time
 
 def run(mini_batch):
     if mini_batch[0].endswith("1.txt"):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIG)
         time.sleep(0.5)
     return mini_batch
 """
@@ -134,7 +136,8 @@ def test_wrong_use_is_a_sentence_and_2(work, arguments, said):
         (["--error-threshold", 0], None, ExitCode.THRESHOLD),
         ([], "def run(mini_batch): raise ValueError('never')", ExitCode.FAILED),
         ([], "import no_such_module", ExitCode.FAILED),
-        ([], INTERRUPTS, ExitCode.CANCELED),
+        ([], INTERRUPTS.replace("SIG)", "SIGINT)"), ExitCode.CANCELED),
+        ([], INTERRUPTS.replace("SIG)", "SIGTERM)"), ExitCode.CANCELED),
     ],
 )
 def test_exit_codes(work, options, script, code):
@@ -222,3 +225,60 @@ def test_a_workspace_behind_a_url_and_a_driver_that_is_killed(work, bucket):
     assert resumed["steps"][0]["mini_batches"]["succeeded"] == 60
     logs = ask("logs", "last", "--names")
     assert {"driver.txt", "sys/happenings.txt"} <= set(logs)
+
+
+def test_an_input_has_a_name_unless_that_is_a_folder(work):
+    (work / "day=1").mkdir()
+    (work / "day=1" / "0.txt").write_text("0")
+    (work / "score.py").write_text(
+        "from daskrun import Run\ndef run(batch): return sorted(Run.get_context().input_datasets)\n"
+    )
+    for given, name in (("day=1/*.txt", "input_0"), ("day=*/0.txt", "input_0"), ("x=day=1", "x")):
+        call(
+            "run",
+            "--script",
+            "score.py",
+            "--input",
+            given,
+            *HERE,
+            "-o",
+            f"{name}.txt",
+            "--overwrite",
+        )
+        assert Path(f"{name}.txt").read_text() == f"{name}\n"
+
+
+def test_a_run_that_is_logged_to_is_told_of_too(work):
+    with daskrun.Experiment(daskrun.Workspace.from_config(), "trials").start_logging() as run:
+        run.log("x", 1)
+    assert told("show", "last")["steps"] == []
+    assert told("outputs", "last") == told("failed", "last") == []
+    assert told("watch", "last")["exit_code"] == 0
+    assert "only logged to" in call("resume", "last", code=ExitCode.WRONG_USE).err
+    with pytest.raises(RuntimeError), daskrun.Experiment(run.workspace, "trials").start_logging():
+        raise RuntimeError("no")
+    run = told("watch", "last", code=ExitCode.FAILED)
+    assert run["next"] == ""
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_a_run_at_once_and_says_the_command(work):
+    (work / "score.py").write_text("import time\ndef run(b):\n    time.sleep(60)\n    return b\n")
+    command = [sys.executable, "-m", "daskrun", "run", "--script", "score.py", "--input", "files"]
+    process = subprocess.Popen([*command, "-p", "1"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while "is past init()" not in _printed("logs", "last"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert "is being canceled" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "with daskrun resume " in said
+    assert told("show", "last")["status"] == "Canceled"
+
+
+def _printed(*arguments):
+    """Give what a command prints, whatever it ends with."""
+    return CliRunner().invoke(cli, arguments).stdout

@@ -13,7 +13,7 @@ from daskrun.core.events import Observer
 from daskrun.core.minibatch import Plan
 from daskrun.core.outcome import Status
 from daskrun.core.typing import override
-from daskrun.data.file_plan import FilePlan
+from daskrun.data.paths import PathTable
 from daskrun.engine.request import INLINE
 from daskrun.pipeline.records.step_spec import OutputFolder, StepOutputFolder
 from daskrun.script.keeper.hardware import processes_per_node
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from daskrun.core.outcome import Outcome
     from daskrun.core.report import Report
     from daskrun.data.listed_plan import ListedPlan
-    from daskrun.data.paths import PathTable
     from daskrun.engine.request import StepRequest
     from daskrun.pipeline.submission.prepare import PreparedStep
 
@@ -127,7 +126,7 @@ def look(prepared: PreparedStep, *, try_first: bool) -> StepCheck:
     )
     if checked.not_tried or plan is None:
         return checked
-    return replace(checked, first=_tried(prepared, _first_of(plan)))
+    return replace(checked, first=_tried(prepared, _First(plan)))
 
 
 def _check_output(prepared: PreparedStep) -> None:
@@ -161,32 +160,14 @@ def _columns(plan: Plan | None) -> Mapping[str, Mapping[str, str]]:
     }
 
 
-def _first_of(plan: Plan) -> Plan:
-    """Return the plan of the first mini-batch alone."""
-    if not isinstance(plan, FilePlan):
-        return _First(cast("ListedPlan", plan))
-    first, tables = plan[0], plan.tables
-    count = first.items or 0
-    keep = [number == first.input for number in range(len(tables))]
-    return plan.narrowed(
-        [
-            table.chosen([kept and n < count for n in range(len(table))])
-            for kept, table in zip(keep, tables, strict=True)
-        ]
-    )
-
-
 class _First(Plan):
-    """The first mini-batch of a plan of tables."""
+    """The first mini-batch of a plan."""
 
-    def __init__(self, plan: ListedPlan) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.inputs = plan.inputs
         self._plan = plan
-
-    @property
-    def tables(self) -> list[PathTable]:
-        """The files of each input."""
-        return self._plan.tables
+        self.tables = [PathTable() for _ in plan.inputs]
+        """Files that are looked at for changes at the end: none."""
 
     @property
     @override
@@ -207,7 +188,6 @@ class _First(Plan):
     def extend(self, upto: int) -> None:
         self._plan.extend(1)
 
-    @override
     def __getitem__(self, index: int) -> MiniBatch:
         return self._plan[index]
 
