@@ -241,7 +241,7 @@ def test_types_are_those_asked_for(made, tmp_path):
             [True, None],
             "'b' has missing values",
         ),
-        (" 1,1,true,2024-05-31,x\n2,+2,true,,y\n", "n", "int64", [1, 2], ""),
+        (" 1,1,true,2024-05-31,x\n2,-2,true,,y\n", "n", "int64", [1, 2], ""),
         ("1,1, true,2024-05-31,x\n2,2,FALSE,,y\n", "b", "bool", [True, False], ""),
     ],
 )
@@ -271,6 +271,8 @@ def test_what_changes_a_dtype_in_its_mini_batch_is_told(
         ),
         ("1,1;5,true,2024-05-31,x\n", "line 40002, column 'f' .*'1;5' is no number"),
         ("1,1,maybe,2024-05-31,x\n", "column 'b' .*'maybe' is neither true nor false"),
+        ("1,1,1,2024-05-31,x\n", "column 'b' .*'1' is neither true nor false"),
+        ("1,1,true,2024-05-31,x\n1,1,0,,\n", "column 'b' .*'0' is neither true nor false"),
         ("1,1,true,31.5.2024,x\n", "column 'd' .*'31.5.2024' is no date"),
         (
             "1,1,true,2024-05-31\n",
@@ -416,6 +418,16 @@ def test_all_that_was_read_for_the_sample_tells_the_type(made, tmp_path, at):
     assert "999 of 1,000 sampled values are numbers, but 'none' is not" in spec.warnings[0]
 
 
+def test_digits_are_truth_values_where_that_is_said(made, tmp_path):
+    text = "a,b\n1,true\n0,FALSE\n"
+    for types, found in (
+        ({"a": DataType.to_bool()}, [[True, False]] * 2),
+        ({"b": DataType.to_bool()}, [[1, 0], [True, False]]),
+    ):
+        rows = read_all(made(text, set_column_types=types), tmp_path).rows
+        assert [rows["a"].tolist(), rows["b"].tolist()] == found
+
+
 @pytest.mark.parametrize("late", ["00501", "+4915123", '"007"', "-007"])
 def test_zeros_and_plus_that_numbers_lose_are_told(made, tmp_path, late):
     middle = f"5,1,true,2024-05-31,x\n{late},1,true,2024-05-31,05\n"
@@ -427,6 +439,11 @@ def test_zeros_and_plus_that_numbers_lose_are_told(made, tmp_path, late):
     assert told.endswith("a.csv, line 40003.")
     long = made(filled(middle), set_column_types={"n": DataType.to_long()})
     assert middle_of(long, tmp_path, middle)[1] == [], "who says so knows it"
+    decimal = f"1,{late},true,2024-05-31,x\n"
+    frame, (told,) = middle_of(made(filled(decimal)), tmp_path, decimal)
+    assert frame["f"].tolist() == [float(shown)]
+    assert f"column 'f' has zeros or a plus before digits, as in '{shown}'" in told
+    assert "or DataType.to_float() if this is meant" in told
 
 
 BAD = "7,1,true,2024-05-31,x\nx,1,true,soon,x\n8,1,2,,y\nx,1,true,2024-06-01,x\n"

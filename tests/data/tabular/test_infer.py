@@ -76,6 +76,7 @@ def test_whole_numbers_that_would_be_rounded_stay_text_and_are_told(values):
         (("1", "01234"), "text", r"zeros or a plus before digits, as in '01234'.*to_string\(\)"),
         (("+4915123", ""), "text", r"'\+4915123'.*to_long\(\)"),
         (("-007",), "text", r"'-007'"),
+        (("1.5", "007"), "text", r"'007'.*to_float\(\)"),
         (("00", ""), "text", r"'00'"),
     ],
 )

@@ -44,6 +44,12 @@ PAIRS = {
                        [pd.Timestamp(DAY)] * 2, [DAY, DAY]),
     "time, time stamp": (pa.array([dt.time(1)]), pa.array([MOMENT]), "is no time64", None),
     "int, time stamp": (pa.array([5]), pa.array([MOMENT]), "is no whole number", None),
+    "int, text": (pa.array([5]), pa.array(["7"]), None, "'7' is text, and is no whole.*to_long"),
+    "int, no text": (pa.array([5]), pa.array([""]), None, "'' is text, and is no whole number"),
+    "float, text": (pa.array([0.5]), pa.array(["inf"]), None, "'inf' is text, and is no number"),
+    "bool, text": (pa.array([True]), pa.array(["true"]), None, "'true' is text, and is neither"),
+    "time stamp, text": (pa.array([MOMENT]), pa.array(["2024-01-01"]), None, "is text, and is no"),
+    "int missing, NaN": (pa.array([5, None]), pa.array([float("nan")]), None, [5, None, None]),
     "int, date": (pa.array([5]), pa.array([DAY]), "is no whole number", None),
     "time stamp, int": (pa.array([MOMENT]), pa.array([5]), "5 is no date and time", None),
     "float32, double": (pa.array([0.5], "float"), pa.array([1e300]), [0.5, 1e300],
@@ -87,7 +93,8 @@ def test_parquet_files_of_two_types(tmp_path, name, strict):
             with pytest.raises(TableError, match=expected):
                 dataset.to_pandas_dataframe()
         else:
-            found = dataset.to_pandas_dataframe()["c"].tolist()
+            column = dataset.to_pandas_dataframe()["c"]
+            found = [None if type(v) is float and np.isnan(v) else v for v in column]
             assert [*found[: len(one)], *found[-len(other) :]] == expected
 
 
@@ -356,6 +363,15 @@ def test_queries_widen_and_tell(query, first, late, warned, strict):
     assert found[-2:] == [first, str(late) if warned.endswith("text") else late] or late is None
     with pytest.raises(TableError, match=rf"row 399 .*\(id = 399\).*{strict}, and with strict"):
         query(late, first=first, strict_types=True).to_pandas_dataframe()
+
+
+@pytest.mark.parametrize(("first", "late"), [(1, "7"), (0.5, "0.5"), (1, ""), (0.5, "NaN")])
+def test_text_behind_the_sample_of_a_query_is_no_number(query, first, late):
+    with pytest.raises(TableError, match=f"row 399 .*'{late}' is text, and is no.*read what"):
+        query(late, first=first).to_pandas_dataframe()
+    types = {"a": DataType.to_float()}
+    found = query(late, first=first, set_column_types=types).to_pandas_dataframe()["a"].iloc[-1]
+    assert str(found) == str(float(late or "nan"))
 
 
 @pytest.mark.parametrize(

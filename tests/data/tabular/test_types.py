@@ -130,7 +130,7 @@ def test_pandas_metadata_gives_dtypes_but_no_index():
             [1.5, float("-inf"), 0.5, 1e3, 1, None],
             None,
         ),
-        (["True", "0", " false"], "bool", [True, False, False], None),
+        (["True", "TRUE", " false"], "bool", [True, True, False], None),
         (["True", ""], "bool", [True, None], "has missing values"),
         (["True", ""], "boolean", [True, None], None),
         (["", "NA"], "text", ["", "NA"], None),

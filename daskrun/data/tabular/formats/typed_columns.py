@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from daskrun.core.typing import override
 from daskrun.data.tabular.formats.contract import Reader, ReaderSpec
@@ -59,6 +59,9 @@ class TypedReader(Reader):
     ``choice``: ``on_type_conflict`` of formats that have it.
     """
 
+    reads: ClassVar[frozenset[Kind]] = frozenset()
+    """Kinds that the format has no other form for than text."""
+
     def __init__(
         self,
         spec: ReaderSpec,
@@ -67,7 +70,7 @@ class TypedReader(Reader):
         choice: str = "",
     ) -> None:
         self._columns = spec.columns
-        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types, choice)
+        self._fitter = Fitter(spec.columns, spec.declared, spec.strict_types, choice, self.reads)
         self._types = self._fitter.types
         self._warnings = self._fitter.warnings
 

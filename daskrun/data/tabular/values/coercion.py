@@ -21,6 +21,7 @@ class Reason(Enum):
     """Why a value can't be held."""
 
     OTHER_TYPE = "it is no value of the column's type"
+    TEXT = "it is text, and only set_column_types has it read as what is written"
     INEXACT = "the column's type would change it"
     DECIMAL = "it is a number, and no whole one as the column's type says"
     STRICT = "it would be widened, and strict_types=True"

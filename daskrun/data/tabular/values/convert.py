@@ -20,8 +20,8 @@ NULLS = (
 )
 """What is a missing value in columns that aren't text: pyarrow.csv's own list."""
 
-TRUE, FALSE = ("1", "True", "TRUE", "true"), ("0", "False", "FALSE", "false")
-"""pyarrow.csv's own spellings, which hold all of pandas'."""
+TRUE, FALSE = ("True", "TRUE", "true"), ("False", "FALSE", "false")
+"""Words that are truth values; with 1 and 0 pyarrow.csv's own, which hold all of pandas'."""
 
 EXACT = 2**53
 """The largest distance from 0 up to which float64 holds every whole number."""
@@ -72,10 +72,10 @@ def _floats(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.replace_substring_regex(values, r"^\+", "").cast(pa.float64())
 
 
-def truth_values(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Read :data:`TRUE` and :data:`FALSE`."""
-    true = pc.is_in(values, value_set=_array(TRUE))
-    false = pc.is_in(values, value_set=_array(FALSE))
+def truth_values(values: pa.ChunkedArray, digits: bool) -> pa.ChunkedArray:
+    """Read :data:`TRUE` and :data:`FALSE`; ``digits``: also 1 and 0."""
+    true = pc.is_in(values, value_set=_array((*TRUE, "1") if digits else TRUE))
+    false = pc.is_in(values, value_set=_array((*FALSE, "0") if digits else FALSE))
     if not pc.all(pc.or_(pc.or_(true, false), pc.is_null(values)), min_count=0).as_py():
         raise ValueError("no bool")
     return pc.if_else(pc.is_null(values), None, true)

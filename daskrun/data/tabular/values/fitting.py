@@ -20,7 +20,7 @@ from daskrun.data.tabular.values.convert import EXACT
 from daskrun.data.tabular.values.frame import inner_columns
 from daskrun.data.tabular.values.hold import value_of
 from daskrun.data.tabular.values.infer import fits
-from daskrun.data.tabular.values.kinds import Kind, kind_of
+from daskrun.data.tabular.values.kinds import MOMENTS, WRITTEN, Kind, kind_of
 from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import arrow_field, arrow_type, datetime_formats, shown_type
 from daskrun.errors import DatasetError, TableError
@@ -41,7 +41,8 @@ the type comes with the values."""
 class Fitter:
     """Gives what a reader found the types of its schema, by the law, and keeps the warnings.
 
-    ``choice``: ``on_type_conflict`` of formats that have it.
+    ``choice``: ``on_type_conflict`` of formats that have it; ``reads`` as :func:`.kinds.admits`
+    takes it.
     """
 
     def __init__(
@@ -50,12 +51,14 @@ class Fitter:
         declared: Iterable[str],
         strict: bool,
         choice: str = "",
+        reads: frozenset[Kind] = frozenset(),
     ) -> None:
         self.types = dict(columns)
         self.warnings = Warnings()
         self._declared = frozenset(declared)
         self._strict = strict
         self._choice = choice
+        self._reads = reads
 
     def column(
         self,
@@ -73,7 +76,7 @@ class Fitter:
         text = self.types[name]
         with self.told(name, where, len(found)):
             try:
-                fitted = fit(found, text, name in self._declared, kinds)
+                fitted = fit(found, text, name in self._declared, kinds, self._reads)
             except CoercionError as error:
                 choice = self.choice_of(name) if written else FAIL
                 if choice == FAIL:
@@ -167,6 +170,8 @@ def _told(where: str, name: str, kind: str, error: CoercionError, ways: bool) ->
         wider = _WIDER.get((kind_of(arrow_type(kind)), type(error.value)))
         what, call = ("in a wider type", wider) if wider else (what, call)
     way = f"have the column {what}: set_column_types={{{name!r}: DataType.{call}()}}"
+    if error.reason is Reason.TEXT:
+        way += f", or read what is written: {shown_type(kind)}"
     if kind == "text" and error.reason is Reason.OTHER_TYPE:
         way = f"leave the column out: .drop_columns({name!r})"
     elif ways and error.reason not in (Reason.STRICT, Reason.DECIMAL):
@@ -251,7 +256,7 @@ def risk(
 ) -> str:
     """Return what a wider sample of a column says of its inferred type; ``""``: it fits."""
     try:
-        fit(column, type_text, kinds=kinds)
+        fit(column, type_text, kinds=kinds, reads=WRITTEN if kinds is None else MOMENTS)
     except CoercionError as error:
         what = {
             FAIL: "Rows with such values fail their mini-batches. Say what becomes of them: "

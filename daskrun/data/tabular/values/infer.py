@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 from daskrun.core.json_text import MOST_DIGITS
 from daskrun.data.libraries import pa, pc
 from daskrun.data.tabular.values.coercion import CoercionError
-from daskrun.data.tabular.values.convert import EXACT, NUMBER, WHOLE, present
+from daskrun.data.tabular.values.convert import EXACT, FALSE, NUMBER, TRUE, WHOLE, present
 from daskrun.data.tabular.values.kinds import WITHIN, Kind
 from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import datetime_text, type_text
 from daskrun.data.tabular.values.written import found_kinds, text_column
 
-_WORDS = ("True", "TRUE", "true", "False", "FALSE", "false")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
 _COMMAS = r"^[+-]?[0-9]{1,3}(\.?[0-9]{3})*,[0-9]+$"
 _MOSTLY = 0.9
@@ -62,11 +61,12 @@ def infer(name: str, column: pa.ChunkedArray, missing: bool = False) -> Inferred
     missing = missing or len(values) < len(column)
     if not len(values):
         return Inferred("text")  # pandas would say float64, and then meet text
-    if _all(values, WHOLE):
-        return _whole(name, values, missing)
     if _all(values, NUMBER):
-        return _numbers(name, column)
-    if pc.all(pc.is_in(values, value_set=pa.array(_WORDS, pa.string()))).as_py():
+        whole = _all(values, WHOLE)
+        if len(codes := codes_in(values)):
+            return _codes(name, codes[0].as_py(), "to_long" if whole else "to_float")
+        return _whole(name, values, missing) if whole else _numbers(name, column)
+    if pc.all(pc.is_in(values, value_set=pa.array([*TRUE, *FALSE], pa.string()))).as_py():
         return Inferred("boolean" if missing else "bool")
     found = infer_dates(name, column, values[0].as_py())
     if found.type == "text" and not found.warning:
@@ -153,15 +153,16 @@ def _almost_numbers(name: str, present: pa.ChunkedArray) -> str:
     )
 
 
+def _codes(name: str, shown: str, call: str) -> Inferred:
+    return Inferred(
+        "text",
+        f"column {name!r}: zeros or a plus before digits, as in {shown[:_SHOWN]!r}, would be lost "
+        "in numbers, so all are read as text. Where they are numbers write "
+        f"set_column_types={{{name!r}: DataType.{call}()}}, else DataType.to_string().",
+    )
+
+
 def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
-    codes = codes_in(present)
-    if len(codes):
-        return Inferred(
-            "text",
-            f"column {name!r}: zeros or a plus before digits, as in {codes[0].as_py()[:_SHOWN]!r}, "
-            f"would be lost in numbers, so all are read as text. Where they are numbers write "
-            f"set_column_types={{{name!r}: DataType.to_long()}}, else DataType.to_string().",
-        )
     # As Python's own numbers: only they can be as large as these may be.
     texts = present.to_pylist()
     longest = max(texts, key=len)

@@ -44,14 +44,20 @@ WITHIN: dict[Kind, frozenset[Kind]] = {
 }
 """Kinds that a type takes wherever it stands, also inside nested values: each value exactly."""
 
-_WRITTEN = frozenset(Kind) - {Kind.LIST, Kind.STRUCT, Kind.MAP, Kind.BINARY, Kind.OTHER}
+WRITTEN = frozenset(Kind) - {Kind.LIST, Kind.STRUCT, Kind.MAP, Kind.BINARY, Kind.OTHER}
 """Kinds that have a written form, which a column takes where it takes the value."""
 
+MOMENTS = frozenset({Kind.NAIVE, Kind.ZONED})
+"""Kinds that are always written as text, in JSON, too."""
 
-def admits(type_text: str, kind: Kind, declared: bool) -> bool:
+
+def admits(
+    type_text: str, kind: Kind, declared: bool, reads: frozenset[Kind] = frozenset()
+) -> bool:
     """Return whether a column takes values of a kind, as far as each can be held.
 
-    ``declared``: whether ``set_column_types`` says the type; else it is inferred.
+    ``declared``: whether ``set_column_types`` says the type; else it is inferred. ``reads``: kinds
+    that the format has no other form for than text.
     """
     target = kind_of(arrow_type(type_text))
     if kind is Kind.NULL or kind in WITHIN[target] or kind is target:
@@ -59,7 +65,7 @@ def admits(type_text: str, kind: Kind, declared: bool) -> bool:
     if target is Kind.TEXT:
         return kind is not Kind.OTHER
     if kind is Kind.TEXT:  # as it is written
-        return target in _WRITTEN
+        return target in (WRITTEN if declared else reads)
     if kind is Kind.WHOLE:  # 0 and 1; digits in the order of a format
         return (target is Kind.BOOL and declared) or bool(datetime_formats(type_text))
     return False

@@ -22,7 +22,7 @@ from daskrun.data.tabular.values.hold import (
     value_of,
     without_nan,
 )
-from daskrun.data.tabular.values.kinds import Kind, admits, kind_of
+from daskrun.data.tabular.values.kinds import MOMENTS, WRITTEN, Kind, admits, kind_of
 from daskrun.data.tabular.values.types import arrow_type, datetime_formats
 from daskrun.data.tabular.values.written import written
 
@@ -37,6 +37,7 @@ def fit(
     type_text: str,
     declared: bool = False,
     kinds: Mapping[Kind, int] | None = None,
+    reads: frozenset[Kind] = WRITTEN,
 ) -> Fitted:
     """Return a column as its type of the schema.
 
@@ -44,21 +45,24 @@ def fit(
     meets others has them as they are written; what else does not fit is an error. ``declared``:
     whether ``set_column_types`` says the type: it is inferred otherwise. ``kinds``: kinds of the
     values, each with the row of its first, where not the Arrow type tells: of values that were
-    written as text. Raises CoercionError: the first value that can't be held.
+    written as text. ``reads``: as :func:`.kinds.admits` takes it; by default of files where all is
+    text. Raises CoercionError: the first value that can't be held.
     """
     target = arrow_type(type_text)
     column = plain(column, target)
     found, wanted = kind_of(column.type), kind_of(target)
+    reads = WRITTEN if declared else reads
     if (kinds is None or kinds.keys() <= {found}) and (
-        quick := _quick(column, target, type_text)
+        quick := _quick(column, target, type_text, reads)
     ) is not None:
         return Fitted(quick)
-    if found is Kind.FLOAT and wanted not in (Kind.FLOAT, Kind.EXACT, Kind.TEXT):
+    as_whole = type_text == "int_as_float" or wanted not in (Kind.FLOAT, Kind.EXACT, Kind.TEXT)
+    if found is Kind.FLOAT and as_whole:
         column = without_nan(column)
-    elif found is Kind.TEXT and wanted in _READ:
+    kinds = {found: first_true(column.is_valid())} if kinds is None else kinds
+    _check_kinds(column, kinds, type_text, declared, reads)
+    if found is Kind.TEXT and wanted in _READ:
         column = convert.present(column)
-    kinds = kinds or {found: first_true(column.is_valid())}
-    _check_kinds(column, kinds, type_text, declared)
     if pa.types.is_dictionary(target):
         return Fitted(hold(column, target, type_text))
     if wanted is Kind.TEXT:
@@ -67,20 +71,23 @@ def fit(
         column, found = column.cast("string"), Kind.TEXT
     if wanted is Kind.WHOLE or type_text == "int_as_float":
         return _whole(column, target, type_text, declared)
-    values = _as(column, target, type_text)
+    values = _as(column, target, type_text, declared)
     missing = type_text == "bool" and values.null_count
     return (
         Fitted(values, Change.MISSING, first_true(values.is_null())) if missing else Fitted(values)
     )
 
 
-def _quick(column: pa.ChunkedArray, target: pa.DataType, type_text: str) -> pa.ChunkedArray | None:
+def _quick(
+    column: pa.ChunkedArray, target: pa.DataType, type_text: str, reads: frozenset[Kind]
+) -> pa.ChunkedArray | None:
     """Return a column that nothing needs to be done for, as almost every one, or ISO dates."""
     if column.type.equals(target):
         widens = type_text in ("int", "bool") or pa.types.is_integer(target)
         as_it_is = type_text != "int_as_float" and not (widens and column.null_count)
         return column if as_it_is else None
-    if type_text in ("datetime", "datetime_utc") and kind_of(column.type) is Kind.TEXT:
+    iso = type_text in ("datetime", "datetime_utc") and reads >= MOMENTS
+    if iso and kind_of(column.type) is Kind.TEXT:
         with suppress(pa.ArrowInvalid):
             return column.cast(target)
     return None
@@ -91,12 +98,21 @@ _READ = frozenset({Kind.WHOLE, Kind.FLOAT, Kind.BOOL, Kind.NAIVE, Kind.ZONED})
 
 
 def _check_kinds(
-    column: pa.ChunkedArray, kinds: Mapping[Kind, int], type_text: str, declared: bool
+    column: pa.ChunkedArray,
+    kinds: Mapping[Kind, int],
+    type_text: str,
+    declared: bool,
+    reads: frozenset[Kind],
 ) -> None:
-    wrong = (row for kind, row in kinds.items() if not admits(type_text, kind, declared))
-    for row in sorted(wrong):
-        if row >= 0 and (value := value_of(column, row)) is not None:
+    rows = {
+        row: kind for kind, row in kinds.items() if not admits(type_text, kind, declared, reads)
+    }
+    for row, kind in sorted(rows.items()):
+        missing = "NaN" if kind is Kind.FLOAT else None  # which is written in columns of text
+        if row >= 0 and (value := value_of(column, row)) not in (missing, None):
             why = is_no(arrow_type(type_text), type_text)
+            if kind is Kind.TEXT and admits(type_text, kind, declared=True):
+                raise CoercionError(row, value, Reason.TEXT, f"is text, and {why}")
             raise CoercionError(row, value, Reason.OTHER_TYPE, why)
 
 
@@ -165,21 +181,23 @@ def _beside(what: str, error: CoercionError) -> str:
     return f"{what}, and float64, which that needs, can't hold {error.value} of the same column"
 
 
-def _as(column: pa.ChunkedArray, target: pa.DataType, type_text: str) -> pa.ChunkedArray:
+def _as(
+    column: pa.ChunkedArray, target: pa.DataType, type_text: str, declared: bool = False
+) -> pa.ChunkedArray:
     kinds = kind_of(column.type), kind_of(target)
     if kinds[0] is not Kind.TEXT or kinds[1] is Kind.TEXT:
         return hold(column, target, type_text)
-    return each(column, type_text, _reads(type_text, target), target)
+    return each(column, type_text, _reads(type_text, target, declared), target)
 
 
-def _reads(type_text: str, target: pa.DataType) -> Conversion:
+def _reads(type_text: str, target: pa.DataType, declared: bool) -> Conversion:
     wanted = kind_of(target)
     if wanted is Kind.WHOLE:
         return lambda part: hold(convert.whole_numbers(part), target)
     if wanted is Kind.FLOAT:
         return lambda part: hold(convert.floats(part), target)
     if wanted is Kind.BOOL:
-        return convert.truth_values
+        return lambda part: convert.truth_values(part, digits=declared)
     if wanted in (Kind.NAIVE, Kind.ZONED):
         return lambda part: convert.dates(part, type_text, target)
     return lambda part: part.cast(target)

@@ -18,6 +18,8 @@ from daskrun.data.tabular.formats.text.text_reader import RawPiece, TextReader
 from daskrun.data.tabular.values.coercion import CoercionError, Reason, cut
 from daskrun.data.tabular.values.fitting import NULL, TEXT, may_be_rounded, parsed_as
 from daskrun.data.tabular.values.infer import codes_in
+from daskrun.data.tabular.values.kinds import WRITTEN
+from daskrun.data.tabular.values.types import shown_type
 from daskrun.errors import TableError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 _ESCAPED_BREAK = re.compile(rb"(?<!\\)(?:\\\\)*\\[\r\n]")
 _WHOLE = ("int", "int_as_float")
+_NUMBERS = (*_WHOLE, "float")
 _LOOKED = 64 << 20
 """Bytes in which the quote is looked for that is never closed."""
 _PART = 64 << 10
@@ -36,6 +39,8 @@ _PART = 64 << 10
 
 class DelimitedReader(TextReader):
     """Reads pieces of delimited files."""
+
+    reads = WRITTEN
 
     def __init__(
         self, spec: delimited.DelimitedSpec, secrets: Mapping[str, Any], cache: NodeCache
@@ -150,7 +155,7 @@ class DelimitedReader(TextReader):
         where = partial(self._where, raw)
         for name, column in found.items():
             inferred = name not in self._spec.declared
-            if inferred and self._types[name] in _WHOLE and column.type == pa.string():
+            if inferred and self._types[name] in _NUMBERS and column.type == pa.string():
                 self._warn_of_codes(name, column, where)
         return self._fitter.table(columns, found, rows, where, written=written)
 
@@ -167,7 +172,7 @@ class DelimitedReader(TextReader):
             f"column {name!r} has zeros or a plus before digits, as in {cut(shown)!r}, where the "
             "sample its type is from had none: they are lost, as it is read as numbers. Write "
             f"set_column_types={{{name!r}: DataType.to_string()}} to keep them, or "
-            f"DataType.to_long() if this is meant.{FIRST_MET}{where(row)}.",
+            f"{shown_type(self._types[name])} if this is meant.{FIRST_MET}{where(row)}.",
         )
 
     def _quick(
@@ -177,19 +182,27 @@ class DelimitedReader(TextReader):
         if self._spec.trailing or not self._written.usual:
             raise pa.ArrowInvalid("values are not written as pyarrow reads them")
         types = {name: parsed_as(self._types[name]) for name in columns}
+        declared = self._spec.declared
+        truths = [name for name in columns if self._types[name] in ("bool", "boolean")]
+        words = not set(truths) <= set(declared)
+        if words:  # inferred ones take no digits; those of others are read by the law
+            types |= {name: pa.string() for name in truths if name in declared}
         data = self._dialect.utf8(raw.data)
         separator = self._dialect.separator.encode()
-        table = self._parse(data, names, types)
+        table = self._parse(data, names, types, words)
         found = dict(zip(table.column_names, table.columns, strict=True))
-        whole = [name for name in columns if self._types[name] in _WHOLE]
-        again = whole if whole and has_odd_numbers(data, separator) else []
+        told = ((name, _WHOLE if name in declared else _NUMBERS) for name in columns)
+        numbers = [name for name, kinds in told if self._types[name] in kinds]
+        again = numbers if numbers and has_odd_numbers(data, separator) else []
         again += [name for name in columns if may_be_rounded(found[name])]
         if again:  # what is written tells what pyarrow does not
             text = parse(data, self._dialect.separator, names, dict.fromkeys(again, pa.string()))
             found.update({name: text.column(name) for name in again})
         return table.num_rows, found
 
-    def _parse(self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType]) -> pa.Table:
+    def _parse(
+        self, data: bytes, names: Sequence[str], types: dict[str, pa.DataType], words: bool
+    ) -> pa.Table:
         """Parse data; where words such as ``NA`` were met, with those from then on.
 
         Which of the two it is can't be seen in the values: a float column's ``nan`` is one anyway.
@@ -198,8 +211,8 @@ class DelimitedReader(TextReader):
         if not self._words:
             missing = Missing.EMPTY_NOT_TEXT if as_string else Missing.EMPTY
             with suppress(pa.ArrowInvalid):
-                return parse(data, separator, names, types, missing=missing)
-        table = parse(data, separator, names, types)
+                return parse(data, separator, names, types, missing=missing, words=words)
+        table = parse(data, separator, names, types, words=words)
         self._words = True  # only for what has such words: others can't be parsed either way
         for name in types:
             if not as_string and self._types[name] == "text":
@@ -243,7 +256,7 @@ class DelimitedReader(TextReader):
             self._check_unnamed(raw, table)
         found = {name: self._written.without_words(table.column(name)) for name in columns}
         if self._written.decimal != "." or self._written.thousands:
-            numbers = [name for name in columns if self._types[name] in (*_WHOLE, "float")]
+            numbers = [name for name in columns if self._types[name] in _NUMBERS]
             found.update({name: self._as_numbers(raw, name, found[name]) for name in numbers})
         if not self._spec.empty_as_string:
             texts = (name for name in columns if self._types[name] == "text")
@@ -285,28 +298,40 @@ def has_odd_numbers(data: bytes, separator: bytes) -> bool:
 
     Examples
     --------
-    >>> [has_odd_numbers(data, b",") for data in (b"1,007", b"+7", b"0X1f", b"0.7,2024-01-01")]
+    >>> [has_odd_numbers(data, b",") for data in (b"1,007", b"+7", b"0X1f", b"-0.7,2024-01-01")]
     [True, True, True, False]
+    >>> has_odd_numbers(b"1,-07", b",")
+    True
     """
     marks, hexadecimal = _marks(separator[-1:]), b"x" in data or b"X" in data
+    ends = (b"\n", b"\r", b'"', separator)
+    minus = data.startswith(b"-0") or any(end + b"-0" in data for end in ends)
     for at in range(0, len(data), _PART):
-        part = data[at - 1 : at + _PART + 1] if at else b"\n" + data[: _PART + 1]
+        part = data[at - 1 : at + _PART + 2] if at else b"\n" + data[: _PART + 2]
         found = np.frombuffer(part.translate(marks), np.uint8)
         if (found[:-2] & (found[1:-1] >> 1) & (found[2:] >> 2)).any():
             return True
         if hexadecimal and ((found[1:-1] >> 4) & (found[2:] >> 3)).any():
+            return True
+        if not minus:
+            continue
+        behind = (found[1:-2] >> 5) & (found[2:-1] >> 4) & (found[3:] >> 2)
+        if (found[:-3] & behind).any():
             return True
     return False
 
 
 @lru_cache(maxsize=16)
 def _marks(separator: bytes) -> bytes:
-    """Return what bytes are: 1 ends a field, 2 a zero or a plus, 4 a digit, 8 an x, 16 a zero."""
+    """Return what bytes are.
+
+    1 ends a field, 2 a zero or a plus, 4 a digit, 8 an x, 16 a zero, 32 a minus.
+    """
     marks = bytearray(256)
-    for mark, those in ((1, b'\r\n"' + separator), (2, b"0+"), (4, b"0123456789"), (8, b"xX")):
+    kinds = (b'\r\n"' + separator, b"0+", b"0123456789", b"xX", b"0", b"-")
+    for bit, those in enumerate(kinds):
         for code in those:
-            marks[code] |= mark
-    marks[ord("0")] |= 16
+            marks[code] |= 1 << bit
     return bytes(marks)
 
 

@@ -25,7 +25,7 @@ from daskrun.data.tabular.formats.text.dialect import Dialect
 from daskrun.data.tabular.formats.text.text_reader import RawPiece, TextReader, TextSpec
 from daskrun.data.tabular.values.coercion import CoercionError, cut, listed
 from daskrun.data.tabular.values.fitting import NULL, TEXT, may_be_rounded, parsed_as
-from daskrun.data.tabular.values.kinds import admits
+from daskrun.data.tabular.values.kinds import MOMENTS, admits
 from daskrun.data.tabular.values.types import arrow_type
 from daskrun.data.tabular.values.written import found_kinds, text_column
 from daskrun.errors import TableError
@@ -63,6 +63,8 @@ class JsonLinesSpec(TextSpec):
 
 class JsonLinesReader(TextReader):
     """Reads pieces of JSON-lines files."""
+
+    reads = MOMENTS
 
     def __init__(self, spec: JsonLinesSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
         super().__init__(spec, secrets, cache)
@@ -221,8 +223,8 @@ class JsonLinesReader(TextReader):
         kind = self._types[name]
         if not kind.startswith("arrow:"):
             return text_column(values)
-        try:
-            return typed_column(values, arrow_type(kind))
+        try:  # a NaN among lists or objects is a value that is missing
+            return typed_column([None if v != v else v for v in values], arrow_type(kind))
         except CoercionError:
             if self._fitter.choice_of(name) != TEXT:
                 raise
@@ -243,7 +245,7 @@ class JsonLinesReader(TextReader):
     def _holds(self, name: str, value: Any) -> bool:
         kind = self._types[name]
         if not kind.startswith("arrow:"):
-            return all(admits(kind, each, False) for each in found_kinds([value]))
+            return all(admits(kind, each, False, self.reads) for each in found_kinds([value]))
         try:
             typed_column([value], arrow_type(kind))
         except CoercionError:

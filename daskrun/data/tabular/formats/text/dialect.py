@@ -18,6 +18,7 @@ from functools import lru_cache
 from daskrun.data.libraries import arrow_csv, pa, pc
 from daskrun.data.tabular.formats.text.grammar import Grammar, Separator
 from daskrun.data.tabular.formats.text.scan import record_starts, records_only
+from daskrun.data.tabular.values.convert import FALSE, TRUE
 from daskrun.errors import DatasetError, TableError
 
 ENCODINGS = {
@@ -158,12 +159,13 @@ def parse(
     types: Mapping[str, pa.DataType],
     on_ragged: Callable[[pa.csv.InvalidRow], str] | None = None,
     missing: Missing = Missing.WORDS,
+    words: bool = False,
 ) -> pa.Table:
     """Parse records of UTF-8 text without a header; of its columns, those that have types.
 
     ``names`` are those of all fields; ``on_ragged`` is called for a record with another number of
-    them, and gives ``"skip"``. Raises pyarrow.ArrowInvalid if a value isn't of its type, or a
-    record has another number of fields.
+    them, and gives ``"skip"``; ``words``: 1 and 0 are no truth values. Raises
+    pyarrow.ArrowInvalid if a value isn't of its type, or a record has another number of fields.
     """
     if not data:
         return pa.schema(list(types.items())).empty_table()
@@ -185,6 +187,8 @@ def parse(
             include_columns=list(types) or names[:1],
             null_values=None if missing is Missing.WORDS else [""],
             strings_can_be_null=missing is Missing.EMPTY,
+            true_values=TRUE if words else None,
+            false_values=FALSE if words else None,
         ),
     )
     if plain != separator and quoted:
