@@ -38,6 +38,8 @@ class Status(IntEnum):
     """The mini-batch could not be read."""
     NOT_WRITTEN = 7, "Output error"
     """What ``run()`` returned could not be encoded or written."""
+    GPU_MEMORY = 8, "GPU memory"
+    """``run()`` raised what its library does where the memory of a GPU is used up."""
 
 
 @dataclass(frozen=True, slots=True)

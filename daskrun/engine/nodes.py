@@ -16,6 +16,8 @@ from daskrun.script.wire import encode
 from daskrun.storage.urls import shown_url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from daskrun.engine.request import StepRequest
     from daskrun.output.destination import Destination
 
@@ -33,10 +35,13 @@ def output_of(request: StepRequest) -> Destination | None:
     return destination_of(location, request.output_options, request.run_id)
 
 
-def node_spec(request: StepRequest, node: str, nodes_here: int) -> NodeSpec:
+def node_spec(
+    request: StepRequest, node: str, nodes_here: int, gpus: Sequence[str] | None = None
+) -> NodeSpec:
     """Return what the keeper of ``node`` is told.
 
-    ``nodes_here`` nodes of this run are on one machine and share its cores and memory.
+    ``nodes_here`` nodes of this run are on one machine and share its cores and memory; ``gpus`` are
+    its own.
     """
     settings, script = request.settings, request.script
     place = output_of(request) if settings.appends else None
@@ -46,6 +51,7 @@ def node_spec(request: StepRequest, node: str, nodes_here: int) -> NodeSpec:
         run_id=request.run_id,
         node=node,
         nodes_here=nodes_here,
+        gpus=gpus,
         logs=str(request.run_folder / "logs"),
         process=_process_spec(request, parts),
         arguments=(script.shown_as, *settings.arguments, *compatible_arguments(request)),

@@ -24,6 +24,8 @@ class Signal(Enum):
 
     CLOSE = "close"
     """To a keeper: end in good order."""
+    RECALL = "recall"
+    """To a keeper: finish the mini-batches in hand, hand back the rest, take nothing more."""
     BEAT = "beat"
     """Of a keeper: it is alive."""
 

@@ -132,6 +132,11 @@ class Node:
         with self._sending:
             self._send(messages.Stop(grace))
 
+    def recall(self) -> None:
+        """Take back all but the mini-batches in hand; what comes later is handed back untouched."""
+        with self._sending:
+            self._send(messages.Signal.RECALL)
+
     def close(self) -> None:
         """End in good order, then by force; leaves no process and no folder."""
         with self._lock:

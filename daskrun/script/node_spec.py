@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from daskrun.core.minibatch import NodePath
     from daskrun.script.process_spec import ProcessSpec, ScriptOutput
@@ -97,6 +97,8 @@ class NodeSpec:
     """Its name, such as ``node000``."""
     nodes_here: int
     """Nodes of this run on one machine; they share its cores and memory."""
+    gpus: Sequence[str] | None
+    """Those that are its own, as ``CUDA_VISIBLE_DEVICES`` names them; None: all that it sees."""
     logs: str
     """The run's folder of logs."""
     process: ProcessSpec

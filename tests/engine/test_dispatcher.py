@@ -221,7 +221,7 @@ def test_a_worker_that_does_not_answer_keeps_its_node_only_until_another_is_free
     assert (workers.choose(one), workers.address_of("node000")) == ([], ADDRESS)
     assert workers.why_none(one) == ""
     assert workers.choose(two) == [("node000", "tcp://10.0.0.2:1")]
-    assert workers.neighbours(two, "tcp://10.0.0.2:1") == 1
+    assert workers.neighbours(two, "tcp://10.0.0.2:1") == ["tcp://10.0.0.2:1"]
     late = up_at(ADDRESS)
     drain(dispatcher.events)
     dispatcher._hear(TopicEvent(**late))

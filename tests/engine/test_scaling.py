@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from distributed import Client, LocalCluster
 from running import lines, make_request, run_request, run_script, wait_for
 
-from daskrun.core.events import NodeReady, Note
+from daskrun.core.events import BundleLost, BundleReturned, NodeLost, NodeReady, Note
 from daskrun.core.report import RunStatus
 from daskrun.core.sizing import WORTH, BundleSizer
+from daskrun.engine.dask import plugin
 from daskrun.engine.dask.scaling import Scaling, cluster_to_scale
 from daskrun.engine.request import GivenCluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from daskrun.core.events import Event
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
 
@@ -63,6 +68,24 @@ def test_one_that_does_not_adapt_is_scaled_for_the_time_of_the_run(
     assert run.output == lines(range(60))
     assert nodes_of(run) == {"node000", "node001"}
     assert len(cluster.plan) == 1
+
+
+@pytest.mark.slow
+def test_what_a_worker_has_in_hand_ends_before_it_is_scaled_down(
+    tmp_path: Path, cluster: LocalCluster
+) -> None:
+    cluster.scale(2)
+    wait_for(lambda: len(cluster.scheduler_info["workers"]) == 2)
+    fewer = iter([partial(cluster.scale, 1)])
+
+    def act(event: Event) -> None:
+        if isinstance(event, BundleReturned) and (scale := next(fewer, None)) is not None:
+            scale()
+
+    run = run_script(tmp_path, SLOW, files=60, target=cluster, node_count=None, act=act)
+    assert run.output == lines(range(60))
+    assert run.watch.of(BundleLost) == []
+    assert len(run.watch.of(NodeLost)) == 1
 
 
 @pytest.mark.slow
@@ -118,7 +141,7 @@ class Remote:
 
 def needed(*scalings: tuple[Scaling, int]) -> None:
     for scaling, count in scalings:
-        scaling.need(count)
+        scaling.need(count, 1, count)
         wait_for(lambda scaling=scaling, count=count: settled(scaling, count))
 
 
@@ -158,7 +181,7 @@ def test_a_cluster_that_its_user_scales_meanwhile_stays_so() -> None:
 def test_a_cluster_that_refuses_is_told_with_its_words() -> None:
     told: list[str] = []
     scaling = Scaling(Remote(0, scale=PermissionError("quota")), None, told.append)
-    scaling.need(3)
+    scaling.need(3, 1, 3)
     wait_for(lambda: told)
     assert told == ["the cluster can't be asked for 3 workers: PermissionError: quota"]
     scaling.end()
@@ -179,3 +202,20 @@ def test_how_many_slots_the_work_can_fill() -> None:
     assert sizer.slots(remaining=7, busy=1) == 2
     assert sizer.slots(remaining=100, busy=3) == 13
     assert sizer.slots(remaining=0, busy=2) == 2
+
+
+@pytest.mark.parametrize(
+    ("message", "leaving"),
+    [
+        ({"workers": ["tcp://b"], "names": None}, ["tcp://b"]),
+        ({"workers": [0, "gone"]}, ["tcp://a"]),  # as a cluster that is scaled down says it
+        ({"names": ["1"], "close_workers": True}, ["tcp://b"]),
+        ({"n": 1, "close_workers": True}, ["tcp://a"]),
+        ({"workers": []}, []),
+    ],
+)
+def test_which_workers_are_to_leave(message: dict[str, Any], leaving: list[str]) -> None:
+    workers = {a: SimpleNamespace(address=a, name=n) for n, a in enumerate(("tcp://a", "tcp://b"))}
+    scheduler = SimpleNamespace(workers=workers, workers_to_close=lambda n: [*workers][:n])
+    assert plugin._leaving(scheduler, message) == leaving
+    assert "n" not in message  # what Dask is asked for is what was waited for

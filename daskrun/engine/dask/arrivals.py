@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from daskrun.engine.dask.versions import SCHEDULER, differences, misfit
+from daskrun.engine.dask.versions import SCHEDULER, differences, misfit, named
+from daskrun.script.keeper.gpus import shares, visible_gpus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Iterable, Mapping, Set
 
     Versions = Mapping[str, str]
 
@@ -55,6 +56,18 @@ class Arrivals:
         """Addresses of those that have come and can take part."""
         with self._changed:
             return frozenset(self._there)
+
+    def silence(self, workers: Iterable[str], limit: float) -> str:
+        """Return what is said of workers that have not answered within ``limit`` seconds."""
+        silent = named({*workers} - self.there)
+        words = f"not every Dask worker has answered within {limit:g} s; the others are used"
+        return f"{words}. Silent: {silent}"
+
+    def gpus(self, workers: Iterable[str]) -> dict[str, list[str]]:
+        """Return the GPUs that are each worker's own among those of one machine."""
+        with self._changed:
+            told = {a: self._there.get(a, {}).get("gpus", "") for a in workers}
+        return shares({a: visible_gpus(text) for a, text in told.items()})
 
     def new_differences(self) -> str:
         """Return which versions differ, of those that have come since this was last asked."""

@@ -56,6 +56,8 @@ class Assignment:
         """Address -> why that worker can't take part."""
         self._silent: set[str] = set()
         """Addresses of workers that were asked to start a node and have not answered."""
+        self._leaving: set[str] = set()
+        """Addresses of workers that get no more work."""
         self._failures: dict[str, int] = {}
         """Address -> tasks in a row that failed there."""
         self._told_short = False
@@ -128,10 +130,10 @@ class Assignment:
             self._addresses.update(chosen)
         return chosen
 
-    def neighbours(self, workers: Mapping[str, WorkerInfo], address: str) -> int:
-        """Count the nodes on the machine of a worker, its own too."""
+    def neighbours(self, workers: Mapping[str, WorkerInfo], address: str) -> list[str]:
+        """Return the workers with a node on the machine of one, itself too."""
         host = workers[address].host
-        return sum(a in workers and workers[a].host == host for a in self.addresses)
+        return [a for a in self.addresses if a in workers and workers[a].host == host]
 
     def why_none(self, workers: Mapping[str, WorkerInfo]) -> str:
         """Return why no worker can take part; nothing where one has a node or could have."""
@@ -146,9 +148,16 @@ class Assignment:
         taken = {*self._addresses.values(), *self._unfit, *self._silent}
         return [address for address in sorted(workers) if address not in taken]
 
+    def leave(self, address: str) -> list[str]:
+        """Note that a worker is to leave; return its nodes."""
+        with self._lock:
+            self._leaving.add(address)
+            return [n for n, a in self._addresses.items() if a == address]
+
     def lose(self, address: str, why_unfit: str = "", *, keep: bool = False) -> list[str]:
         """Return the nodes of a worker, which are lost; with ``keep`` they start again there."""
         with self._lock:
+            self._leaving.discard(address)
             if why_unfit:
                 self._unfit[address] = why_unfit
             nodes = [n for n, a in self._addresses.items() if a == address]
@@ -162,6 +171,7 @@ class Assignment:
             nodes = list(self._addresses)
             for known in (self._addresses, self._unfit, self._silent, self._failures):
                 known.clear()
+            self._leaving.clear()
         return nodes
 
     def renew(self, address: str) -> None:
@@ -176,10 +186,11 @@ class Assignment:
         with self._lock:
             self._silent.add(address)
 
-    def spoke(self, address: str) -> None:
-        """Note that a worker has started its node."""
+    def spoke(self, address: str) -> bool:
+        """Note that a worker has started its node; return whether it is to leave."""
         with self._lock:
             self._silent.discard(address)
+            return address in self._leaving
 
     def failed(self, address: str) -> bool:
         """Count a task that failed on a worker; return whether too many in a row did."""

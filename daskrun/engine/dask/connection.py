@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 
+LEAVE_MARGIN = 5.0
+"""Seconds that a worker which is to leave gets beyond the longest that a mini-batch may take."""
+
+
 class Abandoned(Exception):  # noqa: N818  (not an error: the run ended while it was connecting)
     """The connection was closed while it was being made."""
 
@@ -61,8 +65,8 @@ class TopicEvent(NamedTuple):
     """What a worker or the scheduler tells the driver; a dictionary on its way."""
 
     kind: str
-    """``node``, ``worker_came``, ``worker_went``, ``cleared``; ``worker_here``, ``scheduler_here``:
-    what is installed there."""
+    """``node``, ``worker_came``, ``worker_went``, ``leaves``, ``stays``, ``cleared``;
+    ``worker_here``, ``scheduler_here``: what is installed there."""
     address: str
     """The worker's."""
     value: Any
@@ -223,14 +227,18 @@ class Connection:
                     f"events within {limit:g} s. Is it overloaded or stopped?"
                 )
 
-    def register(self) -> Registered:
-        """Register the run's plugins with the scheduler and the workers."""
+    def register(self, patience: float) -> Registered:
+        """Register the run's plugins with the scheduler and the workers.
+
+        One that is to leave gets ``patience`` seconds for what it has in hand, and some to tell.
+        """
         from daskrun.engine.dask import plugin as plugins  # it imports distributed
 
         client, scheduler = self.client, self.client.scheduler
         run = (self._run_id, self._topic, () if self._here else plugins.PACKAGES)
         grace, limit = self._intervals.client_grace, self._intervals.register_limit
-        watcher = pickled_as_source(plugins, "RunWatcher", *run, client.id, grace)
+        leave = patience + LEAVE_MARGIN
+        watcher = pickled_as_source(plugins, "RunWatcher", *run, client.id, grace, leave)
         plugin = pickled_as_source(plugins, "EntryScriptPlugin", *run)
         if not self._registered:
             self._registered = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import queue
 import threading
 import time
@@ -11,7 +10,7 @@ import uuid
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.events import BundleLost, NodeLost
+from daskrun.core.events import BundleLost, NodeLost, NodePreparing
 from daskrun.core.logs import get_logger
 from daskrun.core.typing import override
 from daskrun.engine.dask import worker as side
@@ -21,19 +20,19 @@ from daskrun.engine.dask.client import exposed
 from daskrun.engine.dask.connection import Abandoned, Connection
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
 from daskrun.engine.dask.lookout import Lookout
-from daskrun.engine.dask.outstanding import Outstanding
+from daskrun.engine.dask.outstanding import Outstanding, by_node
 from daskrun.engine.dask.reach import told
 from daskrun.engine.dask.scaling import Scaling, scaling_of
-from daskrun.engine.dask.versions import named
 from daskrun.engine.dask.worker_messages import OF_LIVING, answer, event_told
 from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_spec
 from daskrun.errors import DaskrunError
 from daskrun.script import messages
+from daskrun.script.keeper.gpus import gpus, shares
 from daskrun.script.wire import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from daskrun.core.events import Bundle
     from daskrun.engine.dask.connection import TopicEvent
@@ -93,15 +92,16 @@ class DaskDispatcher(Dispatcher):
     @override
     def start(self) -> None:
         # The local nodes at once; connecting may take long.
-        if self._local:
-            names = self._workers.names
-            for name in names:
-                spec = node_spec(self._request, name, len(names))
-                side.EARLY[self._request.run_id, name] = side.EarlyNode(spec)
+        names = self._workers.names if self._local else ()
+        for name, own in shares(dict.fromkeys(names, gpus())).items():
+            side.begin_early(node_spec(self._request, name, len(names), own))
         for work, name in ((self._join, "daskrun-connect"), (self._collect, "daskrun-collector")):
-            thread = threading.Thread(target=work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._threads.append(self._beside(work, name))
+
+    def _beside(self, work: Callable[[], None], name: str) -> threading.Thread:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        return thread
 
     def _join(self) -> None:
         try:
@@ -135,9 +135,7 @@ class DaskDispatcher(Dispatcher):
     def want(self, slots: int | None) -> None:
         if self._scaling is None or self._stopped:
             return
-        most = self._request.settings.node_count or self._scaling.most or 1
-        nodes = most if slots is None else min(most, math.ceil(slots / self._slots_of_node))
-        self._scaling.need(max(1, nodes))
+        self._scaling.need(slots, self._slots_of_node, self._request.settings.node_count)
 
     def _register(self) -> None:
         from daskrun.engine.dask.plugin import PACKAGES, installed  # which imports distributed
@@ -146,16 +144,16 @@ class DaskDispatcher(Dispatcher):
         here = installed(() if self._local else PACKAGES)  # what is in this process can't differ
         self._arrivals.begin({**here, "wire": side.WIRE})
         self._cluster.subscribe(self._hear)
-        registered = self._cluster.register()
+        settings = self._request.settings
+        longest = settings.load_timeout + settings.run_invocation_timeout
+        registered = self._cluster.register(longest)
         for address, why in registered.failed.items():
             words = f"worker {address} can't take the run's plugin: {why}"
             self._lose(address, words, unfit=True)
         self._arrivals.wait_for(registered.done, ARRIVAL_LIMIT)
         if not registered.whole:
-            limit, info = self._intervals.register_limit, self._cluster.client.scheduler_info
-            silent = named(info(n_workers=-1)["workers"].keys() - self._arrivals.there)
-            words = f"not every Dask worker has answered within {limit:g} s; the others are used"
-            self._note(f"{words}. Silent: {silent}")
+            known = self._cluster.client.scheduler_info(n_workers=-1)["workers"]
+            self._note(self._arrivals.silence(known, self._intervals.register_limit))
         self._joined = True
 
     def _ask_for_nodes(self) -> None:
@@ -176,7 +174,8 @@ class DaskDispatcher(Dispatcher):
         if why and (self._local or not self._has_run):
             self._stop_run(f"no Dask worker can take part: {why}")
         for name, address in chosen:
-            spec = node_spec(self._request, name, self._workers.neighbours(workers, address))
+            near = self._arrivals.gpus(self._workers.neighbours(workers, address))
+            spec = node_spec(self._request, name, len(near), near[address])
             arguments = (self._request.run_id, self._topic, side.packed_spec(spec))
             self._cluster.call_on(
                 [address],
@@ -205,6 +204,10 @@ class DaskDispatcher(Dispatcher):
             self._arrivals.went(address)
             self._lose(address, f"worker {address} left the cluster")
             self._workers.renew(address)
+        elif kind == "leaves":
+            self._leave(address)
+        elif kind == "stays":
+            self._lose(address, f"worker {address} stays in the cluster after all")
         elif kind == "cleared":
             self._cleared(address, f"worker {address}: {value}")
         elif why := self._arrivals.came(address, value):
@@ -212,12 +215,21 @@ class DaskDispatcher(Dispatcher):
         elif address:
             self._ask_soon()
 
+    def _leave(self, address: str) -> None:
+        """Have a worker that is to leave end what is in hand; it gets nothing more."""
+        text = f"worker {address} is to leave: it ends what is in hand, and hands back the rest"
+        for node in self._workers.leave(address):
+            self.events.put(NodePreparing(node, text, time.monotonic()))
+            self._note(f"{node}: {text}")
+        self._cluster.call_on([address], side.recall, self._request.run_id)
+
     def _hear_node(self, node: str, address: str, message: messages.Told) -> None:
         if isinstance(message, OF_LIVING):
             if self._workers.address_of(node) != address:
                 return  # a worker that was given up still speaks, and another has its node
             self._has_run = True
-            self._workers.spoke(address)
+            if self._workers.spoke(address):
+                return  # it is to leave
         if isinstance(message, messages.SlotsUp):
             self._slots_of_node = max(1, message.slots)
         if (event := event_told(node, address, message, time.monotonic())) is not None:
@@ -239,7 +251,7 @@ class DaskDispatcher(Dispatcher):
             with contextlib.suppress(Exception):  # the client may be closing, or not be there yet
                 self._ask_for_nodes()
 
-        threading.Thread(target=ask, name="daskrun-ask", daemon=True).start()
+        self._beside(ask, "daskrun-ask")
 
     def _lose(
         self, address: str, reason: str, *, unfit: bool = False, starts_again: bool = False
@@ -270,24 +282,20 @@ class DaskDispatcher(Dispatcher):
             self.events.put(BundleLost(bundle.number, reason, time.monotonic()))
 
     def _cleared(self, address: str, reason: str) -> None:
-        """Handle that the cluster has cleared the run, though the connection seemed to hold."""
+        """Handle that the cluster has cleared the run, though the connection held."""
         self._lose(address, reason)
         if time.monotonic() > self._rejoined + self._intervals.rejoin_interval:
             self._rejoin(reason)  # else it is the same loss, told by another worker
 
     def _rejoin(self, reason: str) -> None:
         """Register again, which ends every node that the cluster still has of the run."""
-        self._lose_all(reason)
+        self._give_back(self._workers.lose_all(), reason)
         self._rejoined = time.monotonic()
         self._rejoins += 1
         if self._rejoins > MOST_REJOINS:
             self._stop_run(f"the cluster lost the run {self._rejoins} times; last: {reason}")
             return
-        threading.Thread(target=self._join_again, name="daskrun-rejoin", daemon=True).start()
-
-    def _lose_all(self, reason: str) -> None:
-        """Give back what every node had, and forget what was known of the workers."""
-        self._give_back(self._workers.lose_all(), reason)
+        self._beside(self._join_again, "daskrun-rejoin")
 
     def _join_again(self) -> None:
         connection = self._cluster.client.scheduler_comm
@@ -304,10 +312,7 @@ class DaskDispatcher(Dispatcher):
 
     @override
     def hand_out(self, bundles: Sequence[Packed], budget: float) -> None:
-        by_node: dict[str, list[Packed]] = {}
-        for each in bundles:
-            by_node.setdefault(each.bundle.node, []).append(each)
-        for node, group in by_node.items():
+        for node, group in by_node(bundles).items():
             address = self._workers.address_of(node)
             same = partial(self._workers.has, node, address)
             if address is None or not self._out.hand_out(address, group, budget, same):
@@ -357,7 +362,7 @@ class DaskDispatcher(Dispatcher):
         if seen.end:
             self._stop_run(seen.end)
         if seen.lost:
-            self._lose_all(seen.lost)
+            self._give_back(self._workers.lose_all(), seen.lost)
         if seen.rejoin and not self._stopped:
             self._rejoin(seen.rejoin)
         for address in seen.idle:
@@ -386,12 +391,10 @@ class DaskDispatcher(Dispatcher):
 
     @override
     def close(self) -> None:
-        run_id = self._request.run_id
-        early = [side.EARLY.pop((run_id, name), None) for name in self._workers.names]
+        early = side.take_early(self._request.run_id)
         self._cluster.close(quick=self._stopped, silent=self._health.silent)
         self._out.fetched.put(None)
         for thread in self._threads:
             thread.join(5)
-        for waiting in early:
-            if waiting is not None:
-                waiting.node.close()
+        for node in early:
+            node.close()

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from daskrun.engine.dispatch import Packed
 
 
+def by_node(bundles: Sequence[Packed]) -> dict[str, list[Packed]]:
+    """Return the bundles of each node."""
+    groups: dict[str, list[Packed]] = {}
+    for each in bundles:
+        groups.setdefault(each.bundle.node, []).append(each)
+    return groups
+
+
 class Outstanding:
     """Bundles by their numbers, from when they are submitted until they are taken; any thread.
 

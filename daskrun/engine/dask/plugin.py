@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 PACKAGES = ("daskrun", "dask", "distributed", "pandas", "pyarrow")
 SIDE = "daskrun.engine.dask.worker"
+RETIRE = "retire_workers"
+OWN = "worker-close-gracefully"
+"""How the mark of a worker's own wish to leave begins, as at the end of its lifetime."""
+DRAIN_LEAST = 0.5
+"""Seconds a worker that is to leave waits at least: bundles may be on their way to it."""
+DRAIN_LOOK = 0.05
+"""Seconds between two looks whether it has handed everything back."""
+STAYS_AFTER = 5.0
+"""Seconds after which one that is still there is not about to be closed by its cluster."""
 
 
 def installed(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
@@ -55,6 +64,7 @@ class EntryScriptPlugin(WorkerPlugin):
 
             side.note(self.run_id, self.topic, worker)
             found["wire"] = side.WIRE
+            found["gpus"] = ",".join(side.gpus())
         except Exception as error:  # noqa: BLE001  (none, a broken one, one of another Python)
             found["trouble"] = f"{type(error).__name__}: {error}"
         report = {"kind": "worker_here", "address": worker.address, "value": found}
@@ -73,21 +83,73 @@ class EntryScriptPlugin(WorkerPlugin):
 class RunWatcher(SchedulerPlugin):
     """Tells the driver of workers that come and go, and clears the run when the driver is gone.
 
-    That takes ``grace`` seconds from when its client has left; see ``Intervals.client_grace``.
+    That takes ``grace`` seconds from when its client has left; see ``Intervals.client_grace``. A
+    worker that is retired gets ``patience`` seconds to end the mini-batches that it has in hand.
     """
 
     def __init__(
-        self, run_id: str, topic: str, packages: Sequence[str], client: str, grace: float
+        self,
+        run_id: str,
+        topic: str,
+        packages: Sequence[str],
+        client: str,
+        grace: float,
+        patience: float,
     ) -> None:
         self.name = f"daskrun-{run_id}"
         self.topic = topic
         self.packages = packages
         self.client = client
         self.grace = grace
+        self.patience = patience
 
     async def start(self, scheduler: Any) -> None:
-        """Tell what is installed where the scheduler is."""
+        """Tell what is installed where the scheduler is; heed workers that are to leave."""
         self._tell(scheduler, "scheduler_here", "", installed(self.packages))
+        _watchers_of(scheduler).append(self)
+        self._check(scheduler)
+
+    def _check(self, scheduler: Any) -> None:
+        """Leave the scheduler as it was once this is no plugin of it: nothing tells of that."""
+        loop, watchers = asyncio.get_running_loop(), _watchers_of(scheduler)
+
+        def check() -> None:
+            if scheduler.plugins.get(self.name) is self:
+                loop.call_later(1.0, check)
+                return
+            watchers.remove(self)
+            if not watchers and hasattr(scheduler.handlers[RETIRE], "before"):
+                scheduler.handlers[RETIRE] = scheduler.handlers[RETIRE].before
+
+        loop.call_later(1.0, check)
+
+    async def drain(self, scheduler: Any, addresses: Sequence[str]) -> None:
+        """Tell that workers are to leave, and wait until they have nothing of the run."""
+        for address in addresses:
+            self._tell(scheduler, "leaves", address)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.patience
+        await asyncio.sleep(DRAIN_LEAST)
+        while (
+            any(self._has_some(scheduler.workers.get(address)) for address in addresses)
+            and scheduler.plugins.get(self.name) is self
+            and self.client in scheduler.clients
+            and loop.time() < deadline
+        ):
+            await asyncio.sleep(DRAIN_LOOK)
+
+    def stay(self, scheduler: Any, addresses: Sequence[str]) -> None:
+        """Tell which of these workers are still there, and take tasks."""
+        if scheduler.plugins.get(self.name) is not self:
+            return
+        for address in addresses:
+            worker = scheduler.workers.get(address)
+            if worker is not None and worker.status.name == "running":
+                self._tell(scheduler, "stays", address)
+
+    def _has_some(self, worker: Any) -> bool:
+        tasks = () if worker is None else (*worker.processing, *worker.has_what)
+        return any(self.topic in str(task.key) for task in tasks)
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         """Tell of a new worker."""
@@ -116,3 +178,43 @@ class RunWatcher(SchedulerPlugin):
             await scheduler.unregister_worker_plugin(None, name=self.name)
         if scheduler.plugins.get(self.name) is self:  # and not of a run that came back meanwhile
             await scheduler.unregister_scheduler_plugin(self.name)
+
+
+def _watchers_of(scheduler: Any) -> list[RunWatcher]:
+    """Return the runs that are told before workers are retired.
+
+    Dask removes a worker at once, whatever it is at: its scheduler waits for tasks' results, not
+    for tasks. All ways to retire one (a cluster that scales down or adapts, a client, a worker at
+    the end of its lifetime) come by this operation of the scheduler.
+    """
+    before = scheduler.handlers[RETIRE]
+    if hasattr(before, "watchers"):
+        return before.watchers  # type: ignore[no-any-return]
+
+    async def retire_workers(**message: Any) -> Any:
+        leaving = _leaving(scheduler, message)
+        # a cluster that is closed is closed: nobody is left who could go on
+        waits = len(leaving) < len(scheduler.workers)
+        waits = waits or str(message.get("stimulus_id")).startswith(OWN)
+        told = list(watchers) if waits else []
+        await asyncio.gather(*(each.drain(scheduler, leaving) for each in told))
+        answer = await before(**message)
+        for each in told:
+            asyncio.get_running_loop().call_later(STAYS_AFTER, each.stay, scheduler, leaving)
+        return answer
+
+    watchers: list[RunWatcher] = []
+    retire_workers.watchers, retire_workers.before = watchers, before  # type: ignore[attr-defined]
+    scheduler.handlers[RETIRE] = retire_workers
+    return watchers
+
+
+def _leaving(scheduler: Any, message: Any) -> list[str]:
+    """Return the addresses of workers that are retired, which ``message`` then names."""
+    if message.get("workers") is None and message.get("names") is None:
+        common = ("close_workers", "remove", "stimulus_id", "workers", "names")
+        how = {name: message.pop(name) for name in [*message] if name not in common}
+        message["workers"] = scheduler.workers_to_close(**how)
+    # a cluster that is scaled down gives names as ``workers``, and closes these by itself
+    named = {*map(str, message.get("workers") or ()), *map(str, message.get("names") or ())}
+    return [a for a, each in scheduler.workers.items() if a in named or str(each.name) in named]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.logs import get_logger
@@ -40,8 +41,13 @@ class Scaling:
         """Workers that the cluster may have at most; None: no bound is known."""
         return self._of.most
 
-    def need(self, workers: int) -> None:
-        """Ask for so many workers for this run, off this thread: some clusters answer late."""
+    def need(self, slots: int | None, of_each: int, count: int | None) -> None:
+        """Ask for workers with so many slots for this run, off this thread: some answer late.
+
+        ``count`` are its nodes at most; None: no bound. Slots of None: as many as may be.
+        """
+        most = count or self.most or 1
+        workers = max(1, most if slots is None else min(most, ceil(slots / of_each)))
         if workers != self._needed:
             self._needed = workers
             threading.Thread(

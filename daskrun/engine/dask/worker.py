@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from daskrun.core import minibatch, outcome
 from daskrun.engine.dask.reach import unreachable
 from daskrun.script import context, messages, node_spec, process_spec
+from daskrun.script.keeper.gpus import gpus as gpus  # asked by the plugin
 from daskrun.script.messages import BundleGone, KeeperLost, Notice, RunBundle
 from daskrun.script.node import Node
 from daskrun.script.node_folders import base_folder, claim
@@ -62,6 +63,16 @@ class EarlyNode:
             for message in held:
                 sink(message)
             self._sink = sink
+
+
+def begin_early(spec: NodeSpec) -> None:
+    """Start a node of the local target before its worker is there."""
+    EARLY[spec.run_id, spec.node] = EarlyNode(spec)
+
+
+def take_early(run_id: str) -> list[Node]:
+    """Return the run's nodes that no worker has taken, which none gets any more."""
+    return [EARLY.pop(key).node for key in list(EARLY) if key[0] == run_id]
 
 
 @dataclass
@@ -192,6 +203,13 @@ def stop(run_id: str, grace: float) -> None:
             place.node.stop(grace)
 
 
+def recall(run_id: str, dask_worker: Any) -> None:
+    """Have the run's node on a worker hand back all but what is in hand; it takes nothing more."""
+    place = _places.get((run_id, dask_worker.address))
+    if place is not None and place.node is not None:
+        place.node.recall()
+
+
 def packed_bundle(run_id: str, packed: Packed, budget: float) -> bytes:
     """Pack a bundle as its Dask task gets it."""
     number, payload = packed.bundle.number, packed.payload
@@ -278,6 +296,10 @@ class CopiedNode:
         result = self._node.run_bundle(bundle)
         self._put(self._records)
         return result
+
+    def recall(self) -> None:
+        """Take back all but what is in hand."""
+        self._node.recall()
 
     def stop(self, grace: float) -> None:
         """Take everything back."""

@@ -1,10 +1,9 @@
-"""What this node has: cores, GPUs, a container's memory limit."""
+"""What this node has: cores, a container's memory limit."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from itertools import takewhile
 from pathlib import Path
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -30,37 +29,6 @@ def cores() -> int:
         if quota != "max":
             count = min(count, max(1, int(int(quota) / int(period))))
     return count
-
-
-def visible_gpus(text: str) -> list[str]:
-    """Return the GPUs that a value of ``CUDA_VISIBLE_DEVICES`` shows: numbers, UUIDs, MIG's names.
-
-    As CUDA reads it: what is no device hides all that follow.
-
-    Examples
-    --------
-    >>> visible_gpus("1, GPU-8932f937,MIG-GPU-b630/1/0")
-    ['1', 'GPU-8932f937', 'MIG-GPU-b630/1/0']
-    >>> visible_gpus("0,-1,1"), visible_gpus(""), visible_gpus("NoDevFiles")
-    (['0'], [], [])
-    """
-    names = [name.strip() for name in text.split(",")]
-    return list(takewhile(lambda n: n.isdecimal() or n.startswith(("GPU-", "MIG-")), names))
-
-
-def gpus() -> list[str]:
-    """Identify the GPUs this process may use, as ``CUDA_VISIBLE_DEVICES`` would."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return visible_gpus(visible)
-    with contextlib.suppress(OSError):
-        return [str(n) for n, _ in enumerate(Path("/proc/driver/nvidia/gpus").iterdir())]
-    return []
-
-
-def processes_per_node(asked: int | None) -> int:
-    """Script processes for a node: as asked, else one per GPU, else one per core."""
-    return asked or len(gpus()) or cores()
 
 
 def container_memory() -> int | None:

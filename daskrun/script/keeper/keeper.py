@@ -93,16 +93,14 @@ class Keeper:
         """When a name gets its next process."""
         self._fetcher: Fetcher | None = None
         self._usage: UsageLog | None = None
-        self._closing = False
+        self._closing = self._recalled = False
         self._next_word, self._pause = 0.0, FIRST_WORD
         """When it is told what its end waits for; then twice as long each time."""
         self._stop_at: float | None = None
         self._gone = False
-        self._preparations = Preparations(
-            spec, self._selector, self._say, self._spawner.use, self._begin
-        )
-        self._next_log_look = 0.0
-        self._next_beat = 0.0
+        use = self._spawner.use
+        self._preparations = Preparations(spec, self._selector, self._say, use, self._begin)
+        self._next_log_look = self._next_beat = 0.0
 
     def serve(self) -> None:
         """Run until closed or cut off; leave nothing behind."""
@@ -139,10 +137,11 @@ class Keeper:
             self._obey(message)
 
     def _begin(self, brought: Mapping[str, str]) -> None:
-        for note in (*self._spawner.locate(brought), *self._spawner.gpus_told):
-            self._say(messages.Notice(note))
+        notes = self._spawner.locate(brought)
         for name in self._spawner.names:
             self._spawn(name)
+        for note in (*notes, *self._spawner.gpus_told):
+            self._say(messages.Notice(note))
         self._say(messages.SlotsUp(len(self._spawner.names)))
         self._watch_usage()
 
@@ -174,11 +173,11 @@ class Keeper:
             self._accept(message)
         elif isinstance(message, messages.Stop):
             self._stop(message.grace)
-        elif message is messages.Signal.CLOSE:
-            self._close()
+        elif message in (messages.Signal.RECALL, messages.Signal.CLOSE):
+            self._recall() if message is messages.Signal.RECALL else self._close()
 
     def _accept(self, bundle: messages.RunBundle) -> None:
-        if self._closing or self._stop_at is not None:
+        if self._recalled or self._closing:
             self._hand_back(bundle)
             return
         if self._fetcher is not None:
@@ -190,6 +189,10 @@ class Keeper:
         self._stop_at = time.monotonic() + grace
         self._preparations.end()
         self._limits = replace(self._limits, shutdown=min(self._limits.shutdown, STOPPED_SHUTDOWN))
+        self._recall()
+
+    def _recall(self) -> None:
+        self._recalled = True
         while self._queue:
             self._hand_back(self._queue.popleft())
         for process in self._processes.values():
@@ -284,11 +287,8 @@ class Keeper:
             for process in self._processes.values():
                 for log in process.logs:
                     cap_log(log, self._spec.log_limit)
-            self._reap_orphans()
-
-    def _reap_orphans(self) -> None:
-        preparing = self._preparations.pid
-        reaper.reap_orphans([*self._pids().values(), *([preparing] if preparing else [])])
+            preparing = self._preparations.pid
+            reaper.reap_orphans([*self._pids().values(), *([preparing] if preparing else [])])
 
     def _pids(self) -> dict[str, int]:
         """Return this process and those it holds, by the names they have in logs."""

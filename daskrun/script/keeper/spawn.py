@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.outcome import ProcessInfo
 from daskrun.script import reaper
-from daskrun.script.keeper import hardware
+from daskrun.script.keeper import gpus, hardware
 from daskrun.script.keeper.child import PACKAGE_ROOT
 from daskrun.script.keeper.script_process import ScriptProcess
 from daskrun.script.node_paths import located
@@ -33,8 +33,11 @@ class Spawner:
         self._spec = spec
         self._board = board
         self._folder = Path(spec.folder)
-        self._count = hardware.processes_per_node(spec.processes)
-        self._gpus = hardware.gpus()
+        asked = spec.environment.get(gpus.VISIBLE)  # which every process then sees as it is
+        self._asked = asked is not None
+        own = gpus.gpus() if spec.gpus is None else spec.gpus
+        self._gpus = gpus.visible_gpus(asked) if asked is not None else list(own)
+        self._count = spec.processes or len(self._gpus) or hardware.cores()
         self._made = 0
         self._python = sys.executable
         self._root = PACKAGE_ROOT
@@ -45,9 +48,17 @@ class Spawner:
     @property
     def gpus_told(self) -> list[str]:
         """Which processes have which GPU, as one note; none where the node has no GPU."""
-        of = {gpu: self.names[n :: len(self._gpus)] for n, gpu in enumerate(self._gpus)}
-        told = [f"GPU {gpu}: {', '.join(names) or 'no process'}" for gpu, names in of.items()]
-        return ["; ".join(told)] if told else []
+        told: list[str] = []
+        if not self._gpus:
+            return told
+        from daskrun.script.keeper.gpu_memory import descriptions
+
+        of = descriptions(self._gpus)
+        for n, gpu in enumerate(self._gpus):
+            names = self.names if self._asked else self.names[n :: len(self._gpus)]
+            described = f" ({of[gpu]})" if gpu in of else ""
+            told.append(f"GPU {gpu}{described}: {', '.join(names) or 'no process'}")
+        return ["; ".join(told)]
 
     def spawn(self, name: str) -> ScriptProcess:
         """Start a process in the slot ``name``."""
@@ -122,9 +133,9 @@ class Spawner:
             # a limit set for the whole machine is kept, unless the run asks for another
             if spec.threads is not None or variable not in environment:
                 environment[variable] = str(threads)
-        if self._gpus:
+        if self._gpus and not self._asked:
             slot = self.names.index(name)
-            environment["CUDA_VISIBLE_DEVICES"] = self._gpus[slot % len(self._gpus)]
+            environment[gpus.VISIBLE] = self._gpus[slot % len(self._gpus)]
         if output := self._located.process.context.output_dir:
             environment["AZUREML_BI_OUTPUT_PATH"] = environment["DASKRUN_OUTPUT_PATH"] = output
         environment |= {**self._located.variables, **spec.environment}

@@ -15,6 +15,7 @@ from daskrun.errors import PartError, TableError, WrongResultError
 from daskrun.output.parts.part import UnusableProcessError
 from daskrun.script.failed import Failed
 from daskrun.script.process.entry import EntryModule, error_of
+from daskrun.script.process.gpu_errors import is_out_of_gpu_memory
 from daskrun.script.process.item_failures import divided
 from daskrun.script.process.tables import Tables, known_of
 from daskrun.script.status_block import StatusBlock
@@ -82,6 +83,14 @@ class Loader:
         if not source.remote or self._fetched is None:
             return None
         return self._fetched(bundle, index, source, load)
+
+
+def _status_of(error: BaseException, status: Status) -> Status:
+    """Return how an attempt has ended that came to ``status`` before an error."""
+    if isinstance(error, WrongResultError):
+        return Status.WRONG_TYPE
+    of_gpu = status == Status.RAISED and is_out_of_gpu_memory(error)
+    return Status.GPU_MEMORY if of_gpu else status
 
 
 class Executor:
@@ -169,8 +178,7 @@ class Executor:
             self.let_go()
             raise
         except BaseException as caught:  # noqa: BLE001  (also sys.exit() in user code is an outcome)
-            if isinstance(caught, WrongResultError):
-                status = Status.WRONG_TYPE
+            status = _status_of(caught, status)
             error = error_of(caught, self._module.script)
             if isinstance(caught, TableError):
                 items = caught.items or items

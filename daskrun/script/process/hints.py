@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.script import context
+from daskrun.script.process.gpu_errors import is_out_of_gpu_memory, remedy
 
 if TYPE_CHECKING:
     from daskrun.script.process_spec import ScriptFile
@@ -26,6 +27,8 @@ def hints_of(error: BaseException, script: ScriptFile) -> tuple[str, str]:
     if isinstance(error, SystemExit) and isinstance(error.code, int) and (said := _said()):
         last = said.splitlines()[-1][:LAST_WORDS]
         return f". The last that was printed: {last}", f"\nend of its stderr:\n{said}\n"
+    if is_out_of_gpu_memory(error):
+        return remedy(), f"{remedy()[2:]}\n"
     if isinstance(error, FileNotFoundError):
         hint = _of_working_dir(error.filename, script)
         return hint, hint and f"{hint[2:]}\n"
