@@ -16,7 +16,7 @@ from daskrun.core.typing import override
 from daskrun.data.paths import PathTable
 from daskrun.engine.request import INLINE
 from daskrun.pipeline.records.step_spec import OutputFolder, StepOutputFolder
-from daskrun.script.keeper.hardware import processes_per_node
+from daskrun.script.keeper.gpus import gpus, processes_per_node
 from daskrun.workspace.datastores.datastore import Datastore
 from daskrun.workspace.run_folders.run_folder import RunFolder
 
@@ -112,7 +112,9 @@ def look(prepared: PreparedStep, *, try_first: bool) -> StepCheck:
     if program or prepared.target == INLINE:
         slots = 1
     elif prepared.target is None:
-        slots = (settings.node_count or 1) * processes_per_node(settings.process_count_per_node)
+        slots = (settings.node_count or 1) * processes_per_node(
+            settings.process_count_per_node, gpus()
+        )
     checked = StepCheck(
         prepared.step.name,
         "program" if program else prepared.inputs[0][1].kind,

@@ -8,6 +8,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from daskrun.script.keeper.hardware import cores
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -38,6 +40,11 @@ def gpus() -> list[str]:
     with contextlib.suppress(OSError):
         return [str(n) for n, _ in enumerate(Path("/proc/driver/nvidia/gpus").iterdir())]
     return []
+
+
+def processes_per_node(asked: int | None, own: Sequence[str]) -> int:
+    """Script processes for a node: as asked, else one per GPU of its own, else one per core."""
+    return asked or len(own) or cores()
 
 
 def shares(seen: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

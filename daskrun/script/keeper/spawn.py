@@ -37,7 +37,7 @@ class Spawner:
         self._asked = asked is not None
         own = gpus.gpus() if spec.gpus is None else spec.gpus
         self._gpus = gpus.visible_gpus(asked) if asked is not None else list(own)
-        self._count = spec.processes or len(self._gpus) or hardware.cores()
+        self._count = gpus.processes_per_node(spec.processes, self._gpus)
         self._made = 0
         self._python = sys.executable
         self._root = PACKAGE_ROOT
