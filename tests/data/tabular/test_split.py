@@ -201,7 +201,7 @@ def test_a_header_with_line_breaks_is_refused_where_pieces_are_cut_by_lines():
 
 
 def test_a_header_that_is_never_closed_is_named():
-    with pytest.raises(TableError, match=r"a\.csv: the header opens a quote that is not closed"):
+    with pytest.raises(TableError, match=r"a\.csv, line 1: the header opens a quote that is not closed"):
         pieces(b'a,"b\n1,2\n', split(b'a,"b\n1,2\n', 100), header=True)
 
 
