@@ -97,11 +97,11 @@ class RawPiece:
 class TextReader(TypedReader):
     """Reads the bytes of pieces, and keeps a few files open; what lines mean is its formats'."""
 
-    def __init__(self, spec: Any, secrets: Mapping[str, Any], cache: NodeCache) -> None:
+    def __init__(self, spec: TextSpec, secrets: Mapping[str, Any], cache: NodeCache) -> None:
         super().__init__(spec, secrets, cache, spec.on_type_conflict)
-        self._dialect: Dialect = spec.dialect
+        self._dialect = spec.dialect
         self._cache = cache
-        self._exact: bool = spec.exact
+        self._exact = spec.exact
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
 
     @classmethod
