@@ -140,7 +140,7 @@ def test_what_is_in_memory_at_a_time_and_where_a_survey_runs_are_the_same(file, 
         assert split(data, size, separator, block=block) == wanted
         found, cuts = splitter(size, block=block).begin("a.csv", len(data)), []
         for number in range(found.surveys):
-            bring_survey(source, found.request(number), target)
+            bring_survey(source, found.request(number), target, separator)
             cuts += found.feed(survey_file(target, found.request(number), separator))
             os.unlink(target)
     assert cuts == wanted
@@ -201,7 +201,9 @@ def test_a_header_with_line_breaks_is_refused_where_pieces_are_cut_by_lines():
 
 
 def test_a_header_that_is_never_closed_is_named():
-    with pytest.raises(TableError, match=r"a\.csv, line 1: the header opens a quote that is not closed"):
+    with pytest.raises(
+        TableError, match=r"a\.csv, line 1: the header opens a quote that is not closed"
+    ):
         pieces(b'a,"b\n1,2\n', split(b'a,"b\n1,2\n', 100), header=True)
 
 
@@ -269,7 +271,7 @@ def test_what_is_not_plain_is_made_so_and_cut(tmp_path, end, encoding, where):
         cuts = found
         if not isinstance(found, list):
             source, target = opened(Look(name, found.request(0))), str(tmp_path / f"brought-{size}")
-            bring_survey(source, found.request(0), target)
+            bring_survey(source, found.request(0), target, b",")
             cuts = cuts_of(found, source)
             if not file.is_plain():  # one survey; brought, it finds the same
                 other = ByteSplitter(size, exact=True, count_rows=False, plain=lambda *_: False)

@@ -237,7 +237,7 @@ def _traced(
 
 
 def bring_survey(
-    source: ByteSource, request: tuple[Any, ...], target: str, separator: Separator = b""
+    source: ByteSource, request: tuple[Any, ...], target: str, separator: Separator
 ) -> None:
     """Write what a survey of a remote file needs to a local file, for :func:`survey_file`.
 
