@@ -6,6 +6,7 @@ import json
 from contextlib import contextmanager
 from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -19,6 +20,7 @@ from daskrun.data.tabular.formats.sql.reader import SqlReader
 from daskrun.data.tabular.formats.typed_columns import with_types
 from daskrun.data.tabular.values.frame import to_frame
 from daskrun.data.tabular.values.infer import infer_values
+from daskrun.data.tabular.values.kinds import MOMENTS, WRITTEN, Kind, admits
 from daskrun.data.tabular.values.types import DataType
 from daskrun.data.tabular.values.written import as_text
 from daskrun.errors import DatasetError
@@ -108,6 +110,32 @@ class Query:
 
 def from_sql(folder, value, types):
     return Query([value], types)
+
+
+SHOWN_TYPES = {
+    "text": "text", "whole": "int", "decimal": "float", "true or false": "bool",
+    "date and time": "datetime", "with a zone": "datetime_utc",
+}  # fmt: skip
+SHOWN_KINDS = {
+    "text, of delimited files": (Kind.TEXT, WRITTEN),
+    "text, of JSON lines": (Kind.TEXT, MOMENTS),
+    "text, of Parquet files, queries, dataframes": (Kind.TEXT, frozenset()),
+    **{kind.value: (kind, frozenset()) for kind in Kind if kind not in (Kind.TEXT, Kind.OTHER)},
+}
+
+
+def test_the_documentation_has_the_table_of_the_law():
+    page = Path(__file__).parents[3] / "docs/explanation/types.md"
+    if not page.exists():
+        pytest.skip("the package is tested without its documentation")
+    lines = [f"| | {' | '.join(SHOWN_TYPES)} |", "|---" * (len(SHOWN_TYPES) + 1) + "|"]
+    for shown, (kind, reads) in SHOWN_KINDS.items():
+        taken = [
+            "yes" if admits(type_, kind, False, reads) else "asked" * admits(type_, kind, True)
+            for type_ in SHOWN_TYPES.values()
+        ]
+        lines.append(f"| {shown} | {' | '.join(taken)} |".replace("  ", " "))
+    assert "\n".join(lines) in page.read_text()
 
 
 FORMATS = {"csv": from_csv, "jsonl": from_json, "parquet": from_parquet, "sql": from_sql}
