@@ -7,7 +7,10 @@ import pickle
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from daskrun.core.warned import of_input
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
 
@@ -185,3 +188,8 @@ class Plan(Protocol):
 
     def fingerprint(self) -> str:
         """Digest what the plan was made from: paths, sizes, times, mini-batch size."""
+
+
+def warnings_of(inputs: Sequence[PlanInput]) -> list[str]:
+    """Return what is to be told of the inputs of a run before it begins."""
+    return [of_input(text, each.name, len(inputs)) for each in inputs for text in each.warnings]

@@ -31,6 +31,7 @@ from daskrun.core.events import (
 )
 from daskrun.core.ledger import Ledger
 from daskrun.core.logs import get_logger
+from daskrun.core.minibatch import warnings_of
 from daskrun.core.report import Obstacle, Report, RunStatus
 from daskrun.engine.checked import checked, count_metrics_of
 from daskrun.engine.closing import close_all, close_and_tell
@@ -89,9 +90,7 @@ class Driver:
         self._surveys = Surveys(request.plan, tries, self._history.note_later)
         self._planned: tuple[int, bool] | None = None
         self._unjoined = False
-        self._warnings: dict[str, None] = dict.fromkeys(
-            text for each in request.plan.inputs for text in each.warnings
-        )
+        self._warnings: dict[str, None] = dict.fromkeys(warnings_of(request.plan.inputs))
         self._dispatcher = make_dispatcher(request)
         self._slots = Slots(request.plan, self._ledger, self._know_plan)
         self._began = time.monotonic()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.events import Observer
+from daskrun.core.minibatch import warnings_of
 from daskrun.core.source import parser_options
 from daskrun.core.told import secret_problems
 from daskrun.data.protocols import shown_url
@@ -73,7 +74,7 @@ class CheckedStep:
             target=self.target,
             inputs=inputs,
             plan=plan,
-            notes=(*notes, *(text for each in planned for text in each.warnings)),
+            notes=(*notes, *warnings_of(planned)),
             side_inputs=look_at_sides(step._side_inputs, self.given, self.settings, planned),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.minibatch import PlanInput
+from daskrun.core.warned import of_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ class Tables:
         self._inputs = inputs
         self._cache = cache
         self._loaders: dict[int, TableLoader] = {}
-        self._told: set[str] = set()
+        self._told: set[tuple[int, str]] = set()
 
     def prepare(self) -> None:
         """Make all loaders now, and a mini-batch without rows of each.
@@ -49,10 +50,10 @@ class Tables:
 
     def new_warnings(self) -> list[str]:
         """Return what was warned of and was not given before."""
-        texts = (text for loader in self._loaders.values() for text in loader.warnings)
-        fresh = [text for text in dict.fromkeys(texts) if text not in self._told]
+        every = ((n, text) for n, loader in self._loaders.items() for text in loader.warnings)
+        fresh = [each for each in dict.fromkeys(every) if each not in self._told]
         self._told.update(fresh)
-        return fresh
+        return [of_input(text, self._inputs[n].name, len(self._inputs)) for n, text in fresh]
 
     def _loader(self, number: int) -> TableLoader:
         if number not in self._loaders:

@@ -182,6 +182,20 @@ def test_every_way_of_reading_a_column_agrees(tmp_path_factory, parts, size, row
     assert len({repr(each) for each in seen}) == 1, seen
 
 
+def test_each_of_two_inputs_warns_of_its_own_column(tmp_path):
+    for number in range(9):
+        value = None if number == 8 else 1
+        pq.write_table(pa.table({"v": pa.array([value], "int64")}), tmp_path / f"{number}.parquet")
+    inputs = [(name, Tabular.from_parquet_files(f"{tmp_path}/*").resolve()) for name in "ab"]
+    plan = TablePlan(inputs, 1000)
+    request = make_request(tmp_path / "run", SCRIPT, plan=plan, target="inline")
+    told = execute(request, [], RunControl()).warnings
+    assert [text[: text.index(" where")] for text in told] == [
+        "input 'a': column 'v' has missing values",
+        "input 'b': column 'v' has missing values",
+    ]
+
+
 # files of other engines
 
 MOMENTS = [datetime(2024, 5, 31, 17, 30, 0, 250_000), datetime(1969, 1, 1)]  # noqa: DTZ001

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from daskrun.core.minibatch import MiniBatch, PlanInput, Survey, Surveyor, TablePieces
 from daskrun.core.typing import override
+from daskrun.core.warned import of_input
 from daskrun.data.listed_plan import ListedPlan
 from daskrun.data.protocols import shown_url
 from daskrun.data.tabular.planning.input_plan import InputPlan
@@ -80,7 +81,9 @@ class TablePlan(ListedPlan, Surveyor):
 
     def risks(self) -> list[str]:
         """Look at more rows, for a second at most an input; warn of those that types don't fit."""
-        return [text for table in self._tables for text in table.risks()]
+        several = zip(self.inputs, self._tables, strict=True)
+        count = len(self.inputs)
+        return [of_input(text, one.name, count) for one, table in several for text in table.risks()]
 
     @override
     def narrowed(self, tables: Sequence[PathTable]) -> Self:
