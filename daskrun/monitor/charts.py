@@ -5,20 +5,20 @@ bokeh is loaded with this module, so it is imported when somebody looks.
 
 from __future__ import annotations
 
+from functools import partial
 from math import pi
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter
 from bokeh.models.annotations import Title
 from bokeh.plotting import figure
 
-from daskrun.core.typing import override
 from daskrun.monitor import plot_data
 from daskrun.monitor.findings import KINDS
 from daskrun.monitor.plot_data import COLORS, DONE, FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from daskrun.monitor.plot_data import Columns
     from daskrun.monitor.snapshot import Snapshot
@@ -28,193 +28,153 @@ TEXT = "#808080"
 HEIGHT = 220
 
 
-class Chart:
-    """A plot; ``columns`` makes what it shows of a snapshot."""
+class Kind(NamedTuple):
+    """A kind of plot."""
 
     name: str
     """In addresses."""
     title: str
     columns: Callable[[Snapshot], Columns]
+    """Makes what it shows of a snapshot."""
+    draw: Callable[[Any, Any], object]
+    """Draws that from a source on a figure."""
     tooltips: Sequence[tuple[str, str]] = ()
-    options: dict[str, Any] = {}  # noqa: RUF012  (constants)
+    options: Mapping[str, Any] = {}
+    """Of the figure."""
+    axis: str = ""
+    """Which one has the processes by name, ``x`` or ``y``."""
 
-    def __init__(self) -> None:
+
+class Chart:
+    """A plot of a kind, made once."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
         self.root: Any = figure(
-            title=Title(text=self.title, text_color=TEXT), height=HEIGHT, tools="",
+            title=Title(text=kind.title, text_color=TEXT), height=HEIGHT, tools="",
             sizing_mode="stretch_width",
             toolbar_location=None, background_fill_color=None, border_fill_color=None,
-            outline_line_color=None, **self.options,
+            outline_line_color=None, **kind.options,
         )  # fmt: skip
         self.source: Any = ColumnDataSource()
-        self.root.axis.axis_label_text_color = self.root.axis.major_label_text_color = TEXT
-        self.root.axis.axis_line_color = self.root.axis.major_tick_line_color = TEXT
-        self.root.axis.minor_tick_line_color = None
+        axes = self.root.axis
+        axes.axis_label_text_color = axes.major_label_text_color = TEXT
+        axes.axis_line_color = axes.major_tick_line_color = TEXT
+        axes.minor_tick_line_color = None
         self.root.grid.grid_line_alpha = 0.25
-        if self.tooltips:
-            self.root.add_tools(HoverTool(tooltips=list(self.tooltips)))
+        self.root.add_tools(HoverTool(tooltips=list(kind.tooltips)))
+        kind.draw(self.root, self.source)
 
     def show(self, snapshot: Snapshot) -> None:
         """Draw a snapshot."""
-        self.source.data = type(self).columns(snapshot)
-
-    def legend(self) -> None:
-        """Put the legend below the plot."""
-        legend = self.root.legend[0]
-        legend.background_fill_alpha = 0
-        legend.border_line_color = None
-        legend.label_text_color = TEXT
-        legend.orientation = "horizontal"
-        legend.location = "left"
-        self.root.add_layout(legend, "below")
-
-
-class ProgressChart(Chart):
-    """How many mini-batches are in which state."""
-
-    name, title, columns = "progress", "Mini-batches", staticmethod(plot_data.progress)
-    tooltips = (("", "@name: @count{0,0}"),)
-    format = "0,0"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.root.height = 140
-        self.root.hbar(
-            y=0, left="left", right="right", height=0.8, color="color", source=self.source,
-            legend_field="name",
-        )  # fmt: skip
-        self.root.yaxis.visible = False
-        self.root.xaxis.formatter = NumeralTickFormatter(format=self.format)
-        self.legend()
-
-
-class TimesChart(ProgressChart):
-    """What the slots' time went into."""
-
-    name, title = "times", "Where the time of the script processes went"
-    columns = staticmethod(plot_data.times)
-    tooltips = (("", "@name: @count{0.0 %}, @seconds{0,0.0} s"),)
-    format = "0 %"
-
-
-class ThroughputChart(Chart):
-    """Mini-batches per second over time."""
-
-    name, title = "throughput", "Mini-batches per second"
-    columns = staticmethod(plot_data.throughput)
-    tooltips = (("", "@succeeded{0.0}/s, @items{0,0.0} items/s, @failed{0.0} failed tries/s"),)
-    options = {"x_axis_type": "datetime"}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name, color in (("succeeded", DONE), ("failed", FAILED)):
-            self.root.step(
-                x="time", y=name, color=color, source=self.source, mode="after", line_width=1.5,
-                legend_label={"failed": "failed tries"}.get(name, name),
-            )  # fmt: skip
-        self.root.y_range.start = 0
-        self.legend()
-
-
-class LatencyChart(Chart):
-    """How long ``run()`` takes for a mini-batch."""
-
-    name, title = "latency", "Seconds in run() for a mini-batch"
-    columns = staticmethod(plot_data.latency)
-    tooltips = (("", "@left{0.0000} to @right{0.0000} s: @count{0,0}"),)
-    options = {"x_axis_type": "log"}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.root.quad(
-            left="left", right="right", bottom=0, top="count", color=DONE, source=self.source
-        )
-        self.root.y_range.start = 0
-
-
-class ProcessChart(Chart):
-    """What each script process's time went into, and how long its ``run()`` takes."""
-
-    name, title = "processes", "Script processes: seconds at work"
-    columns = staticmethod(plot_data.processes)
-    tooltips = (
-        ("", "@process"),
-        ("attempts", "@attempts{0,0}, @failures{0,0} failed"),
-        ("run()", "half below @median{0.000} s, 95 % below @high{0.000} s"),
-    )
-    options = {"x_range": []}  # noqa: RUF012
-    stack = ("run", "load", "write", "init", "failed")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.root.vbar_stack(
-            self.stack, x="process", width=0.8, color=[COLORS[kind] for kind in self.stack],
-            source=self.source, legend_label=[KINDS[kind] for kind in self.stack],
-        )  # fmt: skip
-        self.root.xaxis.major_label_orientation = pi / 4
-        self.root.y_range.start = 0
-        self.legend()
-
-    @override
-    def show(self, snapshot: Snapshot) -> None:
-        columns = plot_data.processes(snapshot)
-        self.root.x_range.factors = columns["process"]
+        columns = self._kind.columns(snapshot)
+        if self._kind.axis == "x":
+            self.root.x_range.factors = columns["process"]
+        elif self._kind.axis:
+            labels = sorted(set(columns["process"]), reverse=True)[-plot_data.MOST_BARS :]
+            self.root.y_range.factors = labels
+            self.root.height = max(HEIGHT, 60 + 18 * len(labels))
         self.source.data = columns
 
 
-class TimelineChart(Chart):
-    """The last attempts, one bar each, by process; failures and repetitions are marked."""
+def _legend(root: Any) -> None:
+    """Put the legend below the plot."""
+    legend = root.legend[0]
+    legend.background_fill_alpha, legend.border_line_color = 0, None
+    legend.label_text_color, legend.orientation, legend.location = TEXT, "horizontal", "left"
+    root.add_layout(legend, "below")
 
-    name, title = "timeline", "The last mini-batches, by process"
-    columns = staticmethod(plot_data.timeline)
-    tooltips = (
-        ("mini-batch", "@index, try @attempt: @status"),
-        ("seconds", "@seconds{0.000}, @inside{0.000} of them in run()"),
-    )
-    options = {"x_axis_type": "datetime", "y_range": []}  # noqa: RUF012
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.root.hbar(
-            y="process", left="left", right="right", height=0.7, color="color",
-            line_color=None, source=self.source,
+def _parts(root: Any, source: Any, numbers: str = "0,0") -> None:
+    root.height = 140
+    root.hbar(
+        y=0, left="left", right="right", height=0.8, color="color", source=source,
+        legend_field="name",
+    )  # fmt: skip
+    root.yaxis.visible = False
+    root.xaxis.formatter = NumeralTickFormatter(format=numbers)
+    _legend(root)
+
+
+def _rates(root: Any, source: Any) -> None:
+    for name, label, color in (
+        ("succeeded", "succeeded", DONE),
+        ("failed", "failed tries", FAILED),
+    ):
+        root.step(
+            x="time", y=name, color=color, source=source, mode="after", line_width=1.5,
+            legend_label=label,
         )  # fmt: skip
-
-    @override
-    def show(self, snapshot: Snapshot) -> None:
-        columns = plot_data.timeline(snapshot)
-        labels = sorted(set(columns["process"]), reverse=True)[-plot_data.MOST_BARS :]
-        self.root.y_range.factors = labels
-        self.root.height = max(HEIGHT, 60 + 18 * len(labels))
-        self.source.data = columns
+    root.y_range.start = 0
+    _legend(root)
 
 
-class CoresChart(Chart):
-    """Processor of each script process."""
-
-    name, title, unit = "cores", "Cores used by each script process", "cores"
-    columns = staticmethod(plot_data.usage)
-    tooltips = (("", "@process: @cores{0.00} cores, @memory{0,0} MB"),)
-    options = {"x_axis_type": "datetime"}  # noqa: RUF012
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.root.scatter(x="time", y=self.unit, size=4, color=DONE, source=self.source)
-        self.root.y_range.start = 0
+def _histogram(root: Any, source: Any) -> None:
+    root.quad(left="left", right="right", bottom=0, top="count", color=DONE, source=source)
+    root.y_range.start = 0
 
 
-class MemoryChart(CoresChart):
-    """Memory of each script process."""
+def _stacks(root: Any, source: Any) -> None:
+    kinds = ("run", "load", "write", "init", "failed")
+    root.vbar_stack(
+        kinds, x="process", width=0.8, color=[COLORS[kind] for kind in kinds], source=source,
+        legend_label=[KINDS[kind] for kind in kinds],
+    )  # fmt: skip
+    root.xaxis.major_label_orientation = pi / 4
+    root.y_range.start = 0
+    _legend(root)
 
-    name, title, unit = "memory", "Memory of each script process, MB", "memory"
+
+def _bars(root: Any, source: Any) -> None:
+    root.hbar(
+        y="process", left="left", right="right", height=0.7, color="color", line_color=None,
+        source=source,
+    )  # fmt: skip
 
 
-CHARTS: tuple[type[Chart], ...] = (
-    ProgressChart,
-    ThroughputChart,
-    TimesChart,
-    LatencyChart,
-    ProcessChart,
-    TimelineChart,
-    CoresChart,
-    MemoryChart,
-)
+def _dots(root: Any, source: Any, unit: str) -> None:
+    root.scatter(x="time", y=unit, size=4, color=DONE, source=source)
+    root.y_range.start = 0
+
+
+TIME = {"x_axis_type": "datetime"}
+USAGE = (("", "@process: @cores{0.00} cores, @memory{0,0} MB"),)
+CHARTS = (
+    Kind("progress", "Mini-batches", plot_data.progress, _parts, (("", "@name: @count{0,0}"),)),
+    Kind(
+        "throughput", "Mini-batches per second", plot_data.throughput, _rates,
+        (("", "@succeeded{0.0}/s, @items{0,0.0} items/s, @failed{0.0} failed tries/s"),), TIME,
+    ),
+    Kind(
+        "times", "Where the time of the script processes went", plot_data.times,
+        partial(_parts, numbers="0 %"), (("", "@name: @count{0.0 %}, @seconds{0,0.0} s"),),
+    ),
+    Kind(
+        "latency", "Seconds in run() for a mini-batch", plot_data.latency, _histogram,
+        (("", "@left{0.0000} to @right{0.0000} s: @count{0,0}"),), {"x_axis_type": "log"},
+    ),
+    Kind(
+        "processes", "Script processes: seconds at work", plot_data.processes, _stacks,
+        (
+            ("", "@process"), ("attempts", "@attempts{0,0}, @failures{0,0} failed"),
+            ("run()", "half below @median{0.000} s, 95 % below @high{0.000} s"),
+        ),
+        {"x_range": []}, "x",
+    ),
+    Kind(
+        "timeline", "The last mini-batches, by process", plot_data.timeline, _bars,
+        (
+            ("mini-batch", "@index, try @attempt: @status"),
+            ("seconds", "@seconds{0.000}, @inside{0.000} of them in run()"),
+        ),
+        {**TIME, "y_range": []}, "y",
+    ),
+    Kind(
+        "cores", "Cores used by each script process", plot_data.usage,
+        partial(_dots, unit="cores"), USAGE, TIME,
+    ),
+    Kind(
+        "memory", "Memory of each script process, MB", plot_data.usage,
+        partial(_dots, unit="memory"), USAGE, TIME,
+    ),
+)  # fmt: skip

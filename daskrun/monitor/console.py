@@ -7,7 +7,6 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
 from daskrun.core.typing import override
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     from daskrun.core.report import Progress
     from daskrun.monitor.snapshot import Snapshot
 
-BAR_WIDTH = 20
-STEP_WIDTH = 8
+BAR_WIDTH, NARROW = 20, 80
+"""Characters of a bar, and of a window that has no room for one."""
+STEP_WIDTH = 12
 """Characters of a step's name that also a narrow window shows."""
 LINE_INTERVAL = 5.0
 """Seconds between two lines where lines can't be drawn over."""
@@ -165,17 +165,21 @@ def _rich_bars(file: TextIO, below: Mapping[str, Iterable[str]]) -> Any:
     class Bars(Progress):
         def get_renderables(self) -> Iterator[Any]:
             yield self.make_tasks_table(self.tasks)
-            for line in chain.from_iterable(list(below.values())):
-                address = line if line.startswith("http") else ""
-                style = f"link {address}" if address else "dim"
-                yield Text(f"  {line}", style=style, no_wrap=True, overflow="ellipsis")
+            for step, lines in list(below.items()):
+                head = f"  {step}: " if len(below) > 1 else "  "
+                for line in lines:
+                    style = f"link {line}" if line.startswith("http") else "dim"
+                    yield Text(head + line, style=style, no_wrap=True, overflow="ellipsis")
 
+    console = Console(file=file)
+    name = Column(max_width=STEP_WIDTH if console.width < NARROW else None, no_wrap=True)
     return Bars(
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False, table_column=Column(min_width=STEP_WIDTH)),
-        BarColumn(bar_width=BAR_WIDTH),
-        TextColumn("{task.fields[words]}", markup=False),
-        console=Console(file=file),
+        TextColumn("{task.description}", markup=False, table_column=name),
+        *([] if console.width < NARROW else [BarColumn(bar_width=BAR_WIDTH)]),
+        TextColumn("{task.fields[words]}", markup=False, table_column=Column(ratio=1)),
+        console=console,
+        expand=True,
         # What the script prints meanwhile goes where it always goes.
         redirect_stdout=False,
         redirect_stderr=False,

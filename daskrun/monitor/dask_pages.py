@@ -137,7 +137,7 @@ def _documents() -> dict[str, Callable[[Any, Any, Any], None]]:
     from daskrun.monitor.charts import CHARTS
     from daskrun.monitor.page import page, plot
 
-    plots = {f"/individual-{PAGE}-{make.name}": _with_template(plot(runs, make)) for make in CHARTS}
+    plots = {f"/individual-{PAGE}-{kind.name}": _with_template(plot(runs, kind)) for kind in CHARTS}
     return {f"/{PAGE}": _with_template(page(runs)), **plots}
 
 

@@ -6,6 +6,7 @@ import json
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
 EVENTS = Path("sys", "events.jsonl")
 """Where it is, below a run's ``logs``."""
-TAIL = 1 << 20
-"""Bytes of a log that are read at once."""
+AT_ONCE = 1000
+"""Events of a log that are read at once."""
 KINDS = {kind.__name__: kind for kind in METHODS}
 
 
@@ -91,14 +92,10 @@ def read_events(path: Path, start: int = 0, epoch: float = 0.0) -> Iterator[tupl
     Of those that a view needs not all fields are kept: of successes where their rows are. From
     byte ``start`` on, where ``epoch`` is that of the driver there.
     """
-    with path.open("rb") as file:
-        file.seek(start)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            epoch, event = _read(line.decode("utf-8", "replace"), epoch)
-            if event is not None:
-                yield epoch, event
+    for _, line in _lines(path, start):
+        epoch, event = _read(line, epoch)
+        if event is not None:
+            yield epoch, event
 
 
 class EventTail:
@@ -109,22 +106,25 @@ class EventTail:
         self._offset = 0
 
     def read(self) -> list[Event]:
-        """Return the events that have come since the last call."""
-        try:
-            if not self._path.is_file():
-                return []
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read(TAIL)
-                while data and b"\n" not in data and (more := file.read(TAIL)):
-                    data += more
-        except FileNotFoundError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        lines = whole.decode("utf-8", "replace").split("\n")[:-1]
-        found = [_read(line, 0.0)[1] for line in lines]
-        return [event for event in found if event is not None]
+        """Return the events that have come since the last call, so many at once."""
+        lines = _lines(self._path, self._offset)
+        read = ((end, _read(line, 0.0)[1]) for end, line in lines)
+        found = [*islice(((end, event) for end, event in read if event is not None), AT_ONCE)]
+        self._offset = found[-1][0] if found else self._offset
+        return [event for _, event in found]
+
+
+def _lines(path: Path, start: int) -> Iterator[tuple[int, str]]:
+    """Yield the whole lines from a byte on, each with the byte behind it."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            start += len(line)
+            yield start, line.decode("utf-8", "replace")
 
 
 def _read(line: str, epoch: float) -> tuple[float, Event | None]:

@@ -23,19 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from daskrun.core.events import (
-        BundleReturned,
-        Event,
-        InitFailed,
-        NodeLost,
-        NodePreparing,
-        NodeReady,
-        Note,
-        ProcessReady,
-        Resumed,
-        RunEnded,
-        StopAsked,
-    )
+    from daskrun.core import events
     from daskrun.core.minibatch import Plan
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.report import ErrorGroup, Progress, Report
@@ -82,12 +70,12 @@ class LogWriter(Observer):
         self._happened(f"process {os.getpid()} goes on with the run")
 
     @override
-    def notify(self, event: Event) -> None:
+    def notify(self, event: events.Event) -> None:
         with self._writing():
             super().notify(event)
 
     @override
-    def on_bundle_returned(self, event: BundleReturned) -> None:
+    def on_bundle_returned(self, event: events.BundleReturned) -> None:
         self._table.on_bundle_returned(event)
         odd = [o for o in event.outcomes if o.status or o.results < o.items]
         for outcome in odd:
@@ -96,7 +84,7 @@ class LogWriter(Observer):
             self._failed_items.add(odd)
 
     @override
-    def on_resumed(self, event: Resumed) -> None:
+    def on_resumed(self, event: events.Resumed) -> None:
         if self._failed_items is not None:
             attempts = self._past
             self._failed_items.begin_again(
@@ -104,40 +92,40 @@ class LogWriter(Observer):
             )
 
     @override
-    def on_node_ready(self, event: NodeReady) -> None:
+    def on_node_ready(self, event: events.NodeReady) -> None:
         processes = f"{event.slots} script processes"
         self._happened(f"{event.node} is ready on {event.where} with {processes}")
 
     @override
-    def on_node_preparing(self, event: NodePreparing) -> None:
+    def on_node_preparing(self, event: events.NodePreparing) -> None:
         self._happened(f"{event.node}: {event.text}")
 
     @override
-    def on_node_lost(self, event: NodeLost) -> None:
+    def on_node_lost(self, event: events.NodeLost) -> None:
         self._happened(f"{event.node} is lost: {event.reason}")
 
     @override
-    def on_process_ready(self, event: ProcessReady) -> None:
+    def on_process_ready(self, event: events.ProcessReady) -> None:
         after = f"is past init() after {event.init_seconds:.3f} s"
         self._happened(f"{_named(event.process)} {after}")
 
     @override
-    def on_init_failed(self, event: InitFailed) -> None:
+    def on_init_failed(self, event: events.InitFailed) -> None:
         self._errors.init_failure(event.error, event.process)
         self._errors_changed = True
         self._happened(f"{_named(event.process)} failed: {event.error.message}")
 
     @override
-    def on_stop_asked(self, event: StopAsked) -> None:
+    def on_stop_asked(self, event: events.StopAsked) -> None:
         self._happened(f"the run stops: {event.reason}")
 
     @override
-    def on_note(self, event: Note) -> None:
+    def on_note(self, event: events.Note) -> None:
         if event.text:
             self._happened(event.text)
 
     @override
-    def on_run_ended(self, event: RunEnded) -> None:
+    def on_run_ended(self, event: events.RunEnded) -> None:
         report = event.report
         self._table.flush()
         if self._last is not None:

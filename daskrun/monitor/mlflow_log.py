@@ -11,6 +11,7 @@ from daskrun.core.events import Observer
 from daskrun.core.report import RunStatus
 from daskrun.core.typing import override
 from daskrun.monitor.findings import efficiency
+from daskrun.monitor.prometheus import FIGURES
 from daskrun.monitor.snapshot import read_snapshot
 from daskrun.monitor.statistics import shown_settings
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from daskrun.core.events import RunEnded, RunStarted
-    from daskrun.core.report import Progress
 
 URI = "MLFLOW_TRACKING_URI"
 INTERVAL = 10.0
@@ -46,7 +46,6 @@ class MlflowLog(Observer):
         self._logs = logs
         self._report = report
         self._started: RunStarted | None = None
-        self._progress: Progress | None = None
         self._status = RunStatus.FAILED
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="daskrun-mlflow", daemon=True)
@@ -55,10 +54,6 @@ class MlflowLog(Observer):
     def on_run_started(self, event: RunStarted) -> None:
         self._started = event
         self._thread.start()
-
-    @override
-    def progress(self, progress: Progress) -> None:
-        self._progress = progress
 
     @override
     def on_run_ended(self, event: RunEnded) -> None:
@@ -103,17 +98,9 @@ class MlflowLog(Observer):
         client.set_terminated(run, ENDS.get(self._status, "FAILED"))
 
     def _figures(self) -> dict[str, float]:
-        snapshot, progress = read_snapshot(self._logs), self._progress
-        if snapshot is None or progress is None:
+        snapshot = read_snapshot(self._logs)
+        if snapshot is None:
             return {}
-        found: dict[str, float | None] = {
-            "mini_batches_succeeded": progress.succeeded,
-            "mini_batches_failed": progress.failed,
-            "items": progress.items,
-            "items_failed": progress.items_failed,
-            "tries_repeated": progress.retried,
-            "results": snapshot.results,
-            "seconds": snapshot.updated - snapshot.started,
-            "efficiency": efficiency(snapshot),
-        }
-        return {key: float(value) for key, value in found.items() if value is not None}
+        found = {name: float(figure(snapshot)) for name, (_, _, figure) in FIGURES.items()}
+        useful = efficiency(snapshot)
+        return {**found, **({} if useful is None else {"efficiency": useful})}

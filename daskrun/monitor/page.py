@@ -9,7 +9,7 @@ from bokeh.layouts import column, grid
 from bokeh.models import ColumnDataSource
 from bokeh.models.widgets import DataTable, Div, NumberFormatter, Select, TableColumn
 
-from daskrun.monitor.charts import CHARTS
+from daskrun.monitor.charts import CHARTS, Chart
 from daskrun.monitor.findings import findings
 from daskrun.monitor.pace import duration
 from daskrun.monitor.words import bar_line, state_line
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from bokeh.document import Document
 
-    from daskrun.monitor.charts import Chart
+    from daskrun.monitor.charts import Kind
     from daskrun.monitor.snapshot import Snapshot
 
     Runs = Callable[[], Mapping[str, Snapshot]]
@@ -132,7 +132,7 @@ def page(runs: Runs) -> Callable[[Document], None]:
 
     def fill(document: Document) -> None:
         document.title = "daskrun"
-        charts = [make() for make in CHARTS]
+        charts = [Chart(kind) for kind in CHARTS]
         parts: list[Any] = [
             Head(),
             *charts,
@@ -154,12 +154,12 @@ def page(runs: Runs) -> Callable[[Document], None]:
     return fill
 
 
-def plot(runs: Runs, make: type[Chart]) -> Callable[[Document], None]:
+def plot(runs: Runs, kind: Kind) -> Callable[[Document], None]:
     """Return what fills a document with one plot."""
 
     def fill(document: Document) -> None:
-        document.title = f"daskrun: {make.title}"
-        chart = make()
+        document.title = f"daskrun: {kind.title}"
+        chart = Chart(kind)
         choice = _follow(document, runs, [chart])
         document.add_root(column(choice, chart.root, sizing_mode="stretch_width"))
 

@@ -53,19 +53,16 @@ class Metrics:
 
 
 FIGURES: dict[str, tuple[str, bool, Callable[[Snapshot], float]]] = {
-    "mini_batches": (
-        "Mini-batches in all, as far as known",
-        False,
-        lambda s: s.progress.total or 0,
-    ),
+    "mini_batches": ("Mini-batches, as far as known", False, lambda s: s.progress.total or 0),
     "mini_batches_succeeded": ("Mini-batches done", True, lambda s: s.progress.succeeded),
     "mini_batches_failed": ("Mini-batches without a try left", True, lambda s: s.progress.failed),
     "mini_batches_in_flight": ("Mini-batches with nodes", False, lambda s: s.progress.in_flight),
     "tries_repeated": ("Failed tries followed by another", True, lambda s: s.progress.retried),
     "items": ("Items of mini-batches that have ended", True, lambda s: s.progress.items),
     "items_failed": ("Items that failed", True, lambda s: s.progress.items_failed),
-    "results": ("Elements that run() returned", True, lambda s: s.results),
+    "results": ("Rows, or whatever run() returned", True, lambda s: s.results),
     "output_bytes": ("Bytes of results", True, lambda s: s.output_bytes),
+    "seconds": ("Seconds that drivers have worked", True, lambda s: s.seconds),
     "slots": ("Script processes", False, lambda s: s.slots),
     "run_seconds": ("Seconds inside run()", True, lambda s: s.times.run),
     "load_seconds": ("Seconds in which data was read", True, lambda s: s.times.load),

@@ -181,60 +181,60 @@ class InFlight:
 
 
 @record
-@dataclass(frozen=True)
+@dataclass
 class Snapshot:
     """A run of a step at one moment: all that its views show."""
 
     run_id: str
     step: str
-    experiment: str
-    pipeline_run: str
-    folder: str
-    """The run's folder on the driver's machine."""
-    settings: dict[str, str]
-    """As texts; of environment variables the names only."""
     started: float
     """Seconds since the epoch, when its first driver began."""
     updated: float
-    seconds: float
-    """That its drivers have worked, by their own clocks."""
-    driver_started: float
-    """Seconds since the epoch, when the present driver began, or the last one."""
-    attempts_before: int
-    """Attempts that earlier drivers have counted."""
     status: RunStatus
-    message: str
     progress: Progress
-    waiting_for: str
-    """What keeps it from going on, in words; ``""`` while it works."""
-    dashboard: str
-    """Address of the pages that show it, ``""`` where none is known."""
-    slots: int
-    nodes: int
     times: SlotTimes
-    results: int
-    """Elements that ``run()`` returned."""
-    output_bytes: int
     series: Series
-    latency: dict[str, int]
+    experiment: str = ""
+    pipeline_run: str = ""
+    folder: str = ""
+    """The run's folder on the driver's machine."""
+    settings: dict[str, str] = field(default_factory=dict)
+    """As texts; of environment variables the names only."""
+    seconds: float = 0.0
+    """That its drivers have worked, by their own clocks."""
+    driver_started: float = 0.0
+    """Seconds since the epoch, when the present driver began, or the last one."""
+    attempts_before: int = 0
+    """Attempts that earlier drivers have counted."""
+    message: str = ""
+    waiting_for: str = ""
+    """What keeps it from going on, in words; ``""`` while it works."""
+    dashboard: str = ""
+    """Address of the pages that show it, ``""`` where none is known."""
+    slots: int = 0
+    nodes: int = 0
+    results: int = 0
+    """Elements that ``run()`` returned."""
+    output_bytes: int = 0
+    latency: dict[str, int] = field(default_factory=dict)
     """As :attr:`ProcessStatistics.latency`, of all."""
-    processes: list[ProcessStatistics]
+    processes: list[ProcessStatistics] = field(default_factory=list)
     """The last thousand that came."""
-    recent: list[list[float]]
+    recent: list[list[float]] = field(default_factory=list)
     """The last attempts, each an :class:`Attempt`, in the order in which they came back."""
-    slowest: list[list[float]]
+    slowest: list[list[float]] = field(default_factory=list)
     """Attempts, the longest first."""
-    items: dict[str, str]
+    items: dict[str, str] = field(default_factory=dict)
     """By mini-batch, as text, which items those in ``slowest`` have: the first and the last."""
-    in_flight: list[InFlight]
+    in_flight: list[InFlight] = field(default_factory=list)
     """The oldest first."""
-    happenings: list[Happening]
+    happenings: list[Happening] = field(default_factory=list)
     """The last ones."""
-    errors: list[ErrorGroup]
+    errors: list[ErrorGroup] = field(default_factory=list)
     """The most frequent first."""
-    other_errors: int
+    other_errors: int = 0
     """Distinct errors that are not among them."""
-    warnings: list[str]
+    warnings: list[str] = field(default_factory=list)
     epoch: float = 0.0
     """Seconds since the epoch at which its driver's clock showed 0."""
     events: int = -1

@@ -34,20 +34,7 @@ from daskrun.monitor.snapshot import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from daskrun.core.events import (
-        BundleLost,
-        BundleReturned,
-        HandedOut,
-        InitFailed,
-        NodeLost,
-        NodePreparing,
-        NodeReady,
-        Note,
-        ProcessReady,
-        RunEnded,
-        RunStarted,
-        StopAsked,
-    )
+    from daskrun.core import events
     from daskrun.core.minibatch import Plan
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.core.settings import RunSettings
@@ -90,16 +77,15 @@ class RunStatistics(Observer):
         self._plan = plan
         self._named: dict[int, str] = {}
         self.epoch = time.time() - time.monotonic() if epoch is None else epoch
-        self._run_id = self._step = self._experiment = self._pipeline_run = self._folder = ""
-        self._settings: dict[str, str] = {}
-        self._status, self._message = RunStatus.NOT_STARTED, ""
-        self._progress = NOTHING
+        times, series = SlotTimes(), Series(0.0)
+        self._at = Snapshot("", "", 0.0, 0.0, RunStatus.NOT_STARTED, NOTHING, times, series)
+        """How it stands, but for what is only put together to be shown."""
         self._nodes: dict[str, int] = {}
         """Slots, by node."""
         self._slots_since = self.now = self._began = 0.0
         self._ready = False
         """Whether a script process has finished ``init()``."""
-        self._ending = self._dashboard = ""
+        self._ending = ""
         self._in_flight: dict[int, InFlight] = {}
         self._positions: dict[tuple[str, str, int], int] = {}
         self._processes: list[ProcessStatistics] = []
@@ -110,21 +96,18 @@ class RunStatistics(Observer):
         self._slowest: list[tuple[float, Attempt]] = []
         self._happenings: deque[Happening] = deque(maxlen=MOST_HAPPENINGS)
         self._tally = Tally()
-        self._warnings: list[str] = []
-        self._times = SlotTimes()
         self.counted = ResultCount()
-        self._started, self._series = 0.0, Series(0.0)
-        self._seconds_before = self._driver_started = 0.0
-        self._attempts_before = 0
+        self._seconds_before = 0.0
         if earlier is not None:
             self._go_on(earlier)
 
     def _go_on(self, earlier: Snapshot) -> None:
-        self._times, self._series, self._started = earlier.times, earlier.series, earlier.started
+        at = self._at
+        at.times, at.series, at.started = earlier.times, earlier.series, earlier.started
         self._seconds_before = earlier.seconds
         self.now = self._began = self._slots_since = earlier.updated - self.epoch
         self._nodes = {"": earlier.slots}  # of that driver, for the rest of its time
-        self._attempts_before = sum(earlier.latency.values())
+        at.attempts_before = sum(earlier.latency.values())
         self._latency = {int(key): count for key, count in earlier.latency.items()}
         for each in earlier.processes:
             self._add_process(each, {int(key): count for key, count in each.latency.items()})
@@ -137,54 +120,54 @@ class RunStatistics(Observer):
     # what happens
 
     @override
-    def on_run_started(self, event: RunStarted) -> None:
+    def on_run_started(self, event: events.RunStarted) -> None:
         self._seconds_before += self.now - self._began  # of a driver before this one
         self._nodes.clear()
         self._in_flight.clear()
         self.now = self._slots_since = self._began = event.now
-        self._driver_started = self._wall(event.now)
-        self._run_id, self._step, self._experiment = event.run_id, event.step_name, event.experiment
-        self._pipeline_run, self._folder = event.pipeline_run_id, event.folder
-        self._settings = shown_settings(event.settings)
-        self._status = RunStatus.RUNNING
-        self._progress = replace(NOTHING, total=event.mini_batches)
-        if not self._started:
-            self._started = self._wall(event.now)
-            self._series = Series(self._started)
+        at = self._at
+        at.driver_started = self._wall(event.now)
+        at.run_id, at.step, at.experiment = event.run_id, event.step_name, event.experiment
+        at.pipeline_run, at.folder = event.pipeline_run_id, event.folder
+        at.settings, at.status = shown_settings(event.settings), RunStatus.RUNNING
+        at.progress = replace(NOTHING, total=event.mini_batches)
+        if not at.started:
+            at.started = at.driver_started
+            at.series = Series(at.started)
         if event.resumed:
             self._happened(event.now, "", f"process {os.getpid()} goes on with the run")
 
     @override
-    def on_node_preparing(self, event: NodePreparing) -> None:
+    def on_node_preparing(self, event: events.NodePreparing) -> None:
         self.now = event.now
 
     @override
-    def on_node_ready(self, event: NodeReady) -> None:
+    def on_node_ready(self, event: events.NodeReady) -> None:
         self._count_slots(event.now)
         self._nodes[event.node] = event.slots
         text = f"ready on {event.where} with {event.slots} script processes"
         self._happened(event.now, event.node, text)
 
     @override
-    def on_node_lost(self, event: NodeLost) -> None:
+    def on_node_lost(self, event: events.NodeLost) -> None:
         self._count_slots(event.now)
         self._nodes.pop(event.node, None)
         self._happened(event.now, event.node, f"lost: {event.reason}")
 
     @override
-    def on_process_ready(self, event: ProcessReady) -> None:
+    def on_process_ready(self, event: events.ProcessReady) -> None:
         self._ready = True
-        self._times.init += event.init_seconds
+        self._at.times.init += event.init_seconds
         self._processes[self._position(event.process)].init_seconds = event.init_seconds
 
     @override
-    def on_init_failed(self, event: InitFailed) -> None:
+    def on_init_failed(self, event: events.InitFailed) -> None:
         self._tally.init_failure(event.error, event.process)
         text = f"{event.process.name} failed: {event.error.message}"
         self._happened(event.now, event.process.node, text)
 
     @override
-    def on_handed_out(self, event: HandedOut) -> None:
+    def on_handed_out(self, event: events.HandedOut) -> None:
         since = self._wall(event.now)
         for bundle in event.bundles:
             if not bundle.survey:
@@ -195,43 +178,43 @@ class RunStatistics(Observer):
                 )
 
     @override
-    def on_bundle_lost(self, event: BundleLost) -> None:
+    def on_bundle_lost(self, event: events.BundleLost) -> None:
         self._in_flight.pop(event.number, None)
 
     @override
-    def on_bundle_returned(self, event: BundleReturned) -> None:
+    def on_bundle_returned(self, event: events.BundleReturned) -> None:
         self.now = event.now
         self._in_flight.pop(event.number, None)
-        if len(self._warnings) < MOST_ERRORS:
-            self._warnings = list(dict.fromkeys([*self._warnings, *event.warnings]))
+        if len(self._at.warnings) < MOST_ERRORS:
+            self._at.warnings = list(dict.fromkeys([*self._at.warnings, *event.warnings]))
         if event.outcomes:
             position = self._position(event.process) if event.process is not None else -1
             self._add(event.outcomes, position, event.process, self._wall(event.now))
 
     @override
-    def on_stop_asked(self, event: StopAsked) -> None:
+    def on_stop_asked(self, event: events.StopAsked) -> None:
         self._ending = f"the run stops: {event.reason}"
         self._happened(event.now, "", self._ending)
 
     @override
-    def on_note(self, event: Note) -> None:
-        self._dashboard = event.dashboard or self._dashboard
+    def on_note(self, event: events.Note) -> None:
+        self._at.dashboard = event.dashboard or self._at.dashboard
         if event.text:
             self._happened(event.now, "", event.text)
 
     @override
-    def on_run_ended(self, event: RunEnded) -> None:
+    def on_run_ended(self, event: events.RunEnded) -> None:
         self._count_slots(event.now)
         self._nodes.clear()
         self._in_flight.clear()
-        self._status, self._message = event.report.status, event.report.message
-        self._warnings = list(event.report.warnings)
+        self._at.status, self._at.message = event.report.status, event.report.message
+        self._at.warnings = list(event.report.warnings)
         self._tally = Tally()
         self._tally.recall(event.report.errors)
 
     @override
     def progress(self, progress: Progress) -> None:
-        self._progress = progress
+        self._at.progress = progress
 
     def _add(
         self,
@@ -242,7 +225,7 @@ class RunStatistics(Observer):
     ) -> None:
         """Add what came back of a bundle: the only place that works for each mini-batch."""
         latency, recent, slowest = self._latency, self._recent, self._slowest
-        series, counted = self._series, self.counted
+        series, counted = self._at.series, self.counted
         own = self._latencies[position] if position >= 0 else {}
         shortest = slowest[0][0] if len(slowest) >= MOST_SLOWEST else -1.0
         made = ProcessStatistics("", "", 0, 0.0)
@@ -276,7 +259,7 @@ class RunStatistics(Observer):
 
     def _count(self, made: ProcessStatistics, position: int) -> None:
         """Add what a bundle has made to the sums of its process and to those of all."""
-        times, made.write = self._times, max(made.write, 0.0)  # clocks differ in the last digits
+        times, made.write = self._at.times, max(made.write, 0.0)  # clocks differ in the last digits
         for name in ("load", "run", "write", "failed"):
             setattr(times, name, getattr(times, name) + getattr(made, name))
         if position >= 0:
@@ -313,7 +296,7 @@ class RunStatistics(Observer):
 
     def _count_slots(self, now: float) -> None:
         """Add the seconds of slots since they last changed."""
-        self._times.slots += sum(self._nodes.values()) * max(now - self._slots_since, 0.0)
+        self._at.times.slots += sum(self._nodes.values()) * max(now - self._slots_since, 0.0)
         self.now = self._slots_since = now
 
     def _happened(self, now: float, node: str, text: str) -> None:
@@ -327,9 +310,9 @@ class RunStatistics(Observer):
 
     def waiting_for(self) -> str:
         """Return what keeps the run from going on, in words; ``""`` while it works."""
-        progress = self._progress
+        progress = self._at.progress
         done = progress.succeeded + progress.failed
-        if self._status.ended:
+        if self._at.status.ended:
             return ""
         if self._ending:
             return self._ending
@@ -357,36 +340,24 @@ class RunStatistics(Observer):
 
     def snapshot(self, now: float | None = None) -> Snapshot:
         """Return how it stands; ``now`` is on the driver's clock, by default this process's."""
-        if not self._status.ended:
+        if not self._at.status.ended:
             self._count_slots(time.monotonic() if now is None else now)
         for process, latency in zip(self._processes, self._latencies, strict=True):
             process.latency = {str(key): count for key, count in latency.items()}
         errors = sorted(self._tally.groups(), key=lambda each: -each.count)
         in_flight = sorted(self._in_flight.values(), key=lambda each: each.since)
-        return Snapshot(
-            run_id=self._run_id,
-            step=self._step,
-            experiment=self._experiment,
-            pipeline_run=self._pipeline_run,
-            folder=self._folder,
-            settings=self._settings,
-            started=self._started,
+        return replace(
+            self._at,
             updated=self._wall(self.now),
             seconds=self._seconds_before + max(self.now - self._began, 0.0),
-            driver_started=self._driver_started,
-            attempts_before=self._attempts_before,
             epoch=self.epoch,
-            status=self._status,
-            message=self._message,
-            progress=self._progress,
             waiting_for=self.waiting_for(),
-            dashboard=self._dashboard,
             slots=sum(self._nodes.values()),
             nodes=len(self._nodes),
-            times=replace(self._times),
+            times=replace(self._at.times),
             results=self.counted.results,
             output_bytes=self.counted.nbytes,
-            series=replace(self._series),
+            series=replace(self._at.series),
             latency={str(key): count for key, count in self._latency.items()},
             processes=list(self._processes),
             recent=[list(each) for each in self._recent],
@@ -396,5 +367,5 @@ class RunStatistics(Observer):
             happenings=list(self._happenings),
             errors=[replace(each, text=each.text[-TEXT_CAP:]) for each in errors[:MOST_ERRORS]],
             other_errors=max(len(errors) - MOST_ERRORS, 0),
-            warnings=self._warnings[:MOST_ERRORS],
+            warnings=self._at.warnings[:MOST_ERRORS],
         )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from daskrun.core.report import RunStatus
 from daskrun.monitor.findings import efficiency, findings, shortened
 from daskrun.monitor.pace import duration, pace
 from daskrun.shown.printable import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from daskrun.core.report import ErrorGroup, Progress
     from daskrun.monitor.snapshot import Snapshot
 
 WIDTH = 30
 """Characters of the bar."""
-MOST_ERRORS = 3
+MOST_ERRORS, MOST_STEPS = 3, 6
 
 
 def bar_line(progress: Progress, snapshot: Snapshot | None = None) -> str:
@@ -93,8 +96,10 @@ def summary(snapshot: Snapshot, output: str | None, report: str) -> list[str]:
     ``output`` is where its results are, None where there are none; ``report`` is its page.
     """
     now, lines = snapshot.progress, []
-    if output is not None:
-        lines.append(f"written: {snapshot.results:,} results, in {output}")
+    if output is not None and snapshot.status is RunStatus.COMPLETED:
+        lines.append(f"written: {snapshot.results:,} rows, in {output}")
+    elif output is not None and snapshot.results:
+        lines.append(f"{snapshot.results:,} rows are kept; no output is made of them yet")
     share = efficiency(snapshot)
     known = share is not None and not now.script
     useful = f", {100 * (share or 0):.0f} % of the processes' time in run()" if known else ""
@@ -105,6 +110,30 @@ def summary(snapshot: Snapshot, output: str | None, report: str) -> list[str]:
     lines += [f"  {line}" for line in error_lines(snapshot)]
     lines += [f"to change: {text}" for text in findings(snapshot)[:1]]
     lines.append(f"report: {report}")
+    return [one_line(line) for line in lines]
+
+
+def pipeline_summary(
+    steps: Sequence[tuple[str, RunStatus, Snapshot | None, str | None]],
+) -> list[str]:
+    """Return what the runs of several steps have come to: at most nine lines.
+
+    Each with its name, how it ended, what is known of it and where its results are.
+    """
+    lines, errors = [], []
+    for name, status, snapshot, output in steps:
+        words = [f"{name}: {status.value}"]
+        if snapshot is not None and snapshot.status is status:
+            if output is not None and status is RunStatus.COMPLETED:
+                words.append(f"{snapshot.results:,} rows in {output}")
+            if snapshot.progress.failed:
+                words.append(f"{snapshot.progress.failed:,} mini-batches failed")
+            errors += [(each.count, name, each) for each in snapshot.errors[:MOST_ERRORS]]
+        lines.append(", ".join(words))
+    if len(lines) > MOST_STEPS:
+        lines[MOST_STEPS - 1 :] = [f"and {len(lines) - MOST_STEPS + 1:,} more steps"]
+    errors.sort(key=lambda each: -each[0])
+    lines += [f"  {name}: {_error(group)}" for _, name, group in errors[:MOST_ERRORS]]
     return [one_line(line) for line in lines]
 
 

@@ -8,6 +8,7 @@ import pytest
 from daskrun.core.report import Progress
 from daskrun.monitor import console
 from daskrun.monitor.console import LineDisplay, NotebookDisplay, TerminalDisplay, make_display
+from tests.monitor.test_report import made
 
 PROGRESS = Progress(10, 5, 4, 1, 0, 0, 25, 5, 60.0, 30.0)
 
@@ -60,6 +61,21 @@ def test_a_terminal_gets_a_bar():
     assert "10/10 mini-batches (100 %), 1 failed" in text
     assert "[red]between[/red]" in text  # shown as it is
     assert text.endswith("after\n")
+
+
+def test_a_narrow_window_names_each_step(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    file = Terminal()
+    display = make_display(file)
+    for step in ("predict", "explain-everything"):
+        display.show(step, replace(PROGRESS, retried=3, preparing="node000: building"), made())
+    display._bars.refresh()
+    display.close()
+    text = file.getvalue()
+    assert "predict" in text
+    assert "explain-eve…" in text
+    assert "━" not in text  # no room for a bar
+    assert "predict: 25 items (5 failed)" in text  # which of the two it is
 
 
 def test_rich_is_imported_when_there_is_something_to_draw():

@@ -11,7 +11,7 @@ from daskrun.monitor.console import LineDisplay, TerminalDisplay, make_display
 from daskrun.monitor.pace import pace
 from daskrun.monitor.snapshot import Series, SlotTimes
 from daskrun.monitor.statistics import RunStatistics
-from daskrun.monitor.words import bar_line, state_line, status_lines, summary
+from daskrun.monitor.words import bar_line, pipeline_summary, state_line, status_lines, summary
 
 ERRORS = [
     ErrorGroup(f"ValueError: {n}\x1b[2J", f"score.py:{n}", 9 - n, 0, 1, "", "") for n in range(5)
@@ -69,9 +69,26 @@ def test_a_state_tells_what_works_and_what_is_waited_for():
     assert lines[-1] == "http://x/status"
 
 
+def test_of_several_steps_each_is_told_and_the_most_frequent_errors():
+    made = going(status=RunStatus.COMPLETED)
+    steps = [(f"s{n}", RunStatus.COMPLETED, made, f"/out{n}") for n in range(9)]
+    steps[1] = ("s1", RunStatus.CANCELED, None, None)
+    lines = pipeline_summary(steps)
+    assert lines[0].startswith("s0: Completed, 380 rows in /out0")
+    assert lines[1] == "s1: Canceled"
+    assert "and 4 more steps" in lines
+    assert len(lines) <= 9
+    assert sum("×" in line for line in lines) == 3
+
+
+def test_what_is_not_put_together_is_not_said_to_be_written():
+    lines = summary(going(status=RunStatus.CANCELED), "/out", "/logs/report.html")
+    assert lines[0] == "380 rows are kept; no output is made of them yet"
+
+
 def test_a_summary_is_short_and_says_what_to_do():
     lines = summary(going(status=RunStatus.COMPLETED), "/out", "/logs/report.html")
-    assert lines[0] == "written: 380 results, in /out"
+    assert lines[0] == "written: 380 rows, in /out"
     assert lines[1] == "took 8.0 s, 100 % of the processes' time in run()"
     assert lines[2] == "failed: 2 mini-batches, 20 items; 3 tries were repeated"
     assert lines[3] == r"  9 × ValueError: 0\x1b[2J (score.py:0)"

@@ -11,6 +11,7 @@ from distributed import Client, LocalCluster
 from daskrun import ComputeTarget, Experiment, RunFailedError, Workspace
 from daskrun.core.events import BundleReturned, RunEnded, RunStarted
 from daskrun.data import Dataset
+from daskrun.monitor import event_log
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.steps.config import ParallelRunConfig
 from daskrun.pipeline.steps.parallel_step import ParallelRunStep
@@ -44,7 +45,9 @@ def submitted(ws: Workspace, tmp_path: Path, target: Any, code: str = "return m"
     return Experiment(ws, "trial").submit(Pipeline(ws, [step]))
 
 
-def test_a_run_is_awaited_and_its_events_are_read(ws: Workspace, tmp_path: Path) -> None:
+def test_a_run_is_awaited_and_its_events_are_read(
+    ws: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def follow() -> tuple[str, list[Any], int]:
         run = submitted(ws, tmp_path, "inline")
         turns = 0
@@ -57,6 +60,7 @@ def test_a_run_is_awaited_and_its_events_are_read(ws: Workspace, tmp_path: Path)
 
         task = asyncio.create_task(other())
         events = [event async for event in run.events()]
+        monkeypatch.setattr(event_log, "AT_ONCE", 1)  # the run has ended, and more is left to read
         again = [event async for event in run.find_step_run("score")[0].events()]
         assert len(again) == len(events)
         task.cancel()

@@ -60,12 +60,15 @@ class AwaitedRun:
         ...     return await run
         """
         tails: dict[str, EventTail] = {}
-        ended = False
-        while not ended:
-            # looked at first: what is written before a run's end is seen then
-            ended = await asyncio.to_thread(self._ended_within, POLL)
+        ended, more = False, True
+        while more or not ended:
+            if not more:
+                # looked at first: what is written before a run's end is seen then
+                ended = await asyncio.to_thread(self._ended_within, POLL)
+            more = False
             for step in self._steps():
                 for event in await asyncio.to_thread(_new_events, step, tails):
+                    more = True
                     yield event
 
 

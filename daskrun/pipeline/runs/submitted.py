@@ -348,7 +348,7 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
             left = lifetime.POLL if deadline is None else deadline - time.monotonic()
             ended = self._ended_within(max(0.0, min(lifetime.POLL, left)))
             if display is not None:
-                self._show(display, snapshots)
+                self._show(display, views.Snapshots() if ended else snapshots)
             if ended:
                 break
             if deadline is not None and time.monotonic() >= deadline:

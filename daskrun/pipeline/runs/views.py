@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING, Protocol
 
 from daskrun.monitor.snapshot import read_snapshot
-from daskrun.monitor.words import summary
+from daskrun.monitor.words import pipeline_summary, summary
 from daskrun.shown.printable import printable
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ def summary_lines(steps: Sequence[ShownStep], hint: str) -> list[str]:
     if len(steps) == 1:
         lines = summary_of(steps[0]) if steps[0].reused_run_id is None else []
     else:
-        lines = [f"{step.name}: {step.status.value}, {step.place_of(PAGE)}" for step in steps]
+        found = [(s, read_snapshot(s.folder / "logs")) for s in steps]
+        lines = pipeline_summary([(s.name, s.status, each, s.output_folder) for s, each in found])
     return [*lines, hint] if hint else lines
 
 
