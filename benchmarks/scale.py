@@ -22,11 +22,13 @@ EACH, EACH_LONG = 60, 20
 JUDGED = (1_000, 1)
 WORKERS, WINDOW, SECONDS = 2, 16, 10.0
 """Of the real scheduler: workers, bundles that are out on each, and for how long."""
+SHORT, SHORT_SECONDS, SHORT_EFFICIENCY = 10_000, 0.01, 0.93
+"""Mini-batches on two real workers, and seconds that each takes."""
 CORES, EFFICIENCY = 0.5, 0.97
 
 
 def main(rounds: int) -> bool:
-    """Measure and print; True when both targets are met."""
+    """Measure and print; True when the targets are met."""
     print(f"scale: the driver against simulated slots, {EACH} or {EACH_LONG} mini-batches for each")
     met = True
     for slots, seconds in GRID:
@@ -52,7 +54,37 @@ def main(rounds: int) -> bool:
         f"second, the driver's process {middle(found, 'cores'):.2f} cores. Bundles hold 0.5 s of "
         f"work, or 5 ms for each slot: {rate / 2:,.0f} slots are fed with the former"
     )
-    return met
+    found = [one_round("scale", "short", limit=600.0) for _ in range(rounds)]
+    what = f"two real workers, {SHORT:,} mini-batches of 10 ms: efficiency"
+    return met & show_least(what, middle(found, "efficiency"), "", SHORT_EFFICIENCY)
+
+
+def measure_short() -> dict[str, Any]:
+    """Measure short mini-batches on two workers that are processes, one script process each."""
+    from distributed import LocalCluster
+
+    from benchmarks.ground import Watch, make_request
+    from daskrun.data import Dataset
+    from daskrun.data.file_plan import FilePlan
+    from daskrun.data.listing import Listing
+    from daskrun.data.paths import PathTable
+    from daskrun.engine.driver import RunControl, execute
+
+    count = asked_items(SHORT)
+    script = f"import time\ndef run(mini_batch):\n    time.sleep({SHORT_SECONDS})\n    return [0]\n"
+    with tempfile.TemporaryDirectory() as place:
+        dataset = Dataset.File.from_files(place, validate=False)
+        names = ((f"{n:07d}.txt", 1, 0) for n in range(count))
+        listing = Listing(place, PathTable(names), remote=False)
+        plan = FilePlan([("files", dataset)], 1, listings=[listing])
+        with LocalCluster(WORKERS, threads_per_worker=1, dashboard_address="127.0.0.1:0") as made:
+            target, watch = made.scheduler_address, Watch()
+            settings = {"mini_batch_size": 1, "process_count_per_node": 1}
+            request = make_request(Path(place), plan, script, target, **settings)
+            report = execute(request, [watch], RunControl())
+        assert report.succeeded == count, report
+    wall = watch.last["BundleReturned"] - watch.first["ProcessReady"]
+    return {"efficiency": count * SHORT_SECONDS / WORKERS / wall}
 
 
 def measure_dask() -> dict[str, Any]:
@@ -148,5 +180,7 @@ def measure(slots: int, seconds: float) -> dict[str, Any]:
 if __name__ == "__main__":
     if sys.argv[1] == "dask":
         print(json.dumps(measure_dask()))
+    elif sys.argv[1] == "short":
+        print(json.dumps(measure_short()))
     else:
         print(json.dumps(measure(int(sys.argv[1]), float(sys.argv[2]))))

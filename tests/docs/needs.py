@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from clusters import Cluster
@@ -11,7 +12,6 @@ from s3 import KEY, SECRET, new_bucket
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     import pytest
 
@@ -69,9 +69,24 @@ def s3(_: Path, request: pytest.FixtureRequest) -> Iterator[Given]:
     yield Given({"s3://bucket": bucket.url}, variables)
 
 
+@contextmanager
+def services(_: Path, __: pytest.FixtureRequest) -> Iterator[Given]:
+    """Have what makes clusters elsewhere come from :mod:`services`."""
+    real = {
+        "dask.distributed import SSHCluster": "SSHCluster",
+        "dask_jobqueue import SLURMCluster": "SLURMCluster",
+        "dask_kubernetes.operator import KubeCluster": "KubeCluster",
+        "dask_gateway import Gateway": "Gateway",
+        "coiled import Cluster": "Cluster",
+    }
+    written = {f"from {name}": f"from services import {ours}" for name, ours in real.items()}
+    yield Given(written, {"PYTHONPATH": str(Path(__file__).parent)})
+
+
 NEEDS: dict[str, Callable[[Path, pytest.FixtureRequest], AbstractContextManager[Given]]] = {
     "texts": texts,
     "orders": orders,
     "cluster": cluster,
     "s3": s3,
+    "services": services,
 }
