@@ -28,7 +28,7 @@ TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 RESULTS = (".csv", ".jsonl", ".parquet", ".txt")
 """Endings by which ``--output`` is a file of results; else it is a folder."""
-JOB_OPTIONS = ("job", "overrides", "cluster", "experiment")
+JOB_OPTIONS = ("job", "overrides", "overwrite", "cluster", "experiment")
 """Those that go with a job file."""
 OPTIONS = (
     click.argument("job", required=False, metavar="[JOB.yml]"),
@@ -93,10 +93,15 @@ def job_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def job_of(given: Mapping[str, Any], arguments: Sequence[str]) -> Any:
     """Return the job that options say: that of a file, or one of a single step."""
-    if given["job"] is None:
+    path, script = given["job"], given["script"]
+    if path is None:
         return _scripted(given, arguments)
+    if script is None and path.endswith(".py"):
+        return _scripted({**given, "script": path}, arguments)
+    if script is not None and not path.endswith((".yml", ".yaml")):
+        raise WrongUse(f"{path!r} is no job file (.yml). Write --input {path} for data.")
     alone = [
-        f"--{name.removesuffix('s').replace('_', '-')}"
+        {"inputs": "--input", "tables": "--table"}.get(name, f"--{name.replace('_', '-')}")
         for name, value in given.items()
         if name not in JOB_OPTIONS and value not in (None, (), False)
     ]
@@ -104,19 +109,16 @@ def job_of(given: Mapping[str, Any], arguments: Sequence[str]) -> Any:
         alone.append("-- ARGUMENTS")
     if alone:
         raise WrongUse(
-            f"{', '.join(alone)} and the job file {given['job']!r} both say what is run. Leave "
-            "one out, or write --set for another value of what the file says."
+            f"{', '.join(alone)} and the job file {path!r} both say what is run. Leave one out, or "
+            "write --set for another value of what the file says."
         )
-    job = daskrun.load_job(given["job"], pairs("--set", given["overrides"]))
-    return _FileJob(job, given["cluster"], given["experiment"])
+    job = daskrun.load_job(path, pairs("--set", given["overrides"]))
+    return _FileJob(job, given["cluster"], given["experiment"], given["overwrite"])
 
 
 def _scripted(given: Mapping[str, Any], arguments: Sequence[str]) -> QuickJob:
-    missing = [
-        f"--{name}"
-        for name in ("script", "input")
-        if not (given["script"] if name == "script" else given["inputs"] or given["tables"])
-    ]
+    missing = [] if given["script"] else ["--script"]
+    missing += [] if given["inputs"] or given["tables"] else ["--input"]
     if missing:
         raise WrongUse(
             f"{' and '.join(missing)} missing. Write daskrun run JOB.yml, or daskrun run --script "
@@ -134,17 +136,21 @@ class _FileJob:
     job: Any
     cluster: str | None
     experiment: str | None
+    overwrite: bool
 
     @property
     def notes(self) -> list[str]:
         return list(self.job.notes)
 
     def pipeline(self, workspace: Any) -> Any:
-        return self.job.pipeline(workspace, compute_target=self.cluster)
+        return self.job.pipeline(workspace, compute_target=self.cluster, overwrite=self.overwrite)
 
     def submit(self, workspace: Any) -> Any:
         return self.job.submit(
-            workspace, compute_target=self.cluster, experiment_name=self.experiment
+            workspace,
+            compute_target=self.cluster,
+            experiment_name=self.experiment,
+            overwrite=self.overwrite,
         )
 
 

@@ -16,6 +16,7 @@ from daskrun.jobs.located import At, Node, Problems
 from daskrun.jobs.scope import Context
 from daskrun.pipeline.runs.experiment import Experiment
 from daskrun.pipeline.runs.pipeline import Pipeline
+from daskrun.pipeline.steps.parallel_step import ParallelRunStep
 from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Job:
         workspace: Workspace,
         *,
         compute_target: ComputeTarget | str | None = None,
+        overwrite: bool = False,
     ) -> Pipeline:
         """Return the pipeline that it is run as.
 
@@ -74,6 +76,8 @@ class Job:
             Where registered data, models, environments and compute targets are looked for.
         compute_target
             Where all its jobs run; None: where the file says.
+        overwrite
+            Whether files of results that are there are replaced; else they are refused.
 
         Raises
         ------
@@ -88,6 +92,9 @@ class Job:
         unused = ", ".join(dict.fromkeys(name for _, name in self.said.unused()))
         unused = f"{unused}: kept with the run, and not used" if unused else ""
         self.notes = list(dict.fromkeys([*([unused] if unused else []), *context.notes]))
+        for step in builder.steps:
+            if overwrite and isinstance(step, ParallelRunStep):
+                step.parallel_run_config.overwrite = True
         description = self.said.description
         return Pipeline(workspace, builder.steps, description=description)
 
@@ -124,6 +131,7 @@ class Job:
         *,
         compute_target: ComputeTarget | str | None = None,
         experiment_name: str | None = None,
+        overwrite: bool = False,
         regenerate_outputs: bool = False,
         since: PipelineRun | str | None = None,
         tags: Mapping[str, str] | None = None,
@@ -139,6 +147,8 @@ class Job:
             Where all its jobs run; None: where the file says.
         experiment_name
             What the run is kept under; None: what the file says, else the name of its folder.
+        overwrite
+            As of :meth:`pipeline`.
         regenerate_outputs, since, observers
             As of :meth:`Experiment.submit`.
         tags
@@ -150,7 +160,7 @@ class Job:
             With every problem there is; nothing was started.
         """
         workspace = workspace if workspace is not None else Workspace.from_config()
-        pipeline = self.pipeline(workspace, compute_target=compute_target)
+        pipeline = self.pipeline(workspace, compute_target=compute_target, overwrite=overwrite)
         for note in self.notes:
             say_once(f"{self.path or self.name}: {note}.")
         settings = self.said.settings if isinstance(self.said, PipelineJob) else None

@@ -95,8 +95,8 @@ def _check_file(target: Path, overwrite: bool) -> None:
     if stat.S_ISDIR(mode):
         raise SettingsError("output", [f"{name}: {target} is a folder. Give another name."])
     if not overwrite:
-        problem = f"{name}: {target} exists already. Pass overwrite=True or give another name."
-        raise SettingsError("output", [problem])
+        how = "Pass overwrite=True (--overwrite in a shell) or give another name."
+        raise SettingsError("output", [f"{name}: {target} exists already. {how}"])
 
 
 def _unmake(parts: Path) -> None:

@@ -106,6 +106,8 @@ def test_init_writes_a_job_that_runs(work):
     lines = ["a.txt: 1 words", "b.txt: 2 words", "c.txt: 3 words"]
     (path,) = run["steps"][0]["outputs"].values()
     assert Path(path).read_text().splitlines() == lines
+    call("run", "new/job.yml", "--cluster", "inline", code=ExitCode.WRONG_USE)  # it is there
+    call("run", "new/job.yml", "--cluster", "inline", "--overwrite")
     options = ("--set", "inputs.texts=files", "--set", "outputs.counts=mine", "--cluster", "inline")
     call("run", "new/job.yml", *options)
     assert Path("mine/parallel_run_step.txt").read_text().count("1 words") == 5
@@ -115,7 +117,7 @@ def test_init_writes_a_job_that_runs(work):
     ("arguments", "said"),
     [
         (["--set", "mini_batch_sze=1"], "Write mini_batch_size."),
-        (["--script", "score.py"], "--script and the job file 'new/job.yml' both say"),
+        (["--script", "score.py", "-p", "2"], "--script, --processes and the job file 'new"),
         (["--", "-x"], "-- ARGUMENTS and the job file"),
     ],
 )

@@ -120,10 +120,14 @@ def test_what_only_looks_makes_no_workspace(work):
         (["run", "--script", "score.py", "--input", "nowhere/*.png"], "nowhere/*.png"),
         (["run", "--script", "score.py", "--table", "files"], "have the endings .txt"),
         (["run", "--script", "absent.py", "--input", "files"], "absent.py"),
+        (["run", "score.py"], "--input missing"),
+        (["run", "--script", "score.py", "files"], "Write --input files for data."),
+        (["run", "--script", "score.py", "--input", "files", "-o", "a.txt"], "(--overwrite in a"),
         (["sho"], "No such command"),
     ],
 )
 def test_wrong_use_is_a_sentence_and_2(work, arguments, said):
+    (work / "a.txt").touch()
     shown = call(*arguments, code=2)
     assert said in shown.err
     assert "Traceback" not in shown.err
