@@ -10,6 +10,7 @@ import click
 
 from daskrun.cli.common import WrongUse, find_run, print_json, run_argument, steps_of
 from daskrun.shown.printable import printable
+from daskrun.storage.durable import open_regular, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def logs(
         print_json(found) if as_json else click.echo("\n".join(found))
         return
     if as_json:
-        texts = {name: path.read_text("utf-8", "replace") for name, path in files.found()}
+        texts = {name: read_file(path).decode("utf-8", "replace") for name, path in files.found()}
         print_json(texts)
         return
     while True:
@@ -92,7 +93,7 @@ class _Files:
     def print_new(self) -> None:
         """Print what has come since the last call, below the name of each file."""
         for name, path in self.found():
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 file.seek(self._offsets.setdefault(name, 0))
                 while block := file.read(BLOCK):
                     self._print(name, block + file.readline())

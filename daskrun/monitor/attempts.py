@@ -12,6 +12,7 @@ from daskrun.core.minibatch import FilePaths
 from daskrun.core.outcome import Failure, Status
 from daskrun.core.typing import override
 from daskrun.data.protocols import shown_url
+from daskrun.storage.durable import open_file
 from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class AttemptTable(Observer):
 
 def cut_torn_line(path: Path, quote: bytes = b"") -> None:
     """Cut off what follows a file's last whole line; no line ends between two ``quote``."""
-    with path.open("rb+") as file:
+    with os.fdopen(open_file(path, os.O_RDWR), "rb+") as file:
         quotes = 0
         while quote and (block := file.read(LAST)):
             quotes += block.count(quote)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from daskrun.core.logs import get_logger
 from daskrun.monitor.prometheus import add_metrics
 from daskrun.monitor.snapshot import from_json
+from daskrun.storage.durable import read_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ class Runs:
                 with suppress(OSError, ValueError, TypeError, KeyError):
                     mark = kept.stat().st_mtime_ns if isinstance(kept, Path) else kept
                     if run_id not in self._read or self._read[run_id][0] != mark:
-                        text = kept.read_text("utf-8") if isinstance(kept, Path) else kept
+                        text = read_file(kept).decode() if isinstance(kept, Path) else kept
                         self._read[run_id] = mark, from_json(text)
                     silent = isinstance(kept, str) and time.monotonic() - self._heard[run_id]
                     if silent > SILENCE and not self._has_ended(run_id):
@@ -216,7 +217,7 @@ class RunPages:
     def _tell_once(self, scheduler: RemoteScheduler, last: str, *, left: bool) -> str:
         """Send what is kept of the run, unless it is the ``last`` that was sent; return it."""
         try:
-            text = self._path.read_text(encoding="utf-8")
+            text = read_file(self._path).decode()
         except OSError:
             return last
         if text != last:

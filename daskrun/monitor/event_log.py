@@ -25,6 +25,7 @@ from daskrun.core.settings import without_secrets
 from daskrun.core.typing import override
 from daskrun.monitor.attempts import cut_torn_line
 from daskrun.shown.url_secrets import without_url_secrets
+from daskrun.storage.durable import open_regular
 from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def _lines(path: Path, start: int) -> Iterator[tuple[int, str]]:
     """Yield the whole lines from a byte on, each with the byte behind it."""
     if not path.is_file():
         return
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(start)
         for line in file:
             if not line.endswith(b"\n"):

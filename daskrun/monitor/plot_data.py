@@ -18,6 +18,7 @@ from daskrun.core.outcome import Status
 from daskrun.monitor.findings import KINDS, shares
 from daskrun.monitor.snapshot import BOUNDS, quantile
 from daskrun.shown.printable import one_line
+from daskrun.storage.durable import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -142,7 +143,7 @@ def _usage(folder: Path) -> list[tuple[str, list[str]]]:
 @lru_cache(maxsize=256)
 def _last_rows(path: Path, count: int, _version: tuple[int, int]) -> list[list[str]]:
     """Return so many rows at the end of a file, which is read again once it has changed."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(max(file.seek(0, os.SEEK_END) - count * ROW_BYTES, 0))
         text = file.read().decode("utf-8", "replace")
     return list(csv.reader(text.splitlines()))[-count:]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from io import BufferedReader
     from pathlib import Path
 
 ABANDONED = 24 * 3600
@@ -50,12 +51,23 @@ def pwrite_all(descriptor: int, data: bytes, offset: int) -> None:
 
 
 def read_file(path: Path) -> bytes:
-    """Return what a file holds; OSError for a pipe or device, which might never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    """Return what a file holds; OSError as :func:`open_file` has it."""
+    with open_regular(path) as file:
         return file.read()
+
+
+def open_regular(path: Path | str) -> BufferedReader:
+    """Open a file to read its bytes; OSError as :func:`open_file` has it."""
+    return os.fdopen(open_file(path), "rb")
+
+
+def open_file(path: Path | str, flags: int = os.O_RDONLY) -> int:
+    """Open a file; OSError for a pipe or device, which might never end or be opened."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return descriptor
 
 
 def write_aside(folder: Path, data: bytes, mode: int = 0o664) -> Path:

@@ -34,4 +34,4 @@ def open_kept(file: Path | str, mode: str, **how: Any) -> IO[Any]:
 
 
 def _opened(file: str, flags: int) -> int:
-    return os.open(file, flags, 0o664)
+    return os.open(file, flags | os.O_NONBLOCK, 0o664)  # a pipe that others put there is an error

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
-from daskrun.storage.durable import pwrite_all, sync_data, sync_folder
+from daskrun.storage.durable import open_regular, pwrite_all, sync_data, sync_folder
 from daskrun.storage.error_hints import explained
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Journal:
         """
         end = 0
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 for end, _ in _whole_lines(file):  # noqa: B007 - only where the last one ends
                     pass
                 file.seek(end)
@@ -116,7 +116,7 @@ class Journal:
         """
         begin = tuple(b'{"kind":"%b"' % kind.encode() for kind in kinds)
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 for _, text in _whole_lines(file):
                     if not begin or text.startswith(begin):
                         yield parsed(text)

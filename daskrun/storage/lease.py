@@ -206,7 +206,8 @@ class Lease:
 
     def _look(self) -> Holder | None:
         for number in reversed(self._numbers()):
-            with suppress(FileNotFoundError, ValueError):  # removed by who took the next
+            # Removed by who took the next, or written by others.
+            with suppress(FileNotFoundError, ValueError, TypeError, KeyError):
                 kept = parsed(self.folder.read_whole(_name(number)))
                 return from_record(Holder, {**kept, "number": number}, known_only=True)
         return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
+from daskrun.storage.durable import open_file
 from daskrun.storage.lock_handle import LockHandle
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class RunLock(LockHandle):
         if self.held:
             return
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
+            descriptor = open_file(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         except OSError as error:
             raise StorageError(f"can't open the lock {self.path}: {error}") from error
         with suppress(OSError):  # it is another user's

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from daskrun.core.json_text import parsed
 from daskrun.errors import StorageError
 from daskrun.shown.url_secrets import without_url_secrets
+from daskrun.storage.durable import read_file
 from daskrun.storage.error_hints import explained
 from daskrun.storage.folders import make_folder
 from daskrun.storage.safe_names import is_part
@@ -215,7 +216,7 @@ def _this_process() -> _Process:
 
 
 def _append(path: Path, line: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK
     try:
         descriptor = os.open(path, flags, 0o664)
     except FileNotFoundError:
@@ -238,7 +239,7 @@ def _append(path: Path, line: bytes) -> None:
 def _read(path: Path) -> Iterator[Record]:
     """Read what a process has logged; a clock that was put back does not change the order."""
     latest = 0.0
-    for line in path.read_bytes().splitlines(keepends=True):
+    for line in read_file(path).splitlines(keepends=True):
         if not line.endswith(b"\n"):
             return  # being written now, or its process was killed while it wrote
         try:

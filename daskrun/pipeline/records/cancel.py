@@ -47,7 +47,10 @@ class CancelWatch:
         while not self._over.wait(self._interval):
             try:
                 reason = self._folder.asked_to_cancel()
-            except DaskrunError:  # a network file system that stumbles: the next look tells
+            except DaskrunError as error:  # a network file system that stumbles, or others wrote it
+                if not told:
+                    logger.warning("run %s: the request to cancel it: %s", self._folder.id, error)
+                told = True
                 continue
             except Exception:  # else nobody could cancel it any more
                 if not told:

@@ -19,7 +19,7 @@ from daskrun.data.paths import PathTable
 from daskrun.data.protocols import shown_url
 from daskrun.errors import DatasetError, ResumeError, StorageError
 from daskrun.pipeline.steps.side_inputs import described
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 from daskrun.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def read_tables(folder: Path, kind: str = "") -> Iterator[tuple[InputHead, PathT
 
 
 def _read_table(path: Path) -> tuple[InputHead, PathTable]:
-    head, _, rest = zlib.decompress(path.read_bytes()).partition(b"\n")
+    head, _, rest = zlib.decompress(read_file(path)).partition(b"\n")
     return from_record(InputHead, parsed(head)), PathTable.from_bytes(rest)
 
 
@@ -243,7 +243,7 @@ def _side_changes(
 ) -> Iterator[str]:
     shown = f"side input {side.name!r}"
     try:
-        head, _, rest = _kept(folder, side.name).read_bytes().partition(b"\n")
+        head, _, rest = read_file(_kept(folder, side.name)).partition(b"\n")
     except OSError as error:
         yield f"{shown}: what it was can't be read: {error}"
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from daskrun.core.report import RunStatus
 from daskrun.errors import DaskrunError, StorageError
 from daskrun.output.sinks.settings_file import TO_CSV
 from daskrun.pipeline.steps.outputs import PortDataReference
+from daskrun.storage.durable import open_regular, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -118,7 +120,7 @@ class OutputData(PortDataReference):
         if not file.stat().st_size:
             return pd.DataFrame()
         if kind == "jsonl":
-            with file.open(encoding="utf-8", newline="\n") as lines:
+            with io.TextIOWrapper(open_regular(file), "utf-8", newline="\n") as lines:
                 values = [parsed(line) for line in lines]
             rows = all(isinstance(each, dict) for each in values)
             return pd.DataFrame(values if rows else {"result": values})
@@ -132,7 +134,7 @@ class OutputData(PortDataReference):
             return pd.read_csv(file, **{"sep": " ", **found, **plain})
         if options:
             return pd.read_csv(file, **plain)
-        with file.open(encoding="utf-8", newline="\n") as lines:
+        with io.TextIOWrapper(open_regular(file), "utf-8", newline="\n") as lines:
             return pd.DataFrame({"result": [line.removesuffix("\n") for line in lines]})
 
 
@@ -146,6 +148,6 @@ def failed_items(run: RunFolder) -> pd.DataFrame:
     run.fetch(FAILED)
     rows = []
     if (run.path / FAILED).exists():
-        lines = (run.path / FAILED).read_text(encoding="utf-8").splitlines()
+        lines = read_file(run.path / FAILED).decode().splitlines()
         rows = [parsed(line) for line in lines]
     return pd.DataFrame(rows, columns=list(COLUMNS))

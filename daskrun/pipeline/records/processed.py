@@ -22,7 +22,7 @@ from daskrun.data.protocols import shown_url
 from daskrun.errors import StorageError
 from daskrun.pipeline.records.changes import FOLDER as LISTINGS
 from daskrun.pipeline.records.changes import InputHead, keep_table, read_tables
-from daskrun.storage.durable import write_whole
+from daskrun.storage.durable import read_file, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -141,7 +141,7 @@ class Processed:
         failed = []
         folder.fetch(kind or LISTINGS, FAILED)
         if not kind and (folder.path / FAILED).exists():
-            failed = parsed((folder.path / FAILED).read_bytes())
+            failed = parsed(read_file(folder.path / FAILED))
         for number, (head, table) in enumerate(read_tables(folder.path, kind)):
             rows = {name: row for row, name in enumerate(table)}
             for name in failed[number] if failed else ():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.report import RunStatus
 from daskrun.pipeline.records.run_output import outputs_of
+from daskrun.storage.durable import open_regular
 from daskrun.workspace.run_folders.run_records import plain
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def log_texts(folder: RunFolder) -> Iterator[tuple[str, str]]:
 
 def _end_of(file: Path) -> str:
     """Return the text of a log file, or the last of it."""
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         size = opened.seek(0, os.SEEK_END)
         opened.seek(max(0, size - LOG_BYTES))
         text = opened.read().decode("utf-8", "replace")

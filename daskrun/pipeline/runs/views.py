@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from daskrun.monitor.snapshot import read_snapshot
 from daskrun.monitor.words import pipeline_summary, summary
 from daskrun.shown.printable import printable
+from daskrun.storage.durable import open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +152,7 @@ def log_html(steps: Sequence[ShownStep], name: str) -> str:
         path = step.folder / "logs" / name
         text = ""
         if path.is_file():
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 file.seek(max(file.seek(0, os.SEEK_END) - LOG_END, 0))
                 text = file.read().decode("utf-8", "replace")
         if text.strip():

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from daskrun.core.json_text import parsed
 from daskrun.core.notices import say_once
 from daskrun.core.report import RunStatus
 from daskrun.errors import StorageError
 from daskrun.shown.url_secrets import shown_text, without_url_secrets
-from daskrun.storage.durable import read_file, write_whole
+from daskrun.storage.durable import open_regular, read_file, write_whole
 from daskrun.storage.folders import make_folder
 from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
@@ -250,8 +251,7 @@ class RunFolder:
 
     def asked_to_cancel(self) -> str | None:
         """Return the reason for which the run is asked to end, None when it isn't."""
-        asked = _read(self.path / CANCEL)
-        return str(asked["reason"]) if asked is not None else None
+        return reason_of(self.path / CANCEL)
 
     def forget_cancel(self) -> None:
         """Remove the request of :meth:`ask_to_cancel`."""
@@ -274,13 +274,14 @@ class RunFolder:
         import fcntl
 
         try:
-            with (self.path / ALIVE).open("rb") as file:
+            with open_regular(self.path / ALIVE) as file:
                 # Shared, so that two who look don't see each other.
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
         except (BlockingIOError, PermissionError):  # another user's, of whom the states tell
             return True
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EINVAL):  # no file, or none that locks
+                raise
         return False
 
     def _refresh(self, name: str) -> None:
@@ -315,9 +316,21 @@ def _encode(value: JsonObject) -> bytes:
     return text.encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _read(path: Path) -> JsonObject | None:
+def reason_of(place: Path | str, read: Callable[[Any], bytes] = read_file) -> str | None:
+    """Return the reason that a request to cancel has, None where there is none.
+
+    Raises StorageError where it is no request: others may have written it.
+    """
+    asked = _read(place, read)
+    reason = None if asked is None else asked.get("reason")
+    if asked is not None and not isinstance(reason, str):
+        raise StorageError(f"{place} is no request to cancel: it has no reason that is a text.")
+    return reason
+
+
+def _read(path: Path | str, read: Callable[[Any], bytes] = read_file) -> JsonObject | None:
     try:
-        value = parsed(read_file(path))
+        value = parsed(read(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -6,7 +6,6 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from daskrun.core.json_text import parsed
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
 from daskrun.storage.journal import encoded
@@ -14,7 +13,14 @@ from daskrun.storage.metric_files import FOLDER as METRICS
 from daskrun.storage.segments import FOLDER as JOURNAL
 from daskrun.storage.segments import Segments
 from daskrun.workspace.layout import RUNS
-from daskrun.workspace.run_folders.run_folder import CANCEL, MANIFEST, NOTED, STATES, RunFolder
+from daskrun.workspace.run_folders.run_folder import (
+    CANCEL,
+    MANIFEST,
+    NOTED,
+    STATES,
+    RunFolder,
+    reason_of,
+)
 from daskrun.workspace.run_folders.run_lease import RunLease, StepLock
 
 if TYPE_CHECKING:
@@ -148,11 +154,8 @@ class UrlRunFolder(RunFolder):
         if time.monotonic() < self._next_look:
             return None
         self._next_look = time.monotonic() + CANCEL_LOOK
-        try:
-            asked = parsed(self._mirror.remote.read_whole(CANCEL))
-        except FileNotFoundError:
-            return None
-        return str(asked["reason"])
+        remote = self._mirror.remote
+        return reason_of(remote.shown(CANCEL), lambda _: remote.read_whole(CANCEL))
 
     @override
     def forget_cancel(self) -> None:

@@ -1,0 +1,67 @@
+"""What others have put among a run's records is named, waited for by nobody, and not written to."""
+
+import json
+import os
+import stat
+
+import pytest
+
+from daskrun.errors import StorageError
+from daskrun.pipeline.records.cancel import CancelWatch
+from daskrun.workspace.run_folders.run_folder import ALIVE, CANCEL, RunFolder, reason_of
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path / "20260101-000000-000-aaaaaa")
+    folder.create({"kind": "pipeline", "experiment": "e", "steps": []})
+    return folder
+
+
+@pytest.mark.parametrize("wrong", [[1], None, "x", 3, {}, {"reason": 3}, {"reason": None}])
+def test_a_request_to_cancel_that_is_none_is_named(folder, caplog, wrong):
+    data = json.dumps(wrong).encode()
+    with pytest.raises(StorageError, match=r"s3://b/cancel\.json (holds|is no request)"):
+        reason_of("s3://b/cancel.json", lambda _: data)  # as a run behind a URL reads it
+    (folder.path / CANCEL).write_bytes(data)
+    with pytest.raises(StorageError, match="cancel"):
+        folder.asked_to_cancel()
+
+
+def test_a_request_to_cancel_that_is_none_is_told_once(folder, caplog):
+    asked, canceled = [], []
+
+    class Watched:
+        id, forget_cancel = "run", folder.forget_cancel
+
+        def asked_to_cancel(self):
+            asked.append(1)
+            return folder.asked_to_cancel() if len(asked) < 3 else "enough"
+
+    (folder.path / CANCEL).write_text("[1]")
+    watch = CancelWatch(Watched(), canceled.append, 0.001)
+    watch._look()
+    assert canceled == ["enough"]
+    [told] = caplog.records
+    assert told.exc_info is None
+    assert "holds list, not what a run keeps there" in told.getMessage()
+
+
+def test_a_lock_that_is_a_pipe_is_not_waited_for(folder):
+    (folder.path / ALIVE).unlink()
+    os.mkfifo(folder.path / ALIVE)
+    assert not folder.is_driven()
+    with pytest.raises(StorageError, match="no regular file"):
+        folder.lock()
+
+
+def test_a_lock_that_is_a_link_leaves_what_it_names_alone(folder, tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    mine.chmod(0o644)
+    (folder.path / ALIVE).unlink()
+    (folder.path / ALIVE).symlink_to(mine)
+    with pytest.raises(StorageError, match="can't open the lock"):
+        folder.lock()
+    assert mine.read_text() == "precious"
+    assert stat.S_IMODE(mine.stat().st_mode) == 0o644
