@@ -14,6 +14,7 @@ import daskrun
 from daskrun.core.report import ExitCode
 from daskrun.core.typing import override
 from daskrun.shown.printable import one_line, safe
+from daskrun.shown.url_secrets import without_url_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -164,8 +165,12 @@ def pairs(option: str, given: Iterable[str]) -> dict[str, str]:
 
 
 def print_json(value: object) -> None:
-    """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print a value as JSON, without secrets; what a terminal would act on is escaped."""
+    text = json.dumps(without_url_secrets(value), indent=2, ensure_ascii=False, default=str)
+    escaped = (
+        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+    )
+    click.echo("".join(escaped))
 
 
 @contextmanager

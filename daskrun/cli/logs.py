@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,7 @@ def logs(
     if follow and (as_json or names):
         raise WrongUse("--follow goes with neither --json nor --names. Leave one out.")
     wanted = patterns or (("*",) if names else ERRORS if errors else USUAL)
-    files = _Files(run, wanted)
+    files = Files(run, wanted)
     if names:
         found = [name for name, _ in files.found()]
         print_json(found) if as_json else click.echo("\n".join(found))
@@ -58,7 +59,7 @@ def logs(
         return
     while True:
         ended = run.status.ended  # looked at first: what is written before the end is seen
-        files.print_new()
+        files.print_new(whole=ended or not follow)
         if ended or not follow:
             break
         time.sleep(INTERVAL)
@@ -66,7 +67,7 @@ def logs(
         raise WrongUse(f"no log of run {run.id} is named {' or '.join(patterns)}. See --names.")
 
 
-class _Files:
+class Files:
     """Log files of a run and its steps, each printed as far as it was not before."""
 
     def __init__(self, run: Any, patterns: tuple[str, ...]) -> None:
@@ -90,13 +91,24 @@ class _Files:
                 if path.is_file() and any(fnmatchcase(name, each) for each in self._patterns):
                     yield (f"{run.name}/{name}" if several and run.name else name), path
 
-    def print_new(self) -> None:
-        """Print what has come since the last call, below the name of each file."""
+    def print_new(self, *, whole: bool) -> None:
+        """Print what has come since the last call, below the name of each file.
+
+        ``whole``: also a last line that has no end, which may still grow.
+        """
         for name, path in self.found():
             with open_regular(path) as file:
-                file.seek(self._offsets.setdefault(name, 0))
+                start = self._offsets.setdefault(name, 0)
+                # one that is shorter now was written anew
+                file.seek(start if start <= os.fstat(file.fileno()).st_size else 0)
                 while block := file.read(BLOCK):
-                    self._print(name, block + file.readline())
+                    data = block + file.readline()
+                    done = data if whole else data[: data.rfind(b"\n") + 1]
+                    if done:
+                        self._print(name, done)
+                    file.seek(len(done) - len(data), os.SEEK_CUR)
+                    if len(done) < len(data):
+                        break
                 self._offsets[name] = file.tell()
 
     def _print(self, name: str, data: bytes) -> None:

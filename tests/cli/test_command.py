@@ -1,6 +1,7 @@
 """The command itself: what it loads, its help, completion, and how it is found."""
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 import tomllib
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from commands import HERE, call, told, work  # noqa: F401  (a fixture)
 
 from daskrun.cli.app import cli
+from daskrun.cli.common import print_json
 
 HEAVY = {"pandas", "numpy", "pyarrow", "fsspec", "dask", "distributed", "rich", "yaml", "bokeh"}
 ROOT = Path(__file__).parents[2]
@@ -71,3 +73,12 @@ def test_commands_and_runs_are_completed(work):
     assert completed("daskrun res", "1") == ["resume"]
     assert completed("daskrun show ", "2") == ["last", f"{run}-score", run]
     assert completed(f"daskrun show {run[:6]}", "2") == [f"{run}-score", run]
+
+
+def test_json_is_safe_on_a_terminal_and_tells_no_secret(capsys):
+    value = {"name": "\u202e\x9b\udcff é", "path": "s3://me:SECRET@host/a"}
+    print_json(value)
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {**value, "path": "s3://***@host/a"}
+    assert printed.replace("\n", "").isprintable()
+    assert "é" in printed

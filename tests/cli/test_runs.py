@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -16,6 +17,7 @@ from s3 import KEY, SECRET
 import daskrun
 from daskrun import ExitCode
 from daskrun.cli.app import cli
+from daskrun.cli.logs import Files
 
 INTERRUPTS = """
 import os, signal, time
@@ -67,6 +69,7 @@ def test_a_script_runs_over_files_with_its_own_arguments(there):
     [
         (["list"], ["Completed  trials", "score"]),
         (["list", "--status", "failed"], []),
+        (["list", "--status", "completed", "--experiment", "trials"], ["Completed  trials"]),
         (
             ["show", "last"],
             ["4 of 5 mini-batches, 1 failed", "1 × ValueError: a bad file ("],
@@ -286,3 +289,15 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_says_the_command(work):
 def _printed(*arguments):
     """Give what a command prints, whatever it ends with."""
     return CliRunner().invoke(cli, arguments).stdout
+
+
+def test_lines_of_a_log_that_grows_are_printed_once_and_whole(tmp_path, capsys):
+    run = SimpleNamespace(id="run", name="", folder=tmp_path, get_steps=list)
+    (tmp_path / "logs").mkdir()
+    log = tmp_path / "logs" / "driver.txt"
+    files = Files(run, ("driver.txt",))
+    for text in ("one\ntw", "one\ntwo\nthree", "new"):
+        log.write_text(text)
+        files.print_new(whole=False)
+    files.print_new(whole=True)
+    assert capsys.readouterr().out.splitlines() == ["==> driver.txt <==", "one", "two", "new"]
