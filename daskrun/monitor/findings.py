@@ -43,7 +43,7 @@ TEXTS = {
     "few": "There were {total:,} mini-batches for {slots:,} script processes, which waited for "
     "{waiting} of the time: more processes won't help. Write a smaller mini_batch_size{was}, or "
     "use fewer processes.",
-    "small": "Mini-batches take {each:.1f} ms each, so that what is done around them takes "
+    "small": "Mini-batches take {each:.2g} ms each, so that what is done around them takes "
     "{waiting} of the time. Make them larger: {larger}{was}.",
     "straggler": "Mini-batch {straggler} took {took}, where 95 % take less than {usual}: others "
     "may have waited for it. Look at this item, or write a smaller mini_batch_size.",

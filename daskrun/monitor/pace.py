@@ -34,8 +34,9 @@ def pace(snapshot: Snapshot, progress: Progress | None = None) -> Pace:
     """
     progress = progress or snapshot.progress
     times, attempts = snapshot.times, sum(snapshot.latency.values())
-    own = attempts - snapshot.attempts_before  # this driver's, as the time that is elapsed
-    overall = own / progress.elapsed if progress.elapsed > 0 and own else None
+    own = attempts - snapshot.attempts_before  # this driver's, in its time as of the snapshot
+    elapsed = snapshot.progress.elapsed
+    overall = own / elapsed if elapsed > 0 and own else None
     recent = _recent(snapshot)
     done = progress.succeeded + progress.failed
     if (

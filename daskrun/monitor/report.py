@@ -105,6 +105,7 @@ def _values(snapshot: Snapshot) -> dict[str, object]:
         "latency": plot_data.latency(snapshot),
         "processes": plot_data.processes(snapshot),
         "timeline": _lanes(plot_data.timeline(snapshot)),
+        "usage": plot_data.usage(snapshot),
         "quantiles": {part: snapshot.quantile(part / 100) for part in (50, 95, 99)},
         "versions": _versions(),
         "seconds": snapshot.seconds,

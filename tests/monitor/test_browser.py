@@ -32,6 +32,7 @@ files = Dataset.File.from_files("files").as_named_input("files")
 config = ParallelRunConfig(
     entry_script="score.py", mini_batch_size=1, error_threshold=-1, run_max_try=2,
     output_action="append_row", process_count_per_node=3, resource_monitor_interval=1,
+    straggler_backups=False,
 )
 step = ParallelRunStep(name, config, inputs=[files], output=PipelineData("out"))
 run = Experiment(ws, "trial").submit(Pipeline(ws, [step]))

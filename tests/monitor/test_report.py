@@ -192,6 +192,9 @@ def test_what_processes_used_is_read_from_the_files_of_nodes(tmp_path):
     observer.notify(
         RunStarted("r", "s", RunSettings(entry_script="s.py"), 1, 0.0, folder=str(tmp_path))
     )
+    html = report_html(observer.snapshot())
+    assert "Memory of each script process" in html
+    assert "most: 120<" in html
     columns = usage(observer.snapshot())
     assert set(columns["process"]) == {f"{each}/process000" for each in
                                        ("node000", "other0", "other1", "other2")}  # fmt: skip

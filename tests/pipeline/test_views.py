@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from daskrun import Observer, Pipeline
+from daskrun.core.report import RunStatus
 from daskrun.engine.journal_records import read_attempts
 from daskrun.monitor.event_log import EVENTS, read_events
-from daskrun.monitor.snapshot import read_snapshot
+from daskrun.monitor.snapshot import STATISTICS, read_snapshot
 from daskrun.monitor.statistics import RunStatistics
 
 
@@ -44,6 +45,19 @@ def test_the_report_agrees_with_the_journal(work):
     assert f"failed <b>{len(bad)}</b>" in text
     assert "<img" not in text + run._repr_html_()
     assert re.search("score.py:3", text)
+
+
+def test_a_run_whose_driver_was_killed_is_shown_with_its_end(work):
+    run = Pipeline(work.ws, [fails_on_some(work)]).submit("trial")
+    run.wait_for_completion()
+    [step] = run.get_steps()
+    kept = read_snapshot(step.folder / "logs")
+    going = replace(kept, status=RunStatus.RUNNING, message="", waiting_for="a worker", slots=2)
+    (step.folder / "logs" / STATISTICS).write_text(going.as_json())
+    html = run._repr_html_() + run.report()[0].read_text()
+    assert "Running</span>" not in html
+    assert "waits for" not in html
+    assert "Completed</span>" in html
 
 
 def test_the_log_of_events_makes_the_same_page_again(work):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
@@ -55,7 +56,8 @@ class RunDetails(OriginalClass):
     def _step_lines(self, step: StepRun) -> list[str]:
         lines = [f"  Step {step.name}: {step.status.value}"]
         if step.progress is not None:
-            lines.append(f"    {bar_line(step.progress)}")
+            left = None if step.status.ended else step.progress.eta
+            lines.append(f"    {bar_line(replace(step.progress, eta=left))}")
         if step.status.ended and step.message:
             lines.append(f"    {step.message}")
         lines.append(f"    logs in {step.place_of('logs')}")

@@ -371,8 +371,11 @@ class SubmittedRun(AwaitedRun, FolderRun, lifetime.WatchedRun):
 
     def _show(self, display: Display, snapshots: views.Snapshots) -> None:
         for step in self._steps():
+            progress = step._state.progress
+            if progress is None and isinstance(step._state, LiveState):
+                continue  # what is kept is an earlier driver's
             snapshot = snapshots.of(step)
-            progress = step._state.progress or getattr(snapshot, "progress", None)
+            progress = progress or getattr(snapshot, "progress", None)
             if progress is not None:
                 display.show(step.name, progress, snapshot)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING, Protocol
 
@@ -77,14 +78,25 @@ class Snapshots:
         now = time.monotonic()
         due, found = self._read.get(step.id, (0.0, None))
         if now >= due:
-            found = read_snapshot(step.folder / "logs") or found
+            found = snapshot_of(step) or found
             self._read[step.id] = now + INTERVAL, found
         return found
 
 
+def snapshot_of(step: ShownStep) -> Snapshot | None:
+    """Return what is kept of a step's run; where its driver was killed, with the end it has."""
+    found = read_snapshot(step.folder / "logs")
+    if found is None or found.status.ended or not step.status.ended:
+        return found
+    found.status, found.message, found.waiting_for = step.status, step.message, ""
+    found.slots, found.in_flight = 0, []
+    found.progress = replace(found.progress, in_flight=0, eta=None)
+    return found
+
+
 def summary_of(step: ShownStep) -> list[str]:
     """Return what a step's run has come to, as lines, beside its outcome."""
-    snapshot = read_snapshot(step.folder / "logs")
+    snapshot = snapshot_of(step)
     if snapshot is None or snapshot.status is not step.status:  # it could not be written
         return [f"how it went is told in {step.place_of(RESULT)}"]
     return summary(snapshot, step.output_folder, step.place_of(PAGE))
@@ -98,7 +110,7 @@ def summary_lines(steps: Sequence[ShownStep], hint: str) -> list[str]:
     if len(steps) == 1:
         lines = summary_of(steps[0]) if steps[0].reused_run_id is None else []
     else:
-        found = [(s, read_snapshot(s.folder / "logs")) for s in steps]
+        found = [(step, snapshot_of(step)) for step in steps]
         lines = pipeline_summary([(s.name, s.status, each, s.output_folder) for s, each in found])
     return [*lines, hint] if hint else lines
 
@@ -109,10 +121,9 @@ def write_reports(steps: Sequence[ShownStep]) -> list[Path]:
 
     made: list[Path] = []
     for step in steps:
-        logs = step.folder / "logs"
-        snapshot = read_snapshot(logs)
+        snapshot = snapshot_of(step)
         if snapshot is not None:
-            made.append(logs / REPORT)
+            made.append(step.folder / "logs" / REPORT)
             made[-1].write_text(report_html(snapshot), encoding="utf-8", errors="replace")
     return made
 
@@ -128,7 +139,7 @@ def html_of(run: Shown, steps: Sequence[ShownStep]) -> str:
             step.status.value,
             step.message,
             tuple(names[each] for each in step._waited_for if each in names),
-            read_snapshot(step.folder / "logs"),
+            snapshot_of(step),
         )
         for step in steps
     ]
