@@ -31,8 +31,12 @@ UNUSED = (
     "--metrics_name_prefix",
     "--push_metrics_to_parent",
     "--profiling_module",
+    "--append_row_safe_output",
+    "--amlbi_async_mode",
+    "--amlbi_dataframe_mixed_types",
+    "--resume_from",
 )
-"""Flags of the runtime that mean nothing here: limits and logs are other ones."""
+"""Flags of the runtime that mean nothing here: limits, logs and resuming are other ones."""
 
 
 class Flags(NamedTuple):

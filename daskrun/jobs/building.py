@@ -19,7 +19,7 @@ from daskrun.jobs.kinds import (
     RetrySettings,
     Task,
 )
-from daskrun.jobs.scope import Context, Scope, Written, inputs_of, outputs_of
+from daskrun.jobs.scope import Context, Given, Scope, Written, inputs_of, outputs_of
 from daskrun.jobs.steps import Deployed, command_step, parallel_step, step_name
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from daskrun.jobs.expressions import Reference
     from daskrun.jobs.located import At
-    from daskrun.jobs.scope import Given, Outside, Value
+    from daskrun.jobs.scope import Outside, Value
     from daskrun.pipeline.steps.base import PipelineStep
 
 UNSAID = object()
@@ -91,8 +91,17 @@ class Builder:
         elif isinstance(job, CommandJob):
             step = command_step(job, scope, name, compute, reuse)
         if step is not None:
+            self._after(step, given)
             self.steps.append(step)
         return scope.outputs
+
+    def _after(self, step: PipelineStep, given: Mapping[str, Value]) -> None:
+        """Have a step wait for what its inputs are, also those that its texts don't name."""
+        sources = [each.source for each in given.values() if isinstance(each, Given)]
+        links = [each.output.link for each in sources if isinstance(each, Written)]
+        for other in self.steps:
+            if any(output.link in links for output in other.outputs):
+                step.run_after(other)
 
 
 @dataclass(frozen=True)

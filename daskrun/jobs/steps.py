@@ -84,6 +84,11 @@ def parallel_step(
 ) -> PipelineStep | None:
     """Return the step of a parallel job; None where something is wrong, which was added."""
     problems, task, at = scope.context.problems, job.task, job.where("task")
+    if deployed.model is not None and (task is None or not task.entry_script):
+        at = job.where("code_configuration")
+        example = "Write code_configuration: {code: ./src, scoring_script: score.py}"
+        problems.add(at, f"a deployment needs a scoring_script, one of MLflow's too. {example}")
+        return None
     if task is None or not task.entry_script:
         example = "Write task: {type: run_function, code: ./src, entry_script: score.py}"
         problems.add(

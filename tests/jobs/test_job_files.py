@@ -241,6 +241,27 @@ def test_a_pipeline_runs_in_the_order_of_its_data(here: Path, command: str) -> N
     assert "job/job.yml" in run.get_file_names()
 
 
+def test_an_input_that_no_text_names_is_waited_for(here: Path) -> None:
+    text = (
+        PIPELINE
+        + """
+  last:
+    type: command
+    inputs: {rows: "${{parent.jobs.score.outputs.rows}}"}
+    command: ls
+"""
+    )
+    last = steps(text)[-1]
+    assert [each.name for each in last._upstream({})] == ["score"]
+
+
+def test_programs_side_by_side_end_in_one_process(here: Path) -> None:
+    one = "{type: command, command: 'true'}"
+    Path("job.yml").write_text(f"type: pipeline\njobs: {{a: {one}, b: {one}, c: {one}}}\n")
+    run = load_job("job.yml").submit(Workspace.create("trial"), compute_target="inline")
+    assert run.wait_for_completion(timeout_seconds=60) == "Completed"
+
+
 def test_a_value_given_takes_the_place_of_one_in_the_file(here: Path) -> None:
     Path("few").mkdir()
     Path("few", "1.txt").write_text("")
@@ -334,6 +355,12 @@ def test_a_deployment_is_a_job_of_one_step(here: Path, registered: bool) -> None
     output = Path(run.outputs["predictions"].path)
     assert output.name == "predictions.txt"
     assert output.read_text().splitlines() == [f"{n}.txt m" for n in range(5)]
+
+
+def test_a_deployment_needs_a_script(here: Path) -> None:
+    text = DEPLOYMENT.replace("code_configuration: {code: src, scoring_script: model.py}\n", "")
+    (found,) = problems(text, {"inputs.data": "images"})
+    assert "scoring_script" in found
 
 
 def test_a_deployment_needs_data(here: Path) -> None:

@@ -78,9 +78,13 @@ def _keep_files() -> None:
 
 
 def _join_threads(before: Collection[threading.Thread]) -> None:
-    """Wait for the threads that a script has left, as Python does at a program's end."""
+    """Wait for the threads that a script has left, as Python does at a program's end.
+
+    Those of daskrun are of other steps, which wait for this one where all run in one process.
+    """
     for each in threading.enumerate():
-        if each not in before and not each.daemon:
+        own = each.name.startswith("daskrun-")
+        if each not in before and not each.daemon and not own:
             each.join()
 
 

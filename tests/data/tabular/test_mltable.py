@@ -42,6 +42,8 @@ ROWS = [
      {"n": [1.0], "city": ["UK"]}),
     ("- extract_columns_from_partition_format: '{year}/*.csv'\n- skip: 3\n- drop_columns: city",
      {"n": [None], "year": ["2024"]}),
+    ("- extract_columns_from_partition_format: {partition_format: '{year}/{a}.{b}'}\n- take: 1",
+     {"n": [1.0], "city": ["UK"], "year": ["2023"], "a": ["a"], "b": ["csv"]}),
     ("- extract_columns_from_partition_format: {year:yyyy}\n- take: 1\n- keep_columns: n",
      {"n": [1.0]}),
     ("- take_random_sample: {probability: 1.0, seed: 1}\n- take: 1", {"n": [1.0], "city": ["UK"]}),

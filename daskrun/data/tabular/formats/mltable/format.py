@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -219,12 +220,17 @@ def _types(definition: Definition, given: Any) -> dict[str, DataType]:
 
 def _partition_format(given: Any) -> str:
     """Return a format, which YAML may have read as a mapping without values."""
+    if hasattr(given, "items") and "partition_format" in given:
+        given = given["partition_format"]
     if hasattr(given, "items"):
         given = "".join(
             f"{{{key}}}" if value is None else f"{{{key}:{value}}}" for key, value in given.items()
         )
     text = str(given).lstrip("/")
-    return f"{text}/*" if text.endswith("}") else f"{text}*" if text.endswith("/") else text
+    last = text.rpartition("/")[2]
+    if re.fullmatch(r"\{[^{}]*\}", last):  # of folders, with any files in them
+        return f"{text}/*"
+    return f"{text}*" if not last else text
 
 
 def _step(definition: Definition, name: str, value: Any) -> list[tuple[Any, ...]]:
