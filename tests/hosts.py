@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PORT = 8786
+RESENT = 0.2
+"""Seconds after which TCP sends a packet again, at least."""
 SILENCE = "11s"
 """After which Dask gives a connection up; the least it takes."""
 
@@ -83,11 +86,11 @@ class Host:
         self.processes.append(process)
         wait_for(lambda: self._log.read_text().count(until) > said, START)
 
-    def scheduler(self) -> str:
+    def scheduler(self, *options: str) -> str:
         """Start a scheduler here; give its address."""
-        options = ("--host", self.ip, "--port", str(PORT), "--no-dashboard")
-        self.run("distributed.cli.dask_scheduler", *options, until="Scheduler at:")
-        return f"tcp://{self.ip}:{PORT}"
+        usual = ("--host", self.ip, "--port", str(PORT), "--no-dashboard")
+        self.run("distributed.cli.dask_scheduler", *usual, *options, until="Scheduler at:")
+        return f"{'tls' if options else 'tcp'}://{self.ip}:{PORT}"
 
     def worker(self, address: str, *options: str) -> None:
         """Start a worker here."""
@@ -95,11 +98,16 @@ class Host:
         command = ("distributed.cli.dask_worker", address, *usual, "--no-nanny", *options)
         self.run(*command, until="Registered to")
 
-    def end(self) -> None:
-        """End what runs here, and the host."""
+    def clear(self) -> None:
+        """End what runs here."""
         for process in self.processes:
             process.kill()
             process.wait()
+        self.processes.clear()
+
+    def end(self) -> None:
+        """End what runs here, and the host."""
+        self.clear()
         subprocess.run(["ip", "netns", "del", self.name], check=True, capture_output=True)
 
 
@@ -131,15 +139,23 @@ class Hosts:
 
 
 @contextlib.contextmanager
-def far_away(ip: str, target: tuple[str, int], delay: float) -> Iterator[int]:
-    """Forward what comes to a port, late by ``delay`` seconds each way; give the port."""
+def far_away(ip: str, target: tuple[str, int], delay: float, loss: float = 0.0) -> Iterator[int]:
+    """Forward what comes to a port, late by ``delay`` seconds each way; give the port.
+
+    The share ``loss`` comes ``RESENT`` seconds later, and what follows not before: so TCP shows
+    that a packet was lost. It is a random one of a known seed.
+    """
+    dice = random.Random(7)
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
+        due = 0.0
         with contextlib.suppress(OSError):
-            while data := await reader.read(1 << 16):
-                loop.call_later(delay, writer.write, data)
-        loop.call_later(delay, writer.close)
+            while data := await reader.read(1460 if loss else 1 << 16):
+                late = delay + (RESENT if dice.random() < loss else 0.0)
+                due = max(due, loop.time() + late)
+                loop.call_at(due, writer.write, data)
+        loop.call_at(max(due, loop.time()) + delay, writer.close)
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection(*target)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dask
 import pytest
+from distributed import Client, Security
 from hosts import PORT, SILENCE, Hosts, far_away, why_not
-from running import lines, run_script, wait_until_nothing_is_left
+from running import lines, make_request, run_request, run_script, wait_until_nothing_is_left
+from s3 import KEY, SECRET
 
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note
 from daskrun.core.report import RunStatus
+from daskrun.data import Dataset
+from daskrun.data.file_plan import FilePlan
+from daskrun.engine.request import GivenCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from hosts import Host
     from running import Finished
+    from s3 import Bucket
 
     from daskrun.core.events import Event
 
@@ -127,13 +135,83 @@ def test_a_scheduler_is_cut_off_and_its_workers_come_back(tmp_path: Path, hosts:
 
 
 @pytest.mark.slow
-def test_a_network_that_is_slow(tmp_path: Path, hosts: Hosts) -> None:
+def test_a_network_that_is_slow_and_loses_packets(tmp_path: Path, hosts: Hosts) -> None:
     scheduler, workers = hosts.add(), [hosts.add(), hosts.add()]
     scheduler.scheduler()
-    with far_away(f"{hosts.network}.254", (scheduler.ip, PORT), 0.075) as port:
+    with far_away(f"{hosts.network}.254", (scheduler.ip, PORT), 0.075, 0.03) as port:
         address = f"tcp://{hosts.network}.254:{port}"
         for host in workers:
             host.worker(address)
         run = run_script(tmp_path, SCRIPT, files=ROWS, target=address, node_count=2)
     check(run)
     assert hosts_of(run) == {host.ip for host in workers}
+
+
+@pytest.mark.slow
+def test_over_tls_with_the_data_in_a_store_elsewhere(
+    tmp_path: Path, hosts: Hosts, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary, files = Security.temporary(), {}
+    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
+        files[name] = str(tmp_path / name)
+        Path(files[name]).write_text(getattr(temporary, name))
+    ca, cert, key = files.values()
+    options = ("--protocol", "tls", "--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key)
+    scheduler, workers = hosts.add(), [hosts.add(), hosts.add()]
+    for n in range(ROWS):
+        bucket.put(f"in/{n:03d}", b"%d" % n)
+    store = bucket.endpoint.rpartition(":")[2]
+    with far_away(f"{hosts.network}.254", ("127.0.0.1", int(store)), 0.0) as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{hosts.network}.254:{port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+        address = scheduler.scheduler(*options)
+        for host in workers:
+            host.worker(address, *options)
+        data = Dataset.File.from_files(f"{bucket.url}/in/")
+        plan = FilePlan([("files", data)], 1)
+        target = GivenCluster(address, security=Security(**files))
+        request = make_request(tmp_path, SCRIPT, plan=plan, target=target, node_count=2)
+        run = run_request(replace(request, output_url=f"{bucket.url}/out"))
+    assert run.report.status is RunStatus.COMPLETED, run.report.message
+    assert bucket.get("out/parallel_run_step.txt") == lines(range(ROWS))
+    assert hosts_of(run) == {host.ip for host in workers}
+    assert {e.where.partition(":")[0] for e in run.watch.of(NodeReady)} == {"tls"}
+
+
+class Pool:
+    """A cluster object whose workers are hosts, as many as it is asked for."""
+
+    asynchronous, security = False, None
+
+    def __init__(self, address: str, hosts: list[Host]) -> None:
+        self.scheduler_address = address
+        self.scheduler_info: dict[str, dict[str, object]] = {"workers": {}}
+        self.asked: list[int] = []
+        self._hosts = hosts
+
+    def scale(self, n: int) -> None:
+        self.asked.append(n)
+        for host in self._hosts[:n]:
+            if not host.processes:
+                host.worker(self.scheduler_address)
+        for host in self._hosts[n:]:
+            host.clear()
+
+    def adapt(self, minimum: int, maximum: int) -> None:
+        assert maximum == 3
+        self.scale(minimum)
+
+
+@pytest.mark.slow
+def test_from_no_host_to_three_and_back(tmp_path: Path, hosts: Hosts) -> None:
+    address = hosts.add().scheduler()
+    pool = Pool(address, [hosts.add() for _ in range(3)])
+    with Client(address, set_as_default=False) as client:
+        client.cluster = pool
+        target = GivenCluster(client, bounds=(0, 3))
+        run = run_script(tmp_path, SCRIPT, files=ROWS, target=target, node_count=3)
+    check(run)
+    assert len(hosts_of(run)) == 3
+    assert (max(pool.asked), pool.asked[-1]) == (3, 0)
+    assert not any(host.processes for host in pool._hosts)
