@@ -33,6 +33,11 @@ class Items(Registered):
     how_partitioned: ClassVar[str]
     """What gives it partitions, for those who miss them."""
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether it is a dataframe, which a run needs in a folder first."""
+        return False
+
     def take(self, count: int) -> Self:
         """Take the first ``count`` files, or rows."""
         count = as_count("count", count, self.unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -54,12 +55,22 @@ class Catalogue:
 
 
 @cache
+def _text() -> str:
+    return Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
+
+
+@cache
+def _words() -> frozenset[str]:
+    """Return each name in the file: of one that isn't there, as hasattr() asks, it is not read."""
+    return frozenset(re.findall(r"\w+", _text()))
+
+
+@cache
 def catalogue() -> Catalogue:
     """Return the contents of the file; reading takes some 30 ms."""
     import tomllib
 
-    text = Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8")
-    read = tomllib.loads(text)
+    read = tomllib.loads(_text())
     messages: dict[str, str] = read["messages"]
 
     def whole(message: str) -> str:
@@ -99,6 +110,8 @@ def member(classes: Iterable[str], name: str) -> str | None:
 
     ``classes`` are the names of the class and of its bases, in their order.
     """
+    if name not in _words():
+        return None
     members = catalogue().members
     found = (each for each in classes if name in members.get(each, ()))
     return next((f"daskrun has no {each}.{name}: {members[each][name]}" for each in found), None)
@@ -109,6 +122,8 @@ def keyword(calls: Iterable[str], name: str) -> Keyword | None:
 
     ``calls`` are ``Class`` or ``Class.method``, of the class and its bases, in their order.
     """
+    if name not in _words():
+        return None
     keywords = catalogue().keywords
     found = (keywords[call][name] for call in calls if name in keywords.get(call, ()))
     return next(found, None)

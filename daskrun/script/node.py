@@ -190,6 +190,23 @@ class Node:
             self._link.sendall(pack(message))
 
     def _listen(self) -> None:
+        try:
+            self._follow()
+        except Exception as error:  # noqa: BLE001  (who waits for a bundle is told)
+            self._give_up(f"{self._spec.node} can't be followed: {type(error).__name__}: {error}")
+
+    def _give_up(self, reason: str) -> None:
+        """End the keeper, and return the bundles it had: nothing of it is heard any more."""
+        with self._lock:
+            self._lost = reason
+            waiting, self._waiting = self._waiting, {}
+        self._popen.kill()
+        for number, answer in waiting.items():
+            answer.put(messages.BundleGone(number, reason))
+        with contextlib.suppress(Exception):  # telling may be what failed
+            self._tell(messages.KeeperLost(reason, again=False))
+
+    def _follow(self) -> None:
         unpacker = Unpacker(messages.KNOWN)
         while True:
             data = b""
@@ -226,16 +243,19 @@ class Node:
             reason = f"the keeper of {self._spec.node} ended with code {code}{self._trouble}"
             reason += in_hand(self._board)
             self._trouble = ""
-            waiting, self._waiting = self._waiting, {}
             again = not self._closing and self._restarts < KEEPER_RESTARTS
-            if not again:
-                self._lost = reason
-            else:
+            if again:
                 self._restarts += 1
                 self._link.close()
                 clear(self._folder)
-                self._start()
+                try:
+                    self._start()
+                except OSError as error:
+                    again, reason = False, f"{reason}, and no other can be started: {error}"
                 self._heard = time.monotonic()
+            if not again:
+                self._lost = reason
+            waiting, self._waiting = self._waiting, {}
         for number, answer in waiting.items():
             answer.put(messages.BundleGone(number, reason))
         if not self._closing:

@@ -28,6 +28,7 @@ from daskrun import (
     Workspace,
 )
 from daskrun.core import notices
+from daskrun.original import catalogue
 from daskrun.original.finder import put_first, take_out
 from daskrun.workspace.environments.run_configuration import RunConfiguration
 
@@ -243,3 +244,20 @@ def test_daskrun_s_own_workers_are_silent_for_a_root_logger_too(caplog):
         if logger.propagate:
             assert [each.message for each in caplog.records] == wanted
         caplog.clear()
+
+
+def test_nothing_that_a_run_asks_for_reads_the_catalogue(ws, monkeypatch):
+    """It takes 40 ms, and is for names that are missing."""
+    monkeypatch.setattr(catalogue, "catalogue", lambda: pytest.fail("it was read"))
+    Path("s.py").write_text("def run(mini_batch):\n    return mini_batch")
+    config = ParallelRunConfig(
+        entry_script="s.py",
+        error_threshold=0,
+        output_action="append_row",
+        compute_target="inline",
+    )
+    files = Dataset.File.from_files("a.py").as_named_input("files")
+    step = ParallelRunStep("score", config, [files], PipelineData("out"))
+    run = Pipeline(ws, [step]).submit("x")
+    run.wait_for_completion()
+    assert not hasattr(files, "no_such")

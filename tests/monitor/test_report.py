@@ -3,7 +3,9 @@
 import re
 from html.parser import HTMLParser
 
+import jinja2
 import pytest
+from jinja2 import FileSystemLoader
 
 from daskrun.core.events import BundleReturned, NodeReady, ProcessReady, RunEnded, RunStarted
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
@@ -14,6 +16,7 @@ from daskrun.monitor.plot_data import USAGE_ROWS, progress, throughput, timeline
 from daskrun.monitor.report import (
     REPORT,
     ReportFile,
+    _compiled,
     details_html,
     report_html,
     steps,
@@ -215,3 +218,24 @@ def test_metrics_of_any_size_and_number_are_drawn():
     })  # fmt: skip
     assert "many" in html
     assert len(html) < 100_000
+
+
+def test_templates_are_compiled_once(tmp_path, monkeypatch):
+    """That takes 0.1 s; where they can't be kept, each process does it."""
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    (tmp_path / "a.html").write_text("<p>{{ name }}</p>")
+    (tmp_path / "file").touch()
+
+    def rendered(folder):
+        kept = _compiled(folder)
+        made = jinja2.Environment(loader=FileSystemLoader(tmp_path), bytecode_cache=kept)
+        if folder.name == "gone":
+            folder.rmdir()
+        return made.get_template("a.html").render(name="b")
+
+    for name in ("kept", "gone", "file/in"):
+        assert rendered(tmp_path / name) == "<p>b</p>"
+    monkeypatch.setattr(jinja2.Environment, "_generate", lambda *_, **__: pytest.fail("compiled"))
+    assert rendered(tmp_path / "kept") == "<p>b</p>"
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    assert _compiled(tmp_path / "other") is None

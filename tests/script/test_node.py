@@ -873,3 +873,27 @@ def test_a_worker_that_was_stopped_looks_twice_before_it_ends_its_keeper(
     monkeypatch.setattr(node_module, "queue", stand_in)
     assert node.run_bundle(RunBundle(1, b"", 1.0)) == BundleGone(1, "the end")
     assert kills == ([] if keeper_speaks else [2, 3])
+
+
+@pytest.mark.parametrize("part", ["_keeper_gone", "_start"])
+def test_who_waits_for_a_bundle_is_told_when_its_node_can_not_be_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no more")
+
+    with OneNode(make_request(tmp_path, "import time\ndef run(b): time.sleep(60)")) as node:
+        node.wait_for(SlotsUp)
+        answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        bundle = node.payload([(0, 1)])
+        thread = threading.Thread(target=lambda: answers.put(node.node.run_bundle(bundle)))
+        thread.start()
+        wait_for(lambda: node.node._waiting)
+        monkeypatch.setattr(node.node, part, fail)
+        os.kill(node.keeper, signal.SIGKILL)
+        gone = answers.get(timeout=END)
+        assert isinstance(gone, BundleGone)
+        assert "no more" in gone.reason
+        again = node.node.run_bundle(node.payload([(0, 1)]))
+        assert isinstance(again, BundleGone)
+        thread.join()

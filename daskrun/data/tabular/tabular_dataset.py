@@ -317,8 +317,8 @@ class TabularDataset(Items):
         return digest.hexdigest()
 
     @property
+    @override
     def in_memory(self) -> bool:
-        """Whether it is a dataframe, which a run needs :meth:`stored` in a folder first."""
         return isinstance(self.source, FrameSource)
 
     @property

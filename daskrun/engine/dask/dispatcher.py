@@ -320,6 +320,12 @@ class DaskDispatcher(Dispatcher):
 
     def _collect(self) -> None:
         """Handle results as they are fetched, in a thread of its own; watch the connection."""
+        try:
+            self._take_all()
+        except Exception as error:  # noqa: BLE001  (else the run would wait for ever)
+            self._stop_run(f"results can't be taken: {type(error).__name__}: {error}")
+
+    def _take_all(self) -> None:
         while True:
             item = None
             with contextlib.suppress(queue.Empty):

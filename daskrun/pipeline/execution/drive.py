@@ -226,7 +226,7 @@ class PipelineDriver:
                 state.end(report)
             if report.status is RunStatus.COMPLETED:
                 _forget(step.folder)
-        except Exception as error:
+        except BaseException as error:  # who waits for the run is told, whatever ends its thread
             logger.exception("run %s: its driver failed", step.folder.id)
             if not state.status.ended:
                 state.end(_failed(error))
@@ -338,7 +338,7 @@ class PipelineDriver:
         self._waiting.clear()
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """Return what a run failed with that its engine didn't tell, such as a store's words."""
     own = isinstance(error, DaskrunError)
     return str(error) if own else f"daskrun itself failed: {type(error).__name__}: {error}"
@@ -376,7 +376,7 @@ def _log_end(folder: RunFolder, report: Report) -> None:
     logs.close()
 
 
-def _failed(error: Exception) -> Report:
+def _failed(error: BaseException) -> Report:
     """Return what kept a step from running as the end of its run."""
     message = f"{type(error).__name__}: {error}"
     known = isinstance(error, DaskrunError)

@@ -19,6 +19,7 @@ from daskrun.core.json_text import parsed
 from daskrun.core.logs import get_logger
 from daskrun.core.report import Report, RunStatus
 from daskrun.data.datasets import Dataset
+from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import DaskrunError, DatasetError
 from daskrun.pipeline.records.identity import digest_of, identity_of, result_settings
 from daskrun.pipeline.records.run_output import outputs_of
@@ -199,7 +200,8 @@ def _unsure(folder: RunFolder, spec: StepSpec, plan: Plan) -> str:
         return "the step has no output that could be used"
     sides = [(each.name, each.dataset) for each in spec.side_inputs]
     for each in (*spec.inputs, *spec.side_inputs):
-        if getattr(getattr(each.dataset, "source", None), "changes_unseen", False):
+        rows = each.dataset
+        if isinstance(rows, TabularDataset) and getattr(rows.source, "changes_unseen", False):
             return f"input {each.name!r} is a query, whose rows may be others now"
     planned = zip(plan.inputs, cast("ListedPlan", plan).tables, strict=True)
     listed = [] if spec.script.whole else [(each.name, each.root, t) for each, t in planned]

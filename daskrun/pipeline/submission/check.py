@@ -18,6 +18,7 @@ from daskrun.output.sinks.settings_file import read_settings
 from daskrun.pipeline.steps.base import places_used
 from daskrun.pipeline.steps.compute_target import find_target, inline_note
 from daskrun.pipeline.steps.inputs import make_plan, risks_of, size_notes, wait_for_rows, with_size
+from daskrun.pipeline.steps.output_config import OutputFileDatasetConfig
 from daskrun.pipeline.steps.parameter import GIVEN, as_value, resolve_value, with_parameters
 from daskrun.pipeline.steps.side_inputs import check_files, look_at_sides, paths_asked
 from daskrun.pipeline.steps.snapshot import Snapshot, find_code
@@ -151,7 +152,8 @@ def _check_step(
     if settings is not None and not workspace.private.keeps:
         where = shown_url(workspace.location)
         found += secret_problems(settings.environment_variables, settings.arguments, where)
-    if settings is not None and getattr(step._result, "overwrite", False):
+    result = step._result
+    if settings is not None and isinstance(result, OutputFileDatasetConfig) and result.overwrite:
         settings = replace(settings, overwrite=True)
     found = [step._in_own_words(text) for text in dict.fromkeys(found)]
     found = with_parameters(found, step._parameter_uses, given)

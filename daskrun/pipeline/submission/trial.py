@@ -100,7 +100,7 @@ def look(prepared: PreparedStep, *, try_first: bool) -> StepCheck:
     program = prepared.step._is_program
     reason = PROGRAM if program else ""
     if not program and plan is None:
-        lazy = any(getattr(each, "in_memory", False) for _, each in prepared.inputs)
+        lazy = any(each.in_memory for _, each in prepared.inputs)
         reason = STORED if lazy else LATER
     elif settings.partition_by is not None:
         reason = SHUFFLED
