@@ -95,25 +95,27 @@ class DaskDispatcher(Dispatcher):
         names = self._workers.names if self._local else ()
         for name, own in shares(dict.fromkeys(names, gpus())).items():
             side.begin_early(node_spec(self._request, name, len(names), own))
-        for work, name in ((self._join, "daskrun-connect"), (self._collect, "daskrun-collector")):
+        for work, name in (
+            (self._connect, "daskrun-connect"),
+            (self._collect, "daskrun-collector"),
+        ):
             self._threads.append(self._beside(work, name))
 
     def _beside(self, work: Callable[[], None], name: str) -> threading.Thread:
-        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread = threading.Thread(target=self._do, args=(work,), name=name, daemon=True)
         thread.start()
         return thread
 
-    def _join(self) -> None:
+    def _do(self, work: Callable[[], None]) -> None:
+        """Do what a thread is for; where that fails, the run ends instead of waiting for it."""
         try:
-            self._connect()
-            self._register()
-            self._ask_for_nodes()
+            work()
         except Abandoned:
             return
         except DaskrunError as error:
             self._stop_run(str(error))
         except Exception as error:
-            logger.exception("run %s: connecting", self._request.run_id)
+            logger.exception("run %s: its Dask cluster", self._request.run_id)
             self._stop_run(f"the Dask cluster can't be used: {type(error).__name__}: {error}")
 
     def _connect(self) -> None:
@@ -130,6 +132,8 @@ class DaskDispatcher(Dispatcher):
             if (pages := self._request.pages) is not None:
                 self._cluster.keep(pages.show_there(self._cluster))
         self._out.connected(self._request.step_name, self._topic)
+        self._register()
+        self._ask_for_nodes()
 
     @override
     def want(self, slots: int | None) -> None:
@@ -302,10 +306,9 @@ class DaskDispatcher(Dispatcher):
         try:
             self._register()
             self._ask_for_nodes()
-        except Abandoned:
-            return
         except Exception as error:  # noqa: BLE001  (told to the run)
-            if self._cluster.client.scheduler_comm is connection:  # else it broke again
+            same = self._cluster.client.scheduler_comm is connection  # else it broke again
+            if same and not isinstance(error, Abandoned):
                 self._stop_run(f"the run can't register again: {type(error).__name__}: {error}")
 
     # bundles
@@ -320,12 +323,6 @@ class DaskDispatcher(Dispatcher):
 
     def _collect(self) -> None:
         """Handle results as they are fetched, in a thread of its own; watch the connection."""
-        try:
-            self._take_all()
-        except Exception as error:  # noqa: BLE001  (else the run would wait for ever)
-            self._stop_run(f"results can't be taken: {type(error).__name__}: {error}")
-
-    def _take_all(self) -> None:
         while True:
             item = None
             with contextlib.suppress(queue.Empty):
