@@ -87,8 +87,6 @@ class DaskDispatcher(Dispatcher):
         self._has_run = False
         self._threads: list[threading.Thread] = []
 
-    # nodes
-
     @override
     def start(self) -> None:
         # The local nodes at once; connecting may take long.
@@ -109,9 +107,8 @@ class DaskDispatcher(Dispatcher):
     def _do(self, work: Callable[[], None]) -> None:
         """Do what a thread is for; where that fails, the run ends instead of waiting for it."""
         try:
-            work()
-        except Abandoned:
-            return
+            with contextlib.suppress(Abandoned):
+                work()
         except DaskrunError as error:
             self._stop_run(str(error))
         except Exception as error:
@@ -310,8 +307,6 @@ class DaskDispatcher(Dispatcher):
             same = self._cluster.client.scheduler_comm is connection  # else it broke again
             if same and not isinstance(error, Abandoned):
                 self._stop_run(f"the run can't register again: {type(error).__name__}: {error}")
-
-    # bundles
 
     @override
     def hand_out(self, bundles: Sequence[Packed], budget: float) -> None:
