@@ -11,6 +11,7 @@ from daskrun.core.notices import say_once
 from daskrun.errors import DaskrunError, NameNotFoundError, SettingsError, StorageError
 from daskrun.shown.url_secrets import without_url_secrets
 from daskrun.storage.durable import write_whole
+from daskrun.storage.forms import wrong_form
 from daskrun.storage.record_store import FolderRecordStore
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ class Records:
             raise StorageError(f"{path} is not the JSON that was written there: {error}") from error
         if not isinstance(value, dict):
             raise StorageError(f"{path} holds {type(value).__name__}, not the dict written there")
+        if wrong := wrong_form(value):
+            raise StorageError(f"{path} {wrong}, not what was written there")
         return value
 
 

@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+from daskrun import Model, Workspace
 from daskrun.errors import StorageError
 from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.workspace.run_folders.run_folder import ALIVE, CANCEL, RunFolder, reason_of
@@ -65,3 +66,31 @@ def test_a_lock_that_is_a_link_leaves_what_it_names_alone(folder, tmp_path):
         folder.lock()
     assert mine.read_text() == "precious"
     assert stat.S_IMODE(mine.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"), [("tags", []), ("created", "x"), ("path", 5), ("description", {})]
+)
+def test_a_record_with_values_of_other_types_is_named(tmp_path, key, wrong):
+    ws = Workspace.create("ws", path=tmp_path)
+    (tmp_path / "weights").touch()
+    Model.register(ws, tmp_path / "weights", "mine")
+    Model.register(ws, tmp_path / "weights", "theirs")
+    [path] = tmp_path.rglob("models/theirs/1.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: wrong}))
+    with pytest.raises(StorageError, match=rf"theirs/1\.json has '{key}' that is"):
+        Model(ws, "theirs")
+    assert Model(ws, "mine").version == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong"), [("steps", 5), ("steps", [1]), ("inputs", [1]), ("kind", 3), ("settings", [])]
+)
+def test_a_run_with_values_of_other_types_is_named(folder, key, wrong):
+    path = folder.path / "run.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: wrong}))
+    with pytest.raises(StorageError, match=rf"run\.json has '{key}'"):
+        folder.manifest()
+    (folder.path / "reuse.json").write_text(json.dumps({"run_id": [1]}))
+    with pytest.raises(StorageError, match="has 'run_id' that is list"):
+        folder.reuse()

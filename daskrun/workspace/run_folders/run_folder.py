@@ -18,6 +18,7 @@ from daskrun.errors import StorageError
 from daskrun.shown.url_secrets import shown_text, without_url_secrets
 from daskrun.storage.durable import open_regular, read_file, write_whole
 from daskrun.storage.folders import make_folder
+from daskrun.storage.forms import LISTS_OF_RUNS, wrong_form
 from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
 from daskrun.workspace.run_folders.run_records import (
@@ -337,4 +338,6 @@ def _read(path: Path | str, read: Callable[[Any], bytes] = read_file) -> JsonObj
         raise StorageError(f"{path} can't be read: {error}") from error
     if not isinstance(value, dict):
         raise StorageError(f"{path} holds {type(value).__name__}, not what a run keeps there.")
+    if wrong := wrong_form(value, LISTS_OF_RUNS):
+        raise StorageError(f"{path} {wrong}, not what a run keeps there.")
     return value
