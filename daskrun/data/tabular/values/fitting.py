@@ -152,11 +152,26 @@ def parsed_as(kind: str) -> pa.DataType:
     return pa.string() if datetime_formats(kind) else arrow_type(kind)
 
 
+def may_be_whole(column: pa.ChunkedArray) -> bool:
+    """Return whether a column has whole numbers, as decimals too."""
+    if pa.types.is_floating(column.type):
+        return any((part == np.floor(part)).any() for part in _parts(column))
+    return bool(pa.types.is_integer(column.type))
+
+
+def has_negative(column: pa.ChunkedArray) -> bool:
+    """Return whether some numbers of a column are below 0."""
+    return any((part < 0).any() for part in _parts(column))
+
+
+def _parts(column: pa.ChunkedArray) -> Iterator[NDArray[Any]]:
+    return (c.to_numpy(zero_copy_only=not c.null_count) for c in column.chunks)
+
+
 def may_be_rounded(column: pa.ChunkedArray) -> bool:
     """Return whether a parser may have made other numbers of whole ones that float64 can't hold."""
     if pa.types.is_floating(column.type):  # by numpy: Arrow's min_max takes 20 times as long
-        parts = (c.to_numpy(zero_copy_only=not c.null_count) for c in column.chunks)
-        return any((np.abs(part) >= EXACT).any() for part in parts)
+        return any((np.abs(part) >= EXACT).any() for part in _parts(column))
     if pa.types.is_nested(column.type):
         return any(map(may_be_rounded, inner_columns(column)))
     return False

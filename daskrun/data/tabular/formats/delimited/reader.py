@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import lru_cache, partial, reduce
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.typing import override
@@ -16,7 +16,14 @@ from daskrun.data.tabular.formats.text import scan
 from daskrun.data.tabular.formats.text.dialect import BACKSLASH, Missing, header_names, parse
 from daskrun.data.tabular.formats.text.text_reader import RawPiece, TextReader
 from daskrun.data.tabular.values.coercion import CoercionError, Reason, cut
-from daskrun.data.tabular.values.fitting import NULL, TEXT, may_be_rounded, parsed_as
+from daskrun.data.tabular.values.fitting import (
+    NULL,
+    TEXT,
+    has_negative,
+    may_be_rounded,
+    may_be_whole,
+    parsed_as,
+)
 from daskrun.data.tabular.values.infer import codes_in
 from daskrun.data.tabular.values.kinds import WRITTEN
 from daskrun.data.tabular.values.types import shown_type
@@ -24,6 +31,8 @@ from daskrun.errors import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from daskrun.data.tabular.formats.node_cache import NodeCache
 
@@ -191,10 +200,12 @@ class DelimitedReader(TextReader):
         separator = self._dialect.separator.encode()
         table = self._parse(data, names, types, words)
         found = dict(zip(table.column_names, table.columns, strict=True))
-        told = ((name, _WHOLE if name in declared else _NUMBERS) for name in columns)
+        whole = {name for name in columns if may_be_whole(found[name])}
+        told = ((name, _WHOLE if name in declared else _NUMBERS) for name in whole)
         numbers = [name for name, kinds in told if self._types[name] in kinds]
-        again = numbers if numbers and has_odd_numbers(data, separator) else []
-        again += [name for name in columns if may_be_rounded(found[name])]
+        minus = any(has_negative(found[name]) for name in numbers)
+        again = numbers if numbers and has_odd_numbers(data, separator, minus) else []
+        again += [name for name in whole if may_be_rounded(found[name])]
         if again:  # what is written tells what pyarrow does not
             text = parse(data, self._dialect.separator, names, dict.fromkeys(again, pa.string()))
             found.update({name: text.column(name) for name in again})
@@ -293,32 +304,37 @@ class DelimitedReader(TextReader):
         )
 
 
-def has_odd_numbers(data: bytes, separator: bytes) -> bool:
+def has_odd_numbers(data: bytes, separator: bytes, minus: bool) -> bool:
     """Return whether a field may be digits behind a zero or a plus, or ``0x1F``, 31 to pyarrow.
+
+    ``minus``: some are behind a minus, as in ``-007``.
 
     Examples
     --------
-    >>> [has_odd_numbers(data, b",") for data in (b"1,007", b"+7", b"0X1f", b"-0.7,2024-01-01")]
-    [True, True, True, False]
-    >>> has_odd_numbers(b"1,-07", b",")
-    True
+    >>> fields = (b"1,007", b"+7", b"0X1f", b"1,-07", b"-0.7,2024-01-01")
+    >>> [has_odd_numbers(data, b",", True) for data in fields]
+    [True, True, True, True, False]
     """
     marks, hexadecimal = _marks(separator[-1:]), b"x" in data or b"X" in data
-    ends = (b"\n", b"\r", b'"', separator)
-    minus = data.startswith(b"-0") or any(end + b"-0" in data for end in ends)
     for at in range(0, len(data), _PART):
         part = data[at - 1 : at + _PART + 2] if at else b"\n" + data[: _PART + 2]
         found = np.frombuffer(part.translate(marks), np.uint8)
-        if (found[:-2] & (found[1:-1] >> 1) & (found[2:] >> 2)).any():
-            return True
-        if hexadecimal and ((found[1:-1] >> 4) & (found[2:] >> 3)).any():
-            return True
-        if not minus:
-            continue
-        behind = (found[1:-2] >> 5) & (found[2:-1] >> 4) & (found[3:] >> 2)
-        if (found[:-3] & behind).any():
+        if (
+            _follow(found, 1, 2, 4)
+            or (hexadecimal and _follow(found, 16, 8))
+            or (minus and _follow(found, 1, 32, 16, 4))
+        ):
             return True
     return False
+
+
+def _follow(found: NDArray[np.uint8], *marks: int) -> bool:
+    """Return whether bytes with these marks follow each other; by what needs no shifts."""
+    size = found.size - len(marks) + 1
+    all_set = reduce(
+        np.bitwise_and, (found[n : n + size] | (255 - mark) for n, mark in enumerate(marks))
+    )
+    return bool(all_set.size and all_set.max() == 255)
 
 
 @lru_cache(maxsize=16)
