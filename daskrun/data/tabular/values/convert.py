@@ -8,6 +8,8 @@ is one) for a column that has any value that can't be read;
 
 from __future__ import annotations
 
+import math
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -28,8 +30,6 @@ EXACT = 2**53
 
 WHOLE = r"^[+-]?[0-9]+$"
 NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
-_LONG = r"^[+-]?[0-9]{16,}$"
-"""Whole numbers that float64 may not hold."""
 
 
 def present(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -42,7 +42,7 @@ def whole_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Read int64; ``2.0`` is one too, as far as float64 holds all whole numbers."""
     written = pc.match_substring_regex(values, WHOLE)
     if pc.all(written, min_count=0).as_py():
-        return pc.replace_substring_regex(values, r"^\+", "").cast(pa.int64())
+        return without_plus(values).cast(pa.int64())
     others = _floats(pc.if_else(written, None, values))
     if not pc.all(pc.less(pc.abs(others), EXACT), min_count=0).as_py():
         raise ValueError("beyond the whole numbers that float64 holds")
@@ -50,16 +50,29 @@ def whole_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.coalesce(plain, others.cast(pa.int64()))
 
 
+def without_plus(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return numbers without the plus before them, which Arrow doesn't take."""
+    if not pc.any(pc.starts_with(values, "+")).as_py():
+        return values
+    return pc.replace_substring_regex(values, r"^\+", "")
+
+
 def floats(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Read float64; a whole number only as far as float64 holds it."""
     found = _floats(values)
-    for row in pc.indices_nonzero(pc.match_substring_regex(values, _LONG)).to_pylist():
-        if found[row].as_py() != int(values[row].as_py()):
-            raise InexactError("a whole number that float64 can't hold")
-    beyond = pc.and_(pc.is_inf(found), pc.match_substring_regex(values, r"[0-9]"))
-    if pc.any(beyond).as_py():
-        raise InexactError("a number beyond float64")
+    check_exact(values, found)
     return found
+
+
+def check_exact(values: pa.ChunkedArray, found: pa.ChunkedArray) -> None:
+    """Raise InexactError where float64 can't hold what is written."""
+    large = pc.greater_equal(pc.abs(found), EXACT)
+    if pc.any(large).as_py():  # as few are, only these are looked at as they are written
+        for number, text in zip(found.filter(large), values.filter(large), strict=True):
+            if re.match(WHOLE, text.as_py()) and number.as_py() != int(text.as_py()):
+                raise InexactError("a whole number that float64 can't hold")
+            if math.isinf(number.as_py()) and re.search("[0-9]", text.as_py()):
+                raise InexactError("a number beyond float64")
 
 
 class InexactError(ValueError):
@@ -69,7 +82,7 @@ class InexactError(ValueError):
 def _floats(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if not pc.all(pc.match_substring_regex(values, NUMBER), min_count=0).as_py():
         raise ValueError("no number")  # the cast takes more than pandas does
-    return pc.replace_substring_regex(values, r"^\+", "").cast(pa.float64())
+    return without_plus(values).cast(pa.float64())
 
 
 def truth_values(values: pa.ChunkedArray, digits: bool) -> pa.ChunkedArray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,7 +17,17 @@ from typing import Any, NamedTuple
 from daskrun.core.json_text import MOST_DIGITS
 from daskrun.data.libraries import pa, pc
 from daskrun.data.tabular.values.coercion import CoercionError
-from daskrun.data.tabular.values.convert import EXACT, FALSE, NUMBER, TRUE, WHOLE, present
+from daskrun.data.tabular.values.convert import (
+    EXACT,
+    FALSE,
+    NUMBER,
+    TRUE,
+    WHOLE,
+    InexactError,
+    check_exact,
+    present,
+    without_plus,
+)
 from daskrun.data.tabular.values.kinds import WITHIN, Kind
 from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import datetime_text, type_text
@@ -61,11 +72,17 @@ def infer(name: str, column: pa.ChunkedArray, missing: bool = False) -> Inferred
     missing = missing or len(values) < len(column)
     if not len(values):
         return Inferred("text")  # pandas would say float64, and then meet text
-    if _all(values, NUMBER):
-        whole = _all(values, WHOLE)
-        if len(codes := codes_in(values)):
+    whole = _all(values, WHOLE)
+    if whole or _all(values, NUMBER):
+        floats = without_plus(values).cast(pa.float64())
+        if len(codes := codes_in(values.filter(pc.equal(pc.floor(floats), floats)))):
             return _codes(name, codes[0].as_py(), "to_long" if whole else "to_float")
-        return _whole(name, values, missing) if whole else _numbers(name, column)
+        if whole:
+            return _whole(name, values, missing)
+        with suppress(InexactError):
+            check_exact(values, floats)
+            return Inferred("float")
+        return _numbers(name, values)  # which finds the value
     if pc.all(pc.is_in(values, value_set=pa.array([*TRUE, *FALSE], pa.string()))).as_py():
         return Inferred("boolean" if missing else "bool")
     found = infer_dates(name, column, values[0].as_py())
@@ -129,6 +146,8 @@ def fits(column: pa.ChunkedArray, type_text: str) -> bool:
 
 
 def _all(values: pa.ChunkedArray, pattern: str) -> bool:
+    if len(values) and not re.search(pattern, values[0].as_py()):
+        return False  # most columns are told by their first value
     return bool(pc.all(pc.match_substring_regex(values, pattern), min_count=0).as_py())
 
 
@@ -168,7 +187,10 @@ def _whole(name: str, present: pa.ChunkedArray, missing: bool) -> Inferred:
     longest = max(texts, key=len)
     if len(longest) > MOST_DIGITS:
         return too_long(name, f"{longest[:_SHOWN]}…")
-    numbers = [int(text) for text in texts]
+    return _of_range(name, [int(text) for text in texts], missing)
+
+
+def _of_range(name: str, numbers: Sequence[int], missing: bool) -> Inferred:
     low, high = min(numbers), max(numbers)
     if missing and low >= -EXACT and high <= EXACT:
         return Inferred("int_as_float")
@@ -245,6 +267,9 @@ def infer_values(
         return _texts(name, values) if dates else Inferred("text")
     if kinds == {Kind.BOOL}:
         return Inferred("boolean" if None in values else "bool")
+    if kinds == {Kind.WHOLE}:
+        whole = [value for value in values if type(value) is int]
+        return _of_range(name, whole, len(whole) < len(values))
     if kinds <= WITHIN[Kind.WHOLE]:
         # Text in between, and '' where there is none, as infer() knows them from CSV.
         texts = text_column(["" if value is None else value for value in values])

@@ -51,7 +51,7 @@ def parse_line(line: bytes) -> JsonObject:
     if text.startswith("\ufeff"):
         text = text[1:]
     try:
-        found = json.loads(text, object_pairs_hook=_once, parse_float=WrittenFloat)
+        found = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at column {error.colno}") from None
     except RecursionError:
@@ -72,6 +72,10 @@ def _once(pairs: list[tuple[str, Any]]) -> JsonObject:
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise ValueError(f"the key {twice!r} comes twice in one object")
     return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_float=WrittenFloat)
+"""Made once: ``json.loads`` would make one for each line."""
 
 
 def typed_column(values: Sequence[Any], arrow: pa.DataType) -> pa.ChunkedArray:
