@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from daskrun.core.typing import override
-from daskrun.monitor.words import bar_line, state_line, status_lines
+from daskrun.monitor.words import bar_line, error_lines, state_line, status_lines
 from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:
@@ -66,17 +66,24 @@ class LineDisplay(Display):
         self._interval = interval
         self._next = 0.0
         self._written: tuple[str, int, int, str] | None = None
+        self._addresses = {""}
+        """Of dashboards that it has told of."""
 
     @override
     def show(self, step: str, progress: Progress, snapshot: Snapshot | None = None) -> None:
         done = progress.succeeded + progress.failed
-        more = state_line(progress, snapshot)
+        more = [state_line(progress, snapshot)]
+        if snapshot is not None:
+            more += error_lines(snapshot, 1)
+            if snapshot.dashboard not in self._addresses:
+                self._addresses.add(snapshot.dashboard)
+                self._say(f"{step}: dashboard at {snapshot.dashboard}")
         state = (step, done, progress.retried, progress.preparing)
         now = time.monotonic()
         if now < self._next or state == self._written:
             return
         self._next, self._written = now + self._interval, state
-        self._say(f"{step}: {bar_line(progress, snapshot)}{more and '; '}{more}")
+        self._say(f"{step}: {'; '.join(filter(None, [bar_line(progress, snapshot), *more]))}")
 
     @override
     def _say(self, text: str) -> None:

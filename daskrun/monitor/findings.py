@@ -79,6 +79,7 @@ def findings(snapshot: Snapshot) -> list[str]:
     """
     found, attempts = shares(snapshot), sum(snapshot.latency.values())
     few = attempts < min(10, snapshot.progress.total or 10) or snapshot.times.slots < 1
+    few = few or not snapshot.progress.items
     if not found or few or snapshot.progress.script:  # whose one mini-batch is the whole program
         return []
     weights = _weights(snapshot, found, attempts)

@@ -49,6 +49,8 @@ class StepView:
     after: tuple[str, ...]
     """Names of the steps that it waited for."""
     snapshot: Snapshot | None
+    report: str = ""
+    """Where its report is, once it has ended."""
 
 
 def report_html(snapshot: Snapshot) -> str:
@@ -100,6 +102,7 @@ def _values(snapshot: Snapshot) -> dict[str, object]:
         "run": snapshot,
         "efficiency": None if found is None else f"{100 * found:.0f} %",
         "findings": findings(snapshot),
+        "page": _page(snapshot),
         "progress": plot_data.progress(snapshot),
         "times": plot_data.times(snapshot),
         "throughput": plot_data.throughput(snapshot),
@@ -199,6 +202,13 @@ def line(values: Sequence[float]) -> str:
     low, high = min(values), max(values)
     across, up = WIDTH / max(len(values) - 1, 1), HEIGHT / ((high - low) or 1)
     return " ".join(f"{across * n:.1f},{up * (high - each):.1f}" for n, each in enumerate(values))
+
+
+def _page(snapshot: Snapshot) -> str:
+    """Return the address of the page where a run is seen now; ``""`` where there is none."""
+    address = "" if snapshot.status.ended else snapshot.dashboard
+    known = address.startswith(("http://", "https://"))
+    return f"{address.removesuffix('status')}daskrun" if known else ""
 
 
 def _lanes(columns: plot_data.Columns) -> dict[str, object]:

@@ -43,6 +43,10 @@ def test_a_log_file_gets_a_line_now_and_then(monkeypatch):
     now[0] += 6
     display.show("a", replace(PROGRESS, succeeded=6, preparing="building"))  # that is news
     assert "building" in file.getvalue()
+    now[0] += 6
+    display.show("a", PROGRESS, replace(made(failed=3), dashboard="http://here/status"))
+    assert file.getvalue().count("a: dashboard at http://here/status\n") == 1
+    assert file.getvalue().endswith("; 3 × ValueError: bad (score.py:3)\n")
 
 
 def test_a_terminal_gets_a_bar():

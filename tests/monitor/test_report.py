@@ -1,6 +1,7 @@
 """The report: its figures, its sentences, and that no text of a user becomes markup."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import jinja2
@@ -203,6 +204,27 @@ def test_what_processes_used_is_read_from_the_files_of_nodes(tmp_path):
                                        ("node000", "other0", "other1", "other2")}  # fmt: skip
     assert (columns["cores"][0], columns["memory"][0]) == (0.5, 120.0)
     assert len(columns["time"]) <= USAGE_ROWS
+
+
+@pytest.mark.parametrize(
+    ("address", "link"),
+    [("http://127.0.0.1:8787/status", 'href="http://127.0.0.1:8787/daskrun"'),
+     ("javascript:alert(1)", ""), ('http://x/"><script>status', "&#34;&gt;&lt;script&gt;daskrun")],
+)  # fmt: skip
+def test_a_run_that_goes_on_has_a_link_to_its_page(address, link):
+    going = replace(made(), status=RunStatus.RUNNING, dashboard=address)
+    html = summary_html(going)
+    assert link in html
+    assert ("<a " in html) == bool(link)
+    assert "<script" not in html
+    assert "<a " not in summary_html(replace(going, status=RunStatus.COMPLETED))
+
+
+def test_a_run_of_nothing_has_neither_empty_plots_nor_advice():
+    html = report_html(made(count=0, init=5.0))
+    assert "Nothing stands out" in html
+    assert "Mini-batches per second" not in html
+    assert "Longest" not in html
 
 
 def test_steps_stay_in_the_plot():

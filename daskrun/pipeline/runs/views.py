@@ -140,6 +140,7 @@ def html_of(run: Shown, steps: Sequence[ShownStep]) -> str:
             step.message,
             tuple(names[each] for each in step._waited_for if each in names),
             snapshot_of(step),
+            step.place_of(PAGE) if (step.folder / PAGE).is_file() else "",
         )
         for step in steps
     ]
