@@ -77,6 +77,8 @@ def data_of(text: WrittenPath, kind: str, mode: str, workspace: Workspace) -> Da
     DaskrunError is raised where there is none of that name.
     """
     path = path_of(text, kind, workspace)
+    if not text.startswith(REGISTERED) and not is_url(text):
+        check_there(text, "path")
     if isinstance(path, Items):
         return Data(path, path, mode)
     if kind != "mltable":
@@ -135,6 +137,12 @@ def path_of(text: WrittenPath, kind: str, workspace: Workspace) -> str | DataPat
     if is_url(text):
         return as_fsspec(text)
     return str(text.local) + ("/" if text.endswith("/") else "")
+
+
+def check_there(path: WrittenPath, name: str) -> None:
+    """Raise DatasetError where a local path isn't there; a glob is looked at when it is used."""
+    if not path.local.exists() and not set("*?[") & set(path):
+        raise DatasetError(f"{name}={str(path)!r} is not there ({path.local}). Write one that is.")
 
 
 def model_folder(said: WrittenPath | ModelSaid, workspace: Workspace) -> FileDataset:

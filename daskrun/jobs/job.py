@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from daskrun.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from daskrun.engine.observers import MakesObserver
     from daskrun.jobs.kinds import AnyJob
@@ -116,12 +117,8 @@ class Job:
         SettingsError
             With every problem there is.
         """
-        found = workspace if workspace is not None else Workspace.find()
-        if found is None:
-            with tempfile.TemporaryDirectory(prefix="daskrun-check-") as folder:
-                self.check(Workspace.create("check", path=folder), compute_target=compute_target)
-            return
-        problems = self.pipeline(found, compute_target=compute_target).validate()
+        with _some_workspace(workspace) as found:
+            problems = self.pipeline(found, compute_target=compute_target).validate()
         if problems:
             raise SettingsError(self.path or self.name, problems)
 
@@ -215,5 +212,23 @@ def load_job(path: str | os.PathLike[str], overrides: Mapping[str, str] | None =
 def job_of(node: Node, problems: Problems, path: str = "") -> Job:
     """Return the job that a node is; SettingsError has every problem of it."""
     said = read_job(node, problems)
+    if problems:  # what else is wrong is said at once
+        with _some_workspace(None, problems) as workspace:
+            Builder(Context(workspace, problems, [])).add(said)
     problems.raise_any(path or said.name or "job")
     return Job(said, path)
+
+
+@contextmanager
+def _some_workspace(
+    given: Workspace | None, problems: Problems | None = None
+) -> Iterator[Workspace]:
+    """Yield a workspace: one that is given, or found here; else an empty one that is not kept."""
+    found = given if given is not None else Workspace.find()
+    if found is not None:
+        yield found
+        return
+    if problems is not None:
+        problems.knows_names = False
+    with tempfile.TemporaryDirectory(prefix="daskrun-check-") as folder:
+        yield Workspace.create("check", path=folder)

@@ -191,7 +191,9 @@ class AnyJob(Said):
             made: AnyJob = read_as(known[found], node, problems)
             return made if base is None else made.over(base)
         at = node.where("type")
-        if base is not None:
+        if not isinstance(node.value, Mapping):
+            problems.add(at, "a job is written as keys and values: type, inputs, task, …")
+        elif base is not None:
             problems.add(at, f"type={found!r}, and its component is {base.type!r}. Write that.")
         elif found in OTHER_TYPES:
             problems.add(at, f"type={found!r}: {OTHER_TYPES[found]}")

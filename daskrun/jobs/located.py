@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
-from daskrun.errors import SettingsError
+from daskrun.errors import NameNotFoundError, SettingsError
 from daskrun.storage.yaml_text import read_yaml
 
 if TYPE_CHECKING:
@@ -112,6 +112,9 @@ LITERALS = ("string", "number", "integer", "boolean")
 class Problems(list[tuple[At, str]]):
     """What is wrong, each with its place."""
 
+    knows_names = True
+    """Whether there is a workspace, in which what is registered could be found."""
+
     def add(self, at: At, text: str) -> None:
         """Add a problem, once."""
         if (at, text) not in self:
@@ -119,6 +122,8 @@ class Problems(list[tuple[At, str]]):
 
     def add_all(self, at: At, error: Exception) -> None:
         """Add each problem of an error of what was written at a place."""
+        if isinstance(error, NameNotFoundError) and not self.knows_names:
+            return
         for text in error.problems if isinstance(error, SettingsError) else [str(error)]:
             self.add(at, text)
 

@@ -164,8 +164,14 @@ def _made(hint: Any, node: Node, problems: Problems, name: str) -> Any:
         if _fits(option, node):
             return _as(option, node, problems, name)
     words = list(dict.fromkeys(filter(None, map(_words, options))))
-    problems.add(node.at, f"{name}={_shown(node)} can't be. Write {' or '.join(words)}.")
+    named = [each for option in options for each in _names(option)]
+    hint = close_to(node.text, named) if named and node.text else f"Write {' or '.join(words)}."
+    problems.add(node.at, f"{name}={_shown(node)} can't be. {hint}")
     return MISSING
+
+
+def _names(option: Any) -> tuple[str, ...]:
+    return get_args(option) if get_origin(option) is Literal else ()
 
 
 def _options(hint: Any) -> tuple[Any, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.data.datasets import Dataset
 from daskrun.errors import DaskrunError, SettingsError
 from daskrun.jobs import shell_command
-from daskrun.jobs.arguments import arguments_of, flags_of
+from daskrun.jobs.arguments import Flags, arguments_of, flags_of
 from daskrun.jobs.data import environment_of, model_folder
 from daskrun.jobs.expressions import Reference, only, pieces, without_absent, words
 from daskrun.jobs.scope import Given, Written
@@ -104,11 +105,13 @@ def parallel_step(
         arguments = arguments_of(flags.words, lambda each: scope.value(each, said_at))
     except ValueError as error:
         problems.add(said_at, f"program_arguments: {error}.")
-        return None
+        flags, arguments = Flags([], {}, []), []
     if flags.unused:
         scope.context.notes.append(f"{', '.join(flags.unused)} of program_arguments: not used here")
     result, action = _result(job, scope)
-    folder, script = _script(task.code or job.code, task.entry_script, job)
+    code = task.code or job.code
+    folder, script = _script(code, task.entry_script, job)
+    _check_script(code, folder, script, scope, task.where("entry_script"))
     settings = {
         **_settings(job, scope),
         **{k: scope.text("".join(map(str, v)), said_at) for k, v in flags.settings.items()},
@@ -161,9 +164,11 @@ def command_step(
         (first, *rest) = plain
         script = str(first[0])
         script = script if folder is not None else str(job.where("command").folder / script)
+        _check_script(job.code, folder, script, scope, at)
         made = _checked(lambda: arguments_of(rest, lambda e: scope.value(e, at)), scope, at)
     else:
         script, made = shell_command.__file__, _of_line(line, scope, at)
+        _check_script(job.code, None, script, scope, at)
         code = [] if folder is None else [Dataset.File.from_files(folder, validate=False)]
         inputs = [each.as_named_input("daskrun_code") for each in code]
         made = [*(inputs or [""]), *made]
@@ -307,6 +312,18 @@ def _script(code: WrittenPath | None, entry: str, job: AnyJob) -> tuple[str | No
     if folder is not None and folder.is_file():
         return str(folder.parent), entry
     return (str(folder), entry) if folder is not None else (None, str(base / entry))
+
+
+def _check_script(
+    code: WrittenPath | None, folder: str | None, script: str, scope: Scope, at: At
+) -> None:
+    """Add what is wrong with the folder and the script."""
+    problems = scope.context.problems
+    if code is not None and not code.local.exists():
+        problems.add(at, f"code={str(code)!r} is not there ({code.local}). Write a folder that is.")
+    elif not Path(folder or "", script).is_file():
+        where = f"in {folder}" if folder is not None else "there"
+        problems.add(at, f"{script!r} is not {where}. Write the path of a script.")
 
 
 def _environment(said: str | EnvironmentSaid | None, job: AnyJob, scope: Scope, above: str) -> Any:

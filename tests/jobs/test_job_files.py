@@ -167,12 +167,12 @@ WRONG = [
     (HEAD + "task: {code: ./src, entry_scrpt: score.py}", "job.yml:12:21", "Write entry_script."),
     (HEAD.replace("inputs.images}", "inputs.imgs}") + TASK, "job.yml:11:1", "input_data="),
     (HEAD + TASK + "retry_settings: {max_retries: -3}", "job.yml:13:18", "max_retries=-3"),
-    (HEAD + "task: {entry_script: s.py, program_arguments: '--a ${{inputs.b}}'}",
-     "job.yml:12:28", "inputs.title"),
-    (HEAD + "task: {entry_script: s.py, program_arguments: '--a ${{inputs.extra}}'}",
-     "job.yml:12:28", "is optional"),
-    (HEAD + "task: {entry_script: s.py, append_row_to: '${{outputs.row}}'}",
-     "job.yml:12:28", "${{outputs.rows}}"),
+    (HEAD + "task: {entry_script: src/score.py, program_arguments: '--a ${{inputs.b}}'}",
+     "job.yml:12:36", "inputs.title"),
+    (HEAD + "task: {entry_script: src/score.py, program_arguments: '--a ${{inputs.extra}}'}",
+     "job.yml:12:36", "is optional"),
+    (HEAD + "task: {entry_script: src/score.py, append_row_to: '${{outputs.row}}'}",
+     "job.yml:12:36", "${{outputs.rows}}"),
     ("type: sweep", "job.yml:1:1", "no sweeps"),
     ("type: paralel", "job.yml:1:1", "Write parallel."),
     ("type: pipeline\njobs: {a: {component: 'azureml:a:1'}}", "job.yml:2:23", "registered"),
@@ -193,8 +193,23 @@ def test_what_is_wrong_is_said_with_its_place(here: Path, text: str, place: str,
 
 
 def test_all_that_is_wrong_is_said_at_once(here: Path) -> None:
-    text = HEAD + TASK + "mini_batch_sise: 3\nerror_threshold: many\ninputz: {}\n"
-    assert len(problems(text)) == 3
+    task = 'task: {code: ./src, entry_script: nope.py, program_arguments: "--a \'b"}\n'
+    text = HEAD.replace("./images", "./none") + task
+    text += (
+        "mini_batch_sise: 3\nerror_threshold: many\nmax_concurrency_per_instance: '${{inputs.b}}'"
+    )
+    said = ("'./none' is not there", "nope.py", "quotation", "sise", "many", "inputs.b")
+    found = problems(text)
+    assert len(found) == len(said)
+    assert all(any(each in one for one in found) for each in said)
+
+
+def test_names_that_no_workspace_knows_hide_nothing(here: Path) -> None:
+    text = HEAD.replace("path: ./images", "path: 'azureml:images:1'") + TASK + "inputz: 3\n"
+    Path("job.yml").write_text(text)
+    with pytest.raises(SettingsError, match="Write inputs") as caught:
+        load_job("job.yml")
+    assert len(caught.value.problems) == 1
 
 
 PIPELINE = """

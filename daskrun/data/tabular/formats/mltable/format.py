@@ -247,5 +247,5 @@ def _step(definition: Definition, name: str, value: Any) -> list[tuple[Any, ...]
         if name == "take_random_sample":
             return [("sample", 0.0, float(value["probability"]), int(value.get("seed") or 0))]
     except (ValueError, TypeError, KeyError, DatasetError) as error:
-        raise definition.wrong(f"{name}: {error}.") from error
+        raise definition.wrong(f"{name}: {str(error).rstrip('.')}.") from error
     return []
