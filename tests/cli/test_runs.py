@@ -1,6 +1,5 @@
 """Starting runs by the command, and looking at them."""
 
-import json
 import os
 import signal
 import subprocess
@@ -208,30 +207,24 @@ def test_a_submitted_run_outlives_the_command_and_is_canceled(work):
 
 
 @pytest.mark.slow
-def test_a_workspace_behind_a_url_and_a_driver_that_is_killed(work, bucket):
+def test_a_workspace_behind_a_url_and_a_driver_that_is_killed(work, bucket, monkeypatch):
     (work / "score.py").write_text("import time\ndef run(b):\n    time.sleep(0.1)\n    return b\n")
     for number in range(60):
         (work / "files" / f"{number}.txt").write_text("x")
-    keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
-    endpoint = {"AWS_ENDPOINT_URL": bucket.endpoint, "DASKRUN_WORKSPACE": f"{bucket.url}/team"}
-
-    def ask(*arguments, code=0):
-        command = [sys.executable, "-m", "daskrun", *arguments, "--json"]
-        environment = {**os.environ, **keys, **endpoint}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        assert done.returncode == code, done.stderr
-        return json.loads(done.stdout)
-
-    started = ask("submit", "--script", "score.py", "--input", "files", "-b", "1", "-p", "1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.endpoint)
+    monkeypatch.setenv("DASKRUN_WORKSPACE", f"{bucket.url}/team")
+    started = told("submit", "--script", "score.py", "--input", "files", "-b", 1, "-p", 1)
     deadline = time.monotonic() + 60
-    while not ask("show", "last")["steps"][0]["mini_batches"]["succeeded"]:
+    while not told("show", "last")["steps"][0]["mini_batches"]["succeeded"]:
         assert time.monotonic() < deadline
+        time.sleep(0.2)
     os.kill(started["pid"], signal.SIGKILL)
-    assert ask("watch", "last", code=ExitCode.RESUMABLE)["status"] == "Failed"
-    resumed = ask("resume", "last", "--set", "process_count_per_node=2")
+    assert told("watch", "last", code=ExitCode.RESUMABLE)["status"] == "Failed"
+    resumed = told("resume", "last", "--set", "process_count_per_node=2")
     assert resumed["steps"][0]["mini_batches"]["succeeded"] == 60
-    logs = ask("logs", "last", "--names")
-    assert {"driver.txt", "sys/happenings.txt"} <= set(logs)
+    assert {"driver.txt", "sys/happenings.txt"} <= set(told("logs", "last", "--names"))
 
 
 def test_an_input_has_a_name_unless_that_is_a_folder(work):
