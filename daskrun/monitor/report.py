@@ -19,7 +19,7 @@ from daskrun.monitor.pace import duration
 from daskrun.monitor.statistics_file import StatisticsFile
 from daskrun.shown.printable import one_line, safe
 from daskrun.shown.url_secrets import shown_text
-from daskrun.storage.folders import open_kept
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,7 +146,7 @@ def _compiled(folder: Path) -> FileSystemBytecodeCache | None:
     if sys.dont_write_bytecode:
         return None
     try:
-        folder.mkdir(exist_ok=True)
+        make_folder(folder, parents=False)  # what is in it is run
     except OSError:
         return None
     return Compiled(str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -168,7 +169,7 @@ def _language_problems(code: Snapshot) -> list[str]:
     """Return why a script whose name is not of Python's can't be run."""
     if not code.entry_script.endswith(".py"):
         try:
-            compile((code.root / code.entry_script).read_bytes(), code.entry_script, "exec")
+            ast.parse((code.root / code.entry_script).read_bytes(), code.entry_script)
         except (SyntaxError, ValueError) as error:
             why = f"entry_script={code.entry_script!r} is not Python: {error}"
             return [f"{why}. Write the name of a Python file."]
