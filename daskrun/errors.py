@@ -234,7 +234,10 @@ class WrongResultError(DaskrunError, TypeError):
             "NoneType": " Is a return statement missing?",
             "str": " Write return [text] for one result.",
             "dict": " Write return list(results.items()) or a list of the values.",
-            "generator": " Write return list(results).",
+            "generator": (
+                " Write return list(results); it may hold Failed(item, error) for an item that "
+                "failed, which can't be yielded."
+            ),
             "set": " Write return sorted(results): a set has no order.",
         }.get(self.type_name, "")
         got = "None" if self.type_name == "NoneType" else f"a value of type {self.type_name}"

@@ -24,6 +24,7 @@ from daskrun import (
     Pipeline,
     PipelineData,
     PythonScriptStep,
+    RunFailedError,
     SettingsError,
     Workspace,
 )
@@ -261,3 +262,25 @@ def test_nothing_that_a_run_asks_for_reads_the_catalogue(ws, monkeypatch):
     run = Pipeline(ws, [step]).submit("x")
     run.wait_for_completion()
     assert not hasattr(files, "no_such")
+
+
+def test_steps_without_a_folder_have_that_of_their_pipeline(ws):
+    Path("src").mkdir()
+    Path("src", "b.py").write_text("import sys; open(sys.argv[2], 'w').write('ran')")
+    step = PythonScriptStep("b.py", compute_target="inline", arguments=["--to", f"{Path.cwd()}/x"])
+    own = PythonScriptStep("a.py", source_directory=".", compute_target="inline")
+    run = Pipeline(ws, [step, own], default_source_directory="src").submit("x")
+    run.wait_for_completion()
+    assert Path("x").read_text() == "ran"
+    with pytest.raises(SettingsError, match="none"):
+        Pipeline(ws, [PythonScriptStep("c.py")], default_source_directory="none").submit("x")
+
+
+def test_a_step_s_thread_that_ends_in_any_way_ends_its_run(ws, monkeypatch):
+    def end(*_):
+        raise SystemExit("of a plugin")
+
+    monkeypatch.setattr("daskrun.pipeline.execution.drive.decide", end)
+    run = Pipeline(ws, [PythonScriptStep("a.py", compute_target="inline")]).submit("x")
+    with pytest.raises(RunFailedError, match="SystemExit: of a plugin"):
+        run.wait_for_completion()

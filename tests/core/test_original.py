@@ -152,8 +152,8 @@ def test_all_that_is_wrong_with_a_call_is_said_at_once():
         "is_directory=1",
         "training_output=[1]",
     ]
-    with pytest.raises(SettingsError, match=r"^PythonScriptStep has 2 problems"):
-        daskrun.PythonScriptStep("a.py", runconfig_pipeline_params={"a": 1}, timeout=-1)
+    with pytest.raises(SettingsError, match=r"^Pipeline has 3 problems"):
+        daskrun.Pipeline(None, [], resolve_closure=False)
     with pytest.raises(SettingsError, match=r"^Experiment\.list has 2 problems"):
         daskrun.Experiment.list(None, tags=[1], view_type="ArchivedOnly")
 
@@ -204,8 +204,7 @@ def test_a_class_of_the_users_takes_what_it_wants():
             self.edition = edition
 
     assert Noted("a.py", edition="2").edition == Dated("a.py", edition="2").edition == "2"
-    with pytest.raises(SettingsError, match=r"runconfig_pipeline_params=\['b'\]: write a Pipelin"):
-        Noted("a.py", runconfig_pipeline_params=["b"])
+    assert Noted("a.py", runconfig_pipeline_params={"NodeCount": 1}).name == "a"
 
 
 def test_runs_and_workspaces_of_all_kinds_lack_the_same(tmp_path):

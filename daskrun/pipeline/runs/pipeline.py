@@ -13,6 +13,7 @@ from daskrun.pipeline.submission.check import check_steps, prepare
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from daskrun.engine.observers import MakesObserver
@@ -40,6 +41,8 @@ class Pipeline(OriginalClass):
         Kept with what it is published as, if nothing else is said there.
     default_datastore
         That of the workspace: other datastores are said of each output.
+    default_source_directory
+        ``source_directory`` of the steps that have none.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Pipeline(OriginalClass):
         steps: PipelineStep | Sequence[PipelineStep | Sequence[Any]],
         description: str | None = None,
         default_datastore: Datastore | None = None,
+        default_source_directory: str | os.PathLike[str] | None = None,
     ) -> None:
         problems = workspace_problems(workspace)
         if not problems and default_datastore not in (None, workspace.get_default_datastore()):
@@ -79,6 +83,9 @@ class Pipeline(OriginalClass):
         self.description = description
         self.steps = list(ordered)
         """Each after those it depends on."""
+        for config in (step._config for step in self.steps):
+            if config.source_directory is None:
+                config.source_directory = default_source_directory
         self.parameters  # noqa: B018 - raises where two parameters have one name
 
     def __repr__(self) -> str:
