@@ -176,7 +176,7 @@ class DaskDispatcher(Dispatcher):
             self._stop_run(f"no Dask worker can take part: {why}")
         for name, address in chosen:
             near = self._arrivals.gpus(self._workers.neighbours(workers, address))
-            spec = node_spec(self._request, name, len(near), near[address])
+            spec = node_spec(self._request, name, max(1, len(near)), near.get(address))
             arguments = (self._request.run_id, self._topic, side.packed_spec(spec))
             self._cluster.call_on(
                 [address],

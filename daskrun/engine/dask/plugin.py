@@ -29,6 +29,8 @@ DRAIN_LEAST = 0.5
 """Seconds a worker that is to leave waits at least: bundles may be on their way to it."""
 DRAIN_LOOK = 0.05
 """Seconds between two looks whether it has handed everything back."""
+FETCH_LIMIT = 5.0
+"""Seconds in which the driver fetches what is done; Dask brings the rest to other workers."""
 STAYS_AFTER = 5.0
 """Seconds after which one that is still there is not about to be closed by its cluster."""
 
@@ -127,11 +129,18 @@ class RunWatcher(SchedulerPlugin):
         """Tell that workers are to leave, and wait until they have nothing of the run."""
         for address in addresses:
             self._tell(scheduler, "leaves", address)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.patience
         await asyncio.sleep(DRAIN_LEAST)
+        await self._wait_while(scheduler, addresses, "processing", self.patience)
+        await self._wait_while(scheduler, addresses, "has_what", FETCH_LIMIT)
+
+    async def _wait_while(
+        self, scheduler: Any, addresses: Sequence[str], what: str, limit: float
+    ) -> None:
+        """Wait while workers have something of the run, at most while the driver is there."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit
         while (
-            any(self._has_some(scheduler.workers.get(address)) for address in addresses)
+            any(self._has_some(scheduler.workers.get(address), what) for address in addresses)
             and scheduler.plugins.get(self.name) is self
             and self.client in scheduler.clients
             and loop.time() < deadline
@@ -147,9 +156,8 @@ class RunWatcher(SchedulerPlugin):
             if worker is not None and worker.status.name == "running":
                 self._tell(scheduler, "stays", address)
 
-    def _has_some(self, worker: Any) -> bool:
-        tasks = () if worker is None else (*worker.processing, *worker.has_what)
-        return any(self.topic in str(task.key) for task in tasks)
+    def _has_some(self, worker: Any, what: str) -> bool:
+        return any(self.topic in str(task.key) for task in tuple(getattr(worker, what, ())))
 
     def add_worker(self, scheduler: Any, worker: str) -> None:
         """Tell of a new worker."""
