@@ -31,13 +31,13 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
         starts = range(0, table.num_columns, WIDE)
         slices = (range(n, min(n + WIDE, table.num_columns)) for n in starts)
         return pd.concat([to_frame(table.select(list(each))) for each in slices], axis=1)
+    looked_at = [(n, kind) for n, arrow in enumerate(table.schema.types) if (kind := _kind(arrow))]
+    if not looked_at:
+        return _plain_frame(table)
     frame = _plain_frame(in_order(table))
     dtypes = list(frame.dtypes)
-    for position, field in enumerate(table.schema):
-        kind = _kind(field.type)
-        if not kind:
-            continue
-        column, dtype = table.column(position), dtypes[position]
+    for position, kind in looked_at:
+        field, column, dtype = table.field(position), table.column(position), dtypes[position]
         if kind == "nested":
             if _lacks_inside(column):  # which would make floats of the whole numbers beside
                 whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
