@@ -259,6 +259,8 @@ def output_of(name: str, said: Output, context: Context) -> Written:
     if said.type == "uri_file":
         file = file or name
     made = OutputFileDatasetConfig(name, destination)  # type: ignore[arg-type]
+    if said.path is not None:  # the same for each run: it goes there, as a mounted output does
+        made = made.as_upload(overwrite=True)
     if said.name is not None:
         made = made.register_on_complete(said.name, said.description)
     return Written(made, said.type or "uri_folder", file)

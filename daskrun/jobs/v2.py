@@ -173,6 +173,9 @@ class Step:
         """The keys of a file."""
         self.outputs = Outputs(self, self.said.pop("outputs", None) or {})
 
+    def __repr__(self) -> str:
+        return f"Step({dict(self.said)!r})"
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name == "said":
             raise AttributeError(name)

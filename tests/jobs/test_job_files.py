@@ -256,6 +256,22 @@ def test_a_pipeline_runs_in_the_order_of_its_data(here: Path, command: str) -> N
     assert "job/job.yml" in run.get_file_names()
 
 
+def test_an_output_with_a_path_is_written_anew_by_each_run(here: Path) -> None:
+    text = PIPELINE.replace("all: {type: uri_file}", "all: {type: uri_file, path: ./out/all.txt}")
+    Path("job.yml").write_text(text)
+    ws = Workspace.create("trial")
+    for _ in range(2):
+        load_job("job.yml").submit(ws).wait_for_completion()
+    assert len(Path("out", "all.txt").read_text().splitlines()) == 5
+
+
+def test_what_is_kept_of_a_run_makes_the_same_steps(here: Path) -> None:
+    Path("job.yml").write_text(PIPELINE)
+    published = load_job("job.yml").pipeline(Workspace.create("trial")).publish("kept")
+    (argument, _) = published.pipeline().steps[-1].arguments
+    assert (argument.before, argument.value.name) == ("--model=", "model")
+
+
 def test_an_input_that_no_text_names_is_waited_for(here: Path) -> None:
     text = (
         PIPELINE
