@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from daskrun import Model, Workspace
-from daskrun.errors import StorageError
+from daskrun import ComputeTarget, Dataset, Datastore, Environment, Model, Workspace
+from daskrun.errors import SettingsError, StorageError
 from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.workspace.run_folders.run_folder import ALIVE, CANCEL, RunFolder, reason_of
 
@@ -94,3 +94,17 @@ def test_a_run_with_values_of_other_types_is_named(folder, key, wrong):
     (folder.path / "reuse.json").write_text(json.dumps({"run_id": [1]}))
     with pytest.raises(StorageError, match="has 'run_id' that is list"):
         folder.reuse()
+
+
+@pytest.mark.parametrize("name", ["a\ud800", "\udfff", "\x7f", "a\nb", "a/b", "..", "a\\b"])
+def test_no_record_has_a_name_that_no_file_can_have(tmp_path, name):
+    ws = Workspace.create("ws", path=tmp_path)
+    dataset = Dataset.File.from_files("x", validate=False)
+    for keep in (
+        lambda: dataset.register(ws, name),
+        lambda: Environment(name).register(ws),
+        lambda: Datastore.register_s3(ws, name, "bucket"),
+        lambda: ComputeTarget.attach(ws, name, "tcp://10.0.0.5:8786"),
+    ):
+        with pytest.raises(SettingsError):
+            keep()
