@@ -105,9 +105,10 @@ def too_long(name: str, number: object, beside: str = "") -> Inferred:
     It is known to be text: values of other kinds are no news there.
     """
     what = f"beside {beside} ones fit no number type" if beside else "don't fit 64 bits"
+    whole = "whole " if re.match(r"[+-]?[0-9]+(?![.eE0-9])", str(number)) else ""
     return Inferred(
         "text",
-        f"column {name!r}: whole numbers such as {number} {what} without loss, so all are read as "
+        f"column {name!r}: {whole}numbers such as {number} {what} without loss, so all are read as "
         "text. Where they may be rounded make numbers of them in run(): column.astype(float).",
         True,
     )
