@@ -87,7 +87,12 @@ class Query:
 
     def __init__(self, values, types, **options):
         found = infer_values("v", values)
-        columns = with_types([("v", found.type)], types, lambda name: None in values)
+        columns = with_types(
+            [("v", found.type)],
+            types,
+            lambda _: None in values,
+            lambda _: [value for value in values if isinstance(value, str)],
+        )
         spec = SqlSpec(
             columns=columns, strict_types=False, warnings=(), declared=tuple(types or ()),
             query="SELECT v", keys=(), order=(), timeout=9, row_bytes=1,

@@ -20,6 +20,7 @@ from daskrun.data.tabular.formats.json_lines.values import typed_column
 from daskrun.data.tabular.values.coercion import CoercionError
 from daskrun.data.tabular.values.frame import ordered_union, to_frame
 from daskrun.data.tabular.values.infer import infer_values
+from daskrun.data.tabular.values.law import fit
 from daskrun.data.tabular.values.types import DataType, arrow_type
 from daskrun.errors import DatasetError, TableError
 
@@ -391,6 +392,66 @@ def test_queries_of_types_that_are_asked_for(query, values, type_, said):
         dataset.to_pandas_dataframe()
 
 
+def test_bytes_among_other_values_of_a_query_are_told_with_their_row(query):
+    dataset = query(5, b"\xff", rows=1, set_column_types={"a": DataType.to_string()})
+    with pytest.raises(TableError, match=r"row 1 .*b'\\xff' is no text in UTF-8"):
+        dataset.to_pandas_dataframe()
+
+
+def test_texts_with_a_zone_offset_are_times_with_a_zone_in_every_format(query, tmp_path):
+    types = {"a": DataType.to_datetime()}
+    texts = pa.array(["2024-01-01T10:00:00+02:00", "2024-01-01T10:00:00Z"])
+    pq.write_table(pa.table({"a": texts}), tmp_path / "texts.parquet")
+    parquet = Tabular.from_parquet_files(str(tmp_path / "texts.parquet"), set_column_types=types)
+    for dataset in (parquet, query(*texts.to_pylist(), rows=1, set_column_types=types)):
+        found = dataset.to_pandas_dataframe()["a"].dt.tz_convert("UTC")
+        assert found.dt.hour.tolist() == [8, 10]
+
+
+def test_the_missing_value_is_blamed_and_not_the_ids_beside_it(tmp_path):
+    (tmp_path / "ids.csv").write_text(f"id,n\n{2**60 + 1},1\n{2**60 + 3},2\n,3\n")
+    types = {"id": DataType.to_long()}
+    dataset = Tabular.from_delimited_files(str(tmp_path / "ids.csv"), set_column_types=types)
+    with pytest.raises(
+        TableError, match=r"line 4, .*None is missing, .*can't hold 1152921504606846"
+    ):
+        dataset.to_pandas_dataframe()
+    with pytest.raises(CoercionError) as refused:
+        fit(pa.chunked_array([[str(2**60 + 1)]]), "int_as_float")
+    assert refused.value.why.endswith("which the column is for missing values of the sample")
+
+
+ZONED = dt.datetime(2024, 1, 1, 17, 30, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("values", "arrow"),
+    [
+        ([[ZONED, None], None], pa.list_(pa.timestamp("us", "UTC"))),
+        ([{"a": MOMENT, "n": 2**60 + 1}, {"a": None, "n": None}],
+         pa.struct([("a", pa.timestamp("ns")), ("n", pa.int64())])),
+        ([{"a": dt.timedelta(1)}], pa.struct([("a", pa.duration("ns"))])),
+        ([[("k", ZONED)]], pa.map_(pa.string(), pa.timestamp("ns", "UTC"))),
+        ([[{"a": ZONED}]], pa.large_list(pa.struct([("a", pa.timestamp("ns", "UTC"))]))),
+    ],
+)  # fmt: skip
+def test_times_inside_lists_and_objects_stay_times_with_their_zone(values, arrow):
+    found = to_frame(pa.table({"c": pa.array(values, arrow)}))["c"].tolist()
+    assert [v.tolist() if isinstance(v, np.ndarray) else v for v in found] == values
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        (pa.array([{"a": 1}], pa.struct([("a", pa.timestamp("ns"))])), "at c.a: .*has nanosec"),
+        (pa.array([[10**12]], pa.list_(pa.timestamp("s", "UTC"))), "a time can't be one of Python"),
+    ],
+)
+def test_times_inside_that_python_has_not_are_told(column, said):
+    with pytest.raises(TableError, match=f"{said}.*to_string"):
+        to_frame(pa.table({"c": column}))
+
+
 def test_a_dask_dataframe_of_a_query_has_the_rows_of_now(query):
     lazy = query(1, 2, rows=2).to_dask_dataframe("1MB")
     assert lazy.compute(scheduler="sync")["a"].tolist() == [1, 2]
@@ -430,11 +491,35 @@ def test_dates_beside_times_are_times():
         (objects(MOMENT, MOMENT.replace(tzinfo=dt.UTC)), "only some have a time or a zone"),
         (objects(dt.time(1, tzinfo=dt.UTC)), "times of day with a zone"),
         (objects(DAY, dt.time(1)), "of which only some|different types"),
+        (objects(pd.Timestamp(DAY), 5), r"different types \(Timestamp, int\)"),
+        (objects(pd.Timestamp(DAY), "x"), r"different types \(Timestamp, str\)"),
+        (objects(dt.timedelta(1), 5), r"different types \(timedelta, int\)"),
+        (objects(np.bool_(True), 1), r"different types \(bool, int\)"),
+        (objects("x", b"x"), r"different types \(str, bytes\)"),
+        (objects({"a": [MOMENT]}, {"a": [None, DAY]}), r"\(datetime, date\) at \.a\[\]"),
+        (
+            objects({"a": MOMENT}, {"a": MOMENT.replace(tzinfo=dt.UTC)}),
+            r"a zone, some without\) at \.a",
+        ),
+        (objects([dt.time(1, tzinfo=dt.UTC)]), r"\(times of day with a zone\) at \[\]"),
+        (pd.DataFrame({"c": pd.Categorical(objects("x", b"y")["c"])}), r"\(bytes, str\)"),
     ],
 )
 def test_frames_that_would_be_changed_are_refused(frame, said):
     with pytest.raises(DatasetError, match=said):
         Tabular.from_pandas_dataframe(frame)
+
+
+def test_objects_of_one_kind_are_no_mixture():
+    nested = [{"a": "x", "b": np.array([0.5])}, {"a": float("nan"), "b": [1, None]}, None]
+    for values in (
+        nested,
+        [1, Decimal("1.5")],
+        [True, None, float("nan")],
+        [b"x", bytearray(b"y")],
+    ):
+        found = Tabular.from_pandas_dataframe(objects(*values)).to_pandas_dataframe()
+        assert len(found) == len(values)
 
 
 @pytest.mark.parametrize(

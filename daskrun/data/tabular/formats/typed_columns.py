@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from daskrun.core.typing import override
+from daskrun.data.libraries import pa
 from daskrun.data.tabular.formats.contract import Reader, ReaderSpec
 from daskrun.data.tabular.formats.files import check_known
 from daskrun.data.tabular.values.fitting import Fitter
+from daskrun.data.tabular.values.infer import settle
 from daskrun.data.tabular.values.kinds import Kind, admits, kind_of
 from daskrun.data.tabular.values.types import DataType, arrow_schema, arrow_type, shown_type
 from daskrun.errors import DatasetError
@@ -15,7 +17,6 @@ from daskrun.errors import DatasetError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from daskrun.data.libraries import pa
     from daskrun.data.tabular.formats.node_cache import NodeCache
 
 
@@ -23,9 +24,11 @@ def with_types(
     columns: Iterable[tuple[str, str]],
     types: Mapping[str, DataType] | None,
     missing: Callable[[str], bool],
+    texts: Callable[[str], list[str]],
 ) -> tuple[tuple[str, str], ...]:
-    """Return columns with the types asked for; ``missing``: whether the sample lacks some values.
+    """Return columns with the types asked for, in view of a sample.
 
+    ``missing``: whether it lacks some values of a column. ``texts``: texts that it has of one.
     Raises DatasetError: a column is not there, or has no such form.
     """
     found = dict(columns)
@@ -34,6 +37,8 @@ def with_types(
         found[name] = _asked(name, found[name], kind)
         if found[name] in _WITH_MISSING and missing(name):
             found[name] = _WITH_MISSING[found[name]]
+        elif found[name] == "datetime":
+            found[name] = settle("datetime", pa.chunked_array([texts(name)], pa.string()))
     return tuple(found.items())
 
 

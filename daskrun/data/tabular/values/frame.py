@@ -39,7 +39,9 @@ def to_frame(table: pa.Table) -> pd.DataFrame:
     for position, kind in looked_at:
         field, column, dtype = table.field(position), table.column(position), dtypes[position]
         if kind == "nested":
-            if _lacks_inside(column):  # which would make floats of the whole numbers beside
+            if _times_inside(field.type):
+                frame[field.name] = _with_times(field.name, column)
+            elif _lacks_inside(column):  # which would make floats of the whole numbers beside
                 whole = column.to_pandas(use_threads=False, integer_object_nulls=True)
                 frame[field.name] = whole
         elif kind == "category":
@@ -136,6 +138,57 @@ def _lacks_inside(column: pa.ChunkedArray) -> bool:
     if pa.types.is_integer(column.type):
         return bool(column.null_count)
     return pa.types.is_nested(column.type) and any(map(_lacks_inside, inner_columns(column)))
+
+
+@lru_cache(maxsize=1024)
+def _times_inside(arrow: pa.DataType, named: bool = False) -> bool:
+    """Return whether pyarrow changes times inside.
+
+    In lists it leaves out their zone; in objects, ``named``, nanoseconds are whole numbers.
+    """
+    if pa.types.is_nested(arrow):
+        named = named or pa.types.is_struct(arrow) or pa.types.is_map(arrow)
+        return any(_times_inside(arrow.field(n).type, named) for n in range(arrow.num_fields))
+    zoned = pa.types.is_timestamp(arrow) and arrow.tz is not None
+    return zoned or (named and getattr(arrow, "unit", "") == "ns" and not pa.types.is_time(arrow))
+
+
+def _with_times(name: str, column: pa.ChunkedArray) -> pd.Series:
+    """Return nested values with times as Python has them.
+
+    Raises TableError: the first that has nanoseconds, or is of a year that Python has not.
+    """
+    whole: pd.Series
+    try:
+        exact = hold(column, _in_microseconds(column.type))
+        whole = exact.to_pandas(
+            use_threads=False, integer_object_nulls=True, timestamp_as_object=True
+        )
+    except CoercionError as error:
+        path, what = error.path, f"{error.value} has nanoseconds"
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        path, what = "", f"a time can't be one of Python's ({error})"
+    else:
+        return whole
+    raise TableError(
+        f"column {name!r}, at {name}{path}: {what}, and inside lists and objects times are "
+        f"Python's. Read the column as text: set_column_types={{{name!r}: DataType.to_string()}}.",
+        len(column),
+        lasting=True,
+    )
+
+
+def _in_microseconds(arrow: pa.DataType) -> pa.DataType:
+    if pa.types.is_struct(arrow):
+        fields = [arrow.field(n) for n in range(arrow.num_fields)]
+        return pa.struct([each.with_type(_in_microseconds(each.type)) for each in fields])
+    if pa.types.is_map(arrow):
+        return pa.map_(_in_microseconds(arrow.key_type), _in_microseconds(arrow.item_type))
+    if pa.types.is_nested(arrow):
+        return pa.list_(arrow.value_field.with_type(_in_microseconds(arrow.value_type)))
+    if pa.types.is_timestamp(arrow) and arrow.unit == "ns":
+        return pa.timestamp("us", arrow.tz)
+    return pa.duration("us") if arrow.equals(pa.duration("ns")) else arrow
 
 
 def _with_kind(column: pd.Series, kind: pa.DataType) -> pd.Series:

@@ -130,10 +130,9 @@ def _text(
 def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declared: bool) -> Fitted:
     """Return whole numbers, or float64 where some are missing or decimal."""
     as_float = type_text == "int_as_float"
-    if as_float and kind_of(column.type) is Kind.WHOLE:
-        return Fitted(_as(column, target, type_text))
+    numbers = as_float and kind_of(column.type) is Kind.WHOLE
     try:
-        whole = _as(column, pa.int64() if as_float else target, type_text)
+        whole = column if numbers else _as(column, pa.int64() if as_float else target, type_text)
     except CoercionError as error:
         if declared:
             with suppress(CoercionError):
@@ -152,9 +151,10 @@ def _whole(column: pa.ChunkedArray, target: pa.DataType, type_text: str, declare
     try:
         floats = hold(whole, pa.float64(), type_text)
     except CoercionError as error:
-        if as_float:
+        if not whole.null_count or (as_float and not declared):  # the number is what is new
             value = value_of(column, error.row)
-            raise CoercionError(error.row, value, error.reason, error.why) from None
+            why = f"{error.why}, which the column is for missing values of the sample"
+            raise CoercionError(error.row, value, error.reason, why) from None
         row = first_true(whole.is_null())
         raise CoercionError(row, None, Reason.INEXACT, _beside("is missing", error)) from None
     return (

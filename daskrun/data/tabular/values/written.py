@@ -126,6 +126,11 @@ class Found:
             self.kinds.setdefault(kind, self._rows + row)
         self._rows += len(values)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values, about, also where they make no column."""
+        return sum(part.nbytes for part in self._parts)
+
     def value(self, row: int) -> Any:
         """Return the value of a row."""
         for part in self._parts:

@@ -9,6 +9,7 @@ from datetime import date, datetime, time
 from typing import Any
 
 from daskrun.data.libraries import pa, pd
+from daskrun.data.tabular.formats.frames.objects import mixed
 from daskrun.data.tabular.values.coercion import CoercionError
 from daskrun.data.tabular.values.hold import hold
 from daskrun.data.tabular.values.kinds import Kind, kind_of
@@ -46,6 +47,7 @@ def to_table(frame: pd.DataFrame, call: str, whole: bool = True) -> pa.Table:
     DatasetError if a column has no name of its own, or values that have no common type.
     """
     check_names(frame.columns, call)
+    _check_objects(frame, call)
     plain = _with_moments(frame, call)
     try:
         table = pa.Table.from_pandas(plain, preserve_index=False, nthreads=1)
@@ -98,6 +100,19 @@ def _with_zones(table: pa.Table, frame: pd.DataFrame) -> pa.Table:
         ]
         table = table.set_column(position, field.name, pa.chunked_array(chunks))
     return table
+
+
+def _check_objects(frame: pd.DataFrame, call: str) -> None:
+    for name, dtype in frame.dtypes.items():
+        categories = getattr(dtype, "categories", None)
+        values = frame[name] if categories is None else categories
+        if values.dtype != "object":
+            continue
+        if told := mixed(values.dropna(), moments=categories is None):
+            raise DatasetError(
+                f"{call}: column {name!r} holds values of different types {told}. Give it one: "
+                f"dataframe.astype({{{name!r}: 'str'}})."
+            )
 
 
 def _with_moments(frame: pd.DataFrame, call: str) -> pd.DataFrame:

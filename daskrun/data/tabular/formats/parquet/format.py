@@ -71,7 +71,9 @@ class ParquetSource(FileSource):
             each = (files.categories(name, column) for name in looked_at)
             return [values for values in each if values is not None]
 
-        columns = with_types(plain, asked, lambda name: _has_missing(known, name))
+        columns = with_types(
+            plain, asked, lambda name: _has_missing(known, name), lambda name: _texts(known, name)
+        )
         return ParquetSpec(
             columns=columns,
             strict_types=self.strict_types,
@@ -168,6 +170,12 @@ def _has_missing(footers: list[_Footer], name: str) -> bool:
         for footer in footers
         for statistics in _statistics(footer, name)
     )
+
+
+def _texts(footers: list[_Footer], name: str) -> list[str]:
+    """Return the first and the last text of a column in each place looked at."""
+    known = [s for each in footers for s in _statistics(each, name) if s and s.has_min_max]
+    return [end for s in known for end in (s.min, s.max) if isinstance(end, str)]
 
 
 def _statistics(footer: _Footer, name: str) -> Iterator[Any]:

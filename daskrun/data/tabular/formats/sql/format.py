@@ -119,11 +119,12 @@ class SqlSource(Source):
                 [(n, inferred[n].type) for n in names],
                 self.set_column_types,
                 lambda name: None in values[name],
+                lambda name: [value for value in values[name] if isinstance(value, str)],
             )
             keys, order = self._keys(database, query, values)
         finally:
             database.close()
-        nbytes = sum(Found(values[name]).column().nbytes for name in names)
+        nbytes = sum(Found(values[name]).nbytes for name in names)
         asked = self.set_column_types or {}
         return SqlSpec(
             columns=columns,
