@@ -23,8 +23,10 @@ def test_every_version_is_written_down_and_fits():
     assert not re.search("://|--", "\n".join(lines))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *extras["test"], *extras["dev"], *extras["sql"]]
-    for each in map(Requirement, asked):
+    # Nobody develops with the stores that no test reaches.
+    used = extras.keys() - {"azure", "gcs", "all"}
+    asked = [each for name in used for each in extras[name]]
+    for each in map(Requirement, [*project["dependencies"], *asked]):
         if each.name != "daskrun":
             found = locked[canonicalize_name(each.name)]
             assert all(each.specifier.contains(version) for version in found), each
