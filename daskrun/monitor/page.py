@@ -111,20 +111,17 @@ class Head:
 
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot."""
-        progress = snapshot.progress
+        progress, waits = snapshot.progress, snapshot.waiting_for
         bar = bar_line(progress, snapshot)
-        state = f"waits for {snapshot.waiting_for}" if snapshot.waiting_for else ""
-        lines = [
-            f"<b>{_escaped(snapshot.step)}</b> {snapshot.standing} {_escaped(state)}",
-            _escaped(bar.partition("] ")[2] or bar),
-            _escaped(state_line(progress, snapshot)),
-            _escaped(snapshot.message),
-            *(f"→ {_escaped(text)}" for text in findings(snapshot)[:3]),
-            f"<small>{_escaped(snapshot.run_id)}. {WHERE_TO_LOOK}</small>",
-        ]
-        text = "<br>".join(line for line in lines if line.strip())
-        if text != self.root.text:
-            self.root.text = text
+        told = [
+            bar.partition("] ")[2] or bar, state_line(progress, snapshot), snapshot.message,
+            *(f"→ {text}" for text in findings(snapshot)[:3]),
+        ]  # fmt: skip
+        state = f"{snapshot.standing}{waits and f' waits for {waits}'}"
+        lines = [_escaped(line) for line in told if line]
+        lines.insert(0, f"<b>{_escaped(snapshot.step)}</b> {_escaped(state)}")
+        lines.append(f"<small>{_escaped(snapshot.run_id)}. {WHERE_TO_LOOK}</small>")
+        self.root.text = "<br>".join(lines)
 
 
 def page(runs: Runs) -> Callable[[Document], None]:

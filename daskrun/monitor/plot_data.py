@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -39,6 +39,7 @@ MOST_BARS = 40
 """Processes drawn by name; of more, those that made most attempts."""
 USAGE_ROWS = 2000
 """Lines at the ends of nodes' files of usage that are drawn, in all."""
+USAGE = "processes_resource_usage.csv"
 ROW_BYTES = 100
 """About what one takes."""
 
@@ -116,33 +117,31 @@ def timeline(snapshot: Snapshot) -> Columns:
 def usage(snapshot: Snapshot) -> Columns:
     """Return cores and megabytes of each script process, from the files that nodes write."""
     found: Columns = {"time": [], "process": [], "cores": [], "memory": []}
-    for node, row in _usage(Path(snapshot.folder, "logs", "sys", "perf")):
-        with suppress(ValueError, IndexError):  # a line that is being written, or was cut
-            when = datetime.strptime(row[0], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-            cores, memory = float(row[3]), float(row[4])
-            found["time"].append(1000 * when.timestamp())
-            found["process"].append(one_line(f"{node}/{row[1]}"))
-            found["cores"].append(cores)
-            found["memory"].append(memory)
-    return found
-
-
-def _usage(folder: Path) -> list[tuple[str, list[str]]]:
-    """Return the last lines of what each node has noted of its script processes."""
-    paths = sorted(folder.glob("*/processes_resource_usage.csv"))
-    each = max(USAGE_ROWS // max(len(paths), 1), 20)
-    found: list[tuple[str, list[str]]] = []
+    paths = sorted(Path(snapshot.folder, "logs", "sys", "perf").glob("*/" + USAGE))
+    count = max(USAGE_ROWS // max(len(paths), 1), 20)
     for path in paths:
-        with suppress(OSError):
-            about = path.stat()
-            rows = _last_rows(path, each, (about.st_mtime_ns, about.st_size))
-            found += [(path.parent.name, row) for row in rows if len(row) == 5]
+        for row in _last_rows(path, count):
+            # a line that is being written, or was cut
+            with suppress(ValueError):
+                when, process, _, cores, memory = row
+                used, size = float(cores), float(memory)
+                found["time"].append(1000 * datetime.fromisoformat(f"{when}+00:00").timestamp())
+                found["process"].append(one_line(f"{path.parent.name}/{process}"))
+                found["cores"].append(used)
+                found["memory"].append(size)
     return found
+
+
+def _last_rows(path: Path, count: int) -> list[list[str]]:
+    """Return so many rows at the end of a file, which is read again once it has changed."""
+    with suppress(OSError):
+        about = path.stat()
+        return _read_rows(path, count, (about.st_mtime_ns, about.st_size))
+    return []
 
 
 @lru_cache(maxsize=256)
-def _last_rows(path: Path, count: int, _version: tuple[int, int]) -> list[list[str]]:
-    """Return so many rows at the end of a file, which is read again once it has changed."""
+def _read_rows(path: Path, count: int, _version: tuple[int, int]) -> list[list[str]]:
     with open_regular(path) as file:
         file.seek(max(file.seek(0, os.SEEK_END) - count * ROW_BYTES, 0))
         text = file.read().decode("utf-8", "replace")

@@ -137,6 +137,8 @@ def test_nodes_on_other_machines_work_in_copies(work, forks):
         cluster.have_workers(2)
         target = ComputeTarget.attach(work.ws, "cluster", address=cluster.address)
         (work.path / "gate").touch()
+        script = work.path / "code/score.py"
+        script.write_text(f"print('begun')\n{script.read_text()}")
         run = work.submit(compute_target=target, node_count=2)
         wait_for(lambda: (work.path / "calls").exists(), 30)
         (step,) = run.get_steps()

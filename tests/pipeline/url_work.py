@@ -39,7 +39,6 @@ from daskrun import Model, Run
 def init():
     global weight
     weight = pathlib.Path(Model.get_model_path("weights")).read_text()
-    print("begun")
 
 def run(mini_batch):
     rows = []
