@@ -104,6 +104,9 @@ azureml.pipeline.core.builder PipelineData PipelineStep=pipeline.steps.base
 azureml.pipeline.core.graph PipelineParameter PublishedPipeline
 azureml.pipeline.core.pipeline Pipeline
 azureml.pipeline.core.pipeline_endpoint PipelineEndpoint=original.endpoint
+azureml.pipeline.core._restclients
+azureml.pipeline.core._restclients.aeva
+azureml.pipeline.core._restclients.aeva.models
 azureml.pipeline.core._restclients.aeva.models.error_response
     ErrorResponseException=:NameNotFoundError
 azureml.pipeline.core.pipeline_output_dataset

@@ -204,7 +204,7 @@ def test_a_class_of_the_users_takes_what_it_wants():
             self.edition = edition
 
     assert Noted("a.py", edition="2").edition == Dated("a.py", edition="2").edition == "2"
-    assert Noted("a.py", runconfig_pipeline_params={"NodeCount": 1}).name == "a"
+    assert Noted("a.py", runconfig_pipeline_params={"NodeCount": 1}).script_name == "a.py"
 
 
 def test_runs_and_workspaces_of_all_kinds_lack_the_same(tmp_path):
