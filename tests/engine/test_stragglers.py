@@ -117,6 +117,18 @@ def run(mini_batch, context):
 
 
 @pytest.mark.slow
+def test_a_script_that_writes_its_own_files_may_say_that_it_can_be_run_twice(
+    tmp_path: Path,
+) -> None:
+    code = f"REPEATABLE = True\n{STUCK}"
+    how = {"output_action": "summary_only", "process_count_per_node": 2}
+    run = run_script(tmp_path, code, files=12, run_invocation_timeout=50, **how)
+    assert run.report.status is RunStatus.COMPLETED
+    assert run.report.backups == run.report.backups_first >= 1
+    assert (run.report.attempts, run.report.items_succeeded) == (12, 12)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["first", "second"])
 def test_either_of_the_two_may_be_killed(tmp_path: Path, which: str) -> None:
     def act(event: Event) -> None:
