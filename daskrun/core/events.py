@@ -95,6 +95,8 @@ class ProcessReady:
     now: float
     repeatable: bool = False
     """Whether the script says that a mini-batch may be run twice at once, whatever it writes."""
+    gpu: str = ""
+    """The one it has, as ``CUDA_VISIBLE_DEVICES`` names it."""
 
 
 @record

@@ -157,6 +157,7 @@ CHARTS = (
         "processes", "Script processes: seconds at work", plot_data.processes, _stacks,
         (
             ("", "@process"), ("attempts", "@attempts{0,0}, @failures{0,0} failed"),
+            ("GPU", "@gpu"),
             ("run()", "half below @median{0.000} s, 95 % below @high{0.000} s"),
         ),
         {"x_range": []}, "x",

@@ -107,7 +107,8 @@ class LogWriter(Observer):
     @override
     def on_process_ready(self, event: events.ProcessReady) -> None:
         after = f"is past init() after {event.init_seconds:.3f} s"
-        self._happened(f"{_named(event.process)} {after}")
+        gpu = f", on GPU {event.gpu}" if event.gpu else ""
+        self._happened(f"{_named(event.process)} {after}{gpu}")
 
     @override
     def on_init_failed(self, event: events.InitFailed) -> None:

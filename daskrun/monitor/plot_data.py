@@ -92,6 +92,7 @@ def processes(snapshot: Snapshot) -> Columns:
         "failed": [each.failed for each in some],
         "attempts": [each.attempts for each in some],
         "failures": [each.failures for each in some],
+        "gpu": [each.gpu or "none" for each in some],
         "median": [_quantile(each, 0.5) for each in some],
         "high": [_quantile(each, 0.95) for each in some],
     }

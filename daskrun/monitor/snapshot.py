@@ -119,6 +119,7 @@ class ProcessStatistics:
     failed: float = 0.0
     latency: dict[str, int] = field(default_factory=dict)
     """Seconds inside ``run()``: by class of durations, as text, how many attempts."""
+    gpu: str = ""
 
 
 @record

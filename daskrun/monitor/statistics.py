@@ -158,7 +158,8 @@ class RunStatistics(Observer):
     def on_process_ready(self, event: events.ProcessReady) -> None:
         self._ready = True
         self._at.times.init += event.init_seconds
-        self._processes[self._position(event.process)].init_seconds = event.init_seconds
+        process = self._processes[self._position(event.process)]
+        process.init_seconds, process.gpu = event.init_seconds, event.gpu
 
     @override
     def on_init_failed(self, event: events.InitFailed) -> None:

@@ -204,6 +204,7 @@ class ProcessUp(NamedTuple):
     process: ProcessInfo
     seconds: float
     repeatable: bool
+    gpu: str
 
 
 class ProcessInitFailed(NamedTuple):

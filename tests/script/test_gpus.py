@@ -45,7 +45,11 @@ def test_each_gpu_has_a_process_unless_another_number_is_asked_for(
     code = SCRIPT.format(path=str(tmp_path / "seen"))
     request = make_request(tmp_path, code, files=3, process_count_per_node=count)
     with OneNode(request) as node:
-        assert len(node.wait_for(ProcessUp, count or 2)) == (count or 2)
+        up = node.wait_for(ProcessUp, count or 2)
+        assert len(up) == (count or 2)
+        of = {info.name: gpu for info, *_, gpu in up}
+        assert of["process000"] == "MIG-GPU-b630/1/0"
+        assert of.get("process001", "GPU-8932") == "GPU-8932"
         assert told in node.wait_for(Notice)
         node.run(0)
     assert (tmp_path / "seen").read_text() in ("MIG-GPU-b630/1/0", "GPU-8932")

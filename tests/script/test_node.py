@@ -96,7 +96,7 @@ def test_a_bundle_is_done_in_order_and_written_to_one_part(tmp_path: Path) -> No
         assert first.process.part.startswith("node000-process000-")
         [up] = node.wait_for(SlotsUp)
         assert up == 1
-        [(info, seconds, _)] = node.wait_for(ProcessUp)
+        [(info, seconds, *_)] = node.wait_for(ProcessUp)
         assert info[2] == first.process.pid
         assert seconds >= 0
 

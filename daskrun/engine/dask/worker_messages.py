@@ -47,8 +47,8 @@ def event_told(node: str, address: str, message: Told, now: float) -> Event | No
             return NodePreparing(node, text, now)
         case SlotsUp(count):
             return NodeReady(node, count, now, where=address)
-        case ProcessUp(process, seconds, repeatable):
-            return ProcessReady(process, seconds, now, repeatable)
+        case ProcessUp(process, seconds, repeatable, gpu):
+            return ProcessReady(process, seconds, now, repeatable, gpu)
         case ProcessInitFailed(process, failure):
             return InitFailed(process, failure, now)
         case Notice(text):

@@ -241,7 +241,8 @@ class Keeper:
                 self._return(process, message.seconds, outcome_log, trouble=message.trouble)
         elif isinstance(message, messages.ScriptReady):
             process.ready = True
-            self._say(messages.ProcessUp(self._spawner.info(process), *message))
+            gpu = self._spawner.gpu_of(process.name)
+            self._say(messages.ProcessUp(self._spawner.info(process), *message, gpu))
         elif isinstance(message, messages.ScriptInitFailed):
             process.failed_init = True
             self._say(messages.ProcessInitFailed(self._spawner.info(process), message.failure))

@@ -60,6 +60,12 @@ class Spawner:
             told.append(f"GPU {gpu}{described}: {', '.join(names) or 'no process'}")
         return ["; ".join(told)]
 
+    def gpu_of(self, name: str) -> str:
+        """Return the GPU of a process; ``""`` where it has none of its own."""
+        if not self._gpus or self._asked:
+            return ""
+        return self._gpus[self.names.index(name) % len(self._gpus)]
+
     def spawn(self, name: str) -> ScriptProcess:
         """Start a process in the slot ``name``."""
         self._made += 1
@@ -133,9 +139,8 @@ class Spawner:
             # a limit set for the whole machine is kept, unless the run asks for another
             if spec.threads is not None or variable not in environment:
                 environment[variable] = str(threads)
-        if self._gpus and not self._asked:
-            slot = self.names.index(name)
-            environment[gpus.VISIBLE] = self._gpus[slot % len(self._gpus)]
+        if gpu := self.gpu_of(name):
+            environment[gpus.VISIBLE] = gpu
         if output := self._located.process.context.output_dir:
             environment["AZUREML_BI_OUTPUT_PATH"] = environment["DASKRUN_OUTPUT_PATH"] = output
         environment |= {**self._located.variables, **spec.environment}
