@@ -37,12 +37,13 @@ GROWTH = 8.0
 
 def main(rounds: int) -> bool:
     """Measure and print; True when both targets are met."""
-    print(f"views: {MINI_BATCHES:,} mini-batches of {1000 * BUSY:g} ms in {PROCESSES} processes")
+    count = asked_items(MINI_BATCHES)
+    print(f"views: {count:,} mini-batches of {1000 * BUSY:g} ms in {PROCESSES} processes")
     pairs = [(one_round("views", "off"), one_round("views", "on")) for _ in range(rounds)]
     off, on = [one for one, _ in pairs], [one for _, one in pairs]
     for name, found in (("without observers", off), ("with all of them", on)):
         each = ", ".join(f"{one['a_second']:,.0f}" for one in found)
-        cpu = 1e6 * middle(found, "cpu") / MINI_BATCHES
+        cpu = 1e6 * middle(found, "cpu") / count
         print(f"  {name:<58}{middle(found, 'a_second'):>8,.0f}/s  ({each})")
         print(f"    processor time of the driver's process: {cpu:.1f} us a mini-batch")
     lost = 100 * (1 - middle(on, "a_second") / middle(off, "a_second"))
