@@ -89,7 +89,8 @@ class SettingsError(DaskrunError, ValueError):
 
     def _text(self) -> str:
         if len(self.problems) == 1:
-            return f"{self.subject}: {self.problems[0]}"
+            alone = self.problems[0]  # of a file it begins with the file's name
+            return alone if alone.startswith(f"{self.subject}:") else f"{self.subject}: {alone}"
         shown, more = self.problems[:MOST_PROBLEMS], len(self.problems) - MOST_PROBLEMS
         lines = "\n".join(f"  {n}. {text}" for n, text in enumerate(shown, 1))
         lines += f"\n  and {more:,} more" if more > 0 else ""

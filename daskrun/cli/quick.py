@@ -212,7 +212,7 @@ class QuickJob:
                 from daskrun.core.settings import close_to  # no help needs it
 
                 raise WrongUse(f"--set {name}: there is no such setting. {close_to(name, known)}")
-            said[name] = value_of(text)
+            said[name] = _environment(text) if name == "environment" else value_of(text)
         return said
 
     def _inputs(self) -> list[Any]:
@@ -224,6 +224,22 @@ class QuickJob:
             name, place = _named(each)
             made.append((name, _table(place)))
         return [data if name is None else data.as_named_input(name) for name, data in made]
+
+
+def _environment(file: str) -> daskrun.Environment:
+    """Return the environment whose packages a file names, for pip or for conda."""
+    kinds = {
+        ".txt": daskrun.Environment.from_pip_requirements,
+        ".yml": daskrun.Environment.from_conda_specification,
+        ".yaml": daskrun.Environment.from_conda_specification,
+    }
+    read = kinds.get(Path(file).suffix)
+    if read is None:
+        raise WrongUse(
+            f"--set environment={file}: it is no file of packages. Write one for pip, such as "
+            "requirements.txt, or for conda, such as conda.yml."
+        )
+    return read(Path(file).stem, file)
 
 
 def _named(given: str) -> tuple[str | None, str]:

@@ -125,7 +125,8 @@ def pipeline_summary(
         words = [f"{name}: {status.value}"]
         if snapshot is not None and snapshot.status is status:
             if output is not None and status is RunStatus.COMPLETED:
-                words.append(f"{snapshot.results:,} rows in {output}")
+                written = "" if snapshot.progress.script else f"{snapshot.results:,} rows "
+                words.append(f"{written}in {output}")
             if snapshot.progress.failed:
                 words.append(f"{snapshot.progress.failed:,} mini-batches failed")
             errors += [(each.count, name, each) for each in snapshot.errors[:MOST_ERRORS]]

@@ -24,7 +24,8 @@ from daskrun import (
     Workspace,
 )
 from daskrun.core import notices
-from daskrun.original.data import DataReference
+from daskrun.errors import DatasetError
+from daskrun.original.data import DataReference, PipelineOutputFileDataset
 from daskrun.workspace.environments.run_configuration import (
     DockerConfiguration,
     MpiConfiguration,
@@ -160,6 +161,16 @@ def test_outputs_and_inputs_stand_in_arguments_alone(ws):
     kept = Dataset.get_by_name(ws, "rows")
     assert (kept.kind, kept.tags) == ("tabular", {"of": "test"})
     assert list(kept.to_pandas_dataframe()["word"]) == ["one", "two"]
+
+
+def test_files_that_a_step_writes_are_read_as_a_table():
+    out = PipelineData("out")
+    for files in (out.as_dataset(), PipelineOutputFileDataset(out)):
+        rows = files.parse_delimited_files(separator="|")
+        assert repr(rows) == repr(out.read_delimited_files(separator="|"))
+        assert files.parse_parquet_files().kind == files.read_json_lines_files().kind == "tabular"
+    with pytest.raises(DatasetError, match=r"output\.read_delimited_files\(path_glob"):
+        out.as_dataset().take(1).parse_delimited_files()
 
 
 def test_what_a_step_writes_is_registered_under_names(ws):

@@ -123,6 +123,8 @@ def test_what_only_looks_makes_no_workspace(work):
         (["run", "--script", "score.py", "--table", "files"], "have the endings .txt"),
         (["run", "--script", "absent.py", "--input", "files"], "absent.py"),
         (["run", "score.py"], "--input missing"),
+        ([*START, "--set", "environment=numpy"], "no file of packages. Write one for pip"),
+        ([*START, "--set", "environment=no.txt"], "no.txt"),
         (["run", "--script", "score.py", "files"], "Write --input files for data."),
         (["run", "--script", "score.py", "--input", "files", "-o", "a.txt"], "(--overwrite in a"),
         (["sho"], "No such command"),
@@ -294,3 +296,11 @@ def test_lines_of_a_log_that_grows_are_printed_once_and_whole(tmp_path, capsys):
         files.print_new(whole=False)
     files.print_new(whole=True)
     assert capsys.readouterr().out.splitlines() == ["==> driver.txt <==", "one", "two", "new"]
+
+
+def test_packages_are_named_by_a_file(work, caplog):
+    (work / "requirements.txt").write_text("numpy\n")
+    call(*START, "--set", "environment=requirements.txt")
+    (work / "requirements.txt").write_text("no-such-package-anywhere\n")
+    call(*START, "--set", "environment=requirements.txt", "-o", "b.txt")
+    assert "lacks no-such-package-anywhere" in caplog.text

@@ -404,6 +404,13 @@ def test_tables_are_those_of_an_mltable(here: Path) -> None:
     assert used.dataset.to_pandas_dataframe().to_dict("list") == {"store": ["x", "y"], "n": [1, 2]}
 
 
+def test_files_of_a_table_have_no_size_in_bytes(here: Path) -> None:
+    text = HEAD.replace("uri_folder, path: ./images", f"{TABLE}, mode: eval_mount")
+    (found,) = problems(f"{text}mini_batch_size: 1kb\n{TASK}")
+    assert found.endswith("such as mini_batch_size=10, or mode: direct to have the rows in them.")
+    assert str(SettingsError("job.yml", ["job.yml:3:1: no"])) == "job.yml:3:1: no"
+
+
 def test_checking_makes_no_workspace(here: Path) -> None:
     Path("job.yml").write_text(PIPELINE)
     load_job("job.yml").check()

@@ -73,6 +73,10 @@ def test_of_several_steps_each_is_told_and_the_most_frequent_errors():
     made = going(status=RunStatus.COMPLETED)
     steps = [(f"s{n}", RunStatus.COMPLETED, made, f"/out{n}") for n in range(9)]
     steps[1] = ("s1", RunStatus.CANCELED, None, None)
+    program = replace(made, progress=replace(made.progress, script="merge.py"))
+    assert pipeline_summary([("m", RunStatus.COMPLETED, program, "/out")])[0].startswith(
+        "m: Completed, in /out"
+    )
     lines = pipeline_summary(steps)
     assert lines[0].startswith("s0: Completed, 380 rows in /out0")
     assert lines[1] == "s1: Canceled"

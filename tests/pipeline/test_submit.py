@@ -442,7 +442,7 @@ def test_what_is_not_used_is_said_once(work, caplog, monkeypatch):
     with caplog.at_level(logging.WARNING, logger="daskrun"):
         for _ in range(2):
             work.submit(environment=environment).wait_for_completion()
-    assert caplog.text.count("dependencies.conda_packages recorded and not used") == 1
+    assert caplog.text.count("cudatoolkit of conda not installed") == 1
     assert caplog.text.count("azureml-core not installed, since daskrun stands for it") == 1
     assert caplog.text.count("whose Python lacks nowhere-to-be-found.") == 1
 

@@ -12,6 +12,7 @@ import pytest
 
 from daskrun.core.outcome import Failure
 from daskrun.script.process.entry import OWN_FOLDER, TEXT_CAP, EntryModule, error_of
+from daskrun.script.process.hints import LACKING
 from daskrun.script.process_spec import ScriptFile
 from daskrun.script.wire import by_name, decode, encode
 
@@ -95,7 +96,9 @@ def test_a_syntax_error_is_shown_with_its_line(tmp_path: Path) -> None:
 def test_an_import_error_is_shown_where_the_script_imports(tmp_path: Path) -> None:
     error = failure(file_of(tmp_path, "import os\nimport no_such_module_here\n"))
     assert error.where == "score.py:2"
-    assert error.message == "ModuleNotFoundError: No module named 'no_such_module_here'"
+    assert error.message == f"ModuleNotFoundError: No module named 'no_such_module_here'{LACKING}"
+    foreign = file_of(tmp_path, "import os\nimport os.no_such_part\n")
+    assert LACKING not in str(failure(foreign).message)
 
 
 @pytest.mark.parametrize("code", ["", "run = 3\n", "def Run(mini_batch): return mini_batch\n"])

@@ -53,10 +53,10 @@ def test_it_is_installed_with_the_rest_and_the_rest_is_named():
     )
     assert environment.requirements == ["tabulate", "pandas==2.2", "scikit-learn"]
     told = [each.removeprefix("environment 'e': ") for each in environment.notes(inline=False)]
-    others = "cudatoolkit=10.1, python=3.6.2 of conda not installed, as pip has no such packages"
+    others = "cudatoolkit=10.1 of conda not installed, as pip has no such packages"
     assert told == [
-        "python.conda_dependencies.conda_packages recorded and not used.",
         f"{others}: they are to be on the nodes.",
+        "python=3.6.2 not used: the script runs in the Python of its node.",
         "azureml-core not installed, since daskrun stands for it.",
     ]
     environment.python.user_managed_dependencies = True

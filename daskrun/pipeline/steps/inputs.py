@@ -13,6 +13,7 @@ from daskrun.core.typing import override
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.file_plan import FilePlan
 from daskrun.data.items import Items
+from daskrun.data.mltable_files import MLTableFiles
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.engine.request import INLINE
 from daskrun.errors import DatasetError
@@ -49,6 +50,7 @@ SMALL = 1024
 
 def kind_problems(datasets: Iterable[Items], size: object) -> list[str]:
     """Return what is wrong with the kinds of a step's inputs, and a size that doesn't suit them."""
+    datasets = tuple(datasets)
     kinds = {dataset.kind for dataset in datasets}
     if len(kinds) > 1:
         problem = "inputs has file datasets and tabular ones, and one run() can't take both. Make "
@@ -56,7 +58,9 @@ def kind_problems(datasets: Iterable[Items], size: object) -> list[str]:
     in_bytes = isinstance(size, str) and SIZE.fullmatch(size) and not size.isdecimal()
     if kinds == {"files"} and in_bytes:  # what is no size at all is said elsewhere
         problem = f"mini_batch_size={size!r} is a size in bytes, and the inputs are files. Give a "
-        return [f"{problem}number of files, such as mini_batch_size=10."]
+        problem += "number of files, such as mini_batch_size=10"
+        listed = any(isinstance(each, MLTableFiles) for each in datasets)
+        return [f"{problem}{', or mode: direct to have the rows in them' if listed else ''}."]
     return []
 
 

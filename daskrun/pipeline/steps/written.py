@@ -12,7 +12,7 @@ from daskrun.data.dataset_codec import places_of
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.items import DatasetConsumptionConfig, Items
 from daskrun.data.tabular.tabular_dataset import TabularDataset
-from daskrun.errors import SettingsError
+from daskrun.errors import DatasetError, SettingsError
 from daskrun.storage.records import wrong_name
 
 
@@ -79,6 +79,31 @@ class Written(Items):
 @dataclass(frozen=True, eq=False, repr=False)
 class WrittenFiles(Written, FileDataset):
     """Files that a step writes."""
+
+    def read_delimited_files(self, **options: Any) -> WrittenTable:
+        """Return the rows in them, as the output's own method of the name does."""
+        return self._rows("read_delimited_files", options)
+
+    def read_json_lines_files(self, **options: Any) -> WrittenTable:
+        """Return the rows in them, as the output's own method of the name does."""
+        return self._rows("read_json_lines_files", options)
+
+    def read_parquet_files(self, **options: Any) -> WrittenTable:
+        """Return the rows in them, as the output's own method of the name does."""
+        return self._rows("read_parquet_files", options)
+
+    parse_delimited_files = read_delimited_files
+    parse_parquet_files = read_parquet_files
+
+    def _rows(self, how: str, options: Mapping[str, Any]) -> WrittenTable:
+        if self.selections:
+            raise DatasetError(
+                f"{self!r} is a choice of files, and {how} reads all of them. Write output.{how}("
+                "path_glob='*.csv'), or a step of its own that passes on what is chosen."
+            )
+        (place,) = places_of(self)
+        rows: WrittenTable = getattr(place.output, how)(**options)  # type: ignore[attr-defined]
+        return rows
 
 
 @dataclass(frozen=True, eq=False, repr=False)

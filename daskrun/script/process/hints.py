@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from daskrun.script.process_spec import ScriptFile
 
 PRIVATE = ". The working directory of a script process is a private, empty one"
+LACKING = (
+    ". Install its package where the script runs, or name it in the environment of the config, "
+    "such as Environment.from_pip_requirements('scoring', 'requirements.txt'); a module of your "
+    "own goes beside the script, or into source_directory."
+)
 SAID = 2048
 """Bytes of stderr that are shown of a script that ends by ``SystemExit``."""
 LAST_WORDS = 200
@@ -32,7 +37,16 @@ def hints_of(error: BaseException, script: ScriptFile) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError):
         hint = _of_working_dir(error.filename, script)
         return hint, hint and f"{hint[2:]}\n"
+    if type(error) is ModuleNotFoundError and error.name:
+        hint = LACKING if _is_foreign(error.name) else ""
+        return hint, hint and f"{hint[2:]}\n"
     return "", ""
+
+
+def _is_foreign(module: str) -> bool:
+    """Return whether none of a module is there: neither of Python, nor as a package's part."""
+    top = module.partition(".")[0]
+    return top not in sys.stdlib_module_names and top not in sys.modules
 
 
 def _said() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from daskrun.core.absent_names import OriginalClass
 from daskrun.errors import SettingsError
 from daskrun.script.environments.packages import lacking
 from daskrun.workspace.environments.dependencies import CondaDependencies
+from daskrun.workspace.environments.pip_lines import name_of
 from daskrun.workspace.environments.sections import (
     OWN_PYTHON,
     DockerSection,
@@ -84,15 +86,21 @@ class Told(OriginalClass):
             Whether the script runs in this process, and so in its Python.
         """
         found = []
-        if self.unused:
-            found.append(f"{', '.join(self.unused)} recorded and not used")
         named = self.python.conda_dependencies
-        if named is not None and named.not_for_pip and not self.python.user_managed_dependencies:
-            lines = ", ".join(named.not_for_pip)
+        lines = []
+        if named is not None and not self.python.user_managed_dependencies:
+            lines = named.not_for_pip
+        unused = [each for each in self.unused if not (lines and each.endswith("conda_packages"))]
+        if unused:
+            found.append(f"{', '.join(unused)} recorded and not used")
+        pythons = [line for line in lines if name_of(line) == "python"]
+        if packages := [line for line in lines if line not in pythons]:
             found.append(
-                f"{lines} of conda not installed, as pip has no such packages: they are to be on "
-                "the nodes"
+                f"{', '.join(packages)} of conda not installed, as pip has no such packages: they "
+                "are to be on the nodes"
             )
+        if pythons and not pythons[0].endswith(f"={sys.version_info[0]}.{sys.version_info[1]}"):
+            found.append(f"{pythons[0]} not used: the script runs in the Python of its node")
         if named is not None and named.left_out and not self.python.user_managed_dependencies:
             found.append(f"{', '.join(named.left_out)} not installed, since daskrun stands for it")
         if inline and self.interpreter is not None:

@@ -103,6 +103,15 @@ def test_a_datastore_is_found_by_its_name(folder: Path) -> None:
     assert len(kept.to_pandas_dataframe()) == 2
 
 
+def test_what_to_write_where_there_is_none_can_be_written(folder: Path) -> None:
+    (folder / "a.csv").write_text("n\n1\n")
+    with pytest.raises(DatasetError, match="has no file named MLTable") as caught:
+        Dataset.Tabular.from_mltable("t")
+    said = str(caught.value)
+    (folder / "MLTable").write_text(said[said.index("{") : said.rindex("}") + 1])
+    assert list(Dataset.Tabular.from_mltable("t").to_pandas_dataframe()["n"]) == [1]
+
+
 def test_its_files_can_be_had_as_files(folder: Path) -> None:
     table(READ)
     files = MLTableFiles((str(folder),), str(folder))

@@ -132,7 +132,8 @@ def _read(element: PathElement) -> tuple[Mapping[str, Any], str]:
     data = _bytes(element)
     if data is None:
         raise DatasetError(
-            f"{shown(element)} has no file named {NAME}. Write one that says how files are read."
+            f"{shown(element)} has no file named {NAME}. Write one there that says how files are "
+            "read, such as {paths: [{pattern: ./*.csv}], transformations: [read_delimited]}."
         )
     try:
         _, plain = yaml_of(data)
