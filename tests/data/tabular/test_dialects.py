@@ -225,6 +225,8 @@ def test_what_a_dialect_does_not_fit_is_told(tmp_path):
     (text,) = told('n,t\n1,"He said \\"hi\\" to me"\n')
     assert "text stands behind a quote that closes its field" in text
     assert "quoting='backslash'" in text
+    (text,) = told("n,t\n" + '1,"x"\n' * 4000 + '1,"x"y\n')
+    assert "text stands behind a quote that closes its field, as in '\"x\"y'" in text
     (text,) = told('n,t\n1, "a"\n')
     assert "a quote behind a blank" in text
     assert "skip_initial_space=True" in text
@@ -307,3 +309,12 @@ def test_sniffing_says_what_it_chose(tmp_path, data, found):
     with pytest.warns(UserWarning, match=r"read with quoting=[^,]*(, header=\w*)?\.$"):
         Tabular.from_delimited_files(str(tmp_path), sniff=True, separator=" ", encoding="ascii",
                                      validate=False)  # fmt: skip
+
+
+def test_quotes_beyond_the_first_rows_are_told_at_submit(tmp_path):
+    (tmp_path / "a.csv").write_text("n,t\n" + '1,"x"\n' * 100_000 + '1,"x"y\n' * 30_000)
+    dataset = Tabular.from_delimited_files(str(tmp_path))
+    source = dataset.source
+    listing = source.listing()
+    (text,) = source.risks(listing, source.describe(listing), ["n", "t"])
+    assert text.startswith("text stands behind a quote that closes its field")

@@ -164,6 +164,8 @@ def test_what_is_converted(values, kind, found, change):
         (["2024-02-29", "2023-02-29"], "datetime", 1, "no date and time"),
         (["2024-02-29T00:00:00Z"], "datetime", 0, "without a zone offset"),
         (["2024-02-29"], "datetime_utc", 0, "with a zone offset"),
+        (["2024-02-29 10:00:00.123456789"], "datetime", 0, "timestamp[us] can't hold"),
+        (["2024-02-29T10:00:00.1234567Z"], "datetime", 0, "without a zone offset"),
         (["31/01/2024", "31/02/2024"], "datetime:%d/%m/%Y", 1, "'%d/%m/%Y'"),
     ],
 )

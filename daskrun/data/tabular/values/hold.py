@@ -241,7 +241,9 @@ def _refuse(
     target = arrow_type(type_text) if target is None else target
     value, kinds = value_of(column, row), (kind_of(column.type), kind_of(target))
     whole = isinstance(value, int) or (isinstance(value, str) and re.match(convert.WHOLE, value))
-    if isinstance(error, InexactError) or kinds in _INEXACT or (whole and kinds[1] is Kind.WHOLE):
+    fine = _FINE.get(kinds) if not datetime_formats(type_text) else None
+    inexact = isinstance(error, InexactError) or (fine is not None and fine.search(value))
+    if inexact or kinds in _INEXACT or (whole and kinds[1] is Kind.WHOLE):
         why = cannot_hold(target, bool(whole))
         raise CoercionError(row, value, Reason.INEXACT, why) from None
     raise CoercionError(row, value, Reason.OTHER_TYPE, is_no(target, type_text)) from None
@@ -254,6 +256,13 @@ _INEXACT = frozenset(
     for other in kinds - {Kind.WHOLE}
 )
 """Kinds of values and columns where nothing but the value's size or digits can be in the way."""
+
+
+_FINE = {
+    (Kind.TEXT, Kind.NAIVE): re.compile(r":\d\d\.\d{7,9}$"),
+    (Kind.TEXT, Kind.ZONED): re.compile(r":\d\d\.\d{7,9}(Z|[+-]\d\d:?\d\d)$"),
+}
+"""Times as they are written with nanoseconds."""
 
 
 def cannot_hold(target: pa.DataType, whole: bool) -> str:

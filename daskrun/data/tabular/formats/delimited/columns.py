@@ -94,11 +94,16 @@ class DelimitedSample:
 
     def hints(self, heads: Sequence[Head]) -> list[str]:
         """Return what the first rows say of how the files are written."""
-        data = b"".join(head.data.decode(self._dialect.codec, "replace").encode() for head in heads)
-        told = delimited.quoting_hints(data, self._dialect)
+        told = self.quoting_hints(heads)
         if self.trailing:
             told.append("each row ends with one separator more than the header: it is left out.")
         return told
+
+    def quoting_hints(self, heads: Sequence[Head]) -> list[str]:
+        """Return what these rows say of how quotes are written."""
+        known = (head.data for head in heads if not head.other)
+        data = b"".join(each.decode(self._dialect.codec, "replace").encode() for each in known)
+        return delimited.quoting_hints(data, self._dialect)
 
     def _has_blank_lines(self, head: Head) -> bool:
         if not may_have_blank_lines(head.data):

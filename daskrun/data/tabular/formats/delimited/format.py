@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -96,9 +95,10 @@ class DelimitedSource(DelimitedOptions, FileSource):
         sample = self._sample(listing)
         heads = sample.heads()
         if not heads:
+            but = " but for what skip_rows= and comment= leave out"
             raise DatasetError(
-                f"{self!r}: its files are empty, so there are no columns. Give files with at least "
-                "a header."
+                f"{self!r}: its files are empty{but if self.skip_rows or self.comment else ''}, so "
+                "there are no columns. Give files with at least a header."
             )
         names = list(sample.header_of(heads[0]))
         columns, lacking = names, frozenset[str]()
@@ -133,10 +133,13 @@ class DelimitedSource(DelimitedOptions, FileSource):
         if not guessed:
             return []
         sample = self._sample(listing)
-        every = [name for name, _ in spec.columns]
-        drawn = _drawn(sample, sample.heads(), every, WIDE, time.monotonic() + LOOKED)
+        heads = sample.heads()
+        wider = sample.spread(heads, WIDE, time.monotonic() + LOOKED)
+        drawn = _drawn(sample, [*heads, *wider], [name for name, _ in spec.columns])
         choice, values = self.on_type_conflict, self.values
-        told = (risk(name, kind, choice, values.as_usual(drawn[name])) for name, kind in guessed)
+        told = [risk(name, kind, choice, values.as_usual(drawn[name])) for name, kind in guessed]
+        known = tuple(text.partition(", as in ")[0] for text in spec.warnings)
+        told += [text for text in sample.quoting_hints(wider) if not text.startswith(known)]
         return [text for text in told if text]
 
     @override
@@ -163,7 +166,7 @@ class DelimitedSource(DelimitedOptions, FileSource):
     ) -> tuple[list[tuple[str, str]], list[str]]:
         # With "text" no value is to turn up later: as many places as can be looked at.
         wide = WIDE if self.on_type_conflict == TEXT else SAMPLES
-        drawn = _drawn(sample, heads, columns, wide)
+        drawn = _drawn(sample, [*heads, *sample.spread(heads, wide)], columns)
         wanted, written = self.set_column_types or {}, self.values
         typed, warnings = [], []
         for name in columns:
@@ -183,17 +186,15 @@ def _drawn(
     sample: DelimitedSample,
     heads: Sequence[Head],
     columns: Sequence[str],
-    count: int,
-    until: float = math.inf,
 ) -> dict[str, pa.ChunkedArray]:
-    """Join the columns of all samples by name; files of other columns than these say nothing."""
+    """Join the columns of samples by name; files of other columns than these say nothing."""
     first = sample.header_of(heads[0])
 
     def found(head: Head) -> dict[str, pa.ChunkedArray]:
         names = sample.header_of(head) if head.header else first
         return (sample.columns(head, names) if set(names) <= set(columns) else None) or {}
 
-    parts = [found(head) for head in (*heads, *sample.spread(heads, count, until))]
+    parts = [found(head) for head in heads]
     return {
         name: pa.chunked_array(
             [chunk for part in parts if name in part for chunk in part[name].chunks], pa.string()

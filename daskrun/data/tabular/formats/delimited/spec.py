@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
 
 from daskrun.core.typing import override
 from daskrun.data.libraries import pa, pc
@@ -253,9 +254,8 @@ def quoting_hints(data: bytes, dialect: Dialect) -> list[str]:
         rb"(?:%s|\r\n|\r|\n|\Z)" % (end, end, end, end)
     )
     told: dict[str, str] = {}
-    for number, found in enumerate(field.finditer(data)):
-        if number >= _FIELDS:
-            break
+    lone = re.search(rb'[^\r\n"%s]"[^\r\n"%s]' % (end, end), data)  # inside a field, not doubled
+    for found in field.finditer(data) if lone else islice(field.finditer(data), _FIELDS):
         shown = found[0].decode(errors="replace").strip("\r\n")[:60]
         if found[2] and dialect.quoting == DOUBLE:
             escaped = b"\\" in (found[1] or b"")[-1:]

@@ -84,7 +84,8 @@ class SqlReader(TypedReader):
     def _table(self, found: dict[str, Found], wanted: list[str], rows: int) -> pa.Table:
         def where(row: int) -> str:
             keys = [name for name in self._spec.keys[:3] if name in found]
-            told = ", ".join(f"{name} = {found[name].value(row)!r}" for name in keys)
+            of_keys = {name: found[name].value(row) for name in keys}  # None: no value, or no text
+            told = ", ".join(f"{name} = {v!r}" for name, v in of_keys.items() if v is not None)
             of_row = f"row {row} of the mini-batch{f' ({told})' if told else ''}"
             return f"query={shown_query(self._spec.query)}, {of_row}"
 
