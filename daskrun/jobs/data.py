@@ -141,6 +141,8 @@ def path_of(text: WrittenPath, kind: str, workspace: Workspace) -> str | DataPat
 
 def check_there(path: WrittenPath, name: str) -> None:
     """Raise DatasetError where a local path isn't there; a glob is looked at when it is used."""
+    if not path.strip():
+        raise DatasetError(f"{name}={str(path)!r} names nothing. Write a file, folder or glob.")
     if not path.local.exists() and not set("*?[") & set(path):
         raise DatasetError(f"{name}={str(path)!r} is not there ({path.local}). Write one that is.")
 
@@ -190,7 +192,12 @@ def environment_of(
         return None
     made = Environment(said.name or "job-environment")
     if isinstance(said.conda_file, Mapping):
-        found = conda_of(said.conda_file, said.node.at.folder)
+        try:
+            found = conda_of(said.conda_file, said.node.at.folder)
+        except ValueError as error:
+            raise DatasetError(
+                f"conda_file {error}. Write dependencies: [python, {{pip: [pandas]}}]."
+            ) from None
         made.python = replace(made.python, conda_dependencies=found)
     elif said.conda_file is not None:
         made = Environment.from_conda_specification(made.name, said.conda_file.local)

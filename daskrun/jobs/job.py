@@ -97,7 +97,10 @@ class Job:
             if overwrite and isinstance(step, ParallelRunStep):
                 step.parallel_run_config.overwrite = True
         description = self.said.description
-        return Pipeline(workspace, builder.steps, description=description)
+        try:
+            return Pipeline(workspace, builder.steps, description=description)
+        except SettingsError as error:
+            raise SettingsError(self.path or self.name, error.problems) from None
 
     def check(
         self,

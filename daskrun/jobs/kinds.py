@@ -197,7 +197,9 @@ class AnyJob(Said):
             problems.add(at, f"type={found!r}, and its component is {base.type!r}. Write that.")
         elif found in OTHER_TYPES:
             problems.add(at, f"type={found!r}: {OTHER_TYPES[found]}")
-        elif component is None or found:
+        elif not found and component is None:
+            problems.add(at, "the job has no type. Write type: parallel, command or pipeline.")
+        elif found:
             problems.add(at, f"type={found!r} is no job's. {close_to(found, known)}")
         return cls(node=node)
 
@@ -228,12 +230,18 @@ def _component(node: Node, problems: Problems) -> AnyJob | None:
     if isinstance(node.value, Mapping):
         return AnyJob.read(node, problems)
     text = node.text.removeprefix("file:")
-    if text.startswith(REGISTERED):
-        known = f"component={text!r}: components aren't registered here. Write the path of its file"
-        problems.add(node.at, f"{known}, such as component: ./score.yml")
+    path = WrittenPath.at(text, node.at.folder).local
+    wrong = "is made of itself" if str(path.resolve()) in problems.reading else ""
+    wrong = "is registered nowhere here" if text.startswith(REGISTERED) else wrong
+    if wrong:
+        example = "Write the path of a file, such as component: ./score.yml"
+        problems.add(node.at, f"component={text!r} {wrong}. {example}")
         return None
-    found = located.read(WrittenPath.at(text, node.at.folder).local, problems, node.at)
-    return None if found is None else AnyJob.read(found, problems)
+    found = located.read(path, problems, node.at)
+    problems.reading.append(str(path.resolve()))
+    made = None if found is None else AnyJob.read(found, problems)
+    problems.reading.pop()
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -380,13 +388,10 @@ def read_job(node: Node, problems: Problems) -> AnyJob | Deployment:
     table = node.table()
     schema = table["$schema"].text if "$schema" in table else ""
     if {"endpoint_name", "code_configuration"} & set(table) or "batchDeployment" in schema:
-        of_pipeline = "type" in table and table["type"].text.lower() == "pipeline"
-        if not of_pipeline:
+        if "type" not in table or table["type"].text.lower() != "pipeline":
             return read_as(Deployment, node, problems)
-        kept = {
-            k: v for k, v in table.items() if k in ("component", "settings", "inputs", "outputs")
-        }
-        return AnyJob.read(replace(node, value=kept), problems)
+        own = ("component", "settings", "inputs", "outputs")
+        node = replace(node, value={k: v for k, v in table.items() if k in own})
     return AnyJob.read(node, problems)
 
 

@@ -115,6 +115,11 @@ class Problems(list[tuple[At, str]]):
     knows_names = True
     """Whether there is a workspace, in which what is registered could be found."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading: list[str] = []
+        """Components that are read now, each named by the one before."""
+
     def add(self, at: At, text: str) -> None:
         """Add a problem, once."""
         if (at, text) not in self:

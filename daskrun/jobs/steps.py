@@ -99,16 +99,20 @@ def parallel_step(
     before = len(problems)
     split = _split_input(job, scope)
     said_at = task.where("program_arguments")
+    text = without_absent(task.program_arguments or task.args or "", scope.is_absent)
     try:
-        text = without_absent(task.program_arguments or task.args or "", scope.is_absent)
         flags = flags_of(text)
         arguments = arguments_of(flags.words, lambda each: scope.value(each, said_at))
     except ValueError as error:
-        problems.add(said_at, f"program_arguments: {error}.")
+        problems.add(said_at, f"program_arguments: {str(error).rstrip('.')}.")
         flags, arguments = Flags([], {}, []), []
     if flags.unused:
         scope.context.notes.append(f"{', '.join(flags.unused)} of program_arguments: not used here")
     result, action = _result(job, scope)
+    for name_of, each in scope.outputs.items():
+        if each is not result and f"outputs.{name_of}" not in text:
+            told = f"output {name_of!r}: no text names it, so nothing is written to it"
+            scope.context.notes.append(told)
     code = task.code or job.code
     folder, script = _script(code, task.entry_script, job)
     _check_script(code, folder, script, scope, task.where("entry_script"))
@@ -139,7 +143,7 @@ def parallel_step(
         output = result.output if result is not None else None
         return ParallelRunStep(name, config, [split], output, sides, arguments, reuse)
     except DaskrunError as error:
-        _add(job, scope, error)
+        _add(job, scope, error, dict.fromkeys(flags.settings, said_at))
         return None
 
 
@@ -343,8 +347,10 @@ def _variables(job: AnyJob, scope: Scope) -> dict[str, str]:
     }
 
 
-def _add(job: AnyJob, scope: Scope, error: DaskrunError) -> None:
-    """Add the problems of a step by the keys that say what they are about."""
+def _add(
+    job: AnyJob, scope: Scope, error: DaskrunError, places: Mapping[str, At] | None = None
+) -> None:
+    """Add the problems of a step by the keys, or ``places``, that say what they are about."""
     for text in error.problems if isinstance(error, SettingsError) else [str(error)]:
         setting = re.split(r"[=: ]", text, maxsplit=1)[0]
         path = KEYS.get(setting, "").split(".")
@@ -352,4 +358,4 @@ def _add(job: AnyJob, scope: Scope, error: DaskrunError) -> None:
             path = ["task", *path]
         for name, own in KEYS.items():
             text = re.sub(rf"\b{name}=", f"{own}=", text)
-        scope.context.problems.add(job.where(*path), text)
+        scope.context.problems.add((places or {}).get(setting) or job.where(*path), text)

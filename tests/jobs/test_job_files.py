@@ -181,6 +181,10 @@ WRONG = [
      "job.yml:3:16", "names nothing of the pipeline"),
     ("type: pipeline\njobs:\n  a: {inputs: {x: '${{parent.jobs.a.outputs.o}}'}, command: ls}",
      "job.yml:3:16", "wait for itself"),
+    ("type: parallel\ncomponent: ./job.yml", "/", "job.yml:2:12: component='./job.yml' is made"),
+    ("type: pipeline\njobs: {a: }", "job.yml:2:10", "has no type"),
+    (HEAD + TASK.replace("}", ", program_arguments: --error_threshold many}"),
+     "job.yml:12:65", "error_threshold='many'"),
     ("type: [a", "job.yml:1:", "YAML"),
     ("a: 1\na: 2\ntype: command", "job.yml:2:1", "written twice"),
 ]  # fmt: skip
