@@ -86,8 +86,8 @@ def test_all_that_is_wrong_is_said_at_once(ws, files):
     assert "tags={'a': 0.9}: 0.9 is not a text. Write tags={'a': '0.9'}." in str(caught.value)
     with pytest.raises(SettingsError, match="name='a/b' has a slash"):
         files.register(ws, "a/b")
-    with pytest.raises(SettingsError, match="version='2' is not a version"):
-        Dataset.get_by_name(ws, "texts", "2")
+    with pytest.raises(SettingsError, match="version='two' is not a version"):
+        Dataset.get_by_name(ws, "texts", "two")
     with pytest.raises(SettingsError, match="workspace=None is not a Workspace"):
         Dataset.get_all(None)
     frame = Dataset.Tabular.from_pandas_dataframe(pd.DataFrame({"a": [1]}))
