@@ -36,3 +36,11 @@ def test_every_environment_variable_is_told_of():
     used = set(re.findall(r"\b(DASKRUN_[A-Z_]+)\b", code))
     assert len(used) > 5
     assert {name for name in used if name not in page} == set()
+
+
+def test_pages_of_the_api_have_no_roles_before_names():
+    clean = runpy.run_path(str(ROOT / "docs" / "roles.py"))["on_page_content"]
+    assert (
+        clean("As :meth:<code>a</code>, :b: <code>c</code>")
+        == "As <code>a</code>, :b: <code>c</code>"
+    )
