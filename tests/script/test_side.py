@@ -128,6 +128,7 @@ def test_paths_are_put_in_where_the_script_looks(monkeypatch):
         run_id="run",
         node="node000",
         nodes_here=1,
+        gpus=None,
         logs="/logs",
         process=ProcessSpec(ScriptFile("score.py", "score.py", "/"), (), (), context),
         arguments=(
