@@ -121,7 +121,7 @@ class ToldStep:
             {name: output.path for name, output in step.outputs.items()},
             [
                 {name: error[name] for name in ("message", "where", "count")}
-                for error in report.get("errors", ())
+                for error in sorted(report.get("errors", ()), key=lambda each: -each["count"])
             ],
             report.get("warnings", ()),
             step.place_of("logs"),

@@ -75,7 +75,7 @@ class LineDisplay(Display):
         more = [state_line(progress, snapshot)]
         if snapshot is not None:
             more += error_lines(snapshot, 1)
-            if snapshot.dashboard not in self._addresses:
+            if not snapshot.status.ended and snapshot.dashboard not in self._addresses:
                 self._addresses.add(snapshot.dashboard)
                 self._say(f"{step}: dashboard at {snapshot.dashboard}")
         state = (step, done, progress.retried, progress.preparing)

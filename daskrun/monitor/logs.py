@@ -257,7 +257,8 @@ def result_text(report: Report, logs: Path, next_step: str = "") -> str:
     listed = logs / LISTED
     failed = f"Items that failed, a line each  {listed}\n" if listed.exists() else ""
     if report.errors:
-        shown = "".join(f"  {_headline(group)}\n" for group in report.errors[:5])
+        groups = sorted(report.errors, key=lambda each: -each.count)
+        shown = "".join(f"  {_headline(group)}\n" for group in groups[:5])
         more = f"  and {len(report.errors) - 5:,} more\n" if len(report.errors) > 5 else ""
         errors = f"\nErrors:\n{shown}{more}"
     next_step = f"{next_step}\n" if next_step else ""

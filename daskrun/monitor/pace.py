@@ -30,7 +30,8 @@ def pace(snapshot: Snapshot, progress: Progress | None = None) -> Pace:
 
     What is left is estimated by the pace since the first mini-batch came back, by that of the last
     seconds, and by what a mini-batch takes a slot. Three tries for each slot, and two seconds, have
-    to be over: the first ones are no basis.
+    to be over: the first ones are no basis. Nor is there one once nothing has come back for longer
+    than all should have taken: what is left is not like what was done.
     """
     progress = progress or snapshot.progress
     times, attempts = snapshot.times, sum(snapshot.latency.values())
@@ -53,7 +54,9 @@ def pace(snapshot: Snapshot, progress: Progress | None = None) -> Pace:
         estimates.append(progress.eta)
     if recent:
         estimates.append(todo / recent)
-    return Pace(recent, overall, (min(estimates), max(estimates)))
+    quiet = snapshot.updated - snapshot.returned if snapshot.returned else 0.0
+    left = (min(estimates), max(estimates)) if quiet <= max(estimates) else None
+    return Pace(recent, overall, left)
 
 
 def _recent(snapshot: Snapshot) -> float | None:

@@ -205,6 +205,8 @@ class Snapshot:
     """That its drivers have worked, by their own clocks."""
     driver_started: float = 0.0
     """Seconds since the epoch, when the present driver began, or the last one."""
+    returned: float = 0.0
+    """Seconds since the epoch, when a bundle came back last."""
     attempts_before: int = 0
     """Attempts that earlier drivers have counted."""
     message: str = ""

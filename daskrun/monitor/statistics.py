@@ -184,7 +184,7 @@ class RunStatistics(Observer):
 
     @override
     def on_bundle_returned(self, event: events.BundleReturned) -> None:
-        self.now = event.now
+        self.now, self._at.returned = event.now, self._wall(event.now)
         self._in_flight.pop(event.number, None)
         if len(self._at.warnings) < MOST_ERRORS:
             self._at.warnings = list(dict.fromkeys([*self._at.warnings, *event.warnings]))

@@ -17,6 +17,7 @@ import daskrun
 from daskrun import ExitCode
 from daskrun.cli.app import cli
 from daskrun.cli.logs import Files
+from daskrun.cli.looking import ToldStep
 
 INTERRUPTS = """
 import os, signal, time
@@ -304,3 +305,13 @@ def test_packages_are_named_by_a_file(work, caplog):
     (work / "requirements.txt").write_text("no-such-package-anywhere\n")
     call(*START, "--set", "environment=requirements.txt", "-o", "b.txt")
     assert "lacks no-such-package-anywhere" in caplog.text
+
+
+def test_the_most_frequent_errors_are_shown_first():
+    made = [{"message": f"E{n}", "where": "", "count": n} for n in range(1, 6)]
+    step = SimpleNamespace(
+        id="r", name="s", status=SimpleNamespace(value="Failed"), message="", outputs={},
+        progress=None, place_of=str, get_details=lambda: {"daskrun": {"report": {"errors": made}}},
+    )  # fmt: skip
+    shown = [line.split()[-1] for line in ToldStep.of(step).lines() if "×" in line]
+    assert shown == ["E5", "E4", "E3"]

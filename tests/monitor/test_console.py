@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from daskrun.core.report import Progress
+from daskrun.core.report import Progress, RunStatus
 from daskrun.monitor import console
 from daskrun.monitor.console import LineDisplay, NotebookDisplay, TerminalDisplay, make_display
 from tests.monitor.test_report import made
@@ -47,6 +47,9 @@ def test_a_log_file_gets_a_line_now_and_then(monkeypatch):
     display.show("a", PROGRESS, replace(made(failed=3), dashboard="http://here/status"))
     assert file.getvalue().count("a: dashboard at http://here/status\n") == 1
     assert file.getvalue().endswith("; 3 × ValueError: bad (score.py:3)\n")
+    ended = replace(made(), dashboard="http://gone/status", status=RunStatus.COMPLETED)
+    display.show("b", PROGRESS, ended)
+    assert "http://gone" not in file.getvalue()
 
 
 def test_a_terminal_gets_a_bar():

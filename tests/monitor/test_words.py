@@ -49,6 +49,8 @@ def test_pace_and_what_is_left():
         {"total": None},
         {"done": 100},
         {"status": RunStatus.COMPLETED, "done": 100},
+        {"done": 99, "eta": 0.1, "returned": 107.0},
+        {"returned": 95.0},
     ],
 )
 def test_nothing_is_said_of_what_is_left_without_a_basis(run):

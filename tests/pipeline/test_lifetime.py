@@ -280,16 +280,19 @@ def test_a_step_that_a_killed_driver_never_started_has_an_end(work, script):
 
 
 @pytest.mark.slow
-def test_submit_loads_nothing_heavy(work):
+def test_a_run_loads_nothing_heavy_before_it_is_needed(work):
     code = HEAD.format(target=None) + (
         "heavy = {'pandas', 'pyarrow', 'fsspec', 'rich', 'psutil', 'pydantic', 'bokeh'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
         "run.wait_for_completion()\n"
+        "from pathlib import Path\n"
+        "shown = [path.read_text() for path in Path.cwd().rglob('happenings.txt')]\n"
+        "print('dashboard is at http' in ''.join(shown), 'bokeh' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout == "[]\n"
+    assert done.stdout == "[]\nTrue False\n"  # pages that nobody looks at load no bokeh
 
 
 def test_no_wait_for_a_canceled_run_is_longer_than_a_signal_may_be_late(capsys):
