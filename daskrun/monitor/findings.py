@@ -47,6 +47,8 @@ TEXTS = {
     "{waiting} of the time. Make them larger: {larger}{was}.",
     "straggler": "Mini-batch {straggler} took {took}, where 95 % take less than {usual}: others "
     "may have waited for it. Look at this item, or write a smaller mini_batch_size.",
+    "late": "{late:,} mini-batches were held up and ran a second time, while processes waited for "
+    "{waiting} of the time. Look at their items: logs/sys/happenings.txt names them.",
 }
 """What to change, by what was found."""
 
@@ -103,6 +105,7 @@ def _weights(snapshot: Snapshot, found: dict[str, float], attempts: int) -> dict
         "few": waits if total is not None and slots > 1 and total < 2 * slots else 0.0,
         "small": waits if attempts >= 100 and _each(snapshot, attempts) < SMALL else 0.0,
         "straggler": one.elapsed / max(snapshot.seconds, 1e-9) * waiting if late else 0.0,
+        "late": waits if snapshot.backups and not late else 0.0,
     }
 
 
@@ -126,6 +129,7 @@ def _facts(snapshot: Snapshot, found: dict[str, float], attempts: int) -> dict[s
         "each": 1000 * each,
         "larger": _larger(size, ceil(GOOD / max(each, 1e-5))),
         "straggler": f"{one.index}{f' ({items})' if items else ''}",
+        "late": snapshot.backups,
         "took": duration(one.elapsed),
         "usual": duration(snapshot.quantile(0.95) or 0.0),
     }

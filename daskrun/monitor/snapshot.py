@@ -207,6 +207,8 @@ class Snapshot:
     """Seconds since the epoch, when the present driver began, or the last one."""
     returned: float = 0.0
     """Seconds since the epoch, when a bundle came back last."""
+    backups: int = 0
+    """Mini-batches that were late and were run a second time meanwhile."""
     attempts_before: int = 0
     """Attempts that earlier drivers have counted."""
     message: str = ""

@@ -107,7 +107,7 @@ class RunStatistics(Observer):
         self._seconds_before = earlier.seconds
         self.now = self._began = self._slots_since = earlier.updated - self.epoch
         self._nodes = {"": earlier.slots}  # of that driver, for the rest of its time
-        at.attempts_before = sum(earlier.latency.values())
+        at.attempts_before, at.backups = sum(earlier.latency.values()), earlier.backups
         self._latency = {int(key): count for key, count in earlier.latency.items()}
         for each in earlier.processes:
             self._add_process(each, {int(key): count for key, count in each.latency.items()})
@@ -174,6 +174,7 @@ class RunStatistics(Observer):
             if not bundle.survey:
                 first = bundle.entries[0][0] if bundle.entries else -1
                 count = len(bundle.entries)
+                self._at.backups += count if bundle.backup else 0
                 self._in_flight[bundle.number] = InFlight(
                     bundle.number, bundle.node, first, count, since
                 )

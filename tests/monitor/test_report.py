@@ -8,7 +8,15 @@ import jinja2
 import pytest
 from jinja2 import FileSystemLoader
 
-from daskrun.core.events import BundleReturned, NodeReady, ProcessReady, RunEnded, RunStarted
+from daskrun.core.events import (
+    Bundle,
+    BundleReturned,
+    HandedOut,
+    NodeReady,
+    ProcessReady,
+    RunEnded,
+    RunStarted,
+)
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
 from daskrun.core.settings import RunSettings
@@ -38,7 +46,7 @@ class TestReportFile(ObserverContract):
 
 def made(
     count=100, run=0.1, load=0.0, write=0.0, failed=0, init=0.0, seconds=None, processes=2,
-    size=10, longest=None, total=None,
+    size=10, longest=None, total=None, late=0,
 ):  # fmt: skip
     """Return the snapshot of a run that was like this, its slots at work all the time."""
     each = run + load + write
@@ -47,6 +55,8 @@ def made(
     settings = RunSettings(entry_script="score.py", mini_batch_size=size)
     observer.notify(RunStarted("run-1", "score", settings, count, 0.0))
     observer.notify(NodeReady("node000", processes, 0.0))
+    again = Bundle(count, "node000", tuple((n, 1) for n in range(late)), backup=True)
+    observer.notify(HandedOut((again,) if late else (), 0.0))
     for number in range(processes):
         process = ProcessInfo("node000", f"process{number:03}", number, EPOCH, "")
         observer.notify(ProcessReady(process, init, init))
@@ -77,6 +87,7 @@ def made(
         ({"count": 1000, "run": 0.001, "seconds": 1.0}, "mini_batch_size=2000 (it was 10)"),
         ({"count": 1000, "run": 0.001, "seconds": 1.0, "size": 10_000}, "mini_batch_size='2MB'"),
         ({"run": 0.1, "longest": 20.0, "seconds": 25.0}, "Mini-batch 99 took 20.0 s, where 95 %"),
+        ({"late": 8, "seconds": 12.0}, "8 mini-batches were held up and ran a second time, while"),
     ],
 )
 def test_what_stands_out_is_told_with_its_figures(run, words):
