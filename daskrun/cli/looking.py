@@ -187,7 +187,8 @@ class Told:
     def lines(self) -> Iterator[str]:
         """Yield it for people."""
         yield f"run {self.id} is {self.status}{self.message and ': '}{self.message}"
-        span = f"{self.started or 'not yet'} to {self.ended or 'now'}"
+        end = self.ended or ("now" if self.exit_code is None else "an end that was not noted")
+        span = f"{self.started or 'not yet'} to {end}"
         yield f"  experiment {self.experiment}, {span}"
         for step in self.steps:
             yield from step.lines()

@@ -42,6 +42,7 @@ def pace(snapshot: Snapshot, progress: Progress | None = None) -> Pace:
     done = progress.succeeded + progress.failed
     if (
         progress.total is None
+        or snapshot.status.ended
         or progress.elapsed < BASIS
         or own < 3 * max(snapshot.slots, 1)
         or done >= progress.total

@@ -17,7 +17,7 @@ import daskrun
 from daskrun import ExitCode
 from daskrun.cli.app import cli
 from daskrun.cli.logs import Files
-from daskrun.cli.looking import ToldStep
+from daskrun.cli.looking import Told, ToldStep
 
 INTERRUPTS = """
 import os, signal, time
@@ -315,3 +315,9 @@ def test_the_most_frequent_errors_are_shown_first():
     )  # fmt: skip
     shown = [line.split()[-1] for line in ToldStep.of(step).lines() if "×" in line]
     assert shown == ["E5", "E4", "E3"]
+
+
+@pytest.mark.parametrize(("code", "end"), [(None, "now"), (5, "an end that was not noted")])
+def test_a_run_whose_driver_was_killed_is_not_said_to_go_on(code, end):
+    run = Told("r", "Failed", code, "", "e", "1999", None, "", "", [])
+    assert list(run.lines())[1] == f"  experiment e, 1999 to {end}"

@@ -49,6 +49,7 @@ def test_pace_and_what_is_left():
         {"total": None},
         {"done": 100},
         {"status": RunStatus.COMPLETED, "done": 100},
+        {"status": RunStatus.FAILED},  # also one whose driver was killed
         {"done": 99, "eta": 0.1, "returned": 107.0},
         {"returned": 95.0},
     ],
