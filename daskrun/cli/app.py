@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -99,4 +100,5 @@ for command in (
 
 def main() -> None:
     """Run the command, and end the process."""
-    cli(prog_name=NAME if sys.argv[0].endswith(("__main__.py", NAME)) else None)
+    given = json.load(sys.stdin) if sys.argv[1:] == [running.DRIVER] else None
+    cli(given, prog_name=NAME if sys.argv[0].endswith(("__main__.py", NAME)) else None)

@@ -71,7 +71,8 @@ class Files:
     """Log files of a run and its steps, each printed as far as it was not before."""
 
     def __init__(self, run: Any, patterns: tuple[str, ...]) -> None:
-        self._runs = list({each.id: each for each in (run, *steps_of(run))}.values())
+        steps = {each.id: (each, each.name) for each in steps_of(run)}
+        self._runs = list({run.id: (run, ""), **steps}.values())
         self._patterns = patterns
         self._offsets: dict[str, int] = {}
         self._current = ""
@@ -84,12 +85,12 @@ class Files:
     def found(self) -> Iterator[tuple[str, Path]]:
         """Yield name and place of each; that of a step has its name before where there are more."""
         several = len(self._runs) > 2
-        for run in self._runs:
+        for run, step in self._runs:
             folder = run.folder / "logs"  # brings what is new, of a run that is kept elsewhere
             for path in sorted(folder.rglob("*")):
                 name = path.relative_to(folder).as_posix()
                 if path.is_file() and any(fnmatchcase(name, each) for each in self._patterns):
-                    yield (f"{run.name}/{name}" if several and run.name else name), path
+                    yield (f"{step}/{name}" if several and step else name), path
 
     def print_new(self, *, whole: bool) -> None:
         """Print what has come since the last call, below the name of each file.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
@@ -27,11 +28,13 @@ from daskrun.cli.looking import told
 from daskrun.cli.quick import job_of, job_options
 from daskrun.core.report import ExitCode
 from daskrun.shown.printable import safe
-from daskrun.storage.folders import make_folder
+from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DRIVER = "--driver"
+"""The one word on the command line of a driver in the background."""
 DRIVER_LOG = "driver.txt"
 """Among the logs of a run that was submitted: what its driver has printed."""
 
@@ -174,15 +177,18 @@ def _detach(command: str, arguments: list[str], as_json: bool) -> None:
     read, write = os.pipe()
     at = arguments.index("--") if "--" in arguments else len(arguments)
     told_by = [*arguments[:at], "--tell", str(write), *arguments[at:]]
-    # -P: what lies in the current folder must not stand for a package
+    # -P: what lies in the current folder must not stand for a package. Its arguments come by a
+    # pipe: all users of this machine see its command line as long as the run goes on.
     driver = subprocess.Popen(
-        [sys.executable, "-P", "-m", "daskrun", command, *told_by],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-P", "-m", "daskrun", DRIVER],
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
         pass_fds=[write],
     )
     os.close(write)
+    with suppress(BrokenPipeError), cast("IO[bytes]", driver.stdin) as given:
+        given.write(json.dumps([command, *told_by]).encode())
     try:
         with os.fdopen(read, encoding="utf-8") as pipe:
             said = pipe.read()
@@ -198,7 +204,7 @@ def _go_aside(started: Any, tell: int) -> None:
     """Tell the command that waits for it the run's id, and have its log hear what is printed."""
     log = started.folder / "logs" / DRIVER_LOG
     make_folder(log.parent, parents=False)
-    with log.open("ab") as file, os.fdopen(tell, "w", encoding="utf-8") as pipe:
+    with open_kept(log, "ab") as file, os.fdopen(tell, "w", encoding="utf-8") as pipe:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(file.fileno(), stream.fileno())

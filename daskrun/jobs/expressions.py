@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-EXPRESSION = re.compile(r"\$\{\{\s*(.*?)\s*\}\}", re.DOTALL)
-OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
+# What begins anew before its end is no expression: so each character is looked at once.
+EXPRESSION = re.compile(r"\$\{\{((?:(?!\$\{\{).)*?)\}\}", re.DOTALL)
+OPTIONAL = re.compile(r"\$\[\[((?:(?!\$\[\[).)*?)\]\]", re.DOTALL)
 _MARK = re.compile("\0(\\d+)\0")
 
 
@@ -32,13 +33,13 @@ def references(text: str) -> list[Reference]:
     >>> references("--model ${{inputs.model}} ${{ outputs.scores }}")
     [Reference(text='inputs.model'), Reference(text='outputs.scores')]
     """
-    return [Reference(each) for each in EXPRESSION.findall(text)]
+    return [Reference(each.strip()) for each in EXPRESSION.findall(text)]
 
 
 def only(text: str) -> Reference | None:
     """Return the expression that a text is, None where it is none or more."""
     found = EXPRESSION.fullmatch(text.strip())
-    return Reference(found[1]) if found else None
+    return Reference(found[1].strip()) if found else None
 
 
 def without_absent(text: str, absent: Callable[[Reference], bool]) -> str:
@@ -67,7 +68,7 @@ def pieces(text: str) -> Iterator[str | Reference]:
     """
     for number, part in enumerate(EXPRESSION.split(text)):
         if number % 2:
-            yield Reference(part)
+            yield Reference(part.strip())
         elif part:
             yield part
 
@@ -85,7 +86,7 @@ def words(text: str) -> list[list[str | Reference]]:
     found: list[Reference] = []
 
     def marked(match: re.Match[str]) -> str:
-        found.append(Reference(match[1]))
+        found.append(Reference(match[1].strip()))
         return f"\0{len(found) - 1}\0"
 
     lexer = shlex.shlex(EXPRESSION.sub(marked, text), posix=True, punctuation_chars=False)

@@ -173,8 +173,8 @@ class Job:
             tags={**self.said.tags, **(tags or {})},
             observers=observers,
         )
-        if self.path:
-            run.upload_file(f"job/{Path(self.path).name}", self.path)
+        if self.path and workspace.private.keeps:  # it may have secrets, as arguments have
+            run._keep_file(f"job/{Path(self.path).name}", self.path, 0o600)
         return run
 
 

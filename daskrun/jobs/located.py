@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import os
 
 Value: TypeAlias = "Mapping[str, Node] | tuple[Node, ...] | str | int | float | bool | None"
+MOST_NAMED = 1000
+"""How many components the files of a job may name, each as often as it is named."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,8 @@ class Problems(list[tuple[At, str]]):
         super().__init__()
         self.reading: list[str] = []
         """Components that are read now, each named by the one before."""
+        self.named = 0
+        """How many components files have named, each as often as it is named."""
 
     def add(self, at: At, text: str) -> None:
         """Add a problem, once."""
@@ -154,6 +158,10 @@ def read(path: str | os.PathLike[str], problems: Problems, at: At | None = None)
     """
     file = Path(path)
     whole = At(str(path), file.absolute().parent)
+    problems.named += at is not None
+    if problems.named > MOST_NAMED:
+        problems.add(at or whole, f"{str(path)!r} is one of more than {MOST_NAMED} components.")
+        return None
     try:
         node, _ = read_yaml(file)
     except OSError as error:

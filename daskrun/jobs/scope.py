@@ -270,7 +270,7 @@ def _destination(path: WrittenPath, is_file: bool, context: Context) -> tuple[st
     """Return the file's name, and the folder that it is in, as a destination of an output."""
     known = {"default_datastore": context.datastore or context.workspace.default_datastore_name}
     known |= {"name": "{run-id}", "output_name": "{output-name}"}
-    text = EXPRESSION.sub(lambda match: known.get(match[1], match[0]), path)
+    text = EXPRESSION.sub(lambda match: known.get(match[1].strip(), match[0]), path)
     folder, _, file = text.rstrip("/").rpartition("/") if is_file else (text, "", "")
     if found := DATASTORE.fullmatch(text):
         inside = found["path"].strip("/")

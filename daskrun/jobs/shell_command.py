@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+LINE = "JOB_COMMAND_LINE"
+
 
 def main(code: str, *line: str) -> int:
     """Run the line in the current folder, with the code copied there; return its exit code."""
@@ -17,7 +19,9 @@ def main(code: str, *line: str) -> int:
         shutil.copytree(code, Path.cwd(), dirs_exist_ok=True)
     own = str(Path(sys.executable).parent)  # so that `python` is the one that runs this
     variables = {**os.environ, "PATH": f"{own}{os.pathsep}{os.environ.get('PATH', '')}"}
-    return subprocess.run(["/bin/sh", "-c", "".join(line)], env=variables, check=False).returncode
+    variables[LINE] = "".join(line)  # others see a command line, and no variables
+    shell = ["/bin/sh", "-c", f'eval "unset {LINE}; ${LINE}"']
+    return subprocess.run(shell, env=variables, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -47,6 +47,10 @@ class RunFiles(RunLog):
         StorageError
             It can't be kept.
         """
+        self._keep_file(name, path_or_stream)
+
+    def _keep_file(self, name: str, path_or_stream: Any, mode: int = 0o664) -> None:
+        """Keep a copy of a file, which may be read by those that ``mode`` says."""
         target = self._file_folder / _checked("upload_file", name)
         try:
             read = getattr(path_or_stream, "read", None)
@@ -58,7 +62,7 @@ class RunFiles(RunLog):
             raise SettingsError("upload_file", [f"{problem}, or what open() gave."]) from error
         try:
             make_folder(target.parent)
-            write_whole(target, data.encode() if isinstance(data, str) else data)
+            write_whole(target, data.encode() if isinstance(data, str) else data, mode)
         except OSError as error:
             raise StorageError(f"can't keep {name!r} with run {self.id}: {error}") from error
         self._push_files()

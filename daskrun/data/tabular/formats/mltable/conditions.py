@@ -18,6 +18,8 @@ _COMPARE = {
     ast.GtE: operator.ge,
 }
 _MIRRORED = {ast.Lt: ast.Gt, ast.LtE: ast.GtE, ast.Gt: ast.Lt, ast.GtE: ast.LtE}
+MOST_PARTS = 200
+"""Comparisons and negations of one condition; each is a level of what is made of them."""
 
 
 def condition_of(text: str) -> Condition:
@@ -32,6 +34,10 @@ def condition_of(text: str) -> Condition:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise ValueError(f"{text!r} is no condition: {error.msg}") from None
+    except (RecursionError, MemoryError):
+        raise ValueError(f"{text[:60]!r}… is nested too deep") from None
+    if sum(isinstance(each, ast.Compare | ast.UnaryOp) for each in ast.walk(tree)) > MOST_PARTS:
+        raise ValueError(f"{text[:60]!r}… has more than {MOST_PARTS} comparisons")
     return as_condition(_made(tree), "filter")
 
 
