@@ -1,5 +1,6 @@
 """Job files and the command: secrets in them, and bounds."""
 
+import json
 import re
 import subprocess
 import sys
@@ -116,3 +117,18 @@ def test_conditions_of_a_table_have_a_bound():
     for text in (" and ".join([*parts, *parts]), "~" * 9000 + "col('a')", "not " * 900 + "(1 > 0)"):
         with pytest.raises(ValueError, match=r"nested too deep|more than 200 comparisons"):
             condition_of(text)
+
+
+@pytest.mark.parametrize("experiment", [None, "", "a\x1b[31m", "../x"])
+def test_a_record_of_no_experiment_hides_no_other_run(here, experiment):
+    Path("job.yml").write_text("type: command\ncommand: 'true'\ncompute: inline\n")
+    ws = Workspace.create("trial")
+    run = load_job("job.yml").submit(ws)
+    run.wait_for_completion()
+    folder = run.folder.parent / "20991231-000000-000-aaaaaa"
+    folder.mkdir()
+    said = {} if experiment is None else {"kind": "pipeline", "experiment": experiment}
+    (folder / "run.json").write_text(json.dumps(said))
+    assert [(each.id, each.experiment.name) for each in ws.get_runs()] == [
+        (run.id, run.experiment.name)
+    ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +26,7 @@ from daskrun.pipeline.submission.parameters import told as told_parameters
 from daskrun.pipeline.submission.publish import ACTIVE
 from daskrun.pipeline.submission.since import earlier_run, without_processed
 from daskrun.workspace.run_folders.run_folder import left_out
+from daskrun.workspace.run_folders.run_records import EXPERIMENT
 from daskrun.workspace.workspace import workspace_problems
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_records import Manifest
     from daskrun.workspace.workspace import Workspace
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 RECORDS = "experiments"
 """Kind of their records."""
 
@@ -65,7 +64,7 @@ class Experiment(OriginalClass):
 
     def __init__(self, workspace: Workspace, name: str) -> None:
         problems = workspace_problems(workspace)
-        if not isinstance(name, str) or not NAME.fullmatch(name):
+        if not isinstance(name, str) or not EXPERIMENT.fullmatch(name):
             problems.append(
                 f"name={name!r} is not an experiment's. Write letters, digits, '_' and '-', a "
                 "letter or digit first, such as name='digits'."

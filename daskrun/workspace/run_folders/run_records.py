@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
 from daskrun.core.codec import JsonObject, from_record, record, to_record
 from daskrun.core.report import Report, RunStatus
+
+EXPERIMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
+"""Names of experiments."""
 
 NOT_KEPT = {each.name: 0 for each in fields(Report)} | {
     "message": "",
@@ -49,12 +53,15 @@ class Manifest:
 
     @classmethod
     def read(cls, values: JsonObject, run_id: str) -> Self:
-        """Return what a file says of the run of an id."""
+        """Return what a file says of the run of an id; ValueError: no run has such a record."""
+        experiment = values.get("experiment", "")
+        if values.get("kind") != "step" and not EXPERIMENT.fullmatch(experiment):
+            raise ValueError(f"experiment={experiment!r}")
         return cls(
             values,
             str(values.get("kind", "")),
             str(values.get("name", "")),
-            str(values.get("experiment", "")),
+            experiment,
             str(values.get("pipeline_run", run_id)),
             tuple(values.get("steps", ())),
             tuple(from_record(OutputRecord, each) for each in values.get("outputs") or ()),
