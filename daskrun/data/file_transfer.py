@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from daskrun.data.paths import local_copies, written_aside
 from daskrun.data.remote_files import RemoteFolder, join_url
 from daskrun.errors import DatasetError
+from daskrun.storage.folders import user_path
 from daskrun.storage.retry import harmless
 from daskrun.storage.urls import secrets_of, without_secrets
 
@@ -25,7 +26,7 @@ THREADS = 8
 
 def download(listing: Listing, target: str | os.PathLike[str], overwrite: bool) -> list[str]:
     """Copy all files of a listing; see :meth:`daskrun.data.file_dataset.FileDataset.download`."""
-    copies = local_copies(str(Path(target).expanduser().absolute()), listing.table)
+    copies = local_copies(str(user_path(target).absolute()), listing.table)
     if not overwrite:
         present = next((path for path in copies.values() if os.path.lexists(path)), None)
         if present is not None:

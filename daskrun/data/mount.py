@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from daskrun.data.file_transfer import download
 from daskrun.data.paths import local_copies
 from daskrun.errors import DatasetError
+from daskrun.storage.folders import user_path
 
 if TYPE_CHECKING:
     import os
@@ -41,7 +42,7 @@ class MountContext:
     ) -> None:
         self._list_files = listing
         self._made: Path | None = None
-        self._asked = Path(mount_point).expanduser() if mount_point is not None else None
+        self._asked = user_path(mount_point) if mount_point is not None else None
         if self._asked is not None and self._asked.exists() and not _is_empty(self._asked):
             raise DatasetError(
                 f"mount_point={str(mount_point)!r} is there and not empty. Give a folder of its "

@@ -6,14 +6,15 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 
 from daskrun.core.settings import close_to
 from daskrun.jobs.located import Node
+from daskrun.storage.folders import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from daskrun.jobs.located import At, Problems
 
@@ -44,7 +45,7 @@ class WrittenPath(str):
     @property
     def local(self) -> Path:
         """The path on this machine."""
-        return self.folder / Path(self).expanduser()
+        return self.folder / user_path(self)
 
 
 def key(doc: str, default: Any = MISSING, *, name: str = "", unused: bool = False) -> Any:

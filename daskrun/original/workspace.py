@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import original_keywords
@@ -16,12 +15,13 @@ from daskrun.core.json_text import parsed
 from daskrun.core.notices import say_once
 from daskrun.errors import StorageError, WorkspaceError
 from daskrun.storage.durable import read_file, write_whole
-from daskrun.storage.folders import make_folder
+from daskrun.storage.folders import make_folder, user_path
 from daskrun.workspace import workspace
 from daskrun.workspace.sites.folder_site import start_folder
 
 if TYPE_CHECKING:
     import os
+    from pathlib import Path
 
 LAST = "1.60.0"
 """The last of the original, which programs compare with one that they need."""
@@ -61,7 +61,7 @@ class Workspace(workspace.Workspace):
         that is not there is left out, which a warning says once.
         """
         _say_unused(auth)
-        if path is not None and "://" not in str(path) and not Path(path).expanduser().exists():
+        if path is not None and "://" not in str(path) and not user_path(path).exists():
             say_once(f"Workspace: path={str(path)!r} is not there, the workspace here is used")
             path = None
         path, named = _original_config(path)
@@ -118,7 +118,7 @@ class Workspace(workspace.Workspace):
 
         ``file_name`` is another name for the file. Raises StorageError where it can't be written.
         """
-        file = Path(path or ".").expanduser() / ".azureml" / (file_name or "config.json")
+        file = user_path(path or ".") / ".azureml" / (file_name or "config.json")
         told = {"workspace_name": self.name, LOCATION: super().location}
         try:
             make_folder(file.parent)
@@ -160,7 +160,7 @@ def _original_config(
     path: str | os.PathLike[str] | None,
 ) -> tuple[str | os.PathLike[str] | None, dict[str, str]]:
     """Return the folder of a file of the original, and what that says of the workspace."""
-    file = Path(path).expanduser() if path is not None and "://" not in str(path) else None
+    file = user_path(path) if path is not None and "://" not in str(path) else None
     if file is not None and file.is_file():
         told = _told_by(file)
         return (file.resolve().parent if told else path), told

@@ -10,6 +10,17 @@ MODE = 0o775
 """Of a folder, less what the umask takes; a copied file has no more of its own."""
 
 
+def user_path(path: str | os.PathLike[str]) -> Path:
+    """Return a path whose ``~`` is a user's folder; that of a user there isn't stays a name.
+
+    Examples
+    --------
+    >>> user_path("~no such user/x")
+    PosixPath('~no such user/x')
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  (that of Path raises RuntimeError)
+
+
 def make_folder(folder: Path | str, *, exist_ok: bool = True, parents: bool = True) -> None:
     """Make a folder, with ``parents`` those above it, too; others than user and group can't write.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daskrun.errors import StorageError
+from daskrun.storage.folders import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,7 +126,7 @@ def exchangeable(folder: Path) -> str:
         place = link.parent.resolve()
         chain.update(dict.fromkeys((place, *place.parents)))
     named = os.environ.get(TRUSTED, "").split(os.pathsep)
-    if "*" in named or any(Path(each).expanduser().resolve() in chain for each in named if each):
+    if "*" in named or any(user_path(each).resolve() in chain for each in named if each):
         return ""
     for link in links:
         if problem := _of_another(link.lstat().st_uid, itself=False):

@@ -29,6 +29,7 @@ from daskrun.script.node_folders import INLINE
 from daskrun.script.process.entry import EntryModule
 from daskrun.script.process.item_failures import divided
 from daskrun.script.process_spec import ProcessSpec, ScriptFile
+from daskrun.storage.folders import user_path
 from daskrun.storage.urls import is_url
 from daskrun.testing.given import SUBJECT, Given, given
 from daskrun.workspace.models.model import model_paths
@@ -239,7 +240,7 @@ def _reachable(dataset: Any) -> Any:
 
 
 def _absolute(path: Paths) -> Path:
-    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100  (a link keeps its name)
+    return Path(os.path.abspath(user_path(path)))  # noqa: PTH100  (a link keeps its name)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daskrun import SettingsError, Workspace, load_job
+from daskrun import Dataset, DatasetError, SettingsError, Workspace, load_job
 from daskrun.cli import running
 from daskrun.cli.logs import Files
 from daskrun.data.tabular.formats.mltable.conditions import condition_of
@@ -132,3 +132,12 @@ def test_a_record_of_no_experiment_hides_no_other_run(here, experiment):
     assert [(each.id, each.experiment.name) for each in ws.get_runs()] == [
         (run.id, run.experiment.name)
     ]
+
+
+def test_paths_of_strangers_that_can_not_be_are_named(here):
+    Path("MLTable").write_text('paths: [{file: "a\\0b"}]\ntransformations: [read_delimited]\n')
+    with pytest.raises(DatasetError, match=r"the path 'a\\x00b' holds a NUL character"):
+        Dataset.Tabular.from_mltable(".")
+    Path("job.yml").write_text("type: command\ncommand: echo 1\ncode: ~no-such-user/x\n")
+    with pytest.raises(SettingsError, match="~no-such-user/x"):
+        load_job("job.yml").submit(Workspace.create("trial"))

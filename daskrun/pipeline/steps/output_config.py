@@ -6,7 +6,6 @@ import os
 import re
 import uuid
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.absent_names import original_keywords
@@ -15,6 +14,7 @@ from daskrun.core.typing import override
 from daskrun.errors import SettingsError
 from daskrun.pipeline.steps.outputs import OutputId, StepOutput, name_problems
 from daskrun.pipeline.steps.written import Registration, registration
+from daskrun.storage.folders import user_path
 from daskrun.storage.urls import is_url, protocol_problem, shown_url
 from daskrun.workspace.datastores.datastore import Datastore
 
@@ -74,7 +74,7 @@ class OutputFileDatasetConfig(StepOutput):
         if isinstance(given, str | os.PathLike) and os.fspath(given):
             given = os.fspath(given)
             if not is_url(given):
-                given = os.path.normpath(Path(given).expanduser().absolute())
+                given = os.path.normpath(user_path(given).absolute())
             object.__setattr__(self, "destination", given)  # whatever folder is current later
             problems += _place_problems(given)
         pair = _parted(given)

@@ -19,7 +19,7 @@ from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, SettingsError, StorageError
 from daskrun.pipeline.steps.written import Registration, Written, WrittenFiles, WrittenTable
-from daskrun.storage.folders import make_folder
+from daskrun.storage.folders import make_folder, user_path
 from daskrun.storage.safe_names import below
 from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore import Datastore
@@ -277,7 +277,7 @@ class PortDataReference(OriginalClass):
         StorageError
             There is nothing to copy.
         """
-        folder, path = Path(local_path).expanduser(), self.path_on_datastore
+        folder, path = user_path(local_path), self.path_on_datastore
         store, done = self.datastore, self._status == RunStatus.COMPLETED
         try:
             place = folder if flat else Path(below(str(folder), [path])[path])  # a record tells it

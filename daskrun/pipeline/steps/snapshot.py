@@ -14,7 +14,7 @@ from daskrun.engine.request import ScriptSource
 from daskrun.errors import SettingsError, StorageError
 from daskrun.output.sinks.settings_file import SETTINGS_FILE
 from daskrun.storage.durable import read_file
-from daskrun.storage.folders import MODE, make_folder
+from daskrun.storage.folders import MODE, make_folder, user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -85,7 +85,7 @@ def find_code(settings: RunSettings, workspace_folder: Path) -> Snapshot:
     """
     if settings.source_directory is None:
         return _script_alone(settings.entry_script)
-    root = Path(settings.source_directory).expanduser().resolve()
+    root = user_path(settings.source_directory).resolve()
     if not root.is_dir():
         given = f"source_directory={settings.source_directory!r}"
         problem = f"{given} is not a folder ({root}). Write one that is there."
@@ -127,7 +127,7 @@ def _script_in(root: Path, settings: RunSettings) -> str:
 
 def _file_named(folder: Path, given: str) -> Path:
     """Return the file that is meant: a path, or a module's full name such as ``steps.score``."""
-    file = folder / Path(given).expanduser()
+    file = folder / user_path(given)
     module = given.removesuffix(".py")
     if not file.exists() and "/" not in given and "." in module:
         named = folder / f"{module.replace('.', '/')}.py"

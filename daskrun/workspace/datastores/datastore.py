@@ -10,6 +10,7 @@ from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.logs import get_logger
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
+from daskrun.storage.folders import user_path
 from daskrun.storage.urls import protocol_problem, shown_url
 from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore_options import EnvironmentVariable, KeptOptions, keep
@@ -100,7 +101,7 @@ class Datastore(OriginalClass):
         SettingsError
             The folder isn't there, or the name is taken and ``overwrite`` isn't True.
         """
-        path = Path(folder).expanduser().resolve()
+        path = user_path(folder).resolve()
         if not path.is_dir():
             raise SettingsError(
                 "register_local", [f"folder={str(folder)!r} is not a folder. Create it first."]
@@ -278,7 +279,7 @@ class Datastore(OriginalClass):
         1 file copied
         1
         """
-        source = Path(src_dir).expanduser()
+        source = user_path(src_dir)
         if not source.is_dir():
             raise StorageError(f"src_dir={str(src_dir)!r} is not a folder. Write one that is.")
         files = transfer.files_below(source)

@@ -16,6 +16,7 @@ from daskrun.core.absent_names import OriginalClass, original_keywords
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError, WorkspaceError
 from daskrun.script import context
+from daskrun.storage.folders import user_path
 from daskrun.storage.mirror import bring_whole
 from daskrun.storage.own_folders import safe_folder
 from daskrun.storage.records import as_number, each_readable
@@ -130,7 +131,7 @@ class Model(OriginalClass):
         StorageError
             It can't be copied.
         """
-        source = Path(model_path).expanduser().resolve()
+        source = user_path(model_path).resolve()
         problems = [*tag_problems("tags", tags), *tag_problems("properties", properties)]
         if not source.exists():
             problem = f"model_path={os.fspath(model_path)!r} is not there. Write a file or folder "
@@ -268,7 +269,7 @@ class Model(OriginalClass):
             It can't be copied.
         """
         source = self.path
-        target = Path(target_dir).expanduser() / source.name
+        target = user_path(target_dir) / source.name
         copy_out(source, target, exist_ok)
         return str(target)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.typing import override
 from daskrun.errors import WorkspaceError
 from daskrun.storage.durable import publish_new, read_file, write_aside
-from daskrun.storage.folders import make_folder, open_kept
+from daskrun.storage.folders import make_folder, open_kept, user_path
 from daskrun.storage.own_folders import TRUSTED, exchangeable
 from daskrun.storage.private import SecretFiles
 from daskrun.storage.records import Records
@@ -73,7 +73,7 @@ class FolderSite(Site):
 
 def local(path: str | os.PathLike[str] | None) -> Path:
     """Return the absolute folder that ``path`` means; None is the current one."""
-    return Path.cwd() if path is None else Path(path).expanduser().resolve()
+    return Path.cwd() if path is None else user_path(path).resolve()
 
 
 def start_folder(path: str | os.PathLike[str] | None) -> Path:

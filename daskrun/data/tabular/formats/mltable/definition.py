@@ -6,7 +6,6 @@ import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,6 +16,7 @@ from daskrun.data.protocols import DataPath, shown
 from daskrun.data.remote_files import is_url, join_url, opened
 from daskrun.errors import DatasetError
 from daskrun.storage.durable import read_file
+from daskrun.storage.folders import user_path
 from daskrun.storage.yaml_text import yaml_of
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def _bytes(element: PathElement) -> bytes | None:
     )
     try:
         if not is_url(name):
-            return read_file(Path(name).expanduser())
+            return read_file(user_path(name))
         options = element.place.storage_options if isinstance(element, DataPath) else {}
         system, path = opened(name, options)
         data: bytes = system.cat_file(path)
@@ -170,6 +170,8 @@ def _is_file(where: str) -> bool:
 
 def _beside(element: PathElement, text: str) -> PathElement:
     """Return a path that a definition has, relative to its folder."""
+    if "\0" in text:
+        raise DatasetError(f"{shown(element)}, {NAME}: the path {text!r} holds a NUL character.")
     text = as_fsspec(text)
     if is_url(text) or text.startswith(("/", "file://")):
         return text
@@ -183,4 +185,4 @@ def _beside(element: PathElement, text: str) -> PathElement:
     folder = element.rstrip("/").removesuffix(NAME) if _is_file(element) else element
     if is_url(folder):
         return join_url(folder.rstrip("/"), posixpath.normpath(text)) + tail
-    return posixpath.normpath(posixpath.join(Path(folder).expanduser().absolute(), text)) + tail
+    return posixpath.normpath(posixpath.join(user_path(folder).absolute(), text)) + tail
