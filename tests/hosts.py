@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from itertools import count
 from typing import TYPE_CHECKING
 
 from clusters import START
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PORT = 8786
+NUMBERS = count(1)
+"""Of hosts, in their names."""
 RESENT = 0.2
 """Seconds after which TCP sends a packet again, at least."""
 SILENCE = "11s"
@@ -42,8 +45,9 @@ class Host:
     """A host: what runs on it, and its cable."""
 
     def __init__(self, net: Hosts, number: int) -> None:
-        self.name = f"{net.name}n{number}"
-        self.cable = f"{net.name}v{number}"
+        unused = next(NUMBERS)  # the kernel takes a cable away some time after its host
+        self.name = f"{net.name}n{unused}"
+        self.cable = f"{net.name}v{unused}"
         self.ip = f"{net.network}.{number}"
         self._net = net
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -149,13 +153,27 @@ def far_away(ip: str, target: tuple[str, int], delay: float, loss: float = 0.0) 
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        due = 0.0
+        sent: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        arriving = asyncio.create_task(deliver(sent, writer))
         with contextlib.suppress(OSError):
             while data := await reader.read(1460 if loss else 1 << 16):
                 late = delay + (RESENT if dice.random() < loss else 0.0)
-                due = max(due, loop.time() + late)
-                loop.call_at(due, writer.write, data)
-        loop.call_at(max(due, loop.time()) + delay, writer.close)
+                sent.put_nowait((loop.time() + late, data))
+        sent.put_nowait((loop.time() + delay, b""))
+        await arriving
+
+    async def deliver(
+        sent: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+    ) -> None:
+        """Write what was sent, each when it is due and in order, until it ends."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due, data = await sent.get()
+            await asyncio.sleep(due - loop.time())
+            if not data:
+                break
+            writer.write(data)
+        writer.close()
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection(*target)

@@ -108,6 +108,7 @@ def test_a_run_in_a_notebook_moves_survives_a_reload_and_stays(lab, browser, tmp
         return now
 
     opened()
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for()  # a kernel
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
     wait_for_more_than(wait_for_more_than(0))  # it moves
