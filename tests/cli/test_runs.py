@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 from commands import HERE, call, lay_out, told, work  # noqa: F401  (a fixture)
+from running import wait_for
 from s3 import KEY, SECRET
 
 import daskrun
@@ -152,7 +153,11 @@ def test_wrong_use_is_a_sentence_and_2(work, arguments, said):
 def test_exit_codes(work, options, script, code):
     if script is not None:
         (work / "score.py").write_text(script)
-    shown = call(*START, *options, code=code)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & ignores it
+    try:
+        shown = call(*START, *options, code=code)
+    finally:
+        signal.signal(signal.SIGINT, before)
     run = told("show", "last")
     assert run["exit_code"] == code
     assert run["status"] == ("Canceled" if code is ExitCode.CANCELED else "Failed")
@@ -182,7 +187,8 @@ def test_rows_of_tables_by_their_ending(work):
 
 def test_clean_tells_and_removes(work):
     call(*START, "-o", "out")
-    assert "run folder" in call("clean", "--older-than", 0, "--runs").out
+    # its thread may hold the run for a moment more, which another process would not see
+    wait_for(lambda: "run folder" in call("clean", "--older-than", 0, "--runs").out, 5)
     assert told("list") != []
     assert told("clean", "--older-than", 0, "--runs", "--yes")["removed"] is True
     assert told("list") == []
