@@ -13,7 +13,7 @@ import pytest
 
 from tests.monitor.test_browser import SCREENSHOTS, browser  # noqa: F401
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 CELLS = (
     """
 import pathlib
@@ -24,14 +24,16 @@ pathlib.Path("score.py").write_text(f'''
 import os, time
 def run(mini_batch):
     time.sleep(0.3)
-    while "39.txt" in mini_batch[0] and not os.path.exists("{pathlib.Path("go").resolve()}"):
+    holds = {{"15.txt": "seen", "25.txt": "free", "39.txt": "go"}}
+    until = holds.get(os.path.basename(mini_batch[0]))
+    while until and not os.path.exists("{pathlib.Path().resolve()}/" + until):
         time.sleep(0.05)
     return mini_batch
 ''')
 ws = Workspace.create("trial")
 config = ParallelRunConfig(
     entry_script="score.py", mini_batch_size=1, error_threshold=-1, output_action="append_row",
-    process_count_per_node=1,
+    process_count_per_node=1, run_invocation_timeout=300,
 )
 files = Dataset.File.from_files("files").as_named_input("files")
 step = ParallelRunStep("score", config, inputs=[files], output=PipelineData("out"))
@@ -111,7 +113,9 @@ def test_a_run_in_a_notebook_moves_survives_a_reload_and_stays(lab, browser, tmp
     page.locator(".jp-Notebook-ExecutionIndicator[data-status='idle']").wait_for()  # a kernel
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_text("Run All Cells", exact=True).click()
-    wait_for_more_than(wait_for_more_than(0))  # it moves
+    before = wait_for_more_than(0)
+    (tmp_path / "seen").touch()  # the run waits at some files: a slow page must not miss it
+    wait_for_more_than(before)  # it moves
     assert page.get_by_text("cell is over", exact=True).count() == 0  # while another cell runs
     page.get_by_role("button", name="Cancel the run").wait_for()
     page.screenshot(path=SCREENSHOTS / "lab-1-live.png")
