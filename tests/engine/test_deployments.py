@@ -86,7 +86,14 @@ def ssh_server(folder: Path) -> Iterator[int]:
         def begin_auth(self, _: str) -> bool:
             return False
 
+    async def pass_on(source: asyncio.StreamReader | None, to: Any) -> None:
+        assert source is not None
+        with contextlib.suppress(OSError):  # nobody listens any more
+            while data := await source.read(1 << 16):
+                to.write(data.decode(errors="replace"))
+
     async def run_command(process: Any) -> None:
+        commands.append(asyncio.current_task())
         child = await asyncio.create_subprocess_shell(
             process.command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -94,7 +101,10 @@ def ssh_server(folder: Path) -> Iterator[int]:
             stderr=asyncio.subprocess.PIPE,
         )
         children.append(child)
-        await process.redirect(stdout=child.stdout, stderr=child.stderr)
+        # All of it before the exit: what comes behind would end the connection.
+        await asyncio.gather(
+            pass_on(child.stdout, process.stdout), pass_on(child.stderr, process.stderr)
+        )
         process.exit(await child.wait())
 
     async def serve() -> None:
@@ -113,10 +123,12 @@ def ssh_server(folder: Path) -> Iterator[int]:
             with contextlib.suppress(ProcessLookupError):
                 child.kill()
             await child.wait()
+        await asyncio.gather(*commands, return_exceptions=True)
         server.close()
 
     ports: list[int] = []
     children: list[Any] = []
+    commands: list[Any] = []
     ready, loop, stop = threading.Event(), asyncio.new_event_loop(), asyncio.Event()
     thread = threading.Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
     thread.start()
