@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,7 @@ def ssh_server(folder: Path) -> Iterator[int]:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         children.append(child)
         # All of it before the exit: what comes behind would end the connection.
@@ -121,7 +123,7 @@ def ssh_server(folder: Path) -> Iterator[int]:
         await stop.wait()
         for child in children:
             with contextlib.suppress(ProcessLookupError):
-                child.kill()
+                os.killpg(child.pid, signal.SIGKILL)  # what the shell has started, too
             await child.wait()
         await asyncio.gather(*commands, return_exceptions=True)
         server.close()
