@@ -1,13 +1,27 @@
 """What others have put among a run's records is named, waited for by nobody, and not written to."""
 
+import contextlib
 import json
 import os
 import stat
 
 import pytest
 
-from daskrun import ComputeTarget, Dataset, Datastore, Environment, Model, Workspace
-from daskrun.errors import SettingsError, StorageError
+from daskrun import (
+    ComputeTarget,
+    Dataset,
+    Datastore,
+    Environment,
+    Experiment,
+    Model,
+    ParallelRunConfig,
+    ParallelRunStep,
+    Pipeline,
+    PipelineData,
+    RunDetails,
+    Workspace,
+)
+from daskrun.errors import DaskrunError, SettingsError, StorageError
 from daskrun.pipeline.records.cancel import CancelWatch
 from daskrun.workspace.run_folders.run_folder import ALIVE, CANCEL, RunFolder, reason_of
 
@@ -108,3 +122,47 @@ def test_no_record_has_a_name_that_no_file_can_have(tmp_path, name):
     ):
         with pytest.raises(SettingsError):
             keep()
+
+
+@pytest.mark.timeout(30)  # a pipe that is opened to be read waits for ever
+def test_no_view_of_a_run_waits_for_a_pipe_among_its_logs_and_metrics(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "score.py").write_text(
+        "from daskrun import Failed, Run\n"
+        "def run(files):\n"
+        "    Run.get_context().log('n', 1)\n"
+        "    return [Failed(file, 'no') for file in files]\n"
+    )
+    config = ParallelRunConfig(
+        entry_script="score.py",
+        error_threshold=-1,
+        output_action="append_row",
+        compute_target="inline",
+    )
+    files = Dataset.File.from_files("a.txt").as_named_input("files")
+    step = ParallelRunStep("score", config, [files], PipelineData("out"))
+    ws = Workspace.create("trial")
+    run = Experiment(ws, "trial").submit(Pipeline(ws, [step]))
+    run.wait_for_completion(raise_on_error=False)
+    [step_run] = run.get_steps()
+    kept = [path for path in step_run.folder.rglob("*") if path.is_file()]
+    planted = [path for path in kept if {"logs", "metrics"} & {*path.parts}]
+    names = {path.name for path in planted}
+    assert names >= {"statistics.json", "events.jsonl", "failed_items.jsonl", "report.html"}
+    for path in planted:
+        path.unlink()
+        os.mkfifo(path)
+    again = ws.get_run(run.id)
+    [step_run] = again.get_steps()
+    for view in (
+        step_run.get_metrics,
+        step_run.failed_items,
+        step_run.get_details,
+        again.report,
+        again._repr_html_,
+        step_run._repr_html_,
+        lambda: RunDetails(again).text,
+    ):
+        with contextlib.suppress(DaskrunError, OSError):  # a sentence will do
+            view()
