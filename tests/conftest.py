@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from forked import get_ready
-from generated import examples
+from generated import RANDOM, examples
 from hypothesis import settings
 from s3 import bucket, public_bucket, s3_endpoint  # noqa: F401  (fixtures)
 
@@ -26,9 +26,13 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # 50 s or 10: that of the later ones for all, also in the processes that tests start.
 os.environ.setdefault("AWS_RETRY_MODE", "standard")
 # A slow machine is not a failure. DASKRUN_EXAMPLES=10 tries 33 times as many examples of generated
-# data as usual. Which ones differs each time, also in CI: a failure prints how to have it again.
+# data as usual, and others in each run: a failure prints how to have it again.
 settings.register_profile(
-    "daskrun", deadline=None, max_examples=examples(100), derandomize=False, print_blob=True
+    "daskrun",
+    deadline=None,
+    max_examples=examples(100),
+    derandomize=not RANDOM,
+    print_blob=True,
 )
 settings.load_profile("daskrun")
 
