@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +73,9 @@ def check(
     machine, and what it returns is thrown away; nothing else is started, and nothing is kept.
     """
     job = job_of(given, ctx.meta[Starting.SCRIPT_ARGUMENTS])
-    with _some_workspace(where) as workspace, text_aside(as_json):
+    from daskrun.jobs.job import some_workspace  # no help needs it
+
+    with some_workspace(daskrun.Workspace.find(where)) as workspace, text_aside(as_json):
         found = job.pipeline(workspace).check(try_first=not no_run)
         notes = job.notes
     failed = [step for step in found if step.first is not None and step.first.message]
@@ -90,19 +91,6 @@ def check(
     for step in failed:
         click.echo(safe(f"\n{step.first.text}".rstrip()), err=True)
     ctx.exit(ExitCode.FAILED if failed else ExitCode.DONE)
-
-
-@contextmanager
-def _some_workspace(where: str | None) -> Iterator[Any]:
-    """Yield the workspace that is found; where there is none, one that is then removed."""
-    found = daskrun.Workspace.find(where)
-    if found is not None:
-        yield found
-        return
-    import tempfile  # no help needs it
-
-    with tempfile.TemporaryDirectory(prefix="daskrun-check-") as folder:
-        yield daskrun.Workspace.create("check", path=folder)
 
 
 def _lines(step: Any) -> Iterator[str]:

@@ -68,8 +68,12 @@ class Builder:
         if not job.jobs:
             example = "Write jobs: and a job below it."
             self.context.problems.add(job.where("jobs"), f"the pipeline has no jobs. {example}")
-        inside = _Inside(self, job, before, outside, replace(usual, compute=compute))
-        return inside.build()
+        usual = replace(usual, compute=compute)
+        given, written = (
+            inputs_of(job, self.context, outside),
+            outputs_of(job, self.context, outside),
+        )
+        return _Inside(self, job, before, usual, given, written).build()
 
     def _one(
         self, job: AnyJob, deployed: Deployed, outside: Outside, usual: _Usual, name: str = ""
@@ -112,40 +116,36 @@ class _Usual:
     reuse: bool
 
 
+@dataclass
 class _Inside:
     """The jobs of a pipeline, each made when another needs what it writes."""
 
-    def __init__(
-        self, builder: Builder, job: PipelineJob, before: str, outside: Outside, usual: _Usual
-    ) -> None:
-        self._builder = builder
-        self._context = builder.context
-        self._job = job
-        self._before = before
-        self._outside = outside
-        self._usual = usual
-        self._inputs: Mapping[str, Value] = inputs_of(job, self._context, outside)
-        self._outputs = outputs_of(job, self._context, outside)
-        self._made: dict[str, Mapping[str, Written]] = {}
-        self._waiting: list[str] = []
+    builder: Builder
+    job: PipelineJob
+    before: str
+    usual: _Usual
+    inputs: Mapping[str, Value]
+    outputs: Mapping[str, Written]
+    made: dict[str, Mapping[str, Written]] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
 
     def build(self) -> Mapping[str, Written]:
-        for name in self._job.jobs:
+        for name in self.job.jobs:
             self._child(name)
-        return self._outputs
+        return self.outputs
 
     def _child(self, name: str) -> Mapping[str, Written]:
-        if name in self._made:
-            return self._made[name]
-        child = self._job.jobs[name]
-        self._waiting.append(name)
-        full = f"{self._before}{name}"
+        if name in self.made:
+            return self.made[name]
+        child = self.job.jobs[name]
+        self.waiting.append(name)
+        full = f"{self.before}{name}"
         if isinstance(child, PipelineJob):
-            made = self._builder._pipeline(child, f"{full}-", self._name, self._usual)
+            made = self.builder._pipeline(child, f"{full}-", self._name, self.usual)
         else:
-            made = self._builder._one(child, Deployed(), self._name, self._usual, full)
-        self._waiting.remove(name)
-        self._made[name] = made
+            made = self.builder._one(child, Deployed(), self._name, self.usual, full)
+        self.waiting.remove(name)
+        self.made[name] = made
         return made
 
     def _name(self, reference: Reference, at: At) -> str | Given | Written | None:
@@ -154,33 +154,31 @@ class _Inside:
         if parts[0] in ("parent", "parents"):
             parts = parts[1:]
         match parts:
-            case ["inputs", name] if name in self._inputs:
-                return self._inputs[name]
-            case ["outputs", name] if name in self._outputs:
-                return self._outputs[name]
-            case ["jobs", job, "outputs", name] if job in self._job.jobs:
-                if job in self._waiting:
+            case ["inputs", name] if name in self.inputs:
+                return self.inputs[name]
+            case ["outputs", name] if name in self.outputs:
+                return self.outputs[name]
+            case ["jobs", job, "outputs", name] if job in self.job.jobs:
+                if job in self.waiting:
                     text = f"{reference}: job {job!r} would wait for itself. Name another's output."
-                    self._context.problems.add(at, text)
+                    self.builder.context.problems.add(at, text)
                     return ""
                 made = self._child(job)
                 if name in made:
                     return made[name]
                 self._unknown(reference, at, [f"parent.jobs.{job}.outputs.{o}" for o in made])
                 return ""
-        known = [f"parent.inputs.{each}" for each in self._inputs]
-        known += [f"parent.outputs.{each}" for each in self._outputs]
+        known = [f"parent.inputs.{each}" for each in self.inputs]
+        known += [f"parent.outputs.{each}" for each in self.outputs]
         known += [
-            f"parent.jobs.{j}.outputs.{o}"
-            for j in self._job.jobs
-            for o in self._job.jobs[j].outputs
+            f"parent.jobs.{j}.outputs.{o}" for j in self.job.jobs for o in self.job.jobs[j].outputs
         ]
         self._unknown(reference, at, known)
         return ""
 
     def _unknown(self, reference: Reference, at: At, known: list[str]) -> None:
         hint = close_to(reference.text, known) if known else "The pipeline has none."
-        self._context.problems.add(at, f"{reference} names nothing of the pipeline. {hint}")
+        self.builder.context.problems.add(at, f"{reference} names nothing of the pipeline. {hint}")
 
 
 def _nothing_around(reference: Reference, at: At) -> str:

@@ -25,17 +25,6 @@ class Reference(NamedTuple):
         return f"${{{{{self.text}}}}}"
 
 
-def references(text: str) -> list[Reference]:
-    """Return the expressions of a text, in order.
-
-    Examples
-    --------
-    >>> references("--model ${{inputs.model}} ${{ outputs.scores }}")
-    [Reference(text='inputs.model'), Reference(text='outputs.scores')]
-    """
-    return [Reference(each.strip()) for each in EXPRESSION.findall(text)]
-
-
 def only(text: str) -> Reference | None:
     """Return the expression that a text is, None where it is none or more."""
     found = EXPRESSION.fullmatch(text.strip())
@@ -53,7 +42,8 @@ def without_absent(text: str, absent: Callable[[Reference], bool]) -> str:
     """
 
     def kept(match: re.Match[str]) -> str:
-        return "" if any(absent(each) for each in references(match[1])) else match[1]
+        named = [each for each in pieces(match[1]) if isinstance(each, Reference)]
+        return "" if any(map(absent, named)) else match[1]
 
     return OPTIONAL.sub(kept, text)
 
@@ -63,7 +53,7 @@ def pieces(text: str) -> Iterator[str | Reference]:
 
     Examples
     --------
-    >>> list(pieces("cat ${{inputs.x}}/a"))
+    >>> list(pieces("cat ${{ inputs.x }}/a"))
     ['cat ', Reference(text='inputs.x'), '/a']
     """
     for number, part in enumerate(EXPRESSION.split(text)):

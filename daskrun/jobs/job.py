@@ -120,7 +120,7 @@ class Job:
         SettingsError
             With every problem there is.
         """
-        with _some_workspace(workspace) as found:
+        with some_workspace(workspace or Workspace.find()) as found:
             problems = self.pipeline(found, compute_target=compute_target).validate()
         if problems:
             raise SettingsError(self.path or self.name, problems)
@@ -216,22 +216,19 @@ def job_of(node: Node, problems: Problems, path: str = "") -> Job:
     """Return the job that a node is; SettingsError has every problem of it."""
     said = read_job(node, problems)
     if problems:  # what else is wrong is said at once
-        with _some_workspace(None, problems) as workspace:
+        found = Workspace.find()
+        problems.knows_names = found is not None
+        with some_workspace(found) as workspace:
             Builder(Context(workspace, problems, [])).add(said)
     problems.raise_any(path or said.name or "job")
     return Job(said, path)
 
 
 @contextmanager
-def _some_workspace(
-    given: Workspace | None, problems: Problems | None = None
-) -> Iterator[Workspace]:
-    """Yield a workspace: one that is given, or found here; else an empty one that is not kept."""
-    found = given if given is not None else Workspace.find()
+def some_workspace(found: Workspace | None) -> Iterator[Workspace]:
+    """Yield a workspace that was found; else an empty one that is not kept."""
     if found is not None:
         yield found
         return
-    if problems is not None:
-        problems.knows_names = False
     with tempfile.TemporaryDirectory(prefix="daskrun-check-") as folder:
         yield Workspace.create("check", path=folder)

@@ -35,17 +35,17 @@ class Input(Said):
 
     what: ClassVar = "an input"
 
-    type: DataType | None = key("what it is; uri_folder where there is a path.", None)
-    path: WrittenPath | None = key("a file, folder, glob or URL, or azureml:NAME:VERSION.", None)
-    mode: str | None = key("ro_mount, download, direct, eval_mount, eval_download.", None)
-    optional: bool | None = key("whether it may be left out.", None)
-    default: str | None = key("the value where none is given.", None)
-    value: str | None = key("the value of a literal.", None)
-    description: str | None = key("any text.", None)
-    min: float | None = key("the least number.", None)
-    max: float | None = key("the greatest number.", None)
-    enum: tuple[str, ...] | None = key("the values that it may have.", None)
-    path_on_compute: str | None = key("where it is found on the node.", None, unused=True)
+    type: DataType | None = key("what it is; uri_folder where there is a path.")
+    path: WrittenPath | None = key("a file, folder, glob or URL, or azureml:NAME:VERSION.")
+    mode: str | None = key("ro_mount, download, direct, eval_mount, eval_download.")
+    optional: bool | None = key("whether it may be left out.")
+    default: str | None = key("the value where none is given.")
+    value: str | None = key("the value of a literal.")
+    description: str | None = key("any text.")
+    min: float | None = key("the least number.")
+    max: float | None = key("the greatest number.")
+    enum: tuple[str, ...] | None = key("the values that it may have.")
+    path_on_compute: str | None = key("where it is found on the node.", unused=True)
 
     def given(self, text: str, at: At) -> Input:
         """Return it with the value that a job gives: the path of data, else a literal."""
@@ -70,34 +70,38 @@ class Output(Said):
 
     what: ClassVar = "an output"
 
-    type: DataType | None = key("uri_folder, uri_file or mltable.", None)
-    path: WrittenPath | None = key("a folder, or file for uri_file; or a URL.", None)
-    mode: str | None = key("rw_mount, upload or direct.", None)
-    name: str | None = key("under which it is registered when it is written.", None)
-    version: str | None = key("versions are numbered here.", None, unused=True)
-    description: str | None = key("any text.", None)
-    path_on_compute: str | None = key("where it is on the node.", None, unused=True)
+    type: DataType | None = key("uri_folder, uri_file or mltable.")
+    path: WrittenPath | None = key("a folder, or file for uri_file; or a URL.")
+    mode: str | None = key("rw_mount, upload or direct.")
+    name: str | None = key("under which it is registered when it is written.")
+    version: str | None = key("versions are numbered here.", unused=True)
+    description: str | None = key("any text.")
+    path_on_compute: str | None = key("where it is on the node.", unused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnvironmentSaid(Said):
+class Described(Said):
+    """What has a file of its own."""
+
+    schema: str | None = key("address of a JSON schema.", name="$schema")
+    name: str | None = key("its name.")
+    description: str | None = key("any text.")
+    tags: Mapping[str, str] = key("texts by name.", dict)
+    properties: Mapping[str, Any] = key("anything.", dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSaid(Described):
     """An environment that is written out."""
 
     what: ClassVar = "environment"
 
-    schema: str | None = key("address of a JSON schema.", None, name="$schema")
-    name: str | None = key("any name.", None)
-    version: str | None = key("its version.", None)
-    image: str | None = key("an image; scripts run in Python environments here.", None, unused=True)
-    conda_file: WrittenPath | Mapping[str, Any] | None = key(
-        "a conda file, or what is in it.", None
-    )
-    build: Any = key("how an image is built.", None, unused=True)
-    description: str | None = key("any text.", None)
-    tags: Mapping[str, str] = key("texts by name.", dict)
-    properties: Mapping[str, Any] = key("anything.", dict)
-    os_type: str | None = key("linux.", None, unused=True)
-    inference_config: Any = key("routes of a server.", None, unused=True)
+    version: str | None = key("its version.")
+    image: str | None = key("an image; scripts run in Python environments here.", unused=True)
+    conda_file: WrittenPath | Mapping[str, Any] | None = key("a conda file, or what is in it.")
+    build: Any = key("how an image is built.", unused=True)
+    os_type: str | None = key("linux.", unused=True)
+    inference_config: Any = key("routes of a server.", unused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +110,13 @@ class Resources(Said):
 
     what: ClassVar = "resources"
 
-    instance_count: int | Binding | None = key("nodes: Dask workers that take part.", None)
-    instance_type: str | None = key("size of a node.", None, unused=True)
-    shm_size: str | None = key("of a container.", None, unused=True)
-    docker_args: str | None = key("of a container.", None, unused=True)
-    properties: Any = key("anything.", None, unused=True)
-    locations: Any = key("regions.", None, unused=True)
-    max_instance_count: int | None = key("nodes at most.", None, unused=True)
+    instance_count: int | Binding | None = key("nodes: Dask workers that take part.")
+    instance_type: str | None = key("size of a node.", unused=True)
+    shm_size: str | None = key("of a container.", unused=True)
+    docker_args: str | None = key("of a container.", unused=True)
+    properties: Any = key("anything.", unused=True)
+    locations: Any = key("regions.", unused=True)
+    max_instance_count: int | None = key("nodes at most.", unused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +125,8 @@ class RetrySettings(Said):
 
     what: ClassVar = "retry_settings"
 
-    max_retries: int | Binding | None = key("tries of a mini-batch in all.", None)
-    timeout: float | Binding | None = key("seconds for one run().", None)
+    max_retries: int | Binding | None = key("tries of a mini-batch in all.")
+    timeout: float | Binding | None = key("seconds for one run().")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +136,13 @@ class Task(Said):
     what: ClassVar = "task"
 
     type: Literal["run_function", "function"] = key("run_function.", "run_function")
-    code: WrittenPath | None = key("folder whose files the script sees.", None)
-    entry_script: str | None = key("file with run(mini_batch), below code.", None)
-    environment: str | EnvironmentSaid | None = key("packages that the script needs.", None)
-    program_arguments: str | None = key("what the script finds in sys.argv.", None)
-    args: str | None = key("an older name of program_arguments.", None)
-    append_row_to: str | None = key("the output that results are appended to.", None)
-    model: str | None = key("a model of MLflow.", None, unused=True)
+    code: WrittenPath | None = key("folder whose files the script sees.")
+    entry_script: str | None = key("file with run(mini_batch), below code.")
+    environment: str | EnvironmentSaid | None = key("packages that the script needs.")
+    program_arguments: str | None = key("what the script finds in sys.argv.")
+    args: str | None = key("an older name of program_arguments.")
+    append_row_to: str | None = key("the output that results are appended to.")
+    model: str | None = key("a model of MLflow.", unused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,37 +151,30 @@ class Limits(Said):
 
     what: ClassVar = "limits"
 
-    timeout: float | None = key("seconds that it may take.", None)
+    timeout: float | None = key("seconds that it may take.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnyJob(Said):
+class AnyJob(Described):
     """A job of any type, or a component: what they have in common."""
 
     what: ClassVar = "a job"
 
-    schema: str | None = key("address of a JSON schema.", None, name="$schema")
-    type: str | None = key("parallel, command or pipeline.", None)
-    name: str | None = key("its name.", None)
-    version: str | None = key("of a component.", None)
-    display_name: str | None = key("any text.", None)
-    description: str | None = key("any text.", None)
-    experiment_name: str | None = key("what runs are kept under.", None)
-    tags: Mapping[str, str] = key("texts by name.", dict)
-    properties: Mapping[str, Any] = key("anything.", dict)
-    component: WrittenPath | Mapping[str, Any] | None = key(
-        "a component file, or what is in it.", None
-    )
+    type: str | None = key("parallel, command or pipeline.")
+    version: str | None = key("of a component.")
+    display_name: str | None = key("any text.")
+    experiment_name: str | None = key("what runs are kept under.")
+    component: WrittenPath | Mapping[str, Any] | None = key("a component file, or what is in it.")
     inputs: Mapping[str, Binding | str | Input] = key("values and data by name.", dict)
     outputs: Mapping[str, Binding | str | Output] = key("what it writes, by name.", dict)
-    compute: str | None = key("azureml:NAME of a compute target, local, inline, tcp://…", None)
-    identity: Any = key("an account.", None, unused=True)
-    services: Any = key("ports of a node.", None, unused=True)
-    is_deterministic: bool | None = key("false: earlier outputs are not used.", None)
+    compute: str | None = key("azureml:NAME of a compute target, local, inline, tcp://…")
+    identity: Any = key("an account.", unused=True)
+    services: Any = key("ports of a node.", unused=True)
+    is_deterministic: bool | None = key("false: earlier outputs are not used.")
     environment_variables: Mapping[str, str] = key("set before the script begins.", dict)
-    resources: Resources | None = key("nodes.", None)
-    limits: Limits | None = key("limits.", None)
-    queue_settings: Any = key("how it waits for nodes.", None, unused=True)
+    resources: Resources | None = key("nodes.")
+    limits: Limits | None = key("limits.")
+    queue_settings: Any = key("how it waits for nodes.", unused=True)
 
     @classmethod
     def read(cls, node: Node, problems: Problems) -> AnyJob:
@@ -250,22 +247,18 @@ class ParallelJob(AnyJob):
 
     what: ClassVar = "a parallel job"
 
-    task: Task | None = key("what it runs.", None)
-    input_data: str | None = key(
-        "the input that mini-batches are cut from, ${{inputs.NAME}}.", None
-    )
-    mini_batch_size: str | None = key("files, or bytes of a table such as 10MB.", None)
-    partition_keys: tuple[str, ...] | Binding | None = key("one run() for their values.", None)
-    mini_batch_error_threshold: int | Binding | None = key(
-        "failed mini-batches allowed; -1: any.", None
-    )
-    error_threshold: int | Binding | None = key("failed items allowed; -1: any.", None)
-    allowed_failed_percent: float | Binding | None = key("percent of mini-batches.", None)
-    retry_settings: RetrySettings | None = key("tries.", None)
-    max_concurrency_per_instance: int | Binding | None = key("script processes on a node.", None)
-    logging_level: Literal["warning", "info", "debug"] | Binding | None = key("of logs.", None)
-    code: WrittenPath | None = key("an older place of task's.", None)
-    environment: str | EnvironmentSaid | None = key("an older place of task's.", None)
+    task: Task | None = key("what it runs.")
+    input_data: str | None = key("the input that mini-batches are cut from, ${{inputs.NAME}}.")
+    mini_batch_size: str | None = key("files, or bytes of a table such as 10MB.")
+    partition_keys: tuple[str, ...] | Binding | None = key("one run() for their values.")
+    mini_batch_error_threshold: int | Binding | None = key("failed mini-batches allowed; -1: any.")
+    error_threshold: int | Binding | None = key("failed items allowed; -1: any.")
+    allowed_failed_percent: float | Binding | None = key("percent of mini-batches.")
+    retry_settings: RetrySettings | None = key("tries.")
+    max_concurrency_per_instance: int | Binding | None = key("script processes on a node.")
+    logging_level: Literal["warning", "info", "debug"] | Binding | None = key("of logs.")
+    code: WrittenPath | None = key("an older place of task's.")
+    environment: str | EnvironmentSaid | None = key("an older place of task's.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,12 +267,10 @@ class CommandJob(AnyJob):
 
     what: ClassVar = "a command job"
 
-    command: str | None = key(
-        "a command line, such as python prepare.py --out ${{outputs.o}}.", None
-    )
-    code: WrittenPath | None = key("folder whose files the command sees.", None)
-    environment: str | EnvironmentSaid | None = key("packages that it needs.", None)
-    distribution: Any = key("processes that know each other.", None, unused=True)
+    command: str | None = key("a command line, such as python prepare.py --out ${{outputs.o}}.")
+    code: WrittenPath | None = key("folder whose files the command sees.")
+    environment: str | EnvironmentSaid | None = key("packages that it needs.")
+    distribution: Any = key("processes that know each other.", unused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,11 +279,11 @@ class PipelineSettings(Said):
 
     what: ClassVar = "settings"
 
-    default_compute: str | None = key("where jobs run that say nothing.", None)
-    default_datastore: str | None = key("where outputs go that say nothing.", None)
-    continue_on_step_failure: bool | None = key("whether others go on where one failed.", None)
-    force_rerun: bool | None = key("true: earlier outputs are not used.", None)
-    continue_run_on_failed_optional_input: bool | None = key("not known here.", None, unused=True)
+    default_compute: str | None = key("where jobs run that say nothing.")
+    default_datastore: str | None = key("where outputs go that say nothing.")
+    continue_on_step_failure: bool | None = key("whether others go on where one failed.")
+    force_rerun: bool | None = key("true: earlier outputs are not used.")
+    continue_run_on_failed_optional_input: bool | None = key("not known here.", unused=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,8 +293,8 @@ class PipelineJob(AnyJob):
     what: ClassVar = "a pipeline job"
 
     jobs: Mapping[str, AnyJob] = key("jobs by name.", dict)
-    settings: PipelineSettings | None = key("what holds for all.", None)
-    default_compute: str | None = key("where jobs run that say nothing.", None)
+    settings: PipelineSettings | None = key("what holds for all.")
+    default_compute: str | None = key("where jobs run that say nothing.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,25 +303,20 @@ class Code(Said):
 
     what: ClassVar = "code_configuration"
 
-    code: WrittenPath | None = key("folder whose files the script sees.", None)
-    scoring_script: str | None = key("file with run(mini_batch), below code.", None)
+    code: WrittenPath | None = key("folder whose files the script sees.")
+    scoring_script: str | None = key("file with run(mini_batch), below code.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSaid(Said):
+class ModelSaid(Described):
     """A model that is written out."""
 
     what: ClassVar = "model"
 
-    schema: str | None = key("address of a JSON schema.", None, name="$schema")
-    name: str | None = key("any name.", None)
-    version: str | None = key("its version.", None)
-    path: WrittenPath | None = key("its file or folder.", None)
-    type: str | None = key("custom_model or mlflow_model.", None)
-    description: str | None = key("any text.", None)
-    tags: Mapping[str, str] = key("texts by name.", dict)
-    properties: Mapping[str, Any] = key("anything.", dict)
-    flavors: Any = key("of MLflow.", None)
+    version: str | None = key("its version.")
+    path: WrittenPath | None = key("its file or folder.")
+    type: str | None = key("custom_model or mlflow_model.")
+    flavors: Any = key("of MLflow.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -339,43 +325,34 @@ class DeploymentSettings(Said):
 
     what: ClassVar = "settings"
 
-    mini_batch_size: str | None = key("files of a mini-batch.", None)
-    output_action: Literal["append_row", "summary_only"] | None = key(
-        "what becomes of results.", None
-    )
-    output_file_name: str | None = key("the file of append_row.", None)
-    retry_settings: RetrySettings | None = key("tries.", None)
-    error_threshold: int | None = key("failed files allowed; -1: any.", None)
-    logging_level: Literal["warning", "info", "debug"] | None = key("of logs.", None)
-    max_concurrency_per_instance: int | None = key("script processes on a node.", None)
+    mini_batch_size: str | None = key("files of a mini-batch.")
+    output_action: Literal["append_row", "summary_only"] | None = key("what becomes of results.")
+    output_file_name: str | None = key("the file of append_row.")
+    retry_settings: RetrySettings | None = key("tries.")
+    error_threshold: int | None = key("failed files allowed; -1: any.")
+    logging_level: Literal["warning", "info", "debug"] | None = key("of logs.")
+    max_concurrency_per_instance: int | None = key("script processes on a node.")
     environment_variables: Mapping[str, str] = key("set before the script begins.", dict)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deployment(DeploymentSettings):
+class Deployment(DeploymentSettings, Described):
     """A batch deployment of a model, run as a job of one step."""
 
     what: ClassVar = "a batch deployment"
 
-    schema: str | None = key("address of a JSON schema.", None, name="$schema")
-    name: str | None = key("its name.", None)
     type: Literal["model"] = key("model.", "model")
-    endpoint_name: str | None = key("the endpoint's name.", None)
-    description: str | None = key("any text.", None)
-    tags: Mapping[str, str] = key("texts by name.", dict)
-    properties: Mapping[str, Any] = key("anything.", dict)
-    model: WrittenPath | ModelSaid | None = key(
-        "its file or folder, or azureml:NAME:VERSION.", None
-    )
-    code_configuration: Code | None = key("the script.", None)
-    code_path: WrittenPath | None = key("an older place of code.", None)
-    environment: str | EnvironmentSaid | None = key("packages that the script needs.", None)
-    compute: str | None = key("azureml:NAME of a compute target.", None)
-    resources: Resources | None = key("nodes.", None)
-    settings: DeploymentSettings | None = key("how it runs.", None)
+    endpoint_name: str | None = key("the endpoint's name.")
+    model: WrittenPath | ModelSaid | None = key("its file or folder, or azureml:NAME:VERSION.")
+    code_configuration: Code | None = key("the script.")
+    code_path: WrittenPath | None = key("an older place of code.")
+    environment: str | EnvironmentSaid | None = key("packages that the script needs.")
+    compute: str | None = key("azureml:NAME of a compute target.")
+    resources: Resources | None = key("nodes.")
+    settings: DeploymentSettings | None = key("how it runs.")
     inputs: Mapping[str, Binding | str | Input] = key("the data, which an invocation gives.", dict)
     outputs: Mapping[str, Binding | str | Output] = key("predictions: where they go.", dict)
-    experiment_name: str | None = key("what runs are kept under.", None)
+    experiment_name: str | None = key("what runs are kept under.")
 
     def said(self, name: str) -> Any:
         """Return what ``settings``, or the deployment itself, says."""

@@ -48,8 +48,8 @@ class WrittenPath(str):
         return self.folder / user_path(self)
 
 
-def key(doc: str, default: Any = MISSING, *, name: str = "", unused: bool = False) -> Any:
-    """Return a field for a key of a file.
+def key(doc: str, default: Any = None, *, name: str = "", unused: bool = False) -> Any:
+    """Return a field for a key of a file, which none has to have.
 
     ``name`` is the key where it is no name of Python; ``unused``: it is kept, and that it isn't
     used is said. A ``default`` of ``dict`` is an empty one.
@@ -125,13 +125,10 @@ _HINTS: dict[type[Said], Mapping[str, Any]] = {}
 
 
 def read_as(kind: type[Made], node: Node, problems: Problems) -> Made:
-    """Return what a mapping says; what is wrong with it is added, and has its default.
-
-    A key without a default that isn't there is a problem, and None.
-    """
+    """Return what a mapping says; what is wrong with it is added, and has its default."""
     if not isinstance(node.value, Mapping):
         problems.add(node.at, f"{kind.what} is {_shown(node)}. Write keys and values below it.")
-        return kind(node=node, **{each.name: None for each in _keys(kind) if _required(each)})
+        return kind(node=node)
     known = {each.metadata["key"] or each.name: each for each in _keys(kind)}
     values: dict[str, object] = {}
     for name, each in node.value.items():
@@ -139,23 +136,9 @@ def read_as(kind: type[Made], node: Node, problems: Problems) -> Made:
             hint = close_to(name, known)
             problems.add(node.where(name), f"{name} is no key of {kind.what}. {hint}")
         elif each.value is not None:
-            own = known[name]
-            values[own.name] = _made(_hints(kind)[own.name], each, problems, name)
-            if values[own.name] is MISSING:
-                values[own.name] = None if _required(own) else _default(own)
-    for name, own in known.items():
-        if _required(own) and own.name not in values:
-            problems.add(node.at, f"{kind.what} has no {name}: {own.metadata['doc']}")
-            values[own.name] = None
-    return kind(node=node, **values)
-
-
-def _required(each: Any) -> bool:
-    return each.default is MISSING and each.default_factory is MISSING
-
-
-def _default(each: Any) -> Any:
-    return each.default if each.default is not MISSING else each.default_factory()
+            own = known[name].name
+            values[own] = _made(_hints(kind)[own], each, problems, name)
+    return kind(node=node, **{own: each for own, each in values.items() if each is not MISSING})
 
 
 def _made(hint: Any, node: Node, problems: Problems, name: str) -> Any:
@@ -229,7 +212,8 @@ def _as(option: Any, node: Node, problems: Problems, name: str) -> Any:
         made = {k: _made(kind, each, problems, k) for k, each in given.items()}
         return {k: each for k, each in made.items() if each is not MISSING}
     if issubclass(option, Said):
-        return _one_of(option, node, problems)
+        read = getattr(option, "read", None)
+        return read(node, problems) if read is not None else read_as(option, node, problems)
     if option is WrittenPath:
         return WrittenPath.at(node.text, node.at.folder)
     if option is str and isinstance(node.value, bool):
@@ -239,12 +223,6 @@ def _as(option: Any, node: Node, problems: Problems, name: str) -> Any:
     if option in (int, float):
         return option(node.text.replace("_", ""))
     return option(node.text)
-
-
-def _one_of(option: Any, node: Node, problems: Problems) -> Any:
-    return (
-        option.read(node, problems) if hasattr(option, "read") else read_as(option, node, problems)
-    )
 
 
 def _words(option: Any) -> str:
@@ -290,12 +268,10 @@ def _reference(kind: type[Said], definitions: dict[str, object]) -> Mapping[str,
             }
             for each in _keys(kind)
         }
-        required = [each.metadata["key"] or each.name for each in _keys(kind) if _required(each)]
         definitions[kind.__name__] = {
             "type": "object",
             "properties": properties,
             "additionalProperties": False,
-            **({"required": required} if required else {}),
         }
     return {"$ref": f"#/$defs/{kind.__name__}"}
 

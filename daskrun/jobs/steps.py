@@ -169,9 +169,15 @@ def command_step(
         script = str(first[0])
         script = script if folder is not None else str(job.where("command").folder / script)
         _check_script(job.code, folder, script, scope, at)
-        made = _checked(lambda: arguments_of(rest, lambda e: scope.value(e, at)), scope, at)
-    else:
-        script, made = shell_command.__file__, _of_line(line, scope, at)
+        try:
+            made = arguments_of(rest, lambda each: scope.value(each, at))
+        except ValueError as error:
+            problems.add(at, f"command: {error}")
+            made = []
+    else:  # joined on the node: paths are known there
+        script = shell_command.__file__
+        parts = [scope.value(e, at) if isinstance(e, Reference) else e for e in pieces(line)]
+        made = [each.replace("\\\n", " ") if isinstance(each, str) else each for each in parts]
         _check_script(job.code, None, script, scope, at)
         code = [] if folder is None else [Dataset.File.from_files(folder, validate=False)]
         inputs = [each.as_named_input("daskrun_code") for each in code]
@@ -200,14 +206,6 @@ def command_step(
         return None
 
 
-def _checked(make: Any, scope: Scope, at: At) -> list[object]:
-    try:
-        return list(make())
-    except ValueError as error:
-        scope.context.problems.add(at, f"command: {error}")
-        return []
-
-
 def _plain(line: str, scope: Scope, at: At) -> list[Word] | None:
     """Return script and arguments of a line that is ``python x.py …``; None: a shell's."""
     literal: list[str] = []
@@ -225,12 +223,6 @@ def _plain(line: str, scope: Scope, at: At) -> list[Word] | None:
     python = len(first) == 1 and isinstance(first[0], str) and PYTHON.fullmatch(first[0])
     is_file = len(script) == 1 and isinstance(script[0], str) and script[0].endswith(".py")
     return found[1:] if python and is_file else None
-
-
-def _of_line(line: str, scope: Scope, at: At) -> list[object]:
-    """Return a shell's line in pieces, which are joined on the node: paths are known there."""
-    made = [scope.value(e, at) if isinstance(e, Reference) else e for e in pieces(line)]
-    return [each.replace("\\\n", " ") if isinstance(each, str) else each for each in made]
 
 
 def _split_input(job: ParallelJob, scope: Scope) -> Any:

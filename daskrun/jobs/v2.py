@@ -96,28 +96,24 @@ _SCALARS = {
 """Keys whose values are no mappings."""
 
 
-def _said(**given: Any) -> Said:
-    return Said({name: value for name, value in given.items() if value is not None})
+def Entity(**said: Any) -> Said:  # noqa: N802  (a class of the original)
+    """Return an environment, retry settings, a resource configuration, as a file writes them."""
+    return Said({name: value for name, value in said.items() if value is not None})
 
 
-def Input(**said: Any) -> Said:  # noqa: N802  (a class of the original)
+def Input(**said: Any) -> Said:  # noqa: N802
     """Return an input: its keywords are the keys that it has in a file."""
-    return _said(**said)
+    return Entity(**said)
 
 
 def Output(**said: Any) -> Said:  # noqa: N802
     """Return an output: its keywords are the keys that it has in a file."""
-    return _said(**said)
+    return Entity(**said)
 
 
 def RunFunction(**said: Any) -> Said:  # noqa: N802
     """Return the task of a parallel job: its keywords are the keys that it has in a file."""
-    return _said(type="run_function", **said)
-
-
-def Entity(**said: Any) -> Said:  # noqa: N802
-    """Return an environment, retry settings, a resource configuration, as a file writes them."""
-    return _said(**said)
+    return Entity(type="run_function", **said)
 
 
 class Bound(Said):
@@ -201,7 +197,7 @@ class Step:
 
     def set_resources(self, **said: Any) -> None:
         """Say how many nodes it has: ``instance_count``."""
-        self.said["resources"] = {**(self.said.get("resources") or {}), **_said(**said)}
+        self.said["resources"] = {**(self.said.get("resources") or {}), **Entity(**said)}
 
     def _declared(self) -> list[str]:
         said = self.said.get("component")
@@ -284,7 +280,7 @@ def load_component(source: str | os.PathLike[str] | None = None, **said: Any) ->
     table = _component(path)
     name = table["name"].text if "name" in table else path.stem
     kind = table["type"].text if "type" in table else None
-    return Step(_said(type=kind, name=name, component=str(path)))
+    return Step(Entity(type=kind, name=name, component=str(path)))
 
 
 def _component(path: str | os.PathLike[str]) -> Mapping[str, Node]:
@@ -316,12 +312,7 @@ class Steps:
         self.jobs[step.key] = step
 
 
-SETTINGS = (
-    "continue_on_step_failure",
-    "default_compute",
-    "default_datastore",
-    "force_rerun",
-)
+SETTINGS = ("continue_on_step_failure", "default_compute", "default_datastore", "force_rerun")
 
 
 def pipeline(function: Any = None, /, **said: Any) -> Any:

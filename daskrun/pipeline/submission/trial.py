@@ -43,18 +43,18 @@ class FirstMiniBatch:
 
     status: str
     """``succeeded``, or why it failed, such as ``raised``."""
-    items: int
-    results: int
+    items: int = 0
+    results: int = 0
     """Elements that ``run()`` returned."""
-    init_seconds: float | None
+    init_seconds: float | None = None
     """In ``init()``; None where that was not reached."""
-    load_seconds: float
-    run_seconds: float
-    seconds: float
+    load_seconds: float = 0.0
+    run_seconds: float = 0.0
+    seconds: float = 0.0
     """In all, without ``init()``."""
-    message: str
+    message: str = ""
     """What is wrong, ``""`` where nothing is."""
-    text: str
+    text: str = ""
     """The script's own traceback, or what else is known."""
 
 
@@ -274,26 +274,20 @@ def _told(report: Report, watcher: _Watcher) -> FirstMiniBatch:
     outcome, error = watcher.outcome, next(iter(report.errors), None)
     failed = outcome is None or outcome.status != Status.SUCCEEDED or error is not None
     message = (error.message if error is not None else report.message) if failed else ""
+    told = FirstMiniBatch(
+        "not run",
+        init_seconds=watcher.init_seconds,
+        message=message,
+        text=error.text if error is not None else "",
+    )
     if outcome is None:
-        return FirstMiniBatch(
-            "not run",
-            0,
-            0,
-            watcher.init_seconds,
-            0.0,
-            0.0,
-            0.0,
-            message,
-            error.text if error else "",
-        )
-    return FirstMiniBatch(
-        Status(outcome.status).name.lower(),
-        outcome.items,
-        outcome.results,
-        watcher.init_seconds,
-        outcome.load_seconds,
-        outcome.run_seconds,
-        outcome.elapsed,
-        message,
-        error.text if error is not None else "",
+        return told
+    return replace(
+        told,
+        status=Status(outcome.status).name.lower(),
+        items=outcome.items,
+        results=outcome.results,
+        load_seconds=outcome.load_seconds,
+        run_seconds=outcome.run_seconds,
+        seconds=outcome.elapsed,
     )
