@@ -102,16 +102,7 @@ class Jobs:
     ) -> None:
         """Copy outputs of a job to ``<download_path>/named-outputs/<output>``.
 
-        Parameters
-        ----------
-        name
-            Of the job.
-        download_path
-            A folder.
-        output_name
-            Which; None: all.
-        all
-            As without: logs stay where they are.
+        Without ``output_name`` all of them, as with ``all``: logs stay where they are.
         """
         del all
         outputs = self.get(name).run.outputs

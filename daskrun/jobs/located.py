@@ -147,14 +147,8 @@ class Problems(list[tuple[At, str]]):
 def read(path: str | os.PathLike[str], problems: Problems, at: At | None = None) -> Node | None:
     """Return what a YAML file says; None where it can't be read, which is a problem ``at`` a place.
 
-    Parameters
-    ----------
-    path
-        The file; places in it are told as this says.
-    problems
-        What is wrong is added here, keys that are written twice too.
-    at
-        What names the file.
+    ``path``: the file; places in it are told as this says. ``problems``: what is wrong is added
+    here, keys that are written twice too. ``at``: what names the file.
     """
     file = Path(path)
     whole = At(str(path), file.absolute().parent)

@@ -6,10 +6,10 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from daskrun.core.codec import to_record
 from daskrun.core.report import RunStatus
 from daskrun.pipeline.records.run_output import outputs_of
 from daskrun.storage.durable import open_regular
-from daskrun.workspace.run_folders.run_records import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,8 +61,8 @@ def details_of(folder: RunFolder, status: RunStatus, message: str) -> JsonObject
     details["daskrun"] = {
         "message": message,
         "manifest": manifest.values,
-        "states": [plain(state) for state in states],
-        "report": None if report is None else plain(report),
+        "states": [to_record(state) for state in states],
+        "report": None if report is None else to_record(report),
         "logs": folder.shown("logs"),
     }
     return details

@@ -224,10 +224,7 @@ class ContextRun(Run):
     def fail(self, error_details: object = None, error_code: object = None) -> None:
         """Raise an error, by which a script fails: its step, or its mini-batch, fails with it.
 
-        Raises
-        ------
-        EntryScriptError
-            Always, with what is given.
+        Raises EntryScriptError always, with what is given.
         """
         told = ": ".join(str(each) for each in (error_code, error_details) if each is not None)
         raise EntryScriptError(f"Run.fail() was called{f': {told}' if told else ''}")
@@ -307,10 +304,7 @@ class OfflineRun(ContextRun):
     def experiment(self) -> Any:
         """An experiment of the workspace that is found here.
 
-        Raises
-        ------
-        EntryScriptError
-            There is none.
+        Raises EntryScriptError where there is none.
         """
         return linked("experiments")(self._registry, OFFLINE)
 

@@ -31,17 +31,7 @@ DATAFRAMES = ("inputs", "side_inputs")
 
 
 class OldStep:
-    """A step's run, and its parts.
-
-    Parameters
-    ----------
-    workspace
-        Where it is kept.
-    folder
-        Its own.
-    manifest
-        What was asked.
-    """
+    """A step's run, and its parts."""
 
     def __init__(self, workspace: Home, folder: RunFolder, manifest: Manifest) -> None:
         self.folder = folder

@@ -31,10 +31,7 @@ def is_address(text: str) -> bool:
 def given_one(address: str | None, cluster: object, client: object) -> object:
     """Return the one thing that is attached; an object of Dask, or None for an address.
 
-    Raises
-    ------
-    SettingsError
-        It isn't one, or no scheduler can be reached by it.
+    Raises SettingsError where it isn't one, or no scheduler can be reached by it.
     """
     given = {"address": address, "cluster": cluster, "client": client}
     if sum(value is not None for value in given.values()) != 1:
@@ -70,10 +67,7 @@ def address_of(cluster: object) -> str | None:
 def checked_bounds(asked: Any, given: object) -> tuple[int, int] | None:
     """Return between how many workers a cluster object is scaled, None where that is not said.
 
-    Raises
-    ------
-    SettingsError
-        They are not said the right way, or of what can't be scaled.
+    Raises SettingsError where they are not said the right way, or of what can't be scaled.
     """
     if asked is None:
         return None
@@ -97,10 +91,8 @@ def checked_bounds(asked: Any, given: object) -> tuple[int, int] | None:
 def checked_security(security: Any, address: str | None) -> Any:
     """Return ``security`` as Dask's class; None where there is none.
 
-    Raises
-    ------
-    SettingsError
-        It isn't one, names a file that isn't there, or goes with something else than TLS.
+    Raises SettingsError where it isn't one, names a file that isn't there, or goes with something
+    else than TLS.
     """
     if security is None:
         return None

@@ -51,10 +51,7 @@ class Cluster:
 def node_counts(min_nodes: int | str, max_nodes: int | str) -> dict[str, int]:
     """Check how many nodes there may be.
 
-    Raises
-    ------
-    SettingsError
-        A count isn't one, or ``max_nodes`` is below 1 or ``min_nodes``.
+    Raises SettingsError where a count isn't one, or ``max_nodes`` is below 1 or ``min_nodes``.
     """
     counts, problems = {}, []
     for name, value, least in (("min_nodes", min_nodes, 0), ("max_nodes", max_nodes, 1)):

@@ -309,10 +309,8 @@ class DaskCompute(ComputeTarget):
     def dask_target(self) -> object:
         """The address, Client or Cluster.
 
-        Raises
-        ------
-        ComputeTargetException
-            It was attached as an object, by another process, and has no address.
+        Raises ComputeTargetException where it was attached as an object, by another process, and
+        has no address.
         """
         if held := _attached.get((self.workspace.location, self.name)):
             return held if held.bounds or held.security is not None else held.at

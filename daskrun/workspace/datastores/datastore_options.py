@@ -69,16 +69,9 @@ class EnvironmentVariable:
 class KeptOptions:
     """Root and fsspec options of a datastore, as its record says where to find them.
 
-    Parameters
-    ----------
-    name
-        The datastore's, for messages.
-    record
-        From :func:`keep`, or of an older daskrun, which kept all options in it.
-    files
-        The workspace's.
-    foreign
-        Why other users may have written the record, ``""`` where they can't have.
+    ``name``: the datastore's, for messages. ``record``: from :func:`keep`, or of an older daskrun,
+    which kept all options in it. ``files``: the workspace's. ``foreign``: why other users may have
+    written the record, ``""`` where they can't have.
     """
 
     def __init__(
@@ -102,13 +95,9 @@ class KeptOptions:
     def options(self) -> StorageOptions:
         """What fsspec needs.
 
-        Raises
-        ------
-        SettingsError
-            An environment variable is not set; or another user may have written the record, and it
-            asks for what only this user may give away.
-        StorageError
-            The file with the secrets can't be read.
+        Raises SettingsError where an environment variable is not set; or another user may have
+        written the record, and it asks for what only this user may give away; StorageError where
+        the file with the secrets can't be read.
         """
         given = {
             **self._record.get("storage_options", {}),
@@ -162,12 +151,8 @@ class KeptOptions:
 def keep(root: str, options: StorageOptions, files: SecretStore) -> JsonObject:
     """Put what may be secret into a private file, and give the record of a datastore.
 
-    Raises
-    ------
-    SettingsError
-        An option is not a value that can be kept.
-    StorageError
-        The file can't be written.
+    Raises SettingsError where an option is not a value that can be kept; StorageError where the
+    file can't be written.
     """
     problems: list[str] = []
     kept = {name: _plain(name, value, problems) for name, value in options.items()}

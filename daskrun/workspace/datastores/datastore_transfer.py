@@ -42,12 +42,8 @@ def missing_package(root: str) -> str | None:
 class Count:
     """Counts what is copied, and says so every few seconds and at the end.
 
-    Parameters
-    ----------
-    say
-        Takes a line; None: nothing is said but a warning of what was not copied.
-    interval
-        Seconds between two lines.
+    ``say``: takes a line; None: nothing is said but a warning of what was not copied. ``interval``:
+    seconds between two lines.
     """
 
     def __init__(self, say: Say, interval: float) -> None:

@@ -272,12 +272,7 @@ del CondaDependencies.conda_dependencies_file_path  # type: ignore[attr-defined]
 def read_conda(file: Path) -> CondaDependencies:
     """Return what a conda specification asks for.
 
-    Raises
-    ------
-    OSError
-        It can't be read.
-    ValueError
-        It is no such file; with the reason.
+    Raises OSError where it can't be read; ValueError where it is no such file; with the reason.
     """
     import yaml
 
@@ -317,10 +312,7 @@ def read_or_refuse(
 ) -> Read:
     """Read a file of packages.
 
-    Raises
-    ------
-    SettingsError
-        It can't be read, or is no such file.
+    Raises SettingsError where it can't be read, or is no such file.
     """
     try:
         return read(Path(file_path))

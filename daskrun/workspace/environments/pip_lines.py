@@ -47,10 +47,7 @@ def is_here(name: str) -> bool:
 def read_requirements(file: Path) -> list[str]:
     """Return the lines of a file for pip, and of those it names; comments are left out.
 
-    Raises
-    ------
-    OSError
-        It can't be read.
+    Raises OSError where it can't be read.
     """
     return list(_of_file(file, set()))
 

@@ -22,18 +22,9 @@ if TYPE_CHECKING:
 def copy_in(source: Path, folder: Path, leave_out: Path) -> tuple[Path, str]:
     """Copy a model into a folder of its own below ``folder``; give its path there and its digest.
 
-    All of it is on the disk when this returns.
-
-    Parameters
-    ----------
-    source
-        A file or folder.
-    folder
-        Of all versions of the model.
-    leave_out
-        A folder that is no part of the model: a workspace inside it would hold the copy itself.
-
-    Raises StorageError where it can't be copied; nothing is left of it.
+    All of it is on the disk when this returns. ``folder`` is that of all versions of the model;
+    ``leave_out``, such as a workspace inside it, which would hold the copy itself, is no part of
+    it. Raises StorageError where it can't be copied; nothing is left of it.
     """
     unique = f"{time.time_ns():x}-{os.urandom(4).hex()}"
     aside = folder / f".{unique}.partial"
@@ -75,12 +66,8 @@ def digest_of_files(path: Path) -> str:
 def copy_out(source: Path, target: Path, exist_ok: bool) -> None:
     """Copy a model's file or folder to ``target``, whole or not at all.
 
-    Raises
-    ------
-    SettingsError
-        ``target`` is there, and ``exist_ok`` isn't True.
-    StorageError
-        It can't be copied.
+    Raises SettingsError where ``target`` is there, and ``exist_ok`` isn't True; StorageError where
+    it can't be copied.
     """
     if target.exists() and not exist_ok:
         problem = f"target_dir={str(target.parent)!r} holds {target.name!r} already. Pass "

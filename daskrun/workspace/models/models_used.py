@@ -26,14 +26,8 @@ if TYPE_CHECKING:
 def note_used(name: str, versions: Iterable[int], *, only_path: bool = False) -> None:
     """Note, inside a run, that it depends on which version of a model is the newest.
 
-    Parameters
-    ----------
-    name
-        The model's.
-    versions
-        Those there are; empty where there is none.
-    only_path
-        Whether the script is told nothing but where the files are.
+    ``name``: the model's. ``versions``: those there are; empty where there is none. ``only_path``:
+    whether the script is told nothing but where the files are.
     """
     run = context.current()
     if run is not None and run.run_folder and not wrong_name(name):
@@ -60,17 +54,10 @@ def newer_models(
 ) -> list[str]:
     """Return which models a run used that are others now.
 
-    Parameters
-    ----------
-    records
-        Of the workspace that the models are registered in.
-    run_folder
-        The run's.
-    digests
-        As :func:`digests_used` gave them when it completed; of a model that has none, as those
-        that an earlier daskrun kept, each version is another.
-    models
-        The versions of each model that there are now.
+    ``records``: of the workspace that the models are registered in. ``run_folder``: the run's.
+    ``digests``: as :func:`digests_used` gave them when it completed; of a model that has none, as
+    those that an earlier daskrun kept, each version is another. ``models``: the versions of each
+    model that there are now.
     """
     newest = {name: max(map(int, versions), default=0) for name, versions in models.items()}
     shown = set(_noted(run_folder / SHOWN))

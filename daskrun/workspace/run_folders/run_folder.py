@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from daskrun.core.codec import to_record
 from daskrun.core.json_text import parsed
 from daskrun.core.notices import say_once
 from daskrun.core.report import RunStatus
@@ -24,7 +25,6 @@ from daskrun.storage.safe_names import inside
 from daskrun.workspace.run_folders.run_records import (
     Manifest,
     StateRecord,
-    plain,
     read_report,
     read_state,
     renamed,
@@ -198,7 +198,7 @@ class RunFolder:
     def add_state(self, status: str, message: str = "") -> None:
         """Note that the run has entered a state."""
         state = StateRecord(RunStatus(status), shown_text(message), time.time())
-        self._records.create(self.id, STATES, plain(state))
+        self._records.create(self.id, STATES, to_record(state))
 
     def states(self) -> list[StateRecord]:
         """Return the states so far, in order."""
@@ -217,7 +217,7 @@ class RunFolder:
 
     def write_report(self, report: Report) -> None:
         """Keep how the run ended."""
-        write_whole(self.path / REPORT, _encode(plain(report)))
+        write_whole(self.path / REPORT, _encode(to_record(report)))
 
     def report(self) -> Report | None:
         """Return how the run ended, None when it has not."""

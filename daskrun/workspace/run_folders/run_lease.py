@@ -37,13 +37,7 @@ class RunLease(LockHandle):
 
     While it is held, the working copy is newer than what is at the URL, and is uploaded every few
     seconds; what must be at the URL before anything else is uploaded by the code that writes it.
-
-    Parameters
-    ----------
-    mirror
-        Of the pipeline's run.
-    intervals
-        How often the lease is renewed and files are uploaded.
+    ``mirror`` is that of the pipeline's run.
     """
 
     def __init__(self, mirror: Mirror, intervals: Intervals = USUAL) -> None:
@@ -77,12 +71,8 @@ class RunLease(LockHandle):
     def acquire(self, *, puts: bool = True) -> None:
         """Take the run.
 
-        Parameters
-        ----------
-        puts
-            Whether what is written here is put, now and then and at the end.
-
-        Raises StorageError where another process has it, or the store fails.
+        With ``puts`` what is written here is put, now and then and at the end. Raises StorageError
+        where another process has it, or the store fails.
         """
         self._await_end()
         with self._lock:

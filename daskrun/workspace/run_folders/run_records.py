@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, fields
-from typing import Any, Self
+from typing import Self
 
-from daskrun.core.codec import JsonObject, from_record, record, to_record
+from daskrun.core.codec import JsonObject, from_record, record
 from daskrun.core.report import Report, RunStatus
 
 EXPERIMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
@@ -113,8 +113,3 @@ def renamed(found: JsonObject) -> JsonObject:
     Folders written by daskrun 0.1.0 before its words were settled have ``sentence`` there.
     """
     return {"message" if key == "sentence" else key: value for key, value in found.items()}
-
-
-def plain(value: StateRecord | Report) -> Any:
-    """Return a record as JSON, as its file holds it."""
-    return to_record(value)

@@ -39,13 +39,6 @@ class UrlRunFolder(RunFolder):
 
     Where this process drives the run its copy is the newest: it is written first, then uploaded.
     Else what is asked for is downloaded first. The lease of a pipeline's run covers its steps.
-
-    Parameters
-    ----------
-    copy
-        Of the workspace.
-    run_id
-        The run's.
     """
 
     def __init__(self, copy: WorkingCopy, run_id: str) -> None:

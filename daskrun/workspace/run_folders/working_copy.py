@@ -36,18 +36,10 @@ NAME = "workspace-"
 class WorkingCopy:
     """A folder of this process, with what it has written to, or read from, a workspace.
 
-    The truth is behind the URL. Here is what this process is writing, and what it has looked at:
-    of a run that it drives all, of others what was asked for. It is removed with the process; where
-    that was killed, by the next one on the machine that has one, or by the next run.
-
-    Parameters
-    ----------
-    url
-        The workspace's folder.
-    options
-        For fsspec; may hold secrets.
-    intervals
-        Of the leases of runs.
+    The truth is behind the URL. Here is what this process is writing, and what it has looked at: of
+    a run that it drives all, of others what was asked for. It is removed with the process; where
+    that was killed, by the next one on the machine that has one, or by the next run. ``options``
+    are for fsspec, and may hold secrets.
     """
 
     def __init__(self, url: str, options: StorageOptions, intervals: Intervals) -> None:

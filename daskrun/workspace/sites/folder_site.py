@@ -18,7 +18,7 @@ from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
 from daskrun.workspace.layout import CONFIG, FOLDER, RUNS
 from daskrun.workspace.run_folders.run_folder import MANIFEST, RunFolder
-from daskrun.workspace.sites.site import Config, Site, creates_twice
+from daskrun.workspace.sites.site import Config, Site, creates_twice, new_config
 
 if TYPE_CHECKING:
     from daskrun.core.intervals import Intervals
@@ -133,7 +133,7 @@ def make(folder: Path, name: str) -> None:
         # Whatever version control the work is under, its results are not part of it.
         with open_kept(folder / ".gitignore", "w") as file:
             file.write("*\n")
-        temporary = write_aside(folder, Config.new(name).encoded())
+        temporary = write_aside(folder, new_config(name))
         try:
             publish_new(temporary, folder / CONFIG)
         finally:

@@ -34,16 +34,8 @@ class Config:
     def read(cls, file: str, read: Callable[[], bytes], missing: str) -> Self:
         """Return what a workspace's file holds.
 
-        Parameters
-        ----------
-        file
-            Its place, for messages.
-        read
-            Returns its bytes.
-        missing
-            The message where there is none.
-
-        Raises WorkspaceError where there is none, or it can't be read.
+        ``file`` is its place, for messages; ``read`` returns its bytes; ``missing`` is the message
+        where there is none. Raises WorkspaceError then, and where it can't be read.
         """
         try:
             value = parsed(read())
@@ -55,15 +47,10 @@ class Config:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkspaceError(f"{file} can't be read as a workspace's: {error!r}") from error
 
-    def encoded(self) -> bytes:
-        """Return it as the file holds it."""
-        value = {"name": self.name, "created": self.created, "layout": 1}
-        return json.dumps(value, indent=1).encode()
 
-    @classmethod
-    def new(cls, name: str) -> Self:
-        """Return that of a workspace that is made now."""
-        return cls(name, time.time())
+def new_config(name: str) -> bytes:
+    """Return the ``config.json`` of a workspace that is made now."""
+    return json.dumps({"name": name, "created": time.time(), "layout": 1}, indent=1).encode()
 
 
 class Site(Protocol):

@@ -16,7 +16,7 @@ from daskrun.storage.urls import OWN_MEMORY, shown_url
 from daskrun.workspace.layout import CONFIG, FOLDER
 from daskrun.workspace.run_folders.url_run_folder import UrlRunFolder
 from daskrun.workspace.run_folders.working_copy import working_copy
-from daskrun.workspace.sites.site import Config, Site, creates_twice
+from daskrun.workspace.sites.site import Config, Site, creates_twice, new_config
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,10 +90,8 @@ def find(url: str, options: StorageOptions) -> str | None:
 def make(url: str, options: StorageOptions, name: str) -> tuple[bool, str]:
     """Make a workspace beside what is at ``url``; return whether there was none, and its URL.
 
-    Raises
-    ------
-    WorkspaceError
-        Its store can't create objects exclusively, or no other process can see it.
+    Raises WorkspaceError where its store can't create objects exclusively, or no other process can
+    see it.
     """
     _check_url(url)  # as it was typed
     url = f"{url.rstrip('/')}/{FOLDER}"
@@ -102,7 +100,7 @@ def make(url: str, options: StorageOptions, name: str) -> tuple[bool, str]:
         return False, url
     _check_exclusive(remote)
     try:
-        remote.create(CONFIG, Config.new(name).encoded())
+        remote.create(CONFIG, new_config(name))
     except FileExistsError:
         return False, url
     return True, url
