@@ -95,11 +95,7 @@ runs = Runs()
 
 def install(dask_scheduler: Any) -> None:
     """Make a scheduler take in how runs stand, and show them where Dask's dashboard is there."""
-
-    def take_in(run_id: str, text: str) -> None:
-        runs.take_in(run_id, text)
-
-    dask_scheduler.handlers[OPERATION] = take_in
+    dask_scheduler.handlers[OPERATION] = lambda run_id, text: runs.take_in(run_id, text)
     add_metrics(runs)
     add_pages(dask_scheduler)
 

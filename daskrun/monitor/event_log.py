@@ -153,12 +153,8 @@ def _event(kind: type[Event], plain: Mapping[str, Any]) -> Event:
         )
     if kind is HandedOut:
         return HandedOut(tuple(_read_bundle(*each) for each in plain["bundles"]), plain["now"])
-    made: Any = from_record(kind, plain, {ProcessInfo: _process}, known_only=True)
-    return made  # type: ignore[no-any-return]
-
-
-def _process(plain: list[Any]) -> ProcessInfo:
-    return ProcessInfo(*plain)
+    made = {ProcessInfo: lambda plain: ProcessInfo(*plain)}
+    return from_record(kind, plain, made, known_only=True)  # type: ignore[return-value]
 
 
 def _returned(event: BundleReturned) -> dict[str, object]:

@@ -17,6 +17,7 @@ from daskrun.monitor.pace import duration
 from daskrun.monitor.words import bar_line
 from daskrun.shown.printable import continued, one_line, safe
 from daskrun.shown.url_secrets import shown_text
+from daskrun.storage.durable import write_whole
 from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
@@ -180,15 +181,7 @@ class LogWriter(Observer):
 
     def _write(self, name: str, text: str) -> None:
         """Replace a file whole; not synced, as it holds nothing that the journal has not."""
-        path = self._logs / name
-        aside = path.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
-        try:
-            with open_kept(aside, "w", encoding="utf-8") as file:
-                file.write(safe(text))
-            aside.replace(path)
-        except OSError:
-            aside.unlink(missing_ok=True)
-            raise
+        write_whole(self._logs / name, safe(text).encode(), synced=False)
 
 
 def _named(process: ProcessInfo) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,7 +11,8 @@ from daskrun.core.typing import override
 from daskrun.monitor.event_log import EVENTS, read_events
 from daskrun.monitor.snapshot import STATISTICS, read_snapshot
 from daskrun.monitor.statistics import RunStatistics
-from daskrun.storage.folders import make_folder, open_kept
+from daskrun.storage.durable import write_whole
+from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,22 +58,14 @@ class StatisticsFile(RunStatistics):
 
     def write(self) -> None:
         """Replace the file; not synced, as the journal holds all that counts."""
-        # By a name that is not put behind a URL, should a round of that come by.
-        aside = self._path.with_name(f".{os.getpid()}-{os.urandom(8).hex()}.tmp")
         try:
-            make_folder(
-                self._path.parent, parents=False
-            )  # not the run's folder, where that is gone
+            make_folder(self._path.parent, parents=False)  # not the run's, where that is gone
             events = self._events.stat().st_size if self._events.is_file() else -1
             text = replace(self.snapshot(), events=events).as_json()
-            with open_kept(aside, "w", encoding="utf-8", errors="replace") as file:
-                file.write(text)
-            aside.replace(self._path)
+            write_whole(self._path, text.encode("utf-8", "replace"), synced=False)
             self.warning = ""
         except OSError as error:
             self.warning = f"what views show of the run is not kept: {error}"
-            with contextlib.suppress(OSError):
-                aside.unlink(missing_ok=True)
 
 
 def gathered(logs: Path) -> Snapshot | None:

@@ -70,8 +70,8 @@ def open_file(path: Path | str, flags: int = os.O_RDONLY) -> int:
     return descriptor
 
 
-def write_aside(folder: Path, data: bytes, mode: int = 0o664) -> Path:
-    """Write ``data`` to a new hidden file in ``folder``, on the disk when this returns.
+def write_aside(folder: Path, data: bytes, mode: int = 0o664, *, synced: bool = True) -> Path:
+    """Write ``data`` to a new hidden file in ``folder``; ``synced``: it is on the disk then.
 
     ``mode`` says who may read and write it, as far as the process's umask lets them.
     """
@@ -80,7 +80,8 @@ def write_aside(folder: Path, data: bytes, mode: int = 0o664) -> Path:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         pwrite_all(descriptor, data, 0)
-        os.fsync(descriptor)
+        if synced:
+            os.fsync(descriptor)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -89,19 +90,20 @@ def write_aside(folder: Path, data: bytes, mode: int = 0o664) -> Path:
     return path
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o664) -> None:
+def write_whole(path: Path, data: bytes, mode: int = 0o664, *, synced: bool = True) -> None:
     """Write a file that a reader sees with its old content or all of the new, never in between.
 
-    An existing file is replaced. When this returns, content and name are on the disk. ``mode`` is
-    that of :func:`write_aside`.
+    An existing file is replaced. When this returns, content and name are on the disk if ``synced``.
+    ``mode`` is that of :func:`write_aside`.
     """
-    temporary = write_aside(path.parent, data, mode)
+    temporary = write_aside(path.parent, data, mode, synced=synced)
     try:
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if synced:
+        sync_folder(path.parent)
 
 
 def abandoned(folder: Path, known: Callable[[], Collection[str]]) -> list[Path]:

@@ -51,14 +51,13 @@ FILE = "resume.json"
 """In the step run's folder, until it is Completed. For this user's eyes only: environment
 variables, URLs and connections may hold secrets."""
 OF_DATA = ("inputs", "side_inputs")
-"""What of it tells where data are."""
+"""What of it tells where data are; folders of dataframes, in the step run's where it has no output
+folder, have these names too."""
 SECRET = (
     "an input's URL holds a password or query, which everybody could read who may read the "
     "workspace. Register a datastore with EnvironmentVariable('NAME') in the place of what is "
     "secret, and use that."
 )
-STORED = ("inputs", "side_inputs")
-"""Folders of dataframes, in the step run's where it has no output folder."""
 LAYOUT = 2
 """Raised when what was kept before can't be read any more."""
 AGAIN = "Submit the pipeline again for a new run."
@@ -256,7 +255,7 @@ def itself(script: ScriptSource) -> tuple[Input, ...]:
 
 def forget(folder: RunFolder) -> None:
     """Remove what was kept: the run is Completed."""
-    folder.drop(FILE, changes.SIDE_FOLDER, *STORED)
+    folder.drop(FILE, changes.SIDE_FOLDER, *OF_DATA)
 
 
 def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, Items]:

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from daskrun.monitor.event_log import EVENTS, EventTail
 from daskrun.pipeline.execution.lifetime import POLL
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Sequence
-    from pathlib import Path
 
     from daskrun.core.events import Event
-
-
-class _Step(Protocol):
-    id: str
-
-    @property
-    def folder(self) -> Path:
-        """What is kept of it."""
+    from daskrun.pipeline.runs.views import ShownStep
 
 
 class AwaitedRun:
@@ -34,7 +26,7 @@ class AwaitedRun:
     def _end_told(self, raise_on_error: bool) -> str: ...
 
     @abstractmethod
-    def _steps(self) -> Sequence[_Step]: ...
+    def _steps(self) -> Sequence[ShownStep]: ...
 
     def __await__(self) -> Generator[object, None, str]:
         return self._awaited().__await__()
@@ -72,7 +64,7 @@ class AwaitedRun:
                     yield event
 
 
-def _new_events(step: _Step, tails: dict[str, EventTail]) -> list[Event]:
+def _new_events(step: ShownStep, tails: dict[str, EventTail]) -> list[Event]:
     folder = step.folder  # each time: of another machine's run it brings what is new
     if step.id not in tails:
         tails[step.id] = EventTail(folder / "logs" / EVENTS)

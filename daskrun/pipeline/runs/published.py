@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from daskrun.core.absent_names import OriginalClass, original_keywords
+from daskrun.core.codec import from_record
 from daskrun.errors import NameNotFoundError, SettingsError, WorkspaceError
 from daskrun.pipeline.records.kept_pipeline import steps_with_code
 from daskrun.pipeline.runs.pipeline import Pipeline
@@ -49,7 +50,7 @@ class PublishedPipeline(OriginalClass):
         except (NameNotFoundError, SettingsError):
             known = workspace.records.names(PIPELINES)
             raise NameNotFoundError("published pipeline", id, known) from None
-        self._record = PublishedRecord.read(record)
+        self._record = from_record(PublishedRecord, record, known_only=True)  # of other layouts too
         self.name = self._record.name
         self.description = self._record.description
         self.version = self._record.version

@@ -84,9 +84,9 @@ class PipelineStep(OriginalClass, ABC):
         """What its settings come from."""
 
     @property
-    @abstractmethod
     def _split_inputs(self) -> list[NamedInput]:
         """The inputs that mini-batches are cut from."""
+        return [] if self._is_program else self.named_inputs
 
     @property
     @abstractmethod
@@ -94,9 +94,9 @@ class PipelineStep(OriginalClass, ABC):
         """The inputs that are whole on each node."""
 
     @property
-    @abstractmethod
     def _result(self) -> StepOutput | None:
-        """Where what ``run()`` returns goes."""
+        """Where what ``run()`` returns goes; None: it returns nothing."""
+        return None
 
     @property
     @abstractmethod

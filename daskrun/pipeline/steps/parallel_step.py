@@ -131,11 +131,6 @@ class ParallelRunStep(PipelineStep):
 
     @property
     @override
-    def _split_inputs(self) -> list[NamedInput]:
-        return self.named_inputs
-
-    @property
-    @override
     def _side_inputs(self) -> list[NamedInput]:
         return self.named_side_inputs
 

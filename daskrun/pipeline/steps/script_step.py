@@ -187,18 +187,8 @@ class PythonScriptStep(PipelineStep):
 
     @property
     @override
-    def _split_inputs(self) -> list[NamedInput]:
-        return []
-
-    @property
-    @override
     def _side_inputs(self) -> list[NamedInput]:
         return self.named_inputs
-
-    @property
-    @override
-    def _result(self) -> None:
-        return None
 
     @property
     @override

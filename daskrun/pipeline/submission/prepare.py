@@ -136,7 +136,10 @@ class PreparedStep:
         written = stored(self.inputs, f"{aside}/inputs", *how)
         if run.url and aside == run.url:
             sides = tuple(
-                each if each in self.side_inputs else self._kept_side(each, run) for each in sides
+                each
+                if each in self.side_inputs
+                else replace(each, dataset=self._kept(each.dataset, run))
+                for each in sides
             )
             written = written and [
                 (name, each if (name, each) in self.inputs else self._kept(each, run))
@@ -153,9 +156,6 @@ class PreparedStep:
         return with_places(
             dataset, lambda place: KeptPlace(self.workspace, run.id, place.url("")[start:])
         )
-
-    def _kept_side(self, side: SideInput, run: RunFolder) -> SideInput:
-        return replace(side, dataset=self._kept(side.dataset, run))
 
     @property
     def _roots(self) -> list[str]:

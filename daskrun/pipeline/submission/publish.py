@@ -6,11 +6,11 @@ import os
 import shutil
 import time
 import uuid
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daskrun.core.codec import JsonObject, from_record, record, to_record
+from daskrun.core.codec import JsonObject, record, to_record
 from daskrun.errors import SettingsError, StorageError
 from daskrun.pipeline.records.kept_pipeline import KeptCode, has_any, may_be_secret
 from daskrun.pipeline.records.step_codec import steps_to_plain
@@ -50,12 +50,6 @@ class PublishedRecord:
     """The steps, as :func:`steps_to_plain` gives them."""
     status: str = ACTIVE
     layout: int = LAYOUT
-
-    @classmethod
-    def read(cls, plain: JsonObject) -> PublishedRecord:
-        """Return what was kept; what another layout has besides is left out."""
-        known = {each.name for each in fields(cls)}
-        return from_record(cls, {name: each for name, each in plain.items() if name in known})
 
     def as_plain(self) -> JsonObject:
         """Return it as JSON."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from daskrun.workspace.run_folders.run_folder import RunFolder
     from daskrun.workspace.workspace import Workspace
 
-"""Formats of tables that are files of the user's."""
 RESUME = "Resume it first, and wait until it is Completed: run.resume()."
 
 
@@ -29,20 +28,19 @@ def earlier_run(workspace: Workspace, since: object) -> RunFolder:
     """Return the folder of the Completed run whose id ``since`` is."""
     if not isinstance(since, str):
         raise _wrong(f"since={since!r} is no run. Write since=run, or its id.")
-    run_id = since
-    folder = workspace.site.find_run(run_id)
+    folder = workspace.site.find_run(since)
     if folder is None:
         raise _wrong(
-            f"since={run_id!r}: {workspace!r} has no such run. Its runs: "
+            f"since={since!r}: {workspace!r} has no such run. Its runs: "
             "Experiment(ws, name).get_runs()."
         )
     if folder.manifest().kind != "pipeline":
         whole = folder.manifest().pipeline_run
-        raise _wrong(f"since={run_id!r} is the run of one step. Write since={whole!r}.")
+        raise _wrong(f"since={since!r} is the run of one step. Write since={whole!r}.")
     status = folder.last_state().status
     if status is not RunStatus.COMPLETED:
         raise _wrong(
-            f"since={run_id!r} is {status}, and only what a Completed run has done is in its "
+            f"since={since!r} is {status}, and only what a Completed run has done is in its "
             f"output. {RESUME}"
         )
     return folder
