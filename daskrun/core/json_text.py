@@ -12,11 +12,8 @@ MOST_DIGITS = 4300
 def parsed(text: str | bytes) -> Any:
     """Return the value of a JSON text.
 
-    Raises
-    ------
-    ValueError
-        It is none, or nothing that can be read: too deep, or with a number too long. The message
-        is the rest of a sentence.
+    Raises ValueError where it is none, or nothing that can be read: too deep, or with a number too
+    long. The message is the rest of a sentence.
 
     Examples
     --------

@@ -13,12 +13,7 @@ from pathlib import Path
 class MiniBatchPaths(list[str]):
     """Local paths of a mini-batch's files: a plain list that knows its number.
 
-    Parameters
-    ----------
-    paths
-        Absolute.
-    task_id
-        Index of the mini-batch in the run.
+    ``paths``: absolute. ``task_id``: index of the mini-batch in the run.
 
     Examples
     --------
@@ -39,15 +34,8 @@ def load_files(root: str, names: Sequence[str], task_id: int) -> MiniBatchPaths:
 
     Whether the files are there is not looked at: that costs more than anything else done for a
     mini-batch (9 of 20 µs for ten files), and the script finds out. See :func:`unreadable`.
-
-    Parameters
-    ----------
-    root
-        Absolute folder of the input; ``""`` when ``names`` are local paths already.
-    names
-        Paths relative to it.
-    task_id
-        Index of the mini-batch.
+    ``root``: absolute folder of the input; ``""`` when ``names`` are local paths already.
+    ``names``: paths relative to it. ``task_id``: index of the mini-batch.
     """
     base = root if not root or root.endswith("/") else root + "/"
     return MiniBatchPaths([base + name for name in names], task_id)

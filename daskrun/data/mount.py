@@ -53,10 +53,7 @@ class MountContext:
     def mount_point(self) -> str:
         """The folder.
 
-        Raises
-        ------
-        DatasetError
-            It hasn't been started.
+        Raises DatasetError where it hasn't been started.
         """
         if self._made is None:
             raise DatasetError("nothing is mounted: write `with dataset.mount() as mounted:`.")
@@ -65,12 +62,8 @@ class MountContext:
     def start(self) -> None:
         """Make the folder; nothing happens when it is there.
 
-        Raises
-        ------
-        DatasetError
-            The dataset has no file, or one can't be read.
-        OSError
-            The folder can't be made.
+        Raises DatasetError where the dataset has no file, or one can't be read; OSError where the
+        folder can't be made.
         """
         if self._made is not None:
             return

@@ -37,13 +37,9 @@ class PartitionFormat:
     ``{name}`` is a text column: at least one character, within one folder or file name.
     ``{name:yyyy/MM/dd/HH/mm/ss}`` is a date and time, from as many of these parts as are written.
     ``*`` is any text within a name. What follows a ``=``, as in ``City={City}``, is read as Hive
-    escapes it: ``New%20York``. The rest stands for itself. The format is held against the
-    whole path, from its end: how much of it the dataset's own path names does not matter.
-
-    Raises
-    ------
-    DatasetError
-        If it is not such a format.
+    escapes it: ``New%20York``. The rest stands for itself. The format is held against the whole
+    path, from its end: how much of it the dataset's own path names does not matter. Raises
+    DatasetError where it is not such a format.
 
     Examples
     --------
@@ -89,10 +85,7 @@ class PartitionFormat:
     def values(self, root: str, name: str) -> tuple[Value, ...]:
         """Read the values of one file, in the order of :attr:`columns`.
 
-        Raises
-        ------
-        DatasetError
-            If the path does not fit; it is named.
+        Raises DatasetError where the path does not fit; it is named.
         """
         found = self._match(f"{base_path(root)}/{name}")
         if found is None:
@@ -117,10 +110,7 @@ class PartitionFormat:
     ) -> dict[tuple[Value, ...], list[int]]:
         """Return the numbers of the files of each existing combination of values, in order.
 
-        Raises
-        ------
-        DatasetError
-            If a key is no column of the format, or a path does not fit.
+        Raises DatasetError where a key is no column of the format, or a path does not fit.
         """
         places = [self.columns.index(key) for key in self.check_keys(keys)]
         groups: dict[tuple[Value, ...], list[int]] = {}

@@ -127,12 +127,8 @@ class Registered(OriginalClass):
     def unregister_all_versions(self) -> None:
         """Remove every version of its name from the workspace; the data stays.
 
-        Runs that use it are not disturbed: they have a definition of their own.
-
-        Raises
-        ------
-        DatasetError
-            It isn't registered.
+        Runs that use it are not disturbed: they have a definition of their own. Raises DatasetError
+        where it isn't registered.
         """
         if self.registration is None:
             raise DatasetError(
@@ -185,10 +181,7 @@ def register_once(
 def registry_of(name: str, target: OnePath) -> Registry:
     """Return the workspace of the datastore that a new dataset is written to.
 
-    Raises
-    ------
-    DatasetError
-        It is written elsewhere.
+    Raises DatasetError where it is written elsewhere.
     """
     (element,) = as_elements([target])
     registry = getattr(element.place, "workspace", None) if isinstance(element, DataPath) else None
@@ -219,10 +212,7 @@ def _newest_if_same(
 ) -> int | None:
     """Return the newest version if it is the same dataset, None where there is no version.
 
-    Raises
-    ------
-    SettingsError
-        It is another one.
+    Raises SettingsError where it is another one.
     """
     found = workspace.records.latest(KIND, name)
     if found is None:

@@ -25,12 +25,8 @@ def reopened(
 ) -> Iterator[ReopenedRecord]:
     """Make a part of the output ``name``, and yield the records that say what is in it.
 
-    The output stays until the one that is made anew takes its place.
-
-    Raises
-    ------
-    StorageError
-        It isn't what the run had published.
+    The output stays until the one that is made anew takes its place. Raises StorageError where it
+    isn't what the run had published.
     """
     committed: dict[int, Rows] = {}
     for each in past.committed():

@@ -24,11 +24,7 @@ class PipelineEndpoint(OriginalClass):
     """Published pipelines under one name, each a version of it: "0", "1" and so on.
 
     ``Experiment.submit`` takes it as it takes a :class:`PublishedPipeline`; it has no address.
-
-    Raises
-    ------
-    NameNotFoundError
-        There is none of that name.
+    Raises NameNotFoundError where there is none of that name.
     """
 
     def __init__(self, workspace: Workspace, name: str) -> None:
@@ -71,10 +67,7 @@ class PipelineEndpoint(OriginalClass):
     ) -> PipelineEndpoint:
         """Give a pipeline, which is published if it is not, a name: version "0" of it.
 
-        Raises
-        ------
-        SettingsError
-            The name is taken, or the pipeline can't be published.
+        Raises SettingsError where the name is taken, or the pipeline can't be published.
         """
         if workspace.records.latest(PIPELINE_ENDPOINTS, name) is not None:
             problem = f"name={name!r} is taken. Write PipelineEndpoint.get(ws, name={name!r})"
@@ -139,10 +132,7 @@ class PipelineEndpoint(OriginalClass):
     def get_pipeline(self, version: str | None = None) -> PublishedPipeline:
         """Return the pipeline of a version; None: of the default.
 
-        Raises
-        ------
-        NameNotFoundError
-            There is no such version.
+        Raises NameNotFoundError where there is no such version.
         """
         asked = self._default if version is None else str(version)
         if asked not in self.list_versions():

@@ -30,10 +30,7 @@ class StandIn(ModuleType):
     def __getattr__(self, name: str) -> object:
         """Load a name, or what says of one that daskrun lacks what there is instead.
 
-        Raises
-        ------
-        OriginalNameError
-            The original has none of that name either.
+        Raises OriginalNameError where the original has none of that name either.
         """
         module = self.__name__
         if name.startswith("__"):  # Python asks for some that are not set yet
@@ -108,10 +105,7 @@ class OriginalFinder:
 def put_first() -> None:
     """Make the original's names daskrun's in this process, also where the original is installed.
 
-    Raises
-    ------
-    OriginalImportError
-        The original has been imported already.
+    Raises OriginalImportError where the original has been imported already.
     """
     real = sys.modules.get(CORE)
     if real is not None and not isinstance(real, StandIn):

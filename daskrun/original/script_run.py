@@ -24,16 +24,10 @@ if TYPE_CHECKING:
 class ScriptRunConfig(OriginalClass):
     """A script with what it runs in: ``experiment.submit(config)`` runs it as a step of its own.
 
-    Parameters
-    ----------
-    source_directory, script, arguments, compute_target, environment
-        As of :class:`PythonScriptStep`.
-    run_config
-        As ``runconfig`` of that; what is said beside it goes before.
-    distributed_job_config, docker_runtime_config
-        Kept with the run.
-    max_run_duration_seconds
-        Seconds it may take.
+    ``source_directory``, ``script``, ``arguments``, ``compute_target``, ``environment``: as of
+    :class:`PythonScriptStep`. ``run_config``: as ``runconfig`` of that; what is said beside it goes
+    before. ``distributed_job_config``, ``docker_runtime_config``: kept with the run.
+    ``max_run_duration_seconds``: seconds it may take.
 
     Examples
     --------

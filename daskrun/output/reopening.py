@@ -34,12 +34,8 @@ def taken_apart(
     """Return a file that holds the rows of an output as a part does, and where in it they are.
 
     That is the output itself, or ``part``, which is made. ``committed`` is what each mini-batch has
-    committed, in their order.
-
-    Raises
-    ------
-    StorageError
-        The output does not hold these rows, one behind the other, and nothing else.
+    committed, in their order. Raises StorageError where the output does not hold these rows, one
+    behind the other, and nothing else.
     """
     if sink.assembles:
         raise StorageError(

@@ -31,14 +31,9 @@ class StatusBlock:
     native store each: a field is never seen half written. The keeper writes only ``RECALL`` and,
     while nobody else does, ``LOGGED``.
 
-    ``ints`` and ``times`` are two views of the same memory: a field is one or the other.
-
-    Parameters
-    ----------
-    board
-        Descriptor of a memory that holds the blocks of all slots of a node, one page each.
-    slot
-        Which of them, from 0.
+    ``ints`` and ``times`` are two views of the same memory: a field is one or the other. ``board``:
+    descriptor of a memory that holds the blocks of all slots of a node, one page each. ``slot``:
+    which of them, from 0.
     """
 
     IN_HAND, RUNNING, LOADING_SINCE, RUNNING_SINCE = 0, 1, 2, 3

@@ -42,18 +42,11 @@ class Journal:
 
     A record counts once :meth:`sync` has returned. A process may be killed at any moment: a record
     that is only partly on the disk fails its checksum and ends what is read. ``append`` and
-    ``sync`` may be called from different threads.
-
-    Parameters
-    ----------
-    path
-        A file that doesn't exist yet; :meth:`open` continues one that does.
-    continue_at
-        Bytes of an existing file that are whole records, as :meth:`open` finds them.
-    segments
-        Keep what is in the file behind a URL too: a record counts once it is in both.
-
-    Raises StorageError where the file exists, or can't be created.
+    ``sync`` may be called from different threads. ``path``: a file that doesn't exist yet;
+    :meth:`open` continues one that does. ``continue_at``: bytes of an existing file that are whole
+    records, as :meth:`open` finds them. ``segments``: keep what is in the file behind a URL too: a
+    record counts once it is in both. Raises StorageError where the file exists, or can't be
+    created.
     """
 
     def __init__(
@@ -105,14 +98,8 @@ class Journal:
     def read(path: Path, *kinds: str) -> Iterator[JsonObject]:
         """Yield the records in order, up to the first that is torn or corrupt.
 
-        Parameters
-        ----------
-        path
-            The file.
-        kinds
-            Only records whose first entry is ``kind``, one of these; the others are not parsed.
-
-        Raises StorageError where the file can't be read.
+        ``path``: the file. ``kinds``: only records whose first entry is ``kind``, one of these; the
+        others are not parsed. Raises StorageError where the file can't be read.
         """
         begin = tuple(b'{"kind":"%b"' % kind.encode() for kind in kinds)
         try:
@@ -130,11 +117,9 @@ class Journal:
     def sync(self) -> None:
         """Put everything appended so far on the disk; nothing happens when there is nothing.
 
-        Raises
-        ------
-        StorageError
-            It can't be written: what was appended stays and may be tried again. After the disk
-            itself failed, and when the journal is closed, every further call fails too.
+        Raises StorageError where it can't be written: what was appended stays and may be tried
+        again. After the disk itself failed, and when the journal is closed, every further call
+        fails too.
         """
         with self._lock:
             if not self._buffer:

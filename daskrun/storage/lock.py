@@ -26,14 +26,9 @@ class RunLock(LockHandle):
     """A lock that dies with its holder: ``flock`` on a file that says who holds it.
 
     The file stays when the lock is released: removing it would let two processes lock two files of
-    one name. A process forked (not spawned) by the holder keeps the lock alive until
-    :meth:`close`, which frees it for all. Its user alone may open it: whoever may read a file may
-    lock it, and so keep a run from going on.
-
-    Parameters
-    ----------
-    path
-        The file; made when it isn't there.
+    one name. A process forked (not spawned) by the holder keeps the lock alive until :meth:`close`,
+    which frees it for all. Its user alone may open it: whoever may read a file may lock it, and so
+    keep a run from going on. ``path``: the file; made when it isn't there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,10 +43,8 @@ class RunLock(LockHandle):
     def acquire(self) -> None:
         """Take the lock, or fail within a moment.
 
-        Raises
-        ------
-        StorageError
-            Somebody holds it (the message says who), or the file system has no locks.
+        Raises StorageError where somebody holds it (the message says who), or the file system has
+        no locks.
         """
         if self.held:
             return

@@ -56,16 +56,9 @@ class MetricFolder:
     """The metrics of one run. Any number of threads and processes may add at once.
 
     Each process appends to a file of its own, each record with one ``write``, so that a record is
-    there when :meth:`add` returns, however the process ends.
-
-    Parameters
-    ----------
-    run_folder
-        The run's.
-    writer
-        Begins the names of this process's files, such as ``node000/process000``.
-    of
-        Index and attempt of the mini-batch that is in hand.
+    there when :meth:`add` returns, however the process ends. ``run_folder``: the run's. ``writer``:
+    begins the names of this process's files, such as ``node000/process000``. ``of``: index and
+    attempt of the mini-batch that is in hand.
     """
 
     def __init__(

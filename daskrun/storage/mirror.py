@@ -46,22 +46,12 @@ Version = tuple[int, int]
 class Mirror:
     """Keeps a folder behind a URL as it is here. Any thread may call anything.
 
-    Files that ``write_whole`` is writing are left out. Of modes it is kept which files of
-    ``code`` may be executed.
-
-    Parameters
-    ----------
-    folder
-        Here; need not be there.
-    remote
-        Its like.
-    leave_out
-        Whether what is at a name is neither put nor brought.
-    code
-        A folder in it, ``""`` for all of it, whose executable files and empty folders are kept as
-        such; it is written once. None: there is none.
-    once
-        A folder in it whose files never change: of two who put one of a name the first is heard.
+    Files that ``write_whole`` is writing are left out. Of modes it is kept which files of ``code``
+    may be executed. ``folder``: here; need not be there. ``remote``: its like. ``leave_out``:
+    whether what is at a name is neither put nor brought. ``code``: a folder in it, ``""`` for all
+    of it, whose executable files and empty folders are kept as such; it is written once. None:
+    there is none. ``once``: a folder in it whose files never change: of two who put one of a name
+    the first is heard.
     """
 
     def __init__(
@@ -99,20 +89,11 @@ class Mirror:
         """Put every file that is new or changed.
 
         What is gone here stays there until :meth:`delete`: who tidies up temporary folders knows
-        nothing of what is kept.
-
-        Parameters
-        ----------
-        last
-            Names that begin so are put when the others are.
-        below
-            Only what is in this folder, the others are not looked at.
-        all_of_it
-            Whether also large files are put that were put a moment ago.
-        code
-            Whether to look at the code too, which may be 20,000 files.
-
-        Raises StorageError where the store fails; what could be put is.
+        nothing of what is kept. ``last``: names that begin so are put when the others are.
+        ``below``: only what is in this folder, the others are not looked at. ``all_of_it``: whether
+        also large files are put that were put a moment ago. ``code``: whether to look at the code
+        too, which may be 20,000 files. Raises StorageError where the store fails; what could be put
+        is.
         """
         if self._code == "" and (self.folder / MODES).exists():
             raise StorageError(
@@ -152,17 +133,10 @@ class Mirror:
     def bring(self, *below: str, over: bool, keep: str = "") -> None:
         """Have here what is there of some folders or files.
 
-        Parameters
-        ----------
-        below
-            Their names; none for all.
-        over
-            Whether that goes over what was written here, which then is old: files that are not
-            there are removed too.
-        keep
-            A folder of which no file is removed, since any process may write new ones at any time.
-
-        Raises StorageError where the store or the disk fails.
+        ``below``: their names; none for all. ``over``: whether that goes over what was written
+        here, which then is old: files that are not there are removed too. ``keep``: a folder of
+        which no file is removed, since any process may write new ones at any time. Raises
+        StorageError where the store or the disk fails.
         """
         with self._lock:
             there: dict[str, str] = {}
@@ -353,16 +327,9 @@ def _crc(file: IO[bytes], size: int, crc: int = 0) -> int:
 def bring_whole(folder: UrlFolder, name: str, target: Path) -> None:
     """Have a file or folder behind a URL here too: whole, or not at all.
 
-    Parameters
-    ----------
-    folder
-        That it is in, and that was put as one, as code.
-    name
-        Its name there.
-    target
-        Where it goes; what is there already is taken for it.
-
-    Raises StorageError where there is nothing, or the store or the disk fails.
+    ``folder``: that it is in, and that was put as one, as code. ``name``: its name there.
+    ``target``: where it goes; what is there already is taken for it. Raises StorageError where
+    there is nothing, or the store or the disk fails.
     """
     inside(target.parent, name)  # it may come from a record
     if target.exists():

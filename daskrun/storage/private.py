@@ -76,10 +76,7 @@ class NoSecrets(SecretStore):
 class SecretFiles(SecretStore):
     """Values in files of mode 0600, in a folder of mode 0700.
 
-    Parameters
-    ----------
-    folder
-        Made when the first value is kept.
+    ``folder``: made when the first value is kept.
     """
 
     keeps = True

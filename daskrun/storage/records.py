@@ -33,12 +33,8 @@ class Records:
     A record is the file ``<place>/<kind>/<name>/<number>.json``. It is never changed: the next
     number supersedes it. There is no lock: two processes that create at once both try the same
     number, the second create of it fails and takes the next. An empty file is a number that is
-    taken and holds nothing: its record has been deleted, or is about to appear.
-
-    Parameters
-    ----------
-    place
-        Where the records are kept: a folder, made at the first ``create``, or another store.
+    taken and holds nothing: its record has been deleted, or is about to appear. ``place``: where
+    the records are kept: a folder, made at the first ``create``, or another store.
     """
 
     def __init__(self, place: Path | RecordStore) -> None:
@@ -47,12 +43,8 @@ class Records:
     def create(self, kind: str, name: str, value: JsonObject, number: int | None = None) -> int:
         """Keep ``value`` under the next free number, or under ``number``; give the number.
 
-        Raises
-        ------
-        SettingsError
-            The name can't be a record's.
-        StorageError
-            ``number`` is taken, or the place can't be written.
+        Raises SettingsError where the name can't be a record's; StorageError where ``number`` is
+        taken, or the place can't be written.
         """
         if number is not None and number < 1:
             raise SettingsError(kind, [f"number={number} is not a record's. Write 1 or more."])

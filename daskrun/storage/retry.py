@@ -72,15 +72,8 @@ def retry(
 ) -> Result:
     """Do something, again with growing pauses where that may help.
 
-    Parameters
-    ----------
-    what
-        What it is, for messages: ``can't …``.
-    options
-        Whose values no message shows.
-    plain
-        Whether that something is missing, or is there, is raised as Python's own error.
-
+    ``what``: what it is, for messages: ``can't …``. ``options``: whose values no message shows.
+    ``plain``: whether that something is missing, or is there, is raised as Python's own error.
     Raises StorageError where it fails for good.
     """
     delay, began = FIRST_DELAY, time.monotonic()

@@ -156,14 +156,9 @@ class Multipart(Publication):
     """A multipart upload; an object of one small piece that nobody notes is put in one request.
 
     One that is noted can be kept from appearing until it has: see :meth:`S3Folder.halt`.
-
-    Parameters
-    ----------
-    folder, name
-        What is made.
-    note
-        Object that the upload's id is kept in while it goes on, ``""`` for none. An upload that is
-        noted there was left by a driver that was killed, and is aborted first.
+    ``folder``, ``name``: what is made. ``note``: object that the upload's id is kept in while it
+    goes on, ``""`` for none. An upload that is noted there was left by a driver that was killed,
+    and is aborted first.
     """
 
     ordered = False

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 def below(folder: str, names: Iterable[str]) -> dict[str, str]:
     """Return where files of these names belong below a folder, each with a path of its own.
 
-    Raises
-    ------
-    StorageError
-        A name leads out of the folder, is no file's, or means the same path as another, or a folder
-        of it: keys of objects are no paths.
+    Raises StorageError where a name leads out of the folder, is no file's, or means the same path
+    as another, or a folder of it: keys of objects are no paths.
 
     Examples
     --------

@@ -31,14 +31,8 @@ class Segments:
     run has been taken over (:meth:`take_over`) meets the other's segment, and can't commit any
     more. What is put is never changed, but for small segments that are joined: the first of them is
     replaced by all, then the others go. A reader passes over what it has, and lists again where one
-    is gone, so it may come in between.
-
-    Parameters
-    ----------
-    folder
-        Of the run; segments are in ``journal/`` there.
-    many
-        Segments that are joined to one: a journal of hours is read in a few requests.
+    is gone, so it may come in between. ``folder``: of the run; segments are in ``journal/`` there.
+    ``many``: segments that are joined to one: a journal of hours is read in a few requests.
     """
 
     def __init__(self, folder: UrlFolder, many: int = 64) -> None:

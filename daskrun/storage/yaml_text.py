@@ -25,12 +25,8 @@ NUMBER = re.compile(r"[-+0-9_:.eE]+")
 def read_yaml(path: Path) -> tuple[yaml.Node | None, Any]:
     """Return what is in a file: as nodes that know their lines, and as values.
 
-    Raises
-    ------
-    OSError
-        It can't be read.
-    ValueError, yaml.YAMLError
-        It is no YAML, or too large, too deep, or stands for too much.
+    Raises OSError where it can't be read; ValueError, yaml.YAMLError where it is no YAML, or too
+    large, too deep, or stands for too much.
     """
     return yaml_of(read_file(path))
 

@@ -331,12 +331,8 @@ class Assembler(CommitTable, ABC):
     def advance(self) -> int:
         """Go on with what is next in order, as far as it is committed; return :attr:`done`.
 
-        Raises
-        ------
-        StorageError
-            A part is missing, too short or not what was written, or the output can't be written.
-        WrongResultError
-            A header doesn't go with the others.
+        Raises StorageError where a part is missing, too short or not what was written, or the
+        output can't be written; WrongResultError where a header doesn't go with the others.
         """
 
     @abstractmethod
@@ -352,11 +348,9 @@ class Assembler(CommitTable, ABC):
     def publish(self, overwrite: bool, total: int) -> None:
         """Publish the output under its name, whole and durable when this returns.
 
-        Raises
-        ------
-        StorageError
-            Not all of ``total`` mini-batches are committed or skipped, or there is an output of
-            that name, or the store failed. :meth:`abandon` is still to be called then.
+        Raises StorageError where not all of ``total`` mini-batches are committed or skipped, or
+        there is an output of that name, or the store failed. :meth:`abandon` is still to be called
+        then.
         """
 
     @abstractmethod

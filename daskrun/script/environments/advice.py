@@ -38,14 +38,8 @@ def as_told(said: str, needs: Iterable[str]) -> str:
 def advice(said: str, requirements: Sequence[str], needs: Sequence[str]) -> str:
     """Return what to write instead of what pip could not install; ``""`` where nothing is known.
 
-    Parameters
-    ----------
-    said
-        By pip.
-    requirements
-        Lines for pip that were asked for.
-    needs
-        Lines that daskrun added.
+    ``said``: by pip. ``requirements``: lines for pip that were asked for. ``needs``: lines that
+    daskrun added.
 
     Examples
     --------

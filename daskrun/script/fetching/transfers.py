@@ -52,10 +52,7 @@ class Transfer:
 def transfers_of(order: Order) -> list[Transfer]:
     """Return what must be fetched for a mini-batch, and where to.
 
-    Raises
-    ------
-    DatasetError
-        A name in a bucket has no safe place of its own on this node.
+    Raises DatasetError where a name in a bucket has no safe place of its own on this node.
     """
     folder, load = f"{order.home}.partial", order.load
     if load[0] == "files":

@@ -45,12 +45,8 @@ class RemoteFiles:
         """Wait for the files of a mini-batch, and return their local paths.
 
         They are named ``names`` below the input's root. Without ``timeout`` (seconds) the keeper
-        ends this process at ``load_timeout``.
-
-        Raises
-        ------
-        DatasetError
-            If a file can't be had; names its URL.
+        ends this process at ``load_timeout``. Raises DatasetError where a file can't be had;
+        names its URL.
         """
         home = f"{self._folder}/{bundle}/{index}"
         deadline = None if timeout is None else time.monotonic() + timeout

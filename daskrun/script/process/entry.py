@@ -33,13 +33,9 @@ _LINKED_FOLDER = str(Path(__file__).parents[2])
 class EntryModule:
     """A loaded entry script.
 
-    ``modules`` is a folder of this node for modules that other processes find it by.
-
-    Raises
-    ------
-    Exception
-        Whatever its import raises; ``AttributeError`` when it has no ``run``, ``TypeError`` when
-        that takes neither a mini-batch nor a mini-batch and its context.
+    ``modules`` is a folder of this node for modules that other processes find it by. Raises
+    Exception where whatever its import raises; ``AttributeError`` when it has no ``run``,
+    ``TypeError`` when that takes neither a mini-batch nor a mini-batch and its context.
     """
 
     def __init__(self, script: ScriptFile, modules: Path | None = None) -> None:
@@ -153,11 +149,7 @@ def _takes_context(run: Callable[..., Any], file: str) -> bool:
     """Return whether ``run`` has a second parameter for ``mini_batch_context``.
 
     One whose default is something is the script's own, as in ``def run(mini_batch, limit=3)``.
-
-    Raises
-    ------
-    TypeError
-        It can be called neither with one argument nor with two.
+    Raises TypeError where it can be called neither with one argument nor with two.
     """
     try:
         signature = inspect.signature(run)

@@ -128,12 +128,8 @@ class Executor:
     def attempt(self, bundle: int, descriptor: Descriptor, number: int) -> Outcome:
         """Run one attempt and return its outcome.
 
-        Raises
-        ------
-        PartError
-            Its rows can't be kept, which is no fault of the mini-batch: it has no outcome.
-        UnusableProcessError
-            The script has spoilt its process, which must end.
+        Raises PartError where its rows can't be kept, which is no fault of the mini-batch: it has
+        no outcome; UnusableProcessError where the script has spoilt its process, which must end.
         """
         index, input_number, load, items, _ = descriptor
         if load[0] == "survey":

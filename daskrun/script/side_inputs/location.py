@@ -40,10 +40,7 @@ def is_absolute(side: SideInputSpec) -> bool:
 def link_at(place: Path, home: Path, run_id: str) -> None:
     """Make a path of the user's choice, which must be free, lead to a folder.
 
-    Raises
-    ------
-    DatasetError
-        Something is there.
+    Raises DatasetError where something is there.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_symlink():

@@ -52,11 +52,7 @@ class Condition(_Joined):
     """What is true or false of each row; join with ``&``, ``|`` and ``~``.
 
     A comparison with a missing value is false, ``!=`` included; ``~`` turns it into true.
-
-    Parameters
-    ----------
-    plain
-        As the file's docstring says.
+    ``plain``: as the file's docstring says.
 
     Examples
     --------
@@ -76,12 +72,7 @@ class Condition(_Joined):
 class Column(_Joined):
     """A column of a tabular dataset, for conditions; ``dataset['age']``.
 
-    A column of booleans is a condition itself.
-
-    Parameters
-    ----------
-    name
-        Of the column.
+    A column of booleans is a condition itself. ``name``: of the column.
 
     Examples
     --------

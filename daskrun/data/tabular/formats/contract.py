@@ -268,10 +268,8 @@ class Source(ABC):
     def describe(self, listing: Listing) -> ReaderSpec:
         """Infer the one schema and return how rows are read.
 
-        Raises
-        ------
-        DatasetError
-            Nothing can be read, or what was asked for can't be (an unknown column, encoding, …).
+        Raises DatasetError where nothing can be read, or what was asked for can't be (an unknown
+        column, encoding, …).
         """
 
     def risks(self, listing: Listing, spec: Any, columns: Sequence[str]) -> list[str]:  # noqa: ARG002
@@ -309,18 +307,10 @@ class FrameSource(ABC):
     ) -> Source:
         """Write the frame to Parquet files whose row groups are its mini-batches.
 
-        Parameters
-        ----------
-        folder
-            Local, or a URL; made if it isn't there, else empty. All workers must reach it.
-        mini_batch_size
-            Bytes of a row group, about: as many rows as have this size in Arrow on average.
-
-        Raises
-        ------
-        DatasetError
-            If the frame can't be computed or can't be a table, or the folder can't be written, is
-            not empty, or is another one for the workers.
+        ``folder``: local, or a URL; made if it isn't there, else empty. All workers must reach it.
+        ``mini_batch_size``: bytes of a row group, about: as many rows as have this size in Arrow on
+        average. Raises DatasetError where the frame can't be computed or can't be a table, or
+        the folder can't be written, is not empty, or is another one for the workers.
         """
 
     def computed_by(self, scheduler: Any) -> FrameSource:  # noqa: ARG002  (Dask's)
