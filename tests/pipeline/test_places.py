@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from daskrun import OutputFileDatasetConfig, SettingsError
+from daskrun import OutputFileDatasetConfig, SettingsError, StorageError
 
 
 def test_an_output_goes_to_a_path_of_this_machine(work):
@@ -18,6 +18,23 @@ def test_an_output_goes_to_a_path_of_this_machine(work):
     assert found.path == str(work.path / "out" / step.id / "parallel_run_step.txt")
     assert found.download(work.path / "copy", flat=True) == 1
     assert sorted(work.ws.datastores) == ["workspaceblobstore"]
+
+
+def test_of_a_folder_with_other_files_only_the_output_is_downloaded(work, capsys):
+    shared = work.path / "shared"
+    (shared / "sub").mkdir(parents=True)
+    for name in ("other.txt", "sub/more.txt"):
+        (shared / name).write_text("not of the run")
+    output = OutputFileDatasetConfig("scores", destination=str(shared))
+    run = work.submit(work.make_step(output=output))
+    run.wait_for_completion(show_output=True)
+    found = run.outputs["scores"]
+    assert f"written: 10 rows, in {found.path}\n" in capsys.readouterr().out
+    assert found.download(work.path / "copy", flat=True) == 1
+    assert os.listdir(work.path / "copy") == ["parallel_run_step.txt"]
+    os.unlink(found.path)
+    with pytest.raises(StorageError, match=r"there is no file in .*parallel_run_step\.txt"):
+        found.download(work.path / "again", flat=True)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from daskrun.core.json_text import parsed
 from daskrun.core.report import RunStatus
+from daskrun.core.typing import override
 from daskrun.errors import DaskrunError, StorageError
 from daskrun.output.sinks.settings_file import TO_CSV
 from daskrun.pipeline.steps.outputs import PortDataReference
@@ -43,7 +44,19 @@ class OutputData(PortDataReference):
     @property
     def path(self) -> str:
         """Path or URL: of the file that ``append_row`` writes, else of the folder."""
-        return self.datastore.url("/".join(p for p in (self.path_on_datastore, self._file) if p))
+        return self.datastore.url(self._file_on_datastore)
+
+    @property
+    def _file_on_datastore(self) -> str:
+        return "/".join(part for part in (self.path_on_datastore, self._file) if part)
+
+    @property
+    @override
+    def _copied(self) -> str:
+        """Return the folder where it was made for the run; one of the user's has other files."""
+        made_for = {self._run.id, (self._run.reuse() or {}).get("run_id")}
+        own = not made_for.isdisjoint(self.path_on_datastore.split("/"))
+        return self.path_on_datastore if own else self._file_on_datastore
 
     def to_pandas_dataframe(self, **read_csv: Any) -> pd.DataFrame:
         """Return the rows of the one file that ``append_row`` writes.

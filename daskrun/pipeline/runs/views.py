@@ -42,6 +42,14 @@ class Shown(Protocol):
         """Return what was logged to it."""
 
 
+class Placed(Protocol):
+    """What a step writes."""
+
+    @property
+    def path(self) -> str:
+        """Where it is: its file, if it is one."""
+
+
 class ShownStep(Shown, Protocol):
     """What of a step's run is shown."""
 
@@ -52,8 +60,8 @@ class ShownStep(Shown, Protocol):
         """Ids of the steps' runs that had to end before it began."""
 
     @property
-    def output_folder(self) -> str | None:
-        """Where its results are."""
+    def outputs(self) -> Mapping[str, Placed]:
+        """What it writes, its results first."""
 
     def place_of(self, name: str = "") -> str:
         """Return the path or URL of a file among what is kept of it."""
@@ -99,7 +107,11 @@ def summary_of(step: ShownStep) -> list[str]:
     snapshot = snapshot_of(step)
     if snapshot is None or snapshot.status is not step.status:  # it could not be written
         return [f"how it went is told in {step.place_of(RESULT)}"]
-    return summary(snapshot, step.output_folder, step.place_of(PAGE))
+    return summary(snapshot, _written(step), step.place_of(PAGE))
+
+
+def _written(step: ShownStep) -> str | None:
+    return next((each.path for each in step.outputs.values()), None)
 
 
 def summary_lines(steps: Sequence[ShownStep], hint: str) -> list[str]:
@@ -111,7 +123,7 @@ def summary_lines(steps: Sequence[ShownStep], hint: str) -> list[str]:
         lines = summary_of(steps[0]) if steps[0].reused_run_id is None else []
     else:
         found = [(step, snapshot_of(step)) for step in steps]
-        lines = pipeline_summary([(s.name, s.status, each, s.output_folder) for s, each in found])
+        lines = pipeline_summary([(s.name, s.status, each, _written(s)) for s, each in found])
     return [*lines, hint] if hint else lines
 
 

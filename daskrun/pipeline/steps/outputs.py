@@ -284,7 +284,12 @@ class PortDataReference(OriginalClass):
             make_folder(place)
             store._check_package()
             count = store._count(show_progress)
-            where = store.url(path if flat else ""), store.url(path), folder
+            where = store.url(path if flat else ""), store.url(self._copied), folder
             return transfer.get(*where, store.storage_options, overwrite, count, done)
         except StorageError as error:
             raise StorageError(f"output {self.name!r} (run {self._status}): {error}") from error
+
+    @property
+    def _copied(self) -> str:
+        """What of the datastore is downloaded."""
+        return self.path_on_datastore
