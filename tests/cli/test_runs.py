@@ -9,14 +9,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
 from commands import HERE, call, lay_out, told, work  # noqa: F401  (a fixture)
 from running import wait_for
 from s3 import KEY, SECRET
 
 import daskrun
 from daskrun import ExitCode
-from daskrun.cli.app import cli
 from daskrun.cli.logs import Files
 from daskrun.cli.looking import Told, ToldStep
 
@@ -171,7 +169,9 @@ def test_a_run_goes_on_where_what_was_wrong_is_mended(work):
     call(*START, "--error-threshold", 0, "-o", "out", code=ExitCode.THRESHOLD)
     shown = call("resume", "last", "--set", "error_threshold=1", "--set", "run_max_try=2")
     assert "Completed" in shown.out
+    assert f"written: 4 rows, in {work}/out/" in shown.out
     assert "is Completed already" in call("cancel", "last", code=1).err
+    assert "with daskrun resume 2" in call("resume", "last", code=2).err
 
 
 def test_rows_of_tables_by_their_ending(work):
@@ -276,7 +276,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_says_the_command(work):
     command = [sys.executable, "-m", "daskrun", "run", "--script", "score.py", "--input", "files"]
     process = subprocess.Popen([*command, "-p", "1"], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while "is past init()" not in _printed("logs", "last"):
+    while "is past init()" not in call("logs", "last", code=None).out:
         assert time.monotonic() < deadline
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
@@ -286,11 +286,6 @@ def test_a_second_ctrl_c_ends_a_run_at_once_and_says_the_command(work):
     assert process.returncode == 130
     assert "with daskrun resume " in said
     assert told("show", "last")["status"] == "Canceled"
-
-
-def _printed(*arguments):
-    """Give what a command prints, whatever it ends with."""
-    return CliRunner().invoke(cli, arguments).stdout
 
 
 def test_lines_of_a_log_that_grows_are_printed_once_and_whole(tmp_path, capsys):
