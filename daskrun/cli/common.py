@@ -180,17 +180,6 @@ def text_aside(as_json: bool) -> Iterator[None]:
         yield
 
 
-def many(count: int, what: str, ending: str = "s") -> str:
-    """Return a count of things, as English says it.
-
-    Examples
-    --------
-    >>> many(1, "file"), many(2000, "process", "es")
-    ('1 file', '2,000 processes')
-    """
-    return f"{count:,} {what}{'' if count == 1 else ending}"
-
-
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print rows below a head, in columns as wide as they need."""
     texts = [[*head], *([one_line(str(cell)) for cell in row] for row in rows)]

@@ -14,13 +14,13 @@ from daskrun.cli.common import (
     Starting,
     WrongUse,
     json_option,
-    many,
     print_json,
     text_aside,
     workspace_option,
 )
 from daskrun.cli.quick import job_of, job_options
 from daskrun.core.report import ExitCode
+from daskrun.shown.counted import many
 from daskrun.shown.printable import safe
 from daskrun.storage.folders import make_folder
 

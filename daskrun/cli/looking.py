@@ -17,7 +17,6 @@ from daskrun.cli.common import (
     WrongUse,
     find_run,
     json_option,
-    many,
     print_json,
     print_table,
     run_argument,
@@ -25,6 +24,7 @@ from daskrun.cli.common import (
     workspace_option,
 )
 from daskrun.core.report import ExitCode
+from daskrun.shown.counted import many
 from daskrun.shown.printable import safe
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Obstacle, Report, RunStatus
+from daskrun.shown.counted import many
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,9 +63,9 @@ class Tally:
             self._short(outcome, process)
 
     def _short(self, outcome: Outcome, process: ProcessInfo | None) -> None:
-        results = f"{outcome.results} result{'' if outcome.results == 1 else 's'}"
+        results, items = many(outcome.results, "result"), many(outcome.items, "item")
         message = (
-            f"run() returned {results} for {outcome.items} items: an item without a result counts "
+            f"run() returned {results} for {items}: an item without a result counts "
             f"as failed and is not retried. {ANY_NUMBER}"
         )
         failure = Failure(message, kind="fewer results than items")
@@ -215,7 +216,7 @@ class Ending:
         first = tally.first_error()
         named = self.stopped.error if self.stopped is not None else ""
         if not first or tally.groups()[0].message == named:
-            return f"{reason.removesuffix('.')}."
+            return reason if reason.endswith("?") else f"{reason.removesuffix('.')}."
         return f"{reason.removesuffix('.')}. First error: {first}"
 
     def _nothing(self) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from daskrun.shown.counted import many
+
 if TYPE_CHECKING:
     from daskrun.core.settings import RunSettings
     from daskrun.core.tally import Tally
@@ -17,10 +19,10 @@ def exceeded(settings: RunSettings, tally: Tally, total: int | None) -> str:
     items, failed = tally.items - tally.items_succeeded, tally.failed
     most = settings.error_threshold
     if 0 <= most < items:
-        return f"{_counted(items, 'item', 's')} failed, error_threshold={most} allows {most}"
+        return f"{many(items, 'item')} failed, error_threshold={most} allows {most}"
     allowed = settings.allowed_failed_count
     if allowed is not None and 0 <= allowed < failed:
-        over = f"{_counted(failed, 'mini-batch', 'es')} failed, "
+        over = f"{many(failed, 'mini-batch', 'es')} failed, "
         return f"{over}allowed_failed_count={allowed} allows {allowed}"
     percent = settings.allowed_failed_percent
     if percent is not None and total is not None:
@@ -29,7 +31,3 @@ def exceeded(settings: RunSettings, tally: Tally, total: int | None) -> str:
             over = f"{share:.3g} % of the mini-batches failed, allowed_failed_percent="
             return f"{over}{percent:g} allows {percent:g} %"
     return ""
-
-
-def _counted(number: int, word: str, plural: str) -> str:
-    return f"{number} {word}{'' if number == 1 else plural}"

@@ -15,6 +15,8 @@ SMALL = 0.01
 """Seconds of a mini-batch below which what daskrun does around it is felt."""
 GOOD = 0.2
 """Seconds of a mini-batch to aim at."""
+BASIS = 0.5
+"""Seconds of slots at work: of what takes less the start is all there is to see."""
 LONGEST = 200
 """Characters of an error's message."""
 NOTABLE = 0.2
@@ -32,7 +34,7 @@ KINDS = {
 """What slots do, and the words for it."""
 NONE = Attempt(-1, 0, 0, -1, 0.0, 0.0, 0.0, 0.0)
 TEXTS = {
-    "failed": "{failed} of the time went into attempts that failed.{again}{error}",
+    "failed": "{failed} of the time went into attempts that failed.{again}",
     "init": "{init} of the time went into init(), {inits}. Load less in it, or use fewer processes "
     "for so little data: process_count_per_node, node_count.",
     "load": "Reading data takes longer than run(): {load} of the time against {run}. More "
@@ -41,12 +43,11 @@ TEXTS = {
     "write": "{write} of the time went into writing {megabytes:,.1f} MB of results. Return less "
     "for each item, or write Parquet: append_row_file_name='results.parquet'.",
     "few": "There were {total:,} mini-batches for {slots:,} script processes, which waited for "
-    "{waiting} of the time: more processes won't help. Write a smaller mini_batch_size{was}, or "
-    "use fewer processes.",
+    "{waiting} of the time: more processes won't help. Use fewer{or_smaller}.",
     "small": "Mini-batches take {each:.2g} ms each, so that what is done around them takes "
     "{waiting} of the time. Make them larger: {larger}{was}.",
     "straggler": "Mini-batch {straggler} took {took}, where 95 % take less than {usual}: others "
-    "may have waited for it. Look at this item, or write a smaller mini_batch_size.",
+    "may have waited for it. Look at this item{or_smaller}.",
     "late": "{late:,} mini-batches were held up and ran a second time, while processes waited for "
     "{waiting} of the time. Look at their items: logs/sys/happenings.txt names them.",
 }
@@ -77,11 +78,11 @@ def findings(snapshot: Snapshot) -> list[str]:
     """Return what stands out in how a run went, and what to change, the gravest first.
 
     Each sentence holds the figures that it follows from. Empty where nothing stands out, and where
-    too little is known: before ten mini-batches, or a second, are done.
+    too little is known: before ten mini-batches are done, and :data:`BASIS`.
     """
-    found, attempts = shares(snapshot), sum(snapshot.latency.values())
-    few = attempts < min(10, snapshot.progress.total or 10) or snapshot.times.slots < 1
-    few = few or not snapshot.progress.items
+    found, attempts, times = shares(snapshot), sum(snapshot.latency.values()), snapshot.times
+    few = attempts < min(10, snapshot.progress.total or 10) or not snapshot.progress.items
+    few = few or times.run + times.load + times.write + times.init + times.failed < BASIS
     if not found or few or snapshot.progress.script:  # whose one mini-batch is the whole program
         return []
     weights = _weights(snapshot, found, attempts)
@@ -97,13 +98,14 @@ def _weights(snapshot: Snapshot, found: dict[str, float], attempts: int) -> dict
     usual, [one] = snapshot.quantile(0.95) or 0.0, snapshot.longest()[:1] or [NONE]
     late = attempts > 1 and usual > 0 and one.run_seconds >= STRAGGLING * usual
     late = late and one.elapsed >= NOTABLE * snapshot.seconds
+    small = attempts >= 100 and _each(snapshot, attempts) < SMALL and not _keys(snapshot)
     return {
         "failed": found["failed"] if found["failed"] >= NOTABLE / 2 else 0.0,
         "init": found["init"] if found["init"] >= NOTABLE else 0.0,
         "load": found["load"] if found["load"] >= max(NOTABLE, found["run"]) else 0.0,
         "write": found["write"] if found["write"] >= NOTABLE else 0.0,
         "few": waits if total is not None and slots > 1 and total < 2 * slots else 0.0,
-        "small": waits if attempts >= 100 and _each(snapshot, attempts) < SMALL else 0.0,
+        "small": waits if small else 0.0,
         "straggler": one.elapsed / max(snapshot.seconds, 1e-9) * waiting if late else 0.0,
         "late": waits if snapshot.backups and not late else 0.0,
     }
@@ -116,16 +118,17 @@ def _facts(snapshot: Snapshot, found: dict[str, float], attempts: int) -> dict[s
     tries, size = (snapshot.settings.get(key, "") for key in ("run_max_try", "mini_batch_size"))
     items = snapshot.items.get(str(one.index), "")
     again = f" Where another try can't help, write run_max_try=1 (it was {tries})."
-    error = shortened(snapshot.errors[0].message) if snapshot.errors else ""
+    smaller = "" if size == "1" or _keys(snapshot) else ", or write a smaller mini_batch_size"
+    was = f" (it was {size})" if size else ""
     return {
         **{kind: f"{100 * share:.0f} %" for kind, share in found.items()},
         "again": again if tries not in ("", "1") else "",
-        "error": f" The most frequent error: {error}" if error else "",
         "inits": f"{duration(sum(init) / max(len(init), 1))} in each of {len(init):,} processes",
         "megabytes": snapshot.output_bytes / 1e6,
         "total": snapshot.progress.total,
         "slots": _slots(snapshot),
-        "was": f" (it was {size})" if size else "",
+        "was": was,
+        "or_smaller": f"{smaller}{was if smaller else ''}",
         "each": 1000 * each,
         "larger": _larger(size, ceil(GOOD / max(each, 1e-5))),
         "straggler": f"{one.index}{f' ({items})' if items else ''}",
@@ -137,6 +140,11 @@ def _facts(snapshot: Snapshot, found: dict[str, float], attempts: int) -> dict[s
 
 def _each(snapshot: Snapshot, attempts: int) -> float:
     return (snapshot.times.run + snapshot.times.load + snapshot.times.write) / attempts
+
+
+def _keys(snapshot: Snapshot) -> bool:
+    """Return whether mini-batches are cut by values, so that they have no size to choose."""
+    return "partition_keys" in snapshot.settings
 
 
 def _slots(snapshot: Snapshot) -> int:

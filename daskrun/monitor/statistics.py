@@ -319,7 +319,7 @@ class RunStatistics(Observer):
         if self._ending:
             return self._ending
         if progress.total is not None and done >= progress.total and self._ready:
-            return "the output is put together"
+            return "the output to be put together"
         if progress.preparing:
             return progress.preparing
         if not self._nodes:

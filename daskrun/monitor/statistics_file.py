@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 INTERVAL = 1.0
 """Seconds between two writings of the file, at least."""
-SHARE = 0.01
-"""Of the driver's time that writing it may take."""
+SHARE, WAITING_SHARE = 0.01, 0.05
+"""Of the driver's time that writing it may take, of a processor and with its waits for a disk."""
 
 
 class StatisticsFile(RunStatistics):
@@ -47,9 +47,11 @@ class StatisticsFile(RunStatistics):
         super().progress(progress)
         now, done = time.monotonic(), progress.succeeded + progress.failed == progress.total
         if now >= self._due or done != self._done:  # the last figures are never late
-            self._done = done
+            self._done, worked = done, time.thread_time()
             self.write()
-            self._due = now + max(INTERVAL, (time.monotonic() - now) / SHARE)
+            # On a machine that has much to do it takes long, and costs no more.
+            worked, took = time.thread_time() - worked, time.monotonic() - now
+            self._due = now + max(INTERVAL, worked / SHARE, took / WAITING_SHARE)
 
     @override
     def on_run_ended(self, event: RunEnded) -> None:

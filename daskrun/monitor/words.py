@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from daskrun.core.report import RunStatus
 from daskrun.monitor.findings import efficiency, findings, shortened
 from daskrun.monitor.pace import duration, pace
+from daskrun.shown.counted import many
 from daskrun.shown.printable import one_line
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def bar_line(progress: Progress, snapshot: Snapshot | None = None) -> str:
     elif progress.total is None and not done:
         head = "finding mini-batches"
     elif not progress.total:
-        head = f"{done:,} mini-batches"
+        head = many(done, "mini-batch", "es")
     else:
         part = done / progress.total
         filled = int(WIDTH * part)
@@ -62,14 +63,14 @@ def state_line(progress: Progress, snapshot: Snapshot | None) -> str:
     found, words = pace(snapshot, progress), []
     if progress.items:
         failed = f" ({progress.items_failed:,} failed)" if progress.items_failed else ""
-        words.append(f"{progress.items:,} items{failed}")
+        words.append(f"{many(progress.items, 'item')}{failed}")
     if found.overall is not None and not progress.script:
         now = f"{found.now:.1f}/s now, " if found.now is not None else ""
         words.append(f"{now}{found.overall:.1f}/s overall")
     if snapshot.slots:
         words.append(f"{snapshot.busy:,} of {snapshot.slots:,} slots busy")
     if progress.in_flight and not progress.script:
-        words.append(f"{progress.in_flight:,} mini-batches in flight")
+        words.append(f"{many(progress.in_flight, 'mini-batch', 'es')} in flight")
     if snapshot.waiting_for:
         words.append(f"waits for {snapshot.waiting_for}")
     return one_line(", ".join(words))
@@ -105,8 +106,8 @@ def summary(snapshot: Snapshot, output: str | None, report: str) -> list[str]:
     useful = f", {100 * (share or 0):.0f} % of the processes' time in run()" if known else ""
     lines.append(f"took {duration(snapshot.seconds)}{useful}")
     if now.failed and not now.script:
-        tries = f"{now.retried:,} tries were repeated"
-        lines.append(f"failed: {now.failed:,} mini-batches, {now.items_failed:,} items; {tries}")
+        lost = f"{many(now.failed, 'mini-batch', 'es')}, {many(now.items_failed, 'item')}"
+        lines.append(f"failed: {lost}; {many(now.retried, 'attempt')} retried")
     lines += [f"  {line}" for line in error_lines(snapshot)]
     lines += [f"to change: {text}" for text in findings(snapshot)[:1]]
     lines.append(f"report: {report}")
@@ -128,7 +129,7 @@ def pipeline_summary(
                 written = "" if snapshot.progress.script else f"{snapshot.results:,} rows "
                 words.append(f"{written}in {output}")
             if snapshot.progress.failed:
-                words.append(f"{snapshot.progress.failed:,} mini-batches failed")
+                words.append(f"{many(snapshot.progress.failed, 'mini-batch', 'es')} failed")
             errors += [(each.count, name, each) for each in snapshot.errors[:MOST_ERRORS]]
         lines.append(", ".join(words))
     if len(lines) > MOST_STEPS:

@@ -145,6 +145,7 @@ def test_a_scheduler_that_accepts_and_says_nothing_is_named(tmp_path):
         run = run_script(tmp_path, target=address, intervals=replace(USUAL, connect_limit=0.5))
     assert run.report.status is RunStatus.FAILED
     assert f"no Dask scheduler answered at {address}" in run.report.message
+    assert run.report.message.endswith("at its start?")
 
 
 def test_a_run_can_be_canceled_while_it_connects(tmp_path):

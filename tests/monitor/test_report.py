@@ -87,6 +87,8 @@ def made(
         ({"count": 1000, "run": 0.001, "seconds": 1.0}, "mini_batch_size=2000 (it was 10)"),
         ({"count": 1000, "run": 0.001, "seconds": 1.0, "size": 10_000}, "mini_batch_size='2MB'"),
         ({"run": 0.1, "longest": 20.0, "seconds": 25.0}, "Mini-batch 99 took 20.0 s, where 95 %"),
+        ({"count": 3, "run": 1.0, "seconds": 9.0, "size": 1}, "won't help. Use fewer."),
+        ({"count": 3, "run": 1.0, "seconds": 9.0}, "Use fewer, or write a smaller mini_batch_size"),
         ({"late": 8, "seconds": 12.0}, "8 mini-batches were held up and ran a second time, while"),
     ],
 )
@@ -95,7 +97,16 @@ def test_what_stands_out_is_told_with_its_figures(run, words):
     assert any(words in text for text in told), told
 
 
-@pytest.mark.parametrize("run", [{}, {"load": 0.01, "write": 0.01}, {"failed": 3}, {"count": 5}])
+@pytest.mark.parametrize(
+    "run",
+    [
+        {},
+        {"load": 0.01, "write": 0.01},
+        {"failed": 3},
+        {"count": 5},
+        {"count": 3, "run": 0.1, "seconds": 4.0},  # what it took was its start
+    ],
+)
 def test_nothing_is_said_of_a_run_that_went_well(run):
     assert findings(made(**run)) == []
 

@@ -4,6 +4,7 @@ import json
 import os
 import time
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -22,7 +23,7 @@ from daskrun.core.events import (
 from daskrun.core.outcome import Failure, Outcome, ProcessInfo, Status
 from daskrun.core.report import ErrorGroup, Progress, Report, RunStatus
 from daskrun.core.settings import RunSettings
-from daskrun.monitor import snapshot, statistics
+from daskrun.monitor import snapshot, statistics, statistics_file
 from daskrun.monitor.event_log import EventLog, EventTail, read_events
 from daskrun.monitor.report import ReportFile
 from daskrun.monitor.snapshot import BOUNDS, CLASSES, class_of, from_json, quantile, read_snapshot
@@ -153,7 +154,7 @@ def test_quantiles():
         ((), Progress(9, 0, 0, 0, 0, 0, 0, 0, 0.0, None, preparing="node000: pip"), "node000: pip"),
         ((NodeReady("node000", 2, 1.0),), None, "init() of the script processes"),
         ((NodeReady("node000", 2, 1.0), ProcessReady(PROCESS, 0.1, 1.0)),
-         Progress(9, 9, 9, 0, 0, 0, 9, 0, 1.0, None), "the output is put together"),
+         Progress(9, 9, 9, 0, 0, 0, 9, 0, 1.0, None), "the output to be put together"),
         ((NodeReady("node000", 2, 1.0), ProcessReady(PROCESS, 0.1, 1.0)),
          Progress(9, 2, 1, 0, 1, 0, 1, 0, 1.0, None), ""),
         ((RunEnded(Report(RunStatus.COMPLETED, "done"), 2.0),), None, ""),
@@ -191,6 +192,23 @@ def test_a_further_driver_goes_on(tmp_path):
     assert [(each.message, each.count) for each in after.errors] == [("ValueError: bad", 2)]
     assert [each.attempts for each in after.processes] == [2]
     assert [each.index for each in after.attempts()] == [0, 1]
+
+
+def test_a_busy_machine_makes_the_file_no_older(tmp_path, monkeypatch):
+    clock = SimpleNamespace(monotonic=lambda: now[0], thread_time=lambda: 0.0)
+    monkeypatch.setattr(statistics_file, "time", clock)
+    now, written = [100.0], []
+    kept = StatisticsFile(tmp_path)
+
+    def write():  # which others hold up
+        written.append(now[0])
+        now[0] += 0.04
+
+    monkeypatch.setattr(kept, "write", write)
+    for _ in range(30):
+        kept.progress(PROGRESS[1])
+        now[0] += 0.1
+    assert [round(each - 100) for each in written] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("kept_after", [1, 3, 6, 9])

@@ -97,7 +97,7 @@ def test_a_summary_is_short_and_says_what_to_do():
     lines = summary(going(status=RunStatus.COMPLETED), "/out", "/logs/report.html")
     assert lines[0] == "written: 380 rows, in /out"
     assert lines[1] == "took 8.0 s, 100 % of the processes' time in run()"
-    assert lines[2] == "failed: 2 mini-batches, 20 items; 3 tries were repeated"
+    assert lines[2] == "failed: 2 mini-batches, 20 items; 3 attempts retried"
     assert lines[3] == r"  9 × ValueError: 0\x1b[2J (score.py:0)"
     assert lines[-1] == "report: /logs/report.html"
     assert len(lines) <= 8

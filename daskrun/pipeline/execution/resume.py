@@ -18,7 +18,7 @@ from daskrun.errors import (
     StorageError,
 )
 from daskrun.output.sinks.registry import sink_of
-from daskrun.pipeline.execution.advice import can_retry
+from daskrun.pipeline.execution.advice import can_retry, ways
 from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
 from daskrun.pipeline.records.changes import check_unchanged
 from daskrun.pipeline.records.processed import as_begun
@@ -103,7 +103,7 @@ def _check_unfinished(folder: RunFolder, retry_failed: bool) -> None:
     if not retry_failed:
         raise ResumeError(
             f"run {folder.id} is Completed. What of it has failed is tried again, and gets into "
-            f"the output, with run.resume(retry_failed=True). Or: {AGAIN}"
+            f"the output, with {ways(folder.id).retry}. Or: {AGAIN}"
         )
     ids = {each.id for each in failed}
     for step in _steps(folder):

@@ -60,7 +60,7 @@ SECRET = (
 )
 LAYOUT = 2
 """Raised when what was kept before can't be read any more."""
-AGAIN = "Submit the pipeline again for a new run."
+AGAIN = "Submit it again for a new run."
 
 
 @record

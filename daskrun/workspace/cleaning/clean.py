@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from daskrun.errors import DaskrunError, SettingsError
+from daskrun.shown.counted import many
 from daskrun.shown.printable import safe
 from daskrun.workspace.cleaning import old_runs, orphans
 from daskrun.workspace.cleaning.removable import DAY, Removable, shown_size
@@ -36,10 +37,10 @@ class CleanupResult:
 
     def __repr__(self) -> str:
         freed = shown_size(sum(each.bytes for each in self.removed))
-        lines = [f"removed {_count(len(self.removed))}, {freed}"]
+        lines = [f"removed {many(len(self.removed), 'thing')}, {freed}"]
         lines += [f"  {each}" for each in self.removed]
         if self.kept:
-            lines.append(f"kept {_count(len(self.kept))}:")
+            lines.append(f"kept {many(len(self.kept), 'thing')}:")
             lines += [f"  {each}: {why}" for each, why in self.kept]
         return safe("\n".join(lines))
 
@@ -65,7 +66,7 @@ class CleanupPlan:
         return sum(each.bytes for each in self.items)
 
     def __repr__(self) -> str:
-        lines = [f"{_count(len(self))}, {shown_size(self.bytes)}: remove() frees it"]
+        lines = [f"{many(len(self), 'thing')}, {shown_size(self.bytes)}: remove() frees it"]
         if not self.items:
             lines = ["nothing to remove"]
         lines += [f"  {each}" for each in self.items]
@@ -142,7 +143,3 @@ def _of_run(run: old_runs.OldRun, now: float, days: float, whole: bool) -> list[
             Removable("run folder", run.id, run.status, age, size, place, run.guarded(run.free))
         )
     return found
-
-
-def _count(number: int) -> str:
-    return f"{number} thing{'' if number == 1 else 's'}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from daskrun.core.logs import get_logger
 from daskrun.core.settings import ASIDE  # parts of unfinished runs: no result, never copied
 from daskrun.errors import StorageError
+from daskrun.shown.counted import many
 from daskrun.storage.folders import make_folder
 from daskrun.storage.pseudo_files import is_data
 from daskrun.storage.retry import retry
@@ -58,15 +59,15 @@ class Count:
         self.kept += not copied
         if self._say is not None and time.monotonic() >= self._next:
             self._next = time.monotonic() + self._interval
-            self._say(f"{_files(self.copied)} copied so far")
+            self._say(f"{many(self.copied, 'file')} copied so far")
 
     def close(self) -> None:
         """Say how many there were."""
         if self._say is not None:
-            self._say(f"{_files(self.copied)} copied")
+            self._say(f"{many(self.copied, 'file')} copied")
         if self.kept:
             logger.warning(
-                "%s there already and kept as before (overwrite=False).", _files(self.kept)
+                "%s there already and kept as before (overwrite=False).", many(self.kept, "file")
             )
 
 
@@ -216,7 +217,3 @@ def _make_whole(target: Path, write: Callable[[Path], object]) -> None:
         aside.replace(target)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count:,} files"
