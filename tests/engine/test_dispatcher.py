@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import socket
+import threading
 import time
 from concurrent.futures import CancelledError
 from dataclasses import replace
@@ -248,3 +249,83 @@ def test_what_dask_may_log_of_a_node_shows_no_secret(tmp_path):
     spec = node_spec(make_request(tmp_path), "node000", 1)
     process = replace(spec.process, storage_options={"secret": "the-secret-of-it"})
     assert b"secret" not in side.packed_spec(replace(spec, process=process))
+
+
+def fail(*_: object, **__: object) -> None:
+    raise LookupError("nobody has thought of this")
+
+
+@pytest.mark.parametrize(
+    "part", ["_connect", "_register", "_ask_for_nodes", "_hear", "_hear_node", "_look", "_take"]
+)
+def test_a_part_that_fails_beside_the_driver_ends_the_run(tmp_path, monkeypatch, part):
+    monkeypatch.setattr(DaskDispatcher, part, fail)
+    run = run_script(tmp_path, SCRIPT)
+    assert run.report.status is RunStatus.FAILED
+    told = "the Dask cluster can't be used: LookupError: nobody has thought of this"
+    assert run.report.message.startswith(told)
+
+
+def test_nodes_are_asked_for_again_where_a_connection_fails_and_the_cluster_is_there(
+    dispatcher, monkeypatch
+):
+    client = SimpleNamespace(status="running")
+    asked: list[int] = []
+
+    def ask() -> None:
+        dispatcher._asked = False
+        asked.append(1)
+        if len(asked) == 1:
+            raise OSError("timed out")
+
+    monkeypatch.delattr(dispatcher, "_ask_soon")  # the stand-in's
+    dispatcher._cluster.client, dispatcher._joined = client, True
+    dispatcher._intervals = replace(USUAL, connection_look=0.0)
+    dispatcher._ask_for_nodes = ask
+    dispatcher._ask_soon()
+    wait_for(lambda: len(asked) == 2)
+    client.status = "closing"
+    dispatcher._ask_for_nodes = fail
+    dispatcher._ask()
+    assert drain(dispatcher.events) == []
+
+
+@pytest.mark.parametrize("part", ["unreachable", "start_node", "_set_by_nanny"])
+def test_what_fails_while_a_node_begins_is_told_of_its_worker(tmp_path, monkeypatch, part):
+    from distributed import LocalCluster
+
+    monkeypatch.setattr(side, part, fail)
+    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "protocol": "tcp"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
+        [address] = cluster.scheduler_info["workers"]
+        run = run_script(tmp_path, SCRIPT, target=cluster.scheduler_address)
+    assert run.report.status is RunStatus.FAILED
+    why = "its node could not be started: LookupError: nobody has thought of this"
+    assert f"worker {address}: {why}" in run.report.message
+
+
+def test_a_worker_whose_node_begins_too_slowly_is_named_and_taken_when_it_is_there(
+    tmp_path, monkeypatch
+):
+    from distributed import LocalCluster
+
+    told = threading.Event()  # as a file system that does not answer
+    monkeypatch.setattr(side, "unreachable", lambda _: told.wait(60) and None)
+
+    def act(event: Event) -> None:
+        if isinstance(event, Note) and "has not begun" in event.text:
+            told.set()
+
+    options = {"processes": False, "dashboard_address": "127.0.0.1:0", "protocol": "tcp"}
+    with LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
+        [address] = cluster.scheduler_info["workers"]
+        slow = make_request(
+            tmp_path,
+            SCRIPT,
+            target=cluster.scheduler_address,
+            intervals=replace(USUAL, begin_limit=0.3),
+        )
+        run = run_request(slow, act=act)
+    assert run.report.status is RunStatus.COMPLETED
+    notes = [event.text for event in run.watch.of(Note)]
+    assert f"worker {address} has not begun its node for 0.3 s" in notes

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,11 +20,13 @@ from daskrun.script.messages import Unreachable
 from daskrun.script.wire import encode
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from daskrun.script.node_spec import NodeSpec
 
 pytestmark = pytest.mark.usefixtures("own_temporary_folder")
+
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -48,7 +53,47 @@ def test_a_path_that_is_not_there_is_named_with_what_it_is(
     assert found is not None
     assert found.what.startswith(what)
     assert f"{tmp_path / gone}" in reach.told(found)
-    assert "Mount it there under that path, or keep it behind a URL" in reach.told(found)
+    remedy = "Mount it there under that path, open to the worker's user, or keep it behind a URL"
+    assert remedy in reach.told(found)
+
+
+@pytest.fixture
+def as_nobody() -> Iterator[None]:
+    """Look as a user who owns nothing here."""
+    if os.geteuid():
+        pytest.skip("only root may look as another user")
+    os.setresuid(NOBODY, NOBODY, 0)
+    yield
+    os.setresuid(0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("closed", "mode", "told"),
+    [
+        ("run1", 0o000, "the run's folder in the workspace, {}/run1: user id 65534 may not write"),
+        (
+            "out/_daskrun/run1",
+            0o755,
+            "the output, {}/out/_daskrun/run1: user id 65534 may not write there",
+        ),
+        ("data10", 0o000, "input 'numbers', {}/data10: user id 65534 may not read there"),
+        ("", 0o000, "the run's folder in the workspace, {}/run1: Permission denied (user id 65534"),
+    ],
+)
+def test_a_path_that_the_user_of_a_worker_may_not_use_is_named(
+    tmp_path: Path, request: pytest.FixtureRequest, closed: str, mode: int, told: str
+) -> None:
+    place = Path("/tmp") / f"daskrun-reach-{os.getpid()}"  # pytest's own is closed to others
+    place.mkdir()
+    request.addfinalizer(lambda: shutil.rmtree(place))
+    spec = node_spec(make_request(place), "node000", 1)
+    for folder in (place, *(each for each in place.rglob("*") if each.is_dir())):
+        folder.chmod(0o777)
+    (place / closed).chmod(mode)
+    request.getfixturevalue("as_nobody")
+    found = reach.unreachable(spec, 0)
+    assert found is not None
+    assert told.format(place) in reach.told(found)
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ ENCRYPTED = ("tls://", "wss://")
 def open_client(target: object, limit: float, made: Callable[[Any], None]) -> threading.Event:
     """Make a client in a thread of its own: a silent scheduler can block it for ever.
 
-    ``made`` gets it, or the StorageError that tells why there is none; then the event is set.
+    ``made`` gets it, or the error that tells why there is none; then the event is set.
     """
     done = threading.Event()
 
     def make() -> None:
         try:
             made(_client(target, limit))
-        except StorageError as error:
+        except Exception as error:  # noqa: BLE001  (raised where it is waited for)
             made(error)
         done.set()
 

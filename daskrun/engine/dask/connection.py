@@ -166,7 +166,7 @@ class Connection:
         limit = self._intervals.connect_limit
 
         def made(client: Any) -> None:
-            if not isinstance(client, StorageError):
+            if not isinstance(client, Exception):
                 with contextlib.suppress(Abandoned):
                     self.keep(client.close)
             found.append(client)
@@ -179,7 +179,7 @@ class Connection:
             raise Abandoned
         if not found:
             raise silent(target, limit)
-        if isinstance(found[0], StorageError):
+        if isinstance(found[0], Exception):
             raise found[0]
         return found[0]
 

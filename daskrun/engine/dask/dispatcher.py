@@ -18,6 +18,7 @@ from daskrun.engine.dask.arrivals import Arrivals
 from daskrun.engine.dask.assignment import MOST_FAILURES, Assignment, NodeLossLimit, WorkerInfo
 from daskrun.engine.dask.client import exposed
 from daskrun.engine.dask.connection import Abandoned, Connection
+from daskrun.engine.dask.guarded import Guarded
 from daskrun.engine.dask.health_check import NO_TASKS, HealthCheck
 from daskrun.engine.dask.lookout import Lookout
 from daskrun.engine.dask.outstanding import Outstanding, by_node
@@ -26,13 +27,12 @@ from daskrun.engine.dask.scaling import Scaling, scaling_of
 from daskrun.engine.dask.worker_messages import OF_LIVING, answer, event_told
 from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_spec
-from daskrun.errors import DaskrunError
 from daskrun.script import messages
 from daskrun.script.keeper.gpus import gpus, shares
 from daskrun.script.wire import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from daskrun.core.events import Bundle
     from daskrun.engine.dask.connection import TopicEvent
@@ -85,7 +85,7 @@ class DaskDispatcher(Dispatcher):
         self._rejoined = float("-inf")
         self._stopped = False
         self._has_run = False
-        self._threads: list[threading.Thread] = []
+        self._beside = Guarded(request.run_id, self._stop_run)
 
     @override
     def start(self) -> None:
@@ -93,27 +93,8 @@ class DaskDispatcher(Dispatcher):
         names = self._workers.names if self._local else ()
         for name, own in shares(dict.fromkeys(names, gpus())).items():
             side.begin_early(node_spec(self._request, name, len(names), own))
-        for work, name in (
-            (self._connect, "daskrun-connect"),
-            (self._collect, "daskrun-collector"),
-        ):
-            self._threads.append(self._beside(work, name))
-
-    def _beside(self, work: Callable[[], None], name: str) -> threading.Thread:
-        thread = threading.Thread(target=self._do, args=(work,), name=name, daemon=True)
-        thread.start()
-        return thread
-
-    def _do(self, work: Callable[[], None]) -> None:
-        """Do what a thread is for; where that fails, the run ends instead of waiting for it."""
-        try:
-            with contextlib.suppress(Abandoned):
-                work()
-        except DaskrunError as error:
-            self._stop_run(str(error))
-        except Exception as error:
-            logger.exception("run %s: its Dask cluster", self._request.run_id)
-            self._stop_run(f"the Dask cluster can't be used: {type(error).__name__}: {error}")
+        self._beside.start(self._connect, "daskrun-connect", joined=True)
+        self._beside.start(self._collect, "daskrun-collector", joined=True)
 
     def _connect(self) -> None:
         if self._local:
@@ -144,7 +125,7 @@ class DaskDispatcher(Dispatcher):
         self._joined = False
         here = installed(() if self._local else PACKAGES)  # what is in this process can't differ
         self._arrivals.begin({**here, "wire": side.WIRE})
-        self._cluster.subscribe(self._hear)
+        self._cluster.subscribe(self._beside.call(self._hear))
         settings = self._request.settings
         longest = settings.load_timeout + settings.run_invocation_timeout
         registered = self._cluster.register(longest)
@@ -183,14 +164,14 @@ class DaskDispatcher(Dispatcher):
                 side.begin_node,
                 *arguments,
                 limit=self._intervals.begin_limit,
-                failed=partial(self._could_not_begin, address),
+                failed=self._beside.call(partial(self._could_not_begin, address)),
             )
 
     def _could_not_begin(self, address: str, error: Exception) -> None:
         if isinstance(error, TimeoutError):
             self._workers.silent(address)
             limit = self._intervals.begin_limit
-            self._note(f"worker {address} has not answered for {limit:g} s")
+            self._note(f"worker {address} has not begun its node for {limit:g} s")
             self._ask_soon()
             return
         why = f"{type(error).__name__}: {error}"
@@ -247,12 +228,19 @@ class DaskDispatcher(Dispatcher):
         if self._asked or not self._joined:
             return  # who is about to ask will know of this too
         self._asked = True
+        self._beside.start(self._ask, "daskrun-ask")
 
-        def ask() -> None:
-            with contextlib.suppress(Exception):  # the client may be closing, or not be there yet
-                self._ask_for_nodes()
-
-        self._beside(ask, "daskrun-ask")
+    def _ask(self) -> None:
+        try:
+            self._ask_for_nodes()
+        except Exception as error:
+            if not self._cluster.there:
+                return  # who looks at the connection says why, or it is being closed
+            if not isinstance(error, OSError):
+                raise
+            logger.info("run %s: asking for nodes: %s", self._request.run_id, error)
+            time.sleep(self._intervals.connection_look)
+            self._ask_soon()  # it was that one connection, of several
 
     def _lose(
         self, address: str, reason: str, *, unfit: bool = False, starts_again: bool = False
@@ -296,7 +284,7 @@ class DaskDispatcher(Dispatcher):
         if self._rejoins > MOST_REJOINS:
             self._stop_run(f"the cluster lost the run {self._rejoins} times; last: {reason}")
             return
-        self._beside(self._join_again, "daskrun-rejoin")
+        self._beside.start(self._join_again, "daskrun-rejoin")
 
     def _join_again(self) -> None:
         connection = self._cluster.client.scheduler_comm
@@ -392,7 +380,6 @@ class DaskDispatcher(Dispatcher):
         early = side.take_early(self._request.run_id)
         self._cluster.close(quick=self._stopped, silent=self._health.silent)
         self._out.fetched.put(None)
-        for thread in self._threads:
-            thread.join(5)
+        self._beside.join()
         for node in early:
             node.close()

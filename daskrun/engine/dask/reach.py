@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,19 +36,14 @@ class _Place(NamedTuple):
     what: str
     path: str
     options: Mapping[str, Any] | None = None
+    written: bool = False
 
 
 def unreachable(spec: NodeSpec, limit: float = LIMIT) -> Unreachable | None:
     """Return the first place of a run that can't be reached from here, None if all can."""
     deadline = time.monotonic() + limit
     for place in _places(spec):
-        if is_url(place.path):
-            trouble = _no_answer(place)
-        else:
-            while not (there := Path(place.path).exists()) and time.monotonic() < deadline:
-                time.sleep(0.2)
-            trouble = "" if there else "there is no such path"
-        if trouble:
+        if trouble := _no_answer(place) if is_url(place.path) else _no_use(place, deadline):
             return Unreachable(place.what, shown_url(place.path), trouble)
     return None
 
@@ -55,10 +52,10 @@ def _places(spec: NodeSpec) -> Iterator[_Place]:
     run_folder, process = str(Path(spec.logs).parent), spec.process
     own = f"{run_folder}/" if spec.run_copy else None  # that the node gets a copy of
     if spec.run_copy is None:
-        yield _Place("the run's folder in the workspace", run_folder)
+        yield _Place("the run's folder in the workspace", run_folder, written=True)
         yield _Place("the entry script", process.script.path)
     if process.parts:
-        yield _Place("the output", process.parts, process.storage_options)
+        yield _Place("the output", process.parts, process.storage_options, written=True)
     inputs: tuple[PlanInput, ...] = decode_trusted(process.inputs)
     for each in inputs:
         yield from _of_input(f"input {each.name!r}", each.root, each.storage_options, own)
@@ -71,6 +68,24 @@ def _of_input(
 ) -> Iterator[_Place]:
     if root and not (own and root.startswith(own)):
         yield _Place(what, root, options)
+
+
+def _no_use(place: _Place, deadline: float) -> str:
+    """Return why a path is not there, or not for this worker's user; ``""`` where it is."""
+    while True:
+        try:
+            folder = stat.S_ISDIR(Path(place.path).stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            if time.monotonic() > deadline:
+                return "there is no such path"
+            time.sleep(0.2)
+        except OSError as error:
+            return f"{error.strerror} (user id {os.getuid()})"
+        else:
+            break
+    needed = (os.X_OK if folder else os.R_OK) | (os.W_OK if place.written else 0)
+    verb = "write" if place.written else "read"
+    return "" if os.access(place.path, needed) else f"user id {os.getuid()} may not {verb} there"
 
 
 def _no_answer(place: _Place) -> str:
@@ -95,9 +110,9 @@ def told(message: Unreachable) -> str:
     --------
     >>> told(Unreachable("input 'images'", "/data/images", "there is no such path"))
     "can't reach input 'images', /data/images: there is no such path. Mount it there under that \
-path, or keep it behind a URL"
+path, open to the worker's user, or keep it behind a URL"
     """
-    remedy = "Mount it there under that path, or keep it behind a URL"
+    remedy = "Mount it there under that path, open to the worker's user, or keep it behind a URL"
     if "://" in message.path:
         remedy = "See that it reaches that store, and has the package and credentials for it"
     return f"can't reach {message.what}, {message.path}: {message.why}. {remedy}"

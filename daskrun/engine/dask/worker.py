@@ -6,6 +6,7 @@ imported: they wait in ``EARLY`` for their worker.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -38,6 +39,8 @@ OF_NODE = "node"
 """Kind of an event that holds what a node has told."""
 START_LIMIT = 60.0
 """Seconds a bundle waits for its node's keeper to be started."""
+START_LOOK = 0.1
+"""Seconds between two looks whether that has been."""
 
 
 class EarlyNode:
@@ -110,11 +113,16 @@ EARLY: dict[tuple[str, str], EarlyNode] = {}
 
 
 async def begin_node(run_id: str, topic: str, spec: bytes, dask_worker: Any) -> None:
-    """Start a node on a worker, from what :func:`packed_spec` gave; called by ``client.run``."""
+    """Start a node on a worker, from what :func:`packed_spec` gave; called by ``client.run``.
+
+    It returns when that has come to an end: a file system that does not answer may block it.
+    """
     # A worker that has no plugin any more belongs to a run that is over: a node begun there would
     # never be ended.
     if f"daskrun-{run_id}" in dask_worker.plugins:
-        begin(run_id, topic, dask_worker, decode_trusted(zlib.decompress(spec)))
+        begun = begin(run_id, topic, dask_worker, decode_trusted(zlib.decompress(spec)))
+        while begun.is_alive():
+            await asyncio.sleep(START_LOOK)
         return
     report = {"kind": "cleared", "address": dask_worker.address, "value": "it has no plugin of it"}
     dask_worker.log_event(topic, report)
@@ -130,7 +138,7 @@ def note(run_id: str, topic: str, worker: Any) -> None:
     _places.setdefault((run_id, worker.address), _Place(worker, topic))
 
 
-def begin(run_id: str, topic: str, worker: Any, spec: NodeSpec) -> None:
+def begin(run_id: str, topic: str, worker: Any, spec: NodeSpec) -> threading.Thread:
     """Start the run's node on a worker, in a thread: an event loop may not wait that long.
 
     Where it has one, the driver has given that up: it may hear that a worker came to the cluster
@@ -144,10 +152,21 @@ def begin(run_id: str, topic: str, worker: Any, spec: NodeSpec) -> None:
         before.gone = before.replaced = True
         place = _places[run_id, worker.address] = _Place(worker, topic)
     place.name = spec.node
-    threading.Thread(target=_start, args=(run_id, place, spec, before), daemon=True).start()
+    arguments = (run_id, place, spec, before)
+    thread = threading.Thread(target=_start, args=arguments, name="daskrun-start", daemon=True)
+    thread.start()
+    return thread
 
 
 def _start(run_id: str, place: _Place, spec: NodeSpec, before: _Place | None) -> None:
+    try:
+        _start_node(run_id, place, spec, before)
+    except Exception as error:  # noqa: BLE001  (told to the driver: nothing else hears it here)
+        reason = f"its node could not be started: {type(error).__name__}: {error}"
+        place.tell(KeeperLost(reason, again=False))
+
+
+def _start_node(run_id: str, place: _Place, spec: NodeSpec, before: _Place | None) -> None:
     if before is not None and before.node is not None:
         before.node.close()
     early = EARLY.pop((run_id, spec.node), None)
@@ -156,17 +175,9 @@ def _start(run_id: str, place: _Place, spec: NodeSpec, before: _Place | None) ->
         place.tell(away)
         return
     spec = replace(spec, unset=tuple(_set_by_nanny()))
-    try:
-        node = early.node if early is not None else start_node(spec, place.tell)
-        if early is not None:
-            early.attach(place.tell)
-    except Exception as error:  # noqa: BLE001  (told to the driver: nothing else hears it here)
-        place.tell(
-            KeeperLost(
-                f"its node could not be started: {type(error).__name__}: {error}", again=False
-            )
-        )
-        return
+    node = early.node if early is not None else start_node(spec, place.tell)
+    if early is not None:
+        early.attach(place.tell)
     place.node = node
     place.started.set()
     if place.gone:
