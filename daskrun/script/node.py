@@ -7,11 +7,11 @@ import importlib.util
 import os
 import queue
 import secrets
+import select
 import socket
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Callable, Set
 from dataclasses import replace
@@ -40,6 +40,9 @@ KEEPER_RESTARTS = 3
 """Times a keeper that was killed is replaced before the node counts as lost."""
 BEAT_LIMIT = 60.0
 """Seconds without a sign of life after which a keeper is killed and replaced."""
+LOOKS = 4
+"""Looks for one in that time. All find nothing: where this process itself was stopped, the first
+ends at once, before the keeper could speak."""
 CLOSE_MARGIN = 5.0
 """Seconds beyond ``shutdown_timeout`` that a keeper gets to end in good order."""
 
@@ -67,7 +70,6 @@ class Node:
         """What the keeper said of its own failure."""
         self._lost: str | None = None
         self._restarts = 0
-        self._heard = time.monotonic()
         self._board = shared_memory("daskrun-status")
         """What script processes have in hand, also when their keeper is dead."""
         for name in clear_leftovers(base_folder()):
@@ -115,16 +117,7 @@ class Node:
                     return messages.BundleGone(bundle.number, self._lost)
                 self._waiting[bundle.number] = answer
             self._send(bundle)
-        silent = False
-        while True:
-            try:
-                return answer.get(timeout=BEAT_LIMIT / 4)
-            except queue.Empty:
-                # At the second look in a row: where this process itself was stopped, the first
-                # comes before what the keeper has said meanwhile is read.
-                was_silent, silent = silent, time.monotonic() > self._heard + BEAT_LIMIT
-                if was_silent and silent:
-                    self._popen.kill()  # stopped or stuck: its end gives the bundle back
+        return answer.get()  # who listens returns it, or ends the keeper and says so
 
     def stop(self, grace: float) -> None:
         """Take everything back: what is in hand may end within ``grace`` seconds."""
@@ -149,8 +142,7 @@ class Node:
         try:
             self._popen.wait(limit + CLOSE_MARGIN)
         except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
+            self._kill_keeper()
         self._thread.join(CLOSE_MARGIN)
         self._link.close()
         clear(self._folder)
@@ -167,9 +159,15 @@ class Node:
         """End every process of it at once; what it had in hand is given back."""
         with self._lock:
             self._closing = True  # else another keeper would be started
-        self._popen.kill()
-        self._popen.wait()
+        self._kill_keeper()
         clear(self._folder)
+
+    def _kill_keeper(self) -> None:
+        self._popen.kill()
+        try:
+            self._popen.wait(CLOSE_MARGIN)
+        except subprocess.TimeoutExpired:
+            logger.warning("the keeper of %s survives SIGKILL: it is left", self._spec.node)
 
     def _ask_to_close(self) -> bool:
         """Send ``CLOSE`` without waiting for a keeper that is stopped; False if that can't be."""
@@ -208,8 +206,16 @@ class Node:
 
     def _follow(self) -> None:
         unpacker = Unpacker(messages.KNOWN)
+        silent = 0
         while True:
-            data = b""
+            if not self._speaks(BEAT_LIMIT / LOOKS):
+                silent += 1
+                if silent == LOOKS:
+                    self._popen.kill()  # stopped or stuck: its end gives the bundles back
+                elif silent == 2 * LOOKS:
+                    raise TimeoutError("its keeper is silent, and survives SIGKILL")
+                continue
+            data, silent = b"", 0
             with contextlib.suppress(OSError):
                 data = self._link.recv(1 << 20)
             if not data:
@@ -217,9 +223,14 @@ class Node:
                     unpacker = Unpacker(messages.KNOWN)
                     continue
                 return
-            self._heard = time.monotonic()
             for message in unpacker.feed(data):
                 self._hear(message)
+
+    def _speaks(self, seconds: float) -> bool:
+        """Wait until the keeper has said something, or its link has ended."""
+        look = select.poll()
+        look.register(self._link, select.POLLIN)
+        return bool(look.poll(1000 * seconds))
 
     def _hear(self, message: Any) -> None:
         if isinstance(message, messages.BundleResult):
@@ -238,7 +249,7 @@ class Node:
             code = self._popen.wait(CLOSE_MARGIN)
         except subprocess.TimeoutExpired:  # it has closed the link, and does not end
             self._popen.kill()
-            code = self._popen.wait()
+            code = self._popen.wait(CLOSE_MARGIN)
         with self._sending, self._lock:
             reason = f"the keeper of {self._spec.node} ended with code {code}{self._trouble}"
             reason += in_hand(self._board)
@@ -252,7 +263,6 @@ class Node:
                     self._start()
                 except OSError as error:
                     again, reason = False, f"{reason}, and no other can be started: {error}"
-                self._heard = time.monotonic()
             if not again:
                 self._lost = reason
             waiting, self._waiting = self._waiting, {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
@@ -639,7 +638,7 @@ def test_a_keeper_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
         )
         assert "ended with code 1: NotADirectoryError" in reason
         assert f"{__file__}/logs" in reason
-        monkeypatch.undo()
+        monkeypatch.setattr(node_module, "pack", real)
 
 
 def test_what_is_installed_beside_daskrun_does_not_hide_the_standard_library(
@@ -847,32 +846,45 @@ def test_the_folder_of_a_live_node_is_not_cleared_by_another(tmp_path: Path) -> 
     assert left_behind() == []
 
 
-@pytest.mark.parametrize("keeper_speaks", [True, False])
-def test_a_worker_that_was_stopped_looks_twice_before_it_ends_its_keeper(
-    monkeypatch: pytest.MonkeyPatch, keeper_speaks: bool
+@pytest.mark.parametrize("speaks", [True, False])
+def test_a_keeper_is_killed_when_several_looks_in_a_row_find_it_silent(
+    monkeypatch: pytest.MonkeyPatch, speaks: bool
 ) -> None:
+    # one look finds nothing where this process itself was stopped, before the keeper could speak
+    node: Any = node_module.Node.__new__(node_module.Node)
     looks: list[float] = []
     kills: list[int] = []
-    node: Any = node_module.Node.__new__(node_module.Node)
-    node._lock = node._sending = contextlib.nullcontext()
-    node._lost, node._waiting = None, {}
-    node._heard = time.monotonic() - 2 * node_module.BEAT_LIMIT  # as after a long stop
+    found = [*[False] * (node_module.LOOKS - 1), True] if speaks else []
     node._popen = SimpleNamespace(kill=lambda: kills.append(len(looks)))
-    node._send = lambda message: None
+    node._link = SimpleNamespace(recv=lambda _: b"")
+    node._keeper_gone = lambda: False
 
-    class Answers:
-        def get(self, timeout: float) -> BundleGone:
-            looks.append(timeout)
-            if len(looks) == 4:
-                return BundleGone(1, "the end")
-            if len(looks) == 2 and keeper_speaks:
-                node._heard = time.monotonic()  # what it had said is read by another thread
-            raise queue.Empty
+    def look(seconds: float) -> bool:
+        looks.append(seconds)
+        return len(looks) <= len(found) and found[len(looks) - 1]
 
-    stand_in = SimpleNamespace(SimpleQueue=Answers, Empty=queue.Empty)
-    monkeypatch.setattr(node_module, "queue", stand_in)
-    assert node.run_bundle(RunBundle(1, b"", 1.0)) == BundleGone(1, "the end")
-    assert kills == ([] if keeper_speaks else [2, 3])
+    monkeypatch.setattr(node, "_speaks", look)
+    if speaks:
+        node._follow()
+        assert kills == []
+    else:
+        with pytest.raises(TimeoutError, match="survives SIGKILL"):
+            node._follow()
+        assert kills == [node_module.LOOKS]
+    assert sum(looks[: node_module.LOOKS]) == node_module.BEAT_LIMIT
+
+
+def test_a_keeper_that_stops_while_it_has_nothing_to_do_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with OneNode(make_request(tmp_path)) as node:
+        with monkeypatch.context() as patience:
+            patience.setattr(node_module, "BEAT_LIMIT", 1.0)
+            node.run(0)
+            os.kill(node.keeper, signal.SIGSTOP)
+            [(reason, again)] = node.wait_for(KeeperLost)
+        assert (reason, again) == ("the keeper of node000 ended with code -9", True)
+        assert [o.status for o in node.run(1).outcomes] == [0]
 
 
 @pytest.mark.parametrize("part", ["_keeper_gone", "_start"])
