@@ -24,7 +24,7 @@ _RESOURCES = ("instance_count", "instance_type", "docker_args", "shm_size", "loc
 
 
 class AssetTypes:
-    """Types of inputs and outputs.
+    """Types of inputs and outputs: files, a table, and a model's files as each of these has them.
 
     Examples
     --------
@@ -32,39 +32,16 @@ class AssetTypes:
     'uri_folder'
     """
 
-    URI_FILE = "uri_file"
-    """One file."""
-    URI_FOLDER = "uri_folder"
-    """Files."""
-    MLTABLE = "mltable"
-    """A table."""
-    CUSTOM_MODEL = "custom_model"
-    """A model's files."""
-    MLFLOW_MODEL = "mlflow_model"
-    """A model's files, as MLflow writes them."""
-    TRITON_MODEL = "triton_model"
-    """A model's files, as Triton has them."""
+    URI_FILE, URI_FOLDER, MLTABLE = "uri_file", "uri_folder", "mltable"
+    CUSTOM_MODEL, MLFLOW_MODEL, TRITON_MODEL = "custom_model", "mlflow_model", "triton_model"
 
 
 class InputOutputModes:
-    """How data comes to a script, and goes."""
+    """How data comes to a script, and goes: in place or copied; of a table its rows or files."""
 
-    MOUNT = "mount"
-    """As it is."""
-    RO_MOUNT = "ro_mount"
-    """Read in place."""
-    RW_MOUNT = "rw_mount"
-    """Written in place."""
-    DOWNLOAD = "download"
-    """Copied to the node."""
-    UPLOAD = "upload"
-    """Put when the script has ended."""
-    DIRECT = "direct"
-    """Rows of a table."""
-    EVAL_MOUNT = "eval_mount"
-    """Files of a table."""
-    EVAL_DOWNLOAD = "eval_download"
-    """Files of a table, copied."""
+    MOUNT, RO_MOUNT, RW_MOUNT = "mount", "ro_mount", "rw_mount"
+    DOWNLOAD, UPLOAD, DIRECT = "download", "upload", "direct"
+    EVAL_MOUNT, EVAL_DOWNLOAD = "eval_mount", "eval_download"
 
 
 Value: TypeAlias = Any

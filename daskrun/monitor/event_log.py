@@ -11,14 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from daskrun.core.codec import from_record, to_record
-from daskrun.core.events import (
-    METHODS,
-    Bundle,
-    BundleReturned,
-    HandedOut,
-    Observer,
-    RunStarted,
-)
+from daskrun.core.events import METHODS, Bundle, BundleReturned, HandedOut, Observer, RunStarted
 from daskrun.core.json_text import parsed
 from daskrun.core.outcome import Failure, Found, ItemsFailed, Outcome, ProcessInfo
 from daskrun.core.settings import without_secrets

@@ -53,10 +53,7 @@ class FailedItems:
             file.writelines(f"{json.dumps(each)}\n" for each in found)
 
     def begin_again(
-        self,
-        failed: Collection[int],
-        again: Collection[int],
-        past: Callable[[], Iterable[Outcome]],
+        self, failed: Collection[int], again: Collection[int], past: Callable[[], Iterable[Outcome]]
     ) -> None:
         """List anew what earlier drivers have left failed: some of it is tried again now.
 

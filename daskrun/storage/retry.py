@@ -36,14 +36,7 @@ FINAL = (
 )
 """Errors that another try would only repeat."""
 FINAL_NUMBERS = frozenset(
-    {
-        errno.ENOSYS,
-        errno.EINVAL,
-        errno.EPERM,
-        errno.ENOSPC,
-        errno.EROFS,
-        errno.ENAMETOOLONG,
-    }
+    {errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOSPC, errno.EROFS, errno.ENAMETOOLONG}
 )
 FINAL_NAMES = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError")
 """Those of botocore, which is not imported for their sake."""

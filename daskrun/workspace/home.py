@@ -10,13 +10,7 @@ from daskrun.data.registration import KIND as DATASETS
 from daskrun.errors import StorageError
 from daskrun.shown.html import table_html
 from daskrun.storage.urls import shown_url
-from daskrun.workspace.layout import (
-    DATASTORES,
-    DEFAULT_DATASTORE,
-    ENVIRONMENTS,
-    PIPELINES,
-    RUNS,
-)
+from daskrun.workspace.layout import DATASTORES, DEFAULT_DATASTORE, ENVIRONMENTS, PIPELINES, RUNS
 from daskrun.workspace.sites.opening import open_site
 
 if TYPE_CHECKING:

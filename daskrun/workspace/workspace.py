@@ -12,11 +12,7 @@ from daskrun.core.intervals import USUAL
 from daskrun.core.logs import get_logger
 from daskrun.core.plugins import linked
 from daskrun.data.datasets import Dataset
-from daskrun.errors import (
-    DaskrunError,
-    NameNotFoundError,
-    WorkspaceError,
-)
+from daskrun.errors import DaskrunError, NameNotFoundError, WorkspaceError
 from daskrun.script import context
 from daskrun.storage.records import each_readable
 from daskrun.storage.urls import shown_url
@@ -78,8 +74,7 @@ class Workspace(Home, OriginalClass):
     @staticmethod
     @original_keywords
     def from_config(
-        path: str | os.PathLike[str] | None = None,
-        storage_options: StorageOptions | None = None,
+        path: str | os.PathLike[str] | None = None, storage_options: StorageOptions | None = None
     ) -> Workspace:
         """Find the workspace of a folder, or make one there.
 
@@ -108,8 +103,7 @@ class Workspace(Home, OriginalClass):
 
     @staticmethod
     def find(
-        path: str | os.PathLike[str] | None = None,
-        storage_options: StorageOptions | None = None,
+        path: str | os.PathLike[str] | None = None, storage_options: StorageOptions | None = None
     ) -> Workspace | None:
         """Find a workspace as :meth:`from_config` does, but create none: then give None."""
         run = context.current()

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError
-from daskrun.output.assembly.assembler import (
-    SKIPPED,
-    Assembler,
-    Entry,
-    FilePartReader,
-    changed,
-)
+from daskrun.output.assembly.assembler import SKIPPED, Assembler, Entry, FilePartReader, changed
 from daskrun.output.folder import temporary_file
 from daskrun.storage.durable import publish_new, pwrite_all, sync_folder
 from daskrun.storage.error_hints import explained

@@ -72,10 +72,7 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputReg
         found = find_output(workspace, folder, each.output, RunStatus.COMPLETED.value)
         dataset: Items
         if each.dataset:
-            below, store = (
-                _below(found.path_on_datastore, parsed(each.dataset)),
-                found.datastore,
-            )
+            below, store = (_below(found.path_on_datastore, parsed(each.dataset)), found.datastore)
             dataset = cast("Items", from_plain(below, {"": store}.__getitem__))
         else:
             path = found.datastore.path(found.path_on_datastore)

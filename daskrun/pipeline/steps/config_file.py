@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from daskrun.core.settings import close_to
-from daskrun.errors import (
-    ComputeTargetException,
-    DaskrunError,
-    SettingsError,
-    StorageError,
-)
+from daskrun.errors import ComputeTargetException, DaskrunError, SettingsError, StorageError
 from daskrun.pipeline.steps.parameter import PipelineParameter
 from daskrun.shown.url_secrets import shown_text
 from daskrun.storage.durable import write_whole

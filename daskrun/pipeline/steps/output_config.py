@@ -105,10 +105,7 @@ class OutputFileDatasetConfig(StepOutput):
         return f"{self._place('', workspace)[0].name}: {_parted(self.destination)[1]}"
 
     def register_on_complete(
-        self,
-        name: str,
-        description: str | None = None,
-        tags: Mapping[str, str] | None = None,
+        self, name: str, description: str | None = None, tags: Mapping[str, str] | None = None
     ) -> OutputFileDatasetConfig:
         """Register the files as a dataset when the step has completed.
 

@@ -34,8 +34,8 @@ class EntryModule:
     """A loaded entry script.
 
     ``modules`` is a folder of this node for modules that other processes find it by. Raises
-    Exception where whatever its import raises; ``AttributeError`` when it has no ``run``,
-    ``TypeError`` when that takes neither a mini-batch nor a mini-batch and its context.
+    whatever its import raises; AttributeError when it has no ``run``, TypeError when that takes
+    neither a mini-batch nor a mini-batch and its context.
     """
 
     def __init__(self, script: ScriptFile, modules: Path | None = None) -> None:

@@ -163,11 +163,7 @@ class SinkContract(ABC):
         return self._published(place, done, len(self.results()), folder, overwrite=overwrite)
 
     def _written(
-        self,
-        place: Destination,
-        results: Sequence[Any],
-        chance: random.Random | None,
-        spool: Path,
+        self, place: Destination, results: Sequence[Any], chance: random.Random | None, spool: Path
     ) -> list[Committed]:
         """Write results as processes do, in any order and some of them twice; None: it failed."""
         processes = 1 if chance is None else 3

@@ -93,14 +93,7 @@ class Environment(Told, absent="databricks r", unused={"inferencing_stack_versio
     ['pillow']
     """
 
-    __slots__ = (
-        "docker",
-        "environment_variables",
-        "name",
-        "python",
-        "spark",
-        "version",
-    )
+    __slots__ = ("docker", "environment_variables", "name", "python", "spark", "version")
     # A misspelt attribute is an error, not ignored.
 
     def __init__(

@@ -30,8 +30,7 @@ class PythonSection(OriginalClass, absent="base_conda_environment conda_dependen
 @record
 @dataclass(slots=True)
 class DockerSection(
-    OriginalClass,
-    unused={"base_image_registry build_context platform": CONTAINERS},
+    OriginalClass, unused={"base_image_registry build_context platform": CONTAINERS}
 ):
     """What an environment says of Docker."""
 

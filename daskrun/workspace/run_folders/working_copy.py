@@ -7,14 +7,12 @@ import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from daskrun.errors import StorageError
 from daskrun.script.node_folders import base_folder, claim, clear_left, left
 from daskrun.storage.durable import write_whole
 from daskrun.storage.folders import make_folder
-from daskrun.storage.mirror import Mirror, bring_whole
+from daskrun.storage.mirror import Mirror
 from daskrun.storage.safe_names import inside
 from daskrun.storage.stores import open_url_folder
 from daskrun.storage.url_folder import READS, UrlFolder
@@ -23,8 +21,6 @@ from daskrun.workspace.run_folders.run_folder import MANIFEST, SNAPSHOT, STATES
 from daskrun.workspace.run_folders.run_lease import RunLease, left_out
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from daskrun.core.intervals import Intervals
     from daskrun.storage.urls import StorageOptions
 
@@ -88,27 +84,6 @@ class WorkingCopy:
             with ThreadPoolExecutor(min(READS, len(new)), "daskrun-runs") as pool:
                 self._known |= {run for run in pool.map(self._with_manifest, new) if run}
         return [run_id for run_id in found if run_id in self._known]
-
-    def file(self, name: str) -> Path:
-        """Have a file or folder of the workspace here, which nobody changes, and give its path.
-
-        Raises StorageError where it isn't there, or can't be brought.
-        """
-        target, (folder, _, last) = inside(self.folder, name), name.rpartition("/")
-        bring_whole(self.below(folder), last, target)
-        return target
-
-    def publish(self, name: str) -> None:
-        """Put a new folder that is here."""
-        Mirror(self.folder / name, self.below(name), code="").put()
-
-    def discard(self, name: str) -> None:
-        """Remove a folder, here and there."""
-        target = inside(self.folder, name)
-        with suppress(StorageError):
-            remote = self.below(name)
-            remote.delete(remote.names())
-        shutil.rmtree(target, ignore_errors=True)
 
     def _with_manifest(self, run_id: str) -> str:
         """Bring a run's ``run.json``, and give its id; ``""`` where it has none (yet)."""

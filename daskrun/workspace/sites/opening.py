@@ -27,17 +27,15 @@ def open_site(
 
     Raises WorkspaceError where there is none.
     """
-    if isinstance(where, str) and is_url(where):
-        return UrlSite(where, options or {}, intervals)
-    _refuse_options(where, options)
+    if _is_url(where, options):
+        return UrlSite(str(where), options or {}, intervals)
     return FolderSite(Path(where).resolve(), intervals)
 
 
 def find_site(path: str | os.PathLike[str] | None, options: StorageOptions | None) -> str | None:
     """Return the folder or URL of the workspace that is found from ``path``; None for none."""
-    if isinstance(path, str) and is_url(path):
-        return url_site.find(path, options or {})
-    _refuse_options(path, options)
+    if _is_url(path, options):
+        return url_site.find(str(path), options or {})
     found = folder_site.find(path)
     return None if found is None else str(found)
 
@@ -49,9 +47,8 @@ def make_site(
 
     Raises WorkspaceError where it can't be made.
     """
-    if isinstance(path, str) and is_url(path):
-        return url_site.make(path, options or {}, name)
-    _refuse_options(path, options)
+    if _is_url(path, options):
+        return url_site.make(str(path), options or {}, name)
     folder = folder_site.local(path) / FOLDER
     is_new = not (folder / CONFIG).is_file()
     if is_new:
@@ -68,10 +65,12 @@ def default_name(path: str | os.PathLike[str] | None) -> tuple[str, str | os.Pat
     return start.name or "workspace", start
 
 
-def _refuse_options(path: object, options: object) -> None:
-    """Refuse options that would have no effect."""
-    if options:
+def _is_url(path: object, options: object) -> bool:
+    """Return whether it is a URL; of a folder options are refused, which would have no effect."""
+    url = isinstance(path, str) and is_url(path)
+    if options and not url:
         raise WorkspaceError(
             f"path={str(path)!r} is a folder, which takes no storage_options. Leave them out, or "
             "write a URL such as 's3://bucket/team'."
         )
+    return url

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from daskrun.core.typing import override
 from daskrun.errors import StorageError, WorkspaceError
+from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.private import NoSecrets
 from daskrun.storage.record_store import UrlRecordStore
 from daskrun.storage.records import Records
+from daskrun.storage.safe_names import inside
 from daskrun.storage.stores import open_url_folder
 from daskrun.storage.urls import OWN_MEMORY, shown_url
 from daskrun.workspace.layout import CONFIG, FOLDER
@@ -66,15 +69,21 @@ class UrlSite(Site):
 
     @override
     def file(self, name: str) -> Path:
-        return self.copy.file(name)
+        target, (folder, _, last) = inside(self.folder, name), name.rpartition("/")
+        bring_whole(self.copy.below(folder), last, target)
+        return target
 
     @override
     def publish(self, name: str) -> None:
-        self.copy.publish(name)
+        Mirror(self.folder / name, self.copy.below(name), code="").put()
 
     @override
     def discard(self, name: str) -> None:
-        self.copy.discard(name)
+        target = inside(self.folder, name)
+        with suppress(StorageError):
+            remote = self.copy.below(name)
+            remote.delete(remote.names())
+        shutil.rmtree(target, ignore_errors=True)
 
 
 def find(url: str, options: StorageOptions) -> str | None:
