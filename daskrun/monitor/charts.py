@@ -5,6 +5,7 @@ bokeh is loaded with this module, so it is imported when somebody looks.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 from math import pi
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,11 +83,12 @@ def _legend(root: Any) -> None:
     legend = root.legend[0]
     legend.background_fill_alpha, legend.border_line_color = 0, None
     legend.label_text_color, legend.orientation, legend.location = TEXT, "horizontal", "left"
+    legend.ncols = 3  # so that half a narrow page has room for them
     root.add_layout(legend, "below")
 
 
 def _parts(root: Any, source: Any, numbers: str = "0,0") -> None:
-    root.height = 140
+    root.height = 160
     root.hbar(
         y=0, left="left", right="right", height=0.8, color="color", source=source,
         legend_field="name",
@@ -134,6 +136,7 @@ def _bars(root: Any, source: Any) -> None:
 
 def _dots(root: Any, source: Any, unit: str) -> None:
     root.scatter(x="time", y=unit, size=4, color=DONE, source=source)
+    root.x_range.default_span = timedelta(minutes=1)  # of a single time
     root.y_range.start = 0
 
 

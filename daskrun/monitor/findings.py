@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.monitor.pace import duration
 from daskrun.monitor.snapshot import Attempt
+from daskrun.shown.counted import many
 
 if TYPE_CHECKING:
     from daskrun.monitor.snapshot import Snapshot
@@ -48,8 +49,8 @@ TEXTS = {
     "{waiting} of the time. Make them larger: {larger}{was}.",
     "straggler": "Mini-batch {straggler} took {took}, where 95 % take less than {usual}: others "
     "may have waited for it. Look at this item{or_smaller}.",
-    "late": "{late:,} mini-batches were held up and ran a second time, while processes waited for "
-    "{waiting} of the time. Look at their items: logs/sys/happenings.txt names them.",
+    "late": "Mini-batches that were held up ran once more, {times} in all, while processes waited "
+    "for {waiting} of the time. Look at their items: logs/sys/happenings.txt names them.",
 }
 """What to change, by what was found."""
 
@@ -132,7 +133,7 @@ def _facts(snapshot: Snapshot, found: dict[str, float], attempts: int) -> dict[s
         "each": 1000 * each,
         "larger": _larger(size, ceil(GOOD / max(each, 1e-5))),
         "straggler": f"{one.index}{f' ({items})' if items else ''}",
-        "late": snapshot.backups,
+        "times": many(snapshot.backups, "time"),
         "took": duration(one.elapsed),
         "usual": duration(snapshot.quantile(0.95) or 0.0),
     }

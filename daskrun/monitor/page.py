@@ -111,15 +111,13 @@ class Head:
 
     def show(self, snapshot: Snapshot) -> None:
         """Show a snapshot."""
-        progress, waits = snapshot.progress, snapshot.waiting_for
-        bar = bar_line(progress, snapshot)
+        progress, bar = snapshot.progress, bar_line(snapshot.progress, snapshot)
         told = [
             bar.partition("] ")[2] or bar, state_line(progress, snapshot), snapshot.message,
             *(f"→ {text}" for text in findings(snapshot)[:3]),
         ]  # fmt: skip
-        state = f"{snapshot.standing}{waits and f' waits for {waits}'}"
         lines = [_escaped(line) for line in told if line]
-        lines.insert(0, f"<b>{_escaped(snapshot.step)}</b> {_escaped(state)}")
+        lines.insert(0, f"<b>{_escaped(snapshot.step)}</b> {_escaped(snapshot.standing)}")
         lines.append(f"<small>{_escaped(snapshot.run_id)}. {WHERE_TO_LOOK}</small>")
         self.root.text = "<br>".join(lines)
 

@@ -208,7 +208,7 @@ def _page(snapshot: Snapshot) -> str:
     """Return the address of the page where a run is seen now; ``""`` where there is none."""
     address = "" if snapshot.status.ended else snapshot.dashboard
     known = address.startswith(("http://", "https://"))
-    return f"{address.removesuffix('status')}daskrun" if known else ""
+    return f"{address.rpartition('/')[0]}/daskrun" if known else ""
 
 
 def _lanes(columns: plot_data.Columns) -> dict[str, object]:

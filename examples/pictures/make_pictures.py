@@ -76,7 +76,7 @@ def main(target: Path) -> None:
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         while not dashboard.address:
             time.sleep(0.1)
-        page.goto(dashboard.address.replace("/status", "/daskrun"))
+        page.goto(dashboard.address)
         time.sleep(8)
         page.screenshot(path=target / "dashboard.png")
         run.wait_for_completion()

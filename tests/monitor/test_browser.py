@@ -107,7 +107,7 @@ def begin(folder, name):
     while time.monotonic() < deadline:
         snapshot = read_snapshot(step / "logs")
         if snapshot is not None and snapshot.dashboard and snapshot.errors:
-            return process, step, snapshot.dashboard.removesuffix("status")
+            return process, step, snapshot.dashboard.removesuffix("daskrun")
         time.sleep(0.1)
     raise AssertionError("the run doesn't begin")
 
@@ -171,7 +171,8 @@ def test_two_runs_at_once_are_a_choice(folder, pages):
         step = Path(process.stdout.readline().strip())
         while (found := read_snapshot(step / "logs")) is None or not found.errors:
             time.sleep(0.1)
-        page = pages.open(f"{found.dashboard.removesuffix('status')}daskrun", "two-runs")
+        assert found.dashboard.endswith("/daskrun")
+        page = pages.open(found.dashboard, "two-runs")
         choice = page.locator("select")
         choice.wait_for()
         assert choice.locator("option").count() == 2

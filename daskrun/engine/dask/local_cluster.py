@@ -113,9 +113,12 @@ def start_cluster(names: list[str]) -> Any:
 
 
 def connect_when_asked(scheduler: Any, pages: Pages | None) -> str:
-    """Return the address at which a scheduler connects its dashboard; for any thread."""
+    """Return the address at which a scheduler connects its dashboard; for any thread.
+
+    That of the run's page, from which Dask's own are a click away.
+    """
     scheduler.loop.add_callback(_add_gate, scheduler, pages)
-    return f"http://127.0.0.1:{scheduler.http_server.port}/status"
+    return f"http://127.0.0.1:{scheduler.http_server.port}/{'daskrun' if pages else 'status'}"
 
 
 def _add_gate(scheduler: Any, of_run: Pages | None) -> None:

@@ -128,7 +128,7 @@ class ParallelRunConfig:
         Wait before a second try, doubled for each further one, at most 10 s.
     resource_monitor_interval
         Between two notes of what nodes and script processes use of processor and memory, in
-        ``logs/sys/perf``; 0: none are made.
+        ``logs/sys/perf``, which come more often at first; 0: none are made.
     straggler_backups
         Run what takes 4 × the 95th percentile once more in idle slots; what ends first counts. With
         ``summary_only`` only where the script has ``REPEATABLE = True``.

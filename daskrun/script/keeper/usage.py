@@ -22,6 +22,8 @@ PROCESSES = "processes_resource_usage.csv", "Time (UTC),Process,Pid,Cores Used,M
 IDLE = ("idle", "iowait", "guest", "guest_nice")
 """Times in which a core has nothing to do, or that others hold already."""
 MEGABYTE = 1 << 20
+FIRST = 2.0
+"""Seconds to the first note of a run, each wait after it twice as long, up to the interval."""
 
 
 def load_psutil(folder: str = "") -> Any:
@@ -42,8 +44,8 @@ def load_psutil(folder: str = "") -> Any:
 class UsageLog:
     """Notes what is used, every so often; a file that can't be written is passed over.
 
-    Every ``interval`` seconds, 0 for never; of a file above ``limit`` bytes the middle is left out;
-    ``psutil`` is as :func:`load_psutil` returns it.
+    Every ``interval`` seconds, the first after :data:`FIRST`, 0 for never; of a file above
+    ``limit`` bytes the middle is left out; ``psutil`` is as :func:`load_psutil` returns it.
     """
 
     def __init__(self, folder: Path, interval: float, limit: int, psutil: Any) -> None:
@@ -52,7 +54,8 @@ class UsageLog:
         self._psutil = psutil
         self._interval = interval if psutil is not None else 0
         self._at = time.monotonic()
-        self._due = self._at + interval
+        self._wait = min(FIRST, interval)
+        self._due = self._at + self._wait
         self._busy = self._core_seconds() if self._interval else 0.0
         self._before: dict[Any, tuple[float, float]] = {}
         """By process when it was looked at, and the seconds of a core it had used then."""
@@ -60,7 +63,8 @@ class UsageLog:
     def look(self, now: float, pids: Callable[[], Mapping[str, int]]) -> None:
         """Note what the node and processes use, by their names, if ``now`` (monotonic) is time."""
         if self._interval and now >= self._due:
-            self._due = now + self._interval
+            self._wait = min(2 * self._wait, self._interval)
+            self._due = now + self._wait
             self.note(pids())
 
     def note(self, pids: Mapping[str, int]) -> None:
