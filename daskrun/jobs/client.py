@@ -37,7 +37,6 @@ class Submitted:
 
     def __init__(self, run: PipelineRun) -> None:
         self.run = run
-        """Its run here."""
         self.name = run.id
         """What ``jobs.get(name)`` asks for."""
         self.studio_url = run.place_of()
@@ -181,17 +180,11 @@ class MLClient:
         self.workspace = workspace if workspace is not None else Workspace.from_config()
         """Where runs are kept."""
         self.workspace_name = self.workspace.name
-        """Its name."""
         self.jobs = Jobs(self.workspace)
-        """Jobs."""
         self.compute = Assets("compute", self.workspace)
-        """Compute targets."""
         self.data = Assets("data", self.workspace)
-        """Datasets."""
         self.environments = Assets("environments", self.workspace)
-        """Environments."""
         self.models = Assets("models", self.workspace)
-        """Models."""
         self.components = Assets("components", self.workspace)
         """Components, which aren't registered here."""
 

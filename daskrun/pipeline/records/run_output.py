@@ -72,8 +72,8 @@ def register(workspace: Workspace, folder: RunFolder, wanted: Iterable[OutputReg
         found = find_output(workspace, folder, each.output, RunStatus.COMPLETED.value)
         dataset: Items
         if each.dataset:
-            below, store = (_below(found.path_on_datastore, parsed(each.dataset)), found.datastore)
-            dataset = cast("Items", from_plain(below, {"": store}.__getitem__))
+            below = _below(found.path_on_datastore, parsed(each.dataset))
+            dataset = cast("Items", from_plain(below, {"": found.datastore}.__getitem__))
         else:
             path = found.datastore.path(found.path_on_datastore)
             dataset = Dataset.File.from_files(path)
@@ -142,16 +142,14 @@ class KeptPlace:
 
 @dataclass(frozen=True, eq=False)
 class RunOutputPlace:
-    """An output of a step run that goes on or is still to come, as a place of datasets.
+    """An output, by name, of a step run that goes on or is still to come, as a place of datasets.
 
     It holds something once that run is Completed.
     """
 
     workspace: Workspace
     run_id: str
-    """The step run's."""
     name: str
-    """The output's."""
 
     def __repr__(self) -> str:
         return f"output {self.name!r} of {self.run_id}"

@@ -18,7 +18,13 @@ from daskrun.data.file_dataset import FileDataset
 from daskrun.data.items import DatasetConsumptionConfig
 from daskrun.data.protocols import DataPath
 from daskrun.errors import DatasetError, SettingsError, StorageError
-from daskrun.pipeline.steps.written import Registration, Written, WrittenFiles, WrittenTable
+from daskrun.pipeline.steps.written import (
+    ReadAsRows,
+    Registration,
+    Written,
+    WrittenFiles,
+    WrittenTable,
+)
 from daskrun.storage.folders import make_folder, user_path
 from daskrun.storage.safe_names import below
 from daskrun.workspace.datastores import datastore_transfer as transfer
@@ -26,10 +32,9 @@ from daskrun.workspace.datastores.datastore import Datastore
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from daskrun.data.items import Items
-    from daskrun.data.tabular.tabular_dataset import TabularDataset
     from daskrun.workspace.workspace import Workspace
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", re.ASCII)
@@ -45,7 +50,7 @@ class OutputId:
     """By name the datasets that it becomes when its step has completed."""
 
 
-class StepOutput(OriginalClass, ABC):
+class StepOutput(ReadAsRows, OriginalClass, ABC):
     """The output of a step, which a later step of the pipeline may have as its input.
 
     What is written there is a dataset before the step has run: :meth:`as_dataset` of the files,
@@ -76,45 +81,12 @@ class StepOutput(OriginalClass, ABC):
         made: WrittenFiles = as_written(Dataset.File.from_files(self._path(), validate=False))
         return made
 
-    def read_delimited_files(self, **options: Any) -> WrittenTable:
-        """Return the rows of the delimited files that the step writes.
-
-        Parameters
-        ----------
-        options
-            As of ``Dataset.Tabular.from_delimited_files``; ``path_glob`` says which of the files,
-            such as ``'*.csv'``.
-
-        Examples
-        --------
-        >>> PipelineData("scores").read_delimited_files(separator=" ", header=False).kind
-        'tabular'
-        """
-        return self._table(Dataset.Tabular.from_delimited_files, options)
-
-    def read_json_lines_files(self, **options: Any) -> WrittenTable:
-        """Return the rows of the JSON lines files that the step writes.
-
-        ``options`` are as of ``Dataset.Tabular.from_json_lines_files``, and ``path_glob``.
-        """
-        return self._table(Dataset.Tabular.from_json_lines_files, options)
-
-    def read_parquet_files(self, **options: Any) -> WrittenTable:
-        """Return the rows of the Parquet files that the step writes.
-
-        ``options`` are as of ``Dataset.Tabular.from_parquet_files``, and ``path_glob``.
-        """
-        return self._table(Dataset.Tabular.from_parquet_files, options)
-
-    def _table(
-        self, read: Callable[..., TabularDataset], options: dict[str, object]
-    ) -> WrittenTable:
-        path = self._path(str(options.pop("path_glob", "")))
-        made: WrittenTable = as_written(read(path, **options, validate=False))
+    @override
+    def _rows(self, form: str, options: Mapping[str, Any]) -> WrittenTable:
+        read, given = getattr(Dataset.Tabular, f"from_{form}_files"), dict(options)
+        path = self._path(str(given.pop("path_glob", "")))
+        made: WrittenTable = as_written(read(path, **given, validate=False))
         return made
-
-    parse_delimited_files = read_delimited_files
-    parse_parquet_files = read_parquet_files
 
     @original_keywords
     def as_input(self, name: str | None = None) -> DatasetConsumptionConfig:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from daskrun.core.codec import record
 from daskrun.core.tags import tag_problems
+from daskrun.core.typing import override
 from daskrun.data.dataset_codec import places_of
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.items import DatasetConsumptionConfig, Items
@@ -76,33 +78,62 @@ class Written(Items):
         return super().register(workspace, name, description, tags, create_new_version)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class WrittenFiles(Written, FileDataset):
-    """Files that a step writes."""
+class ReadAsRows:
+    """Files that a step writes, of which the rows can be read."""
 
     def read_delimited_files(self, **options: Any) -> WrittenTable:
-        """Return the rows in them, as the output's own method of the name does."""
-        return self._rows("read_delimited_files", options)
+        """Return the rows of the delimited files that the step writes.
+
+        Parameters
+        ----------
+        options
+            As of ``Dataset.Tabular.from_delimited_files``; ``path_glob`` says which of the files,
+            such as ``'*.csv'``.
+
+        Examples
+        --------
+        >>> from daskrun import PipelineData
+        >>> PipelineData("scores").read_delimited_files(separator=" ", header=False).kind
+        'tabular'
+        """
+        return self._rows("delimited", options)
 
     def read_json_lines_files(self, **options: Any) -> WrittenTable:
-        """Return the rows in them, as the output's own method of the name does."""
-        return self._rows("read_json_lines_files", options)
+        """Return the rows of the JSON lines files that the step writes.
+
+        ``options`` are as of ``Dataset.Tabular.from_json_lines_files``, and ``path_glob``.
+        """
+        return self._rows("json_lines", options)
 
     def read_parquet_files(self, **options: Any) -> WrittenTable:
-        """Return the rows in them, as the output's own method of the name does."""
-        return self._rows("read_parquet_files", options)
+        """Return the rows of the Parquet files that the step writes.
+
+        ``options`` are as of ``Dataset.Tabular.from_parquet_files``, and ``path_glob``.
+        """
+        return self._rows("parquet", options)
 
     parse_delimited_files = read_delimited_files
     parse_parquet_files = read_parquet_files
 
-    def _rows(self, how: str, options: Mapping[str, Any]) -> WrittenTable:
+    @abstractmethod
+    def _rows(self, form: str, options: Mapping[str, Any]) -> WrittenTable:
+        """Return the rows of files of a form."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class WrittenFiles(ReadAsRows, Written, FileDataset):
+    """Files that a step writes."""
+
+    @override
+    def _rows(self, form: str, options: Mapping[str, Any]) -> WrittenTable:
         if self.selections:
+            how = f"read_{form}_files"
             raise DatasetError(
                 f"{self!r} is a choice of files, and {how} reads all of them. Write output.{how}("
                 "path_glob='*.csv'), or a step of its own that passes on what is chosen."
             )
         (place,) = places_of(self)
-        rows: WrittenTable = getattr(place.output, how)(**options)  # type: ignore[attr-defined]
+        rows: WrittenTable = place.output._rows(form, options)  # type: ignore[attr-defined]
         return rows
 
 
