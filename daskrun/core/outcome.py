@@ -207,3 +207,5 @@ class ProcessInfo(NamedTuple):
     """When the process was started, seconds since the epoch."""
     part: str
     """File name of the part it writes to, ``""`` when it writes none."""
+    etag: str = ""
+    """That of the part, where that is an object whose store tells it."""

@@ -219,5 +219,5 @@ class InlineDispatcher(Dispatcher):
             self._note(f"shutdown() failed: {text}")
 
     def _process(self) -> ProcessInfo:
-        part = self._part.name if self._part is not None else ""
-        return ProcessInfo(NODE, "process000", os.getpid(), 0.0, part)
+        part = (self._part.name, self._part.etag) if self._part is not None else ("", "")
+        return ProcessInfo(NODE, "process000", os.getpid(), 0.0, *part)

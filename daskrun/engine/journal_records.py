@@ -97,6 +97,8 @@ class BundleRecord(Record, kind="bundle"):
     """By index, of each that failed."""
     items: Mapping[str, Sequence[Any]] | None = None
     """By index, of each success with items that failed: the fields of :class:`ItemsFailed`."""
+    etag: str = ""
+    """Of the part, where it is an object."""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,7 @@ class Recorder:
             [[*o[:9], digests.get(o.index, "")] for o in event.outcomes],
             errors or None,
             items or None,
+            process.etag if process is not None else "",
         )
 
     def _error(self, failure: Failure) -> dict[str, str]:
@@ -217,7 +220,8 @@ def read_attempts(path: Path) -> Iterator[Attempt]:
         elif isinstance(record, BundleRecord) and (drivers, record.number) not in seen:
             seen.add((drivers, record.number))
             made_by = record.process
-            process = ProcessInfo(*made_by, 0.0, record.part) if made_by is not None else None
+            part = record.part, record.etag
+            process = ProcessInfo(*made_by, 0.0, *part) if made_by is not None else None
             errors, items = record.errors or {}, record.items or {}
             for *values, digest in record.outcomes:
                 failure: Failure | ItemsFailed | None = None

@@ -130,7 +130,7 @@ class Past:
         outcome, process = attempt.outcome, attempt.process
         offset, length, head, crc = self.restored.get(outcome.index, (-1, 0, 0, 0))
         outcome = outcome._replace(offset=offset, length=length, head=head, crc=crc)
-        process = process._replace(part=self.part) if process is not None else None
+        process = process._replace(part=self.part, etag="") if process is not None else None
         return attempt._replace(outcome=outcome, process=process)
 
 

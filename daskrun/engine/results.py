@@ -147,7 +147,8 @@ class Results:
         if outcome.length and process is not None:
             o = outcome
             self._committed += o.length
-            self._assembler.commit(o.index, process.part, o.offset, o.length, o.head, o.crc)
+            rows = o.index, process.part, o.offset, o.length, o.head, o.crc
+            self._assembler.commit(*rows, process.etag)
         else:
             self._assembler.skip(outcome.index)
 

@@ -66,9 +66,10 @@ class ScriptInitFailed(NamedTuple):
 
 
 class PartNamed(NamedTuple):
-    """It writes rows to this part from now on."""
+    """It writes rows to this part from now on; or has put it, where the ETag is told."""
 
     name: str
+    etag: str = ""
 
 
 class BundleDone(NamedTuple):

@@ -278,7 +278,7 @@ class Mirror:
         if size > LARGE:
             crc = _crc(file, there)
             there = there if crc == self._crcs.get(name) else 0
-        sent = self.remote.put_file(name, file, size, there)
+        sent, _ = self.remote.put_file(name, file, size, there)
         if size > LARGE:
             file.seek(there)
             self._crcs[name] = _crc(file, size - there, crc if there else 0)

@@ -18,6 +18,8 @@ class Publication(Protocol):
     """Whether :meth:`copy` can be asked."""
     smallest: int
     """Bytes that a piece must have, the last one excepted."""
+    etag: str
+    """Once it is there: as of :class:`Put`."""
     mark: str
     """What :meth:`UrlFolder.published` knows the object by."""
 

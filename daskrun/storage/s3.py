@@ -100,8 +100,16 @@ class S3Folder(UrlFolder):
         return bool(found.get(MARK) == mark)
 
     @override
-    def _put(self, name: str, data: bytes) -> None:
-        self.call("put_object", name, Body=data)
+    def etag(self, name: str) -> str:
+        what = f"look at {self.shown(name)}"
+        try:
+            return self.retry(what, lambda: _etag(self.call("head_object", name)), plain=True)
+        except FileNotFoundError:
+            return ""
+
+    @override
+    def _put(self, name: str, data: bytes) -> str:
+        return _etag(self.call("put_object", name, Body=data))
 
     @override
     def _create(self, name: str, data: bytes, mark: str) -> None:
@@ -142,6 +150,10 @@ class S3Folder(UrlFolder):
         self.system.invalidate_cache()
 
 
+def _etag(answer: Answer) -> str:
+    return str(answer.get("ETag") or "").strip('"')  # some stores leave the quotes out
+
+
 def _is_taken(error: BaseException | None) -> bool:
     """Return whether S3 refused to create an object because there is one of its name."""
     while error is not None:
@@ -177,6 +189,7 @@ class Multipart(Publication):
         self._first: bytes | None = None
         """Piece 0, until it is known that there are more."""
         self._tags: dict[int, str] = {}
+        self.etag = ""
 
     @override
     def write(self, number: int, data: bytes) -> None:
@@ -223,7 +236,7 @@ class Multipart(Publication):
         guard = {} if overwrite else {"IfNoneMatch": "*"}
         if not self._upload:
             body = self._first or b""
-            self._conclude("put_object", guard, Body=body, Metadata=self._metadata)
+            self.etag = self._conclude("put_object", guard, Body=body, Metadata=self._metadata)
             self._first = None
             return
         pieces = [{"PartNumber": n + 1, "ETag": self._tags[n]} for n in sorted(self._tags)]
@@ -231,7 +244,7 @@ class Multipart(Publication):
             raise StorageError(
                 f"can't {self._what}: it has {len(pieces):,} pieces, S3 allows {MOST_PIECES:,}"
             )
-        self._conclude(
+        self.etag = self._conclude(
             "complete_multipart_upload",
             guard,
             UploadId=self._upload,
@@ -298,25 +311,30 @@ class Multipart(Publication):
             folder.put(self._note, str(begun["UploadId"]).encode())
         return str(begun["UploadId"])
 
-    def _conclude(self, method: str, guard: dict[str, str], **arguments: Any) -> None:
-        """Send what makes the object appear; an answer that was lost is looked up."""
+    def _conclude(self, method: str, guard: dict[str, str], **arguments: Any) -> str:
+        """Send what makes the object appear; an answer that was lost is looked up.
+
+        Returns the object's ETag.
+        """
         folder, name = self._folder, self._name
 
-        def send() -> None:
+        def send() -> str:
             try:
-                folder.call(method, name, **arguments, **guard)
+                return _etag(folder.call(method, name, **arguments, **guard))
             except Exception as error:
                 if guard and isinstance(error, OSError) and error.errno == errno.ENOSYS:
                     # a store without create-once: whether the name is free was looked at before
-                    folder.call(method, name, **arguments)
-                elif not self._is_mine():
+                    return _etag(folder.call(method, name, **arguments))
+                if not self._is_mine():
                     raise
+                return ""
 
         try:
-            folder.retry(self._what, send, plain=True)
+            etag = folder.retry(self._what, send, plain=True)
         except FileNotFoundError as error:
             raise StorageError(f"can't {self._what}: its upload is gone") from error
         folder.system.invalidate_cache()
+        return etag
 
     def _is_mine(self) -> bool:
         """Return whether the object is there after all: S3 may have done it and not been heard."""

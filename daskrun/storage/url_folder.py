@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import random
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from daskrun.errors import StorageError
 from daskrun.storage.object_times import time_of
@@ -33,6 +33,15 @@ BLOCK = 8 * 2**20
 """Bytes of a large object that are on their way at once."""
 MOST_COPIED = 5 * 2**30
 """Bytes that S3 copies as one piece (its rule)."""
+
+
+class Put(NamedTuple):
+    """What was put."""
+
+    sent: int
+    """Bytes."""
+    etag: str
+    """That of its answer: another object of that name has another; ``""`` unknown."""
 
 
 class UrlFolder(ABC):
@@ -66,9 +75,9 @@ class UrlFolder(ABC):
         """Return the URL of a name as messages show it."""
         return shown_url(f"{self.url}/{name}" if name else self.url)
 
-    def put(self, name: str, data: bytes) -> None:
-        """Put a new object, whole."""
-        self.retry(f"write {self.shown(name)}", lambda: self._put(name, data))
+    def put(self, name: str, data: bytes) -> str:
+        """Put a new object, whole; return its ETag, see :class:`Put`."""
+        return self.retry(f"write {self.shown(name)}", lambda: self._put(name, data))
 
     def create(self, name: str, data: bytes) -> None:
         """Put an object whose name is free: of all who try at once, one succeeds.
@@ -83,16 +92,14 @@ class UrlFolder(ABC):
         what, mark = f"write {self.shown(name)}", f"{random.getrandbits(128):032x}"
         self.retry(what, lambda: self._create(name, data, mark), plain=True)
 
-    def put_file(self, name: str, file: IO[bytes], size: int, there: int = 0) -> int:
+    def put_file(self, name: str, file: IO[bytes], size: int, there: int = 0) -> Put:
         """Put the first ``size`` bytes of a file as a new object, a block in memory at a time.
 
         ``there`` of them are the object of that name already: a store that can copies them itself.
-        Returns the bytes that were sent.
         """
         file.seek(0)
         if size <= BLOCK:
-            self.put(name, file.read(size))
-            return size
+            return Put(size, self.put(name, file.read(size)))
         publication = self.publication(name)
         copies = publication.copies and publication.smallest <= there <= MOST_COPIED
         kept = file.seek(there if copies else 0)
@@ -104,7 +111,7 @@ class UrlFolder(ABC):
             publication.commit(overwrite=True)  # the name is new: no need to ask
         finally:
             publication.abort()
-        return size - kept
+        return Put(size - kept, publication.etag)
 
     def read(self, ranges: Sequence[Range]) -> list[bytes]:
         """Read ranges, several at once; each is given whole, or an error names its object.
@@ -250,8 +257,12 @@ class UrlFolder(ABC):
         """Remove a publication of ``name`` whose process was killed; see :meth:`publication`."""
 
     @abstractmethod
-    def _put(self, name: str, data: bytes) -> None:
-        """Put an object once."""
+    def etag(self, name: str) -> str:
+        """Return the ETag of an object; ``""`` where there is none, or the store has no such."""
+
+    @abstractmethod
+    def _put(self, name: str, data: bytes) -> str:
+        """Put an object once; see :meth:`put`."""
 
     @abstractmethod
     def _create(self, name: str, data: bytes, mark: str) -> None:

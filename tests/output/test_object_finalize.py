@@ -17,11 +17,12 @@ from daskrun.errors import StorageError, WrongResultError
 from daskrun.output.assembly import assembler as entries
 from daskrun.output.assembly.assembler import Slice
 from daskrun.output.assembly.object_assembler import ObjectAssembler
-from daskrun.output.assembly.pieces import PieceCutter
+from daskrun.output.assembly.pieces import PieceCutter, Stretch, joined_crc
 from daskrun.output.assembly.sink_assembler import SinkObjectAssembler
 from daskrun.output.destination import destination_of
 from daskrun.output.parts.part import ObjectPart
 from daskrun.output.sinks.registry import open_sink
+from daskrun.output.sinks.sink import LostRowsError
 from daskrun.storage.s3 import MOST_PIECES, SMALLEST_PIECE, Multipart, piece_size
 from daskrun.storage.stores import open_url_folder
 
@@ -69,7 +70,7 @@ def test_pieces_hold_every_row_once_and_keep_the_stores_rules(batches, copies, s
         patch.setattr("daskrun.output.assembly.pieces.SMALL", 50)
         patch.setattr("daskrun.output.assembly.pieces.READ_LIMIT", 350)
         patch.setattr("daskrun.output.assembly.pieces.COPY_LIMIT", 700)
-        cutter = PieceCutter(smallest, lambda n: 320, copies, header)
+        cutter = PieceCutter(smallest, lambda n: 320, lambda part: copies, header)
         pieces = [p for i, entry in enumerate(packed) for p in cutter.add(i, entry)]
         pieces += cutter.finish()
     assert [p.number for p in pieces] == list(range(len(pieces)))
@@ -80,7 +81,12 @@ def test_pieces_hold_every_row_once_and_keep_the_stores_rules(batches, copies, s
             if isinstance(segment, bytes):
                 data += segment
             elif isinstance(segment, Slice):
+                assert copies
                 data += parts[segment.part][segment.start : segment.stop]
+            elif isinstance(segment, Stretch):
+                part, start, stop = segment.slice
+                assert segment.check.add(start, parts[part][start:stop]) == segment.check.entry.crc
+                data += parts[part][start:stop]
             else:
                 _, part, offset, length, head, crc = segment.entry
                 text = parts[part][offset : offset + length]
@@ -112,13 +118,20 @@ class Run:
         self.folder = open_url_folder(f"{url}/out", options)
         self.finalizer = ObjectAssembler(self.folder, PARTS, "rows.txt", heads)
         self.part = ObjectPart(f"{url}/out/{PARTS}", options, "p-", spool)
+        self.unsynced = []
 
     def add(self, index, rows, head=0, crc=None, sync=True):
         offset = self.part.write(rows)
         crc = zlib.crc32(rows) if crc is None else crc
-        self.finalizer.commit(index, self.part.name, offset, len(rows), head, crc)
+        self.unsynced.append((index, self.part.name, offset, len(rows), head, crc))
         if sync:
-            self.part.sync()
+            self.sync()
+
+    def sync(self):
+        self.part.sync()
+        for rows in self.unsynced:
+            self.finalizer.commit(*rows, self.part.etag)
+        self.unsynced.clear()
 
     def output(self):
         size = self.folder.system.info(self.folder.path("rows.txt"))["size"]
@@ -214,7 +227,7 @@ def test_ranges_of_five_megabytes_are_copied_by_the_store_and_none_is_read_whole
     for rows in neighbours:  # side by side in one object: one copy
         s3_run.add(index, rows, sync=False)
         index, expected = index + 1, expected + rows
-    s3_run.part.sync()
+    s3_run.sync()
     s3_run.finalizer.publish(overwrite=False, total=index)
     assert bucket.get("out/rows.txt") == expected
     copies = [a for a in bucket.asked("PUT", "rows.txt") if a.copied]
@@ -226,6 +239,56 @@ def test_ranges_of_five_megabytes_are_copied_by_the_store_and_none_is_read_whole
     assert gets
     assert all(a.range.startswith("bytes=") for a in gets)
     assert bucket.uploads() == 0
+
+
+SIZES = {"alone": [6 * MEGA], "side by side": [2 * MEGA] * 3, "at an edge": [100, 6 * MEGA, 100]}
+
+
+@pytest.mark.parametrize("which", SIZES)
+@pytest.mark.parametrize("known", [True, False], ids=["with an ETag", "without"])
+def test_a_byte_that_changes_in_a_part_is_never_published(s3_run, bucket, which, known):
+    """Also where the store copies ranges itself, and where it must not as nothing is known."""
+    rows = [os.urandom(size) for size in SIZES[which]]
+    for n, each in enumerate(rows):
+        s3_run.add(n, each, sync=n == len(rows) - 1)
+    if not known:
+        s3_run.finalizer.etags[:] = [""]
+    [key] = [key for key in bucket.keys() if PARTS in key]  # noqa: SIM118
+    data = bytearray(bucket.get(key))
+    data[4 * MEGA] ^= 1
+    bucket.put(key, bytes(data))
+    with pytest.raises(LostRowsError) as caught:
+        s3_run.finalizer.publish(overwrite=False, total=len(rows))
+    assert ("is not the object any more that was committed" in str(caught.value)) == known
+    assert ("does not hold the rows that mini-batch" in str(caught.value)) == (not known)
+    assert bool([a for a in bucket.asked("PUT", "rows.txt") if a.copied]) == (
+        known and "edge" not in which
+    )
+    assert "out/rows.txt" not in bucket.keys()  # noqa: SIM118
+
+
+def test_what_no_etag_tells_of_is_read_in_slices_and_checked(run):
+    rows = [b"h\n" + os.urandom(20 * MEGA), b"g\n" + os.urandom(9 * MEGA)]
+    for n, each in enumerate(rows):
+        run.add(n, each, head=2)
+    run.finalizer.etags[:] = ["", ""]
+    run.finalizer.publish(overwrite=False, total=2)
+    assert run.output() == rows[0] + rows[1][2:]
+
+
+def test_an_etag_that_a_store_does_not_tell_again_counts_for_none(s3_run, bucket, monkeypatch):
+    s3_run.add(0, b"row\n")
+    assert s3_run.part.etag == s3_run.folder.etag(f"{PARTS}/{s3_run.part.name}") != ""
+    monkeypatch.setattr(type(s3_run.folder), "etag", lambda folder, name: "another")
+    other = Run(bucket.url, bucket.options, s3_run.part._spool)
+    other.add(0, b"row\n")
+    assert other.part.etag == ""
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50))
+def test_crcs_are_joined(first, second):
+    crc = joined_crc(zlib.crc32(first), zlib.crc32(second), len(second))
+    assert crc == zlib.crc32(first + second)
 
 
 def test_many_small_rows_become_several_pieces_and_joined_requests(s3_run, bucket):
@@ -457,7 +520,7 @@ def test_a_footer_of_several_pieces(parquet_run, monkeypatch):
     data, head = open_sink("parquet").encode([names])
     for index in range(100):
         parquet_run.add(index, data, head, zlib.crc32(data[head:]), sync=False)
-    parquet_run.part.sync()
+    parquet_run.sync()
     parquet_run.finalizer.publish(overwrite=False, total=100)
     made = parquet_run.output()
     assert int.from_bytes(made[-8:-4], "little") > 5 * MEGA

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from running import OneNode, make_request, run_request
+from running import OneNode, Watch, kill_driver_at, make_request, run_request
 from s3 import KEY, SECRET
 
 from daskrun import Dataset, DatasetConsumptionConfig, Datastore, PipelineData
@@ -20,6 +20,7 @@ from daskrun.engine.driver import RunControl, execute
 from daskrun.engine.nodes import output_of
 from daskrun.errors import ResumeError, SettingsError
 from daskrun.script.messages import Notice
+from daskrun.storage.journal import Journal
 from daskrun.testing import account
 
 SPY = """
@@ -312,3 +313,33 @@ def test_what_has_failed_gets_into_an_object_that_is_there(work, cloud, name, mi
     run.resume(retry_failed=True).wait_for_completion()
     assert run.outputs["scores"].to_pandas_dataframe()["n"].tolist() == list(range(10))
     account(run).check()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("etag", [True, False], ids=["with ETags", "of a journal without"])
+def test_a_part_that_changed_is_made_again_also_where_s3_copies_its_rows(tmp_path, bucket, etag):
+    code = "def run(mini_batch):\n    return [open(p).read().ljust(6_000_000) for p in mini_batch]"
+    request = make_request(tmp_path, code, files=4, process_count_per_node=2)
+    url, options = f"{bucket.url}/out", bucket.options
+    request = replace(request, output_folder=None, output_url=url, output_options=options)
+    kill_driver_at(request, "finalizing")
+    journal = request.run_folder / "journal"
+    records = list(Journal.read(journal))
+    assert all(each["etag"] for each in records if each["kind"] == "bundle")
+    if not etag:
+        without = Journal(tmp_path / "journal")
+        for each in records:
+            without.append({name: value for name, value in each.items() if name != "etag"})
+        without.close()
+        (tmp_path / "journal").replace(journal)
+    parts = [key for key in bucket.keys() if "-process" in key]  # noqa: SIM118
+    [key] = [key for key in parts if b"1" in bucket.get(key)]
+    data = bucket.get(key)
+    bucket.put(key, data.replace(b" \n", b"?\n"))
+    watch = Watch()
+    report = execute(replace(request, resumed=True), [watch], RunControl())
+    assert (report.status.value, report.succeeded) == ("Completed", 4)
+    wanted = b"".join(b"%d".ljust(6_000_001) % n + b"\n" for n in range(4))
+    assert bucket.get("out/parallel_run_step.txt") == wanted
+    in_it = {n for n in range(4) if b"%d" % n in data}
+    assert {o.index for o in watch.attempts} == in_it

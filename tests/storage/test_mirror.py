@@ -8,6 +8,7 @@ import pytest
 from daskrun.errors import StorageError
 from daskrun.storage.mirror import Mirror, bring_whole
 from daskrun.storage.stores import open_url_folder
+from daskrun.storage.url_folder import Put
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_of_a_file_that_has_grown_only_what_is_new_is_sent(here, remote, bucket)
     mirror.put()
     sent = []
     put_file = remote.put_file
-    remote.put_file = lambda *given: sent.append(put_file(*given)) or sent[-1]
+    remote.put_file = lambda *given: sent.append(put_file(*given).sent) or Put(sent[-1], "")
     for more in (b"more", b"and more"):
         text += more
         with file.open("ab") as opened:
@@ -208,7 +209,7 @@ def test_what_is_sent_of_a_file_that_grows_has_a_bound(here, tmp_path):
     file, sent = here / "logs" / "a.txt", []
     remote = open_url_folder(f"memory://{tmp_path}", {})
     put_file = remote.put_file
-    remote.put_file = lambda *given: sent.append(put_file(*given)) or sent[-1]
+    remote.put_file = lambda *given: sent.append(put_file(*given).sent) or Put(sent[-1], "")
     mirror = Mirror(here, remote, lambda name: name == "run.json")
     with file.open("wb", 0) as opened:
         for _ in range(200):

@@ -134,6 +134,13 @@ class ObjectPartReader(PartReader):
     def close(self) -> None:
         pass
 
+    def check(self, part: int, etag: str) -> None:
+        """Raise LostRowsError where a part is not the object any more that had this ETag."""
+        found = self._folder.etag(f"{self._path}/{self._names[part]}")
+        if found != etag:
+            what = f"the part {self.shown(part)} is not the object any more that was committed"
+            raise LostRowsError(f"{what}: its ETag is {found or 'gone'}, was {etag}")
+
     def range(self, wanted: Slice) -> Range:
         """Return what the store calls bytes of a part."""
         return f"{self._path}/{self._names[wanted.part]}", wanted.start, wanted.stop
@@ -184,18 +191,28 @@ class CommitTable:
         self._numbers: dict[str, int] = {}
         self.names: list[str] = []
         """Parts by their numbers."""
+        self.etags: list[str] = []
+        """Theirs, ``""`` where they have none; such parts are not copied unseen."""
         self.done = 0
         """Mini-batches, from the first on, that are in the output or on their way to it."""
         self._keeps = False
         """Whether nothing may be forgotten: the output may have to be made in another way."""
 
     def commit(
-        self, index: int, part: str, offset: int, length: int, header: int, crc: int
+        self,
+        index: int,
+        part: str,
+        offset: int,
+        length: int,
+        header: int,
+        crc: int,
+        etag: str = "",
     ) -> None:
         """Enter which bytes of a part are the rows of a mini-batch; ``header`` of them are one.
 
         ``crc`` is the CRC-32 of these bytes, without a header that stays aside; they are checked
         against it. A mini-batch that wrote nothing (``part=""`` or ``length=0``) is skipped.
+        ``etag`` is the part's as it was put.
         """
         if not part or length <= 0:
             self.skip(index)
@@ -206,6 +223,7 @@ class CommitTable:
         if number is None:
             number = self._numbers[part] = len(self.names)
             self.names.append(part)
+            self.etags.append(etag)
         ENTRY.pack_into(self._table, self._place(index), True, number, offset, length, header, crc)
 
     def skip(self, index: int) -> None:
@@ -277,6 +295,7 @@ class Assembler(CommitTable, ABC):
         """Take over what another has, which kept all of it."""
         self._table, self._numbers = other._table, other._numbers
         self.names.extend(other.names)
+        self.etags.extend(other.etags)
         self._keeps = True
 
     parts: PartReader

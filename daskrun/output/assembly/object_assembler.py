@@ -22,7 +22,7 @@ from daskrun.output.assembly.assembler import (
     unpacked,
 )
 from daskrun.output.assembly.file_assembler import already_there, check_complete
-from daskrun.output.assembly.pieces import Piece, PieceCutter, Rows
+from daskrun.output.assembly.pieces import Piece, PieceCutter, Rows, Segment, Stretch
 from daskrun.storage.s3 import piece_size
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class ObjectAssembler(Assembler):
         """Cut what is passed on into pieces; the last, which may be small, is for `_put_end`."""
         to, headers = self._publication, self._headers
         cutter = PieceCutter(
-            to.smallest, piece_size, to.copies, self._header, headers.aside, headers.begins
+            to.smallest, piece_size, self._copies, self._header, headers.aside, headers.begins
         )
         while (passed := self._taken.get()) is not None and not self._stopped:
             for index, entry in enumerate(unpacked(passed.entries), passed.first):
@@ -175,6 +175,10 @@ class ObjectAssembler(Assembler):
         if data or last.segments:
             self._put(Piece(number), data)
 
+    def _copies(self, part: int) -> bool:
+        """Whether bytes of a part may be taken unread: its ETag shows that they are as written."""
+        return self._publication.copies and bool(self.etags[part])
+
     def _header(self, index: int, entry: Entry) -> tuple[bytes, bool]:
         """Read and take the header of a mini-batch; tell whether the output gets it."""
         wanted = Slice(entry.part, entry.offset, entry.offset + entry.header)
@@ -190,13 +194,14 @@ class ObjectAssembler(Assembler):
             (source,) = piece.segments
             assert isinstance(source, Slice)
             self._publication.copy(piece.number, self.parts.range(source))
+            self.parts.check(source.part, self.etags[source.part])
             return b""
         wanted = [_slice(s) for s in piece.segments if not isinstance(s, bytes)]
         found = iter(self._read(wanted) if wanted else ())
         made: list[bytes | memoryview] = []
         for segment in piece.segments:
             data = segment if isinstance(segment, bytes) else next(found)
-            made.append(self._checked(segment, data) if isinstance(segment, Rows) else data)
+            made.append(self._checked(segment, data))
         return b"".join(made)
 
     def _put(self, piece: Piece, data: bytes) -> None:
@@ -204,7 +209,20 @@ class ObjectAssembler(Assembler):
         if not piece.copied and (data or piece.number == 0):
             self._publication.write(piece.number, data)
 
-    def _checked(self, rows: Rows, data: bytes | memoryview) -> bytes | memoryview:
+    def _checked(self, segment: Segment, data: bytes | memoryview) -> bytes | memoryview:
+        """Check what was read; return it, of rows without a header that isn't the output's."""
+        if isinstance(segment, Rows):
+            return self._without_header(segment, data)
+        if isinstance(segment, Stretch):
+            check = segment.check
+            crc, entry = check.add(segment.slice.start, data), check.entry
+            if crc != entry.crc:
+                raise changed(self.parts.shown(entry.part), check.mini_batch, entry, crc)
+        elif isinstance(segment, Slice):
+            self.parts.check(segment.part, self.etags[segment.part])
+        return data
+
+    def _without_header(self, rows: Rows, data: bytes | memoryview) -> bytes | memoryview:
         """Check rows against their CRC; return them without a header that isn't the output's."""
         index, entry, keep = rows
         header = entry.header
@@ -278,7 +296,9 @@ class _Pipe:
             self.put(piece, data)
 
 
-def _slice(segment: Rows | Slice) -> Slice:
+def _slice(segment: Rows | Slice | Stretch) -> Slice:
     if isinstance(segment, Slice):
         return segment
+    if isinstance(segment, Stretch):
+        return segment.slice
     return Slice(segment.entry.part, segment.entry.offset, segment.entry.stop)

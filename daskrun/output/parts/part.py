@@ -49,6 +49,11 @@ class Part(ABC):
         It may change at the first write after a :meth:`sync`.
         """
 
+    @property
+    def etag(self) -> str:
+        """ETag of that object once it is put; ``""`` unknown, and of a file."""
+        return ""
+
     @abstractmethod
     def write(self, data: bytes) -> int:
         """Append ``data``; return the offset where it begins.
@@ -205,13 +210,20 @@ class ObjectPart(Part):
         self._prefix = prefix
         self._spool = spool
         self._file: SpooledTemporaryFile[bytes] | None = None
-        self._name = ""
+        self._name = self._etag = ""
+        self._tells: bool | None = None
+        """Whether the store goes on telling the ETag that it answered; None: not known yet."""
         self._end = 0
 
     @property
     @override
     def name(self) -> str:
         return self._name
+
+    @property
+    @override
+    def etag(self) -> str:
+        return self._etag
 
     @override
     def write(self, data: bytes) -> int:
@@ -231,6 +243,7 @@ class ObjectPart(Part):
         if not offset:
             # Names are never used again: the object of one that failed may appear late.
             self._name = f"{self._prefix}{os.getpid()}-{os.urandom(8).hex()}"
+            self._etag = ""
         self._end = offset + len(data)
         return offset
 
@@ -239,7 +252,10 @@ class ObjectPart(Part):
         if not self._end or self._file is None:
             return
         try:
-            self._folder.put_file(self._name, self._file, self._end)
+            etag = self._folder.put_file(self._name, self._file, self._end).etag
+            if self._tells is None and etag:
+                self._tells = etag == self._folder.etag(self._name)
+            self._etag = etag if self._tells else ""
         except StorageError as error:
             self._end = 0  # all of it is made again: close() need not try once more
             raise PartError(store_remedy(error)) from error

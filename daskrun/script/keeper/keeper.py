@@ -221,7 +221,7 @@ class Keeper:
             if process.verdict is None:
                 self._hear_living(process, message)
             if isinstance(message, messages.PartNamed):
-                process.part = message.name
+                process.part, process.etag = message
             elif isinstance(message, messages.ShutdownFailed):
                 self._say(messages.Notice(f"shutdown() failed in {process.name}: {message.text}"))
             elif isinstance(message, messages.Notice):

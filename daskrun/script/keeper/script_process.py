@@ -72,7 +72,7 @@ class ScriptProcess:
         self.folder = folder
         self.logs = logs
         self.data_in_errors = spec.script.data_in_errors
-        self.part = ""
+        self.part = self.etag = ""
         self.bundle: RunBundle | None = None
         self.verdict: Verdict | None = None
         self.exit: tuple[int, int] | None = None

@@ -106,8 +106,8 @@ class Spawner:
 
     def info(self, process: ScriptProcess) -> ProcessInfo:
         """Identify a process."""
-        spec = self._spec
-        return ProcessInfo(spec.node, process.name, process.pid, process.started, process.part)
+        who = self._spec.node, process.name, process.pid, process.started
+        return ProcessInfo(*who, process.part, process.etag)
 
     def memory_limit(self) -> int | None:
         """Return at how many bytes a process is killed: as set, else its share of a container's."""

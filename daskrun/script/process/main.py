@@ -179,6 +179,8 @@ class ScriptLoop:
         for text in executor.new_warnings():
             self._send(messages.ScriptWarning(text))
         trouble = self._sync(part, executor.script) or trouble
+        if part is not None and part.etag:
+            self._send(messages.PartNamed(part.name, part.etag))
         status.enter(Phase.SHUTDOWN if trouble else Phase.IDLE, time.monotonic())
         self._send(messages.BundleDone(number, time.monotonic() - began, trouble))
         return not trouble
