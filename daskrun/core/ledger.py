@@ -78,7 +78,7 @@ class Ledger:
         """The first mini-batch that was never handed out."""
         self._complete = False
         self.bundles_out = self._out = BundlesOut() if out is None else out
-        self._may_repeat = settings.appends
+        self.may_repeat = settings.appends  # whether a mini-batch may be run twice at once
         self._ready: list[tuple[int, int]] = []
         """Heap of (index, attempt): came back not started, or their delay is over."""
         self._alone: set[int] = set()
@@ -218,7 +218,7 @@ class Ledger:
         return []
 
     def _process_ready(self, event: ProcessReady) -> list[Order]:
-        self._may_repeat |= event.repeatable
+        self.may_repeat |= event.repeatable
         self._init.ready(event.process)
         return []
 
@@ -254,7 +254,7 @@ class Ledger:
 
     def _idle(self, event: SlotsIdle) -> list[Order]:
         """Run what takes long once more, in slots for which nothing else is left."""
-        asked = self._settings.straggler_backups and self._may_repeat and self._complete
+        asked = self._settings.straggler_backups and self.may_repeat and self._complete
         if not asked or self._stopped or self.has_work(event.now):
             return []
         orders = list[Order]()

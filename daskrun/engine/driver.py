@@ -52,6 +52,7 @@ from daskrun.storage.retry import heard
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from daskrun.core.bundles_out import BundlesOut
     from daskrun.core.events import Bundle, Observer
     from daskrun.core.outcome import Outcome, ProcessInfo
     from daskrun.engine.past import Past
@@ -83,7 +84,7 @@ class Driver:
         self._plan = request.plan
         script = request.script
         self._script = Path(script.file).name if script.whole else ""
-        self._ledger = Ledger(request.settings, self._script)
+        self._ledger = self._new_ledger()
         self._checkpoints = Checkpoints()
         self._history = History(request, self._checkpoints)
         tries = request.settings.run_max_try
@@ -99,6 +100,11 @@ class Driver:
         self._input_look: InputLook | None = None
         self._dispatched = False
         self._made_again = 0
+
+    def _new_ledger(self, out: BundlesOut | None = None) -> Ledger:
+        ledger = Ledger(self._settings, self._script, out)
+        ledger.may_repeat &= len(self._request.outputs) < 2  # run() writes files to the others
+        return ledger
 
     def run(self) -> Report:
         """Run to the end."""
@@ -160,7 +166,7 @@ class Driver:
         self._warn(text)
         self._results.begin_anew()
         before = self._ledger
-        self._ledger = self._slots.ledger = Ledger(self._settings, self._script, before.bundles_out)
+        self._ledger = self._slots.ledger = self._new_ledger(before.bundles_out)
         self._ledger.tally.recall(each for each in before.tally.groups() if each.index < 0)
         past, know = self._history.past(), self._surveys.know
         replay = Replay(past, self._plan, know, None, tries=tries, retry_failed=False)

@@ -66,7 +66,7 @@ class InlineDispatcher(Dispatcher):
         self._stack = contextlib.ExitStack()
         self._folder = Path()
         self._part: Part | None = None
-        self._files: OutputFiles | None = None
+        self._files: list[OutputFiles] = []
         self._module: EntryModule | None = None
         self._executor: Executor | None = None
         self._stopped = False
@@ -97,11 +97,8 @@ class InlineDispatcher(Dispatcher):
             failed = error_of(error, self._script)
             self.events.put(InitFailed(self._process(), failed, time.monotonic()))
             return
-        options = spec.storage_options
-        self._part = open_part(spec.parts, options, f"{NODE}-", str(self._folder))
-        if spec.files:
-            record = self._folder / "output.put"
-            self._files = OutputFiles(spec.context.output_dir, spec.files, options, record)
+        self._part = open_part(spec.parts, spec.storage_options, f"{NODE}-", str(self._folder))
+        self._files = [OutputFiles(o.folder, o.url, o.options or {}) for o in spec.files]
         brought = MiniBatchFiles(self._folder)
         memory = shared_memory("daskrun-inline")
         self._stack.callback(os.close, memory)
@@ -189,8 +186,8 @@ class InlineDispatcher(Dispatcher):
         Gives the outcomes, and why the store could not take the files.
         """
         try:
-            if self._files is not None:
-                self._files.sync()
+            for files in self._files:
+                files.sync()
         except StorageError as error:
             return rowless(outcomes, files=True), store_remedy(error)
         except OSError as error:
@@ -206,8 +203,8 @@ class InlineDispatcher(Dispatcher):
         with self._stack:
             if self._executor is not None and self._module is not None:
                 self._at_end(self._module.shutdown)
-                if self._files is not None:
-                    self._at_end(self._files.sync)  # shutdown() may have written
+                for files in self._files:
+                    self._at_end(files.sync)  # shutdown() may have written
             if self._part is not None:
                 self._part.close()
 

@@ -11,7 +11,7 @@ from daskrun.output.destination import destination_of
 from daskrun.output.sinks.registry import sink_of, sink_reference
 from daskrun.script.environments.packages import needs
 from daskrun.script.node_spec import EnvironmentSpec, InputPlace, Limits, NodeSpec, RunCopy
-from daskrun.script.process_spec import ProcessSpec, ScriptFile
+from daskrun.script.process_spec import ProcessSpec, ScriptFile, ScriptOutput
 from daskrun.script.wire import encode
 from daskrun.storage.urls import shown_url
 
@@ -71,7 +71,7 @@ def node_spec(
         environment=dict(settings.environment_variables),
         processes=settings.process_count_per_node,
         threads=settings.threads_per_process,
-        python=_environment(request, parts or _shown_output(request)),
+        python=_environment(request),
         run_copy=_run_copy(request),
         log_limit=LOG_LIMIT,
         usage_interval=settings.resource_monitor_interval,
@@ -100,10 +100,17 @@ def _process_spec(request: StepRequest, parts: str) -> ProcessSpec:
         sink_settings=settings.append_row_settings,
         any_number=settings.results_per_item == "any",
         parts=parts,
-        files="" if settings.appends else request.output_url,
+        files=() if script.whole else _at_urls(request),
         storage_options=request.output_options,
         fetched=any(each.remote for each in request.plan.inputs),
     )
+
+
+def _at_urls(request: StepRequest) -> tuple[ScriptOutput, ...]:
+    """Return the outputs that are URLs, the step's own first."""
+    own = ScriptOutput(url=request.output_url, options=request.output_options)
+    found = {each.url: each for each in (own, *request.outputs.values()) if each.url}
+    return tuple(found.values())
 
 
 def _shown_output(request: StepRequest) -> str:
@@ -123,12 +130,13 @@ def _run_copy(request: StepRequest) -> RunCopy | None:
     )
 
 
-def _environment(request: StepRequest, output: str) -> EnvironmentSpec | None:
+def _environment(request: StepRequest) -> EnvironmentSpec | None:
     """Return what script processes are to run in; None where that is the node's own Python."""
     settings = request.settings
     if not settings.requirements and settings.python_executable is None:
         return None
-    own = needs(request.plan.inputs, output, sink_of(settings).packages)
+    urls = [each.url for each in _at_urls(request)]
+    own = needs(request.plan.inputs, urls, sink_of(settings).packages)
     return EnvironmentSpec(
         name=settings.environment_name,
         python=settings.python_executable,

@@ -77,8 +77,8 @@ class EntryScript:
     def output_dir(self) -> str:
         """The output folder of the step: what ``DASKRUN_OUTPUT_PATH`` says.
 
-        Where the output is a URL and ``summary_only``, a folder of this node's processes: what is
-        in it is put to the URL before its mini-batches count as done.
+        Where the output is a URL, a folder of this node's processes: what is in it is put to the
+        URL before its mini-batches count as done.
         """
         folder = self._context.output_dir or os.environ.get("DASKRUN_OUTPUT_PATH")
         return self._folder(folder, "output")

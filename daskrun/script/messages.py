@@ -147,6 +147,12 @@ class Brought(NamedTuple):
     paths: Mapping[str, str]
 
 
+class FilesPut(NamedTuple):
+    """What a dead process had written for URLs is there, or why it is not."""
+
+    trouble: str
+
+
 class ServeFetches(NamedTuple):
     """Bring remote files to the node's folder, as further messages ask."""
 

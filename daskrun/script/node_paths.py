@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from daskrun.script.side_inputs.location import in_place
 from daskrun.storage.folders import make_folder
+from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,8 +35,7 @@ def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
     """Return what script processes are told, with the node's paths put in.
 
     They go where arguments have places for them, to ``input_datasets``, to variables, and those of
-    outputs to a script that is run as a whole. Where the output is a URL, the script's own files
-    go to a folder of the node.
+    outputs to a script that is run as a whole. An output that is a URL is a folder of the node.
 
     Parameters
     ----------
@@ -46,30 +46,33 @@ def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
     """
     process = spec.process
     output_dir = process.context.output_dir
-    if process.files:
-        output_dir = f"{spec.folder}/output"
-        make_folder(Path(output_dir))
+    files = tuple(
+        replace(each, folder=f"{spec.folder}/output/{number}")
+        for number, each in enumerate(process.files)
+    )
+    here = {each.url: each.folder for each in files}
+    if files and is_url(output_dir):
+        output_dir = files[0].folder
     local = [each for each in spec.inputs if not each.remote]
     side_inputs = {**in_place(spec.side_inputs), **brought}
     whole = process.script.whole
     outputs = {
-        name: where.folder or (f"{spec.folder}/outputs/{name}" if whole else output_dir)
+        name: where.folder or here.get(where.url) or f"{spec.folder}/outputs/{name}"
         for name, where in spec.outputs.items()
     }
-    for name, where in spec.outputs.items():
-        if where.folder:
-            make_folder(Path(outputs[name]))
+    for folder in (*outputs.values(), *here.values()):
+        make_folder(Path(folder))
     paths = {
         "input": {**{each.name: each.root for each in local}, **side_inputs},
         "output": outputs,
     }
-    files = {each.name: each.root for each in local if each.kind == "files"} | side_inputs
+    told = {each.name: each.root for each in local if each.kind == "files"} | side_inputs
     script = process.script
     if whole:
-        files |= outputs
+        told |= outputs
         places = (replace(spec.outputs[name], folder=path) for name, path in outputs.items())
         script = replace(script, outputs=tuple(places))
-    variables, notes = _variables(files, {**os.environ, **spec.environment})
+    variables, notes = _variables(told, {**os.environ, **spec.environment})
     argv = [
         each if isinstance(each, str) else f"{each.before}{paths[each.kind][each.name]}{each.after}"
         for each in spec.arguments
@@ -78,10 +81,15 @@ def located(spec: NodeSpec, brought: Mapping[str, str]) -> Located:
         argv[-1] = output_dir
     datasets = {**process.context.input_datasets, **side_inputs}
     context = replace(process.context, input_datasets=datasets, output_dir=output_dir)
-    told = replace(
-        process, script=script, argv=tuple(argv), context=context, node_folder=spec.folder
+    process = replace(
+        process,
+        script=script,
+        argv=tuple(argv),
+        context=context,
+        files=files,
+        node_folder=spec.folder,
     )
-    return Located(told, variables, notes)
+    return Located(process, variables, notes)
 
 
 def _variables(

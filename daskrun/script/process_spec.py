@@ -21,7 +21,7 @@ class ScriptOutput:
     folder: str = ""
     """``""``, before the node is known, where it goes to a URL."""
     url: str = field(default="", repr=False)
-    """Where the folder's files are put when the script has ended well; ``""``: they stay."""
+    """Where the folder's files are put; ``""``: they stay."""
     options: Mapping[str, Any] | None = field(default=None, repr=False)
     """What fsspec needs for that; may hold secrets."""
 
@@ -65,10 +65,11 @@ class ProcessSpec:
     """Whether ``run()`` may return any number of results, whatever number of items it got."""
     parts: str = ""
     """Folder or URL of the parts it writes; ``""``: none."""
-    files: str = field(default="", repr=False)
-    """URL that files of the script's own go to; ``""`` where it can write there itself."""
+    files: tuple[ScriptOutput, ...] = ()
+    """Outputs that are URLs, the step's own first: folders of the node, whose files are put there
+    before outcomes leave it."""
     storage_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    """What fsspec needs for ``parts`` or ``files``; may hold secrets."""
+    """What fsspec needs for ``parts``; may hold secrets."""
     slot: int = 0
     """Which status block is its own."""
     part_prefix: str = ""

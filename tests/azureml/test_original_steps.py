@@ -204,7 +204,7 @@ def test_a_folder_of_a_datastore_is_an_input(ws, capfd):
         DataReference(store, mode="upload")
 
 
-def test_an_output_without_a_place_of_its_own_at_a_url_is_refused(ws):
+def test_an_output_more_in_memory_of_this_process_is_refused(ws):
     from daskrun import Datastore
 
     far = Datastore.register_url(ws, "far", "memory://far")
@@ -214,7 +214,7 @@ def test_an_output_without_a_place_of_its_own_at_a_url_is_refused(ws):
     )
     rows = Dataset.Tabular.from_delimited_files("lookup/a.txt")
     step = ParallelRunStep("read-rows", config, [rows], PipelineData("out"), arguments=[more])
-    with pytest.raises(SettingsError, match=r"output='more', which stands in arguments alone, is"):
+    with pytest.raises(SettingsError, match=r"output='more' is in datastore .* own memory"):
         Experiment(ws, "steps").submit(Pipeline(ws, [step]))
 
 

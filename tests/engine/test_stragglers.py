@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +16,7 @@ from daskrun.core.outcome import ProcessInfo
 from daskrun.core.report import RunStatus
 from daskrun.engine.dispatch import returned
 from daskrun.script.messages import BundleResult
+from daskrun.script.process_spec import ScriptOutput
 from daskrun.storage.metric_files import MetricFolder, folded
 from daskrun.testing import FakeDispatcher
 
@@ -50,9 +53,12 @@ class Slow(FakeDispatcher):
                     self._return(bundle)
 
     def _return(self, bundle: Bundle) -> None:
+        self.events.put(self._made_of(bundle))
+
+    def _made_of(self, bundle: Bundle) -> Event:
         process = ProcessInfo("node000", f"process{bundle.backup:03d}", 1, 0.0, "made-up")
         result = BundleResult(bundle.number, process, self._make_up(bundle), seconds=0.01)
-        self.events.put(returned(result))
+        return returned(result)
 
 
 def test_each_mini_batch_that_is_out_twice_counts_once(tmp_path: Path) -> None:
@@ -63,6 +69,27 @@ def test_each_mini_batch_that_is_out_twice_counts_once(tmp_path: Path) -> None:
     sent = [bundle for event in run.watch.of(HandedOut) for bundle in event.bundles]
     assert [each.entries for each in sent if each.backup] == [((n, 1),) for n in (7, 8, 9)]
     assert sum("runs a second time" in note.text for note in run.watch.of(Note)) == 3
+
+
+class Late(Slow):
+    """Returns the last mini-batches late, if they are not handed out again."""
+
+    def hand_out(self, bundles: Sequence[Packed], budget: float) -> None:
+        for each in bundles:
+            if each.bundle.entries[0][0] in self._late and not each.bundle.backup:
+                threading.Timer(2.0, self.events.put, [self._made_of(each.bundle)]).start()
+            else:
+                self._return(each.bundle)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("names", "twice"), [(["own"], True), (["own", "more"], False)])
+def test_what_may_write_to_further_outputs_is_not_run_twice(tmp_path: Path, names, twice) -> None:
+    request = make_request(tmp_path, files=10, target=Late, retry_delay=0.0)
+    outputs = {name: ScriptOutput(folder=str(tmp_path / name)) for name in names}
+    run = run_request(replace(request, outputs=outputs))
+    assert run.report.status is RunStatus.COMPLETED
+    assert bool(run.report.backups) is twice
 
 
 STUCK = """

@@ -191,7 +191,7 @@ def make_files(tmp_path, bucket):
 
     def make():
         url = f"{bucket.url}/out"
-        return OutputFiles(tmp_path / "output", url, bucket.options, tmp_path / "put")
+        return OutputFiles(tmp_path / "output", url, bucket.options)
 
     return make
 
@@ -243,7 +243,7 @@ def test_one_that_fails_keeps_no_other_and_is_put_the_next_time(tmp_path, bucket
     with pytest.raises(StorageError, match=r"can't write s3://.*/out/b: "):
         files.sync()
     assert bucket.keys() == ["out/a", "out/c"]
-    with (tmp_path / "put").open("a") as record:
+    with (tmp_path / "output.put").open("a") as record:
         record.write('["a", 1')  # what a process leaves that is killed just then
     files.sync()
     make_files().sync()

@@ -27,7 +27,7 @@ from wheels import make_slow_source, make_wheel
 
 from daskrun.script import reaper
 from daskrun.script.environments import build
-from daskrun.script.keeper.script_process import PACKAGE_ROOT
+from daskrun.script.keeper.child import PACKAGE_ROOT
 from daskrun.script.messages import (
     Building,
     FindPython,

@@ -34,12 +34,12 @@ def test_needs_follow_from_inputs_and_output():
         PlanInput("b", "/data", False, {}, "tabular", {"reader": {"format": name}})
         for name in ("delimited", "sql")
     )
-    assert packages.needs([files], "/out") == []
-    assert packages.needs([csv, csv], "/out", PARQUET) == list(packages.FOR_TABLES)
-    assert packages.needs([sql], "") == [*packages.FOR_TABLES, *SqlSpec.packages]
-    assert packages.needs([files], "/out", PARQUET) == PARQUET
-    assert packages.needs([], "abfs://c/x") == [packages.FOR_URLS, "adlfs"]
-    assert packages.needs([], "memory://x") == [packages.FOR_URLS]
+    assert packages.needs([files], ["/out"]) == []
+    assert packages.needs([csv, csv], ["/out"], PARQUET) == list(packages.FOR_TABLES)
+    assert packages.needs([sql], [""]) == [*packages.FOR_TABLES, *SqlSpec.packages]
+    assert packages.needs([files], ["/out"], PARQUET) == PARQUET
+    assert packages.needs([], ["abfs://c/x"]) == [packages.FOR_URLS, "adlfs"]
+    assert packages.needs([], ["memory://x"]) == [packages.FOR_URLS]
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ def _places(spec: NodeSpec) -> Iterator[_Place]:
         yield _Place("the entry script", process.script.path)
     if process.parts:
         yield _Place("the output", process.parts, process.storage_options, written=True)
+    for output in process.files:
+        yield _Place("an output", output.url, output.options, written=True)
     inputs: tuple[PlanInput, ...] = decode_trusted(process.inputs)
     for each in inputs:
         yield from _of_input(f"input {each.name!r}", each.root, each.storage_options, own)

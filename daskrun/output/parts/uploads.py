@@ -51,16 +51,14 @@ class OutputFiles:
     it has put the others need not. A file is put again, whole, when its size or time has changed,
     and deleted there when it is deleted here. Where two nodes write one name, the later put wins.
 
-    ``record`` is a file of the node beside the folder, which says which versions have been put.
+    A file beside the folder, its record, says which versions have been put.
     """
 
-    def __init__(
-        self, folder: str | Path, url: str, options: Mapping[str, Any], record: Path
-    ) -> None:
+    def __init__(self, folder: str | Path, url: str, options: Mapping[str, Any]) -> None:
         self._folder = Path(folder)
         self._url = url
         self._options = options
-        self._record = record
+        self._record = Path(f"{folder}.put")
         self._read = 0
         """Bytes of the record that are known here."""
         self._sent: dict[str, _Version] = {}

@@ -46,7 +46,8 @@ class ParallelRunStep(PipelineStep):
     output
         Where results go, a :class:`PipelineData` or :class:`OutputFileDatasetConfig`; required for
         ``append_row``. An :class:`OutputFileDatasetConfig` in ``arguments`` alone is a folder more,
-        which script processes may write to.
+        which script processes may write to; files for a URL are put there before their mini-batches
+        count as done.
     side_inputs
         Datasets, or outputs of other steps, that are whole on every node before the script is
         imported; their paths, or rows, are ``Run.get_context().input_datasets[name]``.

@@ -12,7 +12,7 @@ from daskrun.core.settings import same_name_problems
 from daskrun.data.file_dataset import FileDataset
 from daskrun.data.listing import location
 from daskrun.data.local_files import local_path
-from daskrun.data.remote_files import is_url, join_url
+from daskrun.data.remote_files import join_url
 from daskrun.data.tabular.tabular_dataset import TabularDataset
 from daskrun.errors import DatasetError
 from daskrun.pipeline.steps.base import USABLE, dataset_of, places_used
@@ -196,7 +196,7 @@ def packages(sides: Iterable[SideInput]) -> list[str]:
             source: Any = each.dataset.source
             places = [location(element) for element in getattr(source, "elements", ())]
             found += (*FOR_TABLES, *getattr(source, "packages", ()))
-            found += [line for place in places if is_url(place) for line in needs([], place)]
+            found += needs([], places)
     return list(dict.fromkeys(found))
 
 

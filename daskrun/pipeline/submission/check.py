@@ -149,7 +149,7 @@ def _check_step(
     except (SettingsError, ComputeTargetException) as error:
         found += error.problems if isinstance(error, SettingsError) else [str(error)]
     for output in step.outputs:
-        found += _output_problems(output, step, workspace, target)
+        found += _output_problems(output, workspace, target)
     if settings is not None and not workspace.private.keeps:
         where = shown_url(workspace.location)
         found += secret_problems(settings.environment_variables, settings.arguments, where)
@@ -220,19 +220,9 @@ def observer_problems(observers: object) -> list[str]:
     ]
 
 
-def _output_problems(
-    output: StepOutput, step: PipelineStep, workspace: Workspace, target: object
-) -> list[str]:
+def _output_problems(output: StepOutput, workspace: Workspace, target: object) -> list[str]:
     """Return why an output can't go to a datastore that is a URL."""
     store, _ = output._place("", workspace)
-    if not (store.is_local or step._is_program or output is step._result):
-        alone = (
-            f"output={output.name!r}, which stands in arguments alone, is in datastore "
-            f"{store.name!r} at {shown_url(store.url())}: script processes write only the step's "
-            "own output to a URL. Write output_action='summary_only' and give it as output=..., or "
-            "give a datastore that is a folder."
-        )
-        return [alone]
     if store.is_local or store.url().partition("://")[0] not in OWN_MEMORY or target == INLINE:
         return []
     problem = (

@@ -32,21 +32,23 @@ _EXTRAS = re.compile(r"\[[\w,.\s-]*\]$")
 _MADE_BY_BUILDS = frozenset({"build", "__pycache__"})
 
 
-def needs(inputs: Iterable[PlanInput], output: str, packages: Sequence[str] = ()) -> list[str]:
+def needs(
+    inputs: Iterable[PlanInput], places: Iterable[str], packages: Sequence[str] = ()
+) -> list[str]:
     """Return what daskrun itself imports in the script processes of a run, as lines for pip.
 
     Parameters
     ----------
     inputs
         The run's.
-    output
-        Where its rows or files go.
+    places
+        Paths and URLs of its other data: outputs, side inputs.
     packages
         What encodes its rows needs, as lines for pip.
 
     Examples
     --------
-    >>> needs([], "s3://bucket/scores", ["pyarrow>=17"])
+    >>> needs([], ["s3://bucket/scores"], ["pyarrow>=17"])
     ['pyarrow>=17', 'fsspec>=2024.6', 's3fs']
     """
     tables = [each.table for each in inputs if each.table is not None and each.kind == "tabular"]
@@ -54,8 +56,8 @@ def needs(inputs: Iterable[PlanInput], output: str, packages: Sequence[str] = ()
     for table in tables:
         found += spec_class(table["reader"]["format"]).packages
     found += packages
-    if is_url(output):
-        found += _for_url(output)
+    for place in filter(is_url, places):
+        found += _for_url(place)
     return list(dict.fromkeys(found))
 
 

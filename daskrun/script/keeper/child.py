@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from daskrun.script import reaper
 from daskrun.script.messages import KNOWN
@@ -29,6 +29,17 @@ BOOT = (
 PACKAGE_ROOT = str(Path(__file__).resolve().parents[3])
 
 
+class Program(NamedTuple):
+    """What a process runs in: the node's own Python, or that of script processes."""
+
+    python: str = sys.executable
+    root: str = PACKAGE_ROOT
+    """Folder that daskrun is imported from there."""
+
+
+NODES_OWN = Program()
+
+
 def start(
     module: str,
     fds: Sequence[int],
@@ -36,17 +47,16 @@ def start(
     stdout: IO[bytes],
     stderr: IO[bytes],
     *,
-    python: str = sys.executable,
-    root: str = PACKAGE_ROOT,
+    program: Program = NODES_OWN,
     folder: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start ``main()`` of a module in a process that ends with this one.
 
     ``module`` is below ``daskrun.script``; the numbers of ``fds``, which it inherits, are its last
-    arguments; ``root`` is the folder that daskrun is imported from there.
+    arguments.
     """
     return subprocess.Popen(
-        [python, "-c", BOOT.format(module=module), root, *map(str, fds)],
+        [program.python, "-c", BOOT.format(module=module), program.root, *map(str, fds)],
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=stderr,
@@ -74,14 +84,21 @@ def log_of(spec: NodeSpec, name: str) -> Path:
 
 
 class Child:
-    """A process of daskrun's own beside the script processes, in the node's own Python.
+    """A process of daskrun's own beside the script processes.
 
     It is ``told`` something first, in memory that it inherits, since that may hold secrets; its
     output goes to ``log``. It ``talks`` to the keeper on a pipe, or else the keeper talks to it.
     """
 
     def __init__(
-        self, spec: NodeSpec, module: str, log: Path, told: object, *, talks: bool = True
+        self,
+        spec: NodeSpec,
+        module: str,
+        log: Path,
+        told: object,
+        *,
+        talks: bool = True,
+        program: Program = NODES_OWN,
     ) -> None:
         self.log = log
         make_folder(log.parent)
@@ -93,7 +110,8 @@ class Child:
         self._unpacker = Unpacker(KNOWN)
         environment = {**os.environ, reaper.MARK: spec.folder}
         with open_kept(log, "ab") as output:
-            self._popen = start(module, (memory, theirs), environment, output, output)
+            fds = memory, theirs
+            self._popen = start(module, fds, environment, output, output, program=program)
         os.close(theirs)
         os.close(memory)
 

@@ -20,6 +20,8 @@ from daskrun.storage.error_hints import explained
 from daskrun.storage.urls import is_url
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from daskrun.script.keeper.script_process import ScriptProcess
 
 STDERR_TAIL = 16 * 1024
@@ -58,17 +60,17 @@ class Left(NamedTuple):
     """What a dead process leaves of its bundle, as :class:`BundleResult` has it."""
 
     outcome_log: bytes
-    charged: Outcome | None
-    trouble: str
-    alone: list[int]
-    note: str
+    charged: Outcome | None = None
+    trouble: str = ""
+    alone: Sequence[int] = ()
+    note: str = ""
     """What is to be told beside it."""
 
 
 def account(process: ScriptProcess, parts: str, *, files: bool) -> Left:
     """Account for the bundle of a dead process.
 
-    ``parts`` is where its rows are; ``files``: what it has done is files of its own, for a URL.
+    ``parts`` is where its rows are; ``files``: there are files, for a URL, that may be its own.
     """
     outcome_log, trouble, note = process.outcome_log(), "", ""
     outcomes, lost = read_outcome_log(outcome_log), list[Outcome]()

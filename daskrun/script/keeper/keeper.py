@@ -21,9 +21,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from daskrun.core.outcome import Outcome, Status
+from daskrun.core.outcome import Status
 from daskrun.script import messages, reaper
-from daskrun.script.keeper.death import account, failure_of
+from daskrun.script.keeper.death import Left, account, failure_of
+from daskrun.script.keeper.files_left import FilesLeft, are_files
 from daskrun.script.keeper.hardware import resident_memory
 from daskrun.script.keeper.log_cap import cap_log
 from daskrun.script.keeper.preparation import FIRST_WORD, LONGEST_SILENCE
@@ -35,7 +36,7 @@ from daskrun.script.status_block import Phase
 from daskrun.script.wire import Unpacker, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from daskrun.script.keeper.fetcher import Fetcher
     from daskrun.script.keeper.usage import UsageLog
@@ -93,6 +94,7 @@ class Keeper:
         """When a name gets its next process."""
         self._fetcher: Fetcher | None = None
         self._usage: UsageLog | None = None
+        self._files_left = FilesLeft(spec, self._selector, self._finish)
         self._closing = self._recalled = False
         self._next_word, self._pause = 0.0, FIRST_WORD
         """When it is told what its end waits for; then twice as long each time."""
@@ -107,7 +109,9 @@ class Keeper:
         spec, folder = self._spec, Path(self._spec.folder)
         try:
             self._start()
-            while not (self._gone or (self._closing and not self._processes)):
+            while not (
+                self._gone or (self._closing and not self._processes and not self._files_left)
+            ):
                 for key, _ in self._selector.select(self._wait_time(time.monotonic())):
                     key.data()
                 self._step(time.monotonic())
@@ -237,8 +241,8 @@ class Keeper:
             if process.outcomes.is_short:
                 process.distrust("it put another file in place of daskrun's own")
             elif process.bundle is not None and process.bundle.number == message.number:
-                outcome_log = process.outcome_log()
-                self._return(process, message.seconds, outcome_log, trouble=message.trouble)
+                left = Left(process.outcome_log(), trouble=message.trouble)
+                self._finish(self._result(process, process.bundle, message.seconds, left))
         elif isinstance(message, messages.ScriptReady):
             process.ready = True
             gpu = self._spawner.gpu_of(process.name)
@@ -251,6 +255,7 @@ class Keeper:
 
     def _step(self, now: float) -> None:
         self._preparations.step(now)
+        self._files_left.step(now)
         for process in list(self._processes.values()):
             if process.reap():
                 self._bury(process)
@@ -289,7 +294,8 @@ class Keeper:
                 for log in process.logs:
                     cap_log(log, self._spec.log_limit)
             preparing = self._preparations.pid
-            reaper.reap_orphans([*self._pids().values(), *([preparing] if preparing else [])])
+            own = [*self._files_left.pids, *([preparing] if preparing else [])]
+            reaper.reap_orphans([*self._pids().values(), *own])
 
     def _pids(self) -> dict[str, int]:
         """Return this process and those it holds, by the names they have in logs."""
@@ -331,7 +337,7 @@ class Keeper:
     def _bury(self, process: ScriptProcess) -> None:
         """Read a dead process's last words, account for its bundle, put another in its place."""
         self._hear_process(process)
-        told = process.bundle is not None and self._account_for_death(process)
+        told = process.bundle is not None and self._account_for_death(process, process.bundle)
         ending = self._closing or self._stop_at is not None
         if not (ending or process.has_left or process.failed_init or process.proven):
             told = True  # also after init(): else one that dies then would be replaced for ever
@@ -356,33 +362,26 @@ class Keeper:
             delay = min(RESPAWN_DELAY * 2 ** min(times - 1, 10), LONGEST_RESPAWN_DELAY)
         self._respawn[name] = time.monotonic() + delay
 
-    def _account_for_death(self, process: ScriptProcess) -> bool:
+    def _account_for_death(self, process: ScriptProcess, bundle: messages.RunBundle) -> bool:
         """Return its bundle; True when a mini-batch is charged, and says why it died."""
-        left = account(process, self._spawner.parts, files=bool(self._spawner.files))
+        files = self._spawner.files
+        left = account(process, self._spawner.parts, files=are_files(files))
         if left.note:
             self._say(messages.Notice(left.note))
-        seconds = time.monotonic() - process.given
-        self._return(process, seconds, left.outcome_log, left.charged, left.trouble, left.alone)
+        result = self._result(process, bundle, time.monotonic() - process.given, left)
+        self._files_left.hold(result, files, self._spawner.program)
         return left.charged is not None
 
-    def _return(
-        self,
-        process: ScriptProcess,
-        seconds: float,
-        outcome_log: bytes,
-        charged: Outcome | None = None,
-        trouble: str = "",
-        alone: Sequence[int] = (),
-    ) -> None:
-        bundle, process.bundle = process.bundle, None
-        if bundle is None:
-            return
-        process.proven = process.proven or bool(outcome_log or charged)
+    def _result(
+        self, process: ScriptProcess, bundle: messages.RunBundle, seconds: float, left: Left
+    ) -> messages.BundleResult:
+        """Take a bundle from its process, and return what became of it."""
+        process.bundle = None
+        process.proven = process.proven or bool(left.outcome_log or left.charged)
         info, warnings, process.warnings = self._spawner.info(process), process.warnings, []
-        self._finish(
-            messages.BundleResult(
-                bundle.number, info, outcome_log, charged, seconds, warnings, trouble, alone
-            )
+        log, charged, trouble, alone, _ = left
+        return messages.BundleResult(
+            bundle.number, info, log, charged, seconds, warnings, trouble, alone
         )
 
     def _hand_back(self, bundle: messages.RunBundle) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from daskrun.core.outcome import Status
 from daskrun.script import reaper
-from daskrun.script.keeper.child import PACKAGE_ROOT, read_messages, start
+from daskrun.script.keeper.child import Program, read_messages, start
 from daskrun.script.messages import KNOWN, RunBundle
 from daskrun.script.outcome_log import OutcomeLog
 from daskrun.script.status_block import Blame, Phase, StatusBlock, blame
@@ -53,8 +53,8 @@ class ScriptProcess:
     """A running script process.
 
     ``name`` is that of its slot, the same for a replacement; ``logs`` are its stdout and stderr;
-    ``folder`` is its working directory, made here and removed with it; ``root`` is what daskrun is
-    imported from in its ``python``; on ``board``, a descriptor, the block ``slot`` is its own.
+    ``folder`` is its working directory, made here and removed with it; on ``board``, a descriptor,
+    the block ``slot`` is its own.
     """
 
     def __init__(
@@ -65,8 +65,7 @@ class ScriptProcess:
         logs: tuple[Path, Path],
         folder: Path,
         board: int,
-        python: str,
-        root: str = PACKAGE_ROOT,
+        program: Program,
     ) -> None:
         self.name = name
         self.folder = folder
@@ -108,10 +107,11 @@ class ScriptProcess:
         os.set_blocking(self.out, False)
         passed = (self._memory, board, self._log, child_in, child_out)
         marked = {**environment, reaper.PROCESS_MARK: str(folder)}
-        how = {"python": python, "root": root, "folder": str(folder)}
         with open_kept(logs[0], "ab") as stdout, open_kept(logs[1], "ab") as stderr:
             self.stderr_start = stderr.tell()
-            self._popen = start("process.main", passed, marked, stdout, stderr, **how)
+            self._popen = start(
+                "process.main", passed, marked, stdout, stderr, program=program, folder=str(folder)
+            )
         self.pid = self._popen.pid
         self.pidfd = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else None
         for fd in (child_in, child_out):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +10,16 @@ from typing import TYPE_CHECKING
 from daskrun.core.outcome import ProcessInfo
 from daskrun.script import reaper
 from daskrun.script.keeper import gpus, hardware
-from daskrun.script.keeper.child import PACKAGE_ROOT
+from daskrun.script.keeper.child import NODES_OWN, PACKAGE_ROOT, Program
 from daskrun.script.keeper.script_process import ScriptProcess
 from daskrun.script.node_paths import located
 from daskrun.storage.folders import make_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from daskrun.script.node_spec import NodeSpec
-    from daskrun.script.process_spec import ProcessSpec
+    from daskrun.script.process_spec import ProcessSpec, ScriptOutput
 
 CONTAINER_SHARE = 0.9
 """Part of a container's memory that its script processes may use (CONTRACT, "Failure policy")."""
@@ -39,11 +38,9 @@ class Spawner:
         self._gpus = gpus.visible_gpus(asked) if asked is not None else list(own)
         self._count = gpus.processes_per_node(spec.processes, self._gpus)
         self._made = 0
-        self._python = sys.executable
-        self._root = PACKAGE_ROOT
+        self.program = NODES_OWN
         self.names = [f"process{n:03d}" for n in range(self._count)]
         self.parts = spec.process.parts
-        self.files = spec.process.files
 
     @property
     def gpus_told(self) -> list[str]:
@@ -82,8 +79,7 @@ class Spawner:
             ),
             folder=folder,
             board=self._board,
-            python=self._python,
-            root=self._root,
+            program=self.program,
         )
 
     def use(self, python: str) -> None:
@@ -92,17 +88,22 @@ class Spawner:
         Of what is installed for the node's own they see daskrun and nothing else: it is linked to
         from a folder of its own.
         """
-        if python == self._python:
+        if python == self.program.python:
             return
         package = self._folder / "package"
         package.mkdir()
         (package / "daskrun").symlink_to(Path(PACKAGE_ROOT) / "daskrun")
-        self._python, self._root = python, str(package)
+        self.program = Program(python, str(package))
 
     def locate(self, brought: Mapping[str, str]) -> list[str]:
         """Add the node's paths to what script processes are told; return notes on that."""
         self._located = located(self._spec, brought)
         return self._located.notes
+
+    @property
+    def files(self) -> Sequence[ScriptOutput]:
+        """Outputs that are URLs, with their folders here."""
+        return self._located.process.files
 
     def info(self, process: ScriptProcess) -> ProcessInfo:
         """Identify a process."""
@@ -144,14 +145,14 @@ class Spawner:
         if output := self._located.process.context.output_dir:
             environment["AZUREML_BI_OUTPUT_PATH"] = environment["DASKRUN_OUTPUT_PATH"] = output
         environment |= {**self._located.variables, **spec.environment}
-        if self._root != PACKAGE_ROOT:
+        if self.program.root != PACKAGE_ROOT:
             self._activate(environment)
         environment[reaper.MARK] = str(self._folder)
         return environment
 
     def _activate(self, environment: dict[str, str]) -> None:
         """Change variables to what they are where the other Python is used."""
-        asked, folder = self._spec.environment, Path(self._python).parent
+        asked, folder = self._spec.environment, Path(self.program.python).parent
         for name in ("PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"):
             if name not in asked:
                 environment.pop(name, None)
@@ -160,5 +161,5 @@ class Spawner:
         if "PATH" not in asked:
             programs = environment.get("PATH", os.defpath)
             environment["PATH"] = os.pathsep.join([str(folder), programs])
-        paths = [self._root, environment.get("PYTHONPATH", "")]
+        paths = [self.program.root, environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

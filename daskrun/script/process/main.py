@@ -74,7 +74,7 @@ class ScriptLoop:
         self._board = board
         self._log = log
         self._part_told = ""
-        self._files: OutputFiles | None = None
+        self._files: list[OutputFiles] = []
 
     def serve(self) -> None:
         """Read the configuration, start the script, run bundles."""
@@ -99,11 +99,8 @@ class ScriptLoop:
             self._leave()
             return
         seconds = time.perf_counter() - began
-        options = spec.storage_options
-        part = open_part(spec.parts, options, spec.part_prefix, spec.node_folder)
-        if spec.files:
-            record = Path(spec.node_folder, "output.put")
-            self._files = OutputFiles(spec.context.output_dir, spec.files, options, record)
+        part = open_part(spec.parts, spec.storage_options, spec.part_prefix, spec.node_folder)
+        self._files = [OutputFiles(o.folder, o.url, o.options or {}) for o in spec.files]
         writer = ResultWriter(sink, part, spec.any_number)
         executor = self._executor(spec, module, writer, tables)
         self._status.enter(Phase.IDLE, time.monotonic())
@@ -190,22 +187,22 @@ class ScriptLoop:
 
         Returns why not where no mini-batch is at fault: then this process must end.
         """
-        if part is None and self._files is None:
+        if part is None and not self._files:
             return ""
         self._status.enter(Phase.SYNCING, time.monotonic())
         try:
             if part is not None:
                 part.sync()
-            if self._files is not None:
-                self._files.sync(self._show_progress)
+            for files in self._files:
+                files.sync(self._show_progress)
         except UnusableProcessError:
             raise
         except OSError as error:
-            outcomes, files = read_outcome_log(self._outcomes.read()), self._files is not None
+            outcomes, wrote = read_outcome_log(self._outcomes.read()), bool(self._files)
             if isinstance(error, StorageError):
-                self._outcomes.replace(rowless(outcomes, files=files))
+                self._outcomes.replace(rowless(outcomes, files=wrote))
                 return str(error) if isinstance(error, PartError) else store_remedy(error)
-            self._outcomes.replace(rowless(outcomes, error_of(error, script), files=files))
+            self._outcomes.replace(rowless(outcomes, error_of(error, script), files=wrote))
         return ""
 
     def _show_progress(self) -> None:
@@ -218,9 +215,9 @@ class ScriptLoop:
             module.shutdown()
         except BaseException as error:  # noqa: BLE001  (told, never fatal: the results are safe)
             self._send(messages.ShutdownFailed(error_of(error, script).text))
-        if self._files is not None:
+        for files in self._files:
             try:
-                self._files.sync()  # shutdown() may have written
+                files.sync()  # shutdown() may have written
             except OSError as error:
                 self._send(messages.ShutdownFailed(error_of(error, script).text))
         self._leave()

@@ -123,5 +123,4 @@ def _put(output: ScriptOutput) -> None:
     """Bring an output's files to its URL."""
     from daskrun.output.parts.uploads import OutputFiles
 
-    record = Path(f"{output.folder}.put")
-    OutputFiles(output.folder, output.url, output.options or {}, record).sync()
+    OutputFiles(output.folder, output.url, output.options or {}).sync()
