@@ -26,6 +26,8 @@ LAST = "last"
 """Stands for the newest run."""
 MOST_NAMED = 5
 """Of runs that may be meant, how many a message names."""
+PLACE = click.Path(readable=False)  # so that shells complete it; nothing is looked at
+"""A path, or a URL, or a glob."""
 MOST_COMPLETED = 200
 """Runs that a shell is told of, the newest ones."""
 
@@ -71,6 +73,7 @@ def workspace_option(command: Command) -> Command:
         "-w",
         "--workspace",
         "where",
+        type=PLACE,
         metavar="PATH|URL",
         envvar="DASKRUN_WORKSPACE",
         help="The workspace, or the folder it is looked for from. [default: this folder, upward]",

@@ -11,6 +11,7 @@ import click
 import daskrun
 from daskrun.cli import samples
 from daskrun.cli.common import (
+    PLACE,
     Starting,
     WrongUse,
     json_option,
@@ -32,7 +33,7 @@ MOST_COLUMNS = 40
 
 
 @click.command()
-@click.argument("folder", default=".")
+@click.argument("folder", default=".", type=PLACE)
 @json_option
 def init(folder: str, as_json: bool) -> None:
     """Write a commented job file, a script, and a little data.

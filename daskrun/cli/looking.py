@@ -13,8 +13,10 @@ import click
 
 import daskrun
 from daskrun.cli.common import (
+    PLACE,
     Ended,
     WrongUse,
+    complete_run,
     find_run,
     json_option,
     print_json,
@@ -99,7 +101,7 @@ class ToldStep:
     status: str
     message: str
     mini_batches: Mapping[str, int | None]
-    """Counts by name; None where that is not known."""
+    """Counts by name; None where that is not known, and of a program."""
     outputs: Mapping[str, str]
     """Path or URL by name."""
     errors: Sequence[Mapping[str, Any]]
@@ -111,13 +113,18 @@ class ToldStep:
     @classmethod
     def of(cls, step: Any) -> ToldStep:
         """Return what is told of a step's run."""
-        report, progress = step.get_details()["daskrun"]["report"] or {}, step.progress
+        known, progress = step.get_details()["daskrun"], step.progress
+        report = known["report"] or {}
+        counts = () if known["manifest"].get("type") == "PythonScriptStep" else COUNTS
         return cls(
             step.id,
             step.name,
             step.status.value,
             step.message,
-            {name: report.get(name, getattr(progress, name, None)) for name in COUNTS},
+            {
+                name: report.get(name, getattr(progress, name, None)) if name in counts else None
+                for name in COUNTS
+            },
             {name: output.path for name, output in step.outputs.items()},
             [
                 {name: error[name] for name in ("message", "where", "count")}
@@ -143,9 +150,9 @@ class ToldStep:
         total, succeeded, failed, _, items, lost = (self.mini_batches[name] for name in COUNTS)
         if succeeded is None:
             return ""
-        told = [f"{succeeded:,} of {'?' if total is None else f'{total:,}'} mini-batches"]
+        told = [f"{succeeded:,} of {'?' if total is None else many(total, 'mini-batch', 'es')}"]
         told += [f"{failed:,} failed"] if failed else []
-        told += [f"{items:,} items{f' ({lost:,} failed)' if lost else ''}"] if items else []
+        told += [f"{many(items, 'item')}{f' ({lost:,} failed)' if lost else ''}"] if items else []
         return f", {', '.join(told)}"
 
 
@@ -222,7 +229,7 @@ def failed(run_id: str, where: str | None, as_json: bool) -> None:
 
 @click.command()
 @run_argument
-@click.option("--download", metavar="DIR", help="Copy each to DIR/<output>/.")
+@click.option("--download", type=PLACE, metavar="DIR", help="Copy each to DIR/<output>/.")
 @click.option("--overwrite", is_flag=True, help="Replace files that are there.")
 def outputs(
     run_id: str, where: str | None, as_json: bool, download: str | None, overwrite: bool
@@ -265,7 +272,7 @@ def report(run_id: str, where: str | None, as_json: bool, opened: bool) -> None:
 
 
 @click.command()
-@click.argument("run_id", metavar="[RUN]", default="last")
+@click.argument("run_id", metavar="[RUN]", default="last", shell_complete=complete_run)
 @click.option("--open", "opened", is_flag=True, help="Open it in a browser.")
 @workspace_option
 @json_option

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import daskrun
-from daskrun.cli.common import WrongUse, pairs, value_of
+from daskrun.cli.common import PLACE, WrongUse, pairs, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,12 +31,13 @@ RESULTS = (".csv", ".jsonl", ".parquet", ".txt")
 JOB_OPTIONS = ("job", "overrides", "overwrite", "cluster", "experiment")
 """Those that go with a job file."""
 OPTIONS = (
-    click.argument("job", required=False, metavar="[JOB.yml]"),
-    click.option("--script", metavar="FILE", help="The entry script, which has run()."),
+    click.argument("job", required=False, type=PLACE, metavar="[JOB.yml]"),
+    click.option("--script", type=PLACE, metavar="FILE", help="The entry script, which has run()."),
     click.option(
         "--input",
         "inputs",
         multiple=True,
+        type=PLACE,
         metavar="[NAME=]FILES",
         help="A folder, file, glob or URL of files.",
     ),
@@ -44,12 +45,14 @@ OPTIONS = (
         "--table",
         "tables",
         multiple=True,
+        type=PLACE,
         metavar="[NAME=]FILES",
         help="The same, read as rows: .csv, .tsv, .jsonl, .parquet.",
     ),
     click.option(
         "-o",
         "--output",
+        type=PLACE,
         metavar="PLACE",
         help="Where results go: a file whose ending is its format (.csv, .jsonl, .parquet, .txt), "
         "or a folder. [default: in the workspace]",

@@ -23,6 +23,8 @@ SETTINGS = {
     "--progress_update_timeout": "progress_update_timeout",
     "--task_overhead_timeout": "load_timeout",
     "--resource_monitor_interval": "resource_monitor_interval",
+    # as Azure ML's own reference and samples have it; its runtime knows flags by their beginning
+    "--resource_monitor_interva": "resource_monitor_interval",
 }
 """The runtime's own flags, and the setting that each is here."""
 UNUSED = (

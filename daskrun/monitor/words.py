@@ -71,7 +71,9 @@ def state_line(progress: Progress, snapshot: Snapshot | None) -> str:
         words.append(f"{snapshot.busy:,} of {snapshot.slots:,} slots busy")
     if progress.in_flight and not progress.script:
         words.append(f"{many(progress.in_flight, 'mini-batch', 'es')} in flight")
-    if snapshot.waiting_for:
+    done, known = progress.succeeded + progress.failed, snapshot.progress
+    # What it waited for when less was done than all is known no more.
+    if snapshot.waiting_for and (done != progress.total or done == known.succeeded + known.failed):
         words.append(f"waits for {snapshot.waiting_for}")
     return one_line(", ".join(words))
 

@@ -65,14 +65,17 @@ def test_shells_are_told_how_to_complete(shell):
 def test_commands_and_runs_are_completed(work):
     run = told("run", "--script", "score.py", "--input", "files", *HERE)["id"]
 
-    def completed(line, word):
+    def completed(line, word, part=2):
         environment = {"_DASKRUN_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": word}
         result = CliRunner().invoke(cli, [], prog_name="daskrun", env=environment)
-        return [each.partition(",")[2] for each in result.stdout.split()]
+        return [each.partition(",")[part] for each in result.stdout.split()]
 
     assert completed("daskrun res", "1") == ["resume"]
     assert completed("daskrun show ", "2") == ["last", f"{run}-score", run]
     assert completed(f"daskrun show {run[:6]}", "2") == [f"{run}-score", run]
+    assert completed("daskrun dashboard las", "2") == ["last"]
+    for line in ("run ", "check jo", "run --script ", "run --input ", "outputs last --download "):
+        assert completed(f"daskrun {line}", f"{len(line.split(' '))}", 0) == ["file"]
 
 
 def test_json_is_safe_on_a_terminal_and_tells_no_secret(capsys):

@@ -312,10 +312,14 @@ def test_the_most_frequent_errors_are_shown_first():
     made = [{"message": f"E{n}", "where": "", "count": n} for n in range(1, 6)]
     step = SimpleNamespace(
         id="r", name="s", status=SimpleNamespace(value="Failed"), message="", outputs={},
-        progress=None, place_of=str, get_details=lambda: {"daskrun": {"report": {"errors": made}}},
+        progress=None, place_of=str, get_details=lambda: {"daskrun": known},
     )  # fmt: skip
+    known = {"manifest": {}, "report": {"errors": made, "total": 1, "succeeded": 1, "failed": 0}}
     shown = [line.split()[-1] for line in ToldStep.of(step).lines() if "×" in line]
     assert shown == ["E5", "E4", "E3"]
+    assert next(ToldStep.of(step).lines()) == "  step s: Failed, 1 of 1 mini-batch"
+    known["manifest"]["type"] = "PythonScriptStep"  # a program has none
+    assert next(ToldStep.of(step).lines()) == "  step s: Failed"
 
 
 @pytest.mark.parametrize(("code", "end"), [(None, "now"), (5, "an end that was not noted")])

@@ -120,6 +120,7 @@ TASKS = [
             ("--task_overhead_timeout 1200", "load_timeout", "1200"),
             ("--process_count_per_node ${{inputs.few}}", "process_count_per_node", "3"),
             ("--resource_monitor_interval 20", "resource_monitor_interval", "20"),
+            ("--resource_monitor_interva 20", "resource_monitor_interval", "20"),
         ]
     ],
 ]

@@ -66,6 +66,8 @@ def test_a_state_tells_what_works_and_what_is_waited_for():
         "400 items (20 failed), 5.0/s now, 5.0/s overall, 0 of 2 slots busy, 4 mini-batches in "
         "flight, waits for a worker"
     )
+    all_done = replace(snapshot.progress, succeeded=99, failed=1, total=100)
+    assert "waits" not in state_line(all_done, snapshot)
     assert state_line(snapshot.progress, None) == ""
     lines = status_lines(snapshot.progress, replace(snapshot, dashboard="http://x/status"))
     assert [line[:16] for line in lines[1:4]] == [f"{9 - n} × ValueError: "[:16] for n in range(3)]
