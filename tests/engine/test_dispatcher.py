@@ -24,7 +24,7 @@ from daskrun.engine.dispatch import Packed, returned
 from daskrun.engine.driver import RunControl
 from daskrun.engine.nodes import node_spec
 from daskrun.script.messages import KNOWN, BundleGone, KeeperLost, SlotsUp
-from daskrun.script.wire import decode, encode
+from daskrun.script.wire import decode, encode, packed
 from tests.running import (
     make_request,
     run_request,
@@ -248,7 +248,7 @@ def test_a_worker_that_answers_late_has_its_node(dispatcher):
 def test_what_dask_may_log_of_a_node_shows_no_secret(tmp_path):
     spec = node_spec(make_request(tmp_path), "node000", 1)
     process = replace(spec.process, storage_options={"secret": "the-secret-of-it"})
-    assert b"secret" not in side.packed_spec(replace(spec, process=process))
+    assert b"secret" not in packed(replace(spec, process=process))
 
 
 def fail(*_: object, **__: object) -> None:

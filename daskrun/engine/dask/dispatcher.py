@@ -29,7 +29,7 @@ from daskrun.engine.dispatch import Dispatcher, Packed
 from daskrun.engine.nodes import node_spec
 from daskrun.script import messages
 from daskrun.script.keeper.gpus import gpus, shares
-from daskrun.script.wire import decode
+from daskrun.script.wire import decode, packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -158,7 +158,7 @@ class DaskDispatcher(Dispatcher):
         for name, address in chosen:
             near = self._arrivals.gpus(self._workers.neighbours(workers, address))
             spec = node_spec(self._request, name, max(1, len(near)), near.get(address))
-            arguments = (self._request.run_id, self._topic, side.packed_spec(spec))
+            arguments = (self._request.run_id, self._topic, packed(spec))
             self._cluster.call_on(
                 [address],
                 side.begin_node,

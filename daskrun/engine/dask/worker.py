@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import threading
-import zlib
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +22,7 @@ from daskrun.script.keeper.gpus import gpus as gpus  # asked by the plugin
 from daskrun.script.messages import BundleGone, KeeperLost, Notice, RunBundle
 from daskrun.script.node import Node
 from daskrun.script.node_folders import base_folder, claim
-from daskrun.script.wire import VERSION, decode_trusted, encode, shape
+from daskrun.script.wire import VERSION, decode_trusted, encode, shape, unpacked
 from daskrun.storage.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -113,24 +112,19 @@ EARLY: dict[tuple[str, str], EarlyNode] = {}
 
 
 async def begin_node(run_id: str, topic: str, spec: bytes, dask_worker: Any) -> None:
-    """Start a node on a worker, from what :func:`packed_spec` gave; called by ``client.run``.
+    """Start a node on a worker, packed; called by ``client.run``.
 
     It returns when that has come to an end: a file system that does not answer may block it.
     """
     # A worker that has no plugin any more belongs to a run that is over: a node begun there would
     # never be ended.
     if f"daskrun-{run_id}" in dask_worker.plugins:
-        begun = begin(run_id, topic, dask_worker, decode_trusted(zlib.decompress(spec)))
+        begun = begin(run_id, topic, dask_worker, unpacked(spec))
         while begun.is_alive():
             await asyncio.sleep(START_LOOK)
         return
     report = {"kind": "cleared", "address": dask_worker.address, "value": "it has no plugin of it"}
     dask_worker.log_event(topic, report)
-
-
-def packed_spec(spec: NodeSpec) -> bytes:
-    """Pack what a node is told: Dask logs the arguments of a call that fails, and no secret."""
-    return zlib.compress(encode(spec), 1)
 
 
 def note(run_id: str, topic: str, worker: Any) -> None:
