@@ -186,6 +186,11 @@ class Lease:
         found = self._look()
         return found is not None and self._holds(found)
 
+    def last_renewal(self) -> float:
+        """Return when it was renewed last, by its holder's clock; 0 where it is let go of."""
+        found = self._look()
+        return found.time if found is not None else 0.0
+
     def _holds(self, found: Holder) -> bool:
         """Return whether a holder has not released the lease, nor died, nor stopped to renew it."""
         if found.released:

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 logger = get_logger("daskrun")
 POLL = 0.5
 """Seconds between two looks at the folder of a run that another process drives."""
+GONE = (
+    "the process that drove the run is gone; it did not note an end",
+    "the process that submitted the run is gone",
+)
+LOST = (
+    "nothing has driven the run for {limit:g} s: the cluster of {at} is gone, or has no worker "
+    "that can"
+)
+"""Of one whose driver was to be on its cluster."""
 
 
 class RunState(ABC):
@@ -217,17 +226,19 @@ class StoredState(RunState):
         driven = self.folder.is_driven()
         last = self.folder.last_state()
         status = last.status
-        if status is RunStatus.NOT_STARTED:
-            if whole is not None and whole[0].ended:
-                return RunStatus.CANCELED, f"not started: {whole[1]}"
-            if whole is None and not driven:
-                return RunStatus.FAILED, "the process that submitted the run is gone"
-        elif not status.ended and not driven:
-            return (
-                RunStatus.FAILED,
-                "the process that drove the run is gone; it did not note an end",
-            )
-        return status, last.message
+        if status.ended or driven:
+            return status, last.message
+        if whole is not None and status is RunStatus.NOT_STARTED and whole[0].ended:
+            return RunStatus.CANCELED, f"not started: {whole[1]}"
+        # a step's run that its pipeline's next driver is about to go on with
+        if whole is not None and not whole[0].ended:
+            return status, last.message
+        if whole is None and self.folder.awaits_driver():
+            return status, last.message
+        found = self.folder.handover() if whole is None else None
+        if found is not None and found.at:
+            return RunStatus.FAILED, LOST.format(limit=found.limit, at=found.at)
+        return RunStatus.FAILED, GONE[status is RunStatus.NOT_STARTED]
 
     @override
     def first_error(self) -> str:

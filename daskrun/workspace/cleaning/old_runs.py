@@ -105,8 +105,10 @@ class OldRun:
         self.last = max(folder.last_change() for folder in self._folders)
 
     def is_driven(self) -> bool:
-        """Return whether a process has it."""
-        return any(folder.is_driven() for folder in self._folders)
+        """Return whether a process has it, or is to have it soon."""
+        if any(folder.is_driven() for folder in self._folders):
+            return True
+        return self._whole is not None and not _ended(self._whole) and self._whole.awaits_driver()
 
     def guarded(self, free: Callable[[], None]) -> Callable[[], None]:
         """Do something under the run's locks, so that it can't be resumed meanwhile."""
@@ -161,5 +163,8 @@ def all_runs(workspace: Home) -> Iterator[tuple[str, Callable[[], OldRun]]]:
 
 def status_of(folder: RunFolder) -> str:
     """Return how a run stands that nobody drives."""
-    status = folder.last_state().status
-    return status.value if status.ended else "interrupted"
+    return folder.last_state().status.value if _ended(folder) else "interrupted"
+
+
+def _ended(folder: RunFolder) -> bool:
+    return folder.last_state().status.ended

@@ -22,6 +22,7 @@ from daskrun.storage.folders import make_folder
 from daskrun.storage.forms import LISTS_OF_RUNS, wrong_form
 from daskrun.storage.records import Records
 from daskrun.storage.safe_names import inside
+from daskrun.workspace.run_folders import handover
 from daskrun.workspace.run_folders.run_records import (
     Manifest,
     StateRecord,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from daskrun.core.codec import JsonObject
     from daskrun.core.report import Report
     from daskrun.storage.lock_handle import LockHandle
+    from daskrun.workspace.run_folders.handover import Handover
 
 Made = TypeVar("Made")
 MANIFEST = "run.json"
@@ -284,6 +286,29 @@ class RunFolder:
             if error.errno not in (errno.ENOENT, errno.EINVAL):  # no file, or none that locks
                 raise
         return False
+
+    def handover(self) -> Handover | None:
+        """Return who drives a pipeline's run in the place of who submitted it, if anybody does."""
+        self._refresh(handover.FILE)
+        return handover.read(self.path)
+
+    def awaits_driver(self) -> bool:
+        """Return whether a pipeline's run that nobody drives, and has not ended, soon is driven."""
+        found = self.handover()
+        if found is None or not found.waits:
+            return False
+        return time.time() < max(found.last, self._last_beat()) + found.limit
+
+    def beat(self) -> None:
+        """Show that the run is driven, for the time after that; to be called now and then."""
+        with suppress(OSError):  # a file system that stumbles
+            os.utime(self.path / ALIVE)
+
+    def _last_beat(self) -> float:
+        """Return when it was seen last that the run was driven; 0 for never."""
+        with suppress(OSError):
+            return (self.path / ALIVE).stat().st_mtime
+        return 0.0
 
     def _refresh(self, name: str) -> None:
         """Download the newest of a file or folder, unless this process writes it."""

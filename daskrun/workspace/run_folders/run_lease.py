@@ -68,6 +68,11 @@ class RunLease(LockHandle):
         with self._lock:
             return self.lease.is_held()
 
+    def last_renewal(self) -> float:
+        """Return when it was renewed last, by its holder's clock; 0 where it is let go of."""
+        with self._lock:
+            return self.lease.last_renewal()
+
     def acquire(self, *, puts: bool = True) -> None:
         """Take the run.
 

@@ -196,6 +196,14 @@ class UrlRunFolder(RunFolder):
     def is_driven(self) -> bool:
         return self._lease.is_held()
 
+    @override
+    def beat(self) -> None:
+        """Do nothing: the lease is renewed."""
+
+    @override
+    def _last_beat(self) -> float:
+        return self._lease.last_renewal()
+
     def _check_existence(self, lease: RunLease) -> None:
         """Ask the store: the copy here may be of a run that others have removed."""
         if not self._mirror.remote.exists(MANIFEST):
