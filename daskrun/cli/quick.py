@@ -148,9 +148,10 @@ class _FileJob:
     def pipeline(self, workspace: Any) -> Any:
         return self.job.pipeline(workspace, compute_target=self.cluster, overwrite=self.overwrite)
 
-    def submit(self, workspace: Any) -> Any:
+    def submit(self, workspace: Any, detached: bool = False) -> Any:
         return self.job.submit(
             workspace,
+            detached=detached,
             compute_target=self.cluster,
             experiment_name=self.experiment,
             overwrite=self.overwrite,
@@ -175,10 +176,10 @@ class QuickJob:
         stem = stem if stem[:1].isalpha() and len(stem) > 2 else f"step-{stem}".rstrip("-")
         return stem[:32].rstrip("-")
 
-    def submit(self, workspace: Any) -> Any:
+    def submit(self, workspace: Any, detached: bool = False) -> Any:
         """Start a run of it."""
-        experiment = self.given["experiment"] or self.name
-        return daskrun.Experiment(workspace, experiment).submit(self.pipeline(workspace))
+        experiment = daskrun.Experiment(workspace, self.given["experiment"] or self.name)
+        return experiment.submit(self.pipeline(workspace), detached=detached)
 
     def pipeline(self, workspace: Any) -> Any:
         """Make the pipeline of its one step."""

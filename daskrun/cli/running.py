@@ -28,15 +28,12 @@ from daskrun.cli.looking import told
 from daskrun.cli.quick import job_of, job_options
 from daskrun.core.report import ExitCode
 from daskrun.shown.printable import safe
-from daskrun.storage.folders import make_folder, open_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DRIVER = "--driver"
 """The one word on the command line of a driver in the background."""
-DRIVER_LOG = "driver.txt"
-"""Among the logs of a run that was submitted: what its driver has printed."""
 
 
 def _starts(command: Callable[..., None]) -> Callable[..., None]:
@@ -67,15 +64,26 @@ def run(
 
 @click.command(cls=Starting)
 @job_options
+@click.option("--detached", is_flag=True, help="Drive it on its cluster, without this machine.")
 @_starts
 @click.pass_context
-def submit(ctx: click.Context, /, as_json: bool, **_: Any) -> None:
+def submit(
+    ctx: click.Context, /, where: str | None, as_json: bool, detached: bool, tell: int, **given: Any
+) -> None:
     """Start a run in the background, and print its id.
 
     It takes what 'daskrun run' takes. Its driver is a process of its own on this machine, which the
     terminal's end doesn't end; 'daskrun watch' shows how far it is.
     """
-    _detach("run", ctx.meta[Starting.ARGUMENTS], as_json)
+    del tell
+    if not detached:
+        _detach("run", ctx.meta[Starting.ARGUMENTS], as_json)
+        return
+    job = job_of(given, ctx.meta[Starting.SCRIPT_ARGUMENTS])
+    with text_aside(as_json):
+        started = job.submit(daskrun.Workspace.from_config(where), detached=True)
+    said = {"id": started.id, "pid": None, "log": started.place_of("logs/driver.txt")}
+    print_json(said) if as_json else click.echo(started.id)
 
 
 @click.command(cls=Starting)
@@ -202,10 +210,9 @@ def _detach(command: str, arguments: list[str], as_json: bool) -> None:
 
 def _go_aside(started: Any, tell: int) -> None:
     """Tell the command that waits for it the run's id, and have its log hear what is printed."""
+    from daskrun.pipeline.execution.output_log import DRIVER_LOG, print_into  # no help needs it
+
     log = started.folder / "logs" / DRIVER_LOG
-    make_folder(log.parent, parents=False)
-    with open_kept(log, "ab") as file, os.fdopen(tell, "w", encoding="utf-8") as pipe:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-            os.dup2(file.fileno(), stream.fileno())
+    print_into(log)
+    with os.fdopen(tell, "w", encoding="utf-8") as pipe:
         json.dump({"id": started.id, "pid": os.getpid(), "log": str(log)}, pipe)

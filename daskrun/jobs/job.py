@@ -136,6 +136,7 @@ class Job:
         since: PipelineRun | str | None = None,
         tags: Mapping[str, str] | None = None,
         observers: Sequence[MakesObserver] | None = None,
+        detached: bool = False,
     ) -> PipelineRun:
         """Start a run of it, and return at once; see :meth:`Experiment.submit`.
 
@@ -149,7 +150,7 @@ class Job:
             What the run is kept under; None: what the file says, else the name of its folder.
         overwrite
             As of :meth:`pipeline`.
-        regenerate_outputs, since, observers
+        regenerate_outputs, since, observers, detached
             As of :meth:`Experiment.submit`.
         tags
             Texts by name, beside those of the file.
@@ -172,6 +173,7 @@ class Job:
             since=since,
             tags={**self.said.tags, **(tags or {})},
             observers=observers,
+            detached=detached,
         )
         if self.path and workspace.private.keeps:  # it may have secrets, as arguments have
             run._keep_file(f"job/{Path(self.path).name}", self.path, 0o600)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +13,32 @@ import dask
 import pytest
 from distributed import Client, Security
 from hosts import PORT, SILENCE, Hosts, far_away, why_not
-from running import lines, make_request, run_request, run_script, wait_until_nothing_is_left
+from running import (
+    alive,
+    lines,
+    make_request,
+    run_request,
+    run_script,
+    wait_for,
+    wait_until_nothing_is_left,
+)
 from s3 import KEY, SECRET
 
+from daskrun import (
+    ComputeTarget,
+    Experiment,
+    ParallelRunConfig,
+    ParallelRunStep,
+    Pipeline,
+    PipelineData,
+    Workspace,
+)
 from daskrun.core.events import BundleReturned, NodeLost, NodeReady, Note
 from daskrun.core.report import RunStatus
 from daskrun.data import Dataset
 from daskrun.data.file_plan import FilePlan
 from daskrun.engine.request import GivenCluster
+from daskrun.testing import account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,6 +91,21 @@ def check(run: Finished) -> None:
     assert report.status is RunStatus.COMPLETED, report.message
     assert (report.items, report.items_succeeded, report.retried) == (ROWS, ROWS, 0)
     assert run.output == lines(range(ROWS))
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """Write files that a cluster and its clients can use for TLS; give their paths."""
+    temporary, files = Security.temporary(), {}
+    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
+        files[name] = str(folder / name)
+        Path(files[name]).write_text(getattr(temporary, name))
+    return files
+
+
+def tls_options(files: dict[str, str]) -> tuple[str, ...]:
+    """Give the options of a scheduler and of workers that use them."""
+    ca, cert, key = files.values()
+    return ("--protocol", "tls", "--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key)
 
 
 def hosts_of(run: Finished) -> set[str]:
@@ -151,12 +186,8 @@ def test_a_network_that_is_slow_and_loses_packets(tmp_path: Path, hosts: Hosts) 
 def test_over_tls_with_the_data_in_a_store_elsewhere(
     tmp_path: Path, hosts: Hosts, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    temporary, files = Security.temporary(), {}
-    for name in ("tls_ca_file", "tls_client_cert", "tls_client_key"):
-        files[name] = str(tmp_path / name)
-        Path(files[name]).write_text(getattr(temporary, name))
-    ca, cert, key = files.values()
-    options = ("--protocol", "tls", "--tls-ca-file", ca, "--tls-cert", cert, "--tls-key", key)
+    files = certificates(tmp_path)
+    options = tls_options(files)
     scheduler, workers = hosts.add(), [hosts.add(), hosts.add()]
     for n in range(ROWS):
         bucket.put(f"in/{n:03d}", b"%d" % n)
@@ -177,6 +208,59 @@ def test_over_tls_with_the_data_in_a_store_elsewhere(
     assert bucket.get("out/parallel_run_step.txt") == lines(range(ROWS))
     assert hosts_of(run) == {host.ip for host in workers}
     assert {e.where.partition(":")[0] for e in run.watch.of(NodeReady)} == {"tls"}
+
+
+@pytest.mark.slow
+def test_a_driver_on_its_cluster_is_killed_and_cut_off(
+    tmp_path: Path, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = certificates(tmp_path)
+    options = tls_options(files)
+    scheduler, workers = hosts.add(), [hosts.add() for _ in range(3)]
+    address = scheduler.scheduler(*options)
+    for host in workers:
+        host.worker(address, *options)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "score.py").write_text(SCRIPT)
+    (tmp_path / "data").mkdir()
+    for n in range(ROWS):
+        (tmp_path / "data" / f"{n:06d}.txt").write_text(str(n))
+    ws = Workspace.create("trial")
+    target = ComputeTarget.attach(ws, "hosts", address=address, security=Security(**files))
+    config = ParallelRunConfig(
+        entry_script="score.py",
+        error_threshold=-1,
+        output_action="append_row",
+        mini_batch_size=1,
+        compute_target=target,
+        process_count_per_node=1,
+    )
+    data = Dataset.File.from_files("data").as_named_input("data")
+    step = ParallelRunStep("score", config, [data], PipelineData("rows"), allow_reuse=False)
+    run = Experiment(ws, "trial").submit(Pipeline(ws, [step]), detached=True)
+    (step_run,) = run.get_steps()
+
+    def next_driver(count: int) -> Any:
+        return wait_for(lambda: run._kept.handover().drivers[count:], 90)[0]
+
+    def got_to(done: int) -> bool:
+        progress = step_run.progress
+        return progress is not None and progress.succeeded > done
+
+    first = next_driver(0)
+    wait_for(lambda: got_to(10), 60)
+    os.kill(first.pid, signal.SIGKILL)
+    second = next_driver(1)
+    wait_for(lambda: got_to(40), 60)
+    (host,) = (each for each in workers if each.ip in second.worker)
+    host.plug(False)  # its worker gives the scheduler up, and its driver ends with it
+    third = next_driver(2)
+    assert third.worker != second.worker
+    assert run.wait_for_completion(timeout_seconds=120) == "Completed"
+    account(run).check()
+    output = Path(step_run.output_folder, "parallel_run_step.txt").read_text().split()
+    assert output == [str(n) for n in range(ROWS)]
+    assert {each.pid for each in (first, second, third) if alive(each.pid)} <= {third.pid}
 
 
 class Pool:

@@ -130,9 +130,13 @@ class PipelineDriver:
         self._controls: dict[str, RunControl] = {}
         self._canceled: str | None = None
 
-    def start(self) -> None:
-        """Start the thread and return at once."""
-        if self.state.folder.last_state().status is not RunStatus.NOT_STARTED:
+    def start(self, *, heeds_before: bool = False) -> None:
+        """Start the thread and return at once.
+
+        ``heeds_before`` where a driver before was asked to cancel and this one is in its place.
+        """
+        status = self.state.folder.last_state().status
+        if status is not RunStatus.NOT_STARTED and not heeds_before:
             # It was asked of a driver that is gone, not of this one.
             self.state.folder.forget_cancel()
         self.state.enter(RunStatus.RUNNING)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from daskrun.core.logs import get_logger
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 logger = get_logger("daskrun")
 SUBJECT = "resume"
 CHANGEABLE = frozenset(settings_with(Trait.RESUME))
+NOTHING: Mapping[str, object] = MappingProxyType({})
 SECRET = frozenset({"arguments", "environment_variables"})
 """Settings whose values are not shown."""
 
@@ -61,15 +63,16 @@ def make_driver(
     folder: RunFolder,
     held: LockHandle,
     workspace: Workspace,
-    retry_failed: bool,
-    compute_target: ComputeTarget | str | None,
-    observers: Sequence[MakesObserver] | None,
-    changes: Mapping[str, object],
+    retry_failed: bool = False,
+    compute_target: ComputeTarget | str | None = None,
+    observers: Sequence[MakesObserver] | None = None,
+    changes: Mapping[str, object] = NOTHING,
+    target: object = None,
 ) -> PipelineDriver:
     """Check that a run can go on, and return the driver that does it; what is new is kept.
 
-    ``changes`` are the settings that are to change; the others are as of ``run.resume``, and so is
-    what is raised.
+    ``changes`` are the settings that are to change, ``target`` is what the engine runs on in the
+    place of what the steps name; the others are as of ``run.resume``, and so is what is raised.
     """
     _check_unfinished(folder, retry_failed)
     problems = _problems(retry_failed, compute_target) + observer_problems(observers)
@@ -79,10 +82,12 @@ def make_driver(
     specs = [StepSpec.load(each, workspace) for each in unfinished]
     for step, spec in zip(unfinished, specs, strict=True):
         _check_output(step, spec)
-    ready = [_changed(each, compute_target, changes, workspace) for each in specs]
+    ready = [
+        (each, target) if target else _changed(each, compute_target, changes, workspace)
+        for each in specs
+    ]
     steps = [
-        _again(each, spec, target, retry_failed)
-        for each, (spec, target) in zip(unfinished, ready, strict=True)
+        _again(each, *found, retry_failed) for each, found in zip(unfinished, ready, strict=True)
     ]
     if changes or compute_target is not None:
         for each in steps:

@@ -258,6 +258,11 @@ def forget(folder: RunFolder) -> None:
     folder.drop(FILE, changes.SIDE_FOLDER, *OF_DATA)
 
 
+def why_unkept(folder: RunFolder) -> str:
+    """Return why no other process can drive a run that was just submitted; ``""`` if one can."""
+    return str(parsed(read_file(folder.path / FILE)).get("unkept", ""))
+
+
 def kept_inputs(folder: RunFolder, workspace: Workspace) -> dict[str, Items]:
     """Return the inputs and side inputs of a run that goes on, by name.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,10 @@ from daskrun.core.notices import say_once
 from daskrun.core.tags import has_tags, tag_problems, wanted_problems
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.pipeline.execution import lifetime
-from daskrun.pipeline.execution.drive import PipelineDriver, StepToRun
+from daskrun.pipeline.execution.detached import hand_over, place_of
+from daskrun.pipeline.execution.drive import PipelineDriver
+from daskrun.pipeline.execution.new_run import new_run, new_run_id, undo
 from daskrun.pipeline.execution.state import StoredState
-from daskrun.pipeline.records.kept_pipeline import KeptCode, keep_steps
 from daskrun.pipeline.runs import logged
 from daskrun.pipeline.runs.pipeline import Pipeline
 from daskrun.pipeline.runs.published import PublishedPipeline
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
 
     from daskrun.core.tags import Wanted
     from daskrun.engine.observers import MakesObserver
+    from daskrun.pipeline.execution.new_run import NewRun
     from daskrun.pipeline.runs.logged import LoggedRun
     from daskrun.pipeline.runs.metrics import Run
     from daskrun.pipeline.steps.parameter import ParameterValues
-    from daskrun.pipeline.submission.prepare import PreparedStep
     from daskrun.workspace.run_folders.run_records import Manifest
     from daskrun.workspace.workspace import Workspace
 
@@ -93,10 +93,12 @@ class Experiment(OriginalClass):
         tags: Mapping[str, str] | None = None,
         *,
         observers: Sequence[MakesObserver] | None = None,
+        detached: bool = False,
     ) -> PipelineRun:
         """Check everything, start a run of the pipeline, and return at once.
 
-        A thread of this process drives the run; the end of the script waits for it.
+        A thread of this process drives the run; the end of the script waits for it. With
+        ``detached`` another process drives it, and it goes on when this one has ended.
 
         Parameters
         ----------
@@ -120,6 +122,9 @@ class Experiment(OriginalClass):
         observers
             Each a :class:`daskrun.Observer`, or what makes one when it is called, for each step
             that is run. They are not kept: a resume is given its own.
+        detached
+            Whether the run is driven by a process of its own: where it runs on a cluster by one of
+            a worker's, which another follows if it dies, else by one on this machine.
 
         Raises
         ------
@@ -127,6 +132,8 @@ class Experiment(OriginalClass):
             With all problems of all steps; nothing was started.
         DatasetError
             An input holds nothing or can't be read; nothing was started.
+        ComputeTargetException
+            With ``detached``: no worker of the cluster can drive the run.
         """
         if continue_on_step_failure is None:
             continue_on_step_failure = getattr(pipeline, "continue_on_step_failure", False)
@@ -134,9 +141,9 @@ class Experiment(OriginalClass):
             "regenerate_outputs": regenerate_outputs,
             "continue_on_step_failure": continue_on_step_failure,
         }
-        if problems := observer_problems(observers):
+        if problems := observer_problems(observers, detached):
             raise SettingsError("submit", problems)
-        self._check(pipeline, pipeline_parameters, switches, tags)
+        self._check(pipeline, pipeline_parameters, {**switches, "detached": detached}, tags)
         given, published = dict(pipeline_parameters or {}), {}
         if isinstance(pipeline, PublishedPipeline):
             published = {"published": {"id": pipeline.id, "name": pipeline.name}}
@@ -146,18 +153,23 @@ class Experiment(OriginalClass):
         prepared = prepare(pipeline.steps, pipeline.workspace, given)
         if earlier is not None:
             prepared = without_processed(prepared, earlier)
+        place = place_of({each.step.name: each.target for each in prepared}) if detached else None
         for note in dict.fromkeys(note for step in prepared for note in step.notes):
             say_once(note)
         self._note()
-        run_id = logged.new_run_id()
+        run_id = new_run_id()
         try:
-            told = {**switches, **published}
-            run = self._set_up(run_id, pipeline, prepared, given, told, tuple(observers or ()))
+            told = {"parameters": told_parameters(pipeline.steps, given), **switches, **published}
+            with new_run(
+                self.workspace, self.name, run_id, prepared, pipeline.dependencies, told
+            ) as made:
+                if detached:
+                    run = self._hand_over(made, place)
+                else:
+                    run = self._drive(made, tuple(observers or ()))
         except BaseException:
-            self._undo(run_id, prepared)
+            undo(self.workspace, run_id, prepared)
             raise
-        _live[run_id] = run
-        lifetime.watch(run)
         for name, text in (tags or {}).items():
             run.tag(name, text)
         return run
@@ -303,84 +315,24 @@ class Experiment(OriginalClass):
         if not self.workspace.records.numbers(RECORDS, self.name):
             self.workspace.records.create(RECORDS, self.name, {"created": time.time()})
 
-    def _set_up(
-        self,
-        run_id: str,
-        pipeline: Pipeline,
-        prepared: Sequence[PreparedStep],
-        given: ParameterValues,
-        told: Mapping[str, object],
-        observers: tuple[MakesObserver, ...],
-    ) -> PipelineRun:
-        """Make the folders of the run and its steps, and start the driver that knows them."""
-        common = logged.common(self.workspace, self.name)
-        ids = {each.step: each.run_id(run_id) for each in prepared}
-        writers = {out.link: ids[each.step] for each in prepared for out in each.step.outputs}
-        dependencies = pipeline.dependencies
-        manifest = {
-            "kind": "pipeline",
-            "id": run_id,
-            **common,
-            "steps": list(ids.values()),
-            "parameters": told_parameters(pipeline.steps, given),
-            **told,
-        }
-        whole = self.workspace.site.run_folder(run_id)
-        held = whole.begin(manifest)
-        try:
-            ready = []
-            for each in prepared:
-                name, after = ids[each.step], [ids[step] for step in dependencies[each.step]]
-                own = {"id": name, "pipeline_run": run_id, **common, "after": after}
-                why_not = "regenerate_outputs=True" if told["regenerate_outputs"] else ""
-                step = self._set_up_step(each.bound(writers), run_id, own, after, why_not)
-                ready.append(replace(step, observers=observers))
-            codes = {each.step: KeptCode.of(each.code, ids[each.step]) for each in prepared}
-            kept = keep_steps(whole, pipeline.workspace, dependencies, codes)
-            driver = PipelineDriver(whole, held, self.workspace, ready)
-            steps = [StepRun._made(self.workspace, driver.states[each.folder.id]) for each in ready]
-            run = PipelineRun._made(self.workspace, driver.state, steps)
-            run._held = kept
-            driver.start()
-        except BaseException:
-            held.close()
-            raise
+    def _hand_over(self, made: NewRun, place: object) -> PipelineRun:
+        """Have another process drive a new run."""
+        hand_over(made.folder, made.held, made.steps, self.workspace, place)
+        run: PipelineRun = self.get_run(made.folder.id)
+        run._held = made.kept
         return run
 
-    def _set_up_step(
-        self,
-        prepared: PreparedStep,
-        pipeline_run: str,
-        own: Mapping[str, object],
-        after: Sequence[str],
-        no_reuse: str,
-    ) -> StepToRun:
-        """Make the folder of a step's run, with all that it takes to drive it in it."""
-        run_id = str(own["id"])
-        prepared.check_output(run_id)
-        manifest = {**own, **prepared.manifest(run_id)}
-        folder = self.workspace.site.run_folder(run_id)
-        folder.create(manifest)
-        if prepared.left_out is not None:
-            prepared.left_out.keep(folder.path)
-        ready = prepared.with_stored_inputs(folder)
-        spec = ready.spec(folder, pipeline_run, self.name, after)
-        no_reuse = no_reuse or ("" if prepared.step.allow_reuse else "allow_reuse=False")
-        spec = replace(spec, no_reuse=no_reuse)
-        spec.keep(folder, self.workspace)
-        return StepToRun(folder, spec, ready.target, ready.plan)
-
-    def _undo(self, run_id: str, prepared: builtins.list[PreparedStep]) -> None:
-        """Remove what a submit that failed has made."""
-        for each in prepared:
-            name = each.run_id(run_id)
-            self._remove(name)
-            each.undo_output(name)
-        self._remove(run_id)
-
-    def _remove(self, run_id: str) -> None:
-        with suppress(OSError):  # what is left of it is found by Workspace.clean()
-            self.workspace.site.run_folder(run_id).remove()
+    def _drive(self, made: NewRun, observers: tuple[MakesObserver, ...]) -> PipelineRun:
+        """Start the thread that drives a new run."""
+        ready = [replace(each, observers=observers) for each in made.steps]
+        driver = PipelineDriver(made.folder, made.held, self.workspace, ready)
+        steps = [StepRun._made(self.workspace, driver.states[each.folder.id]) for each in ready]
+        run = PipelineRun._made(self.workspace, driver.state, steps)
+        run._held = made.kept
+        driver.start()
+        _live[run.id] = run
+        lifetime.watch(run)
+        return run
 
     def _has(self, manifest: Manifest) -> bool:
         """Return whether a run is a pipeline's, or one that is logged to, of this experiment."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -13,6 +11,7 @@ from daskrun.core.report import RunStatus
 from daskrun.core.typing import override
 from daskrun.errors import ResumeError, SettingsError
 from daskrun.pipeline.execution.advice import LOGGED
+from daskrun.pipeline.execution.new_run import common, new_run_id
 from daskrun.pipeline.execution.state import LiveState, StoredState
 from daskrun.pipeline.runs.submitted import SubmittedRun
 
@@ -162,22 +161,3 @@ def children(workspace: Workspace, run_id: str) -> Iterator[LoggedRun]:
             manifest = folder.readable()
             if manifest is not None and manifest.values.get(PARENT) == run_id:
                 yield found(workspace, folder)
-
-
-def common(workspace: Workspace, experiment: str) -> dict[str, object]:
-    """Return what is kept with each run that begins now."""
-    return {
-        "experiment": experiment,
-        "workspace": workspace.location,
-        "created": time.time(),
-        "python": sys.version.split()[0],
-        "host": socket.gethostname(),
-        "script": os.path.abspath(sys.argv[0]) if sys.argv and sys.argv[0] else None,  # noqa: PTH100
-    }
-
-
-def new_run_id() -> str:
-    """Make a run id: unique, and sorted by time."""
-    now = time.time()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
-    return f"{stamp}-{int(now % 1 * 1000):03d}-{os.urandom(3).hex()}"

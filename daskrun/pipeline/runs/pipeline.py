@@ -157,6 +157,7 @@ class Pipeline(OriginalClass):
         regenerate_outputs: bool = False,
         *,
         observers: Sequence[MakesObserver] | None = None,
+        detached: bool = False,
     ) -> PipelineRun:
         """Start a run of it in an experiment of its workspace; see :meth:`Experiment.submit`."""
         from daskrun.pipeline.runs.experiment import Experiment  # the two know each other
@@ -167,6 +168,7 @@ class Pipeline(OriginalClass):
             regenerate_outputs=regenerate_outputs,
             continue_on_step_failure=continue_on_step_failure,
             observers=observers,
+            detached=detached,
         )
 
     def publish(

@@ -155,6 +155,7 @@ class PublishedPipeline(OriginalClass):
         regenerate_outputs: bool = False,
         *,
         observers: Sequence[MakesObserver] | None = None,
+        detached: bool = False,
     ) -> PipelineRun:
         """Start a run of it; see :meth:`Experiment.submit`."""
         from daskrun.pipeline.runs.experiment import Experiment  # the two know each other
@@ -165,6 +166,7 @@ class PublishedPipeline(OriginalClass):
             regenerate_outputs=regenerate_outputs,
             continue_on_step_failure=continue_on_step_failure,
             observers=observers,
+            detached=detached,
         )
 
     def _set(self, status: str) -> None:

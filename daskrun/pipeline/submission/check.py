@@ -206,13 +206,20 @@ def _notes(
     ]
 
 
-def observer_problems(observers: object) -> list[str]:
-    """Return what of the observers of a run is none."""
+def observer_problems(observers: object, detached: object = False) -> list[str]:
+    """Return what of the observers of a run is none, or why it can't have any."""
     example = "Write observers=[Failures()], of a class that inherits daskrun.Observer."
     if observers is None:
         return []
     if not isinstance(observers, list | tuple):
         return [f"observers={observers!r} is not a list. {example}"]
+    if observers and detached:
+        elsewhere = (
+            "observers= with detached=True: they are objects of this process, and another drives "
+            "the run. Leave one of the two out, or install them where the run is driven, as entry "
+            "points of the group 'daskrun.observers'."
+        )
+        return [elsewhere]
     return [
         f"observers[{number}]={each!r} is no observer, nor what makes one. {example}"
         for number, each in enumerate(observers)

@@ -1,0 +1,155 @@
+"""Runs whose driver is a process of its own: on the cluster they run on, or on this machine."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from daskrun.engine.dask.driver_host import start_process
+from daskrun.engine.request import INLINE, GivenCluster
+from daskrun.errors import ComputeTargetException, DaskrunError, SettingsError
+from daskrun.pipeline.execution.driver_process import PROGRAM, Asked
+from daskrun.pipeline.records.step_spec import why_unkept
+from daskrun.script.wire import packed
+from daskrun.workspace.compute.attaching import REACHABLE, address_of
+from daskrun.workspace.run_folders import handover
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from daskrun.core.intervals import Intervals
+    from daskrun.pipeline.execution.drive import StepToRun
+    from daskrun.storage.lock_handle import LockHandle
+    from daskrun.workspace.run_folders.run_folder import RunFolder
+    from daskrun.workspace.workspace import Workspace
+
+SUBJECT = "submit"
+START_LIMIT = 60.0
+"""Seconds in which a driver on this machine begins."""
+ATTACH = "Attach one that runs by its address: ComputeTarget.attach(ws, name, address=...)"
+
+
+def place_of(targets: Mapping[str, object]) -> object:
+    """Return what a run is driven on, by what the engine runs its steps on: None for this machine.
+
+    Raises
+    ------
+    SettingsError
+        It can't be driven by a process of its own there.
+    """
+    problems = [
+        f"step {name!r} with detached=True: {why}"
+        for name, target in targets.items()
+        if (why := _why_not(target))
+    ]
+    places = {name: _address(target) for name, target in targets.items()}
+    if not problems and len({*places.values()}) > 1:
+        told = ", ".join(f"{name!r} on {place or 'this machine'}" for name, place in places.items())
+        problems.append(
+            f"detached=True: the steps run on different clusters ({told}), and the driver, on one, "
+            "may not reach the others. Give all steps the same compute_target."
+        )
+    if problems:
+        raise SettingsError(SUBJECT, problems)
+    target = next(iter(targets.values()))
+    address = _address(target)
+    if not address:
+        return None
+    at = target.at if isinstance(target, GivenCluster) else target
+    own = target.security if isinstance(target, GivenCluster) else None
+    return GivenCluster(address, own or getattr(at, "security", None))
+
+
+def _why_not(target: Any) -> str:
+    """Return why no process elsewhere could drive a step there; ``""`` where one can."""
+    if target is None:
+        return ""
+    if target == INLINE:
+        return (
+            "compute_target='inline' is this process. Leave compute_target out for workers on this "
+            "machine, or name a cluster."
+        )
+    address = _address(target)
+    if not address.startswith(REACHABLE):
+        at = target.at if isinstance(target, GivenCluster) else target
+        return f"no other process can connect to {at}. {ATTACH}."
+    at = target.at if isinstance(target, GivenCluster) else target
+    cluster = getattr(at, "cluster", None) or at  # a client's
+    if not isinstance(cluster, str | None) and not _outlives(cluster):
+        return f"{cluster!r} ends with this process, and the run with it. {ATTACH}."
+    return ""
+
+
+def _outlives(cluster: Any) -> bool:
+    """Return whether a cluster object, or a client without one, goes on without this process."""
+    if not hasattr(cluster, "scheduler_address"):
+        return True  # a client that was made with an address
+    here = hasattr(getattr(cluster, "scheduler", None), "workers")  # the scheduler itself
+    return not here and getattr(cluster, "shutdown_on_close", True) is False
+
+
+def _address(target: Any) -> str:
+    """Return the scheduler's address, ``""`` for this machine."""
+    at = target.at if isinstance(target, GivenCluster) else target
+    if isinstance(at, str):
+        return at
+    return address_of(at) or ("" if at is None else str(at))
+
+
+def hand_over(
+    folder: RunFolder,
+    held: LockHandle,
+    steps: Sequence[StepToRun],
+    workspace: Workspace,
+    place: object,
+) -> None:
+    """Have a run that is there, and held by this process, driven by another; let go of it.
+
+    ``place`` is what :func:`place_of` has returned.
+
+    Raises
+    ------
+    SettingsError
+        It is made of what only this process knows.
+    ComputeTargetException
+        There are workers, and none of them can drive it; or the scheduler doesn't answer.
+    """
+    if unkept := [why for each in steps if (why := why_unkept(each.folder))]:
+        raise SettingsError(SUBJECT, [f"detached=True: {why}" for why in dict.fromkeys(unkept)])
+    site = workspace.site
+    asked = Asked(folder.id, site.location, dict(site.options), asdict(site.intervals))
+    at = str(place.at) if isinstance(place, GivenCluster) else ""
+    times = [(s.no_worker_timeout, s.scheduler_timeout) for s in (e.spec.settings for e in steps)]
+    limit = max(map(max, times)) + 2 * site.intervals.lease_lifetime if at else START_LIMIT
+    handover.write(folder.path, handover.Handover(at, time.time(), limit))
+    folder.push()
+    if at:
+        _start_there(asked, place, site.intervals)
+        held.close()
+    else:
+        held.close()
+        _start_here(asked)
+
+
+def _start_there(asked: Asked, place: object, intervals: Intervals) -> None:
+    """Have a worker of the cluster drive the run, as soon as it is let go of."""
+    from daskrun.engine.dask.driver_task import DriverTask  # Dask takes most of a second
+
+    data = packed((PROGRAM, vars(asked)))
+    try:
+        with DriverTask(asked.run, place, intervals) as task:
+            task.start(data, task.able(data))
+    except DaskrunError:
+        raise
+    except (OSError, TimeoutError) as error:
+        raise ComputeTargetException(f"the run's driver could not be started: {error}") from error
+
+
+def _start_here(asked: Asked) -> None:
+    """Start a process on this machine that drives the run."""
+    process = start_process(PROGRAM)
+    with suppress(OSError), cast("IO[bytes]", process.stdin) as pipe:
+        pipe.write(json.dumps(vars(asked)).encode() + b"\n")

@@ -1,0 +1,192 @@
+"""A process that drives one run that was submitted before: ``python -m`` this module.
+
+It is told what to do by a line of JSON on its standard input. On a cluster that stays open: when it
+ends, the worker that has started the process is gone, and so is the process; another takes the run
+over. Signals that end processes end this one, and not the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from daskrun.core.intervals import USUAL, Intervals
+from daskrun.core.json_text import parsed
+from daskrun.core.logs import get_logger
+from daskrun.core.report import RunStatus
+from daskrun.engine.dask.driver_host import CANCEL
+from daskrun.engine.journal_records import read_attempts
+from daskrun.engine.request import GivenCluster
+from daskrun.errors import DaskrunError, ResumeError, StorageError
+from daskrun.pipeline.execution.output_log import DRIVER_LOG, print_into
+from daskrun.pipeline.execution.resume import make_driver
+from daskrun.workspace.run_folders import handover
+from daskrun.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from daskrun.storage.lock_handle import LockHandle
+    from daskrun.storage.urls import StorageOptions
+    from daskrun.workspace.run_folders.run_folder import RunFolder
+
+logger = get_logger("daskrun")
+PROGRAM = __name__
+"""What it is started as: its name is another where it runs."""
+TURN = 1.0
+"""Seconds between two looks whether another driver of the run has ended."""
+BEAT = 5.0
+"""Seconds between two signs that the run is driven."""
+MOST_STUCK = 5
+"""Drivers that may end one after the other without getting any further."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What such a process is told."""
+
+    run: str
+    """The run's id."""
+    workspace: str
+    """Folder or URL."""
+    options: StorageOptions = field(default_factory=dict, repr=False)
+    """Of a URL."""
+    intervals: Mapping[str, Any] = field(default_factory=lambda: asdict(USUAL))
+    scheduler: str = ""
+    """Address to connect to; ``""``: the run is driven on this machine."""
+    security: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What ``distributed.Security`` needs for that."""
+    worker: str = ""
+    """Address of the Dask worker that has started this process."""
+    only_looks: bool = False
+    """Whether it only says why it could not drive the run."""
+
+    def open(self) -> tuple[Workspace, RunFolder]:
+        """Return the workspace, and the run's folder there.
+
+        Raises DaskrunError where one of them can't be reached.
+        """
+        intervals = Intervals(**self.intervals)
+        workspace = Workspace(self.workspace, self.options or None, intervals=intervals)
+        folder = workspace.site.find_run(self.run)
+        if folder is None:
+            raise StorageError(f"{self.workspace} has no run {self.run} when it is looked at here.")
+        return workspace, folder
+
+    @property
+    def target(self) -> object:
+        """What the engine runs on; None for what the run's steps name."""
+        if not self.scheduler or not self.security:
+            return self.scheduler or None
+        from distributed import Security
+
+        security = Security(**self.security, require_encryption=True)  # type: ignore[no-untyped-call]
+        return GivenCluster(self.scheduler, security)
+
+
+def why_unable(asked: Asked) -> str:
+    """Return why this process could not drive a run that another holds now; ``""`` if it could."""
+    try:
+        _, folder = asked.open()
+        driven = folder.is_driven()
+    except (DaskrunError, OSError) as error:
+        return (
+            f"{error} Put the workspace into a folder that all workers have under the same path, "
+            "or behind a URL: Workspace.create(name, path='s3://bucket/team')."
+        )
+    if driven:
+        return ""
+    return (
+        f"locks on files in {asked.workspace} don't hold between that host and this one, so two "
+        "drivers could write at once. Mount it with locks (NFS without nolock or local_lock), or "
+        "put the workspace behind a URL."
+    )
+
+
+def drive(asked: Asked) -> int:
+    """Drive a run until it has ended; return the process's exit code, 0 if it has."""
+    workspace, folder = asked.open()
+    if asked.scheduler:
+        threading.Thread(
+            target=_heed_host, args=(folder,), name="daskrun-host", daemon=True
+        ).start()
+    held = _take(folder)
+    if held is None:
+        return 0
+    print_into(folder.logs / DRIVER_LOG)
+    try:
+        _note_begin(folder, asked.worker)
+        driver = make_driver(folder, held, workspace, target=asked.target)
+        driver.start(heeds_before=True)
+    except Exception as error:
+        if not isinstance(error, DaskrunError):
+            logger.exception("run %s: its driver failed", folder.id)
+        with held:
+            folder.add_state(RunStatus.FAILED, str(error))
+        return 0
+    while not driver.state.closed.wait(BEAT):
+        folder.beat()
+    return 0 if folder.last_state().status.ended else 1
+
+
+def _take(folder: RunFolder) -> LockHandle | None:
+    """Take the run as soon as no other process has it; None where it has ended."""
+    while not folder.last_state().status.ended:
+        try:
+            held = folder.drive()
+        except StorageError:
+            if not folder.is_driven():
+                raise
+            time.sleep(TURN)
+            continue
+        if not folder.last_state().status.ended:
+            return held
+        held.close()
+    return None
+
+
+def _note_begin(folder: RunFolder, worker: str) -> None:
+    """Note that this process drives the run now.
+
+    Raises ResumeError where too many have had it, and not one has got further.
+    """
+    steps = [folder.sibling(name) for name in folder.manifest().steps]
+    done = sum(each.last_state().status is RunStatus.COMPLETED for each in steps)
+    journals = (each.path / "journal" for each in steps)
+    done += sum(1 for each in journals if each.exists() for _ in read_attempts(each))
+    kept = handover.read(folder.path)
+    assert kept is not None  # it is there before any such process
+    if kept.stuck(MOST_STUCK, done):
+        raise ResumeError(
+            f"{MOST_STUCK} processes that drove the run have ended, one after the other, and not "
+            f"one mini-batch has got done meanwhile; the last was {kept.drivers[-1]}. What they "
+            f"said is in {folder.shown(f'logs/{DRIVER_LOG}')}."
+        )
+    handover.write(folder.path, kept.with_driver(worker, done))
+    folder.push()
+
+
+def _heed_host(folder: RunFolder) -> None:
+    """Do what the worker says that has started this process; end with it."""
+    for line in sys.stdin:
+        if parsed(line) == CANCEL:
+            folder.ask_to_cancel("its Dask task was canceled")
+    os._exit(1)  # at once: its lock is free then, and another goes on
+
+
+def main() -> None:
+    """Do what standard input says, and end the process."""
+    asked = Asked(**json.loads(sys.stdin.readline()))
+    if asked.only_looks:
+        sys.stdout.write(json.dumps(why_unable(asked)))
+        sys.exit()
+    sys.exit(drive(asked))
+
+
+if __name__ == "__main__":
+    main()

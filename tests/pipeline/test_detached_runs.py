@@ -1,0 +1,284 @@
+"""Runs whose driver is a process of its own: what can't be, drivers on this machine, waiting."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from running import alive, wait_for
+
+from daskrun import (
+    Experiment,
+    Pipeline,
+    SettingsError,
+)
+from daskrun.core.events import Observer
+from daskrun.engine.dask.driver_host import start_process
+from daskrun.engine.request import GivenCluster
+from daskrun.pipeline.execution.detached import place_of
+from daskrun.pipeline.execution.driver_process import MOST_STUCK, PROGRAM, Asked, why_unable
+from daskrun.testing import account
+from daskrun.workspace.run_folders import handover
+from daskrun.workspace.run_folders.handover import DriverBegan, Handover
+
+GATED = """
+import os, time
+def run(mini_batch):
+    while os.path.exists({gate!r}):
+        time.sleep(0.02)
+    return [os.path.basename(path) for path in mini_batch]
+"""
+ADDRESS = "tcp://127.0.0.1:1"
+
+
+def submit(work, *, observers=None, detached=True, inputs=None, **settings):
+    pipeline = Pipeline(work.ws, [work.make_step(inputs=inputs, **settings)])
+    return Experiment(work.ws, "trial").submit(pipeline, observers=observers, detached=detached)
+
+
+def gated(work):
+    """Submit a run that waits for a file to go; return it with its driver."""
+    (work.path / "gate").touch()
+    (work.path / "score.py").write_text(GATED.format(gate=str(work.path / "gate")))
+    run = submit(work, compute_target=None, process_count_per_node=1)
+    driver = driver_of(run)
+    wait_for(lambda: run.get_steps()[0].get_status() == "Running", 60)
+    return run, driver
+
+
+def driver_of(run):
+    return wait_for(lambda: run._kept.handover().drivers, 60)[-1]
+
+
+def go_on(run):
+    """Have a process drive a run, as the worker of a cluster would."""
+    asked = Asked(run.id, run.workspace.location)
+    process = start_process(PROGRAM)
+    process.communicate(json.dumps(vars(asked)).encode() + b"\n", 60)
+    return process.returncode
+
+
+def folder_of(run):
+    return run._kept.path
+
+
+# what is refused
+
+
+@pytest.mark.parametrize("detached", [None, 1, "yes"])
+def test_detached_is_true_or_false(work, detached):
+    with pytest.raises(SettingsError, match=r"detached=.*: write True or False"):
+        submit(work, detached=detached)
+
+
+def test_observers_are_of_this_process(work):
+    with pytest.raises(SettingsError, match=r"entry points of the group 'daskrun.observers'"):
+        submit(work, compute_target=None, observers=[Observer])
+
+
+def test_inline_is_this_process(work):
+    with pytest.raises(SettingsError, match=r"compute_target='inline' is this process. Leave"):
+        submit(work)
+    assert list(work.ws.get_runs()) == []
+
+
+class _Cluster:
+    scheduler_address = ADDRESS
+
+    def __init__(self, scheduler=None, **given):
+        self.scheduler = scheduler
+        vars(self).update(given)
+
+    def __repr__(self):
+        return "Cluster()"
+
+
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        _Cluster(),
+        _Cluster(shutdown_on_close=True),
+        _Cluster(SimpleNamespace(workers={}), shutdown_on_close=False),  # a LocalCluster's is here
+    ],
+)
+def test_a_cluster_that_ends_with_this_process(cluster):
+    for given in (cluster, GivenCluster(cluster), _client(cluster)):
+        with pytest.raises(
+            SettingsError, match=r"'score' with detached=True: Cluster\(\) ends with"
+        ):
+            place_of({"score": given})
+
+
+def _client(cluster):
+    return SimpleNamespace(cluster=cluster, scheduler=SimpleNamespace(address=ADDRESS))
+
+
+def test_where_a_run_can_be_driven():
+    assert place_of({"a": None, "b": None}) is None
+    assert place_of({"a": ADDRESS, "b": ADDRESS}) == GivenCluster(ADDRESS)
+    assert place_of({"a": GivenCluster(ADDRESS, "certificates")}).security == "certificates"
+    assert place_of({"a": _client(None)}) == GivenCluster(ADDRESS)
+    assert place_of({"a": _Cluster(shutdown_on_close=False)}) == GivenCluster(ADDRESS)
+
+
+def test_an_address_that_only_this_process_has():
+    with pytest.raises(SettingsError, match=r"connect to inproc://1/1:2. Attach one that runs"):
+        place_of({"a": "inproc://1/1:2"})
+    with pytest.raises(SettingsError, match="connect to gateway://x"):
+        place_of({"a": "gateway://x"})
+
+
+def test_steps_on_different_clusters():
+    problem = r"'a' on this machine, 'b' on tcp://127.0.0.1:1\)"
+    with pytest.raises(SettingsError, match=problem):
+        place_of({"a": None, "b": ADDRESS})
+
+
+# on this machine
+
+
+@pytest.mark.slow
+def test_a_driver_on_this_machine_outlives_the_program(work):
+    code = (
+        "import sys\nfrom daskrun import *\n"
+        "ws = Workspace(sys.argv[1])\n"
+        "config = ParallelRunConfig(entry_script='score.py', error_threshold=-1,"
+        " output_action='append_row', mini_batch_size=3)\n"
+        "files = Dataset.File.from_files('files').as_named_input('files')\n"
+        "step = ParallelRunStep('score', config, [files], PipelineData('scores'))\n"
+        "run = Experiment(ws, 'trial').submit(Pipeline(ws, [step]), detached=True)\n"
+        "print(run.id)\n"
+    )
+    command = [sys.executable, "-c", code, work.ws.location]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert ended.stderr == ""
+    run = work.ws.get_run(ended.stdout.strip())
+    assert run.wait_for_completion() == "Completed"
+    account(run).check()
+    assert (
+        work.ws.get_run(run.id).get_details()["daskrun"]["manifest"]["host"] == os.uname().nodename
+    )
+    wait_for(lambda: not alive(driver_of(run).pid))
+
+
+@pytest.mark.slow
+def test_a_driver_on_this_machine_is_killed(work):
+    run, driver = gated(work)
+    assert run.get_status() == "Running"
+    os.kill(driver.pid, signal.SIGKILL)
+    wait_for(lambda: run.get_status() == "Failed")
+    assert "the process that drove the run is gone" in run.message
+    (work.path / "gate").unlink()
+    assert run.resume().wait_for_completion() == "Completed"
+    account(run).check()
+
+
+@pytest.mark.slow
+def test_drivers_that_get_no_further_are_few(work):
+    run, driver = gated(work)
+    os.kill(driver.pid, signal.SIGKILL)
+    wait_for(lambda: not run._kept.is_driven())
+    kept = run._kept.handover()
+    handover.write(folder_of(run), replace(kept, drivers=kept.drivers * (MOST_STUCK - 1)))
+    os.kill(_begin(run, MOST_STUCK).pid, signal.SIGKILL)
+    wait_for(lambda: not run._kept.is_driven())
+    assert go_on(run) == 0
+    assert run.get_status() == "Failed"
+    assert f"{MOST_STUCK} processes that drove the run have ended" in run.message
+    assert "logs/driver.txt" in run.message
+    (work.path / "gate").unlink()
+
+
+def _begin(run, count):
+    """Have one more process drive a run, and return what it notes of itself."""
+    process = start_process(PROGRAM)
+    process.stdin.write(json.dumps(vars(Asked(run.id, run.workspace.location))).encode() + b"\n")
+    process.stdin.flush()
+    wait_for(lambda: run._kept.handover().drivers[-1].pid == process.pid, 60)
+    assert len(run._kept.handover().drivers) == count
+    return process
+
+
+@pytest.mark.slow
+def test_a_driver_that_begins_when_the_run_has_ended_does_nothing(work):
+    run = submit(work, compute_target=None)
+    assert run.wait_for_completion() == "Completed"
+    states = len(run._kept.states())
+    assert go_on(run) == 0
+    assert len(run._kept.states()) == states
+
+
+@pytest.mark.slow
+def test_what_ends_a_driver_before_it_begins_is_the_runs_end(work):
+    run, driver = gated(work)
+    os.kill(driver.pid, signal.SIGKILL)
+    wait_for(lambda: not run._kept.is_driven())
+    for file in (work.path / "files").iterdir():
+        file.unlink()
+    assert go_on(run) == 0
+    assert run.get_status() == "Failed"
+    assert "can't go on: its data can't be read as at submit" in run.message
+
+
+# what others see of it
+
+
+@pytest.mark.slow
+def test_a_run_without_a_driver_is_waited_for_so_long(work):
+    run, driver = gated(work)
+    os.kill(driver.pid, signal.SIGKILL)
+    wait_for(lambda: not run._kept.is_driven())
+    kept = run._kept.handover()
+    (step,) = run.get_steps()
+    handover.write(folder_of(run), replace(kept, at=ADDRESS, limit=1000))
+    assert (run.get_status(), step.get_status()) == ("Running", "Running")
+    assert [each for each in work.ws.clean(0) if each.run.startswith(run.id)] == []
+    run._kept.beat()
+    handover.write(folder_of(run), replace(kept, at=ADDRESS, limit=0.01))
+    time.sleep(0.1)
+    assert (run.get_status(), step.get_status()) == ("Failed", "Failed")
+    assert f"nothing has driven the run for 0.01 s: the cluster of {ADDRESS} is gone" in run.message
+    (work.path / "gate").unlink()
+
+
+def test_a_sign_of_a_driver_counts(tmp_path):
+    told = Handover(ADDRESS, 10.0, 5.0)
+    assert told.last == 10.0
+    later = told.with_driver("tcp://w:1", 3)
+    assert later.last > 10.0
+    assert (later.waits, told.waits) == (True, True)
+    assert Handover("", 10.0, 5.0).waits
+    assert not Handover("", 10.0, 5.0).with_driver("", 0).waits
+    handover.write(tmp_path, later)
+    assert handover.read(tmp_path) == later
+    assert handover.read(tmp_path / "none") is None
+
+
+def test_drivers_are_stuck_that_get_no_further():
+    began = [DriverBegan("host", n, float(n), done) for n, done in enumerate([0, 4, 4, 4])]
+    kept = Handover(ADDRESS, 0.0, 1.0, tuple(began))
+    assert kept.stuck(3, 4)
+    assert not kept.stuck(3, 5)
+    assert not kept.stuck(4, 4)
+    assert not kept.stuck(5, 4)
+
+
+def test_why_a_process_could_not_drive_a_run(work, tmp_path):
+    run = work.submit()
+    run.wait_for_completion()
+    wait_for(lambda: not run._kept.is_driven())  # its end is told before
+    no = why_unable(Asked("20261130-101010-100-aaaaaa", work.ws.location))
+    assert "has no run 20261130-101010-100-aaaaaa" in no
+    assert "Put the workspace into a folder that all workers have" in no
+    assert "is not a workspace" in why_unable(Asked(run.id, str(tmp_path / "elsewhere")))
+    # who submits a run holds it meanwhile
+    assert "don't hold between that host and this one" in why_unable(
+        Asked(run.id, work.ws.location)
+    )
+    with run._kept.drive():
+        assert why_unable(Asked(run.id, work.ws.location)) == ""
