@@ -42,11 +42,12 @@ class Journal:
 
     A record counts once :meth:`sync` has returned. A process may be killed at any moment: a record
     that is only partly on the disk fails its checksum and ends what is read. ``append`` and
-    ``sync`` may be called from different threads. ``path``: a file that doesn't exist yet;
-    :meth:`open` continues one that does. ``continue_at``: bytes of an existing file that are whole
-    records, as :meth:`open` finds them. ``segments``: keep what is in the file behind a URL too: a
-    record counts once it is in both. Raises StorageError where the file exists, or can't be
-    created.
+    ``sync`` may be called from different threads.
+
+    ``path``: a file that doesn't exist yet; :meth:`open` continues one that does. ``continue_at``:
+    bytes of an existing file that are whole records, as :meth:`open` finds them. ``segments``: keep
+    what is in the file behind a URL too: a record counts once it is in both. Raises StorageError
+    where the file exists, or can't be created.
     """
 
     def __init__(

@@ -47,11 +47,13 @@ class Mirror:
     """Keeps a folder behind a URL as it is here. Any thread may call anything.
 
     Files that ``write_whole`` is writing are left out. Of modes it is kept which files of ``code``
-    may be executed. ``folder``: here; need not be there. ``remote``: its like. ``leave_out``:
-    whether what is at a name is neither put nor brought. ``code``: a folder in it, ``""`` for all
-    of it, whose executable files and empty folders are kept as such; it is written once. None:
-    there is none. ``once``: a folder in it whose files never change: of two who put one of a name
-    the first is heard.
+    may be executed.
+
+    ``folder``: here; need not be there. ``remote``: its like. ``leave_out``: whether what is at a
+    name is neither put nor brought. ``code``: a folder in it, ``""`` for all of it, whose
+    executable files and empty folders are kept as such; it is written once. None: there is none.
+    ``once``: a folder in it whose files never change: of two who put one of a name the first is
+    heard.
     """
 
     def __init__(

@@ -62,13 +62,14 @@ class ByteSplitter(Splitter):
     """Cuts files whose pieces are ranges of bytes.
 
     A file that is not plain has pieces of the bytes made plain, or, where these are no more than
-    ``mini_batch_size`` for certain, one piece without an end. ``exact``: whether cuts need a look
-    at the file; else every line break ends a record. ``count_rows``: whether the rows of every
-    piece must be known, so that every file is looked at. ``plain``: says of a name and size whether
-    the file's bytes can be looked at as they are. ``header``: says of a name whether the file's
-    first record is a header: it is no row. ``near``: whether reading is no request to a store, and
-    a survey needs no copy of its block. ``block``: bytes that a survey looks at, of a near file a
-    few times as many.
+    ``mini_batch_size`` for certain, one piece without an end.
+
+    ``exact``: whether cuts need a look at the file; else every line break ends a record.
+    ``count_rows``: whether the rows of every piece must be known, so that every file is looked at.
+    ``plain``: says of a name and size whether the file's bytes can be looked at as they are.
+    ``header``: says of a name whether the file's first record is a header: it is no row. ``near``:
+    whether reading is no request to a store, and a survey needs no copy of its block. ``block``:
+    bytes that a survey looks at, of a near file a few times as many.
 
     Examples
     --------
