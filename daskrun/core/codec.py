@@ -215,7 +215,10 @@ def _reader(hint: Any, made: Made) -> Read | None:
     if origin in _SEQUENCES:
         return partial(_sequence, _SEQUENCES[origin], _reader(arguments[0], made))
     if origin in (dict, Mapping):
-        of_value = _reader(arguments[1], made)
+        of_key, of_value = _KEYS.get(arguments[0]), _reader(arguments[1], made)
+        if of_key is not None:
+            value = of_value or _as_it_is
+            return lambda plain: {of_key(key): value(each) for key, each in dict(plain).items()}
         return of_value and (lambda plain: {key: of_value(each) for key, each in plain.items()})
     if not isinstance(hint, type):
         return None
@@ -243,4 +246,6 @@ def _as_it_is(plain: Any) -> Any:
     return plain
 
 
+_KEYS: dict[Any, Read] = {int: int}
+"""What makes a key of one that is no text: JSON has texts alone."""
 _SEQUENCES: dict[Any, Read] = {tuple: tuple, list: list, Sequence: tuple}

@@ -71,7 +71,7 @@ def throughput(snapshot: Snapshot) -> Columns:
 
 def latency(snapshot: Snapshot) -> Columns:
     """Return a histogram of the seconds inside ``run()``."""
-    classes = sorted((int(key), count) for key, count in snapshot.latency.items())
+    classes = sorted(snapshot.latency.items())
     return {
         "left": [BOUNDS[number] for number, _ in classes],
         "right": [BOUNDS[number + 1] for number, _ in classes],
@@ -93,8 +93,8 @@ def processes(snapshot: Snapshot) -> Columns:
         "attempts": [each.attempts for each in some],
         "failures": [each.failures for each in some],
         "gpu": [each.gpu or "none" for each in some],
-        "median": [_quantile(each, 0.5) for each in some],
-        "high": [_quantile(each, 0.95) for each in some],
+        "median": [quantile(each.latency, 0.5) or 0.0 for each in some],
+        "high": [quantile(each.latency, 0.95) or 0.0 for each in some],
     }
 
 
@@ -160,10 +160,6 @@ def _stacked(names: list[str], parts: Iterable[float], colors: Iterable[Any]) ->
         "count": counts,
         "color": list(colors),
     }
-
-
-def _quantile(process: ProcessStatistics, part: float) -> float:
-    return quantile({int(key): count for key, count in process.latency.items()}, part) or 0.0
 
 
 def _label(process: ProcessStatistics) -> str:

@@ -117,8 +117,8 @@ class ProcessStatistics:
     run: float = 0.0
     write: float = 0.0
     failed: float = 0.0
-    latency: dict[str, int] = field(default_factory=dict)
-    """Seconds inside ``run()``: by class of durations, as text, how many attempts."""
+    latency: dict[int, int] = field(default_factory=dict)
+    """Seconds inside ``run()``: by class of durations how many attempts."""
     gpu: str = ""
 
 
@@ -221,7 +221,7 @@ class Snapshot:
     results: int = 0
     """Elements that ``run()`` returned."""
     output_bytes: int = 0
-    latency: dict[str, int] = field(default_factory=dict)
+    latency: dict[int, int] = field(default_factory=dict)
     """As :attr:`ProcessStatistics.latency`, of all."""
     processes: list[ProcessStatistics] = field(default_factory=list)
     """The last thousand that came."""
@@ -259,7 +259,7 @@ class Snapshot:
 
     def quantile(self, part: float) -> float | None:
         """Return the seconds inside ``run()`` below which a part of the attempts lie."""
-        return quantile({int(key): count for key, count in self.latency.items()}, part)
+        return quantile(self.latency, part)
 
     def attempts(self) -> list[Attempt]:
         """Return the last attempts."""
@@ -307,7 +307,7 @@ def _is_sound(found: Snapshot) -> bool:
     counts += [progress.succeeded, progress.failed, progress.items, progress.in_flight]
     counts.append(found.events + 1)
     latencies = [found.latency, *(each.latency for each in found.processes)]
-    classes = [int(key) for each in latencies for key in each]
+    classes = [key for each in latencies for key in each]
     rows = [*found.recent, *found.slowest]
     texts = [found.run_id, found.step, found.message, found.waiting_for, found.folder]
     return (

@@ -89,8 +89,6 @@ class RunStatistics(Observer):
         self._in_flight: dict[int, InFlight] = {}
         self._positions: dict[tuple[str, str, int], int] = {}
         self._processes: list[ProcessStatistics] = []
-        self._latencies: list[dict[int, int]] = []
-        """Of each process: attempts by class of duration."""
         self._latency: dict[int, int] = {}
         self._recent: deque[Attempt] = deque(maxlen=MOST_RECENT)
         self._slowest: list[tuple[float, Attempt]] = []
@@ -108,9 +106,9 @@ class RunStatistics(Observer):
         self.now = self._began = self._slots_since = earlier.updated - self.epoch
         self._nodes = {"": earlier.slots}  # of that driver, for the rest of its time
         at.attempts_before, at.backups = sum(earlier.latency.values()), earlier.backups
-        self._latency = {int(key): count for key, count in earlier.latency.items()}
+        self._latency = dict(earlier.latency)
         for each in earlier.processes:
-            self._add_process(each, {int(key): count for key, count in each.latency.items()})
+            self._add_process(each)
         self._recent.extend(earlier.attempts())
         self._slowest = [(each.elapsed, each) for each in earlier.longest()]
         heapq.heapify(self._slowest)
@@ -228,7 +226,7 @@ class RunStatistics(Observer):
         """Add what came back of a bundle: the only place that works for each mini-batch."""
         latency, recent, slowest = self._latency, self._recent, self._slowest
         series, counted = self._at.series, self.counted
-        own = self._latencies[position] if position >= 0 else {}
+        own = self._processes[position].latency if position >= 0 else {}
         shortest = slowest[0][0] if len(slowest) >= MOST_SLOWEST else -1.0
         made = ProcessStatistics("", "", 0, 0.0)
         for outcome in outcomes:
@@ -273,21 +271,20 @@ class RunStatistics(Observer):
         key = process.node, process.name, process.pid
         found = self._positions.get(key)
         if found is None:
-            found = self._add_process(ProcessStatistics(*key, process.started), {})
+            found = self._add_process(ProcessStatistics(*key, process.started))
         return found
 
-    def _add_process(self, process: ProcessStatistics, latency: dict[int, int]) -> int:
+    def _add_process(self, process: ProcessStatistics) -> int:
         if len(self._processes) >= MOST_PROCESSES:
             self._forget_processes()
         self._positions[process.node, process.name, process.pid] = len(self._processes)
         self._processes.append(process)
-        self._latencies.append(latency)
         return len(self._processes) - 1
 
     def _forget_processes(self) -> None:
         """Leave out the older half of the processes; attempts that they made stay without one."""
         half = MOST_PROCESSES // 2
-        del self._processes[:half], self._latencies[:half]
+        del self._processes[:half]
         self._positions = {key: n - half for key, n in self._positions.items() if n >= half}
         moved = [each._replace(process=max(each.process - half, -1)) for each in self._recent]
         self._recent.extend(moved)
@@ -344,8 +341,6 @@ class RunStatistics(Observer):
         """Return how it stands; ``now`` is on the driver's clock, by default this process's."""
         if not self._at.status.ended:
             self._count_slots(time.monotonic() if now is None else now)
-        for process, latency in zip(self._processes, self._latencies, strict=True):
-            process.latency = {str(key): count for key, count in latency.items()}
         errors = sorted(self._tally.groups(), key=lambda each: -each.count)
         in_flight = sorted(self._in_flight.values(), key=lambda each: each.since)
         return replace(
@@ -360,7 +355,7 @@ class RunStatistics(Observer):
             results=self.counted.results,
             output_bytes=self.counted.nbytes,
             series=replace(self._at.series),
-            latency={str(key): count for key, count in self._latency.items()},
+            latency=dict(self._latency),
             processes=list(self._processes),
             recent=[list(each) for each in self._recent],
             slowest=[list(each) for _, each in sorted(self._slowest, reverse=True)],

@@ -87,7 +87,7 @@ def test_where_the_time_of_slots_went():
     assert times.waiting == 30 - 0.5 - 0.875 - 0.875
     [process] = observer.snapshot(31.0).processes
     assert (process.attempts, process.failures, process.items) == (2, 1, 2)
-    assert process.latency == {str(class_of(0.25)): 2}
+    assert process.latency == {class_of(0.25): 2}
 
 
 def test_in_flight_is_what_was_handed_out_and_is_not_back():

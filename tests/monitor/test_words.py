@@ -23,7 +23,7 @@ def going(done=40, total=100, elapsed=8.0, eta=12.0, slots=2, **changes):
     progress = Progress(total, done + 4, done - 2, 2, 4, 3, done * 10, 20, elapsed, eta)
     values = {
         "status": RunStatus.RUNNING, "progress": progress, "slots": slots, "started": 100.0,
-        "updated": 100.0 + elapsed, "latency": {"50": done},
+        "updated": 100.0 + elapsed, "latency": {50: done},
         "times": SlotTimes(slots=2 * elapsed, run=0.4 * done),
         "series": Series(100.0, 1.0, [5] * int(elapsed), [0] * int(elapsed), [50] * int(elapsed)),
         "seconds": elapsed, "driver_started": 100.0, "errors": ERRORS, "results": 380,
@@ -126,7 +126,7 @@ def test_a_resumed_run_is_measured_by_its_present_driver():
     day = 86_400.0
     series = Series(100.0, 256.0, [30] * 300 + [0] * 40, [0] * 340, [0] * 340)
     resumed = going(
-        latency={"50": before + 40}, attempts_before=before, driver_started=100.0 + day,
+        latency={50: before + 40}, attempts_before=before, driver_started=100.0 + day,
         updated=108.0 + day, series=series, seconds=1008.0,
     )  # fmt: skip
     found = pace(resumed)
