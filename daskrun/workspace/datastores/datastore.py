@@ -11,6 +11,7 @@ from daskrun.core.logs import get_logger
 from daskrun.errors import NameNotFoundError, SettingsError, StorageError
 from daskrun.monitor.console import make_display
 from daskrun.storage.folders import user_path
+from daskrun.storage.pseudo_files import is_data
 from daskrun.storage.urls import protocol_problem, shown_url
 from daskrun.workspace.datastores import datastore_transfer as transfer
 from daskrun.workspace.datastores.datastore_options import EnvironmentVariable, KeptOptions, keep
@@ -282,7 +283,7 @@ class Datastore(OriginalClass):
         source = user_path(src_dir)
         if not source.is_dir():
             raise StorageError(f"src_dir={str(src_dir)!r} is not a folder. Write one that is.")
-        files = transfer.files_below(source)
+        files = sorted(path for path in source.rglob("*") if is_data(path))
         return self.upload_files(files, str(source), target_path, overwrite, show_progress)
 
     def upload_files(

@@ -71,11 +71,6 @@ class Count:
             )
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Return the files below a folder, sorted; not what links lead to that is no data."""
-    return sorted(path for path in folder.rglob("*") if is_data(path))
-
-
 def named_below(
     files: Sequence[str | os.PathLike[str]], relative_root: str | os.PathLike[str] | None
 ) -> list[tuple[Path, str]]:
